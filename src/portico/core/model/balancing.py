@@ -1,0 +1,123 @@
+"""How requests are spread over the peers of an upstream, in nginx's own words.
+
+The grammar is that of nginx's directives, so that a line of an existing upstream can be
+copied: `ip_hash`, `hash $request_uri consistent`, `least_time last_byte inflight`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from portico.core.model.units import Duration, Table
+
+
+class Method(StrEnum):
+    ROUND_ROBIN = "round_robin"
+    LEAST_CONN = "least_conn"
+    LEAST_TIME = "least_time"
+    RANDOM = "random"
+    HASH = "hash"
+    IP_HASH = "ip_hash"
+
+
+_WORDS: dict[Method, tuple[tuple[str, ...], ...]] = {
+    # method: every list of words that may follow it (hash, with its key, is apart)
+    Method.ROUND_ROBIN: ((),),
+    Method.LEAST_CONN: ((),),
+    Method.IP_HASH: ((),),
+    Method.RANDOM: ((), ("two",), ("two", "least_conn")),
+    Method.LEAST_TIME: (
+        ("header",),
+        ("header", "inflight"),
+        ("last_byte",),
+        ("last_byte", "inflight"),
+    ),
+}
+_METHODS = frozenset(method.value for method in Method)
+_KEY = re.compile(r"([\w./:@%=&,?-]|\$[a-z][a-z0-9_]*|\$\{[a-z][a-z0-9_]*\})+")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A balancing method with its words: `("last_byte", "inflight")`, or a hash's key first."""
+
+    method: Method = Method.ROUND_ROBIN
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Balance:
+        if isinstance(value, Balance):
+            return value
+        first, *words = value.rstrip("; ").split() if isinstance(value, str) else [""]
+        if first not in _METHODS:
+            raise ValueError(f"{value!r} is no balancing method; there are {', '.join(Method)}")
+        method = Method(first)
+        if method is Method.HASH:
+            return cls._hash(words)
+        second = next((word for word in words if word in _METHODS), None)
+        if second and (method, second) != (Method.RANDOM, Method.LEAST_CONN):
+            raise ValueError(f"{first} and {second} are two methods; an upstream has one")
+        if tuple(words) not in _WORDS[method]:
+            allowed = ", ".join(repr(" ".join((first, *more))) for more in _WORDS[method])
+            raise ValueError(f"{value!r} is not understood; there is {allowed}")
+        return cls(method, tuple(words))
+
+    @classmethod
+    def _hash(cls, words: list[str]) -> Balance:
+        match words:
+            case [key] | [key, "consistent"] if _KEY.fullmatch(key) and "$" in key:
+                return cls(Method.HASH, tuple(words))
+            case _:
+                raise ValueError(
+                    "hash needs one key with a variable of nginx in it: "
+                    "'hash $request_uri' or 'hash $cookie_user consistent'"
+                )
+
+    @property
+    def has_backup(self) -> bool:
+        """Whether nginx lets a peer be a backup under this method."""
+        return self.method not in {Method.HASH, Method.IP_HASH, Method.RANDOM}
+
+    def __str__(self) -> str:
+        return " ".join((self.method, *self.words))
+
+
+BalanceField = Annotated[
+    Balance,
+    PlainValidator(Balance.parse),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "examples": [
+                "round_robin",
+                "least_conn",
+                "least_time last_byte inflight",
+                "ip_hash",
+                "hash $request_uri consistent",
+                "random two least_conn",
+            ],
+        }
+    ),
+]
+
+
+class Sticky(Table):
+    """A cookie that keeps a visitor on the peer that answered first (nginx `sticky cookie`)."""
+
+    cookie: str = Field(
+        "portico", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The cookie's name."
+    )
+    expires: Duration | None = Field(
+        None, description="How long a browser keeps it; a session if unset."
+    )
+    domain: str | None = Field(None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
+    path: str | None = Field("/", pattern=r"^/[\w./-]*$")
+    httponly: bool = True
+    secure: bool = True
+    samesite: Literal["strict", "lax", "none"] | None = "lax"

@@ -1,0 +1,61 @@
+"""What is wanted: the operator's file with every default and reference resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portico.core.model.app import App
+from portico.core.model.edge import Edge, Tls
+from portico.core.model.site import Site
+from portico.core.model.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One version of an app's program: what makes two processes of it alike or not."""
+
+    id: str
+    app_name: str
+    app: App
+    folder: str
+    """The folder of the operator's file, absolute: relative paths start here."""
+    environ: Mapping[str, str]
+    """What instances inherit from the shell that ran `portico up`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredApp:
+    """An app as it should be now."""
+
+    name: str
+    app: App
+    instances: int
+    spec: Spec
+    stopped: bool = False
+    """Stopped by hand: no instance is wanted, but the app stays known."""
+    abrupt: bool = False
+    """Old instances stop before new ones start (`portico restart`), without a rollout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where nginx listens."""
+
+    http: int
+    https: int
+    addresses: tuple[str, ...]
+    """`127.0.0.1`, `[::1]`, `*`, as nginx's `listen` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything wanted at once. Upstreams hold one entry for each app, under its name."""
+
+    folder: str = "/"
+    apps: Mapping[str, DesiredApp] = field(default_factory=dict)
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    edge: Edge = field(default_factory=Edge)
+    tls: Tls = field(default_factory=Tls)
+    listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))

@@ -1,0 +1,122 @@
+"""One supervised process of an app, and every state it can be in.
+
+`TRANSITIONS` is the whole truth: a pair that is not listed cannot happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from portico.core.model.names import InstanceId
+
+
+class InstanceState(StrEnum):
+    STARTING = "starting"  # spawned; has not passed its check yet
+    READY = "ready"  # may receive requests
+    DRAINING = "draining"  # out of discovery; finishing what it has
+    STOPPING = "stopping"  # told to stop
+    BACKOFF = "backoff"  # exited by itself; waiting to be started again
+    STOPPED = "stopped"  # exited by itself and is not wanted back
+    FAILED = "failed"  # a crash loop; an operator has to look
+    GONE = "gone"  # exited as asked; its record may go
+
+
+class InstanceEvent(StrEnum):
+    SPAWNED = "spawned"
+    CHECK_PASSED = "check passed"
+    DRAIN_ASKED = "drain asked"
+    STOP_ASKED = "stop asked"
+    CRASHED = "crashed"
+    FINISHED = "finished"
+    GAVE_UP = "gave up"
+
+
+S, E = InstanceState, InstanceEvent
+
+TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
+    (S.STARTING, E.CHECK_PASSED): S.READY,
+    (S.STARTING, E.DRAIN_ASKED): S.DRAINING,
+    (S.STARTING, E.CRASHED): S.BACKOFF,
+    (S.STARTING, E.FINISHED): S.STOPPED,
+    (S.STARTING, E.GAVE_UP): S.FAILED,
+    (S.READY, E.DRAIN_ASKED): S.DRAINING,
+    (S.READY, E.CRASHED): S.BACKOFF,
+    (S.READY, E.FINISHED): S.STOPPED,
+    (S.READY, E.GAVE_UP): S.FAILED,
+    (S.DRAINING, E.STOP_ASKED): S.STOPPING,
+    (S.DRAINING, E.CRASHED): S.GONE,
+    (S.DRAINING, E.FINISHED): S.GONE,
+    (S.DRAINING, E.GAVE_UP): S.GONE,
+    (S.STOPPING, E.CRASHED): S.GONE,
+    (S.STOPPING, E.FINISHED): S.GONE,
+    (S.STOPPING, E.GAVE_UP): S.GONE,
+    (S.BACKOFF, E.SPAWNED): S.STARTING,
+    (S.BACKOFF, E.DRAIN_ASKED): S.GONE,
+    (S.BACKOFF, E.CRASHED): S.BACKOFF,
+    (S.BACKOFF, E.GAVE_UP): S.FAILED,
+    (S.STOPPED, E.DRAIN_ASKED): S.GONE,
+    (S.FAILED, E.DRAIN_ASKED): S.GONE,
+}
+
+LIVE: Final = frozenset({S.STARTING, S.READY, S.DRAINING, S.STOPPING})
+"""States in which there is a process."""
+LEAVING: Final = frozenset({S.DRAINING, S.STOPPING, S.GONE})
+
+
+class IllegalTransition(Exception):
+    """A bug in portico, never something an operator did."""
+
+
+def next_state(state: InstanceState, event: InstanceEvent) -> InstanceState:
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalTransition(f"{event} while {state}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that can be found again: a pid alone is used anew by the system."""
+
+    pid: int
+    started: float
+    """Its start time in clock ticks since boot, field 22 of /proc/PID/stat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended; both are None when nobody could see it (an adopted process)."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"was killed by signal {self.signal}"
+        return "exited" if self.code is None else f"exited with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One copy of an app in one of its slots. It keeps its id and port over restarts."""
+
+    id: InstanceId
+    app: str
+    slot: int
+    spec: str
+    """Which version of the app it runs: the id of a `Spec`."""
+    port: int
+    state: InstanceState
+    since: float
+    """When it entered its state, on the clock that goes on over daemons (`Clock.monotonic`)."""
+    process: Process | None = None
+    spawned: float = 0.0
+    """When its process was last spawned, on the same clock."""
+    restarts: int = 0
+    crashes: int = 0
+    """Exits in a row, each too soon after the start."""
+    retry_at: float = 0.0
+    reason: str = ""
+    """Why it is in this state, in words for the operator."""

@@ -1,0 +1,48 @@
+"""Everything observed at one moment. A plan may look at nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portico.core.model.instance import Instance
+from portico.core.model.names import InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address that discovery hands out for a slot."""
+
+    slot: int
+    instance: InstanceId
+    port: int
+    weight: int = 1
+    backup: bool = False
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class NginxSeen:
+    """What is known of nginx."""
+
+    pid: int | None = None
+    """The master's, if it runs."""
+    generation: int = 0
+    live: str = ""
+    """Fingerprint of the generation it serves."""
+    refused: str = ""
+    """Fingerprint of the last generation that it did not accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    now: float
+    """`Clock.monotonic`: seconds since boot."""
+    instances: Mapping[InstanceId, Instance] = field(default_factory=dict)
+    endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """What discovery hands out now, by app; the key is there for every app it knows."""
+    settled: frozenset[InstanceId] = frozenset()
+    """Instances of which nginx is known to have been told that they left discovery."""
+    connections: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Established connections to draining instances; absent means not counted yet."""
+    nginx: NginxSeen = NginxSeen()

@@ -1,0 +1,212 @@
+"""What portico needs from the outside world, in its own words. Adapters implement these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from portico.core.model.app import Check
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Exit, Instance, Process
+from portico.core.model.names import InstanceId
+from portico.core.model.world import Endpoint
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Wall time, seconds since 1970. For people and certificates only."""
+
+    def monotonic(self) -> float:
+        """Seconds since boot, suspend included; the same for every process of this boot."""
+
+    def jitter(self) -> float:
+        """A number in [0, 1), evenly spread."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything that starting one instance takes."""
+
+    instance: InstanceId
+    spec: Spec
+    slot: int
+    port: int
+
+
+class Processes(Protocol):
+    """Starts, watches and signals instances; they outlive this process."""
+
+    async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
+        """Start the program in its own session, its output appended to its log files.
+
+        Reads env_file, resolves cwd and finds the program afresh every time. `on_exit` is
+        called once, in the event loop. Raises Failed with the reason when it cannot start
+        (no such program, no such folder or user, an unreadable env_file).
+        """
+
+    async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
+        """Watch a process of an earlier daemon; False when it is not there any more."""
+
+    def signal(self, process: Process, name: str) -> None:
+        """Send `SIGTERM` and the like to the instance's process group, if it still is that one."""
+
+    async def problems(self, launch: Launch) -> list[str]:
+        """Why this could not be started, without starting it; empty if it could."""
+
+    def usage(self, process: Process) -> tuple[int, float]:
+        """Resident bytes with all children, and percent of a core since last asked."""
+
+
+class Ports(Protocol):
+    """TCP ports of this machine."""
+
+    async def free(self, avoid: frozenset[int]) -> int:
+        """A loopback port that nothing listens on, outside the system's ephemeral range."""
+
+    async def holder(self, port: int) -> str | None:
+        """`pid 812 (node)` if something listens on the port, else None."""
+
+    async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
+        """How many established connections each of these local ports has."""
+
+    async def listening(self, process: Process) -> frozenset[int]:
+        """The TCP ports that a process, its group's or its children's processes listen on."""
+
+
+class Discovery(Protocol):
+    """Answers nginx's question where the instances of an app are (DNS SRV)."""
+
+    def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
+        """From now on answer this for the app; returns the number of this version."""
+
+    def withdraw(self, app: str) -> None:
+        """The app exists no more."""
+
+    def told(self, app: str) -> tuple[int, float]:
+        """The newest version that was sent in an answer, and when (`Clock.monotonic`)."""
+
+    @property
+    def address(self) -> str:
+        """`127.0.0.1:5353`, for nginx's `resolver`; the same over restarts."""
+
+
+class Probes(Protocol):
+    async def probe(self, check: Check, port: int) -> str | None:
+        """Ask an instance once; None when it is well, else what was wrong in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A generation that nginx has tested and that can be switched to."""
+
+    number: int
+    fingerprint: str
+
+
+class Nginx(Protocol):
+    """The real nginx: finds it, tests, starts, reloads and watches it."""
+
+    async def install(self, files: Mapping[str, str], fingerprint: str) -> Tested:
+        """Write a complete new generation and test it with `nginx -t`; what is live stays.
+
+        `files` is name to text; `nginx.conf` is the main one. Raises Failed with nginx's
+        own words, and leaves nothing behind.
+        """
+
+    async def switch(self, generation: Tested) -> None:
+        """Make nginx serve the generation: start it, or reload it and see it taken over.
+
+        Raises Failed, with the previous generation in force, if the new one does not come up.
+        """
+
+    async def start(self) -> None:
+        """Start nginx on the generation that is current. Raises Failed (a port in use, …)."""
+
+    async def stop(self, *, graceful: bool) -> None: ...
+
+    def reopen_logs(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A concrete pair on disk; the paths never change their content."""
+
+    certificate: str
+    key: str
+
+
+class Certificates(Protocol):
+    async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+        """A certificate of the local authority for each lineage, made or renewed where needed."""
+
+    async def problems(self, certificate: str, key: str, names: Sequence[str]) -> list[str]:
+        """What is wrong with an operator's own pair: no match, names not covered, expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One applied file."""
+
+    number: int
+    applied: float
+    """Wall time."""
+    who: str
+    source: str
+    """Path of the file, or the command that made this revision."""
+    folder: str
+    document: Mapping[str, object]
+    """The file as JSON values, as it was read."""
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """What is remembered of an app beside its file."""
+
+    name: str
+    target: Spec
+    """The version being rolled out, or in force."""
+    good: Spec | None
+    """The last version whose instances were all ready."""
+    stopped: bool = False
+    abrupt: bool = False
+
+
+class State(Protocol):
+    """The one SQLite file. Every call is done, and on disk, when it returns."""
+
+    def revisions(self) -> list[Revision]:
+        """Newest first."""
+
+    def add_revision(self, revision: Revision) -> Revision:
+        """Returns it with its number."""
+
+    def apps(self) -> list[AppRecord]: ...
+
+    def put_app(self, record: AppRecord) -> None: ...
+
+    def drop_app(self, name: str) -> None: ...
+
+    def instances(self) -> list[Instance]: ...
+
+    def put_instance(self, instance: Instance) -> None: ...
+
+    def drop_instance(self, instance: InstanceId) -> None: ...
+
+    def specs(self) -> Mapping[str, Spec]:
+        """Every version that an app record or an instance refers to, by id."""
+
+    def next_serial(self, app: str) -> int:
+        """The number of the next instance this app gets; never given twice."""
+
+    def setting(self, name: str) -> str | None: ...
+
+    def put_setting(self, name: str, value: str) -> None: ...
+
+    def add_event(self, at: float, kind: str, subject: str, text: str) -> None: ...
+
+    def events(self, limit: int) -> list[tuple[float, str, str, str]]:
+        """Newest first: wall time, kind, subject, text."""

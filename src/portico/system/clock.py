@@ -1,0 +1,23 @@
+"""The machine's clock and its chance, the only place that asks for either."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        # CLOCK_BOOTTIME goes on through suspend and is the same for every process of
+        # this boot, so that a new daemon can read what an old one wrote.
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def jitter(self) -> float:
+        return random.random()  # noqa: S311 - spreads restarts, guards nothing
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
