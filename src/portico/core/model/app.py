@@ -66,7 +66,7 @@ class App(Table):
     interpreter_args: str | tuple[str, ...] = ()
     cwd: str | None = Field(
         None,
-        description="Folder to run in; the file's own if unset. A link is followed at every start.",
+        description="Folder to run in; the file's if unset. A link is followed at every start.",
     )
     env: dict[EnvName, str | int | float | bool] = Field(default_factory=dict)
     env_file: str | tuple[str, ...] = Field(

@@ -1,0 +1,165 @@
+"""What the API shows and takes, as JSON. Field names are the promise to scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DocumentRequest(View):
+    """A file as the command line read it. `table` is its content as JSON values."""
+
+    source: str = Field(description="Path of the file, for messages and the history.")
+    folder: str = Field(description="Absolute folder that relative paths start from.")
+    table: Mapping[str, object]
+    environ: Mapping[str, str] = Field(default_factory=dict)
+
+
+class ScaleRequest(View):
+    instances: int = Field(ge=1, le=1000)
+
+
+class DownRequest(View):
+    now: bool = Field(False, description="Do not wait for open requests.")
+
+
+class ProblemView(View):
+    where: str
+    what: str
+    hint: str | None = None
+
+
+class ErrorView(View):
+    """Body of every answer that is no success."""
+
+    error: str
+    exit_code: int
+    problems: tuple[ProblemView, ...] = ()
+
+
+class CheckView(View):
+    """A usable file; what is worth knowing about it is in notes."""
+
+    apps: int
+    sites: int
+    nginx: str
+    notes: tuple[str, ...] = ()
+
+
+class StepView(View):
+    what: str
+    """`start web.3 on port 41003`"""
+    why: str
+
+
+class PlanView(View):
+    steps: tuple[StepView, ...]
+    notes: tuple[str, ...] = ()
+
+
+class RenderView(View):
+    files: Mapping[str, str]
+
+
+class InstanceView(View):
+    id: str
+    slot: int
+    pid: int | None
+    port: int
+    state: str
+    restarts: int
+    uptime_s: float
+    memory_bytes: int
+    cpu_percent: float
+    current: bool = Field(description="Runs the version that is in force or being rolled out.")
+    reason: str = ""
+
+
+class AppView(View):
+    name: str
+    state: Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]
+    instances: tuple[InstanceView, ...]
+    wanted: int
+    balance: str
+    command: str
+    cwd: str
+
+
+class SiteView(View):
+    name: str
+    urls: tuple[str, ...]
+    to: str
+    """`app web`, `upstream legacy`, `folder public`, `redirect`, or `3 routes`."""
+    certificate: str = ""
+    """`local`, `own`, or the issuer; empty without HTTPS."""
+
+
+class NginxView(View):
+    pid: int | None
+    version: str
+    generation: int
+    program: str
+
+
+class DaemonView(View):
+    pid: int
+    version: str
+    memory_bytes: int
+    home: str
+    uptime_s: float
+
+
+class StatusView(View):
+    apps: tuple[AppView, ...]
+    sites: tuple[SiteView, ...]
+    nginx: NginxView
+    daemon: DaemonView
+    source: str = ""
+    """The file in force."""
+    revision: int = 0
+    troubles: tuple[str, ...] = ()
+    """What an operator should look at, each a sentence."""
+
+
+class ChangeView(View):
+    """A long operation. It goes on whether or not somebody follows it."""
+
+    id: str
+    kind: str
+    """`up`, `restart`, `reload`, `scale`, `stop`, `start`, `delete`, `down`"""
+    subject: str
+    state: Literal["doing", "done", "failed"]
+    started: float
+    lines: tuple[str, ...] = ()
+    """What has happened so far, in words."""
+    error: str | None = None
+    exit_code: int = 0
+
+
+class LogFileView(View):
+    app: str
+    instance: str
+    stream: Literal["stdout", "stderr", "access", "error"]
+    path: str
+
+
+class RevisionView(View):
+    number: int
+    applied: float
+    who: str
+    source: str
+    current: bool
+
+
+class TrustView(View):
+    root: str
+    """PEM file of the local authority's root certificate."""
+    installed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Where it could not be installed, each with why."""

@@ -1,0 +1,67 @@
+"""What the API may ask of the engine. The API knows this and nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from portico.core.model.views import (
+    ChangeView,
+    CheckView,
+    DocumentRequest,
+    LogFileView,
+    PlanView,
+    RenderView,
+    RevisionView,
+    StatusView,
+    TrustView,
+)
+
+
+class Control(Protocol):
+    """Every method raises a PorticoError for what an operator can act on.
+
+    Those that return a ChangeView have accepted the work and go on with it; follow it by id.
+    """
+
+    def status(self) -> StatusView: ...
+
+    async def check(self, request: DocumentRequest) -> CheckView: ...
+
+    async def plan(self, request: DocumentRequest) -> PlanView: ...
+
+    async def render(self, request: DocumentRequest | None) -> RenderView:
+        """The nginx files of a document, or of what is in force."""
+
+    async def up(self, request: DocumentRequest, who: str) -> ChangeView:
+        """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
+
+    async def down(self, who: str, *, now: bool) -> ChangeView: ...
+
+    async def start(self, app: str | None, who: str) -> ChangeView:
+        """Start one app, or all (None)."""
+
+    async def stop(self, app: str | None, who: str) -> ChangeView: ...
+
+    async def restart(self, app: str | None, who: str) -> ChangeView: ...
+
+    async def reload(self, app: str | None, who: str) -> ChangeView: ...
+
+    async def scale(self, app: str, instances: int, who: str) -> ChangeView: ...
+
+    async def delete(self, app: str, who: str) -> ChangeView: ...
+
+    async def rollback(self, revision: int | None, who: str) -> ChangeView: ...
+
+    def history(self) -> list[RevisionView]: ...
+
+    def changes(self) -> list[ChangeView]: ...
+
+    def change(self, change: str) -> ChangeView: ...
+
+    def follow(self, change: str) -> AsyncIterator[ChangeView]:
+        """The change now, and again whenever it has moved, until it has ended."""
+
+    def logs(self, app: str | None) -> list[LogFileView]: ...
+
+    async def trust(self) -> TrustView: ...
