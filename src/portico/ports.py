@@ -10,7 +10,8 @@ from portico.core.model.app import Check
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Instance, Process
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint
+from portico.core.model.place import Build, CertificateFiles
+from portico.core.model.world import Endpoint, NginxSeen
 
 
 class Clock(Protocol):
@@ -109,6 +110,18 @@ class Tested:
 class Nginx(Protocol):
     """The real nginx: finds it, tests, starts, reloads and watches it."""
 
+    async def build(self, named: str | None) -> Build:
+        """The nginx to use: the one named, else a system's that is new enough, else the wheel's.
+
+        Raises Refused when the one named is missing or too old, and says what it lacks.
+        """
+
+    def seen(self) -> NginxSeen:
+        """Whether the master runs and what it serves. Cheap enough for every round."""
+
+    def watch(self, on_exit: Callable[[], None]) -> None:
+        """Call back, in the event loop, whenever a running master has died."""
+
     async def install(self, files: Mapping[str, str], fingerprint: str) -> Tested:
         """Write a complete new generation and test it with `nginx -t`; what is live stays.
 
@@ -128,14 +141,6 @@ class Nginx(Protocol):
     async def stop(self, *, graceful: bool) -> None: ...
 
     def reopen_logs(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFiles:
-    """A concrete pair on disk; the paths never change their content."""
-
-    certificate: str
-    key: str
 
 
 class Certificates(Protocol):

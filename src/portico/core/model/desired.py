@@ -21,7 +21,10 @@ class Spec:
     folder: str
     """The folder of the operator's file, absolute: relative paths start here."""
     environ: Mapping[str, str]
-    """What instances inherit from the shell that ran `portico up`."""
+    """What instances inherit from the shell that ran `portico up`. No part of the id: a change
+    of it takes effect at the next start, and is no reason for one."""
+    asked: int = 0
+    """Raised by every `reload` and `restart`, so that the same program counts as a new version."""
 
 
 @dataclass(frozen=True, slots=True)

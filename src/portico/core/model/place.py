@@ -1,0 +1,47 @@
+"""Where a generation will live: the nginx that reads it and the files it may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What one nginx binary can do, read from the binary itself."""
+
+    program: str
+    version: tuple[int, int, int]
+    openssl: str = ""
+    can: frozenset[str] = frozenset()
+    """Directives, parameters and modules that it was seen to take: `resolve`, `least_time`,
+    `sticky`, `http2`, `http3`, `grpc`, `realip`, `stream`, `keepalive_min_timeout`, ..."""
+
+    @property
+    def version_text(self) -> str:
+        return ".".join(map(str, self.version))
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A concrete pair on disk; the files under these paths never change their content."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Everything a rendered generation depends on beside the operator's file."""
+
+    build: Build
+    home: str
+    """Absolute PORTICO_HOME."""
+    resolver: str
+    """`127.0.0.1:41053`, where discovery answers."""
+    certificates: Mapping[str, CertificateFiles] = field(default_factory=dict)
+    """By the site's name; every site with https has one."""
+    cores: int = 1
+    root: bool = False
+    open_files: int = 65536
+    """The limit of open files that nginx's workers may ask for."""

@@ -1,0 +1,69 @@
+"""PORTICO_HOME: all state of one installation, and where in it each thing lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from portico.errors import Refused
+
+LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    path: Path
+
+    @classmethod
+    def find(cls, environ: Mapping[str, str], *, root: bool) -> Home:
+        """PORTICO_HOME, else /var/lib/portico as root, else the XDG state folder."""
+        if given := environ.get("PORTICO_HOME"):
+            home = cls(Path(given).absolute())
+        elif root:
+            home = cls(Path("/var/lib/portico"))
+        else:
+            state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '/')}/.local/state"
+            home = cls(Path(state) / "portico")
+        if len(str(home.socket)) > LONGEST_SOCKET_PATH:
+            raise Refused(
+                f"cannot use {home.path} as PORTICO_HOME: the path of a unix socket in it would "
+                f"be longer than {LONGEST_SOCKET_PATH} characters; choose a shorter folder"
+            )
+        return home
+
+    def make(self) -> None:
+        """Create the folders. Keys, environments and logs are for this user alone; nginx's
+        workers, another user, only pass through to the files of their generation."""
+        self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.nginx.mkdir(mode=0o711, exist_ok=True)
+        for folder in (self.logs, self.certificates):
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def socket(self) -> Path:
+        return self.path / "api.sock"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "portico.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "daemon.lock"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.path / "logs" / "porticod.log"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def nginx(self) -> Path:
+        return self.path / "nginx"
+
+    @property
+    def certificates(self) -> Path:
+        return self.path / "certificates"
