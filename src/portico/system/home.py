@@ -34,7 +34,8 @@ class Home:
 
     def make(self) -> None:
         """Create the folders. Keys, environments and logs are for this user alone; nginx's
-        workers, another user, only pass through to the files of their generation."""
+        workers, another user, only pass through to the files of their generation.
+        """
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.nginx.mkdir(mode=0o711, exist_ok=True)
         for folder in (self.logs, self.certificates):
