@@ -107,6 +107,7 @@ class App(Table):
     )
     min_uptime: Duration = Field(1.0, description="An exit sooner than this counts as a crash.")
     ready_timeout: Duration = Field(30.0, description="An instance must answer within this.")
+    batch: int = Field(1, ge=1, description="How many instances a rollout replaces at a time.")
     drain_timeout: Duration = Field(30.0, description="How long open requests may hold up a stop.")
     stop_signal: Signal = "SIGTERM"
     stop_timeout: Duration = Field(10.0, description="After this a stopping instance is killed.")

@@ -35,6 +35,8 @@ class DesiredApp:
     app: App
     instances: int
     spec: Spec
+    good: str | None = None
+    """Id of the last version that was ready everywhere: what a rollout reverts to."""
     stopped: bool = False
     """Stopped by hand: no instance is wanted, but the app stays known."""
     abrupt: bool = False

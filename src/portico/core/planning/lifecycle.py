@@ -1,0 +1,58 @@
+"""What an event makes of an instance: the table of states, with its times and counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portico.core.model.app import App
+from portico.core.model.instance import (
+    LEAVING,
+    Exit,
+    Instance,
+    InstanceEvent,
+    InstanceState,
+    Process,
+    next_state,
+)
+from portico.core.planning.backoff import restart_delay
+
+
+def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
+    """The instance after an event that needs no more than its time and its reason."""
+    return replace(instance, state=next_state(instance.state, event), since=now, reason=reason)
+
+
+def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
+    """A process runs for it, for the first time or again."""
+    if instance.process is None and instance.state is InstanceState.STARTING:
+        return replace(instance, process=process, since=now, spawned=now)
+    again = moved(instance, InstanceEvent.SPAWNED, now=now)
+    return replace(again, process=process, spawned=now, restarts=instance.restarts + 1)
+
+
+def exited(
+    instance: Instance, ending: Exit, app: App, *, now: float, jitter: float, reason: str
+) -> Instance:
+    """Its process has ended, or could not be started: wait, stop, give up, or be gone.
+
+    `reason` says in words why it ended; crash loops are counted here (PM2's max_restarts
+    within min_uptime).
+    """
+    event, crashes = _ending(instance, ending, app, now)
+    after = replace(moved(instance, event, now=now, reason=reason), process=None)
+    if after.state is not InstanceState.BACKOFF:
+        return replace(after, crashes=crashes)
+    delay = restart_delay(crashes, first=app.backoff, limit=app.backoff_limit, jitter=jitter)
+    return replace(after, crashes=crashes, retry_at=now + delay)
+
+
+def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[InstanceEvent, int]:
+    if instance.state in LEAVING:
+        return InstanceEvent.FINISHED, 0
+    if not app.autorestart or ending.code in app.stop_exit_codes:
+        return InstanceEvent.FINISHED, 0
+    never_ready = instance.state is not InstanceState.READY
+    early = never_ready or now - instance.spawned < app.min_uptime
+    crashes = instance.crashes + 1 if early else 0
+    looping = crashes > app.max_restarts
+    return (InstanceEvent.GAVE_UP if looping else InstanceEvent.CRASHED), crashes

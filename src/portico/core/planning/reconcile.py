@@ -1,0 +1,187 @@
+"""Compare what should be with what is, and say what to do next.
+
+Order is the safety argument. An endpoint is handed out only after its instance passed its
+check. An instance leaves discovery first, is stopped only in a later round, when nginx has been
+told and nothing is connected to it any more, and so a crash of the daemon between any two steps
+leaves sites that still answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.world import World
+from portico.core.planning.endpoints import endpoints_of
+from portico.core.planning.rollout import rollout
+from portico.core.planning.steps import (
+    Complete,
+    Drain,
+    DropApp,
+    Forget,
+    Kill,
+    Publish,
+    Respawn,
+    Revert,
+    StartNginx,
+    Step,
+    Stop,
+    StopNginx,
+    SwitchGeneration,
+)
+
+S = InstanceState
+
+
+def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step, ...]:
+    """The steps to take now; empty when there is nothing left to do, or only to wait.
+
+    `generation` is the fingerprint of the nginx files that belong to `desired`; empty when
+    there is nothing for nginx to serve.
+    """
+    return (
+        *_nginx(desired, world, generation),
+        *(step for app in desired.apps.values() for step in _app(app, world)),
+        *_unwanted(desired, world, generation),
+        *_leaving(desired, world),
+    )
+
+
+def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+    seen = world.nginx
+    if not generation:
+        if seen.pid is not None:
+            yield StopNginx("no site is wanted")
+    elif generation not in {seen.live, seen.refused}:
+        if all(_may_be_served(app, world) for app in desired.apps.values()):
+            yield SwitchGeneration(generation, "sites, routes or TLS have changed")
+    elif seen.pid is None and seen.live:
+        yield StartNginx("its master process has died")
+
+
+def _may_be_served(app: DesiredApp, world: World) -> bool:
+    """Whether waiting longer before sites point at the app would gain nothing."""
+    if app.stopped or not app.app.autostart or world.endpoints.get(app.name):
+        return True
+    return any(
+        i.crashes > 0 or i.state in {S.STOPPED, S.FAILED}
+        for i in world.instances.values()
+        if i.app == app.name
+    )
+
+
+def _app(app: DesiredApp, world: World) -> Iterator[Step]:
+    mine = [i for i in world.instances.values() if i.app == app.name]
+    why = _broken(app, mine, world.now)
+    if why:
+        yield Revert(app.name, why)
+        return
+    yield from rollout(app, mine)
+    wanted = endpoints_of(app, mine)
+    if wanted != world.endpoints.get(app.name):
+        yield Publish(app.name, wanted, f"{len(wanted)} ready")
+    yield from _restarts(app, mine, world.now)
+    if app.good != app.spec.id and _all_ready(app, mine):
+        yield Complete(app.name, f"all {app.instances} instances are ready")
+
+
+def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
+    """Why the rollout that is under way cannot succeed; empty when it may."""
+    if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
+        return ""
+    for i in mine:
+        if i.spec == app.spec.id and (i.crashes or i.state in {S.FAILED, S.STOPPED}):
+            return f"{i.id} {i.reason or 'did not become ready'}"
+        if i.spec == app.spec.id and _never_ready(i, app, now):
+            return f"{i.id} was not ready within {app.app.ready_timeout:g}s"
+    return ""
+
+
+def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Step]:
+    for i in mine:
+        if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
+            yield Respawn(i.id, i.reason)
+        elif _never_ready(i, app, now):
+            yield Kill(i.id, f"was not ready within {app.app.ready_timeout:g}s")
+
+
+def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
+    return i.state is S.STARTING and now - i.spawned >= app.app.ready_timeout
+
+
+def _all_ready(app: DesiredApp, mine: list[Instance]) -> bool:
+    """Whether every slot is ready in this version, and nothing older is left to go back to."""
+    ready = {i.slot for i in mine if i.spec == app.spec.id and i.state is S.READY}
+    old = any(i.spec != app.spec.id and i.state is S.READY for i in mine)
+    return len(ready) >= app.instances and not old
+
+
+def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+    """Apps that are in no file any more; only once nginx names them no more either."""
+    if world.nginx.pid is not None and generation not in {"", world.nginx.live}:
+        return
+    for i in world.instances.values():
+        if i.app not in desired.apps and i.state not in {S.DRAINING, S.STOPPING, S.GONE}:
+            yield Drain(i.id, "its app is not wanted any more")
+    left = {i.app for i in world.instances.values()}
+    for name in world.endpoints.keys() - desired.apps.keys():
+        if world.endpoints[name]:
+            yield Publish(name, (), "its app is not wanted any more")
+        if name not in left:
+            yield DropApp(name, "nothing of it is left")
+
+
+def _leaving(desired: Desired, world: World) -> Iterator[Step]:
+    handed_out = {e.instance for endpoints in world.endpoints.values() for e in endpoints}
+    for i in world.instances.values():
+        app = desired.apps.get(i.app)
+        if i.state is S.GONE:
+            yield Forget(i.id, "it is gone")
+        elif i.state is S.DRAINING and i.id not in handed_out:
+            if why := _drained(i, app, world):
+                yield Stop(i.id, why)
+        elif i.state is S.STOPPING and _overdue(i, app, world.now):
+            yield Kill(i.id, "did not stop when asked to")
+
+
+def _drained(i: Instance, app: DesiredApp | None, world: World) -> str:
+    """Why it may be stopped now; empty while it may not."""
+    if app is not None and app.abrupt:
+        return "restarted by hand"
+    if i.id in world.settled and world.connections.get(i.id) == 0:
+        return "nothing is connected to it"
+    limit = app.app.drain_timeout if app else DRAIN_UNWANTED
+    return f"still connected after {limit:g}s" if world.now - i.since >= limit else ""
+
+
+def _overdue(i: Instance, app: DesiredApp | None, now: float) -> bool:
+    return now - i.since >= (app.app.stop_timeout if app else STOP_UNWANTED)
+
+
+DRAIN_UNWANTED = 30.0  # of an app whose file is gone: the defaults of a present one
+STOP_UNWANTED = 10.0
+
+
+def wake_at(desired: Desired, world: World) -> float | None:
+    """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
+    moments = [
+        moment
+        for i in world.instances.values()
+        if (moment := _next_moment(i, desired.apps.get(i.app))) is not None
+    ]
+    return min((m for m in moments if m > world.now), default=None)
+
+
+def _next_moment(i: Instance, app: DesiredApp | None) -> float | None:
+    match i.state:
+        case S.BACKOFF:
+            return i.retry_at
+        case S.STARTING if app:
+            return i.spawned + app.app.ready_timeout
+        case S.DRAINING:
+            return i.since + (app.app.drain_timeout if app else DRAIN_UNWANTED)
+        case S.STOPPING:
+            return i.since + (app.app.stop_timeout if app else STOP_UNWANTED)
+        case _:
+            return None

@@ -1,0 +1,125 @@
+"""Bring the slots of one app to the version wanted without ever taking the last one away.
+
+With automatic ports the new instance starts beside the old one, takes its slot in discovery
+when it is ready, and the old one drains. A pinned port can be held by one process only: there
+the old one leaves first while the other slots carry the load. Where there is no other slot, a
+stand-in on a free port serves meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from portico.core.model.desired import DesiredApp
+from portico.core.model.instance import LEAVING, LIVE, Instance, InstanceState
+from portico.core.planning.steps import Drain, StartInstance, Step
+
+S = InstanceState
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of an app: who is in it."""
+
+    number: int
+    port: int | None
+    """Pinned."""
+    new: tuple[Instance, ...]
+    """In the version wanted, and staying."""
+    old: tuple[Instance, ...]
+    leaving: tuple[Instance, ...]
+
+    @property
+    def ready(self) -> bool:
+        return any(i.state is S.READY for i in self.new)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it is between versions: begun, and not ready yet."""
+        replacing = bool(self.old or self.leaving)
+        return not self.ready and bool(self.new or self.leaving) and replacing
+
+
+def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
+    """What to start and what to drain now, for all slots of one app."""
+    wanted = 0 if app.stopped else app.instances
+    for i in instances:
+        if i.slot > wanted and i.state not in LEAVING:
+            yield Drain(i.id, "stopped by hand" if app.stopped else f"{wanted} are wanted")
+    slots = [_slot(app, number, instances) for number in range(1, wanted + 1)]
+    room = app.app.batch - sum(slot.under_way for slot in slots)
+    for slot in slots:
+        steps = list(_steps(app, slot, slots, may_begin=room > 0))
+        if steps and slot.old and not slot.under_way and not slot.ready:
+            room -= 1
+        yield from steps
+
+
+def _slot(app: DesiredApp, number: int, instances: Sequence[Instance]) -> Slot:
+    here = [i for i in instances if i.slot == number]
+    return Slot(
+        number,
+        app.app.port + number - 1 if app.app.port else None,
+        new=tuple(i for i in here if i.spec == app.spec.id and i.state not in LEAVING),
+        old=tuple(i for i in here if i.spec != app.spec.id and i.state not in LEAVING),
+        leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),
+    )
+
+
+def _steps(
+    app: DesiredApp, slot: Slot, slots: Sequence[Slot], *, may_begin: bool
+) -> Iterator[Step]:
+    if app.abrupt:
+        yield from _abrupt(app, slot)
+    elif slot.port is None:
+        yield from _beside(app, slot, may_begin=may_begin)
+    else:
+        yield from _in_place(app, slot, slots, may_begin=may_begin)
+
+
+def _abrupt(app: DesiredApp, slot: Slot) -> Iterator[Step]:
+    for i in slot.old:
+        yield Drain(i.id, "restarted by hand")
+    if not slot.new and not slot.old and not slot.leaving:
+        yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
+
+
+def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
+    if slot.ready:
+        for i in slot.old:
+            yield Drain(i.id, "its successor is ready")
+    elif not slot.new and not slot.old:
+        yield StartInstance(app.name, slot.number, None, "wanted, not running")
+    elif not slot.new and (may_begin or not _serves(slot.old)):
+        yield StartInstance(app.name, slot.number, None, "the version has changed")
+
+
+def _in_place(
+    app: DesiredApp, slot: Slot, slots: Sequence[Slot], *, may_begin: bool
+) -> Iterator[Step]:
+    home = [i for i in slot.new if i.port == slot.port]
+    holders = [i for i in (*slot.old, *slot.leaving) if i.port == slot.port]
+    if home:
+        if any(i.state is S.READY for i in home):
+            for i in (*slot.old, *(i for i in slot.new if i.port != slot.port)):
+                yield Drain(i.id, "its successor is ready")
+    elif not holders:
+        yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
+    elif not slot.leaving and (may_begin or slot.under_way or not _serves(slot.old)):
+        yield from _free_the_port(app, slot, slots)
+
+
+def _free_the_port(app: DesiredApp, slot: Slot, slots: Sequence[Slot]) -> Iterator[Step]:
+    """The pinned port is held by the old version: somebody else must serve before it leaves."""
+    others = (s for s in slots if s.number != slot.number)
+    covered = slot.ready or any(_serves((*s.new, *s.old)) for s in others)
+    if covered or not _serves(slot.old):
+        for i in slot.old:
+            yield Drain(i.id, "the version has changed, and its port is pinned")
+    elif not slot.new:
+        yield StartInstance(app.name, slot.number, None, "stands in while the port changes hands")
+
+
+def _serves(instances: Sequence[Instance]) -> bool:
+    return any(i.state is S.READY for i in instances)

@@ -1,0 +1,168 @@
+"""What portico can do to the world. Plain data: saying it does not do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portico.core.model.names import InstanceId
+from portico.core.model.world import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class StartInstance:
+    """A new instance of the version wanted, in a slot."""
+
+    app: str
+    slot: int
+    port: int | None
+    """Pinned, or None for a free one."""
+    why: str
+
+    def __str__(self) -> str:
+        where = f"port {self.port}" if self.port else "a free port"
+        return f"start {self.app}.{self.slot} on {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Respawn:
+    """The same instance again, after it exited by itself."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"start {self.instance} again"
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Hand out exactly these endpoints for an app."""
+
+    app: str
+    endpoints: tuple[Endpoint, ...]
+    why: str
+
+    def __str__(self) -> str:
+        slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
+        return f"hand out slots {slots} of {self.app}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """From now on no new request; it leaves discovery before anything else happens to it."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"drain {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Send the stop signal."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"stop {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL, for one that did not stop, or never became ready."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"kill {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Its process is gone as asked; drop the record."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"forget {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """Give a rollout up: the version before is wanted again."""
+
+    app: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"revert {self.app} to the version before"
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Every instance runs the version wanted: from now on it is the one to revert to."""
+
+    app: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"keep this version of {self.app} as good"
+
+
+@dataclass(frozen=True, slots=True)
+class DropApp:
+    """Nothing of an app that is not wanted is left."""
+
+    app: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"forget {self.app}"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchGeneration:
+    """Make nginx serve the generation that was rendered and tested."""
+
+    fingerprint: str
+    why: str
+
+    def __str__(self) -> str:
+        return "switch nginx to the new generation"
+
+
+@dataclass(frozen=True, slots=True)
+class StartNginx:
+    why: str
+
+    def __str__(self) -> str:
+        return "start nginx"
+
+
+@dataclass(frozen=True, slots=True)
+class StopNginx:
+    why: str
+
+    def __str__(self) -> str:
+        return "stop nginx"
+
+
+Step = (
+    StartInstance
+    | Respawn
+    | Publish
+    | Drain
+    | Stop
+    | Kill
+    | Forget
+    | Revert
+    | Complete
+    | DropApp
+    | SwitchGeneration
+    | StartNginx
+    | StopNginx
+)
