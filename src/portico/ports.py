@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -143,12 +144,49 @@ class Nginx(Protocol):
     def reopen_logs(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPair:
+    """An operator's own certificate and key, two PEM files, and the names they must cover."""
+
+    certificate: str
+    key: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a look at an operator's pair has shown."""
+
+    problems: tuple[str, ...] = ()
+    """Why it cannot be used: no match, names not covered, expired, …"""
+    notes: tuple[str, ...] = ()
+    """What works and is worth knowing: expires soon, a key that everybody may read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Where the root of the local authority was installed, or taken away."""
+
+    root: str
+    """Its PEM file."""
+    done: tuple[str, ...]
+    skipped: tuple[str, ...]
+    """Places that were left as they are, each with why and what to type instead."""
+
+
 class Certificates(Protocol):
+    """Calls that have work to do start a child process; Failed when it fails or hangs."""
+
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """A certificate of the local authority for each lineage, made or renewed where needed."""
 
-    async def problems(self, certificate: str, key: str, names: Sequence[str]) -> list[str]:
-        """What is wrong with an operator's own pair: no match, names not covered, expired."""
+    async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
+        """What is wrong with operators' own pairs; one answer for each, in their order."""
+
+    async def trust(self) -> Trust:
+        """Install the local authority's root where the system and browsers look for it."""
+
+    async def untrust(self) -> Trust: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +219,15 @@ class AppRecord:
 
 
 class State(Protocol):
-    """The one SQLite file. Every call is done, and on disk, when it returns."""
+    """The one SQLite file. Every call is done when it returns; Failed when it cannot be.
+
+    What an operator said (revisions, apps, settings) is then on disk and survives a power cut.
+    What is only true while the machine runs (instances, serials, events) survives the death of
+    this process.
+    """
+
+    def together(self) -> AbstractContextManager[None]:
+        """All writes within are done at the end, or none of them: one transaction."""
 
     def revisions(self) -> list[Revision]:
         """Newest first."""
@@ -205,7 +251,7 @@ class State(Protocol):
         """Every version that an app record or an instance refers to, by id."""
 
     def next_serial(self, app: str) -> int:
-        """The number of the next instance this app gets; never given twice."""
+        """The number of the next instance this app gets; never given twice in one boot."""
 
     def setting(self, name: str) -> str | None: ...
 
