@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, NewType
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -31,8 +32,8 @@ def parse_domain(text: str) -> str:
     name = text.strip().rstrip(".").lower()
     if not name.isascii():
         name = name.encode("idna").decode()
-    if is_ip(name):
-        return name.strip("[]")
+    if is_ip(name) and "%" not in name:
+        return str(ip_address(name.strip("[]")))
     if len(name) > LONGEST_NAME:
         raise ValueError(f"{text!r} is longer than {LONGEST_NAME} characters")
     if not all(map(_LABEL.fullmatch, name.removeprefix("*.").split("."))):
