@@ -82,9 +82,10 @@ class App(Table):
     instances: Annotated[int, Field(ge=1, le=1000)] | Literal["max"] = Field(
         1, description='How many copies; "max" is one a core.'
     )
-    port: Port | None = Field(
+    port: Port | Literal[False] | None = Field(
         None,
-        description="Pinned port of the first instance, the next ones follow; automatic if unset.",
+        description="Pinned port of the first instance, the next ones follow; automatic if unset; "
+        "false for a worker that listens nowhere.",
     )
     port_env: EnvName = Field("PORT", description="The variable that tells an instance its port.")
     instance_env: EnvName = Field(
@@ -132,6 +133,14 @@ class App(Table):
     keepalive: int = Field(
         64, ge=0, description="Idle connections nginx keeps open to the instances, per worker."
     )
+
+    @property
+    def listens(self) -> bool:
+        return self.port is not False
+
+    def pinned(self, slot: int) -> int | None:
+        """The port that belongs to a slot (from 1), if ports are pinned."""
+        return self.port + slot - 1 if self.port else None
 
     @property
     def check(self) -> Check:

@@ -11,7 +11,7 @@ from portico.core.model.world import Endpoint
 
 def endpoints_of(app: DesiredApp, instances: Sequence[Instance]) -> tuple[Endpoint, ...]:
     """One endpoint a slot: its ready instance of the version wanted, else a ready older one."""
-    if app.app.down:
+    if app.app.down or not app.app.listens:
         return ()
     best: dict[int, Instance] = {}
     for instance in instances:
@@ -27,7 +27,7 @@ def endpoints_of(app: DesiredApp, instances: Sequence[Instance]) -> tuple[Endpoi
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:
-    pinned = app.app.port is not None and instance.port == app.app.port + instance.slot - 1
+    pinned = instance.port == app.app.pinned(instance.slot)
     return instance.spec == app.spec.id, pinned, instance.spawned
 
 

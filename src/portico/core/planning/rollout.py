@@ -60,7 +60,7 @@ def _slot(app: DesiredApp, number: int, instances: Sequence[Instance]) -> Slot:
     here = [i for i in instances if i.slot == number]
     return Slot(
         number,
-        app.app.port + number - 1 if app.app.port else None,
+        app.app.pinned(number),
         new=tuple(i for i in here if i.spec == app.spec.id and i.state not in LEAVING),
         old=tuple(i for i in here if i.spec != app.spec.id and i.state not in LEAVING),
         leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),

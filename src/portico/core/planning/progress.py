@@ -1,0 +1,67 @@
+"""How far the world is from what is wanted, in words for whoever waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.world import World
+
+S = InstanceState
+TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    waiting: tuple[str, ...] = ()
+    """What is still to come: `web: 2 of 4 ready`."""
+    failed: tuple[str, ...] = ()
+    """What will not come by waiting, each with why."""
+
+    @property
+    def done(self) -> bool:
+        return not self.waiting and not self.failed
+
+
+def progress(
+    desired: Desired, world: World, apps: Iterable[str], *, generation: str, waited: float
+) -> Progress:
+    """How far these apps, and nginx, are; `waited` is how many seconds somebody has."""
+    waiting: list[str] = []
+    failed: list[str] = []
+    for name in apps:
+        app = desired.apps.get(name)
+        mine = [i for i in world.instances.values() if i.app == name]
+        if app is None or app.stopped:
+            if mine or (app is None and name in world.endpoints):
+                waiting.append(f"{name}: {len(mine)} still to stop")
+        elif trouble := _trouble(app, mine, waited):
+            failed.append(trouble)
+        elif step := _missing(app, mine):
+            waiting.append(step)
+    if generation and world.nginx.refused == generation:
+        failed.append("nginx did not take the new generation over; the one before is in force")
+    elif generation != world.nginx.live or (generation and world.nginx.pid is None):
+        waiting.append("nginx: the new generation is not in force yet")
+    return Progress(tuple(waiting), tuple(failed))
+
+
+def _trouble(app: DesiredApp, mine: list[Instance], waited: float) -> str:
+    new = [i for i in mine if i.spec == app.spec.id]
+    for i in new:
+        ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.autorestart)
+        if ended or i.crashes >= TOO_MANY_CRASHES:
+            return f"{i.id} {i.reason}"
+        if i.crashes and waited >= app.app.ready_timeout:
+            return f"{i.id} {i.reason}"
+    return ""
+
+
+def _missing(app: DesiredApp, mine: list[Instance]) -> str:
+    ready = {i.slot for i in mine if i.spec == app.spec.id and i.state is S.READY}
+    old = [i for i in mine if i.spec != app.spec.id and i.state is S.READY]
+    if len(ready) >= app.instances and not old and app.good == app.spec.id:
+        return ""
+    return f"{app.name}: {len(ready)} of {app.instances} ready"
