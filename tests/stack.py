@@ -1,0 +1,299 @@
+"""A whole Portico of a test's own: the real command, daemon, nginx and programs.
+
+Its home and its project lie in one fresh folder of /tmp, because the path of a unix socket is
+short and because nginx's workers, another user, must be able to reach static files. Ports are
+free ones. `close` ends whatever is left and tells what `portico down` should have ended.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from tests.load import Report
+
+BIN = Path(sys.executable).parent
+PROGRAMS = Path(__file__).parent / "programs"
+LOAD = Path(__file__).parent / "load.py"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+class Stack:
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="portico-", dir="/tmp"))
+        self.root.chmod(0o755)
+        self.home, self.folder = self.root / "home", self.root / "project"
+        self.folder.mkdir()
+        self.http, self.https = free_port(), free_port()
+        kept = {k: v for k, v in os.environ.items() if k not in {"PORT", "NODE_APP_INSTANCE"}}
+        self.environ = kept | {
+            "PORTICO_HOME": str(self.home),
+            "HOME": str(self.root),
+            "NO_COLOR": "1",
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+        }
+
+    # commands
+
+    def write(self, text: str, **edge: object) -> Path:
+        """Write portico.toml: the text, and an [edge] on this stack's ports."""
+        edge = {"http": self.http, "https": self.https} | edge
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in edge.items())
+        file = self.folder / "portico.toml"
+        file.write_text(f"[edge]\n{lines}\n{text}")
+        return file
+
+    def up(self, text: str | None = None, **edge: object) -> subprocess.CompletedProcess[str]:
+        """Write the file, if its text is given, and bring it up; fails the test if that fails."""
+        if text is not None:
+            self.write(text, **edge)
+        return self.done("up", str(self.folder / "portico.toml"))
+
+    def portico(self, *args: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "portico", *args],
+            check=False,
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def done(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        result = self.portico(*args)
+        assert result.returncode == 0, f"portico {' '.join(args)}:\n{result.stdout}{result.stderr}"
+        return result
+
+    def status(self) -> dict:
+        return json.loads(self.done("status", "--json").stdout)
+
+    def instances(self, app: str) -> list[dict]:
+        """The instances of an app as `portico status --json` shows them, by slot."""
+        found = next(a for a in self.status()["apps"] if a["name"] == app)
+        return sorted(found["instances"], key=lambda instance: instance["slot"])
+
+    # requests
+
+    def url(self, site: str, path: str = "/") -> str:
+        return f"https://{site}:{self.https}{path}"
+
+    def get(self, site: str, path: str = "/", **headers: str) -> Answer:
+        with self.client(site) as client:
+            return client.ask("GET", path, **headers)
+
+    @contextmanager
+    def client(self, site: str, *, tls: bool = True) -> Iterator[Client]:
+        """A keep-alive connection to a site; it verifies the certificate."""
+        client = Client(site, self.https if tls else self.http, self.tls() if tls else None)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.authority))
+
+    @property
+    def authority(self) -> Path:
+        """The local authority's root certificate."""
+        return self.home / "certificates" / "local" / "root.pem"
+
+    @contextmanager
+    def load(self, site: str, path: str = "/", **work: object) -> Iterator[RunningLoad]:
+        """Load in a process of its own, so that the test and it do not hold each other up."""
+        options = {"ca": self.authority, "seconds": 120} | work
+        flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        process = subprocess.Popen(
+            [sys.executable, LOAD, self.url(site, path), *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running = RunningLoad(process)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+    # violence
+
+    def kill_daemon(self) -> int:
+        """SIGKILL porticod; returns the pid it had."""
+        return kill(self.status()["daemon"]["pid"])
+
+    def kill_nginx(self) -> int:
+        """SIGKILL nginx's master; returns the pid it had."""
+        return kill(self.status()["nginx"]["pid"])
+
+    # the end
+
+    def close(self) -> list[str]:
+        """Take everything down; what `portico down` left running is killed and returned."""
+        if self.home.exists():
+            with suppress(subprocess.TimeoutExpired):
+                result = self.portico("down", "--now", seconds=60)
+                print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
+        left = [_describe(process) for process in self._processes()]
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait(10)
+        self._show_logs()
+        shutil.rmtree(self.root, ignore_errors=True)
+        return left
+
+    def _processes(self) -> list[psutil.Process]:
+        """Everything that runs in, or holds a file of, this stack's folder."""
+        mine = {os.getpid(), *(process.pid for process in psutil.Process().parents())}
+        return [
+            process
+            for process in psutil.process_iter()
+            if process.pid not in mine and self._belongs(process)
+        ]
+
+    def _belongs(self, process: psutil.Process) -> bool:
+        root, proc = str(self.root), Path(f"/proc/{process.pid}")
+        for name in ("cmdline", "environ"):
+            with suppress(OSError):
+                if root.encode() in (proc / name).read_bytes():
+                    return True
+        with suppress(OSError):
+            links = (proc / "cwd", *(proc / "fd").iterdir())
+            return any(root in str(link.readlink()) for link in links)
+        return False
+
+    def _show_logs(self) -> None:
+        """Printed always; pytest shows it where a test failed."""
+        for file in sorted((self.home / "logs").rglob("*")):
+            if file.is_file() and not file.name.startswith("access"):
+                text = file.read_text(errors="replace")
+                print(f"--- {file.relative_to(self.home)}\n{text[-4000:]}")
+
+
+class Client:
+    """One keep-alive connection to a site, whatever its name resolves to."""
+
+    def __init__(self, site: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._connection: http.client.HTTPConnection
+        if tls:
+            self._connection = _LoopbackTls(site, port, timeout=30, context=tls)
+        else:
+            self._connection = _Loopback(site, port, timeout=30)
+
+    def ask(
+        self, method: str, path: str = "/", body: bytes | None = None, **headers: str
+    ) -> Answer:
+        """Header names are written with _ for -: `X_Forwarded_For`."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._connection.request(method, path, body, names)
+        response = self._connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+    def count(
+        self, key: str, number: int, path: str = "/", headers: Mapping[str, str] | None = None
+    ) -> Counter[object]:
+        """Ask so many times and count the answers by one of their JSON keys."""
+        return Counter(self.ask("GET", path, **(headers or {})).json[key] for _ in range(number))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Loopback(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+
+
+class _LoopbackTls(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+
+
+class RunningLoad:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._report: Report | None = None
+        assert process.stderr
+        assert process.stderr.readline() == "begun\n"
+
+    def stop(self) -> Report:
+        """End the load and return what it saw."""
+        if self._report is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            out, err = self._process.communicate(timeout=60)
+            assert self._process.returncode == 0, err
+            self._report = Report(**json.loads(out))
+            self._report.failed = Counter(self._report.failed)
+            print(f"load: {out}")
+        return self._report
+
+
+def kill(pid: int) -> int:
+    """SIGKILL a process and wait until it is gone."""
+    process = psutil.Process(pid)
+    process.kill()
+    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    return pid
+
+
+def eventually(check: Callable[[], T], within: float = 15.0, every: float = 0.05) -> T:
+    """Ask again until the answer is true; fail with the last answer at the deadline."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = check()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {within} s; the last answer: {answer!r}"
+        time.sleep(every)
+
+
+def free_port() -> int:
+    """A port that nothing listens on, below those the system hands out by itself."""
+    for port in random.SystemRandom().sample(range(20000, 30000), 50):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise OSError("no free port between 20000 and 30000")
+
+
+def _describe(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return f"pid {process.pid}: {' '.join(process.cmdline())}"
+    return f"pid {process.pid}"
