@@ -64,4 +64,5 @@ class Control(Protocol):
 
     def logs(self, app: str | None) -> list[LogFileView]: ...
 
-    async def trust(self) -> TrustView: ...
+    async def trust(self, *, remove: bool) -> TrustView:
+        """Install the local authority's root certificate, or take it away again."""

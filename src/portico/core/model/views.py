@@ -29,6 +29,18 @@ class DownRequest(View):
     now: bool = Field(False, description="Do not wait for open requests.")
 
 
+class RenderRequest(View):
+    document: DocumentRequest | None = Field(None, description="Without it, what is in force.")
+
+
+class RollbackRequest(View):
+    revision: int | None = Field(None, ge=1, description="The one before the current if unset.")
+
+
+class TrustRequest(View):
+    remove: bool = Field(False, description="Take the root certificate away again.")
+
+
 class ProblemView(View):
     where: str
     what: str
@@ -39,8 +51,18 @@ class ErrorView(View):
     """Body of every answer that is no success."""
 
     error: str
+    """The whole text, as it is shown."""
     exit_code: int
+    source: str = ""
+    """The file that the problems are in."""
     problems: tuple[ProblemView, ...] = ()
+
+
+class VersionView(View):
+    """Which daemon answers."""
+
+    version: str
+    pid: int
 
 
 class CheckView(View):
@@ -161,5 +183,6 @@ class TrustView(View):
     root: str
     """PEM file of the local authority's root certificate."""
     installed: tuple[str, ...]
+    """Where it was installed, or was taken away from."""
     skipped: tuple[str, ...]
-    """Where it could not be installed, each with why."""
+    """Where that could not be done, each with why."""
