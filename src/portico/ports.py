@@ -9,7 +9,7 @@ from typing import Protocol
 
 from portico.core.model.app import Check
 from portico.core.model.desired import Spec
-from portico.core.model.instance import Exit, Instance, Process
+from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.world import Endpoint, NginxSeen
@@ -45,15 +45,21 @@ class Processes(Protocol):
         """Start the program in its own session, its output appended to its log files.
 
         Reads env_file, resolves cwd and finds the program afresh every time. `on_exit` is
-        called once, in the event loop. Raises Failed with the reason when it cannot start
-        (no such program, no such folder or user, an unreadable env_file).
+        called once, in the event loop, when nothing of its session is left. Raises Failed
+        with every reason why it cannot start (no such program, folder or user, a bad env_file).
         """
 
     async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
-        """Watch a process of an earlier daemon; False when it is not there any more."""
+        """Watch a process of an earlier daemon; False when it is not there any more, and then
+        children that it left behind are ended.
+        """
 
     def signal(self, process: Process, name: str) -> None:
-        """Send `SIGTERM` and the like to the instance's process group, if it still is that one."""
+        """Send `SIGTERM` and the like to the instance's process group, if it still is that one.
+
+        Where the first process has ended and children of it have not, `on_exit` waits for
+        them for a minute after the last signal; SIGKILL ends them at once.
+        """
 
     async def problems(self, launch: Launch) -> list[str]:
         """Why this could not be started, without starting it; empty if it could."""
@@ -74,8 +80,29 @@ class Ports(Protocol):
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         """How many established connections each of these local ports has."""
 
-    async def listening(self, process: Process) -> frozenset[int]:
-        """The TCP ports that a process, its group's or its children's processes listen on."""
+    async def listening(self, process: Process) -> frozenset[Listening]:
+        """Where a process, its session's or its children's processes listen on TCP."""
+
+
+class Logs(Protocol):
+    """The files that instances write their output to."""
+
+    def files(self, spec: Spec, slot: int) -> LogFiles: ...
+
+    def begin(self, spec: Spec, slot: int) -> None:
+        """A process is about to start: `last_lines` shows only what is written from now on."""
+
+    async def last_lines(self, spec: Spec, slot: int, count: int) -> list[str]:
+        """The last lines of standard output and then of standard error, `count` of each at most.
+
+        Reads no more than the last 64 KiB of a file; one that cannot be read has no lines.
+        """
+
+    async def rotate(self, path: str, max_size: int, keep: int) -> str | None:
+        """Move what a file larger than `max_size` holds to PATH.1; it stays open for writing.
+
+        Returns None, or why this could not be done (a full disk, …); it never raises.
+        """
 
 
 class Discovery(Protocol):

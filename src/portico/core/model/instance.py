@@ -99,6 +99,23 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """A TCP port that an instance's processes listen on."""
+
+    port: int
+    address: str
+    """`127.0.0.1`, `[::1]`, or `*` for every address."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Absolute paths of the files an instance writes to; both may be the same."""
+
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One copy of an app in one of its slots. It keeps its id and port over restarts."""
 
