@@ -1,0 +1,104 @@
+"""Opens the SQLite file: makes it, brings it up to date, puts a damaged one aside."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.state.migrations import MIGRATIONS
+from portico.adapters.state.side import IN_FORCE, INSTANCES, SideFile, restore
+from portico.errors import Failed
+
+BUSY_SECONDS: Final = 2.0  # somebody may look at the file with the sqlite3 program
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """The database, ready to use, and what an operator should know of how it was found.
+
+    Raises Failed when the file cannot be opened or is of a newer Portico; it is then untouched.
+    """
+    found = path.exists() and path.stat().st_size > 0
+    try:
+        db = _open(path)
+    except _Damaged as damage:
+        aside = _put_aside(path)
+        db = _open(path)
+        return db, [
+            f"{path} was damaged ({damage}) and is kept as {aside.name}; {_begin(db, path)}"
+        ]
+    if found or not any((path.parent / name).exists() for name in (IN_FORCE, INSTANCES)):
+        return db, []
+    return db, [f"{path} was missing or empty; {_begin(db, path)}"]
+
+
+class _Damaged(Exception):
+    pass
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise Failed(f"cannot open {path}: {error}; nothing was changed") from error
+    try:
+        _prepare(db, path)
+    except sqlite3.Error as error:
+        db.close()
+        if is_damage(error):
+            raise _Damaged(str(error)) from error
+        raise Failed(f"cannot use {path}: {error}; nothing was changed") from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise _Damaged(" ".join(found.split()))
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise Failed(
+            f"cannot use {path}: it was written by a newer Portico (tables of version "
+            f"{version}, this one knows {len(MIGRATIONS)}); nothing was changed; install that one"
+        )
+    db.execute("PRAGMA journal_mode = WAL")
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _put_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for ending in ("-wal", "-shm"):  # they belong to the old file and would spoil the new one
+        companion = path.with_name(path.name + ending)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + ending))
+    return aside
+
+
+def _begin(db: sqlite3.Connection, path: Path) -> str:
+    """Fill the new database from the side files; says what goes on and what is lost."""
+    restored: list[SideFile] = restore(db, path.parent)
+    told = ["a new one begins"]
+    if IN_FORCE in restored:
+        told.append("what is in force was found in in-force.json and goes on")
+        told.append("older revisions and events are lost")
+    else:
+        told.append("what was in force is not known any more: run `portico up` again")
+    if INSTANCES in restored:
+        told.append("running instances were found in instances.json")
+    else:
+        told.append("instances that still run are not known and have to be stopped by hand")
+    return "; ".join(told)

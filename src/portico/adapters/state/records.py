@@ -1,0 +1,59 @@
+"""The records of the database as JSON text, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Instance
+from portico.errors import Failed
+from portico.ports import AppRecord, Revision
+
+SPEC: Final = TypeAdapter(Spec)
+INSTANCE: Final = TypeAdapter(Instance)
+REVISION: Final = TypeAdapter(Revision)
+_APP: Final = TypeAdapter(AppRecord)
+_ALL_BUT_ID: Final = {field.name for field in fields(Spec)} - {"id"}
+Record = TypeVar("Record")
+
+
+def to_json(kind: TypeAdapter[Record], record: Record) -> str:
+    return kind.dump_json(record).decode()
+
+
+def from_json(kind: TypeAdapter[Record], text: str) -> Record:
+    """Raises Failed for a text that this version of Portico cannot read."""
+    try:
+        return kind.validate_json(text)
+    except ValidationError as error:
+        raise _unreadable(error) from error
+
+
+def app_to_json(record: AppRecord) -> str:
+    """Specs are kept once, in their own table; an app names its own by their ids."""
+    return _APP.dump_json(record, exclude={"target": _ALL_BUT_ID, "good": _ALL_BUT_ID}).decode()
+
+
+def app_from_json(text: str, specs: Mapping[str, Spec]) -> AppRecord:
+    record = json.loads(text)
+    good = record["good"] and specs[record["good"]["id"]]
+    try:
+        return _APP.validate_python(
+            record | {"target": specs[record["target"]["id"]], "good": good}
+        )
+    except ValidationError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: ValidationError) -> Failed:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return Failed(
+        f"cannot read what an earlier Portico has recorded: {where}: {first['msg']}; nothing was "
+        "changed; start that version again, or put portico.db away and run `portico up`"
+    )

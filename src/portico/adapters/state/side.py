@@ -1,0 +1,78 @@
+"""What is in force and what runs, beside the database in plain JSON, should that be lost.
+
+A database that cannot be read any more must not become an outage: without the instances'
+pids they could not be adopted, and without the file in force they would not be wanted. So these
+rows are written once more after each change, and a database that begins anew starts from them.
+History and events are only in the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from portico.adapters.state.migrations import MIGRATIONS
+
+SideFile = Literal["in-force.json", "instances.json"]
+IN_FORCE: Final = "in-force.json"
+INSTANCES: Final = "instances.json"
+
+_TABLES: Final[dict[SideFile, dict[str, str]]] = {
+    IN_FORCE: {
+        "revision": "SELECT * FROM revision ORDER BY number DESC LIMIT 1",
+        "spec": "SELECT * FROM spec",
+        "app": "SELECT * FROM app",
+        "setting": "SELECT * FROM setting",
+    },
+    INSTANCES: {"instance": "SELECT * FROM instance", "serial": "SELECT * FROM serial"},
+}
+
+
+class _Saved(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    version: int
+    tables: dict[str, list[list[str | int | None]]]
+
+
+def save(db: sqlite3.Connection, folder: Path, name: SideFile) -> None:
+    """Replace the file. Where that fails (a full disk) the old one is worth more than none."""
+    new = folder / f"{name}.new"
+    with contextlib.suppress(OSError, sqlite3.Error):
+        tables = {table: db.execute(query).fetchall() for table, query in _TABLES[name].items()}
+        text = json.dumps({"version": len(MIGRATIONS), "tables": tables}, ensure_ascii=False)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            if name == IN_FORCE:
+                # Instances end with a power cut, so only what outlives one is worth the wait.
+                file.flush()
+                os.fsync(descriptor)
+        new.replace(folder / name)
+
+
+def restore(db: sqlite3.Connection, folder: Path) -> list[SideFile]:
+    """Fill an empty database; returns the files that could be used."""
+    return [name for name in _TABLES if _restore(db, folder / name, tuple(_TABLES[name]))]
+
+
+def _restore(db: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> bool:
+    try:
+        saved = _Saved.model_validate_json(path.read_bytes())
+        if saved.version != len(MIGRATIONS):
+            return False
+        with db:
+            db.execute("BEGIN")
+            for table in tables:
+                for row in saved.tables.get(table, []):
+                    marks = ",".join("?" * len(row))
+                    db.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608 - our names
+    except (OSError, ValidationError, sqlite3.Error):
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""What portico remembers, in one SQLite file (ports.State)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from portico.adapters.state import side
+from portico.adapters.state.database import is_damage, open_database
+from portico.adapters.state.records import (
+    INSTANCE,
+    REVISION,
+    SPEC,
+    app_from_json,
+    app_to_json,
+    from_json,
+    to_json,
+)
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Instance
+from portico.core.model.names import InstanceId
+from portico.errors import Failed
+from portico.ports import AppRecord, Revision
+
+REVISIONS_KEPT: Final = 50
+EVENTS_KEPT: Final = 10_000
+
+
+class SqliteState:
+    """Raises Failed when it cannot read or write; what was recorded before then still is.
+
+    Writes of what an operator said wait for the disk (`synchronous = FULL`). All others do not
+    (`NORMAL`): with a write-ahead log the death of this process loses nothing then, only a
+    power cut may, and no instance outlives one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db, self.troubles = open_database(path)
+        self._stale: set[side.SideFile] = set()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._write("several changes", durable=True):
+            yield
+
+    def revisions(self) -> list[Revision]:
+        rows = self._rows("SELECT number, record FROM revision ORDER BY number DESC")
+        return [replace(from_json(REVISION, text), number=number) for number, text in rows]
+
+    def add_revision(self, revision: Revision) -> Revision:
+        with self._write("a revision", durable=True, stale=side.IN_FORCE) as db:
+            text = to_json(REVISION, revision)
+            number = db.execute("INSERT INTO revision (record) VALUES (?)", (text,)).lastrowid or 0
+            db.execute("DELETE FROM revision WHERE number <= ?", (number - REVISIONS_KEPT,))
+        return replace(revision, number=number)
+
+    def apps(self) -> list[AppRecord]:
+        specs = self.specs()
+        rows = self._rows("SELECT record FROM app ORDER BY name")
+        return [app_from_json(text, specs) for (text,) in rows]
+
+    def put_app(self, record: AppRecord) -> None:
+        specs = [record.target, *([record.good] if record.good else [])]
+        good = record.good and record.good.id
+        with self._write(f"app {record.name}", durable=True, stale=side.IN_FORCE) as db:
+            for spec in specs:
+                db.execute("REPLACE INTO spec VALUES (?, ?)", (spec.id, to_json(SPEC, spec)))
+            row = (record.name, record.target.id, good, app_to_json(record))
+            db.execute("REPLACE INTO app VALUES (?, ?, ?, ?)", row)
+            _drop_unused_specs(db)
+
+    def drop_app(self, name: str) -> None:
+        with self._write(f"that app {name} is gone", durable=True, stale=side.IN_FORCE) as db:
+            db.execute("DELETE FROM app WHERE name = ?", (name,))
+            _drop_unused_specs(db)
+
+    def instances(self) -> list[Instance]:
+        rows = self._rows("SELECT record FROM instance ORDER BY id")
+        return [from_json(INSTANCE, text) for (text,) in rows]
+
+    def put_instance(self, instance: Instance) -> None:
+        with self._write(f"instance {instance.id}", stale=side.INSTANCES) as db:
+            row = (instance.id, instance.spec, to_json(INSTANCE, instance))
+            db.execute("REPLACE INTO instance VALUES (?, ?, ?)", row)
+
+    def drop_instance(self, instance: InstanceId) -> None:
+        with self._write(f"that instance {instance} is gone", stale=side.INSTANCES) as db:
+            db.execute("DELETE FROM instance WHERE id = ?", (instance,))
+            _drop_unused_specs(db)
+
+    def specs(self) -> Mapping[str, Spec]:
+        rows = self._rows("SELECT id, record FROM spec")
+        return {number: from_json(SPEC, text) for number, text in rows}
+
+    def next_serial(self, app: str) -> int:
+        with self._write(f"a number for an instance of {app}") as db:
+            db.execute("INSERT OR IGNORE INTO serial VALUES (?, 0)", (app,))
+            db.execute("UPDATE serial SET last = last + 1 WHERE app = ?", (app,))
+            found = db.execute("SELECT last FROM serial WHERE app = ?", (app,)).fetchone()
+        return int(found[0])
+
+    def setting(self, name: str) -> str | None:
+        rows = self._rows("SELECT value FROM setting WHERE name = ?", name)
+        return rows[0][0] if rows else None
+
+    def put_setting(self, name: str, value: str) -> None:
+        with self._write(f"setting {name}", durable=True, stale=side.IN_FORCE) as db:
+            db.execute("REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
+        with self._write("an event") as db:
+            row = (at, kind, subject, text)
+            added = db.execute(
+                "INSERT INTO event (at, kind, subject, text) VALUES (?, ?, ?, ?)", row
+            )
+            last = added.lastrowid or 0
+            db.execute("DELETE FROM event WHERE number <= ?", (last - EVENTS_KEPT,))
+
+    def events(self, limit: int) -> list[tuple[float, str, str, str]]:
+        query = "SELECT at, kind, subject, text FROM event ORDER BY number DESC LIMIT ?"
+        return self._rows(query, limit)
+
+    # one transaction -------------------------------------------------------------------------
+
+    @contextmanager
+    def _write(
+        self, what: str, *, durable: bool = False, stale: side.SideFile | None = None
+    ) -> Iterator[sqlite3.Connection]:
+        """A transaction, or a part of the one that is open; then the side files it made old."""
+        if stale:
+            self._stale.add(stale)
+        if self._db.in_transaction:
+            yield self._db
+            return
+        try:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failure(f"record {what}", error) from error
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        for name in tuple(self._stale):
+            side.save(self._db, self._path.parent, name)
+            self._stale.discard(name)
+
+    # Any: a row's columns have the types of the query that names them
+    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failure("read what is recorded", error) from error
+
+    def _failure(self, what: str, error: sqlite3.Error) -> Failed:
+        if is_damage(error):
+            holds = (
+                "the file is damaged; what runs goes on; a restarted porticod begins a new file"
+            )
+        else:
+            holds = "it holds what it held before, and what runs goes on"
+        return Failed(f"cannot {what} in {self._path}: {error}; {holds}")
+
+
+def _drop_unused_specs(db: sqlite3.Connection) -> None:
+    db.execute(
+        "DELETE FROM spec WHERE id NOT IN (SELECT target FROM app UNION SELECT spec FROM instance "
+        "UNION SELECT good FROM app WHERE good IS NOT NULL)"
+    )

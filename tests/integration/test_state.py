@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from portico.adapters.state.migrations import MIGRATIONS
+from portico.adapters.state.sqlite import EVENTS_KEPT, REVISIONS_KEPT, SqliteState
+from portico.core.model.app import App
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.errors import Failed
+from portico.ports import AppRecord, Revision
+
+
+def spec(number="v1", **app):
+    return Spec(number, "web", App(command="node index.js", **app), "/srv", {"PATH": "/bin"})
+
+
+def instance(serial=1, version="v1", **more):
+    name = InstanceId(f"web.1.{serial}")
+    process = Process(4000 + serial, 12.5)
+    return Instance(name, "web", 1, version, 41000, InstanceState.READY, 7.5, process, **more)
+
+
+def revision(n=0):
+    return Revision(0, 100.0 + n, "ana", "portico.toml", "/srv", {"apps": {"n": n}}, {"A": "b"})
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "portico.db"
+
+
+@pytest.fixture
+def begin(path):
+    """Opens the file as a daemon does, any number of times."""
+    opened = []
+
+    def state():
+        opened.append(SqliteState(path))
+        return opened[-1]
+
+    yield state
+    for each in opened:
+        each.close()
+
+
+def fill(state):
+    state.add_revision(revision())
+    state.put_app(AppRecord("web", spec("v2"), spec("v1"), stopped=True))
+    state.put_instance(instance(state.next_serial("web")))
+    state.put_setting("discovery", "127.0.0.1:41053")
+    state.add_event(1.5, "crash", "web.1.1", "exited with code 1")
+
+
+def test_the_next_daemon_finds_everything_that_was_recorded(begin, path):
+    fill(begin())
+
+    state = begin()
+
+    assert state.revisions() == [replace(revision(), number=1)]
+    assert state.apps() == [AppRecord("web", spec("v2"), spec("v1"), stopped=True)]
+    assert state.instances() == [instance(1)]
+    assert state.specs() == {"v1": spec("v1"), "v2": spec("v2")}
+    assert state.setting("discovery") == "127.0.0.1:41053"
+    assert state.setting("other") is None
+    assert state.events(9) == [(1.5, "crash", "web.1.1", "exited with code 1")]
+    assert state.next_serial("web") == 2
+    assert state.troubles == []
+
+
+def test_nobody_else_may_read_the_files(begin, path):
+    path.touch(mode=0o644)
+    fill(begin())
+
+    files = sorted(path.parent.iterdir())
+
+    assert {file.name for file in files} >= {path.name, "in-force.json", "instances.json"}
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in files} == {
+        file.name: "0o600" for file in files
+    }
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from portico.adapters.state.sqlite import SqliteState
+state = SqliteState(Path(sys.argv[1]))
+while True:
+    print(state.next_serial("web"), flush=True)
+"""
+
+
+def test_a_killed_daemon_loses_nothing_and_never_gives_a_number_twice(begin, path):
+    with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
+        given = [int(line) for line in itertools.islice(writer.stdout, 500)]
+        writer.send_signal(signal.SIGKILL)
+        given += [int(line) for line in writer.stdout if line.endswith(b"\n")]
+
+    assert given == list(range(1, len(given) + 1))
+    assert begin().next_serial("web") > given[-1]
+
+
+def test_a_spec_stays_as_long_as_an_app_or_an_instance_refers_to_it(begin):
+    state = begin()
+    state.put_app(AppRecord("web", spec("v1"), None))
+    state.put_instance(instance(1, "v1"))
+
+    state.put_app(AppRecord("web", spec("v3"), spec("v2")))
+    assert set(state.specs()) == {"v1", "v2", "v3"}
+    state.drop_instance(instance(1).id)
+    assert set(state.specs()) == {"v2", "v3"}
+    state.drop_app("web")
+    assert state.specs() == {}
+    assert state.apps() == state.instances() == []
+
+
+def test_the_environment_of_a_version_may_change(begin):
+    state = begin()
+    state.put_app(AppRecord("web", spec(), None))
+    later = replace(spec(), environ={"PATH": "/usr/bin"})
+    state.put_app(AppRecord("web", later, later))
+
+    assert state.apps() == [AppRecord("web", later, later)]
+    assert state.specs() == {"v1": later}
+
+
+def test_only_the_newest_revisions_and_events_are_kept(begin):
+    state = begin()
+    with state.together():
+        for n in range(REVISIONS_KEPT + 10):
+            assert state.add_revision(revision(n)).number == n + 1
+        for n in range(EVENTS_KEPT + 10):
+            state.add_event(n, "kind", "web", str(n))
+
+    found = state.revisions()
+    assert [r.number for r in found] == list(range(REVISIONS_KEPT + 10, 10, -1))
+    assert found[0].document == {"apps": {"n": REVISIONS_KEPT + 9}}
+    assert state.events(1) == [(EVENTS_KEPT + 9, "kind", "web", str(EVENTS_KEPT + 9))]
+    assert len(state.events(1_000_000)) == EVENTS_KEPT
+
+
+def test_writes_together_are_all_done_or_none(begin):
+    state = begin()
+    state.put_app(AppRecord("web", spec("v1"), None))
+
+    def broken_off():
+        with state.together():
+            state.put_app(AppRecord("web", spec("v2"), None))
+            state.add_revision(revision())
+            raise Failed("as a test")
+
+    with pytest.raises(Failed, match="as a test"):
+        broken_off()
+    assert (state.revisions(), set(state.specs())) == ([], {"v1"})
+
+    with state.together():
+        state.put_app(AppRecord("web", spec("v2"), None))
+        state.add_revision(revision())
+    assert (len(begin().revisions()), set(begin().specs())) == (1, {"v2"})
+
+
+def garbage(path):
+    path.write_bytes(b"no database at all" * 1000)
+
+
+def half(path):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2 // 4096 * 4096)
+
+
+def torn(path):
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+
+
+@pytest.mark.parametrize("damage", [garbage, half, torn])
+def test_a_damaged_file_is_put_aside_and_what_is_in_force_goes_on(begin, path, damage):
+    first = begin()
+    fill(first)
+    first.close()
+    damage(path)
+    damaged = path.read_bytes()
+
+    state = begin()
+
+    [trouble] = state.troubles
+    assert "was damaged" in trouble
+    assert "portico.db.damaged-1; a new one begins; what is in force was found" in trouble
+    assert "events are lost" in trouble
+    assert path.with_name("portico.db.damaged-1").read_bytes() == damaged
+    assert state.revisions() == [replace(revision(), number=1)]
+    assert state.apps() == [AppRecord("web", spec("v2"), spec("v1"), stopped=True)]
+    assert state.instances() == [instance(1)]
+    assert state.setting("discovery") == "127.0.0.1:41053"
+    assert state.next_serial("web") == 2
+    assert state.add_revision(revision()).number == 2
+    assert state.events(9) == []
+    assert begin().troubles == []
+
+
+def test_a_second_damaged_file_does_not_replace_the_first(begin, path):
+    for number in (1, 2):
+        garbage(path)
+        state = begin()
+        state.close()
+        assert f"damaged-{number};" in state.troubles[0]
+    assert len(list(path.parent.glob("portico.db.damaged-?"))) == 2
+
+
+def test_a_lost_file_is_made_again_from_what_stands_beside_it(begin, path):
+    first = begin()
+    fill(first)
+    first.close()
+    path.write_bytes(b"")
+
+    state = begin()
+
+    assert "was missing or empty; a new one begins; what is in force" in state.troubles[0]
+    assert (state.instances(), len(state.apps())) == ([instance(1)], 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": 99, "tables": {}}', '{"version": 1}'])
+def test_unusable_side_files_are_told_and_spoil_nothing(begin, path, text):
+    first = begin()
+    fill(first)
+    first.close()
+    garbage(path)
+    for name in ("in-force.json", "instances.json"):
+        path.with_name(name).write_text(text)
+
+    state = begin()
+
+    assert "not known any more: run `portico up` again" in state.troubles[0]
+    assert "have to be stopped by hand" in state.troubles[0]
+    assert (state.instances(), state.apps(), state.revisions()) == ([], [], [])
+    fill(state)
+
+
+def test_a_file_of_a_newer_portico_is_left_alone(begin, path):
+    begin().close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    before = path.read_bytes()
+
+    with pytest.raises(Failed, match=r"newer Portico.*nothing was changed"):
+        begin()
+
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*damaged*"))
+
+
+def test_a_path_that_cannot_be_opened_is_told(begin, path):
+    path.mkdir()
+    with pytest.raises(Failed, match=rf"cannot open {path}: .*directory"):
+        begin()
+
+
+def test_a_file_that_another_program_holds_is_told_and_works_again_afterwards(begin, path):
+    state = begin()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(
+        Failed, match=r"cannot record instance web.1.1 in .*locked.*what runs goes"
+    ):
+        state.put_instance(instance(1))
+    other.execute("ROLLBACK")
+    other.close()
+
+    state.put_instance(instance(1))
+    assert state.instances() == [instance(1)]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill_disk(file):
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as room:
+        while room.write(b"x" * 4096):
+            pass
+
+
+def test_a_full_disk_is_told_loses_nothing_and_is_forgotten_when_there_is_room(small_disk):
+    state = SqliteState(small_disk / "portico.db")
+    state.put_instance(instance(1))
+    fill_disk(small_disk / "filler")
+
+    with pytest.raises(Failed, match=r"cannot record.*full.*holds what it held before"):
+        state.put_instance(instance(1, reason="again " * 100_000))
+    assert state.instances() == [instance(1)]
+
+    (small_disk / "filler").unlink()
+    state.put_instance(instance(2))
+    state.close()
+    again = SqliteState(small_disk / "portico.db")
+    assert again.instances() == [instance(1), instance(2)]
+    assert again.troubles == []
+    again.close()
