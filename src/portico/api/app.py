@@ -1,0 +1,125 @@
+"""The API as a Starlette application: every line of the table, and every error as an ErrorView."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from portico.api.openapi import document
+from portico.api.resource import Call, Given, Resource
+from portico.api.table import TABLE
+from portico.core.model.views import ErrorView, ProblemView, View
+from portico.engine.control import Control
+from portico.errors import ConfigError, PorticoError
+
+LARGEST_BODY: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
+_BAD_REQUEST, _TOO_LARGE, _INTERNAL = 400, 413, 500
+_LINES = "application/x-ndjson"
+
+log = logging.getLogger(__name__)
+
+
+def build_app(control: Control) -> Starlette:
+    routes = [
+        Route(line.path, partial(_answer, line, control), methods=[line.method]) for line in TABLE
+    ]
+    routes.append(Route("/openapi.json", _openapi))
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+
+async def _answer(line: Resource[Any], control: Control, request: Request) -> Response:
+    try:
+        raw = await _body(request)
+        call = Call(
+            control=control,
+            who=request.client.host if request.client else "",
+            path=request.path_params,
+            query=request.query_params,
+            body=line.takes.model_validate_json(raw or b"{}"),
+        )
+        return _given(await line.handle(call), line.status)
+    except ValidationError as error:
+        return _unreadable(error)
+    except PorticoError as error:
+        return _error(_view(error), error.http_status)
+    except ClientDisconnect:
+        return Response()  # nobody is there to read it
+    except HTTPException:
+        raise
+    except Exception as error:  # the boundary: a bug of ours must not be silence to the other end
+        log.exception("%s %s failed", request.method, request.url.path)
+        text = f"porticod failed inside: {type(error).__name__}: {error}; its log says where"
+        return _error(ErrorView(error=text, exit_code=1), _INTERNAL)
+
+
+async def _body(request: Request) -> bytes:
+    raw = bytearray()
+    async for part in request.stream():
+        raw += part
+        if len(raw) > LARGEST_BODY:
+            raise HTTPException(_TOO_LARGE, f"a request has at most {LARGEST_BODY} bytes")
+    return bytes(raw)
+
+
+def _given(given: Given, status: int) -> Response:
+    if isinstance(given, View):
+        return Response(given.model_dump_json(), status, media_type="application/json")
+    if isinstance(given, Sequence):
+        listed = ",".join(view.model_dump_json() for view in given)
+        return Response(f"[{listed}]", status, media_type="application/json")
+    return StreamingResponse(_lines(given), status, media_type=_LINES)
+
+
+async def _lines(views: AsyncIterator[View]) -> AsyncIterator[str]:
+    """A stream that has begun has no status left to fail with: it ends, and the log says why."""
+    try:
+        async for view in views:
+            yield view.model_dump_json() + "\n"
+    except Exception:
+        log.exception("a followed stream failed")
+
+
+def _view(error: PorticoError) -> ErrorView:
+    if isinstance(error, ConfigError):
+        problems = tuple(
+            ProblemView(where=each.where, what=each.what, hint=each.hint)
+            for each in error.problems
+        )
+        return ErrorView(
+            error=str(error), exit_code=error.exit_code, source=error.source, problems=problems
+        )
+    return ErrorView(error=str(error), exit_code=error.exit_code)
+
+
+def _unreadable(error: ValidationError) -> Response:
+    """The request itself, not a file in it, is wrong: only a foreign client does this."""
+    problems = tuple(
+        ProblemView(where=".".join(map(str, each["loc"])) or "body", what=each["msg"])
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    listed = "; ".join(f"{each.where}: {each.what}" for each in problems)
+    text = f"cannot read the request: {listed}; nothing was changed"
+    return _error(ErrorView(error=text, exit_code=2, problems=problems), _BAD_REQUEST)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else _INTERNAL
+    detail = error.detail if isinstance(error, HTTPException) else str(error)
+    return _error(ErrorView(error=f"{detail}; nothing was changed", exit_code=2), status)
+
+
+def _error(view: ErrorView, status: int) -> Response:
+    return Response(view.model_dump_json(), status, media_type="application/json")
+
+
+async def _openapi(_: Request) -> Response:
+    return JSONResponse(document(TABLE))

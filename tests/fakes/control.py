@@ -1,0 +1,233 @@
+"""An engine that only remembers what it was asked, and the API served over it in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from contextlib import contextmanager
+
+from portico.api.server import serve
+from portico.core.model.views import (
+    AppView,
+    ChangeView,
+    CheckView,
+    DaemonView,
+    InstanceView,
+    LogFileView,
+    NginxView,
+    PlanView,
+    RenderView,
+    RevisionView,
+    SiteView,
+    StatusView,
+    StepView,
+    TrustView,
+)
+from portico.errors import ConfigError, NotFound, Problem, Refused
+from portico.system.home import Home
+
+
+class FakeControl:
+    """Accepts every table that has an app; each change ends when `end` is called."""
+
+    def __init__(self, home="/var/lib/portico"):
+        self.home, self.asked, self.who = str(home), [], []
+        self.views = {}
+        self.app_names = ("web",)
+        self.log_files = []
+        self.holding = False
+        self.moved = threading.Event()
+
+    def status(self):
+        return StatusView(
+            apps=tuple(map(app_view, self.app_names)),
+            sites=(
+                SiteView(
+                    name="app.localhost",
+                    urls=("https://app.localhost:8443",),
+                    to="app web",
+                    certificate="local",
+                ),
+            ),
+            nginx=NginxView(pid=81, version="1.31.3", generation=2, program="/usr/sbin/nginx"),
+            daemon=DaemonView(
+                pid=os.getpid(), version="0.1.0", memory_bytes=41 << 20, home=self.home, uptime_s=7
+            ),
+            source="/srv/portico.toml",
+            revision=3,
+        )
+
+    async def check(self, request):
+        self._usable(request)
+        return CheckView(apps=1, sites=1, nginx="1.31.3", notes=("web: a note",))
+
+    async def plan(self, request):
+        self._usable(request)
+        step = StepView(what="start web.3 on port 41003", why="3 are wanted, 2 run")
+        return PlanView(steps=(step,))
+
+    async def render(self, request):
+        return RenderView(files={"nginx.conf": "events {}\n", "source": str(request is not None)})
+
+    async def up(self, request, who):
+        self._usable(request)
+        return self._change("up", request.source, who, request)
+
+    async def down(self, who, *, now):
+        return self._change("down", "", who, now)
+
+    async def start(self, app, who):
+        return self._app_change("start", app, who)
+
+    async def stop(self, app, who):
+        return self._app_change("stop", app, who)
+
+    async def restart(self, app, who):
+        return self._app_change("restart", app, who)
+
+    async def reload(self, app, who):
+        return self._app_change("reload", app, who)
+
+    async def scale(self, app, instances, who):
+        return self._app_change("scale", app, who, instances)
+
+    async def delete(self, app, who):
+        return self._app_change("delete", app, who)
+
+    async def rollback(self, revision, who):
+        return self._change("rollback", str(revision), who, revision)
+
+    def history(self):
+        return [
+            RevisionView(number=2, applied=2e9, who="root (pid 2)", source="b", current=True),
+            RevisionView(number=1, applied=1e9, who="root (pid 1)", source="a", current=False),
+        ]
+
+    def changes(self):
+        return list(self.views.values())
+
+    def change(self, change):
+        if change not in self.views:
+            raise NotFound(f"there is no change {change}")
+        return self.views[change]
+
+    async def follow(self, change):
+        shown = None
+        while True:
+            if self.views[change] != shown:
+                shown = self.views[change]
+                yield shown
+            if shown.state != "doing":
+                return
+            await asyncio.sleep(0.01)
+
+    def logs(self, app):
+        return [file for file in self.log_files if app in {None, file.app}]
+
+    async def trust(self, *, remove):
+        self.asked.append(("trust", remove))
+        return TrustView(root="/root.pem", installed=("the system",), skipped=("Firefox: none",))
+
+    def _usable(self, request):
+        if "apps" not in request.table:
+            problem = Problem("apps", "is missing", 'write "[apps.web]"')
+            raise ConfigError(request.source, [problem, Problem("edge.http", "must be a number")])
+
+    def _app_change(self, kind, app, who, detail=None):
+        if app not in {None, *self.app_names}:
+            raise NotFound(f"there is no app {app}; there is {', '.join(self.app_names)}")
+        return self._change(kind, app or "every app", who, detail if detail is not None else app)
+
+    def _change(self, kind, subject, who, detail):
+        self.asked.append((kind, detail))
+        self.who.append(who)
+        change = ChangeView(
+            id=f"c{len(self.views) + 1}", kind=kind, subject=subject, state="doing", started=1e9
+        )
+        self.views[change.id] = change
+        if not self.holding:
+            self.end(change.id)
+        return change
+
+    def say(self, change, line):
+        now = self.views[change]
+        self.views[change] = now.model_copy(update={"lines": (*now.lines, line)})
+
+    def end(self, change, error=None, exit_code=0):
+        update = {"state": "failed" if error else "done", "error": error, "exit_code": exit_code}
+        self.say(change, "web.1 answers")
+        self.views[change] = self.views[change].model_copy(update=update)
+
+
+def app_view(name):
+    instances = tuple(
+        InstanceView(
+            id=f"{name}.{slot}.{slot}",
+            slot=slot,
+            pid=4710 + slot,
+            port=41000 + slot,
+            state="ready",
+            restarts=0,
+            uptime_s=75,
+            memory_bytes=45 << 20,
+            cpu_percent=1.5,
+            current=True,
+        )
+        for slot in (1, 2)
+    )
+    return AppView(
+        name=name,
+        state="ready",
+        instances=instances,
+        wanted=2,
+        balance="round_robin",
+        command="node index.js",
+        cwd="/srv",
+    )
+
+
+def log_file(path, *, app="web", instance="web.1.1", stream="stdout"):
+    return LogFileView(app=app, instance=instance, stream=stream, path=str(path))
+
+
+@contextmanager
+def serving(control, folder):
+    """The API over `control` on the socket of the home `folder`; yields the home."""
+    home = Home(folder)
+    home.make()
+    with serving_at(control, home.socket):
+        yield home
+
+
+@contextmanager
+def serving_at(control, path, allowed=None):
+    uids = frozenset({0, os.geteuid()}) if allowed is None else allowed
+    loop, stop, failed = asyncio.new_event_loop(), asyncio.Event(), []
+    ready = threading.Event()
+
+    async def run():
+        loop.call_soon(loop.call_soon, ready.set)
+        await serve(control, path, stop, uids)
+
+    def thread():
+        try:
+            loop.run_until_complete(run())
+        except Refused as error:
+            failed.append(error)
+        finally:
+            ready.set()
+            loop.close()
+
+    worker = threading.Thread(target=thread)
+    worker.start()
+    assert ready.wait(10)
+    if failed:
+        worker.join(10)
+        raise failed[0]
+    try:
+        yield path
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        worker.join(10)
+        assert not worker.is_alive()
