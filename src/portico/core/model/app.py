@@ -2,81 +2,122 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from portico.core.model.balancing import BalanceField, Sticky
-from portico.core.model.units import Duration, Size, Table
+from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Signal = Annotated[str, Field(pattern=r"^SIG[A-Z0-9]+$")]
+Weight = Annotated[int, Field(ge=1, le=65535)]
+EnvName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Kind("a name of letters, digits and _ that starts with no digit"),
+]
+EnvValue = Annotated[str | int | float | bool, Kind("text, a number, true or false")]
+SlotNumber = Annotated[
+    str, Field(pattern=r"^[1-9][0-9]{0,3}$"), Kind("the number of a slot, from 1")
+]
+Signal = Annotated[
+    str,
+    Field(
+        pattern=r"^SIG(HUP|INT|QUIT|ABRT|KILL|USR1|USR2|PIPE|ALRM|TERM|CONT|WINCH|TTIN|TTOU|POLL)$"
+    ),
+    Kind("the name of a signal such as SIGTERM or SIGINT"),
+]
+UserName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$"), Kind("the name of a user or group")
+]
+CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
+
+
+def _check_words(text: str) -> str:
+    try:
+        shlex.split(text)
+    except ValueError:
+        raise ValueError(f"has a quote or \\ that is not closed: {text}") from None
+    return text
+
+
+Words = Annotated[str, AfterValidator(_check_words)] | tuple[str, ...]
+"""Text that is split as a shell would, or a list that is taken as it is."""
 
 
 class Check(Table):
-    """How Portico asks an instance whether it is ready. Table `[apps.NAME.health]`."""
+    """How Portico asks an instance whether it is ready."""
 
-    path: str | None = Field(
-        None, pattern=r"^/[!-~]*$", description="HTTP path to GET; without it, a TCP connection."
+    path: CheckPath | None = Field(
+        None, description="HTTP path to GET; without it, a TCP connection is enough."
     )
     status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
         (), description="Answers that count as good; 200 to 399 if unset."
     )
-    host: str | None = Field(None, pattern=r"^[!-~]+$", description="The Host header to send.")
-    interval: Duration = Field(5.0, description="Between two probes of a ready instance.")
-    timeout: Duration = Field(5.0, description="A probe that takes longer has failed.")
+    host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
+        None, description="The Host header to send."
+    )
+    interval: Duration = Field(5.0, ge=0.1, description="Between two probes of a ready instance.")
+    timeout: Duration = Field(5.0, ge=0.01, description="A probe that takes longer has failed.")
 
 
 class Logs(Table):
-    """Where an app's output goes and how much of it is kept. Table `[apps.NAME.logs]`."""
+    """Where an app's output goes and how much of it is kept."""
 
-    stdout: str | None = Field(
+    stdout: FilePath | None = Field(
         None, description="File for standard output, instead of PORTICO_HOME/logs."
     )
-    stderr: str | None = Field(
+    stderr: FilePath | None = Field(
         None, description="File for standard error; the same file may serve both."
     )
     max_size: Size = Field(10 << 20, ge=4096, description="A larger file is rotated.")
-    keep: int = Field(5, ge=0, le=1000, description="How many rotated files stay.")
+    keep: Annotated[int, Field(ge=0, le=1000)] = Field(
+        5, description="How many rotated files stay."
+    )
 
 
 class SlotServer(Table):
-    """What differs for one slot: `[apps.NAME.slots.2]`."""
+    """What differs for one slot of an app; slots are numbered from 1."""
 
-    weight: Annotated[int, Field(ge=1, le=65535)] | None = None
-    backup: bool | None = None
-    down: bool | None = None
+    weight: Weight | None = Field(None, description="Its share of the requests.")
+    backup: bool | None = Field(None, description="Gets requests only when all others are gone.")
+    down: bool | None = Field(None, description="Runs, but gets no requests.")
 
 
 class App(Table):
-    """What the operator runs: one command, its environment, and how many copies of it."""
+    """What the operator runs: one program, its environment, and how many copies of it."""
 
     # what runs
-    command: str | tuple[str, ...] | None = Field(
+    command: Words | None = Field(
         None, description="Program and arguments, split as a shell would but run without one."
     )
-    script: str | None = Field(
-        None, description="A file to run; its ending names the interpreter."
+    script: FilePath | None = Field(
+        None,
+        description="A file to run, instead of a command; its ending names the interpreter.",
     )
-    args: str | tuple[str, ...] = Field((), description="Arguments after the script or command.")
-    interpreter: str | None = Field(
+    args: Words = Field((), description="Arguments after the script or command.")
+    interpreter: Annotated[str, Field(min_length=1), Kind("the name of a program")] | None = Field(
         None, description='Program that runs the script; "none" runs the file itself.'
     )
-    interpreter_args: str | tuple[str, ...] = ()
-    cwd: str | None = Field(
+    interpreter_args: Words = Field((), description="Arguments before the script.")
+    cwd: FilePath | None = Field(
         None,
         description="Folder to run in; the file's if unset. A link is followed at every start.",
     )
-    env: dict[EnvName, str | int | float | bool] = Field(default_factory=dict)
-    env_file: str | tuple[str, ...] = Field(
+    env: dict[EnvName, EnvValue] = Field(
+        default_factory=dict, description="Environment variables of the instances."
+    )
+    env_file: FilePath | tuple[FilePath, ...] = Field(
         (), description="Files of NAME=value lines, read at every start."
     )
     inherit_env: bool = Field(
         False, description="Pass on the whole environment of the shell that ran `portico up`."
     )
-    user: str | None = Field(None, description="Run as this user (only where Portico is root).")
-    group: str | None = None
+    user: UserName | None = Field(
+        None, description="Run as this user (only where Portico is root)."
+    )
+    group: UserName | None = Field(None, description="Run in this group; the user's own if unset.")
 
     # how many, and where they listen
     instances: Annotated[int, Field(ge=1, le=1000)] | Literal["max"] = Field(
@@ -91,47 +132,68 @@ class App(Table):
     instance_env: EnvName = Field(
         "NODE_APP_INSTANCE", description="The variable that tells an instance its number, from 0."
     )
-    health: str | Check | None = Field(None, description="Path of an HTTP check, or a table.")
+    health: CheckPath | Check | None = Field(
+        None,
+        description="Path of an HTTP check, or a table; without it, an instance is ready when "
+        "its port takes connections.",
+    )
 
     # how they live
-    autostart: bool = True
+    autostart: bool = Field(True, description="Start with `portico up`; else only when asked to.")
     autorestart: bool = Field(True, description="Start again what exits.")
     stop_exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
         (), description="Exit codes after which an instance is left stopped."
     )
     backoff: Duration = Field(
-        0.1, description="Delay before the first restart; doubles each time."
+        0.1, ge=0.01, description="Delay before the first restart; doubles each time."
     )
-    backoff_limit: Duration = Field(15.0, description="The longest delay between restarts.")
-    max_restarts: int = Field(
-        16, ge=0, description="Exits in a row, each within min_uptime, that make a crash loop."
+    backoff_limit: Duration = Field(
+        15.0, ge=0.01, description="The longest delay between restarts."
+    )
+    max_restarts: Count = Field(
+        16, description="Exits in a row, each within min_uptime, that make a crash loop."
     )
     min_uptime: Duration = Field(1.0, description="An exit sooner than this counts as a crash.")
-    ready_timeout: Duration = Field(30.0, description="An instance must answer within this.")
-    batch: int = Field(1, ge=1, description="How many instances a rollout replaces at a time.")
+    ready_timeout: Duration = Field(
+        30.0, ge=0.1, description="An instance must answer within this."
+    )
+    batch: int = Field(
+        1, ge=1, le=1000, description="How many instances a rollout replaces at a time."
+    )
     drain_timeout: Duration = Field(30.0, description="How long open requests may hold up a stop.")
-    stop_signal: Signal = "SIGTERM"
+    stop_signal: Signal = Field("SIGTERM", description="The signal that asks an instance to stop.")
     stop_timeout: Duration = Field(10.0, description="After this a stopping instance is killed.")
-    logs: Logs = Logs()
+    logs: Logs = Field(Logs(), description="Where output goes and how much of it is kept.")
 
     # how nginx treats them: the words of nginx's upstream
     balance: BalanceField = Field(
-        "round_robin", validate_default=True, description="The balancing method."
+        "round_robin",
+        validate_default=True,
+        description="The balancing method, in nginx's words. `hash` and `ip_hash` place instances "
+        "by a consistent hash of their slots, so that a rollout moves no visitor.",
     )
-    sticky: bool | Sticky = False
-    weight: Annotated[int, Field(ge=1, le=65535)] = 1
-    max_conns: Annotated[int, Field(ge=0)] = Field(
-        0, description="Connections at a time to an instance; 0 is no limit."
+    sticky: bool | Sticky = Field(
+        False, description="Keep a visitor on one instance by a cookie; true, or a table."
     )
-    max_fails: Annotated[int, Field(ge=0)] = 1
-    fail_timeout: Duration = Field(10.0, description="Whole seconds, as nginx counts them.")
-    backup: bool = False
-    down: bool = False
-    slots: dict[str, SlotServer] = Field(
+    weight: Weight = Field(
+        1, description="Share of each instance, beside other slots or other apps of an upstream."
+    )
+    max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
+    max_fails: Count = Field(
+        1, description="Failures within fail_timeout that take an instance out; 0 is never."
+    )
+    fail_timeout: Duration = Field(
+        10.0, description="For how long failures count and an instance stays out; whole seconds."
+    )
+    backup: bool = Field(
+        False, description="Stand in for the other peers of an upstream, when all are gone."
+    )
+    down: bool = Field(False, description="Run, but get no requests.")
+    slots: dict[SlotNumber, SlotServer] = Field(
         default_factory=dict, description="Weight, backup and down of single slots, by number."
     )
-    keepalive: int = Field(
-        64, ge=0, description="Idle connections nginx keeps open to the instances, per worker."
+    keepalive: Annotated[int, Field(ge=0, le=65535)] = Field(
+        64, description="Idle connections nginx keeps open to the instances, per worker."
     )
 
     @property

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from portico.core.model.units import Duration, Table
+from portico.core.model.units import Duration, Kind, Table, shown
 
 
 class Method(StrEnum):
@@ -38,8 +38,9 @@ _WORDS: dict[Method, tuple[tuple[str, ...], ...]] = {
         ("last_byte", "inflight"),
     ),
 }
+_METHOD = Kind(f"a balancing method ({', '.join(Method)})")
 _METHODS = frozenset(method.value for method in Method)
-_KEY = re.compile(r"([\w./:@%=&,?-]|\$[a-z][a-z0-9_]*|\$\{[a-z][a-z0-9_]*\})+")
+_KEY = re.compile(r"([A-Za-z0-9_./:@%=&,?-]|\$[a-z][a-z0-9_]*|\$\{[a-z][a-z0-9_]*\})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Balance:
     def parse(cls, value: object) -> Balance:
         if isinstance(value, Balance):
             return value
-        first, *words = value.rstrip("; ").split() if isinstance(value, str) else [""]
+        first, *words = (value.rstrip("; ").split() if isinstance(value, str) else ()) or [""]
         if first not in _METHODS:
-            raise ValueError(f"{value!r} is no balancing method; there are {', '.join(Method)}")
+            raise ValueError(f"must be {_METHOD.text}, not {shown(value)}")
         method = Method(first)
         if method is Method.HASH:
             return cls._hash(words)
@@ -63,8 +64,8 @@ class Balance:
         if second and (method, second) != (Method.RANDOM, Method.LEAST_CONN):
             raise ValueError(f"{first} and {second} are two methods; an upstream has one")
         if tuple(words) not in _WORDS[method]:
-            allowed = ", ".join(repr(" ".join((first, *more))) for more in _WORDS[method])
-            raise ValueError(f"{value!r} is not understood; there is {allowed}")
+            allowed = (shown(" ".join((first, *more))) for more in _WORDS[method])
+            raise ValueError(f"must be {' or '.join(allowed)}, not {shown(value)}")
         return cls(method, tuple(words))
 
     @classmethod
@@ -75,8 +76,14 @@ class Balance:
             case _:
                 raise ValueError(
                     "hash needs one key with a variable of nginx in it: "
-                    "'hash $request_uri' or 'hash $cookie_user consistent'"
+                    '"hash $request_uri" or "hash $cookie_user consistent"'
                 )
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The nginx variables in a hash's key, without `$`."""
+        key = self.words[0] if self.method is Method.HASH else ""
+        return tuple(re.findall(r"\$\{?([a-z][a-z0-9_]*)", key))
 
     @property
     def has_backup(self) -> bool:
@@ -91,6 +98,7 @@ BalanceField = Annotated[
     Balance,
     PlainValidator(Balance.parse),
     PlainSerializer(str),
+    _METHOD,
     WithJsonSchema(
         {
             "type": "string",
@@ -110,14 +118,21 @@ BalanceField = Annotated[
 class Sticky(Table):
     """A cookie that keeps a visitor on the peer that answered first (nginx `sticky cookie`)."""
 
-    cookie: str = Field(
-        "portico", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The cookie's name."
-    )
+    cookie: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), Kind("a name of letters, digits, - and _")
+    ] = Field("portico", description="The cookie's name.")
     expires: Duration | None = Field(
-        None, description="How long a browser keeps it; a session if unset."
+        None, ge=1, description="How long a browser keeps it; a session if unset."
     )
-    domain: str | None = Field(None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
-    path: str | None = Field("/", pattern=r"^/[\w./-]*$")
-    httponly: bool = True
-    secure: bool = True
-    samesite: Literal["strict", "lax", "none"] | None = "lax"
+    domain: (
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$"), Kind("a domain name")] | None
+    ) = Field(None, description="The domain it is sent to; the site's own if unset.")
+    path: (
+        Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$"), Kind('a path that starts with "/"')]
+        | None
+    ) = Field("/", description="The paths it is sent with.")
+    httponly: bool = Field(True, description="Scripts in the page cannot read it.")
+    secure: bool = Field(True, description="It is sent over HTTPS only.")
+    samesite: Literal["strict", "lax", "none"] | None = Field(
+        "lax", description="Whether it is sent with requests that other sites cause."
+    )

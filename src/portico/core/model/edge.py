@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.app import Port
-from portico.core.model.units import Size, Table
+from portico.core.model.app import Port, UserName
+from portico.core.model.units import FilePath, Kind, Size, Table, shown
 
-BindAddress = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9a-fA-F:]+\]|\*)$")]
+_BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')
+
+
+def parse_bind(text: str) -> str:
+    """An address as nginx's `listen` takes it, an IPv6 one in brackets."""
+    if text == "*":
+        return text
+    try:
+        address = ip_address(text.strip("[]"))
+    except ValueError:
+        raise ValueError(f"must be {_BIND.text}, not {shown(text)}") from None
+    return f"[{address}]" if ":" in text else str(address)
+
+
+BindAddress = Annotated[
+    str,
+    AfterValidator(parse_bind),
+    _BIND,
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9.]+|\[?[0-9a-fA-F:.]+\]?|\*)$"}),
+]
 
 
 class Edge(Table):
@@ -20,19 +40,29 @@ class Edge(Table):
     bind: tuple[BindAddress, ...] | None = Field(
         None, description="Addresses to listen on; loopback alone unless a site has a public name."
     )
-    nginx: str | None = Field(
+    nginx: FilePath | None = Field(
         None, description="The nginx program to use; found by itself if unset."
     )
-    user: str | None = Field(None, description="User of nginx's workers, where Portico is root.")
-    workers: Annotated[int, Field(ge=1, le=512)] | Literal["auto"] = "auto"
-    worker_connections: int = Field(16384, ge=64)
-    shutdown_timeout: Annotated[int, Field(ge=1)] = Field(
+    user: UserName | None = Field(
+        None, description="User of nginx's workers, where Portico is root."
+    )
+    workers: Annotated[int, Field(ge=1, le=512)] | Literal["auto"] = Field(
+        "auto", description='nginx\'s worker processes; "auto" is one a core.'
+    )
+    worker_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
+        16384, description="Connections that a worker may have open, those to instances included."
+    )
+    shutdown_timeout: Annotated[int, Field(ge=1, le=86400)] = Field(
         60, description="Seconds an old worker may finish what it has after a reload."
     )
-    access_log_format: Literal["json", "combined"] = "json"
-    log_max_size: Size = Field(50 << 20, ge=65536)
-    log_keep: int = Field(5, ge=0, le=1000)
-    include: str | tuple[str, ...] = Field(
+    access_log_format: Literal["json", "combined"] = Field(
+        "json", description="One JSON object a line, or nginx's classic form."
+    )
+    log_max_size: Size = Field(50 << 20, ge=65536, description="A larger log is rotated.")
+    log_keep: Annotated[int, Field(ge=0, le=1000)] = Field(
+        5, description="How many rotated logs stay."
+    )
+    include: FilePath | tuple[FilePath, ...] = Field(
         (), description="Your own files of nginx lines for the http block."
     )
 
@@ -40,5 +70,7 @@ class Edge(Table):
 class Tls(Table):
     """What holds for every site's HTTPS. Table `[tls]`."""
 
-    certificate: str | None = Field(None, description="PEM file used by sites without their own.")
-    key: str | None = None
+    certificate: FilePath | None = Field(
+        None, description="PEM file used by sites without their own."
+    )
+    key: FilePath | None = Field(None, description="PEM file of its private key.")

@@ -2,86 +2,144 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.names import AppName, Domain
-from portico.core.model.units import Duration, Rate, Size, Table
+from portico.core.model.units import Count, Duration, FilePath, Kind, Rate, Size, Table, shown
 
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
-Network = Annotated[str, Field(pattern=r"^(all|unix:|[0-9a-fA-F.:]+(/\d{1,3})?)$")]
-ErrorCode = Annotated[str, Field(pattern=r"^[3-5]\d\d$")]
+HeaderName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Kind("the name of a header")
+]
+HeaderValue = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$"), Kind("one line of text", secret=True)
+]
+ErrorCode = Annotated[
+    str, Field(pattern=r"^[3-5][0-9][0-9]$"), Kind("a status code from 300 to 599")
+]
+RedirectTo = Annotated[
+    str,
+    Field(pattern=r"^(https?://|/)[^\x00-\x20\x7f\"\\]*$"),
+    Kind('a URL or a path, such as "https://example.com" or "/start"'),
+]
+_NETWORK = Kind('an address or network such as "10.0.0.0/8", "::1" or "all"')
+
+
+def parse_network(text: str) -> str:
+    """What nginx's `allow`, `deny` and `set_real_ip_from` take."""
+    if text not in {"all", "unix:"}:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(f"must be {_NETWORK.text}, not {shown(text)}") from None
+    return text
+
+
+Network = Annotated[
+    str,
+    AfterValidator(parse_network),
+    _NETWORK,
+    WithJsonSchema({"type": "string", "pattern": r"^(all|unix:|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$"}),
+]
+LimitStatus = Annotated[int, Field(ge=400, le=599)]
+Connections = Annotated[int, Field(ge=1, le=65535)]
 
 
 class RateLimit(Table):
-    """nginx limit_req: how many requests one client may send."""
+    """How many requests one client may send (nginx limit_req)."""
 
-    rate: Rate
-    burst: int = Field(0, ge=0)
-    nodelay: bool = False
-    per: Literal["address", "site"] = "address"
-    status: int = Field(429, ge=400, le=599)
+    rate: Rate = Field(description="Requests a second or a minute.")
+    burst: Count = Field(0, description="How many more may wait for their turn.")
+    nodelay: bool = Field(False, description="Pass a burst on at once instead of in turn.")
+    per: Literal["address", "site"] = Field(
+        "address", description="Count each client by its address, or all together."
+    )
+    status: LimitStatus = Field(429, description="The answer to requests beyond the limit.")
 
 
 class ConnectionLimit(Table):
-    """nginx limit_conn: how many connections one client may hold."""
+    """How many connections one client may hold (nginx limit_conn)."""
 
-    connections: int = Field(ge=1)
-    per: Literal["address", "site"] = "address"
-    status: int = Field(429, ge=400, le=599)
+    connections: Connections = Field(description="Connections, or HTTP/2 requests, at a time.")
+    per: Literal["address", "site"] = Field(
+        "address", description="Count each client by its address, or all together."
+    )
+    status: LimitStatus = Field(429, description="The answer to connections beyond the limit.")
 
 
 class BasicAuth(Table):
     """HTTP basic authentication; passwords are hashes as `htpasswd` writes them."""
 
-    realm: str = Field("restricted", pattern=r'^[^\x00-\x1f\x7f"\\$]*$')
+    realm: Annotated[
+        str, Field(pattern=r'^[^\x00-\x1f\x7f"\\$]*$'), Kind('one line of text without ", \\ or $')
+    ] = Field("restricted", description="What a browser names when it asks for the password.")
     users: dict[
-        Annotated[str, Field(pattern=r"^[^:\s\x00-\x1f]+$")],
-        Annotated[str, Field(pattern=r"^[!-9;-~]+$")],
+        Annotated[
+            str,
+            Field(pattern=r"^[^:\s\x00-\x1f]+$"),
+            Kind("the name of a user, without spaces and colons"),
+        ],
+        Annotated[
+            str,
+            Field(pattern=r"^[!-9;-~]+$"),
+            Kind("the hash of a password as htpasswd writes it", secret=True),
+        ],
     ] = Field(default_factory=dict, description="Name to password hash.")
-    file: str | None = Field(None, description="An htpasswd file, instead of users.")
+    file: FilePath | None = Field(None, description="An htpasswd file, instead of users.")
 
 
 class RealIp(Table):
     """The client's address when another proxy stands in front (nginx realip)."""
 
     trust: tuple[Network, ...] = Field(description="Networks of the proxies to believe.")
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] = "X-Forwarded-For"
-    recursive: bool = True
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$"), Kind("the name of a header")] = (
+        Field("X-Forwarded-For", description="The header that has the client's address.")
+    )
+    recursive: bool = Field(
+        True, description="Take the last address in the header that is no trusted proxy's."
+    )
     proxy_protocol: bool = Field(
         False, description="The proxy speaks the PROXY protocol to this site."
     )
 
 
 class Hsts(Table):
-    max_age: Duration = 31536000.0
-    include_subdomains: bool = False
-    preload: bool = False
+    """Browsers are told to use HTTPS only (RFC 6797)."""
+
+    max_age: Duration = Field(31536000.0, description="For how long they remember it.")
+    include_subdomains: bool = Field(False, description="Holds for all names below, too.")
+    preload: bool = Field(False, description="Consent to the lists that browsers come with.")
 
 
 class Maintenance(Table):
     """Answer 503 with a page instead of passing requests on."""
 
-    page: str | None = Field(None, description="HTML file to answer with.")
-    retry_after: Duration = 120.0
+    page: FilePath | None = Field(None, description="HTML file to answer with.")
+    retry_after: Duration = Field(120.0, description="When clients may come back (Retry-After).")
     allow: tuple[Network, ...] = Field((), description="Networks that still reach the site.")
 
 
 class Redirect(Table):
-    to: Annotated[str, Field(pattern=r"^(https?://|/)[^\x00-\x20\x7f\"\\]*$")] = Field(
+    """Send the client elsewhere."""
+
+    to: RedirectTo = Field(
         description="URL or path; with keep_path the request's path and query are added."
     )
-    status: Literal[301, 302, 303, 307, 308] = 308
-    keep_path: bool = False
+    status: Literal[301, 302, 303, 307, 308] = Field(
+        308, description="301 and 308 are for ever; 307 and 308 keep the method."
+    )
+    keep_path: bool = Field(False, description="Add the request's path and query.")
 
 
 class Folder(Table):
     """A folder of static files."""
 
-    path: str
-    index: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "index.html"
+    path: FilePath = Field(description="The folder; relative to the file's.")
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$"), Kind("the name of a file")] = Field(
+        "index.html", description="The file that answers for a folder."
+    )
     spa: bool = Field(False, description="Answer the index for every path that is no file.")
     listing: bool = Field(False, description="Show the files of a folder without an index.")
     expires: Duration | None = Field(None, description="How long browsers may keep a file.")
@@ -93,12 +151,14 @@ class Handling(Table):
     client_max_body_size: Size | None = Field(
         None, description="Largest request body; 0 is no limit. 1m if unset."
     )
-    proxy_connect_timeout: Duration | None = Field(None, description="5s if unset.")
+    proxy_connect_timeout: Duration | None = Field(
+        None, ge=0.001, description="To reach an instance; 5s if unset."
+    )
     proxy_read_timeout: Duration | None = Field(
-        None, description="Between two reads; 60s if unset."
+        None, ge=0.001, description="Between two reads; 60s if unset."
     )
     proxy_send_timeout: Duration | None = Field(
-        None, description="Between two writes; 60s if unset."
+        None, ge=0.001, description="Between two writes; 60s if unset."
     )
     websocket: bool | None = Field(None, description="Pass protocol upgrades on; true if unset.")
     grpc: bool | None = Field(None, description="Speak gRPC to the app.")
@@ -115,9 +175,13 @@ class Handling(Table):
     request_headers: dict[HeaderName, HeaderValue] | None = Field(
         None, description="Headers set on requests to the app; an empty value removes one."
     )
-    rate_limit: Rate | RateLimit | None = None
-    connection_limit: Annotated[int, Field(ge=1)] | ConnectionLimit | None = None
-    basic_auth: BasicAuth | None = None
+    rate_limit: Rate | RateLimit | None = Field(
+        None, description='Requests one client may send: "10r/s", or a table.'
+    )
+    connection_limit: Connections | ConnectionLimit | None = Field(
+        None, description="Connections one client may hold: a number, or a table."
+    )
+    basic_auth: BasicAuth | None = Field(None, description="Ask for a name and a password.")
     allow: tuple[Network, ...] = Field(
         (), description="Networks that may enter; all others may not."
     )
@@ -127,14 +191,18 @@ class Handling(Table):
 class Target(Table):
     """Where requests go: exactly one of these is set."""
 
-    app: AppName | None = None
-    upstream: AppName | None = None
-    folder: str | Folder | None = None
-    redirect: str | Redirect | None = None
+    app: AppName | None = Field(None, description="Name of the app that answers.")
+    upstream: AppName | None = Field(None, description="Name of the upstream that answers.")
+    folder: FilePath | Folder | None = Field(
+        None, description="Folder of static files, or a table."
+    )
+    redirect: RedirectTo | Redirect | None = Field(
+        None, description="URL or path to send the client to, or a table."
+    )
 
 
 class Route(Handling, Target):
-    """One path of a site. Its key is nginx's: `/api`, `= /exact`, `~ regex`."""
+    """One path of a site. Its key is nginx's: `/api`, `= /exact`, `~ regex`, `~* regex`."""
 
     strip_prefix: bool = Field(False, description="Take the route's path off before passing on.")
 
@@ -146,20 +214,26 @@ class Site(Handling, Target):
     routes: dict[str, Route | str] = Field(
         default_factory=dict, description="Path to a table, or to the name of an app or upstream."
     )
-    certificate: str | None = Field(
+    certificate: FilePath | None = Field(
         None, description="PEM file of your own certificate with its chain."
     )
-    key: str | None = Field(None, description="PEM file of its private key.")
+    key: FilePath | None = Field(None, description="PEM file of its private key.")
     https: bool = Field(True, description="false serves plain HTTP only.")
     redirect_http: bool = Field(True, description="Answer http with a redirect to https.")
     default: bool = Field(False, description="Also answer names that no site has.")
-    hsts: bool | Hsts = False
-    real_ip: RealIp | None = None
-    maintenance: bool | Maintenance = False
-    error_pages: dict[ErrorCode, str] = Field(
+    hsts: bool | Hsts = Field(
+        False, description="Tell browsers to use HTTPS only; true (one year), or a table."
+    )
+    real_ip: RealIp | None = Field(
+        None, description="Believe a proxy in front about the client's address."
+    )
+    maintenance: bool | Maintenance = Field(
+        False, description="Answer 503 instead of passing requests on; true, or a table."
+    )
+    error_pages: dict[ErrorCode, FilePath] = Field(
         default_factory=dict, description="Status code to HTML file."
     )
-    access_log: bool = True
-    include: str | tuple[str, ...] = Field(
+    access_log: bool = Field(True, description="false keeps no access log of this site.")
+    include: FilePath | tuple[FilePath, ...] = Field(
         (), description="Your own files of nginx lines for this site's server block."
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
-
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "": 1.0}
-_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_DURATION = r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?"
-_LONGEST = 10 * 365 * 86400.0
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 
 class Table(BaseModel):
@@ -19,58 +16,95 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value is in an operator's words, as metadata of its type: `must be {text}, not 5`."""
+
+    text: str
+    unit: str = ""
+    """What a number of it counts: `seconds`."""
+    secret: bool = False
+    """Whether a message must not repeat the value."""
+
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "": 1.0}
+_BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_NUMBER, _UNIT = r"[0-9]{1,15}(?:\.[0-9]{1,9})?", "ms|s|m|h|d|w"
+_LONGEST = 10 * 365 * 86400.0
+_LARGEST = 1 << 50
+_LONGEST_SHOWN = 60
+_DURATION = Kind('a length of time such as "30s", "5m" or a number of seconds', "seconds")
+_SIZE = Kind('a size such as "512k", "10m" or a number of bytes', "bytes")
+_RATE = Kind('a rate such as "10r/s" or "30r/m"')
+
+
+def shown(value: object) -> str:
+    """A value in a message: as the operator wrote it, cut short where it is long."""
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 def parse_duration(value: object) -> float:
     """`1h30m`, `500ms` or a number of seconds, as seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError('must be a length of time such as "30s", "5m" or a number of seconds')
-    if isinstance(value, (int, float)):
-        seconds = float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = value
     else:
-        text = value.strip().lower().replace(" ", "")
-        if not text or not re.fullmatch(f"({_DURATION})+", text):
-            raise ValueError(f'{value!r} is no length of time; write "30s", "5m", "1h30m"')
-        seconds = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_DURATION, text))
+        text = value.lower().replace(" ", "") if isinstance(value, str) else ""
+        if not text or not re.fullmatch(f"({_NUMBER}({_UNIT}))*({_NUMBER})?", text):
+            raise ValueError(f"must be {_DURATION.text}, not {shown(value)}")
+        parts = re.findall(f"({_NUMBER})({_UNIT})?", text)
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 <= seconds <= _LONGEST:
-        raise ValueError("must be between 0 and ten years")
-    return seconds
+        raise ValueError(f"must be between 0 and ten years, not {shown(value)}")
+    return float(seconds)
 
 
 def parse_size(value: object) -> int:
     """`10M`, `1g`, `512k` or a number of bytes, as bytes; k, m and g are powers of 1,024."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError('must be a size such as "10m" or a number of bytes')
-    found = re.fullmatch(r"(\d{1,15})\s*([kmgb]?)(?:i?b)?", str(value).strip().lower())
+    text = "" if isinstance(value, (bool, float)) else str(value).strip().lower()
+    found = re.fullmatch(r"([0-9]{1,18})\s*([kmgb]?)(?:i?b)?", text)
     if not found:
-        raise ValueError(f'{value!r} is no size; write "512k", "10m", "1g"')
-    return int(found[1]) * _BYTES[found[2]]
+        raise ValueError(f"must be {_SIZE.text}, not {shown(value)}")
+    size = int(found[1]) * _BYTES[found[2]]
+    if size > _LARGEST:
+        raise ValueError(f"must be {_LARGEST >> 30}g or less, not {shown(value)}")
+    return size
 
 
 def parse_rate(value: object) -> str:
     """`10r/s` or `30r/m`, as nginx's limit_req_zone takes it."""
     text = value.strip().lower() if isinstance(value, str) else ""
-    if not re.fullmatch(r"[1-9]\d{0,8}r/[sm]", text):
-        raise ValueError(f'{value!r} is no rate; write "10r/s" or "30r/m"')
+    if not re.fullmatch(r"[1-9][0-9]{0,5}r/[sm]", text):
+        raise ValueError(f"must be {_RATE.text}, not {shown(value)}")
     return text
+
+
+def _number_or(pattern: str) -> WithJsonSchema:
+    number = {"type": "number", "minimum": 0}
+    return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern}]})
 
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]"}]}
-    ),
+    _DURATION,
+    _number_or(r"^ *([0-9]+(\.[0-9]+)? *(ms|[smhdwSMHDW]) *)*([0-9]+(\.[0-9]+)?)? *$"),
 ]
 """Seconds."""
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]"}]}
-    ),
+    _SIZE,
+    _number_or(r"^ *[0-9]+ *[kmgKMG]?i?[bB]? *$"),
 ]
 """Bytes."""
 Rate = Annotated[
     str,
     BeforeValidator(parse_rate),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*r/[sm]$"}),
+    _RATE,
+    WithJsonSchema({"type": "string", "pattern": "^ *[1-9][0-9]{0,5}[rR]/[sSmM] *$"}),
 ]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+FilePath = Annotated[str, Field(min_length=1), Kind("a path")]

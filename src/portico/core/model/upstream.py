@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from portico.core.model.app import Weight
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.names import AppName, parse_domain
-from portico.core.model.units import Duration, Table
+from portico.core.model.units import Count, Duration, FilePath, Kind, Table, shown
 
 LAST_PORT = 65535
+_ADDRESS = Kind('an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"')
 
 
 def parse_address(text: str) -> str:
-    """`host:port`, `[::1]:port` or `unix:/path`, as nginx's `server` takes it."""
-    if text.startswith("unix:"):
-        if not re.fullmatch(r"unix:/[\w./@-]+", text):
-            raise ValueError(f"{text!r} is no path of a unix socket")
+    """`host:port`, `[::1]:port` or `unix:/path`, as nginx's `server` takes it; port 80 if none."""
+    if re.fullmatch(r"unix:/[A-Za-z0-9_./@-]+", text):
         return text
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::(\d{1,5}))?", text)
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s*]+)(?::([0-9]{1,5}))?", text)
     if not found or (found[2] and not 1 <= int(found[2]) <= LAST_PORT):
-        raise ValueError(f"{text!r} is no address; write host:port")
-    host = found[1] if found[1].startswith("[") else parse_domain(found[1])
+        raise ValueError(_no_address(text))
+    try:
+        bare = found[1].strip("[]")
+        host = f"[{IPv6Address(bare)}]" if bare != found[1] else parse_domain(bare)
+    except ValueError:
+        raise ValueError(_no_address(text)) from None
     return f"{host}:{found[2] or 80}"
+
+
+def _no_address(text: str) -> str:
+    """Says too where the parts belong that a proxy_pass or a server line has around it."""
+    where = ""
+    if text.startswith(("http://", "https://")):
+        where = "; leave out http://, and for https:// set tls = true in the upstream"
+    elif " " in text.strip():
+        where = '; write parameters as { address = "10.0.0.5:3000", weight = 2 }'
+    return f"must be {_ADDRESS.text}, not {shown(text)}{where}"
 
 
 def _server_table(value: object) -> object:
@@ -34,30 +49,49 @@ def _server_table(value: object) -> object:
 class Server(Table):
     """A peer elsewhere, with the parameters of nginx's `server` line."""
 
-    address: Annotated[str, AfterValidator(parse_address)]
-    weight: Annotated[int, Field(ge=1, le=65535)] = 1
-    max_conns: Annotated[int, Field(ge=0)] = 0
-    max_fails: Annotated[int, Field(ge=0)] = 1
-    fail_timeout: Duration = 10.0
-    backup: bool = False
-    down: bool = False
+    address: Annotated[str, AfterValidator(parse_address), _ADDRESS] = Field(
+        description='"host:port", "[::1]:port" or "unix:/path"; port 80 if unset.'
+    )
+    weight: Weight = Field(1, description="Its share of the requests.")
+    max_conns: Count = Field(0, description="Connections at a time; 0 is no limit.")
+    max_fails: Count = Field(
+        1, description="Failures within fail_timeout that take it out; 0 is never."
+    )
+    fail_timeout: Duration = Field(
+        10.0, description="For how long failures count and it stays out; whole seconds."
+    )
+    backup: bool = Field(False, description="Gets requests only when all others are gone.")
+    down: bool = Field(False, description="Gets no requests.")
 
 
 class Upstream(Table):
     """Peers that serve the same thing: servers elsewhere, or several apps together."""
 
-    servers: tuple[Annotated[Server, BeforeValidator(_server_table)], ...] = Field(
-        (), description='Addresses "host:port", or tables with nginx\'s server parameters.'
-    )
+    servers: tuple[
+        Annotated[
+            Server,
+            BeforeValidator(_server_table, json_schema_input_type=str | Server),
+            Kind("an address or a table"),
+        ],
+        ...,
+    ] = Field((), description='Addresses "host:port", or tables with nginx\'s server parameters.')
     apps: tuple[AppName, ...] = Field((), description="Apps whose instances are peers together.")
-    balance: BalanceField = Field("round_robin", validate_default=True)
-    sticky: bool | Sticky = False
-    keepalive: int = Field(64, ge=0)
+    balance: BalanceField = Field(
+        "round_robin", validate_default=True, description="The balancing method, in nginx's words."
+    )
+    sticky: bool | Sticky = Field(
+        False, description="Keep a visitor on one peer by a cookie; true, or a table."
+    )
+    keepalive: Annotated[int, Field(ge=0, le=65535)] = Field(
+        64, description="Idle connections nginx keeps open to the peers, per worker."
+    )
     tls: bool = Field(False, description="Speak HTTPS to the servers.")
-    tls_name: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9.*-]+$", description="The name to ask for and to verify."
+    tls_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.*-]+$"), Kind("a domain name")] | None = (
+        Field(
+            None, description="The name to ask the servers for and to verify; their host if unset."
+        )
     )
     tls_verify: bool = Field(True, description="Refuse a server whose certificate is not trusted.")
-    tls_ca: str | None = Field(
+    tls_ca: FilePath | None = Field(
         None, description="PEM file of the authorities to trust; the system's if unset."
     )
