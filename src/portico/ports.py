@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from portico.core.model.app import Check
-from portico.core.model.desired import Spec
+from portico.core.model.desired import Listeners, Spec
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build, CertificateFiles
+from portico.core.model.site import Site
 from portico.core.model.world import Endpoint, NginxSeen
 
 
@@ -127,6 +128,14 @@ class Probes(Protocol):
         """Ask an instance once; None when it is well, else what was wrong in a few words."""
 
 
+class Sites(Protocol):
+    async def ask(self, name: str, site: Site, listeners: Listeners) -> str | None:
+        """Ask a site for its first page through nginx, as a visitor would, certificate unchecked.
+
+        None when something behind nginx answered, else what was wrong in a few words.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Tested:
     """A generation that nginx has tested and that can be switched to."""
@@ -206,6 +215,9 @@ class Certificates(Protocol):
 
     async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """A certificate of the local authority for each lineage, made or renewed where needed."""
+
+    def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+        """The pairs that `local` would return, without making any; paths may not exist yet."""
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
         """What is wrong with operators' own pairs; one answer for each, in their order."""

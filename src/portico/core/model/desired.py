@@ -64,3 +64,5 @@ class Desired:
     edge: Edge = field(default_factory=Edge)
     tls: Tls = field(default_factory=Tls)
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
+    hurry: bool = False
+    """What leaves does not wait for its open requests (`portico down --now`)."""

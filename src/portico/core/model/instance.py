@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from portico.core.model.desired import Spec
 from portico.core.model.names import InstanceId
 
 
@@ -113,6 +115,15 @@ class LogFiles:
 
     stdout: str
     stderr: str
+
+    @classmethod
+    def of(cls, spec: Spec, slot: int, folder: str) -> LogFiles:
+        """The app's own files, as its folder sees them, else some in Portico's log folder."""
+        own, start = spec.app.logs, f"{folder}/apps/{spec.app_name}.{slot}"
+        return cls(
+            posixpath.join(spec.folder, own.stdout or f"{start}.out.log"),
+            posixpath.join(spec.folder, own.stderr or f"{start}.err.log"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

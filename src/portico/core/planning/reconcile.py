@@ -52,7 +52,7 @@ def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     seen = world.nginx
     if not generation:
         if seen.pid is not None:
-            yield StopNginx("no site is wanted")
+            yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
     elif generation not in {seen.live, seen.refused}:
         if all(_may_be_served(app, world) for app in desired.apps.values()):
             yield SwitchGeneration(generation, "sites, routes or TLS have changed")
@@ -139,16 +139,16 @@ def _leaving(desired: Desired, world: World) -> Iterator[Step]:
         if i.state is S.GONE:
             yield Forget(i.id, "it is gone")
         elif i.state is S.DRAINING and i.id not in handed_out:
-            if why := _drained(i, app, world):
+            if why := _drained(i, app, world, hurry=desired.hurry):
                 yield Stop(i.id, why)
         elif i.state is S.STOPPING and _overdue(i, app, world.now):
             yield Kill(i.id, "did not stop when asked to")
 
 
-def _drained(i: Instance, app: DesiredApp | None, world: World) -> str:
+def _drained(i: Instance, app: DesiredApp | None, world: World, *, hurry: bool) -> str:
     """Why it may be stopped now; empty while it may not."""
-    if app is not None and app.abrupt:
-        return "restarted by hand"
+    if hurry or (app is not None and app.abrupt):
+        return "asked to stop at once"
     if i.id in world.settled and world.connections.get(i.id) == 0:
         return "nothing is connected to it"
     limit = app.app.drain_timeout if app else DRAIN_UNWANTED

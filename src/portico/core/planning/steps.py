@@ -145,6 +145,8 @@ class StartNginx:
 
 @dataclass(frozen=True, slots=True)
 class StopNginx:
+    graceful: bool
+    """Whether requests under way are finished first."""
     why: str
 
     def __str__(self) -> str:

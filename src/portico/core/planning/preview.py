@@ -1,0 +1,114 @@
+"""What the steps will be, one after the other, if every step works: `portico plan`.
+
+`after` says what each step makes of the world. The same function lets tests walk through every
+order of events without a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, assert_never
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import Instance, InstanceEvent, InstanceState
+from portico.core.model.names import InstanceId
+from portico.core.model.world import World
+from portico.core.planning.lifecycle import moved
+from portico.core.planning.reconcile import plan
+from portico.core.planning.steps import (
+    Complete,
+    Drain,
+    DropApp,
+    Forget,
+    Kill,
+    Publish,
+    Respawn,
+    Revert,
+    StartInstance,
+    StartNginx,
+    Step,
+    Stop,
+    StopNginx,
+    SwitchGeneration,
+)
+
+MOST_ROUNDS: Final = 10_000
+QUIET: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to read
+
+
+def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, ...]:
+    """Every step from here to the end."""
+    steps: list[Step] = []
+    for _ in range(MOST_ROUNDS):
+        now = plan(desired, world, generation=generation)
+        if not now:
+            break
+        for step in now:
+            desired, world = after(step, desired, world)
+        steps += [step for step in now if not isinstance(step, QUIET)]
+    return tuple(steps)
+
+
+def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
+    step: Step, desired: Desired, world: World
+) -> tuple[Desired, World]:
+    """What is wanted and what is, once the step has worked and its process has done its part."""
+    match step:
+        case StartInstance(app, slot, port):
+            return desired, _put(world, _started(desired.apps[app], slot, port, world))
+        case Respawn(instance):
+            again = moved(world.instances[instance], InstanceEvent.SPAWNED, now=world.now)
+            return desired, _put(world, replace(again, state=InstanceState.READY, crashes=0))
+        case Publish(app, endpoints):
+            return desired, replace(world, endpoints={**world.endpoints, app: endpoints})
+        case Drain(instance):
+            drained = moved(world.instances[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
+            return desired, _settled(_put(world, drained))
+        case Stop(instance) | Kill(instance):
+            gone = replace(world.instances[instance], state=InstanceState.GONE, process=None)
+            return desired, _put(world, gone)
+        case Forget(instance):
+            left = {k: v for k, v in world.instances.items() if k != instance}
+            return desired, replace(world, instances=left)
+        case Revert(app):
+            return desired, world
+        case Complete(app):
+            done = replace(desired.apps[app], good=desired.apps[app].spec.id, abrupt=False)
+            return replace(desired, apps={**desired.apps, app: done}), world
+        case DropApp(app):
+            known = {k: v for k, v in world.endpoints.items() if k != app}
+            return desired, replace(world, endpoints=known)
+        case SwitchGeneration(fingerprint):
+            nginx = replace(world.nginx, live=fingerprint, pid=world.nginx.pid or 1)
+            return desired, replace(world, nginx=nginx)
+        case StartNginx():
+            return desired, replace(world, nginx=replace(world.nginx, pid=1))
+        case StopNginx():
+            return desired, replace(world, nginx=replace(world.nginx, pid=None, live=""))
+        case _:
+            assert_never(step)
+
+
+def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Instance:
+    number = len(world.instances) + 1
+    return Instance(
+        InstanceId(f"{app.name}.{slot}.new{number}"),
+        app.name,
+        slot,
+        app.spec.id,
+        port or 0,
+        InstanceState.READY,
+        since=world.now,
+        spawned=world.now,
+    )
+
+
+def _put(world: World, instance: Instance) -> World:
+    instances: Mapping[InstanceId, Instance] = {**world.instances, instance.id: instance}
+    return replace(world, instances=instances)
+
+
+def _settled(world: World) -> World:
+    draining = [i.id for i in world.instances.values() if i.state is InstanceState.DRAINING]
+    return replace(world, settled=frozenset(draining), connections=dict.fromkeys(draining, 0))

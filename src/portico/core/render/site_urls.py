@@ -1,0 +1,24 @@
+"""Where a site answers, as one types it into a browser."""
+
+from __future__ import annotations
+
+from portico.core.model.desired import Listeners
+from portico.core.model.site import Site
+
+HTTP, HTTPS = 80, 443
+
+
+def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
+    """https first, for every name of the site."""
+    urls: list[str] = []
+    for domain in (name, *site.aliases):
+        host = f"[{domain}]" if ":" in domain else domain
+        if site.https:
+            urls.append(f"https://{host}{_port(listeners.https, HTTPS)}/")
+        else:
+            urls.append(f"http://{host}{_port(listeners.http, HTTP)}/")
+    return tuple(urls)
+
+
+def _port(port: int, usual: int) -> str:
+    return "" if port == usual else f":{port}"

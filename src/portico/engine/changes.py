@@ -1,0 +1,134 @@
+"""Changes in progress: long operations that go on whether or not somebody follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from portico.core.model.views import ChangeView
+from portico.errors import NotFound, PorticoError, Refused
+from portico.ports import Clock
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 100
+EVERY_APP: Final = "*"
+
+
+@dataclass(eq=False, slots=True)
+class Change:
+    """One operation. Only its own task writes to it."""
+
+    id: str
+    kind: str
+    subject: str
+    apps: frozenset[str]
+    """What it holds: no other change of these apps may begin meanwhile."""
+    started: float
+    state: Literal["doing", "done", "failed"] = "doing"
+    lines: list[str] = field(default_factory=list)
+    error: str | None = None
+    exit_code: int = 0
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def say(self, line: str) -> None:
+        """Tell whoever follows; the same line twice in a row is said once."""
+        if not self.lines or self.lines[-1] != line:
+            self.lines.append(line)
+            self._wake()
+
+    def end(self, error: PorticoError | None) -> None:
+        self.state = "failed" if error else "done"
+        if error:
+            self.error, self.exit_code = str(error), error.exit_code
+        self._wake()
+
+    def _wake(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
+
+    def view(self) -> ChangeView:
+        return ChangeView(
+            id=self.id,
+            kind=self.kind,
+            subject=self.subject,
+            state=self.state,
+            started=self.started,
+            lines=tuple(self.lines),
+            error=self.error,
+            exit_code=self.exit_code,
+        )
+
+
+class Changes:
+    def __init__(self, tasks: asyncio.TaskGroup, clock: Clock) -> None:
+        self._tasks, self._clock = tasks, clock
+        self._all: dict[str, Change] = {}
+
+    def hold(self, apps: Iterable[str]) -> None:
+        """Raise Refused if a change of any of these apps is under way, and name it."""
+        wanted = frozenset(apps)
+        for change in self.under_way():
+            if EVERY_APP in wanted | change.apps or wanted & change.apps:
+                taken = ", ".join(sorted(wanted & change.apps)) or change.subject
+                raise Refused(
+                    f"cannot begin: {change.kind} of {taken} is under way as change {change.id}; "
+                    f"wait for it, or watch it with `portico follow {change.id}`"
+                )
+
+    def begin(
+        self,
+        kind: str,
+        subject: str,
+        apps: Iterable[str],
+        work: Callable[[Change], Awaitable[None]],
+    ) -> ChangeView:
+        """Run `work` as a task of its own and return at once."""
+        self.hold(apps)
+        number = f"c{len(self._all) + 1}"
+        change = Change(number, kind, subject, frozenset(apps), self._clock.now())
+        self._all[number] = change
+        self._tasks.create_task(self._run(change, work), name=f"change {number}")
+        return change.view()
+
+    async def _run(self, change: Change, work: Callable[[Change], Awaitable[None]]) -> None:
+        try:
+            await work(change)
+        except PorticoError as error:
+            change.end(error)
+        except Exception:
+            change.end(PorticoError("a bug in portico; its log has the details"))
+            raise
+        else:
+            change.end(None)
+        log.info("%s of %s: %s %s", change.kind, change.subject, change.state, change.error or "")
+
+    def under_way(self) -> list[Change]:
+        return [change for change in self._all.values() if change.state == "doing"]
+
+    def views(self) -> list[ChangeView]:
+        return [change.view() for change in list(self._all.values())[-REMEMBERED:]]
+
+    def view(self, change: str) -> ChangeView:
+        return self._get(change).view()
+
+    async def follow(self, name: str) -> AsyncIterator[ChangeView]:
+        change = self._get(name)
+        while True:
+            moved = change.moved
+            view = change.view()
+            yield view
+            if view.state != "doing":
+                return
+            await moved.wait()
+
+    def _get(self, name: str) -> Change:
+        try:
+            return self._all[name]
+        except KeyError:
+            raise NotFound(
+                f"there is no change {name!r}; a daemon remembers only its own"
+            ) from None

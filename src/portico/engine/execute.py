@@ -1,0 +1,156 @@
+"""Perform one step. Every kind of step is here, and nothing else changes the world."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import assert_never
+
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Instance, InstanceEvent, InstanceState
+from portico.core.model.names import InstanceId
+from portico.core.planning.lifecycle import moved
+from portico.core.planning.steps import (
+    Complete,
+    Drain,
+    DropApp,
+    Forget,
+    Kill,
+    Publish,
+    Respawn,
+    Revert,
+    StartInstance,
+    StartNginx,
+    Step,
+    Stop,
+    StopNginx,
+    SwitchGeneration,
+)
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.supervision import Supervision
+from portico.errors import Failed, PorticoError
+from portico.ports import Clock, Nginx, Ports, Processes, State
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    def __init__(  # noqa: PLR0913 - it holds every port that a step acts on
+        self,
+        observed: Observed,
+        intent: Intent,
+        supervision: Supervision,
+        *,
+        clock: Clock,
+        nginx: Nginx,
+        ports: Ports,
+        processes: Processes,
+        state: State,
+    ) -> None:
+        self._observed, self._intent, self._supervision = observed, intent, supervision
+        self._clock, self._nginx, self._ports = clock, nginx, ports
+        self._processes, self._state = processes, state
+
+    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a kind of step
+        log.info("%s: %s", step, step.why)
+        match step:
+            case StartInstance():
+                await self._start(step)
+            case Respawn(instance):
+                await self._respawn(self._observed.instances[instance])
+            case Publish(app, endpoints):
+                self._observed.publish(app, endpoints)
+            case Drain(instance, why):
+                self._move(instance, InstanceEvent.DRAIN_ASKED, why)
+            case Stop(instance, why):
+                self._stop(self._observed.instances[instance], why)
+            case Kill(instance, why):
+                self._kill(self._observed.instances[instance], why)
+            case Forget(instance):
+                self._observed.forget(instance)
+            case Revert(app, why):
+                self._intent.revert(app, why)
+                self._note("revert", app, why)
+            case Complete(app):
+                self._intent.complete(app)
+            case DropApp(app):
+                self._observed.withdraw(app)
+                self._intent.drop(app)
+            case SwitchGeneration(fingerprint):
+                await self._switch(fingerprint)
+            case StartNginx(why):
+                self._note("nginx", "nginx", why)
+                await self._nginx.start()
+            case StopNginx(graceful):
+                await self._nginx.stop(graceful=graceful)
+            case _:
+                assert_never(step)
+
+    async def _start(self, step: StartInstance) -> None:
+        spec = self._intent.spec_wanted(step.app)
+        number = self._state.next_serial(step.app)
+        now = self._clock.monotonic()
+        instance = Instance(
+            InstanceId(f"{step.app}.{step.slot}.{number}"),
+            step.app,
+            step.slot,
+            spec.id,
+            step.port or await self._free_port(),
+            InstanceState.STARTING,
+            since=now,
+            spawned=now,
+        )
+        self._observed.put(instance)  # before the process: a killed daemon must find it again
+        await self._supervision.spawn(instance, spec)
+
+    async def _respawn(self, instance: Instance) -> None:
+        spec = self._intent.spec(instance.spec)
+        if not self._is_pinned(instance, spec) and await self._ports.holder(instance.port):
+            instance = replace(instance, port=await self._free_port())
+        await self._supervision.spawn(instance, spec)
+
+    @staticmethod
+    def _is_pinned(instance: Instance, spec: Spec) -> bool:
+        return instance.port == spec.app.pinned(instance.slot)
+
+    async def _free_port(self) -> int:
+        taken = frozenset(i.port for i in self._observed.instances.values())
+        return await self._ports.free(taken | self._intent.pinned_ports())
+
+    def _move(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
+        now = self._clock.monotonic()
+        self._observed.put(moved(self._observed.instances[instance], event, now=now, reason=why))
+
+    def _stop(self, instance: Instance, why: str) -> None:
+        if instance.process is None:
+            self._move(instance.id, InstanceEvent.STOP_ASKED, why)
+            self._move(instance.id, InstanceEvent.FINISHED, why)
+            return
+        self._move(instance.id, InstanceEvent.STOP_ASKED, why)
+        self._processes.signal(instance.process, self._intent.spec(instance.spec).app.stop_signal)
+
+    def _kill(self, instance: Instance, why: str) -> None:
+        if instance.process is None:
+            return
+        if instance.state is InstanceState.STARTING:
+            self._supervision.never_ready(instance.id)
+        self._note("kill", instance.id, why)
+        self._processes.signal(instance.process, "SIGKILL")
+
+    async def _switch(self, fingerprint: str) -> None:
+        tested = self._intent.tested
+        if tested is None or tested.fingerprint != fingerprint:
+            tested = await self._intent.install_again()
+        try:
+            await self._nginx.switch(tested)
+        except PorticoError:
+            self._observed.refused = fingerprint
+            raise
+        self._observed.refused = ""
+
+    def _note(self, kind: str, subject: str, why: str) -> None:
+        try:
+            self._state.add_event(self._clock.now(), kind, subject, why)
+        except Failed as error:  # a full disk must not stop what keeps sites alive
+            log.warning("cannot note %s of %s: %s", kind, subject, error)

@@ -1,0 +1,83 @@
+"""Observe, plan, execute; again whenever something may have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+from portico.core.model.desired import Desired
+from portico.core.model.instance import InstanceState
+from portico.core.model.world import World
+from portico.core.planning.reconcile import plan, wake_at
+from portico.core.planning.steps import Step
+from portico.errors import PorticoError
+from portico.ports import Clock
+
+RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
+LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted
+
+
+class ReconcileLoop:
+    """The only task that changes the world. Everybody else calls `wake`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        desired: Callable[[], tuple[Desired, str]],
+        observe: Callable[[], Awaitable[World]],
+        execute: Callable[[Step], Awaitable[None]],
+        failed: Callable[[Step, PorticoError], None],
+    ) -> None:
+        self._clock, self._desired, self._observe = clock, desired, observe
+        self._execute, self._failed = execute, failed
+        self._woken = asyncio.Event()
+        self.moved = asyncio.Condition()
+        """Notified after every round that did something."""
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            self._woken.clear()  # before observing: a wake during a round is kept
+            pause = await self._round()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def _round(self) -> float:
+        """One round; returns after how many seconds time alone may ask for the next."""
+        desired, generation = self._desired()
+        world = await self._observe()
+        steps = plan(desired, world, generation=generation)
+        hopeless: set[str] = set()
+        for step in steps:
+            if _subject(step) in hopeless:
+                continue  # it assumed that the failed one worked; others did not
+            try:
+                await self._execute(step)
+            except PorticoError as error:
+                hopeless.add(_subject(step))
+                self._failed(step, error)
+        async with self.moved:
+            self.moved.notify_all()
+        if steps and not hopeless:
+            self.wake()
+        return self._pause(desired, world)
+
+    def _pause(self, desired: Desired, world: World) -> float:
+        waiting = RESYNC_EVERY
+        if any(i.state is InstanceState.DRAINING for i in world.instances.values()):
+            waiting = LOOK_AGAIN
+        moment = wake_at(desired, world)
+        if moment is not None:
+            waiting = min(waiting, moment - self._clock.monotonic())
+        return max(waiting, 0.01)
+
+
+def _subject(step: Step) -> str:
+    name = getattr(step, "app", None) or getattr(step, "instance", "nginx")
+    return str(name).split(".", maxsplit=1)[0]

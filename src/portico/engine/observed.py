@@ -1,0 +1,97 @@
+"""Everything the daemon knows of the world: in memory, and on disk what must survive it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.names import InstanceId
+from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.ports import Clock, Discovery, Nginx, Ports, State
+
+SETTLE: Final = 1.0
+"""Seconds after nginx was told: requests it balanced just before have connected by then."""
+UNASKED: Final = 4.0
+"""nginx asks every second; an app it has not asked about for this long is in no site."""
+
+
+class Observed:
+    """Only the reconcile loop and what it executes change this; everybody else reads."""
+
+    def __init__(
+        self, state: State, clock: Clock, discovery: Discovery, nginx: Nginx, ports: Ports
+    ) -> None:
+        self._state, self._clock = state, clock
+        self._discovery, self._nginx, self._ports = discovery, nginx, ports
+        self._begun = clock.monotonic()
+        self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
+        self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self.connections: Mapping[InstanceId, int] = {}
+        self.refused = ""
+        """Fingerprint of the generation that nginx did not take over."""
+        self._left: dict[InstanceId, int] = {}
+        """Since which version of the answers an instance is in none of them."""
+
+    def put(self, instance: Instance) -> None:
+        self._state.put_instance(instance)
+        self.instances[instance.id] = instance
+
+    def forget(self, instance: InstanceId) -> None:
+        self._state.drop_instance(instance)
+        del self.instances[instance]
+        self._left.pop(instance, None)
+
+    def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
+        version = self._discovery.publish(app, endpoints)
+        self.endpoints[app] = endpoints
+        handed_out = {endpoint.instance for endpoint in endpoints}
+        for i in self.instances.values():
+            if i.app == app and i.id not in handed_out:
+                self._left.setdefault(i.id, version)
+        for instance in handed_out:
+            self._left.pop(instance, None)
+
+    def withdraw(self, app: str) -> None:
+        self._discovery.withdraw(app)
+        self.endpoints.pop(app, None)
+
+    async def look(self) -> World:
+        """One snapshot, with the connections of draining instances counted."""
+        seen = replace(self._nginx.seen(), refused=self.refused)
+        settled = frozenset(i.id for i in self.instances.values() if self._is_settled(i, seen))
+        await self._count_connections(settled)
+        return self._world(seen, settled)
+
+    def now(self) -> World:
+        """The same without waiting for anything, for showing."""
+        return self._world(replace(self._nginx.seen(), refused=self.refused), frozenset())
+
+    def _world(self, seen: NginxSeen, settled: frozenset[InstanceId]) -> World:
+        return World(
+            self._clock.monotonic(),
+            dict(self.instances),
+            dict(self.endpoints),
+            settled,
+            self.connections,
+            seen,
+        )
+
+    def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
+        """Whether no nginx worker will send it a new request."""
+        if i.state is not InstanceState.DRAINING:
+            return False
+        if seen.pid is None:
+            return True
+        now = self._clock.monotonic()
+        version, told_at = self._discovery.told(i.app)
+        if version == 0:
+            return now - max(i.since, self._begun) > UNASKED
+        told = i.id in self._left and version >= self._left[i.id]
+        return (told and now - told_at > SETTLE) or now - max(i.since, told_at) > UNASKED
+
+    async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
+        ports = frozenset(self.instances[i].port for i in settled)
+        counted = await self._ports.established(ports) if ports else {}
+        self.connections = {i: counted.get(self.instances[i].port, 0) for i in settled}

@@ -1,0 +1,331 @@
+"""What an operator can ask for. Implements `Control`; every long one is a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Final
+
+from portico.core.model.desired import Desired
+from portico.core.model.views import (
+    ChangeView,
+    CheckView,
+    DocumentRequest,
+    LogFileView,
+    PlanView,
+    RenderView,
+    RevisionView,
+    StatusView,
+    StepView,
+    TrustView,
+)
+from portico.core.planning.preview import preview
+from portico.core.planning.progress import progress
+from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.intent import Intent
+from portico.engine.loop import ReconcileLoop
+from portico.engine.observed import Observed
+from portico.engine.prepare import Candidate, Preparation
+from portico.engine.status import StatusReport
+from portico.errors import Failed, NotFound, Refused
+from portico.ports import Certificates, Clock, Logs, Nginx, Revision, Sites, State
+
+MANY_SITES: Final = 20
+"""More than so many are counted instead of named."""
+LONGEST_WAIT: Final = 900.0
+"""Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
+SITES_ANSWER_WITHIN: Final = 10.0
+
+
+class Operations:
+    def __init__(  # noqa: PLR0913 - the one place where everything that can be asked comes together
+        self,
+        intent: Intent,
+        observed: Observed,
+        loop: ReconcileLoop,
+        changes: Changes,
+        preparation: Preparation,
+        report: StatusReport,
+        *,
+        certificates: Certificates,
+        clock: Clock,
+        logs: Logs,
+        nginx: Nginx,
+        sites: Sites,
+        state: State,
+    ) -> None:
+        self._intent, self._observed, self._loop = intent, observed, loop
+        self._changes, self._preparation, self._report = changes, preparation, report
+        self._certificates, self._clock, self._logs = certificates, clock, logs
+        self._nginx, self._sites, self._state = nginx, sites, state
+
+    # Reading
+
+    def status(self) -> StatusView:
+        return self._report.view()
+
+    async def check(self, request: DocumentRequest) -> CheckView:
+        candidate = await self._preparation.check(request, self._intent.asked())
+        return CheckView(
+            apps=len(candidate.desired.apps),
+            sites=len(candidate.desired.sites),
+            nginx=f"{candidate.build.program} {candidate.build.version_text}",
+            notes=candidate.notes,
+        )
+
+    async def plan(self, request: DocumentRequest) -> PlanView:
+        candidate = await self._preparation.render(request, self._intent.asked())
+        steps = preview(
+            self._intent.preview(candidate),
+            self._observed.now(),
+            generation=candidate.fingerprint if candidate.desired.sites else "",
+        )
+        return PlanView(
+            steps=tuple(StepView(what=str(step), why=step.why) for step in steps),
+            notes=candidate.notes,
+        )
+
+    async def render(self, request: DocumentRequest | None) -> RenderView:
+        if request is None:
+            request = request_of(self._in_force())
+        candidate = await self._preparation.render(request, self._intent.asked())
+        return RenderView(files=dict(candidate.files))
+
+    def history(self) -> list[RevisionView]:
+        current = self._intent.revision.number if self._intent.revision else 0
+        return [
+            RevisionView(
+                number=revision.number,
+                applied=revision.applied,
+                who=revision.who,
+                source=revision.source,
+                current=revision.number == current,
+            )
+            for revision in self._state.revisions()
+        ]
+
+    def changes(self) -> list[ChangeView]:
+        return self._changes.views()
+
+    def change(self, change: str) -> ChangeView:
+        return self._changes.view(change)
+
+    def follow(self, change: str) -> AsyncIterator[ChangeView]:
+        return self._changes.follow(change)
+
+    def logs(self, app: str | None) -> list[LogFileView]:
+        names = [app] if app else list(self._intent.desired.apps)
+        if app is not None and app not in self._intent.desired.apps:
+            raise self._unknown(app)
+        return [view for name in names for view in self._report.log_files(name)]
+
+    async def trust(self, *, remove: bool) -> TrustView:
+        trust = await (self._certificates.untrust() if remove else self._certificates.trust())
+        return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
+
+    # Changing what is wanted
+
+    async def up(self, request: DocumentRequest, who: str) -> ChangeView:
+        self._changes.hold([EVERY_APP] if self._intent.revision is None else [])
+        candidate = await self._preparation.check(request, self._intent.asked())
+        apps = self._intent.touched(candidate)
+        self._changes.hold(apps)
+        revision = Revision(
+            0,
+            self._clock.now(),
+            who,
+            request.source,
+            request.folder,
+            request.table,
+            request.environ,
+        )
+
+        async def work(change: Change) -> None:
+            for note in candidate.notes:
+                change.say(f"note: {note}")
+            await self._settle(change, candidate.desired.apps)
+            await self._sites_answer(change, candidate.desired)
+
+        self._accept(candidate, revision)
+        return self._changes.begin("up", request.source, apps, work)
+
+    def _accept(self, candidate: Candidate, revision: Revision) -> None:
+        self._intent.accept(candidate, revision)
+        self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
+        self._loop.wake()
+
+    async def down(self, who: str, *, now: bool) -> ChangeView:
+        apps = list(self._intent.desired.apps)
+
+        async def work(change: Change) -> None:
+            await self._stopped(change)
+
+        if not now:
+            self._changes.hold([EVERY_APP])
+        self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
+        self._intent.clear(hurry=now)
+        self._loop.wake()
+        return self._changes.begin("down", f"{len(apps)} apps", (), work)
+
+    async def start(self, app: str | None, who: str) -> ChangeView:
+        names = self._named(app)
+        for name in names:
+            self._intent.set_stopped(name, stopped=False)
+        return self._begun("start", app, names, who)
+
+    async def stop(self, app: str | None, who: str) -> ChangeView:
+        names = self._named(app)
+        for name in names:
+            self._intent.set_stopped(name, stopped=True)
+        return self._begun("stop", app, names, who)
+
+    async def restart(self, app: str | None, who: str) -> ChangeView:
+        names = self._named(app)
+        for name in names:
+            self._intent.ask_again(name, abrupt=True)
+        return self._begun("restart", app, names, who)
+
+    async def reload(self, app: str | None, who: str) -> ChangeView:
+        names = self._named(app)
+        for name in names:
+            self._intent.ask_again(name, abrupt=False)
+        return self._begun("reload", app, names, who)
+
+    async def scale(self, app: str, instances: int, who: str) -> ChangeView:
+        self._named(app)
+        return await self._edited(app, {"instances": instances}, f"scale {app} {instances}", who)
+
+    async def delete(self, app: str, who: str) -> ChangeView:
+        self._named(app)
+        return await self._edited(app, None, f"delete {app}", who)
+
+    async def rollback(self, revision: int | None, who: str) -> ChangeView:
+        current = self._in_force()
+        older = [r for r in self._state.revisions() if r.number < current.number]
+        found = next((r for r in older if revision in {None, r.number}), None)
+        if found is None:
+            raise NotFound(f"there is no earlier revision {revision or ''}; see `portico history`")
+        return await self.up(request_of(found), f"{who}, rollback to {found.number}")
+
+    # How
+
+    async def _edited(
+        self, app: str, keys: Mapping[str, object] | None, source: str, who: str
+    ) -> ChangeView:
+        """Apply the file in force with one app's table changed, or taken out."""
+        request = request_of(self._in_force())
+        apps = dict(request.table.get("apps", {}))  # type: ignore[call-overload]  # read before
+        if keys is None:
+            del apps[app]
+        else:
+            apps[app] = {**apps[app], **keys}
+        table = {**request.table, "apps": apps}
+        return await self.up(request.model_copy(update={"table": table, "source": source}), who)
+
+    def _begun(self, kind: str, app: str | None, names: list[str], who: str) -> ChangeView:
+        self._state.add_event(self._clock.now(), kind, app or EVERY_APP, f"by {who}")
+        self._loop.wake()
+
+        async def work(change: Change) -> None:
+            await self._settle(change, names)
+
+        return self._changes.begin(kind, app or "all apps", names, work)
+
+    def _named(self, app: str | None) -> list[str]:
+        """The apps meant, known and free for a change."""
+        known = self._intent.desired.apps
+        if app is not None and app not in known:
+            raise self._unknown(app)
+        names = [app] if app is not None else list(known)
+        if not names:
+            raise Refused("nothing is running; start with `portico up`")
+        self._changes.hold(names)
+        return names
+
+    def _unknown(self, app: str) -> NotFound:
+        known = ", ".join(self._intent.desired.apps) or "none"
+        return NotFound(f"there is no app {app!r}; there is {known}")
+
+    def _in_force(self) -> Revision:
+        if self._intent.revision is None:
+            raise Refused("no file is in force; start with `portico up`")
+        return self._intent.revision
+
+    async def _settle(self, change: Change, apps: Iterable[str]) -> None:
+        """Wait until the world is as wanted for these apps, or cannot become so."""
+        names = list(apps)
+        targets = {name: self._intent.target_id(name) for name in names}
+        begun = self._clock.monotonic()
+        while (waited := self._clock.monotonic() - begun) < LONGEST_WAIT:
+            given_up = self._given_up(targets)
+            desired, generation = self._intent.wanted()
+            state = progress(
+                desired, self._observed.now(), names, generation=generation, waited=waited
+            )
+            if failed := (*given_up, *state.failed):
+                raise Failed("\n".join((*failed, *await self._last_lines(names))))
+            if state.done:
+                return
+            for line in state.waiting:
+                change.say(line)
+            await self._next_round()
+        raise Failed(f"gave up waiting after {LONGEST_WAIT:g}s; `portico status` shows the rest")
+
+    async def _next_round(self) -> None:
+        try:
+            async with asyncio.timeout(1.0), self._loop.moved:
+                await self._loop.moved.wait()
+        except TimeoutError:
+            pass
+
+    def _given_up(self, targets: Mapping[str, str]) -> list[str]:
+        return [
+            f"{name} was reverted to the version before, which serves as it did: {reverted.why}"
+            for name, reverted in self._intent.reverted.items()
+            if name in targets
+        ]
+
+    async def _last_lines(self, names: Iterable[str]) -> list[str]:
+        """The end of the output of whatever is in trouble."""
+        lines: list[str] = []
+        for name in names:
+            lines += await self._report.last_lines(name)
+        return lines
+
+    async def _sites_answer(self, change: Change, desired: Desired) -> None:
+        """Ask every site through nginx, as a visitor would."""
+        failed: list[str] = []
+        for name in desired.sites:
+            if (trouble := await self._answer(name, desired)) is not None:
+                failed.append(f"{name} does not answer: {trouble}")
+            elif len(desired.sites) <= MANY_SITES:
+                change.say(f"{name} answers")
+        if failed:
+            raise Failed("\n".join(failed))
+        change.say(f"{len(desired.sites)} sites answer")
+
+    async def _answer(self, name: str, desired: Desired) -> str | None:
+        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
+        while True:
+            trouble = await self._sites.ask(name, desired.sites[name], desired.listeners)
+            if trouble is None or self._clock.monotonic() > end:
+                return trouble
+            await self._clock.sleep(0.1)
+
+    async def _stopped(self, change: Change) -> None:
+        while left := len(self._observed.instances):
+            change.say(f"{left} instances still to stop")
+            await self._next_round()
+        while self._nginx.seen().pid is not None:
+            change.say("nginx still to stop")
+            await self._next_round()
+
+
+def request_of(revision: Revision) -> DocumentRequest:
+    """A revision as a request to apply it."""
+    return DocumentRequest(
+        source=revision.source,
+        folder=revision.folder,
+        table=revision.document,
+        environ=revision.environ,
+    )

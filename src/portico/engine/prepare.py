@@ -1,0 +1,144 @@
+"""From an operator's file to something that can be put in force, or every reason why not.
+
+Nothing here changes what runs: a file that fails any check leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import Document, read_document
+from portico.core.config.rules import capability_problems, notes
+from portico.core.model.desired import Desired
+from portico.core.model.place import Build, CertificateFiles, Place
+from portico.core.model.views import DocumentRequest
+from portico.core.render.generation import fingerprint, render_generation
+from portico.engine.own_pairs import own_pair
+from portico.engine.surroundings import Surroundings
+from portico.errors import ConfigError, Failed, Problem
+from portico.ports import Certificates, Nginx, Tested
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that passed every check."""
+
+    document: Document
+    desired: Desired
+    files: Mapping[str, str]
+    fingerprint: str
+    build: Build
+    notes: tuple[str, ...]
+    tested: Tested | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is known of this machine once and for all."""
+
+    home: str
+    cores: int
+    root: bool
+    open_files: int
+    resolver: str
+    """Where discovery answers, as nginx's `resolver` takes it."""
+
+
+class Preparation:
+    def __init__(
+        self,
+        machine: Machine,
+        nginx: Nginx,
+        certificates: Certificates,
+        surroundings: Surroundings,
+    ) -> None:
+        self._machine, self._nginx = machine, nginx
+        self._certificates, self._surroundings = certificates, surroundings
+
+    async def render(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+        """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
+        document = await asyncio.to_thread(read_document, request.table, source=request.source)
+        build = await self._nginx.build(document.edge.nginx)
+        if problems := capability_problems(document, build):
+            raise ConfigError(request.source, problems)
+        desired = desired_from(
+            document,
+            folder=request.folder,
+            environ=request.environ,
+            cores=self._machine.cores,
+            root=self._machine.root,
+            asked=asked,
+        )
+        certificates = await self._certificates_for(desired, make=False)
+        return await self._rendered(document, desired, build, certificates)
+
+    async def resume(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+        """The file in force, at the start of a daemon: it was checked when it was applied.
+
+        Raises PorticoError when nginx or a certificate is not to be had any more.
+        """
+        candidate = await self.render(request, asked)
+        certificates = await self._certificates_for(candidate.desired, make=True)
+        return await self._rendered(
+            candidate.document, candidate.desired, candidate.build, certificates
+        )
+
+    async def check(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+        """The same, with everything outside the file looked at, and nginx's own word on it."""
+        candidate = await self.render(request, asked)
+        problems = await self._surroundings.problems(candidate.desired)
+        if problems:
+            raise ConfigError(request.source, problems)
+        candidate = await self.resume(request, asked)
+        if not candidate.desired.sites:
+            return candidate
+        tested = await self._tested(candidate, request.source)
+        return replace(candidate, tested=tested)
+
+    async def _tested(self, candidate: Candidate, source: str) -> Tested:
+        try:
+            return await self._nginx.install(candidate.files, candidate.fingerprint)
+        except Failed as error:
+            raise ConfigError(source, [Problem("nginx", str(error))]) from error
+
+    async def _rendered(
+        self,
+        document: Document,
+        desired: Desired,
+        build: Build,
+        certificates: Mapping[str, CertificateFiles],
+    ) -> Candidate:
+        place = Place(
+            build,
+            self._machine.home,
+            self._machine.resolver,
+            certificates,
+            cores=self._machine.cores,
+            root=self._machine.root,
+            open_files=self._machine.open_files,
+        )
+        files = await asyncio.to_thread(render_generation, desired, place)
+        return Candidate(
+            document, desired, files, fingerprint(files), build, tuple(notes(document))
+        )
+
+    async def _certificates_for(
+        self, desired: Desired, *, make: bool
+    ) -> Mapping[str, CertificateFiles]:
+        """Each site's pair: its own, or one of the local authority."""
+        own: dict[str, CertificateFiles] = {}
+        local: dict[str, tuple[str, ...]] = {}
+        for name, site in desired.sites.items():
+            if not site.https:
+                continue
+            pair = own_pair(desired, name)
+            if pair is not None:
+                own[name] = pair
+            else:
+                local[name] = (name, *site.aliases)
+        if make:
+            return {**await self._certificates.local(local), **own}
+        return {**self._certificates.expected(local), **own}

@@ -1,0 +1,191 @@
+"""What an operator sees of all this: `portico status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.place import Build
+from portico.core.model.site import Folder, Site
+from portico.core.model.views import (
+    AppView,
+    DaemonView,
+    InstanceView,
+    LogFileView,
+    NginxView,
+    SiteView,
+    StatusView,
+)
+from portico.core.render.site_urls import site_urls
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.own_pairs import own_pair
+from portico.engine.troubles import Troubles
+from portico.ports import Clock, Logs, Processes
+from portico.system.memory import resident_bytes
+
+S = InstanceState
+SHOWN_LINES: Final = 10
+
+
+class StatusReport:
+    def __init__(  # noqa: PLR0913 - it reads from everything
+        self,
+        intent: Intent,
+        observed: Observed,
+        troubles: Troubles,
+        daemon: DaemonView,
+        *,
+        clock: Clock,
+        logs: Logs,
+        processes: Processes,
+    ) -> None:
+        self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._daemon, self._clock, self._logs = daemon, clock, logs
+        self._processes = processes
+        self._begun = clock.monotonic()
+        self.build: Build | None = None
+        """The nginx last used."""
+
+    def view(self) -> StatusView:
+        desired, _ = self._intent.wanted()
+        revision = self._intent.revision
+        return StatusView(
+            apps=tuple(self._app(app) for app in desired.apps.values()),
+            sites=tuple(_site(name, site, desired) for name, site in desired.sites.items()),
+            nginx=self._nginx(),
+            daemon=self._daemon_now(),
+            source=revision.source if revision else "",
+            revision=revision.number if revision else 0,
+            troubles=tuple(self._all_troubles()),
+        )
+
+    def log_files(self, app: str) -> list[LogFileView]:
+        spec = self._intent.spec_wanted(app)
+        mine = sorted(
+            (i for i in self._observed.instances.values() if i.app == app), key=lambda i: i.slot
+        )
+        views: dict[str, LogFileView] = {}
+        for i in mine:
+            name, files = f"{app}.{i.slot}", self._logs.files(spec, i.slot)
+            for view in (
+                LogFileView(app=app, instance=name, stream="stdout", path=files.stdout),
+                LogFileView(app=app, instance=name, stream="stderr", path=files.stderr),
+            ):
+                views.setdefault(view.path, view)
+        return list(views.values())
+
+    async def last_lines(self, app: str) -> list[str]:
+        """The end of the output of the app's instances that are in trouble."""
+        lines: list[str] = []
+        for i in self._observed.instances.values():
+            if i.app == app and (i.crashes or i.state in {S.FAILED, S.STOPPED}):
+                spec = self._intent.spec(i.spec)
+                lines.append(f"the last lines of {i.id}:")
+                lines += [
+                    f"  | {line}"
+                    for line in await self._logs.last_lines(spec, i.slot, SHOWN_LINES)
+                ]
+                break  # its siblings say the same
+        return lines
+
+    def _app(self, app: DesiredApp) -> AppView:
+        mine = sorted(
+            (i for i in self._observed.instances.values() if i.app == app.name),
+            key=lambda i: (i.slot, i.id),
+        )
+        command = app.app.command or app.app.script or ""
+        return AppView(
+            name=app.name,
+            state=_app_state(app, mine),
+            instances=tuple(self._instance(i, app) for i in mine),
+            wanted=0 if app.stopped else app.instances,
+            balance=str(app.app.balance),
+            command=command if isinstance(command, str) else " ".join(command),
+            cwd=app.app.cwd or app.spec.folder,
+        )
+
+    def _instance(self, i: Instance, app: DesiredApp) -> InstanceView:
+        running = i.process is not None and i.state in LIVE
+        memory, cpu = (0, 0.0)
+        if i.process is not None and running:
+            memory, cpu = self._processes.usage(i.process)
+        return InstanceView(
+            id=i.id,
+            slot=i.slot,
+            pid=i.process.pid if i.process and running else None,
+            port=i.port,
+            state=i.state,
+            restarts=i.restarts,
+            uptime_s=round(self._clock.monotonic() - i.spawned, 1) if running else 0.0,
+            memory_bytes=memory,
+            cpu_percent=cpu,
+            current=i.spec == app.spec.id,
+            reason=i.reason,
+        )
+
+    def _nginx(self) -> NginxView:
+        seen = self._observed.now().nginx
+        return NginxView(
+            pid=seen.pid,
+            version=self.build.version_text if self.build else "",
+            generation=seen.generation,
+            program=self.build.program if self.build else "",
+        )
+
+    def _daemon_now(self) -> DaemonView:
+        memory = resident_bytes()
+        uptime = round(self._clock.monotonic() - self._begun, 1)
+        return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
+
+    def _all_troubles(self) -> Iterator[str]:
+        for reverted in self._intent.reverted.values():
+            yield f"{reverted.app} runs the version before: {reverted.why}"
+        for i in self._observed.instances.values():
+            if i.state in {S.FAILED, S.BACKOFF}:
+                yield f"{i.id} {i.reason}"
+        yield from self._troubles.sentences()
+
+
+def _app_state(
+    app: DesiredApp, mine: list[Instance]
+) -> Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]:
+    ready = [i for i in mine if i.state is S.READY]
+    if app.stopped:
+        return "stopped"
+    if any(i.spec != app.spec.id for i in mine):
+        return "rolling"
+    if len(ready) >= app.instances:
+        return "ready"
+    if any(i.state is S.FAILED or i.crashes for i in mine):
+        return "degraded" if ready else "failed"
+    if mine and all(i.state is S.STOPPED for i in mine):
+        return "stopped"
+    return "degraded" if ready else "starting"
+
+
+def _site(name: str, site: Site, desired: Desired) -> SiteView:
+    certificate = ""
+    if site.https:
+        certificate = "own" if own_pair(desired, name) else "local"
+    return SiteView(
+        name=name,
+        urls=site_urls(name, site, desired.listeners),
+        to=_target(site),
+        certificate=certificate,
+    )
+
+
+def _target(site: Site) -> str:
+    if site.app:
+        return f"app {site.app}"
+    if site.upstream:
+        return f"upstream {site.upstream}"
+    if site.folder:
+        folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
+        return f"folder {folder}"
+    if site.redirect:
+        return "redirect"
+    return f"{len(site.routes)} routes"

@@ -1,0 +1,160 @@
+"""Instances as they live: spawned, watched until ready, and understood when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from portico.core.model.desired import Spec
+from portico.core.model.instance import (
+    LIVE,
+    Exit,
+    Instance,
+    InstanceEvent,
+    InstanceState,
+)
+from portico.core.model.names import InstanceId
+from portico.core.planning.lifecycle import exited, moved, spawned
+from portico.core.planning.reasons import explain
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.errors import Failed
+from portico.ports import Clock, Launch, Logs, Ports, Probes, Processes
+
+log = logging.getLogger(__name__)
+
+FIRST_PROBE: Final = 0.05  # seconds after the start; then half as much again, to the limit
+SLOWEST_PROBE: Final = 0.5
+LAST_LINES: Final = 20
+
+
+class Supervision:
+    def __init__(  # noqa: PLR0913 - everything that knows something about an instance
+        self,
+        observed: Observed,
+        intent: Intent,
+        tasks: asyncio.TaskGroup,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        logs: Logs,
+        ports: Ports,
+        probes: Probes,
+        processes: Processes,
+    ) -> None:
+        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
+        self._clock, self._logs, self._ports = clock, logs, ports
+        self._probes, self._processes = probes, processes
+        self._ended: list[tuple[InstanceId, Exit]] = []
+        self._ready: list[InstanceId] = []
+        self._listening: dict[InstanceId, str] = {}
+        """What was found out about an instance before it was killed for never being ready."""
+
+    async def adopt(self) -> None:
+        """Take over what an earlier daemon left running; the rest counts as exited."""
+        for i in list(self._observed.instances.values()):
+            if i.state not in LIVE:
+                continue
+            process = i.process
+            if process is None or not await self._processes.adopt(process, self._on_exit(i.id)):
+                self._ended.append((i.id, Exit()))
+            elif i.state is InstanceState.STARTING:
+                self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
+        await self.digest()
+
+    async def spawn(self, instance: Instance, spec: Spec) -> None:
+        """Start its process; a failure to start is one way to end."""
+        launch = Launch(instance.id, spec, instance.slot, instance.port)
+        try:
+            process = await self._processes.spawn(launch, self._on_exit(instance.id))
+        except Failed as error:
+            self._end(instance, Exit(), str(error))
+            return
+        self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
+        self._tasks.create_task(self._until_ready(instance.id), name=f"probe {instance.id}")
+
+    async def digest(self) -> None:
+        """Apply what has happened since the last round."""
+        ended, self._ended = self._ended, []
+        ready, self._ready = self._ready, []
+        for instance in ready:
+            i = self._observed.instances.get(instance)
+            if i and i.state is InstanceState.STARTING:
+                now = self._clock.monotonic()
+                self._observed.put(moved(i, InstanceEvent.CHECK_PASSED, now=now))
+                log.info("%s is ready after %.1fs", i.id, now - i.spawned)
+        for instance, ending in ended:
+            i = self._observed.instances.get(instance)
+            if i:
+                self._end(i, ending, await self._reason(i, ending))
+
+    def never_ready(self, instance: InstanceId) -> None:
+        """It is about to be killed because it did not become ready in time."""
+        self._listening.setdefault(instance, "did not become ready in time")
+
+    def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
+        def note(ending: Exit) -> None:
+            self._ended.append((instance, ending))
+            self._wake()
+
+        return note
+
+    def _end(self, i: Instance, ending: Exit, reason: str) -> None:
+        app = self._intent.app_of(i)
+        after = exited(
+            i,
+            ending,
+            app,
+            now=self._clock.monotonic(),
+            jitter=self._clock.jitter(),
+            reason=reason,
+        )
+        self._observed.put(after)
+        log.log(
+            logging.INFO if after.state is InstanceState.GONE else logging.WARNING,
+            "%s %s: %s",
+            i.id,
+            after.state,
+            reason,
+        )
+
+    async def _until_ready(self, instance: InstanceId) -> None:
+        """Probe a starting instance until it is well, or is no longer starting."""
+        process = self._observed.instances[instance].process
+        pause = FIRST_PROBE
+        while True:
+            await self._clock.sleep(pause)
+            i = self._observed.instances.get(instance)
+            if i is None or i.state is not InstanceState.STARTING or i.process != process:
+                return
+            trouble = await self._probes.probe(self._intent.app_of(i).check, i.port)
+            if trouble is None:
+                self._ready.append(instance)
+                self._wake()
+                return
+            await self._remember_listening(i, trouble)
+            pause = min(pause * 1.5, SLOWEST_PROBE)
+
+    async def _remember_listening(self, i: Instance, trouble: str) -> None:
+        """Near the end of its time, see where it listens: afterwards nobody can tell."""
+        limit = self._intent.app_of(i).ready_timeout
+        if i.process is None or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE:
+            return
+        listening = await self._ports.listening(i.process)
+        self._listening[i.id] = explain_listening(i.port, listening, trouble, limit)
+
+    async def _reason(self, i: Instance, ending: Exit) -> str:
+        if known := self._listening.pop(i.id, None):
+            return known
+        spec = self._intent.spec(i.spec)
+        lines = await self._logs.last_lines(spec, i.slot, LAST_LINES)
+        return explain(ending, lines, port=i.port, port_env=spec.app.port_env)
+
+
+def explain_listening(port: int, listening: frozenset[int], trouble: str, limit: float) -> str:
+    if listening and port not in listening:
+        others = ", ".join(map(str, sorted(listening)))
+        return f"listens on {others} and not on {port}: make it listen on $PORT"
+    return f"was not ready within {limit:g}s: {trouble}"

@@ -1,0 +1,55 @@
+"""What has to be done now and then, whatever else happens: logs, and certificates of our own."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.troubles import Troubles
+from portico.ports import Clock, Logs, Nginx
+
+EVERY: Final = 10.0
+"""Seconds. A program that writes 10 MB/s fills ten times its cap meanwhile, and no more."""
+
+
+class Upkeep:
+    def __init__(
+        self,
+        intent: Intent,
+        observed: Observed,
+        troubles: Troubles,
+        *,
+        clock: Clock,
+        logs: Logs,
+        nginx: Nginx,
+    ) -> None:
+        self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._clock, self._logs, self._nginx = clock, logs, nginx
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._rotate_instances()
+            await self._rotate_nginx()
+            await self._clock.sleep(EVERY)
+
+    async def _rotate_instances(self) -> None:
+        done: set[str] = set()
+        for i in list(self._observed.instances.values()):
+            spec = self._intent.spec(i.spec)
+            limits = self._intent.app_of(i).logs
+            files = self._logs.files(spec, i.slot)
+            for path in {files.stdout, files.stderr} - done:
+                done.add(path)
+                self._said(path, await self._logs.rotate(path, limits.max_size, limits.keep))
+
+    async def _rotate_nginx(self) -> None:
+        edge = self._intent.desired.edge
+        for path, trouble in (await self._nginx.rotate(edge.log_max_size, edge.log_keep)).items():
+            self._said(path, trouble)
+
+    def _said(self, path: str, trouble: str | None) -> None:
+        if trouble:
+            self._troubles.report(path, f"cannot rotate {path}: {trouble}")
+        else:
+            self._troubles.over(path)
