@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from typing import TypeVar
 
 import psutil
 
-from tests.load import Report
+from tests.load import LONGEST_RUN, Report
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
@@ -222,12 +222,6 @@ class Client:
         response = self._connection.getresponse()
         return Answer(response.status, response.headers, response.read())
 
-    def count(
-        self, key: str, number: int, path: str = "/", headers: Mapping[str, str] | None = None
-    ) -> Counter[object]:
-        """Ask so many times and count the answers by one of their JSON keys."""
-        return Counter(self.ask("GET", path, **(headers or {})).json[key] for _ in range(number))
-
     def close(self) -> None:
         self._connection.close()
 
@@ -252,13 +246,18 @@ class RunningLoad:
 
     def stop(self) -> Report:
         """End the load and return what it saw."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self.report()
+
+    def report(self) -> Report:
+        """Wait until the load has ended by itself and return what it saw."""
         if self._report is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
-            out, err = self._process.communicate(timeout=60)
+            out, err = self._process.communicate(timeout=LONGEST_RUN)
             assert self._process.returncode == 0, err
             self._report = Report(**json.loads(out))
-            self._report.failed = Counter(self._report.failed)
+            for name in ("failed", "answers", "instances"):
+                setattr(self._report, name, Counter(getattr(self._report, name)))
             print(f"load: {out}")
         return self._report
 
