@@ -13,6 +13,8 @@ from portico.ports import Clock, Discovery, Nginx, Ports, State
 
 SETTLE: Final = 1.0
 """Seconds after nginx was told: requests it balanced just before have connected by then."""
+BOOT: Final = "boot"
+"""Setting: the boot in which the times of instances were written."""
 UNASKED: Final = 4.0
 """nginx asks every second; an app it has not asked about for this long is in no site."""
 
@@ -33,6 +35,14 @@ class Observed:
         """Fingerprint of the generation that nginx did not take over."""
         self._left: dict[InstanceId, int] = {}
         """Since which version of the answers an instance is in none of them."""
+
+    def begin(self, boot: str) -> None:
+        """After a boot of the machine no process is left, and its clock began anew."""
+        if self._state.setting(BOOT) != boot:
+            now = self._clock.monotonic()
+            for i in list(self.instances.values()):
+                self.put(replace(i, process=None, since=now, spawned=now, retry_at=now))
+            self._state.put_setting(BOOT, boot)
 
     def put(self, instance: Instance) -> None:
         self._state.put_instance(instance)

@@ -64,7 +64,14 @@ class Preparation:
         build = await self._nginx.build(document.edge.nginx)
         if problems := capability_problems(document, build):
             raise ConfigError(request.source, problems)
-        desired = desired_from(
+        desired = self._desired(document, request, asked)
+        certificates = await self._certificates_for(desired, make=False)
+        return await self._rendered(document, desired, build, certificates)
+
+    def _desired(
+        self, document: Document, request: DocumentRequest, asked: Mapping[str, int]
+    ) -> Desired:
+        return desired_from(
             document,
             folder=request.folder,
             environ=request.environ,
@@ -72,8 +79,6 @@ class Preparation:
             root=self._machine.root,
             asked=asked,
         )
-        certificates = await self._certificates_for(desired, make=False)
-        return await self._rendered(document, desired, build, certificates)
 
     async def resume(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
         """The file in force, at the start of a daemon: it was checked when it was applied.
@@ -85,6 +90,14 @@ class Preparation:
         return await self._rendered(
             candidate.document, candidate.desired, candidate.build, certificates
         )
+
+    async def without_nginx(
+        self, request: DocumentRequest, asked: Mapping[str, int], *, live: str
+    ) -> Candidate:
+        """Only the apps of the file in force, with nginx left on the generation it has."""
+        document = await asyncio.to_thread(read_document, request.table, source=request.source)
+        desired = self._desired(document, request, asked)
+        return Candidate(document, desired, {}, live, Build("", (0, 0, 0)), ())
 
     async def check(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
         """The same, with everything outside the file looked at, and nginx's own word on it."""

@@ -1,0 +1,99 @@
+"""`portico run`: the daemon as the one process that systemd or a container looks after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from portico.core.model.views import ChangeView, DocumentRequest
+from portico.daemon.life import live
+from portico.daemon.wiring import Portico
+from portico.engine.operations import Operations
+from portico.errors import PorticoError
+from portico.importers.read import read_file
+from portico.ports import Clock
+from portico.system.home import Home
+
+log = logging.getLogger(__name__)
+
+
+async def run_in_foreground(
+    home: Home,
+    clock: Clock,
+    stop: asyncio.Event,
+    uids: frozenset[int],
+    *,
+    file: Path | None,
+    environ: Mapping[str, str],
+) -> int:
+    """Serve until SIGTERM, then end everything: open requests first, a second signal at once.
+
+    Returns the exit code: 2 if the file cannot be used.
+    """
+    code = 0
+
+    async def beside(portico: Portico) -> None:
+        nonlocal code
+        signals = Signals()
+        if file is not None:
+            code = await _up(portico.operations, file, environ)
+            if code:
+                stop.set()
+                return
+        await signals.first.wait()
+        await _down(portico.operations, signals)
+        stop.set()
+
+    await live(home, clock, stop, uids, beside)
+    return code
+
+
+class Signals:
+    """The first asks, the second insists."""
+
+    def __init__(self) -> None:
+        self.first, self.second = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._received)
+
+    def _received(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def _up(operations: Operations, file: Path, environ: Mapping[str, str]) -> int:
+    try:
+        read = await asyncio.to_thread(read_file, file, environ)
+        request = DocumentRequest(
+            source=read.source, folder=read.folder, table=read.table, environ=read.environ
+        )
+        change = await operations.up(request, "portico run")
+    except PorticoError as error:
+        log.error("%s", error)  # noqa: TRY400 - its text is for the operator
+        return error.exit_code
+    await _tell(operations, change)  # what does not become ready now is started again and again
+    return 0
+
+
+async def _down(operations: Operations, signals: Signals) -> None:
+    log.info("ending everything; a second signal does not wait for open requests")
+    ending = await operations.down("signal", now=False)
+    done = asyncio.create_task(_tell(operations, ending))  # noqa: TID251 - awaited below
+    insist = asyncio.create_task(signals.second.wait())  # noqa: TID251 - cancelled below
+    await asyncio.wait({done, insist}, return_when=asyncio.FIRST_COMPLETED)
+    if not done.done():
+        await operations.down("second signal", now=True)
+    await done
+    insist.cancel()
+
+
+async def _tell(operations: Operations, change: ChangeView) -> None:
+    said = 0
+    async for view in operations.follow(change.id):
+        for line in view.lines[said:]:
+            log.info("%s", line)
+        said = len(view.lines)
+        if view.error:
+            log.error("%s", view.error)

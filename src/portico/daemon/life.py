@@ -1,0 +1,86 @@
+"""A daemon's life: take over what runs, serve, and leave without disturbing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from portico.api.server import serve
+from portico.daemon.wiring import Portico, put_together
+from portico.engine.operations import request_of
+from portico.errors import PorticoError
+from portico.ports import Clock
+from portico.system.boot import boot_id
+from portico.system.home import Home
+
+log = logging.getLogger(__name__)
+
+IDLE_BEFORE_LEAVING: Final = 30.0
+"""Seconds. A daemon that has nothing to look after leaves; the next command starts another."""
+
+
+class Left(Exception):
+    """Ends the group of tasks, and with it everything the daemon does."""
+
+
+async def live(
+    home: Home,
+    clock: Clock,
+    stop: asyncio.Event,
+    uids: frozenset[int],
+    beside: Callable[[Portico], Coroutine[None, None, None]],
+) -> None:
+    """Run until `stop` is set. nginx and the instances go on without us."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            portico = await put_together(home, clock, tasks)
+            await take_over(portico)
+            tasks.create_task(portico.loop.run(), name="reconcile")
+            tasks.create_task(portico.upkeep.run(), name="upkeep")
+            tasks.create_task(beside(portico), name="beside")
+            portico.nginx.watch(portico.loop.wake)
+            await serve(portico.operations, home.socket, stop, uids)
+            raise Left  # noqa: TRY301 - it is what ends the group
+    except* Left:
+        log.info("left; instances and nginx go on")
+
+
+async def take_over(portico: Portico) -> None:
+    """Adopt instances, and want again what an earlier daemon wanted."""
+    portico.observed.begin(boot_id())
+    await portico.supervision.adopt()
+    revision = portico.intent.in_force()
+    if revision is None:
+        return
+    request, asked = request_of(revision), portico.intent.asked()
+    try:
+        candidate = await portico.preparation.resume(request, asked)
+    except PorticoError as error:
+        # Instances are looked after all the same; nginx keeps the generation it has.
+        portico.troubles.report("resume", f"cannot render {revision.source}: {error}")
+        candidate = await portico.preparation.without_nginx(
+            request, asked, live=portico.nginx.seen().live
+        )
+    portico.intent.resume(candidate, revision)
+
+
+async def leave_when_idle(portico: Portico, clock: Clock, stop: asyncio.Event) -> None:
+    """Set `stop` when there has been nothing to look after for a while."""
+    idle = 0
+    while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
+        await clock.sleep(IDLE_BEFORE_LEAVING / 2)
+        idle = idle + 1 if _is_idle(portico) else 0
+    log.info("nothing to look after; leaving")
+    stop.set()
+
+
+def _is_idle(portico: Portico) -> bool:
+    return not (
+        portico.intent.desired.apps
+        or portico.intent.desired.sites
+        or portico.observed.instances
+        or portico.changes.under_way()
+        or portico.nginx.seen().pid
+    )

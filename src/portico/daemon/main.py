@@ -1,0 +1,96 @@
+"""`porticod`: one daemon a PORTICO_HOME. Started by the first `portico` command, or by hand."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import IO, Final
+
+from portico import __version__
+from portico.daemon.foreground import run_in_foreground
+from portico.daemon.life import leave_when_idle, live
+from portico.errors import PorticoError
+from portico.system.clock import SystemClock
+from portico.system.home import Home
+
+LOG_SIZE: Final = 5 << 20
+LOGS_KEPT: Final = 3
+ALREADY_SERVED: Final = 4
+
+
+def main() -> None:
+    options = _options()
+    try:
+        home = Home.find(os.environ, root=os.geteuid() == 0)
+        home.make()
+    except (PorticoError, OSError) as error:
+        sys.exit(f"porticod: {error}")
+    _log_to(home, foreground=options.foreground)
+    lock = _lock(home)
+    if lock is None:
+        print(f"porticod: another daemon serves {home.path}", file=sys.stderr)  # noqa: T201
+        sys.exit(ALREADY_SERVED)
+    with lock:
+        sys.exit(asyncio.run(_run(home, options)))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="porticod", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"porticod {__version__}")
+    parser.add_argument(
+        "--foreground", action="store_true", help="log to standard error; SIGTERM ends everything"
+    )
+    parser.add_argument("--up", type=Path, metavar="PATH", help="apply this file first")
+    return parser.parse_args()
+
+
+def _log_to(home: Home, *, foreground: bool) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    if not foreground:
+        handler = logging.handlers.RotatingFileHandler(
+            home.daemon_log, maxBytes=LOG_SIZE, backupCount=LOGS_KEPT, delay=True
+        )
+    logging.basicConfig(
+        level=logging.INFO,
+        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _lock(home: Home) -> IO[str] | None:
+    """One daemon a home: a kernel lock, which no crash can leave behind."""
+    held = home.lock.open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        return None
+    held.write(f"{os.getpid()}\n")
+    held.flush()
+    return held
+
+
+async def _run(home: Home, options: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    clock = SystemClock()
+    uids = frozenset({0, os.geteuid()})
+    if options.foreground:
+        return await run_in_foreground(
+            home, clock, stop, uids, file=options.up, environ=os.environ
+        )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await live(home, clock, stop, uids, lambda portico: leave_when_idle(portico, clock, stop))
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The one place that knows which adapter stands behind which port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from portico import __version__
+from portico.adapters.certificates.authority import CertificateChild
+from portico.adapters.discovery.responder import Responder
+from portico.adapters.logs.files import LogFolder
+from portico.adapters.nginx.program import NginxProgram
+from portico.adapters.probes.probe import HttpProbes
+from portico.adapters.processes.ports import MachinePorts
+from portico.adapters.processes.processes import LocalProcesses
+from portico.adapters.sites.visitor import Visitor
+from portico.adapters.state.sqlite import SqliteState
+from portico.core.model.views import DaemonView
+from portico.core.model.world import World
+from portico.core.planning.steps import Step
+from portico.engine.changes import Changes
+from portico.engine.execute import Executor
+from portico.engine.intent import Intent
+from portico.engine.loop import ReconcileLoop
+from portico.engine.observed import Observed
+from portico.engine.operations import Operations
+from portico.engine.prepare import Machine, Preparation
+from portico.engine.status import StatusReport
+from portico.engine.supervision import Supervision
+from portico.engine.surroundings import Surroundings
+from portico.engine.troubles import Troubles
+from portico.engine.upkeep import Upkeep
+from portico.errors import PorticoError
+from portico.ports import Clock
+from portico.system.home import Home
+
+DISCOVERY_PORT: Final = "discovery_port"
+"""Setting: nginx is configured with this port, so every daemon of this home answers on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portico:
+    """A whole daemon, put together and not yet running."""
+
+    changes: Changes
+    intent: Intent
+    loop: ReconcileLoop
+    nginx: NginxProgram
+    observed: Observed
+    operations: Operations
+    preparation: Preparation
+    supervision: Supervision
+    troubles: Troubles
+    upkeep: Upkeep
+
+
+async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Portico:
+    """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
+    state = SqliteState(home.database)
+    discovery = await _discovery(state, clock)
+    nginx = NginxProgram(home)
+    ports, logs = MachinePorts(clock), LogFolder(home)
+    processes = LocalProcesses(home, clock)
+    certificates = CertificateChild(home, sys.executable, clock)
+    troubles = Troubles()
+    intent = Intent(state, clock, nginx)
+    observed = Observed(state, clock, discovery, nginx, ports)
+
+    async def observe() -> World:
+        await supervision.digest()
+        return await observed.look()
+
+    def failed(step: Step, error: PorticoError) -> None:
+        troubles.report(str(step), str(error))
+
+    async def perform(step: Step) -> None:
+        await execute(step)
+        troubles.over(str(step))
+
+    loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
+    supervision = Supervision(
+        observed,
+        intent,
+        tasks,
+        loop.wake,
+        clock=clock,
+        logs=logs,
+        ports=ports,
+        probes=HttpProbes(),
+        processes=processes,
+    )
+    execute = Executor(
+        observed,
+        intent,
+        supervision,
+        clock=clock,
+        nginx=nginx,
+        ports=ports,
+        processes=processes,
+        state=state,
+    )
+    surroundings = Surroundings(processes, ports, nginx, certificates, lambda: observed.instances)
+    preparation = Preparation(_machine(home, discovery.address), nginx, certificates, surroundings)
+    changes = Changes(tasks, clock)
+    report = StatusReport(
+        intent, observed, troubles, _daemon(home), clock=clock, logs=logs, processes=processes
+    )
+    operations = Operations(
+        intent,
+        observed,
+        loop,
+        changes,
+        preparation,
+        report,
+        certificates=certificates,
+        clock=clock,
+        logs=logs,
+        nginx=nginx,
+        sites=Visitor(),
+        state=state,
+    )
+    for sentence in state.troubles:
+        troubles.report("state", sentence)
+    return Portico(
+        changes,
+        intent,
+        loop,
+        nginx,
+        observed,
+        operations,
+        preparation,
+        supervision,
+        troubles,
+        Upkeep(intent, observed, troubles, clock=clock, logs=logs, nginx=nginx),
+    )
+
+
+async def _discovery(state: SqliteState, clock: Clock) -> Responder:
+    remembered = int(state.setting(DISCOVERY_PORT) or 0)
+    responder = await Responder.open(remembered, clock)
+    if responder.port != remembered:
+        state.put_setting(DISCOVERY_PORT, str(responder.port))
+    return responder
+
+
+def _machine(home: Home, resolver: str) -> Machine:
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Machine(
+        str(home.path),
+        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        root=os.geteuid() == 0,
+        open_files=most_files if most_files > 0 else 65536,
+        resolver=resolver,
+    )
+
+
+def _daemon(home: Home) -> DaemonView:
+    return DaemonView(
+        pid=os.getpid(),
+        version=__version__,
+        memory_bytes=0,
+        home=str(home.path),
+        uptime_s=0.0,
+    )
