@@ -111,10 +111,11 @@ def _unreadable(error: ValidationError) -> Response:
     return _error(ErrorView(error=text, exit_code=2, problems=problems), _BAD_REQUEST)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else _INTERNAL
     detail = error.detail if isinstance(error, HTTPException) else str(error)
-    return _error(ErrorView(error=f"{detail}; nothing was changed", exit_code=2), status)
+    text = f"{request.method} {request.url.path}: {detail}; nothing was changed"
+    return _error(ErrorView(error=text, exit_code=2), status)
 
 
 def _error(view: ErrorView, status: int) -> Response:

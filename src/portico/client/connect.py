@@ -1,0 +1,90 @@
+"""Finds the daemon of a home, and starts one where none answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from portico.client.client import Client
+from portico.errors import Failed, Unreachable
+from portico.system.home import Home
+from portico.system.waiting import wait_for
+
+# -P keeps the folder that `portico` was typed in off the path: its json.py is not ours to run
+DAEMON: Final = (sys.executable, "-P", "-m", "portico.daemon.main")
+START_WITHIN: Final = 20.0  # seconds
+_TAIL = 15  # lines of the daemon's log in an error
+
+
+def connect(
+    home: Home,
+    environ: Mapping[str, str],
+    *,
+    start: bool = False,
+    program: Sequence[str] = DAEMON,
+) -> Client:
+    """A client of the daemon that answers in this home.
+
+    Where none does it is started if `start`, or if the home remembers something: then the new
+    daemon adopts what still runs. Otherwise Unreachable. Failed when it does not come up.
+    """
+    client = Client(home.socket)
+    if client.answers():
+        return client
+    if not start and not home.database.exists():
+        raise Unreachable(
+            f"nothing runs in {home.path}: no daemon answers; start with `portico up`"
+        )
+    _start(home, environ, program, client)
+    return client
+
+
+def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], client: Client) -> None:
+    log = home.daemon_log
+    try:
+        home.make()
+        begun = log.stat().st_size if log.exists() else 0
+        pid = _spawn(program, {**environ, "PORTICO_HOME": str(home.path)}, log)
+    except OSError as error:
+        raise Failed(f"cannot start the daemon in {home.path}: {error}") from None
+    started = _Started(pid, client)
+    if not wait_for(started, START_WITHIN) or started.gone:
+        raise Failed(_why(pid, log, begun, gone=started.gone))
+
+
+def _spawn(program: Sequence[str], environ: Mapping[str, str], log: Path) -> int:
+    """Start the daemon in a session of its own, so that it outlives this terminal."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(program[0], list(program), environ, file_actions=files, setsid=True)
+
+
+class _Started:
+    """Whether the new daemon answers, or has ended: waiting is over either way."""
+
+    def __init__(self, pid: int, client: Client) -> None:
+        self._pid, self._client = pid, client
+        self.gone = False
+
+    def __call__(self) -> bool:
+        ended = os.waitpid(self._pid, os.WNOHANG) != (0, 0)
+        # one that ended may have left because another daemon was quicker: that one answers
+        answered = self._client.answers() or (ended and wait_for(self._client.answers, 1))
+        self.gone = ended and not answered
+        return answered or ended
+
+
+def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:
+    with log.open("rb") as file:
+        file.seek(begun)
+        lines = file.read().decode(errors="replace").splitlines()[-_TAIL:]
+    what = "ended at once" if gone else f"(pid {pid}) did not answer within {START_WITHIN:g} s"
+    told = "\n  ".join((":", *lines)) if lines else f"; it left nothing in {log}"
+    return f"cannot start the daemon: it {what}{told}"

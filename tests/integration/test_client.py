@@ -1,0 +1,180 @@
+"""The client against the API, and against daemons that do not come up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from portico.client.client import Client, Document
+from portico.client.connect import connect
+from portico.errors import ConfigError, Failed, NotFound, Unreachable
+from portico.system.home import Home
+from tests.fakes.control import FakeControl, log_file, serving
+
+DOCUMENT = Document("portico.toml", "/srv", {"apps": {"web": {"instances": 2}}}, {"A": "b"})
+
+SERVING = """
+import os, sys, threading
+from pathlib import Path
+from tests.fakes.control import FakeControl, serving
+print("a daemon begins", flush=True)
+with serving(FakeControl(), Path(os.environ["PORTICO_HOME"])):
+    threading.Event().wait(60)
+"""
+
+LEAVING = """
+import sys, time
+from pathlib import Path
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def served(tmp_path):
+    control = FakeControl()
+    with serving(control, tmp_path / "home") as home:
+        yield control, Client(home.socket)
+
+
+def test_answers_are_read_by_the_names_of_the_views(served):
+    _, client = served
+    status = client.status()
+    assert [instance.pid for instance in status.apps[0].instances] == [4711, 4712]
+    assert status.nginx.version == "1.31.3"
+    assert client.version().pid == os.getpid()
+    assert client.check(DOCUMENT).notes == ["web: a note"]
+    assert client.render(None).files["nginx.conf"] == "events {}\n"
+    assert client.plan(DOCUMENT).steps[0].why == "3 are wanted, 2 run"
+    assert client.history()[1].number == 1
+    with pytest.raises(Failed, match="another version"):
+        _ = status.nothing_like_it
+
+
+def test_a_document_arrives_whole(served):
+    control, client = served
+    client.up(DOCUMENT)
+    _, request = control.asked[0]
+    assert (request.table, request.environ) == (DOCUMENT.table, DOCUMENT.environ)
+
+
+def test_names_cannot_leave_their_place_in_the_path(served):
+    control, client = served
+    with pytest.raises(NotFound, match=r"there is no app x\?y%; there is web"):
+        client.delete("x?y%")
+    with pytest.raises(NotFound, match=r"/v1/apps/\.\./changes"):
+        client.delete("../changes")
+    control.log_files = [log_file("/a"), log_file("/b", app="a&b")]
+    assert [file.path for file in client.logs("a&b")] == ["/b"]
+
+
+def test_a_wrong_file_arrives_as_the_error_it_was(served):
+    _, client = served
+    with pytest.raises(ConfigError) as caught:
+        client.check(Document("x.toml", "/", {}, {}))
+    assert caught.value.source == "x.toml"
+    assert caught.value.problems[0].hint == 'write "[apps.web]"'
+
+
+def test_a_followed_change_ends_with_its_end(served):
+    control, client = served
+    control.holding = True
+    change = client.act("reload", None)
+    seen, idle = [], threading.Event()
+    for view in client.follow(change.id, idle.set):
+        seen.append(view.state)
+        if len(seen) == 1:
+            threading.Timer(0.3, control.end, (change.id,)).start()
+    assert seen[0] == "doing"
+    assert seen[-1] == "done"
+    assert idle.is_set()
+    with pytest.raises(NotFound):
+        list(client.follow("c99"))
+
+
+def test_a_daemon_that_leaves_ends_the_following(tmp_path):
+    control = FakeControl()
+    control.holding = True
+    with serving(control, tmp_path / "home") as home:
+        client = Client(home.socket)
+        stream = client.follow(client.act("stop", "web").id)
+        assert next(stream).state == "doing"
+    with pytest.raises(Unreachable, match="before change c1 had ended"):
+        next(stream)
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "api.sock"))
+        listener.listen()
+
+        def half():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}")
+
+        threading.Thread(target=half).start()
+        with pytest.raises(Unreachable, match="ended the connection"):
+            Client(tmp_path / "api.sock").status()
+
+
+def test_nothing_is_started_for_one_who_only_reads_an_empty_home(tmp_path):
+    home = Home(tmp_path / "home")
+    with pytest.raises(Unreachable, match="start with `portico up`"):
+        connect(home, {})
+    assert not home.path.exists()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_daemon_is_started_where_it_is_wanted_or_where_something_is_remembered(tmp_path, asked):
+    home = Home(tmp_path / "home")
+    if not asked:
+        home.make()
+        home.database.touch()
+    client = connect(home, dict(os.environ), start=asked, program=[sys.executable, "-c", SERVING])
+    daemon = client.version().pid
+    try:
+        assert daemon != os.getpid()
+        assert os.getsid(daemon) == daemon
+        assert "a daemon begins" in home.daemon_log.read_text()
+        assert connect(home, {}).version().pid == daemon
+    finally:
+        end(daemon)
+
+
+def test_a_daemon_that_dies_at_its_start_is_quoted(tmp_path):
+    home = Home(tmp_path / "home")
+    home.make()
+    home.daemon_log.write_text("of another day\n")
+    program = [sys.executable, "-c", "raise SystemExit('no such nginx')"]
+    with pytest.raises(Failed) as caught:
+        connect(home, dict(os.environ), start=True, program=program)
+    assert str(caught.value) == "cannot start the daemon: it ended at once:\n  no such nginx"
+
+
+def test_a_daemon_that_ends_because_another_was_quicker_is_no_failure(tmp_path):
+    home = Home(tmp_path / "home")
+    first = subprocess.Popen(
+        [sys.executable, "-c", SERVING], env={**os.environ, "PORTICO_HOME": str(home.path)}
+    )
+    try:
+        program = [sys.executable, "-c", LEAVING, str(home.socket)]
+        assert connect(home, dict(os.environ), start=True, program=program).version().pid
+    finally:
+        first.kill()
+        first.wait()
+
+
+def end(pid):
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while os.waitpid(pid, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
