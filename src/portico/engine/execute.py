@@ -96,7 +96,7 @@ class Executor:
             step.app,
             step.slot,
             spec.id,
-            step.port or await self._free_port(),
+            step.port or (await self._free_port() if spec.app.listens else 0),
             InstanceState.STARTING,
             since=now,
             spawned=now,
@@ -106,7 +106,8 @@ class Executor:
 
     async def _respawn(self, instance: Instance) -> None:
         spec = self._intent.spec(instance.spec)
-        if not self._is_pinned(instance, spec) and await self._ports.holder(instance.port):
+        movable = spec.app.listens and not self._is_pinned(instance, spec)
+        if movable and await self._ports.holder(instance.port):
             instance = replace(instance, port=await self._free_port())
         await self._supervision.spawn(instance, spec)
 

@@ -121,15 +121,20 @@ class Supervision:
         )
 
     async def _until_ready(self, instance: InstanceId) -> None:
-        """Probe a starting instance until it is well, or is no longer starting."""
+        """Probe a starting instance until it is well, or is no longer starting.
+
+        A worker, which listens nowhere, is well when it has lived for `min_uptime`.
+        """
         process = self._observed.instances[instance].process
-        pause = FIRST_PROBE
+        app = self._intent.app_of(self._observed.instances[instance])
+        pause = FIRST_PROBE if app.listens else app.min_uptime
         while True:
             await self._clock.sleep(pause)
             i = self._observed.instances.get(instance)
             if i is None or i.state is not InstanceState.STARTING or i.process != process:
                 return
-            trouble = await self._probes.probe(self._intent.app_of(i).check, i.port)
+            app = self._intent.app_of(i)
+            trouble = await self._probes.probe(app.check, i.port) if app.listens else None
             if trouble is None:
                 self._ready.append(instance)
                 self._wake()

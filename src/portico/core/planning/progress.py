@@ -43,8 +43,10 @@ def progress(
             waiting.append(step)
     if generation and world.nginx.refused == generation:
         failed.append("nginx did not take the new generation over; the one before is in force")
-    elif generation != world.nginx.live or (generation and world.nginx.pid is None):
+    elif generation and (world.nginx.pid is None or world.nginx.live != generation):
         waiting.append("nginx: the new generation is not in force yet")
+    elif not generation and world.nginx.pid is not None:
+        waiting.append("nginx: still to stop")
     return Progress(tuple(waiting), tuple(failed))
 
 

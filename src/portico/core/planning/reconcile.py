@@ -62,7 +62,7 @@ def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
 
 def _may_be_served(app: DesiredApp, world: World) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
-    if app.stopped or not app.app.autostart or world.endpoints.get(app.name):
+    if app.stopped or app.app.down or not app.app.listens or world.endpoints.get(app.name):
         return True
     return any(
         i.crashes > 0 or i.state in {S.STOPPED, S.FAILED}
