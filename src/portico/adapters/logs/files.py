@@ -1,0 +1,73 @@
+"""The log files of instances: their last lines, and a limit to what they take of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.logs.rotation import rotate
+from portico.core.model.desired import Spec
+from portico.core.model.instance import LogFiles
+
+LAST_BYTES: Final = 1 << 16
+
+
+class FileLogs:
+    def __init__(self, folder: Path) -> None:
+        """`folder` is PORTICO_HOME/logs."""
+        self._folder = folder
+        self._begun: dict[str, int] = {}
+        """How large a file was when the latest process began to write to it."""
+
+    def files(self, spec: Spec, slot: int) -> LogFiles:
+        return LogFiles.of(spec, slot, str(self._folder))
+
+    def begin(self, spec: Spec, slot: int) -> None:
+        files = self.files(spec, slot)
+        for path in {files.stdout, files.stderr}:
+            self._begun[path] = _size(path)
+
+    async def last_lines(self, spec: Spec, slot: int, count: int) -> list[str]:
+        files = self.files(spec, slot)
+        found: list[str] = []
+        for path in dict.fromkeys((files.stdout, files.stderr)):
+            begun = self._begun.get(path, 0)
+            found += await asyncio.to_thread(last_lines, path, count, begun)
+        return found
+
+    async def rotate(self, path: str, max_size: int, keep: int) -> str | None:
+        if _size(path) <= max_size:
+            return None
+        return await asyncio.to_thread(rotate, Path(path), max_size, keep)
+
+
+def last_lines(path: str, count: int, since: int = 0) -> list[str]:
+    """At most `count` lines from the end, none of them from the first `since` bytes.
+
+    A file that is smaller than that was rotated meanwhile, and is looked at from its beginning.
+    Bytes that are no UTF-8 are shown as U+FFFD.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return []
+    try:
+        size = os.fstat(file).st_size
+        start = max(since if since <= size else 0, size - LAST_BYTES)
+        text = os.pread(file, LAST_BYTES, start).decode(errors="replace")
+    except OSError:
+        return []
+    finally:
+        os.close(file)
+    lines = text.splitlines()
+    is_cut = start > since
+    return lines[1:][-count:] if is_cut and len(lines) > 1 else lines[-count:]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - asked for every file in every round
+    except OSError:
+        return 0

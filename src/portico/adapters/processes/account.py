@@ -1,0 +1,59 @@
+"""The user and group that an instance runs as."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """None stands for what this process is itself."""
+
+    name: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[int, ...] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def account_of(user: str | None, group: str | None) -> Account:
+    """ValueError if there is no such user or group, or only root could become it."""
+    if user is None and group is None:
+        return Account()
+    found = None if user is None else _user(user)
+    gid = found.pw_gid if found and group is None else _group(group or "")
+    if os.geteuid() != 0:
+        if (found is None or found.pw_uid == os.geteuid()) and gid == os.getegid():
+            return Account()
+        raise ValueError(
+            f"cannot run as {user or f'group {group}'}: only root can; "
+            "leave user and group out, or run Portico as root"
+        )
+    if found is None:
+        return Account(None, None, gid, (gid,))
+    variables = {"HOME": found.pw_dir, "USER": found.pw_name, "LOGNAME": found.pw_name}
+    return Account(
+        found.pw_name,
+        found.pw_uid,
+        gid,
+        tuple(os.getgrouplist(found.pw_name, gid)),
+        {**variables, "SHELL": found.pw_shell or "/bin/sh"},
+    )
+
+
+def _user(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError):
+        raise ValueError(f'there is no user "{name}"') from None
+
+
+def _group(name: str) -> int:
+    try:
+        return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ValueError(f'there is no group "{name}"') from None

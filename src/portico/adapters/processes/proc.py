@@ -1,0 +1,126 @@
+"""What Linux tells about processes in /proc (proc_pid_stat(5))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.instance import Process
+
+TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One process at one moment."""
+
+    pid: int
+    state: str
+    """`Z` has ended and waits for its parent to look."""
+    parent: int
+    session: int
+    ticks: int
+    """Processor time of it and of its children that have ended."""
+    started: float
+    resident: int
+    """Bytes."""
+
+
+def stat(pid: int) -> Stat | None:
+    """None if there is no such process."""
+    try:
+        line = _read(f"/proc/{pid}/stat")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name of the program stands in parentheses and may itself hold some.
+    fields = line[line.rindex(b")") + 2 :].split()
+    return Stat(
+        pid,
+        fields[0].decode(),
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        ticks=sum(map(int, fields[11:15])),
+        started=float(fields[19]),
+        resident=int(fields[21]) * _PAGE,
+    )
+
+
+class Table:
+    """All processes at one moment. Taking it costs about 15 µs each."""
+
+    def __init__(self) -> None:
+        self._by_pid = {pid: seen for pid in pids() if (seen := stat(pid))}
+        self._by_parent: dict[int, list[Stat]] = {}
+        self._by_session: dict[int, list[Stat]] = {}
+        for each in self._by_pid.values():
+            self._by_parent.setdefault(each.parent, []).append(each)
+            self._by_session.setdefault(each.session, []).append(each)
+
+    def session(self, leader: Process) -> list[Stat]:
+        """All processes of the session that it leads, or led: it may have ended."""
+        now = self._by_pid.get(leader.pid)
+        if now and now.started != leader.started:
+            return []  # the system gives a number anew only when no session has it any more
+        return self._by_session.get(leader.pid, [])
+
+    def family(self, leader: Process) -> list[Stat]:
+        """Its session, and the children of any of these, in whatever session they are."""
+        found = {each.pid: each for each in self.session(leader)}
+        waiting = list(found)
+        while waiting:
+            for child in self._by_parent.get(waiting.pop(), ()):
+                if child.pid not in found:
+                    found[child.pid] = child
+                    waiting.append(child.pid)
+        return list(found.values())
+
+
+def pids() -> list[int]:
+    return sorted(int(name) for name in _names("/proc") if name.isdecimal())
+
+
+def is_running(process: Process) -> bool:
+    """Whether it is still that process; true as well of one that has ended but is not buried."""
+    seen = stat(process.pid)
+    return seen is not None and seen.started == process.started
+
+
+def program_name(pid: int) -> str:
+    """`node`; empty if that process has gone."""
+    with suppress(OSError):
+        return _read(f"/proc/{pid}/comm").decode(errors="replace").strip()
+    return ""
+
+
+def inherited_environment(pid: int) -> frozenset[bytes]:
+    """The `NAME=value`s it was started with; none if it is gone, or not ours to look at."""
+    with suppress(OSError):
+        return frozenset(_read(f"/proc/{pid}/environ").split(b"\0"))
+    return frozenset()
+
+
+def sockets(pid: int) -> Iterator[int]:
+    """The inodes of its open sockets; none if it is gone, or not ours to look at."""
+    with suppress(OSError):
+        for descriptor in _names(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                target = os.readlink(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH115 - see _names
+                if target.startswith("socket:["):
+                    yield int(target[8:-1])
+
+
+def _names(folder: str) -> list[str]:
+    return os.listdir(folder)  # noqa: PTH208 - making Paths takes longer than reading the files
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc that has less than 64 KiB: the kernel gives it in one piece."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, 1 << 16)
+    finally:
+        os.close(file)

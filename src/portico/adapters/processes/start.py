@@ -1,0 +1,222 @@
+"""The start of one instance: everything looked up afresh, then one fork and exec.
+
+The program gets a session of its own, /dev/null to read, its log files to write, and nothing
+that ties it to this process: no pipe, no open file, no ignored signal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from portico.adapters.processes.account import Account, account_of
+from portico.core.model.desired import Spec
+from portico.core.model.instance import LogFiles
+from portico.core.planning.command_line import CommandLine, command_line
+from portico.core.planning.environment import environment, parse_env_file, told
+from portico.errors import Failed
+from portico.ports import Launch
+
+LARGEST_ENV_FILE: Final = 1 << 20
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A program that was found, and everything it is started with."""
+
+    program: str
+    arguments: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    account: Account
+    logs: LogFiles
+
+
+def start(launch: Launch, folder: Path) -> int:
+    """Start it and return its pid; `folder` is where logs lie. Raises Failed with all reasons."""
+    found, problems = look_up(launch, folder)
+    if found is None:
+        raise Failed(f"could not be started: {'; '.join(problems)}")
+    try:
+        # Before the folders of an app's own files, which belong to its user.
+        (folder / "apps").mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _run(found)
+    except (OSError, ValueError) as error:
+        raise Failed(f"could not be started: {_in_words(error, found)}") from error
+
+
+def look_up(launch: Launch, folder: Path) -> tuple[Start | None, list[str]]:
+    """All that is needed, or everything that is in the way."""
+    spec, problems = launch.spec, list[str]()
+    logs = LogFiles.of(spec, launch.slot, str(folder))
+    _attempt(problems, _check_logs, logs)
+    account = _attempt(problems, account_of, spec.app.user, spec.app.group)
+    cwd = _attempt(problems, _working_folder, spec)
+    files = _attempt(problems, _env_files, spec)
+    if account is None or cwd is None or files is None:
+        return None, problems
+    if (line := _attempt(problems, _command_line, launch, cwd, files, account)) is None:
+        return None, problems
+    program = _attempt(problems, _find_program, line, cwd)
+    if program is None or problems:
+        return None, problems
+    return Start(program, line.arguments, cwd, line.environment, account, logs), []
+
+
+def _attempt(
+    problems: list[str], act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T | None:
+    try:
+        return act(*args, **kwargs)
+    except ValueError as error:
+        problems.append(str(error))
+    except OSError as error:
+        problems.append(f"{error.filename}: {error.strerror}")
+    return None
+
+
+def _working_folder(spec: Spec) -> str:
+    """Where links lead now: `current` may point to another release at every start."""
+    named = Path(spec.folder, spec.app.cwd or "")
+    if not named.is_dir():
+        what = f"{named} is no folder" if named.exists() else f"there is no folder {named}"
+        raise ValueError(what)
+    return str(named.resolve())
+
+
+def _env_files(spec: Spec) -> list[dict[str, str]]:
+    named = spec.app.env_file
+    names = (named,) if isinstance(named, str) else named
+    return [_env_file(Path(spec.folder, name)) for name in names]
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    try:
+        if not path.is_file():
+            raise ValueError(f"there is no env_file {path}")
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_ENV_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"cannot read env_file {path}: {error.strerror}") from error
+    if len(raw) > LARGEST_ENV_FILE:
+        raise ValueError(f"env_file {path} is larger than 1 MiB")
+    try:
+        return parse_env_file(raw.decode(), str(path))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path} line {line}: is no UTF-8 text") from error
+
+
+def _command_line(
+    launch: Launch, cwd: str, files: list[dict[str, str]], account: Account
+) -> CommandLine:
+    spec = launch.spec
+    own = told(spec.app, spec.app_name, launch.instance, launch.slot, launch.port)
+    place = {**account.variables, "PWD": cwd}
+    return command_line(spec.app, environment(spec, place, files, own), own)
+
+
+def _find_program(line: CommandLine, cwd: str) -> str:
+    if line.script is not None and not Path(cwd, line.script).is_file():
+        raise ValueError(f"there is no file {Path(cwd, line.script)}")
+    path = line.environment["PATH"]
+    for name in line.programs:
+        if "/" not in name:
+            if found := shutil.which(name, path=path):
+                return found
+        elif (file := Path(cwd, name)).is_file():
+            if not os.access(file, os.X_OK):
+                raise ValueError(f"{file} is not executable: chmod +x it, or set interpreter")
+            return str(file)
+    raise ValueError(_no_program(line, cwd, path))
+
+
+def _no_program(line: CommandLine, cwd: str, path: str) -> str:
+    names = [f'"{name}"' for name in line.programs if "/" not in name]
+    what = f"there is no program {' or '.join(names)} in PATH ({path})"
+    if not names or line.programs[0].startswith("./"):
+        what = f"there is no file {Path(cwd, line.programs[0])}"
+    return f"{what}: {line.hint}" if line.hint else what
+
+
+def _check_logs(logs: LogFiles) -> None:
+    for path in (Path(logs.stdout), Path(logs.stderr)):
+        if path.is_symlink():
+            raise ValueError(f"log file {path} is a symbolic link: name the file itself")
+        if path.is_dir():
+            raise ValueError(f"log file {path} is a folder")
+        nearest = next(each for each in (path, *path.parents) if each.exists())
+        if nearest != path and not nearest.is_dir():
+            raise ValueError(f"there can be no log file {path}: {nearest} is no folder")
+        if not os.access(nearest, os.W_OK):
+            raise ValueError(f"cannot write log file {path}: {nearest} is not writable")
+
+
+def _run(start: Start) -> int:
+    with _opened(start.logs.stdout, start) as out, _opened(start.logs.stderr, start) as err:
+        child = subprocess.Popen(  # noqa: S603 - the operator's own command, split, not by a shell
+            (start.program, *start.arguments),
+            cwd=start.cwd,
+            env=start.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            umask=0o022,
+            user=start.account.uid,
+            group=start.account.gid,
+            extra_groups=start.account.groups,
+        )
+    # From here on a pidfd watches it. Popen must neither wait for it nor warn that it runs.
+    child.returncode = 0
+    return child.pid
+
+
+@contextmanager
+def _opened(name: str, start: Start) -> Iterator[int]:
+    """A log file to append to. O_NOFOLLOW: root must not write where another user points."""
+    path = Path(name)
+    _make_folder(path.parent, start.account)
+    # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.open(path, flags, 0o640)
+    try:
+        os.set_blocking(file, True)
+        if start.account.uid is not None and stat.S_ISREG(os.fstat(file).st_mode):
+            os.fchown(file, start.account.uid, start.account.gid or -1)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _make_folder(folder: Path, account: Account) -> None:
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o755, exist_ok=True)
+        if account.uid is not None:
+            os.chown(each, account.uid, -1, follow_symlinks=False)
+
+
+def _in_words(error: OSError | ValueError, start: Start) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    who = start.account.name or "this user"
+    match error.errno:
+        case errno.ENOENT if error.filename == start.program:
+            return f"the #! line of {start.program} names a program that is not there"
+        case errno.ENOEXEC:
+            return f"{start.program} is no program for this machine, and has no #! line"
+        case errno.EACCES if error.filename == start.program:
+            return f"{who} may not execute {start.program}"
+        case _:
+            return f"{error.filename or start.program}: {os.strerror(error.errno or 0)}"

@@ -1,0 +1,135 @@
+"""Instances as processes of Linux: started, watched by pidfd, signalled as a group.
+
+They are children of the daemon that started them, and of nobody who knows them after it died:
+a new daemon finds them by pid and start time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.processes.proc import TICKS_PER_SECOND, Table, is_running, stat
+from portico.adapters.processes.start import look_up, start
+from portico.adapters.processes.watch import Watch, end_orphans
+from portico.core.model.instance import Exit, Process
+from portico.errors import Failed
+from portico.ports import Clock, Launch
+
+FRESH: Final = 1.0
+"""Seconds for which one look at all processes serves every question about usage."""
+
+
+class LinuxProcesses:
+    """Made in the main thread, because signals are its own."""
+
+    def __init__(self, logs: Path, clock: Clock) -> None:
+        """`logs` is the folder of all log files."""
+        self._logs, self._clock = logs, clock
+        self._watched: dict[Process, Watch] = {}
+        self._table: tuple[float, Table] | None = None
+        self._usage: dict[Process, tuple[float, int, float]] = {}
+        """When it was last asked for, the ticks it had used then, and the percent answered."""
+        _let_programs_have_their_signals()
+
+    async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
+        loop = asyncio.get_running_loop()
+        job = loop.run_in_executor(None, _start, launch, self._logs)
+        try:
+            process, pidfd = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            job.add_done_callback(_abandon)
+            raise
+        self._watch(process, pidfd, on_exit)
+        return process
+
+    async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
+        pidfd = _open(process.pid)
+        # In this order: who had the number before and after has had it all the time.
+        if pidfd is not None and is_running(process):
+            self._watch(process, pidfd, on_exit)
+            return True
+        if pidfd is not None:
+            os.close(pidfd)
+        await asyncio.to_thread(end_orphans, process)
+        return False
+
+    def signal(self, process: Process, name: str) -> None:
+        if watch := self._watched.get(process):
+            watch.told(name)
+        if is_running(process):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.Signals[name])
+
+    async def problems(self, launch: Launch) -> list[str]:
+        return (await asyncio.to_thread(look_up, launch, self._logs))[1]
+
+    def usage(self, process: Process) -> tuple[int, float]:
+        now = self._clock.monotonic()
+        if self._table is None or now - self._table[0] > FRESH:
+            self._table = now, Table()
+        taken, table = self._table
+        family = table.family(process)
+        ticks = sum(each.ticks for each in family)
+        born = process.started / TICKS_PER_SECOND
+        since, before, percent = self._usage.get(process, (born, 0, 0.0))
+        if taken > since:
+            percent = max(0.0, 100 * (ticks - before) / TICKS_PER_SECOND / (taken - since))
+            self._usage[process] = taken, ticks, percent
+        return sum(each.resident for each in family), percent
+
+    def close(self) -> None:
+        """Watch nobody any more; all instances go on."""
+        for watch in self._watched.values():
+            watch.close()
+        self._watched.clear()
+
+    def _watch(self, process: Process, pidfd: int, on_exit: Callable[[Exit], None]) -> None:
+        def ended(ending: Exit) -> None:
+            self._watched.pop(process, None)
+            self._usage.pop(process, None)
+            on_exit(ending)
+
+        self._watched[process] = Watch(process, pidfd, ended, self._clock)
+
+
+def _start(launch: Launch, logs: Path) -> tuple[Process, int]:
+    pid = start(launch, logs)
+    pidfd = os.pidfd_open(pid)
+    seen = stat(pid)
+    assert seen is not None  # noqa: S101 - our own child, and not buried yet
+    return Process(pid, seen.started), pidfd
+
+
+def _abandon(job: asyncio.Future[tuple[Process, int]]) -> None:
+    """Nobody waits for this start any more, so nobody would ever stop it."""
+    if not job.cancelled() and job.exception() is None:
+        process, pidfd = job.result()
+        os.killpg(process.pid, signal.SIGKILL)
+        os.close(pidfd)
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ESRCH, errno.EINVAL, errno.ENOENT}:  # none, or only a thread
+            return None
+        raise Failed(f"cannot watch pid {pid}: {error.strerror}") from error
+
+
+def _let_programs_have_their_signals() -> None:
+    """A signal that is ignored stays so over exec; one that is handled does not (execve(2)).
+
+    nohup, and a shell that runs this in the background, start it with some ignored. Those
+    that Python itself ignores are put right by Popen.
+    """
+    for each in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(each) is signal.SIG_IGN:
+            signal.signal(each, lambda _signal, _frame: None)

@@ -1,0 +1,121 @@
+"""The environment of an instance: what it inherits, what its app sets, what Portico tells it.
+
+In rising order: the operator's shell (a few names, or all with `inherit_env`), the user it
+runs as, its env_files, its `env`, the `NAME=value` words before its command, and at last what
+only Portico knows, its port above all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from portico.core.model.app import App
+from portico.core.model.desired import Spec
+from portico.core.model.names import InstanceId
+
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_INHERITED: Final = re.compile(
+    "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR"
+    "|(NVM|FNM|NODENV|PYENV|RBENV|ASDF|MISE)_.*|VOLTA_HOME|PNPM_HOME|BUN_INSTALL|JAVA_HOME"
+    "|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY"
+)
+"""Where programs are found and how they speak; not the secrets of somebody's shell."""
+_NEVER: Final = re.compile(
+    "NOTIFY_SOCKET|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)|MAINPID|INVOCATION_ID"
+    "|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
+)
+"""systemd talks to porticod through these (sd_notify(3), sd_listen_fds(3)); the last are a
+shell's own."""
+_LINE: Final = re.compile(
+    r"""
+    [ \t]*(?:export[ \t]+)?
+    (?P<name>[A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*
+    (?: '(?P<single>[^']*)'
+      | "(?P<double>(?:[^"\\]|\\.)*)"
+      | (?P<plain>(?:(?<==)\#|[^\s'"\#])[^\n]*?|)
+    )
+    [ \t]*(?:(?<=[\s'"])\#[^\n]*)?(?:\n|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_NOTHING: Final = re.compile(r"[ \t]*(?:\#[^\n]*)?(?:\n|\Z)")
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
+
+
+def environment(
+    spec: Spec,
+    place: Mapping[str, str],
+    files: Iterable[Mapping[str, str]],
+    told: Mapping[str, str],
+) -> dict[str, str]:
+    """`place` is PWD, and who it runs as if that is another user; `told` is of `told`."""
+    merged = {"PATH": DEFAULT_PATH} | _inherited(spec) | dict(place)
+    for file in files:
+        merged |= file
+    return merged | {name: _text(value) for name, value in spec.app.env.items()} | dict(told)
+
+
+def told(app: App, app_name: str, instance: InstanceId, slot: int, port: int) -> dict[str, str]:
+    """What Portico tells an instance of itself; nothing else may set these."""
+    itself = {
+        app.instance_env: str(slot - 1),
+        "PORTICO_APP": app_name,
+        "PORTICO_INSTANCE": instance,
+    }
+    return itself | {app.port_env: str(port)} if app.listens else itself
+
+
+def parse_env_file(text: str, path: str) -> dict[str, str]:
+    r"""`NAME=value` lines. ValueError names the file and the line.
+
+    As in dotenv files: `export` and blanks are allowed, `#` begins a comment at the beginning
+    of a line and after a blank, single quotes keep everything, double quotes know `\n` and
+    the like, and both may go over several lines. Nothing is replaced inside a value.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        if nothing := _NOTHING.match(text, at):
+            at = nothing.end()
+            continue
+        line = _LINE.match(text, at)
+        number = text.count("\n", 0, at) + 1
+        if line is None or "\0" in line[0]:
+            raise ValueError(f"{path} line {number}: {_wrong(text[at:])}")
+        found[line["name"]] = _unquoted(line)
+        at = line.end()
+    return found
+
+
+def _inherited(spec: Spec) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in spec.environ.items()
+        if (spec.app.inherit_env or _INHERITED.fullmatch(name)) and not _NEVER.fullmatch(name)
+    }
+
+
+def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a value of TOML
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _unquoted(line: re.Match[str]) -> str:
+    if line["double"] is not None:
+        return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), line["double"])
+    return line["single"] if line["single"] is not None else line["plain"]
+
+
+def _wrong(rest: str) -> str:
+    line = rest.split("\n", 1)[0].strip()
+    name, equals, value = line.partition("=")
+    if not equals:
+        return f"{line[:40]!r} has no =; write NAME=value"
+    if not re.fullmatch(r"(export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*", name):
+        return f"{name.strip()[:40]!r} is no name of a variable"
+    if value.strip()[:1] in {"'", '"'}:
+        return f"the quote of {name.strip()} is not closed, or something follows it"
+    return f"the value of {name.strip()} holds a NUL character"
