@@ -15,7 +15,9 @@ class Build:
     openssl: str = ""
     can: frozenset[str] = frozenset()
     """Directives, parameters and modules that it was seen to take: `resolve`, `least_time`,
-    `sticky`, `http2`, `http3`, `grpc`, `realip`, `stream`, `keepalive_min_timeout`, ..."""
+    `sticky`, `http2`, `http3`, `grpc`, `realip`, `stream`, `keepalive_min_timeout`, ...
+    Tuning that a generation has only where its word is here: `http2`, `keepalive_min_timeout`,
+    `pcre_jit`, and the curve `X25519MLKEM768`."""
 
     @property
     def version_text(self) -> str:
@@ -45,3 +47,11 @@ class Place:
     root: bool = False
     open_files: int = 65536
     """The limit of open files that nginx's workers may ask for."""
+    nameservers: tuple[str, ...] = ()
+    """The system's name servers as nginx's `resolver` takes them: `192.0.2.1`, `[2001:db8::1]`.
+    nginx asks them again and again for host names of outside servers. Without any it asks the
+    system once, when it starts, and a name that does not resolve keeps it from starting."""
+    hosts: frozenset[str] = frozenset({"localhost"})
+    """Host names that the system knows without asking a name server (/etc/hosts)."""
+    authorities: str = "/etc/ssl/certs/ca-certificates.crt"
+    """PEM file of the certificate authorities that this system trusts."""
