@@ -1,0 +1,82 @@
+"""Answers nginx's question where the instances of an app are, as the daemon does (DNS SRV)."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
+
+from portico.core.model.names import DISCOVERY_DOMAIN, slot_host
+
+
+class FakeDiscovery:
+    """A DNS server on a free UDP port of loopback; `peers` may change while it answers.
+
+    `peers["web"]` is a list of ports, or of `(port, weight, backup)`; the place in the list,
+    from 1, is the slot. `asked` holds every question, as `("_http._tcp.web.portico.internal.", "SRV")`.
+    """
+
+    def __init__(self, **peers: Iterable[int | tuple[int, int, bool]]) -> None:
+        self.peers = {app: list(ports) for app, ports in peers.items()}
+        self.asked: list[tuple[str, str]] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while message := self._socket.recvfrom(4096):
+                question, sender = message
+                if not question:
+                    return
+                self._socket.sendto(self._answer(question), sender)
+
+    def _answer(self, wire: bytes) -> bytes:
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+        self.asked.append((name, kind))
+        response = dns.message.make_response(query)
+        if kind == "A":
+            response.answer = [dns.rrset.from_text(name, 300, "IN", "A", "127.0.0.1")]
+        elif kind == "SRV":
+            app = name.removeprefix("_http._tcp.").removesuffix(f".{DISCOVERY_DOMAIN}.")
+            texts = [
+                f"{int(backup)} {weight} {port} {slot_host(app, slot)}."
+                for slot, (port, weight, backup) in enumerate(
+                    map(_peer, self.peers.get(app, ())), start=1
+                )
+            ]
+            if texts:
+                response.answer = [dns.rrset.from_text(name, 0, "IN", "SRV", *texts)]
+        return response.to_wire()
+
+
+def _peer(given: int | tuple[int, int, bool]) -> tuple[int, int, bool]:
+    return given if isinstance(given, tuple) else (given, 1, False)
