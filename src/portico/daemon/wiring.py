@@ -12,11 +12,11 @@ from typing import Final
 from portico import __version__
 from portico.adapters.certificates.authority import CertificateChild
 from portico.adapters.discovery.responder import Responder
-from portico.adapters.logs.files import LogFolder
+from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
-from portico.adapters.probes.probe import HttpProbes
-from portico.adapters.processes.ports import MachinePorts
-from portico.adapters.processes.processes import LocalProcesses
+from portico.adapters.probes.loopback import LoopbackProbes
+from portico.adapters.processes.sockets import LinuxPorts
+from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.visitor import Visitor
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.views import DaemonView
@@ -34,9 +34,10 @@ from portico.engine.supervision import Supervision
 from portico.engine.surroundings import Surroundings
 from portico.engine.troubles import Troubles
 from portico.engine.upkeep import Upkeep
-from portico.errors import PorticoError
-from portico.ports import Clock
+from portico.errors import Failed, PorticoError
+from portico.ports import Clock, Ports
 from portico.system.home import Home
+from portico.system.names import authorities, hosts, nameservers
 
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting: nginx is configured with this port, so every daemon of this home answers on it."""
@@ -61,12 +62,12 @@ class Portico:
 async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
-    discovery = await _discovery(state, clock)
+    ports, troubles = LinuxPorts(clock), Troubles()
+    discovery = await _discovery(state, clock, ports, troubles)
     nginx = NginxProgram(home)
-    ports, logs = MachinePorts(clock), LogFolder(home)
-    processes = LocalProcesses(home, clock)
+    logs = FileLogs(home.logs)
+    processes = LinuxProcesses(home.logs, clock)
     certificates = CertificateChild(home, sys.executable, clock)
-    troubles = Troubles()
     intent = Intent(state, clock, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
 
@@ -90,7 +91,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         clock=clock,
         logs=logs,
         ports=ports,
-        probes=HttpProbes(),
+        probes=LoopbackProbes(),
         processes=processes,
     )
     execute = Executor(
@@ -139,11 +140,18 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     )
 
 
-async def _discovery(state: SqliteState, clock: Clock) -> Responder:
+async def _discovery(
+    state: SqliteState, clock: Clock, ports: Ports, troubles: Troubles
+) -> Responder:
     remembered = int(state.setting(DISCOVERY_PORT) or 0)
-    responder = await Responder.open(remembered, clock)
-    if responder.port != remembered:
-        state.put_setting(DISCOVERY_PORT, str(responder.port))
+    try:
+        responder = await Responder.open(remembered, clock, ports)
+    except Failed as error:
+        # Another port costs one reload of nginx, whose files name it; without any, new
+        # instances would never be found.
+        troubles.report("discovery", str(error))
+        responder = await Responder.open(0, clock, ports)
+    state.put_setting(DISCOVERY_PORT, responder.address.rpartition(":")[2])
     return responder
 
 
@@ -155,6 +163,9 @@ def _machine(home: Home, resolver: str) -> Machine:
         root=os.geteuid() == 0,
         open_files=most_files if most_files > 0 else 65536,
         resolver=resolver,
+        nameservers=nameservers(),
+        hosts=hosts(),
+        authorities=authorities(),
     )
 
 

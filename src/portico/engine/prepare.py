@@ -45,6 +45,10 @@ class Machine:
     open_files: int
     resolver: str
     """Where discovery answers, as nginx's `resolver` takes it."""
+    nameservers: tuple[str, ...]
+    hosts: frozenset[str]
+    authorities: str
+    """As in `Place`."""
 
 
 class Preparation:
@@ -132,6 +136,9 @@ class Preparation:
             cores=self._machine.cores,
             root=self._machine.root,
             open_files=self._machine.open_files,
+            nameservers=self._machine.nameservers,
+            hosts=self._machine.hosts,
+            authorities=self._machine.authorities,
         )
         files = await asyncio.to_thread(render_generation, desired, place)
         return Candidate(

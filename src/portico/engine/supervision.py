@@ -17,7 +17,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import exited, moved, spawned
-from portico.core.planning.reasons import explain
+from portico.core.planning.reasons import explain, explain_listening
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.errors import Failed
@@ -148,18 +148,20 @@ class Supervision:
         if i.process is None or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE:
             return
         listening = await self._ports.listening(i.process)
-        self._listening[i.id] = explain_listening(i.port, listening, trouble, limit)
+        self._listening[i.id] = explain_listening(
+            i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
+        )
 
     async def _reason(self, i: Instance, ending: Exit) -> str:
         if known := self._listening.pop(i.id, None):
             return known
         spec = self._intent.spec(i.spec)
         lines = await self._logs.last_lines(spec, i.slot, LAST_LINES)
-        return explain(ending, lines, port=i.port, port_env=spec.app.port_env)
-
-
-def explain_listening(port: int, listening: frozenset[int], trouble: str, limit: float) -> str:
-    if listening and port not in listening:
-        others = ", ".join(map(str, sorted(listening)))
-        return f"listens on {others} and not on {port}: make it listen on $PORT"
-    return f"was not ready within {limit:g}s: {trouble}"
+        return explain(
+            ending,
+            lines,
+            port=i.port,
+            port_env=spec.app.port_env,
+            uptime=self._clock.monotonic() - i.spawned,
+            holder=await self._ports.holder(i.port) if i.port else None,
+        )

@@ -1,0 +1,50 @@
+"""Whom this machine asks about names, and whom it trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+STORES: Final = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch, Alpine
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
+    Path("/etc/ssl/ca-bundle.pem"),  # openSUSE
+    Path("/etc/ssl/cert.pem"),  # macOS, BSD
+)
+
+
+def nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:
+    """The system's name servers as nginx's `resolver` takes them: `192.0.2.1`, `[2001:db8::1]`."""
+    return tuple(_servers(resolv_conf))
+
+
+def _servers(resolv_conf: Path) -> Iterator[str]:
+    for words in _lines(resolv_conf):
+        if words[0] == "nameserver" and len(words) > 1:
+            try:
+                address = ip_address(words[1])
+            except ValueError:
+                continue  # a scoped address, which nginx does not take
+            yield f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+
+
+def hosts(hosts_file: Path = Path("/etc/hosts")) -> frozenset[str]:
+    """Every name that the system knows without asking a name server."""
+    return frozenset(name.lower() for words in _lines(hosts_file) for name in words[1:])
+
+
+def authorities() -> str:
+    """PEM file of the certificate authorities that the system trusts."""
+    return str(next((store for store in STORES if store.exists()), STORES[0]))
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    try:
+        text = path.read_text("utf-8", "replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        if words := line.split("#")[0].split():
+            yield words
