@@ -1,0 +1,68 @@
+"""DNS messages as octets (RFC 1035): a question of nginx in, the answer out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from portico.core.planning.discovery import Answer, Zone
+
+SHORTEST: Final = 17  # a header and a question for the root
+NO_QUERY: Final = 0xF8  # the QR bit and the opcode: all zero in a plain question
+OVER_UDP: Final = 4096  # what nginx's resolver reads; it does not announce it (no EDNS)
+OVER_TCP: Final = 65_535
+SLOT_TTL: Final = 3600  # a slot's address stays; only SRV answers change
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    octets: bytes
+    app: str | None
+    """Set if this tells nginx where the app is."""
+    truncated: bool
+
+
+def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
+    """Answer a question; None for what is no question, to which silence is the answer."""
+    if len(query) < SHORTEST or query[2] & NO_QUERY:
+        return None
+    try:
+        message = dns.message.from_wire(query)
+        (question,) = message.question
+        response = dns.message.make_response(message)
+    except (dns.exception.DNSException, ValueError):  # ValueError: none, or several questions
+        return None
+    kind = dns.rdatatype.to_text(question.rdtype)
+    answer = zone.answer(question.name.to_text(), kind)
+    response.flags |= dns.flags.AA
+    response.set_rcode(dns.rcode.Rcode(answer.verdict.value))
+    response.answer = [_records(question, answer)] if answer.peers or answer.address else []
+    return _fitting(response, answer.app, OVER_TCP if tcp else _udp_size(message))
+
+
+def _udp_size(message: dns.message.Message) -> int:
+    """RFC 6891 6.2.3 for who announces a size; nginx announces none and reads 4,096 octets."""
+    return max(512, min(message.payload, OVER_UDP)) if message.edns >= 0 else OVER_UDP
+
+
+def _records(question: dns.rrset.RRset, answer: Answer) -> dns.rrset.RRset:
+    if answer.address:
+        return dns.rrset.from_text(question.name, SLOT_TTL, "IN", "A", answer.address)
+    texts = [f"{peer.priority} {peer.weight} {peer.port} {peer.target}." for peer in answer.peers]
+    return dns.rrset.from_text_list(question.name, 0, "IN", "SRV", texts)
+
+
+def _fitting(response: dns.message.Message, app: str | None, size: int) -> Reply:
+    octets = response.to_wire(max_size=OVER_TCP)
+    if len(octets) <= size:
+        return Reply(octets, app, truncated=False)
+    response.answer = []
+    response.flags |= dns.flags.TC
+    return Reply(response.to_wire(), app, truncated=True)

@@ -1,0 +1,106 @@
+"""What discovery answers: the zone portico.internal, as far as nginx asks about it.
+
+    _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
+    SLOT.APP         A     the slot's address
+
+nginx 1.31 does with an answer to its SRV question (measured, `resolver_timeout 1s`):
+
+    records             takes exactly these peers, asks again after the TTL and one second
+    none, or NXDOMAIN   removes all peers, and asks again only after 11 seconds
+    SERVFAIL, silence   keeps its peers, asks again after max(resolver_timeout, 1s)
+
+So an app that has no endpoint gets one that leads nowhere, which is replaced within a second
+when there is a real one again; and an app that nobody has published yet gets SERVFAIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from portico.core.model.names import DISCOVERY_DOMAIN, app_host, slot_host
+from portico.core.model.world import Endpoint
+
+LONGEST_ANSWER: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
+RECORD_OVERHEAD: Final = 20  # name by pointer, type, class, TTL, lengths, three numbers
+SERVICE: Final = ("_http", "_tcp")
+NOWHERE: Final = "nowhere"
+NOWHERE_ADDRESS: Final = "255.255.255.255"  # no TCP connection to it leaves the machine: 502
+NOWHERE_PORT: Final = 1
+
+
+Endpoints = tuple[Endpoint, ...]
+
+
+class Verdict(Enum):
+    """The response code (RFC 1035 4.1.1)."""
+
+    YES = 0  # such a name exists; it may have no record of the type asked for
+    NOT_YET = 2
+    NO_SUCH_NAME = 3
+    NOT_OURS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One SRV record."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    verdict: Verdict
+    peers: tuple[Peer, ...] = ()
+    address: str | None = None
+    app: str | None = None
+    """Set in an answer that tells nginx where this app is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """What is known: `apps` has a key for every app that was published."""
+
+    apps: Mapping[str, Endpoints]
+    withdrawn: frozenset[str] = frozenset()
+
+    def answer(self, name: str, kind: str) -> Answer:
+        """Answer a question for records of `kind` (`SRV`, `A`, ...) of a name, any case."""
+        name = name.rstrip(".").lower()
+        if name == DISCOVERY_DOMAIN:
+            return Answer(Verdict.YES)
+        inner = name.removesuffix("." + DISCOVERY_DOMAIN)
+        if inner == name:
+            return Answer(Verdict.NOT_OURS)
+        *front, app = inner.split(".")
+        if app not in self.apps:
+            gone = app in self.withdrawn
+            return Answer(Verdict.NO_SUCH_NAME if gone else Verdict.NOT_YET)
+        return _answer(tuple(front), app, kind, self.apps[app])
+
+
+def _answer(front: tuple[str, ...], app: str, kind: str, endpoints: Endpoints) -> Answer:
+    if kind == "SRV" and front == SERVICE:
+        return Answer(Verdict.YES, _peers(app, endpoints), app=app)
+    if kind == "A" and len(front) == 1:
+        return Answer(Verdict.YES, address=_address(front[0], endpoints))
+    return Answer(Verdict.YES)
+
+
+def _peers(app: str, endpoints: Endpoints) -> tuple[Peer, ...]:
+    if not endpoints:
+        return (Peer(0, 1, NOWHERE_PORT, f"{NOWHERE}.{app_host(app)}"),)
+    peers = tuple(Peer(int(e.backup), e.weight, e.port, slot_host(app, e.slot)) for e in endpoints)
+    most = LONGEST_ANSWER // (RECORD_OVERHEAD + max(len(peer.target) for peer in peers))
+    return peers[:most]
+
+
+def _address(slot: str, endpoints: Endpoints) -> str | None:
+    if slot == NOWHERE:
+        return NOWHERE_ADDRESS
+    return next((e.address for e in endpoints if str(e.slot) == slot), None)

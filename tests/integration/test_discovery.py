@@ -1,0 +1,325 @@
+"""Discovery as the real nginx, with two workers, asks it and acts on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
+from pathlib import Path
+
+import dns.asyncquery
+import dns.message
+import dns.rcode
+import pytest
+
+from portico.adapters.discovery.responder import Responder
+from portico.adapters.processes.sockets import LinuxPorts
+from portico.core.model.names import InstanceId
+from portico.core.model.world import Endpoint
+from portico.errors import Failed
+from portico.system.clock import SystemClock
+from tests.little_nginx import WEB, Client, LittleNginx, eventually, get, program, spread
+from tests.stack import free_port
+
+CLOCK = SystemClock()
+
+
+class Lab:
+    """A responder, an nginx that asks it about app web, and programs a, b, c, ..."""
+
+    def __init__(self, folder: Path, responder: Responder, ports: dict[str, int]) -> None:
+        self.responder, self.ports = responder, ports
+        self.nginx = LittleNginx(folder)
+        self.port = free_port()
+
+    def publish(self, *names: str, **weights: int) -> int:
+        """Slots 1, 2, ... in this order."""
+        return self.responder.publish("web", self.endpoints(*names, **weights))
+
+    def endpoints(self, *names: str, **weights: int) -> tuple[Endpoint, ...]:
+        return tuple(
+            Endpoint(
+                slot,
+                InstanceId(f"web.{slot}.1"),
+                self.ports[name],
+                weight=weights.get(name, 1),
+                backup=name == "spare",
+            )
+            for slot, name in enumerate(names, 1)
+        )
+
+    async def begin(self, method: str = "") -> None:
+        """Write the configuration, start nginx, and wait until it has been told."""
+        text = WEB.format(method=method, resolver=self.responder.address, port=self.port)
+        self.nginx.write(text)
+        self.nginx.start()
+        await eventually(lambda: self.responder.told("web")[0] > 0)
+        await eventually(self.answers)
+
+    async def has_idle_connections(self, by_worker: dict[str, list[Client]]) -> bool:
+        """Open one more; whether each of the two workers has some by now."""
+        client = Client(self.port)
+        _, worker = await client.get("/worker")
+        by_worker.setdefault(worker, []).append(client)
+        return len(by_worker) > 1
+
+    async def answers(self) -> bool:
+        return (await get(self.port))[0] == 200
+
+    async def answers_from(self, *names: str) -> bool:
+        return set(await spread(self.port, 10)) == set(names)
+
+    async def answers_also_from(self, name: str) -> bool:
+        return name in await spread(self.port, 50)
+
+
+@asynccontextmanager
+async def lab(folder: Path, *names: str) -> AsyncIterator[Lab]:
+    ports = {name: free_port() for name in names}
+    async with AsyncExitStack() as stack:
+        for name, port in ports.items():
+            await stack.enter_async_context(program(port, name))
+        responder = await open_responder()
+        stack.push_async_callback(responder.stop)
+        lab = Lab(folder, responder, ports)
+        stack.callback(lambda: (folder / "nginx.pid").exists() and lab.nginx.stop())
+        yield lab
+
+
+async def open_responder(port: int = 0) -> Responder:
+    return await Responder.open(port, CLOCK, LinuxPorts(CLOCK))
+
+
+def in_lab(folder: Path, names: str, story: Callable[[Lab], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with lab(folder, *names.split()) as made:
+            await story(made)
+
+    asyncio.run(run())
+
+
+def test_weights_of_one_to_nine_are_shares_of_one_to_nine(tmp_path):
+    async def story(lab):
+        lab.publish("a", "b", b=9)
+        await lab.begin()
+
+        assert await spread(lab.port, 200) == {"a": 20, "b": 180}
+
+    in_lab(tmp_path, "a b", story)
+
+
+def test_a_backup_gets_requests_only_when_the_others_are_gone(tmp_path):
+    async def story(lab):
+        lab.publish("a", "spare")
+        await lab.begin()
+        assert await spread(lab.port, 40) == {"a": 40}
+
+        lab.publish("spare")
+
+        await eventually(lambda: lab.answers_from("spare"))
+
+    in_lab(tmp_path, "a spare", story)
+
+
+def test_a_consistent_hash_keeps_every_key_when_an_instance_moves_to_a_new_port(tmp_path):
+    async def story(lab):
+        lab.publish("a", "b", "c")
+        await lab.begin("hash $request_uri consistent;")
+        before = {key: (await get(lab.port, f"/{key}"))[1] for key in range(100)}
+        assert len(set(before.values())) == 3
+
+        lab.publish("a", "new", "c")
+        await eventually(lambda: lab.answers_also_from("new"))
+
+        after = {key: (await get(lab.port, f"/{key}"))[1] for key in range(100)}
+        assert after == {key: "new" if who == "b" else who for key, who in before.items()}
+
+    in_lab(tmp_path, "a b c new", story)
+
+
+def test_three_hundred_endpoints_are_told_over_tcp(tmp_path):
+    async def story(lab):
+        names = ["a", "b", "c"] * 100
+        version = lab.publish(*names)
+        await lab.begin()
+        assert lab.responder.told("web")[0] == version
+        await eventually(lambda: lab.answers_from("a", "b", "c"))
+
+        version = lab.publish(*["a"] * 300)
+
+        await eventually(lambda: lab.answers_from("a"), within=3)
+        assert lab.responder.told("web")[0] == version
+
+    in_lab(tmp_path, "a b c", story)
+
+
+def test_a_change_is_live_within_two_seconds_and_told_says_so(tmp_path):
+    async def story(lab):
+        lab.publish("a")
+        await lab.begin()
+        published = CLOCK.monotonic()
+
+        version = lab.publish("b")
+        await eventually(lambda: lab.responder.told("web")[0] == version)
+        told = CLOCK.monotonic()
+
+        assert published <= lab.responder.told("web")[1] <= told
+        await eventually(lambda: lab.answers_from("b"), within=0.5)
+        assert CLOCK.monotonic() - published < 2
+        assert lab.publish("b") == version
+
+    in_lab(tmp_path, "a b", story)
+
+
+def test_a_dead_responder_costs_no_peer_and_its_successor_is_asked_again(tmp_path):
+    async def story(lab):
+        lab.publish("a", "b")
+        await lab.begin()
+        await lab.responder.stop()
+        begun = CLOCK.monotonic()
+
+        while CLOCK.monotonic() < begun + 3:
+            assert set(await spread(lab.port, 10)) == {"a", "b"}
+
+        lab.responder = await open_responder(lab.responder.port)
+        lab.publish("c")
+        await eventually(lambda: lab.answers_from("c"), within=2.5)
+        await lab.responder.stop()
+
+    in_lab(tmp_path, "a b c", story)
+
+
+def test_peers_stay_while_the_daemon_does_not_know_the_app_yet(tmp_path):
+    async def story(lab):
+        lab.publish("a", "b")
+        await lab.begin()
+        await lab.responder.stop()
+        lab.responder = await open_responder(lab.responder.port)
+        log = lab.nginx.folder / "error.log"
+        await eventually(lambda: "Server failure" in log.read_text(), within=4)
+
+        assert set(await spread(lab.port, 20)) == {"a", "b"}
+        lab.nginx.reload()
+        await eventually(lambda: log.read_text().count("Server failure") > 3)
+
+        assert set(await spread(lab.port, 20)) == {"a", "b"}
+        lab.publish("b")
+        await eventually(lambda: lab.answers_from("b"), within=2.5)
+        await lab.responder.stop()
+
+    in_lab(tmp_path, "a b", story)
+
+
+def test_a_reload_keeps_the_peers_and_asks_at_once(tmp_path):
+    async def story(lab):
+        lab.publish("a", "b")
+        await lab.begin()
+        old = lab.nginx.pid
+
+        lab.nginx.reload()
+        begun = CLOCK.monotonic()
+        while CLOCK.monotonic() < begun + 1.5:
+            assert set(await spread(lab.port, 10)) == {"a", "b"}
+
+        assert lab.nginx.pid == old
+
+    in_lab(tmp_path, "a b", story)
+
+
+def test_once_nginx_is_told_no_old_worker_of_a_reload_uses_an_instance_that_left(tmp_path):
+    async def story(lab):
+        lab.publish("a")
+        await lab.begin()
+        idle: dict[str, list[Client]] = {}
+        await eventually(lambda: lab.has_idle_connections(idle))
+
+        lab.nginx.reload()
+        version = lab.publish("b")
+        await eventually(lambda: lab.responder.told("web")[0] == version)
+
+        for client in chain.from_iterable(idle.values()):
+            assert await client.get() == (200, "b")
+            client.close()
+
+    in_lab(tmp_path, "a b", story)
+
+
+def test_an_app_without_endpoints_gets_no_requests_and_is_back_within_two_seconds(tmp_path):
+    """Told that there is nothing, nginx would ask again only after 11 seconds."""
+
+    async def story(lab):
+        lab.publish("a")
+        await lab.begin()
+
+        lab.publish()
+        await eventually(lambda: lab.answers_from("502"), within=2)
+        lab.publish("a")
+
+        await eventually(lab.answers, within=2)
+
+    in_lab(tmp_path, "a", story)
+
+
+def test_a_withdrawn_app_has_no_peers_any_more(tmp_path):
+    async def story(lab):
+        lab.publish("a")
+        await lab.begin()
+
+        lab.responder.withdraw("web")
+
+        await eventually(lambda: lab.answers_from("502"), within=2)
+        assert lab.responder.told("web") == (0, 0.0)
+
+    in_lab(tmp_path, "a", story)
+
+
+def test_a_remembered_port_that_is_taken_is_reported_with_its_holder():
+    async def story():
+        port = free_port()
+        held = rf"127.0.0.1:{port}.* held by pid \d+ \(\w+"
+        with socket.create_server(("127.0.0.1", port)), pytest.raises(Failed, match=held):
+            await open_responder(port)
+        responder = await open_responder(port)
+        assert responder.address == f"127.0.0.1:{port}"
+        await responder.stop()
+
+    asyncio.run(story())
+
+
+def test_two_daemons_of_one_machine_find_ports_of_their_own():
+    async def story():
+        first, second = await open_responder(), await open_responder()
+        assert first.port != second.port
+        await first.stop()
+        await second.stop()
+
+    asyncio.run(story())
+
+
+def test_garbage_holds_up_nobody():
+    async def story():
+        responder = await open_responder()
+        responder.publish("web", (Endpoint(1, InstanceId("web.1.1"), 3001),))
+        noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for number in range(5000):
+            noise.sendto(number.to_bytes(2, "big") * (number % 60), ("127.0.0.1", responder.port))
+            if number % 50 == 0:
+                await asyncio.sleep(0)
+        _, writer = await asyncio.open_connection("127.0.0.1", responder.port)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+
+        query = dns.message.make_query("_http._tcp.web.portico.internal", "SRV")
+        where = {"where": "127.0.0.1", "port": responder.port, "timeout": 2}
+        for ask in (dns.asyncquery.udp, dns.asyncquery.tcp):
+            response = await ask(query, **where)
+            assert [record.port for record in response.answer[0]] == [3001]
+        other = await dns.asyncquery.udp(dns.message.make_query("example.org", "A"), **where)
+        assert other.rcode() == dns.rcode.REFUSED
+
+        noise.close()
+        writer.close()
+        await responder.stop()
+
+    asyncio.run(story())
