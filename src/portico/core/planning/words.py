@@ -1,8 +1,9 @@
 """A command in one string, as words: split and filled in as a shell would, without a shell.
 
 Quotes and backslashes mean what they mean to sh (POSIX Shell Command Language, 2.2). `$NAME`,
-`${NAME}` and `${NAME:-otherwise}` are replaced outside single quotes, and what they hold is
-never split again. Everything else that only a shell can do is an error that says so.
+`${NAME}` and `${NAME:-otherwise}` are replaced outside single quotes; what they hold is never
+split again, and an empty one alone is no word. Everything else that only a shell can do is an
+error that says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _PIECE = re.compile(
       (?P<space>\s+)
     | '(?P<single>[^']*)'
     | "(?P<double>(?:[^"\\]|\\.)*)"
+    | (?P<joined>\\\n)
     | \\(?P<escaped>.)
     | (?P<variable>{_VARIABLE})
     | (?P<shell>&&|\|\||>>|\$\(|\$\{{|[|&;<>()`])
@@ -46,7 +48,9 @@ def split(text: str, variables: Mapping[str, str]) -> list[str]:
             raise ValueError(f"{text!r} has a quote or a backslash with nothing after it")
         at = piece.end()
         if piece["space"] is None:
-            word = (word or "") + _value(piece, text, variables)
+            value = _value(piece, text, variables)
+            if word is not None or value or piece.lastgroup not in {"joined", "variable"}:
+                word = (word or "") + value
         elif word is not None:
             words.append(word)
             word = None
@@ -68,6 +72,8 @@ def _value(piece: re.Match[str], text: str, variables: Mapping[str, str]) -> str
     match piece.lastgroup:
         case "double":
             return _IN_DOUBLE.sub(lambda inner: _value(inner, text, variables), piece["double"])
+        case "joined":
+            return ""
         case "escaped":
             return "" if piece["escaped"] == "\n" else piece["escaped"]
         case "variable":
