@@ -166,6 +166,7 @@ class Stack:
             with suppress(subprocess.TimeoutExpired):
                 result = self.portico("down", "--now", seconds=60)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
+        self._end_daemon()
         left = [_describe(process) for process in self._processes()]
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
@@ -174,6 +175,14 @@ class Stack:
         self._show_logs()
         shutil.rmtree(self.root, ignore_errors=True)
         return left
+
+    def _end_daemon(self) -> None:
+        """It would leave by itself, but only after a while without anything to look after."""
+        for process in self._processes():
+            with suppress(psutil.Error):
+                if "portico.daemon.main" in process.cmdline():
+                    process.terminate()
+                    process.wait(15)
 
     def _processes(self) -> list[psutil.Process]:
         """Everything that runs in, or holds a file of, this stack's folder."""
