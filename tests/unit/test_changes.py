@@ -1,0 +1,113 @@
+"""Changes: long operations that go on whether or not somebody follows them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from portico.engine.changes import EVERY_APP, Changes
+from portico.errors import Failed, NotFound, Refused
+from tests.fakes.clock import FakeClock
+
+
+def in_group(scenario):
+    """Run a scenario with a fresh set of changes, whose tasks have all ended afterwards."""
+
+    async def run():
+        async with asyncio.TaskGroup() as tasks:
+            return await scenario(Changes(tasks, FakeClock()))
+
+    return asyncio.run(run())
+
+
+def test_a_change_is_answered_at_once_and_followed_to_its_end():
+    async def scenario(changes):
+        go_on = asyncio.Event()
+
+        async def work(change):
+            change.say("first")
+            await go_on.wait()
+            change.say("second")
+
+        begun = changes.begin("reload", "web", ["web"], work)
+        seen = []
+        async for view in changes.follow(begun.id):
+            seen.append((view.state, view.lines))
+            if view.lines == ("first",):
+                go_on.set()
+        return begun, seen
+
+    begun, seen = in_group(scenario)
+    assert (begun.state, begun.lines) == ("doing", ())
+    assert seen[-1] == ("done", ("first", "second"))
+
+
+def test_a_change_that_fails_keeps_its_reason_and_exit_code():
+    async def scenario(changes):
+        async def work(change):
+            raise Failed("cannot start web: no such program")
+
+        begun = changes.begin("up", "portico.toml", ["web"], work)
+        async for view in changes.follow(begun.id):
+            last = view
+        return last
+
+    last = in_group(scenario)
+    assert (last.state, last.exit_code) == ("failed", 1)
+    assert last.error == "cannot start web: no such program"
+
+
+def test_a_second_change_of_an_app_is_refused_by_name_and_another_app_is_not_held_up():
+    async def scenario(changes):
+        go_on = asyncio.Event()
+
+        async def work(change):
+            await go_on.wait()
+
+        first = changes.begin("reload", "web", ["web"], work)
+        with pytest.raises(Refused, match=f"reload of web is under way as change {first.id}"):
+            changes.begin("restart", "web", ["web"], work)
+        with pytest.raises(Refused, match="reload of web"):
+            changes.hold([EVERY_APP])
+        other = changes.begin("reload", "api", ["api"], work)
+        go_on.set()
+        return other
+
+    assert in_group(scenario).state == "doing"
+
+
+def test_an_app_is_free_again_when_its_change_has_ended():
+    async def scenario(changes):
+        async def work(change):
+            change.say("done soon")
+
+        first = changes.begin("reload", "web", ["web"], work)
+        async for _ in changes.follow(first.id):
+            pass
+        return changes.begin("reload", "web", ["web"], work).id
+
+    assert in_group(scenario) == "c2"
+
+
+def test_the_same_line_twice_in_a_row_is_said_once():
+    async def scenario(changes):
+        async def work(change):
+            change.say("2 of 4 ready")
+            change.say("2 of 4 ready")
+            change.say("3 of 4 ready")
+
+        begun = changes.begin("up", "x", [], work)
+        async for view in changes.follow(begun.id):
+            last = view
+        return last.lines
+
+    assert in_group(scenario) == ("2 of 4 ready", "3 of 4 ready")
+
+
+def test_a_change_nobody_knows_is_said_to_be_unknown():
+    async def scenario(changes):
+        with pytest.raises(NotFound, match="there is no change 'c9'"):
+            changes.view("c9")
+
+    in_group(scenario)
