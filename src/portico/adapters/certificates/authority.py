@@ -1,0 +1,162 @@
+"""The local certificate authority: one root of ten years that signs for this machine.
+
+It is trusted by nobody until `portico trust` or an operator says so. RFC 5280 for the fields.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from portico.adapters.certificates.index import AUTHORITY, ROOT
+from portico.adapters.certificates.lineage import write_folder
+from portico.errors import Failed
+
+ROOT_LIFE: Final = timedelta(days=3652)
+LEAF_LIFE: Final = timedelta(days=90)
+BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
+_KEY: Final = "key.pem"
+_LONGEST_HOST: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    root: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def sign(self, names: Sequence[str], now: float) -> tuple[bytes, bytes]:
+        """A new certificate for the names with its key, both PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        moment = datetime.fromtimestamp(now, UTC)
+        subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
+        builder = (
+            _builder(subject, self.root.subject, key.public_key())
+            .not_valid_before(moment - BACKDATED)
+            .not_valid_after(min(moment + LEAF_LIFE, self.root.not_valid_after_utc))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+            )
+            .add_extension(
+                x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+        )
+        leaf = builder.sign(self.key, hashes.SHA256())
+        return leaf.public_bytes(Encoding.PEM), _pem(key)
+
+    def signed(self, leaf: x509.Certificate) -> bool:
+        try:
+            leaf.verify_directly_issued_by(self.root)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+def local_authority(folder: Path, host: str, now: float) -> Authority:
+    """The authority of this folder, made if there is none or if it soon ends.
+
+    Raises Failed when it is there and cannot be used: a new one would not be trusted any more.
+    """
+    place = folder / AUTHORITY
+    if place.exists():
+        authority = _read(place)
+        if datetime.fromtimestamp(now, UTC) + LEAF_LIFE < authority.root.not_valid_after_utc:
+            return authority
+        place.rename(folder / f"_{AUTHORITY}-{authority.root.serial_number:x}")
+    with contextlib.suppress(FileExistsError):
+        _make(place, host, now)
+    return _read(place)
+
+
+def _read(place: Path) -> Authority:
+    try:
+        root = x509.load_pem_x509_certificate((place / ROOT).read_bytes())
+        key = load_pem_private_key((place / _KEY).read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(place, str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != root.public_key():
+        raise _unusable(place, f"{_KEY} is not the key of {ROOT}")
+    return Authority(root, key)
+
+
+def _unusable(place: Path, why: str) -> Failed:
+    return Failed(
+        f"the local authority in {place} is damaged: {why}; certificates that it has signed stay "
+        "in use; to begin with a new one, remove that folder and run `portico trust` again"
+    )
+
+
+def _make(place: Path, host: str, now: float) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    moment = datetime.fromtimestamp(now, UTC)
+    common = f"Portico local authority ({host[:_LONGEST_HOST]}, {moment:%Y-%m-%d})"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    root = (
+        _builder(name, name, key.public_key())
+        .not_valid_before(moment - BACKDATED)
+        .not_valid_after(moment + ROOT_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    write_folder(place, {ROOT: root.public_bytes(Encoding.PEM), _KEY: _pem(key)})
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

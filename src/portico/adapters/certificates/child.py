@@ -1,0 +1,51 @@
+"""Does the work that needs `cryptography`, and ends: `python -I -m <this module> < request`.
+
+The daemon never imports `cryptography`, which would cost it 15 MB for a few minutes of work a
+year. See `wire` for what is asked and answered.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import assert_never
+
+from portico.adapters.certificates.authority import local_authority
+from portico.adapters.certificates.examine import examine
+from portico.adapters.certificates.index import AUTHORITY, ROOT
+from portico.adapters.certificates.lineage import files
+from portico.adapters.certificates.signing import have_lineages, locked
+from portico.adapters.certificates.wire import Request
+from portico.errors import PorticoError
+
+
+def main() -> None:
+    try:
+        answer = _answer(json.load(sys.stdin))
+    except (OSError, PorticoError) as error:
+        sys.exit(str(error))
+    json.dump(answer, sys.stdout)
+
+
+def _answer(request: Request) -> object:
+    if request["act"] == "root":
+        folder = Path(request["folder"])
+        with locked(folder):
+            local_authority(folder, request["host"], request["now"])
+        return str(folder / AUTHORITY / ROOT)
+    if request["act"] == "local":
+        folder = Path(request["folder"])
+        entries = have_lineages(folder, request["host"], request["lineages"], request["now"])
+        return {
+            lineage: asdict(files(folder, lineage, entry["generation"]))
+            for lineage, entry in entries.items()
+        }
+    if request["act"] == "examine":
+        return [examine(pair, request["now"]) for pair in request["pairs"]]
+    assert_never(request)
+
+
+if __name__ == "__main__":
+    main()

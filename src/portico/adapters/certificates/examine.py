@@ -1,0 +1,216 @@
+"""Looks at an operator's own certificate and key, and says what is wrong in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, TypedDict
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from portico.adapters.certificates.signing import names_of
+from portico.adapters.certificates.wire import Pair
+
+SOON: Final = timedelta(days=14)
+LARGEST: Final = 1 << 20  # a chain has some kilobytes
+FEWEST_RSA_BITS: Final = 2048
+_KEY: Final = re.compile(
+    rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
+)
+_WEAK_HASHES: Final = frozenset({"md5", "sha1"})
+
+
+class Found(TypedDict):
+    problems: list[str]
+    notes: list[str]
+
+
+class _Unusable(Exception):
+    """A file from which nothing can be read; its text is the problem."""
+
+
+def examine(pair: Pair, now: float) -> Found:
+    moment = datetime.fromtimestamp(now, UTC)
+    problems: list[str] = []
+    notes: list[str] = []
+    chain: list[x509.Certificate] = []
+    key: PrivateKeyTypes | None = None
+    try:
+        chain = _read_chain(pair["certificate"])
+    except _Unusable as unusable:
+        problems.append(str(unusable))
+    try:
+        key = _read_key(pair["key"])
+        notes.extend(_open_to_all(pair["key"]))
+    except _Unusable as unusable:
+        problems.append(str(unusable))
+    if chain:
+        problems.extend(_date_problems(pair["certificate"], chain[0], moment))
+        problems.extend(_name_problems(pair["certificate"], chain[0], pair["names"]))
+        problems.extend(_weaknesses(pair["certificate"], chain))
+        notes.extend(_date_notes(pair["certificate"], chain[0], moment))
+        notes.extend(_chain_notes(pair["certificate"], chain))
+    if chain and key:
+        problems.extend(_match_problems(pair, chain, key))
+    return {"problems": problems, "notes": notes}
+
+
+def _read_chain(path: str) -> list[x509.Certificate]:
+    data = _read(path)
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise _Unusable(f"{path} holds no certificate in PEM form{_other_form(data, 'x509')}")
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise _Unusable(f"{path} holds a certificate that cannot be read: {error}") from error
+
+
+def _read_key(path: str) -> PrivateKeyTypes:
+    data = _read(path)
+    # A block may follow others: EC parameters, or the certificate in the same file.
+    block = _KEY.search(data)
+    if not block:
+        raise _Unusable(f"{path} holds no private key in PEM form{_other_form(data, 'pkey')}")
+    try:
+        return load_pem_private_key(block[0], None)
+    except TypeError:
+        raise _Unusable(
+            f"the key in {path} is encrypted, which is not supported; decrypt it with "
+            f"`openssl pkey -in {path} -out NEWFILE` and name that file"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _Unusable(f"{path} holds a key that cannot be read: {error}") from error
+
+
+def _read(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise _Unusable(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > LARGEST:
+        raise _Unusable(f"{path} is larger than 1 MB, too large for a certificate or key")
+    return data
+
+
+def _other_form(data: bytes, command: str) -> str:
+    if data[:1] != b"\x30":  # what ASN.1 begins with, DER and PKCS #12 alike
+        return ""
+    return (
+        f"; it looks like DER or PKCS #12: convert it with `openssl {command} -inform der` "
+        "or `openssl pkcs12 -nodes`"
+    )
+
+
+def _open_to_all(path: str) -> Iterator[str]:
+    mode = Path(path).stat().st_mode & 0o777
+    if mode & 0o004:
+        yield f"{path} may be read by every user (mode {mode:04o}); `chmod 600 {path}`"
+
+
+def _date_problems(path: str, leaf: x509.Certificate, now: datetime) -> Iterator[str]:
+    if now < leaf.not_valid_before_utc:
+        yield f"the certificate in {path} is valid from {_day(leaf.not_valid_before_utc)} only"
+    if now > leaf.not_valid_after_utc:
+        yield f"the certificate in {path} expired on {_day(leaf.not_valid_after_utc)}"
+
+
+def _date_notes(path: str, leaf: x509.Certificate, now: datetime) -> Iterator[str]:
+    left = leaf.not_valid_after_utc - now
+    if timedelta(0) <= left < SOON:
+        yield (
+            f"the certificate in {path} expires on {_day(leaf.not_valid_after_utc)}, "
+            f"in {left.days} days"
+        )
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _name_problems(path: str, leaf: x509.Certificate, wanted: list[str]) -> Iterator[str]:
+    held = names_of(leaf)
+    if missing := [name for name in wanted if not covers(held, name)]:
+        names = ", ".join(sorted(held)) or "no name (it has no subjectAltName)"
+        yield f"the certificate in {path} does not cover {', '.join(missing)}; it is for {names}"
+
+
+def covers(held: set[str], name: str) -> bool:
+    """Whether one of a certificate's names stands for this name of a site. RFC 9525 6.3."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        lower = {each.lower() for each in held}
+        _, _, parent = name.partition(".")
+        return name in lower or (not name.startswith("*.") and f"*.{parent}" in lower)
+    return str(address) in held
+
+
+def _weaknesses(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
+    for number, certificate in enumerate(chain, 1):
+        key = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < FEWEST_RSA_BITS:
+            yield (
+                f"certificate {number} in {path} has an RSA key of {key.key_size} bits; "
+                f"clients and nginx refuse fewer than {FEWEST_RSA_BITS}"
+            )
+        algorithm = certificate.signature_hash_algorithm
+        is_root = certificate.issuer == certificate.subject  # trusted for itself, not its hash
+        if algorithm and algorithm.name in _WEAK_HASHES and (number == 1 or not is_root):
+            yield f"certificate {number} in {path} is signed with {algorithm.name.upper()}"
+
+
+def _chain_notes(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
+    if len(chain) == 1 and _names_issuer(chain[0]):
+        yield (
+            f"{path} holds only the site's own certificate; clients that do not fetch the one "
+            f"of its issuer ({chain[0].issuer.rfc4514_string()}) will refuse it: append that"
+        )
+    for number, (one, following) in enumerate(pairwise(chain), 1):
+        if not _signed(one, following):
+            yield (
+                f"the chain in {path} is out of order: certificate {number + 1} "
+                f"({following.subject.rfc4514_string()}) has not signed certificate {number}"
+            )
+            return
+
+
+def _names_issuer(leaf: x509.Certificate) -> bool:
+    """Whether it says where its issuer's certificate is, as all of public authorities do."""
+    try:
+        access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except x509.ExtensionNotFound:
+        return False
+    return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in access)
+
+
+def _signed(one: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        one.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _match_problems(
+    pair: Pair, chain: list[x509.Certificate], key: PrivateKeyTypes
+) -> Iterator[str]:
+    mine = key.public_key()
+    if chain[0].public_key() == mine:
+        return
+    if any(each.public_key() == mine for each in chain):
+        yield (
+            f"the chain in {pair['certificate']} is out of order: the certificate of the key in "
+            f"{pair['key']} must come first"
+        )
+    else:
+        yield f"the key in {pair['key']} is not that of the certificate in {pair['certificate']}"

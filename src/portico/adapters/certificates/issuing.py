@@ -1,0 +1,108 @@
+"""Certificates by short-lived children of the daemon (ports.Certificates).
+
+The local authority is the child module `child`; its files are in HOME/certificates/local.
+Public authorities (RFC 8555) get children and a folder of their own beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from portico.adapters.certificates import trust
+from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
+from portico.adapters.certificates.running import run
+from portico.adapters.certificates.wire import Request
+from portico.core.model.place import CertificateFiles
+from portico.errors import Failed
+from portico.ports import Clock, Findings, OwnPair, Trust
+from portico.system.home import Home
+
+DEADLINE: Final = 120.0  # seconds; a thousand new lineages take some two
+_CHILD: Final = "portico.adapters.certificates.child"
+_PATH: Final = TypeAdapter(Path)
+_FILES: Final = TypeAdapter(dict[str, CertificateFiles])
+_FINDINGS: Final = TypeAdapter(list[Findings])
+
+
+class CertificateChild:
+    """`python` is the interpreter for the children, with Portico installed; `places` is where
+    the local authority's root is to be trusted.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        python: str,
+        clock: Clock,
+        places: trust.Places,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._folder = home.certificates / "local"
+        self._python, self._clock, self._places = python, clock, places
+        self._deadline = deadline
+
+    async def local(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+        good = await asyncio.to_thread(fresh, self._folder, names, self._clock.now())
+        wanted = {lineage: list(names[lineage]) for lineage in names if lineage not in good}
+        if not wanted:
+            return good
+        request: Request = {
+            "act": "local",
+            "now": self._clock.now(),
+            "folder": str(self._folder),
+            "host": socket.gethostname(),
+            "lineages": wanted,
+        }
+        return good | _FILES.validate_json(await self._ask("make certificates", request))
+
+    def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
+        return expected(self._folder, names, self._clock.now())
+
+    async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
+        if not pairs:
+            return []
+        request: Request = {
+            "act": "examine",
+            "now": self._clock.now(),
+            "pairs": [
+                {"certificate": pair.certificate, "key": pair.key, "names": list(pair.names)}
+                for pair in pairs
+            ],
+        }
+        return _FINDINGS.validate_json(await self._ask("check certificates", request))
+
+    async def trust(self) -> Trust:
+        request: Request = {
+            "act": "root",
+            "now": self._clock.now(),
+            "folder": str(self._folder),
+            "host": socket.gethostname(),
+        }
+        answer = await self._ask("make the local authority", request)
+        return await trust.install(_PATH.validate_json(answer), self._places)
+
+    async def untrust(self) -> Trust:
+        root = self._folder / AUTHORITY / ROOT
+        if not root.exists():
+            return Trust(str(root), (), ("everywhere: there is no local authority yet",))
+        return await trust.uninstall(root, self._places)
+
+    async def _ask(self, what: str, request: Request) -> bytes:
+        command = (self._python, "-I", "-m", _CHILD)
+        try:
+            ran = await run(command, self._deadline, given=json.dumps(request).encode())
+        except Failed as error:
+            raise Failed(f"cannot {what}: {error}; {_HOLDS}") from error
+        if ran.code:
+            raise Failed(f"cannot {what}: {ran.last_words or f'exit {ran.code}'}; {_HOLDS}")
+        return ran.out
+
+
+_HOLDS: Final = "certificates that were there stay in use"

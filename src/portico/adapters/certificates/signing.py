@@ -1,0 +1,126 @@
+"""Has a certificate of the local authority for every lineage: kept where good, else made."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from portico.adapters.certificates.authority import Authority, local_authority
+from portico.adapters.certificates.index import INDEX, Entry, index_text, read_index
+from portico.adapters.certificates.lineage import (
+    CHAIN,
+    KEY,
+    folder_name,
+    generations,
+    remove,
+    sync_folder,
+    write_file,
+    write_generation,
+)
+
+KEPT: Final = 2  # the generation in use, and the one that an older nginx generation names
+RENEW_AT: Final = 2 / 3  # of a certificate's life
+THREADS: Final = 16  # they wait for the disk, which syncs many files at once as fast as one
+
+
+def have_lineages(
+    folder: Path, host: str, lineages: Mapping[str, Sequence[str]], now: float
+) -> dict[str, Entry]:
+    with locked(folder):
+        remove(folder, [])
+        authority = local_authority(folder, host, now)
+
+        def have(lineage: str) -> Entry:
+            return _have(authority, folder / folder_name(lineage), lineages[lineage], now)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            entries = dict(zip(lineages, pool.map(have, lineages), strict=True))
+        _write_index(folder, read_index(folder) | entries)
+    return entries
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one child at a time works in the folder; the lock ends with its process."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _have(authority: Authority, folder: Path, names: Sequence[str], now: float) -> Entry:
+    wanted = sorted(set(names))
+    numbers = generations(folder)
+    if numbers and (entry := _kept(authority, folder, numbers[-1], wanted, now)):
+        return entry
+    chain, key = authority.sign(wanted, now)
+    number = write_generation(folder, chain, key)
+    remove(folder, [n for n in numbers[: 1 - KEPT] if _ended(folder / str(n), now)])
+    return _entry(number, wanted, x509.load_pem_x509_certificate(chain))
+
+
+def _kept(
+    authority: Authority, folder: Path, number: int, names: list[str], now: float
+) -> Entry | None:
+    """The entry of a generation that can stay, judged by its files alone."""
+    generation = folder / str(number)
+    try:
+        leaf = x509.load_pem_x509_certificate((generation / CHAIN).read_bytes())
+        key = load_pem_private_key((generation / KEY).read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return None
+    entry = _entry(number, names, leaf)
+    good = (
+        entry["good_from"] <= now < entry["renew_at"]
+        and names_of(leaf) == set(names)
+        and key.public_key() == leaf.public_key()
+        and authority.signed(leaf)
+    )
+    return entry if good else None
+
+
+def names_of(leaf: x509.Certificate) -> set[str]:
+    """The names a certificate is for, as text; only its subjectAltName counts (RFC 9525 2)."""
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    return {
+        *found.get_values_for_type(x509.DNSName),
+        *map(str, found.get_values_for_type(x509.IPAddress)),
+    }
+
+
+def _entry(number: int, names: list[str], leaf: x509.Certificate) -> Entry:
+    start, end = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
+    return {
+        "names": names,
+        "good_from": start,
+        "renew_at": start + (end - start) * RENEW_AT,
+        "generation": number,
+    }
+
+
+def _ended(generation: Path, now: float) -> bool:
+    """Whether a generation is of no use to anybody. One that nginx may still name, because its
+    newer configuration was refused, has to stay for as long as it is good for something.
+    """
+    try:
+        leaf = x509.load_pem_x509_certificate((generation / CHAIN).read_bytes())
+    except (OSError, ValueError):
+        return True
+    return leaf.not_valid_after_utc.timestamp() < now
+
+
+def _write_index(folder: Path, entries: Mapping[str, Entry]) -> None:
+    new = folder / f"{INDEX}.new"
+    write_file(new, index_text(folder, entries))
+    new.rename(folder / INDEX)
+    sync_folder(folder)

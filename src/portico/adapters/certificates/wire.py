@@ -1,0 +1,48 @@
+"""What a child process is asked, as JSON on its standard input.
+
+It answers with JSON on its standard output and exit code 0, or with words on its standard error.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+
+class Pair(TypedDict):
+    """An operator's own pair: two PEM files, and the names they must cover."""
+
+    certificate: str
+    key: str
+    names: list[str]
+
+
+class RootRequest(TypedDict):
+    """Make the local authority if there is none. Answers the path of its root, PEM."""
+
+    act: Literal["root"]
+    now: float
+    """Wall time, seconds since 1970, as everywhere here."""
+    folder: str
+    host: str
+    """The machine's name, for the authority's own."""
+
+
+class LocalRequest(TypedDict):
+    """Have these lineages. Answers `{lineage: {"certificate": path, "key": path}}`."""
+
+    act: Literal["local"]
+    now: float
+    folder: str
+    host: str
+    lineages: dict[str, list[str]]
+
+
+class ExamineRequest(TypedDict):
+    """Look at pairs. Answers `[{"problems": [words], "notes": [words]}]`."""
+
+    act: Literal["examine"]
+    now: float
+    pairs: list[Pair]
+
+
+Request = RootRequest | LocalRequest | ExamineRequest
