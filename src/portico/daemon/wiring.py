@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico import __version__
-from portico.adapters.certificates.authority import CertificateChild
+from portico.adapters.certificates.issuing import CertificateChild
+from portico.adapters.certificates.trust import Places
 from portico.adapters.discovery.responder import Responder
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
@@ -67,7 +68,8 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     nginx = NginxProgram(home)
     logs = FileLogs(home.logs)
     processes = LinuxProcesses(home.logs, clock)
-    certificates = CertificateChild(home, sys.executable, clock)
+    places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
+    certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, clock, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
 
