@@ -1,0 +1,78 @@
+"""What a file of PM2 exports, whichever language it is written in, as JSON values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from portico.errors import ConfigError, Problem
+from portico.importers.javascript import evaluate
+from portico.importers.pm2_app import Kind
+
+LARGEST: Final = 32 << 20  # bytes of a file; one of 5,000 sites has 5 MiB
+_SCRIPTS: Final = (".js", ".cjs", ".mjs")
+_HEAD = 8192  # bytes that show whether a file is text
+
+
+def exported(path: Path, environ: Mapping[str, str]) -> object:
+    """Raises ConfigError when the file cannot be read. Blocks while Node evaluates it."""
+    text = read_text(path)
+    if path.suffix in {".yaml", ".yml"}:
+        return _yaml(path, text)
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return evaluate(path, environ)  # PM2's JSON may have comments
+    if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
+        return evaluate(path, environ)
+    if path.suffix in _SCRIPTS:
+        hint = f'run it by a portico.toml: [apps.{path.stem}] script = "{path.name}"'
+        raise wrong(path, "is a program and no *.config.js with settings", hint)
+    raise wrong(path, "is no kind of file that is known", "there is portico.toml, and PM2's files")
+
+
+def read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+    except OSError as error:
+        raise wrong(path, f"cannot be read: {error.strerror}") from None
+    if len(raw) > LARGEST:
+        raise wrong(path, f"is larger than {LARGEST} bytes")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(str(path), [Problem(f"line {line}", "is not UTF-8 text")]) from None
+
+
+def kind(path: Path) -> Kind:
+    """As the system sees it: a text that begins with `#!/bin/sh` runs by itself."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return "missing"
+    first = head.split(b"\n", 1)[0]
+    foreign = first.startswith(b"#!") and not re.search(rb"\b(node|bun)\b", first)
+    return "program" if foreign or b"\0" in head else "text"
+
+
+def wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(str(path), [Problem(path.name or str(path), what, hint)])
+
+
+def _yaml(path: Path, text: str) -> object:
+    import yaml  # noqa: PLC0415 - only YAML files shall cost its start time
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else path.name
+        what = getattr(error, "problem", None) or str(error)
+        raise ConfigError(str(path), [Problem(where, what)]) from None

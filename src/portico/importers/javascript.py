@@ -1,0 +1,143 @@
+"""Asks Node what a JavaScript file of settings exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Final
+
+from portico.errors import ConfigError, Problem
+
+WITHIN: Final = 10.0  # seconds that a file of settings may take
+_LONGEST = 16 << 20  # bytes of an answer
+_WORDS = 10  # lines of an error of the file
+_NOT_THEIRS = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
+
+# The answer goes to a file descriptor of its own, so that the file may print what it likes.
+# `import` takes CommonJS and modules alike; a .json file may have comments, as PM2 allows.
+_ASK: Final = r"""
+const fs = require('node:fs');
+const [file, output] = process.argv.slice(1);
+const answer = (told) => {
+  fs.writeFileSync(Number(output), JSON.stringify(told, plain));
+  process.exit(0);
+};
+const plain = (key, value) => {
+  if (typeof value === 'function') return '[function]';
+  if (typeof value === 'bigint' || value instanceof RegExp) return String(value);
+  return value;
+};
+const read = async () => {
+  if (file.endsWith('.json')) {
+    const text = fs.readFileSync(file, 'utf8');
+    return judge(require('node:vm').runInThisContext(`(${text}\n)`, { filename: file }));
+  }
+  const found = await import(require('node:url').pathToFileURL(file).href);
+  const given = 'default' in found ? found.default : { ...found };
+  return judge(given && given.__esModule && given.default ? given.default : given);
+};
+const judge = (value) => {
+  if (typeof value === 'function') return { is: 'function' };
+  if (value && typeof value.then === 'function') return { is: 'promise' };
+  if (value === null || typeof value !== 'object') return { is: String(value) };
+  return { is: 'object', value };
+};
+read()
+  .then(answer)
+  .catch((error) => answer({ is: 'error', words: String((error && error.stack) || error) }));
+"""
+
+
+def evaluate(path: Path, environ: Mapping[str, str], *, within: float = WITHIN) -> object:
+    """The object or list that the file exports, as JSON values.
+
+    Raises ConfigError when there is no Node, when the file throws, ends the process or hangs,
+    and when it exports something else. `within` is in seconds.
+    """
+    node = shutil.which("node", path=environ.get("PATH"))
+    if node is None:
+        raise _wrong(path, "is evaluated by Node, and there is no node in PATH", "install Node")
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        code = _run([node, "-e", _ASK, str(path)], output, errors, environ, within)
+        if code is None:
+            raise _wrong(path, f"did not end within {within:g} s: does it wait for something?")
+        raw = _contents(output)
+        if not raw:
+            raise _wrong(path, _ended(code, _contents(errors)))
+    return _exported(path, json.loads(raw))
+
+
+def _run(
+    argv: list[str],
+    output: IO[bytes],
+    errors: IO[bytes],
+    environ: Mapping[str, str],
+    within: float,
+) -> int | None:
+    """The exit code, None after the deadline."""
+    child = subprocess.Popen(  # noqa: S603 - the operator asked for this file to be evaluated
+        [*argv, str(output.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        env=dict(environ),
+        pass_fds=(output.fileno(),),
+        start_new_session=True,
+    )
+    try:
+        return child.wait(within)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _contents(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(_LONGEST).decode(errors="replace")
+
+
+def _exported(path: Path, told: Mapping[str, object]) -> object:
+    match told["is"]:
+        case "object":
+            return told["value"]
+        case "error":
+            raise _wrong(path, _in_nodes_words(str(told["words"])))
+        case "function" | "promise" as what:
+            hint = "export the object itself: module.exports = { apps: [...] }"
+            raise _wrong(path, f"exports a {what}, which PM2 does not take either", hint)
+        case what:
+            raise _wrong(path, f"exports {what}, not an object with apps")
+
+
+def _ended(code: int, errors: str) -> str:
+    if errors.strip():
+        return _in_nodes_words(errors)
+    how = f"with code {code}" if code >= 0 else f"by signal {-code}"
+    return (
+        f"ended Node {how} before it had given its apps: does it call process.exit(), "
+        "or await what never comes?"
+    )
+
+
+def _in_nodes_words(text: str) -> str:
+    """What Node said, without where it was in Node's own code and in ours."""
+    lines = [
+        line.rstrip()
+        for line in text.strip().splitlines()
+        if line.strip() and not _NOT_THEIRS.match(line)
+    ]
+    return "\n    ".join(("cannot be evaluated:", *lines[:_WORDS]))
+
+
+def _wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(str(path), [Problem(path.name, what, hint)])

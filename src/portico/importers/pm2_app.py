@@ -1,0 +1,182 @@
+"""One app of a PM2 file: what several attributes say together."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from portico.importers import pm2_attributes as pm2
+from portico.importers.told import Told
+
+Kind = Literal["missing", "text", "program"]
+"""What a path is: nothing, a text that an interpreter reads, or what the system itself runs."""
+Values = Mapping[str, object]
+"""The attributes of an app by PM2's main words, each as `pm2_attributes` has read it."""
+Table = dict[str, object]
+"""A table of portico.toml."""
+
+_ENDINGS: Final = frozenset(
+    (".js", ".cjs", ".mjs", ".ts", ".tsx", ".py", ".sh", ".rb", ".php", ".pl")
+)
+_OWN_INTERPRETERS: Final = {".coffee": "coffee", ".ls": "lsc"}
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIMIT = 15.0  # seconds, where PM2's exponential delay ends too
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the meaning of a PM2 file depends on."""
+
+    look: Callable[[str], Kind]
+    """At a path, relative ones from the folder that the file's paths start in."""
+    cores: int = 1
+    home: str = "/"
+    environment: str | None = None
+    """The NAME of `--env NAME`."""
+    base: str = ""
+    """Folder that relative paths start in, where that is not the file's own."""
+
+
+def app_table(values: Values, deployed: Values, around: Surroundings, told: Told) -> Table:
+    """The table `[apps.NAME]`; `deployed` are variables for `--env` from the file's `deploy`."""
+    variables = _variables(values, deployed, around, told)
+    port = _port(values, variables, told)
+    return {
+        **_mapped(values),
+        **_program(values, around, told),
+        **_restarts(values),
+        **_logs(values, around),
+        **_instances(values, around),
+        **port,
+        **({"env": variables} if variables else {}),
+        "inherit_env": _inherits(values, told),
+        "stop_signal": "SIGINT",  # PM2's; a program that only knows SIGTERM dies of either
+    }
+
+
+def _mapped(values: Values) -> Table:
+    found = ((pm2.BY_WORD.get(word), value) for word, value in values.items())
+    return {
+        attribute.key: value for attribute, value in found if isinstance(attribute, pm2.Mapped)
+    }
+
+
+def _program(values: Values, around: Surroundings, told: Told) -> Table:
+    cwd = _cwd(values, around)
+    script = _path(str(values.get("script", "")), around)
+    if not script:
+        told.problem("script", "is missing: it names the file to run")
+    kind = around.look(posixpath.join(cwd, script))
+    table: Table = {"cwd": cwd} if cwd else {}
+    if " " in script and kind == "missing":
+        return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
+    return table | {"script": script} | _interpreter(values, script, kind, told)
+
+
+def _cwd(values: Values, around: Surroundings) -> str:
+    named = _path(str(values.get("cwd", "")), around)
+    return posixpath.join(around.base, named) if named else around.base
+
+
+def _interpreter(values: Values, script: str, kind: Kind, told: Told) -> Table:
+    ending = posixpath.splitext(script)[1].lower()
+    name, _, version = str(values.get("exec_interpreter", "")).partition("@")
+    if version:
+        told.note(f"interpreter {name}@{version} is not chosen; the {name} in PATH is used")
+    name = name or _OWN_INTERPRETERS.get(ending, "")
+    if not name and ending not in _ENDINGS and kind == "text":
+        name = "node"  # so PM2 does: Express's bin/www has no ending
+    return {"interpreter": name} if name else {}
+
+
+def _variables(values: Values, deployed: Values, around: Surroundings, told: Told) -> Table:
+    """`env`, with `env_NAME` over it."""
+    merged = {**deployed, **_object(values.get("env"))}
+    if around.environment is not None:
+        named = f"env_{around.environment}"
+        if named not in values:
+            told.note(f"there is no {named}; env alone is used")
+        merged |= _object(values.get(named))
+    if _is_python(values):
+        merged.setdefault("PYTHONUNBUFFERED", "1")  # so PM2 does: output is seen at once
+    for name in merged:
+        if not _VARIABLE.fullmatch(name):
+            told.note(f"env: {name!r} is no name of a variable and is left out")
+    return {name: _variable(value) for name, value in merged.items() if _VARIABLE.fullmatch(name)}
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _variable(value: object) -> object:
+    """PM2 writes everything deeper than a value as JSON, and null as text."""
+    scalar = isinstance(value, (str, int, float))
+    return value if scalar else json.dumps(value, ensure_ascii=False)
+
+
+def _is_python(values: Values) -> bool:
+    named = str(values.get("exec_interpreter", ""))
+    return "python" in named or (not named and str(values.get("script")).endswith(".py"))
+
+
+def _port(values: Values, variables: Table, told: Told) -> Table:
+    """The pinned port, named after the variable that carries it and taken out of them."""
+    counted = values.get("increment_var")
+    if counted is not None and str(counted).lower() != "port":
+        told.note(f"increment_var {counted} is not counted up; only PORT is")
+    if "port" in values:
+        variables["PORT"] = values["port"]
+    for name in ("PORT", "port"):
+        try:
+            pinned = pm2.port(variables.get(name))
+        except ValueError:
+            continue  # a pipe's name, say: it stays what it is, a variable
+        del variables[name]
+        return {"port": pinned, "port_env": name}
+    return {}
+
+
+def _instances(values: Values, around: Surroundings) -> Table:
+    number = values.get("instances", 1)
+    if not isinstance(number, int) or number == 0:
+        return {"instances": "max"}
+    return {"instances": number if number > 0 else max(1, around.cores + number)}
+
+
+def _restarts(values: Values) -> Table:
+    grows, fixed = values.get("exp_backoff_restart_delay"), values.get("restart_delay")
+    if isinstance(grows, float) and grows:
+        return {"backoff": grows, "backoff_limit": max(grows, _LIMIT)}
+    return {"backoff": fixed, "backoff_limit": fixed} if fixed else {}
+
+
+def _logs(values: Values, around: Surroundings) -> Table:
+    both = values.get("log_file")
+    found = {
+        "stdout": values.get("out_file") or both,
+        "stderr": values.get("error_file") or both,
+    }
+    cwd = _cwd(values, around)  # PM2's relative log files start in it, as the script does
+    named = {
+        stream: "/dev/null" if file == "NULL" else posixpath.join(cwd, _path(str(file), around))
+        for stream, file in found.items()
+        if file
+    }
+    return {"logs": named} if named else {}
+
+
+def _inherits(values: Values, told: Told) -> bool:
+    left_out = values.get("filter_env")
+    if isinstance(left_out, (str, list)) and left_out:
+        told.note("filter_env: nothing at all is inherited, not only what it does not name")
+    return not left_out
+
+
+def _path(path: str, around: Surroundings) -> str:
+    """With `~` as PM2 takes it."""
+    return posixpath.join(around.home, path[1:].lstrip("/")) if path[:1] == "~" else path

@@ -1,0 +1,239 @@
+"""Every attribute of a PM2 file and what becomes of it, in one table.
+
+`Mapped` becomes a key of `[apps.NAME]`; `Read` is made something of by pm2_app.py, together
+with others; `Missing` is reported by name with the reason. The names are those of PM2 7.0
+(lib/API/schema.json and what its code reads beside it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LAST_PORT: Final = 65535
+READY_WITHIN: Final = 30.0  # App.ready_timeout, which PM2's is never to shorten
+_OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
+_TIMES: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 0.001}
+_ARGUMENT = re.compile(r'[\w-]+="[^"]*"|[\w-]+=\'[^\']*\'|"([^"]*)"|\'([^\']*)\'|(\S+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A value of PM2 that is a value of ours."""
+
+    words: tuple[str, ...]
+    """PM2's main word first, then its other words for the same."""
+    key: str
+    value: Callable[[object], object]
+    """ValueError says what it must be."""
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Makes sense only together with others."""
+
+    words: tuple[str, ...]
+    value: Callable[[object], object]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    words: tuple[str, ...]
+    why: str
+    idle: Sequence[object] = _OFF
+    """Values that ask for nothing, so that nothing is missing."""
+
+
+Attribute = Mapped | Read | Missing
+
+
+def seconds(value: object) -> float:
+    """PM2's times: a number of milliseconds, or text such as `1h`, `10m`, `5s`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([hms]?)", str(value).strip())
+    if isinstance(value, bool) or not found:
+        raise ValueError(f'must be a number of milliseconds or text like "10s", not {value!r}')
+    return round(float(found[1]) * _TIMES[found[2]], 3)
+
+
+def whole(value: object) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\s*-?\d+\s*", str(value)):
+        raise ValueError(f"must be a whole number, not {value!r}")
+    return int(str(value))
+
+
+def port(value: object) -> int:
+    if not 0 < whole(value) <= LAST_PORT:
+        raise ValueError(f"must be a port, 1 to {LAST_PORT}, not {value!r}")
+    return whole(value)
+
+
+def how_many(value: object) -> int:
+    """0 is one a core, -1 one less, as PM2 counts."""
+    return 0 if value == "max" else whole(value)
+
+
+def flag(value: object) -> bool:
+    known = {"true": True, "false": False}
+    if str(value).lower() not in known:
+        raise ValueError(f"must be true or false, not {value!r}")
+    return known[str(value).lower()]
+
+
+def text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise ValueError(f"must be text, not {value!r}")
+    return str(value)
+
+
+def words(value: object) -> list[str]:
+    """A list, or text that PM2 splits at blanks outside quotes; nothing else is replaced."""
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    if not isinstance(value, str):
+        raise ValueError(f"must be text or a list, not {value!r}")
+    found = _ARGUMENT.finditer(value)
+    return [next((part for part in each.groups() if part is not None), each[0]) for each in found]
+
+
+def codes(value: object) -> list[int]:
+    return [whole(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def variables(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be an object of variables, not {value!r}")
+    return value
+
+
+def _log(value: object) -> str:
+    return "" if isinstance(value, bool) else text(value)
+
+
+def _filter(value: object) -> object:
+    return value
+
+
+def _ready_within(value: object) -> float:
+    return max(READY_WITHIN, seconds(value))
+
+
+ATTRIBUTES: Final[tuple[Attribute, ...]] = (
+    # what runs
+    Read(
+        ("script", "exec", "cmd", "command"), text, "script; with a blank in it, command = bash -c"
+    ),
+    Read(("name",), text, "the app's name, in lower case and without blanks"),
+    Read(("name_prefix",), text, "stands before the name"),
+    Read(("append_env_to_name",), flag, "the name of --env stands behind the name"),
+    Read(("cwd",), text, "cwd"),
+    Mapped(("args",), "args", words),
+    Read(
+        ("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is not chosen"
+    ),
+    Mapped(("node_args", "interpreterArgs", "interpreter_args"), "interpreter_args", words),
+    Read(("env",), variables, "env, over the environment of your shell (inherit_env)"),
+    Read(("filter_env",), _filter, "true: inherit_env = false"),
+    Mapped(("uid", "user"), "user", text),
+    Mapped(("gid",), "group", text),
+    # how many, and where they listen
+    Read(("instances",), how_many, "instances; each gets a port of its own"),
+    Read(("exec_mode",), text, "no difference: each instance is a process with a port of its own"),
+    Read(("port",), port, "port, with port_env = PORT"),
+    Read(("increment_var",), text, "port, which counts up from the first instance's"),
+    Mapped(("instance_var",), "instance_env", text),
+    # how they live
+    Mapped(("autostart",), "autostart", flag),
+    Mapped(("autorestart",), "autorestart", flag),
+    Mapped(("stop_exit_codes",), "stop_exit_codes", codes),
+    Mapped(("min_uptime",), "min_uptime", seconds),
+    Mapped(("max_restarts",), "max_restarts", whole),
+    Read(("restart_delay",), seconds, "backoff and backoff_limit: always the same delay"),
+    Read(("exp_backoff_restart_delay",), seconds, "backoff, up to 15 s"),
+    Mapped(
+        ("listen_timeout",),
+        "ready_timeout",
+        _ready_within,
+        f"where it is longer than {READY_WITHIN:g} s: PM2 goes on without the app, Portico waits",
+    ),
+    Mapped(("kill_timeout",), "stop_timeout", seconds, "10 s without it, PM2 has 1.6 s"),
+    Missing(("max_memory_restart",), "not supported yet: no instance is restarted for its memory"),
+    Missing(("watch",), "not supported yet: after a change of files, `portico reload`"),
+    Missing(("ignore_watch",), "not supported yet, as watch is not"),
+    Missing(("watch_delay",), "not supported yet, as watch is not"),
+    Missing(("watch_options",), "not supported yet, as watch is not"),
+    Missing(("cron_restart", "cron"), "not supported yet: let cron run `portico reload APP`"),
+    Missing(
+        ("wait_ready",),
+        "not supported yet: process.send('ready') is not heard; "
+        "an instance is ready when its port, or its `health` path, answers",
+    ),
+    Missing(
+        ("shutdown_with_message",),
+        "not supported: there is no process.send; listen for the signal SIGINT",
+    ),
+    Missing(("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"),
+    Missing(
+        ("treekill",),
+        "false is not supported: a stop always reaches the whole process group",
+        (None, True),
+    ),
+    # output
+    Read(("out_file", "out", "output", "out_log"), _log, "logs.stdout"),
+    Read(("error_file", "error", "err", "err_file", "err_log"), _log, "logs.stderr"),
+    Read(("log_file", "log"), _log, "logs.stdout and logs.stderr, where they are not set"),
+    Missing(("disable_logs",), "not supported: output is kept, and its size is capped"),
+    Missing(("log_type",), "not supported: lines are kept as the app writes them"),
+    Missing(("log_date_format",), "not supported: lines are kept as the app writes them"),
+    Missing(("time",), "not supported: lines are kept as the app writes them"),
+    Missing(
+        ("merge_logs", "combine_logs"),
+        "not needed: `portico logs APP` shows all instances of an app together",
+    ),
+    Missing(("pid_file", "pid"), "not supported: pids are in `portico status --json`"),
+    # PM2's own
+    Missing(
+        ("namespace",),
+        "not supported: commands take the name of an app, or act on all",
+        (*_OFF, "default"),
+    ),
+    Missing(("install_url",), "not supported: Portico installs no apps"),
+    Missing(("force",), "not needed: two apps may run the same script"),
+    Missing(("execute_command",), "not needed: whatever is no script is run as a command"),
+    Missing(("post_update",), "not supported: Portico pulls no source code"),
+    Missing(("vizion",), "not supported: Portico does not look at version control"),
+    Missing(
+        ("source_map_support",),
+        "not supported: set node_args to --enable-source-maps",
+    ),
+    Missing(("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)),
+    Missing(("username",), "not needed: to run as another user, set user"),
+    Missing(("windowsHide",), "has no meaning outside Windows", (*_OFF, True)),
+    *(
+        Missing((name,), "not supported: it belongs to PM2's paid monitoring")
+        for name in ("pmx", "automation", "trace", "v8", "event_loop_inspector", "deep_monitoring")
+    ),
+    Missing(("disable_trace",), "not needed: nothing is traced", (*_OFF, True)),
+    Missing(("io",), "not supported: it belongs to PM2's paid monitoring"),
+    Missing(("write",), "not supported: Portico writes nothing into your folder"),
+)
+TOP_LEVEL: Final[Mapping[str, str]] = {
+    "deploy": "not supported: Portico copies nothing to other machines",
+    "static": 'not supported: serve a folder with [sites."NAME"] folder = "…" in portico.toml',
+}
+
+
+def _camel(word: str) -> str:
+    first, *rest = word.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+BY_WORD: Final[Mapping[str, Attribute]] = {
+    word: attribute
+    for attribute in ATTRIBUTES
+    for word in (*attribute.words, _camel(attribute.words[0]))
+}
+"""PM2 also takes its main words in camelCase."""

@@ -1,0 +1,173 @@
+"""Reads the operator's file, whichever kind it is, as a table of portico.toml."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.errors import ConfigError, Problem
+from portico.importers.formats import exported, kind, read_text, wrong
+from portico.importers.pm2 import FromPm2, from_pm2
+from portico.importers.pm2_app import Kind, Surroundings
+from portico.importers.sites import served, tables, with_site
+
+NAMES: Final = (
+    "portico.toml",
+    *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
+    *(f"ecosystem.{ending}" for ending in ("json", "yaml", "yml")),
+    *(f"pm2.config.{ending}" for ending in ("js", "cjs", "mjs")),
+    *(f"process.{ending}" for ending in ("json", "yaml", "yml")),
+)
+"""What is looked for in a folder, in this order; PM2's users have all of them."""
+ECOSYSTEM: Final = "ecosystem"
+"""The key of portico.toml that joins the apps of a PM2 file into it."""
+_PROGRAM: Final = frozenset(("script", "command", "args", "interpreter", "interpreter_args"))
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A file that has been read, and has yet to be checked."""
+
+    source: str
+    """Absolute path."""
+    folder: str
+    """Absolute; relative paths of the table start here."""
+    table: Mapping[str, object]
+    environ: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    """What could not be taken over, or was otherwise than may be expected."""
+
+
+def read_file(
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    site: str | None = None,
+    environment: str | None = None,
+    cores: int | None = None,
+) -> Imported:
+    """Read a file, or the one there is in a folder; blocks while Node evaluates JavaScript.
+
+    `site` puts what the file runs behind a site, `environment` is the NAME of PM2's
+    `--env NAME`. Raises ConfigError when the file cannot be read.
+    """
+    path = find_file(path.absolute())
+    reading = _Reading(environ, environment, cores or os.cpu_count() or 1, path.parent)
+    loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
+    table = loaded.table if site is None else with_site(loaded.table, site, str(path))
+    return Imported(
+        str(path), str(path.parent), _listening(table, loaded.silent), environ, loaded.notes
+    )
+
+
+def find_file(path: Path) -> Path:
+    """The file itself, or in a folder the first of NAMES. ConfigError if it has none."""
+    if not path.is_dir():
+        return path
+    for name in NAMES:
+        if (path / name).is_file():
+            return path / name
+    raise wrong(path, "has no portico.toml and no file of PM2", "write one, or name another")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the content of a file is taken with."""
+
+    environ: Mapping[str, str]
+    environment: str | None
+    cores: int
+    folder: Path
+    """Where the relative paths of the resulting table start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    table: Mapping[str, object]
+    notes: tuple[str, ...] = ()
+    silent: frozenset[str] = frozenset()
+    """Apps of a PM2 file that listen nowhere unless a site asks for them."""
+
+
+def _toml(path: Path, reading: _Reading) -> _Loaded:
+    try:
+        own = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        what, _, where = str(error).partition(" (at ")
+        problem = Problem(where.rstrip(")") or path.name, what[:1].lower() + what[1:])
+        raise ConfigError(str(path), [problem]) from None
+    named = own.pop(ECOSYSTEM, None)
+    if named is None:
+        return _Loaded(own)
+    if not isinstance(named, str):
+        raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
+    theirs = _pm2(path.parent / named, reading)
+    pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
+    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.silent - pinned)
+
+
+def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
+    """Both together; what portico.toml says of an app or upstream wins, key by key."""
+    merged = dict(own)
+    for which in ("apps", "upstreams"):
+        ours, other = own.get(which, {}), tables(theirs.get(which))
+        if isinstance(ours, Mapping) and other:
+            both = {name: _own_wins(table, ours.get(name, {})) for name, table in other.items()}
+            merged[which] = {**ours, **both}
+    return merged
+
+
+def _own_wins(theirs: Mapping[str, object], own: object) -> object:
+    if not isinstance(own, Mapping):
+        return own  # for the validator to refuse
+    replaced = _PROGRAM if own.keys() & {"script", "command"} else frozenset()
+    return {key: value for key, value in theirs.items() if key not in replaced} | dict(own)
+
+
+def _listening(table: Mapping[str, object], silent: frozenset[str]) -> Mapping[str, object]:
+    """The table, with ports for those of the silent apps that a site reaches after all."""
+    found = silent & served(table)
+    if not found:
+        return table
+    apps = tables(table.get("apps"))
+    for name in found:
+        apps[name] = {key: value for key, value in apps[name].items() if key != "port"}
+    return {**table, "apps": apps}
+
+
+def _pm2(path: Path, reading: _Reading) -> _Loaded:
+    value = exported(path, reading.environ)
+    taken, found = _take(value, path, path.parent, reading)
+    if not found:
+        # PM2 starts every path in the shell's folder: take that one if the scripts are there
+        other, found = _take(value, path, Path.cwd(), reading)
+        if found:
+            note = f"paths start in {Path.cwd()}, where the scripts are"
+            taken = FromPm2(other.table, (*other.notes, note))
+    apps = tables(taken.table["apps"])
+    silent = frozenset(name for name, app in apps.items() if app.get("port") is False)
+    return _Loaded(taken.table, taken.notes, silent)
+
+
+def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[FromPm2, bool]:
+    """The table with its paths from `start`, and whether any script is there."""
+    seen: set[Kind] = set()
+
+    def look(name: str) -> Kind:
+        found = kind(reading.folder / name)
+        seen.add(found)
+        return found
+
+    around = Surroundings(
+        look,
+        cores=reading.cores,
+        home=reading.environ.get("HOME", "/"),
+        environment=reading.environment,
+        base="" if start == reading.folder else str(start),
+    )
+    taken = from_pm2(value, str(path), around)
+    return taken, bool(seen - {"missing"})

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from portico.core.model.document import Document
+from portico.errors import ConfigError
+from portico.importers.pm2 import from_pm2
+from portico.importers.pm2_app import Surroundings
+from portico.importers.pm2_attributes import BY_WORD, Mapped, Missing, Read
+
+ALL_ATTRIBUTES = """
+script exec name name_prefix filter_env namespace install_url cwd args exec_interpreter
+interpreter node_args interpreterArgs interpreter_args out_file out output out_log error_file
+error err err_file err_log log_file log disable_logs log_type log_date_format time merge_logs
+combine_logs pid_file pid env append_env_to_name instance_var increment_var port exec_mode
+instances force execute_command autostart autorestart stop_exit_codes min_uptime max_restarts
+restart_delay exp_backoff_restart_delay max_memory_restart cron_restart cron wait_ready
+listen_timeout kill_timeout kill_retry_time shutdown_with_message treekill watch ignore_watch
+watch_delay watch_options vizion post_update source_map_support disable_source_map_support uid
+user gid username windowsHide pmx automation trace disable_trace v8 event_loop_inspector
+deep_monitoring io write
+"""
+
+
+def texts(*names):
+    return Surroundings(
+        lambda path: "text" if path in names else "missing", cores=4, home="/home/a"
+    )
+
+
+def convert(exported, around=None):
+    return from_pm2(exported, "/srv/ecosystem.config.js", around or texts("index.js"))
+
+
+def one(**attributes):
+    """The table of a lone app, and the notes about it."""
+    found = convert({"apps": [{"script": "index.js", **attributes}]})
+    (table,) = found.table["apps"].values()
+    return table, found.notes
+
+
+def problems(exported, around=None):
+    with pytest.raises(ConfigError) as caught:
+        convert(exported, around)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("word", ALL_ATTRIBUTES.split())
+def test_every_attribute_of_pm2_is_taken_over_or_its_absence_is_explained(word):
+    attribute = BY_WORD[word]
+    match attribute:
+        case Mapped(key=key):
+            assert key in Document.model_fields["apps"].annotation.__args__[1].model_fields
+        case Read(how=how):
+            assert how
+        case Missing(why=why):
+            value = False if word == "treekill" else [{"a": "b"}]
+            _, notes = one(**{word: value})
+            assert any(f"{word} is {why}" in note for note in notes)
+
+
+def test_what_asks_for_nothing_is_no_news():
+    _, notes = one(watch=False, treekill=True, cron_restart=0, max_memory_restart="", force=False)
+    assert notes == ()
+
+
+def test_an_app_without_a_port_runs_as_under_pm2():
+    table, notes = one(name="web")
+    assert table == {
+        "script": "index.js",
+        "instances": 1,
+        "port": False,
+        "inherit_env": True,
+        "stop_signal": "SIGINT",
+    }
+    assert notes == ()
+
+
+def test_values_become_ours_under_any_of_their_words():
+    table, _ = one(
+        args="start --name 'a b' --port $PORT",
+        interpreterArgs="--max-old-space-size=200",
+        user=1000,
+        gid="staff",
+        instance_var="NUMBER",
+        autorestart="false",
+        stop_exit_codes=[0, 3],
+        min_uptime="1h",
+        maxRestarts="7",
+        kill_timeout=5000,
+        listen_timeout=60000,
+        restart_delay=4000,
+        out="logs/out.log",
+        err="~/err.log",
+        cwd="app",
+    )
+    expected = {
+        "args": ["start", "--name", "a b", "--port", "$PORT"],
+        "interpreter_args": ["--max-old-space-size=200"],
+        "user": "1000",
+        "group": "staff",
+        "instance_env": "NUMBER",
+        "autorestart": False,
+        "stop_exit_codes": [0, 3],
+        "min_uptime": 3600.0,
+        "max_restarts": 7,
+        "stop_timeout": 5.0,
+        "ready_timeout": 60.0,
+        "backoff": 4.0,
+        "backoff_limit": 4.0,
+        "logs": {"stdout": "app/logs/out.log", "stderr": "/home/a/err.log"},
+        "cwd": "app",
+    }
+    assert table == table | expected
+
+
+def test_a_short_listen_timeout_fails_no_app_that_is_slow_to_start():
+    assert one(listen_timeout=1000)[0]["ready_timeout"] == 30.0
+
+
+def test_exponential_backoff_goes_on_to_fifteen_seconds():
+    table, _ = one(exp_backoff_restart_delay=100)
+    assert (table["backoff"], table["backoff_limit"]) == (0.1, 15.0)
+
+
+def test_one_log_file_serves_both_streams():
+    assert one(log_file="a.log")[0]["logs"] == {"stdout": "a.log", "stderr": "a.log"}
+    assert one(log_file="a.log", err="NULL")[0]["logs"] == {
+        "stdout": "a.log",
+        "stderr": "/dev/null",
+    }
+    assert "logs" not in one(log_file=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("env", "port", "port_env", "rest"),
+    [
+        ({"PORT": "3000", "A": "b"}, 3000, "PORT", {"A": "b"}),
+        ({"port": 3000}, 3000, "port", None),
+        ({"port": 3001, "PORT": 3000}, 3000, "PORT", {"port": 3001}),
+        ({"PORT": "/tmp/pipe"}, False, None, {"PORT": "/tmp/pipe"}),
+        ({"PORT": 0}, False, None, {"PORT": 0}),
+        ({"DB_PORT": 5432}, False, None, {"DB_PORT": 5432}),
+    ],
+)
+def test_the_variable_that_carries_the_port_keeps_its_name(env, port, port_env, rest):
+    table, _ = one(env=env)
+    assert table["port"] == port
+    assert table.get("port_env") == port_env
+    assert table.get("env") == rest
+
+
+def test_the_attribute_port_sets_the_variable():
+    assert one(port="8000", env={"PORT": 1})[0]["port"] == 8000
+
+
+def test_variables_are_written_as_node_writes_them():
+    table, notes = one(env={"N": 1, "B": True, "O": {"a": [1]}, "Z": None, "my.name": "x"})
+    assert table["env"] == {"N": 1, "B": True, "O": '{"a": [1]}', "Z": "null"}
+    assert notes == ("index.js: env: 'my.name' is no name of a variable and is left out",)
+
+
+def test_env_name_is_over_env_and_over_what_deploy_has():
+    exported = {
+        "apps": [
+            {
+                "script": "index.js",
+                "env": {"A": 1, "B": 1},
+                "env_production": {"B": 2},
+                "append_env_to_name": True,
+            },
+            {"name": "plain", "script": "index.js", "env": {"A": 1}},
+        ],
+        "deploy": {"production": {"env": {"A": 0, "C": 0}}},
+    }
+    around = Surroundings(lambda _: "text", environment="production")
+    found = convert(exported, around)
+    assert found.table["apps"]["index-production"]["env"] == {"A": 1, "B": 2, "C": 0}
+    assert "plain: there is no env_production; env alone is used" in found.notes
+    assert any(note.startswith("deploy is not supported") for note in found.notes)
+    assert "env_production" not in json.dumps(convert(exported).notes)
+
+
+@pytest.mark.parametrize(
+    ("instances", "expected"),
+    [(3, 3), ("2", 2), ("max", "max"), (0, "max"), (-1, 3), (-9, 1)],
+)
+def test_instances_are_counted_as_pm2_counts_them(instances, expected):
+    assert one(instances=instances)[0]["instances"] == expected
+
+
+def test_a_cluster_is_told_that_each_instance_has_a_port_of_its_own():
+    table, notes = one(name="web", exec_mode="cluster", instances=4, env={"PORT": 3000})
+    assert table["port"] == 3000
+    assert "web: each instance listens on a port of its own, from 3000 on" in notes[0]
+    assert "port" not in one(instances="max")[0]
+
+
+def test_ports_that_would_run_into_another_apps_become_automatic():
+    found = convert(
+        [
+            {"name": "web", "script": "index.js", "instances": "max", "env": {"port": 3000}},
+            {"name": "api", "script": "api.js", "env": {"PORT": 3003}},
+        ]
+    )
+    assert "port" not in found.table["apps"]["web"]
+    assert found.table["apps"]["web"]["port_env"] == "port"
+    assert found.table["apps"]["api"]["port"] == 3003
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "attributes", "expected"),
+    [
+        ("bin/www", "text", {}, {"script": "bin/www", "interpreter": "node"}),
+        ("bin/server", "program", {}, {"script": "bin/server"}),
+        ("npm", "missing", {"args": "start"}, {"script": "npm", "args": ["start"]}),
+        ("npm run x", "missing", {"args": "y"}, {"command": ["bash", "-c", "npm run x"]}),
+        ("my app.js", "text", {}, {"script": "my app.js"}),
+        ("a.coffee", "text", {}, {"script": "a.coffee", "interpreter": "coffee"}),
+        ("a.js", "text", {"interpreter": "none"}, {"script": "a.js", "interpreter": "none"}),
+        ("a.js", "text", {"interpreter": "node@18.1.0"}, {"interpreter": "node"}),
+        ("a.py", "text", {}, {"env": {"PYTHONUNBUFFERED": "1"}}),
+        ("~/a.js", "text", {}, {"script": "/home/a/a.js"}),
+    ],
+)
+def test_a_script_is_run_by_what_pm2_would_run_it_with(script, kind, attributes, expected):
+    around = Surroundings(lambda _: kind, home="/home/a")
+    found = convert({"apps": [{"name": "x", "script": script, **attributes}]}, around)
+    table = found.table["apps"]["x"]
+    assert table == table | expected
+    assert ("interpreter" in table) == ("interpreter" in expected)
+
+
+def test_names_are_made_ours_and_unlike_each_other():
+    found = convert(
+        [
+            {"name": "My API", "script": "index.js"},
+            {"name": "my-api", "script": "index.js"},
+            {"script": "./src/Main.js"},
+            {"name": "x" * 60, "script": "index.js"},
+            {"name": "w", "name_prefix": "blue", "script": "index.js"},
+        ]
+    )
+    assert list(found.table["apps"]) == ["my-api", "my-api-2", "main", "x" * 50, "blue-w"]
+    assert "My API: 'My API' is called my-api here" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["server-1", "server-2", "server-3"], "server"),
+        (["api_10", "api_11"], "api"),
+        (["blue", "green"], "index"),
+        (["server", "server-2"], "index"),
+        (["index", "index2"], "index-all"),
+    ],
+)
+def test_entries_that_run_one_program_become_one_upstream(names, expected):
+    found = convert(
+        {
+            "apps": [
+                {"name": name, "script": "index.js", "env": {"port": str(3000 + n)}}
+                for n, name in enumerate(names)
+            ]
+        }
+    )
+    assert found.table["upstreams"] == {expected: {"apps": names}}
+    assert list(found.table["apps"]) == names
+
+
+def test_different_programs_are_not_joined():
+    entry = {"script": "index.js"}
+    found = convert(
+        [
+            {**entry, "name": "a-1", "env": {"PORT": 1}},
+            {**entry, "name": "a-2", "env": {"PORT": 2}, "args": "--other"},
+            {**entry, "name": "a-3", "env": {"PORT": 2}, "cwd": "/elsewhere"},
+            {**entry, "name": "a-4"},
+            {**entry, "name": "a-5"},
+        ]
+    )
+    assert "upstreams" not in found.table
+
+
+@pytest.mark.parametrize(
+    "exported",
+    [
+        {"apps": [{"script": "index.js"}]},
+        {"apps": {"script": "index.js"}},
+        [{"script": "index.js"}],
+        {"script": "index.js"},
+        {"name": "a-package", "version": "1.0.0", "pm2": [{"script": "index.js"}]},
+    ],
+)
+def test_apps_are_found_where_pm2_finds_them(exported):
+    found = convert(exported)
+    assert list(found.table["apps"]) == ["index"]
+    assert found.notes == ()
+
+
+def test_what_is_misspelt_is_told_with_what_was_meant():
+    found = convert({"apps": [{"script": "index.js", "instanses": 2}], "deplpy": {}})
+    assert found.notes == (
+        'deplpy is no part of a PM2 file; did you mean "deploy"?',
+        'index.js: instanses is no attribute of PM2; did you mean "instances"?',
+    )
+
+
+def test_apps_with_the_same_note_share_it():
+    found = convert([{"name": name, "script": "index.js", "watch": True} for name in "ab"])
+    assert found.notes == (
+        "a, b: watch is not supported yet: after a change of files, `portico reload`",
+    )
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    assert problems(
+        {"apps": [{"name": "x", "max_restarts": "ten", "min_uptime": []}, 7, {"script": 5.5}]}
+    ) == [
+        "apps[0].max_restarts: must be a whole number, not 'ten'",
+        'apps[0].min_uptime: must be a number of milliseconds or text like "10s", not []',
+        "apps[0].script: is missing: it names the file to run",
+        "apps[1]: must be an object that describes an app, not 7",
+        "apps[2].script: must be text, not 5.5",
+        "apps[2].script: is missing: it names the file to run",
+    ]
+    assert problems([{"script": "a", "instances": "many", "port": 70000, "env": "A=b"}])
+    assert problems(None) == ["the file[0]: must be an object that describes an app, not None"]
+
+
+def test_what_is_made_of_a_file_is_a_usable_document():
+    found = convert(
+        {
+            "apps": [
+                {
+                    "name": f"web-{n}",
+                    "script": "index.js",
+                    "env": {"port": n, "A": None, "F": 1.5},
+                    "args": ["a"],
+                    "node_args": "--inspect",
+                    "log": "x.log",
+                    "stop_exit_codes": 0,
+                    "exp_backoff_restart_delay": 100,
+                }
+                for n in (3000, 3001)
+            ]
+        }
+    )
+    document = Document.model_validate_json(json.dumps(found.table))
+    assert document.upstreams["web"].apps == ("web-3000", "web-3001")
+    assert document.apps["web-3001"].pinned(1) == 3001
