@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table
@@ -34,15 +33,7 @@ UserName = Annotated[
 CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
 
 
-def _check_words(text: str) -> str:
-    try:
-        shlex.split(text)
-    except ValueError:
-        raise ValueError(f"has a quote or \\ that is not closed: {text}") from None
-    return text
-
-
-Words = Annotated[str, AfterValidator(_check_words)] | tuple[str, ...]
+Words = str | tuple[str, ...]
 """Text that is split as a shell would, or a list that is taken as it is."""
 
 

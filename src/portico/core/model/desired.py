@@ -55,7 +55,7 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """Everything wanted at once. Upstreams hold one entry for each app, under its name."""
+    """Everything wanted at once. Upstreams hold one for each app that listens, by its name."""
 
     folder: str = "/"
     apps: Mapping[str, DesiredApp] = field(default_factory=dict)

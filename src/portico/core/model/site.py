@@ -17,7 +17,9 @@ HeaderValue = Annotated[
     str, Field(pattern=r"^[^\x00-\x1f\x7f]*$"), Kind("one line of text", secret=True)
 ]
 ErrorCode = Annotated[
-    str, Field(pattern=r"^[3-5][0-9][0-9]$"), Kind("a status code from 300 to 599")
+    str,
+    Field(pattern=r"^(3[0-9][0-9]|4[0-8][0-9]|49[0-8]|5[0-9][0-9])$"),
+    Kind("a status code from 300 to 599, and not 499"),
 ]
 RedirectTo = Annotated[
     str,
@@ -202,7 +204,9 @@ class Target(Table):
 
 
 class Route(Handling, Target):
-    """One path of a site. Its key is nginx's: `/api`, `= /exact`, `~ regex`, `~* regex`."""
+    """One path of a site. Its key is that of nginx's `location`: `/prefix`, `= /exact`,
+    `~ regex`, `~* regex` (any case), or `^~ /prefix`, which goes before every regex.
+    """
 
     strip_prefix: bool = Field(False, description="Take the route's path off before passing on.")
 

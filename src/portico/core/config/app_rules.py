@@ -1,0 +1,72 @@
+"""Rules of an app by itself: what it runs, its times and its slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.config.findings import Draft, Finding, Path
+from portico.core.model.app import App
+from portico.core.model.document import Document
+from portico.core.model.units import shown
+
+
+def app_findings(draft: Draft) -> Iterator[Finding]:
+    for name, app in draft.document.apps.items():
+        path: Path = ("apps", name)
+        yield from _program(draft, path, app)
+        yield from _slots(draft, path, app)
+        if app.health is not None and not app.listens:
+            yield Finding((*path, "health"), "needs a port to ask, and port is false")
+        if app.backoff > app.backoff_limit:
+            yield Finding(
+                (*path, "backoff_limit"),
+                f"must be at least backoff, {app.backoff:g} seconds, not {app.backoff_limit:g}",
+            )
+        yield from whole_seconds((*path, "fail_timeout"), app.fail_timeout)
+
+
+def whole_seconds(path: Path, seconds: float) -> Iterator[Finding]:
+    """What nginx takes as a fail_timeout; it refuses `500ms`."""
+    if not seconds.is_integer():
+        yield Finding(path, f"must be whole seconds, not {seconds:g}")
+
+
+def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+    match app.command, app.script:
+        case None, None:
+            if not draft.doubts(path, "command", "script"):
+                yield Finding(path, "needs a command or a script")
+        case (str() | tuple()) as command, None:
+            first = command.strip() if isinstance(command, str) else next(iter(command), "")
+            if not first:
+                yield Finding((*path, "command"), f"must name a program, not {shown(command)}")
+            for key in ("interpreter", "interpreter_args"):
+                if getattr(app, key) and not draft.doubts(path, "script"):
+                    yield Finding((*path, key), "belongs to a script, and there is a command")
+        case None, _:
+            pass
+        case _:
+            yield Finding(path, "has a command and a script; it runs one of them")
+
+
+def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+    if app.instances == "max" or draft.doubts(path, "instances"):
+        return
+    for slot in app.slots:
+        if int(slot) > app.instances:
+            count = "1 instance" if app.instances == 1 else f"{app.instances} instances"
+            yield Finding((*path, "slots", slot), f"is no slot: the app has {count}")
+
+
+def user_findings(document: Document) -> Iterator[Finding]:
+    """What only root may do: run programs as somebody else."""
+    places: list[Path] = [
+        ("apps", name, key)
+        for name, app in document.apps.items()
+        for key in ("user", "group")
+        if getattr(app, key)
+    ]
+    if document.edge.user:
+        places.append(("edge", "user"))
+    for place in places:
+        yield Finding(place, "can be set only where Portico runs as root")

@@ -1,0 +1,75 @@
+"""What a file asks of nginx that not every nginx can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from portico.core.config.findings import Finding, Path
+from portico.core.model.app import App
+from portico.core.model.balancing import Method
+from portico.core.model.document import Document
+from portico.core.model.place import Build
+from portico.core.model.site import Handling, Site
+from portico.core.model.upstream import Upstream
+from portico.errors import Problem
+
+SINCE: Final = {
+    # what a build can do: the first version of open-source nginx that has it
+    "grpc": (1, 13, 10),
+    "http2": (1, 25, 1),
+    "least_time": (1, 31, 0),
+    "realip": (0, 3, 8),
+    "resolve": (1, 27, 3),
+    "sticky": (1, 29, 6),
+}
+
+
+def capability_problems(document: Document, build: Build) -> list[Problem]:
+    """Everything the file asks for and the nginx at hand cannot do."""
+    return [
+        Finding(path, f"{what} {_lack(needed, build)}").problem()
+        for path, what, needed in _needs(document)
+        if needed not in build.can
+    ]
+
+
+def _lack(needed: str, build: Build) -> str:
+    since = SINCE[needed]
+    if build.version < since:
+        first = ".".join(map(str, since))
+        return f"needs nginx {first} or later; {build.program} is {build.version_text}"
+    return f"needs an nginx built with it; {build.program} ({build.version_text}) is not"
+
+
+def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
+    """A key, what it asks for in words, and what `Build.can` calls that."""
+    if document.sites and any(app.listens for app in document.apps.values()):
+        yield ("apps",), "finding instances by DNS (server ... resolve)", "resolve"
+    for name, app in document.apps.items():
+        yield from _balancing(("apps", name), app)
+    for name, upstream in document.upstreams.items():
+        yield from _balancing(("upstreams", name), upstream)
+    for name, site in document.sites.items():
+        yield from _site(("sites", name), site)
+
+
+def _balancing(path: Path, group: App | Upstream) -> Iterator[tuple[Path, str, str]]:
+    if group.balance.method is Method.LEAST_TIME:
+        yield (*path, "balance"), "least_time", "least_time"
+    if group.sticky:
+        yield (*path, "sticky"), "sticky", "sticky"
+
+
+def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
+    if site.real_ip is not None:
+        yield (*path, "real_ip"), "real_ip", "realip"
+    handlings: dict[Path, Handling] = {path: site} | {
+        (*path, "routes", key): route
+        for key, route in site.routes.items()
+        if not isinstance(route, str)
+    }
+    for place, handling in handlings.items():
+        if handling.grpc:
+            yield (*place, "grpc"), "grpc", "grpc"
+            yield (*place, "grpc"), "grpc over HTTP/2", "http2"

@@ -1,0 +1,95 @@
+"""From a sound document to what is wanted: counts, ports, versions and upstreams resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from portico.core.config.edge_rules import Machine, edge_ports
+from portico.core.model.app import App
+from portico.core.model.desired import Desired, DesiredApp, Listeners, Spec
+from portico.core.model.document import Document
+from portico.core.model.names import is_local_name
+from portico.core.model.upstream import Upstream
+
+PROCESS_KEYS: Final = frozenset(
+    {
+        "command",
+        "script",
+        "args",
+        "interpreter",
+        "interpreter_args",
+        "cwd",
+        "env",
+        "env_file",
+        "inherit_env",
+        "user",
+        "group",
+        "port",
+        "port_env",
+        "instance_env",
+    }
+)
+"""The keys of an app that its processes are started with, with the files of `logs`."""
+
+
+def desired_from(
+    document: Document,
+    *,
+    folder: str,
+    environ: Mapping[str, str],
+    cores: int,
+    root: bool,
+    asked: Mapping[str, int] = {},
+) -> Desired:
+    """`folder` is the file's, absolute; `asked` has how often a reload or restart of an app was
+    asked for; `environ` is that of the operator's shell.
+    """
+    machine = Machine(root=root, cores=cores)
+    apps = {
+        name: DesiredApp(
+            name,
+            app,
+            cores if app.instances == "max" else app.instances,
+            spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
+        )
+        for name, app in document.apps.items()
+    }
+    own = {name: _own_upstream(name, app) for name, app in document.apps.items() if app.listens}
+    return Desired(
+        folder=folder,
+        apps=apps,
+        upstreams={**own, **document.upstreams},
+        sites=document.sites,
+        edge=document.edge,
+        tls=document.tls,
+        listeners=Listeners(*edge_ports(document.edge, machine), _addresses(document)),
+    )
+
+
+def spec_of(
+    name: str, app: App, *, folder: str, environ: Mapping[str, str], asked: int = 0
+) -> Spec:
+    """The version of an app's program, with an id that is the same for the same program.
+
+    `asked` stands after a `+` in the id, so that a version asked for again shows what it is of.
+    """
+    process = app.model_dump(mode="json", include=set(PROCESS_KEYS))
+    outputs = [app.logs.stdout, app.logs.stderr]
+    text = json.dumps([name, folder, process, outputs], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Spec(f"{digest}+{asked}" if asked else digest, name, app, folder, environ, asked)
+
+
+def _own_upstream(name: str, app: App) -> Upstream:
+    return Upstream(apps=(name,), balance=app.balance, sticky=app.sticky, keepalive=app.keepalive)
+
+
+def _addresses(document: Document) -> tuple[str, ...]:
+    """A public name in the file is what asks for more than this machine."""
+    if document.edge.bind is not None:
+        return document.edge.bind
+    names = (name for site in document.sites for name in (site, *document.sites[site].aliases))
+    return ("127.0.0.1", "[::1]") if all(map(is_local_name, names)) else ("*", "[::]")

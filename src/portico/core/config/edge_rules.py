@@ -1,0 +1,81 @@
+"""Rules of ports and addresses: where nginx listens, and where instances do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portico.core.config.findings import Finding, Path, written
+from portico.core.model.document import Document
+from portico.core.model.edge import Edge
+
+LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What of the machine a file depends on."""
+
+    root: bool
+    cores: int
+
+
+def edge_ports(edge: Edge, machine: Machine) -> tuple[int, int]:
+    """The ports of plain HTTP and of HTTPS."""
+    http, https = (80, 443) if machine.root else (8080, 8443)
+    return edge.http or http, edge.https or https
+
+
+def edge_findings(document: Document, machine: Machine | None) -> Iterator[Finding]:
+    """Without a machine, only what holds on every one."""
+    bind = document.edge.bind
+    if bind == ():
+        yield Finding(("edge", "bind"), "must have an address, or be left out")
+    for address, count in Counter(bind or ()).items():
+        if count > 1:
+            yield Finding(("edge", "bind"), f'has "{address}" more than once')
+    spans = [*_edge_spans(document.edge, machine), *_app_spans(document, machine)]
+    for span in spans:
+        if span.last > LAST_PORT:
+            what = f"leaves no room: the last instance would have port {span.last}"
+            yield Finding(span.path, f"{what}, and ports end at {LAST_PORT}")
+    yield from _overlaps(spans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Ports in a row, and the key that takes them."""
+
+    first: int
+    last: int
+    path: Path
+
+
+def _edge_spans(edge: Edge, machine: Machine | None) -> Iterator[_Span]:
+    http, https = edge_ports(edge, machine) if machine else (edge.http, edge.https)
+    if http is not None:
+        yield _Span(http, http, ("edge", "http"))
+    if https is not None:
+        yield _Span(https, https, ("edge", "https"))
+
+
+def _app_spans(document: Document, machine: Machine | None) -> Iterator[_Span]:
+    cores = machine.cores if machine else 1
+    for name, app in document.apps.items():
+        if app.port:
+            count = cores if app.instances == "max" else app.instances
+            yield _Span(app.port, app.port + count - 1, ("apps", name, "port"))
+
+
+def _overlaps(spans: list[_Span]) -> Iterator[Finding]:
+    """Each span against the one that reaches furthest of those that begin before it."""
+    order = {span.path: place for place, span in enumerate(spans)}
+    furthest: _Span | None = None
+    for span in sorted(spans, key=lambda span: span.first):
+        if furthest and span.first <= furthest.last:
+            earlier, later = sorted((span, furthest), key=lambda span: order[span.path])
+            both = f"both would have port {span.first}"
+            yield Finding(later.path, f"overlaps with {written(earlier.path)}: {both}")
+        if furthest is None or span.last > furthest.last:
+            furthest = span

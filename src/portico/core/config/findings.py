@@ -1,0 +1,63 @@
+"""Something wrong with a file, and how its place in the file is written."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from portico.core.model.document import Document
+from portico.errors import Problem
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys of tables, and indices of lists from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem whose place is still a path."""
+
+    path: Path
+    what: str
+    hint: str | None = None
+
+    def problem(self) -> Problem:
+        return Problem(written(self.path), self.what, self.hint)
+
+
+def written(path: Path) -> str:
+    """A path as TOML writes its keys: `sites."app.localhost".aliases[0]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            bare = re.fullmatch(r"[A-Za-z0-9_-]+", step)
+            text += "." * bool(text) + (step if bare else json.dumps(step, ensure_ascii=False))
+    return text or "the file"
+
+
+def nearest(name: str, names: Iterable[str], *, alike: float = 0.6) -> str | None:
+    """The name that was probably meant; `alike` is how much of it must agree, 0 to 1."""
+    return next(iter(difflib.get_close_matches(name, [*names], n=1, cutoff=alike)), None)
+
+
+def did_you_mean(name: str | None) -> str | None:
+    return f"did you mean {json.dumps(name, ensure_ascii=False)}?" if name else None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document from which everything that was wrong by itself has been left out."""
+
+    document: Document
+    doubtful: frozenset[Path] = frozenset()
+    """What was left out; and tables with an unknown key, which may stand for any other."""
+
+    def doubts(self, path: Path, *keys: str) -> bool:
+        """Whether the operator may have meant to set one of these keys of a table."""
+        places = [(), path, *((*path, key) for key in keys)]
+        return not self.doubtful.isdisjoint(places)

@@ -1,0 +1,30 @@
+"""Rules of how requests are treated, for a site or one of its routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portico.core.config.findings import Draft, Finding, Path
+from portico.core.model.site import Handling
+
+
+def handling_findings(
+    draft: Draft, path: Path, handling: Handling, targets: Sequence[str]
+) -> Iterator[Finding]:
+    """`targets` are the keys that say where the requests go."""
+    if handling.grpc and targets in (["folder"], ["redirect"]):
+        yield Finding((*path, "grpc"), f"needs an app or an upstream, and there is {targets[0]}")
+    for network in sorted({*handling.allow} & {*handling.deny}):
+        yield Finding((*path, "deny"), f'has "{network}", and so has allow')
+    yield from _basic_auth(draft, path, handling)
+
+
+def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Finding]:
+    auth = handling.basic_auth
+    here: Path = (*path, "basic_auth")
+    if auth is None or draft.doubts(here, "users", "file"):
+        return
+    if not auth.users and auth.file is None:
+        yield Finding(here, "needs users or a file")
+    elif auth.users and auth.file is not None:
+        yield Finding(here, "has users and a file; it takes one of them")

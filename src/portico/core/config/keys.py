@@ -1,0 +1,166 @@
+"""The right key for one that does not exist: a slip of the pen, or a word of another tool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from portico.core.config.findings import did_you_mean, nearest
+from portico.core.model.app import App
+from portico.core.model.balancing import Method
+from portico.core.model.document import Document
+from portico.core.model.edge import Edge, Tls
+from portico.core.model.site import Folder, Redirect, Route, Site
+from portico.core.model.units import Table
+from portico.core.model.upstream import Server, Upstream
+
+_CLOSE, _FAR = 0.8, 0.6  # share of a key's letters that agree with the right one's
+TABLES: Final[Mapping[str, type[Table]]] = {
+    "[apps.NAME]": App,
+    "[upstreams.NAME]": Upstream,
+    '[sites."NAME"]': Site,
+    "[edge]": Edge,
+    "[tls]": Tls,
+}
+
+
+def hint_for(key: str, table: type[Table]) -> str | None:
+    """What to write instead of a key that the table does not have, if it can be guessed."""
+    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).replace("-", "_").lower()
+    known = list(table.model_fields)
+    if there := _of_other_tools(table).get(word):
+        return did_you_mean(there) if re.fullmatch(r"[a-z_.]+", there) else there
+    if right := nearest(word, known, alike=_CLOSE):
+        return did_you_mean(right)
+    if home := next((name for name, other in TABLES.items() if word in other.model_fields), None):
+        return f"that is a key of {home}"
+    return did_you_mean(nearest(word, known, alike=_FAR))
+
+
+def _of_other_tools(table: type[Table]) -> Mapping[str, str]:
+    return {
+        word: right for right, words in _OTHERS.get(table, {}).items() for word in words.split()
+    }
+
+
+_BALANCE = {f'write balance = "{method} ..."': method for method in ("hash", "least_time")} | {
+    f'write balance = "{method}"': method
+    for method in Method
+    if method not in {Method.HASH, Method.LEAST_TIME}
+}
+_SERVING = {
+    "app": "proxy_pass pass grpc_pass to target backend service reverse_proxy",
+    "folder": "root static public document_root path",
+    "folder.listing": "autoindex",
+    "folder.index": "index",
+    "folder.spa": "try_files spa",
+    "folder.expires": "expires",
+    "redirect": "return rewrite redir",
+    "headers": "add_header header response_headers",
+    "request_headers": "proxy_set_header",
+    "rate_limit": "limit_req limit_req_zone",
+    "connection_limit": "limit_conn limit_conn_zone",
+    "basic_auth": "auth_basic auth htpasswd",
+    "basic_auth.file": "auth_basic_user_file",
+    "client_max_body_size": "max_body_size body_size max_body",
+    "proxy_read_timeout": "timeout read_timeout",
+    "proxy_connect_timeout": "connect_timeout",
+    "proxy_send_timeout": "send_timeout",
+    "websocket": "websockets ws upgrade",
+    "buffering": "proxy_buffering flush_interval",
+    "request_buffering": "proxy_request_buffering",
+    "gzip": "compress encode compression",
+}
+_OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
+    # a right key, or a sentence: the words that other tools have for it
+    Document: {
+        "apps": "app application applications service services program programs processes",
+        "sites": "site server servers vhost vhosts virtual_hosts domains hosts",
+        "upstreams": "upstream backend backends pools",
+        "tls": "ssl",
+        "edge": "nginx http global listen options",
+        "Portico does not copy programs to other machines": "deploy",
+        "write a site with a folder": "static",
+    },
+    App: {
+        "script": "exec file",
+        "command": "cmd exec_start start run app_start_command",
+        "interpreter": "exec_interpreter",
+        "interpreter_args": "node_args",
+        "cwd": "directory dir working_dir working_directory chdir",
+        "env": "environment",
+        "env_file": "environment_file envfile dotenv",
+        "instances": "workers replicas processes numprocs numprocesses scale count copies",
+        "instances alone decides it": "exec_mode",
+        "instance_env": "instance_var",
+        "port": "listen ports",
+        "health": "healthcheck health_check check checks readiness wait_ready",
+        "user": "uid username",
+        "group": "gid",
+        "autorestart": "restart respawn",
+        "backoff": "restart_delay exp_backoff_restart_delay restart_sec",
+        "max_restarts": "startretries max_retry start_limit_burst",
+        "min_uptime": "startsecs",
+        "ready_timeout": "listen_timeout start_timeout startup_timeout",
+        "stop_signal": "kill_signal stopsignal",
+        "stop_timeout": "kill_timeout graceful_timeout stopwaitsecs timeout_stop_sec",
+        "stop_exit_codes": "exitcodes exit_codes success_exit_status",
+        "logs.stdout": "out_file out output out_log stdout stdout_logfile",
+        "logs.stderr": "error_file error err err_file err_log stderr stderr_logfile",
+        "logs": "log log_file",
+        "Portico does not restart a program for its memory": "max_memory_restart max_memory",
+        "Portico does not watch files; run `portico reload` after a change": "watch ignore_watch",
+        "Portico has no timer; let cron run `portico reload`": "cron cron_restart",
+        "an app's name is that of its table": "name",
+        'a domain is the name of a site: [sites."NAME"]': "server_name domain domains host",
+        **_BALANCE,
+        "balance": "lb_policy load_balancing lb method algorithm strategy",
+    },
+    Upstream: {
+        "servers": "server peers members backends targets",
+        "tls_name": "proxy_ssl_name sni",
+        "tls_verify": "proxy_ssl_verify",
+        "tls_ca": "proxy_ssl_trusted_certificate ca",
+        "tls": "ssl https",
+        "Portico sets it by itself": "zone resolver resolve",
+        "nginx has it only in its commercial build": "queue slow_start health_check state ntlm",
+        "keepalive": "keepalive_connections",
+        **_BALANCE,
+        "balance": "lb_policy load_balancing lb method algorithm strategy",
+    },
+    Server: {"address": "server host url target", "max_conns": "maxconn max_connections"},
+    Site: {
+        **_SERVING,
+        "aliases": "server_name server_names names domain domains host hosts",
+        "certificate": "ssl_certificate cert tls_certificate",
+        "key": "ssl_certificate_key private_key tls_key",
+        "https": "ssl tls",
+        "the ports are http and https in [edge]": "listen port ports",
+        "routes": "location locations route paths handle",
+        "hsts": "strict_transport_security",
+        "real_ip.trust": "set_real_ip_from trusted_proxies",
+        "real_ip.header": "real_ip_header",
+        "error_pages": "error_page",
+        "default": "default_server",
+        "Portico switches it on where nginx can": "http2 http3 quic",
+    },
+    Route: _SERVING,
+    Folder: {"path": "root alias folder dir directory", "listing": "autoindex browse"},
+    Redirect: {"to": "url location target return", "status": "code"},
+    Edge: {
+        "http": "listen port http_port",
+        "https": "https_port ssl_port",
+        "bind": "address addresses host ip",
+        "workers": "worker_processes processes",
+        "shutdown_timeout": "worker_shutdown_timeout",
+        "access_log_format": "log_format",
+        "nginx": "binary program path",
+    },
+    Tls: {
+        "certificate": "ssl_certificate cert",
+        "key": "ssl_certificate_key private_key",
+        "Portico follows Mozilla's intermediate profile": "protocols ssl_protocols ciphers "
+        "ssl_ciphers min_version",
+    },
+}

@@ -1,0 +1,104 @@
+"""What is worth saying of a file although nothing is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from portico.core.config.findings import Path, written
+from portico.core.config.references import names_served
+from portico.core.model.app import App
+from portico.core.model.balancing import Sticky
+from portico.core.model.document import Document
+from portico.core.model.names import is_local_name
+from portico.core.model.site import Handling, Hsts, Site
+from portico.core.model.upstream import Upstream
+
+_YEAR = 31536000
+_OF_SEVERAL = {"max_fails", "fail_timeout"}
+_Note: TypeAlias = tuple[Path, str]
+
+
+def notes(document: Document) -> list[str]:
+    """Sentences, each after the key that it is about."""
+    said = [*_public(document), *_unused(document)]
+    together = {name for upstream in document.upstreams.values() for name in upstream.apps}
+    for name, app in document.apps.items():
+        said += _app(("apps", name), app, alone=name not in together)
+    for name, upstream in document.upstreams.items():
+        said += _upstream(("upstreams", name), upstream)
+    for name, site in document.sites.items():
+        said += _site(("sites", name), site, document)
+    return [f"{written(path)}: {text}" for path, text in said]
+
+
+def _public(document: Document) -> Iterator[_Note]:
+    names = (name for site in document.sites for name in (site, *document.sites[site].aliases))
+    public = next((name for name in names if not is_local_name(name)), None)
+    if public and document.edge.bind is None:
+        why = f'nginx listens on all addresses, because "{public}" is a public name'
+        yield ("edge", "bind"), why
+
+
+def _unused(document: Document) -> Iterator[_Note]:
+    if not document.sites:
+        return
+    served = names_served(document)
+    for name, app in document.apps.items():
+        if app.listens and name not in served:
+            yield ("apps", name), "no site passes requests to it; a worker has port = false"
+    for name in document.upstreams:
+        if name not in served:
+            yield ("upstreams", name), "no site passes requests to it"
+
+
+def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
+    if app.listens and app.port_env in app.env:
+        yield (*path, "env", app.port_env), "is not passed on: each instance is told its own port"
+    if alone and app.instances == 1:
+        for key in sorted(app.model_fields_set & _OF_SEVERAL):
+            yield (*path, key), "has no effect: nginx never takes out the only peer"
+    if alone and app.weight > 1 and not any(slot.weight for slot in app.slots.values()):
+        yield (*path, "weight"), "has no effect: all instances weigh the same"
+
+
+def _upstream(path: Path, upstream: Upstream) -> Iterator[_Note]:
+    if len(upstream.servers) == 1 and not upstream.apps:
+        for key in sorted(upstream.servers[0].model_fields_set & _OF_SEVERAL):
+            yield (*path, "servers", 0, key), "has no effect: nginx never takes out the only peer"
+    addresses = [server.address for server in upstream.servers]
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            yield (*path, "servers", index), f'"{address}" is there a second time'
+    for key in sorted(upstream.model_fields_set & {"tls_name", "tls_verify", "tls_ca"}):
+        if not upstream.tls:
+            yield (*path, key), "has no effect without tls = true"
+
+
+def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
+    match site.hsts:
+        case Hsts(preload=True, include_subdomains=whole, max_age=age) if not whole or age < _YEAR:
+            need = "include_subdomains and a max_age of a year or more"
+            yield (*path, "hsts", "preload"), f"browsers' lists ask for {need}"
+        case _:
+            pass
+    if not site.https and site.certificate is not None:
+        yield (*path, "certificate"), "has no effect with https = false"
+    if not site.https and _sticky_cookie_is_secure(site, document):
+        yield path, "its visitors lose their sticky cookie, which is secure: https is false"
+    yield from _nobody(path, site)
+    for key, route in site.routes.items():
+        if not isinstance(route, str):
+            yield from _nobody((*path, "routes", key), route)
+
+
+def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
+    app = document.apps.get(site.app or "")
+    upstream = document.upstreams.get(site.upstream or "")
+    sticky = app.sticky if app else upstream.sticky if upstream else False
+    return sticky is True or (isinstance(sticky, Sticky) and sticky.secure)
+
+
+def _nobody(path: Path, handling: Handling) -> Iterator[_Note]:
+    if "all" in handling.deny and not handling.allow:
+        yield (*path, "deny"), "has all, and allow is empty: nobody may enter"

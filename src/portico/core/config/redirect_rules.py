@@ -1,0 +1,63 @@
+"""Redirects that lead back to themselves: a browser follows them until it gives up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from portico.core.config.findings import Finding, Path
+from portico.core.model.site import Redirect, Route, Site, Target
+
+
+def redirect_findings(name: str, site: Site, served: AbstractSet[str]) -> Iterator[Finding]:
+    """Loops only where they are certain: no target with a port, no route by regex beside it.
+
+    `served` are the domains of all sites; one of them goes before a wildcard.
+    """
+    sources: dict[str, Target] = {"": site} | {
+        key: route for key, route in site.routes.items() if isinstance(route, Route)
+    }
+    by_regex = any(key.startswith("~") for key in site.routes)
+    for key, source in sources.items():
+        where: Path = ("sites", name, "routes", key) if key else ("sites", name)
+        redirect = source.redirect
+        table = Redirect(to=redirect) if isinstance(redirect, str) else redirect
+        if table is None:
+            continue
+        if "$" in table.to:
+            hint = "keep_path = true adds the request's path and query"
+            yield Finding((*where, "redirect"), "has a $, and variables are not filled in", hint)
+        elif not by_regex and _leads_to(table, key, name, site, served) == key:
+            yield Finding((*where, "redirect"), "leads to itself")
+
+
+def _leads_to(
+    redirect: Redirect, source: str, name: str, site: Site, served: AbstractSet[str]
+) -> str | None:
+    """The route of this site that answers a redirect's target; None if another site does."""
+    found = re.fullmatch(r"(?:(https?)://([A-Za-z0-9.-]+))?(/[^?#]*)?(?:[?#].*)?", redirect.to)
+    if found is None:
+        return None
+    scheme, host, path = found[1], found[2], found[3] or "/"
+    elsewhere = scheme == "https" and not site.https
+    if host and (elsewhere or not _is_ours(host.lower(), (name, *site.aliases), served)):
+        return None
+    asked = source.rpartition(" ")[2] or "/"
+    return _route_for(path.rstrip("/") + asked if redirect.keep_path else path, site)
+
+
+def _is_ours(host: str, names: Sequence[str], served: AbstractSet[str]) -> bool:
+    if host in names:
+        return True
+    wild = any(name.startswith("*.") and host.endswith(name[1:]) for name in names)
+    return wild and host not in served
+
+
+def _route_for(path: str, site: Site) -> str:
+    """The key of the route that nginx takes for a path; empty for the site's own target."""
+    if f"= {path}" in site.routes:
+        return f"= {path}"
+    prefixes = {key.removeprefix("^~ "): key for key in site.routes}
+    fitting = [p for p in prefixes if p.startswith("/") and path.startswith(p)]
+    return prefixes[max(fitting, key=len)] if fitting else ""

@@ -1,0 +1,64 @@
+"""Names in a file that stand for an app or an upstream elsewhere in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest
+from portico.core.model.document import Document
+
+
+def app_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
+    """`path` is the key that names an app to pass requests to."""
+    app = draft.document.apps.get(name)
+    if app is None:
+        if name in draft.document.upstreams:
+            yield Finding(path, f'there is no app "{name}"', f'write upstream = "{name}"')
+        elif not draft.doubts(("apps",), name):
+            right = nearest(name, draft.document.apps)
+            yield Finding(path, f'there is no app "{name}"', did_you_mean(right))
+    elif not app.listens:
+        yield Finding(path, f'app "{name}" listens nowhere: its port is false')
+
+
+def upstream_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
+    document = draft.document
+    if name in document.upstreams or draft.doubts(("upstreams",), name):
+        return
+    if name in document.apps:
+        yield Finding(path, f'there is no upstream "{name}"', f'write app = "{name}"')
+    else:
+        right = nearest(name, document.upstreams)
+        yield Finding(path, f'there is no upstream "{name}"', did_you_mean(right))
+
+
+def either_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
+    """A route may have the name of an app or an upstream instead of a table."""
+    document = draft.document
+    if name in document.apps:
+        yield from app_named(draft, path, name)
+    elif name.startswith(("/", ".", "http:", "https:")):
+        yield Finding(
+            path,
+            f'there is no app or upstream "{name}"',
+            'write { folder = "..." } or { redirect = "..." }',
+        )
+    elif name not in document.upstreams and not (
+        draft.doubts(("apps",), name) or draft.doubts(("upstreams",), name)
+    ):
+        right = nearest(name, [*document.apps, *document.upstreams])
+        yield Finding(path, f'there is no app or upstream "{name}"', did_you_mean(right))
+
+
+def names_served(document: Document) -> set[str]:
+    """The apps and upstreams that requests reach, through a site or one of its routes."""
+    served: set[str] = set()
+    for site in document.sites.values():
+        for target in (site, *site.routes.values()):
+            if isinstance(target, str):
+                served.add(target)
+            else:
+                served.update(name for name in (target.app, target.upstream) if name)
+    for name in served & document.upstreams.keys():
+        served.update(document.upstreams[name].apps)
+    return served

@@ -1,0 +1,82 @@
+"""Rules of a site's routes: how their paths are written, and where each leads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from portico.core.config.findings import Draft, Finding, Path, did_you_mean, written
+from portico.core.config.handling_rules import handling_findings
+from portico.core.config.references import app_named, either_named, upstream_named
+from portico.core.model.site import Site, Target
+
+TARGETS = tuple(Target.model_fields)
+
+
+def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
+    for key, route in site.routes.items():
+        here: Path = (*path, "routes", key)
+        yield from _key(here, key)
+        if key.startswith("^~ ") and key[3:] in site.routes:
+            yield Finding(here, f"is the same path as {written((*path, 'routes', key[3:]))}")
+        if isinstance(route, str):
+            yield from either_named(draft, here, route)
+            continue
+        yield from target_findings(draft, here, route)
+        yield from handling_findings(draft, here, route, targets_of(route))
+        doubts = draft.doubts(here, *TARGETS) or draft.doubts(path, *TARGETS)
+        if not targets_of(route) and not targets_of(site) and not doubts:
+            yield Finding(here, "needs app, upstream, folder or redirect: the site has none")
+        if route.strip_prefix and not key.startswith(("/", "^~")):
+            kind = "a regex" if key.startswith("~") else "one path alone"
+            yield Finding((*here, "strip_prefix"), f"needs a prefix, and the route is {kind}")
+
+
+def targets_of(target: Target) -> list[str]:
+    """The keys that say where requests go."""
+    return [key for key in TARGETS if getattr(target, key) is not None]
+
+
+def target_findings(draft: Draft, path: Path, target: Target) -> Iterator[Finding]:
+    targets = targets_of(target)
+    if len(targets) > 1:
+        yield Finding(path, f"has {' and '.join(targets)}; requests go to one of them")
+    if target.app is not None:
+        yield from app_named(draft, (*path, "app"), target.app)
+    if target.upstream is not None:
+        yield from upstream_named(draft, (*path, "upstream"), target.upstream)
+
+
+def _key(path: Path, key: str) -> Iterator[Finding]:
+    if found := re.fullmatch(r"~\*? (\S.*)", key):
+        if wrong := _wrong_with_regex(found[1]):
+            yield Finding(path, f"is no regular expression: {wrong}")
+    elif not re.fullmatch(r"((=|\^~) )?/[^\x00-\x1f\x7f]*", key):
+        what = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
+        yield Finding(path, what, _right_key(key))
+    elif "?" in key:
+        yield Finding(path, "is compared with the path of a request, which ends before the ?")
+
+
+def _right_key(key: str) -> str | None:
+    if found := re.fullmatch(r"(=|~\*?|\^~)\s*(\S.*)", key):
+        return did_you_mean(" ".join(found.groups()))
+    return did_you_mean(f"/{key}") if re.fullmatch(r"[A-Za-z0-9_./-]+", key) else None
+
+
+def _wrong_with_regex(regex: str) -> str | None:
+    """What no dialect takes; nginx, with PCRE, has the last word on everything else."""
+    depth, in_class = 0, False
+    literal = re.sub(r"\\Q.*?(\\E|$)", "", regex)
+    for piece in re.findall(r"\\.|\[:\^?\w+:\]|\[\^?\]?|.", literal):
+        if in_class:
+            in_class = piece not in {"]", "[]", "[^]"}
+        elif piece in {"[", "[^", "[]", "[^]"}:
+            in_class = True
+        else:
+            depth += (piece == "(") - (piece == ")")
+        if piece == "\\" or depth < 0:
+            return "it ends with a \\" if piece == "\\" else "a ) is never opened"
+    if in_class or depth:
+        return f"a {'[' if in_class else '('} is never closed"
+    return None

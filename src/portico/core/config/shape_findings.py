@@ -1,0 +1,86 @@
+"""What pydantic found wrong with single keys, in an operator's words: one finding a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from portico.core.config.findings import Finding, Path
+from portico.core.config.keys import hint_for
+from portico.core.config.shapes import Shape, fields_of
+from portico.core.model.document import Document
+from portico.core.model.units import Table, shown
+
+UNKNOWN, REQUIRED = "unknown key", "is required"
+
+
+def shape_findings(error: ValidationError, content: Mapping[str, object]) -> list[Finding]:
+    """`content` is what was validated, as plain JSON values.
+
+    Where a key may hold one of several types, pydantic has an error for each of them. Only
+    those of the type that was meant count; where none was meant, there is one for the key.
+    """
+    top = _Place((), Shape("a table", dict, table=Document), content)
+    found = []
+    for detail in error.errors(include_url=False):
+        place = _followed(top, detail)
+        if place is not None:
+            found.append(_finding(detail, place))
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the location of an error has led so far, in the file and in the model."""
+
+    path: Path
+    shape: Shape
+    value: object = None
+    table: type[Table] = Document
+    """The table whose key this is."""
+    keys: Shape | None = None
+    """What a key must be here, where keys are free."""
+
+
+def _followed(place: _Place, detail: ErrorDetails) -> _Place | None:
+    """The place that an error is about; None if it is of a type that was not meant."""
+    for step in detail["loc"]:
+        shape, value = place.shape, place.value
+        if step == "[key]" and place.keys and detail["type"] != "extra_forbidden":
+            return replace(place, shape=place.keys, value=place.path[-1])
+        if shape.branches:
+            meant = shape.branch_for(value)
+            if meant is None:
+                return place
+            if meant.label != step:
+                return None
+            place = replace(place, shape=meant)
+        elif isinstance(value, dict) and shape.table:
+            inner = fields_of(shape.table).get(str(step), Shape("nothing"))
+            place = _Place((*place.path, step), inner, value.get(step), shape.table)
+        elif isinstance(value, (dict, list)) and shape.values:
+            following = _at(value, step)
+            place = _Place((*place.path, step), shape.values, following, keys=shape.keys)
+    return place
+
+
+def _at(value: dict[str, object] | list[object], step: str | int) -> object:
+    if isinstance(value, dict):
+        return value.get(str(step))
+    return value[step] if isinstance(step, int) else None
+
+
+def _finding(detail: ErrorDetails, place: _Place) -> Finding:
+    kind, shape, value = detail["type"], place.shape, place.value
+    if kind == "extra_forbidden":
+        return Finding(place.path, UNKNOWN, hint_for(str(place.path[-1]), place.table))
+    if kind == "missing":
+        return Finding(place.path, REQUIRED)
+    if kind == "value_error" and not shape.branches:
+        return Finding(place.path, str(detail["ctx"]["error"]))
+    within = shape.bounds if kind.startswith(("greater_than", "less_than")) else ""
+    instead = "" if shape.secret else f", not {shown(value)}"
+    return Finding(place.path, f"must be {within or shape.words}{instead}")

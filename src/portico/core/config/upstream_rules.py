@@ -1,0 +1,91 @@
+"""Rules of balancing: what nginx refuses, and what it takes but nobody can have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portico.core.config.app_rules import whole_seconds
+from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, written
+from portico.core.config.peers import Peer, peers_of_app, peers_of_upstream
+from portico.core.config.references import app_named
+from portico.core.config.variables import KNOWN, is_known_variable
+from portico.core.model.app import App
+from portico.core.model.balancing import Balance, Sticky
+from portico.core.model.document import Document
+from portico.core.model.names import is_ip
+from portico.core.model.upstream import Upstream
+
+
+def upstream_findings(draft: Draft) -> Iterator[Finding]:
+    document = draft.document
+    named = {name for upstream in document.upstreams.values() for name in upstream.apps}
+    for name, app in document.apps.items():
+        yield from _balancing(("apps", name), app, document)
+        if app.listens:
+            yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
+        if app.backup and name not in named and not draft.doubts(("upstreams",)):
+            what = "has nothing to stand in for: no upstream names the app"
+            yield Finding(("apps", name, "backup"), what)
+    for name, upstream in document.upstreams.items():
+        path: Path = ("upstreams", name)
+        if name in document.apps:
+            yield Finding(path, f'"{name}" is the name of an app already')
+        yield from _balancing(path, upstream, document)
+        yield from _members(draft, path, upstream)
+        yield from _tls(path, upstream)
+
+
+def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
+    for index, server in enumerate(upstream.servers):
+        yield from whole_seconds((*path, "servers", index, "fail_timeout"), server.fail_timeout)
+    for index, name in enumerate(upstream.apps):
+        yield from app_named(draft, (*path, "apps", index), name)
+        if name in upstream.apps[:index]:
+            yield Finding((*path, "apps", index), f'names app "{name}" a second time')
+    if draft.doubts(path, "servers", "apps"):
+        return
+    if not upstream.servers and not upstream.apps:
+        yield Finding(path, "needs servers or apps")
+    elif all(name in draft.document.apps for name in upstream.apps):
+        peers = list(peers_of_upstream(path, upstream, draft.document))
+        yield from _pool(path, upstream.balance, peers)
+
+
+def _pool(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Finding]:
+    if not balance.has_backup:
+        what = f"cannot be true: {written(path)} has {balance.method}, which knows no backups"
+        for backup in dict.fromkeys(peer.backup for peer in peers if peer.backup):
+            yield Finding(backup, what)
+    elif all(peer.backup for peer in peers):
+        yield Finding(path, "has only backups, and nothing they could stand in for")
+    if all(peer.down for peer in peers):
+        yield Finding(path, "has only peers that are down; nobody would answer")
+
+
+def _balancing(path: Path, group: App | Upstream, document: Document) -> Iterator[Finding]:
+    sticky = group.sticky
+    if isinstance(sticky, Sticky) and sticky.samesite == "none" and not sticky.secure:
+        yield Finding(
+            (*path, "sticky", "secure"), 'must be true with samesite = "none": browsers insist'
+        )
+    if document.edge.include or any(site.include for site in document.sites.values()):
+        return  # lines of the operator's own may define any variable
+    for variable in group.balance.variables:
+        if not is_known_variable(variable):
+            right = nearest(variable, KNOWN)
+            hint = did_you_mean(right and f"${right}")
+            yield Finding((*path, "balance"), f"nginx has no variable ${variable}", hint)
+
+
+def _tls(path: Path, upstream: Upstream) -> Iterator[Finding]:
+    if not upstream.tls:
+        return
+    if upstream.apps:
+        yield Finding((*path, "tls"), "is for servers; apps speak plain HTTP on this machine")
+    hosts = {server.address.rsplit(":", 1)[0] for server in upstream.servers}
+    by_name = len(hosts) == 1 and not any(is_ip(host) or host == "unix" for host in hosts)
+    if upstream.servers and upstream.tls_verify and not upstream.tls_name and not by_name:
+        yield Finding(
+            path,
+            "needs tls_name, the one name to verify: its servers have several, or only addresses",
+        )
