@@ -2,10 +2,13 @@
 
 The program opened it to append (O_APPEND), so after the truncation it goes on at the beginning.
 What it writes between the last read, which found nothing new, and the truncation right behind
-it is lost: no more than a few lines of a program that writes without a pause, and nothing of
-one that does not write in these microseconds. Rotated files together take at most
-`max_size * keep` bytes; the live one takes `max_size`, and what is written until somebody
-looks again.
+it is lost: microseconds, or as long as the system makes this thread wait just there. Of a
+program that writes 20,000 lines a second without a pause that was 1 to 53 lines in 65 rotations
+(measured; the test prints it); one that does not write in that moment loses nothing.
+
+Rotated files together take at most `max_size * (keep + 1)` bytes, one more than their number
+because each has outgrown `max_size` when it is found; the live one takes `max_size`, and what is
+written until somebody looks again.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ def _rotate(path: Path, file: int, max_size: int, keep: int) -> None:
     seen = os.fstat(file)
     if not stat.S_ISREG(seen.st_mode) or seen.st_size <= max_size:
         return
-    allowed = max_size * keep
+    allowed = max_size * (keep + 1) if keep else 0
     begin = max(0, seen.st_size - allowed)
     rotated = _make_room(_rotated(path), seen.st_size - begin, allowed, keep)
     if keep == 0:

@@ -19,6 +19,13 @@ LARGEST_BODY: Final = 1 << 16
 GOOD: Final = range(200, 400)
 
 
+class NoHttp(Exception):
+    def __init__(self, data: bytes) -> None:
+        # RFC 8446 5.1: an alert or a handshake.
+        is_tls = data[:2] in {b"\x15\x03", b"\x16\x03"}
+        super().__init__(f"is no HTTP: it {'speaks TLS' if is_tls else f'sent {data[:20]!r}'}")
+
+
 class LoopbackProbes:
     async def probe(self, check: Check, port: int) -> str | None:
         try:
@@ -30,8 +37,8 @@ class LoopbackProbes:
             return await _elsewhere(port)
         except (ConnectionError, EOFError):
             return "closed the connection without an answer"
-        except h11.RemoteProtocolError as error:
-            return f"is no HTTP: {error}"
+        except NoHttp as error:
+            return str(error)
         except OSError as error:
             return f"cannot connect to port {port}: {error.strerror or error}"
 
@@ -66,26 +73,36 @@ async def _get(
     request = h11.Request(method="GET", target=check.path or "/", headers=headers)
     writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
     await writer.drain()
-    status, received = 0, 0
-    # Read to its end, so that the program does not see its visitor break off.
+    status = await _status(http, reader)
+    return None if status in (check.status or GOOD) else f"answered {status}"
+
+
+async def _status(http: h11.Connection, reader: asyncio.StreamReader) -> int:
+    """The answer is read to its end, so that the program does not see its visitor break off."""
+    status, received, data = 0, 0, b""
     while received < LARGEST_BODY:
-        match http.next_event():
+        try:
+            event = http.next_event()
+        except h11.RemoteProtocolError:
+            if status:
+                break
+            raise NoHttp(data) from None
+        match event:
             case h11.NEED_DATA:
                 if not (data := await reader.read(LARGEST_BODY)):
                     break
                 http.receive_data(data)
-            case h11.Response() as response:
-                status = response.status_code
-            case h11.Data(data=data):
-                received += len(data)
+            case h11.Response():
+                status = event.status_code
+            case h11.Data():
+                received += len(event.data)
             case h11.EndOfMessage() | h11.ConnectionClosed():
                 break
             case _:  # 1xx
                 pass
     if not status:
         raise EOFError
-    good = status in (check.status or GOOD)
-    return None if good else f"answered {status}"
+    return status
 
 
 async def _elsewhere(port: int) -> str:

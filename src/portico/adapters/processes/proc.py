@@ -84,9 +84,9 @@ def pids() -> list[int]:
 
 
 def is_running(process: Process) -> bool:
-    """Whether it is still that process; true as well of one that has ended but is not buried."""
+    """Whether it still is that process."""
     seen = stat(process.pid)
-    return seen is not None and seen.started == process.started
+    return seen is not None and seen.started == process.started and seen.state != "Z"
 
 
 def program_name(pid: int) -> str:

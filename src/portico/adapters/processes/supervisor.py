@@ -63,6 +63,7 @@ class LinuxProcesses:
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):
             watch.told(name)
+        # Once it has ended, its watch ends those that it left behind.
         if is_running(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.Signals[name])

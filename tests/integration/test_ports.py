@@ -1,0 +1,136 @@
+"""Which ports are free, who holds one, how many connections it has: asked of the real system."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from portico.adapters.processes.proc import stat
+from portico.adapters.processes.sockets import LinuxPorts
+from portico.core.model.instance import Listening, Process
+from portico.system.clock import SystemClock
+from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
+
+
+def ask(question):
+    async def scenario():
+        return await question(LinuxPorts(SystemClock()))
+
+    return asyncio.run(scenario())
+
+
+def server(host="127.0.0.1", port=0):
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(kind, socket.SOCK_STREAM)
+    listening.bind((host, port))
+    listening.listen()
+    return listening
+
+
+def test_free_ports_are_outside_the_ephemeral_range_and_differ():
+    async def question(ports):
+        return [await ports.free(frozenset()) for _ in range(200)]
+
+    found = ask(question)
+    assert len(set(found)) == 200
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(20000 <= port < min(low, 30000) for port in found)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_port_that_is_held_on_any_address_is_not_free(host):
+    async def question(ports):
+        first = await ports.free(frozenset())
+        with closing(server(host, first + 1)):
+            rest = frozenset(range(first + 2, first + 7))
+            return first, await ports.free(rest)
+
+    first, second = ask(question)
+    assert second != first + 1
+    assert not first + 2 <= second < first + 7
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_holder_of_a_port_is_named(host):
+    with closing(server(host)) as listening:
+        port = listening.getsockname()[1]
+        holder = ask(lambda ports: ports.holder(port))
+    assert holder == f"pid {os.getpid()} ({Path('/proc/self/comm').read_text().strip()})"
+    assert ask(lambda ports: ports.holder(port)) is None
+
+
+def test_connections_are_counted_once_and_at_the_server_only():
+    with ExitStack() as stack:
+        servers = [stack.enter_context(closing(server(host))) for host in ("127.0.0.1", "::")]
+        ports = [each.getsockname()[1] for each in servers]
+        clients = [socket.create_connection(("127.0.0.1", ports[0])) for _ in range(3)]
+        clients += [socket.create_connection(("127.0.0.1", ports[1]))]  # accepted by nobody
+        clients += [socket.create_connection(("::1", ports[1]))]
+        theirs = [client.getsockname()[1] for client in clients]
+        asked = frozenset(ports)
+
+        assert ask(lambda ports: ports.established(asked)) == {ports[0]: 3, ports[1]: 2}
+        assert ask(lambda ports: ports.established(frozenset({theirs[0]}))) == {theirs[0]: 1}
+        for client in clients:
+            client.close()
+    assert ask(lambda ports: ports.established(asked)) == {}
+
+
+def test_counting_thousands_of_connections_takes_no_noticeable_time():
+    with closing(server()) as listening:
+        port = listening.getsockname()[1]
+        opened = []
+        for _ in range(2000):
+            opened.append(socket.create_connection(("127.0.0.1", port)))
+            opened.append(listening.accept()[0])
+
+        async def question(ports):
+            async with asyncio.timeout(1):
+                return await ports.established(frozenset({port}))
+
+        assert ask(question) == {port: 2000}
+        for each in opened:
+            each.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "*"), ("::1", "[::1]"), ("::", "*")],
+)
+@pytest.mark.parametrize("program", [node("listen.js"), python("listen.py")])
+def test_it_is_seen_where_a_program_listens(tmp_path, program, host, address):
+    async def question(ports):
+        port = await ports.free(frozenset())
+        asked = launch(tmp_path, command=(*program, str(port), host))
+        async with supervised(tmp_path) as processes:
+            process = await processes.spawn(asked, Exits())
+            await until(lambda: "listens" in processes.output(asked))
+            return port, await ports.listening(process)
+
+    port, found = ask(question)
+    assert found == {Listening(port, address)}
+
+
+def test_children_are_seen_to_listen_even_in_a_session_of_their_own():
+    code = (
+        "import subprocess, sys\n"
+        "subprocess.run((*sys.argv[1:], '0'), start_new_session=True, check=False)"
+    )
+    command = (sys.executable, "-c", code, sys.executable, str(PROGRAMS / "listen.py"))
+    parent = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    process = Process(parent.pid, stat(parent.pid).started)
+    try:
+        parent.stdout.readline()
+        found = ask(lambda ports: ports.listening(process))
+        assert len(found) == 1
+    finally:
+        for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split():
+            os.kill(int(child), 9)
+        parent.communicate(timeout=10)
