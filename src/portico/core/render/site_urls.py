@@ -9,7 +9,7 @@ HTTP, HTTPS = 80, 443
 
 
 def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
-    """https first, for every name of the site."""
+    """One for every name of the site: https where it has that."""
     urls: list[str] = []
     for domain in (name, *site.aliases):
         host = f"[{domain}]" if ":" in domain else domain

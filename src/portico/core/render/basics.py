@@ -1,0 +1,106 @@
+"""Everything of nginx that belongs to no site: workers, limits against slow clients, defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import Place
+from portico.core.render.access_log import log_basics
+from portico.core.render.directive import DOLLAR, Directive, Raw, d
+from portico.core.render.headers import header_maps
+from portico.core.render.mime import compression, mime_types
+from portico.core.render.passing import passing_basics
+from portico.core.render.settings import DEFAULTS, changed
+from portico.core.render.static import hidden_map
+from portico.core.render.tls import tls_basics
+from portico.core.render.upstream_block import network_map
+
+SMALLEST_BUCKET = 128
+
+
+def main_block(desired: Desired, place: Place, http: Iterable[Directive]) -> Iterator[Directive]:
+    edge, home = desired.edge, place.home
+    if place.root and edge.user:
+        yield d("user", edge.user)
+    workers = place.cores if edge.workers == "auto" else edge.workers
+    yield d("worker_processes", str(workers))
+    yield d("worker_rlimit_nofile", str(place.open_files))
+    yield d("worker_shutdown_timeout", f"{edge.shutdown_timeout}s")
+    yield d("pid", f"{home}/nginx/nginx.pid")
+    yield d("error_log", f"{home}/logs/nginx/error.log", "warn")
+    if "pcre_jit" in place.build.can:
+        yield d("pcre_jit", "on")
+    connections = min(edge.worker_connections, place.open_files)
+    yield d("events", block=(d("worker_connections", str(connections)),))
+    yield d("http", block=http)
+
+
+def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
+    yield from mime_types()
+    yield from _connections(place)
+    yield from _temp_folders(place.home)
+    yield from _hash_tables(desired)
+    yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
+    yield from header_maps()
+    yield hidden_map()
+    yield network_map()
+    yield from log_basics()
+    yield from tls_basics(place.build)
+    yield from compression()
+    yield from passing_basics()
+    yield from changed(DEFAULTS, {})
+
+
+def _connections(place: Place) -> Iterator[Directive]:
+    """A client that sends its header or body too slowly is let go; one that reads slowly is
+    nginx's matter alone, not an instance's.
+    """
+    yield d("sendfile", "on")
+    yield d("tcp_nopush", "on")
+    yield d("server_tokens", "off")
+    yield d("absolute_redirect", "off")
+    yield d("keepalive_timeout", "65s")
+    yield d("keepalive_requests", "10000")
+    if "keepalive_min_timeout" in place.build.can:
+        # After a reload, an idle connection is answered for so long instead of being cut.
+        yield d("keepalive_min_timeout", "2s")
+    yield d("client_header_timeout", "15s")
+    yield d("client_body_timeout", "30s")
+    yield d("send_timeout", "60s")
+    yield d("reset_timedout_connection", "on")
+    yield d("large_client_header_buffers", "4", "16k")
+    if "http2" in place.build.can:
+        yield d("http2", "on")
+
+
+def _temp_folders(home: str) -> Iterator[Directive]:
+    """All that nginx would otherwise make in its compiled-in place, even if it never uses them."""
+    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        yield d(f"{kind}_temp_path", f"{home}/nginx/temp/{kind}")
+
+
+def _hash_tables(desired: Desired) -> Iterator[Directive]:
+    """A name that does not fit a bucket keeps nginx from starting; of few buckets it warns."""
+    names = [name for site, table in desired.sites.items() for name in (site, *table.aliases)]
+    headers = [
+        name
+        for site in desired.sites.values()
+        for table in (site, *site.routes.values())
+        if not isinstance(table, str)
+        for name in table.request_headers or ()
+    ]
+    yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
+    yield d("server_names_hash_bucket_size", str(_bucket(names)))
+    yield d("proxy_headers_hash_max_size", "1024")
+    yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
+    yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
+
+
+def _bucket(names: Iterable[str]) -> int:
+    longest = max(map(len, names), default=0)
+    return max(SMALLEST_BUCKET, _power_of_two(longest + 32))
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length() if least > 1 else 1

@@ -1,0 +1,112 @@
+"""nginx configuration as a tree: `listen 80;` is `d("listen", "80")`.
+
+Whatever an operator wrote is one argument in the text that comes out, or is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from portico.errors import Refused
+
+_PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+LONGEST: Final = (
+    4000  # bytes; nginx reads its file in pieces of 4,096 and no argument may be longer
+)
+LONGEST_SHOWN: Final = 60
+DOLLAR: Final = "portico_dollar"
+"""A variable that holds `$`: nginx expands variables even in quotes and has no escape for it."""
+
+
+class Raw(str):
+    """nginx syntax that Portico wrote itself, `$host`; written as it is. Never operator text."""
+
+    __slots__ = ()
+
+
+class WithDollar(str):
+    """Text in which `$` is meant: a regex, or the variables in the key of a hash."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    head: str
+    block: tuple[Directive, ...] | None = None
+
+
+def d(name: str, *args: str, block: Iterable[Directive] | None = None) -> Directive:
+    """`name` is written as it is; Refused for an argument that cannot stand in nginx's file."""
+    head = " ".join((name, *map(quote, args)))
+    return Directive(head, None if block is None else tuple(block))
+
+
+def to_text(directives: Iterable[Directive]) -> str:
+    return "".join(f"{line}\n" for line in _lines(directives, ""))
+
+
+def literal(text: str) -> WithDollar:
+    """Text for an argument in which nginx expands variables, with every `$` kept as it is."""
+    return WithDollar(text.replace("$", f"${{{DOLLAR}}}"))
+
+
+def milliseconds(seconds: float) -> str:
+    """A length of time for a directive that counts milliseconds: `30s`, `1500ms`."""
+    whole = round(seconds * 1000)
+    return f"{whole // 1000}s" if whole % 1000 == 0 else f"{whole}ms"
+
+
+def whole_seconds(seconds: float) -> str:
+    return f"{math.ceil(seconds)}s"
+
+
+def size(count: int) -> str:
+    """Bytes as nginx writes them: `1m`, `512k`, `1000`."""
+    for unit, letter in ((1 << 20, "m"), (1 << 10, "k")):
+        if count and count % unit == 0:
+            return f"{count // unit}{letter}"
+    return str(count)
+
+
+def _lines(directives: Iterable[Directive], margin: str) -> Iterator[str]:
+    for item in directives:
+        if item.block is None:
+            yield f"{margin}{item.head};"
+        elif not item.block:
+            yield f"{margin}{item.head} {{ }}"
+        else:
+            yield f"{margin}{item.head} {{"
+            yield from _lines(item.block, margin + "    ")
+            yield margin + "}"
+
+
+def quote(arg: str) -> str:
+    """Return `arg` so that it stays one argument, whatever an operator wrote.
+
+    A backslash is taken off by nginx before a quote and a backslash, in quotes or not
+    (ngx_conf_read_token); bytes above 0x7f mean nothing to it.
+    """
+    if isinstance(arg, Raw) or _PLAIN.fullmatch(arg):
+        fit = arg
+    elif _UNPRINTABLE.search(arg):
+        raise _cannot_write(arg, "it has a control character")
+    elif "$" in arg and not isinstance(arg, WithDollar):
+        raise _cannot_write(arg, 'nginx would take "$" for the beginning of a variable')
+    else:
+        fit = '"' + arg.replace("\\", r"\\").replace('"', r"\"") + '"'
+    if len(fit) > LONGEST // 4 and len(fit.encode()) > LONGEST:
+        raise _cannot_write(arg, f"it is longer than {LONGEST} bytes")
+    return fit
+
+
+def _cannot_write(arg: str, why: str) -> Refused:
+    shown = arg if len(arg) <= LONGEST_SHOWN else arg[:LONGEST_SHOWN] + "..."
+    return Refused(
+        f"cannot write {shown!a} into nginx's configuration: {why}; nothing was changed"
+    )

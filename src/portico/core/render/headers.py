@@ -1,0 +1,131 @@
+"""Headers on requests to an app, and on its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from portico.core.model.desired import Desired
+from portico.core.model.site import Hsts, Site
+from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.scope import Scope
+
+UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
+# The client's address is set, not added to what the client claims: programs believe it. Where a
+# site trusts a proxy in front, realip has put the real client's into $remote_addr.
+_FORWARDED = {
+    "Host": f"$host${PORT}",
+    "X-Real-IP": "$remote_addr",
+    "X-Forwarded-For": "$remote_addr",
+    "X-Forwarded-Host": f"$host${PORT}",
+    "X-Forwarded-Port": "$server_port",
+    "X-Forwarded-Proto": "$scheme",
+    "X-Request-ID": "$request_id",
+}
+_UPGRADING = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
+_NOT_UPGRADING = {"Upgrade": "", "Connection": ""}
+
+
+def header_maps() -> tuple[Directive, ...]:
+    """`Connection` is empty unless there is an upgrade, so that connections to instances are
+    kept. An upgrade to h2c is not passed on: it would take requests past every rule here.
+
+    `$host` is the name that chose this site, and a client may have sent another one in its
+    header (RFC 9112 3.2.2); only the port is taken from there.
+    """
+    return (
+        d(
+            "map",
+            Raw("$http_upgrade"),
+            Raw(f"${UPGRADE}"),
+            block=(d("default", Raw("$http_upgrade")), d('"~*h2c"', "")),
+        ),
+        d(
+            "map",
+            Raw(f"${UPGRADE}"),
+            Raw(f"${CONNECTION}"),
+            block=(d("default", "upgrade"), d('""', "")),
+        ),
+        d(
+            "map",
+            Raw("$http_host"),
+            Raw(f"${PORT}"),
+            block=(d("default", ""), d('"~(:[0-9]+)$"', Raw("$1"))),
+        ),
+    )
+
+
+def request_headers(
+    scope: Scope, directive: str = "proxy_set_header", prefix: str = ""
+) -> tuple[Directive, ...]:
+    """All of them: nginx inherits headers from the level above only if a level has none."""
+    websocket = scope.value(lambda handling: handling.websocket) is not False
+    ours = _FORWARDED | ({"X-Forwarded-Prefix": prefix} if prefix else {})
+    if directive == "proxy_set_header":
+        ours |= _UPGRADING if websocket else _NOT_UPGRADING
+    theirs = _merged(scope.site.request_headers, scope.own.request_headers)
+    return (
+        *(
+            d(directive, name, literal(value) if name == "X-Forwarded-Prefix" else Raw(value))
+            if value
+            else d(directive, name, "")
+            for name, value in ours.items()
+            if name.lower() not in theirs
+        ),
+        *(d(directive, WithDollar(name), literal(value)) for name, value in theirs.values()),
+    )
+
+
+def response_headers(scope: Scope) -> tuple[Directive, ...]:
+    """The site's and the route's together. Repeated instead of merged by nginx
+    (`add_header_inherit`), so that a route's header replaces the site's of the same name.
+    """
+    headers = _merged(scope.site.headers, scope.own.headers)
+    return (
+        *_hsts_header(scope.site),
+        *(
+            d("add_header", WithDollar(name), literal(value), "always")
+            for name, value in headers.values()
+        ),
+    )
+
+
+def hsts_maps(desired: Desired) -> Iterator[Directive]:
+    """Over plain HTTP the header must not be sent (RFC 6797 7.2)."""
+    wanted = {_hsts(site): None for site in desired.sites.values() if _on_both(site)}
+    for value in wanted:
+        yield d(
+            "map",
+            Raw("$https"),
+            Raw(f"${_hsts_variable(value)}"),
+            block=(d("default", ""), d("on", value)),
+        )
+
+
+def _merged(*tables: Mapping[str, str] | None) -> dict[str, tuple[str, str]]:
+    """Later ones win, whatever the case of their letters."""
+    return {name.lower(): (name, text) for t in tables if t for name, text in t.items()}
+
+
+def _hsts_header(site: Site) -> Iterator[Directive]:
+    if site.hsts and site.https:
+        value = _hsts(site)
+        text = Raw(f"${_hsts_variable(value)}") if _on_both(site) else value
+        yield d("add_header", "Strict-Transport-Security", text, "always")
+
+
+def _on_both(site: Site) -> bool:
+    return bool(site.hsts) and site.https and not site.redirect_http
+
+
+def _hsts(site: Site) -> str:
+    table = site.hsts if isinstance(site.hsts, Hsts) else Hsts()
+    return (
+        f"max-age={int(table.max_age)}"
+        + ("; includeSubDomains" if table.include_subdomains else "")
+        + ("; preload" if table.preload else "")
+    )
+
+
+def _hsts_variable(value: str) -> str:
+    letters = "".join(c for c in value.lower() if c.isalnum())
+    return f"portico_hsts_{letters}"

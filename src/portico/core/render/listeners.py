@@ -1,0 +1,134 @@
+"""Where nginx listens, and who answers there when no site has the name that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.desired import Desired, Listeners
+from portico.core.model.names import is_ip
+from portico.core.model.place import Place
+from portico.core.model.site import Site
+from portico.core.render.access_log import access_log
+from portico.core.render.directive import Directive, Raw, d
+
+USUAL_HTTPS: Final = 443
+BACKLOG: Final = "backlog=4096"
+UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
+"""The servers that are no site's; a name of a site never looks like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The sockets of all servers together."""
+
+    listeners: Listeners
+    http_default: str
+    """Whose server takes requests for names that no site has."""
+    https_default: str
+    proxy_protocol: bool
+    """Said by one site, it holds for all: they share their sockets."""
+
+    @classmethod
+    def of(cls, desired: Desired) -> Listening:
+        sites = desired.sites
+        default = next((name for name, site in sites.items() if site.default), UNKNOWN)
+        return cls(
+            desired.listeners,
+            REDIRECTED if default != UNKNOWN and is_redirected(sites[default]) else default,
+            default if default != UNKNOWN and sites[default].https else _nameless(sites),
+            any(site.real_ip and site.real_ip.proxy_protocol for site in sites.values()),
+        )
+
+    def listens(self, owner: str, *, tls: bool) -> Iterator[Directive]:
+        """The options of a socket are said once, by the server that answers by default."""
+        port = self.listeners.https if tls else self.listeners.http
+        default = self.https_default if tls else self.http_default
+        words: tuple[str, ...] = ("ssl",) if tls else ()
+        words += ("default_server", "reuseport", BACKLOG) if owner == default else ()
+        words += ("proxy_protocol",) if self.proxy_protocol else ()
+        for address in self.listeners.addresses:
+            yield d("listen", f"{address}:{port}", *words)
+
+    @property
+    def https_origin(self) -> str:
+        """`https://$host:8443`, the port left out where it is the usual one."""
+        port = self.listeners.https
+        return "https://$host" + ("" if port == USUAL_HTTPS else f":{port}")
+
+
+def is_redirected(site: Site) -> bool:
+    return site.https and site.redirect_http
+
+
+def server_names(*names: str) -> Directive:
+    return d("server_name", *(f"[{name}]" if ":" in name else name for name in names))
+
+
+def shared_servers(desired: Desired, listening: Listening, place: Place) -> Iterator[Directive]:
+    """The servers that are no site's."""
+    if listening.http_default == UNKNOWN:
+        yield _server(*listening.listens(UNKNOWN, tls=False), server_names("_"), *_misdirected())
+    yield from _refusing(desired, listening)
+    redirected = {n: s for n, s in desired.sites.items() if is_redirected(s)}
+    if redirected:
+        yield _redirecting(redirected, desired, listening, place)
+
+
+def _nameless(sites: Mapping[str, Site]) -> str:
+    """Who that asks for an IP address sends no name in the handshake (RFC 6066 3)."""
+    by_address = (
+        name
+        for name, site in sites.items()
+        if site.https and any(map(is_ip, (name, *site.aliases)))
+    )
+    return next(by_address, UNKNOWN)
+
+
+def _refusing(desired: Desired, listening: Listening) -> Iterator[Directive]:
+    """Refuses a handshake for a name that no site has.
+
+    Where a site for an IP address is the default, every other name has to be caught by a
+    regex, which nginx tries last.
+    """
+    any_https = any(site.https for site in desired.sites.values())
+    default = desired.sites.get(listening.https_default)
+    if any_https and not (default and default.default):
+        yield _server(
+            *listening.listens(UNKNOWN, tls=True),
+            server_names("_" if default is None else "~."),
+            d("ssl_reject_handshake", "on"),
+            *_misdirected(),
+        )
+
+
+def _redirecting(
+    sites: Mapping[str, Site], desired: Desired, listening: Listening, place: Place
+) -> Directive:
+    """One server for all names, since it treats them alike.
+
+    What has to answer over plain HTTP ahead of the redirect is a location of its own here.
+    """
+    return _server(
+        *listening.listens(REDIRECTED, tls=False),
+        *(server_names(name, *site.aliases) for name, site in sites.items()),
+        access_log(f"{place.home}/logs/nginx/redirects.access.log", desired),
+        d(
+            "location",
+            "/",
+            block=(d("return", "308", Raw(f"{listening.https_origin}$request_uri")),),
+        ),
+    )
+
+
+def _misdirected() -> Iterator[Directive]:
+    """RFC 9110 15.5.20; also for a client that comes with another name over the connection of
+    a site (RFC 9113 9.1.1).
+    """
+    yield d("default_type", "text/plain")
+    yield d("return", "421", "No site here has this name.")
+
+
+def _server(*lines: Directive) -> Directive:
+    return d("server", block=lines)

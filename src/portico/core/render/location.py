@@ -1,0 +1,149 @@
+"""The locations of a site: each path, and where its requests go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import Place
+from portico.core.model.site import Folder, Redirect, Target
+from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.headers import request_headers
+from portico.core.render.pages import gate
+from portico.core.render.passing import has_second_chance, passing, second_chance, stripped
+from portico.core.render.scope import Scope
+from portico.core.render.settings import Settings, changed, settings
+from portico.core.render.static import static_files
+from portico.errors import Refused
+
+
+def locations(
+    places: Sequence[Scope], above: Settings, desired: Desired, place: Place
+) -> Iterator[Directive]:
+    """`places` are a site and then its routes; `above` is what its server block says."""
+    for number, location in enumerate(_all(places)):
+        name = location.target.app or location.target.upstream
+        own = above if location.scope is places[0] else _settings(location)
+        lines = (*gate(location.scope), *changed(own, above))
+        if name is None:
+            yield location.directive((*lines, *_answered(location)))
+            continue
+        again, upstream = f"@again_{number}", desired.upstreams[name]
+        strip = stripped(location.prefix) if location.is_stripped else ()
+        passed = passing(location.scope, name, upstream, place, again)
+        yield location.directive((*lines, *strip, *passed))
+        if has_second_chance(location.scope, upstream):
+            yield second_chance(again, name, changed(own, above))
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The head of a location: nginx's modifier, and a path or regex."""
+
+    modifier: str
+    path: str
+
+    @classmethod
+    def parse(cls, key: str) -> Match:
+        found = re.fullmatch(r"(=|~\*|~|\^~|)\s*(\S.*)", key.strip(), re.DOTALL)
+        if not found or (not found[1].startswith("~") and not found[2].startswith("/")):
+            raise Refused(
+                f"cannot write a location for the route {key!a}: it has to be a path, "
+                '"= /path" or "~ regex"; nothing was changed'
+            )
+        return cls(found[1], found[2])
+
+    @property
+    def is_prefix(self) -> bool:
+        return self.modifier in {"", "^~"}
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """No two locations of a server may have the same."""
+        return "" if self.is_prefix else self.modifier, self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One location to write."""
+
+    match: Match
+    scope: Scope
+    prefix: str = ""
+    """The path that a folder stands for, or that is taken off: `/static/`."""
+
+    @property
+    def target(self) -> Target:
+        return self.scope.target
+
+    @property
+    def is_stripped(self) -> bool:
+        return bool(self.prefix and self.scope.route and self.scope.route.strip_prefix)
+
+    def directive(self, lines: Sequence[Directive]) -> Directive:
+        modifier = (Raw(self.match.modifier),) if self.match.modifier else ()
+        return d("location", *modifier, WithDollar(self.match.path), block=lines)
+
+
+def _all(places: Sequence[Scope]) -> Iterator[Location]:
+    """The operator's routes, and `/` for what no route takes."""
+    site, *routes = places
+    given = [(Match.parse(scope.key), scope) for scope in routes]
+    taken = {match.identity for match, _ in given}
+    if ("", "/") not in taken:
+        yield Location(Match("", "/"), site)
+    for match, scope in given:
+        if _stands_for_prefix(match, scope):
+            yield from _below(match, scope, taken - {match.identity})
+        else:
+            yield Location(match, scope)
+
+
+def _stands_for_prefix(match: Match, scope: Scope) -> bool:
+    """Not `/`: nothing is taken off there."""
+    takes_off = bool(scope.route and scope.route.strip_prefix) or scope.target.folder is not None
+    return takes_off and match.is_prefix and match.path != "/"
+
+
+def _below(match: Match, scope: Scope, taken: set[tuple[str, str]]) -> Iterator[Location]:
+    """`/static` becomes `/static/`, because `/statics` is none of it, and `= /static`."""
+    prefix = match.path.rstrip("/") + "/"
+    inner, bare = Match(match.modifier, prefix), Match("=", prefix.rstrip("/"))
+    if inner.identity not in taken:
+        yield Location(inner, scope, prefix)
+    if bare.identity not in taken and match.path != prefix:
+        yield Location(bare, scope, prefix)
+
+
+def _settings(location: Location) -> Settings:
+    own = settings(location.scope)
+    if not location.is_stripped:
+        return own
+    prefix = location.prefix.rstrip("/")
+    return {**own, "request headers": request_headers(location.scope, prefix=prefix)}
+
+
+def _answered(location: Location) -> Iterator[Directive]:
+    """What nginx answers by itself."""
+    target, prefix = location.target, location.prefix
+    if target.redirect is not None:
+        yield _redirect(target.redirect)
+    elif target.folder is None:
+        yield d("return", "404")
+    elif prefix and location.match.path != prefix:
+        yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
+    else:
+        folder = target.folder
+        table = Folder(path=folder) if isinstance(folder, str) else folder
+        yield from static_files(location.scope, table, prefix)
+
+
+def _redirect(redirect: str | Redirect) -> Directive:
+    table = Redirect(to=redirect) if isinstance(redirect, str) else redirect
+    if table.keep_path:
+        to = WithDollar(literal(table.to.rstrip("/")) + "$request_uri")
+    else:
+        to = literal(table.to)
+    return d("return", str(table.status), to)

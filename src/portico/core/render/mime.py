@@ -1,0 +1,76 @@
+"""Types of files by their endings, and those that are worth compressing."""
+
+from __future__ import annotations
+
+from portico.core.render.directive import Directive, d
+
+_TYPES = {
+    "text/html": "html htm shtml",
+    "text/css": "css",
+    "text/javascript": "js mjs cjs",
+    "text/plain": "txt log ini conf",
+    "text/markdown": "md",
+    "text/csv": "csv",
+    "text/xml": "xml xsl xsd",
+    "text/calendar": "ics",
+    "text/vtt": "vtt",
+    "image/avif": "avif",
+    "image/bmp": "bmp",
+    "image/gif": "gif",
+    "image/jpeg": "jpg jpeg",
+    "image/png": "png",
+    "image/svg+xml": "svg svgz",
+    "image/tiff": "tif tiff",
+    "image/webp": "webp",
+    "image/x-icon": "ico",
+    "font/otf": "otf",
+    "font/ttf": "ttf",
+    "font/woff": "woff",
+    "font/woff2": "woff2",
+    "application/atom+xml": "atom",
+    "application/gzip": "gz tgz",
+    "application/json": "json map",
+    "application/ld+json": "jsonld",
+    "application/manifest+json": "webmanifest",
+    "application/pdf": "pdf",
+    "application/rss+xml": "rss",
+    "application/wasm": "wasm",
+    "application/xhtml+xml": "xhtml",
+    "application/zip": "zip",
+    "audio/aac": "aac",
+    "audio/flac": "flac",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg oga opus",
+    "audio/wav": "wav",
+    "video/mp2t": "ts",
+    "video/mp4": "mp4 m4v",
+    "video/mpeg": "mpg mpeg",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+    "application/vnd.apple.mpegurl": "m3u8",
+}
+_COMPRESSED = (  # text/html always is
+    "text/css text/javascript text/plain text/markdown text/csv text/xml text/calendar text/vtt "
+    "application/javascript application/json application/ld+json application/manifest+json "
+    "application/xml application/xhtml+xml application/atom+xml application/rss+xml "
+    "application/graphql-response+json application/problem+json application/wasm "
+    "image/svg+xml image/x-icon font/otf font/ttf"
+)
+
+
+def mime_types() -> tuple[Directive, ...]:
+    return (
+        d("types", block=(d(name, *endings.split()) for name, endings in _TYPES.items())),
+        d("default_type", "application/octet-stream"),
+    )
+
+
+def compression() -> tuple[Directive, ...]:
+    return (
+        d("gzip_types", *_COMPRESSED.split()),
+        d("gzip_comp_level", "4"),
+        d("gzip_min_length", "1024"),
+        d("gzip_proxied", "any"),
+        d("gzip_vary", "on"),
+    )

@@ -1,0 +1,96 @@
+"""Pages that nginx itself answers with: the operator's for errors, and for maintenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.model.desired import Desired
+from portico.core.model.site import Maintenance, Site
+from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.headers import response_headers
+from portico.core.render.scope import Scope, digest
+
+PLACE = "/.portico"
+"""Paths below it are internal: a client gets 404 there."""
+MAINTENANCE = f"{PLACE}/maintenance"
+_TEXT = (
+    "<!doctype html><html><head><title>Back soon</title></head>"
+    "<body><h1>Back soon</h1><p>This site is being worked on.</p></body></html>\n"
+)
+
+
+def error_pages(site: Site, *, without: str = "") -> Iterator[Directive]:
+    """For errors of nginx's own; an error that an app answers with keeps the app's page."""
+    for code in site.error_pages:
+        if code != without and not (code == "503" and site.maintenance):
+            yield d("error_page", code, f"{PLACE}/{code}")
+    if site.maintenance:
+        yield d("error_page", "503", MAINTENANCE)
+
+
+def page_locations(scope: Scope) -> Iterator[Directive]:
+    for code, file in scope.site.error_pages.items():
+        yield _page(f"{PLACE}/{code}", _file(scope.path(file), code))
+    if maintenance := _maintenance(scope.site):
+        retry = str(int(maintenance.retry_after))
+        yield _page(
+            MAINTENANCE,
+            (
+                *response_headers(scope),
+                d("add_header", "Retry-After", retry, "always"),
+                *_maintenance_page(scope, maintenance),
+            ),
+        )
+
+
+def gate(scope: Scope) -> Iterator[Directive]:
+    """First in every location: closed during maintenance, except to networks allowed in."""
+    if scope.site.maintenance:
+        yield d("if", Raw(f"(${_closed(scope.name)})"), block=(d("return", "503"),))
+
+
+def maintenance_maps(desired: Desired) -> Iterator[Directive]:
+    """`geo` has no word for all, and no unix sockets."""
+    for name, site in desired.sites.items():
+        if maintenance := _maintenance(site):
+            closed = d("default", "0" if "all" in maintenance.allow else "1")
+            inside = (d(net, "0") for net in maintenance.allow if net not in {"all", "unix:"})
+            yield d("geo", Raw(f"${_closed(name)}"), block=(closed, *inside))
+
+
+def _maintenance(site: Site) -> Maintenance | None:
+    if isinstance(site.maintenance, Maintenance):
+        return site.maintenance
+    return Maintenance() if site.maintenance else None
+
+
+def _closed(name: str) -> str:
+    return f"portico_closed_{digest(name)}"
+
+
+def _page(path: str, lines: tuple[Directive, ...]) -> Directive:
+    """What keeps a client from the site must not keep it from the page that says so."""
+    return d(
+        "location",
+        "=",
+        path,
+        block=(
+            d("internal"),
+            d("allow", "all"),
+            d("auth_basic", "off"),
+            d("types", block=()),
+            d("default_type", "text/html"),
+            *lines,
+        ),
+    )
+
+
+def _file(path: str, code: str) -> tuple[Directive, ...]:
+    """A page that is not there leaves the error as it was, where `alias` would make it a 404."""
+    return d("root", "/"), d("try_files", path, f"={code}")
+
+
+def _maintenance_page(scope: Scope, maintenance: Maintenance) -> tuple[Directive, ...]:
+    if maintenance.page:
+        return _file(scope.path(maintenance.page), "503")
+    return (d("return", "503", _TEXT.strip()),)

@@ -1,0 +1,70 @@
+"""Where requests are handled: a site, or one of its routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
+
+from portico.core.model.site import Handling, Route, Site, Target
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A site, or one of its routes; what a route leaves unset is as in its site."""
+
+    name: str
+    """The site's."""
+    site: Site
+    folder: str = "/"
+    """Where relative paths of the operator's file start."""
+    key: str = ""
+    """The route's, `= /exact`; empty for the site itself."""
+    route: Route | None = None
+
+    @property
+    def target(self) -> Target:
+        return self.route or self.site
+
+    @property
+    def own(self) -> Handling:
+        """What was written at this very place."""
+        return self.route or self.site
+
+    @property
+    def slug(self) -> str:
+        """A name for files and zones of this place; no two have the same."""
+        name = self.name.replace(":", "_").replace("*", "_")  # `_` is in no domain name
+        return f"{name}-{digest(self.key)}" if self.key else name
+
+    def value(self, of: Callable[[Handling], T | None]) -> T | None:
+        """What holds here: the route's, or else the site's."""
+        own = of(self.route) if self.route else None
+        return of(self.site) if own is None else own
+
+    def origin(self, of: Callable[[Handling], T | None]) -> Scope:
+        """Where the value that holds here was written."""
+        here = self.route is None or of(self.route) is not None
+        return self if here else Scope(self.name, self.site, self.folder)
+
+    def path(self, text: str) -> str:
+        return absolute(self.folder, text)
+
+
+def scopes(name: str, site: Site, folder: str) -> Iterator[Scope]:
+    """A site, then each of its routes; a route that is only a name becomes a table."""
+    yield Scope(name, site, folder)
+    for key, route in site.routes.items():
+        table = Route(app=route) if isinstance(route, str) else route
+        yield Scope(name, site, folder, key, table)
+
+
+def absolute(folder: str, path: str) -> str:
+    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,83 @@
+"""How requests are treated, as the directives of one level: http, a server or a location."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
+
+from portico.core.model.site import Handling, Site
+from portico.core.render.directive import Directive, d, milliseconds, size
+from portico.core.render.headers import request_headers, response_headers
+from portico.core.render.limits import connection_limit, networks, passwords, rate_limit
+from portico.core.render.scope import Scope
+
+Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
+"""By group: what nginx inherits from the level above as a whole, or not at all."""
+
+CONNECT_TIMEOUT, TIMEOUT = 5.0, 60.0  # seconds
+
+
+def settings(scope: Scope) -> Settings:
+    """Everything that holds in this place, whatever the level above has."""
+    return {
+        "body": (_body_size(scope),),
+        "timeouts": timeouts(scope, "proxy"),
+        "buffering": (_switch("proxy_buffering", given=scope.value(_buffering)),),
+        "request buffering": (
+            _switch("proxy_request_buffering", given=scope.value(_request_buffering)),
+        ),
+        "gzip": (_switch("gzip", given=scope.value(_gzip)),),
+        "request headers": request_headers(scope),
+        "headers": response_headers(scope),
+        "rate": rate_limit(scope),
+        "connections": connection_limit(scope),
+        "networks": networks(scope),
+        "passwords": passwords(scope),
+    }
+
+
+def changed(own: Settings, above: Settings) -> Iterator[Directive]:
+    """What a level has to write, given what it inherits."""
+    for group, directives in own.items():
+        if directives != above.get(group):
+            yield from directives
+
+
+def timeouts(scope: Scope, protocol: str) -> tuple[Directive, ...]:
+    connect = scope.value(lambda handling: handling.proxy_connect_timeout)
+    read = scope.value(lambda handling: handling.proxy_read_timeout)
+    send = scope.value(lambda handling: handling.proxy_send_timeout)
+    return (
+        _timeout(f"{protocol}_connect_timeout", connect, CONNECT_TIMEOUT),
+        _timeout(f"{protocol}_read_timeout", read, TIMEOUT),
+        _timeout(f"{protocol}_send_timeout", send, TIMEOUT),
+    )
+
+
+def _timeout(name: str, given: float | None, otherwise: float) -> Directive:
+    return d(name, milliseconds(otherwise if given is None else given))
+
+
+def _body_size(scope: Scope) -> Directive:
+    given = scope.value(lambda handling: handling.client_max_body_size)
+    return d("client_max_body_size", size(1 << 20 if given is None else given))
+
+
+def _buffering(handling: Handling) -> bool | None:
+    return handling.buffering
+
+
+def _request_buffering(handling: Handling) -> bool | None:
+    return handling.request_buffering
+
+
+def _gzip(handling: Handling) -> bool | None:
+    return handling.gzip
+
+
+def _switch(name: str, *, given: bool | None) -> Directive:
+    return d(name, "off" if given is False else "on")
+
+
+DEFAULTS: Final = settings(Scope("", Site()))
+"""What the http block says, for every site."""

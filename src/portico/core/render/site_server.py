@@ -1,0 +1,74 @@
+"""The `server` block of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import Place
+from portico.core.model.site import RealIp, Site
+from portico.core.render.access_log import site_log
+from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.listeners import Listening, is_redirected, server_names
+from portico.core.render.location import locations
+from portico.core.render.pages import error_pages, page_locations
+from portico.core.render.scope import Scope, absolute
+from portico.core.render.settings import DEFAULTS, changed, settings
+from portico.core.render.tls import certificate
+
+PLAIN_TO_TLS = "497"
+"""nginx's own code for a plain request on a port of TLS."""
+
+
+def site_server(
+    places: Sequence[Scope], desired: Desired, listening: Listening, place: Place
+) -> Directive:
+    """`places` are the site and then its routes."""
+    return d("server", block=_lines(places, desired, listening, place))
+
+
+def _lines(
+    places: Sequence[Scope], desired: Desired, listening: Listening, place: Place
+) -> Iterator[Directive]:
+    scope = places[0]
+    name, site = scope.name, scope.site
+    if not is_redirected(site):
+        yield from listening.listens(name, tls=False)
+    if site.https:
+        yield from listening.listens(name, tls=True)
+    yield server_names(name, *site.aliases)
+    if site.https:
+        yield from certificate(place.certificates[name])
+        yield from _to_tls(site, listening)
+    yield from site_log(name, site, desired, place)
+    yield from _real_ip(site.real_ip)
+    here = settings(scope)
+    yield from changed(here, DEFAULTS)
+    yield from error_pages(site)
+    yield from page_locations(scope)
+    yield from locations(places, here, desired, place)
+    yield from includes(desired.folder, site.include)
+
+
+def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
+    """The only place where lines that are not Portico's come in."""
+    for file in (files,) if isinstance(files, str) else files:
+        yield d("include", absolute(folder, file))
+
+
+def _to_tls(site: Site, listening: Listening) -> Iterator[Directive]:
+    """Who types http:// before the port of https is sent to https://."""
+    if PLAIN_TO_TLS not in site.error_pages:
+        to = Raw(f"{listening.https_origin}$request_uri")
+        yield d("error_page", PLAIN_TO_TLS, "=308", to)
+
+
+def _real_ip(real_ip: RealIp | None) -> Iterator[Directive]:
+    if real_ip is None:
+        return
+    for network in real_ip.trust:
+        for part in ("0.0.0.0/0", "::/0") if network == "all" else (network,):
+            yield d("set_real_ip_from", part)
+    by_protocol = real_ip.proxy_protocol
+    yield d("real_ip_header", "proxy_protocol" if by_protocol else real_ip.header)
+    yield d("real_ip_recursive", "on" if real_ip.recursive else "off")

@@ -1,0 +1,174 @@
+"""The `upstream` block of an app, of several apps together, or of servers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.model.balancing import Balance, Method, Sticky
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.names import app_host, is_ip
+from portico.core.model.place import Place
+from portico.core.model.upstream import Server, Upstream
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    d,
+    milliseconds,
+    size,
+    whole_seconds,
+)
+
+NETWORK = "portico_network"
+"""The variable that holds what ip_hash looks at of a client's address."""
+PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
+KEEPALIVE_BY_DEFAULT = (1, 29, 7)
+
+
+def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
+    for name, upstream in desired.upstreams.items():
+        yield d("upstream", name, block=_block(name, upstream, desired, place))
+
+
+def network_map() -> Directive:
+    """ip_hash's key: the first three octets of an IPv4 address, else the whole address."""
+    return d(
+        "map",
+        Raw("$remote_addr"),
+        Raw(f"${NETWORK}"),
+        block=(
+            d("default", Raw("$remote_addr")),
+            d(r'"~^(\d+\.\d+\.\d+)\.\d+$"', Raw("$1")),
+        ),
+    )
+
+
+def _block(name: str, upstream: Upstream, desired: Desired, place: Place) -> Iterator[Directive]:
+    apps = [desired.apps[app] for app in upstream.apps]
+    yield d("zone", name, _zone_size(apps, upstream.servers))
+    # The order is not free: sticky written before the method silently does nothing.
+    yield from _method(upstream)
+    yield from _sticky(upstream)
+    joined = len(apps) + len(upstream.servers) > 1
+    for app in apps:
+        yield _app_server(app, joined=joined)
+    for server in upstream.servers:
+        yield _server(server, asked_again=not apps and _is_asked_again(server, place))
+    yield from _resolver(upstream, place)
+    yield from _keepalive(upstream, place)
+
+
+def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
+    """Room for the peers and for those that are just being replaced.
+
+    In powers of two, so that hardly any change of the number of instances is a reload.
+    """
+    peers, room = sum(app.instances for app in apps) + len(servers), PEERS_IN_SMALLEST_ZONE
+    while room < peers:
+        room *= 2
+    return size(room * BYTES_A_PEER)
+
+
+def _method(upstream: Upstream) -> Iterator[Directive]:
+    """Peers of an app come and go, so that its hashes are consistent ones, which move nobody
+    else, and least_time counts what is under way: a fresh peer's time is 0 until it answers.
+    """
+    words, of_apps = upstream.balance.words, bool(upstream.apps)
+    match upstream.balance:
+        case Balance(Method.ROUND_ROBIN):
+            return
+        case Balance(Method.HASH):
+            consistent = ("consistent",) if of_apps or "consistent" in words else ()
+            yield d("hash", WithDollar(words[0]), *consistent)
+        case Balance(Method.IP_HASH) if of_apps:
+            yield d("hash", Raw(f"${NETWORK}"), "consistent")
+        case Balance(Method.LEAST_TIME) if of_apps and "inflight" not in words:
+            yield d("least_time", *words, "inflight")
+        case Balance(method):
+            yield d(method, *words)
+
+
+def _sticky(upstream: Upstream) -> Iterator[Directive]:
+    if not upstream.sticky:
+        return
+    cookie = upstream.sticky if isinstance(upstream.sticky, Sticky) else Sticky()
+    words = [cookie.cookie]
+    words += [f"expires={whole_seconds(cookie.expires)}"] if cookie.expires is not None else []
+    words += [f"domain={cookie.domain}"] if cookie.domain else []
+    words += ["httponly"] if cookie.httponly else []
+    words += ["secure"] if cookie.secure else []
+    words += [f"samesite={cookie.samesite}"] if cookie.samesite else []
+    words += [f"path={cookie.path}"] if cookie.path else []
+    yield d("sticky", "cookie", *words)
+
+
+def _app_server(wanted: DesiredApp, *, joined: bool) -> Directive:
+    """Weights are in discovery's answers; one on this line would replace all of those.
+
+    An app that is alone cannot be its own backup, and its `down` too is discovery's matter.
+    """
+    app = wanted.app
+    return d(
+        "server",
+        app_host(wanted.name),
+        "service=http",
+        "resolve",
+        *_limits(app.max_conns, app.max_fails, app.fail_timeout),
+        *(("backup",) if joined and app.backup else ()),
+        *(("down",) if joined and app.down else ()),
+    )
+
+
+def _server(server: Server, *, asked_again: bool) -> Directive:
+    return d(
+        "server",
+        server.address,
+        *(("resolve",) if asked_again else ()),
+        *((f"weight={server.weight}",) if server.weight != 1 else ()),
+        *_limits(server.max_conns, server.max_fails, server.fail_timeout),
+        *(("backup",) if server.backup else ()),
+        *(("down",) if server.down else ()),
+    )
+
+
+def _limits(max_conns: int, max_fails: int, fail_timeout: float) -> Iterator[str]:
+    """Left out where they are what nginx takes anyway."""
+    if max_conns:
+        yield f"max_conns={max_conns}"
+    if max_fails != 1:
+        yield f"max_fails={max_fails}"
+    if whole_seconds(fail_timeout) != "10s":
+        yield f"fail_timeout={whole_seconds(fail_timeout)}"
+
+
+def _resolver(upstream: Upstream, place: Place) -> Iterator[Directive]:
+    """An upstream has one resolver, and apps need discovery's: an outside server beside them
+    is resolved by the system when nginx starts.
+
+    No `valid`: it would replace the TTL of both answers, which is 0 where instances are
+    listed and long where a slot's name has its address. nginx waits for `resolver_timeout`
+    between two questions that were not answered.
+    """
+    if upstream.apps:
+        yield d("resolver", place.resolver, "ipv6=off")
+        yield d("resolver_timeout", "1s")
+    elif any(_is_asked_again(server, place) for server in upstream.servers):
+        yield d("resolver", *place.nameservers)
+        yield d("resolver_timeout", "5s")
+
+
+def _is_asked_again(server: Server, place: Place) -> bool:
+    host = server.address.rpartition(":")[0]
+    is_name = host != "unix" and not is_ip(host)
+    return is_name and host not in place.hosts and bool(place.nameservers)
+
+
+def _keepalive(upstream: Upstream, place: Place) -> Iterator[Directive]:
+    if not upstream.keepalive:
+        if place.build.version >= KEEPALIVE_BY_DEFAULT:
+            yield d("keepalive", "0")
+        return
+    yield d("keepalive", str(upstream.keepalive))
+    # Below the 5 s after which Node and uvicorn hang up: a request never meets a closed door.
+    yield d("keepalive_timeout", milliseconds(4))
+    yield d("keepalive_requests", "10000")
