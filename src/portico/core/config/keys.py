@@ -29,7 +29,7 @@ def hint_for(key: str, table: type[Table]) -> str | None:
     """What to write instead of a key that the table does not have, if it can be guessed."""
     word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).replace("-", "_").lower()
     known = list(table.model_fields)
-    if there := _of_other_tools(table).get(word):
+    if there := other_names(table).get(word):
         return did_you_mean(there) if re.fullmatch(r"[a-z_.]+", there) else there
     if right := nearest(word, known, alike=_CLOSE):
         return did_you_mean(right)
@@ -38,7 +38,8 @@ def hint_for(key: str, table: type[Table]) -> str | None:
     return did_you_mean(nearest(word, known, alike=_FAR))
 
 
-def _of_other_tools(table: type[Table]) -> Mapping[str, str]:
+def other_names(table: type[Table]) -> Mapping[str, str]:
+    """What other tools call the keys of a table, each with the right key, or a sentence."""
     return {
         word: right for right, words in _OTHERS.get(table, {}).items() for word in words.split()
     }

@@ -33,7 +33,7 @@ BindAddress = Annotated[
 
 
 class Edge(Table):
-    """nginx and its listeners. Table `[edge]`."""
+    """Where nginx listens, and its limits."""
 
     http: Port | None = Field(None, description="Port of plain HTTP; 80 as root, 8080 otherwise.")
     https: Port | None = Field(None, description="Port of HTTPS; 443 as root, 8443 otherwise.")
@@ -68,7 +68,7 @@ class Edge(Table):
 
 
 class Tls(Table):
-    """What holds for every site's HTTPS. Table `[tls]`."""
+    """What holds for every site's HTTPS."""
 
     certificate: FilePath | None = Field(
         None, description="PEM file used by sites without their own."

@@ -45,6 +45,11 @@ Network = Annotated[
     _NETWORK,
     WithJsonSchema({"type": "string", "pattern": r"^(all|unix:|[0-9a-fA-F.:]+(/[0-9]{1,3})?)$"}),
 ]
+RouteKey = Annotated[
+    str,
+    Kind("a route"),  # its rules are told with those of sites
+    WithJsonSchema({"type": "string", "pattern": r"^(~\*? \S.*|((=|\^~) )?/.*)$"}),
+]
 LimitStatus = Annotated[int, Field(ge=400, le=599)]
 Connections = Annotated[int, Field(ge=1, le=65535)]
 
@@ -215,7 +220,7 @@ class Site(Handling, Target):
     """Domain names and where their requests go. The table's name is the first domain."""
 
     aliases: tuple[Domain, ...] = Field((), description="Further names of the same site.")
-    routes: dict[str, Route | str] = Field(
+    routes: dict[RouteKey, Route | str] = Field(
         default_factory=dict, description="Path to a table, or to the name of an app or upstream."
     )
     certificate: FilePath | None = Field(
