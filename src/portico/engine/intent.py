@@ -13,6 +13,7 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance
+from portico.core.model.place import Build
 from portico.engine.prepare import Candidate
 from portico.errors import Failed
 from portico.ports import AppRecord, Clock, Nginx, Revision, State, Tested
@@ -39,6 +40,8 @@ class Intent:
         self._document = Desired()
         self.revision: Revision | None = None
         self.tested: Tested | None = None
+        self.build: Build | None = None
+        """The nginx that the files in force were rendered for."""
         self.fingerprint = ""
         """Of the nginx files that belong to what is wanted; empty when no site is."""
         self.reverted: dict[str, Reverted] = {}
@@ -78,7 +81,7 @@ class Intent:
 
     def _hold(self, candidate: Candidate) -> None:
         self._document, self._files = candidate.desired, candidate.files
-        self.tested = candidate.tested
+        self.tested, self.build = candidate.tested, candidate.build
         self.fingerprint = candidate.fingerprint if candidate.desired.sites else ""
 
     def clear(self, *, hurry: bool) -> None:

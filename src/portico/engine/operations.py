@@ -255,7 +255,7 @@ class Operations:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
         targets = {name: self._intent.target_id(name) for name in names}
-        begun = self._clock.monotonic()
+        begun, said = self._clock.monotonic(), tuple[str, ...]()
         while (waited := self._clock.monotonic() - begun) < LONGEST_WAIT:
             given_up = self._given_up(targets)
             desired, generation = self._intent.wanted()
@@ -267,7 +267,9 @@ class Operations:
             if state.done:
                 return
             for line in state.waiting:
-                change.say(line)
+                if line not in said:
+                    change.say(line)
+            said = state.waiting
             await self._next_round()
         raise Failed(f"gave up waiting after {LONGEST_WAIT:g}s; `portico status` shows the rest")
 
@@ -302,7 +304,8 @@ class Operations:
                 change.say(f"{name} answers")
         if failed:
             raise Failed("\n".join(failed))
-        change.say(f"{len(desired.sites)} sites answer")
+        if len(desired.sites) > MANY_SITES:
+            change.say(f"{len(desired.sites)} sites answer")
 
     async def _answer(self, name: str, desired: Desired) -> str | None:
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN

@@ -7,7 +7,6 @@ from typing import Final, Literal
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
-from portico.core.model.place import Build
 from portico.core.model.site import Folder, Site
 from portico.core.model.views import (
     AppView,
@@ -46,8 +45,6 @@ class StatusReport:
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
         self._begun = clock.monotonic()
-        self.build: Build | None = None
-        """The nginx last used."""
 
     def view(self) -> StatusView:
         desired, _ = self._intent.wanted()
@@ -121,18 +118,18 @@ class StatusReport:
             restarts=i.restarts,
             uptime_s=round(self._clock.monotonic() - i.spawned, 1) if running else 0.0,
             memory_bytes=memory,
-            cpu_percent=cpu,
+            cpu_percent=round(cpu, 1),
             current=i.spec == app.spec.id,
             reason=i.reason,
         )
 
     def _nginx(self) -> NginxView:
-        seen = self._observed.now().nginx
+        seen, build = self._observed.now().nginx, self._intent.build
         return NginxView(
             pid=seen.pid,
-            version=self.build.version_text if self.build else "",
+            version=build.version_text if build else "",
             generation=seen.generation,
-            program=self.build.program if self.build else "",
+            program=build.program if build else "",
         )
 
     def _daemon_now(self) -> DaemonView:
