@@ -149,7 +149,9 @@ def _drained(i: Instance, app: DesiredApp | None, world: World, *, hurry: bool) 
     """Why it may be stopped now; empty while it may not."""
     if hurry or (app is not None and app.abrupt):
         return "asked to stop at once"
-    if i.id in world.settled and world.connections.get(i.id) == 0:
+    if i.id not in world.settled:
+        return ""
+    if world.connections.get(i.id) == 0:
         return "nothing is connected to it"
     limit = app.app.drain_timeout if app else DRAIN_UNWANTED
     return f"still connected after {limit:g}s" if world.now - i.since >= limit else ""
