@@ -77,11 +77,13 @@ def _app(app: DesiredApp, world: World) -> Iterator[Step]:
     if why:
         yield Revert(app.name, why)
         return
-    yield from rollout(app, mine)
+    rolling = tuple(rollout(app, mine))
+    yield from rolling
     wanted = endpoints_of(app, mine)
     if wanted != world.endpoints.get(app.name):
         yield Publish(app.name, wanted, f"{len(wanted)} ready")
-    yield from _restarts(app, mine, world.now)
+    leave = {step.instance for step in rolling if isinstance(step, Drain)}
+    yield from _restarts(app, [i for i in mine if i.id not in leave], world.now)
     if app.good != app.spec.id and _all_ready(app, mine):
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
@@ -100,7 +102,7 @@ def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
 
 def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Step]:
     for i in mine:
-        if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
+        if i.state is S.BACKOFF and now >= i.retry_at:
             yield Respawn(i.id, i.reason)
         elif _never_ready(i, app, now):
             yield Kill(i.id, f"was not ready within {app.app.ready_timeout:g}s")
