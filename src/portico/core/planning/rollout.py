@@ -36,9 +36,8 @@ class Slot:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is between versions: begun, and not ready yet."""
-        replacing = bool(self.old or self.leaving)
-        return not self.ready and bool(self.new or self.leaving) and replacing
+        """Whether it is between versions: begun and not ready yet, or nobody serves in it."""
+        return not self.ready and bool(self.new or not _serves(self.old))
 
 
 def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
@@ -50,8 +49,9 @@ def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     slots = [_slot(app, number, instances) for number in range(1, wanted + 1)]
     room = app.app.batch - sum(slot.under_way for slot in slots)
     for slot in slots:
-        steps = list(_steps(app, slot, slots, may_begin=room > 0))
-        if steps and slot.old and not slot.under_way and not slot.ready:
+        begun = slot.under_way or slot.ready
+        steps = list(_steps(app, slot, slots, may_begin=begun or room > 0))
+        if steps and not begun:
             room -= 1
         yield from steps
 
@@ -89,10 +89,9 @@ def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
     if slot.ready:
         for i in slot.old:
             yield Drain(i.id, "its successor is ready")
-    elif not slot.new and not slot.old:
-        yield StartInstance(app.name, slot.number, None, "wanted, not running")
-    elif not slot.new and (may_begin or not _serves(slot.old)):
-        yield StartInstance(app.name, slot.number, None, "the version has changed")
+    elif not slot.new and may_begin:
+        why = "the version has changed" if slot.old else "wanted, not running"
+        yield StartInstance(app.name, slot.number, None, why)
 
 
 def _in_place(
@@ -101,12 +100,12 @@ def _in_place(
     home = [i for i in slot.new if i.port == slot.port]
     holders = [i for i in (*slot.old, *slot.leaving) if i.port == slot.port]
     if home:
-        if any(i.state is S.READY for i in home):
+        if _serves(home):
             for i in (*slot.old, *(i for i in slot.new if i.port != slot.port)):
                 yield Drain(i.id, "its successor is ready")
-    elif not holders:
+    elif may_begin and not holders:
         yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
-    elif not slot.leaving and (may_begin or slot.under_way or not _serves(slot.old)):
+    elif may_begin and not slot.leaving:
         yield from _free_the_port(app, slot, slots)
 
 
