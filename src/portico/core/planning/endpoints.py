@@ -11,29 +11,24 @@ from portico.core.model.world import Endpoint
 
 def endpoints_of(app: DesiredApp, instances: Sequence[Instance]) -> tuple[Endpoint, ...]:
     """One endpoint a slot: its ready instance of the version wanted, else a ready older one."""
-    if app.app.down or not app.app.listens:
-        return ()
     best: dict[int, Instance] = {}
     for instance in instances:
-        if instance.state is InstanceState.READY:
+        if instance.state is InstanceState.READY and is_handed_out(app, instance.slot):
             rival = best.get(instance.slot)
             if rival is None or _rank(app, instance) > _rank(app, rival):
                 best[instance.slot] = instance
-    return tuple(
-        _endpoint(app, instance)
-        for slot, instance in sorted(best.items())
-        if not _slot_is_down(app, slot)
-    )
+    return tuple(_endpoint(app, instance) for _, instance in sorted(best.items()))
+
+
+def is_handed_out(app: DesiredApp, slot: int) -> bool:
+    """Whether a slot gets requests as soon as an instance is ready in it."""
+    differing = app.app.slots.get(str(slot))
+    return app.app.listens and not app.app.down and not (differing and differing.down)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:
     pinned = instance.port == app.app.pinned(instance.slot)
     return instance.spec == app.spec.id, pinned, instance.spawned
-
-
-def _slot_is_down(app: DesiredApp, slot: int) -> bool:
-    differing = app.app.slots.get(str(slot))
-    return bool(differing and differing.down)
 
 
 def _endpoint(app: DesiredApp, instance: Instance) -> Endpoint:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, Instance, InstanceState
+from portico.core.planning.endpoints import is_handed_out
 from portico.core.planning.steps import Drain, StartInstance, Step
 
 S = InstanceState
@@ -32,28 +33,46 @@ class Slot:
 
     @property
     def ready(self) -> bool:
-        return any(i.state is S.READY for i in self.new)
+        return _any_ready(self.new)
+
+    @property
+    def serves(self) -> bool:
+        return self.ready or _any_ready(self.old)
 
     @property
     def under_way(self) -> bool:
         """Whether it is between versions: begun and not ready yet, or nobody serves in it."""
-        return not self.ready and bool(self.new or not _serves(self.old))
+        return not self.ready and bool(self.new or not _any_ready(self.old))
 
 
 def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     """What to start and what to drain now, for all slots of one app."""
     wanted = 0 if app.stopped else app.instances
-    for i in instances:
-        if i.slot > wanted and i.state not in LEAVING:
-            yield Drain(i.id, "stopped by hand" if app.stopped else f"{wanted} are wanted")
     slots = [_slot(app, number, instances) for number in range(1, wanted + 1)]
+    serving = {slot.number for slot in slots if slot.serves and is_handed_out(app, slot.number)}
     room = app.app.batch - sum(slot.under_way for slot in slots)
     for slot in slots:
         begun = slot.under_way or slot.ready
-        steps = list(_steps(app, slot, slots, may_begin=begun or room > 0))
+        last = serving == {slot.number}
+        steps = list(_steps(app, slot, last=last, may_begin=begun or room > 0))
         if steps and not begun:
             room -= 1
+        if not slot.ready and any(isinstance(step, Drain) for step in steps):
+            serving.discard(slot.number)
         yield from steps
+    yield from _beyond(app, instances, wanted, covered=bool(serving))
+
+
+def _beyond(
+    app: DesiredApp, instances: Sequence[Instance], wanted: int, *, covered: bool
+) -> Iterator[Step]:
+    """What is in no slot that is wanted leaves; what serves, only when a wanted slot does."""
+    why = "stopped by hand" if app.stopped else f"{wanted} are wanted"
+    for i in instances:
+        if i.slot > wanted and i.state not in LEAVING:
+            serves = i.state is S.READY and is_handed_out(app, i.slot)
+            if covered or app.stopped or not serves:
+                yield Drain(i.id, why)
 
 
 def _slot(app: DesiredApp, number: int, instances: Sequence[Instance]) -> Slot:
@@ -67,15 +86,13 @@ def _slot(app: DesiredApp, number: int, instances: Sequence[Instance]) -> Slot:
     )
 
 
-def _steps(
-    app: DesiredApp, slot: Slot, slots: Sequence[Slot], *, may_begin: bool
-) -> Iterator[Step]:
+def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
     if app.abrupt:
         yield from _abrupt(app, slot)
     elif slot.port is None:
         yield from _beside(app, slot, may_begin=may_begin)
     else:
-        yield from _in_place(app, slot, slots, may_begin=may_begin)
+        yield from _in_place(app, slot, last=last, may_begin=may_begin)
 
 
 def _abrupt(app: DesiredApp, slot: Slot) -> Iterator[Step]:
@@ -94,31 +111,27 @@ def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
         yield StartInstance(app.name, slot.number, None, why)
 
 
-def _in_place(
-    app: DesiredApp, slot: Slot, slots: Sequence[Slot], *, may_begin: bool
-) -> Iterator[Step]:
+def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
     home = [i for i in slot.new if i.port == slot.port]
     holders = [i for i in (*slot.old, *slot.leaving) if i.port == slot.port]
     if home:
-        if _serves(home):
+        if _any_ready(home):
             for i in (*slot.old, *(i for i in slot.new if i.port != slot.port)):
                 yield Drain(i.id, "its successor is ready")
     elif may_begin and not holders:
         yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
     elif may_begin and not slot.leaving:
-        yield from _free_the_port(app, slot, slots)
+        yield from _free_the_port(app, slot, last=last)
 
 
-def _free_the_port(app: DesiredApp, slot: Slot, slots: Sequence[Slot]) -> Iterator[Step]:
+def _free_the_port(app: DesiredApp, slot: Slot, *, last: bool) -> Iterator[Step]:
     """The pinned port is held by the old version: somebody else must serve before it leaves."""
-    others = (s for s in slots if s.number != slot.number)
-    covered = slot.ready or any(_serves((*s.new, *s.old)) for s in others)
-    if covered or not _serves(slot.old):
+    if slot.ready or not last:
         for i in slot.old:
             yield Drain(i.id, "the version has changed, and its port is pinned")
     elif not slot.new:
         yield StartInstance(app.name, slot.number, None, "stands in while the port changes hands")
 
 
-def _serves(instances: Sequence[Instance]) -> bool:
+def _any_ready(instances: Sequence[Instance]) -> bool:
     return any(i.state is S.READY for i in instances)
