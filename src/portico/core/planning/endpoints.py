@@ -27,7 +27,7 @@ def is_handed_out(app: DesiredApp, slot: int) -> bool:
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:
-    pinned = instance.port == app.app.pinned(instance.slot)
+    pinned = instance.port == app.spec.app.pinned(instance.slot)
     return instance.spec == app.spec.id, pinned, instance.spawned
 
 

@@ -8,7 +8,7 @@ stand-in on a free port serves meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
@@ -26,6 +26,8 @@ class Slot:
     number: int
     port: int | None
     """Pinned."""
+    holder: Instance | None
+    """Who has the pinned port; it may be in another slot, where the first port was another."""
     new: tuple[Instance, ...]
     """In the version wanted, and staying."""
     old: tuple[Instance, ...]
@@ -48,7 +50,8 @@ class Slot:
 def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     """What to start and what to drain now, for all slots of one app."""
     wanted = 0 if app.stopped else app.instances
-    slots = [_slot(app, number, instances) for number in range(1, wanted + 1)]
+    holders = {i.port: i for i in instances if i.state is not S.GONE}
+    slots = [_slot(app, number, instances, holders) for number in range(1, wanted + 1)]
     serving = {slot.number for slot in slots if slot.serves and is_handed_out(app, slot.number)}
     room = app.app.batch - sum(slot.under_way for slot in slots)
     for slot in slots:
@@ -75,11 +78,15 @@ def _beyond(
                 yield Drain(i.id, why)
 
 
-def _slot(app: DesiredApp, number: int, instances: Sequence[Instance]) -> Slot:
+def _slot(
+    app: DesiredApp, number: int, instances: Sequence[Instance], holders: Mapping[int, Instance]
+) -> Slot:
     here = [i for i in instances if i.slot == number]
+    port = app.spec.app.pinned(number)
     return Slot(
         number,
-        app.app.pinned(number),
+        port,
+        holders.get(port) if port else None,
         new=tuple(i for i in here if i.spec == app.spec.id and i.state not in LEAVING),
         old=tuple(i for i in here if i.spec != app.spec.id and i.state not in LEAVING),
         leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),
@@ -98,7 +105,7 @@ def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Itera
 def _abrupt(app: DesiredApp, slot: Slot) -> Iterator[Step]:
     for i in slot.old:
         yield Drain(i.id, "restarted by hand")
-    if not slot.new and not slot.old and not slot.leaving:
+    if not slot.new and not slot.old and not slot.leaving and not slot.holder:
         yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
 
 
@@ -112,15 +119,14 @@ def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
 
 
 def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
-    home = [i for i in slot.new if i.port == slot.port]
-    holders = [i for i in (*slot.old, *slot.leaving) if i.port == slot.port]
-    if home:
-        if _any_ready(home):
-            for i in (*slot.old, *(i for i in slot.new if i.port != slot.port)):
-                yield Drain(i.id, "its successor is ready")
-    elif may_begin and not holders:
+    if slot.holder in slot.new:
+        if slot.holder.state is S.READY:
+            for i in (*slot.old, *slot.new):
+                if i is not slot.holder:
+                    yield Drain(i.id, "its successor is ready")
+    elif may_begin and slot.holder is None:
         yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
-    elif may_begin and not slot.leaving:
+    elif may_begin and slot.holder in slot.old:
         yield from _free_the_port(app, slot, last=last)
 
 
