@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.world import World
-from portico.core.planning.endpoints import endpoints_of
+from portico.core.planning.endpoints import endpoints_of, is_handed_out
 from portico.core.planning.rollout import rollout
 from portico.core.planning.steps import (
     Complete,
@@ -53,16 +53,20 @@ def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     if not generation:
         if seen.pid is not None:
             yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
-    elif generation not in {seen.live, seen.refused}:
-        if all(_may_be_served(app, world) for app in desired.apps.values()):
-            yield SwitchGeneration(generation, "sites, routes or TLS have changed")
+    elif generation not in {seen.live, seen.refused} and all(
+        _may_be_served(app, world) for app in desired.apps.values()
+    ):
+        yield SwitchGeneration(generation, "sites, routes or TLS have changed")
     elif seen.pid is None and seen.live:
         yield StartNginx("its master process has died")
 
 
 def _may_be_served(app: DesiredApp, world: World) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
-    if app.stopped or app.app.down or not app.app.listens or world.endpoints.get(app.name):
+    slots = range(1, app.instances + 1)
+    if app.stopped or world.endpoints.get(app.name):
+        return True
+    if not any(is_handed_out(app, slot) for slot in slots):
         return True
     return any(
         i.crashes > 0 or i.state in {S.STOPPED, S.FAILED}
@@ -121,7 +125,7 @@ def _all_ready(app: DesiredApp, mine: list[Instance]) -> bool:
 
 def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     """Apps that are in no file any more; only once nginx names them no more either."""
-    if world.nginx.pid is not None and generation not in {"", world.nginx.live}:
+    if generation and world.nginx.live not in {"", generation}:
         return
     for i in world.instances.values():
         if i.app not in desired.apps and i.state not in {S.DRAINING, S.STOPPING, S.GONE}:
