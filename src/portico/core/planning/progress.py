@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.world import World
+from portico.core.planning.rollout import is_rolled_out, ready_slots
 
 S = InstanceState
 TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
@@ -62,8 +63,6 @@ def _trouble(app: DesiredApp, mine: list[Instance], waited: float) -> str:
 
 
 def _missing(app: DesiredApp, mine: list[Instance]) -> str:
-    ready = {i.slot for i in mine if i.spec == app.spec.id and i.state is S.READY}
-    old = [i for i in mine if i.spec != app.spec.id and i.state is S.READY]
-    if len(ready) >= app.instances and not old and app.good == app.spec.id:
+    if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
-    return f"{app.name}: {len(ready)} of {app.instances} ready"
+    return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"

@@ -14,7 +14,7 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of, is_handed_out
-from portico.core.planning.rollout import rollout
+from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.steps import (
     Complete,
     Drain,
@@ -88,7 +88,7 @@ def _app(app: DesiredApp, world: World) -> Iterator[Step]:
         yield Publish(app.name, wanted, f"{len(wanted)} ready")
     leave = {step.instance for step in rolling if isinstance(step, Drain)}
     yield from _restarts(app, [i for i in mine if i.id not in leave], world.now)
-    if app.good != app.spec.id and _all_ready(app, mine):
+    if app.good != app.spec.id and is_rolled_out(app, mine):
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
 
@@ -114,13 +114,6 @@ def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Ste
 
 def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
     return i.state is S.STARTING and now - i.spawned >= app.app.ready_timeout
-
-
-def _all_ready(app: DesiredApp, mine: list[Instance]) -> bool:
-    """Whether every slot is ready in this version, and nothing older is left to go back to."""
-    ready = {i.slot for i in mine if i.spec == app.spec.id and i.state is S.READY}
-    old = any(i.spec != app.spec.id and i.state is S.READY for i in mine)
-    return len(ready) >= app.instances and not old
 
 
 def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:

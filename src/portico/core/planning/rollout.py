@@ -66,6 +66,24 @@ def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     yield from _beyond(app, instances, wanted, covered=bool(serving))
 
 
+def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int]:
+    """The wanted slots in which the version wanted is ready, on its own port."""
+    return frozenset(
+        i.slot
+        for i in instances
+        if i.state is S.READY
+        and i.spec == app.spec.id
+        and i.slot <= app.instances
+        and app.spec.app.pinned(i.slot) in {None, i.port}
+    )
+
+
+def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
+    """Whether every slot is ready in the version wanted, and nothing older serves any more."""
+    older = any(i.spec != app.spec.id and i.state is S.READY for i in instances)
+    return not older and len(ready_slots(app, instances)) == app.instances
+
+
 def _beyond(
     app: DesiredApp, instances: Sequence[Instance], wanted: int, *, covered: bool
 ) -> Iterator[Step]:
