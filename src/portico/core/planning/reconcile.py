@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of, is_handed_out
 from portico.core.planning.rollout import is_rolled_out, rollout
@@ -97,9 +97,11 @@ def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return ""
     for i in mine:
-        if i.spec == app.spec.id and (i.crashes or i.state in {S.FAILED, S.STOPPED}):
+        if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
+            continue
+        if i.crashes or i.state in {S.FAILED, S.STOPPED}:
             return f"{i.id} {i.reason or 'did not become ready'}"
-        if i.spec == app.spec.id and _never_ready(i, app, now):
+        if _never_ready(i, app, now):
             return f"{i.id} was not ready within {app.app.ready_timeout:g}s"
     return ""
 
@@ -121,7 +123,7 @@ def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]
     if generation and world.nginx.live not in {"", generation}:
         return
     for i in world.instances.values():
-        if i.app not in desired.apps and i.state not in {S.DRAINING, S.STOPPING, S.GONE}:
+        if i.app not in desired.apps and i.state not in LEAVING:
             yield Drain(i.id, "its app is not wanted any more")
     left = {i.app for i in world.instances.values()}
     for name in world.endpoints.keys() - desired.apps.keys():
