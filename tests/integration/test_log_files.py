@@ -108,7 +108,8 @@ def test_a_link_is_never_followed(tmp_path, logs):
     target, path = tmp_path / "target", tmp_path / "web.log"
     target.write_text("x" * 5000)
     path.symlink_to(target)
-    assert "cannot rotate" in asyncio.run(logs.rotate(str(path), 4096, 5))
+    said = asyncio.run(logs.rotate(str(path), 4096, 5))
+    assert said == "Too many levels of symbolic links; it goes on growing"
     assert target.stat().st_size == 5000
 
 
@@ -127,7 +128,7 @@ def test_on_a_full_disk_nothing_is_lost_and_room_is_made(tmp_path, logs):
             path.with_name(f"web.log.{number}").write_bytes(b"o" * 40 * KIB)
         path.write_bytes(b"x" * 150 * KIB)
         first = asyncio.run(logs.rotate(str(path), 64 * KIB, 5))
-        assert "No space left on device; it goes on growing" in first
+        assert first.startswith("No space left on device; it goes on growing (removed ")
         assert path.stat().st_size == 150 * KIB
         assert len(rotated(path)) == 1
         second = asyncio.run(logs.rotate(str(path), 64 * KIB, 5))

@@ -9,6 +9,7 @@ import pwd
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,27 @@ def test_a_stop_signal_lets_a_program_end_as_it_likes(tmp_path, program, expecte
             assert await exits.first() == expected
 
     asyncio.run(scenario())
+
+
+def ended_child():
+    with suppress(ChildProcessError):  # there is none yet
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+    return None
+
+
+def test_a_start_that_nobody_waits_for_any_more_leaves_nothing_running(tmp_path):
+    async def scenario():
+        async with supervised(tmp_path) as processes:
+            asked = launch(tmp_path, command=python("show.py"))
+            start = asyncio.get_running_loop().create_task(processes.spawn(asked, Exits()))
+            await asyncio.sleep(0)
+            start.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await start
+            return await until(ended_child)
+
+    # show.py never ends by itself
+    assert asyncio.run(scenario()).si_status == signal.SIGKILL
 
 
 def pids_of(told):
