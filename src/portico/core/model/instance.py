@@ -138,7 +138,8 @@ class Instance:
     port: int
     state: InstanceState
     since: float
-    """When it entered its state, on the clock that goes on over daemons (`Clock.monotonic`)."""
+    """When it entered its state, or was sent SIGKILL in it, on the clock that goes on over
+    daemons (`Clock.monotonic`)."""
     process: Process | None = None
     spawned: float = 0.0
     """When its process was last spawned, on the same clock."""

@@ -30,6 +30,11 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     return replace(again, process=process, spawned=now, restarts=instance.restarts + 1)
 
 
+def killed(instance: Instance, *, now: float) -> Instance:
+    """SIGKILL was sent: it has its time once more, before it is sent again."""
+    return replace(instance, since=now)
+
+
 def exited(
     instance: Instance, ending: Exit, app: App, *, now: float, jitter: float, reason: str
 ) -> Instance:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
@@ -115,7 +116,7 @@ def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Ste
 
 
 def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
-    return i.state is S.STARTING and now - i.spawned >= app.app.ready_timeout
+    return i.state is S.STARTING and now - i.since >= app.app.ready_timeout
 
 
 def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
@@ -142,7 +143,7 @@ def _leaving(desired: Desired, world: World) -> Iterator[Step]:
         elif i.state is S.DRAINING and i.id not in handed_out:
             if why := _drained(i, app, world, hurry=desired.hurry):
                 yield Stop(i.id, why)
-        elif i.state is S.STOPPING and _overdue(i, app, world.now):
+        elif i.state is S.STOPPING and world.now - i.since >= _keys(app).stop_timeout:
             yield Kill(i.id, "did not stop when asked to")
 
 
@@ -154,37 +155,30 @@ def _drained(i: Instance, app: DesiredApp | None, world: World, *, hurry: bool) 
         return ""
     if world.connections.get(i.id) == 0:
         return "nothing is connected to it"
-    limit = app.app.drain_timeout if app else DRAIN_UNWANTED
+    limit = _keys(app).drain_timeout
     return f"still connected after {limit:g}s" if world.now - i.since >= limit else ""
-
-
-def _overdue(i: Instance, app: DesiredApp | None, now: float) -> bool:
-    return now - i.since >= (app.app.stop_timeout if app else STOP_UNWANTED)
-
-
-DRAIN_UNWANTED = 30.0  # of an app whose file is gone: the defaults of a present one
-STOP_UNWANTED = 10.0
 
 
 def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
-    moments = [
-        moment
-        for i in world.instances.values()
-        if (moment := _next_moment(i, desired.apps.get(i.app))) is not None
-    ]
-    return min((m for m in moments if m > world.now), default=None)
+    moments = (_next_moment(i, desired.apps.get(i.app)) for i in world.instances.values())
+    return min((m for m in moments if m is not None and m > world.now), default=None)
 
 
 def _next_moment(i: Instance, app: DesiredApp | None) -> float | None:
     match i.state:
         case S.BACKOFF:
             return i.retry_at
-        case S.STARTING if app:
-            return i.spawned + app.app.ready_timeout
+        case S.STARTING:
+            return i.since + _keys(app).ready_timeout
         case S.DRAINING:
-            return i.since + (app.app.drain_timeout if app else DRAIN_UNWANTED)
+            return i.since + _keys(app).drain_timeout
         case S.STOPPING:
-            return i.since + (app.app.stop_timeout if app else STOP_UNWANTED)
+            return i.since + _keys(app).stop_timeout
         case _:
             return None
+
+
+def _keys(app: DesiredApp | None) -> App:
+    """What the file says of an app; the defaults, where it is in no file any more."""
+    return app.app if app else App()
