@@ -57,6 +57,7 @@ TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.BACKOFF, E.SPAWNED): S.STARTING,
     (S.BACKOFF, E.DRAIN_ASKED): S.GONE,
     (S.BACKOFF, E.CRASHED): S.BACKOFF,
+    (S.BACKOFF, E.FINISHED): S.STOPPED,
     (S.BACKOFF, E.GAVE_UP): S.FAILED,
     (S.STOPPED, E.DRAIN_ASKED): S.GONE,
     (S.FAILED, E.DRAIN_ASKED): S.GONE,
