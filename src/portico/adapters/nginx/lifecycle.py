@@ -1,0 +1,215 @@
+"""Starting nginx, having it take over new files, and ending it; each with a deadline.
+
+What nginx 1.31 does (measured) when its master is killed: the workers serve on, for ever and with
+what they know. A new master can listen beside them where the files say `reuseport`; where they do
+not it gets EADDRINUSE, tries again every 500 ms, and gives up after five times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.nginx.complaints import complaints
+from portico.adapters.nginx.processes import (
+    Master,
+    NginxProcess,
+    orphans,
+    processes_in,
+    workers_of,
+)
+
+START_WITHIN: Final = 20.0
+RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
+LEAVE_WITHIN: Final = 2.0
+TERM_WITHIN: Final = 5.0
+LOOK_EVERY: Final = 0.02
+
+SEARCH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Nginx's whole environment. It needs none, but writes its title over it."""
+
+
+class NotTaken(Exception):
+    """nginx did not come up, or did not take the new files over; its words are the text."""
+
+    def __init__(self, said: str, *, certain: bool) -> None:
+        super().__init__(said)
+        self.certain = certain
+        """Whether nginx has said so, and serves what it served before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    folder: Path
+    """HOME/nginx, the folder that every process of this nginx runs in."""
+    main_file: Path
+    error_log: Path
+
+    @property
+    def pid_file(self) -> Path:
+        """Where the files tell nginx to write its master's pid."""
+        return self.folder / "nginx.pid"
+
+    def arguments(self, main_file: Path) -> tuple[str, ...]:
+        return "-p", f"{self.folder}/", "-c", str(main_file)
+
+
+async def launch(program: str, paths: Paths) -> Master:
+    """Start a master that outlives us, then let workers of a killed one finish and go."""
+    tail = LogTail(paths.error_log)
+    said = await _start(program, paths)
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            master = await _first_worker(paths, tail)
+    except TimeoutError:
+        raise NotTaken(said + tail.text(), certain=False) from None
+    await _retire_orphans(paths.folder)
+    return master
+
+
+async def reload(master: Master, paths: Paths) -> None:
+    """Have the master read its files again, and see workers of theirs replace the old ones."""
+    tail = LogTail(paths.error_log)
+    before = {worker.pid for worker in workers_of(master, await _look(paths.folder))}
+    master.signal(signal.SIGHUP)
+    try:
+        async with asyncio.timeout(RELOAD_WITHIN):
+            while not _replaced(workers_of(master, await _look(paths.folder)), before):
+                said = [each for each in complaints(tail.text()) if each.pid == master.pid]
+                if any(each.is_final for each in said):
+                    raise NotTaken("\n".join(map(str, said)), certain=True)
+                if not master.is_running():
+                    raise NotTaken("its master process died of it", certain=False)
+                await asyncio.sleep(LOOK_EVERY)
+    except TimeoutError:
+        slow = f"its workers were not replaced within {RELOAD_WITHIN:g} seconds"
+        raise NotTaken(slow, certain=False) from None
+
+
+async def orphan(master: Master, folder: Path) -> None:
+    """End a master alone: its workers serve on until another one takes over from them."""
+    master.signal(signal.SIGKILL)
+    await _left_after(
+        LEAVE_WITHIN, folder, lambda found: [p for p in found if p.pid == master.pid]
+    )
+
+
+async def end(folder: Path, *, graceful: bool, patience: float) -> list[NginxProcess]:
+    """End the master and workers without one; returns what even SIGKILL did not end.
+
+    A graceful end lets requests finish, for at most `patience` seconds.
+    """
+    stages = [(signal.SIGTERM, TERM_WITHIN), (signal.SIGKILL, TERM_WITHIN)]
+    if graceful:
+        stages.insert(0, (signal.SIGQUIT, patience))
+    left = await _look(folder)
+    for number, within in stages:
+        for process in left:
+            if process.is_master or process in orphans(left) or number is signal.SIGKILL:
+                process.signal(number)
+        left = await _left_after(within, folder, lambda found: found)
+        if not left:
+            break
+    return left
+
+
+class LogTail:
+    """What has been written to a file since now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._from = path.stat().st_size if path.exists() else 0
+
+    def text(self) -> str:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._from)
+                return file.read(1 << 20).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+async def _start(program: str, paths: Paths) -> str:
+    """Run it until it has gone into the background; what it said meanwhile."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *paths.arguments(paths.main_file),
+            *("-e", str(paths.error_log)),
+            cwd=paths.folder,
+            env={"PATH": SEARCH},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NotTaken(f"cannot run {program}: {error.strerror}", certain=True) from None
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            assert process.stderr is not None  # noqa: S101 - it was asked for
+            async for line in process.stderr:
+                said.append(line.decode(errors="replace"))
+                if any(each.is_taken_port for each in complaints(said[-1])):
+                    await _retire_orphans(paths.folder)
+            code = await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise NotTaken("".join(said), certain=False) from None
+    if code:
+        raise NotTaken("".join(said), certain=True)
+    return "".join(said)
+
+
+async def _first_worker(paths: Paths, tail: LogTail) -> Master:
+    while True:
+        master = Master.from_pid_file(paths.pid_file)
+        if master is not None and workers_of(master, await _look(paths.folder)):
+            return master
+        if master is not None:
+            master.close()
+        if any(each.is_final for each in complaints(tail.text())):
+            raise NotTaken(tail.text(), certain=True)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _replaced(workers: list[NginxProcess], before: set[int]) -> bool:
+    """All new workers are there before the old ones are told to finish."""
+    fresh = [worker for worker in workers if worker.pid not in before]
+    stale = [worker for worker in workers if worker.pid in before and not worker.is_leaving]
+    return bool(fresh) and not stale
+
+
+async def _retire_orphans(folder: Path) -> None:
+    """Let them finish what they have; kill what does not even begin to."""
+    for process in orphans(await _look(folder)):
+        process.signal(signal.SIGQUIT)
+    stuck = await _left_after(
+        LEAVE_WITHIN, folder, lambda found: [p for p in orphans(found) if not p.is_leaving]
+    )
+    for process in stuck:
+        process.signal(signal.SIGKILL)
+
+
+async def _left_after(
+    within: float,
+    folder: Path,
+    which: Callable[[list[NginxProcess]], list[NginxProcess]],
+) -> list[NginxProcess]:
+    """Wait until there are none of these, and return those that are there at the deadline."""
+    deadline = asyncio.get_running_loop().time() + within
+    while left := which(await _look(folder)):
+        if asyncio.get_running_loop().time() > deadline:
+            return left
+        await asyncio.sleep(LOOK_EVERY)
+    return []
+
+
+async def _look(folder: Path) -> list[NginxProcess]:
+    return await asyncio.to_thread(processes_in, folder)

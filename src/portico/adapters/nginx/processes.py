@@ -1,0 +1,122 @@
+"""The processes of one installation's nginx, found by the folder they run in.
+
+nginx is started in PORTICO_HOME/nginx and never leaves it, and no other nginx runs there. Its
+titles say what each process is; its environment is no mark, since nginx writes over it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+_TITLE: Final = re.compile(r"\w+: (master process|worker process( is shutting down)?|cache \w+ )")
+
+
+@dataclass(frozen=True, slots=True)
+class NginxProcess:
+    pid: int
+    parent: int
+    title: str
+
+    @property
+    def is_master(self) -> bool:
+        return "master process" in self.title
+
+    @property
+    def is_worker(self) -> bool:
+        return "worker process" in self.title
+
+    @property
+    def is_leaving(self) -> bool:
+        """A worker that takes no new connections any more and finishes what it has."""
+        return self.title.endswith("is shutting down")
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+
+def processes_in(folder: Path) -> list[NginxProcess]:
+    """All of them, from /proc; blocks for about 10 µs a process of the machine."""
+    return list(_processes_in(os.fsencode(folder)))
+
+
+def workers_of(master: Master, processes: list[NginxProcess]) -> list[NginxProcess]:
+    return [process for process in processes if process.is_worker and process.parent == master.pid]
+
+
+def orphans(processes: list[NginxProcess]) -> list[NginxProcess]:
+    """Those whose master was killed: they serve on, on the same ports, with what they know."""
+    masters = {process.pid for process in processes if process.is_master}
+    return [p for p in processes if not p.is_master and p.parent not in masters]
+
+
+class Master:
+    """A running master process, held so that its number cannot come to mean another one."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid, self.pidfd = pid, pidfd
+        self.started = float(_stat(pid)[19])
+        """In clock ticks since boot (proc_pid_stat(5), field 22)."""
+
+    @classmethod
+    def from_pid_file(cls, file: Path) -> Self | None:
+        """The master that the file names, if it runs and belongs to the file's folder."""
+        with suppress(OSError, ValueError):
+            pid = int(file.read_text())
+            pidfd = os.pidfd_open(pid)
+            found = _process(pid, os.fsencode(file.parent))
+            if found is not None and found.is_master:
+                return cls(pid, pidfd)
+            os.close(pidfd)
+        return None
+
+    def is_running(self) -> bool:
+        watching = select.poll()
+        watching.register(self.pidfd, select.POLLIN)
+        return not watching.poll(0)
+
+    def signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self) -> None:
+        os.close(self.pidfd)
+
+
+def group_of(process: NginxProcess) -> int | None:
+    """The group it runs as; the owner of its folder in /proc would not say."""
+    with suppress(OSError, StopIteration):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return next(int(row.split()[1]) for row in status.splitlines() if row.startswith("Gid:"))
+    return None
+
+
+def _processes_in(folder: bytes) -> Iterator[NginxProcess]:
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each would cost more than reading
+        if name.isdecimal() and (process := _process(int(name), folder)):
+            yield process
+
+
+def _process(pid: int, folder: bytes) -> NginxProcess | None:
+    with suppress(OSError):
+        if os.readlink(f"/proc/{pid}/cwd".encode()) != folder:  # noqa: PTH115 - as above
+            return None
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        state, parent = _stat(pid)[:2]
+        if _TITLE.match(title) and state != b"Z":
+            return NginxProcess(pid, int(parent), title)
+    return None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """From field 3 on. The name before it stands in parentheses and may itself hold some."""
+    text = Path(f"/proc/{pid}/stat").read_bytes()
+    return text[text.rindex(b")") + 2 :].split()

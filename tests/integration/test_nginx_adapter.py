@@ -1,0 +1,465 @@
+"""The real nginx under NginxProgram, with files written by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from portico import ports
+from portico.adapters.nginx.binary import Binaries
+from portico.adapters.nginx.generations import Generations
+from portico.adapters.nginx.processes import orphans, processes_in
+from portico.adapters.nginx.program import NginxProgram
+from portico.adapters.processes.sockets import LinuxPorts
+from portico.errors import Failed, Refused
+from portico.system.clock import SystemClock
+from portico.system.home import Home
+from tests.little_nginx import BINARY, Client, eventually, get, is_running
+from tests.stack import free_port
+
+PORTS = LinuxPorts(SystemClock())
+
+MAIN = """
+worker_processes 2;
+worker_shutdown_timeout 10s;
+pid {home}/nginx/nginx.pid;
+error_log {home}/logs/nginx/error.log warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log {home}/logs/sites/test.access.log;
+    keepalive_min_timeout 2s;
+    include site.conf;
+}}
+"""
+SITE = """
+server {{
+    listen 127.0.0.1:{port} {listen};
+    location / {{ return 200 "{text}"; }}
+    {more}
+}}
+"""
+
+
+class Lab:
+    """One home, the nginx in it, and files for it that say `text` to every request."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = Home(folder / "home")
+        self.home.make()
+        self.port = free_port()
+        self.nginx = NginxProgram(self.home, PORTS)
+
+    def files(
+        self, text: str, more: str = "", *, port: int = 0, reuseport: bool = True
+    ) -> dict[str, str]:
+        listen = "reuseport" if reuseport else ""
+        site = SITE.format(port=port or self.port, listen=listen, text=text, more=more)
+        return {"nginx.conf": MAIN.format(home=self.home.path), "site.conf": site}
+
+    async def serve(self, text: str, more: str = "", **how) -> ports.Tested:
+        tested = await self.nginx.install(self.files(text, more, **how), text)
+        await self.nginx.switch(tested)
+        return tested
+
+    async def says(self) -> str:
+        """What it answers, or empty if it does not."""
+        with suppress(OSError, EOFError):
+            return (await get(self.port))[1]
+        return ""
+
+    async def kill_master(self) -> int:
+        pid = self.nginx.seen().pid
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not is_running(pid))
+        return pid
+
+    @property
+    def processes(self):
+        return processes_in(self.home.nginx)
+
+    @property
+    def generations(self) -> list[str]:
+        return sorted(path.name for path in (self.home.nginx / "generations").iterdir())
+
+
+def in_lab(story: Callable[[Lab], Awaitable[None]]) -> None:
+    """Run it in a fresh folder of /tmp that nginx's workers, another user, can pass through."""
+    folder = Path(tempfile.mkdtemp(prefix="portico-", dir="/tmp"))
+    folder.chmod(0o755)
+
+    async def run() -> None:
+        lab = Lab(folder)
+        try:
+            await story(lab)
+        finally:
+            await NginxProgram(lab.home, PORTS).stop(graceful=False)
+            assert lab.processes == []
+
+    try:
+        asyncio.run(run())
+    finally:
+        shutil.rmtree(folder)
+
+
+class Load:
+    """Clients that ask without pause on keep-alive connections, and count what was lost."""
+
+    def __init__(self, port: int, clients: int = 12) -> None:
+        self.port, self.clients = port, clients
+        self.answers: list[str] = []
+        self.lost: list[str] = []
+
+    async def __aenter__(self):
+        self._going = True
+        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self.clients)]
+        await eventually(lambda: len(self.answers) > self.clients)
+        return self
+
+    async def __aexit__(self, *error):
+        self._going = False
+        await asyncio.gather(*self._tasks)
+
+    async def _ask(self):
+        client = Client(self.port)
+        while self._going:
+            try:
+                status, text = await client.get()
+                (self.answers if status == 200 else self.lost).append(text)
+            except (OSError, EOFError) as error:
+                self.lost.append(repr(error))
+                client.close()
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.002)
+        client.close()
+
+
+def held_by(pid: int) -> dict[str, str]:
+    return {file.name: str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def program_of(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/exe").readlink())
+
+
+def old_nginx(folder: Path) -> Path:
+    """A program that says of itself what nginx 1.22 says."""
+    program = folder / "nginx"
+    program.write_text(
+        "#!/bin/sh\n"
+        "[ $1 = -V ] && { echo nginx version: nginx/1.22.1; exit; }\n"
+        "conf=$3/nginx.conf\n"
+        "line=$(grep -nE 'resolve|least_time|sticky|http2 on|keepalive_min' $conf | head -1)\n"
+        '[ -z "$line" ] && exit 0\n'
+        'echo "nginx: [emerg] unknown directive in $conf:${line%%:*}"\n'
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_the_wheels_nginx_is_taken_and_looked_at():
+    async def story():
+        build = await Binaries(search="/nowhere").find(None)
+
+        assert build.program == BINARY
+        assert build.version >= (1, 31, 3)
+        assert build.openssl.startswith("OpenSSL 3")
+        assert {"resolve", "least_time", "sticky", "http2", "grpc", "realip"} <= build.can
+        assert {"stream_preread", "keepalive_min_timeout", "ssl_reject_handshake"} <= build.can
+        assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can
+
+    asyncio.run(story())
+
+
+def test_an_nginx_that_is_too_old_is_refused_if_named_and_passed_over_if_not(tmp_path):
+    async def story():
+        old = old_nginx(tmp_path)
+        with pytest.raises(Refused, match=r"1\.22\.1.* lacks keepalive_min_timeout, resolve;"):
+            await Binaries().find(str(old))
+
+        assert (await Binaries(search=str(tmp_path)).find(None)).program == BINARY
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [("/nowhere/nginx", "there is no such program"), ("/bin/true", "does not tell a version")],
+)
+def test_what_is_no_nginx_is_refused(named, words):
+    with pytest.raises(Refused, match=words):
+        asyncio.run(Binaries().find(named))
+
+
+def test_a_generation_is_served_and_the_next_one_replaces_it():
+    async def story(lab):
+        assert lab.nginx.seen().pid is None
+
+        first = await lab.serve("one")
+        assert await lab.says() == "one"
+        seen = lab.nginx.seen()
+        assert (seen.generation, seen.live) == (first.number, "one")
+
+        second = await lab.serve("two")
+        assert await lab.says() == "two"
+        assert lab.nginx.seen().pid == seen.pid
+        assert (lab.nginx.seen().generation, lab.nginx.seen().live) == (second.number, "two")
+
+    in_lab(story)
+
+
+def test_files_that_nginx_refuses_are_explained_and_leave_nothing_behind():
+    async def story(lab):
+        await lab.serve("one")
+        before = lab.generations
+
+        with pytest.raises(Failed) as caught:
+            await lab.nginx.install(lab.files("two", more="nonsense on;"), "two")
+
+        assert str(caught.value) == (
+            'nginx does not accept the new files: unknown directive "nonsense" '
+            "(site.conf, line 5); what is live stays"
+        )
+        assert lab.generations == before
+        assert await lab.says() == "one"
+
+    in_lab(story)
+
+
+def test_a_port_in_use_is_named_with_its_holder_and_nginx_does_not_run():
+    async def story(lab):
+        with socket.create_server(("127.0.0.1", lab.port)), pytest.raises(Failed) as caught:
+            await lab.serve("one")
+
+        assert f"port {lab.port} is held by pid {os.getpid()} (" in str(caught.value)
+        assert "choose another one with [edge] http and https" in str(caught.value)
+        assert str(caught.value).endswith("nginx does not run")
+        assert lab.nginx.seen().pid is None
+        assert lab.processes == []
+        assert await lab.serve("two")
+
+    in_lab(story)
+
+
+def test_a_port_in_use_leaves_the_previous_generation_in_force():
+    async def story(lab):
+        first = await lab.serve("one")
+        taken = free_port()
+        with socket.create_server(("127.0.0.1", taken)), pytest.raises(Failed) as caught:
+            await lab.serve("two", port=taken)
+
+        assert f"port {taken} is held by pid {os.getpid()} (" in str(caught.value)
+        assert str(caught.value).endswith(f"generation {first.number} stays in force")
+        seen = lab.nginx.seen()
+        assert (seen.generation, seen.live, seen.refused) == (first.number, "one", "two")
+        assert await lab.says() == "one"
+        await lab.kill_master()
+        await lab.nginx.start()
+        assert await lab.says() == "one"
+
+    in_lab(story)
+
+
+def test_reloads_under_load_lose_nothing():
+    async def story(lab):
+        await lab.serve("0")
+        async with Load(lab.port) as load:
+            for number in range(1, 6):
+                await lab.serve(str(number))
+                await eventually(lambda number=number: str(number) in load.answers[-50:])
+
+        assert load.lost == []
+        assert len(load.answers) > 300
+
+    in_lab(story)
+
+
+@pytest.mark.parametrize("reuseport", [True, False])
+def test_a_killed_master_is_noticed_and_its_workers_are_replaced_within_two_seconds(reuseport):
+    async def story(lab):
+        deaths = []
+        lab.nginx.watch(lambda: deaths.append(lab.nginx.seen().pid))
+        await lab.serve("one", reuseport=reuseport)
+        async with Load(lab.port, clients=4) as load:
+            await lab.kill_master()
+            await eventually(lambda: deaths, within=1)
+            assert lab.nginx.seen().live == "one"
+
+            await asyncio.wait_for(lab.nginx.start(), 2)
+            masters = [process for process in lab.processes if process.is_master]
+            workers = [process for process in lab.processes if not process.is_leaving]
+            assert len(load.answers) > 4
+
+        assert deaths == [None]
+        assert [master.pid for master in masters] == [lab.nginx.seen().pid]
+        assert orphans(workers) == []
+        await eventually(lambda: not orphans(lab.processes))
+        assert not reuseport or load.lost == []
+        assert await lab.says() == "one"
+        await lab.kill_master()
+        await eventually(lambda: len(deaths) == 2, within=1)
+
+    in_lab(story)
+
+
+def test_the_next_daemon_finds_the_nginx_that_runs_and_watches_it():
+    async def story(lab):
+        await lab.serve("one")
+        successor = NginxProgram(lab.home, PORTS)
+        assert successor.seen() == lab.nginx.seen()
+        deaths = []
+        successor.watch(lambda: deaths.append(True))
+        await successor.start()
+        assert successor.seen().pid == lab.nginx.seen().pid
+
+        await lab.kill_master()
+
+        await eventually(lambda: deaths, within=1)
+        assert successor.seen().pid is None
+
+    in_lab(story)
+
+
+def test_nginx_holds_nothing_of_the_process_that_started_it():
+    async def story(lab):
+        await lab.serve("one")
+        pid = lab.nginx.seen().pid
+        held = held_by(pid)
+
+        assert os.getsid(pid) != os.getsid(0)
+        assert not [name for name in held.values() if name.startswith("pipe:")]
+        assert (held["0"], held["1"]) == ("/dev/null", "/dev/null")
+
+    in_lab(story)
+
+
+def test_a_daemon_that_died_before_the_reload_is_known_to_have_changed_nothing():
+    async def story(lab):
+        await lab.serve("one")
+        tested = await lab.nginx.install(lab.files("two"), "two")
+        files = Generations(lab.home.nginx)
+        files.point(files.read(tested.number))
+
+        successor = NginxProgram(lab.home, PORTS)
+        assert successor.seen().live == "one"
+        await successor.switch(tested)
+
+        assert successor.seen().live == "two"
+        assert await lab.says() == "two"
+
+    in_lab(story)
+
+
+def test_another_nginx_program_takes_over_without_a_lost_request(tmp_path):
+    async def story(lab):
+        await lab.serve("one")
+        other = shutil.copy(BINARY, tmp_path / "other-nginx")
+        async with Load(lab.port, clients=4) as load:
+            await lab.nginx.build(str(other))
+            await lab.serve("two")
+            await eventually(lambda: load.answers[-1] == "two")
+
+        assert load.lost == []
+        assert program_of(lab.nginx.seen().pid) == str(other)
+        await eventually(lambda: not orphans(lab.processes))
+
+    in_lab(story)
+
+
+def test_a_graceful_stop_lets_requests_finish():
+    async def story(lab):
+        backend = free_port()
+        await lab.serve("one", more=f"location /slow {{ proxy_pass http://127.0.0.1:{backend}; }}")
+        asked = asyncio.Event()
+
+        async def slow(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await eventually(lambda: any(process.is_leaving for process in lab.processes))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+            writer.close()
+
+        async with await asyncio.start_server(slow, "127.0.0.1", backend):
+            request = asyncio.create_task(get(lab.port, "/slow"))
+            await asked.wait()
+            await lab.nginx.stop(graceful=True)
+
+            assert await request == (200, "done")
+        seen = lab.nginx.seen()
+        assert (seen.pid, seen.live) == (None, "")
+        assert lab.processes == []
+
+    in_lab(story)
+
+
+def test_a_stop_also_ends_workers_whose_master_was_killed():
+    async def story(lab):
+        deaths = []
+        lab.nginx.watch(lambda: deaths.append(True))
+        await lab.serve("one")
+        await lab.kill_master()
+        assert await lab.says() == "one"
+
+        await lab.nginx.stop(graceful=True)
+
+        assert lab.processes == []
+
+    in_lab(story)
+
+
+def test_large_logs_are_numbered_and_every_worker_writes_to_the_new_file():
+    async def story(lab):
+        await lab.serve("one")
+        log = lab.home.logs / "sites" / "test.access.log"
+        for _ in range(3):
+            for _ in range(20):
+                await get(lab.port)
+            troubles = await lab.nginx.rotate(max_size=10, keep=2)
+            assert troubles[str(log)] is None
+            await eventually(log.exists)
+
+        for _ in range(40):
+            await get(lab.port)
+
+        await eventually(lambda: log.read_text().count("\n") == 40)
+        assert sorted(path.name for path in log.parent.iterdir()) == [
+            "test.access.log",
+            "test.access.log.1",
+            "test.access.log.2",
+        ]
+        assert "Permission denied" not in (lab.home.logs / "nginx" / "error.log").read_text()
+        assert lab.home.logs.stat().st_mode & 0o007 == 0
+
+    in_lab(story)
+
+
+def test_the_last_generations_that_were_served_are_kept_whatever_is_only_tested():
+    async def story(lab):
+        served = [(await lab.serve(str(number))).number for number in range(7)]
+        for number in range(7):
+            await lab.nginx.install(lab.files(f"tested {number}"), f"tested {number}")
+
+        kept = {int(name) for name in lab.generations}
+
+        assert set(served) & kept == set(served[-5:])
+        assert len(kept) == 10
+        assert await lab.says() == "6"
+
+    in_lab(story)
+
+
+def test_files_may_not_lie_outside_their_generation():
+    async def story(lab):
+        with pytest.raises(ValueError, match="leads out"):
+            await lab.nginx.install({"../../nginx.conf": ""}, "x")
+
+    in_lab(story)
