@@ -65,7 +65,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
     discovery = await _discovery(state, clock, ports, troubles)
-    nginx = NginxProgram(home)
+    nginx = NginxProgram(home, ports)
     logs = FileLogs(home.logs)
     processes = LinuxProcesses(home.logs, clock)
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
