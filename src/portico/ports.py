@@ -116,7 +116,9 @@ class Discovery(Protocol):
         """The app exists no more."""
 
     def told(self, app: str) -> tuple[int, float]:
-        """The newest version that was sent in an answer, and when (`Clock.monotonic`)."""
+        """The newest version that every nginx worker that asks has been sent, and when the last
+        of them was (`Clock.monotonic`); 0 if this daemon was not asked about the app yet.
+        """
 
     @property
     def address(self) -> str:
@@ -178,6 +180,12 @@ class Nginx(Protocol):
     async def stop(self, *, graceful: bool) -> None: ...
 
     def reopen_logs(self) -> None: ...
+
+    async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
+        """Rename nginx's log files that are larger and have it open new ones; `keep` old ones stay.
+
+        For every log file by its path: what went wrong, or None.
+        """
 
 
 @dataclass(frozen=True, slots=True)
