@@ -182,7 +182,7 @@ class Nginx(Protocol):
     def reopen_logs(self) -> None: ...
 
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
-        """Rename nginx's log files that are larger and have it open new ones; `keep` old ones stay.
+        """Rename log files that are larger and have nginx open new ones; `keep` old ones stay.
 
         For every log file by its path: what went wrong, or None.
         """
