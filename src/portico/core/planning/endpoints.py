@@ -26,6 +26,11 @@ def is_handed_out(app: DesiredApp, slot: int) -> bool:
     return app.app.listens and not app.app.down and not (differing and differing.down)
 
 
+def takes_requests(app: DesiredApp) -> bool:
+    """Whether any slot of it gets requests as soon as an instance is ready in it."""
+    return not app.stopped and any(is_handed_out(app, n) for n in range(1, app.instances + 1))
+
+
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:
     pinned = instance.port == app.spec.app.pinned(instance.slot)
     return instance.spec == app.spec.id, pinned, instance.spawned

@@ -14,7 +14,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
-from portico.core.planning.endpoints import endpoints_of, is_handed_out
+from portico.core.planning.endpoints import endpoints_of, takes_requests
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.steps import (
     Complete,
@@ -64,10 +64,7 @@ def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
 
 def _may_be_served(app: DesiredApp, world: World) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
-    slots = range(1, app.instances + 1)
-    if app.stopped or world.endpoints.get(app.name):
-        return True
-    if not any(is_handed_out(app, slot) for slot in slots):
+    if world.endpoints.get(app.name) or not takes_requests(app):
         return True
     return any(
         i.crashes > 0 or i.state in {S.STOPPED, S.FAILED}

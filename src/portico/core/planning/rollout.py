@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, Instance, InstanceState
-from portico.core.planning.endpoints import is_handed_out
+from portico.core.planning.endpoints import is_handed_out, takes_requests
 from portico.core.planning.steps import Drain, StartInstance, Step
 
 S = InstanceState
@@ -63,7 +63,7 @@ def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
         if not slot.ready and any(isinstance(step, Drain) for step in steps):
             serving.discard(slot.number)
         yield from steps
-    yield from _beyond(app, instances, wanted, covered=bool(serving))
+    yield from _beyond(app, instances, wanted, needed=takes_requests(app) and not serving)
 
 
 def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int]:
@@ -85,14 +85,14 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
 
 
 def _beyond(
-    app: DesiredApp, instances: Sequence[Instance], wanted: int, *, covered: bool
+    app: DesiredApp, instances: Sequence[Instance], wanted: int, *, needed: bool
 ) -> Iterator[Step]:
-    """What is in no slot that is wanted leaves; what serves, only when a wanted slot does."""
+    """What is in no wanted slot leaves; if needed, only when somebody else serves."""
     why = "stopped by hand" if app.stopped else f"{wanted} are wanted"
     for i in instances:
         if i.slot > wanted and i.state not in LEAVING:
             serves = i.state is S.READY and is_handed_out(app, i.slot)
-            if covered or app.stopped or not serves:
+            if not (needed and serves):
                 yield Drain(i.id, why)
 
 
