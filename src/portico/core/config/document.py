@@ -53,7 +53,7 @@ def _json_values(table: Mapping[str, object], source: str) -> dict[str, object]:
 
 
 def _spellings(content: Mapping[str, object]) -> dict[str, list[str]]:
-    """How the file writes the domain of each site."""
+    """How the file writes the domain of each site; of several the last one counts."""
     spelled: dict[str, list[str]] = {}
     sites = content.get("sites")
     for raw in sites if isinstance(sites, dict) else ():
@@ -79,11 +79,11 @@ def _draft(content: dict[str, object], findings: list[Finding]) -> Draft:
         except ValidationError as error:
             found = shape_findings(error, content)
         else:
-            return Draft(document, frozenset(doubtful))
+            return Draft.of(document, doubtful)
         if attempt == 0:  # what is missing afterwards was left out here
             findings += found
         doubtful |= _left_out(content, found)
-    return Draft(Document(), frozenset({()}))
+    return Draft.of(Document(), [()])
 
 
 def _unreadable(content: object) -> Iterator[Finding]:
@@ -142,6 +142,6 @@ def _remove(content: dict[str, object], path: Path) -> None:
 def _respelled(finding: Finding, spelled: Mapping[str, list[str]]) -> Finding:
     match finding.path:
         case ("sites", str(name), *rest) if name in spelled:
-            return replace(finding, path=("sites", spelled[name][0], *rest))
+            return replace(finding, path=("sites", spelled[name][-1], *rest))
         case _:
             return finding

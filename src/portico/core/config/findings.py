@@ -56,8 +56,18 @@ class Draft:
     document: Document
     doubtful: frozenset[Path] = frozenset()
     """What was left out; and tables with an unknown key, which may stand for any other."""
+    touched: frozenset[Path] = frozenset()
+    """What something was left out of, at any depth."""
+
+    @classmethod
+    def of(cls, document: Document, doubtful: Iterable[Path]) -> Draft:
+        left_out = frozenset(doubtful)
+        touched = (path[:depth] for path in left_out for depth in range(1, len(path) + 1))
+        return cls(document, left_out, frozenset(touched))
 
     def doubts(self, path: Path, *keys: str) -> bool:
         """Whether the operator may have meant to set one of these keys of a table."""
-        places = [(), path, *((*path, key) for key in keys)]
-        return not self.doubtful.isdisjoint(places)
+        if not self.doubtful:
+            return False
+        keyed = ((*path, key) for key in keys)
+        return not (self.doubtful.isdisjoint([(), path]) and self.touched.isdisjoint(keyed))

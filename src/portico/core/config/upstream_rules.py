@@ -23,7 +23,7 @@ def upstream_findings(draft: Draft) -> Iterator[Finding]:
         yield from _balancing(("apps", name), app, document)
         if app.listens:
             yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
-        if app.backup and name not in named and not draft.doubts(("upstreams",)):
+        if app.backup and name not in named and not draft.doubts((), "upstreams"):
             what = "has nothing to stand in for: no upstream names the app"
             yield Finding(("apps", name, "backup"), what)
     for name, upstream in document.upstreams.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table
@@ -33,6 +33,14 @@ UserName = Annotated[
 CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
 
 
+def _is_false(value: object) -> object:
+    """Python takes 0 for False; a port that is 0 is a mistake."""
+    if value is not False:
+        raise ValueError("must be false")
+    return value
+
+
+NoPort = Annotated[Literal[False], BeforeValidator(_is_false)]
 Words = str | tuple[str, ...]
 """Text that is split as a shell would, or a list that is taken as it is."""
 
@@ -114,7 +122,7 @@ class App(Table):
     instances: Annotated[int, Field(ge=1, le=1000)] | Literal["max"] = Field(
         1, description='How many copies; "max" is one a core.'
     )
-    port: Port | Literal[False] | None = Field(
+    port: Port | NoPort | None = Field(
         None,
         description="Pinned port of the first instance, the next ones follow; automatic if unset; "
         "false for a worker that listens nowhere.",

@@ -1,0 +1,232 @@
+"""Files of operators for tests: one that sets every key, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from portico.core.config.document import Document, read_document
+from portico.core.config.findings import Path
+from portico.errors import ConfigError
+
+FULL = """
+[apps.web]
+command = "node index.js"
+args = ["--quiet"]
+cwd = "site"
+env = { NODE_ENV = "production", WORKERS = 4, RATIO = 0.5, DEBUG = false }
+env_file = ".env"
+inherit_env = true
+user = "www-data"
+group = "www-data"
+instances = 4
+port = 3000
+port_env = "PORT"
+instance_env = "NODE_APP_INSTANCE"
+autostart = true
+autorestart = true
+stop_exit_codes = [0, 143]
+backoff = "200ms"
+backoff_limit = 30
+max_restarts = 10
+min_uptime = "2s"
+ready_timeout = "20s"
+batch = 2
+drain_timeout = "1m"
+stop_signal = "SIGINT"
+stop_timeout = "5s"
+balance = "least_time last_byte inflight"
+weight = 2
+max_conns = 100
+max_fails = 3
+fail_timeout = "20s"
+backup = false
+down = false
+keepalive = 32
+
+[apps.web.health]
+path = "/healthz"
+status = [200, 204]
+host = "app.localhost"
+interval = "10s"
+timeout = "2s"
+
+[apps.web.sticky]
+cookie = "seat"
+expires = "1h"
+domain = "example.com"
+path = "/"
+httponly = true
+secure = true
+samesite = "none"
+
+[apps.web.logs]
+stdout = "out.log"
+stderr = "err.log"
+max_size = "20m"
+keep = 3
+
+[apps.web.slots.2]
+weight = 5
+backup = true
+down = false
+
+[apps.jobs]
+script = "jobs.py"
+interpreter = "python3"
+interpreter_args = "-u"
+port = false
+
+[apps.spare]
+command = ["./spare", "--port", "$PORT"]
+instances = "max"
+backup = true
+
+[upstreams.legacy]
+balance = "hash $cookie_user consistent"
+sticky = true
+keepalive = 16
+tls = true
+tls_name = "legacy.example.com"
+tls_verify = true
+tls_ca = "ca.pem"
+
+[[upstreams.legacy.servers]]
+address = "10.0.0.5:8443"
+weight = 3
+max_conns = 50
+max_fails = 2
+fail_timeout = 30
+backup = false
+down = true
+
+[[upstreams.legacy.servers]]
+address = "10.0.0.6:8443"
+
+[upstreams.both]
+apps = ["web", "spare"]
+servers = ["10.0.0.7:3000", "unix:/run/app.sock"]
+
+[sites."shop.example.com"]
+app = "web"
+aliases = ["www.shop.example.com", "*.shop.example.com"]
+certificate = "shop.pem"
+key = "shop.key"
+https = true
+redirect_http = true
+default = true
+access_log = true
+include = ["shop.conf"]
+client_max_body_size = "100m"
+proxy_connect_timeout = "3s"
+proxy_read_timeout = "5m"
+proxy_send_timeout = 30
+websocket = true
+grpc = false
+buffering = true
+request_buffering = false
+gzip = true
+headers = { X-Frame-Options = "DENY" }
+request_headers = { X-Forwarded-Prefix = "" }
+allow = ["10.0.0.0/8"]
+deny = ["10.6.6.6"]
+error_pages = { 404 = "404.html", 503 = "503.html" }
+
+[sites."shop.example.com".rate_limit]
+rate = "10r/s"
+burst = 20
+nodelay = true
+per = "address"
+status = 503
+
+[sites."shop.example.com".connection_limit]
+connections = 10
+per = "site"
+status = 503
+
+[sites."shop.example.com".basic_auth]
+realm = "staff"
+users = { ann = "$apr1$x$y" }
+
+[sites."shop.example.com".real_ip]
+trust = ["192.168.0.0/16"]
+header = "X-Real-IP"
+recursive = false
+proxy_protocol = true
+
+[sites."shop.example.com".hsts]
+max_age = "730d"
+include_subdomains = true
+preload = true
+
+[sites."shop.example.com".maintenance]
+page = "soon.html"
+retry_after = "10m"
+allow = ["10.0.0.1"]
+
+[sites."shop.example.com".routes."/static"]
+folder = { path = "public", index = "index.html", spa = true, listing = false, expires = "7d" }
+
+[sites."shop.example.com".routes."/api"]
+upstream = "legacy"
+strip_prefix = true
+rate_limit = "5r/m"
+connection_limit = 5
+
+[sites."shop.example.com".routes."= /old"]
+redirect = { to = "https://new.example.com", status = 301, keep_path = true }
+
+[sites."shop.example.com".routes]
+"/both" = "both"
+"~ [.]php$" = { folder = "php", basic_auth = { file = "htpasswd" } }
+
+[tls]
+certificate = "all.pem"
+key = "all.key"
+
+[edge]
+http = 80
+https = 443
+bind = ["127.0.0.1", "[::1]"]
+nginx = "/usr/sbin/nginx"
+user = "nginx"
+workers = 2
+worker_connections = 4096
+shutdown_timeout = 30
+access_log_format = "combined"
+log_max_size = "100m"
+log_keep = 2
+include = "maps.conf"
+"""
+
+
+def full() -> dict[str, Any]:
+    return copy.deepcopy(_FULL)
+
+
+def read(toml: str) -> Document:
+    return read_document(tomllib.loads(toml), source="portico.toml")
+
+
+def complaints(file: str | dict[str, Any]) -> list[str]:
+    """Every problem of a file, as the operator reads it; empty for a sound one."""
+    table = tomllib.loads(file) if isinstance(file, str) else file
+    try:
+        read_document(table, source="portico.toml")
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every key and element of a file, at any depth."""
+    yield path, value
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    for step, deeper in inner:
+        yield from places(deeper, (*path, step))
+
+
+_FULL = tomllib.loads(FULL)
