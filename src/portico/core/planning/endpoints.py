@@ -13,22 +13,27 @@ def endpoints_of(app: DesiredApp, instances: Sequence[Instance]) -> tuple[Endpoi
     """One endpoint a slot: its ready instance of the version wanted, else a ready older one."""
     best: dict[int, Instance] = {}
     for instance in instances:
-        if instance.state is InstanceState.READY and is_handed_out(app, instance.slot):
+        if serves(app, instance):
             rival = best.get(instance.slot)
             if rival is None or _rank(app, instance) > _rank(app, rival):
                 best[instance.slot] = instance
     return tuple(_endpoint(app, instance) for _, instance in sorted(best.items()))
 
 
-def is_handed_out(app: DesiredApp, slot: int) -> bool:
-    """Whether a slot gets requests as soon as an instance is ready in it."""
-    differing = app.app.slots.get(str(slot))
-    return app.app.listens and not app.app.down and not (differing and differing.down)
+def serves(app: DesiredApp, instance: Instance) -> bool:
+    """Whether it may be handed out. A worker, of this version or one before, has no port."""
+    ready = instance.state is InstanceState.READY and instance.port != 0
+    return ready and _gets_requests(app, instance.slot)
 
 
 def takes_requests(app: DesiredApp) -> bool:
-    """Whether any slot of it gets requests as soon as an instance is ready in it."""
-    return not app.stopped and any(is_handed_out(app, n) for n in range(1, app.instances + 1))
+    """Whether any slot of it is handed out as soon as an instance is ready in it."""
+    return not app.stopped and any(_gets_requests(app, n) for n in range(1, app.instances + 1))
+
+
+def _gets_requests(app: DesiredApp, slot: int) -> bool:
+    differing = app.app.slots.get(str(slot))
+    return app.app.listens and not app.app.down and not (differing and differing.down)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, Instance, InstanceState
-from portico.core.planning.endpoints import is_handed_out, takes_requests
+from portico.core.planning.endpoints import serves, takes_requests
 from portico.core.planning.steps import Drain, StartInstance, Step
 
 S = InstanceState
@@ -38,10 +38,6 @@ class Slot:
         return _any_ready(self.new)
 
     @property
-    def serves(self) -> bool:
-        return self.ready or _any_ready(self.old)
-
-    @property
     def under_way(self) -> bool:
         """Whether it is between versions: begun and not ready yet, or nobody serves in it."""
         return not self.ready and bool(self.new or not _any_ready(self.old))
@@ -52,7 +48,7 @@ def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     wanted = 0 if app.stopped else app.instances
     holders = {i.port: i for i in instances if i.state is not S.GONE}
     slots = [_slot(app, number, instances, holders) for number in range(1, wanted + 1)]
-    serving = {slot.number for slot in slots if slot.serves and is_handed_out(app, slot.number)}
+    serving = {i.slot for i in instances if i.slot <= wanted and serves(app, i)}
     room = app.app.batch - sum(slot.under_way for slot in slots)
     for slot in slots:
         begun = slot.under_way or slot.ready
@@ -91,8 +87,7 @@ def _beyond(
     why = "stopped by hand" if app.stopped else f"{wanted} are wanted"
     for i in instances:
         if i.slot > wanted and i.state not in LEAVING:
-            serves = i.state is S.READY and is_handed_out(app, i.slot)
-            if not (needed and serves):
+            if not (needed and serves(app, i)):
                 yield Drain(i.id, why)
 
 
