@@ -86,9 +86,9 @@ def _beyond(
     """What is in no wanted slot leaves; if needed, only when somebody else serves."""
     why = "stopped by hand" if app.stopped else f"{wanted} are wanted"
     for i in instances:
-        if i.slot > wanted and i.state not in LEAVING:
-            if not (needed and serves(app, i)):
-                yield Drain(i.id, why)
+        stays = i.slot <= wanted or (needed and serves(app, i))
+        if not stays and i.state not in LEAVING:
+            yield Drain(i.id, why)
 
 
 def _slot(
