@@ -89,6 +89,9 @@ class Client:
     def changes(self) -> list[ChangeView]:
         return cast("list[ChangeView]", self._ask("GET", "/v1/changes"))
 
+    def change(self, change: str) -> ChangeView:
+        return cast("ChangeView", self._ask("GET", f"/v1/changes/{quote(change, safe='')}"))
+
     def logs(self, app: str | None) -> list[LogFileView]:
         query = f"?app={quote(app, safe='')}" if app else ""
         return cast("list[LogFileView]", self._ask("GET", f"/v1/logs{query}"))

@@ -64,10 +64,12 @@ def stream(
             connection.sendall(_request("GET", target, b""))
             status, _, pending = _head(connection)
             connection.settimeout(TICK)
-            while part := _next(connection, idle):
-                pending += part
+            while True:
                 *whole, pending = pending.split(b"\n")
                 yield from whole
+                if not (part := _next(connection, idle)):
+                    break
+                pending += part
             if status != _OK:
                 raise NotOk(status, pending)
         except OSError as error:

@@ -1,0 +1,65 @@
+"""Arguments of commands: argparse, with errors that are ours, and the arguments many share.
+
+Click and typer would cost three times what argparse does in start time, which is most of what
+`portico status` may take.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from portico.errors import Refused
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, name: str, says: str) -> None:
+        self.declared: list[argparse.Action] = []
+        """What the command takes, for completion and the reference."""
+        prog = f"portico {name}".strip()
+        super().__init__(prog=prog, description=says, add_help=False, allow_abbrev=False)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        self.declared.append(action)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def home_option(parser: Parser) -> None:
+    parser.add_argument("--home", metavar="FOLDER", help="where the state lies: PORTICO_HOME")
+    parser.add_argument("-h", "--help", action="store_true", help="show this")
+
+
+def json_option(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def file_arguments(parser: Parser) -> None:
+    """A file, and how one of PM2 is read. `documents.read` takes them."""
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        nargs="?",
+        help="a file or its folder: portico.toml or a file of PM2; the current folder if unset",
+    )
+    parser.add_argument(
+        "--site",
+        metavar="NAME[=APP]",
+        help="put what the file runs behind a site of this domain name",
+    )
+    parser.add_argument("--env", metavar="NAME", help="in a file of PM2, also take env_NAME")
+    json_option(parser)
+
+
+def app_argument(parser: Parser) -> None:
+    parser.add_argument("app", metavar="APP", help="name of the app")
+
+
+def apps_argument(parser: Parser) -> None:
+    parser.add_argument(
+        "app", metavar="APP", nargs="?", help='name of the app; all if unset or "all"'
+    )
+    json_option(parser)

@@ -1,0 +1,26 @@
+"""`portico check`: whether a file could be used."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli import documents
+from portico.cli.arguments import Parser, file_arguments
+from portico.cli.session import Session
+from portico.cli.words import several
+
+
+def options(parser: Parser) -> None:
+    file_arguments(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    found = documents.read(session, args)
+    view = session.client(start=True).check(documents.document(found))
+    if session.json:
+        session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
+        return
+    documents.tell_notes(session, view.notes)
+    good = session.terminal.out.paint("good", "green")
+    what = f"{several(view.apps, 'app')}, {several(view.sites, 'site')}, nginx {view.nginx}"
+    session.terminal.say(f"{good}: {found.source}: {what}")

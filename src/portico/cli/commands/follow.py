@@ -1,0 +1,33 @@
+"""`portico follow`: waits for a change that somebody began."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.cli.watching import watch_to_its_end
+from portico.errors import NotFound
+
+if TYPE_CHECKING:
+    from portico.client.client import Client
+    from portico.core.model.views import ChangeView
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument("change", metavar="ID", nargs="?", help="its id; the newest if unset")
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    client = session.client()
+    change = client.change(args.change) if args.change else _newest(client)
+    watch_to_its_end(session, client, change)
+
+
+def _newest(client: Client) -> ChangeView:
+    changes = client.changes()
+    if not changes:
+        raise NotFound("there was no change since the daemon started")
+    return max(changes, key=lambda change: change.started)

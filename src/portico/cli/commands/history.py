@@ -1,0 +1,25 @@
+"""`portico history`: the files that were applied."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.cli.words import moment
+
+
+def options(parser: Parser) -> None:
+    json_option(parser)
+
+
+def run(session: Session, _: Namespace) -> None:
+    revisions = session.client().history()
+    if session.json:
+        session.show_json(revisions)
+        return
+    rows = [
+        (str(each.number), moment(each.applied), each.who, each.source, "*" * each.current)
+        for each in revisions
+    ]
+    session.terminal.table(("revision", "applied", "who", "file", "in force"), rows)

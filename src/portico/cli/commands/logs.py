@@ -1,0 +1,139 @@
+"""`portico logs`: the output of apps. The files are read here; the daemon says where they are."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.cli.tail import Tail
+from portico.cli.terminal import Style
+from portico.client.client import Client
+from portico.errors import Failed, Refused, Unreachable
+from portico.system.waiting import pause
+
+if TYPE_CHECKING:
+    from portico.core.model.views import LogFileView
+
+LINES: Final = 15
+LOOK_EVERY: Final = 0.2  # seconds
+ASK_EVERY: Final = 10  # looks, before the daemon is asked for new instances
+_OUTPUT: Final = frozenset({"stdout", "stderr"})
+_COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blue")
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument("app", metavar="APP", nargs="?", help="name of the app; all if unset")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
+    parser.add_argument(
+        "-n",
+        "--lines",
+        metavar="N",
+        type=int,
+        default=LINES,
+        help=f"so many lines of each file; {LINES} if unset",
+    )
+    parser.add_argument(
+        "--nginx", action="store_true", help="nginx's access and error logs instead"
+    )
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    if args.lines < 0:
+        raise Refused(f"cannot show {args.lines} lines: N is 0 or more")
+    client = session.client()
+    asked = _Asked(client, args.app, nginx=args.nginx)
+    if session.json:
+        session.show_json(asked.files())
+        return
+    shown = _Shown(session, lines=args.lines)
+    try:
+        shown.add(asked.files())
+        shown.print_more()
+        if args.follow:
+            _follow(shown, asked)
+        shown.print_rest()
+    except PermissionError as error:
+        raise Failed(f"cannot read {error.filename}: it belongs to another user") from None
+    finally:
+        shown.close()
+
+
+def _follow(shown: _Shown, asked: _Asked) -> None:
+    """Until an interrupt. A daemon that leaves ends nothing: the files are still there."""
+    shown.lines = None
+    looks = 0
+    while True:
+        pause(LOOK_EVERY)
+        looks += 1
+        if looks % ASK_EVERY == 0:
+            shown.add(asked.files_or_none())
+        shown.print_more()
+
+
+class _Asked:
+    """Which files are meant."""
+
+    def __init__(self, client: Client, app: str | None, *, nginx: bool) -> None:
+        self._client, self._app, self._nginx = client, app, nginx
+
+    def files(self) -> list[LogFileView]:
+        found = self._client.logs(self._app)
+        return [file for file in found if (file.stream in _OUTPUT) != self._nginx]
+
+    def files_or_none(self) -> list[LogFileView]:
+        try:
+            return self.files()
+        except Unreachable:
+            return []
+
+
+class _Shown:
+    """The files that are on the screen, each with its prefix."""
+
+    def __init__(self, session: Session, *, lines: int) -> None:
+        self._session = session
+        self.lines: int | None = lines
+        """How far back a file begins that is new here; None is all of it."""
+        self._tails: dict[str, tuple[Tail, str, Style]] = {}
+
+    def add(self, files: list[LogFileView]) -> None:
+        for path, prefix in _prefixes(files).items():
+            if path not in self._tails:
+                colour = _COLOURS[len(self._tails) % len(_COLOURS)]
+                self._tails[path] = (Tail(Path(path), lines=self.lines), prefix, colour)
+
+    def print_more(self) -> None:
+        for tail, prefix, colour in self._tails.values():
+            self._print(tail.more(), prefix, colour)
+
+    def print_rest(self) -> None:
+        for tail, prefix, colour in self._tails.values():
+            self._print(tail.rest(), prefix, colour)
+
+    def close(self) -> None:
+        for tail, _, _ in self._tails.values():
+            tail.close()
+
+    def _print(self, lines: list[str], prefix: str, colour: Style) -> None:
+        width = max(len(other) for _, other, _ in self._tails.values())
+        terminal = self._session.terminal
+        for line in lines:
+            terminal.say(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {line}")
+
+
+def _prefixes(files: list[LogFileView]) -> dict[str, str]:
+    """Path to prefix: the instance, the app where instances share a file, or nginx's stream."""
+    found: dict[str, str] = {}
+    for file in files:
+        if file.stream not in _OUTPUT:
+            name = " ".join(filter(None, (file.app or file.instance or "nginx", file.stream)))
+        elif found.get(file.path, file.instance) != file.instance:
+            name = file.app
+        else:
+            name = file.instance or file.app
+        found[file.path] = name
+    return found

@@ -1,0 +1,30 @@
+"""`portico render`: the nginx configuration of a file, or the one in force."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli import documents
+from portico.cli.arguments import Parser, file_arguments
+from portico.cli.session import Session
+
+
+def options(parser: Parser) -> None:
+    file_arguments(parser)
+    parser.add_argument(
+        "--current", action="store_true", help="what is in force now, not what a file would give"
+    )
+
+
+def run(session: Session, args: Namespace) -> None:
+    if args.current:
+        view = session.client().render(None)
+    else:
+        found = documents.read(session, args)
+        view = session.client(start=True).render(documents.document(found))
+    if session.json:
+        session.show_json(view)
+        return
+    for name, text in view.files.items():
+        session.terminal.say(session.terminal.out.paint(f"# {name}", "bold"))
+        session.terminal.say(text)

@@ -1,0 +1,39 @@
+"""`portico show`: one app in detail."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli.arguments import Parser, app_argument, json_option
+from portico.cli.commands.status import HEADS, STATES, instance_row, tell_reasons
+from portico.cli.session import Session
+from portico.errors import NotFound
+
+
+def options(parser: Parser) -> None:
+    app_argument(parser)
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    client = session.client()
+    apps = client.status().apps
+    app = next((each for each in apps if each.name == args.app), None)
+    if app is None:
+        known = ", ".join(each.name for each in apps) or "none"
+        raise NotFound(f"there is no app {args.app}; there is {known}")
+    if session.json:
+        session.show_json(app)
+        return
+    say = session.terminal.say
+    say(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} wanted")
+    say(f"  command  {app.command}")
+    say(f"  cwd      {app.cwd}")
+    say(f"  balance  {app.balance}")
+    for path in sorted({file.path for file in client.logs(app.name)}):
+        say(f"  log      {path}")
+    if app.instances:
+        say()
+        rows = [instance_row(app.name, each)[1:] for each in app.instances]
+        session.terminal.table(HEADS[1:], rows, STATES)
+    tell_reasons(session, app)

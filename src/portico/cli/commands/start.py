@@ -1,0 +1,17 @@
+"""`portico start`: starts an app that was stopped or has failed, or all."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli.acting import act
+from portico.cli.arguments import Parser, apps_argument
+from portico.cli.session import Session
+
+
+def options(parser: Parser) -> None:
+    apps_argument(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    act(session, "start", args.app)

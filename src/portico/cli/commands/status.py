@@ -1,0 +1,109 @@
+"""`portico status`: what runs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING, Final
+
+from portico import __version__
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.cli.terminal import Style
+from portico.cli.words import duration, size
+
+if TYPE_CHECKING:
+    from portico.core.model.views import AppView, InstanceView, StatusView
+
+HEADS: Final = (
+    "app",
+    "instance",
+    "pid",
+    "port",
+    "state",
+    "restarts",
+    "uptime",
+    "cpu",
+    "memory",
+)
+STATES: Final[dict[str, Style]] = {
+    "ready": "green",
+    "starting": "yellow",
+    "draining": "yellow",
+    "stopping": "yellow",
+    "backoff": "red",
+    "failed": "red",
+    "stopped": "dim",
+}
+
+
+def options(parser: Parser) -> None:
+    json_option(parser)
+
+
+def run(session: Session, _: Namespace) -> None:
+    status = session.client().status()
+    if session.json:
+        session.show_json(status)
+        return
+    if status.apps:
+        session.terminal.table(HEADS, [row for app in status.apps for row in _rows(app)], STATES)
+    else:
+        session.terminal.say("no app runs; start with `portico up`")
+    _sites(session, status)
+    for app in status.apps:
+        tell_reasons(session, app)
+    _rest(session, status)
+
+
+def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
+    return (
+        app,
+        instance.id,
+        str(instance.pid or "-"),
+        str(instance.port or "-"),
+        instance.state,
+        str(instance.restarts),
+        duration(instance.uptime_s) if instance.pid else "-",
+        f"{instance.cpu_percent:.1f}%",
+        size(instance.memory_bytes),
+    )
+
+
+def tell_reasons(session: Session, app: AppView) -> None:
+    """Why instances are not as they should be."""
+    for instance in app.instances:
+        if instance.reason and instance.state != "ready":
+            state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
+            session.terminal.say(f"{instance.id} is {state}: {instance.reason}")
+
+
+def _rows(app: AppView) -> list[tuple[str, ...]]:
+    if not app.instances:
+        return [(app.name, "-", "-", "-", app.state, "-", "-", "-", "-")]
+    return [instance_row(app.name, instance) for instance in app.instances]
+
+
+def _sites(session: Session, status: StatusView) -> None:
+    if status.sites:
+        session.terminal.say()
+        rows = [
+            (" ".join(site.urls) or site.name, site.to, site.certificate or "-")
+            for site in status.sites
+        ]
+        session.terminal.table(("site", "goes to", "certificate"), rows)
+
+
+def _rest(session: Session, status: StatusView) -> None:
+    nginx, daemon = status.nginx, status.daemon
+    seen = f"pid {nginx.pid}, generation {nginx.generation}" if nginx.pid else "not running"
+    line = (
+        f"nginx {nginx.version} ({seen}); porticod {daemon.version} (pid {daemon.pid}, "
+        f"{size(daemon.memory_bytes)}); {daemon.home}"
+    )
+    session.terminal.say()
+    session.terminal.say(session.terminal.out.paint(line, "dim"))
+    troubles = [*status.troubles]
+    if daemon.version != __version__:
+        troubles.append(f"this is portico {__version__}; `portico version` says what to do")
+    for trouble in troubles:
+        session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")

@@ -1,0 +1,26 @@
+"""`portico trust`: makes this machine trust the local certificate authority."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument("--remove", action="store_true", help="take the trust away again")
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    view = session.client(start=True).trust(remove=args.remove)
+    if session.json:
+        session.show_json(view)
+        return
+    done = "taken away from" if args.remove else "installed in"
+    for place in view.installed:
+        session.terminal.say(f"{session.terminal.out.paint(done, 'green')} {place}")
+    for place in view.skipped:
+        session.terminal.say(f"{session.terminal.out.paint('left alone:', 'yellow')} {place}")
+    session.terminal.say(f"the root certificate is {view.root}")

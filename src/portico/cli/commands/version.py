@@ -1,0 +1,32 @@
+"""`portico version`: of this program and of the daemon that answers."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico import __version__
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.client.client import Client
+
+
+def options(parser: Parser) -> None:
+    json_option(parser)
+
+
+def run(session: Session, _: Namespace) -> None:
+    client = Client(session.home.socket)
+    daemon = client.version() if client.answers() else None
+    if session.json:
+        session.show_json({"portico": __version__, "porticod": daemon})
+        return
+    session.terminal.say(f"portico  {__version__}")
+    if daemon is None:
+        session.terminal.say(f"porticod does not run in {session.home.path}")
+        return
+    session.terminal.say(f"porticod {daemon.version} (pid {daemon.pid})")
+    if daemon.version != __version__:
+        session.terminal.tell(
+            f"the daemon is of another version; `kill {daemon.pid}` ends it alone: what it looks "
+            "after goes on, and the next portico command starts the new daemon, which adopts it"
+        )

@@ -1,0 +1,32 @@
+"""The module of a command, imported only when it is asked for: `status` shall not pay for `up`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from portico.cli.arguments import Parser, home_option
+from portico.cli.session import Session
+from portico.cli.table import Command
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+class CommandModule(Protocol):
+    """What each file in `commands/` has."""
+
+    def options(self, parser: Parser) -> None: ...
+
+    def run(self, session: Session, args: Namespace) -> None: ...
+
+
+def load(command: Command) -> CommandModule:
+    return cast("CommandModule", import_module(f"portico.cli.commands.{command.name}"))
+
+
+def parser_of(command: Command) -> Parser:
+    parser = Parser(command.name, command.says)
+    load(command).options(parser)
+    home_option(parser)
+    return parser

@@ -1,0 +1,114 @@
+"""`portico`: finds the command, runs it, and turns what went wrong into an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TextIO, cast
+
+from portico import __version__
+from portico.cli.arguments import Parser, home_option
+from portico.cli.help import overview
+from portico.cli.loading import load, parser_of
+from portico.cli.session import Session
+from portico.cli.table import COMPLETE, find
+from portico.cli.terminal import Terminal
+from portico.errors import ConfigError, PorticoError
+from portico.system.home import Home
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+INTERRUPTED: Final = 130  # as shells say it: 128 and SIGINT's number
+
+
+def main() -> int:
+    for stream in (sys.stdout, sys.stderr):
+        cast("TextIOWrapper", stream).reconfigure(errors="replace")
+    try:
+        return run(sys.argv[1:], os.environ, sys.stdout, sys.stderr)
+    except BrokenPipeError:  # `portico logs | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+    """The exit code of a command line; see `help.EXIT_CODES`."""
+    terminal = Terminal(out, err, environ)
+    try:
+        return _run(list(argv), environ, terminal)
+    except PorticoError as error:
+        if "--json" in argv:
+            terminal.say(json.dumps(_as_json(error), indent=2))
+        else:
+            first, *more = str(error).split("\n")
+            terminal.tell("\n".join((terminal.err.paint(first, "red"), *more)))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: list[str], environ: Mapping[str, str], terminal: Terminal) -> int:
+    before = Parser("", "")
+    home_option(before)
+    before.add_argument("-V", "--version", action="store_true")
+    before.add_argument("word", nargs="?")
+    before.add_argument("rest", nargs="...")
+    first = before.parse_args(argv)
+    word, rest = first.word, first.rest
+    if word == "help":
+        word, rest = (rest or [None])[0], ["--help"]
+    if word == COMPLETE:
+        _complete(rest, environ, terminal)
+    elif first.version:
+        terminal.say(f"portico {__version__}")
+    elif first.help or word is None:
+        terminal.say(overview())
+    else:
+        _command(word, rest, first.home, environ, terminal)
+    return 0
+
+
+def _command(
+    word: str, rest: list[str], home: str | None, environ: Mapping[str, str], terminal: Terminal
+) -> None:
+    command, given = find(word)
+    parser = parser_of(command)
+    if {"-h", "--help"} & set(rest):
+        terminal.say(parser.format_help().rstrip())
+        return
+    args = parser.parse_args([*given, *rest])
+    named = args.home or home
+    found = Home.find({**environ, "PORTICO_HOME": named} if named else environ, root=_is_root())
+    session = Session(found, environ, terminal, json=getattr(args, "json", False))
+    load(command).run(session, args)
+
+
+def _complete(words: list[str], environ: Mapping[str, str], terminal: Terminal) -> None:
+    from portico.cli.completing import candidates  # noqa: PLC0415 - shells alone need it
+
+    for word in candidates(words, environ, root=_is_root()):
+        terminal.say(word)
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _as_json(error: PorticoError) -> dict[str, object]:
+    """The shape of views.ErrorView."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    return {
+        "error": str(error),
+        "exit_code": error.exit_code,
+        "source": error.source if isinstance(error, ConfigError) else "",
+        "problems": [
+            {"where": each.where, "what": each.what, "hint": each.hint} for each in problems
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

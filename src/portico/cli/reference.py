@@ -1,0 +1,74 @@
+"""docs/reference/commands.md, made from the commands: `python -m portico.cli.reference > FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+
+from portico.cli.help import EXIT_CODES, HOME
+from portico.cli.loading import parser_of
+from portico.cli.table import COMMANDS, SHORTHANDS, Command
+
+_EVERYWHERE = ("--home", "-h")
+
+
+def reference() -> str:
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Commands"
+    yield ""
+    yield "Made from the code by `python -m portico.cli.reference`; a test compares."
+    yield ""
+    yield f"Every command takes `--home FOLDER` (where the state lies: {HOME}) and `--help`."
+    yield "Results go to standard output, notes and progress to standard error. Colour is for"
+    yield "terminals only, and not with `NO_COLOR`. With `--json` an error is JSON too."
+    yield ""
+    yield "| exit code | means |"
+    yield "|---|---|"
+    yield from (f"| {code} | {means} |" for code, means in EXIT_CODES.items())
+    for group, commands in groupby(COMMANDS, lambda command: command.group):
+        yield ""
+        yield f"## {group.capitalize()}"
+        for command in commands:
+            yield from _command(command)
+
+
+def _command(command: Command) -> Iterator[str]:
+    declared = [each for each in parser_of(command).declared if not _is_everywhere(each)]
+    yield ""
+    yield f"### portico {' '.join((command.name, *map(_usage, declared)))}"
+    yield ""
+    yield command.says + _also(command)
+    if declared:
+        yield ""
+        yield from (f"- `{_named(each)}`: {each.help}" for each in declared)
+
+
+def _is_everywhere(action: argparse.Action) -> bool:
+    return bool(set(_EVERYWHERE) & set(action.option_strings))
+
+
+def _usage(action: argparse.Action) -> str:
+    if action.option_strings:
+        return f"[{_named(action).split(', ')[-1]}]"
+    return f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
+
+
+def _named(action: argparse.Action) -> str:
+    value = f" {action.metavar or '…'}" if action.nargs != 0 else ""
+    return ", ".join(action.option_strings) + value if action.option_strings else value.strip()
+
+
+def _also(command: Command) -> str:
+    short = [word for word, (name, *_) in SHORTHANDS.items() if name == command.name]
+    words = [f"`{word}`" for word in command.words]
+    words += [f"`{word}` (with {' '.join(SHORTHANDS[word][1:])})" for word in short]
+    return f" Also {', '.join(words)}." if words else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

@@ -1,0 +1,76 @@
+"""Waiting for a change: its lines as they come, and a spinner where it can be written over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from portico.cli.session import Session
+from portico.cli.terminal import Stream
+from portico.client.client import Client
+from portico.client.wire import TICK
+from portico.errors import Failed, PorticoError, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from portico.core.model.views import ChangeView
+
+_ERRORS: Final[tuple[type[PorticoError], ...]] = (Failed, Refused, Unreachable)
+_CLEAR: Final = "\r\x1b[K"
+
+
+def watch(session: Session, client: Client, change: ChangeView) -> ChangeView:
+    """The change as it ended. Raises what it failed with.
+
+    An interrupt leaves the change to go on and says how to come back to it.
+    """
+    said = 0
+    spinner = Spinner(session.terminal.err, f"{change.kind} {change.subject}".strip())
+    try:
+        for now in client.follow(change.id, spinner.turn):
+            spinner.clear()
+            for line in now.lines[said:]:
+                session.terminal.tell(f"  {line}")
+            said, change = len(now.lines), now
+    except KeyboardInterrupt:
+        spinner.clear()
+        session.terminal.tell(
+            f"{change.kind} goes on without you; `portico follow {change.id}` comes back to it"
+        )
+        raise
+    finally:
+        spinner.clear()
+    if change.state == "failed":
+        raise _error(change)
+    return change
+
+
+def watch_to_its_end(session: Session, client: Client, change: ChangeView) -> None:
+    """For commands that have nothing to add."""
+    ended = watch(session, client, change)
+    if session.json:
+        session.show_json(ended)
+    else:
+        done = session.terminal.out.paint("done", "green")
+        session.terminal.say(f"{done}: {ended.kind} {ended.subject}".rstrip(" :"))
+
+
+class Spinner:
+    """Shows that time passes; nothing at all where a line cannot be written over."""
+
+    def __init__(self, stream: Stream, label: str) -> None:
+        self._stream, self._label, self._ticks = stream, label, 0
+
+    def turn(self) -> None:
+        if self._stream.live:
+            self._ticks += 1
+            mark, seconds = "|/-\\"[self._ticks % 4], int(self._ticks * TICK)
+            self._stream.write(f"{_CLEAR}{mark} {self._label} {seconds}s")
+
+    def clear(self) -> None:
+        if self._ticks:
+            self._stream.write(_CLEAR)
+
+
+def _error(change: ChangeView) -> PorticoError:
+    text = change.error or f"{change.kind} failed"
+    kind = next((each for each in _ERRORS if each.exit_code == change.exit_code), Failed)
+    return kind(text)

@@ -1,0 +1,299 @@
+"""Commands against the API, with an engine that only remembers what it was asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from portico.cli.main import run
+from tests.fakes.control import FakeControl, log_file, serving
+
+TOML = '[apps.web]\ncommand = "node index.js"\n'
+PORTICO = [sys.executable, "-m", "portico.cli.main"]
+
+
+class Served:
+    def __init__(self, control, home, folder):
+        self.control, self.home, self.folder = control, home, folder
+        self.environ = {**os.environ, "PORTICO_HOME": str(home.path), "TERM": "xterm"}
+
+    def portico(self, *argv):
+        out, err = io.StringIO(), io.StringIO()
+        code = run(list(map(str, argv)), self.environ, out, err)
+        return code, out.getvalue(), err.getvalue()
+
+    def read(self, *argv):
+        code, out, _ = self.portico(*argv, "--json")
+        assert code == 0
+        return json.loads(out)
+
+
+@pytest.fixture
+def served(tmp_path):
+    control = FakeControl(tmp_path / "home")
+    (tmp_path / "portico.toml").write_text(TOML)
+    with serving(control, tmp_path / "home") as home:
+        yield Served(control, home, tmp_path)
+
+
+def eventually(true, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_up_shows_urls_instances_and_what_to_type_next(served):
+    code, out, err = served.portico("up", served.folder)
+    assert code == 0
+    *lines, following = out.splitlines()
+    assert lines == [
+        "https://app.localhost:8443  app web",
+        "web: ready, 2 of 2 answer",
+        "  web.1.1  pid 4711  port 41001",
+        "  web.2.2  pid 4712  port 41002",
+    ]
+    assert following == (
+        "next: portico trust (browsers then accept the local certificate), portico status, "
+        "portico logs -f, portico reload web, portico down"
+    )
+    assert err == "  web.1 answers\n"
+    kind, request = served.control.asked[0]
+    assert (kind, request.folder) == ("up", str(served.folder))
+    assert request.table == {"apps": {"web": {"command": "node index.js"}}}
+    assert request.environ["TERM"] == "xterm"
+
+
+def test_up_tells_what_it_does_not_take_over_from_a_pm2_file(served):
+    path = served.folder / "eco.config.js"
+    path.write_text("exports.apps = [{script: 'i.js', watch: true, env_production: {A: 1}}]")
+    code, _, err = served.portico("up", path, "--env", "production", "--site", "a.localhost")
+    assert code == 0
+    assert "note: i.js: watch is not supported yet" in err
+    _, request = served.control.asked[0]
+    assert request.table["sites"] == {"a.localhost": {"app": "i"}}
+    assert request.table["apps"]["i"]["env"] == {"A": 1}
+
+
+def test_a_wrong_file_ends_with_2_and_lists_every_problem(served):
+    (served.folder / "portico.toml").write_text("x = 1")
+    for command in ("up", "check", "plan"):
+        code, out, err = served.portico(command, served.folder)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[1:] == [
+            '  apps: is missing (write "[apps.web]")',
+            "  edge.http: must be a number",
+        ]
+    code, out, _ = served.portico("check", served.folder, "--json")
+    assert code == 2
+    assert json.loads(out)["problems"][0]["where"] == "apps"
+
+
+def test_a_change_that_fails_ends_with_its_exit_code(served):
+    served.control.holding = True
+
+    def fail():
+        eventually(lambda: served.control.views)
+        served.control.end("c1", error="web.1 exited with code 1\n  its words", exit_code=1)
+
+    threading.Thread(target=fail).start()
+    code, out, err = served.portico("up", served.folder)
+    assert (code, out) == (1, "")
+    assert err.endswith("web.1 exited with code 1\n  its words\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "asked"),
+    [
+        (["start", "web"], ("start", "web")),
+        (["stop"], ("stop", None)),
+        (["stop", "all"], ("stop", None)),
+        (["restart", "web"], ("restart", "web")),
+        (["reload"], ("reload", None)),
+        (["scale", "web", "3"], ("scale", 3)),
+        (["del", "web"], ("delete", "web")),
+        (["rollback", "2"], ("rollback", 2)),
+        (["rollback"], ("rollback", None)),
+        (["down", "--now"], ("down", True)),
+    ],
+)
+def test_commands_ask_for_what_they_say(served, argv, asked):
+    code, out, _ = served.portico(*argv)
+    assert code == 0
+    assert out.startswith("done: ")
+    assert served.control.asked == [asked]
+
+
+def test_an_app_that_is_not_there_is_named(served):
+    code, _, err = served.portico("reload", "wbe")
+    assert (code, err) == (2, "there is no app wbe; there is web\n")
+    assert served.portico("show", "wbe")[0] == 2
+
+
+def test_everything_that_is_read_comes_as_json_too(served):
+    assert served.read("status")["apps"][0]["instances"][0]["pid"] == 4711
+    assert json.loads(served.portico("jlist")[1])["revision"] == 3
+    assert served.read("check", served.folder)["notes"] == ["web: a note"]
+    assert served.read("plan", served.folder)["steps"][0]["why"] == "3 are wanted, 2 run"
+    assert served.read("render", served.folder)["files"]["nginx.conf"] == "events {}\n"
+    assert served.read("show", "web")["balance"] == "round_robin"
+    assert served.read("history")[0]["number"] == 2
+    assert served.read("trust")["root"] == "/root.pem"
+    assert served.read("version")["porticod"]["version"] == "0.1.0"
+    assert served.read("up", served.folder)["state"] == "done"
+    assert served.read("follow", "c1")["id"] == "c1"
+    assert served.read("changes")[0]["kind"] == "up"
+    assert served.read("logs") == []
+
+
+def test_everything_that_is_read_is_readable(served):
+    assert "web.1.1" in served.portico("ls")[1]
+    assert "nginx 1.31.3 (pid 81, generation 2)" in served.portico("status")[1]
+    code, out, err = served.portico("check", served.folder)
+    assert (code, err) == (0, "note: web: a note\n")
+    assert out.endswith("portico.toml: 1 app, 1 site, nginx 1.31.3\n")
+    assert (
+        "  1. start web.3 on port 41003  (3 are wanted, 2 run)"
+        in served.portico("plan", served.folder)[1]
+    )
+    assert served.portico("render", "--current")[1].startswith("# nginx.conf\nevents {}\n")
+    assert "command  node index.js" in served.portico("describe", "web")[1]
+    assert "root (pid 2)  b     *" in served.portico("history")[1]
+    assert "left alone: Firefox: none" in served.portico("trust", "--remove")[1]
+    assert served.portico("up", served.folder)[0] == 0
+    assert "c1      up" in served.portico("changes")[1]
+
+
+def test_the_end_of_every_log_is_shown_with_its_instance(served):
+    names = ("web.1.1", "web.2.12")
+    for name in names:
+        (served.folder / name).write_text("".join(f"line {n} of {name}\n" for n in range(99)))
+    access = served.folder / "access.log"
+    access.write_text("GET /\n")
+    served.control.log_files = [
+        *(log_file(served.folder / name, instance=name) for name in names),
+        log_file(access, app="", instance="", stream="access"),
+    ]
+    code, out, _ = served.portico("logs", "-n", "2")
+    assert code == 0
+    assert out.splitlines() == [
+        "web.1.1  | line 97 of web.1.1",
+        "web.1.1  | line 98 of web.1.1",
+        "web.2.12 | line 97 of web.2.12",
+        "web.2.12 | line 98 of web.2.12",
+    ]
+    assert served.portico("logs", "--nginx")[1] == "nginx access | GET /\n"
+    assert served.portico("logs", "other")[1] == ""
+
+
+@contextmanager
+def started(served, *argv):
+    """A command in a process of its own, with its output; ended at the end."""
+    process = subprocess.Popen(
+        [*PORTICO, *argv],
+        env={**served.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=served.folder,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_logs_are_followed_over_a_rotation_until_an_interrupt(served):
+    log = served.folder / "web.log"
+    log.write_text("old\n")
+    served.control.log_files = [log_file(log)]
+    with started(served, "logs", "-f", "web") as process:
+        assert process.stdout.readline() == "web.1.1 | old\n"
+        log.rename(served.folder / "web.log.1")
+        log.write_text("new\n")
+        assert process.stdout.readline() == "web.1.1 | new\n"
+        second = served.folder / "second.log"
+        second.write_text("begun later\n")
+        served.control.log_files.append(log_file(second, instance="web.2.2"))
+        assert process.stdout.readline() == "web.2.2 | begun later\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == ""
+
+
+def test_an_interrupt_leaves_the_change_to_go_on_and_names_it(served):
+    served.control.holding = True
+    with started(served, "up") as process:
+        eventually(lambda: served.control.views)
+        served.control.say("c1", "started web.1")
+        assert process.stderr.readline() == "  started web.1\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == (
+            "up goes on without you; `portico follow c1` comes back to it\n"
+        )
+    served.control.end("c1")
+    assert served.portico("follow")[1].startswith("done: up ")
+
+
+def test_a_reader_that_has_enough_is_no_failure(served):
+    command = f"{' '.join(PORTICO)} status; echo $? >&2"
+    found = subprocess.run(
+        ["bash", "-c", f"({command}) | true"],
+        env=served.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr in {"0\n", ""}
+
+
+def test_a_terminal_gets_colour_and_a_spinner(served):
+    served.control.holding = True
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*PORTICO, "reload"], env=served.environ, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    try:
+        shown = b""
+        while b"reload every app 0s" not in shown:
+            shown += os.read(master, 4096)
+        served.control.end("c1")
+        while b"\x1b[32mdone\x1b[0m: reload every app" not in shown:
+            shown += os.read(master, 4096)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_status_imports_nothing_that_it_does_not_need(served):
+    code = (
+        "import sys; from portico.cli.main import main; sys.argv[1:] = ['status']; main(); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=served.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "web.1.1" in found.stdout
+    heavy = "asyncio pydantic starlette psutil http subprocess typing_extensions logging yaml"
+    assert set(found.stderr.split()).isdisjoint(
+        [*heavy.split(), "portico.importers", "portico.core", "portico.cli.commands.up"]
+    )

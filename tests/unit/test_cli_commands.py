@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import io
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portico.cli.commands.completion import SCRIPTS
+from portico.cli.commands.run import command_line
+from portico.cli.completing import candidates
+from portico.cli.loading import load, parser_of
+from portico.cli.main import run
+from portico.cli.reference import reference
+from portico.cli.table import COMMANDS, SHORTHANDS, find
+from portico.errors import ConfigError
+
+REFERENCE = Path(__file__).parents[2] / "docs/reference/commands.md"
+
+
+def portico(*argv, **environ):
+    out, err = io.StringIO(), io.StringIO()
+    code = run(argv, {"PORTICO_HOME": "/nowhere/at/all", **environ}, out, err)
+    return code, out.getvalue(), err.getvalue()
+
+
+def completed(*words):
+    return candidates(words, {"PORTICO_HOME": "/nowhere/at/all"}, root=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_a_module_and_a_help(command):
+    assert load(command).run
+    code, out, _ = portico(command.name, "--help")
+    assert code == 0
+    assert f"usage: portico {command.name}" in out
+    assert command.says in out
+    assert all(action.help for action in parser_of(command).declared)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("ls", "status"), ("list", "status"), ("ps", "status"), ("l", "status"), ("del", "delete"),
+     ("describe", "show"), ("jlist", "status")],
+)  # fmt: skip
+def test_words_of_pm2_mean_the_same_here(word, name):
+    command, given = find(word)
+    assert command.name == name
+    assert given == SHORTHANDS.get(word, (name,))[1:]
+
+
+def test_no_word_means_two_things():
+    words = [word for each in COMMANDS for word in (each.name, *each.words)]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_the_overview_has_every_command_and_every_exit_code(argv):
+    code, out, _ = portico(*argv)
+    assert code == 0
+    assert all(f"\n  {command.name} " in out for command in COMMANDS)
+    assert "\n  3     no daemon answers" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["stauts"], "there is no command stauts; did you mean `portico status`?"),
+        (["frobnicate"], "`portico --help` lists them"),
+        (["scale", "web"], "the following arguments are required: N"),
+        (["scale", "web", "many"], "invalid int value: 'many'; see portico scale --help"),
+        (["status", "--jsn"], "unrecognized arguments: --jsn"),
+        (["--hme", "/x", "status"], "unrecognized arguments: --hme"),
+        (["logs", "-n", "-1"], "N is 0 or more"),
+        (["up", "/nowhere/portico.toml"], "cannot be read: No such file or directory"),
+        (["start", "ecosystem.config.js"], "`portico up ecosystem.config.js` applies it"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+        (["status", "--home", "/" + "x" * 120], "choose a shorter folder"),
+    ],
+)
+def test_a_wrong_line_ends_with_2_and_says_why(argv, says):
+    code, out, err = portico(*argv)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+@pytest.mark.parametrize("argv", [["status"], ["down"], ["logs"], ["reload"], ["history"]])
+def test_without_a_daemon_and_without_state_the_exit_code_is_3(argv):
+    code, out, err = portico(*argv)
+    assert (code, out) == (3, "")
+    assert "nothing runs in /nowhere/at/all" in err
+    assert "start with `portico up`" in err
+
+
+def test_an_error_is_json_where_json_was_asked_for():
+    code, out, err = portico("check", "/nowhere/portico.toml", "--json")
+    assert (code, err) == (2, "")
+    assert '"where": "portico.toml"' in out
+
+
+def test_the_version_needs_no_daemon():
+    assert portico("--version")[1] == "portico 0.1.0\n"
+    code, out, _ = portico("version")
+    assert (code, out) == (0, "portico  0.1.0\nporticod does not run in /nowhere/at/all\n")
+
+
+def test_run_becomes_the_daemon_in_the_foreground(tmp_path, monkeypatch):
+    (tmp_path / "portico.toml").touch()
+    assert command_line(str(tmp_path))[-3:] == [
+        "--foreground",
+        "--up",
+        str(tmp_path / "portico.toml"),
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError):
+        command_line(str(tmp_path / "empty"))
+    monkeypatch.chdir(tmp_path / "empty")
+    assert command_line(None)[-2:] == ["portico.daemon.main", "--foreground"]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("sta",), ["status", "start"]),
+        (("status", "--j"), ["--json"]),
+        (("up", ""), []),
+        (("completion", ""), ["bash", "zsh", "fish"]),
+        (("completion", "zsh", ""), []),
+        (("logs", "--lines", ""), []),
+        (("nonsense", ""), []),
+        (("reload", ""), []),
+        (("help", "roll"), ["rollback"]),
+    ],
+)
+def test_words_that_may_come_next_are_offered(words, found):
+    assert completed(*words) == found
+
+
+def test_completion_is_written_where_the_shell_looks(tmp_path):
+    code, out, _ = portico("completion", "--install", SHELL="/bin/bash", HOME=str(tmp_path))
+    assert code == 0
+    written = tmp_path / ".local/share/bash-completion/completions/portico"
+    assert written.read_text() == SCRIPTS["bash"]
+    assert str(written) in out
+    assert portico("completion", "fish")[1].strip() == SCRIPTS["fish"].strip()
+    assert portico("completion")[0] == 2
+
+
+def test_bash_takes_the_completion_as_it_is_written(tmp_path):
+    shim = tmp_path / "portico"
+    shim.write_text('#!/bin/sh\necho "asked $#: $*" >&2\necho one\necho "two words"\n')
+    shim.chmod(0o755)
+    line = 'COMP_WORDS=(portico logs ""); COMP_CWORD=2; _portico; printf "%s|" "${COMPREPLY[@]}"'
+    script = f"{SCRIPTS['bash']}\n{line}"
+    found = subprocess.run(
+        ["bash", "-c", script],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "one|two words|"
+
+
+def test_the_reference_is_what_the_commands_say():
+    assert REFERENCE.read_text() == reference(), "run: python -m portico.cli.reference > FILE"
