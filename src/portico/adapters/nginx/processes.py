@@ -78,6 +78,13 @@ class Master:
             os.close(pidfd)
         return None
 
+    @classmethod
+    def running_in(cls, folder: Path) -> Self | None:
+        with suppress(OSError, StopIteration):
+            pid = next(process.pid for process in processes_in(folder) if process.is_master)
+            return cls(pid, os.pidfd_open(pid))
+        return None
+
     def is_running(self) -> bool:
         watching = select.poll()
         watching.register(self.pidfd, select.POLLIN)
@@ -88,6 +95,9 @@ class Master:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def close(self) -> None:
+        """Let go of it; as process 1 of a container we also have to bury it."""
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         os.close(self.pidfd)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -23,8 +24,11 @@ from portico.errors import Failed
 from portico.ports import Ports, Tested
 from portico.system.home import Home
 
+log = logging.getLogger(__name__)
+
 TEST_WITHIN: Final = 60.0
 """Seconds. nginx asks the system for the addresses of outside servers while it tests."""
+RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
 SHUTDOWN: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
 PATIENCE: Final = 60.0
 MORE_PATIENCE: Final = 5.0
@@ -38,11 +42,12 @@ class NginxProgram:
     that is written only after it was seen to serve that.
     """
 
-    def __init__(self, home: Home, ports: Ports) -> None:
-        self._home, self._ports = home, ports
-        self._generations = Generations(home.nginx)
+    def __init__(self, home: Home, ports: Ports, reload_within: float = RELOAD_WITHIN) -> None:
+        self._home, self._ports, self._reload_within = home, ports, reload_within
+        folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
+        self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
-        self._paths = Paths(home.nginx, self._generations.main_file, self._logs[0] / "error.log")
+        self._paths = Paths(folder, self._generations.main_file, self._logs[0] / "error.log")
         self._binaries = Binaries()
         self._build: Build | None = None
         self._master: Master | None = None
@@ -51,8 +56,8 @@ class NginxProgram:
         self._on_exit: Callable[[], None] | None = None
         self._changing = asyncio.Lock()
 
-    async def build(self, named: str | None) -> Build:
-        self._build = await self._binaries.find(named)
+    async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
+        self._build = await self._binaries.find(named, needs)
         return self._build
 
     def seen(self) -> NginxSeen:
@@ -73,9 +78,13 @@ class NginxProgram:
         build = self._build or await self.build(None)
         async with self._changing:
             await asyncio.to_thread(self._make_folders)
-            generation = await asyncio.to_thread(
-                self._generations.write, files, fingerprint, build.program
-            )
+            try:
+                generation = await asyncio.to_thread(
+                    self._generations.write, files, fingerprint, build.program
+                )
+            except OSError as error:
+                why = f"cannot write the new files of nginx: {error}; what is live stays"
+                raise Failed(why) from error
             try:
                 await self._test(generation)
             except BaseException:
@@ -94,12 +103,12 @@ class NginxProgram:
                 )
             before = await asyncio.to_thread(self._generations.current)
             ran = self._running() is not None
-            await asyncio.to_thread(self._generations.point, new)
+            await self._point(new)
             try:
                 await self._bring_up(new)
             except NotTaken as error:
                 self._refused = new.fingerprint
-                await asyncio.to_thread(self._generations.point, before)
+                await self._point(before)
                 if before and ran and not (error.certain and self._running()):
                     await self._go_back(before)
                 raise Failed(await self._why_not(new, before, error)) from None
@@ -174,22 +183,39 @@ class NginxProgram:
             why = await explain(said.decode(errors="replace"), self._paths.folder, self._ports)
             raise Failed(f"nginx does not accept the new files: {why}; what is live stays")
 
+    async def _point(self, generation: Generation | None) -> None:
+        try:
+            await asyncio.to_thread(self._generations.point, generation)
+        except OSError as error:
+            raise Failed(
+                f"cannot say which files nginx is to read: {error}; nginx serves what it served"
+            ) from error
+
     async def _bring_up(self, generation: Generation) -> None:
         """Have the current files served, and note that they are."""
-        master = self._running()
+        master = self._running() or await self._unrecorded()
         if master and self._serving and self._serving.generation.program != generation.program:
             await orphan(master, self._paths.folder)
             self._release()
             master = None
         if master:
-            await reload(master, self._paths)
+            await reload(master, self._paths, self._reload_within)
         else:
             await asyncio.to_thread(self._make_folders)
             master = await launch(await self._program(generation), self._paths)
             self._hold(master)
         self._serving = Serving(generation, master.pid, master.started)
-        await asyncio.to_thread(self._generations.serves, self._serving)
-        await asyncio.to_thread(self._admit_workers, master)
+        try:
+            await asyncio.to_thread(self._generations.serves, self._serving)
+            await asyncio.to_thread(self._admit_workers, master)
+        except OSError as error:  # a later daemon will reload once more than it had to
+            log.warning("cannot note what nginx serves now: %s", error)
+
+    async def _unrecorded(self) -> Master | None:
+        """A master whose pid file somebody removed: a second one would listen beside it."""
+        if found := await asyncio.to_thread(Master.running_in, self._paths.folder):
+            self._hold(found)
+        return found
 
     async def _program(self, generation: Generation) -> str:
         """The one that tested it, or today's if that one has been moved or removed."""
