@@ -20,7 +20,8 @@ class FakeDiscovery:
     """A DNS server on a free UDP port of loopback; `peers` may change while it answers.
 
     `peers["web"]` is a list of ports, or of `(port, weight, backup)`; the place in the list,
-    from 1, is the slot. `asked` holds every question, as `("_http._tcp.web.portico.internal.", "SRV")`.
+    from 1, is the slot. `asked` holds every question:
+    `("_http._tcp.web.portico.internal.", "SRV")`.
     """
 
     def __init__(self, **peers: Iterable[int | tuple[int, int, bool]]) -> None:

@@ -6,6 +6,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import Place
 from portico.core.model.site import Site
 from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.scope import file_name
 
 FORMAT = "portico_json"
 STATUS = "portico_status"
@@ -50,11 +51,11 @@ def log_basics() -> tuple[Directive, ...]:
 
 
 def site_log(name: str, site: Site, desired: Desired, place: Place) -> tuple[Directive, ...]:
-    path = f"{place.home}/logs/sites/{name}.access.log"
-    return (access_log(path, desired),) if site.access_log else ()
+    return (access_log(file_name(name), desired, place),) if site.access_log else ()
 
 
-def access_log(path: str, desired: Desired) -> Directive:
+def access_log(name: str, desired: Desired, place: Place) -> Directive:
     """Written in pieces of 32 KiB, and within a second."""
+    path = f"{place.home}/logs/sites/{name}.access.log"
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"
     return d("access_log", path, form, "buffer=32k", "flush=1s")

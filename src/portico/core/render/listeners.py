@@ -15,6 +15,8 @@ from portico.core.render.directive import Directive, Raw, d
 
 USUAL_HTTPS: Final = 443
 BACKLOG: Final = "backlog=4096"
+REDIRECTS: Final = "_redirects"
+"""The name of their access log; no domain has a `_` in it."""
 UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
 """The servers that are no site's; a name of a site never looks like this."""
 
@@ -113,7 +115,7 @@ def _redirecting(
     return _server(
         *listening.listens(REDIRECTED, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
-        access_log(f"{place.home}/logs/nginx/redirects.access.log", desired),
+        access_log(REDIRECTS, desired, place),
         d(
             "location",
             "/",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import Place
-from portico.core.model.site import Folder, Redirect, Target
+from portico.core.model.site import Folder, Redirect
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.pages import gate
 from portico.core.render.passing import has_second_chance, passing, second_chance, stripped
 from portico.core.render.scope import Scope
-from portico.core.render.settings import Settings, changed, settings
+from portico.core.render.settings import Settings, changed, settings, treatment
 from portico.core.render.static import static_files
 from portico.errors import Refused
 
@@ -24,9 +24,9 @@ def locations(
 ) -> Iterator[Directive]:
     """`places` are a site and then its routes; `above` is what its server block says."""
     for number, location in enumerate(_all(places)):
-        name = location.target.app or location.target.upstream
         own = above if location.scope is places[0] else _settings(location)
         lines = (*gate(location.scope), *changed(own, above))
+        name = location.name
         if name is None:
             yield location.directive((*lines, *_answered(location)))
             continue
@@ -75,8 +75,9 @@ class Location:
     """The path that a folder stands for, or that is taken off: `/static/`."""
 
     @property
-    def target(self) -> Target:
-        return self.scope.target
+    def name(self) -> str | None:
+        """The app or upstream that requests are passed to."""
+        return self.scope.target.app or self.scope.target.upstream
 
     @property
     def is_stripped(self) -> bool:
@@ -103,7 +104,8 @@ def _all(places: Sequence[Scope]) -> Iterator[Location]:
 
 def _stands_for_prefix(match: Match, scope: Scope) -> bool:
     """Not `/`: nothing is taken off there."""
-    takes_off = bool(scope.route and scope.route.strip_prefix) or scope.target.folder is not None
+    route = scope.route
+    takes_off = route is not None and (route.strip_prefix or route.folder is not None)
     return takes_off and match.is_prefix and match.path != "/"
 
 
@@ -118,6 +120,9 @@ def _below(match: Match, scope: Scope, taken: set[tuple[str, str]]) -> Iterator[
 
 
 def _settings(location: Location) -> Settings:
+    """What nginx answers by itself does without what is for proxying, and gRPC has its own."""
+    if location.name is None or location.scope.value(lambda handling: handling.grpc):
+        return treatment(location.scope)
     own = settings(location.scope)
     if not location.is_stripped:
         return own
@@ -127,7 +132,7 @@ def _settings(location: Location) -> Settings:
 
 def _answered(location: Location) -> Iterator[Directive]:
     """What nginx answers by itself."""
-    target, prefix = location.target, location.prefix
+    target, prefix = location.scope.target, location.prefix
     if target.redirect is not None:
         yield _redirect(target.redirect)
     elif target.folder is None:

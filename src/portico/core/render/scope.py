@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from portico.core.model.site import Handling, Route, Site, Target
 
 T = TypeVar("T")
+LONGEST: Final = 200  # with room for what stands around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Scope:
 
     @property
     def target(self) -> Target:
-        return self.route or self.site
+        """Where requests go: a route that says nothing of it is served as its site is."""
+        route = self.route
+        says = route and (route.app or route.upstream or route.folder or route.redirect)
+        return route if route and says else self.site
 
     @property
     def own(self) -> Handling:
@@ -37,7 +41,7 @@ class Scope:
     @property
     def slug(self) -> str:
         """A name for files and zones of this place; no two have the same."""
-        name = self.name.replace(":", "_").replace("*", "_")  # `_` is in no domain name
+        name = file_name(self.name).replace(":", "_").replace("*", "_")  # `_` is in no domain
         return f"{name}-{digest(self.key)}" if self.key else name
 
     def value(self, of: Callable[[Handling], T | None]) -> T | None:
@@ -64,6 +68,11 @@ def scopes(name: str, site: Site, folder: str) -> Iterator[Scope]:
 
 def absolute(folder: str, path: str) -> str:
     return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
+
+
+def file_name(site: str) -> str:
+    """The site's name, cut where a file could not be called so: 255 bytes at most."""
+    return site if len(site) <= LONGEST else f"{site[:LONGEST]}-{digest(site)}"
 
 
 def digest(text: str) -> str:

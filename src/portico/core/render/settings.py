@@ -19,15 +19,14 @@ CONNECT_TIMEOUT, TIMEOUT = 5.0, 60.0  # seconds
 
 def settings(scope: Scope) -> Settings:
     """Everything that holds in this place, whatever the level above has."""
+    return {**treatment(scope), **_of_proxy(scope)}
+
+
+def treatment(scope: Scope) -> Settings:
+    """The part that holds for all requests, wherever they go."""
     return {
         "body": (_body_size(scope),),
-        "timeouts": timeouts(scope, "proxy"),
-        "buffering": (_switch("proxy_buffering", given=scope.value(_buffering)),),
-        "request buffering": (
-            _switch("proxy_request_buffering", given=scope.value(_request_buffering)),
-        ),
         "gzip": (_switch("gzip", given=scope.value(_gzip)),),
-        "request headers": request_headers(scope),
         "headers": response_headers(scope),
         "rate": rate_limit(scope),
         "connections": connection_limit(scope),
@@ -43,24 +42,50 @@ def changed(own: Settings, above: Settings) -> Iterator[Directive]:
             yield from directives
 
 
-def timeouts(scope: Scope, protocol: str) -> tuple[Directive, ...]:
-    connect = scope.value(lambda handling: handling.proxy_connect_timeout)
-    read = scope.value(lambda handling: handling.proxy_read_timeout)
-    send = scope.value(lambda handling: handling.proxy_send_timeout)
-    return (
-        _timeout(f"{protocol}_connect_timeout", connect, CONNECT_TIMEOUT),
-        _timeout(f"{protocol}_read_timeout", read, TIMEOUT),
-        _timeout(f"{protocol}_send_timeout", send, TIMEOUT),
-    )
+def timeouts(scope: Scope, protocol: str) -> Iterator[Directive]:
+    for kind, of, otherwise in (
+        ("connect", _connect_timeout, CONNECT_TIMEOUT),
+        ("read", _read_timeout, TIMEOUT),
+        ("send", _send_timeout, TIMEOUT),
+    ):
+        given = scope.value(of)
+        seconds = milliseconds(otherwise if given is None else given)
+        yield d(f"{protocol}_{kind}_timeout", seconds)
 
 
-def _timeout(name: str, given: float | None, otherwise: float) -> Directive:
-    return d(name, milliseconds(otherwise if given is None else given))
+def _of_proxy(scope: Scope) -> Settings:
+    connect, read, send = timeouts(scope, "proxy")
+    return {
+        "connect": (connect,),
+        "read": (read,),
+        "send": (send,),
+        "buffering": (_switch("proxy_buffering", given=scope.value(_buffering)),),
+        "request buffering": (
+            _switch("proxy_request_buffering", given=scope.value(_request_buffering)),
+        ),
+        "request headers": request_headers(scope),
+    }
 
 
 def _body_size(scope: Scope) -> Directive:
     given = scope.value(lambda handling: handling.client_max_body_size)
     return d("client_max_body_size", size(1 << 20 if given is None else given))
+
+
+def _switch(name: str, *, given: bool | None) -> Directive:
+    return d(name, "off" if given is False else "on")
+
+
+def _connect_timeout(handling: Handling) -> float | None:
+    return handling.proxy_connect_timeout
+
+
+def _read_timeout(handling: Handling) -> float | None:
+    return handling.proxy_read_timeout
+
+
+def _send_timeout(handling: Handling) -> float | None:
+    return handling.proxy_send_timeout
 
 
 def _buffering(handling: Handling) -> bool | None:
@@ -73,10 +98,6 @@ def _request_buffering(handling: Handling) -> bool | None:
 
 def _gzip(handling: Handling) -> bool | None:
     return handling.gzip
-
-
-def _switch(name: str, *, given: bool | None) -> Directive:
-    return d(name, "off" if given is False else "on")
 
 
 DEFAULTS: Final = settings(Scope("", Site()))

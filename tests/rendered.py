@@ -1,0 +1,46 @@
+"""From the text of a portico.toml to nginx's files, as the daemon does it, without one."""
+
+from __future__ import annotations
+
+import tomllib
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.model.desired import Desired
+from portico.core.model.place import Build, CertificateFiles, Place
+from portico.core.render.generation import render_generation
+
+ABILITIES = {
+    *("grpc", "http2", "keepalive_min_timeout", "least_time"),
+    *("pcre_jit", "realip", "resolve", "sticky"),
+}
+WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
+END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"
+"""The last line of what has nothing of the operator's in it."""
+HOME, PROJECT = "/var/lib/portico", "/srv/project"
+
+
+def wanted(text: str, *, folder: str = PROJECT, root: bool = False) -> Desired:
+    document = read_document(tomllib.loads(text), source="portico.toml")
+    return desired_from(document, folder=folder, environ={}, cores=2, root=root)
+
+
+def place_for(desired: Desired, **differing: object) -> Place:
+    pairs = {
+        name: CertificateFiles(
+            f"{HOME}/certificates/{name}.pem", f"{HOME}/certificates/{name}.key"
+        )
+        for name, site in desired.sites.items()
+        if site.https
+    }
+    usual = {"cores": 2, "nameservers": ("192.0.2.53", "[2001:db8::53]"), "certificates": pairs}
+    return Place(WHEEL, HOME, "127.0.0.1:5353", **(usual | differing))
+
+
+def rendered(text: str, *, root: bool = False) -> dict[str, str]:
+    desired = wanted(text, root=root)
+    return render_generation(desired, place_for(desired, root=root))
+
+
+def nginx_conf(text: str) -> str:
+    return rendered(text)["nginx.conf"]

@@ -1,0 +1,154 @@
+"""Whatever an operator writes into a field is refused, or is one argument for nginx."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import lru_cache
+
+import crossplane
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from portico.core.config.desired import desired_from
+from portico.core.model.document import Document
+from portico.core.render.directive import (
+    DOLLAR,
+    Raw,
+    WithDollar,
+    d,
+    literal,
+    milliseconds,
+    quote,
+    size,
+    to_text,
+    whole_seconds,
+)
+from portico.core.render.generation import render_generation
+from portico.errors import Refused
+from tests.hostile import FIELDS, INCLUDES, TEXTS, TIDIED, Field
+from tests.rendered import END_OF_BASICS, place_for
+
+BENIGN = "zqz"
+EXACT = FIELDS | INCLUDES
+hostile = st.text(
+    st.sampled_from("\"'\\;{}#$ \n\r\t\0*~@=%/ab\u00fc\u2028")
+    | st.characters(exclude_categories=["Cs"]),
+    max_size=20,
+) | st.sampled_from(TEXTS)
+
+
+@pytest.mark.parametrize("field", EXACT)
+@given(text=hostile)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_text_is_refused_or_is_exactly_one_argument(field, text):
+    check_exact(EXACT[field], text)
+
+
+@pytest.mark.parametrize("field", TIDIED)
+@given(text=hostile)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_text_that_is_tidied_is_refused_or_is_one_argument(field, text):
+    check_tidied(TIDIED[field], text)
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_hand_made_texts_are_refused_or_are_one_argument(text):
+    for field in EXACT.values():
+        check_exact(field, text)
+    for field in TIDIED.values():
+        check_tidied(field, text)
+
+
+def check_exact(field: Field, text: str) -> None:
+    if words := tokens(field, text):
+        assert words == [word.replace(BENIGN, text) for word in tokens(field, BENIGN)]
+
+
+def check_tidied(field: Field, text: str) -> None:
+    assert skeleton(tokens(field, text)) in ([], skeleton(tokens(field, "")))
+
+
+def skeleton(words: list[str]) -> list[str]:
+    return [word if word in {"<{>", "<}>", "<;>"} else "word" for word in words]
+
+
+@lru_cache(maxsize=100)
+def tokens(field: Field, text: str) -> list[str]:
+    """Every word as nginx reads it, what ends or opens a directive in angle brackets; none if
+    the text is refused. Without the basics, which are long and have nothing of it in them.
+    """
+    try:
+        before, after = nginx_conf(field, text).split("    types {", 1)
+    except (ValidationError, Refused):
+        return []
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", encoding="utf-8") as file:
+        file.write(before + after.split(END_OF_BASICS, 1)[1])
+        file.flush()
+        lexed = list(crossplane.lex(file.name))
+    return [
+        f"<{word}>" if word in {"{", "}", ";"} and not quoted else _read(word)
+        for word, _, quoted in lexed
+    ]
+
+
+def _read(word: str) -> str:
+    """What crossplane leaves as it is, a doubled backslash, is one for nginx."""
+    return word.replace("\\\\", "\\").replace(f"${{{DOLLAR}}}", "$")
+
+
+def test_most_hostile_texts_reach_nginx_somewhere():
+    """Otherwise the tests above would say little."""
+    unheard = [text for text in TEXTS if not any(tokens(field, text) for field in EXACT.values())]
+    assert unheard == [
+        "\n", "a\nreturn 200;", "a\r\nX-Injected: 1", "\t", "\0", "\x1b[0m", "\x7f",
+        "\ud800", "x" * 5000,
+    ]  # fmt: skip
+
+
+def test_a_refusal_names_the_site_and_what_still_holds():
+    with pytest.raises(Refused) as caught:
+        nginx_conf(FIELDS["folder"], "$HOME")
+    assert str(caught.value) == (
+        "sites.\"app.test\": cannot write '/a$HOMEb' into nginx's configuration: nginx would "
+        'take "$" for the beginning of a variable; nothing was changed'
+    )
+
+
+def nginx_conf(field: Field, text: str) -> str:
+    document = Document.model_validate_json(json.dumps(field(text)))
+    desired = desired_from(document, folder="/p", environ={}, cores=1, root=True)
+    return render_generation(desired, place_for(desired, root=True))["nginx.conf"]
+
+
+def test_a_tree_is_written_as_nginx_reads_it():
+    tree = d("server", block=(d("listen", "80"), d("types", block=()), d("if", Raw("($a)"))))
+    assert to_text([tree, d("daemon", "on")]) == (
+        "server {\n    listen 80;\n    types { }\n    if ($a);\n}\ndaemon on;\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("plain-1.5/a:b@c%d+e,f=*[g]", "plain-1.5/a:b@c%d+e,f=*[g]"),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ('a"b\\', '"a\\"b\\\\"'),
+        (Raw("$host"), "$host"),
+        (WithDollar("^/a$"), '"^/a$"'),
+        (literal("$5"), '"${portico_dollar}5"'),
+    ],
+)
+def test_an_argument_is_quoted_where_it_has_to_be(given, expected):
+    assert quote(given) == expected
+
+
+def test_lengths_of_time_and_sizes_are_written_in_the_units_of_nginx():
+    assert [milliseconds(s) for s in (0.001, 1.5, 2, 90)] == ["1ms", "1500ms", "2s", "90s"]
+    assert [whole_seconds(s) for s in (1.0, 1.2, 0)] == ["1s", "2s", "0s"]
+    assert [size(n) for n in (0, 1000, 2048, 3 << 20, (1 << 20) + 1)] == [
+        "0", "1000", "2k", "3m", "1048577"
+    ]  # fmt: skip
