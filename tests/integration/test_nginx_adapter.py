@@ -7,140 +7,18 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from portico import ports
-from portico.adapters.nginx.binary import Binaries
-from portico.adapters.nginx.complaints import explain
 from portico.adapters.nginx.generations import Generations
-from portico.adapters.nginx.processes import orphans, processes_in
+from portico.adapters.nginx.processes import orphans
 from portico.adapters.nginx.program import NginxProgram
-from portico.adapters.processes.sockets import LinuxPorts
-from portico.errors import Failed, Refused
-from portico.system.clock import SystemClock
+from portico.errors import Failed
 from portico.system.home import Home
-from tests.little_nginx import BINARY, Client, eventually, get, is_running
+from tests.little_nginx import BINARY, eventually, get
+from tests.nginx_lab import PORTS, Load, in_lab
 from tests.stack import free_port
-
-PORTS = LinuxPorts(SystemClock())
-
-MAIN = """
-worker_processes 2;
-worker_shutdown_timeout 10s;
-pid {home}/nginx/nginx.pid;
-error_log {home}/logs/nginx/error.log warn;
-events {{ worker_connections 512; }}
-http {{
-    access_log {home}/logs/sites/test.access.log;
-    keepalive_min_timeout 2s;
-    include site.conf;
-}}
-"""
-SITE = """
-server {{
-    listen 127.0.0.1:{port} {listen};
-    location / {{ return 200 "{text}"; }}
-    {more}
-}}
-"""
-
-
-class Lab:
-    """One home, the nginx in it, and files for it that say `text` to every request."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = Home(folder / "home")
-        self.home.make()
-        self.port = free_port()
-        self.nginx = NginxProgram(self.home, PORTS, reload_within=5)
-
-    def files(
-        self, text: str, more: str = "", *, port: int = 0, reuseport: bool = True
-    ) -> dict[str, str]:
-        listen = "reuseport" if reuseport else ""
-        site = SITE.format(port=port or self.port, listen=listen, text=text, more=more)
-        return {"nginx.conf": MAIN.format(home=self.home.path), "site.conf": site}
-
-    async def serve(self, text: str, more: str = "", **how) -> ports.Tested:
-        tested = await self.nginx.install(self.files(text, more, **how), text)
-        await self.nginx.switch(tested)
-        return tested
-
-    async def says(self) -> str:
-        """What it answers, or empty if it does not."""
-        with suppress(OSError, EOFError):
-            return (await get(self.port))[1]
-        return ""
-
-    async def kill_master(self) -> int:
-        pid = self.nginx.seen().pid
-        os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: not is_running(pid))
-        return pid
-
-    @property
-    def processes(self):
-        return processes_in(self.home.nginx)
-
-    @property
-    def generations(self) -> list[str]:
-        return sorted(path.name for path in (self.home.nginx / "generations").iterdir())
-
-
-def in_lab(story: Callable[[Lab], Awaitable[None]]) -> None:
-    """Run it in a fresh folder of /tmp that nginx's workers, another user, can pass through."""
-    folder = Path(tempfile.mkdtemp(prefix="portico-", dir="/tmp"))
-    folder.chmod(0o755)
-
-    async def run() -> None:
-        lab = Lab(folder)
-        try:
-            await story(lab)
-        finally:
-            await NginxProgram(lab.home, PORTS).stop(graceful=False)
-            assert lab.processes == []
-
-    try:
-        asyncio.run(run())
-    finally:
-        shutil.rmtree(folder)
-
-
-class Load:
-    """Clients that ask without pause on keep-alive connections, and count what was lost."""
-
-    def __init__(self, port: int, clients: int = 12) -> None:
-        self.port, self.clients = port, clients
-        self.answers: list[str] = []
-        self.lost: list[str] = []
-
-    async def __aenter__(self):
-        self._going = True
-        self._tasks = [asyncio.create_task(self._ask()) for _ in range(self.clients)]
-        await eventually(lambda: len(self.answers) > self.clients)
-        return self
-
-    async def __aexit__(self, *error):
-        self._going = False
-        await asyncio.gather(*self._tasks)
-
-    async def _ask(self):
-        client = Client(self.port)
-        while self._going:
-            try:
-                status, text = await client.get()
-                (self.answers if status == 200 else self.lost).append(text)
-            except (OSError, EOFError) as error:
-                self.lost.append(repr(error))
-                client.close()
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.002)
-        client.close()
 
 
 def held_by(pid: int) -> dict[str, str]:
@@ -149,56 +27,6 @@ def held_by(pid: int) -> dict[str, str]:
 
 def program_of(pid: int) -> str:
     return str(Path(f"/proc/{pid}/exe").readlink())
-
-
-def old_nginx(folder: Path) -> Path:
-    """A program that says of itself what nginx 1.22 says."""
-    program = folder / "nginx"
-    program.write_text(
-        "#!/bin/sh\n"
-        "[ $1 = -V ] && { echo nginx version: nginx/1.22.1; exit; }\n"
-        "conf=$3/nginx.conf\n"
-        "line=$(grep -nE 'resolve|least_time|sticky|http2 on|keepalive_min' $conf | head -1)\n"
-        '[ -z "$line" ] && exit 0\n'
-        'echo "nginx: [emerg] unknown directive in $conf:${line%%:*}"\n'
-        "exit 1\n"
-    )
-    program.chmod(0o755)
-    return program
-
-
-def test_the_wheels_nginx_is_taken_and_looked_at():
-    async def story():
-        build = await Binaries(search="/nowhere").find(None)
-
-        assert build.program == BINARY
-        assert build.version >= (1, 31, 3)
-        assert build.openssl.startswith("OpenSSL 3")
-        assert {"resolve", "least_time", "sticky", "http2", "grpc", "realip"} <= build.can
-        assert {"stream_preread", "keepalive_min_timeout", "ssl_reject_handshake"} <= build.can
-        assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can
-
-    asyncio.run(story())
-
-
-def test_an_nginx_that_is_too_old_is_refused_if_named_and_passed_over_if_not(tmp_path):
-    async def story():
-        old = old_nginx(tmp_path)
-        with pytest.raises(Refused, match=r"1\.22\.1.* lacks keepalive_min_timeout, resolve;"):
-            await Binaries().find(str(old))
-
-        assert (await Binaries(search=str(tmp_path)).find(None)).program == BINARY
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    ("named", "words"),
-    [("/nowhere/nginx", "there is no such program"), ("/bin/true", "does not tell a version")],
-)
-def test_what_is_no_nginx_is_refused(named, words):
-    with pytest.raises(Refused, match=words):
-        asyncio.run(Binaries().find(named))
 
 
 def test_a_generation_is_served_and_the_next_one_replaces_it():
@@ -234,36 +62,6 @@ def test_files_that_nginx_refuses_are_explained_and_leave_nothing_behind():
         assert await lab.says() == "one"
 
     in_lab(story)
-
-
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        (
-            "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\n",
-            "only root may listen on port 80: choose another one with [edge] http and https, "
-            "from 1024 on",
-        ),
-        (
-            "nginx: [emerg] bind() to 192.0.2.1:8080 failed (99: Address not available)\n",
-            "192.0.2.1 is no address of this machine: see [edge] bind",
-        ),
-        (
-            "2026/11/22 11:04:35 [notice] 7#7: reconfiguring\n"
-            '2026/11/22 11:04:35 [emerg] 7#7: unknown directive "x" in /home/own.conf:5\n',
-            'unknown directive "x" (/home/own.conf, line 5)',
-        ),
-        (
-            '2026/11/22 11:04:35 [emerg] 7#7: no "events" section in configuration\n'
-            "nginx: configuration file /h/nginx/generations/000007/nginx.conf test failed\n",
-            'no "events" section in configuration',
-        ),
-        ("Illegal instruction\n", "Illegal instruction"),
-        ("", "nginx did not say why"),
-    ],
-)
-def test_nginx_is_quoted_without_its_noise(said, told):
-    assert asyncio.run(explain(said, Path("/h/nginx"), PORTS)) == told
 
 
 def test_a_port_in_use_is_named_with_its_holder_and_nginx_does_not_run():

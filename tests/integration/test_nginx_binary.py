@@ -1,0 +1,100 @@
+"""Which nginx is taken, what it is found able to do, and how it is quoted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from portico.adapters.nginx.binary import Binaries
+from portico.adapters.nginx.complaints import explain
+from portico.errors import Refused
+from tests.little_nginx import BINARY
+from tests.nginx_lab import PORTS
+
+
+def old_nginx(folder: Path) -> Path:
+    """A program that says of itself what nginx 1.22 says."""
+    program = folder / "nginx"
+    program.write_text(
+        "#!/bin/sh\n"
+        "[ $1 = -V ] && { echo nginx version: nginx/1.22.1; exit; }\n"
+        "conf=$3/nginx.conf\n"
+        "line=$(grep -nE 'resolve|least_time|sticky|http2 on|keepalive_min' $conf | head -1)\n"
+        '[ -z "$line" ] && exit 0\n'
+        'echo "nginx: [emerg] unknown directive in $conf:${line%%:*}"\n'
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_the_wheels_nginx_is_taken_and_looked_at():
+    async def story():
+        build = await Binaries(search="/nowhere").find(None)
+
+        assert build.program == BINARY
+        assert build.version >= (1, 31, 3)
+        assert build.openssl.startswith("OpenSSL 3")
+        assert {"resolve", "least_time", "sticky", "http2", "grpc", "realip"} <= build.can
+        assert {"stream_preread", "keepalive_min_timeout", "ssl_reject_handshake"} <= build.can
+        assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can
+
+    asyncio.run(story())
+
+
+def test_an_nginx_that_is_too_old_is_refused_if_named_and_passed_over_if_not(tmp_path):
+    async def story():
+        old = old_nginx(tmp_path)
+        with pytest.raises(Refused, match=r"1\.22\.1.* lacks keepalive_min_timeout, resolve;"):
+            await Binaries().find(str(old))
+
+        assert (await Binaries(search=str(tmp_path)).find(None)).program == BINARY
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [("/nowhere/nginx", "there is no such program"), ("/bin/true", "does not tell a version")],
+)
+def test_what_is_no_nginx_is_refused(named, words):
+    with pytest.raises(Refused, match=words):
+        asyncio.run(Binaries().find(named))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\n",
+            (
+                "only root may listen on port 80: choose another one with [edge] http and "
+                "https, from 1024 on"
+            ),
+        ),
+        (
+            "nginx: [emerg] bind() to 192.0.2.1:8080 failed (99: Address not available)\n",
+            "192.0.2.1 is no address of this machine: see [edge] bind",
+        ),
+        (
+            (
+                "2026/11/22 11:04:35 [notice] 7#7: reconfiguring\n"
+                '2026/11/22 11:04:35 [emerg] 7#7: unknown directive "x" in /home/own.conf:5\n'
+            ),
+            'unknown directive "x" (/home/own.conf, line 5)',
+        ),
+        (
+            (
+                '2026/11/22 11:04:35 [emerg] 7#7: no "events" section in configuration\n'
+                "nginx: configuration file /h/nginx/generations/7/nginx.conf test failed\n"
+            ),
+            'no "events" section in configuration',
+        ),
+        ("Illegal instruction\n", "Illegal instruction"),
+        ("", "nginx did not say why"),
+    ],
+)
+def test_nginx_is_quoted_without_its_noise(said, told):
+    assert asyncio.run(explain(said, Path("/h/nginx"), PORTS)) == told
