@@ -110,7 +110,14 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     preparation = Preparation(_machine(home, discovery.address), nginx, certificates, surroundings)
     changes = Changes(tasks, clock)
     report = StatusReport(
-        intent, observed, troubles, _daemon(home), clock=clock, logs=logs, processes=processes
+        intent,
+        observed,
+        troubles,
+        lambda: supervision.last_words,
+        _daemon(home),
+        clock=clock,
+        logs=logs,
+        processes=processes,
     )
     operations = Operations(
         intent,

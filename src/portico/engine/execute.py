@@ -69,6 +69,7 @@ class Executor:
                 self._kill(self._observed.instances[instance], why)
             case Forget(instance):
                 self._observed.forget(instance)
+                self._intent.keep_specs(i.spec for i in self._observed.instances.values())
             case Revert(app, why):
                 self._intent.revert(app, why)
                 self._note("revert", app, why)
@@ -134,8 +135,6 @@ class Executor:
     def _kill(self, instance: Instance, why: str) -> None:
         if instance.process is None:
             return
-        if instance.state is InstanceState.STARTING:
-            self._supervision.never_ready(instance.id)
         self._note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
 

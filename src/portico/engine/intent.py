@@ -6,7 +6,7 @@ before stays wanted until the next `up` or `reload`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -52,17 +52,19 @@ class Intent:
 
     # What the file says
 
-    def accept(self, candidate: Candidate, revision: Revision) -> None:
-        """Put a checked file in force: remembered first, then wanted."""
+    def accept(self, candidate: Candidate, revision: Revision) -> Revision:
+        """Put a checked file in force: remembered first, then wanted. Returns its revision."""
         with self._state.together():
-            self.revision = self._state.add_revision(revision)
-            self._state.put_setting(IN_FORCE, str(self.revision.number))
+            accepted = self._state.add_revision(revision)
+            self._state.put_setting(IN_FORCE, str(accepted.number))
             for name, app in candidate.desired.apps.items():
                 self._put(self._accepted(name, app))
         for name in candidate.desired.apps:
             self.reverted.pop(name, None)
+        self.revision = accepted
         self._hold(candidate)
         self._resolve()
+        return accepted
 
     def _accepted(self, name: str, app: DesiredApp) -> AppRecord:
         record = self._records.get(name)
@@ -83,6 +85,12 @@ class Intent:
         self._document, self._files = candidate.desired, candidate.files
         self.tested, self.build = candidate.tested, candidate.build
         self.fingerprint = candidate.fingerprint if candidate.desired.sites else ""
+
+    def served(self, revision: Revision) -> None:
+        """Every app of this revision was ready, and every site answered."""
+        if self.revision is not None and self.revision.number == revision.number:
+            self.revision = replace(self.revision, served=True)
+            self._state.put_revision(self.revision)
 
     def clear(self, *, hurry: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
@@ -167,6 +175,13 @@ class Intent:
         """Its app as the file says now, or as it said when the instance was started."""
         wanted = self.desired.apps.get(instance.app)
         return wanted.app if wanted else self._specs[instance.spec].app
+
+    def keep_specs(self, in_use: Iterable[str]) -> None:
+        """Let go of the versions that no instance runs and no app wants any more."""
+        wanted = {r.target.id for r in self._records.values()}
+        wanted |= {r.good.id for r in self._records.values() if r.good}
+        wanted |= set(in_use)
+        self._specs = {name: spec for name, spec in self._specs.items() if name in wanted}
 
     def pinned_ports(self) -> frozenset[int]:
         return frozenset(

@@ -145,14 +145,16 @@ class Operations:
                 change.say(f"note: {note}")
             await self._settle(change, candidate.desired.apps)
             await self._sites_answer(change, candidate.desired)
+            self._intent.served(accepted)
 
-        self._accept(candidate, revision)
+        accepted = self._accept(candidate, revision)
         return self._changes.begin("up", request.source, apps, work)
 
-    def _accept(self, candidate: Candidate, revision: Revision) -> None:
-        self._intent.accept(candidate, revision)
+    def _accept(self, candidate: Candidate, revision: Revision) -> Revision:
+        accepted = self._intent.accept(candidate, revision)
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._loop.wake()
+        return accepted
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
         apps = list(self._intent.desired.apps)
@@ -165,7 +167,8 @@ class Operations:
         self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
         self._intent.clear(hurry=now)
         self._loop.wake()
-        return self._changes.begin("down", f"{len(apps)} apps", (), work)
+        subject = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
+        return self._changes.begin("down", subject, (), work)
 
     async def start(self, app: str | None, who: str) -> ChangeView:
         names = self._named(app)
@@ -202,9 +205,12 @@ class Operations:
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()
         older = [r for r in self._state.revisions() if r.number < current.number]
+        if revision is None:
+            older = [r for r in older if r.served]
         found = next((r for r in older if revision in {None, r.number}), None)
         if found is None:
-            raise NotFound(f"there is no earlier revision {revision or ''}; see `portico history`")
+            which = f"{revision} before the current one" if revision else "that served before it"
+            raise NotFound(f"there is no revision {which}; see `portico history`")
         return await self.up(request_of(found), f"{who}, rollback to {found.number}")
 
     # How
@@ -249,7 +255,7 @@ class Operations:
     def _in_force(self) -> Revision:
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
-        return self._intent.revision
+        return accepted
 
     async def _settle(self, change: Change, apps: Iterable[str]) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
@@ -263,7 +269,7 @@ class Operations:
                 desired, self._observed.now(), names, generation=generation, waited=waited
             )
             if failed := (*given_up, *state.failed):
-                raise Failed("\n".join((*failed, *await self._last_lines(names))))
+                raise Failed("\n".join((*failed, *self._last_lines(names))))
             if state.done:
                 return
             for line in state.waiting:
@@ -287,11 +293,11 @@ class Operations:
             if name in targets
         ]
 
-    async def _last_lines(self, names: Iterable[str]) -> list[str]:
+    def _last_lines(self, names: Iterable[str]) -> list[str]:
         """The end of the output of whatever is in trouble."""
         lines: list[str] = []
         for name in names:
-            lines += await self._report.last_lines(name)
+            lines += self._report.last_lines(name)
         return lines
 
     async def _sites_answer(self, change: Change, desired: Desired) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
 from portico.core.model.desired import Desired, DesiredApp
@@ -21,6 +21,7 @@ from portico.core.render.site_urls import site_urls
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
+from portico.engine.supervision import LastWords
 from portico.engine.troubles import Troubles
 from portico.ports import Clock, Logs, Processes
 from portico.system.memory import resident_bytes
@@ -35,6 +36,7 @@ class StatusReport:
         intent: Intent,
         observed: Observed,
         troubles: Troubles,
+        last_words: Callable[[], Mapping[str, LastWords]],
         daemon: DaemonView,
         *,
         clock: Clock,
@@ -42,6 +44,7 @@ class StatusReport:
         processes: Processes,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._last_words = last_words
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
         self._begun = clock.monotonic()
@@ -74,19 +77,13 @@ class StatusReport:
                 views.setdefault(view.path, view)
         return list(views.values())
 
-    async def last_lines(self, app: str) -> list[str]:
-        """The end of the output of the app's instances that are in trouble."""
-        lines: list[str] = []
-        for i in self._observed.instances.values():
-            if i.app == app and (i.crashes or i.state in {S.FAILED, S.STOPPED}):
-                spec = self._intent.spec(i.spec)
-                lines.append(f"the last lines of {i.id}:")
-                lines += [
-                    f"  | {line}"
-                    for line in await self._logs.last_lines(spec, i.slot, SHOWN_LINES)
-                ]
-                break  # its siblings say the same
-        return lines
+    def last_lines(self, app: str) -> list[str]:
+        """The end of the output of the app's instance that ended badly last."""
+        words = self._last_words().get(app)
+        if words is None or not words.lines:
+            return []
+        shown = words.lines[-SHOWN_LINES:]
+        return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
 
     def _app(self, app: DesiredApp) -> AppView:
         mine = sorted(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import (
+    LEAVING,
     LIVE,
     Exit,
     Instance,
@@ -30,6 +32,12 @@ SLOWEST_PROBE: Final = 0.5
 LAST_LINES: Final = 20
 
 
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    instance: InstanceId
+    lines: tuple[str, ...]
+
+
 class Supervision:
     def __init__(  # noqa: PLR0913 - everything that knows something about an instance
         self,
@@ -49,8 +57,8 @@ class Supervision:
         self._probes, self._processes = probes, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
         self._ready: list[InstanceId] = []
-        self._listening: dict[InstanceId, str] = {}
-        """What was found out about an instance before it was killed for never being ready."""
+        self.last_words: dict[str, LastWords] = {}
+        """By app: the end of the output of its instance that ended badly last."""
 
     async def adopt(self) -> None:
         """Take over what an earlier daemon left running; the rest counts as exited."""
@@ -67,6 +75,7 @@ class Supervision:
     async def spawn(self, instance: Instance, spec: Spec) -> None:
         """Start its process; a failure to start is one way to end."""
         launch = Launch(instance.id, spec, instance.slot, instance.port)
+        self._logs.begin(spec, instance.slot)
         try:
             process = await self._processes.spawn(launch, self._on_exit(instance.id))
         except Failed as error:
@@ -89,10 +98,6 @@ class Supervision:
             i = self._observed.instances.get(instance)
             if i:
                 self._end(i, ending, await self._reason(i, ending))
-
-    def never_ready(self, instance: InstanceId) -> None:
-        """It is about to be killed because it did not become ready in time."""
-        self._listening.setdefault(instance, "did not become ready in time")
 
     def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
         def note(ending: Exit) -> None:
@@ -143,20 +148,29 @@ class Supervision:
             pause = min(pause * 1.5, SLOWEST_PROBE)
 
     async def _remember_listening(self, i: Instance, trouble: str) -> None:
-        """Near the end of its time, see where it listens: afterwards nobody can tell."""
+        """Near the end of its time, see where it listens: afterwards nobody can tell.
+
+        What is found is the instance's reason from then on, also when it is killed for it.
+        """
         limit = self._intent.app_of(i).ready_timeout
         if i.process is None or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE:
             return
         listening = await self._ports.listening(i.process)
-        self._listening[i.id] = explain_listening(
+        reason = explain_listening(
             i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
         )
+        now = self._observed.instances.get(i.id)
+        if now is not None and now.state is InstanceState.STARTING:
+            self._observed.put(replace(now, reason=reason))
+            await self._hear(now)
 
     async def _reason(self, i: Instance, ending: Exit) -> str:
-        if known := self._listening.pop(i.id, None):
-            return known
+        if i.state in LEAVING:
+            return i.reason
+        lines = await self._hear(i)
+        if i.state is InstanceState.STARTING and i.reason:
+            return i.reason  # it was killed for never being ready
         spec = self._intent.spec(i.spec)
-        lines = await self._logs.last_lines(spec, i.slot, LAST_LINES)
         return explain(
             ending,
             lines,
@@ -165,3 +179,9 @@ class Supervision:
             uptime=self._clock.monotonic() - i.spawned,
             holder=await self._ports.holder(i.port) if i.port else None,
         )
+
+    async def _hear(self, i: Instance) -> list[str]:
+        """The end of its output, kept for whoever asks why its app is in trouble."""
+        lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, LAST_LINES)
+        self.last_words[i.app] = LastWords(i.id, tuple(lines))
+        return lines

@@ -62,6 +62,11 @@ class SqliteState:
             db.execute("DELETE FROM revision WHERE number <= ?", (number - REVISIONS_KEPT,))
         return replace(revision, number=number)
 
+    def put_revision(self, revision: Revision) -> None:
+        with self._write("a revision", durable=True, stale=side.IN_FORCE) as db:
+            row = (to_json(REVISION, revision), revision.number)
+            db.execute("UPDATE revision SET record = ? WHERE number = ?", row)
+
     def apps(self) -> list[AppRecord]:
         specs = self.specs()
         rows = self._rows("SELECT record FROM app ORDER BY name")

@@ -100,7 +100,7 @@ def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
         if i.crashes or i.state in {S.FAILED, S.STOPPED}:
             return f"{i.id} {i.reason or 'did not become ready'}"
         if _never_ready(i, app, now):
-            return f"{i.id} was not ready within {app.app.ready_timeout:g}s"
+            return f"{i.id} {i.reason or f'was not ready within {app.app.ready_timeout:g}s'}"
     return ""
 
 
