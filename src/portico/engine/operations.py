@@ -255,7 +255,7 @@ class Operations:
     def _in_force(self) -> Revision:
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
-        return accepted
+        return self._intent.revision
 
     async def _settle(self, change: Change, apps: Iterable[str]) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
