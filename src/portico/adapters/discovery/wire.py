@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,15 +10,18 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from portico.core.planning.discovery import Answer, Zone
+from portico.core.planning.discovery import Answer, Peer, Zone
 
 SHORTEST: Final = 17  # a header and a question for the root
 NO_QUERY: Final = 0xF8  # the QR bit and the opcode: all zero in a plain question
 OVER_UDP: Final = 4096  # what nginx's resolver reads; it does not announce it (no EDNS)
 OVER_TCP: Final = 65_535
+SRV_RECORD: Final = 20  # octets around a target's text: 12 of every record, 6 of numbers, 2 of it
 SLOT_TTL: Final = 3600  # a slot's address stays; only SRV answers change
 
 
@@ -39,12 +43,14 @@ def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
         response = dns.message.make_response(message)
     except (dns.exception.DNSException, ValueError):  # ValueError: none, or several questions
         return None
-    kind = dns.rdatatype.to_text(question.rdtype)
-    answer = zone.answer(question.name.to_text(), kind)
+    answer = zone.answer(question.name.to_text(), dns.rdatatype.to_text(question.rdtype))
     response.flags |= dns.flags.AA
     response.set_rcode(dns.rcode.Rcode(answer.verdict.value))
+    if not tcp and _size(query, answer) > _udp_size(message):
+        response.flags |= dns.flags.TC
+        return Reply(response.to_wire(), answer.app, truncated=True)
     response.answer = [_records(question, answer)] if answer.peers or answer.address else []
-    return _fitting(response, answer.app, OVER_TCP if tcp else _udp_size(message))
+    return Reply(response.to_wire(max_size=OVER_TCP), answer.app, truncated=False)
 
 
 def _udp_size(message: dns.message.Message) -> int:
@@ -52,17 +58,20 @@ def _udp_size(message: dns.message.Message) -> int:
     return max(512, min(message.payload, OVER_UDP)) if message.edns >= 0 else OVER_UDP
 
 
+def _size(query: bytes, answer: Answer) -> int:
+    """Exact for SRV records, whose owner is a pointer and whose target is written out."""
+    return len(query) + sum(SRV_RECORD + len(peer.target) for peer in answer.peers)
+
+
 def _records(question: dns.rrset.RRset, answer: Answer) -> dns.rrset.RRset:
     if answer.address:
         return dns.rrset.from_text(question.name, SLOT_TTL, "IN", "A", answer.address)
-    texts = [f"{peer.priority} {peer.weight} {peer.port} {peer.target}." for peer in answer.peers]
-    return dns.rrset.from_text_list(question.name, 0, "IN", "SRV", texts)
+    return dns.rrset.from_rdata_list(question.name, 0, list(map(_srv, answer.peers)))
 
 
-def _fitting(response: dns.message.Message, app: str | None, size: int) -> Reply:
-    octets = response.to_wire(max_size=OVER_TCP)
-    if len(octets) <= size:
-        return Reply(octets, app, truncated=False)
-    response.answer = []
-    response.flags |= dns.flags.TC
-    return Reply(response.to_wire(), app, truncated=True)
+def _srv(peer: Peer) -> dns.rdata.GenericRdata:
+    """From octets: parsing the text of 300 records takes 30 ms, and everybody else waits."""
+    labels = (bytes((len(label),)) + label for label in peer.target.encode().split(b"."))
+    numbers = struct.pack("!HHH", peer.priority, peer.weight, peer.port)
+    octets = numbers + b"".join(labels) + b"\0"
+    return dns.rdata.GenericRdata(dns.rdataclass.IN, dns.rdatatype.SRV, octets)
