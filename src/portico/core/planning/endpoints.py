@@ -33,7 +33,7 @@ def takes_requests(app: DesiredApp) -> bool:
 
 def _gets_requests(app: DesiredApp, slot: int) -> bool:
     differing = app.app.slots.get(str(slot))
-    return app.app.listens and not app.app.down and not (differing and differing.down)
+    return app.spec.app.listens and not app.app.down and not (differing and differing.down)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, float]:

@@ -42,6 +42,12 @@ class Slot:
         """Whether it is between versions: begun and not ready yet, or nobody serves in it."""
         return not self.ready and bool(self.new or not _any_ready(self.old))
 
+    @property
+    def blocked(self) -> bool:
+        """Whether another slot has to move on first, because it has the port of this one."""
+        holder = self.holder
+        return holder is not None and holder.slot != self.number and holder.state not in LEAVING
+
 
 def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     """What to start and what to drain now, for all slots of one app."""
@@ -49,7 +55,7 @@ def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
     holders = {i.port: i for i in instances if i.state is not S.GONE}
     slots = [_slot(app, number, instances, holders) for number in range(1, wanted + 1)]
     serving = {i.slot for i in instances if i.slot <= wanted and serves(app, i)}
-    room = app.app.batch - sum(slot.under_way for slot in slots)
+    room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in slots)
     for slot in slots:
         begun = slot.under_way or slot.ready
         last = serving == {slot.number}
