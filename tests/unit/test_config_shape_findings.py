@@ -94,24 +94,32 @@ def test_a_wrong_key_of_an_app_is_told_in_plain_words(line, problem):
         ('servers = ["a", { weight = 2 }]', "servers[1].address: is required"),
         (
             'servers = ["https://a"]',
-            f'servers[0]: must be {ADDRESS}, not "https://a"; leave out http://, and for '
-            "https:// set tls = true in the upstream",
+            (
+                f'servers[0]: must be {ADDRESS}, not "https://a"; leave out http://, and for '
+                "https:// set tls = true in the upstream"
+            ),
         ),
         (
             'servers = ["a:80 weight=2"]',
-            f'servers[0]: must be {ADDRESS}, not "a:80 weight=2"; write parameters as '
-            '{ address = "10.0.0.5:3000", weight = 2 }',
+            (
+                f'servers[0]: must be {ADDRESS}, not "a:80 weight=2"; write parameters as '
+                '{ address = "10.0.0.5:3000", weight = 2 }'
+            ),
         ),
         ('apps = ["Web"]', f'apps[0]: must be {NAME}, not "Web"'),
         (
             'servers = ["a"]\nbalance = "fair"',
-            "balance: must be a balancing method (round_robin, least_conn, least_time, random, "
-            'hash, ip_hash), not "fair"',
+            (
+                "balance: must be a balancing method (round_robin, least_conn, least_time, "
+                'random, hash, ip_hash), not "fair"'
+            ),
         ),
         (
             'servers = ["a"]\nbalance = "least_time"',
-            'balance: must be "least_time header" or "least_time header inflight" or '
-            '"least_time last_byte" or "least_time last_byte inflight", not "least_time"',
+            (
+                'balance: must be "least_time header" or "least_time header inflight" or '
+                '"least_time last_byte" or "least_time last_byte inflight", not "least_time"'
+            ),
         ),
         (
             'servers = ["a"]\nbalance = "least_conn ip_hash"',
@@ -119,8 +127,10 @@ def test_a_wrong_key_of_an_app_is_told_in_plain_words(line, problem):
         ),
         (
             'servers = ["a"]\nbalance = "hash request_uri"',
-            "balance: hash needs one key with a variable of nginx in it: "
-            '"hash $request_uri" or "hash $cookie_user consistent"',
+            (
+                "balance: hash needs one key with a variable of nginx in it: "
+                '"hash $request_uri" or "hash $cookie_user consistent"'
+            ),
         ),
     ],
 )
@@ -139,8 +149,10 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
         ),
         (
             'aliases = ["www.*"]',
-            f'aliases[0]: must be {DOMAIN}, not "www.*"; a wildcard stands first and alone, '
-            'as in "*.example.com"',
+            (
+                f'aliases[0]: must be {DOMAIN}, not "www.*"; a wildcard stands first and alone, '
+                'as in "*.example.com"'
+            ),
         ),
         ('rate_limit = "10"', 'rate_limit: must be a rate such as "10r/s" or "30r/m", not "10"'),
         (
@@ -158,15 +170,19 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
         ),
         (
             'allow = ["10.0.0.300"]',
-            'allow[0]: must be an address or network such as "10.0.0.0/8", "::1" or "all", '
-            'not "10.0.0.300"',
+            (
+                'allow[0]: must be an address or network such as "10.0.0.0/8", "::1" or "all", '
+                'not "10.0.0.300"'
+            ),
         ),
         ("routes.'/x' = 5", 'routes."/x": must be a table or text, not 5'),
         ("routes.'/x'.apps = 'y'", 'routes."/x".apps: unknown key (did you mean "app"?)'),
         (
             "basic_auth.users.'a:b' = 'x'",
-            'basic_auth.users."a:b": must be the name of a user, without spaces and colons, '
-            'not "a:b"',
+            (
+                'basic_auth.users."a:b": must be the name of a user, without spaces and colons, '
+                'not "a:b"'
+            ),
         ),
     ],
 )
@@ -184,8 +200,10 @@ def test_a_wrong_key_of_a_site_is_told_in_plain_words(line, problem):
         ("edge.workers = 'all'", 'edge.workers: must be a whole number or "auto", not "all"'),
         (
             "edge.bind = ['localhost']",
-            'edge.bind[0]: must be an address such as "127.0.0.1", "[::1]" or "*", '
-            'not "localhost"',
+            (
+                'edge.bind[0]: must be an address such as "127.0.0.1", "[::1]" or "*", '
+                'not "localhost"'
+            ),
         ),
         ("version = 2", "version: unknown key"),
     ],
@@ -205,8 +223,10 @@ def test_passwords_and_header_values_are_not_repeated_in_messages():
     )
     assert told == [
         'sites."a.test".request_headers.Authorization: must be one line of text',
-        'sites."a.test".basic_auth.users.ann: must be the hash of a password as htpasswd '
-        "writes it",
+        (
+            'sites."a.test".basic_auth.users.ann: must be the hash of a password as htpasswd '
+            "writes it"
+        ),
     ]
 
 

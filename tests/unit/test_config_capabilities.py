@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.core.config.capabilities import SINCE, capability_problems
+from portico.core.model.place import Build
+from tests.documents import read
+
+OLD = Build("/usr/sbin/nginx", (1, 22, 1), can=frozenset({"grpc", "realip"}))
+BARE = Build("/opt/nginx", (1, 31, 3))
+ALL = Build("/opt/nginx", (1, 31, 3), can=frozenset(SINCE))
+
+ASKS = """
+[apps.web]
+command = "x"
+balance = "least_time header"
+sticky = true
+
+[upstreams.legacy]
+servers = ["a"]
+balance = "least_time last_byte"
+
+[sites."a.test"]
+app = "web"
+real_ip.trust = ["10.0.0.0/8"]
+routes."/rpc" = { upstream = "legacy", grpc = true }
+"""
+
+
+def told(toml: str, build: Build) -> list[str]:
+    return [str(problem) for problem in capability_problems(read(toml), build)]
+
+
+def test_what_an_old_nginx_lacks_is_told_with_the_version_that_has_it():
+    is_old = "or later; /usr/sbin/nginx is 1.22.1"
+    assert told(ASKS, OLD) == [
+        f"apps: finding instances by DNS (server ... resolve) needs nginx 1.27.3 {is_old}",
+        f"apps.web.balance: least_time needs nginx 1.31.0 {is_old}",
+        f"apps.web.sticky: sticky needs nginx 1.29.6 {is_old}",
+        f"upstreams.legacy.balance: least_time needs nginx 1.31.0 {is_old}",
+        f'sites."a.test".routes."/rpc".grpc: grpc over HTTP/2 needs nginx 1.25.1 {is_old}',
+    ]
+
+
+def test_what_was_left_out_of_a_build_is_told_too():
+    without = "needs an nginx built with it; /opt/nginx (1.31.3) is not"
+    assert f'sites."a.test".real_ip: real_ip {without}' in told(ASKS, BARE)
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'sites."a.test".folder = "x"',
+        'apps.jobs = { command = "x", port = false }\nsites."a.test".folder = "x"',
+        'apps.web.command = "x"',
+    ],
+)
+def test_a_file_that_asks_for_nothing_special_works_with_any_build(toml):
+    assert told(toml, BARE) == []
+
+
+def test_a_build_that_can_do_everything_has_no_problems():
+    assert told(ASKS, ALL) == []

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.core.config.desired import PROCESS_KEYS, desired_from, spec_of
+from portico.core.config.document import read_document
+from portico.core.model.app import App
+from portico.core.model.desired import Desired
+from portico.core.model.upstream import Upstream
+from tests.documents import full, read
+
+
+def desired(toml: str, *, root: bool = False, asked: dict[str, int] | None = None) -> Desired:
+    return desired_from(
+        read(toml), folder="/srv/shop", environ={"A": "b"}, cores=6, root=root, asked=asked or {}
+    )
+
+
+def test_max_instances_are_one_a_core():
+    wanted = desired('apps.a = { command = "x", instances = "max" }\napps.b.command = "x"')
+    assert [(app.name, app.instances) for app in wanted.apps.values()] == [("a", 6), ("b", 1)]
+
+
+def test_every_app_that_listens_has_an_upstream_of_its_name():
+    wanted = desired(
+        """
+        apps.web = { command = "x", balance = "ip_hash", sticky = true, keepalive = 7 }
+        apps.jobs = { command = "x", port = false }
+        upstreams.legacy.servers = ["a"]
+        """
+    )
+    assert set(wanted.upstreams) == {"web", "legacy"}
+    web = wanted.upstreams["web"]
+    assert web == Upstream(apps=("web",), balance="ip_hash", sticky=True, keepalive=7)
+
+
+@pytest.mark.parametrize(
+    ("edge", "root", "ports"),
+    [
+        ("", True, (80, 443)),
+        ("", False, (8080, 8443)),
+        ("edge.http = 81", True, (81, 443)),
+        ("edge = { http = 81, https = 444 }", False, (81, 444)),
+    ],
+)
+def test_ports_are_those_of_the_web_only_as_root(edge, root, ports):
+    listeners = desired(edge, root=root).listeners
+    assert (listeners.http, listeners.https) == ports
+
+
+LOCAL, EVERYWHERE = ("127.0.0.1", "[::1]"), ("*", "[::]")
+
+
+@pytest.mark.parametrize(
+    ("toml", "addresses"),
+    [
+        ("", LOCAL),
+        ('sites."app.localhost" = { folder = "x", aliases = ["127.0.0.1", "a.test"] }', LOCAL),
+        ('sites."shop.example.com".folder = "x"', EVERYWHERE),
+        ('sites."a.test" = { folder = "x", aliases = ["*.example.com"] }', EVERYWHERE),
+        ('sites."10.0.0.5".folder = "x"', EVERYWHERE),
+        ('sites."shop.example.com".folder = "x"\nedge.bind = ["10.0.0.5"]', ("10.0.0.5",)),
+    ],
+)
+def test_only_a_public_name_opens_the_machine_to_others(toml, addresses):
+    assert desired(toml).listeners.addresses == addresses
+
+
+def test_a_whole_file_is_resolved():
+    document = read_document(full(), source="x")
+    wanted = desired_from(document, folder="/srv", environ={}, cores=2, root=True)
+
+    assert wanted.sites == document.sites
+    assert (wanted.edge, wanted.tls, wanted.folder) == (document.edge, document.tls, "/srv")
+
+
+OTHER: dict[str, object] = {
+    # another value for every key of an app
+    "command": ["other"],
+    "script": "other.js",
+    "args": "other",
+    "interpreter": "other",
+    "interpreter_args": "other",
+    "cwd": "other",
+    "env": {"OTHER": 1},
+    "env_file": "other",
+    "inherit_env": True,
+    "user": "other",
+    "group": "other",
+    "instances": 7,
+    "port": 3000,
+    "port_env": "OTHER",
+    "instance_env": "OTHER",
+    "health": "/other",
+    "autostart": False,
+    "autorestart": False,
+    "stop_exit_codes": [7],
+    "backoff": 7,
+    "backoff_limit": 70,
+    "max_restarts": 7,
+    "min_uptime": 7,
+    "ready_timeout": 7,
+    "batch": 7,
+    "drain_timeout": 7,
+    "stop_signal": "SIGINT",
+    "stop_timeout": 7,
+    "logs": {"max_size": "7m", "keep": 7},
+    "balance": "ip_hash",
+    "sticky": True,
+    "weight": 7,
+    "max_conns": 7,
+    "max_fails": 7,
+    "fail_timeout": 7,
+    "backup": True,
+    "down": True,
+    "slots": {"1": {"weight": 7}},
+    "keepalive": 7,
+}
+
+
+def version(changed: dict[str, object], name: str = "web", folder: str = "/srv", asked: int = 0):
+    app = App.model_validate_json(json.dumps({"command": "x"} | changed))
+    return spec_of(name, app, folder=folder, environ={}, asked=asked).id
+
+
+def test_every_key_of_an_app_is_known_to_matter_to_its_processes_or_not():
+    assert OTHER.keys() == App.model_fields.keys()
+    assert App.model_fields.keys() > PROCESS_KEYS
+
+
+@given(st.sets(st.sampled_from(sorted(OTHER))))
+def test_a_version_is_another_one_exactly_when_its_processes_would_be(keys):
+    changed = {key: OTHER[key] for key in keys}
+    assert (version(changed) != version({})) == bool(keys & PROCESS_KEYS)
+
+
+def test_a_version_knows_where_its_output_goes_its_name_and_its_folder():
+    plain = version({})
+    for other in (
+        version({"logs": {"stdout": "a"}}),
+        version({"logs": {"stderr": "a"}}),
+        version({}, name="api"),
+        version({}, folder="/srv/other"),
+        version({}, asked=1),
+    ):
+        assert other != plain
+    assert version({"logs": {"stdout": "a"}}) != version({"logs": {"stderr": "a"}})
+
+
+def test_a_version_asked_for_again_is_named_after_the_one_it_repeats():
+    plain = version({})
+    assert len(plain) == 12
+    assert version({}, asked=3) == f"{plain}+3"
+
+
+def test_the_environment_of_a_shell_is_no_part_of_a_version():
+    first, second = (
+        desired_from(
+            read('apps.web = { command = "x", inherit_env = true }'),
+            folder="/srv",
+            environ=environ,
+            cores=1,
+            root=False,
+        ).apps["web"]
+        for environ in ({"A": "1"}, {"A": "2"})
+    )
+    assert first.spec.id == second.spec.id
+    assert asdict(first.spec)["environ"] == {"A": "1"}

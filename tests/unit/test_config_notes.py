@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.core.config.notes import notes
+from tests.documents import read
+
+
+@pytest.mark.parametrize(
+    ("toml", "note"),
+    [
+        (
+            'sites."a.test" = { folder = "x", aliases = ["shop.example.com"] }',
+            (
+                "edge.bind: nginx listens on all addresses, "
+                'because "shop.example.com" is a public name'
+            ),
+        ),
+        (
+            'apps.web.command = "x"\nsites."a.test".folder = "x"',
+            "apps.web: no site passes requests to it; a worker has port = false",
+        ),
+        (
+            'upstreams.u.servers = ["a"]\nsites."a.test".folder = "x"',
+            "upstreams.u: no site passes requests to it",
+        ),
+        (
+            'apps.web = { command = "x", env.PORT = 3000 }',
+            "apps.web.env.PORT: is not passed on: each instance is told its own port",
+        ),
+        (
+            'apps.web = { command = "x", max_fails = 3 }',
+            "apps.web.max_fails: has no effect: nginx never takes out the only peer",
+        ),
+        (
+            'apps.web = { command = "x", instances = 2, weight = 3 }',
+            "apps.web.weight: has no effect: all instances weigh the same",
+        ),
+        (
+            'upstreams.u.servers = [{ address = "a", fail_timeout = 20 }]',
+            (
+                "upstreams.u.servers[0].fail_timeout: has no effect: nginx never takes out the "
+                "only peer"
+            ),
+        ),
+        (
+            'upstreams.u.servers = ["a", "a:80"]',
+            'upstreams.u.servers[1]: "a:80" is there a second time',
+        ),
+        (
+            'upstreams.u = { servers = ["a"], tls_verify = false }',
+            "upstreams.u.tls_verify: has no effect without tls = true",
+        ),
+        (
+            'sites."a.test" = { folder = "x", hsts = { preload = true, max_age = "1d" } }',
+            (
+                'sites."a.test".hsts.preload: browsers\' lists ask for include_subdomains and a '
+                "max_age of a year or more"
+            ),
+        ),
+        (
+            'sites."a.test" = { folder = "x", https = false, certificate = "a", key = "b" }',
+            'sites."a.test".certificate: has no effect with https = false',
+        ),
+        (
+            (
+                'apps.web = { command = "x", sticky = true }\n'
+                'sites."a.test" = { app = "web", https = false }'
+            ),
+            (
+                'sites."a.test": its visitors lose their sticky cookie, which is secure: '
+                "https is false"
+            ),
+        ),
+        (
+            'sites."a.test" = { folder = "x", routes."/a" = { folder = "y", deny = ["all"] } }',
+            'sites."a.test".routes."/a".deny: has all, and allow is empty: nobody may enter',
+        ),
+    ],
+)
+def test_what_is_worth_saying_is_said(toml, note):
+    assert notes(read(toml)) == [note]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'sites."shop.example.com".folder = "x"\nedge.bind = ["*"]',
+        'apps.jobs = { command = "x", port = false }\nsites."a.test".folder = "x"',
+        'apps.web.command = "x"',
+        """
+        apps.a = { command = "x", weight = 2, max_fails = 3 }
+        apps.b.command = "x"
+        upstreams.u.apps = ["a", "b"]
+        sites."a.test".routes."/a" = "u"
+        """,
+        'apps.web = { command = "x", instances = 2, weight = 3, slots.1.weight = 1 }',
+        (
+            'apps.web = { command = "x", sticky = { secure = false } }\n'
+            'sites."a.test" = { app = "web", https = false }'
+        ),
+        'sites."a.test" = { folder = "x", allow = ["10.0.0.1"], deny = ["all"] }',
+        'sites."a.test" = { folder = "x", hsts = { preload = true, include_subdomains = true } }',
+    ],
+)
+def test_nothing_is_said_where_all_is_as_it_should_be(toml):
+    assert notes(read(toml)) == []

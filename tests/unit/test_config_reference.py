@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from portico.core.config.json_schema import json_schema
+from portico.core.config.keys import TABLES
+from portico.core.config.reference import reference
+from portico.core.config.shapes import fields_of
+from portico.core.model.document import Document
+
+ROOT = Path(__file__).parents[2]
+PAGES = runpy.run_path(str(ROOT / "scripts" / "reference"))["pages"]()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_reference_is_as_the_code_says(name):
+    written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert written == PAGES[name](), "stale: run scripts/reference"
+
+
+def test_the_reference_has_every_key_with_a_description():
+    text = reference()
+    for place, table in TABLES.items():
+        assert f"\n## {place}\n" in text
+        for key, field in table.model_fields.items():
+            assert field.description, key
+            assert f"| `{key}` |" in text
+
+
+def test_the_schema_knows_every_key_and_no_other():
+    schema = json.loads(json_schema())
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    tables = schema["$defs"] | {"Document": schema}
+    for table in (Document, *TABLES.values()):
+        described = tables[table.__name__]
+        assert described["properties"].keys() == fields_of(table).keys()
+        assert described["additionalProperties"] is False
+        for key, shape in fields_of(table).items():
+            known = described["properties"][key]
+            assert known["description"]
+            assert ("patternProperties" in known) == bool(shape.keys), key
+
+
+def test_the_schema_has_no_null_as_toml_has_none():
+    assert "null" not in json_schema()

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from portico.core.config.findings import Draft
+from portico.core.config.peers import peers_of_app, peers_of_upstream
+from portico.core.config.references import app_named, either_named, names_served, upstream_named
+from portico.core.config.variables import is_known_variable
+from tests.documents import read
+
+FILE = """
+apps.web = { command = "x", instances = 3, slots = { 2.backup = true, 3.down = true } }
+apps.spare = { command = "x", instances = "max", backup = true, slots.2.down = true }
+apps.alone.command = "x"
+upstreams.both = { apps = ["web", "spare"], servers = ["a"] }
+sites."a.test".routes."/x" = "both"
+sites."b.test".app = "web"
+"""
+
+
+def test_what_sites_serve_includes_the_apps_of_their_upstreams():
+    assert names_served(read(FILE)) == {"both", "web", "spare"}
+
+
+def test_what_was_left_out_of_a_file_is_not_missed():
+    left_out = [("apps", "gone"), ("upstreams", "gone")]
+    draft = Draft.of(read(FILE), left_out)
+
+    for check in (app_named, upstream_named, either_named):
+        assert list(check(draft, ("x",), "gone")) == []
+        assert len(list(check(draft, ("x",), "other"))) == 1
+
+
+def test_the_peers_of_an_app_are_its_slots():
+    apps = read(FILE).apps
+    second = ("apps", "web", "slots", "2", "backup")
+    web = [(peer.backup, peer.down) for peer in peers_of_app("web", apps["web"])]
+    spare = [(peer.backup, peer.down) for peer in peers_of_app("spare", apps["spare"])]
+
+    assert web == [(None, False), (second, False), (None, True)]
+    assert spare == [(None, False), (None, True), (None, False)]
+
+
+def test_the_peers_of_an_upstream_are_its_servers_and_the_slots_of_its_apps():
+    document = read(FILE)
+    peers = list(peers_of_upstream(("upstreams", "both"), document.upstreams["both"], document))
+
+    assert len(peers) == 1 + 3 + 3
+    assert {peer.backup for peer in peers[4:]} == {("apps", "spare", "backup")}
+
+
+def test_variables_are_known_by_name_or_by_family():
+    assert is_known_variable("request_uri")
+    assert is_known_variable("cookie_session")
+    assert not is_known_variable("cookie_")
+    assert not is_known_variable("upstream_addr")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.documents import complaints
+
+FORMS = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("api", f'{FORMS} (did you mean "/api"?)'),
+        ("=/api", f'{FORMS} (did you mean "= /api"?)'),
+        ("=  /api", f'{FORMS} (did you mean "= /api"?)'),
+        ("~[.]php$", f'{FORMS} (did you mean "~ [.]php$"?)'),
+        ("^~/api", f'{FORMS} (did you mean "^~ /api"?)'),
+        ("", FORMS),
+        ("@name", FORMS),
+        ("/a\nb", FORMS),
+        ("/a?b=c", "is compared with the path of a request, which ends before the ?"),
+        ("~ (a", "is no regular expression: a ( is never closed"),
+        ("~ a)", "is no regular expression: a ) is never opened"),
+        ("~* [a-z", "is no regular expression: a [ is never closed"),
+        ("~ a\\", "is no regular expression: it ends with a \\"),
+    ],
+)
+def test_a_route_that_nginx_would_not_take(key, problem):
+    table = {"sites": {"a.test": {"routes": {key: {"folder": "x"}}}}}
+    (told,) = complaints(table)
+    assert told.endswith(f": {problem}")
+    assert told.startswith('sites."a.test".routes.')
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/",
+        "/api/",
+        "/über uns",
+        "= /",
+        "~ \\.php$",
+        "~* ^/(a|b)[)(]x[^]]$",
+        "~ [[:alpha:]]+\\(",
+        "~ \\Q(\\E",
+        "~ (?<user>[^/]+)/[]a]",
+        "^~ /static/",
+    ],
+)
+def test_a_route_that_nginx_takes(key):
+    assert complaints({"sites": {"a.test": {"routes": {key: {"folder": "x"}}}}}) == []
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        ('"/x" = "wep"', '."/x": there is no app or upstream "wep" (did you mean "web"?)'),
+        (
+            '"/x" = "/var/www"',
+            (
+                '."/x": there is no app or upstream "/var/www" '
+                '(write { folder = "..." } or { redirect = "..." })'
+            ),
+        ),
+        ('"/x" = "jobs"', '."/x": app "jobs" listens nowhere: its port is false'),
+        ('"/x".app = "wep"', '."/x".app: there is no app "wep" (did you mean "web"?)'),
+        ('"/x" = {}', '."/x": needs app, upstream, folder or redirect: the site has none'),
+        (
+            '"/x" = { app = "web", folder = "y" }',
+            '."/x": has app and folder; requests go to one of them',
+        ),
+        (
+            '"~ x" = { app = "web", strip_prefix = true }',
+            '."~ x".strip_prefix: needs a prefix, and the route is a regex',
+        ),
+        (
+            '"= /x" = { app = "web", strip_prefix = true }',
+            '."= /x".strip_prefix: needs a prefix, and the route is one path alone',
+        ),
+        (
+            '"/x" = { redirect = "/y", grpc = true }',
+            '."/x".grpc: needs an app or an upstream, and there is redirect',
+        ),
+    ],
+)
+def test_a_route_that_leads_nowhere(route, problem):
+    apps = 'apps.web.command = "x"\napps.jobs = { command = "x", port = false }'
+    told = complaints(f'{apps}\n[sites."a.test".routes]\n{route}')
+    assert told == [f'sites."a.test".routes{problem}']
+
+
+def test_two_forms_of_a_prefix_are_one_route():
+    assert complaints(
+        """
+        [sites."a.test".routes]
+        "/x".folder = "a"
+        "^~ /x".folder = "b"
+        """
+    ) == ['sites."a.test".routes."^~ /x": is the same path as sites."a.test".routes."/x"']
+
+
+def test_a_route_without_a_target_has_that_of_its_site():
+    assert not complaints(
+        """
+        apps.web.command = "x"
+        sites."a.test" = { app = "web", routes."/upload".client_max_body_size = "1g" }
+        """
+    )

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.documents import complaints
+
+APPS = """
+apps.web.command = "x"
+apps.jobs = { command = "x", port = false }
+upstreams.legacy.servers = ["10.0.0.5:3000"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("site", "problem"),
+    [
+        ("", ": needs app, upstream, folder, redirect or routes"),
+        ('app = "web"\nfolder = "x"', ": has app and folder; requests go to one of them"),
+        (
+            'app = "web"\nroutes."/" = "legacy"',
+            ': has app and a route for "/", which mean the same; keep one',
+        ),
+        ('app = "wep"', '.app: there is no app "wep" (did you mean "web"?)'),
+        ('app = "legacy"', '.app: there is no app "legacy" (write upstream = "legacy")'),
+        ('app = "jobs"', '.app: app "jobs" listens nowhere: its port is false'),
+        ('upstream = "web"', '.upstream: there is no upstream "web" (write app = "web")'),
+        (
+            'upstream = "legcy"',
+            '.upstream: there is no upstream "legcy" (did you mean "legacy"?)',
+        ),
+        ('app = "web"\ncertificate = "a.pem"', ": has a certificate, and needs its key"),
+        ('app = "web"\nkey = "a.key"', ": has a key, and needs its certificate"),
+        ('app = "web"\nhttps = false\nhsts = true', ".hsts: needs https, which is false"),
+        ('folder = "x"\ngrpc = true', ".grpc: needs an app or an upstream, and there is folder"),
+        (
+            'app = "web"\nallow = ["10.0.0.1"]\ndeny = ["10.0.0.1"]',
+            '.deny: has "10.0.0.1", and so has allow',
+        ),
+        ('app = "web"\nbasic_auth = {}', ".basic_auth: needs users or a file"),
+        (
+            'app = "web"\nbasic_auth = { users.a = "b", file = "c" }',
+            ".basic_auth: has users and a file; it takes one of them",
+        ),
+        ('app = "web"\naliases = ["a.test"]', '.aliases[0]: the site has "a.test" already'),
+        (
+            'app = "web"\naliases = ["b.test", "B.test."]',
+            '.aliases[1]: the site has "b.test" already',
+        ),
+    ],
+)
+def test_a_site_that_makes_no_sense(site, problem):
+    assert complaints(f'{APPS}[sites."a.test"]\n{site}') == [f'sites."a.test"{problem}']
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        'routes."/api" = "web"',
+        'routes."/" = "web"',
+        "maintenance = true",
+        'app = "web"\nallow = ["10.0.0.0/8"]\ndeny = ["10.0.0.1"]',
+        'app = "web"\ncertificate = "a.pem"\nkey = "a.key"',
+        'app = "web"\naliases = ["*.a.test", "127.0.0.1", "[::1]"]',
+    ],
+)
+def test_a_site_that_makes_sense(site):
+    assert complaints(f'{APPS}[sites."a.test"]\n{site}') == []
+
+
+def test_a_domain_is_served_by_one_site():
+    assert complaints(
+        """
+        [sites."a.test"]
+        folder = "a"
+        aliases = ["www.a.test", "*.a.test"]
+        [sites."b.test"]
+        folder = "b"
+        aliases = ["www.a.test", "c.test"]
+        [sites."c.test"]
+        folder = "c"
+        [sites."*.a.test"]
+        folder = "d"
+        """
+    ) == [
+        'sites."b.test".aliases[0]: sites."a.test" serves "www.a.test" already',
+        'sites."c.test": sites."b.test" serves "c.test" already',
+        'sites."*.a.test": sites."a.test" serves "*.a.test" already',
+    ]
+
+
+def test_one_site_answers_names_that_nobody_has():
+    assert complaints(
+        """
+        sites."a.test" = { folder = "a", default = true }
+        sites."b.test" = { folder = "b", default = true }
+        """
+    ) == [
+        'sites."b.test".default: is true in sites."a.test" already; one site answers other names'
+    ]
+
+
+def test_the_certificate_of_all_sites_needs_its_key():
+    assert complaints('tls.certificate = "a.pem"') == ["tls: has a certificate, and needs its key"]
