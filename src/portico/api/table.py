@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from portico.api.resource import Nothing, Resource
-from portico.api.resources import apps, changes, documents, installation, revisions
+from portico.api.resources import apps, changes, documents, installation, revisions, sites
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -95,6 +95,24 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         "/v1/apps/{app}",
         "Stop an app and forget it.",
         apps.delete,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
+        "POST",
+        "/v1/sites/{site}/pause",
+        "Answer with the maintenance page until resumed.",
+        sites.pause,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
+        "POST",
+        "/v1/sites/{site}/resume",
+        "Open a paused site again.",
+        sites.resume,
         Nothing,
         ChangeView,
         status=202,

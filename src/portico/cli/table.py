@@ -39,6 +39,8 @@ COMMANDS: Final = (
     Command("reload", "Replace instances one by one, losing no request.", group=_APPS),
     Command("scale", "Run so many instances of an app.", group=_APPS),
     Command("delete", "Stop an app and forget it.", ("del",), _APPS),
+    Command("pause", "Answer for a site with its maintenance page.", group=_APPS),
+    Command("resume", "Open a paused site again.", group=_APPS),
     Command("rollback", "Apply an earlier revision again.", group=_APPS),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),

@@ -125,6 +125,12 @@ class Client:
     def delete(self, app: str) -> ChangeView:
         return self._change("DELETE", f"/v1/apps/{quote(app, safe='')}")
 
+    def pause(self, site: str) -> ChangeView:
+        return self._change("POST", f"/v1/sites/{_part(site)}pause")
+
+    def resume(self, site: str) -> ChangeView:
+        return self._change("POST", f"/v1/sites/{_part(site)}resume")
+
     def rollback(self, revision: int | None) -> ChangeView:
         return self._change("POST", "/v1/rollback", {"revision": revision})
 

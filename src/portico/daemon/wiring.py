@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import sys
@@ -40,6 +41,8 @@ from portico.ports import Clock, Ports
 from portico.system.home import Home
 from portico.system.names import authorities, hosts, nameservers
 
+log = logging.getLogger(__name__)
+
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting: nginx is configured with this port, so every daemon of this home answers on it."""
 
@@ -64,7 +67,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
-    discovery = await _discovery(state, clock, ports, troubles)
+    discovery = await _discovery(state, clock, ports)
     nginx = NginxProgram(home, ports)
     logs = FileLogs(home.logs)
     processes = LinuxProcesses(home.logs, clock)
@@ -107,7 +110,9 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         state=state,
     )
     surroundings = Surroundings(processes, ports, nginx, certificates, lambda: observed.instances)
-    preparation = Preparation(_machine(home, discovery.address), nginx, certificates, surroundings)
+    preparation = Preparation(
+        _machine(home, discovery.address), nginx, certificates, surroundings, intent.paused
+    )
     changes = Changes(tasks, clock)
     report = StatusReport(
         intent,
@@ -149,17 +154,15 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     )
 
 
-async def _discovery(
-    state: SqliteState, clock: Clock, ports: Ports, troubles: Troubles
-) -> Responder:
+async def _discovery(state: SqliteState, clock: Clock, ports: Ports) -> Responder:
     remembered = int(state.setting(DISCOVERY_PORT) or 0)
     try:
         responder = await Responder.open(remembered, clock, ports)
     except Failed as error:
         # Another port costs one reload of nginx, whose files name it; without any, new
         # instances would never be found.
-        troubles.report("discovery", str(error))
         responder = await Responder.open(0, clock, ports)
+        log.warning("%s; answering on %s now", error, responder.address)
     state.put_setting(DISCOVERY_PORT, responder.address.rpartition(":")[2])
     return responder
 

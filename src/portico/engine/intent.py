@@ -6,6 +6,7 @@ before stays wanted until the next `up` or `reload`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,6 +28,8 @@ class Reverted:
     why: str
 
 
+PAUSED: Final = "paused"
+"""Name of the setting that lists the sites closed by hand, a JSON array."""
 IN_FORCE: Final = "in_force"
 """Name of the setting that holds the number of the revision in force."""
 
@@ -124,7 +127,18 @@ class Intent:
         }
         return replace(candidate.desired, apps=apps)
 
-    # What is asked of single apps
+    # What is asked of single sites and apps
+
+    def paused(self) -> frozenset[str]:
+        return frozenset(json.loads(self._state.setting(PAUSED) or "[]"))
+
+    def set_paused(self, sites: frozenset[str]) -> None:
+        self._state.put_setting(PAUSED, json.dumps(sorted(sites)))
+
+    def render_again(self, candidate: Candidate) -> None:
+        """The file in force, rendered anew."""
+        self._hold(candidate)
+        self._resolve()
 
     def ask_again(self, app: str, *, abrupt: bool) -> None:
         """Want new instances of the same program (`reload`, `restart`)."""

@@ -27,7 +27,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Preparation
 from portico.engine.status import StatusReport
-from portico.errors import Failed, NotFound, Refused
+from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Certificates, Clock, Logs, Nginx, Revision, Sites, State
 
 MANY_SITES: Final = 20
@@ -201,6 +201,30 @@ class Operations:
     async def delete(self, app: str, who: str) -> ChangeView:
         self._named(app)
         return await self._edited(app, None, f"delete {app}", who)
+
+    async def pause(self, site: str, who: str) -> ChangeView:
+        return await self._switched("pause", site, self._intent.paused() | {site}, who)
+
+    async def resume(self, site: str, who: str) -> ChangeView:
+        return await self._switched("resume", site, self._intent.paused() - {site}, who)
+
+    async def _switched(
+        self, kind: str, site: str, paused: frozenset[str], who: str
+    ) -> ChangeView:
+        """Close or open a site; both outlive `up`, the daemon and the machine."""
+        known = self._intent.desired.sites
+        if site not in known:
+            raise NotFound(f"there is no site {site!r}; there is {', '.join(known) or 'none'}")
+        before = self._intent.paused()
+        self._intent.set_paused(paused & known.keys())
+        try:
+            request = request_of(self._in_force())
+            candidate = await self._preparation.resume(request, self._intent.asked())
+        except PorticoError:
+            self._intent.set_paused(before)
+            raise
+        self._intent.render_again(candidate)
+        return self._begun(kind, site, [], who)
 
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()

@@ -6,7 +6,7 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from portico.core.config.desired import desired_from
@@ -58,8 +58,9 @@ class Preparation:
         nginx: Nginx,
         certificates: Certificates,
         surroundings: Surroundings,
+        paused: Callable[[], frozenset[str]],
     ) -> None:
-        self._machine, self._nginx = machine, nginx
+        self._machine, self._nginx, self._paused = machine, nginx, paused
         self._certificates, self._surroundings = certificates, surroundings
 
     async def render(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
@@ -82,18 +83,15 @@ class Preparation:
             cores=self._machine.cores,
             root=self._machine.root,
             asked=asked,
+            paused=self._paused(),
         )
 
     async def resume(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
-        """The file in force, at the start of a daemon: it was checked when it was applied.
+        """The file in force, when it has to be rendered again: it was checked when applied.
 
         Raises PorticoError when nginx or a certificate is not to be had any more.
         """
-        candidate = await self.render(request, asked)
-        certificates = await self._certificates_for(candidate.desired, make=True)
-        return await self._rendered(
-            candidate.document, candidate.desired, candidate.build, certificates
-        )
+        return await self._certified(await self.render(request, asked))
 
     async def without_nginx(
         self, request: DocumentRequest, asked: Mapping[str, int], *, live: str
@@ -104,16 +102,23 @@ class Preparation:
         return Candidate(document, desired, {}, live, Build("", (0, 0, 0)), ())
 
     async def check(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
-        """The same, with everything outside the file looked at, and nginx's own word on it."""
+        """Everything outside the file is looked at too, and nginx has its own word on it."""
         candidate = await self.render(request, asked)
         problems = await self._surroundings.problems(candidate.desired)
         if problems:
             raise ConfigError(request.source, problems)
-        candidate = await self.resume(request, asked)
-        if not candidate.desired.sites:
+        candidate = await self._certified(candidate)
+        if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
             return candidate
         tested = await self._tested(candidate, request.source)
         return replace(candidate, tested=tested)
+
+    async def _certified(self, candidate: Candidate) -> Candidate:
+        """With the certificates that it names made where there are none."""
+        certificates = await self._certificates_for(candidate.desired, make=True)
+        return await self._rendered(
+            candidate.document, candidate.desired, candidate.build, certificates
+        )
 
     async def _tested(self, candidate: Candidate, source: str) -> Tested:
         try:

@@ -51,10 +51,13 @@ class StatusReport:
 
     def view(self) -> StatusView:
         desired, _ = self._intent.wanted()
-        revision = self._intent.revision
+        revision, paused = self._intent.revision, self._intent.paused()
         return StatusView(
             apps=tuple(self._app(app) for app in desired.apps.values()),
-            sites=tuple(_site(name, site, desired) for name, site in desired.sites.items()),
+            sites=tuple(
+                _site(name, site, desired, paused=name in paused)
+                for name, site in desired.sites.items()
+            ),
             nginx=self._nginx(),
             daemon=self._daemon_now(),
             source=revision.source if revision else "",
@@ -160,7 +163,7 @@ def _app_state(
     return "degraded" if ready else "starting"
 
 
-def _site(name: str, site: Site, desired: Desired) -> SiteView:
+def _site(name: str, site: Site, desired: Desired, *, paused: bool) -> SiteView:
     certificate = ""
     if site.https:
         certificate = "own" if own_pair(desired, name) else "local"
@@ -169,6 +172,7 @@ def _site(name: str, site: Site, desired: Desired) -> SiteView:
         urls=site_urls(name, site, desired.listeners),
         to=_target(site),
         certificate=certificate,
+        paused=paused,
     )
 
 

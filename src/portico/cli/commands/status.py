@@ -87,7 +87,11 @@ def _sites(session: Session, status: StatusView) -> None:
     if status.sites:
         session.terminal.say()
         rows = [
-            (" ".join(site.urls) or site.name, site.to, site.certificate or "-")
+            (
+                " ".join(site.urls) or site.name,
+                "paused" if site.paused else site.to,
+                site.certificate or "-",
+            )
             for site in status.sites
         ]
         session.terminal.table(("site", "goes to", "certificate"), rows)

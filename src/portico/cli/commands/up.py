@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from portico.cli import documents
@@ -12,7 +13,7 @@ from portico.cli.terminal import Style
 from portico.cli.watching import watch
 
 if TYPE_CHECKING:
-    from portico.core.model.views import AppView, StatusView
+    from portico.core.model.views import StatusView
 
 MOST: Final = 8  # instances of an app that are listed one by one
 _STATES: Final[dict[str, Style]] = {"ready": "green", "stopped": "dim", "failed": "red"}
@@ -29,10 +30,10 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(change)
     else:
-        _show(session, client.status())
+        _show(session, client.status(), found.source)
 
 
-def _show(session: Session, status: StatusView) -> None:
+def _show(session: Session, status: StatusView, source: str) -> None:
     say, paint = session.terminal.say, session.terminal.out.paint
     for site in status.sites:
         for url in site.urls:
@@ -40,23 +41,27 @@ def _show(session: Session, status: StatusView) -> None:
     for app in status.apps:
         state = paint(app.state, _STATES.get(app.state, "yellow"))
         ready = sum(each.state == "ready" for each in app.instances)
-        say(f"{app.name}: {state}, {ready} of {app.wanted} answer")
+        doing = "answer" if any(each.port for each in app.instances) else "run"
+        say(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
         for instance in app.instances[:MOST]:
             say(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
         if len(app.instances) > MOST:
             say(f"  and {len(app.instances) - MOST} more: portico show {app.name}")
     for trouble in status.troubles:
         session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")
-    say(f"next: {_next(status.apps, local=any(s.certificate == 'local' for s in status.sites))}")
+    say(f"next: {', '.join(_next(status, source))}")
 
 
 def _port(port: int) -> str:
     return f"port {port}" if port else "listens nowhere"
 
 
-def _next(apps: tuple[AppView, ...], *, local: bool) -> str:
-    one = f" {apps[0].name}" if apps else ""
-    words = ["portico status", "portico logs -f", f"portico reload{one}", "portico down"]
-    if local:
-        words.insert(0, "portico trust (browsers then accept the local certificate)")
-    return ", ".join(words)
+def _next(status: StatusView, source: str) -> Iterator[str]:
+    if any(site.certificate == "local" for site in status.sites):
+        yield "portico trust (browsers then accept the local certificate)"
+    if status.apps and not status.sites:
+        yield f"portico up {source} --site app.localhost (puts HTTPS before it)"
+    yield from ("portico status", "portico logs -f")
+    if status.apps:
+        yield f"portico reload {status.apps[0].name}"
+    yield "portico down"

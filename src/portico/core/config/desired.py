@@ -12,6 +12,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Listeners, Spec
 from portico.core.model.document import Document
 from portico.core.model.names import is_local_name
+from portico.core.model.site import Maintenance, Site
 from portico.core.model.upstream import Upstream
 
 PROCESS_KEYS: Final = frozenset(
@@ -43,9 +44,11 @@ def desired_from(
     cores: int,
     root: bool,
     asked: Mapping[str, int] = {},
+    paused: frozenset[str] = frozenset(),
 ) -> Desired:
     """`folder` is the file's, absolute; `asked` has how often a reload or restart of an app was
-    asked for; `environ` is that of the operator's shell.
+    asked for; `environ` is that of the operator's shell; `paused` names the sites that
+    `portico pause` has closed.
     """
     machine = Machine(root=root, cores=cores)
     apps = {
@@ -62,11 +65,21 @@ def desired_from(
         folder=folder,
         apps=apps,
         upstreams={**own, **document.upstreams},
-        sites=document.sites,
+        sites={n: _opened(site, paused=n in paused) for n, site in document.sites.items()},
         edge=document.edge,
         tls=document.tls,
         listeners=Listeners(*edge_ports(document.edge, machine), _addresses(document)),
     )
+
+
+def _opened(site: Site, *, paused: bool) -> Site:
+    """The site with its maintenance switched as the file, and the operator's hand, have it."""
+    kept = isinstance(site.maintenance, Maintenance) and not site.maintenance.on
+    if paused and not site.maintenance:
+        return site.model_copy(update={"maintenance": True})
+    if kept and not paused:
+        return site.model_copy(update={"maintenance": False})
+    return site
 
 
 def spec_of(

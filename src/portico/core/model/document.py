@@ -22,5 +22,5 @@ class Document(Table):
     sites: dict[Domain, Site] = Field(
         default_factory=dict, description="Where requests go, by the first domain name of a site."
     )
-    tls: Tls = Field(Tls(), description="What holds for every site's HTTPS.")
+    tls: Tls = Field(Tls(), description="The certificate of sites that have none of their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")

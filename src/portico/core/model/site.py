@@ -123,6 +123,7 @@ class Hsts(Table):
 class Maintenance(Table):
     """Answer 503 with a page instead of passing requests on."""
 
+    on: bool = Field(True, description="false keeps the page ready for `portico pause`.")
     page: FilePath | None = Field(None, description="HTML file to answer with.")
     retry_after: Duration = Field(120.0, description="When clients may come back (Retry-After).")
     allow: tuple[Network, ...] = Field((), description="Networks that still reach the site.")

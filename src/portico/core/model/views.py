@@ -120,6 +120,8 @@ class SiteView(View):
     """`app web`, `upstream legacy`, `folder public`, `redirect`, or `3 routes`."""
     certificate: str = ""
     """`local`, `own`, or the issuer; empty without HTTPS."""
+    paused: bool = False
+    """Closed by `portico pause`."""
 
 
 class NginxView(View):
