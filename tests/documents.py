@@ -162,6 +162,7 @@ include_subdomains = true
 preload = true
 
 [sites."shop.example.com".maintenance]
+on = true
 page = "soon.html"
 retry_after = "10m"
 allow = ["10.0.0.1"]

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from portico.core.config.capabilities import SINCE, capability_problems
+from portico.core.config.capabilities import capability_problems, needed_of_nginx
 from portico.core.model.place import Build
 from tests.documents import read
 
-OLD = Build("/usr/sbin/nginx", (1, 22, 1), can=frozenset({"grpc", "realip"}))
+OLD = Build("/usr/sbin/nginx", (1, 22, 1), can=frozenset({"grpc", "realip", "ssl"}))
 BARE = Build("/opt/nginx", (1, 31, 3))
-ALL = Build("/opt/nginx", (1, 31, 3), can=frozenset(SINCE))
 
 ASKS = """
 [apps.web]
@@ -45,19 +46,34 @@ def test_what_an_old_nginx_lacks_is_told_with_the_version_that_has_it():
 def test_what_was_left_out_of_a_build_is_told_too():
     without = "needs an nginx built with it; /opt/nginx (1.31.3) is not"
     assert f'sites."a.test".real_ip: real_ip {without}' in told(ASKS, BARE)
+    assert f'sites."a.test".https: https {without}' in told(ASKS, BARE)
 
 
 @pytest.mark.parametrize(
-    "toml",
+    ("toml", "needed"),
     [
-        'sites."a.test".folder = "x"',
-        'apps.jobs = { command = "x", port = false }\nsites."a.test".folder = "x"',
-        'apps.web.command = "x"',
+        ("", set()),
+        ('sites."a.test" = { folder = "x", https = false }', set()),
+        ('sites."a.test".folder = "x"', {"ssl"}),
+        ('apps.jobs = { command = "x", port = false }', set()),
+        ('apps.web.command = "x"\nsites."a.test".app = "web"', {"ssl", "resolve"}),
+        ('apps.web = { command = "x", balance = "ip_hash" }', {"hash"}),
+        ('upstreams.u = { servers = ["a"], balance = "ip_hash" }', {"ip_hash"}),
+        ('upstreams.u = { servers = ["a"], balance = "random two" }', {"random"}),
+        (
+            'sites."a.test" = { folder = "x", https = false, rate_limit = "1r/s" }',
+            {"limit_req"},
+        ),
+        (
+            'sites."a.test" = { folder = "x", https = false, connection_limit = 1 }',
+            {"limit_conn"},
+        ),
+        (ASKS, {"resolve", "least_time", "sticky", "realip", "grpc", "http2", "ssl"}),
     ],
 )
-def test_a_file_that_asks_for_nothing_special_works_with_any_build(toml):
-    assert told(toml, BARE) == []
+def test_what_a_file_needs_of_nginx(toml, needed):
+    assert needed_of_nginx(read(toml)) == needed
 
 
-def test_a_build_that_can_do_everything_has_no_problems():
-    assert told(ASKS, ALL) == []
+def test_a_build_that_can_do_all_a_file_asks_for_has_no_problems():
+    assert told(ASKS, replace(BARE, can=needed_of_nginx(read(ASKS)))) == []

@@ -15,6 +15,7 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
     ("site", "problem"),
     [
         ("", ": needs app, upstream, folder, redirect or routes"),
+        ("maintenance.on = false", ": needs app, upstream, folder, redirect or routes"),
         ('app = "web"\nfolder = "x"', ": has app and folder; requests go to one of them"),
         (
             'app = "web"\nroutes."/" = "legacy"',
@@ -58,6 +59,7 @@ def test_a_site_that_makes_no_sense(site, problem):
         'routes."/api" = "web"',
         'routes."/" = "web"',
         "maintenance = true",
+        'maintenance.page = "soon.html"',
         'app = "web"\nallow = ["10.0.0.0/8"]\ndeny = ["10.0.0.1"]',
         'app = "web"\ncertificate = "a.pem"\nkey = "a.key"',
         'app = "web"\naliases = ["*.a.test", "127.0.0.1", "[::1]"]',

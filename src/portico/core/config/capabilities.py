@@ -19,10 +19,15 @@ SINCE: Final = {
     "grpc": (1, 13, 10),
     "http2": (1, 25, 1),
     "least_time": (1, 31, 0),
-    "realip": (0, 3, 8),
+    "random": (1, 15, 1),
     "resolve": (1, 27, 3),
     "sticky": (1, 29, 6),
 }
+
+
+def needed_of_nginx(document: Document) -> frozenset[str]:
+    """What the file asks for, as `Build.can` calls it."""
+    return frozenset(needed for _, _, needed in _needs(document))
 
 
 def capability_problems(document: Document, build: Build) -> list[Problem]:
@@ -35,7 +40,7 @@ def capability_problems(document: Document, build: Build) -> list[Problem]:
 
 
 def _lack(needed: str, build: Build) -> str:
-    since = SINCE[needed]
+    since = SINCE.get(needed, build.version)
     if build.version < since:
         first = ".".join(map(str, since))
         return f"needs nginx {first} or later; {build.program} is {build.version_text}"
@@ -55,13 +60,20 @@ def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
 
 
 def _balancing(path: Path, group: App | Upstream) -> Iterator[tuple[Path, str, str]]:
-    if group.balance.method is Method.LEAST_TIME:
-        yield (*path, "balance"), "least_time", "least_time"
+    match group.balance.method:
+        case Method.ROUND_ROBIN:
+            pass
+        case Method.IP_HASH if isinstance(group, App) or group.apps:
+            yield (*path, "balance"), "ip_hash of apps, by hash,", "hash"
+        case method:
+            yield (*path, "balance"), str(method), str(method)
     if group.sticky:
         yield (*path, "sticky"), "sticky", "sticky"
 
 
 def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
+    if site.https:
+        yield (*path, "https"), "https", "ssl"
     if site.real_ip is not None:
         yield (*path, "real_ip"), "real_ip", "realip"
     handlings: dict[Path, Handling] = {path: site} | {
@@ -70,6 +82,10 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
         if not isinstance(route, str)
     }
     for place, handling in handlings.items():
+        if handling.rate_limit is not None:
+            yield (*place, "rate_limit"), "rate_limit", "limit_req"
+        if handling.connection_limit is not None:
+            yield (*place, "connection_limit"), "connection_limit", "limit_conn"
         if handling.grpc:
             yield (*place, "grpc"), "grpc", "grpc"
             yield (*place, "grpc"), "grpc over HTTP/2", "http2"

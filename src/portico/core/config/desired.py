@@ -36,7 +36,7 @@ PROCESS_KEYS: Final = frozenset(
 """The keys of an app that its processes are started with, with the files of `logs`."""
 
 
-def desired_from(
+def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     document: Document,
     *,
     folder: str,

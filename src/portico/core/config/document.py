@@ -123,7 +123,8 @@ def _left_out(content: dict[str, object], findings: Iterable[Finding]) -> set[Pa
         if finding.what == UNKNOWN and finding.hint:
             doubtful.add(path[:-1])
         doubtful.add(path)
-        _remove(content, path)
+        if path:
+            _remove(content, path)
     return doubtful
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.app_rules import app_findings, user_findings
-from portico.core.config.capabilities import capability_problems
+from portico.core.config.capabilities import capability_problems, needed_of_nginx
 from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.notes import notes
@@ -14,7 +14,13 @@ from portico.core.config.upstream_rules import upstream_findings
 from portico.core.model.document import Document
 from portico.errors import Problem
 
-__all__ = ["capability_problems", "machine_problems", "notes", "rule_findings"]
+__all__ = [
+    "capability_problems",
+    "machine_problems",
+    "needed_of_nginx",
+    "notes",
+    "rule_findings",
+]
 
 
 def rule_findings(draft: Draft) -> Iterator[Finding]:

@@ -56,8 +56,13 @@ def _target(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
     if targets and "/" in site.routes:
         what = f'has {targets[0]} and a route for "/", which mean the same; keep one'
         yield Finding(path, what)
-    answers = targets or site.routes or site.maintenance
-    if not answers and not draft.doubts(path, *TARGETS, "routes", "maintenance"):
+    closed = site.maintenance is True or (site.maintenance and site.maintenance.on)
+    if (
+        not targets
+        and not site.routes
+        and not closed
+        and not draft.doubts(path, *TARGETS, "routes", "maintenance")
+    ):
         yield Finding(path, "needs app, upstream, folder, redirect or routes")
 
 

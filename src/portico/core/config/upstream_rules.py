@@ -18,21 +18,45 @@ from portico.core.model.upstream import Upstream
 
 def upstream_findings(draft: Draft) -> Iterator[Finding]:
     document = draft.document
+    for path, group in _groups(document):
+        yield from _sticky(path, group)
+    if not document.edge.include and not any(site.include for site in document.sites.values()):
+        for path, group in _groups(document):  # no lines of the operator's define variables
+            yield from _variables(path, group)
     named = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
-        yield from _balancing(("apps", name), app, document)
         if app.listens:
             yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
         if app.backup and name not in named and not draft.doubts((), "upstreams"):
             what = "has nothing to stand in for: no upstream names the app"
             yield Finding(("apps", name, "backup"), what)
     for name, upstream in document.upstreams.items():
-        path: Path = ("upstreams", name)
+        path = ("upstreams", name)
         if name in document.apps:
             yield Finding(path, f'"{name}" is the name of an app already')
-        yield from _balancing(path, upstream, document)
         yield from _members(draft, path, upstream)
         yield from _tls(path, upstream)
+
+
+def _groups(document: Document) -> Iterator[tuple[Path, App | Upstream]]:
+    """Everything that has a balancing method."""
+    yield from ((("apps", name), app) for name, app in document.apps.items())
+    yield from ((("upstreams", name), group) for name, group in document.upstreams.items())
+
+
+def _sticky(path: Path, group: App | Upstream) -> Iterator[Finding]:
+    sticky = group.sticky
+    if isinstance(sticky, Sticky) and sticky.samesite == "none" and not sticky.secure:
+        what = 'must be true with samesite = "none": browsers insist'
+        yield Finding((*path, "sticky", "secure"), what)
+
+
+def _variables(path: Path, group: App | Upstream) -> Iterator[Finding]:
+    for variable in group.balance.variables:
+        if not is_known_variable(variable):
+            right = nearest(variable, KNOWN)
+            hint = did_you_mean(right and f"${right}")
+            yield Finding((*path, "balance"), f"nginx has no variable ${variable}", hint)
 
 
 def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
@@ -60,21 +84,6 @@ def _pool(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Findi
         yield Finding(path, "has only backups, and nothing they could stand in for")
     if all(peer.down for peer in peers):
         yield Finding(path, "has only peers that are down; nobody would answer")
-
-
-def _balancing(path: Path, group: App | Upstream, document: Document) -> Iterator[Finding]:
-    sticky = group.sticky
-    if isinstance(sticky, Sticky) and sticky.samesite == "none" and not sticky.secure:
-        yield Finding(
-            (*path, "sticky", "secure"), 'must be true with samesite = "none": browsers insist'
-        )
-    if document.edge.include or any(site.include for site in document.sites.values()):
-        return  # lines of the operator's own may define any variable
-    for variable in group.balance.variables:
-        if not is_known_variable(variable):
-            right = nearest(variable, KNOWN)
-            hint = did_you_mean(right and f"${right}")
-            yield Finding((*path, "balance"), f"nginx has no variable ${variable}", hint)
 
 
 def _tls(path: Path, upstream: Upstream) -> Iterator[Finding]:
