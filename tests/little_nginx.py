@@ -24,7 +24,7 @@ worker_shutdown_timeout 10s;
 events {{ worker_connections 1024; }}
 http {{
     access_log off;
-    keepalive_min_timeout 2s;
+    keepalive_min_timeout 5s;
     upstream web {{
         zone web 1m;
         {method}
