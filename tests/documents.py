@@ -12,6 +12,8 @@ from portico.core.config.findings import Path
 from portico.errors import ConfigError
 
 FULL = """
+ecosystem = "ecosystem.config.js"
+
 [apps.web]
 command = "node index.js"
 args = ["--quiet"]

@@ -9,6 +9,7 @@ from portico.errors import ConfigError
 from portico.importers.pm2 import from_pm2
 from portico.importers.pm2_app import Surroundings
 from portico.importers.pm2_attributes import BY_WORD, Mapped, Missing, Read
+from portico.importers.pm2_reference import reference
 
 ALL_ATTRIBUTES = """
 script exec name name_prefix filter_env namespace install_url cwd args exec_interpreter
@@ -59,6 +60,11 @@ def test_every_attribute_of_pm2_is_taken_over_or_its_absence_is_explained(word):
             value = False if word == "treekill" else [{"a": "b"}]
             _, notes = one(**{word: value})
             assert any(f"{word} is {why}" in note for note in notes)
+
+
+def test_the_reference_has_every_attribute():
+    text = reference()
+    assert all(f"`{word}`" in text for word in ALL_ATTRIBUTES.split())
 
 
 def test_what_asks_for_nothing_is_no_news():

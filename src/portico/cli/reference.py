@@ -1,9 +1,8 @@
-"""docs/reference/commands.md, made from the commands: `python -m portico.cli.reference > FILE`."""
+"""The reference of the commands, from their table and what each declares."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -15,13 +14,14 @@ _EVERYWHERE = ("--home", "-h")
 
 
 def reference() -> str:
+    """The text of `docs/reference/commands.md`."""
     return "\n".join(_lines()) + "\n"
 
 
 def _lines() -> Iterator[str]:
     yield "# Commands"
     yield ""
-    yield "Made from the code by `python -m portico.cli.reference`; a test compares."
+    yield "<!-- Written by scripts/reference from the code. -->"
     yield ""
     yield f"Every command takes `--home FOLDER` (where the state lies: {HOME}) and `--help`."
     yield "Results go to standard output, notes and progress to standard error. Colour is for"
@@ -68,7 +68,3 @@ def _also(command: Command) -> str:
     words = [f"`{word}`" for word in command.words]
     words += [f"`{word}` (with {' '.join(SHORTHANDS[word][1:])})" for word in short]
     return f" Also {', '.join(words)}." if words else ""
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -178,7 +178,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     Missing(("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"),
     Missing(
         ("treekill",),
-        "false is not supported: a stop always reaches the whole process group",
+        "not supported when false: a stop always reaches the whole process group",
         (None, True),
     ),
     # output
@@ -211,7 +211,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     ),
     Missing(("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)),
     Missing(("username",), "not needed: to run as another user, set user"),
-    Missing(("windowsHide",), "has no meaning outside Windows", (*_OFF, True)),
+    Missing(("windowsHide",), "without meaning outside Windows", (*_OFF, True)),
     *(
         Missing((name,), "not supported: it belongs to PM2's paid monitoring")
         for name in ("pmx", "automation", "trace", "v8", "event_loop_inspector", "deep_monitoring")

@@ -24,3 +24,8 @@ class Document(Table):
     )
     tls: Tls = Field(Tls(), description="The certificate of sites that have none of their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")
+    ecosystem: str | None = Field(
+        None,
+        description="A file of PM2 whose apps join these; what is said here of one wins. "
+        "Whoever reads the file joins them: here the apps are already in their place.",
+    )

@@ -1,0 +1,29 @@
+"""`portico unstartup`: takes the systemd unit away again; what runs goes on."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from portico.cli.arguments import Parser
+from portico.cli.commands.startup import RUNS, call, unit_of
+from portico.cli.session import Session
+
+
+def options(parser: Parser) -> None:
+    del parser  # it has none
+
+
+def run(session: Session, args: Namespace) -> None:
+    del args
+    unit = unit_of(session)
+    if not unit.path.exists():
+        session.terminal.say(f"there is no {unit.path}; nothing was changed")
+        return
+    if RUNS.exists():
+        call(unit.systemctl("disable", "--now", unit.name))
+    unit.path.unlink()
+    if RUNS.exists():
+        call(unit.systemctl("daemon-reload"))
+    session.terminal.say(
+        f"{unit.path} is gone; what runs goes on, and the next portico command adopts it"
+    )

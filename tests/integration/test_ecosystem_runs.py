@@ -1,0 +1,61 @@
+"""A PM2 file as it stands, run by the whole of Portico."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.request
+
+import pytest
+
+from tests.stack import PROGRAMS, free_port
+
+
+@pytest.fixture
+def shop(stack):
+    """Four entries of one program on four ports; returns the ports."""
+    shutil.copy(PROGRAMS / "lower.js", stack.folder / "index.js")
+    ports = [free_port() for _ in range(4)]
+    entries = [
+        {
+            "name": f"shop-{number}",
+            "script": "index.js",
+            "autorestart": True,
+            "watch": True,
+            "ignore_watch": ["logs"],
+            "max_memory_restart": "900M",
+            "env": {"port": str(port)},
+        }
+        for number, port in enumerate(ports, 1)
+    ]
+    file = stack.folder / "ecosystem.config.js"
+    file.write_text(f"module.exports = {{ apps: {json.dumps(entries)} }};")
+    return ports
+
+
+def test_entries_run_on_the_ports_they_name(stack, shop):
+    up = stack.done("up", "ecosystem.config.js")
+    assert "max_memory_restart is not supported yet" in up.stderr
+    assert "--site app.localhost" in up.stdout
+    for port in shop:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            assert json.load(answer)["port"] == str(port)
+    assert f"shop-2.1 | listening on {shop[1]}" in stack.done("logs", "shop-2").stdout
+
+
+def test_a_site_in_portico_toml_serves_them_as_one_upstream(stack, shop):
+    (stack.folder / "portico.toml").write_text(
+        f"""
+        ecosystem = "ecosystem.config.js"
+        [edge]
+        http = {stack.http}
+        https = {stack.https}
+        [sites."shop.localhost"]
+        upstream = "shop"
+        """
+    )
+    stack.done("up")
+    answers = [stack.get("shop.localhost").json for _ in range(20)]
+    assert {answer["port"] for answer in answers} == {str(port) for port in shop}
+    pids = {instance["pid"] for n in (1, 2, 3, 4) for instance in stack.instances(f"shop-{n}")}
+    assert {answer["pid"] for answer in answers} == pids
