@@ -35,8 +35,8 @@ An editor that knows JSON Schema completes and checks keys with
 [portico.schema.json](portico.schema.json); `portico check` says everything that is wrong with a
 file at once. Paths are relative to the folder of the file. A length of time is a number of
 seconds or text such as `"500ms"`, `"30s"`, `"1h30m"`; a size is a number of bytes or `"512k"`,
-`"10m"`, `"1g"`. `ecosystem = "ecosystem.config.js"`, above all tables, joins the apps of a PM2 file
-to those of this one: see [pm2.md](pm2.md).
+`"10m"`, `"1g"`. `ecosystem = "ecosystem.config.js"`, above all tables, joins the apps of a PM2
+file to those of this one: see [pm2.md](pm2.md).
 """
 _NAMES: Final = {
     # what stands for the free keys of a table
