@@ -32,7 +32,8 @@ class Visitor:
         port = listeners.https if site.https else listeners.http
         try:
             async with asyncio.timeout(DEADLINE):
-                status = await self._status(address, port, host, tls=site.https)
+                request = _grpc_call(host) if site.grpc else _first_page(host)
+                status = await self._status(address, port, host, request, tls=site.https)
         except TimeoutError:
             return f"no answer within {DEADLINE:g}s"
         except (OSError, h11.RemoteProtocolError) as error:
@@ -41,7 +42,9 @@ class Visitor:
             return f"nginx answers {status}: nothing behind it does"
         return None
 
-    async def _status(self, address: str, port: int, host: str, *, tls: bool) -> int:
+    async def _status(
+        self, address: str, port: int, host: str, request: h11.Request, *, tls: bool
+    ) -> int:
         reader, writer = await asyncio.open_connection(
             address,
             port,
@@ -49,18 +52,34 @@ class Visitor:
             server_hostname=host if tls else None,
         )
         try:
-            return await _first_status(reader, writer, host)
+            return await _first_status(reader, writer, request)
         finally:
             writer.transport.abort()
 
 
+def _first_page(host: str) -> h11.Request:
+    return h11.Request(method="GET", target="/", headers=_headers(host))
+
+
+def _grpc_call(host: str) -> h11.Request:
+    """A call of no known method: a gRPC server resets a GET, but answers this with 200 and
+    the gRPC status "unimplemented".
+    """
+    headers = [*_headers(host), ("Content-Type", "application/grpc"), ("TE", "trailers")]
+    return h11.Request(
+        method="POST", target="/portico.Visit/Ask", headers=[*headers, ("Content-Length", "0")]
+    )
+
+
+def _headers(host: str) -> list[tuple[str, str]]:
+    return [("Host", host), ("User-Agent", "portico"), ("Connection", "close")]
+
+
 async def _first_status(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request
 ) -> int:
     connection = h11.Connection(h11.CLIENT)
-    headers = [("Host", host), ("User-Agent", "portico"), ("Connection", "close")]
-    request = connection.send(h11.Request(method="GET", target="/", headers=headers))
-    writer.write((request or b"") + (connection.send(h11.EndOfMessage()) or b""))
+    writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
     await writer.drain()
     while True:
         event = connection.next_event()
