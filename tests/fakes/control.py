@@ -95,6 +95,12 @@ class FakeControl:
     async def delete(self, app, who):
         return self._app_change("delete", app, who)
 
+    async def pause(self, site, who):
+        return self._change("pause", site, who, site)
+
+    async def resume(self, site, who):
+        return self._change("resume", site, who, site)
+
     async def rollback(self, revision, who):
         return self._change("rollback", str(revision), who, revision)
 

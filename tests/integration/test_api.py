@@ -53,8 +53,9 @@ def test_another_user_is_cut_off_before_a_byte_is_read(tmp_path):
 
 def test_a_change_remembers_the_user_and_process_that_asked_for_it(tmp_path):
     control = FakeControl()
+    forged = {"X-Forwarded-For": "somebody", "Forwarded": "for=somebody"}
     with api(tmp_path, control) as client:
-        assert client.post("/v1/up", json=DOCUMENT).status_code == 202
+        assert client.post("/v1/up", json=DOCUMENT, headers=forged).status_code == 202
     assert control.who == [f"root (pid {os.getpid()})"]
 
 
@@ -68,6 +69,8 @@ def test_a_change_remembers_the_user_and_process_that_asked_for_it(tmp_path):
         ("POST", "/v1/apps/web/reload", None, ("reload", "web")),
         ("POST", "/v1/apps/web/scale", {"instances": 4}, ("scale", 4)),
         ("DELETE", "/v1/apps/web", None, ("delete", "web")),
+        ("POST", "/v1/sites/a.test/pause", None, ("pause", "a.test")),
+        ("POST", "/v1/sites/a.test/resume", None, ("resume", "a.test")),
         ("POST", "/v1/down", {"now": True}, ("down", True)),
         ("POST", "/v1/down", None, ("down", False)),
         ("POST", "/v1/rollback", {"revision": 2}, ("rollback", 2)),

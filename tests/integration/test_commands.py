@@ -122,6 +122,8 @@ def test_a_change_that_fails_ends_with_its_exit_code(served):
         (["reload"], ("reload", None)),
         (["scale", "web", "3"], ("scale", 3)),
         (["del", "web"], ("delete", "web")),
+        (["pause", "a.test"], ("pause", "a.test")),
+        (["resume", "a.test"], ("resume", "a.test")),
         (["rollback", "2"], ("rollback", 2)),
         (["rollback"], ("rollback", None)),
         (["down", "--now"], ("down", True)),
@@ -172,6 +174,12 @@ def test_everything_that_is_read_is_readable(served):
     assert "left alone: Firefox: none" in served.portico("trust", "--remove")[1]
     assert served.portico("up", served.folder)[0] == 0
     assert "c1      up" in served.portico("changes")[1]
+
+
+def test_names_of_apps_and_sites_are_completed(served):
+    assert served.portico("__complete", "reload", "")[1] == "web\n"
+    assert served.portico("__complete", "pause", "app")[1] == "app.localhost\n"
+    assert served.portico("__complete", "scale", "web", "")[1] == ""
 
 
 def test_the_end_of_every_log_is_shown_with_its_instance(served):

@@ -34,7 +34,13 @@ async def serve(
     """
     listener = _bind(socket_path)
     config = Config(
-        build_app(control), log_config=None, access_log=False, lifespan="off", ws="none"
+        build_app(control),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # who asks is what the kernel says, no header
     )
     config.load()
     state = ServerState()

@@ -12,6 +12,8 @@ from portico.client.client import Client
 from portico.errors import PorticoError
 from portico.system.home import Home
 
+_NAMED = frozenset({"APP", "SITE"})
+
 
 def candidates(words: Sequence[str], environ: Mapping[str, str], *, root: bool) -> list[str]:
     """Words for the last one of `words`, which follow `portico`; empty where files are meant.
@@ -37,9 +39,11 @@ def _candidates(
     if typed.startswith("-"):
         return [name for action in parser.declared for name in action.option_strings]
     action = _expected(parser, before[1:])
-    if action is None or action.metavar != "APP":
-        return [str(choice) for choice in (action.choices or ())] if action else []
-    return _apps(Home.find(environ, root=root))
+    if action is None:
+        return []
+    if action.metavar in _NAMED:
+        return _names(str(action.metavar), Home.find(environ, root=root))
+    return [str(choice) for choice in action.choices or ()]
 
 
 def _expected(parser: Parser, given: list[str]) -> argparse.Action | None:
@@ -61,6 +65,9 @@ def _expected(parser: Parser, given: list[str]) -> argparse.Action | None:
     return places[len(free)] if len(free) < len(places) else None
 
 
-def _apps(home: Home) -> list[str]:
+def _names(metavar: str, home: Home) -> list[str]:
     client = Client(home.socket)
-    return [app.name for app in client.status().apps] if client.answers() else []
+    if not client.answers():
+        return []
+    status = client.status()
+    return [each.name for each in (status.apps if metavar == "APP" else status.sites)]
