@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from portico.core.model.views import ChangeView
 
 _ERRORS: Final[tuple[type[PorticoError], ...]] = (Failed, Refused, Unreachable)
+_WIDEST: Final = 60  # characters of a label; a line that wraps cannot be written over
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -63,7 +64,7 @@ class Spinner:
         if self._stream.live:
             self._ticks += 1
             mark, seconds = "|/-\\"[self._ticks % 4], int(self._ticks * TICK)
-            self._stream.write(f"{_CLEAR}{mark} {self._label} {seconds}s")
+            self._stream.write(f"{_CLEAR}{mark} {self._label[:_WIDEST]} {seconds}s")
 
     def clear(self) -> None:
         if self._ticks:

@@ -16,15 +16,17 @@ from portico.errors import PorticoError
 from portico.importers.read import read_file
 from portico.ports import Clock
 from portico.system.home import Home
+from portico.system.notify import Notify
 
 log = logging.getLogger(__name__)
 
 
-async def run_in_foreground(
+async def run_in_foreground(  # noqa: PLR0913 - what main has made
     home: Home,
     clock: Clock,
     stop: asyncio.Event,
     uids: frozenset[int],
+    notify: Notify,
     *,
     file: Path | None,
     environ: Mapping[str, str],
@@ -47,7 +49,7 @@ async def run_in_foreground(
         await _down(portico.operations, signals)
         stop.set()
 
-    await live(home, clock, stop, uids, beside)
+    await live(home, clock, stop, uids, notify, beside)
     return code
 
 

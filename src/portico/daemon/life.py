@@ -14,6 +14,7 @@ from portico.errors import PorticoError
 from portico.ports import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
+from portico.system.notify import Notify
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ async def live(
     clock: Clock,
     stop: asyncio.Event,
     uids: frozenset[int],
+    notify: Notify,
     beside: Callable[[Portico], Coroutine[None, None, None]],
 ) -> None:
     """Run until `stop` is set. nginx and the instances go on without us."""
@@ -40,11 +42,21 @@ async def live(
             tasks.create_task(portico.loop.run(), name="reconcile")
             tasks.create_task(portico.upkeep.run(), name="upkeep")
             tasks.create_task(beside(portico), name="beside")
+            tasks.create_task(_signs_of_life(notify, clock), name="signs of life")
             portico.nginx.watch(portico.loop.wake)
+            notify.ready()
             await serve(portico.operations, home.socket, stop, uids)
             raise Left  # noqa: TRY301 - it is what ends the group
     except* Left:
+        notify.leaving()
         log.info("left; instances and nginx go on")
+
+
+async def _signs_of_life(notify: Notify, clock: Clock) -> None:
+    """Prove that the event loop turns: systemd ends a daemon that hangs, and starts another."""
+    while notify.alive_every is not None:
+        notify.alive()
+        await clock.sleep(notify.alive_every)
 
 
 async def take_over(portico: Portico) -> None:

@@ -16,9 +16,11 @@ from typing import IO, Final
 from portico import __version__
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
+from portico.daemon.wiring import Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
 from portico.system.home import Home
+from portico.system.notify import Notify
 
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
@@ -80,15 +82,20 @@ def _lock(home: Home) -> IO[str] | None:
 
 async def _run(home: Home, options: argparse.Namespace) -> int:
     stop = asyncio.Event()
-    clock = SystemClock()
+    clock, notify = SystemClock(), Notify(os.environ)
     uids = frozenset({0, os.geteuid()})
     if options.foreground:
         return await run_in_foreground(
-            home, clock, stop, uids, file=options.up, environ=os.environ
+            home, clock, stop, uids, notify, file=options.up, environ=os.environ
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await live(home, clock, stop, uids, lambda portico: leave_when_idle(portico, clock, stop))
+
+    async def beside(portico: Portico) -> None:
+        if not notify.listened_to:  # who started it keeps it, idle or not
+            await leave_when_idle(portico, clock, stop)
+
+    await live(home, clock, stop, uids, notify, beside)
     return 0
 
 

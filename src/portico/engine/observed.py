@@ -35,6 +35,9 @@ class Observed:
         """Fingerprint of the generation that nginx did not take over."""
         self._left: dict[InstanceId, int] = {}
         """Since which version of the answers an instance is in none of them."""
+        self._told: dict[InstanceId, float] = {}
+        """When it was first seen that nginx had been told of that version."""
+        self._versions: dict[str, int] = {}
 
     def begin(self, boot: str) -> None:
         """After a boot of the machine no process is left, and its clock began anew."""
@@ -52,20 +55,31 @@ class Observed:
         self._state.drop_instance(instance)
         del self.instances[instance]
         self._left.pop(instance, None)
+        self._told.pop(instance, None)
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
         version = self._discovery.publish(app, endpoints)
-        self.endpoints[app] = endpoints
+        self.endpoints[app], self._versions[app] = endpoints, version
         handed_out = {endpoint.instance for endpoint in endpoints}
         for i in self.instances.values():
             if i.app == app and i.id not in handed_out:
                 self._left.setdefault(i.id, version)
         for instance in handed_out:
             self._left.pop(instance, None)
+            self._told.pop(instance, None)
 
     def withdraw(self, app: str) -> None:
         self._discovery.withdraw(app)
         self.endpoints.pop(app, None)
+        self._versions.pop(app, None)
+
+    def untold(self) -> list[str]:
+        """Apps about which nginx asks and does not know the newest answer yet."""
+        return [
+            app
+            for app, version in self._versions.items()
+            if 0 < self._discovery.told(app)[0] < version
+        ]
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
@@ -98,8 +112,10 @@ class Observed:
         version, told_at = self._discovery.told(i.app)
         if version == 0:
             return now - max(i.since, self._begun) > UNASKED
-        told = i.id in self._left and version >= self._left[i.id]
-        return (told and now - told_at > SETTLE) or now - max(i.since, told_at) > UNASKED
+        if i.id in self._left and version >= self._left[i.id]:
+            told_at = min(told_at, self._told.setdefault(i.id, now))
+            return now - told_at > SETTLE
+        return now - max(i.since, told_at) > UNASKED
 
     async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
         ports = frozenset(self.instances[i].port for i in settled)

@@ -326,6 +326,7 @@ class Operations:
 
     async def _sites_answer(self, change: Change, desired: Desired) -> None:
         """Ask every site through nginx, as a visitor would."""
+        await self._nginx_knows()
         failed: list[str] = []
         for name in desired.sites:
             if (trouble := await self._answer(name, desired)) is not None:
@@ -336,6 +337,12 @@ class Operations:
             raise Failed("\n".join(failed))
         if len(desired.sites) > MANY_SITES:
             change.say(f"{len(desired.sites)} sites answer")
+
+    async def _nginx_knows(self) -> None:
+        """Wait until nginx was told of the newest endpoints; it asks every second."""
+        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
+        while self._observed.untold() and self._clock.monotonic() < end:
+            await self._clock.sleep(0.05)
 
     async def _answer(self, name: str, desired: Desired) -> str | None:
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN

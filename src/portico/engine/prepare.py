@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import desired_from
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, notes
@@ -66,7 +67,7 @@ class Preparation:
     async def render(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
         document = await asyncio.to_thread(read_document, request.table, source=request.source)
-        build = await self._nginx.build(document.edge.nginx)
+        build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
         if problems := capability_problems(document, build):
             raise ConfigError(request.source, problems)
         desired = self._desired(document, request, asked)

@@ -13,6 +13,7 @@ from typing import Final
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.cli.systemd import Unit, unit_for
+from portico.client.leaving import make_leave
 from portico.errors import Failed, Refused
 from portico.system.home import Home
 
@@ -79,8 +80,7 @@ def _hand_over(session: Session, unit: Unit) -> None:
     """The daemon that runs now leaves; the unit's adopts what it looked after."""
     if unit.user:
         call(["loginctl", "enable-linger"])
-    client = session.client(start=True)
-    client.leave()
+    make_leave(session.client(start=True))
     call(unit.systemctl("enable", "--now", unit.name))
 
 

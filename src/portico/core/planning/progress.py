@@ -46,7 +46,7 @@ def progress(
         failed.append("nginx did not take the new generation over; the one before is in force")
     elif generation and (world.nginx.pid is None or world.nginx.live != generation):
         waiting.append("nginx: the new generation is not in force yet")
-    elif not generation and world.nginx.pid is not None:
+    elif not generation and (world.nginx.pid is not None or world.nginx.live):
         waiting.append("nginx: still to stop")
     return Progress(tuple(waiting), tuple(failed))
 

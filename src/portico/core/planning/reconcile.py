@@ -52,7 +52,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
 def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     seen = world.nginx
     if not generation:
-        if seen.pid is not None:
+        if seen.pid is not None or seen.live:  # workers may outlive a killed master
             yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
     elif generation not in {seen.live, seen.refused} and all(
         _may_be_served(app, world) for app in desired.apps.values()
