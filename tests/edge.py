@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -69,7 +70,12 @@ class Edge:
     def install(self, desired: Desired) -> None:
         pair = certificate(self.folder, frozenset(_names(desired)))
         pairs = {name: pair for name, site in desired.sites.items() if site.https}
-        place = {"certificates": pairs, "authorities": pair.certificate, "open_files": 20000}
+        place = {
+            "certificates": pairs,
+            "authorities": pair.certificate,
+            "open_files": 20000,
+            "cores": 2,
+        }
         files = render_generation(
             desired, Place(WHEEL, str(self.home), self._discovery, **(place | self._place))
         )
@@ -109,10 +115,19 @@ class Edge:
     def close(self) -> None:
         shutil.rmtree(self.folder)
 
-    def reload(self) -> None:
+    def reload(self, text: str) -> None:
+        """Put another file in force; returns when new workers have it."""
+        self._text, before = text, self._workers
         self.write()
         assert self.tested() == ""
         os.kill(self.pid, signal.SIGHUP)
+        eventually(lambda: before.isdisjoint(self._workers) and self._workers)
+
+    @property
+    def _workers(self) -> set[int]:
+        """Those that take new connections."""
+        children = psutil.Process(self.pid).children()
+        return {p.pid for p in children if "shutting down" not in "".join(p.cmdline())}
 
     @property
     def pid(self) -> int:
@@ -157,12 +172,20 @@ class Edge:
     def tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
 
-    def raw(self, data: bytes, *, port: int | None = None) -> bytes:
-        """Send bytes over plain TCP and return everything that comes back until the end."""
+    @contextmanager
+    def handshake(self, name: str | None, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+        with (
+            socket.create_connection(("127.0.0.1", self.https), 10) as plain,
+            context.wrap_socket(plain, server_hostname=name) as tls,
+        ):
+            yield tls
+
+    def raw(self, data: bytes, *, port: int | None = None, wait: bool = True) -> bytes:
+        """Send bytes over plain TCP; return what comes back until the end, or do not wait."""
         with socket.create_connection(("127.0.0.1", port or self.http), 10) as connection:
             connection.sendall(data)
             answer = b""
-            while more := connection.recv(65536):
+            while wait and (more := connection.recv(65536)):
                 answer += more
             return answer
 

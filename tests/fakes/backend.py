@@ -14,15 +14,17 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Backend:
-    """HTTP/1.1 on a free port. Every answer but these is JSON: port, method, path, headers, body.
+    """HTTP/1.1 on a free port. Every answer but these is JSON: port, client (its port), method,
+    path, headers, body (its length).
 
-    `?size=N` pads it, `?sleep=S` waits first, `?status=N`, `?close` hangs up without an answer;
-    `?stream=N` sends N chunks of 10 bytes, one every 0.2 s; an upgrade to websocket is accepted
-    and then everything is sent back. `asked` holds `GET /path?query` of every request.
+    `?size=N` pads it, `?sleep=S` waits first, `?status=N`; `?stream=N` sends N lines, one every
+    0.2 s; an upgrade to websocket is accepted and then everything is sent back. With `hangs_up`
+    it gives nobody an answer, after so many seconds. `asked` holds `GET /path?query` of all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hangs_up: float | None = None) -> None:
         self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.hangs_up = hangs_up
         self.asked = self._server.asked
         self.port: int = self._server.server_port
 
@@ -43,6 +45,7 @@ class Backend:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    hangs_up: float | None
 
     def __init__(self, *args: object) -> None:
         self.asked: list[str] = []
@@ -59,7 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-        if "close" in query:
+        if self.server.hangs_up is not None:
+            time.sleep(self.server.hangs_up)
             self.close_connection = True
         elif self.headers.get("Upgrade") == "websocket":
             self._echo()
@@ -72,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _tell(self, body: bytes, query: dict[str, list[str]]) -> None:
         facts = {
             "port": self.server.server_port,
+            "client": self.client_address[1],
             "method": self.command,
             "path": self.path,
             "headers": dict(self.headers.items()),

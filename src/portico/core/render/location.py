@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from portico.core.model.desired import Desired
 from portico.core.model.place import Place
 from portico.core.model.site import Folder, Redirect
+from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
-from portico.core.render.pages import gate
+from portico.core.render.pages import PLACE, gate
 from portico.core.render.passing import has_second_chance, passing, second_chance, stripped
 from portico.core.render.scope import Scope
-from portico.core.render.settings import Settings, changed, settings, treatment
+from portico.core.render.settings import DOOR, Settings, changed, settings, treatment
 from portico.core.render.static import static_files
 from portico.errors import Refused
 
@@ -26,16 +27,18 @@ def locations(
     for number, location in enumerate(_all(places)):
         own = above if location.scope is places[0] else _settings(location)
         lines = (*gate(location.scope), *changed(own, above))
-        name = location.name
-        if name is None:
+        redirect = location.scope.target.redirect
+        if location.name is not None:
+            upstream = desired.upstreams[location.name]
+            yield location.directive(
+                (*lines, *_passed(location, location.name, upstream, place, number))
+            )
+            if has_second_chance(location.scope, upstream):
+                yield second_chance(_again(number), location.name, changed(own, above))
+        elif redirect is not None:
+            yield from _redirected(location, redirect, lines, own, number)
+        else:
             yield location.directive((*lines, *_answered(location)))
-            continue
-        again, upstream = f"@again_{number}", desired.upstreams[name]
-        strip = stripped(location.prefix) if location.is_stripped else ()
-        passed = passing(location.scope, name, upstream, place, again)
-        yield location.directive((*lines, *strip, *passed))
-        if has_second_chance(location.scope, upstream):
-            yield second_chance(again, name, changed(own, above))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +133,32 @@ def _settings(location: Location) -> Settings:
     return {**own, "request headers": request_headers(location.scope, prefix=prefix)}
 
 
-def _answered(location: Location) -> Iterator[Directive]:
-    """What nginx answers by itself."""
-    target, prefix = location.scope.target, location.prefix
-    if target.redirect is not None:
-        yield _redirect(target.redirect)
-    elif target.folder is None:
-        yield d("return", "404")
-    elif prefix and location.match.path != prefix:
-        yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
-    else:
-        folder = target.folder
-        table = Folder(path=folder) if isinstance(folder, str) else folder
-        yield from static_files(location.scope, table, prefix)
+def _passed(
+    location: Location, name: str, upstream: Upstream, place: Place, number: int
+) -> Iterator[Directive]:
+    if location.is_stripped:
+        yield from stripped(location.prefix)
+    yield from passing(location.scope, name, upstream, place, _again(number))
+
+
+def _again(number: int) -> str:
+    return f"@again_{number}"
+
+
+def _redirected(
+    location: Location,
+    redirect: str | Redirect,
+    lines: Sequence[Directive],
+    own: Settings,
+    number: int,
+) -> Iterator[Directive]:
+    """`return` answers before nginx looks who may come in, a named location after that."""
+    if not any(own[part] for part in DOOR):
+        yield location.directive((*lines, _redirect(redirect)))
+        return
+    behind = f"@redirect_{number}"
+    yield location.directive((*lines, d("try_files", PLACE, behind)))
+    yield d("location", behind, block=(*own["headers"], _redirect(redirect)))
 
 
 def _redirect(redirect: str | Redirect) -> Directive:
@@ -152,3 +168,15 @@ def _redirect(redirect: str | Redirect) -> Directive:
     else:
         to = literal(table.to)
     return d("return", str(table.status), to)
+
+
+def _answered(location: Location) -> Iterator[Directive]:
+    """What nginx answers by itself."""
+    folder, prefix = location.scope.target.folder, location.prefix
+    if folder is None:
+        yield d("return", "404")
+    elif prefix and location.match.path != prefix:
+        yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
+    else:
+        table = Folder(path=folder) if isinstance(folder, str) else folder
+        yield from static_files(location.scope, table, prefix)

@@ -1,0 +1,183 @@
+"""Folders of static files and redirects, proved by requests to the real nginx."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.edge import Edge
+
+FILE = """
+[sites."files.test"]
+folder = "public"
+
+[sites."files.test".routes]
+"/docs" = {folder = {path = "more docs", listing = true, expires = "1h"}}
+"/app" = {folder = {path = "app", spa = true, index = "main.html"}}
+"/app/api/" = {folder = "app/none"}
+"= /only.txt" = {folder = "public"}
+"~ \\\\.pdf$" = {folder = "papers"}
+"/moved" = {redirect = "/docs/"}
+"/gone/" = {redirect = {to = "https://new.test/", keep_path = true, status = 302}}
+
+[sites."spa.test"]
+folder = {path = "app", spa = true, index = "main.html"}
+"""
+FILES = {
+    "public/index.html": "home",
+    "public/a.txt": "a",
+    "public/only.txt": "only",
+    "public/.env": "secret",
+    "public/.git/config": "secret",
+    "public/sub/.htaccess": "secret",
+    "public/.well-known/security.txt": "contact",
+    "public/data.json": "{}" * 1000,
+    "more docs/index.txt": "no index",
+    "more docs/empty/x.txt": "x",
+    "app/main.html": "program",
+    "app/style.css": "p { }",
+    "app/deep/main.html": "deep",
+    "papers/x.pdf": "paper",
+    "secret.txt": "secret",
+    "public-other/a.txt": "other",
+}
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[Edge]:
+    edge = Edge(FILE)
+    for name, text in FILES.items():
+        edge.file(name, text)
+    with edge:
+        yield edge
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/", "home"),
+        ("/a.txt", "a"),
+        ("/only.txt", "only"),
+        ("/.well-known/security.txt", "contact"),
+        ("/docs/index.txt", "no index"),
+        ("/app/", "program"),
+        ("/app/style.css", "p { }"),
+        ("/app/any/deep/link?x=y", "program"),
+        ("/app/deep", "deep"),
+        ("/app/deep/", "deep"),
+        ("/x.pdf", "paper"),
+    ],
+)
+def test_files_are_served(edge, path, body):
+    answer = edge.get("files.test", path)
+    assert (answer.status, answer.body.decode()) == (200, body)
+
+
+@pytest.mark.parametrize("path", ["/", "/any/deep/link", "/style.css/not"])
+def test_a_program_that_lives_in_the_browser_answers_every_path(edge, path):
+    assert edge.get("spa.test", path).body == b"program"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.env",
+        "/.git/config",
+        "/sub/.htaccess",
+        "/%2egit/config",
+        "/nothing",
+        "/docs/nothing",
+        "/app/.git/config",
+        "/app/api/x",
+        "/../secret.txt",
+        "/docs/../secret.txt",
+        "/docs/%2e%2e/secret.txt",
+        "/docs../secret.txt",
+        "/docs..%2fsecret.txt",
+        "/sub/..%2f..%2fsecret.txt",
+    ],
+)
+def test_what_is_hidden_or_outside_the_folder_is_not_served(edge, path):
+    for site in ("files.test", "spa.test"):
+        answer = edge.get(site, path)
+        assert answer.status in {400, 404} or answer.body in {b"program", b"home"}
+        assert b"secret" not in answer.body
+
+
+def test_a_folder_shows_its_files_only_when_asked_to(edge):
+    listing = edge.get("files.test", "/docs/empty/")
+    assert listing.status == 200
+    assert b'<a href="x.txt">' in listing.body
+    assert edge.get("files.test", "/sub/").status == 403
+
+
+def test_files_have_a_type_and_may_be_kept(edge):
+    assert edge.get("files.test", "/app/style.css").headers["Content-Type"] == "text/css"
+    kept = edge.get("files.test", "/docs/index.txt").headers
+    assert kept["Content-Type"] == "text/plain"
+    assert kept["Cache-Control"] == "max-age=3600"
+    fresh = edge.get("files.test", "/a.txt").headers
+    assert fresh["Cache-Control"] is None
+    assert edge.get("files.test", "/a.txt", If_None_Match=fresh["ETag"]).status == 304
+    packed = edge.get("files.test", "/data.json", Accept_Encoding="gzip").headers
+    assert packed["Content-Encoding"] == "gzip"
+
+
+def test_a_file_that_is_replaced_is_served_at_once(edge):
+    assert edge.get("files.test", "/a.txt").body == b"a"
+    edge.file("public/a.txt", "new")
+    assert edge.get("files.test", "/a.txt").body == b"new"
+    edge.file("public/a.txt", "a")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "to"),
+    [
+        ("/docs", 308, "/docs/"),
+        ("/docs?x=y", 308, "/docs/?x=y"),
+        ("/docs/empty", 301, "/docs/empty/"),
+        ("/moved", 308, "/docs/"),
+        ("/moved/on?x=y", 308, "/docs/"),
+        ("/gone/a%20b?x=y", 302, "https://new.test/gone/a%20b?x=y"),
+    ],
+)
+def test_requests_are_redirected(edge, path, status, to):
+    answer = edge.get("files.test", path)
+    assert (answer.status, answer.headers["Location"]) == (status, to)
+
+
+def test_error_pages_are_the_operators():
+    text = """
+    [sites."app.test"]
+    folder = "public"
+    error_pages = {404 = "pages/404.html", 403 = "pages/missing.html", 405 = "pages/405.html"}
+    """
+    edge = Edge(text)
+    edge.file("pages/404.html", "<h1>Not here</h1>")
+    edge.file("pages/405.html", "<h1>Not so</h1>")
+    edge.file("public/sub/a.txt", "a")
+    with edge:
+        answer = edge.get("app.test", "/nothing")
+        assert (answer.status, answer.body) == (404, b"<h1>Not here</h1>")
+        assert answer.headers["Content-Type"] == "text/html"
+        assert edge.ask("POST", "app.test", "/sub/a.txt").status == 405
+        assert edge.get("app.test", "/sub/").status == 403  # its page is not there
+        assert edge.get("app.test", "/.portico/404").status == 404
+
+
+def test_lines_of_the_operators_own_come_in_only_by_include():
+    text = """
+    [edge]
+    include = "http.conf"
+    [sites."app.test"]
+    redirect = "https://b.test"
+    include = ["site.conf", "extra/*.conf"]
+    """
+    edge = Edge(text)
+    edge.file("http.conf", "map $host $greeting { default hello; }\n")
+    edge.file("site.conf", "location = /mine { return 200 $greeting; }\n")
+    edge.file("extra/one.conf", "location = /extra { return 204; }\n")
+    with edge:
+        assert edge.get("app.test", "/mine").body == b"hello"
+        assert edge.get("app.test", "/extra").status == 204

@@ -1,0 +1,297 @@
+"""How requests are passed to an app, proved by requests through the real nginx."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.edge import Edge
+from tests.fakes.backend import Backend
+from tests.fakes.discovery import FakeDiscovery
+from tests.stack import eventually, free_port
+
+FILE = """
+[apps.web]
+command = "run"
+
+[apps.my_api]
+command = "run"
+
+[sites."app.test"]
+app = "web"
+
+[sites."app.test".routes]
+"/api" = {app = "my_api", strip_prefix = true}
+"= /one" = "my_api"
+"~ \\\\.php$" = "my_api"
+"/stream" = {buffering = false}
+"/quiet" = {websocket = false}
+
+[sites."behind.test"]
+app = "web"
+real_ip = {trust = ["127.0.0.0/8", "10.0.0.0/8"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, Backend]]:
+    with ExitStack() as exits:
+        yield {name: exits.enter_context(Backend()) for name in ("web", "my_api")}
+
+
+@pytest.fixture(scope="module")
+def edge(programs) -> Iterator[Edge]:
+    peers = {name: [backend.port] for name, backend in programs.items()}
+    with FakeDiscovery(**peers) as discovery, Edge(FILE, discovery.address) as edge:
+        for path in ("/", "/one"):
+            eventually(lambda path=path: edge.get("app.test", path).status == 200)
+        yield edge
+
+
+def test_an_app_learns_who_asks_for_what(edge):
+    host = f"app.test:{edge.https}"
+    claims = {"X_Forwarded_For": "1.2.3.4", "X_Forwarded_Proto": "ftp", "X_Real_IP": "1.2.3.4"}
+    answer = edge.get("app.test", "/a%2Fb?c=%20", Host=host, X_Forwarded_Host="a", **claims)
+    assert answer.json["path"] == "/a%2Fb?c=%20"
+    seen = answer.json["headers"]
+    assert {name: seen[name] for name in seen if name.startswith(("X-", "Host", "Conn"))} == {
+        "Host": host,
+        "X-Real-IP": "127.0.0.1",
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Host": host,
+        "X-Forwarded-Port": str(edge.https),
+        "X-Forwarded-Proto": "https",
+        "X-Request-ID": seen["X-Request-ID"],
+    }
+    assert len(seen["X-Request-ID"]) == 32
+
+
+def test_the_host_that_an_app_sees_is_the_one_that_chose_the_site():
+    """RFC 9112 3.2.2: what stands in the request line counts, not the header."""
+    site = '[apps.web]\ncommand = "run"\n[sites."app.test"]\napp = "web"\nhttps = false\n'
+    with (
+        Backend() as web,
+        FakeDiscovery(web=[web.port]) as discovery,
+        Edge(site, discovery.address) as edge,
+    ):
+        eventually(lambda: edge.plain("app.test").status == 200)
+        answer = edge.raw(
+            b"GET http://app.test/ HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"
+        )
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]["Host"] == "app.test"
+
+
+def test_the_address_of_a_client_behind_a_trusted_proxy_is_believed(edge):
+    seen = edge.get("behind.test", X_Forwarded_For="6.6.6.6, 192.0.2.7, 10.1.1.1").json["headers"]
+    assert seen["X-Real-IP"] == "192.0.2.7"
+    assert seen["X-Forwarded-For"] == "192.0.2.7"
+
+
+def test_the_proxy_protocol_tells_the_address_of_a_client():
+    with Backend() as web, FakeDiscovery(web=[web.port]) as discovery:
+        site = (
+            '[apps.web]\ncommand = "run"\n[sites."app.test"]\napp = "web"\nhttps = false\n'
+            'real_ip = {trust = ["all"], proxy_protocol = true}\n'
+        )
+        with Edge(site, discovery.address) as edge:
+            request = (
+                b"PROXY TCP4 192.0.2.7 127.0.0.1 1000 80\r\n"
+                b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n"
+            )
+            answer = eventually(lambda: (a := edge.raw(request)).startswith(b"HTTP/1.1 200") and a)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["headers"]["X-Real-IP"] == "192.0.2.7"
+
+
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [
+        ("/api", "/"),
+        ("/api/", "/"),
+        ("/api/users?id=1", "/users?id=1"),
+        ("/api/a%20b", "/a%20b"),
+        ("/api/a%0d%0aX:%20y", "/a%0D%0AX:%20y"),
+        ("/api/%3Fz", "/%3Fz"),
+    ],
+)
+def test_the_prefix_of_a_route_is_taken_off(edge, programs, asked, passed):
+    facts = edge.get("app.test", asked).json
+    assert facts["port"] == programs["my_api"].port
+    assert facts["path"] == passed
+    assert facts["headers"]["X-Forwarded-Prefix"] == "/api"
+
+
+def test_each_path_goes_where_its_route_says(edge, programs):
+    for path, name in {
+        "/": "web",
+        "/apis": "web",
+        "/one": "my_api",
+        "/one/more": "web",
+        "/a.php": "my_api",
+        "/a.php5": "web",
+    }.items():
+        assert edge.get("app.test", path).json["port"] == programs[name].port, path
+
+
+def test_a_websocket_is_passed_through_unless_a_route_says_no(edge):
+    key = base64.b64encode(os.urandom(16)).decode()
+    head = (
+        f"Host: app.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    )
+    with edge.handshake("app.test", edge.tls()) as tls:
+        tls.sendall(f"GET /socket HTTP/1.1\r\n{head}".encode())
+        answer = tls.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        tls.sendall(b"\x81\x02hi")
+        assert tls.recv(100) == b"\x81\x02hi"
+    with edge.handshake("app.test", edge.tls()) as tls:
+        tls.sendall(f"GET /quiet HTTP/1.1\r\n{head}".encode())
+        assert tls.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_upgrade_to_http_2_is_not_passed_on(edge):
+    seen = edge.get("app.test", Upgrade="h2c", Connection="Upgrade, HTTP2-Settings").json
+    assert "Upgrade" not in seen["headers"]
+    assert "Connection" not in seen["headers"]
+
+
+def test_an_unbuffered_answer_arrives_line_by_line(edge):
+    with edge.handshake("app.test", edge.tls()) as tls:
+        tls.sendall(b"GET /stream?stream=4 HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        arrived = []
+        with tls.makefile("rb") as lines:
+            for line in lines:
+                if b"123456789" in line:
+                    arrived.append(time.monotonic())
+                if len(arrived) == 4:
+                    break
+    assert arrived[3] - arrived[0] > 0.4
+
+
+def test_connections_to_an_app_are_kept(edge, programs):
+    ports = set()
+    with edge.client("app.test") as client:
+        for _ in range(20):
+            ports.add(client.ask("GET", "/").json["client"])
+    assert len(ports) == 1
+
+
+GONE = """
+[apps.web]
+command = "run"
+
+[sites."app.test"]
+app = "web"
+"""
+
+
+@contextmanager
+def dying(text: str = GONE) -> Iterator[tuple[Edge, Backend]]:
+    """An app whose instance dies with a request, after another has taken its place."""
+    with ExitStack() as exits:
+        old, new = exits.enter_context(Backend(hangs_up=2)), exits.enter_context(Backend())
+        discovery = exits.enter_context(FakeDiscovery(web=[old.port]))
+        edge = exits.enter_context(Edge(text, discovery.address))
+        eventually(lambda: ("1.web.portico.internal.", "A") in discovery.asked)
+
+        def replace() -> None:
+            eventually(lambda: old.asked)
+            discovery.peers["web"] = [new.port]
+
+        replacing = threading.Thread(target=replace)
+        replacing.start()
+        yield edge, new
+        replacing.join()
+        assert len(old.asked) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_a_request_that_may_be_repeated_gets_a_second_chance(method):
+    with dying() as (edge, new):
+        answer = edge.ask(method, "app.test", "/a%2Fb?c")
+        assert answer.status == 200
+        assert new.asked == [f"{method} /a%2Fb?c"]
+
+
+@pytest.mark.parametrize(("method", "body"), [("POST", b"x"), ("POST", None), ("GET", b"x")])
+def test_a_request_that_was_sent_and_may_not_be_repeated_is_not(method, body):
+    with dying() as (edge, new):
+        assert edge.ask(method, "app.test", "/", body).status == 502
+        assert new.asked == []
+
+
+def test_the_second_chance_keeps_to_the_route():
+    """A named location has nothing of the location before it but what is repeated there."""
+    text = f"""
+    {GONE}
+    headers = {{X-A = "1"}}
+    allow = ["10.0.0.1"]
+    [sites."app.test".routes."/api"]
+    strip_prefix = true
+    headers = {{X-B = "2"}}
+    allow = ["127.0.0.1"]
+    request_headers = {{X-C = "3"}}
+    """
+    with dying(text) as (edge, new):
+        answer = edge.get("app.test", "/api/users?id=1")
+        assert new.asked == ["GET /users?id=1"]
+        assert (answer.headers["X-A"], answer.headers["X-B"]) == ("1", "2")
+        assert answer.json["headers"]["X-C"] == "3"
+        assert answer.json["headers"]["X-Forwarded-Prefix"] == "/api"
+
+
+def test_the_second_chance_works_for_a_websocket():
+    with dying() as (edge, _), edge.handshake("app.test", edge.tls()) as tls:
+        tls.sendall(
+            b"GET / HTTP/1.1\r\nHost: app.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert tls.recv(1000).startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_app_that_is_gone_for_good_gets_the_operators_page(method):
+    text = GONE + 'error_pages = {502 = "502.html"}\n'
+    with FakeDiscovery(web=[free_port()]) as discovery:
+        edge = Edge(text, discovery.address)
+        edge.file("502.html", "<h1>We are sorry</h1>")
+        with edge:
+            answer = edge.ask(method, "app.test", "/any")
+    assert answer.status == 502
+    assert answer.body == b"<h1>We are sorry</h1>"
+    assert answer.headers["Content-Type"] == "text/html"
+
+
+def test_a_page_of_an_apps_own_is_left_alone(edge):
+    for status in (404, 502, 503):
+        answer = edge.get("app.test", f"/?status={status}")
+        assert answer.status == status
+        assert answer.json["method"] == "GET"
+
+
+def test_a_server_whose_name_does_not_resolve_keeps_nobody_from_starting():
+    text = """
+    [upstreams.old]
+    servers = ["nosuch.invalid:80"]
+    [upstreams.fine]
+    servers = ["localhost:{port}"]
+    [sites."app.test"]
+    upstream = "old"
+    routes = {"/fine" = "fine"}
+    """
+    with Backend() as backend:
+        text = text.replace("{port}", str(backend.port))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            nameserver = f"127.0.0.1:{silent.getsockname()[1]}"
+            with Edge(text, nameservers=(nameserver,)) as edge:
+                assert edge.get("app.test").status == 502
+                assert edge.get("app.test", "/fine").status == 200
