@@ -22,6 +22,8 @@ FORMS = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
         ("~ (a", "is no regular expression: a ( is never closed"),
         ("~ a)", "is no regular expression: a ) is never opened"),
         ("~* [a-z", "is no regular expression: a [ is never closed"),
+        ("~ *.php", "is no regular expression: nothing comes before the *"),
+        ("~ a|+", "is no regular expression: nothing comes before the +"),
         ("~ a\\", "is no regular expression: it ends with a \\"),
     ],
 )
@@ -42,7 +44,8 @@ def test_a_route_that_nginx_would_not_take(key, problem):
         "~ \\.php$",
         "~* ^/(a|b)[)(]x[^]]$",
         "~ [[:alpha:]]+\\(",
-        "~ \\Q(\\E",
+        "~ \\Q(\\E*",
+        "~ [|*?]",
         "~ (?<user>[^/]+)/[]a]",
         "^~ /static/",
     ],

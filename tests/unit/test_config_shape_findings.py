@@ -168,6 +168,7 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
             "error_pages.499 = 'x'",
             'error_pages.499: must be a status code from 300 to 599, and not 499, not "499"',
         ),
+        ('include = "$HOME/x"', 'include: must be a path without $, not "$HOME/x"'),
         (
             'allow = ["10.0.0.300"]',
             (

@@ -210,10 +210,15 @@ def _parsed(parse, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["all", "unix:", "10.0.0.1", "10.0.0.1/8", "::1", "2001:db8::/32"]
+    "text", ["all", "unix:", "10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32"]
 )
 def test_a_network(text):
     assert parse_network(text) == text
+
+
+def test_the_bits_of_a_network_that_do_not_count_are_left_out():
+    assert parse_network("10.1.2.3/8") == "10.0.0.0/8"
+    assert parse_network("2001:db8::1/32") == "2001:db8::/32"
 
 
 @pytest.mark.parametrize("text", ["", "any", "10.0.0", "10.0.0.1/33", "10.0.0.1;", "[::1]"])

@@ -66,9 +66,12 @@ def _right_key(key: str) -> str | None:
 
 def _wrong_with_regex(regex: str) -> str | None:
     """What no dialect takes; nginx, with PCRE, has the last word on everything else."""
-    depth, in_class = 0, False
-    literal = re.sub(r"\\Q.*?(\\E|$)", "", regex)
+    depth, in_class, before = 0, False, "|"
+    literal = re.sub(r"\\Q.*?(\\E|$)", "x", regex)
     for piece in re.findall(r"\\.|\[:\^?\w+:\]|\[\^?\]?|.", literal):
+        if before == "|" and piece in {"*", "+", "?"}:
+            return f"nothing comes before the {piece}"
+        before = "" if in_class else piece
         if in_class:
             in_class = piece not in {"]", "[]", "[^]"}
         elif piece in {"[", "[^", "[]", "[^]"}:

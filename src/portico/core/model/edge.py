@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.app import Port, UserName
-from portico.core.model.units import FilePath, Kind, Size, Table, shown
+from portico.core.model.units import FilePath, Kind, NginxPath, Size, Table, shown
 
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')
 
@@ -62,7 +62,7 @@ class Edge(Table):
     log_keep: Annotated[int, Field(ge=0, le=1000)] = Field(
         5, description="How many rotated logs stay."
     )
-    include: FilePath | tuple[FilePath, ...] = Field(
+    include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for the http block."
     )
 
@@ -70,7 +70,7 @@ class Edge(Table):
 class Tls(Table):
     """What holds for every site's HTTPS."""
 
-    certificate: FilePath | None = Field(
+    certificate: NginxPath | None = Field(
         None, description="PEM file used by sites without their own."
     )
-    key: FilePath | None = Field(None, description="PEM file of its private key.")
+    key: NginxPath | None = Field(None, description="PEM file of its private key.")

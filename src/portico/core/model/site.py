@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.names import AppName, Domain
-from portico.core.model.units import Count, Duration, FilePath, Kind, Rate, Size, Table, shown
+from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
 
 HeaderName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Kind("the name of a header")
@@ -30,13 +30,14 @@ _NETWORK = Kind('an address or network such as "10.0.0.0/8", "::1" or "all"')
 
 
 def parse_network(text: str) -> str:
-    """What nginx's `allow`, `deny` and `set_real_ip_from` take."""
-    if text not in {"all", "unix:"}:
-        try:
-            ip_network(text, strict=False)
-        except ValueError:
-            raise ValueError(f"must be {_NETWORK.text}, not {shown(text)}") from None
-    return text
+    """What nginx's `allow`, `deny` and `set_real_ip_from` take; bits that do not count are 0."""
+    if text in {"all", "unix:"}:
+        return text
+    try:
+        network = str(ip_network(text, strict=False))
+    except ValueError:
+        raise ValueError(f"must be {_NETWORK.text}, not {shown(text)}") from None
+    return network if "/" in text else network.rpartition("/")[0]
 
 
 Network = Annotated[
@@ -94,7 +95,7 @@ class BasicAuth(Table):
             Kind("the hash of a password as htpasswd writes it", secret=True),
         ],
     ] = Field(default_factory=dict, description="Name to password hash.")
-    file: FilePath | None = Field(None, description="An htpasswd file, instead of users.")
+    file: NginxPath | None = Field(None, description="An htpasswd file, instead of users.")
 
 
 class RealIp(Table):
@@ -124,7 +125,7 @@ class Maintenance(Table):
     """Answer 503 with a page instead of passing requests on."""
 
     on: bool = Field(True, description="false keeps the page ready for `portico pause`.")
-    page: FilePath | None = Field(None, description="HTML file to answer with.")
+    page: NginxPath | None = Field(None, description="HTML file to answer with.")
     retry_after: Duration = Field(120.0, description="When clients may come back (Retry-After).")
     allow: tuple[Network, ...] = Field((), description="Networks that still reach the site.")
 
@@ -144,7 +145,7 @@ class Redirect(Table):
 class Folder(Table):
     """A folder of static files."""
 
-    path: FilePath = Field(description="The folder; relative to the file's.")
+    path: NginxPath = Field(description="The folder; relative to the file's.")
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$"), Kind("the name of a file")] = Field(
         "index.html", description="The file that answers for a folder."
     )
@@ -201,7 +202,7 @@ class Target(Table):
 
     app: AppName | None = Field(None, description="Name of the app that answers.")
     upstream: AppName | None = Field(None, description="Name of the upstream that answers.")
-    folder: FilePath | Folder | None = Field(
+    folder: NginxPath | Folder | None = Field(
         None, description="Folder of static files, or a table."
     )
     redirect: RedirectTo | Redirect | None = Field(
@@ -224,10 +225,10 @@ class Site(Handling, Target):
     routes: dict[RouteKey, Route | str] = Field(
         default_factory=dict, description="Path to a table, or to the name of an app or upstream."
     )
-    certificate: FilePath | None = Field(
+    certificate: NginxPath | None = Field(
         None, description="PEM file of your own certificate with its chain."
     )
-    key: FilePath | None = Field(None, description="PEM file of its private key.")
+    key: NginxPath | None = Field(None, description="PEM file of its private key.")
     https: bool = Field(True, description="false serves plain HTTP only.")
     redirect_http: bool = Field(True, description="Answer http with a redirect to https.")
     default: bool = Field(False, description="Also answer names that no site has.")
@@ -240,10 +241,10 @@ class Site(Handling, Target):
     maintenance: bool | Maintenance = Field(
         False, description="Answer 503 instead of passing requests on; true, or a table."
     )
-    error_pages: dict[ErrorCode, FilePath] = Field(
+    error_pages: dict[ErrorCode, NginxPath] = Field(
         default_factory=dict, description="Status code to HTML file."
     )
     access_log: bool = Field(True, description="false keeps no access log of this site.")
-    include: FilePath | tuple[FilePath, ...] = Field(
+    include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for this site's server block."
     )

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from portico.core.model.app import Weight
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.names import AppName, parse_domain
-from portico.core.model.units import Count, Duration, FilePath, Kind, Table, shown
+from portico.core.model.units import Count, Duration, Kind, NginxPath, Table, shown
 
 LAST_PORT = 65535
 _ADDRESS = Kind('an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"')
@@ -92,6 +92,6 @@ class Upstream(Table):
         )
     )
     tls_verify: bool = Field(True, description="Refuse a server whose certificate is not trusted.")
-    tls_ca: FilePath | None = Field(
+    tls_ca: NginxPath | None = Field(
         None, description="PEM file of the authorities to trust; the system's if unset."
     )
