@@ -74,6 +74,14 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
     assert request.environ["TERM"] == "xterm"
 
 
+def test_a_variable_that_is_no_text_does_not_stop_an_up(served):
+    served.environ["ODD"] = "\udcff"
+    assert served.portico("up", served.folder)[0] == 0
+    _, request = served.control.asked[0]
+    assert "ODD" not in request.environ
+    assert "PATH" in request.environ
+
+
 def test_up_tells_what_it_does_not_take_over_from_a_pm2_file(served):
     path = served.folder / "eco.config.js"
     path.write_text("exports.apps = [{script: 'i.js', watch: true, env_production: {A: 1}}]")

@@ -20,20 +20,10 @@ def read(session: Session, args: Namespace) -> Imported:
 
 
 def document(found: Imported) -> Document:
-    """For the daemon. Variables whose bytes are no UTF-8 stay behind: JSON has no place for them."""
-    environ = {name: value for name, value in found.environ.items() if _is_text(name + value)}
-    return Document(found.source, found.folder, found.table, environ)
+    return Document(found.source, found.folder, found.table, found.environ)
 
 
 def tell_notes(session: Session, notes: tuple[str, ...] | list[str]) -> None:
     if not session.json:
         for note in notes:
             session.terminal.tell(f"{session.terminal.err.paint('note', 'yellow')}: {note}")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -38,6 +38,7 @@ class Imported:
     """Absolute; relative paths of the table start here."""
     table: Mapping[str, object]
     environ: Mapping[str, str]
+    """The shell's, less what is no UTF-8: JSON, as which it travels, has no place for that."""
     notes: tuple[str, ...] = ()
     """What could not be taken over, or was otherwise than may be expected."""
 
@@ -59,8 +60,9 @@ def read_file(
     reading = _Reading(environ, environment, cores or os.cpu_count() or 1, path.parent)
     loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
     table = loaded.table if site is None else with_site(loaded.table, site, str(path))
+    kept = {name: value for name, value in environ.items() if _is_text(name + value)}
     return Imported(
-        str(path), str(path.parent), _listening(table, loaded.silent), environ, loaded.notes
+        str(path), str(path.parent), _listening(table, loaded.silent), kept, loaded.notes
     )
 
 
@@ -171,3 +173,11 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
     )
     taken = from_pm2(value, str(path), around)
     return taken, bool(seen - {"missing"})
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
