@@ -34,6 +34,7 @@ def test_the_reference_has_every_key_with_a_description():
 def test_the_schema_knows_every_key_and_no_other():
     schema = json.loads(json_schema())
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == "portico.toml"
     tables = schema["$defs"] | {"Document": schema}
     for table in (Document, *TABLES.values()):
         described = tables[table.__name__]

@@ -13,7 +13,8 @@ from portico.core.model.document import Document
 def json_schema() -> str:
     """The text of `portico.schema.json`."""
     schema = Document.model_json_schema(schema_generator=_Generator)
-    return json.dumps(_for_toml(schema), indent=2, ensure_ascii=False) + "\n"
+    named = _for_toml(schema) | {"title": "portico.toml"}
+    return json.dumps(named, indent=2, ensure_ascii=False) + "\n"
 
 
 class _Generator(GenerateJsonSchema):
