@@ -148,7 +148,10 @@ class NginxProgram:
         """Number the log files that are larger; what went wrong for each, by path."""
         async with self._changing:
             moved, troubles = await asyncio.to_thread(
-                rotate, [*self._logs[1].glob("*.log"), self._paths.error_log], max_size, keep
+                rotate,
+                [*self._logs[1].glob("*.log"), *self._logs[0].glob("error.log")],
+                max_size,
+                keep,
             )
             if moved:
                 self.reopen_logs()
