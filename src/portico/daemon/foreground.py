@@ -68,6 +68,8 @@ class Signals:
 async def _up(operations: Operations, file: Path, environ: Mapping[str, str]) -> int:
     try:
         read = await asyncio.to_thread(read_file, file, environ)
+        for note in read.notes:
+            log.info("note: %s", note)
         request = DocumentRequest(
             source=read.source, folder=read.folder, table=read.table, environ=read.environ
         )
