@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import desired_from
 from portico.core.config.document import Document, read_document
-from portico.core.config.rules import capability_problems, notes
+from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, CertificateFiles, Place
 from portico.core.model.views import DocumentRequest
@@ -68,7 +68,11 @@ class Preparation:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
         document = await asyncio.to_thread(read_document, request.table, source=request.source)
         build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
-        if problems := capability_problems(document, build):
+        problems = [
+            *capability_problems(document, build),
+            *machine_problems(document, root=self._machine.root, cores=self._machine.cores),
+        ]
+        if problems:
             raise ConfigError(request.source, problems)
         desired = self._desired(document, request, asked)
         certificates = await self._certificates_for(desired, make=False)
