@@ -85,7 +85,6 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
 
     async def perform(step: Step) -> None:
         await execute(step)
-        troubles.over(str(step))
 
     loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
     supervision = Supervision(
@@ -103,13 +102,23 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         observed,
         intent,
         supervision,
+        troubles,
+        tasks,
+        loop.wake,
         clock=clock,
         nginx=nginx,
         ports=ports,
         processes=processes,
         state=state,
     )
-    surroundings = Surroundings(processes, ports, nginx, certificates, lambda: observed.instances)
+    surroundings = Surroundings(
+        processes,
+        ports,
+        nginx,
+        certificates,
+        lambda: observed.instances,
+        lambda: intent.desired,
+    )
     preparation = Preparation(
         _machine(home, discovery.address), nginx, certificates, surroundings, intent.paused
     )

@@ -33,6 +33,8 @@ class Observed:
         self.connections: Mapping[InstanceId, int] = {}
         self.refused = ""
         """Fingerprint of the generation that nginx did not take over."""
+        self.refused_because = ""
+        self.nginx_busy = False
         self._left: dict[InstanceId, int] = {}
         """Since which version of the answers an instance is in none of them."""
         self._told: dict[InstanceId, float] = {}
@@ -73,6 +75,10 @@ class Observed:
         self.endpoints.pop(app, None)
         self._versions.pop(app, None)
 
+    def try_again(self) -> None:
+        """What kept nginx from a generation may be over: it was asked for once more."""
+        self.refused = self.refused_because = ""
+
     def untold(self) -> list[str]:
         """Apps about which nginx asks and does not know the newest answer yet."""
         return [
@@ -83,14 +89,22 @@ class Observed:
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
-        seen = replace(self._nginx.seen(), refused=self.refused)
+        seen = self._nginx_seen()
         settled = frozenset(i.id for i in self.instances.values() if self._is_settled(i, seen))
         await self._count_connections(settled)
         return self._world(seen, settled)
 
     def now(self) -> World:
         """The same without waiting for anything, for showing."""
-        return self._world(replace(self._nginx.seen(), refused=self.refused), frozenset())
+        return self._world(self._nginx_seen(), frozenset())
+
+    def _nginx_seen(self) -> NginxSeen:
+        return replace(
+            self._nginx.seen(),
+            refused=self.refused,
+            refused_because=self.refused_because,
+            busy=self.nginx_busy,
+        )
 
     def _world(self, seen: NginxSeen, settled: frozenset[InstanceId]) -> World:
         return World(

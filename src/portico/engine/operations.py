@@ -35,6 +35,7 @@ MANY_SITES: Final = 20
 LONGEST_WAIT: Final = 900.0
 """Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
 SITES_ANSWER_WITHIN: Final = 10.0
+ASKED_AT_ONCE: Final = 16
 
 
 class Operations:
@@ -152,6 +153,7 @@ class Operations:
 
     def _accept(self, candidate: Candidate, revision: Revision) -> Revision:
         accepted = self._intent.accept(candidate, revision)
+        self._observed.try_again()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._loop.wake()
         return accepted
@@ -325,17 +327,23 @@ class Operations:
         return lines
 
     async def _sites_answer(self, change: Change, desired: Desired) -> None:
-        """Ask every site through nginx, as a visitor would."""
+        """Ask every site through nginx, as a visitor would; several at a time."""
         await self._nginx_knows()
-        failed: list[str] = []
-        for name in desired.sites:
-            if (trouble := await self._answer(name, desired)) is not None:
-                failed.append(f"{name} does not answer: {trouble}")
-            elif len(desired.sites) <= MANY_SITES:
+        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
+        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        few = len(desired.sites) <= MANY_SITES
+
+        async def ask(name: str) -> str | None:
+            async with at_once:
+                trouble = await self._answer(name, desired, end)
+            if trouble is None and few:
                 change.say(f"{name} answers")
-        if failed:
+            return f"{name} does not answer: {trouble}" if trouble else None
+
+        troubles = await asyncio.gather(*map(ask, desired.sites))
+        if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
-        if len(desired.sites) > MANY_SITES:
+        if not few:
             change.say(f"{len(desired.sites)} sites answer")
 
     async def _nginx_knows(self) -> None:
@@ -344,8 +352,7 @@ class Operations:
         while self._observed.untold() and self._clock.monotonic() < end:
             await self._clock.sleep(0.05)
 
-    async def _answer(self, name: str, desired: Desired) -> str | None:
-        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
+    async def _answer(self, name: str, desired: Desired, end: float) -> str | None:
         while True:
             trouble = await self._sites.ask(name, desired.sites[name], desired.listeners)
             if trouble is None or self._clock.monotonic() > end:

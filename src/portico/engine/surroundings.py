@@ -23,9 +23,11 @@ class Surroundings:
         nginx: Nginx,
         certificates: Certificates,
         instances: Callable[[], Mapping[InstanceId, Instance]],
+        in_force: Callable[[], Desired],
     ) -> None:
         self._processes, self._ports, self._nginx = processes, ports, nginx
         self._certificates, self._instances = certificates, instances
+        self._in_force = in_force
 
     async def problems(self, desired: Desired) -> list[Problem]:
         """Everything that is missing, unreadable or taken."""
@@ -52,11 +54,13 @@ class Surroundings:
                 yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")
 
     async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
-        if not desired.sites or self._nginx.seen().pid is not None:
-            return  # the running nginx holds them itself; a new port is tried by `nginx -t`
+        if not desired.sites:
+            return
+        now = self._in_force()
+        ours = {now.listeners.http, now.listeners.https} if self._nginx.seen().pid else set()
         listeners = desired.listeners
         for key, port in (("http", listeners.http), ("https", listeners.https)):
-            if holder := await self._ports.holder(port):
+            if port not in ours and (holder := await self._ports.holder(port)):
                 yield Problem(
                     f"edge.{key}",
                     f"port {port} is held by {holder}",

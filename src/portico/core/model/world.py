@@ -32,6 +32,9 @@ class NginxSeen:
     """Fingerprint of the generation it serves."""
     refused: str = ""
     """Fingerprint of the last generation that it did not accept."""
+    refused_because: str = ""
+    busy: bool = False
+    """A start, stop or switch is under way; with many sites it takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,5 @@ class World:
     connections: Mapping[InstanceId, int] = field(default_factory=dict)
     """Established connections to draining instances; absent means not counted yet."""
     nginx: NginxSeen = NginxSeen()
+    memory: Mapping[InstanceId, int] = field(default_factory=dict)
+    """Resident bytes, with all children, of the instances whose app has a limit."""

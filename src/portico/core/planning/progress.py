@@ -43,7 +43,7 @@ def progress(
         elif step := _missing(app, mine):
             waiting.append(step)
     if generation and world.nginx.refused == generation:
-        failed.append("nginx did not take the new generation over; the one before is in force")
+        failed.append(world.nginx.refused_because)
     elif generation and (world.nginx.pid is None or world.nginx.live != generation):
         waiting.append("nginx: the new generation is not in force yet")
     elif not generation and (world.nginx.pid is not None or world.nginx.live):
