@@ -1,0 +1,174 @@
+"""Asks certificate authorities by short-lived children of the daemon, each within a deadline.
+
+Nothing here imports `cryptography`, `requests` or code of DNS providers: the daemon stays small,
+and an authority or a provider that hangs holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from portico.adapters.acme import record
+from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.wire import (
+    LINE,
+    REQUEST,
+    AccountAnswer,
+    AccountRequest,
+    Directory,
+    DirectoryRequest,
+    Failure,
+    Issued,
+    IssueRequest,
+    Line,
+    Progress,
+    RenewalInfo,
+    RenewalInfoRequest,
+    Request,
+    Revoked,
+    RevokeRequest,
+    ToDo,
+)
+from portico.errors import Failed
+
+T = TypeVar("T")
+Tell = Callable[[Progress], None]
+
+CHILD: Final = "portico.adapters.acme.child"
+CLEARING: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
+_LONGEST_LINE: Final = 1 << 22
+_LONGEST_WORDS: Final = 4096
+_ISSUE: Final[TypeAdapter[Issued | ToDo]] = TypeAdapter(Issued | ToDo)
+
+
+class AcmeFailed(Failed):
+    """Why an authority could not be asked, or has refused; `failure` has it as data."""
+
+    def __init__(self, failure: Failure, holds: str = "") -> None:
+        self.failure = failure
+        super().__init__(f"{failure.text}; {holds}" if holds else failure.text)
+
+
+class AcmeChild:
+    """`python` is the interpreter for the children, with Portico installed. Every call raises
+    AcmeFailed, and takes its child along when it is cancelled.
+    """
+
+    def __init__(self, python: str, clearing: float = CLEARING) -> None:
+        self._python, self._clearing = python, clearing
+
+    async def account(self, request: AccountRequest, tell: Tell | None = None) -> AccountAnswer:
+        return await self._ask(request, TypeAdapter(AccountAnswer), tell)
+
+    async def issue(self, request: IssueRequest, tell: Tell | None = None) -> Issued | ToDo:
+        """The certificate; the same request goes on where an earlier one was interrupted."""
+        try:
+            return await self._ask(request, _ISSUE, tell)
+        except AcmeFailed as failed:
+            holds = "certificates that were there stay in use"
+            raise AcmeFailed(failed.failure, holds) from None
+
+    async def forget(self, folder: str, order: str) -> None:
+        """The certificate is where it belongs: remove what is known of its order, and its key."""
+        try:
+            removed = await asyncio.to_thread(record.forget, folder, order)
+        except AcmeFailure as failed:
+            raise AcmeFailed(failed.failure) from failed
+        if not removed:
+            raise Failed(f"cannot forget the order {order}: a run works on it; it stays")
+
+    async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
+        return await self._ask(request, TypeAdapter(RenewalInfo))
+
+    async def revoke(self, request: RevokeRequest) -> Revoked:
+        return await self._ask(request, TypeAdapter(Revoked))
+
+    async def directory(self, request: DirectoryRequest) -> Directory:
+        return await self._ask(request, TypeAdapter(Directory))
+
+    async def _ask(self, request: Request, answer: TypeAdapter[T], tell: Tell | None = None) -> T:
+        line = await self._last_line(request, tell)
+        if line.failure:
+            raise AcmeFailed(line.failure)
+        return answer.validate_python(line.answer)
+
+    async def _last_line(self, request: Request, tell: Tell | None) -> Line:
+        """What it answered, after everything else it said on the way."""
+        process = await self._start()
+        limit = request.deadline + self._clearing
+        try:
+            async with asyncio.timeout(limit):
+                line, words = await _talk(process, REQUEST.dump_json(request), tell)
+                code = await process.wait()
+        except TimeoutError:
+            text = f"it took longer than {limit:g} s and was stopped"
+            raise AcmeFailed(Failure("late", text)) from None
+        finally:
+            await _end(process)
+        if line is None:
+            text = f"the child for {request.act} has failed: {words or f'exit {code}'}"
+            raise AcmeFailed(Failure("unready", text))
+        return line
+
+    async def _start(self) -> Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(self._python, "-I", "-m", CHILD),
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                start_new_session=True,
+                limit=_LONGEST_LINE,
+            )
+        except OSError as error:
+            text = f"cannot run {self._python}: {error.strerror}"
+            raise AcmeFailed(Failure("unready", text)) from error
+
+
+async def _talk(process: Process, request: bytes, tell: Tell | None) -> tuple[Line | None, str]:
+    """Its last line, and the last words on its standard error."""
+    given, lines, words = process.stdin, process.stdout, process.stderr
+    assert given and lines and words  # noqa: S101, PT018 - all three are pipes
+    with contextlib.suppress(ConnectionError):  # it has ended already; its words say why
+        given.write(request)
+        await given.drain()
+    given.close()
+    return await asyncio.gather(_read(lines, tell), _last_words(words))
+
+
+async def _read(lines: asyncio.StreamReader, tell: Tell | None) -> Line | None:
+    last = None
+    async for text in lines:
+        try:
+            line = LINE.validate_json(text)
+        except ValidationError:
+            continue  # what a library has printed
+        if line.progress is None:
+            last = line
+        elif tell:
+            tell(line.progress)
+    return last
+
+
+async def _last_words(stream: asyncio.StreamReader) -> str:
+    kept = b""
+    while data := await stream.read(_LONGEST_WORDS):
+        kept = (kept + data)[-_LONGEST_WORDS:]
+    lines = kept.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+async def _end(process: Process) -> None:
+    """What it has started is of its group: an operator's program, a child for a provider."""
+    if process.returncode != 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()

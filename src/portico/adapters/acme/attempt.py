@@ -1,0 +1,64 @@
+"""One run of a child: how long it may take, and whom it tells what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.wire import Failure, Step
+from portico.ports import Clock
+
+FIRST_PAUSE = 0.25  # seconds; most answers are there by then
+LONGEST_PAUSE = 5.0
+CLEARING = 20.0  # seconds that taking things away again may last, after the deadline too
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    clock: Clock
+    wait: Callable[[float], None]
+    ends: float
+    """On the clock that never goes backwards."""
+    say: Callable[[Step, str], None]
+
+    def now(self) -> float:
+        """Wall time."""
+        return self.clock.now()
+
+    def left(self) -> float:
+        return self.ends - self.clock.monotonic()
+
+    def timeout(self, most: float, what: str) -> float:
+        """Seconds that one call may take. Raises AcmeFailure when there is no time left."""
+        if (left := self.left()) <= 0:
+            raise late(what)
+        return min(most, left)
+
+    def pause(self, seconds: float, what: str) -> None:
+        """Wait for something. Raises AcmeFailure at once if that would last too long."""
+        if seconds >= self.left():
+            raise late(what, self.now() + seconds)
+        self.wait(seconds)
+
+    def clearing(self) -> Attempt:
+        """The same run, with some more time for what must be taken away in any case."""
+        return Attempt(self.clock, self.wait, self.clock.monotonic() + CLEARING, self.say)
+
+
+def pauses() -> Callable[[], float]:
+    """Growing ones, in seconds, for asking again."""
+    following = FIRST_PAUSE / 1.5
+
+    def pause() -> float:
+        nonlocal following
+        following = min(following * 1.5, LONGEST_PAUSE)
+        return following
+
+    return pause
+
+
+def late(what: str, retry_at: float | None = None) -> AcmeFailure:
+    return AcmeFailure(
+        Failure("late", f"the time for it was over while {what}", retry_at=retry_at)
+    )

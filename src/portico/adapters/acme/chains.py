@@ -1,0 +1,144 @@
+"""A new certificate: which of its chains to take, what it says, and whether that is right."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import NameOID
+
+from portico.adapters.acme.documents import base64url
+from portico.adapters.acme.failures import unavailable
+from portico.adapters.acme.keys import Key
+from portico.adapters.acme.wire import Checks
+
+SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
+
+Chain = list[x509.Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    pem: str
+    note: str = ""
+
+
+def choose(chains: Sequence[str], preferred: str | None) -> Chosen:
+    """The chain whose topmost issuer has this common name, else one that has it anywhere, else
+    the authority's default one, with a note.
+    """
+    if not preferred:
+        return Chosen(chains[0])
+    names = [issuers(read_chain(each)) for each in chains]
+    for fits in (lambda chain: chain[-1] == preferred, lambda chain: preferred in chain):
+        for pem, found in zip(chains, names, strict=True):
+            if fits(found):
+                return Chosen(pem)
+    offered = ", ".join(dict.fromkeys(found[-1] for found in names))
+    return Chosen(chains[0], f"no chain has the issuer {preferred}; offered: {offered}")
+
+
+def read_chain(pem: str) -> Chain:
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except ValueError as error:
+        raise unavailable(f"cannot read the certificate that was sent: {error}") from error
+
+
+def issuers(chain: Chain) -> list[str]:
+    return [_common_name(each.issuer) for each in chain]
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()
+
+
+def check(chain: Chain, key: Key, names: Sequence[str], now: float) -> Checks:
+    moment = datetime.fromtimestamp(now, UTC)
+    return Checks(
+        pair=_pair(chain[0], key),
+        names=_names(chain[0], names),
+        chain="; ".join(_links(chain)),
+        dates="; ".join(_dates(chain, moment)),
+    )
+
+
+def is_for(certificate: x509.Certificate, key: Key) -> bool:
+    return certificate.public_key() == key.public_key()
+
+
+def _pair(leaf: x509.Certificate, key: Key) -> str:
+    return "" if is_for(leaf, key) else "the certificate is for another key"
+
+
+def _names(leaf: x509.Certificate, names: Sequence[str]) -> str:
+    wanted, held = set(map(_plain, names)), names_in(leaf)
+    problems = [f"lacks {', '.join(sorted(wanted - held))}"] if wanted - held else []
+    if held - wanted:
+        problems.append(f"also has {', '.join(sorted(held - wanted))}")
+    return f"the certificate {' and '.join(problems)}" if problems else ""
+
+
+def _plain(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower()
+
+
+def names_in(leaf: x509.Certificate) -> set[str]:
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    dns = found.get_values_for_type(x509.DNSName)
+    return {*map(str.lower, dns), *map(str, found.get_values_for_type(x509.IPAddress))}
+
+
+def _links(chain: Chain) -> Iterator[str]:
+    if len(chain) == 1 and chain[0].issuer != chain[0].subject:
+        yield "the certificate of its issuer is missing"
+    for number, (one, following) in enumerate(pairwise(chain), 1):
+        try:
+            one.verify_directly_issued_by(following)
+        except (ValueError, TypeError, InvalidSignature):
+            yield f"certificate {number + 1} has not signed certificate {number}"
+        if not _may_sign(following):
+            yield f"certificate {number + 1} may not sign certificates"
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _dates(chain: Chain, now: datetime) -> Iterator[str]:
+    leaf = chain[0]
+    if leaf.not_valid_after_utc <= leaf.not_valid_before_utc:
+        yield "the certificate ends before it begins"
+    for number, each in enumerate(chain, 1):
+        if now + SKEW < each.not_valid_before_utc:
+            yield f"certificate {number} is valid from {each.not_valid_before_utc:%Y-%m-%d %H:%M}"
+        if now > each.not_valid_after_utc:
+            yield f"certificate {number} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M}"
+
+
+def renewal_id(leaf: x509.Certificate) -> str:
+    """By which RFC 9773 4.1 knows it; empty when it does not name its issuer's key."""
+    kind = x509.AuthorityKeyIdentifier
+    try:
+        issuer = leaf.extensions.get_extension_for_class(kind).value.key_identifier
+    except x509.ExtensionNotFound:
+        return ""
+    serial = leaf.serial_number
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")  # DER: the sign bit is free
+    return f"{base64url(issuer)}.{base64url(octets)}" if issuer else ""

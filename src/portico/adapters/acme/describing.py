@@ -1,0 +1,33 @@
+"""Whether an authority answers, and what it says about itself. RFC 8555 7.1.1."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from portico.adapters.acme.attempt import Attempt
+from portico.adapters.acme.authority import Publicly
+from portico.adapters.acme.wire import Directory, DirectoryRequest
+
+
+def directory(request: DirectoryRequest, attempt: Attempt) -> Directory:
+    authority = Publicly(request.server, attempt)
+    meta, now = authority.directory.meta, attempt.now()
+    answer = authority.first_answer
+    return Directory(
+        profiles=meta.profiles or {},
+        terms=meta.terms,
+        website=meta.website,
+        caa=meta.caa,
+        binding_required=meta.binding_required,
+        renewal_info=bool(authority.directory.renewal_info),
+        clock_skew=_skew(answer.headers.get("Date"), now, answer.elapsed.total_seconds()),
+    )
+
+
+def _skew(date: str | None, now: float, took: float) -> float | None:
+    """Seconds by which this clock is ahead; the header was written half way, and cuts seconds."""
+    try:
+        told = parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, TypeError):
+        return None
+    return now - took / 2 - (told + 0.5)

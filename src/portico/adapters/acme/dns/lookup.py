@@ -1,0 +1,121 @@
+"""Where in DNS a record belongs, and who serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.resolver
+from dns.rdatatype import CNAME, NS, RdataType
+
+from portico.adapters.acme.attempt import Attempt
+from portico.adapters.acme.failures import AcmeFailure, unready
+from portico.adapters.acme.wire import Lookups
+
+PORT: Final = 53
+ONE_LOOKUP: Final = 10.0  # seconds
+LONGEST_CHAIN: Final = 8  # of CNAMEs; authorities follow about as many
+
+
+@dataclass(frozen=True, slots=True)
+class Authoritative:
+    """One address of a name server."""
+
+    name: str
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.address})"
+
+
+class Lookup:
+    """Asks the resolvers; AcmeFailure when none of them answers."""
+
+    def __init__(self, lookups: Lookups, attempt: Attempt) -> None:
+        self._port, self._attempt = lookups.port, attempt
+        self._resolver = resolver(lookups.resolvers)
+
+    def target(self, name: str) -> str:
+        """Where CNAMEs lead, so that a zone of its own can be used for proofs."""
+        seen = [name]
+        while found := self._ask(seen[-1], CNAME):
+            if found[0] in seen or len(seen) > LONGEST_CHAIN:
+                raise unready(f"cannot prove {name}: CNAME records lead round and round")
+            seen.append(found[0])
+        return seen[-1]
+
+    def zone(self, name: str) -> str:
+        """The zone that holds the name."""
+        try:
+            limit = self._attempt.timeout(ONE_LOOKUP, f"looking for the zone of {name}")
+            found = dns.resolver.zone_for_name(name, resolver=self._resolver, lifetime=limit)
+        except (dns.exception.DNSException, OSError) as error:
+            raise self._unanswered(f"find the zone of {name}", error) from error
+        return _plain(found)
+
+    def servers(self, zone: str) -> list[Authoritative]:
+        """Every address of every authoritative server."""
+        found = [
+            Authoritative(name, address, self._port)
+            for name in sorted(self._ask(zone, NS))
+            for kind in (RdataType.A, RdataType.AAAA)
+            for address in self._ask(name, kind)
+        ]
+        if not found:
+            raise unready(f"cannot find the name servers of {zone}: it has no NS record to follow")
+        return found
+
+    def _ask(self, name: str, kind: RdataType) -> list[str]:
+        limit = self._attempt.timeout(ONE_LOOKUP, f"looking up {name}")
+        try:
+            found = self._resolver.resolve(name, kind, lifetime=limit, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise self._unanswered(f"look up {name}", error) from error
+        return [each.to_text().rstrip(".").lower() for each in found]
+
+    def _unanswered(self, what: str, error: Exception) -> AcmeFailure:
+        asked = ", ".join(map(str, self._resolver.nameservers))
+        return unready(f"cannot {what} in DNS: {_reason(error)} (asked {asked}); see resolvers")
+
+
+def resolver(addresses: Sequence[str]) -> dns.resolver.Resolver:
+    """One that asks these (`192.0.2.1:53`), or the system's."""
+    try:
+        found = dns.resolver.Resolver(configure=not addresses)
+    except dns.resolver.NoResolverConfiguration as error:
+        raise unready("the system knows no name server to ask: set resolvers") from error
+    if addresses:
+        pairs = [split_address(each) for each in addresses]
+        found.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in pairs]
+    return found
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53` as address and port."""
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or (":" in host and not host.endswith("]")):
+        host, port = text, str(PORT)
+    try:
+        return str(ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        raise unready(f"cannot ask {text}: it is no address such as 192.0.2.1:53") from None
+
+
+def _plain(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, dns.resolver.NoRootSOA):
+        return "no zone has it"
+    if isinstance(error, dns.exception.Timeout):
+        return "no answer in time"
+    return " ".join(str(error).split())

@@ -1,0 +1,137 @@
+"""Proves to an authority whose names these are: shows it, has it look, and waits for its word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Final, assert_never
+
+from portico.adapters.acme.attempt import Attempt, pauses
+from portico.adapters.acme.authority import Authority
+from portico.adapters.acme.dns.publishing import TxtRecords, entries_by_hand, wait_for
+from portico.adapters.acme.documents import Authorization
+from portico.adapters.acme.failures import AcmeFailure, words
+from portico.adapters.acme.proofs import Proof, planned, proofs
+from portico.adapters.acme.record import OrderFolder, names_of
+from portico.adapters.acme.serving import answering_http, answering_tls, listen
+from portico.adapters.acme.wire import (
+    Dns,
+    Failure,
+    Http,
+    IssueRequest,
+    Manual,
+    Method,
+    Standalone,
+    TlsAlpn,
+    ToDo,
+)
+
+_FAILED: Final = frozenset({"invalid", "deactivated", "expired", "revoked"})
+
+
+def look_ahead(request: IssueRequest, folder: OrderFolder, attempt: Attempt) -> None:
+    """What would keep us from proving the names, found before anything is ordered."""
+    plan = list(planned(names_of(request), request.methods))
+    for method in request.methods:
+        names = [name for name, chosen in plan if chosen is method]
+        if not names:
+            continue
+        match method:
+            case Standalone() | TlsAlpn():
+                listen(method).close()
+            case Dns():
+                TxtRecords(method, folder, attempt).check(names)
+            case Http() | Manual():
+                pass
+            case _:
+                assert_never(method)
+
+
+def prove(
+    request: IssueRequest,
+    authorizations: Sequence[str],
+    authority: Authority,
+    folder: OrderFolder,
+    attempt: Attempt,
+) -> ToDo | None:
+    """All authorizations of an order; a person's part is returned instead, while it is not done.
+
+    Raises AcmeFailure with what is wrong with each name. Nothing that was shown stays behind.
+    """
+    documents = [authority.authorization(url)[0] for url in authorizations]
+    open_ones = [each for each in documents if each.status == "pending"]
+    found = proofs(open_ones, request.methods, authority.thumbprint)
+    if todo := [proof.put for proof in found if _is_for_a_person(proof)]:
+        return ToDo(tuple(todo))
+    with ExitStack() as shown:
+        for method, those in _by_method(request.methods, found):
+            shown.enter_context(_shown(method, those, folder, attempt))
+        for proof in found:
+            if not proof.is_answered:
+                authority.answer(proof.challenge.url)
+                attempt.say("answered", f"asked {authority.host} to look at {proof.name}")
+        _wait(authorizations, authority, attempt)
+    return None
+
+
+def _is_for_a_person(proof: Proof) -> bool:
+    return isinstance(proof.method, Manual) and not proof.method.done and not proof.is_answered
+
+
+def _by_method(
+    methods: Sequence[Method], found: Sequence[Proof]
+) -> Iterator[tuple[Method, list[Proof]]]:
+    for method in methods:
+        if those := [proof for proof in found if proof.method is method]:
+            yield method, those
+
+
+def _shown(
+    method: Method, those: Sequence[Proof], folder: OrderFolder, attempt: Attempt
+) -> AbstractContextManager[None]:
+    match method:
+        case Http():
+            return nullcontext()
+        case Standalone():
+            return answering_http(method, those)
+        case TlsAlpn():
+            return answering_tls(method, those, attempt)
+        case Dns():
+            return TxtRecords(method, folder, attempt).published(those)
+        case Manual():
+            in_dns = [proof for proof in those if proof.challenge.type == "dns-01"]
+            if in_dns:
+                wait_for(entries_by_hand(in_dns, method.lookups, attempt), method.lookups, attempt)
+            return nullcontext()
+        case _:
+            assert_never(method)
+
+
+def _wait(authorizations: Sequence[str], authority: Authority, attempt: Attempt) -> None:
+    """Until none is open any more; all of them, so that each failure is told."""
+    ended: dict[str, Authorization] = {}
+    pause: Callable[[], float] = pauses()
+    while True:
+        asked_to_wait = 0.0
+        for url in authorizations:
+            if url not in ended:
+                document, seconds = authority.authorization(url)
+                asked_to_wait = max(asked_to_wait, seconds or 0.0)
+                if document.status != "pending":
+                    ended[url] = document
+        if len(ended) == len(authorizations):
+            break
+        attempt.pause(max(pause(), asked_to_wait), f"{authority.host} looked at the names")
+    if failed := {each.name: _why(each) for each in ended.values() if each.status in _FAILED}:
+        raise _unproven(failed, authority.host)
+    attempt.say("proven", f"{authority.host} knows now whose names these are")
+
+
+def _why(authorization: Authorization) -> str:
+    told = [words(each.error) for each in authorization.challenges if each.error]
+    return "; ".join(told) or f"its authorization is {authorization.status}"
+
+
+def _unproven(failed: Mapping[str, str], host: str) -> AcmeFailure:
+    each = "; ".join(f"{name}: {why}" for name, why in failed.items())
+    return AcmeFailure(Failure("unproven", f"{host} has looked, and refuses: {each}", failed))

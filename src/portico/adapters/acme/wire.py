@@ -1,0 +1,399 @@
+"""What a child is asked and what it answers.
+
+It reads one request as JSON on its standard input and writes lines of JSON on its standard
+output: `{"progress": Progress}` any number of times, then `{"answer": …}` or
+`{"failure": Failure}`. Moments are seconds since 1970; files are absolute paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A certificate authority that speaks RFC 8555."""
+
+    directory: str
+    """Its URL, such as `https://acme-v02.api.letsencrypt.org/directory`."""
+    ca_bundle: str | None = None
+    """PEM file of whom to trust when speaking to it, instead of the system's authorities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What an authority gave out of band, to bind an account to a customer. RFC 8555 7.3.4."""
+
+    key_id: str
+    hmac_key: str = field(repr=False)
+    """Base64url."""
+    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account at an authority. Whoever uses one agrees to the authority's terms."""
+
+    server: Server
+    key: str
+    """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json` with the
+    account's URL, and `<name>.new` while the key is being replaced."""
+    contact: tuple[str, ...] = ()
+    """E-mail addresses."""
+    binding: Binding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """nginx answers on port 80 with `<token>.<thumbprint>`; there is nothing to do but wait."""
+
+    kind: Literal["http-01"] = "http-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    """The child answers on port 80 itself."""
+
+    kind: Literal["standalone"] = "standalone"
+    port: int = 80
+    address: str = ""
+    """All addresses of the machine if empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsAlpn:
+    """The child serves the validation certificate; nginx passes ALPN `acme-tls/1` on to it."""
+
+    port: int
+    kind: Literal["tls-alpn-01"] = "tls-alpn-01"
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Rfc2136:
+    """Dynamic updates of a name server, which BIND, Knot, PowerDNS and others take."""
+
+    server: str
+    """`192.0.2.1:53`, `[2001:db8::1]:53`"""
+    key_name: str
+    secret: str = field(repr=False)
+    """Base64, as in BIND's `key` clause."""
+    algorithm: str = "hmac-sha256"
+    zone: str | None = None
+    """The zone to update; found in DNS if unset."""
+    kind: Literal["rfc2136"] = "rfc2136"
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """A provider of dns-lexicon."""
+
+    provider: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The provider's own, as dns-lexicon names them: `{"auth_token": "…"}`."""
+    deadline: float = 60.0
+    """Seconds for each change of a record."""
+    kind: Literal["lexicon"] = "lexicon"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Programs of the operator, told what to do in certbot's variables: `CERTBOT_DOMAIN`,
+    `CERTBOT_VALIDATION`, `CERTBOT_ALL_DOMAINS`, `CERTBOT_REMAINING_CHALLENGES`,
+    `CERTBOT_IDENTIFIER`, and for `cleanup` also `CERTBOT_AUTH_OUTPUT`.
+    """
+
+    auth: tuple[str, ...]
+    cleanup: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The rest of their environment, with PATH to find them."""
+    deadline: float = 60.0
+    """Seconds for each run."""
+    kind: Literal["command"] = "command"
+
+
+Publisher = Annotated[Rfc2136 | Lexicon | Command, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """How names are looked up in DNS."""
+
+    resolvers: tuple[str, ...] = ()
+    """`192.0.2.1:53`, `[2001:db8::1]:53`; the system's if empty."""
+    port: int = 53
+    """Where authoritative servers listen."""
+    patience: float = 300.0
+    """Seconds until every authoritative server of a zone must serve what was published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """TXT records, the only proof for wildcards."""
+
+    publisher: Publisher
+    lookups: Lookups = Lookups()
+    kind: Literal["dns-01"] = "dns-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """A person does it. The first request answers what to put where (ToDo), a second one of the
+    same order, with `done`, goes on.
+    """
+
+    proof: Literal["http-01", "dns-01"] = "dns-01"
+    done: bool = False
+    lookups: Lookups = Lookups()
+    kind: Literal["manual"] = "manual"
+
+
+Method = Annotated[Http | Standalone | TlsAlpn | Dns | Manual, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRequest:
+    """Answers AccountAnswer.
+
+    `key`: have a key, and ask nobody; `have`: find the account, or make it; `contact`: replace
+    its addresses; `rollover`: replace its key; `deactivate`: for ever, the key is kept aside.
+    """
+
+    account: Account
+    do: Literal["key", "have", "contact", "rollover", "deactivate"] = "have"
+    deadline: float = 60.0
+    """Seconds for the whole request, as everywhere here; a few more for clearing up."""
+    act: Literal["account"] = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """Answers Issued, or ToDo. The same request goes on where an earlier one was interrupted,
+    and answers the same certificate again until `forget`.
+    """
+
+    account: Account
+    order: str
+    """Names the certificate wanted, such as `example.com.7` for the lineage's generation 7."""
+    folder: str
+    """Where all orders are kept, each in a folder of its own."""
+    names: tuple[str, ...]
+    """Domain names, `*.` too, and IP addresses."""
+    methods: tuple[Method, ...]
+    """For each name the first one that can prove it is taken."""
+    key_type: KeyType = "ecdsa-p256"
+    profile: str | None = None
+    preferred_chain: str | None = None
+    """Common name of an issuer that the chain should have."""
+    replaces: str | None = None
+    """The renewal id of the certificate that this one follows. RFC 9773 5."""
+    deadline: float = 600.0
+    act: Literal["issue"] = "issue"
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalInfoRequest:
+    """Answers RenewalInfo."""
+
+    server: Server
+    certificate: str
+    """PEM file; its first certificate is meant."""
+    deadline: float = 60.0
+    act: Literal["renewal_info"] = "renewal_info"
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeRequest:
+    """Answers Revoked. Signed by the account, or by the certificate's own key."""
+
+    server: Server
+    certificate: str
+    account: Account | None = None
+    key: str | None = None
+    """PEM file of the certificate's key."""
+    reason: int = 0
+    """RFC 5280 5.3.1: 0 unspecified, 1 key compromise, 4 superseded, 5 no longer in use."""
+    deadline: float = 60.0
+    act: Literal["revoke"] = "revoke"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRequest:
+    """Answers Directory."""
+
+    server: Server
+    deadline: float = 30.0
+    act: Literal["directory"] = "directory"
+
+
+Request = Annotated[
+    AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | DirectoryRequest,
+    Field(discriminator="act"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAnswer:
+    thumbprint: str
+    """Of the account's key, as HTTP-01 answers need it. RFC 7638."""
+    url: str = ""
+    status: str = ""
+    """`valid`, `deactivated`; empty if nobody was asked."""
+    created: bool = False
+    """A new account was made, which counts towards the authority's limits."""
+    contact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What was looked at in a new certificate; each is empty when good, else what is wrong."""
+
+    pair: str = ""
+    names: str = ""
+    chain: str = ""
+    dates: str = ""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.pair, self.names, self.chain, self.dates)))
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    chain: str
+    """PEM, the certificate first, exactly as the authority sent it."""
+    key: str
+    """PEM file of its private key; it stays until `forget`."""
+    names: tuple[str, ...]
+    issuer: str
+    issuers: tuple[str, ...]
+    """Common names along the chain."""
+    not_before: float
+    not_after: float
+    serial: str
+    """Hexadecimal."""
+    renewal_id: str
+    """By which RFC 9773 knows it; empty when the certificate does not name its issuer's key."""
+    checks: Checks
+    account: str
+    """The account's URL."""
+    replaced: bool = False
+    """The authority has taken the order as a replacement, which is exempt from its limits."""
+    notes: tuple[str, ...] = ()
+    """What did not stop it and is worth knowing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One thing for a person to do."""
+
+    name: str
+    kind: Literal["http-01", "dns-01"]
+    where: str
+    """A URL, or the name of a TXT record beside which others may be needed."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToDo:
+    puts: tuple[Put, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalInfo:
+    """RFC 9773 4.2. Without a window, `why` says so."""
+
+    id: str
+    ask_again: float
+    start: float | None = None
+    end: float | None = None
+    explanation: str = ""
+    """A page on which the authority tells people about it."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    already: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    profiles: Mapping[str, str]
+    """Name to what the authority says about it."""
+    terms: str
+    website: str
+    caa: tuple[str, ...]
+    """What a CAA record has to name."""
+    binding_required: bool
+    renewal_info: bool
+    clock_skew: float | None
+    """Seconds by which this machine's clock is ahead of the authority's, to about one."""
+
+
+Step = Literal[
+    "key",  # its private key is on disk
+    "order",  # an order was sent
+    "found",  # an order of an earlier run was found again
+    "published",  # a TXT record was published
+    "served",  # every authoritative server has all of them
+    "answered",  # the authority was told to look
+    "proven",  # all names are
+    "finalized",  # the signing request was sent
+    "issued",  # the certificate is on disk
+    "cleaned",  # a TXT record was taken away
+    "note",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    step: Step
+    text: str
+    at: float
+
+
+Kind = Literal[
+    "limited",  # by the authority's limits; retry_at says until when, if it said so
+    "unavailable",  # it could not be reached, or has a problem of its own
+    "refused",  # it said no
+    "unproven",  # it looked, and did not find what it expected
+    "unready",  # something on our side; the authority was asked to look at nothing
+    "late",  # the deadline passed
+]
+Limit = Literal[
+    "same_names", "domain", "failed_validations", "orders", "accounts", "paused", "unknown", ""
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    kind: Kind
+    text: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with single names."""
+    limit: Limit = ""
+    retry_at: float | None = None
+
+
+Answer = AccountAnswer | Issued | ToDo | RenewalInfo | Revoked | Directory
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a child's output; exactly one of these is set."""
+
+    progress: Progress | None = None
+    failure: Failure | None = None
+    answer: object = None
+    """An Answer; which one it is to be is known to whoever asked."""
+
+
+REQUEST: Final[TypeAdapter[Request]] = TypeAdapter(Request)
+LINE: Final = TypeAdapter(Line)
