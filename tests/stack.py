@@ -101,9 +101,10 @@ class Stack:
         return json.loads(self.done("status", "--json").stdout)
 
     def instances(self, app: str) -> list[dict]:
-        """The instances of an app as `portico status --json` shows them, by slot."""
+        """The instances of an app that are not leaving, as `portico status --json` shows them."""
         found = next(a for a in self.status()["apps"] if a["name"] == app)
-        return sorted(found["instances"], key=lambda instance: instance["slot"])
+        staying = [i for i in found["instances"] if i["state"] not in {"draining", "stopping"}]
+        return sorted(staying, key=lambda instance: instance["slot"])
 
     # requests
 
@@ -129,7 +130,7 @@ class Stack:
     @property
     def authority(self) -> Path:
         """The local authority's root certificate."""
-        return self.home / "certificates" / "local" / "root.pem"
+        return self.home / "certificates/local/authority/root.pem"
 
     @contextmanager
     def load(self, site: str, path: str = "/", **work: object) -> Iterator[RunningLoad]:
@@ -206,9 +207,9 @@ class Stack:
 
     def _show_logs(self) -> None:
         """Printed always; pytest shows it where a test failed."""
-        for file in sorted((self.home / "logs").rglob("*")):
-            if file.is_file() and not file.name.startswith("access"):
-                text = file.read_text(errors="replace")
+        for file in sorted((self.home / "logs").rglob("*.log")):
+            text = file.read_text(errors="replace")
+            if text and not file.name.endswith("access.log"):
                 print(f"--- {file.relative_to(self.home)}\n{text[-4000:]}")
 
 

@@ -1,6 +1,7 @@
 """Server-sent events on $PORT: `/events?n=5&every=0.2` sends n events, one each so many seconds.
 
-Each event's data is JSON: pid, number, sent (seconds since 1970).
+With `accel=no` it asks nginx by a header not to buffer the answer. Each event's data is JSON:
+pid, number, sent (seconds since 1970).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Events(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Connection", "close")
+        if "accel" in query:
+            self.send_header("X-Accel-Buffering", query["accel"][0])
         self.end_headers()
         for n in range(1, number + 1):
             data = {"pid": os.getpid(), "number": n, "sent": time.time()}

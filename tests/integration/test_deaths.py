@@ -1,0 +1,106 @@
+"""What dies is replaced, and what a death may cost is counted: SIGKILL under 200 requests/s."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from tests.stack import PROGRAMS, Stack, eventually, kill
+
+RATE = 200
+
+
+@pytest.fixture(params=["echo.py", "echo.js"])
+def four(request, stack) -> Stack:
+    """Four instances of a program that takes a moment for every answer."""
+    interpreter = "node" if request.param.endswith(".js") else "python3"
+    stack.up(
+        f"[apps.web]\ncommand = '{interpreter} {PROGRAMS / request.param}'\ninstances = 4\n"
+        f"health = '/healthz'\n[sites.'app.localhost']\napp = 'web'\n",
+        workers=2,
+    )
+    return stack
+
+
+def pids(stack: Stack) -> list[int]:
+    return [instance["pid"] for instance in stack.instances("web")]
+
+
+def is_replaced(stack: Stack, slot: int, victim: int) -> bool:
+    now = stack.instances("web")[slot]
+    return now["state"] == "ready" and now["pid"] != victim
+
+
+def test_the_death_of_the_daemon_costs_nothing_and_the_next_one_adopts(four):
+    before, nginx = pids(four), four.status()["nginx"]["pid"]
+    with four.load("app.localhost", "/?sleep=0.02", rate=RATE, posts=0.2) as load:
+        daemon = four.kill_daemon()
+        status = four.status()  # this command starts another daemon
+        assert status["daemon"]["pid"] != daemon
+        assert pids(four) == before
+        assert status["nginx"]["pid"] == nginx
+        report = load.stop()
+    assert report.failed == {}
+    assert report.requests > RATE / 2
+    assert set(report.answers) <= {str(pid) for pid in before}
+
+
+def test_an_adopted_instance_is_still_supervised(four):
+    four.kill_daemon()
+    victim = kill(pids(four)[2])
+    eventually(lambda: is_replaced(four, 2, victim))
+    assert four.instances("web")[2]["restarts"] == 1
+
+
+def test_what_died_while_no_daemon_lived_is_started_again(four):
+    before = pids(four)
+    four.kill_daemon()
+    kill(before[0])
+    eventually(lambda: is_replaced(four, 0, before[0]))
+    assert pids(four)[1:] == before[1:]
+
+
+def test_the_death_of_an_instance_loses_no_get(four):
+    with four.load("app.localhost", "/?sleep=0.02", rate=RATE, connections=32) as load:
+        for slot in range(4):
+            victim = kill(pids(four)[slot])
+            eventually(lambda slot=slot, victim=victim: is_replaced(four, slot, victim))
+        eventually(lambda: set(pids(four)) <= _asked(four))
+        report = load.stop()
+    assert report.failed == {}, report.first_failures
+    assert set(pids(four)) <= {int(pid) for pid in report.answers}
+
+
+def _asked(stack: Stack) -> set[int]:
+    """Who answers now."""
+    with stack.client("app.localhost") as client:
+        return {client.ask("GET").json["pid"] for _ in range(16)}
+
+
+def test_after_the_death_of_the_nginx_master_sites_are_back_within_two_seconds(four):
+    with four.load("app.localhost", rate=RATE) as load:
+        workers = [w.pid for w in psutil.Process(four.status()["nginx"]["pid"]).children()]
+        master = four.kill_nginx()
+        eventually(lambda: four.status()["nginx"]["pid"] not in {None, master})
+        eventually(lambda: not any(map(_runs, workers)), within=30)
+        report = load.stop()
+    assert report.longest_gap_s < 2, report.first_failures
+    assert four.get("app.localhost").status == 200
+
+
+def test_the_death_of_every_nginx_process_is_over_within_two_seconds(four):
+    with four.load("app.localhost", rate=RATE) as load:
+        master = psutil.Process(four.status()["nginx"]["pid"])
+        for process in (master, *master.children()):
+            os.kill(process.pid, signal.SIGKILL)
+        eventually(lambda: four.status()["nginx"]["pid"] not in {None, master.pid})
+        eventually(lambda: four.get("app.localhost").status == 200)
+        report = load.stop()
+    assert report.longest_gap_s < 2, report.first_failures
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
