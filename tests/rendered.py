@@ -44,3 +44,27 @@ def rendered(text: str, *, root: bool = False) -> dict[str, str]:
 
 def nginx_conf(text: str) -> str:
     return rendered(text)["nginx.conf"]
+
+
+def block(text: str, head: str) -> list[str]:
+    """The lines of the only block that begins so, without their margin."""
+    lines = text.splitlines()
+    (start,) = [n for n, line in enumerate(lines) if line.strip() == f"{head} {{"]
+    margin = lines[start].removesuffix(lines[start].lstrip())
+    end = lines.index(f"{margin}}}", start)
+    return [line.strip() for line in lines[start + 1 : end]]
+
+
+def site_block(text: str) -> list[str]:
+    """The lines of the last server, which is that of the last site."""
+    lines = text.splitlines()
+    start = max(n for n, line in enumerate(lines) if line == "    server {")
+    return [line.strip() for line in lines[start + 1 : -2]]
+
+
+APP = '[apps.web]\ncommand = "run"\n'
+
+
+def site(keys: str = "", routes: str = "", name: str = "app.test") -> str:
+    """A file with one app and one site for it."""
+    return f'{APP}[sites."{name}"]\napp = "web"\n{keys}\n[sites."{name}".routes]\n{routes}\n'

@@ -110,10 +110,10 @@ def test_most_hostile_texts_reach_nginx_somewhere():
 
 def test_a_refusal_names_the_site_and_what_still_holds():
     with pytest.raises(Refused) as caught:
-        nginx_conf(FIELDS["folder"], "$HOME")
+        nginx_conf(FIELDS["header"], "x" * 5000)
     assert str(caught.value) == (
-        "sites.\"app.test\": cannot write '/a$HOMEb' into nginx's configuration: nginx would "
-        'take "$" for the beginning of a variable; nothing was changed'
+        f"sites.\"app.test\": cannot write 'a{'x' * 59}...' into nginx's configuration: it is "
+        "longer than 4000 bytes; nothing was changed"
     )
 
 
@@ -144,6 +144,12 @@ def test_a_tree_is_written_as_nginx_reads_it():
 )
 def test_an_argument_is_quoted_where_it_has_to_be(given, expected):
     assert quote(given) == expected
+
+
+@pytest.mark.parametrize("text", ["$", "a$host", "a\nb", "\x7f", "\ud800", "x" * 4001])
+def test_what_cannot_stand_in_a_file_of_nginx_is_refused(text):
+    with pytest.raises(Refused, match="nothing was changed"):
+        quote(text)
 
 
 def test_lengths_of_time_and_sizes_are_written_in_the_units_of_nginx():

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from portico.core.model.site import Route, Site
+from portico.core.render.directive import to_text
+from portico.core.render.scope import Scope
+from portico.core.render.settings import DEFAULTS, changed, settings, timeouts
+from tests.rendered import block, nginx_conf, site
+
+
+def test_a_level_writes_only_what_differs_from_the_level_above():
+    assert list(changed(DEFAULTS, DEFAULTS)) == []
+    own = settings(Scope("", Site(proxy_read_timeout=300.0, gzip=False)))
+    written = to_text(changed(own, DEFAULTS)).splitlines()
+    assert written == ["gzip off;", "proxy_read_timeout 300s;"]
+
+
+def test_what_nginx_inherits_only_as_a_whole_is_repeated_as_a_whole():
+    conf = nginx_conf(site('headers = {A = "1"}', '"/x" = {headers = {B = "2"}}'))
+    headers = [line for line in block(conf, "location /x") if line.startswith("add_header")]
+    assert headers == ["add_header A 1 always;", "add_header B 2 always;"]
+
+
+def test_a_route_may_take_back_what_its_site_says():
+    conf = nginx_conf(
+        site("buffering = false\ngzip = false", '"/x" = {buffering = true, gzip = true}')
+    )
+    assert {"proxy_buffering on;", "gzip on;"} < set(block(conf, "location /x"))
+
+
+def test_the_defaults_are_those_that_the_keys_promise():
+    assert {
+        "client_max_body_size 1m;",
+        "proxy_connect_timeout 5s;",
+        "proxy_read_timeout 60s;",
+        "proxy_send_timeout 60s;",
+        "gzip on;",
+    } < set(to_text(changed(DEFAULTS, {})).splitlines())
+
+
+def test_no_limit_of_a_body_is_a_size_of_0():
+    assert "client_max_body_size 0;" in nginx_conf(site("client_max_body_size = 0"))
+
+
+def test_grpc_has_the_timeouts_of_its_site_under_its_own_names():
+    scope = Scope("", Site(proxy_read_timeout=1.5), "/", "/g", Route(proxy_send_timeout=3600.0))
+    assert to_text(timeouts(scope, "grpc")).splitlines() == [
+        "grpc_connect_timeout 5s;",
+        "grpc_read_timeout 1500ms;",
+        "grpc_send_timeout 3600s;",
+    ]
