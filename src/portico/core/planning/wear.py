@@ -1,0 +1,54 @@
+"""Which ready instances are worn: to be replaced, one after the other, by new ones like them.
+
+They are marked and nothing else; the rollout does the rest, and never takes more at a time than
+a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from portico.core.model.desired import DesiredApp
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.names import InstanceId
+from portico.core.model.world import World
+from portico.core.planning.steps import MarkWorn
+
+SETTLES_WITHIN: Final = 15.0
+"""Seconds after its start in which no instance is replaced for its memory: one that needs more
+than its limit from the first moment on would be replaced without end."""
+SPREAD: Final = 0.1
+"""Of `max_age`, either way, so that instances that were started together do not end together."""
+_GOLDEN: Final = 0.6180339887498949  # its multiples are spread evenly however many there are
+_MEBIBYTE: Final = 1 << 20
+
+
+def wear(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterator[MarkWorn]:
+    """Marks for those of the version wanted; older ones are replaced anyway."""
+    for i in instances:
+        staying = i.state is InstanceState.READY and i.spec == app.spec.id
+        if staying and not i.worn and (why := _why(app, i, world)):
+            yield MarkWorn(i.id, why)
+
+
+def age_limit(max_age: float, instance: InstanceId) -> float:
+    """How old this instance may become, in seconds."""
+    serial = int(instance.rpartition(".")[2])
+    return max_age * (1 - SPREAD + 2 * SPREAD * (serial * _GOLDEN % 1))
+
+
+def _why(app: DesiredApp, i: Instance, world: World) -> str:
+    age, held = world.now - i.spawned, world.memory.get(i.id, 0)
+    limit, longest = app.app.max_memory, app.app.max_age
+    if i.id in app.replace:
+        return "asked for by hand"
+    if limit is not None and held > limit and age >= SETTLES_WITHIN:
+        return f"it holds {_mebibytes(held)} of memory, and max_memory is {_mebibytes(limit)}"
+    if longest is not None and age >= age_limit(longest, i.id):
+        return "it has reached its max_age"
+    return ""
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / _MEBIBYTE:.0f} MiB"
