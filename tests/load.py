@@ -5,7 +5,7 @@ A connection that the server closed while no request was on it is replaced, as a
 With a rate, latency counts from when a request was due, not from when it could be sent, so that
 a stall is seen by all the requests it held up.
 
-    python tests/load.py https://app.localhost:8443/ --ca root.pem --rate 200 --seconds 10
+    python -m tests.load https://app.localhost:8443/ --ca root.pem --rate 200 --seconds 10
 
 prints the report as JSON, also when it is told to stop early (SIGTERM or SIGINT).
 """
@@ -16,22 +16,28 @@ import argparse
 import asyncio
 import ipaddress
 import json
+import math
 import signal
+import socket
 import ssl
 import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
+
+from tests.connection import UPLOAD_CHUNK, Answer, Connection
 
 LONGEST_RUN = 900.0
 MOST_CONNECTIONS = 2000
 BAD_STATUS = 400
-UPLOAD_CHUNK = 1 << 16
+MOST_LOSSES = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Work:
     timeout: float = 10.0
     websockets: int = 0
     websocket_path: str = "/"
+    websocket_pause: float = 0.1
+    """Seconds between two messages on each."""
     upload_rate: int = 0
     """Bytes a second of one upload after the other; each lasts `upload_seconds`."""
     upload_seconds: float = 5.0
@@ -65,6 +73,21 @@ class Work:
             raise ValueError("more than this load generator is for")
 
 
+class Loss(TypedDict):
+    """One that failed. Times are of the machine's monotonic clock, the same in every process."""
+
+    kind: str
+    """`GET`, `POST`, `upload`, `WebSocket`"""
+    why: str
+    """`refused`, `reset`, `timeout`, `502`, a WebSocket's close code"""
+    sent: float
+    lost: float
+    port: int
+    """The client's own port; 0 where no connection came about."""
+    pid: int
+    """Who a WebSocket was connected to; else 0."""
+
+
 @dataclass
 class Report:
     requests: int = 0
@@ -74,6 +97,10 @@ class Report:
     """Good answers by the X-Pid they carried."""
     instances: Counter[str] = field(default_factory=Counter)
     """Good answers by the X-Instance they carried."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """By kind, whether it went well or not; of WebSockets, how many were opened."""
+    losses: list[Loss] = field(default_factory=list)
+    """The first of those that failed, MOST_LOSSES at most."""
     seconds: float = 0.0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
@@ -86,6 +113,10 @@ class Report:
     uploads: int = 0
     uploaded: int = 0
     """Bytes."""
+
+    def __post_init__(self) -> None:
+        for name in ("failed", "answers", "instances", "sent"):
+            setattr(self, name, Counter(getattr(self, name)))
 
     @property
     def lost(self) -> int:
@@ -106,14 +137,20 @@ class Load:
         self._report = Report()
         self._latencies: list[float] = []
         self._turns = 0
-        self._begun = self._end = self._last_good = 0.0
+        self._begun = self._last_good = 0.0
+        self._end = math.inf
+        self._connections = [self._connection() for _ in range(work.connections)]
+
+    async def connect(self) -> None:
+        """Ahead of time, so that the first requests are as quick as the others."""
+        await asyncio.gather(*(self._open_early(each) for each in self._connections))
 
     async def run(self) -> Report:
         self._begun = self._last_good = time.monotonic()
-        self._end = self._begun + self._work.seconds
+        self._end = min(self._end, self._begun + self._work.seconds)
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._work.connections):
-                group.create_task(self._ask_by_turns())
+            for connection in self._connections:
+                group.create_task(self._ask_by_turns(connection))
             for _ in range(self._work.websockets):
                 group.create_task(self._talk())
             if self._work.upload_rate:
@@ -122,28 +159,31 @@ class Load:
 
     def stop(self) -> None:
         """End soon: what was sent is still waited for."""
-        self._end = 0.0
+        self._end = min(self._end, time.monotonic())
 
     # requests
 
-    async def _ask_by_turns(self) -> None:
-        connection: Connection | None = None
+    async def _open_early(self, connection: Connection) -> None:
+        """What fails is tried again, and counted, when it is needed."""
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(self._work.timeout):
+                await connection.open()
+
+    async def _ask_by_turns(self, connection: Connection) -> None:
         while (due := await self._next_turn()) is not None:
             method = "POST" if due[0] * 61 % 100 < self._work.posts * 100 else "GET"
+            sent = time.monotonic()
             try:
                 async with asyncio.timeout(self._work.timeout):
-                    if connection is None or connection.is_gone:
-                        connection = await self._connect()
+                    if not connection.is_open:
+                        await connection.open()
                     answer = await connection.ask(self._post if method == "POST" else self._get)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-                self._failed(method, _kind(error))
-                if connection:
-                    connection.close()
-                connection = None
+                self._failed(method, _kind(error), sent, connection)
+                connection.close()
             else:
-                self._answered(method, answer, due[1])
-        if connection:
-            connection.close()
+                self._answered(method, answer, sent, due[1], connection)
+        connection.close()
 
     async def _next_turn(self) -> tuple[int, float] | None:
         """The number of the request to send now and the time it was due; None at the end."""
@@ -156,52 +196,64 @@ class Load:
             await asyncio.sleep(due - now)
         return turn, due
 
-    async def _connect(self) -> Connection:
-        reader, writer = await asyncio.open_connection(
-            self._work.address,
-            self._port,
-            ssl=self._ssl,
-            server_hostname=self._host if self._ssl else None,
-        )
-        return Connection(reader, writer)
+    def _connection(self) -> Connection:
+        return Connection(self._work.address, self._port, self._ssl, self._host)
 
-    def _answered(self, method: str, answer: Answer, due: float) -> None:
+    def _answered(
+        self, method: str, answer: Answer, sent: float, due: float, connection: Connection
+    ) -> None:
         if answer.status >= BAD_STATUS:
-            self._failed(method, str(answer.status))
+            self._failed(method, str(answer.status), sent, connection)
             return
         now = time.monotonic()
         self._report.requests += 1
+        self._report.sent[method] += 1
         self._report.answers[answer.pid] += 1
         self._report.instances[answer.instance] += 1
         self._latencies.append(now - due)
         self._report.longest_gap_s = max(self._report.longest_gap_s, now - self._last_good)
         self._last_good = now
 
-    def _failed(self, method: str, kind: str) -> None:
-        self._report.requests += 1
-        self._report.failed[f"{method} {kind}"] += 1
-        if len(self._report.first_failures) < 20:
-            at = time.monotonic() - self._begun
-            self._report.first_failures.append(f"{at:.3f}s {method} {kind}")
+    def _failed(
+        self, kind: str, why: str, sent: float, connection: Connection, pid: int = 0
+    ) -> None:
+        report, now = self._report, time.monotonic()
+        report.requests += 1
+        report.sent[kind] += 1
+        report.failed[f"{kind} {why}"] += 1
+        if len(report.losses) < MOST_LOSSES:
+            loss = Loss(kind=kind, why=why, sent=sent, lost=now, port=connection.own, pid=pid)
+            report.losses.append(loss)
+        if len(report.first_failures) < 20:
+            report.first_failures.append(f"{now - self._begun:.3f}s {kind} {why}")
 
     # what stays open
 
     async def _talk(self) -> None:
-        scheme = "wss" if self._ssl else "ws"
-        uri = f"{scheme}://{self._netloc}{self._work.websocket_path}"
         while time.monotonic() < self._end:
+            connection, begun, pid = self._connection(), time.monotonic(), 0
             try:
-                async with connect(
-                    uri, host=self._work.address, port=self._port, ssl=self._ssl, proxy=None
-                ) as socket:
+                async with self._websocket(await connection.reach()) as websocket:
                     while time.monotonic() < self._end:
-                        await socket.send("hello")
-                        await asyncio.wait_for(socket.recv(), self._work.timeout)
+                        await websocket.send("hello")
+                        echo = await asyncio.wait_for(websocket.recv(), self._work.timeout)
+                        pid = _pid_in(echo)
                         self._report.messages += 1
-                        await asyncio.sleep(0.1)
+                        await asyncio.sleep(self._work.websocket_pause)
             except (OSError, WebSocketException, TimeoutError) as error:
-                self._failed("WebSocket", _kind(error))
+                self._failed("WebSocket", _kind(error), begun, connection, pid)
                 await asyncio.sleep(0.2)
+            else:
+                self._report.sent["WebSocket"] += 1
+
+    def _websocket(self, reached: socket.socket) -> connect:
+        return connect(
+            f"{'wss' if self._ssl else 'ws'}://{self._netloc}{self._work.websocket_path}",
+            sock=reached,
+            ssl=self._ssl,
+            server_hostname=self._host if self._ssl else None,
+            proxy=None,
+        )
 
     async def _upload(self) -> None:
         size = int(self._work.upload_rate * self._work.upload_seconds)
@@ -211,79 +263,38 @@ class Load:
             f"Content-Length: {size}\r\nConnection: close\r\n\r\n"
         )
         while time.monotonic() < self._end:
+            connection, begun = self._connection(), time.monotonic()
             try:
-                connection = await self._connect()
-                answer = await connection.ask(head.encode(), rest=size, pause=pause)
-                if answer.status >= BAD_STATUS:
-                    self._failed("upload", str(answer.status))
-                else:
-                    self._report.uploads += 1
-                    self._report.uploaded += size
+                async with asyncio.timeout(self._work.upload_seconds + self._work.timeout):
+                    await connection.open()
+                    answer = await connection.ask(head.encode(), rest=size, pause=pause)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
-                self._failed("upload", _kind(error))
+                self._failed("upload", _kind(error), begun, connection)
                 await asyncio.sleep(0.2)
+            else:
+                self._uploaded(size, answer, begun, connection)
+            connection.close()
+
+    def _uploaded(self, size: int, answer: Answer, begun: float, connection: Connection) -> None:
+        if answer.status >= BAD_STATUS:
+            self._failed("upload", str(answer.status), begun, connection)
+        else:
+            self._report.sent["upload"] += 1
+            self._report.uploads += 1
+            self._report.uploaded += size
 
     def _finished(self) -> Report:
         report, now = self._report, time.monotonic()
         report.seconds = now - self._begun
         if self._work.connections:
-            report.longest_gap_s = max(report.longest_gap_s, now - self._last_good)
+            until = min(now, self._end)  # after that only the last upload was waited for
+            report.longest_gap_s = max(report.longest_gap_s, until - self._last_good)
         if self._latencies:
             ordered = sorted(self._latencies)
             report.p50_ms = ordered[len(ordered) // 2] * 1000
             report.p99_ms = ordered[len(ordered) * 99 // 100] * 1000
             report.worst_ms = ordered[-1] * 1000
         return report
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    pid: str
-    instance: str
-
-
-class Connection:
-    """One keep-alive connection of HTTP/1.1, one request at a time."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._closing = False
-
-    @property
-    def is_gone(self) -> bool:
-        return self._closing or self._reader.at_eof() or self._writer.is_closing()
-
-    async def ask(self, message: bytes, *, rest: int = 0, pause: float = 0.0) -> Answer:
-        """Send the message, then `rest` more bytes with a pause after each chunk."""
-        self._writer.write(message)
-        while rest:
-            chunk = min(rest, UPLOAD_CHUNK)
-            self._writer.write(b"u" * chunk)
-            await self._writer.drain()
-            rest -= chunk
-            await asyncio.sleep(pause)
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.split("\r\n")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in lines)
-        }
-        await self._skip_body(headers)
-        self._closing = headers.get("connection", "").lower() == "close"
-        status = int(first.split(" ", 2)[1])
-        return Answer(status, headers.get("x-pid", ""), headers.get("x-instance", ""))
-
-    async def _skip_body(self, headers: dict[str, str]) -> None:
-        if "content-length" in headers:
-            await self._reader.readexactly(int(headers["content-length"]))
-        elif headers.get("transfer-encoding") == "chunked":
-            while size := int(await self._reader.readline(), 16):
-                await self._reader.readexactly(size + 2)
-            await self._reader.readline()
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 def _kind(error: BaseException) -> str:
@@ -294,10 +305,19 @@ def _kind(error: BaseException) -> str:
             return "timeout"
         case ssl.SSLError():
             return "tls"
+        case ConnectionClosed():
+            return str(error.rcvd.code if error.rcvd else CloseCode.ABNORMAL_CLOSURE.value)
         case WebSocketException():
             return type(error).__name__
         case _:
             return "reset"
+
+
+def _pid_in(echo: str | bytes) -> int:
+    """Our programs say in every message who they are."""
+    with suppress(ValueError, KeyError, TypeError):
+        return int(json.loads(echo)["pid"])
+    return 0
 
 
 def _tls(ca: str | None) -> ssl.SSLContext:
@@ -313,6 +333,7 @@ async def _run_until_told(work: Work) -> Report:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, load.stop)
+    await load.connect()
     print("begun", file=sys.stderr, flush=True)
     return await load.run()
 
@@ -332,6 +353,7 @@ def main() -> None:
         "timeout": float,
         "websockets": int,
         "websocket-path": str,
+        "websocket-pause": float,
         "upload-rate": int,
         "upload-seconds": float,
         "upload-path": str,

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from tests.load import LONGEST_RUN, Report
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
-LOAD = Path(__file__).parent / "load.py"
+CHECKOUT = Path(__file__).parent.parent
 
 T = TypeVar("T")
 
@@ -138,7 +137,8 @@ class Stack:
         options = {"ca": self.authority, "seconds": 120} | work
         flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         process = subprocess.Popen(
-            [sys.executable, LOAD, self.url(site, path), *flags],
+            [sys.executable, "-m", "tests.load", self.url(site, path), *flags],
+            cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -266,8 +266,6 @@ class RunningLoad:
             out, err = self._process.communicate(timeout=LONGEST_RUN)
             assert self._process.returncode == 0, err
             self._report = Report(**json.loads(out))
-            for name in ("failed", "answers", "instances"):
-                setattr(self._report, name, Counter(getattr(self._report, name)))
             print(f"load: {out}")
         return self._report
 

@@ -4,7 +4,8 @@ Answers every request with JSON: pid, port, instance, method, path, headers, bod
 `open` and `most`, the requests being answered now and at most so far.
 
 In the query: `sleep=0.3` waits first, `status=503` answers so, `close=1` hangs up without an
-answer, `exit=3` ends the program, `size=1000` pads the answer. `/healthz` is its check.
+answer, `exit=3` ends the program, `size=1000` pads the answer. `/healthz` is its check. A
+WebSocket's messages come back as JSON: pid, text.
 
 In the environment, each also for one instance alone (`SLEEP_1=0.2`, counted from 0):
   SLEEP=s          every answer but the check's takes so long
@@ -14,6 +15,7 @@ In the environment, each also for one instance alone (`SLEEP_1=0.2`, counted fro
   LISTEN_ON=port   listens there, whatever $PORT says
   UNHEALTHY=file   the check fails while the file exists
   HANG_AFTER=n     stops answering anything after so many answers
+  CRASH=1          exits with code 7 at once, after saying so
   CRASH_AFTER=s    exits with code 7 so long after the start
   LEAK=bytes       keeps so much memory for every answer
   IGNORE_SIGTERM=1 goes on
@@ -32,12 +34,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+import frames
+
 INSTANCE = int(os.environ.get("NODE_APP_INSTANCE", "0"))
 PORT = int(os.environ.get("PORT", "3000"))
 
 
 async def main() -> None:
     print(f"instance {INSTANCE} starts as pid {os.getpid()}", flush=True)
+    if switch("CRASH"):
+        die(7)
     await asyncio.sleep(float(switch("START_DELAY", "0")))
     program = Program()
     if not switch("NEVER_LISTEN"):
@@ -96,6 +102,9 @@ class Program:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while request := await read_request(reader):
                 self._idle.discard(writer)
+                if key := request.headers.get("sec-websocket-key"):
+                    await frames.echo(key, reader, writer)
+                    break
                 self._open += 1
                 self._most = max(self._most, self._open)
                 try:
