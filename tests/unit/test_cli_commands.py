@@ -118,7 +118,7 @@ def test_run_becomes_the_daemon_in_the_foreground(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (("sta",), ["status", "start"]),
+        (("sta",), ["status", "start", "startup"]),
         (("status", "--j"), ["--json"]),
         (("up", ""), []),
         (("completion", ""), ["bash", "zsh", "fish"]),
