@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from portico.core.model.app import Check
+from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
 from portico.core.model.names import InstanceId
@@ -64,6 +64,13 @@ class Processes(Protocol):
 
     async def problems(self, launch: Launch) -> list[str]:
         """Why this could not be started, without starting it; empty if it could."""
+
+    async def run_check(self, launch: Launch, check: Check) -> str | None:
+        """Run the check's command with what the instance is run with: environment, folder, user.
+
+        None when it exits with 0, else what was wrong in a few words. At its timeout it is
+        killed with all that it has started.
+        """
 
     def usage(self, process: Process) -> tuple[int, float]:
         """Resident bytes with all children, and percent of a core since last asked."""
@@ -127,7 +134,9 @@ class Discovery(Protocol):
 
 class Probes(Protocol):
     async def probe(self, check: Check, port: int) -> str | None:
-        """Ask an instance once; None when it is well, else what was wrong in a few words."""
+        """Ask an instance once, at its port; None when it is well, else what was wrong in a few
+        words. Not for a check that is a command.
+        """
 
 
 class Sites(Protocol):

@@ -27,6 +27,7 @@ from portico.core.planning.steps import Step
 from portico.engine.changes import Changes
 from portico.engine.execute import Executor
 from portico.engine.intent import Intent
+from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
@@ -95,7 +96,15 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         clock=clock,
         logs=logs,
         ports=ports,
-        probes=LoopbackProbes(),
+        liveness=Liveness(
+            observed,
+            intent,
+            tasks,
+            loop.wake,
+            clock=clock,
+            probes=LoopbackProbes(),
+            processes=processes,
+        ),
         processes=processes,
     )
     execute = Executor(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import assert_never
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceEvent, InstanceState
 from portico.core.model.names import InstanceId
-from portico.core.planning.lifecycle import moved
+from portico.core.planning.lifecycle import killed, moved
 from portico.core.planning.steps import (
     Complete,
     Drain,
     DropApp,
     Forget,
     Kill,
+    MarkWorn,
     Publish,
     Respawn,
+    Restart,
     Revert,
     StartInstance,
     StartNginx,
@@ -29,6 +33,7 @@ from portico.core.planning.steps import (
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.supervision import Supervision
+from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Nginx, Ports, Processes, State
 
@@ -41,6 +46,9 @@ class Executor:
         observed: Observed,
         intent: Intent,
         supervision: Supervision,
+        troubles: Troubles,
+        tasks: asyncio.TaskGroup,
+        wake: Callable[[], None],
         *,
         clock: Clock,
         nginx: Nginx,
@@ -49,6 +57,7 @@ class Executor:
         state: State,
     ) -> None:
         self._observed, self._intent, self._supervision = observed, intent, supervision
+        self._troubles, self._tasks, self._wake = troubles, tasks, wake
         self._clock, self._nginx, self._ports = clock, nginx, ports
         self._processes, self._state = processes, state
 
@@ -59,10 +68,15 @@ class Executor:
                 await self._start(step)
             case Respawn(instance):
                 await self._respawn(self._observed.instances[instance])
+            case Restart(instance, why):
+                self._restart(self._observed.instances[instance], why)
             case Publish(app, endpoints):
                 self._observed.publish(app, endpoints)
             case Drain(instance, why):
                 self._move(instance, InstanceEvent.DRAIN_ASKED, why)
+            case MarkWorn(instance, why):
+                self._observed.put(replace(self._observed.instances[instance], worn=why))
+                self._note("worn", instance, why)
             case Stop(instance, why):
                 self._stop(self._observed.instances[instance], why)
             case Kill(instance, why):
@@ -79,14 +93,32 @@ class Executor:
                 self._observed.withdraw(app)
                 self._intent.drop(app)
             case SwitchGeneration(fingerprint):
-                await self._switch(fingerprint)
+                self._beside(step, self._switch(fingerprint))
             case StartNginx(why):
                 self._note("nginx", "nginx", why)
-                await self._nginx.start()
+                self._beside(step, self._nginx.start())
             case StopNginx(graceful):
-                await self._nginx.stop(graceful=graceful)
+                self._beside(step, self._nginx.stop(graceful=graceful))
             case _:
                 assert_never(step)
+        if not self._observed.nginx_busy:
+            self._troubles.over(str(step))
+
+    def _beside(self, step: Step, work: Coroutine[None, None, None]) -> None:
+        """Beside the loop: nginx may take seconds, and no instance has to wait for it."""
+        self._observed.nginx_busy = True
+        self._tasks.create_task(self._nginx_works(step, work), name=str(step))
+
+    async def _nginx_works(self, step: Step, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except PorticoError as error:  # the next round that time asks for tries again
+            self._troubles.report(str(step), str(error))
+            self._observed.nginx_busy = False
+        else:
+            self._troubles.over(str(step))
+            self._observed.nginx_busy = False
+            self._wake()
 
     async def _start(self, step: StartInstance) -> None:
         spec = self._intent.spec_wanted(step.app)
@@ -132,11 +164,19 @@ class Executor:
         self._move(instance.id, InstanceEvent.STOP_ASKED, why)
         self._processes.signal(instance.process, self._intent.spec(instance.spec).app.stop_signal)
 
+    def _restart(self, instance: Instance, why: str) -> None:
+        self._note("restart", instance.id, why)
+        self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
+        if instance.process is not None:
+            signal = self._intent.spec(instance.spec).app.stop_signal
+            self._processes.signal(instance.process, signal)
+
     def _kill(self, instance: Instance, why: str) -> None:
         if instance.process is None:
             return
         self._note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
+        self._observed.put(killed(instance, now=self._clock.monotonic()))
 
     async def _switch(self, fingerprint: str) -> None:
         tested = self._intent.tested
@@ -144,10 +184,10 @@ class Executor:
             tested = await self._intent.install_again()
         try:
             await self._nginx.switch(tested)
-        except PorticoError:
-            self._observed.refused = fingerprint
+        except PorticoError as error:
+            self._observed.refused, self._observed.refused_because = fingerprint, str(error)
             raise
-        self._observed.refused = ""
+        self._observed.try_again()
 
     def _note(self, kind: str, subject: str, why: str) -> None:
         try:

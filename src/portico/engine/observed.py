@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.ports import Clock, Discovery, Nginx, Ports, State
@@ -35,8 +35,8 @@ class Observed:
         """Fingerprint of the generation that nginx did not take over."""
         self.refused_because = ""
         self.nginx_busy = False
-        self._left: dict[InstanceId, int] = {}
-        """Since which version of the answers an instance is in none of them."""
+        self._left: dict[InstanceId, tuple[int, float]] = {}
+        """Since which version of the answers, and when, an instance is in none of them."""
         self._told: dict[InstanceId, float] = {}
         """When it was first seen that nginx had been told of that version."""
         self._versions: dict[str, int] = {}
@@ -65,7 +65,7 @@ class Observed:
         handed_out = {endpoint.instance for endpoint in endpoints}
         for i in self.instances.values():
             if i.app == app and i.id not in handed_out:
-                self._left.setdefault(i.id, version)
+                self._left.setdefault(i.id, (version, self._clock.monotonic()))
         for instance in handed_out:
             self._left.pop(instance, None)
             self._told.pop(instance, None)
@@ -118,20 +118,23 @@ class Observed:
 
     def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
         """Whether no nginx worker will send it a new request."""
-        if i.state is not InstanceState.DRAINING:
+        left, left_at = self._left.get(i.id, (None, i.since))
+        is_unready = i.state is InstanceState.UNREADY and left is not None
+        if i.state is not InstanceState.DRAINING and not is_unready:
             return False
         if seen.pid is None:
             return True
-        now = self._clock.monotonic()
+        now, since = self._clock.monotonic(), max(i.since, left_at)
         version, told_at = self._discovery.told(i.app)
         if version == 0:
-            return now - max(i.since, self._begun) > UNASKED
-        if i.id in self._left and version >= self._left[i.id]:
+            return now - max(since, self._begun) > UNASKED
+        if left is not None and version >= left:
             told_at = min(told_at, self._told.setdefault(i.id, now))
             return now - told_at > SETTLE
-        return now - max(i.since, told_at) > UNASKED
+        return now - max(since, told_at) > UNASKED
 
     async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
-        ports = frozenset(self.instances[i].port for i in settled)
+        draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]
+        ports = frozenset(i.port for i in draining)
         counted = await self._ports.established(ports) if ports else {}
-        self.connections = {i: counted.get(self.instances[i].port, 0) for i in settled}
+        self.connections = {i.id: counted.get(i.port, 0) for i in draining}

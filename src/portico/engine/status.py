@@ -141,7 +141,7 @@ class StatusReport:
         for reverted in self._intent.reverted.values():
             yield f"{reverted.app} runs the version before: {reverted.why}"
         for i in self._observed.instances.values():
-            if i.state in {S.FAILED, S.BACKOFF}:
+            if i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}:
                 yield f"{i.id} {i.reason}"
         yield from self._troubles.sentences()
 
@@ -156,7 +156,7 @@ def _app_state(
         return "rolling"
     if len(ready) >= app.instances:
         return "ready"
-    if any(i.state is S.FAILED or i.crashes for i in mine):
+    if any(i.state in {S.FAILED, S.UNREADY, S.RESTARTING} or i.crashes for i in mine):
         return "degraded" if ready else "failed"
     if mine and all(i.state is S.STOPPED for i in mine):
         return "stopped"

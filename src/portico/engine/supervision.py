@@ -12,6 +12,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import (
     LEAVING,
     LIVE,
+    PROVEN,
     Exit,
     Instance,
     InstanceEvent,
@@ -21,9 +22,10 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import exited, moved, spawned
 from portico.core.planning.reasons import explain, explain_listening
 from portico.engine.intent import Intent
+from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
 from portico.errors import Failed
-from portico.ports import Clock, Launch, Logs, Ports, Probes, Processes
+from portico.ports import Clock, Launch, Logs, Ports, Processes
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,12 @@ class Supervision:
         clock: Clock,
         logs: Logs,
         ports: Ports,
-        probes: Probes,
+        liveness: Liveness,
         processes: Processes,
     ) -> None:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
         self._clock, self._logs, self._ports = clock, logs, ports
-        self._probes, self._processes = probes, processes
+        self._liveness, self._processes = liveness, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
         self._ready: list[InstanceId] = []
         self.last_words: dict[str, LastWords] = {}
@@ -70,6 +72,8 @@ class Supervision:
                 self._ended.append((i.id, Exit()))
             elif i.state is InstanceState.STARTING:
                 self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
+            elif i.state in PROVEN:
+                self._liveness.watch(i)
         await self.digest()
 
     async def spawn(self, instance: Instance, spec: Spec) -> None:
@@ -86,13 +90,16 @@ class Supervision:
 
     async def digest(self) -> None:
         """Apply what has happened since the last round."""
+        self._liveness.digest()
         ended, self._ended = self._ended, []
         ready, self._ready = self._ready, []
         for instance in ready:
             i = self._observed.instances.get(instance)
             if i and i.state is InstanceState.STARTING:
                 now = self._clock.monotonic()
-                self._observed.put(moved(i, InstanceEvent.CHECK_PASSED, now=now))
+                i = moved(i, InstanceEvent.CHECK_PASSED, now=now)
+                self._observed.put(i)
+                self._liveness.watch(i)
                 log.info("%s is ready after %.1fs", i.id, now - i.spawned)
         for instance, ending in ended:
             i = self._observed.instances.get(instance)
@@ -130,21 +137,23 @@ class Supervision:
 
         A worker, which listens nowhere, is well when it has lived for `min_uptime`.
         """
-        process = self._observed.instances[instance].process
-        app = self._intent.app_of(self._observed.instances[instance])
-        pause = FIRST_PROBE if app.listens else app.min_uptime
+        i, good = self._observed.instances[instance], 0
+        process = i.process
+        can_ask = self._liveness.can_ask(i)
+        pause = FIRST_PROBE if can_ask else self._intent.app_of(i).min_uptime
         while True:
             await self._clock.sleep(pause)
-            i = self._observed.instances.get(instance)
-            if i is None or i.state is not InstanceState.STARTING or i.process != process:
+            now = self._observed.instances.get(instance)
+            if now is None or now.state is not InstanceState.STARTING or now.process != process:
                 return
-            app = self._intent.app_of(i)
-            trouble = await self._probes.probe(app.check, i.port) if app.listens else None
-            if trouble is None:
+            trouble = await self._liveness.ask(now) if can_ask else None
+            good = good + 1 if trouble is None else 0
+            if good and (good >= self._intent.app_of(now).check.rise or not can_ask):
                 self._ready.append(instance)
                 self._wake()
                 return
-            await self._remember_listening(i, trouble)
+            if trouble is not None:
+                await self._remember_listening(now, trouble)
             pause = min(pause * 1.5, SLOWEST_PROBE)
 
     async def _remember_listening(self, i: Instance, trouble: str) -> None:
@@ -155,10 +164,12 @@ class Supervision:
         limit = self._intent.app_of(i).ready_timeout
         if i.process is None or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE:
             return
-        listening = await self._ports.listening(i.process)
-        reason = explain_listening(
-            i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
-        )
+        reason = f"was not ready within {limit:g}s: {trouble}"
+        if i.port:
+            listening = await self._ports.listening(i.process)
+            reason = explain_listening(
+                i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
+            )
         now = self._observed.instances.get(i.id)
         if now is not None and now.state is InstanceState.STARTING:
             self._observed.put(replace(now, reason=reason))
@@ -168,8 +179,8 @@ class Supervision:
         if i.state in LEAVING:
             return i.reason
         lines = await self._hear(i)
-        if i.state is InstanceState.STARTING and i.reason:
-            return i.reason  # it was killed for never being ready
+        if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
+            return i.reason  # it was ended for never being ready, or for failing its check
         spec = self._intent.spec(i.spec)
         return explain(
             ending,

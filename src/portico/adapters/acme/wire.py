@@ -60,10 +60,10 @@ class Http:
 class Standalone:
     """The child answers on port 80 itself."""
 
-    kind: Literal["standalone"] = "standalone"
     port: int = 80
     address: str = ""
     """All addresses of the machine if empty."""
+    kind: Literal["standalone"] = "standalone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class TlsAlpn:
     """The child serves the validation certificate; nginx passes ALPN `acme-tls/1` on to it."""
 
     port: int
-    kind: Literal["tls-alpn-01"] = "tls-alpn-01"
     address: str = "127.0.0.1"
+    kind: Literal["tls-alpn-01"] = "tls-alpn-01"
 
 
 @dataclass(frozen=True, slots=True)

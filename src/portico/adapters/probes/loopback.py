@@ -1,4 +1,4 @@
-"""One probe of an instance: a TCP connection, or an HTTP/1.1 GET, at 127.0.0.1.
+"""One probe of an instance at 127.0.0.1: a TCP connection, an HTTP/1.1 request, or gRPC.
 
 That is where nginx asks, so an instance that only answers elsewhere is not well.
 """
@@ -8,36 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
 
-import h11
-
-from portico.core.model.app import Check
-
-LARGEST_BODY: Final = 1 << 16
-"""Bytes of an answer that are waited for; its status is the verdict."""
-GOOD: Final = range(200, 400)
-
-
-class NoHttp(Exception):
-    def __init__(self, data: bytes) -> None:
-        # RFC 8446 5.1: an alert or a handshake.
-        is_tls = data[:2] in {b"\x15\x03", b"\x16\x03"}
-        super().__init__(f"is no HTTP: it {'speaks TLS' if is_tls else f'sent {data[:20]!r}'}")
+from portico.adapters.probes.answers import NotSpoken
+from portico.adapters.probes.http import ask_http
+from portico.core.model.check import Check
 
 
 class LoopbackProbes:
     async def probe(self, check: Check, port: int) -> str | None:
         try:
-            async with asyncio.timeout(check.timeout), _connection(port) as (reader, writer):
-                return await _get(check, port, reader, writer) if check.path else None
+            async with asyncio.timeout(check.limit), _connection(port) as (reader, writer):
+                return await _ask(check, port, reader, writer)
         except TimeoutError:
-            return f"no answer within {check.timeout:g}s"
+            return f"no answer within {check.limit:g}s"
         except ConnectionRefusedError:
             return await _elsewhere(port)
         except (ConnectionError, EOFError):
             return "closed the connection without an answer"
-        except NoHttp as error:
+        except NotSpoken as error:
             return str(error)
         except OSError as error:
             return f"cannot connect to port {port}: {error.strerror or error}"
@@ -60,49 +48,14 @@ async def _connection(
             await writer.wait_closed()
 
 
-async def _get(
+async def _ask(
     check: Check, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> str | None:
-    http = h11.Connection(h11.CLIENT)
-    headers = [
-        ("Host", check.host or f"127.0.0.1:{port}"),
-        ("User-Agent", "portico"),
-        ("Accept", "*/*"),
-        ("Connection", "close"),
-    ]
-    request = h11.Request(method="GET", target=check.path or "/", headers=headers)
-    writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-    await writer.drain()
-    status = await _status(http, reader)
-    return None if status in (check.status or GOOD) else f"answered {status}"
+    if check.grpc:
+        from portico.adapters.probes.grpc import ask_grpc  # noqa: PLC0415 - h2 is 2 MB, and rarely used
 
-
-async def _status(http: h11.Connection, reader: asyncio.StreamReader) -> int:
-    """The answer is read to its end, so that the program does not see its visitor break off."""
-    status, received, data = 0, 0, b""
-    while received < LARGEST_BODY:
-        try:
-            event = http.next_event()
-        except h11.RemoteProtocolError:
-            if status:
-                break
-            raise NoHttp(data) from None
-        match event:
-            case h11.NEED_DATA:
-                if not (data := await reader.read(LARGEST_BODY)):
-                    break
-                http.receive_data(data)
-            case h11.Response():
-                status = event.status_code
-            case h11.Data():
-                received += len(event.data)
-            case h11.EndOfMessage() | h11.ConnectionClosed():
-                break
-            case _:  # 1xx
-                pass
-    if not status:
-        raise EOFError
-    return status
+        return await ask_grpc("" if check.grpc is True else check.grpc, port, reader, writer)
+    return await ask_http(check, port, reader, writer) if check.path else None
 
 
 async def _elsewhere(port: int) -> str:

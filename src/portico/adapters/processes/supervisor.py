@@ -15,9 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.processes.checking import run_check
 from portico.adapters.processes.proc import TICKS_PER_SECOND, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
 from portico.adapters.processes.watch import Watch, end_orphans
+from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.errors import Failed
 from portico.ports import Clock, Launch
@@ -70,6 +72,9 @@ class LinuxProcesses:
 
     async def problems(self, launch: Launch) -> list[str]:
         return (await asyncio.to_thread(look_up, launch, self._logs))[1]
+
+    async def run_check(self, launch: Launch, check: Check) -> str | None:
+        return await run_check(launch, check, self._logs)
 
     def usage(self, process: Process) -> tuple[int, float]:
         now = self._clock.monotonic()

@@ -28,6 +28,8 @@ HEADS: Final = (
 STATES: Final[dict[str, Style]] = {
     "ready": "green",
     "starting": "yellow",
+    "unready": "red",
+    "restarting": "yellow",
     "draining": "yellow",
     "stopping": "yellow",
     "backoff": "red",

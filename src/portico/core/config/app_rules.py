@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path
+from portico.core.config.health_rules import health_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
 from portico.core.model.units import shown
@@ -15,8 +16,7 @@ def app_findings(draft: Draft) -> Iterator[Finding]:
         path: Path = ("apps", name)
         yield from _program(draft, path, app)
         yield from _slots(draft, path, app)
-        if app.health is not None and not app.listens:
-            yield Finding((*path, "health"), "needs a port to ask, and port is false")
+        yield from health_findings(draft, path, app)
         if app.backoff > app.backoff_limit:
             yield Finding(
                 (*path, "backoff_limit"),

@@ -9,6 +9,7 @@ from typing import Final
 from portico.core.config.findings import did_you_mean, nearest
 from portico.core.model.app import App
 from portico.core.model.balancing import Method
+from portico.core.model.check import Check
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.site import Folder, Redirect, Route, Site
@@ -96,7 +97,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "instances alone decides it": "exec_mode",
         "instance_env": "instance_var",
         "port": "listen ports",
-        "health": "healthcheck health_check check checks readiness wait_ready",
+        "health": "healthcheck health_check check checks readiness liveness probe wait_ready",
         "user": "uid username",
         "group": "gid",
         "autorestart": "restart respawn",
@@ -117,6 +118,18 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         'a domain is the name of a site: [sites."NAME"]': "server_name domain domains host",
         **_BALANCE,
         "balance": "lb_policy load_balancing lb method algorithm strategy",
+    },
+    Check: {
+        "path": "url uri endpoint http http_get",
+        "command": "cmd exec test script",
+        "status": "code codes statuses expect_status expected_status",
+        "body": "match expect_body contains",
+        "headers": "header request_headers http_headers",
+        "interval": "every period period_seconds inter",
+        "timeout": "timeout_seconds",
+        "rise": "passes success_threshold healthy_threshold successes",
+        "fall": "fails failure_threshold unhealthy_threshold failures retries max_fails",
+        "grace": "start_period initial_delay initial_delay_seconds delay",
     },
     Upstream: {
         "servers": "server peers members backends targets",

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from portico.core.model.balancing import BalanceField, Sticky
-from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table
+from portico.core.model.check import Check, CheckPath
+from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table, Words
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=1, le=65535)]
@@ -30,7 +31,6 @@ Signal = Annotated[
 UserName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$"), Kind("the name of a user or group")
 ]
-CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
 
 
 def _is_false(value: object) -> object:
@@ -41,24 +41,6 @@ def _is_false(value: object) -> object:
 
 
 NoPort = Annotated[Literal[False], BeforeValidator(_is_false)]
-Words = str | tuple[str, ...]
-"""Text that is split as a shell would, or a list that is taken as it is."""
-
-
-class Check(Table):
-    """How Portico asks an instance whether it is ready."""
-
-    path: CheckPath | None = Field(
-        None, description="HTTP path to GET; without it, a TCP connection is enough."
-    )
-    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
-        (), description="Answers that count as good; 200 to 399 if unset."
-    )
-    host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
-        None, description="The Host header to send."
-    )
-    interval: Duration = Field(5.0, ge=0.1, description="Between two probes of a ready instance.")
-    timeout: Duration = Field(5.0, ge=0.01, description="A probe that takes longer has failed.")
 
 
 class Logs(Table):
@@ -153,6 +135,14 @@ class App(Table):
         16, description="Exits in a row, each within min_uptime, that make a crash loop."
     )
     min_uptime: Duration = Field(1.0, description="An exit sooner than this counts as a crash.")
+    max_memory: Size | None = Field(
+        None,
+        ge=1 << 20,
+        description="Replace an instance that holds more, with its children, by a new one.",
+    )
+    max_age: Duration | None = Field(
+        None, ge=10, description="Replace an instance that is older, give or take a tenth."
+    )
     ready_timeout: Duration = Field(
         30.0, ge=0.1, description="An instance must answer within this."
     )

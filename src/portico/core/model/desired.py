@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
+from portico.core.model.names import InstanceId
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 
@@ -41,6 +42,8 @@ class DesiredApp:
     """Stopped by hand: no instance is wanted, but the app stays known."""
     abrupt: bool = False
     """Old instances stop before new ones start (`portico restart`), without a rollout."""
+    replace: frozenset[InstanceId] = frozenset()
+    """Single instances that were asked to be replaced (`portico reload web.2`)."""
 
 
 @dataclass(frozen=True, slots=True)

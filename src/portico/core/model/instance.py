@@ -17,6 +17,8 @@ from portico.core.model.names import InstanceId
 class InstanceState(StrEnum):
     STARTING = "starting"  # spawned; has not passed its check yet
     READY = "ready"  # may receive requests
+    UNREADY = "unready"  # was ready, fails its check: out of discovery
+    RESTARTING = "restarting"  # went on failing: told to stop, to be started again
     DRAINING = "draining"  # out of discovery; finishing what it has
     STOPPING = "stopping"  # told to stop
     BACKOFF = "backoff"  # exited by itself; waiting to be started again
@@ -28,6 +30,8 @@ class InstanceState(StrEnum):
 class InstanceEvent(StrEnum):
     SPAWNED = "spawned"
     CHECK_PASSED = "check passed"
+    CHECK_FAILED = "check failed"
+    RESTART_ASKED = "restart asked"
     DRAIN_ASKED = "drain asked"
     STOP_ASKED = "stop asked"
     CRASHED = "crashed"
@@ -43,10 +47,21 @@ TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.STARTING, E.CRASHED): S.BACKOFF,
     (S.STARTING, E.FINISHED): S.STOPPED,
     (S.STARTING, E.GAVE_UP): S.FAILED,
+    (S.READY, E.CHECK_FAILED): S.UNREADY,
     (S.READY, E.DRAIN_ASKED): S.DRAINING,
     (S.READY, E.CRASHED): S.BACKOFF,
     (S.READY, E.FINISHED): S.STOPPED,
     (S.READY, E.GAVE_UP): S.FAILED,
+    (S.UNREADY, E.CHECK_PASSED): S.READY,
+    (S.UNREADY, E.RESTART_ASKED): S.RESTARTING,
+    (S.UNREADY, E.DRAIN_ASKED): S.DRAINING,
+    (S.UNREADY, E.CRASHED): S.BACKOFF,
+    (S.UNREADY, E.FINISHED): S.STOPPED,
+    (S.UNREADY, E.GAVE_UP): S.FAILED,
+    (S.RESTARTING, E.DRAIN_ASKED): S.STOPPING,
+    (S.RESTARTING, E.CRASHED): S.BACKOFF,
+    (S.RESTARTING, E.FINISHED): S.STOPPED,
+    (S.RESTARTING, E.GAVE_UP): S.FAILED,
     (S.DRAINING, E.STOP_ASKED): S.STOPPING,
     (S.DRAINING, E.CRASHED): S.GONE,
     (S.DRAINING, E.FINISHED): S.GONE,
@@ -60,11 +75,14 @@ TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.BACKOFF, E.FINISHED): S.STOPPED,
     (S.BACKOFF, E.GAVE_UP): S.FAILED,
     (S.STOPPED, E.DRAIN_ASKED): S.GONE,
+    (S.FAILED, E.SPAWNED): S.STARTING,
     (S.FAILED, E.DRAIN_ASKED): S.GONE,
 }
 
-LIVE: Final = frozenset({S.STARTING, S.READY, S.DRAINING, S.STOPPING})
+LIVE: Final = frozenset({S.STARTING, S.READY, S.UNREADY, S.RESTARTING, S.DRAINING, S.STOPPING})
 """States in which there is a process."""
+PROVEN: Final = frozenset({S.READY, S.UNREADY})
+"""States in which the process was ready at least once, and is probed."""
 LEAVING: Final = frozenset({S.DRAINING, S.STOPPING, S.GONE})
 
 
@@ -146,7 +164,12 @@ class Instance:
     """When its process was last spawned, on the same clock."""
     restarts: int = 0
     crashes: int = 0
-    """Exits in a row, each too soon after the start."""
+    """Exits in a row, each too soon after the start, or asked for because its check failed."""
     retry_at: float = 0.0
     reason: str = ""
     """Why it is in this state, in words for the operator."""
+    worn: str = ""
+    """Why it is to be replaced by a new one of the same version; empty if it is not. It serves
+    until that one is ready."""
+    against: int = 0
+    """Probes in a row that spoke against its state, ready or unready."""

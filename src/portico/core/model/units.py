@@ -109,3 +109,5 @@ Rate = Annotated[
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 FilePath = Annotated[str, Field(min_length=1), Kind("a path")]
 NginxPath = Annotated[str, Field(pattern=r"^[^$\x00-\x1f\x7f]+$"), Kind("a path without $")]
+Words = str | tuple[str, ...]
+"""Text that is split as a shell would, or a list that is taken as it is."""

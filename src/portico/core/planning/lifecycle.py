@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.instance import (
     LEAVING,
+    PROVEN,
     Exit,
     Instance,
     InstanceEvent,
@@ -16,10 +18,15 @@ from portico.core.model.instance import (
 )
 from portico.core.planning.backoff import restart_delay
 
+STEADY: Final = 600.0
+"""Seconds. A program that keeps failing its check needs longer for it than one that exits: only
+after so long without is its restart the first one again."""
+
 
 def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
     """The instance after an event that needs no more than its time and its reason."""
-    return replace(instance, state=next_state(instance.state, event), since=now, reason=reason)
+    state = next_state(instance.state, event)
+    return replace(instance, state=state, since=now, reason=reason, against=0)
 
 
 def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
@@ -54,10 +61,17 @@ def exited(
 def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[InstanceEvent, int]:
     if instance.state in LEAVING:
         return InstanceEvent.FINISHED, 0
-    if not app.autorestart or ending.code in app.stop_exit_codes:
+    restarting = instance.state is InstanceState.RESTARTING
+    if not app.autorestart or (ending.code in app.stop_exit_codes and not restarting):
         return InstanceEvent.FINISHED, 0
-    never_ready = instance.state is not InstanceState.READY
-    early = never_ready or now - instance.spawned < app.min_uptime
-    crashes = instance.crashes + 1 if early else 0
+    crashes = _crashes(instance, app, now - instance.spawned)
     looping = crashes > app.max_restarts
     return (InstanceEvent.GAVE_UP if looping else InstanceEvent.CRASHED), crashes
+
+
+def _crashes(instance: Instance, app: App, uptime: float) -> int:
+    """How many in a row it are with this one."""
+    if instance.state is InstanceState.RESTARTING:
+        return instance.crashes + 1 if uptime < STEADY else 1
+    early = instance.state not in PROVEN or uptime < app.min_uptime
+    return instance.crashes + 1 if early else 0

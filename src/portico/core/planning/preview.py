@@ -22,8 +22,10 @@ from portico.core.planning.steps import (
     DropApp,
     Forget,
     Kill,
+    MarkWorn,
     Publish,
     Respawn,
+    Restart,
     Revert,
     StartInstance,
     StartNginx,
@@ -60,11 +62,16 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
         case Respawn(instance):
             again = moved(world.instances[instance], InstanceEvent.SPAWNED, now=world.now)
             return desired, _put(world, replace(again, state=InstanceState.READY, crashes=0))
+        case Restart(instance):
+            again = replace(world.instances[instance], state=InstanceState.READY, since=world.now)
+            return desired, _put(world, again)
         case Publish(app, endpoints):
             return desired, replace(world, endpoints={**world.endpoints, app: endpoints})
         case Drain(instance):
             drained = moved(world.instances[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
             return desired, _settled(_put(world, drained))
+        case MarkWorn(instance, why):
+            return desired, _put(world, replace(world.instances[instance], worn=why))
         case Stop(instance) | Kill(instance):
             gone = replace(world.instances[instance], state=InstanceState.GONE, process=None)
             return desired, _put(world, gone)

@@ -52,12 +52,13 @@ def progress(
 
 
 def _trouble(app: DesiredApp, mine: list[Instance], waited: float) -> str:
-    new = [i for i in mine if i.spec == app.spec.id]
+    new = [i for i in mine if i.spec == app.spec.id and i.state is not S.READY]
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.autorestart)
         if ended or i.crashes >= TOO_MANY_CRASHES:
             return f"{i.id} {i.reason}"
-        if i.crashes and waited >= app.app.ready_timeout:
+        unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}
+        if unwell and waited >= app.app.ready_timeout:
             return f"{i.id} {i.reason}"
     return ""
 

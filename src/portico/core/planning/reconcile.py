@@ -9,13 +9,16 @@ leaves sites that still answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
-from portico.core.planning.endpoints import endpoints_of, takes_requests
+from portico.core.planning.endpoints import endpoints_of
+from portico.core.planning.health import recovery
 from portico.core.planning.rollout import is_rolled_out, rollout
+from portico.core.planning.serving import takes_requests, to_restart
 from portico.core.planning.steps import (
     Complete,
     Drain,
@@ -24,6 +27,7 @@ from portico.core.planning.steps import (
     Kill,
     Publish,
     Respawn,
+    Restart,
     Revert,
     StartNginx,
     Step,
@@ -31,8 +35,11 @@ from portico.core.planning.steps import (
     StopNginx,
     SwitchGeneration,
 )
+from portico.core.planning.wear import wear
 
 S = InstanceState
+TRY_AGAIN: Final = 60.0
+"""Seconds after which a crash loop gets another chance, if it is to replace a worn instance."""
 
 
 def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step, ...]:
@@ -51,6 +58,8 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
 
 def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     seen = world.nginx
+    if seen.busy:
+        return
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
             yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
@@ -79,13 +88,16 @@ def _app(app: DesiredApp, world: World) -> Iterator[Step]:
     if why:
         yield Revert(app.name, why)
         return
-    rolling = tuple(rollout(app, mine))
+    yield from wear(app, mine, world)
+    rolling = tuple(rollout(app, mine, world.now))
     yield from rolling
-    wanted = endpoints_of(app, mine)
+    wanted = endpoints_of(app, mine, world.now)
     if wanted != world.endpoints.get(app.name):
         yield Publish(app.name, wanted, f"{len(wanted)} ready")
     leave = {step.instance for step in rolling if isinstance(step, Drain)}
-    yield from _restarts(app, [i for i in mine if i.id not in leave], world.now)
+    stay = [i for i in mine if i.id not in leave]
+    yield from _restarts(app, stay, world.now)
+    yield from _unwell(app, stay, world)
     if app.good != app.spec.id and is_rolled_out(app, mine):
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
@@ -97,7 +109,7 @@ def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
     for i in mine:
         if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
             continue
-        if i.crashes or i.state in {S.FAILED, S.STOPPED}:
+        if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.reason or 'did not become ready'}"
         if _never_ready(i, app, now):
             return f"{i.id} {i.reason or f'was not ready within {app.app.ready_timeout:g}s'}"
@@ -108,8 +120,24 @@ def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Ste
     for i in mine:
         if i.state is S.BACKOFF and now >= i.retry_at:
             yield Respawn(i.id, i.reason)
+        elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
+            yield Respawn(i.id, "the instance that it is to replace is worn")
         elif _never_ready(i, app, now):
             yield Kill(i.id, f"was not ready within {app.app.ready_timeout:g}s")
+        elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:
+            yield Kill(i.id, "did not stop when asked to")
+
+
+def _unwell(app: DesiredApp, mine: list[Instance], world: World) -> Iterator[Step]:
+    """Restart what does not recover, once nginx sends nothing to it any more."""
+    handed_out = {endpoint.instance for endpoint in world.endpoints.get(app.name, ())}
+    for i in to_restart(app, mine, world.now):
+        if i.id in world.settled and i.id not in handed_out:
+            yield Restart(i.id, i.reason)
+
+
+def _succeeds_a_worn_one(i: Instance, mine: list[Instance]) -> bool:
+    return not i.worn and any(other.worn and other.slot == i.slot for other in mine)
 
 
 def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
@@ -168,9 +196,11 @@ def _next_moment(i: Instance, app: DesiredApp | None) -> float | None:
             return i.retry_at
         case S.STARTING:
             return i.since + _keys(app).ready_timeout
+        case S.UNREADY:
+            return i.since + recovery(_keys(app).check)
         case S.DRAINING:
             return i.since + _keys(app).drain_timeout
-        case S.STOPPING:
+        case S.STOPPING | S.RESTARTING:
             return i.since + _keys(app).stop_timeout
         case _:
             return None

@@ -4,6 +4,9 @@ With automatic ports the new instance starts beside the old one, takes its slot 
 when it is ready, and the old one drains. A pinned port can be held by one process only: there
 the old one leaves first while the other slots carry the load. Where there is no other slot, a
 stand-in on a free port serves meanwhile.
+
+An instance that is worn counts as old although it runs the version wanted. If its successor
+does not become ready there is no version to revert to: the worn one simply goes on.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import LEAVING, LIVE, Instance, InstanceState
-from portico.core.planning.endpoints import serves, takes_requests
+from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
+from portico.core.planning.serving import takes_requests, who_serves
 from portico.core.planning.steps import Drain, StartInstance, Step
 
 S = InstanceState
@@ -31,6 +34,7 @@ class Slot:
     new: tuple[Instance, ...]
     """In the version wanted, and staying."""
     old: tuple[Instance, ...]
+    """In another version, or worn."""
     leaving: tuple[Instance, ...]
 
     @property
@@ -49,23 +53,23 @@ class Slot:
         return holder is not None and holder.slot != self.number and holder.state not in LEAVING
 
 
-def rollout(app: DesiredApp, instances: Sequence[Instance]) -> Iterator[Step]:
+def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Iterator[Step]:
     """What to start and what to drain now, for all slots of one app."""
     wanted = 0 if app.stopped else app.instances
     holders = {i.port: i for i in instances if i.state is not S.GONE}
     slots = [_slot(app, number, instances, holders) for number in range(1, wanted + 1)]
-    serving = {i.slot for i in instances if i.slot <= wanted and serves(app, i)}
+    serving = {i.slot for i in who_serves(app, instances, now)}
     room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in slots)
     for slot in slots:
         begun = slot.under_way or slot.ready
-        last = serving == {slot.number}
+        last = slot.holder is not None and serving == {slot.holder.slot}
         steps = list(_steps(app, slot, last=last, may_begin=begun or room > 0))
         if steps and not begun:
             room -= 1
         if not slot.ready and any(isinstance(step, Drain) for step in steps):
             serving.discard(slot.number)
         yield from steps
-    yield from _beyond(app, instances, wanted, needed=takes_requests(app) and not serving)
+    yield from _beyond(app, [i for i in instances if i.slot > wanted], serving)
 
 
 def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int]:
@@ -82,18 +86,17 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
 
 def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
     """Whether every slot is ready in the version wanted, and nothing older serves any more."""
-    older = any(i.spec != app.spec.id and i.state is S.READY for i in instances)
+    older = any(i.spec != app.spec.id and i.state in PROVEN for i in instances)
     return not older and len(ready_slots(app, instances)) == app.instances
 
 
-def _beyond(
-    app: DesiredApp, instances: Sequence[Instance], wanted: int, *, needed: bool
-) -> Iterator[Step]:
-    """What is in no wanted slot leaves; if needed, only when somebody else serves."""
-    why = "stopped by hand" if app.stopped else f"{wanted} are wanted"
+def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
+    """What is in no wanted slot leaves, but the last one that serves only after another does."""
+    why = "stopped by hand" if app.stopped else f"{app.instances} are wanted"
+    keep = takes_requests(app) and not app.abrupt
     for i in instances:
-        stays = i.slot <= wanted or (needed and serves(app, i))
-        if not stays and i.state not in LEAVING:
+        if i.state not in LEAVING and not (keep and i.state in PROVEN and serving == {i.slot}):
+            serving.discard(i.slot)
             yield Drain(i.id, why)
 
 
@@ -101,13 +104,14 @@ def _slot(
     app: DesiredApp, number: int, instances: Sequence[Instance], holders: Mapping[int, Instance]
 ) -> Slot:
     here = [i for i in instances if i.slot == number]
+    staying = [i for i in here if i.state not in LEAVING]
     port = app.spec.app.pinned(number)
     return Slot(
         number,
         port,
         holders.get(port) if port else None,
-        new=tuple(i for i in here if i.spec == app.spec.id and i.state not in LEAVING),
-        old=tuple(i for i in here if i.spec != app.spec.id and i.state not in LEAVING),
+        new=tuple(i for i in staying if i.spec == app.spec.id and not i.worn),
+        old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
         leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),
     )
 
@@ -133,11 +137,12 @@ def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
         for i in slot.old:
             yield Drain(i.id, "its successor is ready")
     elif not slot.new and may_begin:
-        why = "the version has changed" if slot.old else "wanted, not running"
+        why = _why_replaced(slot.old) if slot.old else "wanted, not running"
         yield StartInstance(app.name, slot.number, None, why)
 
 
 def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
+    """`last` says that who has the pinned port is the last one that serves."""
     if slot.holder in slot.new:
         if slot.holder.state is S.READY:
             for i in (*slot.old, *slot.new):
@@ -145,17 +150,17 @@ def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> It
                     yield Drain(i.id, "its successor is ready")
     elif may_begin and slot.holder is None:
         yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
+    elif may_begin and last and not slot.ready:
+        if not slot.new:
+            why = "stands in while the port changes hands"
+            yield StartInstance(app.name, slot.number, None, why)
     elif may_begin and slot.holder in slot.old:
-        yield from _free_the_port(app, slot, last=last)
-
-
-def _free_the_port(app: DesiredApp, slot: Slot, *, last: bool) -> Iterator[Step]:
-    """The pinned port is held by the old version: somebody else must serve before it leaves."""
-    if slot.ready or not last:
         for i in slot.old:
-            yield Drain(i.id, "the version has changed, and its port is pinned")
-    elif not slot.new:
-        yield StartInstance(app.name, slot.number, None, "stands in while the port changes hands")
+            yield Drain(i.id, f"{_why_replaced(slot.old)}, and its port is pinned")
+
+
+def _why_replaced(old: Sequence[Instance]) -> str:
+    return next((i.worn for i in old if i.worn), "the version has changed")
 
 
 def _any_ready(instances: Sequence[Instance]) -> bool:

@@ -35,6 +35,17 @@ class Respawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Send the stop signal to one that fails its check; it is started again once it has ended."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"restart {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Hand out exactly these endpoints for an app."""
 
@@ -56,6 +67,17 @@ class Drain:
 
     def __str__(self) -> str:
         return f"drain {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkWorn:
+    """From now on it is to be replaced; it serves until its successor is ready."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"replace {self.instance}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +178,10 @@ class StopNginx:
 Step = (
     StartInstance
     | Respawn
+    | Restart
     | Publish
     | Drain
+    | MarkWorn
     | Stop
     | Kill
     | Forget

@@ -1,0 +1,111 @@
+"""The gRPC health checking protocol: `grpc.health.v1.Health/Check` over HTTP/2 without TLS.
+
+The two messages are short enough to be written by hand (protobuf encoding: field number and
+wire type, then the value): `HealthCheckRequest { string service = 1; }` and
+`HealthCheckResponse { ServingStatus status = 1; }`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.exceptions import ProtocolError
+
+from portico.adapters.probes.answers import NotSpoken
+
+READ: Final = 1 << 16
+PREFIX: Final = 5  # octets before a message: not compressed, and its length
+SERVING: Final = 1
+WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+
+
+@dataclass(slots=True)
+class _Answer:
+    headers: dict[str, str] = field(default_factory=dict)
+    data: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+
+async def ask_grpc(
+    service: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> str | None:
+    http2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    http2.initiate_connection()
+    stream = http2.get_next_available_stream_id()
+    http2.send_headers(stream, _head(port))
+    http2.send_data(stream, _request(service), end_stream=True)
+    writer.write(http2.data_to_send())
+    answer = _Answer()
+    while not answer.ended:
+        data = await reader.read(READ)
+        if not data:
+            raise EOFError
+        try:
+            events = http2.receive_data(data)
+        except ProtocolError:
+            raise NotSpoken("gRPC", data) from None
+        for event in events:
+            _take(event, answer)
+        writer.write(http2.data_to_send())
+    return _trouble(answer, service)
+
+
+def _head(port: int) -> list[tuple[str, str]]:
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/grpc.health.v1.Health/Check"),
+        (":authority", f"127.0.0.1:{port}"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("user-agent", "portico"),
+    ]
+
+
+def _request(service: str) -> bytes:
+    name = service.encode()
+    message = bytes((1 << 3 | 2, len(name))) + name if name else b""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _take(event: Event, answer: _Answer) -> None:
+    match event:
+        case ResponseReceived() | TrailersReceived():
+            answer.headers |= {str(name): str(value) for name, value in event.headers}
+        case DataReceived():
+            answer.data += event.data
+        case StreamEnded() | StreamReset() | ConnectionTerminated():
+            answer.ended = True
+        case _:  # settings, windows, pings
+            pass
+
+
+def _trouble(answer: _Answer, service: str) -> str | None:
+    status = answer.headers.get("grpc-status")
+    match status:  # codes of gRPC: OK, NOT_FOUND, UNIMPLEMENTED
+        case "0":
+            message = answer.data[PREFIX:]
+            said = message[1] if message[:1] == bytes((1 << 3 | 0,)) else 0
+            return None if said == SERVING else f"answered {WORDS.get(said, said)}"
+        case "5":
+            return f'knows no service "{service}"'
+        case "12":
+            return "does not offer grpc.health.v1"
+        case None:
+            return f"is no gRPC: it answered {answer.headers.get(':status', 'nothing')}"
+        case _:
+            said_more = answer.headers.get("grpc-message", "")
+            return f"answered gRPC status {status} {said_more}".strip()

@@ -1,0 +1,83 @@
+"""A check's command, run as the instance that it is about is run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.processes.start import Start, look_up
+from portico.core.model.check import Check
+from portico.core.model.units import Words
+from portico.ports import Launch
+
+MOST_KEPT: Final = 4096
+"""Bytes of its output; the end of it says why it failed."""
+LONGEST_WORDS: Final = 200
+
+
+async def run_check(launch: Launch, check: Check, folder: Path) -> str | None:
+    """None when the command exits with 0, else what was wrong. It is killed at its timeout."""
+    found, problems = await asyncio.to_thread(look_up, _instead(launch, check.command), folder)
+    if found is None:
+        return f"its check cannot be run: {'; '.join(problems)}"
+    try:
+        process = await _started(found)
+    except (OSError, ValueError) as error:
+        return f"its check cannot be run: {found.program}: {error}"
+    try:
+        async with asyncio.timeout(check.limit):
+            output = await _read(process)
+            code = await process.wait()
+    except TimeoutError:
+        return f"its check took longer than {check.limit:g}s"
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
+            await process.wait()
+    return None if code == 0 else _failed(code, output)
+
+
+def _instead(launch: Launch, command: Words | None) -> Launch:
+    """The same start, of the check's command instead of the app's program."""
+    nothing = {"script": None, "args": (), "interpreter": None, "interpreter_args": ()}
+    app = launch.spec.app.model_copy(update={"command": command, **nothing})
+    return replace(launch, spec=replace(launch.spec, app=app))
+
+
+async def _started(found: Start) -> Process:
+    return await asyncio.create_subprocess_exec(
+        found.program,
+        *found.arguments,
+        cwd=found.cwd,
+        env=found.environment,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        start_new_session=True,
+        umask=0o022,
+        user=found.account.uid,
+        group=found.account.gid,
+        extra_groups=found.account.groups,
+    )
+
+
+async def _read(process: Process) -> bytes:
+    """The end of its output, once nobody holds it open any more."""
+    assert process.stdout is not None  # noqa: S101 - it is PIPE
+    kept = b""
+    while data := await process.stdout.read(1 << 16):
+        kept = (kept + data)[-MOST_KEPT:]
+    return kept
+
+
+def _failed(code: int, output: bytes) -> str:
+    how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+    lines = output.decode(errors="replace").strip().splitlines()
+    return f"its check {how}: {lines[-1][:LONGEST_WORDS]}" if lines else f"its check {how}"

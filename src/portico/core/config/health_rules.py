@@ -1,0 +1,47 @@
+"""Rules of an app's check: one kind of question, and times that fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.config.findings import Draft, Finding, Path
+from portico.core.model.app import App
+from portico.core.model.check import Check
+
+_KINDS = ("path", "command", "grpc")
+_OF_HTTP = ("method", "host", "headers", "status", "body")
+
+
+def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]:
+    path: Path = (*app_path, "health")
+    check = app.check
+    has_command = check.command is not None or draft.doubts(path, "command")
+    if app.health is not None and not app.listens and not has_command:
+        yield Finding(path, "needs a port to ask, or a command, and port is false")
+    yield from _kind(path, check)
+    yield from _http(draft, path, check)
+    if check.limit > check.interval and not draft.doubts(path, "interval"):
+        yield Finding(
+            (*path, "timeout"),
+            f"must be at most interval, {check.interval:g} seconds, not {check.limit:g}",
+        )
+
+
+def _kind(path: Path, check: Check) -> Iterator[Finding]:
+    kinds = [kind for kind in _KINDS if getattr(check, kind)]
+    if len(kinds) > 1:
+        yield Finding(path, f"has {' and '.join(kinds)}; a check asks one of them")
+    if check.command is not None and not "".join(check.command).strip():
+        yield Finding((*path, "command"), "must name a program")
+
+
+def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
+    if check.path is None and not draft.doubts(path, "path"):
+        for key in _OF_HTTP:
+            if key in check.model_fields_set:
+                yield Finding((*path, key), "belongs to a path, and there is none")
+    if check.method == "HEAD" and check.body is not None:
+        yield Finding((*path, "body"), "cannot be found: the answer to HEAD has none")
+    for name in check.headers:
+        if name.lower() == "host":
+            yield Finding((*path, "headers", name), "has a key of its own: host")

@@ -1,0 +1,98 @@
+"""A check: how Portico asks an instance whether it is well. Tables `[apps.NAME.health]`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from portico.core.model.site import HeaderName, HeaderValue
+from portico.core.model.units import Duration, Kind, Table, Words
+
+LONGEST_PROBE: Final = 5.0
+"""Seconds, where no timeout is set."""
+CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
+_Times = Annotated[int, Field(ge=1, le=1000)]
+
+
+def parse_body(text: str) -> str:
+    """Text to find, or `~` and a regular expression (of Python's `re`)."""
+    if text.startswith("~"):
+        try:
+            re.compile(text[1:].strip())
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+    return text
+
+
+class Check(Table):
+    """How Portico asks an instance whether it may have requests, and whether it still works.
+
+    With a path it is an HTTP check; `command` and `grpc` are other kinds. Without any of them
+    a TCP connection is enough.
+    """
+
+    # what is asked
+    path: CheckPath | None = Field(None, description="HTTP path to ask for.")
+    method: Literal["GET", "HEAD"] = Field("GET", description="How the path is asked for.")
+    host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
+        None, description="The Host header to send."
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="Other headers to send."
+    )
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
+        (), description="Answers that count as good; 200 to 399 if unset."
+    )
+    body: Annotated[str, AfterValidator(parse_body), Field(min_length=1), Kind("text")] | None = (
+        Field(
+            None,
+            description="Text that the first 256 KiB of the answer must hold; after a ~ a "
+            "regular expression.",
+        )
+    )
+    command: Words | None = Field(
+        None,
+        description="A program to run as the instance is run, instead of a question to its port; "
+        "exit code 0 is good.",
+    )
+    grpc: (
+        bool
+        | Annotated[
+            str, Field(pattern=r"^[A-Za-z0-9_./-]{1,100}$"), Kind("the name of a gRPC service")
+        ]
+    ) = Field(
+        False,
+        description="Ask by grpc.health.v1; true for the server as a whole, or a service's name.",
+    )
+
+    # when, and what follows
+    interval: Duration = Field(
+        5.0,
+        ge=0.1,
+        description="Between two probes of an instance; a little less where timeout is longer "
+        "than a second, so that a hung program is out within fall intervals and a second.",
+    )
+    timeout: Duration | None = Field(
+        None,
+        ge=0.01,
+        description="A probe that takes longer has failed; the interval, at most 5s, if unset.",
+    )
+    rise: _Times = Field(
+        1, description="Good probes in a row before an instance gets requests, at first or again."
+    )
+    fall: _Times = Field(
+        3, description="Failed probes in a row before an instance gets no more requests."
+    )
+    grace: Duration = Field(
+        0.0, description="For so long after its start failed probes of an instance do not count."
+    )
+    restart: bool = Field(
+        True, description="Restart an instance that goes on failing for another fall intervals."
+    )
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a probe may take."""
+        return min(LONGEST_PROBE, self.interval) if self.timeout is None else self.timeout

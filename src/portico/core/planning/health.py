@@ -1,0 +1,55 @@
+"""From probes to a verdict, and from a verdict to what follows.
+
+A verdict is the state of an instance, READY or UNREADY, and how many probes in a row have spoken
+against it since; both are part of its record, so that no daemon has to find them out again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from portico.core.model.check import Check
+from portico.core.model.instance import PROVEN, Instance, InstanceEvent, InstanceState
+from portico.core.planning.lifecycle import moved
+
+PROMPT: Final = 1.0
+"""Seconds over `fall` intervals in which a hung program is out, whatever the timeout is."""
+
+
+def probed(instance: Instance, trouble: str | None, check: Check, *, now: float) -> Instance:
+    """The instance after one probe; `trouble` is what was wrong, None if nothing was.
+
+    What came too late, about an instance that is leaving or was restarted, changes nothing.
+    """
+    i = instance
+    if i.state not in PROVEN or (trouble and now - i.spawned < check.grace):
+        return i
+    if (i.state is InstanceState.READY) is (trouble is None):
+        return replace(i, against=0, reason=_words(trouble)) if i.against or trouble else i
+    if i.against + 1 < (check.fall if trouble else check.rise):
+        reason = f"{_words(trouble)} ({i.against + 1} of {check.fall})" if trouble else i.reason
+        return replace(i, against=i.against + 1, reason=reason)
+    event = InstanceEvent.CHECK_FAILED if trouble else InstanceEvent.CHECK_PASSED
+    return moved(i, event, now=now, reason=_words(trouble))
+
+
+def pace(check: Check) -> float:
+    """Seconds between the beginnings of two probes.
+
+    A program that hangs just after a good probe is found out when the last of `fall` more has
+    waited its whole time. They begin so much sooner than every `interval` as this takes longer
+    than a second.
+    """
+    return check.interval - max(0.0, check.limit - PROMPT) / check.fall
+
+
+def recovery(check: Check) -> float:
+    """Seconds for which an instance may be unready before it is restarted: as long again as it
+    took to become so.
+    """
+    return check.interval * check.fall
+
+
+def _words(trouble: str | None) -> str:
+    return f"fails its check: {trouble}" if trouble else ""

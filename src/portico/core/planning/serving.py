@@ -1,0 +1,74 @@
+"""Who gets requests, and who of those that fail their check is to be started again.
+
+An instance that fails its check gets no requests, as long as another one is ready. When none is,
+all that have failed go on getting them. A check that fails everywhere says more about the check,
+or about something that all of them need, than about each of them; and nginx without any peer
+answers 502 for sure, where a failing instance perhaps answers something. For the same reason they
+are then restarted one by one, the next one only after the one before is ready again; and where a
+restart did not help one of them, it is not tried on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portico.core.model.desired import DesiredApp
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.planning.health import recovery
+
+S = InstanceState
+
+
+def who_serves(app: DesiredApp, instances: Sequence[Instance], now: float) -> list[Instance]:
+    """Those that may be handed out."""
+    ready = [i for i in instances if serves(app, i)]
+    leaving = set() if ready else {i.id for i in to_restart(app, instances, now)}
+    return ready or [i for i in instances if _is_needed(app, i) and i.id not in leaving]
+
+
+def serves(app: DesiredApp, instance: Instance) -> bool:
+    """Whether it is ready, in a slot that gets requests."""
+    return instance.state is S.READY and _gets_requests(app, instance)
+
+
+def takes_requests(app: DesiredApp) -> bool:
+    """Whether any slot of it is handed out as soon as an instance is ready in it."""
+    return not app.stopped and any(_is_open(app, n) for n in range(1, app.instances + 1))
+
+
+def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> list[Instance]:
+    """The unready instances that had their time to recover.
+
+    Of those that are handed out because nobody is ready it is one at most, which has to leave
+    discovery first, as every other one has.
+    """
+    if not (app.app.check.restart and app.app.autorestart):
+        return []
+    time = recovery(app.app.check)
+    due = [i for i in instances if i.state is S.UNREADY and now - i.since >= time]
+    if any(serves(app, i) for i in instances):
+        return due
+    needed = sorted((i for i in due if _is_needed(app, i)), key=lambda i: (i.since, i.id))
+    coming = any(i.state in {S.RESTARTING, S.BACKOFF, S.STARTING} for i in instances)
+    return [i for i in due if i not in needed] + [
+        i for i in needed[:1] if not coming and not _is_in_vain(i, instances)
+    ]
+
+
+def _is_needed(app: DesiredApp, instance: Instance) -> bool:
+    return instance.state is S.UNREADY and _gets_requests(app, instance)
+
+
+def _is_in_vain(instance: Instance, instances: Sequence[Instance]) -> bool:
+    """Whether another one was given up since this one began to fail."""
+    return any(i.state is S.FAILED and i.since > instance.since for i in instances)
+
+
+def _gets_requests(app: DesiredApp, instance: Instance) -> bool:
+    """A worker, of this version or one before, has no port."""
+    return instance.port != 0 and _is_open(app, instance.slot)
+
+
+def _is_open(app: DesiredApp, slot: int) -> bool:
+    differing = app.app.slots.get(str(slot))
+    return app.spec.app.listens and not app.app.down and not (differing and differing.down)

@@ -1,0 +1,92 @@
+"""Instances that were ready are asked again and again whether they still are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.core.planning.health import pace, probed
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.ports import Clock, Launch, Probes, Processes
+
+log = logging.getLogger(__name__)
+
+
+class Liveness:
+    def __init__(  # noqa: PLR0913 - what a probe needs, and whom to tell
+        self,
+        observed: Observed,
+        intent: Intent,
+        tasks: asyncio.TaskGroup,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        probes: Probes,
+        processes: Processes,
+    ) -> None:
+        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
+        self._clock, self._probes, self._processes = clock, probes, processes
+        self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
+
+    def watch(self, i: Instance) -> None:
+        """From now on, until its process has ended or it leaves."""
+        if self.can_ask(i):
+            self._tasks.create_task(self._watch(i.id, i.process), name=f"watch {i.id}")
+
+    def can_ask(self, i: Instance) -> bool:
+        """A worker has no port; only a command can tell how it is."""
+        return i.port != 0 or self._intent.app_of(i).check.command is not None
+
+    async def ask(self, i: Instance) -> str | None:
+        """One probe: None when it is well, else what was wrong."""
+        check = self._intent.app_of(i).check
+        if check.command is None:
+            return await self._probes.probe(check, i.port)
+        launch = Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+        return await self._processes.run_check(launch, check)
+
+    def digest(self) -> None:
+        """Apply what the probes have found since the last round."""
+        heard, self._heard = self._heard, []
+        for instance, process, trouble in heard:
+            if (i := self._watched(instance, process)) is None:
+                continue
+            after = self._judged(i, trouble)
+            if after != i:
+                self._observed.put(after)
+            if after.state is not i.state:
+                level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
+                log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
+
+    async def _watch(self, instance: InstanceId, process: Process | None) -> None:
+        """Begin a probe at every beat, whether or not the last one has ended.
+
+        The first beat is anywhere within the pace, so that instances that were started together
+        are not asked together.
+        """
+        wait = self._clock.jitter()
+        while (i := self._watched(instance, process)) is not None:
+            await self._clock.sleep(wait * pace(self._intent.app_of(i).check))
+            self._tasks.create_task(self._probe(instance, process), name=f"probe {instance}")
+            wait = 1.0
+
+    async def _probe(self, instance: InstanceId, process: Process | None) -> None:
+        if (i := self._watched(instance, process)) is None:
+            return
+        trouble = await self.ask(i)
+        i = self._watched(instance, process)
+        if i is not None and (self._heard or self._judged(i, trouble) != i):
+            self._heard.append((instance, process, trouble))
+            self._wake()
+
+    def _judged(self, i: Instance, trouble: str | None) -> Instance:
+        check = self._intent.app_of(i).check
+        return probed(i, trouble, check, now=self._clock.monotonic())
+
+    def _watched(self, instance: InstanceId, process: Process | None) -> Instance | None:
+        i = self._observed.instances.get(instance)
+        return i if i and i.process == process and i.state in PROVEN else None
