@@ -50,10 +50,17 @@ keepalive = 32
 
 [apps.web.health]
 path = "/healthz"
-status = [200, 204]
+method = "GET"
 host = "app.localhost"
+headers = { X-Probe = "portico" }
+status = [200, 204]
+body = "~ ^(ok|fine)$"
 interval = "10s"
 timeout = "2s"
+rise = 2
+fall = 4
+grace = "20s"
+restart = false
 
 [apps.web.sticky]
 cookie = "seat"
@@ -80,11 +87,13 @@ script = "jobs.py"
 interpreter = "python3"
 interpreter_args = "-u"
 port = false
+health = { command = ["./well", "--quick"] }
 
 [apps.spare]
 command = ["./spare", "--port", "$PORT"]
 instances = "max"
 backup = true
+health = { grpc = "spare.Service" }
 
 [upstreams.legacy]
 balance = "hash $cookie_user consistent"

@@ -12,7 +12,7 @@ import pytest
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.adapters.processes.sockets import LinuxPorts
-from portico.core.model.app import Check
+from portico.core.model.check import Check
 from portico.core.planning.reasons import explain, explain_listening
 from portico.system.clock import SystemClock
 from tests.instances import Exits, launch, node, python, supervised, until

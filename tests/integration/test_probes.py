@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from portico.adapters.probes.loopback import LoopbackProbes
-from portico.core.model.app import Check
+from portico.core.model.check import Check
 
 
 def probe(answer, *, listens="127.0.0.1", **check):

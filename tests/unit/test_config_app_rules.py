@@ -28,7 +28,7 @@ from tests.documents import complaints, read
         ),
         (
             'command = "a"\nport = false\nhealth = "/"',
-            ".health: needs a port to ask, and port is false",
+            ".health: needs a port to ask, or a command, and port is false",
         ),
         ('command = "a"\nslots.2 = {}', ".slots.2: is no slot: the app has 1 instance"),
         (

@@ -10,6 +10,7 @@ from portico.core.model.check import Check
 
 _KINDS = ("path", "command", "grpc")
 _OF_HTTP = ("method", "host", "headers", "status", "body")
+_ANY = Check()
 
 
 def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]:
@@ -38,7 +39,7 @@ def _kind(path: Path, check: Check) -> Iterator[Finding]:
 def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
     if check.path is None and not draft.doubts(path, "path"):
         for key in _OF_HTTP:
-            if key in check.model_fields_set:
+            if getattr(check, key) != getattr(_ANY, key):
                 yield Finding((*path, key), "belongs to a path, and there is none")
     if check.method == "HEAD" and check.body is not None:
         yield Finding((*path, "body"), "cannot be found: the answer to HEAD has none")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.core.model.check import Check
+from tests.documents import complaints
+
+APP = '[apps.web]\ncommand = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("health", "problem"),
+    [
+        ('path = "/"\ncommand = "a"', ": has path and command; a check asks one of them"),
+        ('path = "/"\ngrpc = true', ": has path and grpc; a check asks one of them"),
+        ('command = " "', ".command: must name a program"),
+        ("command = []", ".command: must name a program"),
+        ("status = [200]", ".status: belongs to a path, and there is none"),
+        ('grpc = true\nhost = "a"', ".host: belongs to a path, and there is none"),
+        ('body = "ok"', ".body: belongs to a path, and there is none"),
+        (
+            'path = "/"\nmethod = "HEAD"\nbody = "ok"',
+            ".body: cannot be found: the answer to HEAD has none",
+        ),
+        (
+            'path = "/"\nbody = "~ (ok"',
+            ".body: is no regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        ('path = "/"\nheaders.Host = "a"', ".headers.Host: has a key of its own: host"),
+        (
+            'interval = "2s"\ntimeout = "3s"',
+            ".timeout: must be at most interval, 2 seconds, not 3",
+        ),
+        ("fall = 0", ".fall: must be between 1 and 1000, not 0"),
+        ('path = "/"\nmethod = "POST"', '.method: must be "GET" or "HEAD", not "POST"'),
+        (
+            'grpc = "a b"',
+            '.grpc: must be the name of a gRPC service, not "a b"',
+        ),
+        ('path = "/"\nretries = 2', '.retries: unknown key (did you mean "fall"?)'),
+    ],
+)
+def test_a_check_that_makes_no_sense(health, problem):
+    assert complaints(f"{APP}[apps.web.health]\n{health}") == [f"apps.web.health{problem}"]
+
+
+@pytest.mark.parametrize(
+    "health",
+    [
+        "",
+        'path = "/"\nmethod = "HEAD"\nstatus = [204]\nheaders = { X-A = "b" }\nhost = "a"',
+        'path = "/"\nbody = "~ (?i)^ok"',
+        "grpc = true\nfall = 1",
+        'grpc = "my.package.Service"',
+        'command = ["true"]\ninterval = 1\ntimeout = 1',
+        'interval = "500ms"',
+    ],
+)
+def test_a_check_that_makes_sense(health):
+    assert complaints(f"{APP}[apps.web.health]\n{health}") == []
+
+
+def test_a_wrong_path_does_not_make_the_keys_beside_it_wrong():
+    assert complaints(f'{APP}[apps.web.health]\npath = "x"\nbody = "ok"') == [
+        'apps.web.health.path: must be a path that starts with "/", not "x"'
+    ]
+
+
+def test_a_worker_can_be_checked_by_a_command_only():
+    worker = f"{APP}port = false\nhealth"
+    assert complaints(f'{worker} = {{ command = "true" }}') == []
+    assert complaints(f"{worker} = {{ grpc = true }}") == [
+        "apps.web.health: needs a port to ask, or a command, and port is false"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("check", "limit"),
+    [(Check(), 5), (Check(interval=1), 1), (Check(interval=60), 5), (Check(timeout=2), 2)],
+)
+def test_a_probe_ends_before_the_next_is_due_or_after_five_seconds(check, limit):
+    assert check.limit == limit
