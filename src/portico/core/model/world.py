@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -51,3 +52,10 @@ class World:
     nginx: NginxSeen = NginxSeen()
     memory: Mapping[InstanceId, int] = field(default_factory=dict)
     """Resident bytes, with all children, of the instances whose app has a limit."""
+
+    def by_app(self) -> defaultdict[str, list[Instance]]:
+        """The instances of each app; an app that has none gets an empty sequence."""
+        found: defaultdict[str, list[Instance]] = defaultdict(list)
+        for instance in self.instances.values():
+            found[instance.app].append(instance)
+        return found

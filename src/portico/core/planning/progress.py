@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired, DesiredApp
@@ -32,9 +32,10 @@ def progress(
     """How far these apps, and nginx, are; `waited` is how many seconds somebody has."""
     waiting: list[str] = []
     failed: list[str] = []
+    instances = world.by_app()
     for name in apps:
         app = desired.apps.get(name)
-        mine = [i for i in world.instances.values() if i.app == name]
+        mine = instances[name]
         if app is None or app.stopped:
             if mine or (app is None and name in world.endpoints):
                 waiting.append(f"{name}: {len(mine)} still to stop")
@@ -51,7 +52,7 @@ def progress(
     return Progress(tuple(waiting), tuple(failed))
 
 
-def _trouble(app: DesiredApp, mine: list[Instance], waited: float) -> str:
+def _trouble(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     new = [i for i in mine if i.spec == app.spec.id and i.state is not S.READY]
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.autorestart)
@@ -63,7 +64,7 @@ def _trouble(app: DesiredApp, mine: list[Instance], waited: float) -> str:
     return ""
 
 
-def _missing(app: DesiredApp, mine: list[Instance]) -> str:
+def _missing(app: DesiredApp, mine: Sequence[Instance]) -> str:
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
     return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"

@@ -8,7 +8,7 @@ leaves sites that still answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from portico.core.model.app import App
@@ -48,15 +48,18 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     `generation` is the fingerprint of the nginx files that belong to `desired`; empty when
     there is nothing for nginx to serve.
     """
+    instances = world.by_app()
     return (
-        *_nginx(desired, world, generation),
-        *(step for app in desired.apps.values() for step in _app(app, world)),
+        *_nginx(desired, world, instances, generation),
+        *(s for app in desired.apps.values() for s in _app(app, instances[app.name], world)),
         *_unwanted(desired, world, generation),
         *_leaving(desired, world),
     )
 
 
-def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+def _nginx(
+    desired: Desired, world: World, instances: Mapping[str, Sequence[Instance]], generation: str
+) -> Iterator[Step]:
     seen = world.nginx
     if seen.busy:
         return
@@ -64,26 +67,21 @@ def _nginx(desired: Desired, world: World, generation: str) -> Iterator[Step]:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
             yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
     elif generation not in {seen.live, seen.refused} and all(
-        _may_be_served(app, world) for app in desired.apps.values()
+        _may_be_served(app, instances[app.name], world) for app in desired.apps.values()
     ):
         yield SwitchGeneration(generation, "sites, routes or TLS have changed")
     elif seen.pid is None and seen.live:
         yield StartNginx("its master process has died")
 
 
-def _may_be_served(app: DesiredApp, world: World) -> bool:
+def _may_be_served(app: DesiredApp, mine: Sequence[Instance], world: World) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
     if world.endpoints.get(app.name) or not takes_requests(app):
         return True
-    return any(
-        i.crashes > 0 or i.state in {S.STOPPED, S.FAILED}
-        for i in world.instances.values()
-        if i.app == app.name
-    )
+    return any(i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} for i in mine)
 
 
-def _app(app: DesiredApp, world: World) -> Iterator[Step]:
-    mine = [i for i in world.instances.values() if i.app == app.name]
+def _app(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     why = _broken(app, mine, world.now)
     if why:
         yield Revert(app.name, why)
@@ -102,7 +100,7 @@ def _app(app: DesiredApp, world: World) -> Iterator[Step]:
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
 
-def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
+def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
     """Why the rollout that is under way cannot succeed; empty when it may."""
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return ""
@@ -116,7 +114,7 @@ def _broken(app: DesiredApp, mine: list[Instance], now: float) -> str:
     return ""
 
 
-def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Step]:
+def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator[Step]:
     for i in mine:
         if i.state is S.BACKOFF and now >= i.retry_at:
             yield Respawn(i.id, i.reason)
@@ -128,7 +126,7 @@ def _restarts(app: DesiredApp, mine: list[Instance], now: float) -> Iterator[Ste
             yield Kill(i.id, "did not stop when asked to")
 
 
-def _unwell(app: DesiredApp, mine: list[Instance], world: World) -> Iterator[Step]:
+def _unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     """Restart what does not recover, once nginx sends nothing to it any more."""
     handed_out = {endpoint.instance for endpoint in world.endpoints.get(app.name, ())}
     for i in to_restart(app, mine, world.now):
@@ -136,7 +134,7 @@ def _unwell(app: DesiredApp, mine: list[Instance], world: World) -> Iterator[Ste
             yield Restart(i.id, i.reason)
 
 
-def _succeeds_a_worn_one(i: Instance, mine: list[Instance]) -> bool:
+def _succeeds_a_worn_one(i: Instance, mine: Sequence[Instance]) -> bool:
     return not i.worn and any(other.worn and other.slot == i.slot for other in mine)
 
 

@@ -11,6 +11,7 @@ does not become ready there is no version to revert to: the worn one simply goes
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,10 @@ def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Itera
     """What to start and what to drain now, for all slots of one app."""
     wanted = 0 if app.stopped else app.instances
     holders = {i.port: i for i in instances if i.state is not S.GONE}
-    slots = [_slot(app, number, instances, holders) for number in range(1, wanted + 1)]
+    here: defaultdict[int, list[Instance]] = defaultdict(list)
+    for i in instances:
+        here[i.slot].append(i)
+    slots = [_slot(app, number, here[number], holders) for number in range(1, wanted + 1)]
     serving = {i.slot for i in who_serves(app, instances, now)}
     room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in slots)
     for slot in slots:
@@ -101,9 +105,8 @@ def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -
 
 
 def _slot(
-    app: DesiredApp, number: int, instances: Sequence[Instance], holders: Mapping[int, Instance]
+    app: DesiredApp, number: int, here: Sequence[Instance], holders: Mapping[int, Instance]
 ) -> Slot:
-    here = [i for i in instances if i.slot == number]
     staying = [i for i in here if i.state not in LEAVING]
     port = app.spec.app.pinned(number)
     return Slot(
