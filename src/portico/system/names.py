@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,11 @@ def nameservers(resolv_conf: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]
 def _servers(resolv_conf: Path) -> Iterator[str]:
     for words in _lines(resolv_conf):
         if words[0] == "nameserver" and len(words) > 1:
-            try:
+            if "%" in words[1]:
+                continue  # an address with a scope, which nginx does not take
+            with suppress(ValueError):
                 address = ip_address(words[1])
-            except ValueError:
-                continue  # a scoped address, which nginx does not take
-            yield f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+                yield f"[{address}]" if isinstance(address, IPv6Address) else str(address)
 
 
 def hosts(hosts_file: Path = Path("/etc/hosts")) -> frozenset[str]:
