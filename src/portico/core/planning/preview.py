@@ -42,6 +42,7 @@ QUIET: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to r
 def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, ...]:
     """Every step from here to the end."""
     steps: list[Step] = []
+    world = _at_rest(world)
     for _ in range(MOST_ROUNDS):
         now = plan(desired, world, generation=generation)
         if not now:
@@ -79,10 +80,12 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
             left = {k: v for k, v in world.instances.items() if k != instance}
             return desired, replace(world, instances=left)
         case Revert(app):
-            return desired, world
+            before = desired.apps[app]
+            spec = replace(before.spec, id=before.good or before.spec.id)
+            return _wanting(desired, replace(before, spec=spec)), world
         case Complete(app):
             done = replace(desired.apps[app], good=desired.apps[app].spec.id, abrupt=False)
-            return replace(desired, apps={**desired.apps, app: done}), world
+            return _wanting(desired, done), world
         case DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
             return desired, replace(world, endpoints=known)
@@ -95,6 +98,29 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
             return desired, replace(world, nginx=replace(world.nginx, pid=None, live=""))
         case _:
             assert_never(step)
+
+
+def _at_rest(world: World) -> World:
+    """What is under way has come to its end: processes have started or stopped, nginx is done."""
+    instances = {i.id: _come_to_rest(i, world.now) for i in world.instances.values()}
+    nginx = replace(world.nginx, busy=False)
+    return _settled(replace(world, instances=instances, nginx=nginx))
+
+
+def _come_to_rest(i: Instance, now: float) -> Instance:
+    match i.state:
+        case InstanceState.STARTING | InstanceState.RESTARTING:
+            return replace(i, state=InstanceState.READY, since=now)
+        case InstanceState.STOPPING:
+            return replace(i, state=InstanceState.GONE, process=None)
+        case InstanceState.BACKOFF:
+            return replace(i, retry_at=now)
+        case _:
+            return i
+
+
+def _wanting(desired: Desired, app: DesiredApp) -> Desired:
+    return replace(desired, apps={**desired.apps, app.name: app})
 
 
 def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Instance:
