@@ -41,6 +41,13 @@ def test_no_limit_of_a_body_is_a_size_of_0():
     assert "client_max_body_size 0;" in nginx_conf(site("client_max_body_size = 0"))
 
 
+def test_a_stream_of_grpc_has_no_limit_but_one_that_was_given():
+    conf = nginx_conf(site(routes='"/g" = {grpc = true}'))
+    assert "client_max_body_size 0;" in block(conf, "location /g")
+    given = nginx_conf(site('client_max_body_size = "2m"', '"/g" = {grpc = true}'))
+    assert not [line for line in block(given, "location /g") if "body_size" in line]
+
+
 def test_grpc_has_the_timeouts_of_its_site_under_its_own_names():
     scope = Scope("", Site(proxy_read_timeout=1.5), "/", "/g", Route(proxy_send_timeout=3600.0))
     assert to_text(timeouts(scope, "grpc")).splitlines() == [

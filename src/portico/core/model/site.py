@@ -158,7 +158,7 @@ class Handling(Table):
     """How requests are treated; of a site, or of one route only."""
 
     client_max_body_size: Size | None = Field(
-        None, description="Largest request body; 0 is no limit. 1m if unset."
+        None, description="Largest request body; 0 is no limit. 1m if unset, none for gRPC."
     )
     proxy_connect_timeout: Duration | None = Field(
         None, ge=0.001, description="To reach an instance; 5s if unset."

@@ -17,6 +17,7 @@ Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
 DOOR: Final = ("rate", "connections", "networks", "passwords")
 """The groups that may keep a client out."""
 CONNECT_TIMEOUT, TIMEOUT = 5.0, 60.0  # seconds
+BODY_SIZE = 1 << 20  # bytes
 
 
 def settings(scope: Scope) -> Settings:
@@ -70,8 +71,10 @@ def _of_proxy(scope: Scope) -> Settings:
 
 
 def _body_size(scope: Scope) -> Directive:
+    """A call of gRPC may send messages for as long as it lasts."""
     given = scope.value(lambda handling: handling.client_max_body_size)
-    return d("client_max_body_size", size(1 << 20 if given is None else given))
+    usual = 0 if scope.value(lambda handling: handling.grpc) else BODY_SIZE
+    return d("client_max_body_size", size(usual if given is None else given))
 
 
 def _switch(name: str, *, given: bool | None) -> Directive:
