@@ -18,6 +18,7 @@ from portico.core.render.directive import (
     size,
     whole_seconds,
 )
+from portico.core.render.seeds import seed_includes
 
 NETWORK = "portico_network"
 """The variable that holds what ip_hash looks at of a client's address."""
@@ -52,6 +53,7 @@ def _block(name: str, upstream: Upstream, desired: Desired, place: Place) -> Ite
     joined = len(apps) + len(upstream.servers) > 1
     for app in apps:
         yield _app_server(app, joined=joined)
+    yield from seed_includes(upstream, desired, place)
     for server in upstream.servers:
         yield _server(server, asked_again=not apps and _is_asked_again(server, place))
     yield from _resolver(upstream, place)
