@@ -48,6 +48,7 @@ access_log = false
 
 [sites."127.0.0.1"]
 app = "web"
+aliases = ["::1"]
 """
 
 
@@ -102,6 +103,8 @@ def test_a_connection_to_one_site_reaches_no_unknown_one(edge):
 
 def test_a_site_for_an_address_answers_who_sends_no_name(edge):
     assert edge.get("127.0.0.1").status == 200
+    assert edge.get("::1", Host=f"[::1]:{edge.https}").status == 200
+    assert edge.get("127.0.0.1", Host="unknown.test").status == 421
 
 
 def test_a_default_site_answers_every_name():
