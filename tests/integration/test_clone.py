@@ -60,6 +60,7 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     assert again.stdout == done.stdout
 
 
+@pytest.mark.alone
 def test_the_launcher_itself_takes_a_few_milliseconds(clone):
     venv = clone / ".venv"
     (venv / "bin").mkdir(parents=True)

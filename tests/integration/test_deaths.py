@@ -10,6 +10,8 @@ import pytest
 
 from tests.stack import PROGRAMS, Stack, eventually, kill
 
+pytestmark = pytest.mark.alone
+
 RATE = 200
 
 

@@ -70,6 +70,7 @@ def test_websockets_stay_open_and_reach_every_instance(stack):
     assert set.union(*pids) == {i["pid"] for i in stack.instances("web")}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("site", "query"), [("buffering = false", b""), ("", b"&accel=no")], ids=["file", "program"]
 )
