@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 
 import pytest
 
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.core.model.check import Check
+from tests.instances import PROGRAMS
 
 
 def probe(answer, *, listens="127.0.0.1", **check):
@@ -33,6 +37,8 @@ async def serving(answer, host, received):
             await reader.read()
         else:
             received.append(await reader.readuntil(b"\r\n\r\n") if answer else b"")
+            if received[-1].startswith(b"PRI "):
+                received.append(await reader.read(65536))
             writer.write(answer)
             await writer.drain()
         writer.close()
@@ -78,6 +84,40 @@ def test_the_status_is_the_verdict(status, good, said):
     assert probe(answer, path="/", status=good)[0] == said
 
 
+def test_a_head_request_has_no_body_to_wait_for():
+    said, received = probe(ok(), path="/", method="HEAD")
+    assert said is None
+    assert received.startswith(b"HEAD / HTTP/1.1\r\n")
+
+
+def test_own_headers_are_sent_and_may_replace_those_of_portico():
+    _, received = probe(ok(), path="/", headers={"X-Probe": "1", "User-Agent": "checker"})
+    head = received.lower()
+    assert b"\r\nx-probe: 1\r\n" in head
+    assert b"\r\nuser-agent: checker\r\n" in head
+    assert b"user-agent: portico" not in head
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted", "said"),
+    [
+        (b"all is well", "well", None),
+        (b"all is well", "unwell", "answered 200 without 'unwell'"),
+        (b"status: OK\n", "~ (?im)^status: ok$", None),
+        (b"status: bad\n", "~ ^status: ok", "answered 200 without '~ ^status: ok'"),
+        (b"x" * 200_000 + b"end", "end", None),
+        (b"x" * 300_000 + b"end", "end", "answered 200 without 'end'"),
+        (b"\xff well", "well", None),
+    ],
+)
+def test_the_body_is_searched(body, wanted, said):
+    assert probe(ok(body=body), path="/", body=wanted)[0] == said
+
+
+def test_a_wrong_status_is_said_before_a_wrong_body():
+    assert probe(ok(status=500), path="/", body="nothing")[0] == "answered 500"
+
+
 def test_early_hints_and_endless_or_broken_bodies_do_not_change_it():
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     assert probe(hints + ok(), path="/")[0] is None
@@ -115,3 +155,75 @@ def test_an_app_that_nginx_cannot_reach_is_told_so():
     assert (
         probe(ok(), listens="::1")[0] == "listens on [::1]:PORT only: make it listen on 127.0.0.1"
     )
+
+
+@pytest.fixture(scope="module")
+def grpc_server():
+    with running("grpc_health.py") as port:
+        yield port
+
+
+@contextmanager
+def running(program, *arguments):
+    """A gRPC program on a free port, once it listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, PROGRAMS / program, *arguments],
+        env={**os.environ, "PORT": str(port)},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout.readline() == b"listens\n"
+        yield port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def probe_grpc(port, service=True, **check):  # noqa: FBT002 - as the file has it
+    return asyncio.run(LoopbackProbes().probe(Check(grpc=service, timeout=5.0, **check), port))
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        (True, None),
+        ("up", None),
+        ("down", "answered NOT_SERVING"),
+        ("other", 'knows no service "other"'),
+    ],
+)
+def test_a_grpc_server_says_how_it_is(grpc_server, service, said):
+    assert probe_grpc(grpc_server, service) == said
+
+
+def test_a_grpc_server_without_health_is_told_so():
+    with running("grpc_health.py", "without") as port:
+        assert probe_grpc(port) == "does not offer grpc.health.v1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no gRPC: it sent b'HTTP/1.1 400 Bad Req'"),
+        (b"\x15\x03\x03\x00\x02\x02\x50", "is no gRPC: it speaks TLS"),
+        (b"", "closed the connection without an answer"),
+    ],
+)
+def test_what_is_no_grpc_is_said(answer, said):
+    assert probe(answer, grpc=True)[0] == said
+
+
+def test_h2_is_not_imported_without_a_grpc_check():
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, portico.daemon.wiring; print('h2' in sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "False\n"

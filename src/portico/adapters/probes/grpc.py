@@ -28,6 +28,7 @@ from portico.adapters.probes.answers import NotSpoken
 
 READ: Final = 1 << 16
 PREFIX: Final = 5  # octets before a message: not compressed, and its length
+SETTINGS: Final = b"\x04"
 SERVING: Final = 1
 WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
@@ -36,6 +37,7 @@ WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 class _Answer:
     headers: dict[str, str] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
+    begun: bool = False
     ended: bool = False
 
 
@@ -53,12 +55,7 @@ async def ask_grpc(
         data = await reader.read(READ)
         if not data:
             raise EOFError
-        try:
-            events = http2.receive_data(data)
-        except ProtocolError:
-            raise NotSpoken("gRPC", data) from None
-        for event in events:
-            _take(event, answer)
+        _feed(http2, data, answer)
         writer.write(http2.data_to_send())
     return _trouble(answer, service)
 
@@ -79,6 +76,20 @@ def _request(service: str) -> bytes:
     name = service.encode()
     message = bytes((1 << 3 | 2, len(name))) + name if name else b""
     return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def _feed(http2: H2Connection, data: bytes, answer: _Answer) -> None:
+    # RFC 9113 3.4: a server begins with a SETTINGS frame. h2 would wait for the end of whatever
+    # long frame other protocols look like.
+    if not answer.begun and data[3:4] != SETTINGS:
+        raise NotSpoken("gRPC", data)
+    answer.begun = True
+    try:
+        events = http2.receive_data(data)
+    except ProtocolError:
+        raise NotSpoken("gRPC", data) from None
+    for event in events:
+        _take(event, answer)
 
 
 def _take(event: Event, answer: _Answer) -> None:

@@ -43,13 +43,14 @@ async def ask_http(
 
 def _head(check: Check, port: int) -> list[tuple[str, str]]:
     standard = {
-        "host": check.host or f"127.0.0.1:{port}",
-        "user-agent": "portico",
-        "accept": "*/*",
-        "connection": "close",
+        "Host": check.host or f"127.0.0.1:{port}",
+        "User-Agent": "portico",
+        "Accept": "*/*",
+        "Connection": "close",
     }
-    own = {name.lower(): value for name, value in check.headers.items()}
-    return list({**standard, **own}.items())
+    own = {name.lower() for name in check.headers}
+    kept = {name: value for name, value in standard.items() if name.lower() not in own}
+    return [*kept.items(), *check.headers.items()]
 
 
 def _holds(body: bytes, wanted: str) -> bool:
