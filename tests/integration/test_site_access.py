@@ -29,9 +29,9 @@ real_ip = {{trust = ["127.0.0.1"]}}
 "/file" = {{basic_auth = {{file = "passwords"}}}}
 "/inside" = {{allow = ["10.0.0.0/8", "2001:db8::/32"], deny = ["10.6.6.6"]}}
 "/outside" = {{deny = ["10.0.0.0/8"]}}
-"/slow" = {{rate_limit = "60r/m"}}
-"/burst" = {{rate_limit = {{rate = "1r/s", burst = 3, nodelay = true, status = 503}}}}
-"/together" = {{rate_limit = {{rate = "1r/s", per = "site"}}}}
+"/slow" = {{rate_limit = "1r/m"}}
+"/burst" = {{rate_limit = {{rate = "1r/m", burst = 3, nodelay = true, status = 503}}}}
+"/together" = {{rate_limit = {{rate = "1r/m", per = "site"}}}}
 "/few" = {{connection_limit = 2}}
 "/few-together" = {{connection_limit = {{connections = 2, per = "site", status = 503}}}}
 
@@ -129,7 +129,6 @@ def statuses(edge: Edge, path: str, number: int, *addresses: str) -> Counter[int
 def test_a_client_that_asks_too_often_is_told_so(edge):
     assert statuses(edge, "/slow", 4, "192.0.2.1") == {200: 1, 429: 3}
     assert statuses(edge, "/slow", 1, "192.0.2.2") == {200: 1}
-    assert eventually(lambda: statuses(edge, "/slow", 1, "192.0.2.1")[200], within=3, every=0.3)
 
 
 def test_a_burst_is_let_through(edge):
@@ -150,7 +149,7 @@ def test_a_limit_may_be_for_all_clients_together(edge):
 )
 def test_a_client_may_hold_so_many_connections(edge, path, addresses, expected):
     def ask(address: str) -> int:
-        return edge.get("app.test", f"{path}?sleep=1", X_Forwarded_For=address).status
+        return edge.get("app.test", f"{path}?sleep=2", X_Forwarded_For=address).status
 
     with ThreadPoolExecutor(len(addresses)) as pool:
         assert Counter(pool.map(ask, addresses)) == expected
