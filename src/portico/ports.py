@@ -75,6 +75,12 @@ class Processes(Protocol):
     def usage(self, process: Process) -> tuple[int, float]:
         """Resident bytes with all children, and percent of a core since last asked."""
 
+    async def resident(self, processes: Sequence[Process]) -> list[int]:
+        """Resident bytes of each with all its children; 0 for one that has ended.
+
+        What several of its processes share is counted in each.
+        """
+
 
 class Ports(Protocol):
     """TCP ports of this machine."""

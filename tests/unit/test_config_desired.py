@@ -109,6 +109,8 @@ OTHER: dict[str, object] = {
     "drain_timeout": 7,
     "stop_signal": "SIGINT",
     "stop_timeout": 7,
+    "max_memory": 7 << 20,
+    "max_age": 70,
     "logs": {"max_size": "7m", "keep": 7},
     "balance": "ip_hash",
     "sticky": True,

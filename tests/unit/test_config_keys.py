@@ -25,6 +25,7 @@ from portico.core.model.upstream import Server, Upstream
         (App, "exec", "script"),
         (App, "node_args", "interpreter_args"),
         (App, "kill_timeout", "stop_timeout"),
+        (App, "max_memory_restart", "max_memory"),
         (App, "listen_timeout", "ready_timeout"),
         (App, "out_file", "logs.stdout"),
         (App, "instance_var", "instance_env"),
@@ -63,7 +64,6 @@ def test_the_right_key_is_guessed(table, key, right):
 @pytest.mark.parametrize(
     ("table", "key", "hint"),
     [
-        (App, "max_memory_restart", "Portico does not restart a program for its memory"),
         (App, "exec_mode", "instances alone decides it"),
         (App, "ip_hash", 'write balance = "ip_hash"'),
         (App, "server_name", 'a domain is the name of a site: [sites."NAME"]'),

@@ -58,8 +58,10 @@ def app_argument(parser: Parser) -> None:
     parser.add_argument("app", metavar="APP", help="name of the app")
 
 
-def apps_argument(parser: Parser) -> None:
+def apps_argument(parser: Parser, *, one: bool = False) -> None:
+    """`one` says that a single instance can be named too."""
+    also = "; or one instance, such as web.2" if one else ""
     parser.add_argument(
-        "app", metavar="APP", nargs="?", help='name of the app; all if unset or "all"'
+        "app", metavar="APP", nargs="?", help=f'name of the app; all if unset or "all"{also}'
     )
     json_option(parser)

@@ -26,6 +26,7 @@ from portico.core.model.world import World
 from portico.core.planning.steps import Step
 from portico.engine.changes import Changes
 from portico.engine.execute import Executor
+from portico.engine.gauges import Gauges
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
@@ -76,10 +77,11 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
     certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, clock, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
+    gauges = Gauges(intent, clock=clock, processes=processes)
 
     async def observe() -> World:
         await supervision.digest()
-        return await observed.look()
+        return await gauges.read(await observed.look())
 
     def failed(step: Step, error: PorticoError) -> None:
         troubles.report(str(step), str(error))

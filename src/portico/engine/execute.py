@@ -76,6 +76,7 @@ class Executor:
                 self._move(instance, InstanceEvent.DRAIN_ASKED, why)
             case MarkWorn(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
+                self._intent.heard_to_replace(instance)
                 self._note("worn", instance, why)
             case Stop(instance, why):
                 self._stop(self._observed.instances[instance], why)
@@ -83,6 +84,7 @@ class Executor:
                 self._kill(self._observed.instances[instance], why)
             case Forget(instance):
                 self._observed.forget(instance)
+                self._intent.heard_to_replace(instance)
                 self._intent.keep_specs(i.spec for i in self._observed.instances.values())
             case Revert(app, why):
                 self._intent.revert(app, why)

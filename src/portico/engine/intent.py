@@ -14,6 +14,7 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance
+from portico.core.model.names import InstanceId
 from portico.core.model.place import Build
 from portico.engine.prepare import Candidate
 from portico.errors import Failed
@@ -48,6 +49,7 @@ class Intent:
         self.fingerprint = ""
         """Of the nginx files that belong to what is wanted; empty when no site is."""
         self.reverted: dict[str, Reverted] = {}
+        self._replace: frozenset[InstanceId] = frozenset()
         self.desired = Desired()
 
     def wanted(self) -> tuple[Desired, str]:
@@ -150,6 +152,17 @@ class Intent:
         self.reverted.pop(app, None)
         self._resolve()
 
+    def ask_to_replace(self, instances: frozenset[InstanceId]) -> None:
+        """Want new ones of the same version in the place of these."""
+        self._replace |= instances
+        self._resolve()
+
+    def heard_to_replace(self, instance: InstanceId) -> None:
+        """It is marked, or gone: no more has to be said of it."""
+        if instance in self._replace:
+            self._replace -= {instance}
+            self._resolve()
+
     def set_stopped(self, app: str, *, stopped: bool) -> None:
         self._put(replace(self._records[app], stopped=stopped))
         self._resolve()
@@ -231,4 +244,5 @@ class Intent:
             good=record.good.id if record.good else None,
             stopped=record.stopped,
             abrupt=record.abrupt,
+            replace=self._replace,
         )

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
 from portico.core.model.desired import Desired
+from portico.core.model.instance import LEAVING
+from portico.core.model.names import InstanceId
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -185,16 +187,34 @@ class Operations:
         return self._begun("stop", app, names, who)
 
     async def restart(self, app: str | None, who: str) -> ChangeView:
+        if app is not None and "." in app:
+            return self._replaced("restart", app, who)
         names = self._named(app)
         for name in names:
             self._intent.ask_again(name, abrupt=True)
         return self._begun("restart", app, names, who)
 
     async def reload(self, app: str | None, who: str) -> ChangeView:
+        if app is not None and "." in app:
+            return self._replaced("reload", app, who)
         names = self._named(app)
         for name in names:
             self._intent.ask_again(name, abrupt=False)
         return self._begun("reload", app, names, who)
+
+    def _replaced(self, kind: str, name: str, who: str) -> ChangeView:
+        """A single instance, by its id or its slot: the others have nothing to do with it."""
+        app = name.partition(".")[0]
+        self._named(app)
+        found = frozenset(
+            i.id
+            for i in self._observed.instances.values()
+            if name in {i.id, f"{i.app}.{i.slot}"} and i.state not in LEAVING
+        )
+        if not found:
+            raise NotFound(f"there is no instance {name!r}; `portico status` shows all there are")
+        self._intent.ask_to_replace(found)
+        return self._begun(kind, name, [app], who, replaced=found)
 
     async def scale(self, app: str, instances: int, who: str) -> ChangeView:
         self._named(app)
@@ -254,12 +274,19 @@ class Operations:
         table = {**request.table, "apps": apps}
         return await self.up(request.model_copy(update={"table": table, "source": source}), who)
 
-    def _begun(self, kind: str, app: str | None, names: list[str], who: str) -> ChangeView:
+    def _begun(
+        self,
+        kind: str,
+        app: str | None,
+        names: list[str],
+        who: str,
+        replaced: frozenset[InstanceId] = frozenset(),
+    ) -> ChangeView:
         self._state.add_event(self._clock.now(), kind, app or EVERY_APP, f"by {who}")
         self._loop.wake()
 
         async def work(change: Change) -> None:
-            await self._settle(change, names)
+            await self._settle(change, names, replaced)
 
         return self._changes.begin(kind, app or "all apps", names, work)
 
@@ -283,7 +310,9 @@ class Operations:
             raise Refused("no file is in force; start with `portico up`")
         return self._intent.revision
 
-    async def _settle(self, change: Change, apps: Iterable[str]) -> None:
+    async def _settle(
+        self, change: Change, apps: Iterable[str], replaced: frozenset[InstanceId] = frozenset()
+    ) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
         targets = {name: self._intent.target_id(name) for name in names}
@@ -292,7 +321,12 @@ class Operations:
             given_up = self._given_up(targets)
             desired, generation = self._intent.wanted()
             state = progress(
-                desired, self._observed.now(), names, generation=generation, waited=waited
+                desired,
+                self._observed.now(),
+                names,
+                generation=generation,
+                waited=waited,
+                replaced=replaced,
             )
             if failed := (*given_up, *state.failed):
                 raise Failed("\n".join((*failed, *self._last_lines(names))))

@@ -121,6 +121,7 @@ class StatusReport:
             cpu_percent=round(cpu, 1),
             current=i.spec == app.spec.id,
             reason=i.reason,
+            worn=i.worn,
         )
 
     def _nginx(self) -> NginxView:
@@ -152,7 +153,7 @@ def _app_state(
     ready = [i for i in mine if i.state is S.READY]
     if app.stopped:
         return "stopped"
-    if any(i.spec != app.spec.id for i in mine):
+    if any(i.spec != app.spec.id or i.worn for i in mine):
         return "rolling"
     if len(ready) >= app.instances:
         return "ready"

@@ -14,7 +14,7 @@ from typing import Final
 
 from portico.core.config.findings import did_you_mean, nearest
 from portico.importers.pm2_app import Surroundings, Table, Values, app_table
-from portico.importers.pm2_attributes import BY_WORD, TOP_LEVEL, Missing, variables
+from portico.importers.pm2_attributes import BY_WORD, TOP_LEVEL, Mapped, Missing, variables
 from portico.importers.pm2_upstreams import upstreams
 from portico.importers.told import Told
 
@@ -89,7 +89,7 @@ def _values(entry: Mapping[str, object], where: str, told: Told) -> Values:
         if attribute is None and not word.startswith("env_"):
             hint = did_you_mean(nearest(word, BY_WORD))
             told.note(f"{word} is no attribute of PM2" + (f"; {hint}" if hint else ""))
-        elif value is not None:
+        elif value not in (attribute.idle if isinstance(attribute, Mapped) else (None,)):
             try:
                 read = attribute.value(value) if attribute else variables(value)
                 values.setdefault(attribute.words[0] if attribute else word, read)

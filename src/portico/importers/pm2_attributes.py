@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from portico.core.model.units import parse_size
+
 LAST_PORT: Final = 65535
 READY_WITHIN: Final = 30.0  # App.ready_timeout, which PM2's is never to shorten
 _OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
@@ -29,6 +31,8 @@ class Mapped:
     value: Callable[[object], object]
     """ValueError says what it must be."""
     how: str = ""
+    idle: Sequence[object] = (None,)
+    """Values that are as good as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,13 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         f"where it is longer than {READY_WITHIN:g} s: PM2 goes on without the app, Portico waits",
     ),
     Mapped(("kill_timeout",), "stop_timeout", seconds, "10 s without it, PM2 has 1.6 s"),
-    Missing(("max_memory_restart",), "not supported yet: no instance is restarted for its memory"),
+    Mapped(
+        ("max_memory_restart",),
+        "max_memory",
+        parse_size,
+        "a rollout of that instance; looked at every 5 s, PM2 every 30 s",
+        _OFF,
+    ),
     Missing(("watch",), "not supported yet: after a change of files, `portico reload`"),
     Missing(("ignore_watch",), "not supported yet, as watch is not"),
     Missing(("watch_delay",), "not supported yet, as watch is not"),

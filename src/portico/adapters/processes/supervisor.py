@@ -10,7 +10,7 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -90,6 +90,9 @@ class LinuxProcesses:
             self._usage[process] = taken, ticks, percent
         return sum(each.resident for each in family), percent
 
+    async def resident(self, processes: Sequence[Process]) -> list[int]:
+        return await asyncio.to_thread(_resident, processes)
+
     def close(self) -> None:
         """Watch nobody any more; all instances go on."""
         for watch in self._watched.values():
@@ -111,6 +114,11 @@ def _start(launch: Launch, logs: Path) -> tuple[Process, int]:
     seen = stat(pid)
     assert seen is not None  # noqa: S101 - our own child, and not buried yet
     return Process(pid, seen.started), pidfd
+
+
+def _resident(processes: Sequence[Process]) -> list[int]:
+    table = Table()
+    return [sum(each.resident for each in table.family(process)) for process in processes]
 
 
 def _abandon(job: asyncio.Future[tuple[Process, int]]) -> None:

@@ -10,7 +10,7 @@ from portico.cli.session import Session
 
 
 def options(parser: Parser) -> None:
-    apps_argument(parser)
+    apps_argument(parser, one=True)
 
 
 def run(session: Session, args: Namespace) -> None:

@@ -74,6 +74,8 @@ def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
 def tell_reasons(session: Session, app: AppView) -> None:
     """Why instances are not as they should be."""
     for instance in app.instances:
+        if instance.worn:
+            session.terminal.say(f"{instance.id} is to be replaced: {instance.worn}")
         if instance.reason and instance.state != "ready":
             state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
             session.terminal.say(f"{instance.id} is {state}: {instance.reason}")

@@ -101,6 +101,7 @@ class InstanceView(View):
     cpu_percent: float
     current: bool = Field(description="Runs the version that is in force or being rolled out.")
     reason: str = ""
+    worn: str = Field("", description="Why it is to be replaced, while it serves on.")
 
 
 class AppView(View):

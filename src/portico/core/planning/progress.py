@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 
@@ -27,9 +28,18 @@ class Progress:
 
 
 def progress(
-    desired: Desired, world: World, apps: Iterable[str], *, generation: str, waited: float
+    desired: Desired,
+    world: World,
+    apps: Iterable[str],
+    *,
+    generation: str,
+    waited: float,
+    replaced: Collection[InstanceId] = (),
 ) -> Progress:
-    """How far these apps, and nginx, are; `waited` is how many seconds somebody has."""
+    """How far these apps, and nginx, are; `waited` is how many seconds somebody has.
+
+    `replaced` are the instances that are to leave.
+    """
     waiting: list[str] = []
     failed: list[str] = []
     instances = world.by_app()
@@ -41,7 +51,7 @@ def progress(
                 waiting.append(f"{name}: {len(mine)} still to stop")
         elif trouble := _trouble(app, mine, waited):
             failed.append(trouble)
-        elif step := _missing(app, mine):
+        elif step := _missing(app, mine, replaced):
             waiting.append(step)
     if generation and world.nginx.refused == generation:
         failed.append(world.nginx.refused_because)
@@ -57,14 +67,21 @@ def _trouble(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.autorestart)
         if ended or i.crashes >= TOO_MANY_CRASHES:
-            return f"{i.id} {i.reason}"
+            return f"{i.id} {i.reason}{_meanwhile(i, mine)}"
         unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}
         if unwell and waited >= app.app.ready_timeout:
             return f"{i.id} {i.reason}"
     return ""
 
 
-def _missing(app: DesiredApp, mine: Sequence[Instance]) -> str:
+def _meanwhile(i: Instance, mine: Sequence[Instance]) -> str:
+    serving = (o.id for o in mine if o.slot == i.slot and o.worn and o.state is S.READY)
+    return "".join(f"; {each} serves on" for each in serving)
+
+
+def _missing(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
+    if left := sum(i.id in replaced and i.state not in LEAVING for i in mine):
+        return f"{app.name}: {left} still to be replaced"
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
     return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"

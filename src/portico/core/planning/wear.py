@@ -1,4 +1,4 @@
-"""Which ready instances are worn: to be replaced, one after the other, by new ones like them.
+"""Which instances are worn: to be replaced, one after the other, by new ones like them.
 
 They are marked and nothing else; the rollout does the rest, and never takes more at a time than
 a batch.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.steps import MarkWorn
@@ -27,7 +27,7 @@ _MEBIBYTE: Final = 1 << 20
 def wear(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterator[MarkWorn]:
     """Marks for those of the version wanted; older ones are replaced anyway."""
     for i in instances:
-        staying = i.state is InstanceState.READY and i.spec == app.spec.id
+        staying = i.state not in LEAVING and i.spec == app.spec.id
         if staying and not i.worn and (why := _why(app, i, world)):
             yield MarkWorn(i.id, why)
 
@@ -43,6 +43,8 @@ def _why(app: DesiredApp, i: Instance, world: World) -> str:
     limit, longest = app.app.max_memory, app.app.max_age
     if i.id in app.replace:
         return "asked for by hand"
+    if i.state is not InstanceState.READY:
+        return ""
     if limit is not None and held > limit and age >= SETTLES_WITHIN:
         return f"it holds {_mebibytes(held)} of memory, and max_memory is {_mebibytes(limit)}"
     if longest is not None and age >= age_limit(longest, i.id):
