@@ -92,10 +92,14 @@ class Edge:
         return "\n".join(said)
 
     def __enter__(self) -> Self:
-        self.write()
-        assert self.tested() == ""
-        result = self._nginx()
-        assert result.returncode == 0, result.stderr
+        try:
+            self.write()
+            assert self.tested() == ""
+            result = self._nginx()
+            assert result.returncode == 0, result.stderr
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
