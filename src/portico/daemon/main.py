@@ -25,6 +25,13 @@ from portico.system.notify import Notify
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
 ALREADY_SERVED: Final = 4
+BEGUN_ANEW: Final = "PORTICO_BEGUN_ANEW"
+"""Environment variable: how often in a row a bug ended the daemon, and when last."""
+SOON: Final = 600.0
+MOST_BEGINNINGS: Final = 5
+PAUSE: Final = 0.5
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -40,7 +47,33 @@ def main() -> None:
         print(f"porticod: another daemon serves {home.path}", file=sys.stderr)  # noqa: T201
         sys.exit(ALREADY_SERVED)
     with lock:
-        sys.exit(asyncio.run(_run(home, options)))
+        sys.exit(_serve(home, options))
+
+
+def _serve(home: Home, options: argparse.Namespace) -> int:
+    """Run to the end. After a bug the daemon begins anew and adopts what it looked after."""
+    try:
+        return asyncio.run(_run(home, options))
+    except ExceptionGroup as ended:
+        if told := ended.subgroup(PorticoError):
+            log.error("cannot go on: %s", told.exceptions[0])  # noqa: TRY400 - no bug
+            return 1
+        log.exception("a bug ended the daemon; instances and nginx go on")
+    if options.foreground or "NOTIFY_SOCKET" in os.environ:
+        return 1  # who started it starts it again
+    return _begin_anew(SystemClock())
+
+
+def _begin_anew(clock: SystemClock) -> int:
+    """Become a new daemon, a few times at most: what fails again and again needs a person."""
+    times, _, last = os.environ.get(BEGUN_ANEW, "0 0").partition(" ")
+    count = int(times) + 1 if clock.monotonic() - float(last) < SOON else 1
+    if count > MOST_BEGINNINGS:
+        log.error("begun anew %d times in a row; the next portico command tries again", count - 1)
+        return 1
+    asyncio.run(clock.sleep(PAUSE * count))
+    os.environ[BEGUN_ANEW] = f"{count} {clock.monotonic()}"
+    return os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program again
 
 
 def _options() -> argparse.Namespace:

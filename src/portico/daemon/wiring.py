@@ -41,7 +41,7 @@ from portico.engine.upkeep import Upkeep
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Ports
 from portico.system.home import Home
-from portico.system.names import authorities, hosts, nameservers
+from portico.system.names import authorities, hosts, nameservers, speaks_ipv6
 
 log = logging.getLogger(__name__)
 
@@ -189,6 +189,8 @@ async def _discovery(state: SqliteState, clock: Clock, ports: Ports) -> Responde
 
 def _machine(home: Home, resolver: str) -> Machine:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # nginx's master opens a log a site, and inherits what may be open at a time from here.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     return Machine(
         str(home.path),
         cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
@@ -196,6 +198,7 @@ def _machine(home: Home, resolver: str) -> Machine:
         open_files=most_files if most_files > 0 else 65536,
         resolver=resolver,
         nameservers=nameservers(),
+        ipv6=speaks_ipv6(),
         hosts=hosts(),
         authorities=authorities(),
     )
