@@ -146,9 +146,12 @@ class Probes(Protocol):
 
 
 class Sites(Protocol):
-    async def ask(self, name: str, site: Site, listeners: Listeners) -> str | None:
+    async def ask(
+        self, name: str, site: Site, listeners: Listeners, *, proxied: bool = False
+    ) -> str | None:
         """Ask a site for its first page through nginx, as a visitor would, certificate unchecked.
 
+        `proxied` says that nginx expects the PROXY protocol, which holds for all of a listener.
         None when something behind nginx answered, else what was wrong in a few words.
         """
 
@@ -192,6 +195,13 @@ class Nginx(Protocol):
 
     async def start(self) -> None:
         """Start nginx on the generation that is current. Raises Failed (a port in use, …)."""
+
+    async def upgrade(self, build: Build | None) -> None:
+        """Replace the program that runs by this build of it, losing no request; its files stay.
+
+        Does nothing where that one runs already, and first ends what another daemon has begun
+        of this: `seen().halfway`. Raises Failed; then the one before serves on.
+        """
 
     async def stop(self, *, graceful: bool) -> None: ...
 

@@ -388,7 +388,9 @@ class Operations:
 
     async def _answer(self, name: str, desired: Desired, end: float) -> str | None:
         while True:
-            trouble = await self._sites.ask(name, desired.sites[name], desired.listeners)
+            trouble = await self._sites.ask(
+                name, desired.sites[name], desired.listeners, proxied=_is_proxied(desired)
+            )
             if trouble is None or self._clock.monotonic() > end:
                 return trouble
             await self._clock.sleep(0.1)
@@ -400,6 +402,10 @@ class Operations:
         while self._nginx.seen().pid is not None:
             change.say("nginx still to stop")
             await self._next_round()
+
+
+def _is_proxied(desired: Desired) -> bool:
+    return any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
 
 
 def request_of(revision: Revision) -> DocumentRequest:

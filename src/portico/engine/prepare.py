@@ -47,6 +47,7 @@ class Machine:
     resolver: str
     """Where discovery answers, as nginx's `resolver` takes it."""
     nameservers: tuple[str, ...]
+    ipv6: bool
     hosts: frozenset[str]
     authorities: str
     """As in `Place`."""
@@ -81,7 +82,7 @@ class Preparation:
     def _desired(
         self, document: Document, request: DocumentRequest, asked: Mapping[str, int]
     ) -> Desired:
-        return desired_from(
+        desired = desired_from(
             document,
             folder=request.folder,
             environ=request.environ,
@@ -90,6 +91,10 @@ class Preparation:
             asked=asked,
             paused=self._paused(),
         )
+        if self._machine.ipv6 or document.edge.bind:
+            return desired
+        reachable = tuple(a for a in desired.listeners.addresses if ":" not in a)
+        return replace(desired, listeners=replace(desired.listeners, addresses=reachable))
 
     async def resume(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
         """The file in force, when it has to be rendered again: it was checked when applied.

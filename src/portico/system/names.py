@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
@@ -29,6 +30,14 @@ def _servers(resolv_conf: Path) -> Iterator[str]:
             with suppress(ValueError):
                 address = ip_address(words[1])
                 yield f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+
+
+def speaks_ipv6() -> bool:
+    """Whether a program can listen on an IPv6 address of this machine."""
+    with suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
 
 
 def hosts(hosts_file: Path = Path("/etc/hosts")) -> frozenset[str]:

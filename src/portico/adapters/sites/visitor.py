@@ -15,6 +15,8 @@ DEADLINE: Final = 10.0
 SILENT: Final = frozenset({502, 504})
 """What nginx answers itself when nothing behind it does."""
 LARGEST_READ: Final = 65536
+NOBODY: Final = b"PROXY UNKNOWN\r\n"
+"""The PROXY protocol's header (version 1, 2.1) of one who speaks for himself."""
 
 
 class Visitor:
@@ -26,14 +28,24 @@ class Visitor:
         # Which certificate is served is not the question here, and it may be anybody's own.
         self._tls.verify_mode = ssl.CERT_NONE
 
-    async def ask(self, name: str, site: Site, listeners: Listeners) -> str | None:
+    async def ask(
+        self, name: str, site: Site, listeners: Listeners, *, proxied: bool = False
+    ) -> str | None:
         host = name.replace("*", "any", 1)
         address = _reachable(listeners.addresses)
         port = listeners.https if site.https else listeners.http
         try:
             async with asyncio.timeout(DEADLINE):
-                request = _grpc_call(host) if site.grpc else _first_page(host)
-                status = await self._status(address, port, host, request, tls=site.https)
+                reader, writer = await asyncio.open_connection(address, port)
+                try:
+                    if proxied:
+                        writer.write(NOBODY)
+                    if site.https:
+                        await writer.start_tls(self._tls, server_hostname=host)
+                    request = _grpc_call(host) if site.grpc else _first_page(host)
+                    status = await _first_status(reader, writer, request)
+                finally:
+                    writer.transport.abort()
         except TimeoutError:
             return f"no answer within {DEADLINE:g}s"
         except (OSError, h11.RemoteProtocolError) as error:
@@ -41,20 +53,6 @@ class Visitor:
         if status in SILENT:
             return f"nginx answers {status}: nothing behind it does"
         return None
-
-    async def _status(
-        self, address: str, port: int, host: str, request: h11.Request, *, tls: bool
-    ) -> int:
-        reader, writer = await asyncio.open_connection(
-            address,
-            port,
-            ssl=self._tls if tls else None,
-            server_hostname=host if tls else None,
-        )
-        try:
-            return await _first_status(reader, writer, request)
-        finally:
-            writer.transport.abort()
 
 
 def _first_page(host: str) -> h11.Request:
