@@ -33,6 +33,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
 from portico.engine.prepare import Machine, Preparation
+from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.supervision import Supervision
 from portico.engine.surroundings import Surroundings
@@ -144,6 +145,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         logs=logs,
         processes=processes,
     )
+    settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=Visitor())
     operations = Operations(
         intent,
         observed,
@@ -151,11 +153,10 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         changes,
         preparation,
         report,
+        settling,
         certificates=certificates,
         clock=clock,
         logs=logs,
-        nginx=nginx,
-        sites=Visitor(),
         state=state,
     )
     for sentence in state.troubles:
