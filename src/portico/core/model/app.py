@@ -171,8 +171,10 @@ class App(Table):
     max_fails: Count = Field(
         1, description="Failures within fail_timeout that take an instance out; 0 is never."
     )
+    # nginx keeps this against an address, also when another process answers there meanwhile: at
+    # its own default of 10 s, instances that died one after the other were all out together.
     fail_timeout: Duration = Field(
-        10.0, description="For how long failures count and an instance stays out; whole seconds."
+        1.0, description="For how long failures count and an instance stays out; whole seconds."
     )
     backup: bool = Field(
         False, description="Stand in for the other peers of an upstream, when all are gone."
