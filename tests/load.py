@@ -85,7 +85,7 @@ class Loss(TypedDict):
     port: int
     """The client's own port; 0 where no connection came about."""
     pid: int
-    """Who a WebSocket was connected to; else 0."""
+    """Who a WebSocket was connected to, if that one has said so (X-Pid); else 0."""
 
 
 @dataclass
@@ -234,10 +234,10 @@ class Load:
             connection, begun, pid = self._connection(), time.monotonic(), 0
             try:
                 async with self._websocket(await connection.reach()) as websocket:
+                    pid = int(websocket.response.headers.get("X-Pid", 0))
                     while time.monotonic() < self._end:
                         await websocket.send("hello")
-                        echo = await asyncio.wait_for(websocket.recv(), self._work.timeout)
-                        pid = _pid_in(echo)
+                        await asyncio.wait_for(websocket.recv(), self._work.timeout)
                         self._report.messages += 1
                         await asyncio.sleep(self._work.websocket_pause)
             except (OSError, WebSocketException, TimeoutError) as error:
@@ -311,13 +311,6 @@ def _kind(error: BaseException) -> str:
             return type(error).__name__
         case _:
             return "reset"
-
-
-def _pid_in(echo: str | bytes) -> int:
-    """Our programs say in every message who they are."""
-    with suppress(ValueError, KeyError, TypeError):
-        return int(json.loads(echo)["pid"])
-    return 0
 
 
 def _tls(ca: str | None) -> ssl.SSLContext:

@@ -41,7 +41,7 @@ server.on('upgrade', (request, socket) => {
   const accept = crypto.createHash('sha1').update(key).digest('base64');
   let unread = Buffer.alloc(0);
   socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n' +
-    `Connection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+    `Connection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nX-Pid: ${process.pid}\r\n\r\n`);
   socket.on('error', () => {});
   socket.on('data', (data) => {
     unread = Buffer.concat([unread, data]);

@@ -21,7 +21,7 @@ async def echo(key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWri
     accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
     writer.write(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        + f"Sec-WebSocket-Accept: {accept}\r\nX-Pid: {os.getpid()}\r\n\r\n".encode()
     )
     while True:
         kind, data = await _read_frame(reader)

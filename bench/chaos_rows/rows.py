@@ -1,0 +1,15 @@
+"""Every row, in the order of the table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.chaos_rows import daemons, instances, nginx, rollouts
+from bench.chaos_rows.outcome import Row
+
+ROWS: Final[tuple[Row, ...]] = (
+    *rollouts.ROWS,
+    *instances.ROWS,
+    *daemons.ROWS,
+    *nginx.ROWS,
+)

@@ -1,0 +1,193 @@
+"""A Portico of a row's own, the load on it, and who is to blame for what was lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+from bench.chaos_rows.outcome import Effort, Outcome
+from tests.load import Report
+from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, free_port
+
+from portico.client.client import Client
+from portico.errors import PorticoError
+
+NAME = "app.localhost"
+"""The site under load; its app is `web`."""
+NODE = f"node {PROGRAMS / 'echo.js'}"
+PYTHON = f"python3 {PROGRAMS / 'echo.py'}"
+INSTANCES = 4
+WORK = "/?sleep=0.02"
+"""Every request takes the program 20 ms."""
+SLOW_TO_SEE = 1.0
+"""Seconds that a client may need to see that its connection has died."""
+
+
+class Site(Stack):
+    """Asks the daemon itself, because a command takes the load's processor time."""
+
+    def status(self) -> dict:
+        return Client(self.home / "api.sock").status()  # type: ignore[return-value]
+
+    def revive(self) -> dict:
+        """Any command starts a daemon where there is none."""
+        self.done("status")
+        return self.status()
+
+    def pids(self, app: str = "web") -> list[int]:
+        return [instance["pid"] for instance in self.instances(app)]
+
+    def is_whole(self, app: str = "web") -> bool:
+        """Every slot has exactly one instance, ready and of the version in force."""
+        with suppress(PorticoError):
+            found = next(each for each in self.status()["apps"] if each["name"] == app)
+            ready = [i for i in found["instances"] if i["state"] == "ready" and i["current"]]
+            return len(ready) == len(found["instances"]) == found["wanted"]
+        return False
+
+    def answered_by(self, loss_port: int) -> list[dict]:
+        """Lines of the site's access log about requests that were passed to this port."""
+        log = self.home / "logs/sites" / f"{NAME}.access.log"
+        lines = [json.loads(line) for line in log.read_text(errors="replace").splitlines()]
+        return [line for line in lines if f":{loss_port}" in line["upstream_addr"]]
+
+
+def web(program: str = NODE, env: dict[str, str] | None = None, **keys: object) -> str:
+    """The text of a file with one app behind one site."""
+    keys = {"command": program, "instances": INSTANCES, "health": "/healthz"} | keys
+    lines = [f"{key} = {_toml(value)}" for key, value in keys.items()]
+    lines.append(f"env = {_toml(env or {})}")
+    return "[apps.web]\n" + "\n".join(lines) + f"\n[sites.'{NAME}']\napp = 'web'\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+@contextmanager
+def portico(outcome: Outcome, text: str, **edge: object) -> Iterator[Site]:
+    """Up for the time of the block; the row is wrong if `portico down` leaves anything."""
+    site = Site()
+    try:
+        site.up(text, workers=2, **edge)
+        yield site
+    finally:
+        left = site.close()
+    outcome.must(not left, f"left running: {', '.join(left)}")
+
+
+@contextmanager
+def load(
+    site: Site, effort: Effort, path: str = WORK, **differing: object
+) -> Iterator[RunningLoad]:
+    """GET, POST with a body, WebSockets, and an upload in progress, until the block ends."""
+    work = {
+        "rate": effort.rate,
+        "connections": 64,
+        "posts": 0.2,
+        "body": 2048,
+        "websockets": 10,
+        "websocket_pause": 0.25,
+        "upload_rate": 200_000,
+        "upload_seconds": 3,
+        "upload_path": WORK,
+        "seconds": 600,
+    }
+    with site.load(NAME, path, **(work | differing)) as running:
+        yield running
+
+
+def at_rest(site: Site, effort: Effort, **differing: object) -> Report:
+    with load(site, effort, **(differing | {"seconds": effort.seconds})) as running:
+        return running.report()
+
+
+def is_replaced(site: Site, slot: int, victim: int) -> bool:
+    now = next((i for i in site.instances("web") if i["slot"] == slot), None)
+    return now is not None and now["state"] == "ready" and now["pid"] not in {None, victim}
+
+
+def posts_cut_off(site: Site, ports: Collection[int]) -> int:
+    """How many POST nginx had passed to one of these ports when its instance died."""
+    time.sleep(1.5)  # nginx writes its log within a second
+    return sum(
+        line["method"] == "POST" and line["status"] == 502
+        for port in ports
+        for line in site.answered_by(port)
+    )
+
+
+def blame_killed(outcome: Outcome, site: Site, killed: Collection[int], ports: set[int]) -> None:
+    """What was on an instance when it was killed: its WebSockets, and POST in flight."""
+    outcome.set_apart(
+        "WebSocket of a killed instance",
+        lambda loss: loss["kind"] == "WebSocket" and loss["pid"] in killed,
+    )
+    if any(loss["kind"] in {"POST", "upload"} for loss in outcome.failures):
+        outcome.set_apart(
+            "POST in flight on a killed instance",
+            lambda loss: loss["kind"] in {"POST", "upload"} and loss["why"] == "502",
+            most=posts_cut_off(site, ports),
+        )
+
+
+def kill_at_once(process: psutil.Process) -> set[int]:
+    """SIGKILL; returns the clients' ports of the connections it had at that very moment."""
+    process.send_signal(signal.SIGSTOP)
+    eventually(lambda: process.status() == psutil.STATUS_STOPPED)
+    held = {c.raddr.port for c in process.net_connections("tcp") if c.raddr}
+    process.kill()
+    return held
+
+
+def pinned_port() -> int:
+    """The first of four free ports in a row."""
+    for _ in range(100):
+        first = free_port()
+        if all(_is_free(first + n) for n in range(INSTANCES)):
+            return first
+    raise OSError("no four free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+@contextmanager
+def endings(pids: Collection[int]) -> Iterator[dict[int, float]]:
+    """When each of these processes ended, on the monotonic clock; filled while the block runs."""
+    seen: dict[int, float] = {}
+    files = {os.pidfd_open(pid): pid for pid in pids}
+    poller, done = select.poll(), threading.Event()
+    for file in files:
+        poller.register(file, select.POLLIN)
+
+    def watch() -> None:
+        while not done.is_set():
+            for file, _ in poller.poll(100):
+                poller.unregister(file)
+                seen[files[file]] = time.monotonic()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+        for file in files:
+            os.close(file)
