@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from portico.core.model.certificate import About, Certificate, Entry, KeyType, Memory
 from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
@@ -234,6 +235,22 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a certificate says of itself; moments are seconds since 1970."""
+
+    problems: tuple[str, ...]
+    """Why it cannot be used with its key; then the rest may be empty."""
+    names: tuple[str, ...] = ()
+    serial: str = ""
+    not_before: float = 0.0
+    not_after: float = 0.0
+    issuer: str = ""
+    """Common name of who signed it."""
+    ari_id: str = ""
+    key_type: KeyType | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Where the root of the local authority was installed, or taken away."""
 
@@ -256,10 +273,64 @@ class Certificates(Protocol):
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
         """What is wrong with operators' own pairs; one answer for each, in their order."""
 
+    async def inspect(self, pairs: Sequence[OwnPair]) -> list[Facts]:
+        """What certificates say of themselves, and what keeps them from being used."""
+
+    async def account_key(self, jwk: str) -> str:
+        """A private key as PEM, of a JSON Web Key. Raises Failed for one that is none."""
+
+    async def json_web_key(self, pem: str) -> str: ...
+
     async def trust(self) -> Trust:
         """Install the local authority's root where the system and browsers look for it."""
 
     async def untrust(self) -> Trust: ...
+
+
+class Lineages(Protocol):
+    """Certificates of authorities on disk. Looking is cheap and never waits for the disk."""
+
+    async def load(self) -> Mapping[str, str]:
+        """Read what is there, once, before anything else; rights that are too wide are repaired.
+
+        Returns what is wrong, by lineage: a generation that cannot be used is left out.
+        """
+
+    def held(self, lineage: str) -> Certificate | None:
+        """The newest complete generation, whether nginx has it or not."""
+
+    def current(self, lineage: str) -> Certificate | None:
+        """The generation that was switched to: what nginx is given."""
+
+    async def store(
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+    ) -> Certificate:
+        """Put a chain (PEM, the certificate first) and its private key (a PEM file's path) on
+        disk as a new generation, which is not current yet.
+
+        The same certificate stored twice is one generation. Raises Failed, and leaves what there
+        was, if pair, names, chain or dates are wrong, or staging would follow production.
+        """
+
+    async def switch(self, lineage: str, generation: int) -> Certificate:
+        """Make a generation current, here and in the folder that other programs read.
+
+        Older ones go, all but the one that was current before. Raises Failed if it is not there.
+        """
+
+    async def put_back(self, lineage: str) -> Certificate | None:
+        """Make the one that was current before current again; None where there is none, and then
+        what is current stays.
+        """
+
+    async def remove(self, lineage: str) -> None:
+        """Take the lineage away with all its keys."""
+
+    def folder(self, lineage: str) -> str:
+        """Where other programs find `cert.pem`, `chain.pem`, `fullchain.pem` and `privkey.pem`."""
+
+    def names(self) -> list[str]:
+        """Every lineage that is on disk, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +405,24 @@ class State(Protocol):
     def setting(self, name: str) -> str | None: ...
 
     def put_setting(self, name: str, value: str) -> None: ...
+
+    def memories(self) -> Mapping[str, Memory]:
+        """What is remembered of certificates, by lineage."""
+
+    def memory(self, lineage: str) -> Memory:
+        """An empty one for a lineage that nothing is known of."""
+
+    def put_memory(self, memory: Memory) -> None: ...
+
+    def drop_memory(self, lineage: str) -> None: ...
+
+    def ledger_since(self, at: float) -> list[Entry]:
+        """Entries of that moment and later, oldest first."""
+
+    def add_ledger(self, entries: Sequence[Entry]) -> None: ...
+
+    def no_ledger_after(self, now: float) -> None:
+        """Entries written by a clock that was ahead count as written now."""
 
     def add_event(self, at: float, kind: str, subject: str, text: str) -> None: ...
 

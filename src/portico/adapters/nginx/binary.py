@@ -53,15 +53,15 @@ class Binaries:
                     f"cannot use {named} as nginx ([edge] nginx): there is no such program; "
                     "nothing was changed"
                 )
-            return _fit(await self._inspect(program))
+            return _fit(await self.inspect(program))
         if system := shutil.which("nginx", path=self._search):
             with contextlib.suppress(Refused):
-                build = _fit(await self._inspect(system))
+                build = _fit(await self.inspect(system))
                 if needs <= build.can:
                     return build
-        return _fit(await self._inspect(_from_wheel()))
+        return _fit(await self.inspect(_from_wheel()))
 
-    async def _inspect(self, program: str) -> Build:
+    async def inspect(self, program: str) -> Build:
         file = await asyncio.to_thread(os.stat, program)
         key = program, file.st_mtime_ns, file.st_size
         if key not in self._known:

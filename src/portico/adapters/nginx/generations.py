@@ -3,6 +3,7 @@
     HOME/nginx/generations/000012/    nginx.conf, ..., and generation.json about it
     HOME/nginx/current                a link to the one that a start or a reload reads
     HOME/nginx/serving.json           which one a master process was seen to serve
+    HOME/nginx/seeds/                 peers for a new nginx to begin with; there for moments only
 
 Calls block for the disk: everything that a start would read is there, whole, after a power cut.
 """
@@ -18,6 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from portico.core.model.place import Build
+
 MAIN: Final = "nginx.conf"
 KEEP: Final = 5
 _ABOUT: Final = "generation.json"
@@ -31,6 +34,8 @@ class Generation:
     """The nginx that has tested it and is to serve it."""
     served: bool = False
     """Whether an nginx was seen to serve it: one to go back to."""
+    version: str = ""
+    """Of that nginx."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Serving:
     generation: Generation
     pid: int
     started: float
+    file: str = ""
+    """Tells the file of its program from one that is put in its place."""
 
 
 class Generations:
@@ -47,6 +54,7 @@ class Generations:
         """`folder` is HOME/nginx."""
         self._root, self._all = folder, folder / "generations"
         self._link, self._serving = folder / "current", folder / "serving.json"
+        self._seeds = folder / "seeds"
 
     def folder(self, number: int) -> Path:
         return self._all / f"{number:06}"
@@ -56,10 +64,11 @@ class Generations:
         """What nginx is told to read."""
         return self._link / MAIN
 
-    def write(self, files: Mapping[str, str], fingerprint: str, program: str) -> Generation:
+    def write(self, files: Mapping[str, str], fingerprint: str, build: Build) -> Generation:
         """Write a new one, under the next number. Names may not lead out of its folder."""
         self._all.mkdir(mode=0o711, parents=True, exist_ok=True)
-        generation = Generation(max(self._numbers(), default=0) + 1, fingerprint, program)
+        number = max(self._numbers(), default=0) + 1
+        generation = Generation(number, fingerprint, build.program, version=build.version_text)
         unfinished = self._all / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         for name, text in files.items():
@@ -100,7 +109,7 @@ class Generations:
         with suppress(OSError, ValueError, TypeError, KeyError):
             seen = json.loads(self._serving.read_text())
             if generation := self.read(seen["generation"]):
-                return Serving(generation, seen["pid"], seen["started"])
+                return Serving(generation, seen["pid"], seen["started"], seen.get("file", ""))
         return None
 
     def serves(self, serving: Serving | None) -> None:
@@ -111,9 +120,37 @@ class Generations:
         number = serving.generation.number
         about = replace(serving.generation, served=True)
         _replace(self.folder(number) / _ABOUT, json.dumps(asdict(about)))
-        seen = {"generation": number, "pid": serving.pid, "started": serving.started}
+        seen = {
+            "generation": number,
+            "pid": serving.pid,
+            "started": serving.started,
+            "file": serving.file,
+        }
         _replace(self._serving, json.dumps(seen))
         self.prune()
+
+    def sow(self, files: Mapping[str, str]) -> None:
+        """Have the next start begin with these peers, instead of any that were there."""
+        self.weed()
+        if not files:
+            return
+        unfinished = self._root / ".seeds"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o711)
+        for name, text in files.items():
+            _inside(unfinished, name).write_text(text, encoding="utf-8")
+        unfinished.rename(self._seeds)
+
+    def weed(self) -> bool:
+        """Let no start begin with peers any more; whether one did."""
+        there = self._seeds.exists()
+        if there:
+            shutil.rmtree(self._seeds)
+        return there
+
+    @property
+    def is_sown(self) -> bool:
+        return self._seeds.exists()
 
     def prune(self) -> None:
         """Keep the current one, the last that were served, and the last that were tested."""

@@ -53,6 +53,11 @@ class Paths:
         """Where the files tell nginx to write its master's pid."""
         return self.folder / "nginx.pid"
 
+    @property
+    def old_pid_file(self) -> Path:
+        """Where nginx keeps the old master's pid while its program is replaced."""
+        return self.folder / "nginx.pid.oldbin"
+
     def arguments(self, main_file: Path) -> tuple[str, ...]:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
@@ -66,18 +71,18 @@ async def launch(program: str, paths: Paths) -> Master:
             master = await _first_worker(paths, tail)
     except TimeoutError:
         raise NotTaken(said + tail.text(), certain=False) from None
-    await _retire_orphans(paths.folder)
+    await retire_orphans(paths.folder)
     return master
 
 
 async def reload(master: Master, paths: Paths, within: float) -> None:
     """Have the master read its files again, and see workers of theirs replace the old ones."""
     tail = LogTail(paths.error_log)
-    before = {worker.pid for worker in workers_of(master, await _look(paths.folder))}
+    before = {worker.pid for worker in workers_of(master, await look(paths.folder))}
     master.signal(signal.SIGHUP)
     try:
         async with asyncio.timeout(within):
-            while not _replaced(workers_of(master, await _look(paths.folder)), before):
+            while not _replaced(workers_of(master, await look(paths.folder)), before):
                 said = [each for each in complaints(tail.text()) if each.pid == master.pid]
                 if any(each.is_final for each in said):
                     raise NotTaken("\n".join(map(str, said)), certain=True)
@@ -89,12 +94,16 @@ async def reload(master: Master, paths: Paths, within: float) -> None:
         raise NotTaken(slow, certain=False) from None
 
 
+async def is_leaving(master: Master, folder: Path) -> bool:
+    """Whether it was told to end: then it takes no connections and no new files any more."""
+    workers = workers_of(master, await look(folder))
+    return bool(workers) and all(worker.is_leaving for worker in workers)
+
+
 async def orphan(master: Master, folder: Path) -> None:
     """End a master alone: its workers serve on until another one takes over from them."""
     master.signal(signal.SIGKILL)
-    await _left_after(
-        LEAVE_WITHIN, folder, lambda found: [p for p in found if p.pid == master.pid]
-    )
+    await left_after(LEAVE_WITHIN, folder, lambda found: [p for p in found if p.pid == master.pid])
 
 
 async def end(folder: Path, *, graceful: bool, patience: float) -> list[NginxProcess]:
@@ -105,12 +114,12 @@ async def end(folder: Path, *, graceful: bool, patience: float) -> list[NginxPro
     stages = [(signal.SIGTERM, TERM_WITHIN), (signal.SIGKILL, TERM_WITHIN)]
     if graceful:
         stages.insert(0, (signal.SIGQUIT, patience))
-    left = await _look(folder)
+    left = await look(folder)
     for number, within in stages:
         for process in left:
             if process.is_master or process in orphans(left) or number is signal.SIGKILL:
                 process.signal(number)
-        left = await _left_after(within, folder, lambda found: found)
+        left = await left_after(within, folder, lambda found: found)
         if not left:
             break
     return left
@@ -155,7 +164,7 @@ async def _start(program: str, paths: Paths) -> str:
             async for line in process.stderr:
                 said.append(line.decode(errors="replace"))
                 if any(each.is_taken_port for each in complaints(said[-1])):
-                    await _retire_orphans(paths.folder)
+                    await retire_orphans(paths.folder)
             code = await process.wait()
     except TimeoutError:
         process.kill()
@@ -169,7 +178,7 @@ async def _start(program: str, paths: Paths) -> str:
 async def _first_worker(paths: Paths, tail: LogTail) -> Master:
     while True:
         master = Master.from_pid_file(paths.pid_file)
-        if master is not None and workers_of(master, await _look(paths.folder)):
+        if master is not None and workers_of(master, await look(paths.folder)):
             return master
         if master is not None:
             master.close()
@@ -185,30 +194,30 @@ def _replaced(workers: list[NginxProcess], before: set[int]) -> bool:
     return bool(fresh) and not stale
 
 
-async def _retire_orphans(folder: Path) -> None:
+async def retire_orphans(folder: Path) -> None:
     """Let them finish what they have; kill what does not even begin to."""
-    for process in orphans(await _look(folder)):
+    for process in orphans(await look(folder)):
         process.signal(signal.SIGQUIT)
-    stuck = await _left_after(
+    stuck = await left_after(
         LEAVE_WITHIN, folder, lambda found: [p for p in orphans(found) if not p.is_leaving]
     )
     for process in stuck:
         process.signal(signal.SIGKILL)
 
 
-async def _left_after(
+async def left_after(
     within: float,
     folder: Path,
     which: Callable[[list[NginxProcess]], list[NginxProcess]],
 ) -> list[NginxProcess]:
     """Wait until there are none of these, and return those that are there at the deadline."""
     deadline = asyncio.get_running_loop().time() + within
-    while left := which(await _look(folder)):
+    while left := which(await look(folder)):
         if asyncio.get_running_loop().time() > deadline:
             return left
         await asyncio.sleep(LOOK_EVERY)
     return []
 
 
-async def _look(folder: Path) -> list[NginxProcess]:
+async def look(folder: Path) -> list[NginxProcess]:
     return await asyncio.to_thread(processes_in, folder)

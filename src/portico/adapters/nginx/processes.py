@@ -80,10 +80,18 @@ class Master:
 
     @classmethod
     def running_in(cls, folder: Path) -> Self | None:
-        with suppress(OSError, StopIteration):
-            pid = next(process.pid for process in processes_in(folder) if process.is_master)
+        """One whose workers take connections, rather than one that is on its way out."""
+        found = processes_in(folder)
+        serving = {each.parent for each in found if each.is_worker and not each.is_leaving}
+        masters = [each.pid for each in found if each.is_master]
+        with suppress(OSError, ValueError):
+            pid = max(masters, key=serving.__contains__)
             return cls(pid, os.pidfd_open(pid))
         return None
+
+    def again(self) -> Master:
+        """The same, held once more."""
+        return Master(self.pid, os.dup(self.pidfd))
 
     def is_running(self) -> bool:
         watching = select.poll()

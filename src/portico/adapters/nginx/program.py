@@ -9,25 +9,36 @@ import os
 import re
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.nginx.acceptance import accept
 from portico.adapters.nginx.binary import Binaries
 from portico.adapters.nginx.complaints import explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
-from portico.adapters.nginx.lifecycle import NotTaken, Paths, end, launch, orphan, reload
+from portico.adapters.nginx.lifecycle import (
+    LogTail,
+    NotTaken,
+    Paths,
+    end,
+    is_leaving,
+    launch,
+    orphan,
+    reload,
+)
+from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
+from portico.adapters.nginx.upgrading import TRIAL, conclude, upgrade
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
-from portico.errors import Failed
+from portico.errors import Failed, Refused
 from portico.ports import Ports, Tested
 from portico.system.home import Home
 
 log = logging.getLogger(__name__)
 
-TEST_WITHIN: Final = 60.0
-"""Seconds. nginx asks the system for the addresses of outside servers while it tests."""
 RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
 SHUTDOWN: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
 PATIENCE: Final = 60.0
@@ -42,18 +53,27 @@ class NginxProgram:
     that is written only after it was seen to serve that.
     """
 
-    def __init__(self, home: Home, ports: Ports, reload_within: float = RELOAD_WITHIN) -> None:
+    def __init__(
+        self,
+        home: Home,
+        ports: Ports,
+        reload_within: float = RELOAD_WITHIN,
+        seeds: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`seeds` says which peers a new nginx begins with, beside one that serves: files by
+        name, which the files of a generation include from HOME/nginx/seeds.
+        """
         self._home, self._ports, self._reload_within = home, ports, reload_within
+        self._seeds = seeds
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
         self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
         self._paths = Paths(folder, self._generations.main_file, self._logs[0] / "error.log")
         self._binaries = Binaries()
         self._build: Build | None = None
-        self._master: Master | None = None
+        self._masters = Masters(self._paths)
         self._serving = self._generations.serving()
         self._refused = ""
-        self._on_exit: Callable[[], None] | None = None
         self._changing = asyncio.Lock()
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
@@ -62,17 +82,25 @@ class NginxProgram:
 
     def seen(self) -> NginxSeen:
         """After an unwanted death `live` is what a start would bring back."""
-        master, serving = self._running(), self._serving
+        master, serving = self._masters.running(), self._serving
         pid = master.pid if master else None
+        halfway = self._masters.is_halfway or (pid is not None and self._generations.is_sown)
         if serving is None or (master and not _is_by(serving, master)):
-            return NginxSeen(pid, refused=self._refused)
+            return NginxSeen(pid, refused=self._refused, halfway=halfway)
         generation = serving.generation
-        return NginxSeen(pid, generation.number, generation.fingerprint, self._refused)
+        return NginxSeen(
+            pid,
+            generation.number,
+            generation.fingerprint,
+            self._refused,
+            program=generation.program,
+            version=generation.version,
+            outdated=_is_outdated(serving),
+            halfway=halfway,
+        )
 
     def watch(self, on_exit: Callable[[], None]) -> None:
-        master, self._on_exit = self._running(), on_exit
-        if master:
-            asyncio.get_running_loop().add_reader(master.pidfd, self._died)
+        self._masters.watch(on_exit)
 
     async def install(self, files: Mapping[str, str], fingerprint: str) -> Tested:
         build = self._build or await self.build(None)
@@ -80,13 +108,13 @@ class NginxProgram:
             await asyncio.to_thread(self._make_folders)
             try:
                 generation = await asyncio.to_thread(
-                    self._generations.write, files, fingerprint, build.program
+                    self._generations.write, files, fingerprint, build
                 )
             except OSError as error:
                 why = f"cannot write the new files of nginx: {error}; what is live stays"
                 raise Failed(why) from error
             try:
-                await self._test(generation)
+                await self._accept(generation)
             except BaseException:
                 await asyncio.to_thread(self._generations.remove, generation.number)
                 raise
@@ -102,21 +130,21 @@ class NginxProgram:
                     "been removed since they were tested; nothing was changed"
                 )
             before = await asyncio.to_thread(self._generations.current)
-            ran = self._running() is not None
+            ran = self._masters.running() is not None
             await self._point(new)
             try:
                 await self._bring_up(new)
             except NotTaken as error:
                 self._refused = new.fingerprint
                 await self._point(before)
-                if before and ran and not (error.certain and self._running()):
+                if before and ran and not (error.certain and self._masters.running()):
                     await self._go_back(before)
                 raise Failed(await self._why_not(new, before, error)) from None
             self._refused = ""
 
     async def start(self) -> None:
         async with self._changing:
-            if self._running():
+            if self._masters.running():
                 return
             current = await asyncio.to_thread(self._generations.current)
             if current is None:
@@ -127,10 +155,20 @@ class NginxProgram:
                 why = await explain(str(error), self._paths.folder, self._ports)
                 raise Failed(f"cannot start nginx: {why}") from None
 
+    async def upgrade(self, build: Build | None) -> None:
+        async with self._changing:
+            master = await self._settled()
+            current = await asyncio.to_thread(self._generations.current)
+            if build is None or current is None or master is None:
+                return
+            new = replace(current, program=build.program, version=build.version_text)
+            if self._is_outdated or await self._has_to_go(master, new):
+                await self._replace(current, new)
+
     async def stop(self, *, graceful: bool) -> None:
         """Requests under way get as long as the files grant them (`worker_shutdown_timeout`)."""
         async with self._changing:
-            self._release()
+            self._masters.release()
             self._serving = None
             await asyncio.to_thread(self._generations.serves, None)
             left = await end(
@@ -141,7 +179,7 @@ class NginxProgram:
             raise Failed(f"cannot stop nginx: the kernel does not end its processes {pids}")
 
     def reopen_logs(self) -> None:
-        if master := self._running():
+        if master := self._masters.running():
             master.signal(signal.SIGUSR1)
 
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
@@ -157,35 +195,6 @@ class NginxProgram:
                 self.reopen_logs()
         return troubles
 
-    async def _test(self, generation: Generation) -> None:
-        main_file = self._generations.folder(generation.number) / MAIN
-        try:
-            process = await asyncio.create_subprocess_exec(
-                generation.program,
-                *self._paths.arguments(main_file),
-                *("-t", "-q", "-e", "stderr"),
-                cwd=self._paths.folder,
-                env={},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:
-            raise Failed(f"cannot run {generation.program}: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(TEST_WITHIN):
-                _, said = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise Failed(
-                f"nginx did not finish testing the new files within {TEST_WITHIN:g} seconds; "
-                "can the names of outside servers be resolved? What is live stays"
-            ) from None
-        if process.returncode:
-            why = await explain(said.decode(errors="replace"), self._paths.folder, self._ports)
-            raise Failed(f"nginx does not accept the new files: {why}; what is live stays")
-
     async def _point(self, generation: Generation | None) -> None:
         try:
             await asyncio.to_thread(self._generations.point, generation)
@@ -194,31 +203,110 @@ class NginxProgram:
                 f"cannot say which files nginx is to read: {error}; nginx serves what it served"
             ) from error
 
+    async def _accept(self, generation: Generation) -> None:
+        main_file = self._generations.folder(generation.number) / MAIN
+        await accept(generation.program, main_file, self._paths, self._ports)
+
+    async def _replace(self, current: Generation, new: Generation) -> None:
+        """Have another program serve the same files."""
+        try:
+            await self._accept(new)
+            await self._bring_up(new)
+        except (Failed, NotTaken) as error:
+            why = await explain(str(error), self._paths.folder, self._ports)
+            if not self._masters.running():
+                await self._go_back(current)
+            holds = "what ran serves on" if self._masters.running() else "nginx does not run"
+            raise Failed(
+                f"cannot replace nginx by {new.version} ({new.program}): {why}; {holds}"
+            ) from None
+
     async def _bring_up(self, generation: Generation) -> None:
-        """Have the current files served, and note that they are."""
-        master = self._running() or await self._unrecorded()
-        if master and self._serving and self._serving.generation.program != generation.program:
+        """Have the current files served, by their program, and note that they are."""
+        master = await self._settled()
+        if master and await self._has_to_go(master, generation):
             await orphan(master, self._paths.folder)
-            self._release()
+            self._masters.release()
             master = None
-        if master:
+        if master and not self._is_outdated:
             await reload(master, self._paths, self._reload_within)
+            await self._note(generation, master, self._serving.file if self._serving else "")
         else:
-            await asyncio.to_thread(self._make_folders)
-            master = await launch(await self._program(generation), self._paths)
-            self._hold(master)
-        self._serving = Serving(generation, master.pid, master.started)
+            await self._start_anew(generation, master)
+
+    async def _has_to_go(self, master: Master, generation: Generation) -> bool:
+        serving = self._serving
+        other = serving is not None and serving.generation.program != generation.program
+        return other or await is_leaving(master, self._paths.folder)
+
+    @property
+    def _is_outdated(self) -> bool:
+        return self._serving is not None and _is_outdated(self._serving)
+
+    async def _start_anew(self, generation: Generation, old: Master | None) -> None:
+        """Have the program started, by its old master if there is one."""
+        await asyncio.to_thread(self._make_folders)
+        program = await self._program(generation)
+        file = await asyncio.to_thread(_file, program)
+        beside = await asyncio.to_thread(processes_in, self._paths.folder)
+        seeds = self._seeds() if beside else {}
+        await asyncio.to_thread(self._generations.sow, seeds)
+        try:
+            master = await (upgrade(old, self._paths) if old else launch(program, self._paths))
+        except NotTaken:
+            await asyncio.to_thread(self._generations.weed)
+            raise
+        self._masters.hand_over(master, old)
+        version = await self._version(program) or generation.version
+        await self._note(replace(generation, program=program, version=version), master, file)
+        if seeds and not old:
+            await asyncio.sleep(TRIAL)  # discovery has answered its workers by then
+        await self._weed(master)
+
+    async def _settled(self) -> Master | None:
+        """The master that serves, after what a daemon before us has begun was ended."""
+        master = await self._masters.found()
+        if (old := self._masters.half_overtaken()) is not None:
+            try:
+                master = await conclude(old, self._paths, LogTail(self._paths.error_log))
+            except NotTaken as error:
+                log.warning("nginx goes on with its old program: %s", error)
+                self._masters.hold(old)
+                master = old
+            else:
+                self._masters.hand_over(master, old)
+                await self._note_found(master)
+        if master:
+            await self._weed(master)
+        return master
+
+    async def _note_found(self, master: Master) -> None:
+        current = await asyncio.to_thread(self._generations.current)
+        if current is not None:
+            version = await self._version(current.program) or current.version
+            file = await asyncio.to_thread(_file, current.program)
+            await self._note(replace(current, version=version), master, file)
+
+    async def _weed(self, master: Master) -> None:
+        """From now on discovery alone says where instances are."""
+        if await asyncio.to_thread(self._generations.weed):
+            try:
+                await reload(master, self._paths, self._reload_within)
+            except NotTaken as error:
+                log.warning("nginx keeps the peers that it began with: %s", error)
+
+    async def _note(self, generation: Generation, master: Master, file: str) -> None:
+        self._serving = Serving(generation, master.pid, master.started, file)
         try:
             await asyncio.to_thread(self._generations.serves, self._serving)
             await asyncio.to_thread(self._admit_workers, master)
         except OSError as error:  # a later daemon will reload once more than it had to
             log.warning("cannot note what nginx serves now: %s", error)
 
-    async def _unrecorded(self) -> Master | None:
-        """A master whose pid file somebody removed: a second one would listen beside it."""
-        if found := await asyncio.to_thread(Master.running_in, self._paths.folder):
-            self._hold(found)
-        return found
+    async def _version(self, program: str) -> str:
+        with contextlib.suppress(Refused):
+            return (await self._binaries.inspect(program)).version_text
+        return ""
 
     async def _program(self, generation: Generation) -> str:
         """The one that tested it, or today's if that one has been moved or removed."""
@@ -232,7 +320,7 @@ class NginxProgram:
 
     async def _why_not(self, new: Generation, before: Generation | None, error: NotTaken) -> str:
         why = await explain(str(error), self._paths.folder, self._ports)
-        if before and self._running():
+        if before and self._masters.running():
             holds = f"generation {before.number} stays in force"
         else:
             holds = "nginx does not run"
@@ -261,31 +349,18 @@ class NginxProgram:
             os.chown(folder, -1, group)
             folder.chmod(0o710)
 
-    def _running(self) -> Master | None:
-        if self._master and not self._master.is_running():
-            self._died()
-        if self._master is None and (found := Master.from_pid_file(self._paths.pid_file)):
-            self._hold(found)
-        return self._master
 
-    def _hold(self, master: Master) -> None:
-        self._release()
-        self._master = master
-        if self._on_exit:
-            asyncio.get_running_loop().add_reader(master.pidfd, self._died)
+def _file(program: str) -> str:
+    with contextlib.suppress(OSError):
+        file = Path(program).stat()
+        return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
+    return ""
 
-    def _release(self) -> None:
-        if self._master is None:
-            return
-        if self._on_exit:
-            asyncio.get_running_loop().remove_reader(self._master.pidfd)
-        self._master.close()
-        self._master = None
 
-    def _died(self) -> None:
-        self._release()
-        if self._on_exit:
-            self._on_exit()
+def _is_outdated(serving: Serving) -> bool:
+    """Whether another file lies where its program was when it was started."""
+    now = _file(serving.generation.program)
+    return bool(now and serving.file) and now != serving.file
 
 
 def _is_by(serving: Serving, master: Master) -> bool:

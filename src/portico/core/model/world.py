@@ -34,6 +34,13 @@ class NginxSeen:
     refused: str = ""
     """Fingerprint of the last generation that it did not accept."""
     refused_because: str = ""
+    program: str = ""
+    """What it runs, as it was when it was started."""
+    version: str = ""
+    outdated: bool = False
+    """Another file lies where its program was."""
+    halfway: bool = False
+    """A replacement of its program was begun by a daemon that did not live to end it."""
     busy: bool = False
     """A start, stop or switch is under way; with many sites it takes seconds."""
 

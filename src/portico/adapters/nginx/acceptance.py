@@ -1,0 +1,45 @@
+"""Whether a program of nginx takes the files of a generation: its own word, `nginx -t`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.nginx.complaints import explain
+from portico.adapters.nginx.lifecycle import Paths
+from portico.errors import Failed
+from portico.ports import Ports
+
+WITHIN: Final = 60.0
+"""Seconds. nginx asks the system for the addresses of outside servers while it tests."""
+
+
+async def accept(program: str, main_file: Path, paths: Paths, ports: Ports) -> None:
+    """Raises Failed, in nginx's words, where it does not take them."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *paths.arguments(main_file),
+            *("-t", "-q", "-e", "stderr"),
+            cwd=paths.folder,
+            env={},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise Failed(f"cannot run {program}: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(WITHIN):
+            _, said = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise Failed(
+            f"nginx did not finish testing the new files within {WITHIN:g} seconds; "
+            "can the names of outside servers be resolved? What is live stays"
+        ) from None
+    if process.returncode:
+        why = await explain(said.decode(errors="replace"), paths.folder, ports)
+        raise Failed(f"nginx does not accept the new files: {why}; what is live stays")

@@ -1,0 +1,131 @@
+"""Replacing nginx's program while it serves: nginx's upgrade on the fly, by SIGUSR2.
+
+The old master starts its program anew and hands its sockets over; for a moment both serve. Then
+the old workers finish what they have (SIGWINCH), and when the new ones have held for a while the
+old master leaves (SIGQUIT). Until then it can serve again, with workers that SIGHUP gives it.
+
+While both live, `nginx.pid` is the new master's file and `nginx.pid.oldbin` the old one's. Where
+the new one ends, the old one takes its file back by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Final
+
+from portico.adapters.nginx.complaints import complaints
+from portico.adapters.nginx.lifecycle import (
+    LOOK_EVERY,
+    START_WITHIN,
+    TERM_WITHIN,
+    LogTail,
+    NotTaken,
+    Paths,
+    left_after,
+    look,
+    orphan,
+    retire_orphans,
+)
+from portico.adapters.nginx.processes import Master, NginxProcess, workers_of
+
+TRIAL: Final = 1.5
+"""Seconds in which no worker of the new program may die. Discovery has answered them long before:
+they ask within milliseconds."""
+
+
+async def upgrade(old: Master, paths: Paths) -> Master:
+    """Have the master start its program anew; returns the new one, which serves alone.
+
+    NotTaken when that did not work; then the old one serves alone, as before.
+    """
+    tail = LogTail(paths.error_log)
+    old.signal(signal.SIGUSR2)
+    return await conclude(old, paths, tail)
+
+
+async def conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
+    """The same for an upgrade that has been begun, perhaps by another daemon."""
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            new = await _second(old, paths, tail)
+    except TimeoutError:
+        await _end_children(old, paths)
+        slow = f"the new program did not come up within {START_WITHIN:g} seconds"
+        raise NotTaken(slow, certain=True) from None
+    old.signal(signal.SIGWINCH)
+    if not await _holds(new, paths) and await _serves_again(old, paths):
+        await _dismiss(new, paths)
+        raise NotTaken("workers of the new program died at once", certain=True)
+    old.signal(signal.SIGQUIT)
+    return new
+
+
+async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
+    """Wait for a master beside the old one, and for its workers."""
+    while True:
+        new = Master.from_pid_file(paths.pid_file)
+        if new is not None:
+            if new.pid != old.pid and workers_of(new, await look(paths.folder)):
+                return new
+            new.close()
+        if failed := _failed(old, tail):
+            raise NotTaken(failed, certain=True)
+        if not old.is_running():
+            raise NotTaken("the master process died of it", certain=False)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _failed(old: Master, tail: LogTail) -> str:
+    """What the new program said before it gave up, or the old master about it."""
+    said = [each for each in complaints(tail.text()) if each.is_final and each.pid != old.pid]
+    if said:
+        return "\n".join(map(str, said))
+    alerts = (each.text for each in complaints(tail.text()) if each.level == "alert")
+    return next((text for text in alerts if "new binary process" in text), "")
+
+
+async def _holds(new: Master, paths: Paths) -> bool:
+    """Whether every worker that came up lives on."""
+    seen: set[int] = set()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + TRIAL
+    while loop.time() < end:
+        workers = {worker.pid for worker in workers_of(new, await look(paths.folder))}
+        seen |= workers
+        if seen - workers or not new.is_running():
+            return False
+        await asyncio.sleep(LOOK_EVERY)
+    return True
+
+
+async def _serves_again(old: Master, paths: Paths) -> bool:
+    """Give the old master workers again; False where it is on its way out already."""
+    old.signal(signal.SIGHUP)
+
+    def without(found: list[NginxProcess]) -> list[NginxProcess]:
+        staying = [worker for worker in workers_of(old, found) if not worker.is_leaving]
+        return [] if staying else [p for p in found if p.pid == old.pid]
+
+    waiting = await left_after(TERM_WITHIN, paths.folder, without)
+    return old.is_running() and not waiting
+
+
+async def _dismiss(new: Master, paths: Paths) -> None:
+    new.signal(signal.SIGQUIT)
+    if await left_after(TERM_WITHIN, paths.folder, lambda found: _only(new, found)):
+        await orphan(new, paths.folder)
+        await retire_orphans(paths.folder)
+    new.close()
+
+
+async def _end_children(old: Master, paths: Paths) -> None:
+    """Whatever the new program is doing, it is not serving."""
+    for process in await look(paths.folder):
+        if process.is_master and process.parent == old.pid:
+            process.signal(signal.SIGKILL)
+    await retire_orphans(paths.folder)
+
+
+def _only(master: Master, found: list[NginxProcess]) -> list[NginxProcess]:
+    return [process for process in found if process.pid == master.pid]

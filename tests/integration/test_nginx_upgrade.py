@@ -1,0 +1,344 @@
+"""Another program takes the place of the nginx that runs: the real one, under load."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from portico.adapters.nginx.program import NginxProgram
+from portico.errors import Failed
+from tests.little_nginx import BINARY, eventually, get
+from tests.nginx_lab import PORTS, Lab, Load, in_lab
+from tests.stack import free_port
+
+OLD, NEW = b"1.31.3", b"1.31.9"
+"""A version that is as long as the real one can be written into the program."""
+SLOW = "location /slow {{ proxy_pass http://127.0.0.1:{port}; }}"
+
+
+def newer(folder: Path, name: str = "nginx") -> Path:
+    """Nginx's program as it would be in a later version."""
+    text = Path(BINARY).read_bytes()
+    assert b"nginx/" + OLD in text
+    return _placed(folder / name, text.replace(OLD, NEW))
+
+
+def _placed(path: Path, text: bytes) -> Path:
+    """As a package manager does it: the file is another one, under the same name."""
+    draft = path.with_name("draft")
+    draft.write_bytes(text)
+    draft.chmod(0o755)
+    return draft.rename(path)
+
+
+async def serve_old(lab: Lab, folder: Path, **how) -> Path:
+    program = Path(shutil.copy(BINARY, folder / "nginx"))
+    await lab.nginx.build(str(program))
+    await lab.serve("$nginx_version", **how)
+    return program
+
+
+@asynccontextmanager
+async def slow_request(lab: Lab, backend: int) -> AsyncIterator[Callable[[], Awaitable[object]]]:
+    """A request that nginx has passed on; calling what is yielded has it answered."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await go_on.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", backend):
+        request = asyncio.create_task(get(lab.port, "/slow"))
+        await asked.wait()
+
+        async def end():
+            go_on.set()
+            return await request
+
+        yield end
+
+
+def masters(lab: Lab) -> list[int]:
+    return [process.pid for process in lab.processes if process.is_master]
+
+
+async def alone(lab: Lab) -> None:
+    """Wait until one master is left, all of whose workers stay."""
+    await eventually(lambda: len(masters(lab)) == 1)
+    await eventually(lambda: not any(process.is_leaving for process in lab.processes))
+
+
+@pytest.mark.parametrize("reuseport", [True, False])
+def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path, reuseport=reuseport)
+        before = lab.nginx.seen()
+        assert (before.version, before.outdated) == ("1.31.3", False)
+        newer(tmp_path)
+        assert lab.nginx.seen().outdated
+
+        async with Load(lab.port) as load:
+            await lab.nginx.upgrade(await lab.nginx.build(str(program)))
+            await eventually(lambda: load.answers[-1] == "1.31.9")
+
+        assert load.lost == []
+        assert set(load.answers) == {"1.31.3", "1.31.9"}
+        seen = lab.nginx.seen()
+        assert (seen.version, seen.outdated, seen.halfway) == ("1.31.9", False, False)
+        assert (seen.live, seen.generation) == (before.live, before.generation)
+        assert seen.pid != before.pid
+        await alone(lab)
+        assert masters(lab) == [seen.pid]
+
+    in_lab(story)
+
+
+def test_nothing_happens_where_the_program_is_the_one_that_runs(tmp_path):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        before = lab.nginx.seen()
+        await lab.nginx.upgrade(await lab.nginx.build(str(program)))
+        assert lab.nginx.seen() == before
+
+    in_lab(story)
+
+
+def test_a_program_elsewhere_takes_over_without_a_lost_request(tmp_path):
+    async def story(lab):
+        await serve_old(lab, tmp_path)
+        other = newer(tmp_path, "other")
+        async with Load(lab.port, clients=4) as load:
+            await lab.nginx.upgrade(await lab.nginx.build(str(other)))
+            await eventually(lambda: load.answers[-1] == "1.31.9")
+
+        assert load.lost == []
+        assert lab.nginx.seen().program == str(other)
+        await alone(lab)
+
+    in_lab(story)
+
+
+def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        before = lab.nginx.seen()
+        build = await lab.nginx.build(str(program))
+        _placed(
+            program, b"#!/bin/sh\necho 'nginx: [emerg] unknown directive \"zone\"' >&2\nexit 1\n"
+        )
+
+        with pytest.raises(Failed) as caught:
+            await lab.nginx.upgrade(build)
+
+        assert str(caught.value) == (
+            f"cannot replace nginx by 1.31.3 ({program}): nginx does not accept the new files: "
+            'unknown directive "zone"; what is live stays; what ran serves on'
+        )
+        assert lab.nginx.seen().pid == before.pid
+        assert await lab.says() == "1.31.3"
+
+    in_lab(story)
+
+
+def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        build, before = await lab.nginx.build(str(program)), lab.nginx.seen()
+        _placed(program, b'#!/bin/sh\n[ "$5" = -t ] && exit 0\nkill -SEGV $$\n')
+
+        with pytest.raises(Failed, match=r"new binary process [0-9]+ exited on signal 11"):
+            await lab.nginx.upgrade(build)
+
+        seen = lab.nginx.seen()
+        assert (seen.pid, seen.live, seen.halfway) == (before.pid, before.live, False)
+        assert masters(lab) == [before.pid]
+        assert await lab.says() == "1.31.3"
+
+    in_lab(story)
+
+
+def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        before = lab.nginx.seen()
+        newer(tmp_path)
+
+        async def kill_one():
+            await eventually(lambda: len(masters(lab)) == 2)
+            young = next(pid for pid in masters(lab) if pid != before.pid)
+            await eventually(lambda: workers(lab, young))
+            await eventually(lambda: not serving(lab, before.pid))
+            os.kill(workers(lab, young)[0], signal.SIGKILL)
+
+        upgrade = asyncio.create_task(lab.nginx.upgrade(await lab.nginx.build(str(program))))
+        await kill_one()
+        with pytest.raises(Failed, match="died at once; what ran serves on"):
+            await upgrade
+
+        seen = lab.nginx.seen()
+        assert (seen.pid, seen.live, seen.halfway) == (before.pid, before.live, False)
+        await eventually(lambda: masters(lab) == [before.pid])
+        assert await lab.says() == "1.31.3"
+        await lab.serve("again")
+        assert await lab.says() == "again"
+
+    in_lab(story)
+
+
+def workers(lab: Lab, master: int) -> list[int]:
+    return [p.pid for p in lab.processes if p.is_worker and p.parent == master]
+
+
+def serving(lab: Lab, master: int) -> list[int]:
+    return [
+        p.pid for p in lab.processes if p.is_worker and p.parent == master and not p.is_leaving
+    ]
+
+
+@pytest.mark.parametrize("signals", [(), ("SIGWINCH",), ("SIGWINCH", "SIGQUIT")])
+def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one(
+    tmp_path, signals
+):
+    """The old master is told as much as the daemon came to; a slow request holds it there."""
+
+    async def story(lab):
+        backend = free_port()
+        await serve_old(lab, tmp_path, more=SLOW.format(port=backend))
+        old = lab.nginx.seen().pid
+        newer(tmp_path)
+        async with slow_request(lab, backend) as slow, Load(lab.port, clients=4) as load:
+            os.kill(old, signal.SIGUSR2)
+            await eventually(lambda: len(masters(lab)) == 2)
+            await eventually(lambda: lab.home.nginx.joinpath("nginx.pid").exists())
+            for name in signals:
+                os.kill(old, getattr(signal, name))
+
+            successor = NginxProgram(lab.home, PORTS)
+            assert successor.seen().halfway
+            await successor.upgrade(None)
+            await eventually(lambda: load.answers[-1] == "1.31.9")
+
+            assert await slow() == (200, "done")
+
+        assert load.lost == []
+        seen = successor.seen()
+        assert (seen.version, seen.halfway, seen.outdated) == ("1.31.9", False, False)
+        assert seen.live == "$nginx_version"
+        assert seen.pid != old
+        await alone(lab)
+
+    in_lab(story)
+
+
+def test_the_next_daemon_finds_the_old_master_while_the_new_one_is_not_there_yet(tmp_path):
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        old = lab.nginx.seen().pid
+        _placed(program, b"#!/bin/sh\nexec sleep 300\n")
+        os.kill(old, signal.SIGUSR2)
+        await eventually((lab.home.nginx / "nginx.pid.oldbin").exists)
+
+        successor = NginxProgram(lab.home, PORTS)
+        seen = successor.seen()
+        assert (seen.pid, seen.live, seen.halfway) == (old, "$nginx_version", True)
+        await eventually(lambda: children(old) != set(workers(lab, old)))
+        os.kill((children(old) - set(workers(lab, old))).pop(), signal.SIGKILL)
+        await eventually(lambda: not successor.seen().halfway)
+        assert await lab.says() == "1.31.3"
+
+    in_lab(story)
+
+
+def children(pid: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(tmp_path):
+    """Here they are lines of a site; those of an app are servers in its upstream."""
+
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        lab.nginx = NginxProgram(
+            lab.home, PORTS, seeds=lambda: {"web.conf": "add_header X-Seed 1;\n"}
+        )
+        await lab.nginx.build(str(program))
+        await lab.serve("two", more="include ../../seeds/web.*;")
+        newer(tmp_path)
+        seen = []
+
+        async def watch():
+            while True:
+                seen.append((lab.home.nginx / "seeds/web.conf").exists())
+                await asyncio.sleep(0.01)
+
+        watching = asyncio.create_task(watch())
+        await lab.nginx.upgrade(await lab.nginx.build(str(program)))
+        watching.cancel()
+
+        assert True in seen
+        assert not (lab.home.nginx / "seeds").exists()
+        assert not lab.nginx.seen().halfway
+        assert await lab.says() == "two"
+
+    in_lab(story)
+
+
+def test_peers_that_a_lost_daemon_left_behind_are_taken_away(tmp_path):
+    async def story(lab):
+        await serve_old(lab, tmp_path)
+        seeds = lab.home.nginx / "seeds"
+        seeds.mkdir()
+        successor = NginxProgram(lab.home, PORTS)
+        assert successor.seen().halfway
+
+        await successor.upgrade(None)
+
+        assert not seeds.exists()
+        assert (successor.seen().halfway, successor.seen().live) == (False, "$nginx_version")
+
+    in_lab(story)
+
+
+def test_new_files_reach_a_master_whose_program_was_replaced_by_the_new_program(tmp_path):
+    """They are written for what the new one can do."""
+
+    async def story(lab):
+        program = await serve_old(lab, tmp_path)
+        newer(tmp_path)
+        await lab.nginx.build(str(program))
+        async with Load(lab.port, clients=4) as load:
+            await lab.serve("$nginx_version again")
+            await eventually(lambda: load.answers[-1] == "1.31.9 again")
+        assert load.lost == []
+        assert lab.nginx.seen().version == "1.31.9"
+
+    in_lab(story)
+
+
+def test_a_site_that_is_wanted_again_does_not_wait_for_a_master_that_leaves():
+    async def story(lab):
+        backend = free_port()
+        await lab.serve("one", more=SLOW.format(port=backend))
+        async with slow_request(lab, backend) as slow:
+            stopping = asyncio.create_task(lab.nginx.stop(graceful=True))
+            await eventually(lambda: any(p.is_leaving for p in lab.processes))
+
+            successor = NginxProgram(lab.home, PORTS)
+            tested = await successor.install(lab.files("two"), "two")
+            await asyncio.wait_for(successor.switch(tested), 5)
+
+            assert await lab.says() == "two"
+            assert await slow() == (200, "done")
+        stopping.cancel()
+
+    in_lab(story)
