@@ -16,5 +16,11 @@ MIGRATIONS: Final = (
     CREATE TABLE event    (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
                            kind TEXT NOT NULL, subject TEXT NOT NULL, text TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE memory   (lineage TEXT PRIMARY KEY, record TEXT NOT NULL);
+    CREATE TABLE ledger   (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL,
+                           record TEXT NOT NULL);
+    CREATE INDEX ledger_at ON ledger (at);
+    """,
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""

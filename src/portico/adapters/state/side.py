@@ -65,8 +65,8 @@ def restore(db: sqlite3.Connection, folder: Path) -> list[SideFile]:
 def _restore(db: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> bool:
     try:
         saved = _Saved.model_validate_json(path.read_bytes())
-        if saved.version != len(MIGRATIONS):
-            return False
+        if saved.version > len(MIGRATIONS):
+            return False  # one of an earlier version fits as long as its tables are the same
         with db:
             db.execute("BEGIN")
             for table in tables:

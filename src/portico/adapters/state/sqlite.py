@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import Any, Final
 from portico.adapters.state import side
 from portico.adapters.state.database import is_damage, open_database
 from portico.adapters.state.records import (
+    ENTRY,
     INSTANCE,
+    MEMORY,
     REVISION,
     SPEC,
     app_from_json,
@@ -20,6 +22,7 @@ from portico.adapters.state.records import (
     from_json,
     to_json,
 )
+from portico.core.model.certificate import Entry, Memory
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
@@ -28,6 +31,7 @@ from portico.ports import AppRecord, Revision
 
 REVISIONS_KEPT: Final = 50
 EVENTS_KEPT: Final = 10_000
+LEDGER_KEPT: Final = 100_000  # by count: a clock that jumps ahead must not empty it
 
 
 class SqliteState:
@@ -120,6 +124,39 @@ class SqliteState:
         with self._write(f"setting {name}", durable=True, stale=side.IN_FORCE) as db:
             db.execute("REPLACE INTO setting VALUES (?, ?)", (name, value))
 
+    def memories(self) -> Mapping[str, Memory]:
+        rows = self._rows("SELECT lineage, record FROM memory")
+        return {lineage: from_json(MEMORY, text) for lineage, text in rows}
+
+    def memory(self, lineage: str) -> Memory:
+        rows = self._rows("SELECT record FROM memory WHERE lineage = ?", lineage)
+        return from_json(MEMORY, rows[0][0]) if rows else Memory(lineage)
+
+    def put_memory(self, memory: Memory) -> None:
+        with self._write(f"what is known of {memory.lineage}", durable=True) as db:
+            row = (memory.lineage, to_json(MEMORY, memory))
+            db.execute("REPLACE INTO memory VALUES (?, ?)", row)
+
+    def drop_memory(self, lineage: str) -> None:
+        with self._write(f"that {lineage} is gone", durable=True) as db:
+            db.execute("DELETE FROM memory WHERE lineage = ?", (lineage,))
+
+    def ledger_since(self, at: float) -> list[Entry]:
+        rows = self._rows("SELECT at, record FROM ledger WHERE at >= ? ORDER BY number", at)
+        return [replace(from_json(ENTRY, text), at=moment) for moment, text in rows]
+
+    def add_ledger(self, entries: Sequence[Entry]) -> None:
+        with self._write("what an authority counts", durable=True) as db:
+            for entry in entries:
+                row = (entry.at, to_json(ENTRY, entry))
+                added = db.execute("INSERT INTO ledger (at, record) VALUES (?, ?)", row)
+                oldest = (added.lastrowid or 0) - LEDGER_KEPT
+                db.execute("DELETE FROM ledger WHERE number <= ?", (oldest,))
+
+    def no_ledger_after(self, now: float) -> None:
+        with self._write("what an authority counts", durable=True) as db:
+            db.execute("UPDATE ledger SET at = ? WHERE at > ?", (now, now))
+
     def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
         with self._write("an event") as db:
             row = (at, kind, subject, text)
@@ -160,7 +197,7 @@ class SqliteState:
             self._stale.discard(name)
 
     # Any: a row's columns have the types of the query that names them
-    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: str | float) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:

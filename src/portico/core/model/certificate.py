@@ -1,0 +1,230 @@
+"""Certificates: what is wanted, what is held, and what is remembered of getting them.
+
+Moments are seconds since 1970. An issuer is known by the URL of its directory (RFC 8555 7.1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from portico.core.model.place import CertificateFiles
+
+KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
+
+HOUR: Final = 3600.0
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    most: int
+    within: float
+    """Seconds: never more than `most` in any span of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an authority lets one account do; the defaults are those of Let's Encrypt."""
+
+    same_names: Limit = Limit(5, WEEK)
+    """Certificates for exactly the same set of names."""
+    failed_validations: Limit = Limit(5, HOUR)
+    """For each name."""
+    domain: Limit = Limit(50, WEEK)
+    """Certificates for each registered domain."""
+    orders: Limit = Limit(300, 3 * HOUR)
+    accounts: Limit = Limit(10, 3 * HOUR)
+
+
+STAGING_LIMITS: Final = Limits(
+    same_names=Limit(30_000, WEEK),
+    failed_validations=Limit(200, HOUR),
+    domain=Limit(30_000, WEEK),
+    orders=Limit(1500, 3 * HOUR),
+    accounts=Limit(50, 3 * HOUR),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What an authority gave out of band, to bind an account to a customer. RFC 8555 7.3.4."""
+
+    key_id: str
+    hmac_key: str = field(repr=False)
+    """Base64url."""
+    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """An authority to ask, with what it needs of us."""
+
+    directory: str
+    contact: tuple[str, ...] = ()
+    """E-mail addresses."""
+    ca_bundle: str | None = None
+    """PEM file of whom to trust when speaking to it; the system's authorities if unset."""
+    binding: Binding | None = None
+    staging: str | None = None
+    """Directory of the same authority for trying things, where it has one."""
+    limits: Limits = Limits()
+    is_staging: bool = False
+    """What it signs is trusted by nobody, and never takes the place of what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """How names are proven."""
+
+    kind: Literal["http-01", "dns-01", "tls-alpn-01", "standalone", "manual"] = "http-01"
+    provider: str = ""
+    """For dns-01: `rfc2136`, `command`, or the name that dns-lexicon has for it."""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The provider's own settings."""
+    auth: tuple[str, ...] = ()
+    """For `command`: what publishes a record, told so in certbot's variables."""
+    cleanup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What is wanted: one certificate after another for one set of names."""
+
+    name: str
+    """Of the site that it is for; `NAME+rsa` where there is one of each key type."""
+    names: tuple[str, ...]
+    """Domain names, `*.` too, and IP addresses. Their order means nothing."""
+    issuers: tuple[Issuer, ...]
+    """The first one is asked, the others where it cannot be had."""
+    key_type: KeyType = "ecdsa-p256"
+    profile: str | None = None
+    preferred_chain: str | None = None
+    challenges: tuple[Challenge, ...] = (Challenge(),)
+    """For each name the first one that can prove it."""
+    renewal: bool = True
+    """Whether it is obtained and renewed without being asked for."""
+    hooks: tuple[tuple[str, ...], ...] = ()
+    """The operator's commands to run when a new one is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a certificate was obtained with, and cannot tell by itself."""
+
+    issuer: str
+    """Directory URL; empty where that is not known."""
+    profile: str | None = None
+    staging: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is held: one complete generation on disk, which never changes."""
+
+    lineage: str
+    generation: int
+    """From 1, one more with each certificate."""
+    files: CertificateFiles
+    """`certificate` is the one with its chain."""
+    cert: str
+    """PEM file of the certificate alone."""
+    chain: str
+    """PEM file of the rest of its chain; an empty file if there is none."""
+    issuer: str
+    """Directory URL; empty where that is not known."""
+    serial: str
+    """Hexadecimal, lower case."""
+    not_before: float
+    not_after: float
+    names: tuple[str, ...]
+    key_type: KeyType | None
+    """None for a key that Portico would not make."""
+    stored: float
+    """When it was put on disk."""
+    ari_id: str = ""
+    """By which RFC 9773 4.1 knows it; empty if it does not name its issuer's key."""
+    profile: str | None = None
+    staging: bool = False
+
+    @property
+    def lifetime(self) -> float:
+        return self.not_after - self.not_before
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What failed at one issuer, and how often in a row."""
+
+    failures: int
+    error: str
+    at: float
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When the authority would have a certificate renewed, and our draw from it. RFC 9773 4.2."""
+
+    ari_id: str
+    start: float
+    end: float
+    renew_at: float
+    """Drawn once for this certificate, and again only where the window has moved off it."""
+    explanation: str = ""
+    """A page on which the authority tells people about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What must survive a restart, for one lineage."""
+
+    lineage: str
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    """By the issuer's directory; gone with the next success."""
+    window: Window | None = None
+    asked_ari: float | None = None
+    ask_ari_at: float | None = None
+    """Not before this; None as long as it was never asked about the certificate held."""
+    ari_trouble: str = ""
+    """Why there is no window, or why the last answer was not used."""
+    served: str = ""
+    """Serial of the certificate that was last proven to be what nginx serves."""
+    deploy_trouble: Trouble | None = None
+    staged: tuple[str, ...] = ()
+    """Sorted names of the last set that staging has signed."""
+    forced: float | None = None
+    """When somebody asked for a new one that is not due; gone with the next attempt."""
+
+    @property
+    def last_trouble(self) -> Trouble | None:
+        return max(self.troubles.values(), key=lambda trouble: trouble.at, default=None)
+
+
+EntryKind = Literal["order", "certificate", "abandoned", "failed_validation", "account", "limited"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger: something that an authority counts.
+
+    * order              one is about to be sent; written before it is
+    * certificate        that order has led to a certificate
+    * abandoned          that order will lead to none
+    * failed_validation  of `names`, by that order
+    * account            one was made
+    * limited            the authority said no until `until`: for `names`, or for all if empty
+    """
+
+    at: float
+    issuer: str
+    """Directory URL."""
+    kind: EntryKind
+    names: tuple[str, ...] = ()
+    order: str = ""
+    """What the order is called here, such as `example.com.7`."""
+    exempt: bool = False
+    """It renews another certificate by RFC 9773 5, and the authority does not count it."""
+    until: float | None = None
