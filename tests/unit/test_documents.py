@@ -1,0 +1,47 @@
+"""What the pages name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda page: page.as_posix()
+)
+PLACES = (ROOT, ROOT / "src/portico")
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_of_a_page_leads_to_a_file(page):
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_path_of_the_project_that_a_page_names_exists(page):
+    text = page.read_text()
+    paths = re.findall(r"`((?:\./)?[\w-]+(?:/[\w.-]+)*(?:/|\.py))`", text)
+    paths += re.findall(r"`?(\./(?:portico|scripts/\w+))\b", text)
+    assert [path for path in paths if _is_ours(path) and not _exists(path)] == []
+
+
+def _is_ours(path: str) -> bool:
+    """Its first part is there; the folders of other programs are named too."""
+    return "/" in path and _exists(path.removeprefix("./").split("/")[0])
+
+
+def _exists(path: str) -> bool:
+    return any((place / path).exists() for place in PLACES)
+
+
+def test_every_decision_is_in_the_list_of_decisions():
+    folder = ROOT / "docs/decisions"
+    listed = set(re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text()))
+    assert listed == {page.name for page in folder.glob("[0-9]*.md")}
