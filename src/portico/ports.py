@@ -274,7 +274,9 @@ class Certificates(Protocol):
         """What is wrong with operators' own pairs; one answer for each, in their order."""
 
     async def inspect(self, pairs: Sequence[OwnPair]) -> list[Facts]:
-        """What certificates say of themselves, and what keeps them from being used."""
+        """What certificates say of themselves, and what keeps them from being used. `names` are
+        exactly what a certificate must be for; without any, it may be for whatever it is.
+        """
 
     async def account_key(self, jwk: str) -> str:
         """A private key as PEM, of a JSON Web Key. Raises Failed for one that is none."""

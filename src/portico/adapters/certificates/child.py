@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import assert_never
 
+from portico.adapters.certificates.account_keys import jwk_of, pem_of
 from portico.adapters.certificates.authority import local_authority
 from portico.adapters.certificates.examine import examine
+from portico.adapters.certificates.facts import facts
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import files
 from portico.adapters.certificates.signing import have_lineages, locked
@@ -44,6 +46,10 @@ def _answer(request: Request) -> object:
         }
     if request["act"] == "examine":
         return [examine(pair, request["now"]) for pair in request["pairs"]]
+    if request["act"] == "facts":
+        return [facts(pair, request["now"]) for pair in request["pairs"]]
+    if request["act"] == "pem" or request["act"] == "jwk":
+        return pem_of(request["key"]) if request["act"] == "pem" else jwk_of(request["key"])
     assert_never(request)
 
 

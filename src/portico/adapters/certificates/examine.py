@@ -176,7 +176,7 @@ def _chain_notes(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
             f"of its issuer ({chain[0].issuer.rfc4514_string()}) will refuse it: append that"
         )
     for number, (one, following) in enumerate(pairwise(chain), 1):
-        if not _signed(one, following):
+        if not signed(one, following):
             yield (
                 f"the chain in {path} is out of order: certificate {number + 1} "
                 f"({following.subject.rfc4514_string()}) has not signed certificate {number}"
@@ -193,7 +193,7 @@ def _names_issuer(leaf: x509.Certificate) -> bool:
     return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in access)
 
 
-def _signed(one: x509.Certificate, issuer: x509.Certificate) -> bool:
+def signed(one: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         one.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):

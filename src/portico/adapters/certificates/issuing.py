@@ -18,16 +18,18 @@ from pydantic import TypeAdapter
 from portico.adapters.certificates import trust
 from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
 from portico.adapters.certificates.running import run
-from portico.adapters.certificates.wire import Request
+from portico.adapters.certificates.wire import Pair, Request
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
-from portico.ports import Clock, Findings, OwnPair, Trust
+from portico.ports import Clock, Facts, Findings, OwnPair, Trust
 from portico.system.home import Home
 
 DEADLINE: Final = 120.0  # seconds; a thousand new lineages take some two
 _CHILD: Final = "portico.adapters.certificates.child"
 _PATH: Final = TypeAdapter(Path)
 _FILES: Final = TypeAdapter(dict[str, CertificateFiles])
+_FACTS: Final = TypeAdapter(list[Facts])
+_TEXT: Final = TypeAdapter(str)
 _FINDINGS: Final = TypeAdapter(list[Findings])
 
 
@@ -71,12 +73,24 @@ class CertificateChild:
         request: Request = {
             "act": "examine",
             "now": self._clock.now(),
-            "pairs": [
-                {"certificate": pair.certificate, "key": pair.key, "names": list(pair.names)}
-                for pair in pairs
-            ],
+            "pairs": _pairs(pairs),
         }
         return _FINDINGS.validate_json(await self._ask("check certificates", request))
+
+    async def inspect(self, pairs: Sequence[OwnPair]) -> list[Facts]:
+        if not pairs:
+            return []
+        now = self._clock.now()
+        request: Request = {"act": "facts", "now": now, "pairs": _pairs(pairs)}
+        return _FACTS.validate_json(await self._ask("look into certificates", request))
+
+    async def account_key(self, jwk: str) -> str:
+        request: Request = {"act": "pem", "key": jwk}
+        return _TEXT.validate_json(await self._ask("read an account's key", request))
+
+    async def json_web_key(self, pem: str) -> str:
+        request: Request = {"act": "jwk", "key": pem}
+        return _TEXT.validate_json(await self._ask("write an account's key", request))
 
     async def trust(self) -> Trust:
         request: Request = {
@@ -103,6 +117,13 @@ class CertificateChild:
         if ran.code:
             raise Failed(f"cannot {what}: {ran.last_words or f'exit {ran.code}'}; {_HOLDS}")
         return ran.out
+
+
+def _pairs(pairs: Sequence[OwnPair]) -> list[Pair]:
+    return [
+        {"certificate": pair.certificate, "key": pair.key, "names": list(pair.names)}
+        for pair in pairs
+    ]
 
 
 _HOLDS: Final = "certificates that were there stay in use"

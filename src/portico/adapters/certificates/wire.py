@@ -45,4 +45,20 @@ class ExamineRequest(TypedDict):
     pairs: list[Pair]
 
 
-Request = RootRequest | LocalRequest | ExamineRequest
+class FactsRequest(TypedDict):
+    """Look into certificates of authorities. Answers `[ports.Facts]`."""
+
+    act: Literal["facts"]
+    now: float
+    pairs: list[Pair]
+
+
+class KeyRequest(TypedDict):
+    """Another form of an account's key. Answers it as text."""
+
+    act: Literal["pem", "jwk"]
+    key: str
+    """A JSON Web Key to have as PEM; or PEM, to have as a JSON Web Key."""
+
+
+Request = RootRequest | LocalRequest | ExamineRequest | FactsRequest | KeyRequest
