@@ -204,7 +204,10 @@ class Nginx(Protocol):
         of this: `seen().halfway`. Raises Failed; then the one before serves on.
         """
 
-    async def stop(self, *, graceful: bool) -> None: ...
+    async def stop(self, *, graceful: bool, hurried: Callable[[], bool] = lambda: False) -> None:
+        """End it. A graceful end takes no new connection and lets requests finish, as long as the
+        files grant them, and until `hurried` says not to wait any longer.
+        """
 
     def reopen_logs(self) -> None: ...
 

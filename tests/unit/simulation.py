@@ -23,6 +23,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.core.planning.leaving import drain_limit
 from portico.core.planning.lifecycle import exited, killed, moved, spawned
 from portico.core.planning.reconcile import plan
 from portico.core.planning.steps import (
@@ -41,6 +42,7 @@ from portico.core.planning.steps import (
     Stop,
     StopNginx,
     SwitchGeneration,
+    UpgradeNginx,
 )
 from portico.ports import AppRecord
 
@@ -361,6 +363,8 @@ class Machine:
             case StartNginx():
                 self.nginx = replace(self.nginx, pid=1)
                 self.peers = dict.fromkeys(self.nginx.live.split("+"), ())
+            case UpgradeNginx():
+                self.nginx = replace(self.nginx, outdated=False, halfway=False)
             case StopNginx():
                 self.nginx, self.peers = NginxSeen(), {}
             case _:
@@ -407,7 +411,7 @@ class Machine:
         assert all(peer.instance != i.id for peer in told), f"nginx still sends to {i.id}"
         app = self.file.get(i.app, App())
         waited = self.now - i.since
-        if i.id in self.processes and waited < app.drain_timeout:
+        if i.id in self.processes and waited < drain_limit(i.slot, app.drain_timeout):
             assert self.processes[i.id].connections == 0, f"{i.id} still has connections"
 
     def _kill(self, i: Instance) -> None:

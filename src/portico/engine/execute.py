@@ -29,6 +29,7 @@ from portico.core.planning.steps import (
     Stop,
     StopNginx,
     SwitchGeneration,
+    UpgradeNginx,
 )
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
@@ -99,8 +100,12 @@ class Executor:
             case StartNginx(why):
                 self._note("nginx", "nginx", why)
                 self._beside(step, self._nginx.start())
+            case UpgradeNginx(why):
+                self._note("upgrade", "nginx", why)
+                self._beside(step, self._upgrade())
             case StopNginx(graceful):
-                self._beside(step, self._nginx.stop(graceful=graceful))
+                self._observed.nginx_leaves()
+                self._beside(step, self._stop_nginx(graceful=graceful))
             case _:
                 assert_never(step)
         if not self._observed.nginx_busy:
@@ -189,7 +194,20 @@ class Executor:
         except PorticoError as error:
             self._observed.refused, self._observed.refused_because = fingerprint, str(error)
             raise
-        self._observed.try_again()
+        self._observed.nginx_serves()
+
+    async def _upgrade(self) -> None:
+        """Tried once: whoever asked is told, and the operator too."""
+        build = self._intent.upgrade
+        try:
+            await self._nginx.upgrade(build)
+        except PorticoError as error:
+            self._intent.upgraded(build, str(error))
+            raise
+        self._intent.upgraded(build)
+
+    async def _stop_nginx(self, *, graceful: bool) -> None:
+        await self._nginx.stop(graceful=graceful, hurried=lambda: self._intent.desired.hurry)
 
     def _note(self, kind: str, subject: str, why: str) -> None:
         try:

@@ -50,7 +50,11 @@ class Intent:
         """Of the nginx files that belong to what is wanted; empty when no site is."""
         self.reverted: dict[str, Reverted] = {}
         self._replace: frozenset[InstanceId] = frozenset()
-        self.desired = Desired()
+        self.upgrade: Build | None = None
+        """The nginx that is to take the place of the one that runs."""
+        self.upgrade_trouble = ""
+        """Why the last one could not."""
+        self._resolve()
 
     def wanted(self) -> tuple[Desired, str]:
         return self.desired, self.fingerprint
@@ -163,6 +167,16 @@ class Intent:
             self._replace -= {instance}
             self._resolve()
 
+    def ask_upgrade(self, build: Build) -> None:
+        """Want this build in place of the nginx that runs; it is tried once."""
+        self.upgrade, self.upgrade_trouble = build, ""
+        self._resolve()
+
+    def upgraded(self, build: Build | None, trouble: str = "") -> None:
+        if build is self.upgrade:
+            self.upgrade, self.upgrade_trouble = None, trouble
+            self._resolve()
+
     def set_stopped(self, app: str, *, stopped: bool) -> None:
         self._put(replace(self._records[app], stopped=stopped))
         self._resolve()
@@ -231,9 +245,16 @@ class Intent:
                 self._specs[spec.id] = spec
 
     def _resolve(self) -> None:
+        apps = self._document.apps
         self.desired = replace(
             self._document,
-            apps={name: self._resolved(app) for name, app in self._document.apps.items()},
+            apps={name: self._resolved(app) for name, app in apps.items()},
+            former={
+                name: record.target.app
+                for name, record in self._records.items()
+                if name not in apps
+            },
+            upgrade=self.upgrade is not None,
         )
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:

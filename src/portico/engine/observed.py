@@ -35,6 +35,7 @@ class Observed:
         """Fingerprint of the generation that nginx did not take over."""
         self.refused_because = ""
         self.nginx_busy = False
+        self._nginx_leaving: float | None = None
         self._left: dict[InstanceId, tuple[int, float]] = {}
         """Since which version of the answers, and when, an instance is in none of them."""
         self._told: dict[InstanceId, float] = {}
@@ -79,6 +80,16 @@ class Observed:
         """What kept nginx from a generation may be over: it was asked for once more."""
         self.refused = self.refused_because = ""
 
+    def nginx_leaves(self) -> None:
+        """It was told to end; while it finishes what it has, telling it again changes nothing."""
+        if self._nginx_leaving is None:
+            self._nginx_leaving = self._clock.monotonic()
+
+    def nginx_serves(self) -> None:
+        """The generation that is wanted, whatever was before."""
+        self.try_again()
+        self._nginx_leaving = None
+
     def untold(self) -> list[str]:
         """Apps about which nginx asks and does not know the newest answer yet."""
         return [
@@ -99,10 +110,14 @@ class Observed:
         return self._world(self._nginx_seen(), frozenset())
 
     def _nginx_seen(self) -> NginxSeen:
+        seen = self._nginx.seen()
+        if seen.pid is None:
+            self._nginx_leaving = None
         return replace(
-            self._nginx.seen(),
+            seen,
             refused=self.refused,
             refused_because=self.refused_because,
+            leaving=self._nginx_leaving,
             busy=self.nginx_busy,
         )
 

@@ -106,23 +106,26 @@ async def orphan(master: Master, folder: Path) -> None:
     await left_after(LEAVE_WITHIN, folder, lambda found: [p for p in found if p.pid == master.pid])
 
 
-async def end(folder: Path, *, graceful: bool, patience: float) -> list[NginxProcess]:
+async def end(folder: Path, *, patience: float, hurried: Callable[[], bool]) -> list[NginxProcess]:
     """End the master and workers without one; returns what even SIGKILL did not end.
 
-    A graceful end lets requests finish, for at most `patience` seconds.
+    Requests may finish for at most `patience` seconds, and as long as it is not `hurried`.
     """
-    stages = [(signal.SIGTERM, TERM_WITHIN), (signal.SIGKILL, TERM_WITHIN)]
-    if graceful:
-        stages.insert(0, (signal.SIGQUIT, patience))
-    left = await look(folder)
-    for number, within in stages:
-        for process in left:
-            if process.is_master or process in orphans(left) or number is signal.SIGKILL:
-                process.signal(number)
-        left = await left_after(within, folder, lambda found: found)
-        if not left:
-            break
-    return left
+    if patience:
+        await _tell(folder, signal.SIGQUIT)
+        await left_after(patience, folder, lambda found: [] if hurried() else found)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        await _tell(folder, number)
+        await left_after(TERM_WITHIN, folder, lambda found: found)
+    return await look(folder)
+
+
+async def _tell(folder: Path, number: signal.Signals) -> None:
+    """Masters pass on to their workers what they are told, except for SIGKILL."""
+    found = await look(folder)
+    for process in found:
+        if process.is_master or process in orphans(found) or number is signal.SIGKILL:
+            process.signal(number)
 
 
 class LogTail:

@@ -165,15 +165,14 @@ class NginxProgram:
             if self._is_outdated or await self._has_to_go(master, new):
                 await self._replace(current, new)
 
-    async def stop(self, *, graceful: bool) -> None:
+    async def stop(self, *, graceful: bool, hurried: Callable[[], bool] = lambda: False) -> None:
         """Requests under way get as long as the files grant them (`worker_shutdown_timeout`)."""
         async with self._changing:
             self._masters.release()
             self._serving = None
             await asyncio.to_thread(self._generations.serves, None)
-            left = await end(
-                self._paths.folder, graceful=graceful, patience=await self._patience()
-            )
+            patience = await self._patience() if graceful else 0.0
+            left = await end(self._paths.folder, patience=patience, hurried=hurried)
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             raise Failed(f"cannot stop nginx: the kernel does not end its processes {pids}")

@@ -41,6 +41,8 @@ class NginxSeen:
     """Another file lies where its program was."""
     halfway: bool = False
     """A replacement of its program was begun by a daemon that did not live to end it."""
+    leaving: float | None = None
+    """Since when it takes no connection and finishes what it has; on the clock of `World.now`."""
     busy: bool = False
     """A start, stop or switch is under way; with many sites it takes seconds."""
 

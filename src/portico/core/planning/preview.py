@@ -33,6 +33,7 @@ from portico.core.planning.steps import (
     Stop,
     StopNginx,
     SwitchGeneration,
+    UpgradeNginx,
 )
 
 MOST_ROUNDS: Final = 10_000
@@ -94,6 +95,9 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
             return desired, replace(world, nginx=nginx)
         case StartNginx():
             return desired, replace(world, nginx=replace(world.nginx, pid=1))
+        case UpgradeNginx():
+            nginx = replace(world.nginx, outdated=False, halfway=False)
+            return replace(desired, upgrade=False), replace(world, nginx=nginx)
         case StopNginx():
             return desired, replace(world, nginx=replace(world.nginx, pid=None, live=""))
         case _:

@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
+from portico.core.planning.leaving import drained_at, keys, leaving, unwanted
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.serving import takes_requests, to_restart
 from portico.core.planning.steps import (
     Complete,
     Drain,
-    DropApp,
-    Forget,
     Kill,
     Publish,
     Respawn,
@@ -31,9 +29,9 @@ from portico.core.planning.steps import (
     Revert,
     StartNginx,
     Step,
-    Stop,
     StopNginx,
     SwitchGeneration,
+    UpgradeNginx,
 )
 from portico.core.planning.wear import wear
 
@@ -52,8 +50,8 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     return (
         *_nginx(desired, world, instances, generation),
         *(s for app in desired.apps.values() for s in _app(app, instances[app.name], world)),
-        *_unwanted(desired, world, generation),
-        *_leaving(desired, world),
+        *unwanted(desired, world, generation),
+        *leaving(desired, world),
     )
 
 
@@ -63,12 +61,17 @@ def _nginx(
     seen = world.nginx
     if seen.busy:
         return
+    waiting = not all(
+        _may_be_served(app, instances[app.name], world) for app in desired.apps.values()
+    )
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
             yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
-    elif generation not in {seen.live, seen.refused} and all(
-        _may_be_served(app, instances[app.name], world) for app in desired.apps.values()
-    ):
+    elif seen.halfway:
+        yield UpgradeNginx("its program was being replaced when an earlier daemon ended")
+    elif desired.upgrade and seen.pid is not None and not waiting:
+        yield UpgradeNginx("another program is to take its place")
+    elif generation not in {seen.live, seen.refused} and not waiting:
         yield SwitchGeneration(generation, "sites, routes or TLS have changed")
     elif seen.pid is None and seen.live:
         yield StartNginx("its master process has died")
@@ -142,68 +145,23 @@ def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
     return i.state is S.STARTING and now - i.since >= app.app.ready_timeout
 
 
-def _unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
-    """Apps that are in no file any more; only once nginx names them no more either."""
-    if generation and world.nginx.live not in {"", generation}:
-        return
-    for i in world.instances.values():
-        if i.app not in desired.apps and i.state not in LEAVING:
-            yield Drain(i.id, "its app is not wanted any more")
-    left = {i.app for i in world.instances.values()}
-    for name in world.endpoints.keys() - desired.apps.keys():
-        if world.endpoints[name]:
-            yield Publish(name, (), "its app is not wanted any more")
-        if name not in left:
-            yield DropApp(name, "nothing of it is left")
-
-
-def _leaving(desired: Desired, world: World) -> Iterator[Step]:
-    handed_out = {e.instance for endpoints in world.endpoints.values() for e in endpoints}
-    for i in world.instances.values():
-        app = desired.apps.get(i.app)
-        if i.state is S.GONE:
-            yield Forget(i.id, "it is gone")
-        elif i.state is S.DRAINING and i.id not in handed_out:
-            if why := _drained(i, app, world, hurry=desired.hurry):
-                yield Stop(i.id, why)
-        elif i.state is S.STOPPING and world.now - i.since >= _keys(app).stop_timeout:
-            yield Kill(i.id, "did not stop when asked to")
-
-
-def _drained(i: Instance, app: DesiredApp | None, world: World, *, hurry: bool) -> str:
-    """Why it may be stopped now; empty while it may not."""
-    if hurry or (app is not None and app.abrupt):
-        return "asked to stop at once"
-    if i.id not in world.settled:
-        return ""
-    if world.connections.get(i.id) == 0:
-        return "nothing is connected to it"
-    limit = _keys(app).drain_timeout
-    return f"still connected after {limit:g}s" if world.now - i.since >= limit else ""
-
-
 def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
-    moments = (_next_moment(i, desired.apps.get(i.app)) for i in world.instances.values())
+    moments = (_next_moment(i, desired, world) for i in world.instances.values())
     return min((m for m in moments if m is not None and m > world.now), default=None)
 
 
-def _next_moment(i: Instance, app: DesiredApp | None) -> float | None:
+def _next_moment(i: Instance, desired: Desired, world: World) -> float | None:
     match i.state:
         case S.BACKOFF:
             return i.retry_at
         case S.STARTING:
-            return i.since + _keys(app).ready_timeout
+            return i.since + keys(desired, i).ready_timeout
         case S.UNREADY:
-            return i.since + recovery(_keys(app).check)
+            return i.since + recovery(keys(desired, i).check)
         case S.DRAINING:
-            return i.since + _keys(app).drain_timeout
+            return drained_at(i, desired, world)
         case S.STOPPING | S.RESTARTING:
-            return i.since + _keys(app).stop_timeout
+            return i.since + keys(desired, i).stop_timeout
         case _:
             return None
-
-
-def _keys(app: DesiredApp | None) -> App:
-    """What the file says of an app; the defaults, where it is in no file any more."""
-    return app.app if app else App()

@@ -166,6 +166,16 @@ class StartNginx:
 
 
 @dataclass(frozen=True, slots=True)
+class UpgradeNginx:
+    """Have another program take over from the one that runs, on the same files."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return "replace the nginx that runs"
+
+
+@dataclass(frozen=True, slots=True)
 class StopNginx:
     graceful: bool
     """Whether requests under way are finished first."""
@@ -190,5 +200,6 @@ Step = (
     | DropApp
     | SwitchGeneration
     | StartNginx
+    | UpgradeNginx
     | StopNginx
 )

@@ -1,0 +1,101 @@
+"""How whatever is not wanted any more leaves: out of discovery, drained, stopped, forgotten.
+
+Where nothing is wanted any more (`portico down`) nginx leaves first. It takes no new connection
+and finishes what it has, for which it needs the instances: an upload that is still coming in is
+passed on only at its end. They go when it has gone, or when their time to drain is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from portico.core.model.app import App
+from portico.core.model.desired import Desired
+from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
+from portico.core.model.world import World
+from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, Step, Stop
+
+S = InstanceState
+SPREAD: Final = 0.25
+"""The part of `drain_timeout` over which stops of one moment are spread."""
+UNWANTED: Final = "its app is not wanted any more"
+
+
+def unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+    """Apps that are in no file any more; only once nginx names them no more either."""
+    if generation and world.nginx.live not in {"", generation}:
+        return
+    former = [i for i in world.instances.values() if i.app not in desired.apps]
+    needed = {i.id for i in former if not generation and _is_needed(i, desired, world)}
+    for i in former:
+        if i.state not in LEAVING and i.id not in needed:
+            yield Drain(i.id, UNWANTED)
+    left = {i.app for i in former}
+    for name in world.endpoints.keys() - desired.apps.keys():
+        staying = tuple(e for e in world.endpoints[name] if e.instance in needed)
+        if staying != world.endpoints[name]:
+            yield Publish(name, staying, UNWANTED)
+        if name not in left:
+            yield DropApp(name, "nothing of it is left")
+
+
+def leaving(desired: Desired, world: World) -> Iterator[Step]:
+    handed_out = {e.instance for endpoints in world.endpoints.values() for e in endpoints}
+    for i in world.instances.values():
+        if i.state is S.GONE:
+            yield Forget(i.id, "it is gone")
+        elif i.state is S.DRAINING and i.id not in handed_out:
+            if why := _drained(i, desired, world):
+                yield Stop(i.id, why)
+        elif i.state is S.STOPPING and world.now - i.since >= keys(desired, i).stop_timeout:
+            yield Kill(i.id, "did not stop when asked to")
+
+
+def drained_at(i: Instance, desired: Desired, world: World) -> float:
+    """When its time to drain is over, whatever is still connected to it."""
+    begun = i.since if i.state is S.DRAINING else world.now
+    if i.app not in desired.apps and world.nginx.leaving is not None:
+        begun = min(begun, world.nginx.leaving)
+    return begun + drain_limit(i.slot, keys(desired, i).drain_timeout)
+
+
+def drain_limit(slot: int, timeout: float) -> float:
+    """For how long an instance in this slot waits for what is connected to it; never longer
+    than `timeout`.
+
+    Slots that begin to drain in one moment reach their ends one after the other, so that not
+    all who held a WebSocket come back at once. The first slot has all of the time, and each of
+    the next ones ends in the middle of the longest gap that those before it have left.
+    """
+    share, digit, rest = 0.0, 0.5, slot - 1
+    while rest:
+        share, digit, rest = share + digit * (rest % 2), digit / 2, rest // 2
+    return timeout * (1 - SPREAD * share)
+
+
+def keys(desired: Desired, i: Instance) -> App:
+    """What the file says of an instance's app; or said, where it is in no file any more."""
+    app = desired.apps.get(i.app)
+    return app.app if app else desired.former.get(i.app) or App()
+
+
+def _is_needed(i: Instance, desired: Desired, world: World) -> bool:
+    """Whether nginx, which takes no connection any more, may still pass something on to it."""
+    if desired.hurry or world.nginx.pid is None or i.state not in PROVEN or not i.port:
+        return False
+    return world.now < drained_at(i, desired, world)
+
+
+def _drained(i: Instance, desired: Desired, world: World) -> str:
+    """Why it may be stopped now; empty while it may not."""
+    app = desired.apps.get(i.app)
+    if desired.hurry or (app is not None and app.abrupt):
+        return "asked to stop at once"
+    if i.id not in world.settled:
+        return ""
+    if world.connections.get(i.id) == 0:
+        return "nothing is connected to it"
+    limit = drain_limit(i.slot, keys(desired, i).drain_timeout)
+    over = world.now >= drained_at(i, desired, world)
+    return f"still connected after {limit:g}s" if over else ""
