@@ -1,0 +1,144 @@
+"""What is remembered of each thing that was done for a certificate.
+
+`now` is wall time, `draw` a number in [0, 1), drawn by chance for each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from portico.core.model.certificate import DAY, HOUR, Certificate, Lineage, Memory, Trouble, Window
+from portico.core.planning.renewal import window_of
+
+WAITS: Final = (60.0, 600.0, 6000.0, DAY)
+"""Seconds after the first, second, third and every further failure in a row."""
+SOONEST: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
+LATEST: Final = DAY
+LONGEST_WAIT: Final = 1.1 * DAY  # with its jitter
+ASKED_AGAIN: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
+_ATTEMPTS: Final = 6  # that fit into the life of a certificate, however short
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer of RFC 9773 4.2. Without a window, `why` says so."""
+
+    ask_again: float | None = None
+    start: float | None = None
+    end: float | None = None
+    explanation: str = ""
+    why: str = ""
+
+
+def failed(  # noqa: PLR0913
+    memory: Memory,
+    issuer: str,
+    error: str,
+    *,
+    held: Certificate | None,
+    now: float,
+    draw: float,
+    retry_at: float | None = None,
+) -> Memory:
+    """After an attempt at an issuer (its directory) that has led to no certificate; `retry_at` is
+    when the authority said to come back.
+    """
+    trouble = _after(memory.troubles.get(issuer), error, held, now, draw)
+    if retry_at is not None:
+        told = now + min(max(retry_at - now, SOONEST), LATEST)
+        trouble = replace(trouble, retry_at=max(trouble.retry_at, told))
+    return replace(memory, troubles={**memory.troubles, issuer: trouble}, forced=None)
+
+
+def tried(memory: Memory, lineage: Lineage) -> Memory:
+    """After staging has signed a certificate for these names."""
+    return replace(memory, staged=tuple(sorted(set(lineage.names))))
+
+
+def issued(memory: Memory) -> Memory:
+    """After a new certificate is on disk, of which nothing is known yet."""
+    return Memory(memory.lineage, served=memory.served, staged=memory.staged)
+
+
+def deployed(memory: Memory, serial: str) -> Memory:
+    """After every listener was seen to serve it."""
+    return replace(memory, served=serial, deploy_trouble=None)
+
+
+def not_deployed(
+    memory: Memory, error: str, *, held: Certificate, now: float, draw: float
+) -> Memory:
+    return replace(memory, deploy_trouble=_after(memory.deploy_trouble, error, held, now, draw))
+
+
+def told(memory: Memory, held: Certificate, answer: Told, *, now: float, draw: float) -> Memory:
+    """After the authority was asked about the certificate held, or could not be.
+
+    What makes no sense changes nothing of what was known before.
+    """
+    again = min(max((answer.ask_again or now + ASKED_AGAIN) - now, SOONEST), LATEST)
+    memory = replace(memory, asked_ari=now, ask_ari_at=now + again, ari_trouble=answer.why)
+    if answer.start is None or answer.end is None:
+        return replace(memory, window=window_of(held, memory))
+    if answer.end <= answer.start:
+        why = "the window that its authority suggests ends before it begins"
+        return replace(memory, window=window_of(held, memory), ari_trouble=why)
+    known = window_of(held, memory)
+    if known and answer.start <= known.renew_at <= answer.end:
+        renew_at = known.renew_at
+    else:
+        renew_at = answer.start + draw * (answer.end - answer.start)
+    window = Window(held.ari_id, answer.start, answer.end, renew_at, answer.explanation)
+    return replace(memory, window=window, ari_trouble="")
+
+
+def forced(memory: Memory, now: float) -> Memory:
+    """Somebody asks for a new certificate now; the ledger still has its say."""
+    return replace(memory, forced=now)
+
+
+def settled(memory: Memory, now: float) -> Memory:
+    """The same memory where the clock has gone on, else one that such a clock can have made.
+
+    What was written by a clock that was ahead would otherwise be waited for until that moment.
+    """
+    if max(_moments(memory), default=now) <= now:
+        return memory
+    asked, again = memory.asked_ari, memory.ask_ari_at
+    if asked is not None and again is not None and asked > now:
+        asked, again = now, now + min(again - asked, LATEST)
+    return replace(
+        memory,
+        troubles={issuer: _back(trouble, now) for issuer, trouble in memory.troubles.items()},
+        deploy_trouble=memory.deploy_trouble and _back(memory.deploy_trouble, now),
+        asked_ari=asked,
+        ask_ari_at=again,
+        forced=memory.forced and min(memory.forced, now),
+    )
+
+
+def _moments(memory: Memory) -> Sequence[float]:
+    """When things happened, as far as the clock of then was right."""
+    moments = [trouble.at for trouble in memory.troubles.values()]
+    moments += [memory.deploy_trouble.at] if memory.deploy_trouble else []
+    return moments + [at for at in (memory.asked_ari, memory.forced) if at is not None]
+
+
+def _back(trouble: Trouble, now: float) -> Trouble:
+    if trouble.at <= now:
+        return trouble
+    wait = min(trouble.retry_at - trouble.at, LONGEST_WAIT)
+    return replace(trouble, at=now, retry_at=now + wait)
+
+
+def _after(
+    before: Trouble | None, error: str, held: Certificate | None, now: float, draw: float
+) -> Trouble:
+    """The jitter is late, so that those that failed together do not return together."""
+    failures = before.failures + 1 if before else 1
+    wait = WAITS[min(failures, len(WAITS)) - 1]
+    if held is not None:
+        wait = min(wait, max(held.lifetime / _ATTEMPTS, SOONEST))
+    return Trouble(failures, error, now, now + wait * (1 + draw / 10))

@@ -1,0 +1,247 @@
+"""What to do next for a certificate, when, and why.
+
+Every moment is one of the wall clock and is remembered, so that a restart changes none of them,
+and a machine that slept does what it missed. RFC 9773 for the authority's suggestions; the waits
+are those of Let's Encrypt's integration guide. `memories` has what is remembered of each outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from portico.core.model.certificate import (
+    DAY,
+    Certificate,
+    Issuer,
+    Lineage,
+    Memory,
+    Window,
+)
+from portico.core.planning.ledger import Ledger
+
+ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
+
+SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
+SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
+SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
+SKEW: Final = 300.0  # seconds that a good clock may differ from the authority's
+PATIENCE: Final = 4  # failures in a row before the next issuer is asked, if there is time:
+URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
+NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The next thing to do: now if `at` has come, else nothing until then."""
+
+    kind: ActionKind
+    at: float
+    """NEVER for `nothing`."""
+    why: str
+    issuer: Issuer | None = None
+    """Whom to ask, for `issue` and `ask_ari`."""
+    staging: bool = False
+    """Whether to order at the issuer's staging directory, to see whether it would work."""
+    replaces: str = ""
+    """The renewal id that the order should name."""
+    exempt: bool = False
+    """The authority is known to take it, and then counts the order towards none of its limits."""
+
+    def due(self, now: float) -> bool:
+        return self.at <= now
+
+
+def next_action(
+    lineage: Lineage, held: Certificate | None, memory: Memory, ledger: Ledger, now: float
+) -> Action:
+    """`memory` is what `settled` has made of it. Of several that are due, deploying comes first,
+    for a certificate on disk protects nobody.
+    """
+    case = _Case(lineage, held, memory, ledger, now)
+    actions = [*_deploying(case), *_issuing(case), *_asking(case)]
+    if not actions:
+        return Action("nothing", NEVER, "it is not renewed here")
+    return min(actions, key=lambda action: max(action.at, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    lineage: Lineage
+    held: Certificate | None
+    memory: Memory
+    ledger: Ledger
+    now: float
+
+
+def _deploying(case: _Case) -> Iterator[Action]:
+    if case.held is None or case.held.serial == case.memory.served:
+        return
+    if trouble := case.memory.deploy_trouble:
+        yield Action("deploy", trouble.retry_at, f"it is not served yet: {trouble.error}")
+    else:
+        yield Action("deploy", case.now, "it is new and not served yet")
+
+
+def _issuing(case: _Case) -> Iterator[Action]:
+    at, why = _due(case)
+    if at == NEVER:
+        return
+    best = min(_choices(case, max(at, case.now)), key=lambda choice: choice.at)
+    staging = _staging_first(case, best.issuer)
+    yield Action(
+        "issue",
+        best.at if best.held_up else at,
+        f"{why}; {best.held_up}" if best.held_up else why,
+        best.issuer,
+        staging=staging,
+        replaces="" if staging else _replaced(case, best.issuer),
+        exempt=_is_exempt(case, best.issuer),
+    )
+
+
+def _due(case: _Case) -> tuple[float, str]:
+    """When a new certificate is wanted, whatever stands in the way of it."""
+    held, now = case.held, case.now
+    if case.memory.forced is not None:
+        return case.memory.forced, "it was asked for by hand"
+    if not case.lineage.renewal:
+        return NEVER, ""
+    if held is None:
+        return now, "there is no certificate yet"
+    if changed := _changed(case.lineage, held):
+        return now, changed
+    if now < held.not_before - SKEW:
+        return held.not_before, "this machine's clock shows a time before the certificate began"
+    return _renewal(held, case.memory, now)
+
+
+def _changed(lineage: Lineage, held: Certificate) -> str:
+    if set(held.names) != set(lineage.names):
+        return f"it is for {', '.join(held.names)}, and {', '.join(lineage.names)} is wanted"
+    if held.key_type != lineage.key_type:
+        return f"its key is {held.key_type or 'of another kind'}, and {lineage.key_type} is wanted"
+    if held.issuer and held.issuer not in {issuer.directory for issuer in lineage.issuers}:
+        return f"it is of {held.issuer}, which is not asked any more"
+    return ""
+
+
+def _renewal(held: Certificate, memory: Memory, now: float) -> tuple[float, str]:
+    at, window = backstop(held), window_of(held, memory)
+    why = "half of its life" if held.lifetime < SHORT_LIVED else "two thirds of its life"
+    why = f"{why} is over then" if at > now else f"{why} is over"
+    if window and window.renew_at < at:
+        at, why = window.renew_at, "its authority suggests this time"
+        if window.explanation:
+            why = f"{why}: {window.explanation}"
+    if now >= held.not_after:
+        why = f"it expired on {_day(held.not_after)}"
+    return max(at, _settled_at(held, now)), why
+
+
+def backstop(held: Certificate) -> float:
+    """When it is renewed at the latest: with a third of its life left, or half if that is short.
+
+    The spread is early, and of its serial number, which an authority draws by chance.
+    """
+    left = held.lifetime / (2 if held.lifetime < SHORT_LIVED else 3)
+    spread = int(held.serial or "0", 16) % 9973 / 9973 * SPREAD * held.lifetime
+    return held.not_after - left - spread
+
+
+def window_of(held: Certificate, memory: Memory) -> Window | None:
+    """What is known of this very certificate: the window of an earlier one would renew it at
+    once, and the next one too, for ever.
+    """
+    window = memory.window
+    return window if window and held.ari_id and window.ari_id == held.ari_id else None
+
+
+def _settled_at(held: Certificate, now: float) -> float:
+    """Before this it is not renewed, even where its window was open when it came."""
+    began = held.stored if held.not_before <= held.stored <= now else held.not_before
+    return began + min(DAY, SETTLED_BY * max(held.not_after - began, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    issuer: Issuer
+    at: float
+    """When it may be asked."""
+    held_up: str = ""
+    """Why not at once; empty if nothing is in the way."""
+    for_long: bool = False
+    """The next one may be asked instead."""
+
+
+def _choices(case: _Case, at: float) -> Iterator[_Choice]:
+    """The issuers that may be asked, now or later, in the operator's order; the certificate is
+    wanted at `at`.
+    """
+    for issuer in case.lineage.issuers:
+        choice = _choice(case, issuer, at)
+        yield choice
+        if not choice.for_long:
+            return
+
+
+def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
+    held, trouble = case.held, case.memory.troubles.get(issuer.directory)
+    urgent = held is None or held.not_after - at < URGENT * held.lifetime
+    if trouble and trouble.retry_at > at and case.memory.forced is None:
+        enough = trouble.failures >= (1 if urgent else PATIENCE)
+        why = f"the last attempt failed: {trouble.error}"
+        return _Choice(issuer, trouble.retry_at, why, enough)
+    if at > case.now:
+        return _Choice(issuer, at)
+    refusal = case.ledger.refusal(
+        issuer,
+        case.lineage.names,
+        exempt=_is_exempt(case, issuer),
+        staging=_staging_first(case, issuer),
+    )
+    if refusal is None:
+        return _Choice(issuer, at)
+    why = f"{issuer.directory}: {refusal.why}"
+    return _Choice(issuer, refusal.until, why, urgent or refusal.until > at + DAY)
+
+
+def _staging_first(case: _Case, issuer: Issuer) -> bool:
+    """A set of names that was never certified is tried where failures cost nothing."""
+    if issuer.staging is None or issuer.is_staging:
+        return False
+    names = set(case.lineage.names)
+    known = case.held is not None and set(case.held.names) == names
+    return not known and case.memory.staged != tuple(sorted(names))
+
+
+def _replaced(case: _Case, issuer: Issuer) -> str:
+    """RFC 9773 5: of the same authority, and with a name in common."""
+    held = case.held
+    if held is None or held.issuer != issuer.directory:
+        return ""
+    return held.ari_id if set(held.names) & set(case.lineage.names) else ""
+
+
+def _is_exempt(case: _Case, issuer: Issuer) -> bool:
+    """Only an authority that has suggested a time for it is known to know the rule."""
+    if case.held is None or window_of(case.held, case.memory) is None:
+        return False
+    return not _staging_first(case, issuer) and bool(_replaced(case, issuer))
+
+
+def _asking(case: _Case) -> Iterator[Action]:
+    held, now = case.held, case.now
+    if held is None or not held.ari_id or not case.lineage.renewal or now >= held.not_after:
+        return
+    for issuer in case.lineage.issuers:
+        if issuer.directory == held.issuer:
+            at = now if case.memory.ask_ari_at is None else case.memory.ask_ari_at
+            yield Action("ask_ari", at, "to hear when its authority wants it renewed", issuer)
+            return
+
+
+def _day(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"
