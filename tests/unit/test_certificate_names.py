@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.adapters.certificates.examine import covers
-from portico.adapters.certificates.lineage import folder_name
-from portico.core.model.names import parse_domain
+from portico.core.model.names import folder_name, parse_domain
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 hosts = st.builds(

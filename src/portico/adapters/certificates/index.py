@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from portico.adapters.certificates.lineage import files, folder_name, generations
+from portico.adapters.certificates.lineage import files, generations
+from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
 
 INDEX: Final = "_index.json"

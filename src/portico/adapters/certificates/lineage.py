@@ -5,36 +5,19 @@ A generation appears complete or not at all, and never changes afterwards.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
 
 CHAIN: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
 _UNFINISHED: Final = ".new-"
-_LONGEST: Final = 200  # NAME_MAX is 255 bytes
-
-
-def folder_name(lineage: str) -> str:
-    """A folder's name that no other lineage has: `_.example.test` for `*.example.test`.
-
-    No domain name has an underscore in it, so that one cannot be mistaken for a replaced
-    character, nor for the authority's own folder.
-    """
-    if lineage == "authority":
-        return "_authority"
-    name = re.sub(r"[*:]", "_", lineage)
-    if re.fullmatch(r"[a-z0-9_][a-z0-9._-]*", name) and len(name) <= _LONGEST:
-        return name
-    plain = re.sub(r"[^a-z0-9_-]", "-", name)[:_LONGEST]
-    return f"{plain}_{hashlib.sha256(lineage.encode()).hexdigest()[:16]}"
 
 
 def files(folder: Path, lineage: str, generation: int) -> CertificateFiles:

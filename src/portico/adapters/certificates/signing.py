@@ -17,13 +17,13 @@ from portico.adapters.certificates.index import INDEX, Entry, index_text, read_i
 from portico.adapters.certificates.lineage import (
     CHAIN,
     KEY,
-    folder_name,
     generations,
     remove,
     sync_folder,
     write_file,
     write_generation,
 )
+from portico.core.model.names import folder_name
 
 KEPT: Final = 2  # the generation in use, and the one that an older nginx generation names
 RENEW_AT: Final = 2 / 3  # of a certificate's life

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from ipaddress import ip_address
 from typing import Annotated, NewType
@@ -15,6 +16,7 @@ InstanceId = NewType("InstanceId", str)
 
 DISCOVERY_DOMAIN = "portico.internal"
 LONGEST_NAME = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
+_LONGEST_FOLDER = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
@@ -71,6 +73,21 @@ def is_local_name(name: str) -> bool:
     if is_ip(name):
         return ip_address(name).is_loopback
     return f".{name}".endswith(_LOCAL)
+
+
+def folder_name(lineage: str) -> str:
+    """A folder's name that no other lineage has: `_.example.test` for `*.example.test`.
+
+    No domain name has an underscore in it, so that one cannot be mistaken for a replaced
+    character, nor for the authority's own folder.
+    """
+    if lineage == "authority":
+        return "_authority"
+    name = re.sub(r"[*:]", "_", lineage)
+    if re.fullmatch(r"[a-z0-9_][a-z0-9._+-]*", name) and len(name) <= _LONGEST_FOLDER:
+        return name
+    plain = re.sub(r"[^a-z0-9_-]", "-", name)[:_LONGEST_FOLDER]
+    return f"{plain}_{hashlib.sha256(lineage.encode()).hexdigest()[:16]}"
 
 
 def slot_host(app: str, slot: int) -> str:

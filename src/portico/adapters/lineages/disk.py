@@ -1,0 +1,246 @@
+"""Certificates of authorities on disk (ports.Lineages)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portico.adapters.lineages.shelf import FULL, KEY, Shelf, Unusable, discard
+from portico.core.model.certificate import About, Certificate
+from portico.core.model.names import folder_name
+from portico.core.model.place import CertificateFiles
+from portico.errors import Failed
+from portico.ports import Certificates, Clock, Facts, OwnPair
+from portico.system.home import Home
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is on one lineage's shelf."""
+
+    generations: dict[int, Certificate] = field(default_factory=dict)
+    current: int | None = None
+
+
+class DiskLineages:
+    """`certificates` looks into what is to be stored, before anything is changed."""
+
+    def __init__(self, home: Home, certificates: Certificates, clock: Clock) -> None:
+        self._folder = home.certificates
+        self._certificates, self._clock = certificates, clock
+        self._known: dict[str, _Known] = {}
+        self._changing = asyncio.Lock()
+
+    async def load(self) -> Mapping[str, str]:
+        known, troubles = await asyncio.to_thread(_load, self._folder)
+        self._known = known
+        return troubles
+
+    def names(self) -> list[str]:
+        return sorted(name for name, known in self._known.items() if known.generations)
+
+    def held(self, lineage: str) -> Certificate | None:
+        known = self._known.get(lineage)
+        return known.generations[max(known.generations)] if known and known.generations else None
+
+    def current(self, lineage: str) -> Certificate | None:
+        known = self._known.get(lineage)
+        return known.generations.get(known.current) if known and known.current else None
+
+    def folder(self, lineage: str) -> str:
+        return str(self._shelf(lineage).live)
+
+    async def store(
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+    ) -> Certificate:
+        async with self._changing:
+            try:
+                return await self._store(lineage, names, chain, key, about)
+            except OSError as error:
+                raise _failed(lineage, f"cannot write {_where(error)}") from error
+            except Unusable as error:
+                raise _failed(lineage, str(error)) from error
+
+    async def switch(self, lineage: str, generation: int) -> Certificate:
+        async with self._changing:
+            known, shelf = self._known.get(lineage), self._shelf(lineage)
+            if not known or generation not in known.generations:
+                raise _failed(lineage, f"generation {generation} is not there")
+            try:
+                await asyncio.to_thread(_switch, shelf, generation)
+            except OSError as error:
+                raise _failed(lineage, f"cannot write {_where(error)}") from error
+            known.current = generation
+            await asyncio.to_thread(_tidy, shelf, known)
+            return known.generations[generation]
+
+    async def put_back(self, lineage: str) -> Certificate | None:
+        async with self._changing:
+            known, shelf = self._known.get(lineage), self._shelf(lineage)
+            before = shelf.pointed("previous")
+            if not known or before == known.current or before not in known.generations:
+                return None
+            try:
+                await asyncio.to_thread(shelf.point, "current", before)
+            except OSError as error:
+                raise _failed(lineage, f"cannot write {_where(error)}") from error
+            known.current = before
+            return known.generations[before]
+
+    async def remove(self, lineage: str) -> None:
+        async with self._changing:
+            await asyncio.to_thread(self._shelf(lineage).remove)
+            self._known.pop(lineage, None)
+
+    async def _store(
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+    ) -> Certificate:
+        shelf = self._shelf(lineage)
+        unfinished = await asyncio.to_thread(_begin, shelf, chain, key)
+        try:
+            facts = await self._look(unfinished, names)
+            held = self.held(lineage)
+            if held and held.serial == facts.serial and held.issuer == about.issuer:
+                return held
+            _accept(facts, about, held)
+            number = await asyncio.to_thread(_next_number, shelf)
+            described = _described(lineage, number, facts, about, self._clock.now())
+            certificate = await asyncio.to_thread(shelf.finish, unfinished, described)
+        finally:
+            await asyncio.to_thread(discard, unfinished)
+        self._known.setdefault(lineage, _Known()).generations[number] = certificate
+        return certificate
+
+    async def _look(self, unfinished: Path, names: Sequence[str]) -> Facts:
+        pair = OwnPair(str(unfinished / FULL), str(unfinished / KEY), tuple(names))
+        [facts] = await self._certificates.inspect([pair])
+        return facts
+
+    def _shelf(self, lineage: str) -> Shelf:
+        return _shelf(self._folder, folder_name(lineage))
+
+
+def _shelf(folder: Path, name: str) -> Shelf:
+    return Shelf(folder / "lineages" / name, folder / "live" / name)
+
+
+def _load(folder: Path) -> tuple[dict[str, _Known], dict[str, str]]:
+    found: dict[str, _Known] = {}
+    troubles: dict[str, str] = {}
+    place = folder / "lineages"
+    for each in sorted(place.iterdir()) if place.is_dir() else ():
+        shelf = _shelf(folder, each.name)
+        known, wrong = _read(shelf)
+        names = {certificate.lineage for certificate in known.generations.values()}
+        lineage = names.pop() if len(names) == 1 else each.name
+        if known.generations:
+            found[lineage] = known
+            wrong += _heal(shelf, known)
+        if wrong:
+            troubles[lineage] = "; ".join(wrong)
+    return found, troubles
+
+
+def _read(shelf: Shelf) -> tuple[_Known, list[str]]:
+    known, wrong = _Known(), []
+    try:
+        shelf.folder.chmod(0o700)
+        shelf.drop([])
+        numbers = shelf.generations()
+    except OSError as error:
+        return known, [f"cannot read {_where(error)}"]
+    for number in numbers:
+        try:
+            known.generations[number] = shelf.read(number)
+        except Unusable as error:
+            wrong.append(f"generation {number} is left out: {error}")
+    return known, wrong
+
+
+def _heal(shelf: Shelf, known: _Known) -> list[str]:
+    """Where the current one is damaged, the last one before it that is good takes its place."""
+    pointed = shelf.pointed("current")
+    if pointed is None:
+        return []
+    known.current = pointed
+    if pointed not in known.generations:
+        known.current = max(
+            (number for number in known.generations if number < pointed),
+            default=min(known.generations),
+        )
+    try:
+        if known.current != pointed:
+            shelf.point("current", known.current)
+        shelf.show()
+    except OSError as error:
+        return [f"cannot write {_where(error)}"]
+    return []
+
+
+def _begin(shelf: Shelf, chain: str, key: str) -> Path:
+    return shelf.begin(chain, Path(key).read_bytes())
+
+
+def _next_number(shelf: Shelf) -> int:
+    """Never one that was there before: nginx may still have files of it open."""
+    pointed = (shelf.pointed("current"), shelf.pointed("previous"))
+    return max([0, *shelf.generations(), *filter(None, pointed)]) + 1
+
+
+def _switch(shelf: Shelf, generation: int) -> None:
+    before = shelf.pointed("current")
+    if before != generation:
+        if before is not None:
+            shelf.point("previous", before)
+        shelf.point("current", generation)
+    shelf.show()
+
+
+def _tidy(shelf: Shelf, known: _Known) -> None:
+    """Newer ones stay too: they are held, and will be switched to."""
+    kept = (known.current, shelf.pointed("previous"))
+    gone = [n for n in known.generations if n not in kept and n < (known.current or 0)]
+    shelf.drop(gone)
+    for number in gone:
+        del known.generations[number]
+
+
+def _described(lineage: str, number: int, facts: Facts, about: About, now: float) -> Certificate:
+    return Certificate(
+        lineage=lineage,
+        generation=number,
+        files=CertificateFiles("", ""),
+        cert="",
+        chain="",
+        issuer=about.issuer,
+        serial=facts.serial,
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        names=facts.names,
+        key_type=facts.key_type,
+        stored=now,
+        ari_id=facts.ari_id,
+        profile=about.profile,
+        staging=about.staging,
+    )
+
+
+def _accept(facts: Facts, about: About, held: Certificate | None) -> None:
+    """Raises Unusable, with every reason why it cannot be used."""
+    problems = list(facts.problems)
+    if about.staging and held and not held.staging:
+        problems.append(
+            "staging has signed it, whom nobody trusts, and one that is trusted is here"
+        )
+    if problems:
+        raise Unusable("; ".join(problems))
+
+
+def _failed(lineage: str, why: str) -> Failed:
+    return Failed(f"cannot keep the certificate for {lineage}: {why}; what was there stays")
+
+
+def _where(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}"
