@@ -77,6 +77,9 @@ class FakeControl:
     async def down(self, who, *, now):
         return self._change("down", "", who, now)
 
+    async def upgrade(self, who):
+        return self._change("upgrade", "nginx", who)
+
     async def start(self, app, who):
         return self._app_change("start", app, who)
 

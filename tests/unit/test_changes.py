@@ -111,3 +111,32 @@ def test_a_change_nobody_knows_is_said_to_be_unknown():
             changes.view("c9")
 
     in_group(scenario)
+
+
+def test_what_is_overruled_ends_at_once_and_is_told_why():
+    async def scenario(changes):
+        async def work(change):
+            change.say("waiting for ever")
+            await asyncio.Event().wait()
+
+        first = changes.begin("up", "portico.toml", ["web"], work)
+        follow = changes.follow(first.id)
+        await anext(follow)
+        await asyncio.sleep(0)
+        changes.overrule("everything ends")
+        changes.begin("down", "1 app", [EVERY_APP], lambda change: asyncio.sleep(0))
+        return [view async for view in follow][-1]
+
+    last = in_group(scenario)
+    assert (last.state, last.lines, last.exit_code) == ("failed", ("waiting for ever",), 1)
+    assert last.error == "up of portico.toml was given up: everything ends"
+
+
+def test_what_has_ended_is_not_overruled():
+    async def scenario(changes):
+        first = changes.begin("up", "portico.toml", ["web"], lambda change: asyncio.sleep(0))
+        await changes.ended.wait()
+        changes.overrule("everything ends")
+        return changes.view(first.id)
+
+    assert in_group(scenario).state == "done"

@@ -62,7 +62,7 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
     Resource(
         "POST",
         "/v1/down",
-        "Stop every instance and nginx; the daemon leaves.",
+        "Stop nginx and every instance. Asked again, it waits for no open request any more.",
         apps.down,
         DownRequest,
         ChangeView,
@@ -171,6 +171,15 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         installation.trust,
         TrustRequest,
         TrustView,
+    ),
+    Resource(
+        "POST",
+        "/v1/upgrade",
+        "Replace the nginx that runs by today's program of it, without losing a request.",
+        installation.upgrade,
+        Nothing,
+        ChangeView,
+        status=202,
     ),
     Resource(
         "GET", "/v1/version", "Which daemon answers.", installation.version, Nothing, VersionView

@@ -115,6 +115,10 @@ class Client:
     def down(self, *, now: bool) -> ChangeView:
         return self._change("POST", "/v1/down", {"now": now})
 
+    def upgrade(self) -> ChangeView:
+        """Of nginx; `client.upgrading` replaces the daemon."""
+        return self._change("POST", "/v1/upgrade")
+
     def act(self, action: Action, app: str | None) -> ChangeView:
         """Do it to one app, or to all (None)."""
         return self._change("POST", f"/v1/apps/{_part(app) if app else ''}{action}")

@@ -40,16 +40,20 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
     async def beside(portico: Portico) -> None:
         nonlocal code
         signals = Signals()
-        if file is not None:
-            code = await _up(portico.operations, file, environ)
-            if code:
-                stop.set()
-                return
-        await signals.first.wait()
-        await _down(portico.operations, signals)
+        async with asyncio.TaskGroup() as tasks:
+            coming = tasks.create_task(_up(portico.operations, file, environ))
+            told = tasks.create_task(signals.first.wait())
+            await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                code = coming.result()
+            coming.cancel()  # told to end, it must not put anything in force any more
+            if not code:
+                await told
+                await _down(portico.operations, signals)
+            told.cancel()
         stop.set()
 
-    await live(home, clock, stop, uids, notify, beside)
+    await live(home, clock, stop, uids, notify, beside, mode="foreground")
     return code
 
 
@@ -65,7 +69,9 @@ class Signals:
         (self.second if self.first.is_set() else self.first).set()
 
 
-async def _up(operations: Operations, file: Path, environ: Mapping[str, str]) -> int:
+async def _up(operations: Operations, file: Path | None, environ: Mapping[str, str]) -> int:
+    if file is None:
+        return 0
     try:
         read = await asyncio.to_thread(read_file, file, environ)
         for note in read.notes:
@@ -84,13 +90,14 @@ async def _up(operations: Operations, file: Path, environ: Mapping[str, str]) ->
 async def _down(operations: Operations, signals: Signals) -> None:
     log.info("ending everything; a second signal does not wait for open requests")
     ending = await operations.down("signal", now=False)
-    done = asyncio.create_task(_tell(operations, ending))  # noqa: TID251 - awaited below
-    insist = asyncio.create_task(signals.second.wait())  # noqa: TID251 - cancelled below
-    await asyncio.wait({done, insist}, return_when=asyncio.FIRST_COMPLETED)
-    if not done.done():
-        await operations.down("second signal", now=True)
-    await done
-    insist.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        done = tasks.create_task(_tell(operations, ending))
+        insist = tasks.create_task(signals.second.wait())
+        await asyncio.wait({done, insist}, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            await operations.down("second signal", now=True)
+            await done
+        insist.cancel()
 
 
 async def _tell(operations: Operations, change: ChangeView) -> None:

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Final
 
+from portico import __version__
 from portico.api.server import serve
-from portico.daemon.wiring import Portico, put_together
+from portico.daemon.wiring import Mode, Portico, put_together
+from portico.engine.changes import Changes
 from portico.engine.operations import request_of
 from portico.errors import PorticoError
 from portico.ports import Clock
@@ -26,18 +28,20 @@ class Left(Exception):
     """Ends the group of tasks, and with it everything the daemon does."""
 
 
-async def live(
+async def live(  # noqa: PLR0913 - what main has made
     home: Home,
     clock: Clock,
     stop: asyncio.Event,
     uids: frozenset[int],
     notify: Notify,
     beside: Callable[[Portico], Coroutine[None, None, None]],
+    *,
+    mode: Mode,
 ) -> None:
     """Run until `stop` is set. nginx and the instances go on without us."""
     try:
         async with asyncio.TaskGroup() as tasks:
-            portico = await put_together(home, clock, tasks)
+            portico = await put_together(home, clock, tasks, mode)
             await take_over(portico)
             tasks.create_task(portico.loop.run(), name="reconcile")
             tasks.create_task(portico.upkeep.run(), name="upkeep")
@@ -63,6 +67,7 @@ async def take_over(portico: Portico) -> None:
     """Adopt instances, and want again what an earlier daemon wanted."""
     portico.observed.begin(boot_id())
     await portico.supervision.adopt()
+    is_first = portico.intent.is_first_of(__version__)
     revision = portico.intent.in_force()
     if revision is None:
         return
@@ -76,16 +81,28 @@ async def take_over(portico: Portico) -> None:
             request, asked, live=portico.nginx.seen().live
         )
     portico.intent.resume(candidate, revision)
+    if is_first and candidate.build.program and not portico.nginx.seen().runs(candidate.build):
+        portico.intent.ask_upgrade(candidate.build)
 
 
-async def leave_when_idle(portico: Portico, clock: Clock, stop: asyncio.Event) -> None:
-    """Set `stop` when there has been nothing to look after for a while."""
+async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
+    """Set `stop` when nothing is left to look after: at once after a change, else in a while."""
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        await clock.sleep(IDLE_BEFORE_LEAVING / 2)
-        idle = idle + 1 if _is_idle(portico) else 0
+        ended = await _ended(portico.changes, IDLE_BEFORE_LEAVING / 2)
+        idle = idle + 1 + ended if _is_idle(portico) else 0
     log.info("nothing to look after; leaving")
     stop.set()
+
+
+async def _ended(changes: Changes, seconds: float) -> bool:
+    """Whether a change has ended within so many seconds."""
+    changes.ended.clear()
+    try:
+        async with asyncio.timeout(seconds):
+            return await changes.ended.wait()
+    except TimeoutError:
+        return False
 
 
 def _is_idle(portico: Portico) -> bool:

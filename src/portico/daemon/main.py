@@ -16,15 +16,17 @@ from typing import IO, Final
 from portico import __version__
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
-from portico.daemon.wiring import Portico
+from portico.daemon.wiring import Mode, Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
 from portico.system.home import Home
 from portico.system.notify import Notify
+from portico.system.waiting import wait_for
 
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
 ALREADY_SERVED: Final = 4
+LOCK_WITHIN: Final = 5.0
 BEGUN_ANEW: Final = "PORTICO_BEGUN_ANEW"
 """Environment variable: how often in a row a bug ended the daemon, and when last."""
 SOON: Final = 600.0
@@ -102,12 +104,19 @@ def _log_to(home: Home, *, foreground: bool) -> None:
 
 def _lock(home: Home) -> IO[str] | None:
     """One daemon a home: a kernel lock, which no crash can leave behind."""
-    held = home.lock.open("w")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    held = home.lock.open("a")
+
+    def is_taken() -> bool:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    if not wait_for(is_taken, LOCK_WITHIN):  # the one before may just be leaving
         held.close()
         return None
+    held.truncate(0)
     held.write(f"{os.getpid()}\n")
     held.flush()
     return held
@@ -125,10 +134,11 @@ async def _run(home: Home, options: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def beside(portico: Portico) -> None:
-        if not notify.listened_to:  # who started it keeps it, idle or not
-            await leave_when_idle(portico, clock, stop)
+        if mode == "command":  # else who started it keeps it, idle or not
+            await leave_when_idle(portico, stop)
 
-    await live(home, clock, stop, uids, notify, beside)
+    mode: Mode = "unit" if notify.listened_to else "command"
+    await live(home, clock, stop, uids, notify, beside, mode=mode)
     return 0
 
 

@@ -7,8 +7,9 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from portico import __version__
 from portico.adapters.certificates.issuing import CertificateChild
@@ -23,7 +24,9 @@ from portico.adapters.sites.visitor import Visitor
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.views import DaemonView
 from portico.core.model.world import World
+from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.steps import Step
+from portico.core.render.seeds import seed_files
 from portico.engine.changes import Changes
 from portico.engine.execute import Executor
 from portico.engine.gauges import Gauges
@@ -46,6 +49,8 @@ from portico.system.names import authorities, hosts, nameservers, speaks_ipv6
 
 log = logging.getLogger(__name__)
 
+Mode = Literal["command", "unit", "foreground"]
+"""As in `DaemonView`."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting: nginx is configured with this port, so every daemon of this home answers on it."""
 
@@ -66,12 +71,24 @@ class Portico:
     upkeep: Upkeep
 
 
-async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Portico:
+async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode: Mode) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
     discovery = await _discovery(state, clock, ports)
-    nginx = NginxProgram(home, ports)
+
+    def seeds() -> Mapping[str, str]:
+        """The peers that discovery hands out, or will as soon as it is asked."""
+        (desired, _), world = intent.wanted(), observed.now()
+        instances = world.by_app()
+        return seed_files(
+            {
+                name: endpoints_of(app, instances[name], world.now)
+                for name, app in desired.apps.items()
+            }
+        )
+
+    nginx = NginxProgram(home, ports, seeds=seeds)
     logs = FileLogs(home.logs)
     processes = LinuxProcesses(home.logs, clock)
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
@@ -140,7 +157,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup) -> Po
         observed,
         troubles,
         lambda: supervision.last_words,
-        _daemon(home),
+        _daemon(home, mode),
         clock=clock,
         logs=logs,
         processes=processes,
@@ -205,11 +222,12 @@ def _machine(home: Home, resolver: str) -> Machine:
     )
 
 
-def _daemon(home: Home) -> DaemonView:
+def _daemon(home: Home, mode: Mode) -> DaemonView:
     return DaemonView(
         pid=os.getpid(),
         version=__version__,
         memory_bytes=0,
         home=str(home.path),
         uptime_s=0.0,
+        mode=mode,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from portico.core.model.views import ChangeView
-from portico.errors import NotFound, PorticoError, Refused
+from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Change:
     error: str | None = None
     exit_code: int = 0
     moved: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
 
     def say(self, line: str) -> None:
         """Tell whoever follows; the same line twice in a row is said once."""
@@ -67,6 +68,8 @@ class Changes:
     def __init__(self, tasks: asyncio.TaskGroup, clock: Clock) -> None:
         self._tasks, self._clock = tasks, clock
         self._all: dict[str, Change] = {}
+        self.ended = asyncio.Event()
+        """Set whenever a change has ended; for whoever clears it."""
 
     def hold(self, apps: Iterable[str]) -> None:
         """Raise Refused if a change of any of these apps is under way, and name it."""
@@ -91,12 +94,22 @@ class Changes:
         number = f"c{len(self._all) + 1}"
         change = Change(number, kind, subject, frozenset(apps), self._clock.now())
         self._all[number] = change
-        self._tasks.create_task(self._run(change, work), name=f"change {number}")
+        change.task = self._tasks.create_task(self._run(change, work), name=f"change {number}")
         return change.view()
+
+    def overrule(self, why: str) -> None:
+        """End what is under way: something was asked for that makes all of it pointless."""
+        for change in self.under_way():
+            change.end(Failed(f"{change.kind} of {change.subject} was given up: {why}"))
+            if change.task:
+                change.task.cancel()
 
     async def _run(self, change: Change, work: Callable[[Change], Awaitable[None]]) -> None:
         try:
             await work(change)
+        except asyncio.CancelledError:
+            if change.state == "doing":  # not overruled: the daemon leaves
+                raise
         except PorticoError as error:
             change.end(error)
         except Exception:
@@ -104,6 +117,7 @@ class Changes:
             raise
         else:
             change.end(None)
+        self.ended.set()
         log.info("%s of %s: %s %s", change.kind, change.subject, change.state, change.error or "")
 
     def under_way(self) -> list[Change]:

@@ -36,7 +36,11 @@ class Control(Protocol):
     async def up(self, request: DocumentRequest, who: str) -> ChangeView:
         """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
 
-    async def down(self, who: str, *, now: bool) -> ChangeView: ...
+    async def down(self, who: str, *, now: bool) -> ChangeView:
+        """End everything. Asked again while it is under way, it waits for nothing any more."""
+
+    async def upgrade(self, who: str) -> ChangeView:
+        """Replace the nginx that runs by today's program of it, losing no request."""
 
     async def start(self, app: str | None, who: str) -> ChangeView:
         """Start one app, or all (None)."""

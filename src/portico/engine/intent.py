@@ -35,6 +35,10 @@ IN_FORCE: Final = "in_force"
 """Name of the setting that holds the number of the revision in force."""
 
 
+VERSION: Final = "version"
+"""Name of the setting that holds which version of Portico ran here last."""
+
+
 class Intent:
     def __init__(self, state: State, clock: Clock, nginx: Nginx) -> None:
         self._state, self._clock, self._nginx = state, clock, nginx
@@ -166,6 +170,13 @@ class Intent:
         if instance in self._replace:
             self._replace -= {instance}
             self._resolve()
+
+    def is_first_of(self, version: str) -> bool:
+        """Whether another version of Portico ran here before this daemon; from now on it did."""
+        before = self._state.setting(VERSION)
+        if before != version:
+            self._state.put_setting(VERSION, version)
+        return before not in {None, version}
 
     def ask_upgrade(self, build: Build) -> None:
         """Want this build in place of the nginx that runs; it is tried once."""

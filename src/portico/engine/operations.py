@@ -150,18 +150,43 @@ class Operations:
         return accepted
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
-        apps = list(self._intent.desired.apps)
-
-        async def work(change: Change) -> None:
-            await self._settling.end(change)
-
-        if not now:
-            self._changes.hold([EVERY_APP])
         self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
-        self._intent.clear(hurry=now)
+        going = next((c for c in self._changes.under_way() if c.kind == "down"), None)
+        if going is not None:
+            going.say("asked again: open requests are not waited for any more")
+            self._end_everything(hurry=True)
+            return going.view()
+        self._changes.overrule("everything ends")
+        apps = len(self._intent.desired.apps)
+        self._end_everything(hurry=now)
+        subject = "1 app" if apps == 1 else f"{apps} apps"
+        return self._changes.begin("down", subject, [EVERY_APP], self._settling.end)
+
+    def _end_everything(self, *, hurry: bool) -> None:
+        self._intent.clear(hurry=hurry)
         self._loop.wake()
-        subject = "1 app" if len(apps) == 1 else f"{len(apps)} apps"
-        return self._changes.begin("down", subject, (), work)
+
+    async def upgrade(self, who: str) -> ChangeView:
+        self._in_force()
+        self._state.add_event(self._clock.now(), "upgrade", "nginx", f"by {who}")
+        return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
+
+    async def _upgrade(self, change: Change) -> None:
+        request = request_of(self._in_force())
+        candidate = await self._preparation.resume(request, self._intent.asked())
+        seen, build = self._observed.now().nginx, candidate.build
+        if seen.pid is None or not candidate.desired.sites:
+            change.say("nginx does not run")
+        elif seen.runs(build):
+            change.say(f"nginx {seen.version} is the one there is")
+        else:
+            change.say(f"nginx {seen.version} gives way to {build.version_text}")
+            self._intent.ask_upgrade(build)
+            self._loop.wake()
+            await self._settling.upgrade()
+            self._intent.render_again(candidate)  # the new one may be able to do more
+            self._loop.wake()
+            await self._settling.apps(change, ())
 
     async def start(self, app: str | None, who: str) -> ChangeView:
         names = self._named(app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from portico.core.model.desired import Desired
@@ -23,6 +23,8 @@ LONGEST_WAIT: Final = 900.0
 """Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
 SITES_ANSWER_WITHIN: Final = 10.0
 ASKED_AT_ONCE: Final = 16
+UPGRADE_WITHIN: Final = 180.0
+"""Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
 
 
 class Settling:
@@ -119,14 +121,27 @@ class Settling:
                 return trouble
             await self._clock.sleep(0.1)
 
+    async def upgrade(self) -> None:
+        """Wait until nginx was replaced as it was asked for. Failed says why it was not."""
+        end = self._clock.monotonic() + UPGRADE_WITHIN
+        while self._intent.upgrade is not None:
+            if self._clock.monotonic() > end:
+                raise Failed(f"nginx was not replaced within {UPGRADE_WITHIN:g}s")
+            await self._next_round()
+        if self._intent.upgrade_trouble:
+            raise Failed(self._intent.upgrade_trouble)
+
     async def end(self, change: Change) -> None:
         """Wait until nothing runs any more."""
-        while left := len(self._observed.instances):
-            change.say(f"{left} instances still to stop")
+        while words := " and ".join(self._left()):
+            change.say(f"{words} still to stop")
             await self._next_round()
-        while self._nginx.seen().pid is not None:
-            change.say("nginx still to stop")
-            await self._next_round()
+
+    def _left(self) -> Iterator[str]:
+        if self._nginx.seen().pid is not None:
+            yield "nginx"
+        if count := len(self._observed.instances):
+            yield "1 instance" if count == 1 else f"{count} instances"
 
     async def _next_round(self) -> None:
         try:

@@ -128,9 +128,10 @@ class StatusReport:
         seen, build = self._observed.now().nginx, self._intent.build
         return NginxView(
             pid=seen.pid,
-            version=build.version_text if build else "",
+            version=seen.version or (build.version_text if build else ""),
             generation=seen.generation,
-            program=build.program if build else "",
+            program=seen.program or (build.program if build else ""),
+            outdated=seen.outdated,
         )
 
     def _daemon_now(self) -> DaemonView:

@@ -7,6 +7,7 @@ import os
 from portico import __version__
 from portico.api.resource import Call, Nothing
 from portico.core.model.views import (
+    ChangeView,
     LogFileView,
     StatusView,
     TrustRequest,
@@ -25,6 +26,10 @@ async def logs(call: Call[Nothing]) -> list[LogFileView]:
 
 async def trust(call: Call[TrustRequest]) -> TrustView:
     return await call.control.trust(remove=call.body.remove)
+
+
+async def upgrade(call: Call[Nothing]) -> ChangeView:
+    return await call.control.upgrade(call.who)
 
 
 async def version(_: Call[Nothing]) -> VersionView:

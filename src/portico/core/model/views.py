@@ -130,6 +130,9 @@ class NginxView(View):
     version: str
     generation: int
     program: str
+    outdated: bool = Field(
+        False, description="Another file lies where its program was: `portico upgrade` takes it."
+    )
 
 
 class DaemonView(View):
@@ -138,6 +141,11 @@ class DaemonView(View):
     memory_bytes: int
     home: str
     uptime_s: float
+    mode: Literal["command", "unit", "foreground"] = Field(
+        "command",
+        description="What began it: a command, and it leaves when nothing is left to look after; "
+        "an init that keeps it; or `portico run`, whose end is the end of everything.",
+    )
 
 
 class StatusView(View):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
+from portico.core.model.place import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class NginxSeen:
     """Since when it takes no connection and finishes what it has; on the clock of `World.now`."""
     busy: bool = False
     """A start, stop or switch is under way; with many sites it takes seconds."""
+
+    def runs(self, build: Build) -> bool:
+        """Whether it runs the program that this build was read from."""
+        return self.program == build.program and not self.outdated
 
 
 @dataclass(frozen=True, slots=True)
