@@ -137,5 +137,6 @@ def test_every_method_takes_plain_servers(stack, servers, balance):
     keyed = [set(spread(stack, 8, f"/?key={n}")) for n in range(12)]
     if "hash" in balance:
         assert all(len(places) == 1 for places in keyed), keyed
-    if balance != "ip_hash":  # every test client has one address
+    # Every client here has one address, and least_time keeps to a server that was quicker once.
+    if not balance.startswith(("ip_hash", "least_time")):
         assert set.union(*keyed) == {0, 1, 2}
