@@ -22,7 +22,7 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -74,7 +74,6 @@ class AcmeProxy:
         self.lifetime: tuple[float, float] | None = None
         """Sign leaves again, from and to."""
         self.broken_chain: Callable[[bytes], bytes] = lambda pem: pem
-        self._signer: Authority | None = None
         self._server = self._make_server()
 
     @property
@@ -87,7 +86,10 @@ class AcmeProxy:
         return found
 
     async def _handle(self, request: Request) -> Response:
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # a child that was killed
+            return Response(status_code=400)
         self.asked.append(f"{request.method} {request.url.path}")
         trouble = self._trouble(request.url.path)
         if trouble:
@@ -135,27 +137,34 @@ class AcmeProxy:
         return content
 
     def _signed_again(self, pem: bytes) -> bytes:
-        leaf = x509.load_pem_x509_certificate(pem)
-        if not self._signer:
-            self._signer = local_authority(self.pebble.folder / "signer", "proxy", time.time())
+        leaf, signer = x509.load_pem_x509_certificate(pem), self._signer()
         start, end = (datetime.fromtimestamp(each, UTC) for each in self.lifetime)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         signed = (
             x509.CertificateBuilder()
             .subject_name(leaf.subject)
-            .issuer_name(self._signer.root.subject)
+            .issuer_name(signer.root.subject)
             .public_key(leaf.public_key())
             .serial_number(leaf.serial_number)
             .not_valid_before(start)
             .not_valid_after(end)
             .add_extension(names.value, critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._signer.key.public_key()),
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()),
                 critical=False,
             )
-            .sign(self._signer.key, leaf.signature_hash_algorithm)
+            .sign(signer.key, leaf.signature_hash_algorithm)
         )
-        return signed.public_bytes(Encoding.PEM) + self._signer.root.public_bytes(Encoding.PEM)
+        return signed.public_bytes(Encoding.PEM) + signer.root.public_bytes(Encoding.PEM)
+
+    def a_root(self) -> bytes:
+        """Of another authority."""
+        return self._signer().root.public_bytes(Encoding.PEM)
+
+    def _signer(self) -> Authority:
+        folder = self.pebble.folder / "signer"
+        folder.mkdir(exist_ok=True)
+        return local_authority(folder, "proxy", time.time())
 
     # its server
 

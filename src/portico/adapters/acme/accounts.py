@@ -72,6 +72,8 @@ def _open(account: Account, attempt: Attempt) -> Opened:
                 raise
     document, created = authority.register(account.contact, account.binding)
     _remember(account, authority.account_url)
+    if created:
+        attempt.say("account", f"made an account at {authority.host}: {authority.account_url}")
     return Opened(authority, document, created)
 
 

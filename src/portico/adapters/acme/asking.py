@@ -102,7 +102,7 @@ class AcmeChild:
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
         """What it answered, after everything else it said on the way."""
-        process = await self._start()
+        process = await self._started()
         limit = request.deadline + self._clearing
         try:
             async with asyncio.timeout(limit):
@@ -117,6 +117,16 @@ class AcmeChild:
             text = f"the child for {request.act} has failed: {words or f'exit {code}'}"
             raise AcmeFailed(Failure("unready", text))
         return line
+
+    async def _started(self) -> Process:
+        """Whole, even if we are cancelled meanwhile: asyncio leaves half of a start behind."""
+        starting = asyncio.create_task(self._start())  # noqa: TID251 - awaited here in any case
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(AcmeFailed):
+                await _end(await starting)
+            raise
 
     async def _start(self) -> Process:
         try:

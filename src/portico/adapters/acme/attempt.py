@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from portico.adapters.acme.failures import AcmeFailure
 from portico.adapters.acme.wire import Failure, Step
-from portico.ports import Clock
 
-FIRST_PAUSE = 0.25  # seconds; most answers are there by then
-LONGEST_PAUSE = 5.0
-CLEARING = 20.0  # seconds that taking things away again may last, after the deadline too
+if TYPE_CHECKING:  # at run time it would bring the whole model along, a tenth of a second
+    from portico.ports import Clock
+
+FIRST_PAUSE: Final = 0.25  # seconds; most answers are there by then
+LONGEST_PAUSE: Final = 5.0
+CLEARING: Final = 20.0  # seconds that taking things away again may last, after the deadline too
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -30,9 +31,11 @@ from portico.adapters.acme.documents import (
 from portico.adapters.acme.failures import unavailable, unready
 from portico.adapters.acme.keys import algorithm
 from portico.adapters.acme.network import Network
-from portico.adapters.acme.wire import Binding, Server
+from portico.adapters.acme.wire import Server
+from portico.core.model.certificate import Binding
 
 _CREATED: Final = 201
+_TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet
 _PAGES: Final = 20  # of a list of orders; one has those that are open
 
 
@@ -119,17 +122,16 @@ class Authority(Publicly):
         return self._network.read(ACCOUNT, answer, what)
 
     def _bound(self, binding: Binding) -> dict[str, object]:
-        directory = messages.Directory({"newAccount": self.directory.new_account})
-        try:
-            return messages.ExternalAccountBinding.from_data(
-                self._key.public_key(),
-                binding.key_id,
-                binding.hmac_key.rstrip("="),
-                directory,
-                binding.algorithm,
-            )
-        except ValueError as error:
-            raise unready("cannot make an account: the HMAC key in eab is no base64url") from error
+        key = binding.hmac_key.strip().rstrip("=").translate(_TO_BASE64URL)
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
+            raise unready("cannot make an account: the HMAC key in eab is no base64url")
+        return messages.ExternalAccountBinding.from_data(
+            self._key.public_key(),
+            binding.key_id,
+            key,
+            messages.Directory({"newAccount": self.directory.new_account}),
+            binding.algorithm,
+        )
 
     # orders
 

@@ -132,7 +132,7 @@ def _dates(chain: Chain, now: datetime) -> Iterator[str]:
             yield f"certificate {number} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M}"
 
 
-def renewal_id(leaf: x509.Certificate) -> str:
+def ari_id(leaf: x509.Certificate) -> str:
     """By which RFC 9773 4.1 knows it; empty when it does not name its issuer's key."""
     kind = x509.AuthorityKeyIdentifier
     try:

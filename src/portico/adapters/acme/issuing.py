@@ -14,7 +14,7 @@ from typing import Final
 from portico.adapters.acme.accounts import open_account
 from portico.adapters.acme.attempt import Attempt, pauses
 from portico.adapters.acme.authority import Authority
-from portico.adapters.acme.chains import check, choose, is_for, issuers, read_chain, renewal_id
+from portico.adapters.acme.chains import ari_id, check, choose, is_for, issuers, read_chain
 from portico.adapters.acme.dns.publishing import TxtRecords
 from portico.adapters.acme.documents import Identifier, Order
 from portico.adapters.acme.failures import (
@@ -212,7 +212,7 @@ class Issuing:
             not_before=leaf.not_valid_before_utc.timestamp(),
             not_after=leaf.not_valid_after_utc.timestamp(),
             serial=f"{leaf.serial_number:x}",
-            renewal_id=renewal_id(leaf),
+            ari_id=ari_id(leaf),
             checks=check(chain, key, self._asked.names, self._attempt.now()),
             account=record.account if record else "",
             replaced=bool(record and record.replaced),

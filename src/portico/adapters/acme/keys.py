@@ -22,7 +22,7 @@ from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from portico.adapters.acme.failures import unready
 from portico.adapters.acme.files import write_whole
-from portico.adapters.acme.wire import KeyType
+from portico.core.model.certificate import KeyType
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -73,12 +73,12 @@ def read_jwk(path: Path) -> JWK:
 
 def algorithm(key: JWK) -> JWASignature:
     """The one that fits a key. RFC 7518 3.1."""
-    own = key.key
-    if isinstance(own, rsa.RSAPrivateKey):
+    if isinstance(key, JWKRSA):
         return RS256
-    if own.curve.name not in _ALGORITHMS:
-        raise unready(f"cannot sign with a key on {own.curve.name}: take P-256, P-384 or RSA")
-    return _ALGORITHMS[own.curve.name]
+    curve = key.key.curve.name
+    if curve not in _ALGORITHMS:
+        raise unready(f"cannot sign with a key on {curve}: take P-256, P-384 or RSA")
+    return _ALGORITHMS[curve]
 
 
 def signing_request(key: Path, names: Sequence[str]) -> x509.CertificateSigningRequest:

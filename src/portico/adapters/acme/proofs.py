@@ -58,10 +58,10 @@ class Proof:
 def proofs(
     open_ones: Sequence[Authorization], methods: Sequence[Method], thumbprint: str
 ) -> list[Proof]:
-    """How each is proven. Raises AcmeFailure, naming all that cannot be."""
+    """How each is proven, by name. Raises AcmeFailure, with all that cannot be."""
     found: list[Proof] = []
     problems: dict[str, str] = {}
-    for each in open_ones:
+    for each in sorted(open_ones, key=lambda one: one.name):
         offered = {challenge.type: challenge for challenge in each.challenges}
         fitting = [m for m in methods if fits(m, each.name) and challenge_type(m) in offered]
         if not fitting:

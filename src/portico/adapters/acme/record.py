@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.failures import unready
 from portico.adapters.acme.files import remove_unused, write_whole
-from portico.adapters.acme.wire import IssueRequest, KeyType
+from portico.adapters.acme.wire import IssueRequest
+from portico.core.model.certificate import KeyType
 
 RECORD: Final = "order.json"
 KEY: Final = "privkey.pem"

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Publicly
-from portico.adapters.acme.chains import renewal_id
+from portico.adapters.acme.chains import ari_id
 from portico.adapters.acme.documents import RENEWAL
 from portico.adapters.acme.failures import Denied, unready
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
@@ -24,7 +24,7 @@ AFTER_TROUBLE: Final = 6 * 3600.0  # RFC 9773 4.3.3
 def renewal_info(request: RenewalInfoRequest, attempt: Attempt) -> RenewalInfo:
     """Without a window where there is none to be had: the certificate's own dates decide then."""
     leaf = read_leaf(request.certificate)
-    known_as, now = renewal_id(leaf), attempt.now()
+    known_as, now = ari_id(leaf), attempt.now()
     later = now + AFTER_TROUBLE
     if not known_as:
         return RenewalInfo("", later, why="the certificate does not name its issuer's key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import ipaddress
+import os
 import socket
 import socketserver
 import ssl
@@ -43,8 +44,8 @@ def listen(where: Standalone | TlsAlpn) -> socket.socket:
         )
     except OSError as error:
         raise unready(
-            f"cannot answer the authority on port {where.port}: {error.strerror}; stop what "
-            "listens there, or let nginx answer (http-01)"
+            f"cannot answer the authority on port {where.port}: {os.strerror(error.errno or 0)}; "
+            "stop what listens there, or let nginx answer (http-01)"
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
+from portico.core.model.certificate import Binding, KeyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,6 @@ class Server:
     """Its URL, such as `https://acme-v02.api.letsencrypt.org/directory`."""
     ca_bundle: str | None = None
     """PEM file of whom to trust when speaking to it, instead of the system's authorities."""
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """What an authority gave out of band, to bind an account to a customer. RFC 8555 7.3.4."""
-
-    key_id: str
-    hmac_key: str = field(repr=False)
-    """Base64url."""
-    algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +268,7 @@ class Issued:
     not_after: float
     serial: str
     """Hexadecimal."""
-    renewal_id: str
+    ari_id: str
     """By which RFC 9773 knows it; empty when the certificate does not name its issuer's key."""
     checks: Checks
     account: str
@@ -338,6 +328,7 @@ class Directory:
 
 
 Step = Literal[
+    "account",  # an account was made, which counts towards the authority's limits
     "key",  # its private key is on disk
     "order",  # an order was sent
     "found",  # an order of an earlier run was found again

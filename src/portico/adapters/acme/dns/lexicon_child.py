@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Final, Literal, TypedDict
 
 TTL: Final = 60  # seconds
 _LONGEST_WORDS: Final = 300
+_SHORTEST_SECRET: Final = 6
 
 
 class Request(TypedDict):
@@ -31,7 +33,7 @@ def main() -> None:
         sys.exit(f"dns-lexicon is not complete here ({error}): pip install 'portico[dns]'")
     except Exception as error:  # noqa: BLE001 - ninety providers, each with errors of its own
         words = " ".join(str(error).split()) or type(error).__name__
-        sys.exit(_without_secrets(words, request)[:_LONGEST_WORDS])
+        sys.exit(without_secrets(words, request["options"])[:_LONGEST_WORDS])
 
 
 def _change(request: Request) -> None:
@@ -61,11 +63,11 @@ def _change(request: Request) -> None:
                 provider.delete_record(None, "TXT", request["name"], request["value"])
 
 
-def _without_secrets(words: str, request: Request) -> str:
-    """Some providers put the request into their error."""
-    for secret in request["options"].values():
-        if secret:
-            words = words.replace(secret, "***")
+def without_secrets(words: str, options: Mapping[str, str]) -> str:
+    """Some providers put the whole request into their error."""
+    for value in sorted(options.values(), key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            words = words.replace(value, "***")
     return words
 
 

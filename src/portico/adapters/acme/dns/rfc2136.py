@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Final
 
 import dns.exception
-import dns.message
+import dns.name
 import dns.query
 import dns.rcode
 import dns.tsig
-import dns.tsigkeyring
 import dns.update
 
 from portico.adapters.acme.attempt import Attempt
@@ -26,10 +26,7 @@ class Updates:
     def __init__(self, settings: Rfc2136) -> None:
         self._settings = settings
         self._address, self._port = split_address(settings.server)
-        try:
-            self._keys = dns.tsigkeyring.from_text({settings.key_name: settings.secret})
-        except (ValueError, dns.exception.DNSException):
-            raise unready(f"the secret of the key {settings.key_name} is no base64") from None
+        self._key = _key(settings)
 
     @property
     def by(self) -> str:
@@ -52,23 +49,29 @@ class Updates:
 
     def _update(self, entry: Entry) -> dns.update.UpdateMessage:
         zone = self._settings.zone or entry.zone
-        algorithm = dns.name.from_text(self._settings.algorithm)
-        return dns.update.UpdateMessage(zone, keyring=self._keys, keyalgorithm=algorithm)
+        return dns.update.UpdateMessage(zone, keyring=self._key)
 
     def _send(self, update: dns.update.UpdateMessage, what: str, attempt: Attempt) -> None:
         server, limit = self._settings.server, attempt.timeout(TIMEOUT, f"trying to {what}")
         try:
             answer = dns.query.tcp(update, self._address, limit, self._port)
-        except dns.tsig.PeerError as error:
+        except (dns.tsig.PeerError, dns.exception.FormError) as error:  # unsigned is no answer
             raise unready(f"cannot {what}: {server} refuses the key: {_plain(error)}") from error
-        except NotImplementedError as error:
-            raise unready(
-                f"cannot {what}: {self._settings.algorithm} is no TSIG algorithm"
-            ) from error
         except (dns.exception.DNSException, OSError, EOFError) as error:
             raise unready(f"cannot {what}: {server} does not answer: {_plain(error)}") from error
         if (code := answer.rcode()) != dns.rcode.NOERROR:
             raise unready(f"cannot {what}: {server} answers {dns.rcode.to_text(code)}")
+
+
+def _key(settings: Rfc2136) -> dns.tsig.Key:
+    algorithm = dns.name.from_text(settings.algorithm)
+    if algorithm not in dns.tsig.mac_sizes:
+        raise unready(f"{settings.algorithm} is no TSIG algorithm: hmac-sha256 is usual")
+    try:
+        secret = base64.b64decode(settings.secret, validate=True)
+    except ValueError:
+        raise unready(f"the secret of the key {settings.key_name} is no base64") from None
+    return dns.tsig.Key(settings.key_name, secret, algorithm)
 
 
 def _absolute(name: str) -> dns.name.Name:

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from portico.adapters.acme.asking import AcmeFailed
+from portico.adapters.acme.wire import Server
+from portico.core.model.certificate import Binding
+from tests.fakes.pebble import EAB_KEY, running
+from tests.orders import Acme, needs_pebble
+from tests.stack import free_port
+
+pytestmark = needs_pebble
+
+
+@pytest.fixture(scope="module")
+def pebble(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("pebble")) as pebble:
+        yield pebble
+
+
+@pytest.fixture
+def acme(tmp_path, pebble):
+    return Acme(tmp_path, pebble.server)
+
+
+def refused(acme, do="have", **more):
+    with pytest.raises(AcmeFailed) as caught:
+        acme.account(do, **more)
+    return caught.value.failure
+
+
+def test_an_account_is_made_once_and_found_again(acme):
+    made = acme.account()
+    found = acme.account()
+
+    assert (made.created, made.status, made.contact) == (True, "valid", ("ops@example.com",))
+    assert (found.created, found.url) == (False, made.url)
+
+
+def test_a_key_alone_finds_its_account_again(acme):
+    made = acme.account()
+    acme.key.with_suffix(".json").unlink()
+
+    found = acme.account()
+
+    assert (found.created, found.url) == (False, made.url)
+
+
+def test_a_thumbprint_can_be_had_while_the_authority_is_down(acme):
+    down = acme.at(Server(f"https://127.0.0.1:{free_port()}/dir"))
+
+    assert down.account("key") == down.account("key")
+    assert acme.account().thumbprint == down.account("key").thumbprint
+
+
+def test_the_key_of_an_account_is_for_its_owner_alone_and_repaired_if_it_was_not(acme):
+    acme.account("key")
+    assert acme.key.stat().st_mode & 0o777 == 0o600
+    acme.key.chmod(0o644)
+
+    acme.account()
+
+    assert acme.key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", ["rsa:2048", "ec:P-256", "ec:P-384"])
+def test_an_account_of_another_client_goes_on_with_its_own_kind_of_key(acme, kind):
+    acme.key.parent.mkdir()
+    name, size = kind.split(":")
+    options = {"rsa": f"rsa_keygen_bits:{size}", "ec": f"ec_paramgen_curve:{size}"}[name]
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", name, "-pkeyopt", options, "-out", acme.key],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+    assert acme.account().status == "valid"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"), [("nothing", "cannot use the key"), (None, "cannot read the key")]
+)
+def test_a_key_that_cannot_be_used_is_told_and_never_replaced(acme, key, why):
+    acme.key.parent.mkdir()
+    acme.key.write_text(key) if key else acme.key.mkdir()
+
+    failure = refused(acme)
+
+    assert (failure.kind, failure.text.startswith(f"{why} {acme.key}: ")) == ("unready", True)
+
+
+def test_the_contact_is_replaced(acme):
+    acme.account()
+
+    changed = acme.account("contact", contact=("new@example.com", "two@example.com"))
+
+    assert changed.contact == ("new@example.com", "two@example.com")
+    assert acme.account().contact == changed.contact
+
+
+def test_after_a_rollover_the_new_key_is_in_force_for_the_same_account(acme):
+    before, old = acme.account(), acme.key.read_bytes()
+
+    after = acme.account("rollover")
+
+    assert after.url == before.url
+    assert after.thumbprint != before.thumbprint
+    assert acme.key.read_bytes() != old
+    assert acme.key.stat().st_mode & 0o777 == 0o600
+    assert acme.account().url == before.url
+    acme.key.write_bytes(old)
+    assert refused(acme).kind == "refused"
+
+
+def test_an_account_that_is_deactivated_is_so_for_ever_and_its_key_is_kept(acme):
+    before, key = acme.account(), acme.key.read_bytes()
+
+    assert acme.account("deactivate").status == "deactivated"
+
+    kept = acme.key.with_name("key.pem.deactivated")
+    assert kept.read_bytes() == key
+    after = acme.account()
+    assert (after.created, after.url != before.url) == (True, True)
+    acme.key.write_bytes(key)
+    acme.key.with_suffix(".json").write_text(json.dumps({acme.server.directory: before.url}))
+    failure = refused(acme)
+    assert failure.kind == "refused"
+    assert "deactivated" in failure.text
+
+
+def test_an_authority_that_has_forgotten_everything_gets_a_new_account_and_a_new_order(tmp_path):
+    with running(tmp_path / "p") as pebble:
+        acme = Acme(tmp_path, pebble.server)
+        before = acme.account()
+        acme.fail("a.test")
+        pebble.restart()
+
+        with acme.answering(pebble.http):
+            issued = acme.issue("a.test")
+        after = acme.account()
+
+    assert "order" in acme.steps
+    assert after.url != before.url
+    assert issued.account == after.url
+    assert load_pem_private_key(acme.key.read_bytes(), None)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_an_authority_for_customers_takes_an_account_that_is_bound(tmp_path, algorithm):
+    key_id, secret = EAB_KEY
+    config = {"externalAccountBindingRequired": True, "externalAccountMACKeys": {key_id: secret}}
+    with running(tmp_path / "p", **config) as pebble:
+        acme = Acme(tmp_path, pebble.server)
+
+        without = refused(acme)
+        unknown = refused(acme, binding=Binding("other", secret, algorithm))
+        wrong = refused(acme, binding=Binding(key_id, "not base64url!", algorithm))
+        bound = acme.account(binding=Binding(key_id, secret, algorithm))
+        later = acme.account()
+
+    assert without.kind == "unready"
+    assert "set eab to the key id and the HMAC key that it gave you" in without.text
+    assert (unknown.kind, wrong.kind) == ("refused", "unready")
+    assert secret not in unknown.text + repr(Binding(key_id, secret, algorithm))
+    assert (bound.created, later.created) == (True, False)
+
+
+def test_a_contact_that_the_authority_refuses_is_told_in_its_words(acme):
+    failure = refused(acme, contact=("nobody",))
+
+    assert failure.kind == "refused"
+    assert failure.text.startswith("cannot make an account: 127.0.0.1:")

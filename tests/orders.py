@@ -1,0 +1,113 @@
+"""What tests of certificate authorities share: an account, its orders, and who answers for it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from portico.adapters.acme.asking import AcmeChild, AcmeFailed
+from portico.adapters.acme.wire import (
+    Account,
+    AccountAnswer,
+    AccountRequest,
+    Failure,
+    Http,
+    Issued,
+    IssueRequest,
+    Method,
+    Progress,
+    Server,
+    ToDo,
+)
+from tests.fakes.pebble import MISSING, WHY_SKIPPED
+
+needs_pebble = pytest.mark.skipif(bool(MISSING), reason=WHY_SKIPPED)
+
+
+class Acme:
+    """An account at an authority, and a folder for its orders."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        self.folder, self.server = folder, server
+        self.key = folder / "account" / "key.pem"
+        self.orders = folder / "orders"
+        self.child = AcmeChild(sys.executable)
+        self.said: list[Progress] = []
+
+    def at(self, server: Server) -> Acme:
+        """The same files, at the authority under another address."""
+        return Acme(self.folder, server)
+
+    def own(self, **more: object) -> Account:
+        contact = ("ops@example.com",)
+        return Account(
+            **({"server": self.server, "key": str(self.key), "contact": contact} | more)
+        )
+
+    def account(self, do: str = "have", **more: object) -> AccountAnswer:
+        return asyncio.run(self.child.account(AccountRequest(self.own(**more), do)))
+
+    def request(self, *names: str, order: str = "one", **more: object) -> IssueRequest:
+        settings = {"methods": (Http(),), "deadline": 40.0, "account": self.own()} | more
+        return IssueRequest(order=order, folder=str(self.orders), names=names, **settings)
+
+    def ask(self, request: IssueRequest) -> Issued | ToDo:
+        self.said.clear()
+        return asyncio.run(self.child.issue(request, self.said.append))
+
+    def issue(self, *names: str, **more: object) -> Issued:
+        """A certificate with which everything is right."""
+        issued = self.ask(self.request(*names, **more))
+        assert isinstance(issued, Issued)
+        assert issued.checks.problems == ()
+        return issued
+
+    def fail(self, *names: str, **more: object) -> Failure:
+        with pytest.raises(AcmeFailed) as caught:
+            self.ask(self.request(*names, **more))
+        assert str(caught.value).endswith("; certificates that were there stay in use")
+        return caught.value.failure
+
+    @property
+    def steps(self) -> list[str]:
+        return [each.step for each in self.said]
+
+    @contextmanager
+    def answering(self, port: int) -> Iterator[None]:
+        """Answer HTTP-01 for this account and any token, as nginx does."""
+        with answering(port, self.account("key").thumbprint):
+            yield
+
+
+def by(method: Method) -> dict[str, object]:
+    return {"methods": (method,)}
+
+
+@contextmanager
+def answering(port: int, thumbprint: str) -> Iterator[None]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = f"{self.path.rsplit('/', 1)[-1]}.{thumbprint}".encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,62 @@
+"""Runs requests to an authority in forked children, each killed before its n-th act.
+
+An act is what others can see: a request sent, a connection made, a file created or renamed. Lines
+on standard input: `{"request": …, "before": n}`; answers: `{"killed": bool, "line": last line}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+
+from portico.adapters.acme import child
+
+ACTS = {"http.client.send", "socket.connect", "os.rename", "os.remove", "subprocess.Popen"}
+
+
+def main() -> None:
+    for text in sys.stdin:
+        asked = json.loads(text)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as given:
+            given.write(json.dumps(asked["request"]).encode())
+            given.seek(0)
+            status = run(given.fileno(), out.fileno(), asked["before"])
+            out.seek(0)
+            lines = out.read().splitlines()
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        last = json.loads(lines[-1]) if lines and not killed else None
+        print(json.dumps({"killed": killed, "line": last}), flush=True)
+
+
+def run(given: int, out: int, before: int) -> int:
+    pid = os.fork()
+    if not pid:
+        os.dup2(given, 0)
+        os.dup2(out, 1)
+        sys.stdin = os.fdopen(0)
+        sys.stdout = os.fdopen(1, "w")
+        kill_before(before)
+        child.main()
+        sys.stdout.flush()
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def kill_before(number: int) -> None:
+    seen = 0
+
+    def look(event: str, _: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in ACTS:
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(look)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.adapters.acme.attempt import CLEARING, LONGEST_PAUSE, Attempt, pauses
+from portico.adapters.acme.failures import AcmeFailure
+from tests.fakes.clock import FakeClock
+
+
+class Stepping(FakeClock):
+    """Waiting moves it; `stepped` is by how much somebody has set the wall clock."""
+
+    stepped = 0.0
+
+    def now(self):
+        return super().now() + self.stepped
+
+    def wait(self, seconds):
+        self._elapsed += seconds
+
+
+def attempt(clock, seconds):
+    return Attempt(clock, clock.wait, clock.monotonic() + seconds, lambda _step, _text: None)
+
+
+def test_a_wall_clock_that_is_set_changes_no_deadline():
+    clock = Stepping()
+    one = attempt(clock, 60)
+    clock.stepped = -86400.0
+
+    one.pause(59, "waiting")
+
+    assert one.left() == 1
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun_and_says_when_to_come_back():
+    clock = Stepping()
+    one = attempt(clock, 60)
+
+    with pytest.raises(AcmeFailure, match="the time for it was over while waiting") as caught:
+        one.pause(3600, "waiting")
+
+    assert clock.monotonic() == 0
+    assert caught.value.failure.retry_at == clock.now() + 3600
+
+
+def test_a_call_gets_no_more_time_than_is_left():
+    clock = Stepping()
+    one = attempt(clock, 10)
+
+    assert one.timeout(30, "asking") == 10
+    assert one.timeout(3, "asking") == 3
+    clock.wait(10)
+    with pytest.raises(AcmeFailure, match="while asking"):
+        one.timeout(3, "asking")
+    assert one.clearing().left() == CLEARING
+
+
+def test_pauses_grow_to_a_limit():
+    pause = pauses()
+    seen = [pause() for _ in range(20)]
+
+    assert seen[0] < 0.5
+    assert seen == sorted(seen)
+    assert seen[-1] == LONGEST_PAUSE

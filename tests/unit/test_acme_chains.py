@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.adapters.acme.chains import ari_id, check, choose, read_chain
+from portico.adapters.acme.failures import AcmeFailure
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+KEY, ISSUER, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+
+
+def signed(name="leaf", issuer="middle", *, key=KEY, by=ISSUER, days=(-1, 89), **more):
+    """One certificate; `days` from now, for `names`, which may sign others if it is a `ca`."""
+    kinds = {"dns": x509.DNSName, "addresses": lambda each: x509.IPAddress(ip_address(each))}
+    names = [kinds[kind](each) for kind in kinds for each in more.get(kind, ())]
+    extensions = [x509.BasicConstraints(ca=more.get("ca", False), path_length=None)]
+    extensions += [x509.SubjectAlternativeName(names)] if names else []
+    extensions += more.get("extensions", [])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(common(name))
+        .issuer_name(common(issuer))
+        .public_key(key.public_key())
+        .serial_number(more.get("serial", 7))
+        .not_valid_before(NOW + timedelta(days=days[0]))
+        .not_valid_after(NOW + timedelta(days=days[1]))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(by, hashes.SHA256())
+
+
+def common(name):
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def pem(*chain):
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in chain)
+
+
+LEAF = signed(dns=["a.test", "*.a.test"])
+MIDDLE = signed("middle", "Old Root", key=ISSUER, by=OTHER, ca=True)
+CROSS = signed("middle", "New Root", key=ISSUER, by=OTHER, ca=True)
+
+
+def looked_at(*chain, names=("a.test", "*.a.test"), key=KEY):
+    return check(list(chain), key, names, NOW.timestamp())
+
+
+def test_a_good_certificate_has_nothing_wrong():
+    assert looked_at(LEAF, MIDDLE).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (looked_at(LEAF, MIDDLE, key=OTHER), "the certificate is for another key"),
+        (
+            looked_at(LEAF, MIDDLE, names=("a.test", "b.test")),
+            "the certificate lacks b.test and also has *.a.test",
+        ),
+        (looked_at(signed(), MIDDLE), "the certificate lacks *.a.test, a.test"),
+        (looked_at(LEAF), "the certificate of its issuer is missing"),
+        (
+            looked_at(LEAF, signed("other", "root", by=OTHER, key=OTHER, ca=True)),
+            "certificate 2 has not signed certificate 1",
+        ),
+        (
+            looked_at(LEAF, signed("middle", "root", key=ISSUER, by=OTHER)),
+            "certificate 2 may not sign certificates",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_told(found, problem):
+    assert found.problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("days", "problem"),
+    [
+        ((-90, -1), "certificate 1 expired on 2026-11-21 00:00"),
+        ((1, 90), "certificate 1 is valid from 2026-11-23 00:00"),
+        ((1 / 500, 90), ""),  # clocks differ by some minutes
+    ],
+)
+def test_dates_are_held_against_the_clock(days, problem):
+    leaf = signed(days=days, dns=["a.test"])
+
+    assert looked_at(leaf, MIDDLE, names=["a.test"]).dates == problem
+
+
+def test_addresses_are_the_same_in_whatever_way_they_are_written():
+    leaf = signed(addresses=["2001:db8::1"])
+
+    assert looked_at(leaf, MIDDLE, names=["2001:DB8:0::1"]).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("preferred", "number", "note"),
+    [
+        (None, 0, ""),
+        ("Old Root", 0, ""),
+        ("New Root", 1, ""),
+        ("middle", 0, ""),
+        ("Nobody", 0, "no chain has the issuer Nobody; offered: Old Root, New Root"),
+    ],
+)
+def test_a_chain_is_preferred_by_its_topmost_issuer_then_by_any(preferred, number, note):
+    chains = [pem(LEAF, MIDDLE), pem(LEAF, CROSS)]
+
+    chosen = choose(chains, preferred)
+
+    assert (chosen.pem, chosen.note) == (chains[number], note)
+
+
+def test_what_is_no_certificate_is_told():
+    with pytest.raises(AcmeFailure, match="cannot read the certificate that was sent"):
+        read_chain("<html>")
+
+
+def with_issuer_key(serial, key_identifier):
+    extension = x509.AuthorityKeyIdentifier(key_identifier, None, None)
+    return signed(serial=serial, extensions=[extension])
+
+
+def test_the_id_is_that_of_the_example_in_rfc_9773():
+    key = bytes.fromhex("69885b6b87464041e1b37b847ba0ae2cde01c8d4")
+
+    assert ari_id(with_issuer_key(0x87654321, key)) == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    assert ari_id(LEAF) == ""
+
+
+@given(st.integers(min_value=1, max_value=2**158))
+def test_the_serial_in_an_id_is_the_shortest_that_is_not_negative(serial):
+    text = ari_id(with_issuer_key(serial, b"key")).split(".")[1]
+    octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+    assert int.from_bytes(octets, "big", signed=True) == serial
+    assert len(octets) == 1 or octets[0] or octets[1] >= 128
