@@ -15,6 +15,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import (
     LIVE,
+    PROVEN,
     Exit,
     Instance,
     InstanceEvent,
@@ -23,6 +24,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.core.planning.health import pace, probed
 from portico.core.planning.leaving import drain_limit
 from portico.core.planning.lifecycle import exited, killed, moved, spawned
 from portico.core.planning.reconcile import plan
@@ -35,6 +37,7 @@ from portico.core.planning.steps import (
     MarkWorn,
     Publish,
     Respawn,
+    Restart,
     Revert,
     StartInstance,
     StartNginx,
@@ -80,6 +83,8 @@ class Running:
     born: float
     told_to_stop: float | None = None
     killed: bool = False
+    hung: bool = False
+    """It runs and answers nothing, not even a signal that it could ignore."""
     connections: int = 0
 
 
@@ -95,6 +100,10 @@ class Daemon:
     left: dict[InstanceId, tuple[int, float]] = field(default_factory=dict)
     """Since which version, and when, an instance is in no answer."""
     ended: list[tuple[InstanceId, Exit]] = field(default_factory=list)
+    asked_at: dict[InstanceId, float] = field(default_factory=dict)
+    """When an instance was probed last."""
+    heard: list[tuple[InstanceId, Process | None, str | None]] = field(default_factory=list)
+    """Which instance, which process of it, and what the probe found wrong."""
     steps: list[Step] = field(default_factory=list)
     """The rest of the plan under way."""
 
@@ -119,6 +128,7 @@ class Machine:
         self.done: list[Step] = []
         self.on_crash: Callable[[str], None] = lambda app: None
         """Called when a process that answered has ended by itself."""
+        self.on_hang: Callable[[str], None] = lambda app: None
         self.on_ask: Callable[[str], None] = lambda app: None
 
     # What the operator does
@@ -173,6 +183,8 @@ class Machine:
             for app in self.peers:
                 if self.now - self.asked_at.get(app, 0.0) >= ASKS_EVERY:
                     self.ask(app)
+            if self.daemon is not None:
+                self._probe(self.daemon)
 
     def ask(self, app: str) -> None:
         """nginx asks where an app is; without a daemon it keeps what it has."""
@@ -190,6 +202,11 @@ class Machine:
         if self._answers(process):
             self.on_crash(process.app)
         self._end(process, ending)
+
+    def hang(self, process: Running) -> None:
+        if self._answers(process):
+            self.on_hang(process.app)
+        process.hung = True
 
     def wear(self, process: Running) -> None:
         """It has become old, or holds too much memory."""
@@ -217,9 +234,20 @@ class Machine:
             self._end(process, Exit(signal=9))
         elif program.exits_after is not None and age >= program.exits_after:
             self.crash(process, Exit(program.exit_code))
+        elif process.hung:
+            pass
         elif process.told_to_stop is not None and program.stops_after is not None:
             if self.now - process.told_to_stop >= program.stops_after:
                 self._end(process, Exit(0))
+
+    def _probe(self, daemon: Daemon) -> None:
+        for i in self.instances.values():
+            every = pace(self.file.get(i.app, App()).check)
+            process = self.processes.get(i.id)
+            if process and i.state in PROVEN and self.now - daemon.asked_at.get(i.id, 0) >= every:
+                daemon.asked_at[i.id] = self.now
+                trouble = None if self._answers(process) else "no answer"
+                daemon.heard.append((i.id, i.process, trouble))
 
     def _end(self, process: Running, ending: Exit) -> None:
         del self.processes[process.instance]
@@ -255,7 +283,7 @@ class Machine:
         )
 
     def _answers(self, process: Running) -> bool:
-        if process.program.ready_after is None or process.told_to_stop is not None:
+        if process.program.ready_after is None or process.told_to_stop is not None or process.hung:
             return False
         return self.now - process.born >= process.program.ready_after
 
@@ -306,8 +334,11 @@ class Machine:
         )
 
     def _settled(self, i: Instance, daemon: Daemon) -> bool:
-        if i.state is not S.DRAINING or self.nginx.pid is None:
-            return i.state is S.DRAINING
+        handed_out = {endpoint.instance for endpoint in daemon.endpoints.get(i.app, ())}
+        is_out = i.state is S.UNREADY and i.app in daemon.endpoints and i.id not in handed_out
+        leaves = i.state is S.DRAINING or is_out
+        if not leaves or self.nginx.pid is None:
+            return leaves
         version, told_at = daemon.told.get(i.app, (0, daemon.begun))
         left, left_at = daemon.left.get(i.id, (daemon.version + 1, daemon.begun))
         told = version >= left and self.now - told_at > SETTLE
@@ -318,9 +349,22 @@ class Machine:
             process = self.processes.get(i.id)
             if process and self._answers(process):
                 self._put(moved(i, InstanceEvent.CHECK_PASSED, now=self.now))
+        self._judge(daemon)
         ended, daemon.ended = daemon.ended, []
         for instance, ending in ended:
             self._exited(self.instances[instance], ending)
+
+    def _judge(self, daemon: Daemon) -> None:
+        heard, daemon.heard = daemon.heard, []
+        for instance, process, trouble in heard:
+            i = self.instances.get(instance)
+            if i is None or i.process != process:
+                continue
+            after = probed(i, trouble, self.file.get(i.app, App()).check, now=self.now)
+            running = self.processes.get(i.id)
+            if after.state is S.UNREADY is not i.state and running and self._answers(running):
+                self.on_crash(i.app)  # it has come back, and the probes do not know it yet
+            self._put(after)
 
     def in_any_app(self, state: InstanceState) -> list[Instance]:
         return [i for i in self.instances.values() if i.state is state]
@@ -335,6 +379,8 @@ class Machine:
                 self._start(step)
             case Respawn(instance):
                 self._spawn(self.instances[instance])
+            case Restart(instance, why):
+                self._restart(self.instances[instance], why, daemon)
             case Publish(app, endpoints):
                 self._publish(app, endpoints, daemon)
             case Drain(instance, why):
@@ -404,18 +450,27 @@ class Machine:
         if i.id in self.processes:
             self.processes[i.id].told_to_stop = self.now
 
-    def _assert_may_be_stopped(self, i: Instance, daemon: Daemon) -> None:
+    def _restart(self, i: Instance, why: str, daemon: Daemon) -> None:
+        self._assert_gets_nothing(i, daemon)
+        self._move(i.id, InstanceEvent.RESTART_ASKED, why)
+        if i.id in self.processes:
+            self.processes[i.id].told_to_stop = self.now
+
+    def _assert_gets_nothing(self, i: Instance, daemon: Daemon) -> None:
         handed_out = daemon.endpoints.get(i.app, ())
         assert all(endpoint.instance != i.id for endpoint in handed_out), f"{i.id} is handed out"
         told = self.peers.get(i.app, ())
         assert all(peer.instance != i.id for peer in told), f"nginx still sends to {i.id}"
+
+    def _assert_may_be_stopped(self, i: Instance, daemon: Daemon) -> None:
+        self._assert_gets_nothing(i, daemon)
         app = self.file.get(i.app, App())
         waited = self.now - i.since
         if i.id in self.processes and waited < drain_limit(i.slot, app.drain_timeout):
             assert self.processes[i.id].connections == 0, f"{i.id} still has connections"
 
     def _kill(self, i: Instance) -> None:
-        assert i.state in {S.STARTING, S.STOPPING}
+        assert i.state in {S.STARTING, S.STOPPING, S.RESTARTING}
         self._put(killed(i, now=self.now))
         if i.id in self.processes:
             self.processes[i.id].killed = True

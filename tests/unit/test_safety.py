@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portico.core.model.app import App, SlotServer
+from portico.core.model.check import Check
 from portico.core.model.instance import InstanceState
 from tests.unit.simulation import CRASHING, GOOD, HANGING, STUBBORN, Machine, Program
 
@@ -13,7 +14,12 @@ S = InstanceState
 SLOW = Program(ready_after=3.0, stops_after=2.0)
 NAMES = st.sampled_from(["web", "web", "web", "web", "api", "jobs"])
 PORTS = {"web": (None, 3000, 3001), "api": (None, 4000), "jobs": (False,)}
-COMMON = {"ready_timeout": 6.0, "stop_timeout": 3.0, "backoff_limit": 2.0}
+COMMON = {
+    "ready_timeout": 6.0,
+    "stop_timeout": 3.0,
+    "backoff_limit": 2.0,
+    "health": Check(interval=1.0, fall=2),
+}
 BAD = (CRASHING, HANGING)
 
 apps = st.fixed_dictionaries(
@@ -37,6 +43,8 @@ machine_events = st.one_of(
     st.tuples(st.just("tick"), st.sampled_from([0.5, 1.0])),
     st.tuples(st.just("crash"), number),
     st.tuples(st.just("wear"), number),
+    st.tuples(st.just("hang"), number),
+    st.tuples(st.just("recover"), number),
     st.tuples(st.just("open"), number),
     st.tuples(st.just("close"), number),
     st.tuples(st.just("ask"), st.sampled_from(["web", "api"])),
@@ -66,10 +74,18 @@ class Promise:
         self.kept = 0
 
     def crashed(self) -> None:
-        self.kept = max(0, self.kept - 1)
+        """Called just before one that answers ends."""
+        self.kept = max(0, min(self.kept, len(self.machine.answering(self.name))) - 1)
+
+    def hung(self) -> None:
+        """As if it had ended; but it is still believed to serve while pinned ports change hands."""
+        self.crashed()
+        if self._pinned():
+            self.kept = 0
 
     def asked(self) -> None:
-        self.kept = max(self.kept, self._ready())
+        if not (self._pinned() and self._believed_in_vain()):
+            self.kept = max(self.kept, self._ready())
 
     def said(self) -> None:
         self.kept = min(self.kept, self._ready())
@@ -86,30 +102,39 @@ class Promise:
         ):
             self.kept = 0
             return
-        ports = [i.port for i in machine.instances.values() if i.app == self.name]
-        pinned = app.port or any(port < 41000 for port in ports)
-        least = max(min(self.kept, 1), self.kept - app.batch) if pinned else self.kept
+        least = self.kept
+        if self._pinned():
+            least = max(min(self.kept, 1), self.kept - app.batch)
         answering = len(machine.answering(self.name))
         assert answering >= least, f"{self.name}: {answering} answer, of {self.kept} promised"
 
-    def _ready(self) -> int:
-        """Peers of nginx that are ready and stay, in wanted slots; one, if only others are."""
+    def _pinned(self) -> bool:
         app = self.machine.file.get(self.name)
-        if not app:
+        ports = [i.port for i in self.machine.instances.values() if i.app == self.name]
+        return bool((app and app.port) or any(port < 41000 for port in ports))
+
+    def _believed_in_vain(self) -> bool:
+        ready = self.machine.in_state(S.READY, self.name)
+        running = (self.machine.processes.get(i.id) for i in ready)
+        return any(process and process.hung for process in running)
+
+    def _ready(self) -> int:
+        """Peers of nginx that are ready and stay, in wanted slots; one, if only others are.
+
+        One that hangs and was not found out yet is believed to stay, and promises nothing.
+        """
+        machine, app = self.machine, self.machine.file.get(self.name)
+        if not app or not machine.records[self.name].target.app.listens:
             return 0
         down = {int(number) for number, slot in app.slots.items() if slot.down}
         wanted = set(range(1, app.instances + 1)) - down
-        ready = {i.id for i in self.machine.in_state(S.READY, self.name)}
-        slots = {
-            peer.slot
-            for peer in self.machine.answering(self.name)
-            if peer.instance in ready and peer.slot not in down
-        }
-        return (
-            (len(slots & wanted) or min(1, len(slots)))
-            if wanted and self.machine.records[self.name].target.app.listens
-            else 0
-        )
+        ready = {i.id for i in machine.in_state(S.READY, self.name)}
+        peers = {p.instance: p.slot for p in machine.peers.get(self.name, ())}
+        believed = {slot for i, slot in peers.items() if i in ready and slot not in down}
+        slots = believed & {peer.slot for peer in machine.answering(self.name)}
+        if believed & wanted:
+            return len(slots & wanted)
+        return min(1, len(slots)) if wanted else 0
 
 
 class Play:
@@ -117,6 +142,7 @@ class Play:
         self.machine = Machine()
         self.promises = {name: Promise(self.machine, name) for name in PORTS}
         self.machine.on_crash = lambda app: self.promises[app].crashed()
+        self.machine.on_hang = lambda app: self.promises[app].hung()
         self.machine.on_ask = lambda app: self.promises[app].asked()
         self.versions = 0
 
@@ -128,6 +154,10 @@ class Play:
                 machine.tick(what)
             case "crash" if running:
                 machine.crash(running[what % len(running)])
+            case "hang" if running:
+                machine.hang(running[what % len(running)])
+            case "recover" if running:
+                running[what % len(running)].hung = False
             case "wear" if running:
                 machine.wear(running[what % len(running)])
             case "open":
@@ -142,7 +172,7 @@ class Play:
                 machine.lose_daemon()
             case "nginx dies":
                 machine.nginx_dies()
-            case "crash" | "close" | "wear":
+            case "crash" | "close" | "wear" | "hang" | "recover":
                 pass
             case _:
                 self.said(kind, what)
@@ -190,7 +220,10 @@ class Play:
             promise.check()
 
     def at_rest(self) -> None:
-        """Exactly the ready instances are handed out, one a slot."""
+        """Exactly the ready instances are handed out, one a slot.
+
+        Where none is ready, all that fail their check are, but for one that is restarted next.
+        """
         machine = self.machine
         for name, app in machine.file.items():
             ready = {i.id: i.slot for i in machine.in_state(S.READY, name) if i.port}
@@ -199,8 +232,17 @@ class Play:
             if not machine.records[name].target.app.listens:
                 slots = set()
             handed_out = machine.daemon.endpoints[name]
+            if not slots and machine.records[name].target.app.listens:
+                self.hands_out_the_unready(handed_out, name, down)
+                continue
             assert {e.slot for e in handed_out} == slots
             assert all(e.instance in ready for e in handed_out)
+
+    def hands_out_the_unready(self, handed_out, name, down) -> None:
+        unready = {i.id: i.slot for i in self.machine.in_state(S.UNREADY, name) if i.port}
+        slots = {slot for slot in unready.values() if slot not in down}
+        assert len(slots) - 1 <= len(handed_out) <= len(slots)
+        assert all(e.slot in slots and e.instance in unready for e in handed_out)
 
     def calm(self) -> None:
         """Nothing happens any more; a version that cannot run and replaces nothing is put right."""
@@ -246,6 +288,9 @@ class Play:
             if any(i.spec != record.target.id for i in mine) or record.good != record.target:
                 found.append(f"{name}: {mine} instead of {record.target.id}")
             found += [i for i in mine if i.worn]
+            found += [
+                i for i in mine if i.id in machine.processes and machine.processes[i.id].hung
+            ]
             pinned = record.target.app.pinned
             if any(pinned(i.slot) not in {None, i.port} for i in mine):
                 found.append(f"{name}: not on its ports: {mine}")

@@ -133,9 +133,7 @@ class Observed:
 
     def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
         """Whether no nginx worker will send it a new request."""
-        left, left_at = self._left.get(i.id, (None, i.since))
-        is_unready = i.state is InstanceState.UNREADY and left is not None
-        if i.state is not InstanceState.DRAINING and not is_unready:
+        if i.state is not InstanceState.DRAINING and not self._is_out(i):
             return False
         if seen.pid is None:
             return True
@@ -153,3 +151,10 @@ class Observed:
         ports = frozenset(i.port for i in draining)
         counted = await self._ports.established(ports) if ports else {}
         self.connections = {i.id: counted.get(i.port, 0) for i in draining}
+        left, left_at = self._left.get(i.id, (None, i.since))
+    def _is_out(self, i: Instance) -> bool:
+        """Whether it fails its check and is handed out no more."""
+        known = self.endpoints.get(i.app)
+        is_unready = i.state is InstanceState.UNREADY and known is not None
+        return is_unready and all(endpoint.instance != i.id for endpoint in known or ())
+

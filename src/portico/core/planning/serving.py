@@ -17,6 +17,7 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.planning.health import recovery
 
 S = InstanceState
+COMING = frozenset({S.RESTARTING, S.BACKOFF, S.STARTING})
 
 
 def who_serves(app: DesiredApp, instances: Sequence[Instance], now: float) -> list[Instance]:
@@ -49,9 +50,8 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
     if any(serves(app, i) for i in instances):
         return due
     needed = sorted((i for i in due if _is_needed(app, i)), key=lambda i: (i.since, i.id))
-    coming = any(i.state in {S.RESTARTING, S.BACKOFF, S.STARTING} for i in instances)
     return [i for i in due if i not in needed] + [
-        i for i in needed[:1] if not coming and not _is_in_vain(i, instances)
+        i for i in needed[:1] if not _has_to_wait(i, app, instances)
     ]
 
 
@@ -59,9 +59,14 @@ def _is_needed(app: DesiredApp, instance: Instance) -> bool:
     return instance.state is S.UNREADY and _gets_requests(app, instance)
 
 
-def _is_in_vain(instance: Instance, instances: Sequence[Instance]) -> bool:
-    """Whether another one was given up since this one began to fail."""
-    return any(i.state is S.FAILED and i.since > instance.since for i in instances)
+def _has_to_wait(instance: Instance, app: DesiredApp, instances: Sequence[Instance]) -> bool:
+    """Whether another one is on its way back, or was given up since this one began to fail."""
+    versions = {instance.spec, app.spec.id}
+    return any(
+        i.state in COMING or (i.state is S.FAILED and i.since > instance.since)
+        for i in instances
+        if i.spec in versions
+    )
 
 
 def _gets_requests(app: DesiredApp, instance: Instance) -> bool:
