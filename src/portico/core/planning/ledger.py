@@ -116,7 +116,7 @@ class Ledger:
 
     def _use(self, directory: str, limit: Counted, of: str, allowed: Limit) -> Use:
         times = self._times.get((directory, limit, of), [])
-        used = len(times) - bisect_right(times, self._now - allowed.within)
+        used = len(times) - bisect_right(times, self._now, key=lambda at: at + allowed.within)
         free_at = self._now
         if used >= allowed.most:
             # One more fits when all but `most - 1` of them have left the span.
