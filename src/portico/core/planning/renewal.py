@@ -27,7 +27,6 @@ ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
 SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
 SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
 SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
-SKEW: Final = 300.0  # seconds that a good clock may differ from the authority's
 PATIENCE: Final = 4  # failures in a row before the next issuer is asked, if there is time:
 URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
 NEVER: Final = float("inf")
@@ -113,8 +112,6 @@ def _due(case: _Case) -> tuple[float, str]:
         return now, "there is no certificate yet"
     if changed := _changed(case.lineage, held):
         return now, changed
-    if now < held.not_before - SKEW:
-        return held.not_before, "this machine's clock shows a time before the certificate began"
     return _renewal(held, case.memory, now)
 
 

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.core.model.certificate import Entry, Issuer, Memory, Trouble, Window
+from portico.core.planning.ledger import Ledger
+from portico.core.planning.renewal import (
+    NEVER,
+    PATIENCE,
+    SPREAD,
+    backstop,
+    next_action,
+)
+from tests.unit.certificates import (
+    ARI_ID,
+    DAY,
+    FIRST,
+    HOUR,
+    MINUTE,
+    NOW,
+    SECOND,
+    certificate,
+    empty_ledger,
+    lineage,
+)
+
+SERVED = Memory("a.test", served="8765", ask_ari_at=NOW + 1000 * DAY, asked_ari=NOW)
+
+
+def act(held, memory=SERVED, *, now=NOW, wanted=None, ledger=None):
+    return next_action(wanted or lineage(), held, memory, ledger or empty_ledger(now), now)
+
+
+def window(start, end=None, drawn=None, ari_id=ARI_ID, **more):
+    end = start + HOUR if end is None else end
+    return Window(ari_id, start, end, start if drawn is None else drawn, **more)
+
+
+def trouble(failures=1, *, retry_at, at=NOW, error="no answer"):
+    return Trouble(failures, error, at, retry_at)
+
+
+def test_a_lineage_without_a_certificate_gets_one_at_once():
+    action = act(None, Memory("a.test"))
+    assert (action.kind, action.due(NOW), action.issuer) == ("issue", True, FIRST)
+    assert action.why == "there is no certificate yet"
+    assert (action.replaces, action.exempt, action.staging) == ("", False, False)
+
+
+@pytest.mark.parametrize(
+    ("days", "left"), [(90, 1 / 3), (45, 1 / 3), (160 / 24, 1 / 2), (1, 1 / 2)]
+)
+def test_it_is_renewed_with_a_third_of_its_life_left_and_half_of_a_short_one(days, left):
+    held = certificate(days=days)
+    action = act(held)
+    latest = held.not_after - left * held.lifetime
+    assert action.kind == "issue"
+    assert latest - SPREAD * held.lifetime <= action.at <= latest
+    assert not action.due(action.at - 1)
+    assert act(held, now=action.at).due(action.at)
+
+
+def test_renewals_without_a_suggestion_are_spread_by_serial_and_stay_where_they_are():
+    moments = {backstop(certificate(serial=f"{n * 7919 + 5:x}")) for n in range(1000)}
+    assert len(moments) > 990
+    held = certificate()
+    assert {act(held, now=NOW + n * HOUR).at for n in range(20)} == {backstop(held)}
+
+
+def test_the_time_drawn_from_the_authoritys_window_counts_and_its_page_is_shown():
+    drawn = NOW + 20 * DAY
+    memory = replace(
+        SERVED, window=window(drawn - HOUR, drawn + HOUR, drawn, explanation="https://x")
+    )
+    action = act(certificate(), memory)
+    assert (action.kind, action.at) == ("issue", drawn)
+    assert action.why == "its authority suggests this time: https://x"
+    assert (action.replaces, action.exempt) == (ARI_ID, True)
+
+
+def test_a_window_that_has_passed_means_now():
+    held = certificate(at=NOW - 10 * DAY)
+    action = act(held, replace(SERVED, window=window(NOW - 5 * DAY)))
+    assert (action.kind, action.due(NOW)) == ("issue", True)
+
+
+def test_a_window_after_the_backstop_does_not_delay_it():
+    held = certificate()
+    memory = replace(SERVED, window=window(held.not_after - HOUR))
+    assert act(held, memory).at == backstop(held)
+
+
+def test_the_window_of_an_earlier_certificate_is_not_used_for_the_next():
+    memory = replace(SERVED, window=window(NOW - 30 * DAY, ari_id="another.id"))
+    action = act(certificate(), memory)
+    assert action.at == backstop(certificate())
+    assert not action.exempt
+
+
+@pytest.mark.parametrize(("days", "floor"), [(90, DAY), (160 / 24, 16 * HOUR)])
+def test_a_window_that_was_open_when_the_certificate_came_does_not_renew_it_at_once(days, floor):
+    held = certificate(days=days)
+    memory = replace(SERVED, window=window(NOW - HOUR))
+    assert act(held, memory).at == NOW + floor
+    backdated = certificate(at=NOW - days * DAY / 2, days=days, stored=NOW)
+    assert act(backdated, memory).at > NOW + floor / 3
+
+
+def test_a_certificate_that_is_past_its_backstop_when_it_comes_does_not_make_a_loop():
+    held = certificate(at=NOW - 80 * DAY, stored=NOW)
+    assert act(held).at == NOW + DAY
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (lineage("a.test", "b.test"), "it is for a.test, and a.test, b.test is wanted"),
+        (lineage(key_type="rsa2048"), "its key is ecdsa-p256, and rsa2048 is wanted"),
+        (lineage(issuers=(SECOND,)), f"it is of {FIRST.directory}, which is not asked any more"),
+    ],
+)
+def test_other_names_key_or_issuer_are_due_now_but_wait_after_a_failure(wanted, why):
+    action = act(certificate(), wanted=wanted)
+    assert (action.kind, action.due(NOW), action.why) == ("issue", True, why)
+    asked = wanted.issuers[0].directory
+    memory = replace(SERVED, troubles={asked: trouble(retry_at=NOW + 600)})
+    assert act(certificate(), memory, wanted=wanted).at == NOW + 600
+
+
+def test_the_order_of_names_a_profile_and_a_second_issuer_are_no_reason_for_an_order():
+    held = certificate("a.test", "b.test")
+    for wanted in (
+        lineage("b.test", "a.test"),
+        lineage("a.test", "b.test", profile="shortlived"),
+        lineage("a.test", "b.test", issuers=(SECOND, FIRST)),
+    ):
+        assert act(held, wanted=wanted).at == backstop(held)
+
+
+def test_an_imported_certificate_of_an_authority_that_is_not_known_is_left_until_it_is_due():
+    held = certificate(issuer="")
+    action = act(held)
+    assert (action.at, action.replaces, action.exempt) == (backstop(held), "", False)
+
+
+def test_a_failure_is_waited_out_and_its_words_are_shown():
+    held = certificate(at=NOW - 70 * DAY)
+    memory = replace(SERVED, troubles={FIRST.directory: trouble(2, retry_at=NOW + 600)})
+    action = act(held, memory)
+    assert (action.kind, action.at) == ("issue", NOW + 600)
+    assert action.why == "two thirds of its life is over; the last attempt failed: no answer"
+    assert act(held, memory, now=NOW + 600).due(NOW + 600)
+
+
+def test_an_expired_certificate_is_renewed_at_once_but_no_faster_than_any_other():
+    held = certificate(at=NOW - 91 * DAY)
+    assert act(held).why.startswith("it expired on ")
+    memory = replace(SERVED, troubles={FIRST.directory: trouble(9, retry_at=NOW + DAY)})
+    assert act(held, memory).at == NOW + DAY
+
+
+def test_a_clock_that_is_behind_orders_nothing():
+    held = certificate()
+    for back in (HOUR, DAY, 400 * DAY, 20 * 365 * DAY):
+        assert act(held, now=NOW - back).at >= NOW
+
+
+def test_the_next_issuer_is_asked_when_the_first_has_failed_for_long_or_time_is_short():
+    both = lineage(issuers=(FIRST, SECOND))
+    waiting = {FIRST.directory: trouble(PATIENCE - 1, retry_at=NOW + HOUR)}
+    old = certificate(at=NOW - 70 * DAY)
+    assert act(old, replace(SERVED, troubles=waiting), wanted=both).issuer == FIRST
+    long = {FIRST.directory: trouble(PATIENCE, retry_at=NOW + HOUR)}
+    action = act(old, replace(SERVED, troubles=long), wanted=both)
+    assert (action.issuer, action.due(NOW), action.replaces) == (SECOND, True, "")
+    once = {FIRST.directory: trouble(1, retry_at=NOW + HOUR)}
+    for held in (None, certificate(at=NOW - 85 * DAY)):
+        assert act(held, replace(SERVED, troubles=once), wanted=both).issuer == SECOND
+    again = replace(SERVED, troubles=long)
+    assert act(old, again, wanted=both, now=NOW + HOUR).issuer == FIRST
+    all_wait = {**long, SECOND.directory: trouble(1, retry_at=NOW + MINUTE)}
+    action = act(old, replace(SERVED, troubles=all_wait), wanted=both)
+    assert (action.issuer, action.at) == (SECOND, NOW + MINUTE)
+
+
+def full(issuer=FIRST, at=NOW - DAY):
+    orders = [Entry(at, issuer.directory, "order", ("a.test",), str(n)) for n in range(5)]
+    return Ledger(orders, NOW)
+
+
+def test_what_the_ledger_refuses_waits_for_the_moment_it_names():
+    held = certificate(at=NOW - 70 * DAY)
+    action = act(held, ledger=full())
+    assert (action.kind, action.at) == ("issue", NOW + 6 * DAY)
+    assert "5 certificates for exactly a.test were obtained of 5" in action.why
+
+
+def test_what_the_ledger_refuses_for_long_is_asked_of_the_next_issuer():
+    both = lineage(issuers=(FIRST, SECOND))
+    assert act(None, Memory("a.test"), wanted=both, ledger=full()).issuer == SECOND
+
+
+def test_a_replacement_is_not_held_up_by_the_ledger():
+    held = certificate(at=NOW - 70 * DAY)
+    memory = replace(SERVED, window=window(NOW - HOUR))
+    assert act(held, memory, ledger=full()).due(NOW)
+
+
+def test_the_ledger_of_today_says_nothing_of_a_renewal_in_months():
+    assert act(certificate(), ledger=full()) == act(certificate())
+
+
+def test_new_names_are_tried_on_staging_first_and_known_ones_never():
+    issuer = Issuer(FIRST.directory, staging="https://staging.test/directory")
+    wanted = lineage("a.test", "b.test", issuers=(issuer,))
+    for held in (None, certificate("a.test")):
+        action = act(held, replace(SERVED, window=window(NOW)), wanted=wanted)
+        assert (action.staging, action.replaces, action.exempt) == (True, "", False)
+    tried = replace(SERVED, staged=("a.test", "b.test"))
+    assert not act(None, tried, wanted=wanted).staging
+    assert not act(certificate("b.test", "a.test", at=NOW - 70 * DAY), wanted=wanted).staging
+    itself = replace(issuer, is_staging=True)
+    assert not act(None, wanted=lineage(issuers=(itself,))).staging
+
+
+def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
+    held = certificate()
+    troubled = replace(
+        SERVED, forced=NOW, troubles={FIRST.directory: trouble(7, retry_at=NOW + DAY)}
+    )
+    action = act(held, troubled)
+    assert (action.kind, action.due(NOW), action.why) == (
+        "issue",
+        True,
+        "it was asked for by hand",
+    )
+    assert act(held, troubled, ledger=full()).at == NOW + 6 * DAY
+    assert act(held, troubled, wanted=lineage(renewal=False)).kind == "issue"
+
+
+def test_a_lineage_that_is_not_renewed_here_has_nothing_to_do():
+    action = act(certificate(at=NOW - 89 * DAY), wanted=lineage(renewal=False))
+    assert (action.kind, action.at) == ("nothing", NEVER)
+
+
+def test_a_certificate_that_is_not_served_is_deployed_before_anything_else():
+    held = certificate(at=NOW - 80 * DAY)
+    memory = replace(SERVED, served="1234")
+    assert (act(held, memory).kind, act(held, memory).due(NOW)) == ("deploy", True)
+    failed = replace(memory, deploy_trouble=trouble(2, retry_at=NOW + 600, error="nginx -t"))
+    assert act(held, failed).kind == "issue", "what waits to be deployed holds up no renewal"
+    fresh = act(certificate(), failed)
+    assert (fresh.kind, fresh.at, fresh.why) == (
+        "deploy",
+        NOW + 600,
+        "it is not served yet: nginx -t",
+    )
+
+
+def test_an_authority_is_asked_for_its_window_when_it_said_so():
+    memory = replace(SERVED, ask_ari_at=None)
+    action = act(certificate(), memory)
+    assert (action.kind, action.due(NOW), action.issuer) == ("ask_ari", True, FIRST)
+    later = act(certificate(), replace(memory, ask_ari_at=NOW + HOUR))
+    assert (later.kind, later.at) == ("ask_ari", NOW + HOUR)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        certificate(ari_id=""),
+        certificate(at=NOW - 91 * DAY),
+        certificate(issuer=SECOND.directory),
+    ],
+)
+def test_nobody_is_asked_about_a_certificate_without_id_expired_or_of_another_authority(held):
+    assert act(held, replace(SERVED, ask_ari_at=None)).kind != "ask_ari"
+
+
+moments = st.floats(NOW - 200 * DAY, NOW + 200 * DAY)
+
+
+@given(
+    at=moments,
+    now=moments,
+    days=st.floats(1.0, 200.0),
+    start=moments,
+    drawn=st.floats(0.0, 1.0),
+)
+def test_a_certificate_is_never_renewed_after_its_backstop_nor_before_it_has_settled(
+    at, now, days, start, drawn
+):
+    held = certificate(at=at, days=days)
+    memory = replace(SERVED, window=window(start, drawn=start + drawn * HOUR))
+    action = act(held, memory, now=now)
+    assert at + min(DAY, held.lifetime / 10) * 0.999 <= action.at <= backstop(held) + 0.001
+
+
+def test_a_pass_over_ten_thousand_lineages_takes_less_than_a_second_and_grows_with_their_number():
+    def seconds(count):
+        cases = [
+            (
+                lineage(f"n{n}.test"),
+                certificate(f"n{n}.test", serial=f"{n + 1:x}", at=NOW - n * 500),
+            )
+            for n in range(count)
+        ]
+        began = time.process_time()
+        ledger = Ledger([], NOW)
+        for wanted, held in cases:
+            next_action(wanted, held, SERVED, ledger, NOW)
+        return time.process_time() - began
+
+    few, many = (min(seconds(count) for _ in range(3)) for count in (2_500, 10_000))
+    assert many < 1.0
+    assert many < 8 * few, "four times as many must not take much more than four times as long"
