@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -118,6 +118,11 @@ class Logs(Protocol):
 
         Returns None, or why this could not be done (a full disk, …); it never raises.
         """
+
+
+class Disks(Protocol):
+    async def full(self, folders: Iterable[str]) -> list[str]:
+        """A sentence for each disk, of these folders or PORTICO_HOME, that has no room left."""
 
 
 class Discovery(Protocol):

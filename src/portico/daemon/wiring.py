@@ -15,6 +15,7 @@ from portico import __version__
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.discovery.responder import Responder
+from portico.adapters.disks.room import MountedDisks
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.probes.loopback import LoopbackProbes
@@ -188,7 +189,15 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         preparation,
         supervision,
         troubles,
-        Upkeep(intent, observed, troubles, clock=clock, logs=logs, nginx=nginx),
+        Upkeep(
+            intent,
+            observed,
+            troubles,
+            clock=clock,
+            disks=MountedDisks(home.path),
+            logs=logs,
+            nginx=nginx,
+        ),
     )
 
 
@@ -201,7 +210,9 @@ async def _discovery(state: SqliteState, clock: Clock, ports: Ports) -> Responde
         # instances would never be found.
         responder = await Responder.open(0, clock, ports)
         log.warning("%s; answering on %s now", error, responder.address)
-    state.put_setting(DISCOVERY_PORT, responder.address.rpartition(":")[2])
+    port = responder.address.rpartition(":")[2]
+    if port != state.setting(DISCOVERY_PORT):  # nothing need be written to take over
+        state.put_setting(DISCOVERY_PORT, port)
     return responder
 
 

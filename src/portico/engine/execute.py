@@ -141,7 +141,7 @@ class Executor:
             since=now,
             spawned=now,
         )
-        self._observed.put(instance)  # before the process: a killed daemon must find it again
+        self._observed.add(instance)
         await self._supervision.spawn(instance, spec)
 
     async def _respawn(self, instance: Instance) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -9,7 +10,10 @@ from typing import Final
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.errors import Failed
 from portico.ports import Clock, Discovery, Nginx, Ports, State
+
+log = logging.getLogger(__name__)
 
 SETTLE: Final = 1.0
 """Seconds after nginx was told: requests it balanced just before have connected by then."""
@@ -34,6 +38,9 @@ class Observed:
         self.refused = ""
         """Fingerprint of the generation that nginx did not take over."""
         self.refused_because = ""
+        self.unrecorded = ""
+        """Why the newest of some instances is only in memory; empty while all is on disk."""
+        self._unrecorded: set[InstanceId] = set()
         self.nginx_busy = False
         self._nginx_leaving: float | None = None
         self._left: dict[InstanceId, tuple[int, float]] = {}
@@ -50,13 +57,34 @@ class Observed:
                 self.put(replace(i, process=None, since=now, spawned=now, retry_at=now))
             self._state.put_setting(BOOT, boot)
 
-    def put(self, instance: Instance) -> None:
+    def add(self, instance: Instance) -> None:
+        """A new one: on disk before its process is, which a next daemon must find."""
         self._state.put_instance(instance)
         self.instances[instance.id] = instance
+
+    def put(self, instance: Instance) -> None:
+        """What has become of one. A full disk must not end what keeps sites alive."""
+        self.instances[instance.id] = instance
+        self._unrecorded.add(instance.id)
+        self._record()
+
+    def _record(self) -> None:
+        """Write what is not on disk yet; what fails now is tried again in every round."""
+        try:
+            for instance in tuple(self._unrecorded):
+                self._state.put_instance(self.instances[instance])
+                self._unrecorded.discard(instance)
+        except Failed as error:
+            if not self.unrecorded:
+                log.warning("%s", error)
+            self.unrecorded = str(error)
+        else:
+            self.unrecorded = ""
 
     def forget(self, instance: InstanceId) -> None:
         self._state.drop_instance(instance)
         del self.instances[instance]
+        self._unrecorded.discard(instance)
         self._left.pop(instance, None)
         self._told.pop(instance, None)
 
@@ -100,6 +128,8 @@ class Observed:
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
+        if self._unrecorded:
+            self._record()
         seen = self._nginx_seen()
         settled = frozenset(i.id for i in self.instances.values() if self._is_settled(i, seen))
         await self._count_connections(settled)

@@ -145,6 +145,8 @@ class StatusReport:
         for i in self._observed.instances.values():
             if i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}:
                 yield f"{i.id} {i.reason}"
+        if self._observed.unrecorded:
+            yield self._observed.unrecorded
         yield from self._troubles.sentences()
 
 

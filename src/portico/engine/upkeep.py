@@ -1,36 +1,41 @@
-"""What has to be done now and then, whatever else happens: logs, and certificates of our own."""
+"""What has to be done now and then, whatever else happens: logs, and a look at the disks."""
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
-from portico.ports import Clock, Logs, Nginx
+from portico.ports import Clock, Disks, Logs, Nginx
 
 EVERY: Final = 10.0
 """Seconds. A program that writes 10 MB/s fills ten times its cap meanwhile, and no more."""
 
 
 class Upkeep:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is looked after
         self,
         intent: Intent,
         observed: Observed,
         troubles: Troubles,
         *,
         clock: Clock,
+        disks: Disks,
         logs: Logs,
         nginx: Nginx,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._clock, self._logs, self._nginx = clock, logs, nginx
+        self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
+        self._full: list[str] = []
 
     async def run(self) -> NoReturn:
         while True:
             await self._rotate_instances()
             await self._rotate_nginx()
+            await self._look_at_disks()
             await self._clock.sleep(EVERY)
 
     async def _rotate_instances(self) -> None:
@@ -47,6 +52,20 @@ class Upkeep:
         edge = self._intent.desired.edge
         for path, trouble in (await self._nginx.rotate(edge.log_max_size, edge.log_keep)).items():
             self._said(path, trouble)
+
+    async def _look_at_disks(self) -> None:
+        folders = {posixpath.dirname(path) for path in self._log_files()}
+        full = await self._disks.full(sorted(folders))
+        for gone in set(self._full) - set(full):
+            self._troubles.over(gone)
+        for sentence in full:
+            self._troubles.report(sentence, sentence)
+        self._full = full
+
+    def _log_files(self) -> Iterator[str]:
+        for i in self._observed.instances.values():
+            files = self._logs.files(self._intent.spec(i.spec), i.slot)
+            yield from (files.stdout, files.stderr)
 
     def _said(self, path: str, trouble: str | None) -> None:
         if trouble:

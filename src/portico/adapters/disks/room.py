@@ -1,0 +1,44 @@
+"""Whether there is room on the disks that are written to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+NO_ROOM: Final = 256 << 10  # bytes; less is gone before anybody looks again
+FEW_FILES: Final = 16
+
+
+class MountedDisks:
+    """Implements `Disks`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    async def full(self, folders: Iterable[str]) -> list[str]:
+        return await asyncio.to_thread(_full, (str(self._home), *folders))
+
+
+def _full(folders: Iterable[str]) -> list[str]:
+    """Folders on one disk are named by the first of them."""
+    found: dict[int, str] = {}
+    for folder in folders:
+        try:
+            device, room = os.stat(folder).st_dev, os.statvfs(folder)  # noqa: PTH116 - as statvfs
+        except OSError:
+            continue  # made when it is first written to
+        if trouble := _trouble(room):
+            found.setdefault(device, f"the disk of {folder} is full: {trouble}")
+    return list(found.values())
+
+
+def _trouble(room: os.statvfs_result) -> str:
+    """What others than root have left: nginx's workers and most programs are others."""
+    if room.f_bavail * room.f_frsize < NO_ROOM:
+        return "what runs goes on, what it writes there is lost"
+    if room.f_files and room.f_favail < FEW_FILES:  # some file systems do not count files
+        return "what runs goes on, but no more files can be made there"
+    return ""
