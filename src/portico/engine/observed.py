@@ -165,6 +165,7 @@ class Observed:
         """Whether no nginx worker will send it a new request."""
         if i.state is not InstanceState.DRAINING and not self._is_out(i):
             return False
+        left, left_at = self._left.get(i.id, (None, i.since))
         if seen.pid is None:
             return True
         now, since = self._clock.monotonic(), max(i.since, left_at)
@@ -176,15 +177,14 @@ class Observed:
             return now - told_at > SETTLE
         return now - max(since, told_at) > UNASKED
 
-    async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
-        draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]
-        ports = frozenset(i.port for i in draining)
-        counted = await self._ports.established(ports) if ports else {}
-        self.connections = {i.id: counted.get(i.port, 0) for i in draining}
-        left, left_at = self._left.get(i.id, (None, i.since))
     def _is_out(self, i: Instance) -> bool:
         """Whether it fails its check and is handed out no more."""
         known = self.endpoints.get(i.app)
         is_unready = i.state is InstanceState.UNREADY and known is not None
         return is_unready and all(endpoint.instance != i.id for endpoint in known or ())
 
+    async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
+        draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]
+        ports = frozenset(i.port for i in draining)
+        counted = await self._ports.established(ports) if ports else {}
+        self.connections = {i.id: counted.get(i.port, 0) for i in draining}
