@@ -1,0 +1,183 @@
+"""Instances that stop working without ending: out of the way in time, restarted, reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from portico.client.client import Client
+from portico.system.home import Home
+from tests.stack import PROGRAMS, Stack, eventually
+
+TOLD = 1.5
+"""Seconds after which nginx, which asks every second, knows what has changed."""
+SEEN = 0.3
+"""Seconds that a look from outside may be late on a busy machine."""
+
+
+def up(stack: Stack, app: str = "", program: str = "echo.py", site: str = "") -> None:
+    interpreter = "node" if program.endswith(".js") else "python3"
+    stack.up(
+        f"[apps.web]\ncommand = '{interpreter} {PROGRAMS / program}'\ninstances = 3\n{app}\n"
+        f"[sites.'app.localhost']\napp = 'web'\n{site}\n",
+        workers=2,
+    )
+
+
+def status(stack: Stack):
+    """As the command line has it, without the time that a process needs to start."""
+    return Client(Home(stack.home).socket).status()
+
+
+def slots(stack: Stack) -> list:
+    return sorted(status(stack).apps[0]["instances"], key=lambda i: i["slot"])
+
+
+def states(stack: Stack) -> list[str]:
+    return [i["state"] for i in slots(stack)]
+
+
+def who_answers(stack: Stack, number: int = 30) -> set[int]:
+    with stack.client("app.localhost") as client:
+        return {client.ask("GET").json["pid"] for _ in range(number)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["echo.py", "echo.js"])
+def test_a_hung_program_is_out_in_time_and_comes_back(stack, program):
+    """It accepts connections, as the kernel does for it, and never answers."""
+    health = "{ path = '/healthz', interval = '1s', fall = 3 }"
+    up(stack, f"health = {health}\nstop_timeout = '1s'", program)
+    hung = slots(stack)[1]
+    with stack.load("app.localhost", rate=100, connections=64, timeout=20) as load:
+        time.sleep(1)
+        stopped = time.monotonic()
+        os.kill(hung["pid"], signal.SIGSTOP)
+        eventually(lambda: states(stack)[1] == "unready", every=0.02)
+        out = time.monotonic() - stopped
+        eventually(lambda: states(stack)[1] == "restarting", every=0.02)
+        restarting = time.monotonic() - stopped
+        eventually(lambda: states(stack) == ["ready"] * 3, within=30, every=0.02)
+        back = time.monotonic() - stopped
+        time.sleep(TOLD)
+        report = load.stop()
+    print(
+        f"{program}: out after {out:.2f}s, told to stop after {restarting:.2f}s, back {back:.2f}s"
+    )
+    assert 2 <= out <= 3 * 1 + 1 + SEEN
+    assert restarting <= out + 3 + 2
+    now = slots(stack)[1]
+    assert (now["restarts"], now["pid"] != hung["pid"]) == (1, True)
+    assert [loss for loss in report.losses if loss["sent"] > stopped + out + TOLD] == []
+    assert str(now["pid"]) in report.answers
+    assert report.failed == {}, report.losses[:3]
+
+
+def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(stack):
+    switch = stack.root / "unhealthy"
+    health = "{ path = '/healthz', interval = '200ms', fall = 2, rise = 2, restart = false }"
+    env = f"{{ UNHEALTHY_1 = '{switch}' }}"
+    up(stack, f"health = {health}\nenv = {env}\nready_timeout = '2s'")
+    everybody = {i["pid"] for i in slots(stack)}
+    eventually(lambda: who_answers(stack) == everybody)
+
+    switch.touch()
+    eventually(lambda: states(stack)[1] == "unready")
+    ill = slots(stack)[1]
+    assert ill["reason"] == "fails its check: answered 503"
+    assert status(stack).apps[0]["state"] == "degraded"
+    assert f"{ill['id']} fails its check: answered 503" in status(stack).troubles
+    shown = stack.done("status").stdout
+    assert f"{ill['id']} is unready: fails its check: answered 503" in shown
+    others = everybody - {ill["pid"]}
+    eventually(lambda: who_answers(stack) == others)
+
+    generation = status(stack).nginx["generation"]
+    with (stack.folder / "portico.toml").open("a") as file:
+        file.write("gzip = false\n")
+    told = stack.portico("up")  # the site has changed at once; the app is as it was
+    assert (told.returncode, f"{ill['id']} fails its check" in told.stderr) == (1, True)
+    assert status(stack).nginx["generation"] > generation
+    assert who_answers(stack, 100) == others
+
+    stack.kill_daemon()
+    with stack.load("app.localhost", rate=100) as load:
+        assert stack.instances("web")[1]["state"] == "unready"  # of another daemon
+        time.sleep(2)
+        report = load.stop()
+    assert report.failed == {}
+    assert set(report.answers) == set(map(str, others))
+
+    switch.unlink()
+    eventually(lambda: states(stack) == ["ready"] * 3)
+    eventually(lambda: who_answers(stack) == everybody)
+    assert [i["restarts"] for i in slots(stack)] == [0, 0, 0]
+
+
+def test_when_all_fail_their_check_all_go_on_getting_requests(stack):
+    switch = stack.root / "unhealthy"
+    health = "{ path = '/healthz', interval = '200ms', fall = 2, restart = false }"
+    up(stack, f"health = {health}\nenv = {{ UNHEALTHY = '{switch}' }}")
+    everybody = {i["pid"] for i in slots(stack)}
+    with stack.load("app.localhost", rate=100) as load:
+        switch.touch()
+        eventually(lambda: states(stack) == ["unready"] * 3)
+        time.sleep(TOLD)
+        assert who_answers(stack) == everybody
+        switch.unlink()
+        eventually(lambda: states(stack) == ["ready"] * 3)
+        report = load.stop()
+    assert report.failed == {}
+
+
+def test_one_that_never_recovers_is_given_up_and_reported(stack):
+    switch = stack.root / "unhealthy"
+    health = "{ path = '/healthz', interval = '200ms', fall = 1 }"
+    up(
+        stack,
+        f"health = {health}\nenv = {{ UNHEALTHY_2 = '{switch}' }}\nmax_restarts = 2\n"
+        "ready_timeout = '1s'\nbackoff_limit = '200ms'",
+    )
+    others = {i["pid"] for i in slots(stack)[:2]}
+    with stack.load("app.localhost", rate=100) as load:
+        switch.touch()
+        eventually(lambda: states(stack)[2] == "failed", within=30)
+        report = load.stop()
+    assert report.failed == {}
+    assert who_answers(stack) == others
+    given_up = slots(stack)[2]
+    assert "answered 503" in given_up["reason"]
+    assert any(given_up["id"] in trouble for trouble in status(stack).troubles)
+    switch.unlink()
+    stack.done("reload", "web")
+    assert {i["state"] for i in slots(stack) if i["current"]} == {"ready"}
+
+
+def test_checks_of_other_kinds_decide_about_their_apps(stack):
+    script = Path(stack.folder / "worker.py")
+    script.write_text("import pathlib, time\npathlib.Path('well').touch()\ntime.sleep(3600)\n")
+    stack.up(
+        "[apps.jobs]\nscript = 'worker.py'\nport = false\nstop_timeout = '1s'\n"
+        "health = { command = 'test -e well', interval = '200ms', fall = 2 }\n"
+        f"[apps.calls]\ncommand = 'python3 {PROGRAMS / 'grpc_health.py'}'\n"
+        "health = { grpc = 'up' }\n"
+        f"[apps.dead]\ncommand = 'python3 {PROGRAMS / 'grpc_health.py'}'\n"
+        "autostart = false\nready_timeout = '2s'\nhealth = { grpc = 'down' }\n"
+    )
+    apps = {app["name"]: app for app in status(stack).apps}
+    assert [apps[name]["state"] for name in ("jobs", "calls")] == ["ready", "ready"]
+
+    before = apps["jobs"]["instances"][0]
+    (stack.folder / "well").unlink()
+    eventually(lambda: status(stack).apps[0]["instances"][0]["restarts"] == 1, within=30)
+    eventually(lambda: status(stack).apps[0]["state"] == "ready")
+    assert not psutil.pid_exists(before["pid"])
+
+    failed = stack.portico("start", "dead")
+    assert failed.returncode == 1
+    assert "answered NOT_SERVING" in failed.stderr
