@@ -8,7 +8,8 @@ from portico.core.model.app import App
 from portico.core.model.check import Check
 from portico.core.model.instance import InstanceState
 from portico.core.planning.steps import Drain, Publish, Restart, Revert, StartInstance
-from tests.unit.simulation import GOOD, Machine, Program
+from tests.unit.outside import GOOD, Program
+from tests.unit.simulation import Machine
 
 S = InstanceState
 CHECK = Check(interval=1.0, fall=3)

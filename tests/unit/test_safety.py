@@ -1,4 +1,10 @@
-"""What holds whatever happens: events, operators and deaths of the daemon in any order."""
+"""What holds whatever happens: events, operators and deaths of the daemon in any order.
+
+Every script is played on a simulated machine. Between any two steps the daemon may be lost, and
+with it all that is not on disk: what it handed out, whom nginx was told, connections it counted.
+That no instance is stopped while nginx may send to it, and that no two processes get one port, is
+asserted by the machine itself.
+"""
 
 from __future__ import annotations
 
@@ -6,310 +12,232 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portico.core.model.app import App, SlotServer
-from portico.core.model.check import Check
 from portico.core.model.instance import InstanceState
-from tests.unit.simulation import CRASHING, GOOD, HANGING, STUBBORN, Machine, Program
+from tests.unit.outside import CRASHING, GOOD, HANGING, SLOW, STUBBORN
+from tests.unit.promise import Promise
+from tests.unit.simulation import Machine
 
 S = InstanceState
-SLOW = Program(ready_after=3.0, stops_after=2.0)
-NAMES = st.sampled_from(["web", "web", "web", "web", "api", "jobs"])
 PORTS = {"web": (None, 3000, 3001), "api": (None, 4000), "jobs": (False,)}
-COMMON = {
-    "ready_timeout": 6.0,
-    "stop_timeout": 3.0,
-    "backoff_limit": 2.0,
-    "health": Check(interval=1.0, fall=2),
+LIMITS = {
+    "ready_timeout": 6,
+    "stop_timeout": 3,
+    "backoff_limit": 2,
+    "health": {"interval": 1, "fall": 2},
 }
 BAD = (CRASHING, HANGING)
+ENOUGH = 50  # steps that bring any plan to rest
+CALM = 600  # half seconds in which everything is as wanted again
 
-apps = st.fixed_dictionaries(
+slots = st.dictionaries(
+    st.sampled_from("123"),
+    st.sampled_from([SlotServer(down=True), SlotServer(backup=True)]),
+    max_size=1,
+)
+names = st.sampled_from(["web", "web", "web", "web", "api", "jobs"])
+keys = st.fixed_dictionaries(
     {
         "instances": st.integers(1, 4),
         "port": st.integers(0, 2),
         "batch": st.integers(1, 3),
-        "drain_timeout": st.sampled_from([0.0, 4.0]),
-        "slots": st.dictionaries(
-            st.sampled_from("123"),
-            st.sampled_from([SlotServer(down=True), SlotServer(backup=True)]),
-            max_size=1,
-        ),
+        "drain_timeout": st.sampled_from([0, 4]),
+        "slots": slots,
     }
 )
 programs = st.sampled_from([GOOD, GOOD, GOOD, SLOW, STUBBORN, *BAD])
-number = st.integers(0, 7)
-machine_events = st.one_of(
-    st.tuples(st.just("tick"), st.sampled_from([0.1, 0.5, 1.0, 3.0])),
-    st.tuples(st.just("tick"), st.sampled_from([0.1, 0.5, 1.0, 3.0])),
-    st.tuples(st.just("tick"), st.sampled_from([0.5, 1.0])),
-    st.tuples(st.just("crash"), number),
-    st.tuples(st.just("wear"), number),
-    st.tuples(st.just("hang"), number),
-    st.tuples(st.just("recover"), number),
-    st.tuples(st.just("open"), number),
-    st.tuples(st.just("close"), number),
+seconds = st.sampled_from([0.1, 0.5, 0.5, 1.0, 1.0, 3.0])
+which = st.integers(0, 7)
+traffic = (
+    st.tuples(st.just("tick"), seconds),
+    st.tuples(st.just("tick"), seconds),
+    st.tuples(st.just("open"), which),
+    st.tuples(st.just("close"), which),
     st.tuples(st.just("ask"), st.sampled_from(["web", "api"])),
-    st.tuples(st.just("lose"), st.none()),
+    st.tuples(st.just("lose the daemon"), st.none()),
+)
+trouble = (
+    st.tuples(st.sampled_from(["crash", "hang", "recover"]), which),
     st.tuples(st.just("nginx dies"), st.none()),
 )
-operator_events = st.one_of(
-    st.tuples(st.just("up"), st.tuples(NAMES, apps, programs)),
-    st.tuples(st.just("up"), st.tuples(NAMES, apps, programs)),
-    st.tuples(st.just("scale"), st.tuples(NAMES, st.integers(1, 4))),
-    st.tuples(st.sampled_from(["reload", "restart", "stop", "start", "remove"]), NAMES),
+operator = (
+    st.tuples(st.just("up"), st.tuples(names, keys, programs)),
+    st.tuples(st.just("up"), st.tuples(names, keys, programs)),
+    st.tuples(st.just("scale"), st.tuples(names, st.integers(1, 4))),
+    st.tuples(st.just("wear"), which),
+    st.tuples(st.sampled_from(["reload", "restart", "stop", "start", "remove"]), names),
 )
-steps = st.sampled_from([0, 1, 2, 3, 50, 50, 50])
-events = st.tuples(st.one_of(machine_events, machine_events, operator_events), steps)
-
-
-class Promise:
-    """How many peers that answer nginx must keep of an app.
-
-    As many as once were ready in wanted slots when nginx asked, less those that ended by
-    themselves since, and those that the operator wants no more; while pinned ports are
-    replaced, less a batch, but never the last one.
-    """
-
-    def __init__(self, machine: Machine, name: str) -> None:
-        self.machine, self.name = machine, name
-        self.kept = 0
-
-    def crashed(self) -> None:
-        """Called just before one that answers ends."""
-        self.kept = max(0, min(self.kept, len(self.machine.answering(self.name))) - 1)
-
-    def hung(self) -> None:
-        """As if it had ended; but it is still believed to serve while pinned ports change hands."""
-        self.crashed()
-        if self._pinned():
-            self.kept = 0
-
-    def asked(self) -> None:
-        if not (self._pinned() and self._believed_in_vain()):
-            self.kept = max(self.kept, self._ready())
-
-    def said(self) -> None:
-        self.kept = min(self.kept, self._ready())
-
-    def check(self) -> None:
-        machine = self.machine
-        record, app = machine.records.get(self.name), machine.file.get(self.name)
-        if (
-            not record
-            or not app
-            or record.stopped
-            or record.abrupt
-            or self.name not in machine.peers
-        ):
-            self.kept = 0
-            return
-        least = self.kept
-        if self._pinned():
-            least = max(min(self.kept, 1), self.kept - app.batch)
-        answering = len(machine.answering(self.name))
-        assert answering >= least, f"{self.name}: {answering} answer, of {self.kept} promised"
-
-    def _pinned(self) -> bool:
-        app = self.machine.file.get(self.name)
-        ports = [i.port for i in self.machine.instances.values() if i.app == self.name]
-        return bool((app and app.port) or any(port < 41000 for port in ports))
-
-    def _believed_in_vain(self) -> bool:
-        ready = self.machine.in_state(S.READY, self.name)
-        running = (self.machine.processes.get(i.id) for i in ready)
-        return any(process and process.hung for process in running)
-
-    def _ready(self) -> int:
-        """Peers of nginx that are ready and stay, in wanted slots; one, if only others are.
-
-        One that hangs and was not found out yet is believed to stay, and promises nothing.
-        """
-        machine, app = self.machine, self.machine.file.get(self.name)
-        if not app or not machine.records[self.name].target.app.listens:
-            return 0
-        down = {int(number) for number, slot in app.slots.items() if slot.down}
-        wanted = set(range(1, app.instances + 1)) - down
-        ready = {i.id for i in machine.in_state(S.READY, self.name)}
-        peers = {p.instance: p.slot for p in machine.peers.get(self.name, ())}
-        believed = {slot for i, slot in peers.items() if i in ready and slot not in down}
-        slots = believed & {peer.slot for peer in machine.answering(self.name)}
-        if believed & wanted:
-            return len(slots & wanted)
-        return min(1, len(slots)) if wanted else 0
+steps = st.sampled_from([0, 1, 2, 3, ENOUGH, ENOUGH, ENOUGH])
+roll_out = st.tuples(st.just("roll out"), programs)
+anything = st.lists(
+    st.tuples(st.one_of(*traffic, *traffic, *trouble, *operator), steps), min_size=10, max_size=60
+)
+rollouts = st.lists(st.tuples(st.one_of(roll_out, *traffic), steps), min_size=10, max_size=40)
 
 
 class Play:
-    def __init__(self) -> None:
+    """A machine, what happens to it, and what has to hold all the time."""
+
+    def __init__(self, **app) -> None:
         self.machine = Machine()
         self.promises = {name: Promise(self.machine, name) for name in PORTS}
-        self.machine.on_crash = lambda app: self.promises[app].crashed()
-        self.machine.on_hang = lambda app: self.promises[app].hung()
-        self.machine.on_ask = lambda app: self.promises[app].asked()
-        self.versions = 0
+        self.machine.on_crash = lambda name: self.promises[name].crashed()
+        self.machine.on_hang = lambda name: self.promises[name].hung()
+        self.machine.on_ask = lambda name: self.promises[name].asked()
+        self.versions, self.least = 0, 0
+        self.keys = app
+        self.happen("roll out", GOOD, ENOUGH)
 
-    def happen(self, kind: str, what) -> None:
+    def happen(self, kind: str, what, count: int) -> None:
+        """One thing, and then so many steps of the daemon."""
+        self._event(kind, what)
+        self._check()
+        if self.machine.daemon is None and count == ENOUGH:
+            self.machine.begin()
+        if self.machine.daemon is not None:
+            self._steps(count)
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more; and a version that cannot run is put right by hand, where
+        there is none to revert to.
+        """
         machine = self.machine
-        running = list(machine.processes.values())
+        for name, record in list(machine.records.items()):
+            hopeless = record.good is None or record.abrupt
+            if name in machine.file and hopeless and self._is_bad(record.target.id):
+                self._event("up", (name, {"instances": 2}, GOOD))
+        for process in machine.processes.values():
+            process.connections = 0
+        for _ in range(CALM):
+            self.happen("tick", 0.5, ENOUGH)
+            if not self._unfinished():
+                return
+        raise AssertionError(self._unfinished())
+
+    def _steps(self, count: int) -> None:
+        for _ in range(count):
+            if not self.machine.step():
+                self._check_at_rest()
+                return
+            self._check()
+        assert count < ENOUGH, f"the plan never comes to rest: {self.machine.done[-9:]}"
+
+    def _event(self, kind: str, what) -> None:
+        machine, running = self.machine, list(self.machine.processes.values())
+        one = running[what % len(running)] if running and isinstance(what, int) else None
+        peers = [peer.instance for name in PORTS for peer in machine.answering(name)]
         match kind:
             case "tick":
                 machine.tick(what)
-            case "crash" if running:
-                machine.crash(running[what % len(running)])
-            case "hang" if running:
-                machine.hang(running[what % len(running)])
-            case "recover" if running:
-                running[what % len(running)].hung = False
-            case "wear" if running:
-                machine.wear(running[what % len(running)])
-            case "open":
-                if peers := [p for name in PORTS for p in machine.answering(name)]:
-                    machine.processes[peers[what % len(peers)].instance].connections += 1
-            case "close" if running:
-                process = running[what % len(running)]
-                process.connections = max(0, process.connections - 1)
             case "ask":
                 machine.ask(what)
-            case "lose":
+            case "open" if peers:
+                machine.processes[peers[what % len(peers)]].connections += 1
+            case "close" if one:
+                one.connections = max(0, one.connections - 1)
+            case "crash" if one:
+                machine.crash(one)
+            case "hang" if one:
+                machine.hang(one)
+            case "recover" if one:
+                one.hung = False
+            case "wear" if one:
+                machine.wear(one)
+            case "lose the daemon":
                 machine.lose_daemon()
             case "nginx dies":
                 machine.nginx_dies()
-            case "crash" | "close" | "wear" | "hang" | "recover":
-                pass
-            case _:
-                self.said(kind, what)
-        self.check()
+            case "roll out":
+                self._said("up", ("web", self.keys, what))
+            case "up" | "scale" | "reload" | "restart" | "stop" | "start" | "remove":
+                self._said(kind, what)
 
-    def said(self, kind: str, what) -> None:
-        machine = self.machine
+    def _said(self, kind: str, what) -> None:
+        machine, name = self.machine, what if isinstance(what, str) else what[0]
         if kind == "up":
-            name, app, program = what
+            _, keys, program = what
+            ports = PORTS[name]
+            keys = {**LIMITS, **keys, "port": ports[keys.get("port", 0) % len(ports)]}
             self.versions += 1
-            port = PORTS[name][app["port"] % len(PORTS[name])]
-            if port is False:
-                app = {**app, "slots": {}}
-            machine.up(name, App(**COMMON | app | {"port": port}), f"v{self.versions}", program)
-        elif kind == "scale" and what[0] in machine.file:
-            name, count = what
-            app = machine.file[name].model_copy(update={"instances": count})
-            machine.up_again(name, app)
-        elif what in machine.file:
+            machine.up(name, App.model_validate(keys), f"v{self.versions}", program)
+        elif name in machine.file:
             match kind:
-                case "reload":
-                    machine.reload(what)
-                case "restart":
-                    machine.reload(what, abrupt=True)
+                case "scale":
+                    app = machine.file[name]
+                    machine.up_again(name, app.model_copy(update={"instances": what[1]}))
+                case "reload" | "restart":
+                    machine.reload(name, abrupt=kind == "restart")
                 case "stop" | "start":
-                    machine.set_stopped(what, stopped=kind == "stop")
+                    machine.set_stopped(name, stopped=kind == "stop")
                 case "remove":
-                    machine.remove(what)
+                    machine.remove(name)
         for promise in self.promises.values():
             promise.said()
 
-    def steps(self, count: int) -> None:
-        if self.machine.daemon is None:
-            if count < 50:
-                return
-            self.machine.begin()
-        for _ in range(count):
-            if not self.machine.step():
-                self.at_rest()
-                return
-            self.check()
-
-    def check(self) -> None:
+    def _check(self) -> None:
+        assert len(self.machine.answering("web")) >= self.least
         for promise in self.promises.values():
             promise.check()
 
-    def at_rest(self) -> None:
-        """Exactly the ready instances are handed out, one a slot.
+    def _check_at_rest(self) -> None:
+        """One endpoint for every open slot in which an instance is ready, and no other.
 
-        Where none is ready, all that fail their check are, but for one that is restarted next.
+        Where none is ready, one for all that fail their check, but for one that is restarted.
         """
-        machine = self.machine
-        for name, app in machine.file.items():
-            ready = {i.id: i.slot for i in machine.in_state(S.READY, name) if i.port}
+        for name, app in self.machine.file.items():
             down = {int(number) for number, slot in app.slots.items() if slot.down}
-            slots = {s for s in ready.values() if s not in down}
-            if not machine.records[name].target.app.listens:
-                slots = set()
-            handed_out = machine.daemon.endpoints[name]
-            if not slots and machine.records[name].target.app.listens:
-                self.hands_out_the_unready(handed_out, name, down)
-                continue
-            assert {e.slot for e in handed_out} == slots
-            assert all(e.instance in ready for e in handed_out)
-
-    def hands_out_the_unready(self, handed_out, name, down) -> None:
-        unready = {i.id: i.slot for i in self.machine.in_state(S.UNREADY, name) if i.port}
-        slots = {slot for slot in unready.values() if slot not in down}
-        assert len(slots) - 1 <= len(handed_out) <= len(slots)
-        assert all(e.slot in slots and e.instance in unready for e in handed_out)
-
-    def calm(self) -> None:
-        """Nothing happens any more; a version that cannot run and replaces nothing is put right."""
-        machine = self.machine
-        if machine.daemon is None:
-            machine.begin()
-        if machine.nginx.pid is None:
-            pass
-        for name in machine.file:
-            record = machine.records[name]
-            if (record.good is None or record.abrupt) and machine.programs[
-                record.target.id
-            ] in BAD:
-                self.said("up", (name, {"instances": 2, "port": 0}, GOOD))
-        for process in machine.processes.values():
-            process.connections = 0
-        for _ in range(600):
-            machine.tick(0.5)
-            for _ in range(200):
-                if not machine.step():
+            handed_out = self.machine.daemon.endpoints[name]
+            for state, spared in ((S.READY, 0), (S.UNREADY, 1)):
+                open_ones = self.machine.in_state(state, name)
+                open_ones = {i.id: i.slot for i in open_ones if i.port and i.slot not in down}
+                slots = set(open_ones.values())
+                if slots:
+                    assert {open_ones.get(each.instance) for each in handed_out} <= slots
+                    assert len(slots) - spared <= len(handed_out) <= len(slots)
                     break
-                self.check()
-            else:
-                raise AssertionError(f"never rests: {machine.done[-10:]}")
-            self.at_rest()
-            if not self.left():
-                return
-        raise AssertionError(self.left())
 
-    def left(self) -> list[str]:
+    def _is_bad(self, version: str) -> bool:
+        return self.machine.programs[version] in BAD
+
+    def _unfinished(self) -> list[str]:
         """What is not as wanted yet."""
         machine = self.machine
-        found = []
+        found = [f"{i} is left" for i in machine.instances.values() if i.app not in machine.file]
+        found += [f"{each.instance} hangs" for each in machine.processes.values() if each.hung]
         for name, app in machine.file.items():
-            record = machine.records[name]
-            mine = [i for i in machine.instances.values() if i.app == name]
-            if record.stopped:
-                found += mine
-                continue
-            ready = sorted(i.slot for i in mine if i.state is S.READY)
-            if ready != list(range(1, app.instances + 1)) or len(mine) > app.instances:
-                found.append(f"{name}: {mine}")
-            if any(i.spec != record.target.id for i in mine) or record.good != record.target:
-                found.append(f"{name}: {mine} instead of {record.target.id}")
-            found += [i for i in mine if i.worn]
-            found += [
-                i for i in mine if i.id in machine.processes and machine.processes[i.id].hung
-            ]
+            record, mine = machine.records[name], machine.of(name)
+            wanted = set() if record.stopped else set(range(1, app.instances + 1))
             pinned = record.target.app.pinned
-            if any(pinned(i.slot) not in {None, i.port} for i in mine):
-                found.append(f"{name}: not on its ports: {mine}")
-            if machine.programs[record.target.id] in BAD:
-                found.append(f"{name} runs {record.target.id}")
-        found += [i for i in machine.instances.values() if i.app not in machine.file]
-        seen, generation = machine.nginx, machine.generation
-        if generation != (seen.live if seen.pid else ""):
-            found.append(str(seen))
-        return found
+            well = {
+                i.slot
+                for i in machine.in_state(S.READY, name)
+                if i.spec == record.target.id and pinned(i.slot) in {None, i.port} and not i.worn
+            }
+            if well != wanted or len(mine) != len(wanted):
+                found.append(f"{name} has {mine} and not {wanted} in {record.target.id}")
+            if not record.stopped and (self._is_bad(record.target.id) or record.abrupt):
+                found.append(f"{name} is not reverted from {record.target.id}")
+        live = machine.nginx.live if machine.nginx.pid else ""
+        return found if live == machine.generation else [*found, f"nginx serves {live}"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(events, min_size=10, max_size=60))
-def test_play(script):
-    play = Play()
-    play.happen("up", ("web", {"instances": 2, "port": 0}, GOOD))
-    play.steps(50)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(anything)
+def test_whatever_happens_requests_find_an_instance_and_in_the_end_all_is_as_wanted(script):
+    play = Play(instances=2)
     for (kind, what), count in script:
-        play.happen(kind, what)
-        play.steps(count)
+        play.happen(kind, what, count)
+    play.calm()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(1, 5), st.integers(0, 1), st.integers(1, 3), rollouts)
+def test_a_rollout_keeps_as_many_as_before_or_with_pinned_ports_all_but_a_batch(
+    count, port, batch, script
+):
+    play = Play(instances=count, port=port, batch=batch)
+    for _ in range(3):
+        play.happen("tick", 1.0, ENOUGH)
+    play.least = max(1, count - batch) if port else count
+    for (kind, what), steps_after in script:
+        play.happen(kind, what, steps_after)
     play.calm()

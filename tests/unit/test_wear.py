@@ -12,7 +12,8 @@ from portico.core.model.world import World
 from portico.core.planning.reconcile import TRY_AGAIN
 from portico.core.planning.steps import Drain, Revert, StartInstance
 from portico.core.planning.wear import SETTLES_WITHIN, SPREAD, age_limit, wear
-from tests.unit.simulation import CRASHING, GOOD, Machine
+from tests.unit.outside import CRASHING, GOOD
+from tests.unit.simulation import Machine
 
 S = InstanceState
 MIB = 1 << 20

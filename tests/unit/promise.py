@@ -1,0 +1,86 @@
+"""How many peers that answer nginx must keep of an app, whatever the plan is."""
+
+from __future__ import annotations
+
+from portico.core.model.instance import InstanceState
+from tests.unit.simulation import FIRST_FREE_PORT, Machine
+
+S = InstanceState
+
+
+class Promise:
+    """As many as were ready, in wanted slots, at one time when nginx asked: less those that have
+    ended or hung by themselves since, and those that the operator wants no more.
+
+    While pinned ports are replaced a batch may be missing, but never the last one. Where no
+    wanted slot has a ready instance, one in any other slot is kept. An app that is stopped,
+    restarted or removed by hand, and one that nginx does not name, was promised nothing; and so
+    it is with all apps when nginx itself has died, until it asks again.
+    """
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self._machine, self._name = machine, name
+        self._kept = 0
+
+    def crashed(self) -> None:
+        """Called just before one that answers ends."""
+        self._kept = max(0, min(self._kept, len(self._machine.answering(self._name))) - 1)
+
+    def hung(self) -> None:
+        """As if it had ended; but while pinned ports change hands it is believed to serve."""
+        self.crashed()
+        if self._is_pinned():
+            self._kept = 0
+
+    def asked(self) -> None:
+        if not (self._is_pinned() and self._some_hang_unnoticed()):
+            self._kept = max(self._kept, self._ready())
+
+    def said(self) -> None:
+        """The operator wants something else."""
+        self._kept = min(self._kept, self._ready())
+
+    def check(self) -> None:
+        if not self._holds():
+            self._kept = 0
+            return
+        least = self._kept
+        if self._is_pinned():
+            least = max(min(least, 1), least - self._machine.file[self._name].batch)
+        answering = len(self._machine.answering(self._name))
+        assert answering >= least, f"{self._name}: {answering} answer, of {self._kept} promised"
+
+    def _holds(self) -> bool:
+        machine, name = self._machine, self._name
+        if name not in machine.file or name not in machine.peers:
+            return False
+        return not (machine.records[name].stopped or machine.records[name].abrupt)
+
+    def _is_pinned(self) -> bool:
+        app = self._machine.file.get(self._name)
+        ports = [i.port for i in self._machine.of(self._name)]
+        return bool(app and app.port) or any(port < FIRST_FREE_PORT for port in ports)
+
+    def _some_hang_unnoticed(self) -> bool:
+        running = map(self._machine.processes.get, self._ready_ones())
+        return any(process.hung for process in running if process)
+
+    def _ready(self) -> int:
+        """Peers of nginx that are ready and stay, in wanted slots; one, if only others are.
+
+        One that hangs and was not found out yet is believed to stay, and promises nothing.
+        """
+        if not self._holds():
+            return 0
+        app, ready = self._machine.file[self._name], self._ready_ones()
+        down = {int(number) for number, slot in app.slots.items() if slot.down}
+        wanted = set(range(1, app.instances + 1)) - down
+        known = [p for p in self._machine.peers[self._name] if p.slot not in down]
+        believed = {peer.slot for peer in known if peer.instance in ready}
+        slots = believed & {peer.slot for peer in self._machine.answering(self._name)}
+        if believed & wanted:
+            return len(slots & wanted)
+        return min(1, len(slots)) if wanted else 0
+
+    def _ready_ones(self) -> set[str]:
+        return {i.id for i in self._machine.in_state(S.READY, self._name)}
