@@ -141,7 +141,7 @@ def test_one_that_never_recovers_is_given_up_and_reported(stack):
     up(
         stack,
         f"health = {health}\nenv = {{ UNHEALTHY_2 = '{switch}' }}\nmax_restarts = 2\n"
-        "ready_timeout = '1s'\nbackoff_limit = '200ms'",
+        "ready_timeout = '4s'\nbackoff_limit = '200ms'",
     )
     others = {i["pid"] for i in slots(stack)[:2]}
     with stack.load("app.localhost", rate=100) as load:
