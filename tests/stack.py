@@ -96,6 +96,30 @@ class Stack:
         assert result.returncode == 0, f"portico {' '.join(args)}:\n{result.stdout}{result.stderr}"
         return result
 
+    @contextmanager
+    def running(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on, as `portico run`; killed if it has not ended by itself."""
+        process = subprocess.Popen(
+            [BIN / "portico", *args],
+            cwd=self.folder,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                process.terminate()
+                process.wait(30)
+            process.kill()
+            assert process.stdout
+            print(f"portico {' '.join(args)}:\n{process.stdout.read()}")
+            process.wait(10)
+            process.stdout.close()
+
     def status(self) -> dict:
         return json.loads(self.done("status", "--json").stdout)
 

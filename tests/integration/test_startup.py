@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.cli.systemd import unit_for
+from portico.client.systemd import unit_of
 from portico.system.home import Home
 from portico.system.notify import Notify
 
@@ -18,7 +18,7 @@ from portico.system.notify import Notify
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 @pytest.mark.parametrize("home", ["/var/lib/portico", "/srv/a folder with 100%"])
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, home):
-    unit = unit_for(Home(Path(home)), root=True, usual=False, user_folder=tmp_path)
+    unit = unit_of(Home(Path(home)), {}, root=True)
     written = tmp_path / unit.name
     written.write_text(unit.text)
     verified = subprocess.run(
@@ -32,18 +32,20 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, home):
 
 
 def test_a_restart_of_the_unit_leaves_instances_alone(tmp_path):
-    text = unit_for(Home(tmp_path), root=True, usual=True, user_folder=tmp_path).text
+    text = unit_of(Home(tmp_path), {}, root=True).text
     assert "\nKillMode=process\n" in text
     assert "\nSendSIGKILL=no\n" in text
     assert "\nDelegate=yes\n" in text
 
 
 def test_the_usual_home_has_the_plain_name_and_others_say_which_they_are(tmp_path):
-    usual = unit_for(Home(Path("/var/lib/portico")), root=True, usual=True, user_folder=tmp_path)
-    other = unit_for(Home(Path("/srv/shop.example")), root=True, usual=False, user_folder=tmp_path)
+    usual = unit_of(Home(Path("/var/lib/portico")), {}, root=True)
+    other = unit_of(Home(Path("/srv/shop.example")), {}, root=True)
     assert usual.name == "portico.service"
     assert other.name == "portico-srv-shop-example.service"
-    assert unit_for(Home(tmp_path), root=False, usual=True, user_folder=tmp_path).user
+    mine = unit_of(Home(tmp_path / ".local/state/portico"), {"HOME": str(tmp_path)}, root=False)
+    assert (mine.name, mine.user) == ("portico.service", True)
+    assert mine.path == tmp_path / ".config/systemd/user/portico.service"
 
 
 def test_a_machine_without_systemd_is_told_what_to_do_instead(tmp_path):

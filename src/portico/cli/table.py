@@ -44,6 +44,7 @@ COMMANDS: Final = (
     Command("rollback", "Apply an earlier revision again.", group=_APPS),
     Command("startup", "Bring everything back after a boot.", group=_MORE),
     Command("unstartup", "Leave boots alone again.", group=_MORE),
+    Command("upgrade", "Let newer programs of Portico and nginx take over.", group=_MORE),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),
     Command("completion", "Print or install completion for your shell.", group=_MORE),

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from portico.client.client import Client
 from portico.errors import Failed, Unreachable
 from portico.system.home import Home
 from portico.system.waiting import wait_for
 
+if TYPE_CHECKING:
+    from portico.client.systemd import Unit
+
 # -P keeps the folder that `portico` was typed in off the path: its json.py is not ours to run
 DAEMON: Final = (sys.executable, "-P", "-m", "portico.daemon.main")
 START_WITHIN: Final = 20.0  # seconds
+FindUnit = Callable[[Home, Mapping[str, str]], "Unit | None"]
+"""Which unit of systemd starts the daemon of a home, if one does."""
 _TAIL = 15  # lines of the daemon's log in an error
 
 
@@ -25,11 +30,13 @@ def connect(
     *,
     start: bool = False,
     program: Sequence[str] = DAEMON,
+    find_unit: FindUnit | None = None,
 ) -> Client:
     """A client of the daemon that answers in this home.
 
     Where none does it is started if `start`, or if the home remembers something: then the new
-    daemon adopts what still runs. Otherwise Unreachable. Failed when it does not come up.
+    daemon adopts what still runs. Otherwise Unreachable. Failed when it does not come up. Where
+    the home has a unit, systemd starts it.
     """
     client = Client(home.socket)
     if client.answers():
@@ -38,8 +45,26 @@ def connect(
         raise Unreachable(
             f"nothing runs in {home.path}: no daemon answers; start with `portico up`"
         )
-    _start(home, environ, program, client)
+    if unit := (find_unit or _find_unit)(home, environ):
+        start_unit(unit, client)
+    else:
+        _start(home, environ, program, client)
     return client
+
+
+def _find_unit(home: Home, environ: Mapping[str, str]) -> Unit | None:
+    from portico.client.systemd import unit_in_charge  # noqa: PLC0415 - only a start pays for it
+
+    return unit_in_charge(home, environ)
+
+
+def start_unit(unit: Unit, client: Client, word: Literal["start", "restart"] = "start") -> None:
+    unit.systemctl(word, unit.name)
+    if not wait_for(client.answers, START_WITHIN):
+        raise Failed(
+            f"systemd has started {unit.name}, and no daemon answers within {START_WITHIN:g} s; "
+            f"`systemctl status {unit.name}` says more"
+        )
 
 
 def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], client: Client) -> None:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from portico.client.client import Client
-from portico.errors import Failed
+from portico.errors import Failed, Refused
 from portico.system.waiting import wait_for
+
+if TYPE_CHECKING:
+    from portico.core.model.views import DaemonView
 
 LEAVE_WITHIN: Final = 15.0  # seconds
 
 
+def mode_of(daemon: DaemonView) -> str:
+    """What began it; an older daemon may not say."""
+    return cast("Mapping[str, str]", daemon).get("mode", "command")
+
+
 def make_leave(client: Client) -> None:
-    """Ask the daemon that answers to end, and wait until it has. Failed if it does not."""
-    pid = client.version().pid
+    """Ask the daemon that answers to end, and wait until it has. Failed if it does not; Refused
+    where its end would be the end of everything.
+    """
+    daemon = client.status().daemon
+    pid = daemon.pid
+    if mode_of(daemon) == "foreground":
+        raise Refused(
+            f"the daemon (pid {pid}) runs in the foreground, and its end would end everything; "
+            "nothing was changed: end it where it was started, and start it anew there"
+        )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     if not wait_for(lambda: not client.answers(), LEAVE_WITHIN):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from portico import __version__
+from portico.adapters.state.database import assert_usable
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
 from portico.daemon.wiring import Mode, Portico
@@ -40,6 +41,9 @@ def main() -> None:
     options = _options()
     try:
         home = Home.find(os.environ, root=os.geteuid() == 0)
+        if options.check:
+            assert_usable(home.database)
+            return
         home.make()
     except (PorticoError, OSError) as error:
         sys.exit(f"porticod: {error}")
@@ -83,6 +87,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"porticod {__version__}")
     parser.add_argument(
         "--foreground", action="store_true", help="log to standard error; SIGTERM ends everything"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="say whether it could look after this home, and end"
     )
     parser.add_argument("--up", type=Path, metavar="PATH", help="apply this file first")
     return parser.parse_args()

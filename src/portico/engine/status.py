@@ -142,6 +142,8 @@ class StatusReport:
     def _all_troubles(self) -> Iterator[str]:
         for reverted in self._intent.reverted.values():
             yield f"{reverted.app} runs the version before: {reverted.why}"
+        if self._observed.now().nginx.outdated:
+            yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
         for i in self._observed.instances.values():
             if i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}:
                 yield f"{i.id} {i.reason}"

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
 SHUTDOWN: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
 PATIENCE: Final = 60.0
+ASKED_WITHIN: Final = 3.0
+"""Seconds in which a worker that got no answer from discovery has surely asked again."""
 MORE_PATIENCE: Final = 5.0
 
 
@@ -275,7 +277,8 @@ class NginxProgram:
             else:
                 self._masters.hand_over(master, old)
                 await self._note_found(master)
-        if master:
+        if master and self._generations.is_sown:
+            await asyncio.sleep(ASKED_WITHIN)  # no daemon answered, until we did
             await self._weed(master)
         return master
 

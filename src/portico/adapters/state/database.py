@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from portico.adapters.state.migrations import MIGRATIONS
 from portico.adapters.state.side import IN_FORCE, INSTANCES, SideFile, restore
@@ -32,6 +34,18 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     if found or not any((path.parent / name).exists() for name in (IN_FORCE, INSTANCES)):
         return db, []
     return db, [f"{path} was missing or empty; {_begin(db, path)}"]
+
+
+def assert_usable(path: Path) -> None:
+    """Raises Failed where the file is of a newer Portico; reads it and changes nothing."""
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            _assert_known(db, path)
+    except sqlite3.Error as error:
+        if not is_damage(error):  # a damaged one is put aside by whoever opens it to use it
+            raise Failed(f"cannot open {path}: {error}; nothing was changed") from error
 
 
 class _Damaged(Exception):
@@ -65,15 +79,21 @@ def is_damage(error: sqlite3.Error) -> bool:
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise _Damaged(" ".join(found.split()))
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version = _assert_known(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+
+def _assert_known(db: sqlite3.Connection, path: Path) -> int:
+    """The version of its tables."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise Failed(
             f"cannot use {path}: it was written by a newer Portico (tables of version "
             f"{version}, this one knows {len(MIGRATIONS)}); nothing was changed; install that one"
         )
-    db.execute("PRAGMA journal_mode = WAL")
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    return version
 
 
 def _put_aside(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`portico down`: stops everything, and the daemon leaves."""
+"""`portico down`: stops everything, and the daemon leaves if a command has started it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from argparse import Namespace
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
+from portico.client.leaving import LEAVE_WITHIN, mode_of
+from portico.system.waiting import wait_for
 
 
 def options(parser: Parser) -> None:
@@ -16,4 +18,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
+    leaves = mode_of(client.status().daemon) == "command"
     watch_to_its_end(session, client, client.down(now=args.now))
+    if leaves:  # so that whoever comes next does not meet it on its way out
+        wait_for(lambda: not client.answers(), LEAVE_WITHIN)

@@ -112,6 +112,9 @@ def _rest(session: Session, status: StatusView) -> None:
     session.terminal.say(session.terminal.out.paint(line, "dim"))
     troubles = [*status.troubles]
     if daemon.version != __version__:
-        troubles.append(f"this is portico {__version__}; `portico version` says what to do")
+        troubles.append(
+            f"this is portico {__version__}, and the daemon is {daemon.version}: "
+            "`portico upgrade` replaces it"
+        )
     for trouble in troubles:
         session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from portico.cli.arguments import Parser
-from portico.cli.commands.startup import RUNS, call, unit_of
 from portico.cli.session import Session
+from portico.client.systemd import BOOTED, unit_of
 
 
 def options(parser: Parser) -> None:
@@ -15,15 +15,15 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     del args
-    unit = unit_of(session)
+    unit = unit_of(session.home, session.environ)
     if not unit.path.exists():
         session.terminal.say(f"there is no {unit.path}; nothing was changed")
         return
-    if RUNS.exists():
-        call(unit.systemctl("disable", "--now", unit.name))
+    if BOOTED.exists():
+        unit.systemctl("disable", "--now", unit.name)
     unit.path.unlink()
-    if RUNS.exists():
-        call(unit.systemctl("daemon-reload"))
+    if BOOTED.exists():
+        unit.systemctl("daemon-reload")
     session.terminal.say(
         f"{unit.path} is gone; what runs goes on, and the next portico command adopts it"
     )

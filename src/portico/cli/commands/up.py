@@ -6,11 +6,15 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from portico import __version__
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.cli.watching import watch
+from portico.client.client import Client
+from portico.client.leaving import mode_of
+from portico.client.upgrading import is_newer, replace_daemon
 
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
@@ -25,12 +29,27 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     found = documents.read(session, args)
-    client = session.client(start=True)
+    client = _newest(session, session.client(start=True))
     change = watch(session, client, client.up(documents.document(found)))
     if session.json:
         session.show_json(change)
     else:
         _show(session, client.status(), found.source)
+
+
+def _newest(session: Session, client: Client) -> Client:
+    """A daemon that is not older than this program: the file may need what only that one knows."""
+    daemon = client.version().version
+    if not is_newer(__version__, than=daemon):
+        return client
+    if mode_of(client.status().daemon) == "foreground":
+        session.terminal.tell(
+            f"porticod {daemon} runs in the foreground and stays; end it where it was started, "
+            f"and start it anew there to get {__version__}"
+        )
+        return client
+    session.terminal.tell(f"porticod {daemon} gives way to {__version__}")
+    return replace_daemon(session.home, session.environ, client)
 
 
 def _show(session: Session, status: StatusView, source: str) -> None:

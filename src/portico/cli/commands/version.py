@@ -27,6 +27,6 @@ def run(session: Session, _: Namespace) -> None:
     session.terminal.say(f"porticod {daemon.version} (pid {daemon.pid})")
     if daemon.version != __version__:
         session.terminal.tell(
-            f"the daemon is of another version; `kill {daemon.pid}` ends it alone: what it looks "
-            "after goes on, and the next portico command starts the new daemon, which adopts it"
+            "the daemon is of another version; `portico upgrade` puts this one in its place, and "
+            "what it looks after goes on meanwhile"
         )

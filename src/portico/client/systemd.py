@@ -1,0 +1,147 @@
+"""The systemd unit that brings porticod back after a boot, and with it everything that ran."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.errors import Failed
+from portico.system.home import Home
+
+BOOTED: Final = Path("/run/systemd/system")
+"""There as long as systemd is this machine's init: sd_booted(3)."""
+WITHIN: Final = 120.0
+"""Seconds for one call; a start waits until the daemon is ready, for at most 90."""
+
+UNIT: Final = """\
+# Written by `portico startup`; `portico unstartup` removes it.
+[Unit]
+Description=Portico in {home}
+Wants=network-online.target
+After=network-online.target nss-lookup.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={program}
+Environment={environment}
+Restart=always
+RestartSec=1
+RestartPreventExitStatus=4
+WatchdogSec=60
+TimeoutStartSec=90
+TimeoutStopSec=30
+
+# Only the daemon is stopped and started anew: instances and nginx go on meanwhile, and the next
+# daemon adopts them. `portico down` ends everything.
+KillMode=process
+SendSIGKILL=no
+Delegate=yes
+OOMPolicy=continue
+LimitNOFILE=1048576
+TasksMax=infinity
+
+# Instances inherit what is set here: only what no web program needs is taken away.
+LockPersonality=yes
+ProtectClock=yes
+ProtectControlGroups=no
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy={target}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One unit a home: `portico.service` for the usual one."""
+
+    name: str
+    path: Path
+    text: str
+    environ: Mapping[str, str]
+    user: bool
+    """A unit of the user's own systemd, not of the system's."""
+
+    def systemctl(self, *words: str) -> None:
+        """Raises Failed, in systemd's words."""
+        _call(["systemctl", *(["--user"] if self.user else []), *words], self.environ)
+
+    def keep_after_logout(self) -> None:
+        if self.user:
+            _call(["loginctl", "enable-linger"], self.environ)
+
+    def put_in_place(self) -> None:
+        """Write it where systemd looks, once systemd itself has found nothing wrong with it."""
+        if shutil.which("systemd-analyze", path=self.environ.get("PATH")):
+            with tempfile.TemporaryDirectory() as folder:
+                draft = Path(folder) / self.name
+                draft.write_text(self.text)
+                user = ["--user"] if self.user else []
+                _call(["systemd-analyze", *user, "verify", str(draft)], self.environ)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _write(self.path, self.text)
+        self.systemctl("daemon-reload")
+
+
+def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None) -> Unit:
+    """The unit that this home has, or would have."""
+    root = os.geteuid() == 0 if root is None else root
+    usual = Home.find({**environ, "PORTICO_HOME": ""}, root=root)
+    name = "portico.service" if usual == home else f"portico-{_slug(home.path)}.service"
+    config = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME')}/.config"
+    folder = Path("/etc/systemd/system") if root else Path(config) / "systemd" / "user"
+    program = shlex.join([sys.executable, "-P", "-m", "portico.daemon.main"])
+    text = UNIT.format(
+        home=home.path,
+        program=program.replace("%", "%%"),
+        environment=f'"PORTICO_HOME={home.path}"'.replace("%", "%%"),
+        target="multi-user.target" if root else "default.target",
+    )
+    return Unit(name, folder / name, text, environ, user=not root)
+
+
+def unit_in_charge(
+    home: Home, environ: Mapping[str, str], *, booted: Path = BOOTED, root: bool | None = None
+) -> Unit | None:
+    """The unit that starts and keeps the daemon of this home, if systemd runs and has one."""
+    unit = unit_of(home, environ, root=root)
+    return unit if booted.exists() and unit.path.exists() else None
+
+
+def _slug(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", str(path)).strip("-")
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _call(command: Sequence[str], environ: Mapping[str, str]) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words, no shell
+            command, env=environ, capture_output=True, text=True, timeout=WITHIN, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"cannot run {' '.join(command)}: {error}") from None
+    if done.returncode != 0:
+        told = (done.stderr or done.stdout).strip()
+        raise Failed(f"`{' '.join(command)}` failed: {told}; what runs goes on running")

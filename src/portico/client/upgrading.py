@@ -1,0 +1,81 @@
+"""Puts the daemon of this program in the place of another one, which may be of another version.
+
+What the daemon looked after goes on meanwhile, and the new one adopts it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from portico import __version__
+from portico.client.client import Client
+from portico.client.connect import DAEMON, FindUnit, connect, start_unit
+from portico.client.leaving import make_leave, mode_of
+from portico.client.systemd import unit_in_charge
+from portico.errors import Failed
+from portico.system.home import Home
+
+CHECK_WITHIN: Final = 30.0  # seconds
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a version is later than another: `0.10.0` than `0.9.2`."""
+    return _numbers(version) > _numbers(than)
+
+
+def replace_daemon(
+    home: Home,
+    environ: Mapping[str, str],
+    client: Client,
+    *,
+    program: Sequence[str] = DAEMON,
+    find_unit: FindUnit = unit_in_charge,
+) -> Client:
+    """Have the daemon leave and a new one start, through systemd where that looks after it.
+
+    Refused where the daemon runs in the foreground. Failed when the new one could not look after
+    this home, which is asked first, or does not come up; instances and nginx serve on in any case.
+    """
+    _check(program, home, environ)
+    unit = find_unit(home, environ)
+    if unit and mode_of(client.status().daemon) == "unit":
+        if unit.path.read_text() != unit.text:  # it names the program of another version
+            unit.put_in_place()
+        start_unit(unit, client, "restart")
+    else:
+        make_leave(client)
+        connect(home, environ, start=True, program=program, find_unit=find_unit)
+    if (version := client.version().version) != __version__:
+        raise Failed(
+            f"the daemon that came back is porticod {version}, and not {__version__}: whoever "
+            "starts it starts another program than this one's; it looks after everything"
+        )
+    return client
+
+
+def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> None:
+    command = [*program, "--check"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words, no shell
+            command,
+            env={**environ, "PORTICO_HOME": str(home.path)},
+            capture_output=True,
+            text=True,
+            timeout=CHECK_WITHIN,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"cannot run {' '.join(command)}: {error}; nothing was changed") from None
+    if done.returncode != 0:
+        told = (done.stderr or done.stdout).strip().removeprefix("porticod: ")
+        raise Failed(
+            f"porticod {__version__} cannot take the place of the daemon that runs, and that one "
+            f"goes on: {told}"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]

@@ -1,0 +1,165 @@
+"""A newer Portico and a newer nginx take over, with the whole stack under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import psutil
+import pytest
+
+from tests import newer
+from tests.stack import PROGRAMS, Stack, eventually
+
+RATE = 200
+
+
+@pytest.fixture
+def four(stack) -> Stack:
+    """Four instances behind an nginx whose program can be replaced."""
+    stack.up(
+        f"[apps.web]\ncommand = 'node {PROGRAMS / 'echo.js'}'\ninstances = 4\n"
+        "health = '/healthz'\n[sites.'app.localhost']\napp = 'web'\n",
+        workers=2,
+        nginx=str(newer.nginx(stack.root / "nginx")),
+    )
+    return stack
+
+
+def pids(stack: Stack) -> list[int]:
+    return [instance["pid"] for instance in stack.instances("web")]
+
+
+def become_later(stack: Stack, **how: int) -> None:
+    stack.environ |= newer.portico_in(stack.root / "later", **how)
+
+
+def test_a_newer_portico_and_a_newer_nginx_take_over_in_one_command_and_lose_nothing(four):
+    before, daemon = pids(four), four.status()["daemon"]
+    work = {"rate": RATE, "posts": 0.3, "connections": 32, "websockets": 0}
+    with four.load("app.localhost", "/?sleep=0.01", **work) as load:
+        newer.nginx(four.root / "nginx", later=True)
+        become_later(four)
+        told = four.done("upgrade").stdout
+        report = load.stop()
+    assert report.failed == {}, report.first_failures
+    assert told == (
+        f"porticod {daemon['version']} → 0.99.0 (same 4 instances), nginx 1.31.3 → 1.31.9\n"
+    )
+    status = four.status()
+    assert (status["daemon"]["version"], status["nginx"]["version"]) == ("0.99.0", "1.31.9")
+    assert status["troubles"] == []
+    assert pids(four) == before
+    assert not psutil.pid_exists(daemon["pid"])
+
+
+def test_a_newer_nginx_alone_is_taken_when_it_is_asked_for(four):
+    newer.nginx(four.root / "nginx", later=True)
+    status = four.status()
+    assert status["nginx"]["outdated"]
+    assert "`portico upgrade` takes the new one" in status["troubles"][0]
+    told = json.loads(four.done("upgrade", "--json").stdout)
+    assert told["nginx"]["before"] == "1.31.3"
+    assert told["nginx"]["after"] == "1.31.9"
+    assert told["porticod"]["before_pid"] == told["porticod"]["after_pid"]
+    assert told["instances"] == {"before": 4, "same": 4}
+    assert not four.status()["nginx"]["outdated"]
+    assert four.get("app.localhost").status == 200
+
+
+def test_the_daemon_of_the_same_version_is_replaced_when_that_is_asked_for(four):
+    before = four.status()
+    told = four.done("upgrade", "--daemon").stdout
+    version = before["daemon"]["version"]
+    assert told == f"porticod {version} anew (same 4 instances), nginx 1.31.3 stays\n"
+    assert four.status()["daemon"]["pid"] != before["daemon"]["pid"]
+    assert four.status()["nginx"]["pid"] == before["nginx"]["pid"]
+
+
+def test_up_of_a_newer_portico_brings_its_daemon_along(four):
+    before = pids(four)
+    become_later(four)
+    told = four.up()
+    assert "gives way to 0.99.0" in told.stderr
+    assert four.status()["daemon"]["version"] == "0.99.0"
+    assert pids(four) == before
+
+
+def test_an_nginx_that_does_not_take_the_files_leaves_everything_as_it_was(four):
+    before = four.status()
+    newer.placed(
+        four.root / "nginx",
+        b"#!/bin/sh\n"
+        b'[ "$1" = -V ] && echo "nginx version: nginx/1.31.9" >&2 && exit\n'
+        b'for word; do [ "$word" = nginx.conf ] && exit; done\n'
+        b"echo 'nginx: [emerg] unknown directive \"zone\" in /x/nginx.conf:1' >&2; exit 1\n",
+    )
+    told = four.portico("upgrade")
+    assert told.returncode == 1
+    assert 'unknown directive "zone"' in told.stderr
+    assert "what ran serves on" in told.stderr
+    assert four.status()["nginx"]["pid"] == before["nginx"]["pid"]
+    assert four.get("app.localhost").status == 200
+
+
+def test_a_daemon_that_dies_while_nginx_is_replaced_leaves_that_to_the_next_one(four):
+    nginx = four.status()["nginx"]["pid"]
+    newer.nginx(four.root / "nginx", later=True)
+    with four.load("app.localhost", "/?sleep=0.01", rate=RATE, posts=0.3) as load:
+        daemon = four.status()["daemon"]["pid"]
+        begin_with(four)
+        os.kill(nginx, signal.SIGUSR2)
+        eventually((four.home / "nginx/nginx.pid.oldbin").exists)
+        os.kill(daemon, signal.SIGKILL)
+        eventually(lambda: four.status()["nginx"]["version"] == "1.31.9", within=30)
+        eventually(lambda: not psutil.pid_exists(nginx))
+        eventually(lambda: not (four.home / "nginx/seeds").exists())
+        report = load.stop()
+    assert report.failed == {}, report.first_failures
+    assert not (four.home / "nginx/nginx.pid.oldbin").exists()
+
+
+def begin_with(stack: Stack) -> None:
+    """What the daemon does before it has nginx's program replaced."""
+    seeds = stack.home / "nginx/seeds"
+    seeds.mkdir()
+    servers = [f"server 127.0.0.1:{i['port']};\n" for i in stack.instances("web")]
+    (seeds / "web.conf").write_text("".join(servers))
+
+
+def test_the_state_of_a_newer_portico_is_refused_in_words_and_what_runs_goes_on(four):
+    environ = dict(four.environ)
+    become_later(four, tables=1)
+    four.done("upgrade")
+    before = pids(four)
+    four.environ = environ
+    told = four.portico("upgrade")
+    assert told.returncode == 1
+    assert "cannot take the place of the daemon that runs, and that one goes on" in told.stderr
+    assert "it was written by a newer Portico" in told.stderr
+    assert four.status()["daemon"]["version"] == "0.99.0"
+    assert pids(four) == before
+
+    os.kill(four.status()["daemon"]["pid"], signal.SIGTERM)
+    eventually(lambda: not (four.home / "api.sock").exists())
+    told = four.portico("status")
+    assert told.returncode == 1
+    assert "cannot start the daemon: it ended at once" in told.stderr
+    assert "it was written by a newer Portico" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert four.get("app.localhost").status == 200
+    four.environ["PYTHONPATH"] = str(four.root / "later")
+    assert pids(four) == before
+
+
+def test_a_daemon_in_the_foreground_is_not_replaced_from_outside(stack):
+    """Its end would be the end of everything."""
+    file = stack.write("[apps.web]\ncommand = 'sleep 300'\nport = false\n")
+    with stack.running("run", str(file)):
+        eventually((stack.home / "api.sock").exists)
+        eventually(lambda: [i["state"] for i in stack.instances("web")] == ["ready"])
+        told = stack.portico("upgrade", "--daemon")
+        assert told.returncode == 2
+        assert "runs in the foreground, and its end would end everything" in told.stderr
+        assert stack.instances("web")[0]["state"] == "ready"
