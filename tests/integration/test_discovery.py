@@ -20,6 +20,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
 from portico.errors import Failed
 from portico.system.clock import SystemClock
+from portico.system.names import own_loopback
 from tests.little_nginx import WEB, Client, LittleNginx, eventually, get, program, spread
 from tests.stack import free_port
 
@@ -294,6 +295,23 @@ def test_two_daemons_of_one_machine_find_ports_of_their_own():
         assert first.port != second.port
         await first.stop()
         await second.stop()
+
+    asyncio.run(story())
+
+
+def test_daemons_of_different_homes_cannot_take_each_others_place(tmp_path):
+    """One is away, the other comes up on the same port: the first one's nginx hears nothing."""
+    one, other = (own_loopback(tmp_path / name) for name in ("one", "other"))
+    assert one != other
+    assert one == own_loopback(tmp_path / "one")
+
+    async def story() -> None:
+        port = free_port()
+        there = await Responder.open(port, CLOCK, LinuxPorts(CLOCK), other)
+        back = await Responder.open(port, CLOCK, LinuxPorts(CLOCK), one)
+        assert back.address == f"{one}:{port}"
+        for each in (there, back):
+            await each.stop()
 
     asyncio.run(story())
 

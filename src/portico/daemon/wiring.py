@@ -46,7 +46,7 @@ from portico.engine.upkeep import Upkeep
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Ports
 from portico.system.home import Home
-from portico.system.names import authorities, hosts, nameservers, speaks_ipv6
+from portico.system.names import authorities, hosts, nameservers, own_loopback, speaks_ipv6
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
-    discovery = await _discovery(state, clock, ports)
+    discovery = await _discovery(home, state, clock, ports)
 
     def seeds() -> Mapping[str, str]:
         """The peers that discovery hands out, or will as soon as it is asked."""
@@ -201,14 +201,14 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
     )
 
 
-async def _discovery(state: SqliteState, clock: Clock, ports: Ports) -> Responder:
-    remembered = int(state.setting(DISCOVERY_PORT) or 0)
+async def _discovery(home: Home, state: SqliteState, clock: Clock, ports: Ports) -> Responder:
+    remembered, host = int(state.setting(DISCOVERY_PORT) or 0), own_loopback(home.path)
     try:
-        responder = await Responder.open(remembered, clock, ports)
+        responder = await Responder.open(remembered, clock, ports, host)
     except Failed as error:
         # Another port costs one reload of nginx, whose files name it; without any, new
         # instances would never be found.
-        responder = await Responder.open(0, clock, ports)
+        responder = await Responder.open(0, clock, ports, host)
         log.warning("%s; answering on %s now", error, responder.address)
     port = responder.address.rpartition(":")[2]
     if port != state.setting(DISCOVERY_PORT):  # nothing need be written to take over

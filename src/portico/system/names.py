@@ -1,10 +1,11 @@
-"""Whom this machine asks about names, and whom it trusts."""
+"""Whom this machine asks about names, where it answers, and whom it trusts."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
@@ -38,6 +39,20 @@ def speaks_ipv6() -> bool:
         probe.bind(("::1", 0))
         return True
     return False
+
+
+def own_loopback(home: Path) -> str:
+    """An address of the loopback network that is this home's alone, where the system has more
+    than one (Linux has all of 127/8).
+
+    On a shared one another installation can take the port of a daemon that is away for a moment,
+    and tell this one's nginx where its own apps of the same name are.
+    """
+    own = "127." + ".".join(str(1 + octet % 254) for octet in sha256(bytes(home)).digest()[:3])
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((own, 0))
+        return own
+    return "127.0.0.1"
 
 
 def hosts(hosts_file: Path = Path("/etc/hosts")) -> frozenset[str]:

@@ -45,8 +45,8 @@ class Responder:
     drained is proved by the connections to its port.
     """
 
-    def __init__(self, port: int, clock: Clock) -> None:
-        self._port, self._clock = port, clock
+    def __init__(self, host: str, port: int, clock: Clock) -> None:
+        self._host, self._port, self._clock = host, port, clock
         self._apps: dict[str, tuple[Endpoint, ...]] = {}
         self._withdrawn: set[str] = set()
         self._version = 0
@@ -60,22 +60,24 @@ class Responder:
         self._open: set[asyncio.StreamWriter] = set()
 
     @classmethod
-    async def open(cls, remembered: int, clock: Clock, ports: Ports) -> Responder:
+    async def open(
+        cls, remembered: int, clock: Clock, ports: Ports, host: str = HOST
+    ) -> Responder:
         """Listen on the remembered port; 0 takes the first free one of a fixed range.
 
         Raises Failed when the port is taken, with who holds it.
         """
         candidates = [remembered] if remembered else range(FIRST_PORT, LAST_PORT + 1)
         for port in candidates:
-            responder = cls(port, clock)
+            responder = cls(host, port, clock)
             try:
                 await responder._listen()
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
-                    raise Failed(f"cannot answer nginx on {HOST}:{port}: {error}") from error
+                    raise Failed(f"cannot answer nginx on {host}:{port}: {error}") from error
             else:
                 return responder
-        raise Failed(await _taken(remembered, ports))
+        raise Failed(await _taken(host, remembered, ports))
 
     async def stop(self) -> None:
         if self._udp is not None:
@@ -89,7 +91,7 @@ class Responder:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self._port}"
+        return f"{self._host}:{self._port}"
 
     @property
     def port(self) -> int:
@@ -119,8 +121,8 @@ class Responder:
         try:
             udp.setblocking(False)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            udp.bind((HOST, self._port))
-            self._tcp = await asyncio.start_server(self._converse, HOST, self._port)
+            udp.bind((self._host, self._port))
+            self._tcp = await asyncio.start_server(self._converse, self._host, self._port)
         except OSError:
             udp.close()
             raise
@@ -199,14 +201,14 @@ class Responder:
         return known
 
 
-async def _taken(port: int, ports: Ports) -> str:
+async def _taken(host: str, port: int, ports: Ports) -> str:
     if not port:
         return (
-            f"cannot answer nginx: the ports {FIRST_PORT} to {LAST_PORT} of {HOST} are all "
+            f"cannot answer nginx: the ports {FIRST_PORT} to {LAST_PORT} of {host} are all "
             f"taken; {NOTHING_LOST}"
         )
     holder = await ports.holder(port) or "another program"
     return (
-        f"cannot answer nginx on {HOST}:{port}, where it asks: the port is held by {holder}; "
+        f"cannot answer nginx on {host}:{port}, where it asks: the port is held by {holder}; "
         f"stop that program and start the daemon again; {NOTHING_LOST}"
     )
