@@ -43,6 +43,7 @@ max_memory = "300m"
 max_age = "1d"
 balance = "least_time last_byte inflight"
 weight = 2
+slow_start = "30s"
 max_conns = 100
 max_fails = 3
 fail_timeout = "20s"

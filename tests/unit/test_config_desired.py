@@ -115,6 +115,7 @@ OTHER: dict[str, object] = {
     "balance": "ip_hash",
     "sticky": True,
     "weight": 7,
+    "slow_start": 7,
     "max_conns": 7,
     "max_fails": 7,
     "fail_timeout": 7,
@@ -173,3 +174,23 @@ def test_the_environment_of_a_shell_is_no_part_of_a_version():
     )
     assert first.spec.id == second.spec.id
     assert asdict(first.spec)["environ"] == {"A": "1"}
+
+
+def test_weights_are_multiplied_where_there_is_a_slow_start_and_in_every_group_it_is_in():
+    document = read(
+        """
+        apps.web = { command = "x", slow_start = 30 }
+        apps.side = { command = "x" }
+        apps.third = { command = "x" }
+        apps.alone = { command = "x" }
+        upstreams.both.apps = ["web", "side"]
+        upstreams.others.apps = ["side", "third"]
+        """
+    )
+    desired = desired_from(document, folder="/", environ={}, cores=2, root=False)
+    assert {name: app.scale for name, app in desired.apps.items()} == {
+        "web": 10,
+        "side": 10,
+        "third": 10,
+        "alone": 1,
+    }

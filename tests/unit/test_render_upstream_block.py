@@ -124,3 +124,13 @@ def test_the_cookie_has_all_its_attributes():
     assert of_app("round_robin", sticky=cookie)[1] == (
         "sticky cookie a expires=91s domain=b.test httponly samesite=none path=/;"
     )
+
+
+def test_beside_an_app_whose_weights_are_multiplied_those_of_servers_are_too():
+    web = DesiredApp("web", App(command="run"), 4, Spec("1", "web", App(), "/", {}), scale=10)
+    servers = (Server(address="10.0.0.5:80"), Server(address="10.0.0.6:80", weight=3))
+    mixed = Upstream(apps=("web",), servers=servers)
+    desired = Desired(apps={"web": web}, upstreams={"web": mixed})
+    text = to_text(upstream_blocks(desired, place_for(desired)))
+    assert "server 10.0.0.5:80 weight=10;" in text
+    assert "server 10.0.0.6:80 weight=30;" in text

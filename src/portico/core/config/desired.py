@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
+from portico.core.config.peers import scaled_apps
 from portico.core.model.app import App
-from portico.core.model.desired import Desired, DesiredApp, Listeners, Spec
+from portico.core.model.desired import WEIGHT_SCALE, Desired, DesiredApp, Listeners, Spec
 from portico.core.model.document import Document
 from portico.core.model.names import is_local_name
 from portico.core.model.site import Maintenance, Site
@@ -51,12 +52,14 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     `portico pause` has closed.
     """
     machine = Machine(root=root, cores=cores)
+    scaled = scaled_apps(document)
     apps = {
         name: DesiredApp(
             name,
             app,
             cores if app.instances == "max" else app.instances,
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
+            scale=WEIGHT_SCALE if name in scaled else 1,
         )
         for name, app in document.apps.items()
     }

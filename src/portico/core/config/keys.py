@@ -98,6 +98,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "instance_env": "instance_var",
         "port": "listen ports",
         "health": "healthcheck health_check check checks readiness liveness probe wait_ready",
+        "slow_start": "slowstart warmup warm_up ramp ramp_up",
         "user": "uid username",
         "group": "gid",
         "autorestart": "restart respawn",

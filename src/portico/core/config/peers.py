@@ -30,6 +30,17 @@ def peers_of_app(name: str, app: App) -> Iterator[Peer]:
         yield Peer(backup, app.down or bool(slot.down))
 
 
+def scaled_apps(document: Document) -> frozenset[str]:
+    """The apps whose weights are multiplied: those with a slow start, and those that share an
+    upstream with one, to which they stay in proportion.
+    """
+    found = {name for name, app in document.apps.items() if app.slow_start}
+    groups = [set(upstream.apps) for upstream in document.upstreams.values()]
+    while more := {name for group in groups if group & found for name in group} - found:
+        found |= more
+    return frozenset(found)
+
+
 def peers_of_upstream(path: Path, upstream: Upstream, document: Document) -> Iterator[Peer]:
     """Its servers, and every slot of its apps. A backup app is one with all its slots."""
     for index, server in enumerate(upstream.servers):

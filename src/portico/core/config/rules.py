@@ -10,6 +10,7 @@ from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.notes import notes
 from portico.core.config.site_rules import site_findings
+from portico.core.config.slow_start_rules import slow_start_findings
 from portico.core.config.upstream_rules import upstream_findings
 from portico.core.model.document import Document
 from portico.errors import Problem
@@ -27,6 +28,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     """What is wrong whatever machine the file is for; `read_document` tells it."""
     yield from app_findings(draft)
     yield from upstream_findings(draft)
+    yield from slow_start_findings(draft)
     yield from site_findings(draft)
     yield from edge_findings(draft.document, None)
 

@@ -167,6 +167,11 @@ class App(Table):
     weight: Weight = Field(
         1, description="Share of each instance, beside other slots or other apps of an upstream."
     )
+    slow_start: Duration = Field(
+        0.0,
+        description="For so long the share of an instance grows that becomes ready beside others; "
+        "0 gives it all at once.",
+    )
     max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
     max_fails: Count = Field(
         1, description="Failures within fail_timeout that take an instance out; 0 is never."

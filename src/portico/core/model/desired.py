@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.names import InstanceId
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
+
+WEIGHT_SCALE: Final = 10
+"""Of an app with a slow start, and of all that share an upstream with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class DesiredApp:
     """Old instances stop before new ones start (`portico restart`), without a rollout."""
     replace: frozenset[InstanceId] = frozenset()
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
+    scale: int = 1
+    """What all its weights are multiplied by, so that a slow start has something to divide."""
 
 
 @dataclass(frozen=True, slots=True)

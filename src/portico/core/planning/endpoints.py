@@ -8,6 +8,7 @@ from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import Instance
 from portico.core.model.world import Endpoint
 from portico.core.planning.serving import who_serves
+from portico.core.planning.slow_start import share
 
 
 def endpoints_of(
@@ -19,7 +20,8 @@ def endpoints_of(
         rival = best.get(instance.slot)
         if rival is None or _rank(app, instance) > _rank(app, rival):
             best[instance.slot] = instance
-    return tuple(_endpoint(app, instance) for _, instance in sorted(best.items()))
+    chosen = [instance for _, instance in sorted(best.items())]
+    return tuple(_endpoint(app, instance, chosen, now) for instance in chosen)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
@@ -27,13 +29,19 @@ def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]
     return instance.spec == app.spec.id, not instance.worn, pinned, instance.spawned
 
 
-def _endpoint(app: DesiredApp, instance: Instance) -> Endpoint:
+def _endpoint(
+    app: DesiredApp, instance: Instance, chosen: Sequence[Instance], now: float
+) -> Endpoint:
     differing = app.app.slots.get(str(instance.slot))
-    weight = differing.weight if differing else None
+    whole = ((differing and differing.weight) or app.app.weight) * app.scale
+    backup = _is_backup(app, instance)
+    beside = [i for i in chosen if _is_backup(app, i) is backup]
+    weight = whole * share(instance, beside, app.app.slow_start, now)
     return Endpoint(
-        instance.slot,
-        instance.id,
-        instance.port,
-        weight=weight or app.app.weight,
-        backup=bool(differing and differing.backup),
+        instance.slot, instance.id, instance.port, weight=max(1, round(weight)), backup=backup
     )
+
+
+def _is_backup(app: DesiredApp, instance: Instance) -> bool:
+    differing = app.app.slots.get(str(instance.slot))
+    return bool(differing and differing.backup)

@@ -19,6 +19,7 @@ from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, keys, leaving, unwanted
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.serving import takes_requests, to_restart
+from portico.core.planning.slow_start import next_step
 from portico.core.planning.steps import (
     Complete,
     Drain,
@@ -151,8 +152,12 @@ def wake_at(desired: Desired, world: World) -> float | None:
     return min((m for m in moments if m is not None and m > world.now), default=None)
 
 
-def _next_moment(i: Instance, desired: Desired, world: World) -> float | None:
+def _next_moment(  # noqa: PLR0911 - one case a state
+    i: Instance, desired: Desired, world: World
+) -> float | None:
     match i.state:
+        case S.READY:
+            return next_step(i, keys(desired, i).slow_start, world.now)
         case S.BACKOFF:
             return i.retry_at
         case S.STARTING:

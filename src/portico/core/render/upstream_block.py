@@ -55,7 +55,10 @@ def _block(name: str, upstream: Upstream, desired: Desired, place: Place) -> Ite
         yield _app_server(app, joined=joined)
     yield from seed_includes(upstream, desired, place)
     for server in upstream.servers:
-        yield _server(server, asked_again=not apps and _is_asked_again(server, place))
+        asked_again = not apps and _is_asked_again(server, place)
+        yield _server(
+            server, asked_again=asked_again, scale=max((a.scale for a in apps), default=1)
+        )
     yield from _resolver(upstream, place)
     yield from _keepalive(upstream, place)
 
@@ -121,12 +124,13 @@ def _app_server(wanted: DesiredApp, *, joined: bool) -> Directive:
     )
 
 
-def _server(server: Server, *, asked_again: bool) -> Directive:
+def _server(server: Server, *, asked_again: bool, scale: int) -> Directive:
+    weight = server.weight * scale
     return d(
         "server",
         server.address,
         *(("resolve",) if asked_again else ()),
-        *((f"weight={server.weight}",) if server.weight != 1 else ()),
+        *((f"weight={weight}",) if weight != 1 else ()),
         *_limits(server.max_conns, server.max_fails, server.fail_timeout),
         *(("backup",) if server.backup else ()),
         *(("down",) if server.down else ()),
