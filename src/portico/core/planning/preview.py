@@ -38,6 +38,7 @@ from portico.core.planning.steps import (
 
 MOST_ROUNDS: Final = 10_000
 QUIET: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to read
+SOME_PORT: Final = -1  # a free one, which is found only when an instance is started
 
 
 def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, ...]:
@@ -134,7 +135,7 @@ def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Inst
         app.name,
         slot,
         app.spec.id,
-        port or 0,
+        port or (SOME_PORT if app.spec.app.listens else 0),
         InstanceState.READY,
         since=world.now,
         spawned=world.now,
