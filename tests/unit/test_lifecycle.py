@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from portico.core.model.app import App
+from portico.core.model.instance import LEAVING, Exit, InstanceEvent, InstanceState, Process
+from portico.core.planning.lifecycle import exited, killed, moved, spawned
+from tests.unit.worlds import NOW, one
+
+S = InstanceState
+APP = App(command="run", max_restarts=2, min_uptime=10, backoff=1, backoff_limit=8)
+CRASHED = Exit(1)
+PROCESS = Process(77, 9.0)
+
+
+def after_exit(i, ending=CRASHED, app=APP, *, age=0.0, jitter=0.0):
+    return exited(i, ending, app, now=NOW + age, jitter=jitter, reason="exited with code 1")
+
+
+def test_an_instance_that_exits_waits_for_its_restart_without_a_process():
+    after = after_exit(one(), age=5)
+    assert (after.state, after.process, after.since) == (S.BACKOFF, None, NOW + 5)
+    assert after.reason == "exited with code 1"
+
+
+def test_each_exit_that_comes_too_soon_makes_the_next_delay_longer():
+    first = after_exit(one(), age=5)
+    second = after_exit(one(crashes=1), age=5)
+    assert (first.crashes, first.retry_at) == (1, NOW + 5 + 1)
+    assert (second.crashes, second.retry_at) == (2, NOW + 5 + 2)
+
+
+def test_an_exit_after_min_uptime_is_no_crash_and_is_restarted_at_once():
+    after = after_exit(one(crashes=2), age=10)
+    assert (after.state, after.crashes, after.retry_at) == (S.BACKOFF, 0, NOW + 10)
+
+
+def test_whatever_exits_before_it_was_ever_ready_has_crashed_however_long_it_took():
+    assert after_exit(one(S.STARTING), age=100).crashes == 1
+
+
+def test_more_crashes_in_a_row_than_max_restarts_are_a_crash_loop():
+    assert after_exit(one(crashes=1)).state is S.BACKOFF
+    loop = after_exit(one(crashes=2))
+    assert (loop.state, loop.crashes) == (S.FAILED, 3)
+
+
+def test_a_start_that_fails_counts_as_a_crash():
+    again = after_exit(one(S.BACKOFF, process=None, crashes=1), Exit())
+    assert (again.state, again.crashes) == (S.BACKOFF, 2)
+    assert after_exit(one(S.BACKOFF, process=None, crashes=2), Exit()).state is S.FAILED
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.READY, S.BACKOFF])
+def test_what_is_not_to_be_restarted_stays_stopped_when_it_exits(state):
+    once = App(command="run", autorestart=False)
+    done = App(command="run", stop_exit_codes=(0, 3))
+    assert after_exit(one(state), app=once).state is S.STOPPED
+    assert after_exit(one(state), Exit(3), done).state is S.STOPPED
+    assert after_exit(one(state), Exit(4), done).state is S.BACKOFF
+
+
+@pytest.mark.parametrize("state", sorted(LEAVING - {S.GONE}))
+def test_what_was_leaving_is_gone_when_it_exits_and_no_crash(state):
+    after = after_exit(one(state, crashes=1))
+    assert (after.state, after.crashes) == (S.GONE, 0)
+
+
+def test_a_new_process_is_no_restart_the_first_time():
+    i = one(S.STARTING, process=None, since=0, spawned=0)
+    after = spawned(i, PROCESS, now=NOW)
+    assert (after.process, after.spawned, after.since, after.restarts) == (PROCESS, NOW, NOW, 0)
+
+
+def test_a_new_process_after_an_exit_is_a_restart_and_keeps_id_port_and_count_of_crashes():
+    i = one(S.BACKOFF, process=None, crashes=2, restarts=4, reason="exited with code 1")
+    after = spawned(i, PROCESS, now=NOW + 3)
+    assert (after.state, after.process, after.since) == (S.STARTING, PROCESS, NOW + 3)
+    assert (after.id, after.port, after.crashes, after.restarts) == (i.id, i.port, 2, 5)
+    assert after.reason == ""
+
+
+def test_a_move_notes_when_and_why():
+    after = moved(one(), InstanceEvent.DRAIN_ASKED, now=NOW + 2, reason="2 are wanted")
+    assert (after.state, after.since, after.reason) == (S.DRAINING, NOW + 2, "2 are wanted")
+
+
+def test_a_killed_instance_has_its_time_once_more_before_it_is_killed_again():
+    i = one(S.STOPPING)
+    after = killed(i, now=NOW + 10)
+    assert (after.state, after.since, after.spawned) == (S.STOPPING, NOW + 10, NOW)

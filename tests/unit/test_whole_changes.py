@@ -1,0 +1,171 @@
+"""Changes from their beginning to their end, on a machine in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from portico.core.model.app import App
+from portico.core.model.instance import InstanceState
+from portico.core.planning.steps import Drain, Kill, Revert, StartInstance, Stop, SwitchGeneration
+from tests.unit.outside import CRASHING, GOOD, HANGING, STUBBORN
+from tests.unit.simulation import Machine
+
+S = InstanceState
+KEYS = {"ready_timeout": 5, "stop_timeout": 3, "drain_timeout": 4}
+
+
+def running(name="web", **keys) -> Machine:
+    machine = Machine()
+    machine.up(name, App(**KEYS | keys), "v1")
+    machine.run(3)
+    assert len(machine.answering(name)) == machine.file[name].instances
+    machine.done.clear()
+    return machine
+
+
+def roll(machine: Machine, program=GOOD, **keys) -> tuple[int, int]:
+    """Roll v2 out; the fewest that answered, and the most that were starting at a time."""
+    machine.up("web", machine.file["web"].model_copy(update=keys), "v2", program)
+    fewest = most = len(machine.answering("web"))
+    most = 0
+    for _ in range(600):
+        machine.run(0.1)
+        fewest = min(fewest, len(machine.answering("web")))
+        most = max(most, len(machine.in_state(S.STARTING)))
+    return fewest, most
+
+
+def versions(machine: Machine) -> list[str]:
+    return [i.spec.split(":")[0] for i in machine.in_state(S.READY)]
+
+
+def kinds(machine: Machine, *wanted: type) -> list[str]:
+    return [type(step).__name__ for step in machine.done if isinstance(step, wanted)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_rollout_replaces_a_batch_at_a_time_and_loses_nobody(batch):
+    machine = running(instances=6, batch=batch)
+    assert roll(machine) == (6, batch)
+    assert versions(machine) == ["v2"] * 6
+    assert machine.records["web"].good.id == "v2:None"
+    assert len(machine.instances) == 6
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_with_pinned_ports_a_batch_at_most_is_away(batch):
+    machine = running(instances=4, port=3000, batch=batch)
+    assert roll(machine) == (4 - batch, batch)
+    assert sorted(i.port for i in machine.in_state(S.READY)) == [3000, 3001, 3002, 3003]
+    assert kinds(machine, StartInstance) == ["StartInstance"] * 4
+
+
+def test_a_lone_pinned_port_is_served_all_the_time():
+    machine = running(port=3000)
+    assert roll(machine)[0] == 1
+    assert [i.port for i in machine.in_state(S.READY)] == [3000]
+    assert kinds(machine, StartInstance, Drain, Stop) == [
+        "StartInstance",
+        "Drain",
+        "Stop",
+        "StartInstance",
+        "Drain",
+        "Stop",
+    ]
+
+
+def test_a_program_that_moves_to_other_ports_is_served_all_the_time():
+    machine = running(instances=3, port=3000)
+    assert roll(machine, port=3001)[0] == 3
+    assert sorted(i.port for i in machine.in_state(S.READY)) == [3001, 3002, 3003]
+
+
+@pytest.mark.parametrize("program", [CRASHING, HANGING])
+@pytest.mark.parametrize("port", [None, 3000])
+def test_a_version_that_does_not_come_up_is_reverted_and_nobody_notices(program, port):
+    machine = running(instances=3, port=port)
+    fewest, _ = roll(machine, program)
+    assert fewest == (3 if port is None else 2)
+    assert versions(machine) == ["v1"] * 3
+    assert kinds(machine, Revert) == ["Revert"]
+    assert len(machine.instances) == 3
+
+
+def test_open_connections_hold_a_rollout_up_for_drain_timeout_only():
+    machine = running()
+    (old,) = machine.in_state(S.READY)
+    machine.processes[old.id].connections = 1
+    machine.up("web", machine.file["web"], "v2")
+    machine.run(4)
+    assert machine.instances[old.id].state is S.DRAINING
+    machine.run(3)
+    assert old.id not in machine.instances
+
+
+def test_a_program_that_ignores_its_signal_is_killed():
+    machine = Machine()
+    machine.up("web", App(**KEYS), "v1", STUBBORN)
+    machine.run(3)
+    machine.set_stopped("web", stopped=True)
+    machine.run(10)
+    assert not machine.instances
+    assert kinds(machine, Stop, Kill) == ["Stop", "Kill"]
+
+
+def test_a_restart_is_abrupt_and_ends_with_new_instances():
+    machine = running(instances=2)
+    machine.reload("web", abrupt=True)
+    machine.rest()
+    assert [i.state for i in machine.instances.values()] == [S.STOPPING] * 2
+    machine.run(3)
+    assert len(machine.answering("web")) == 2
+    assert not machine.records["web"].abrupt
+
+
+def test_an_app_is_stopped_and_started_by_hand():
+    machine = running(instances=2)
+    machine.set_stopped("web", stopped=True)
+    machine.run(10)
+    assert not machine.instances
+    assert machine.daemon.endpoints == {"web": ()}
+    machine.set_stopped("web", stopped=False)
+    machine.run(3)
+    assert len(machine.answering("web")) == 2
+
+
+def test_an_app_that_is_removed_leaves_after_nginx_names_it_no_more():
+    machine = running("old")
+    machine.up("web", App(**KEYS), "v1")
+    machine.remove("old")
+    machine.run(0.3)
+    assert [i.state for i in machine.of("old")] == [S.READY]
+    machine.run(10)
+    assert machine.generation == machine.nginx.live == "web"
+    assert not machine.of("old")
+    assert machine.daemon.endpoints.keys() == machine.records.keys() == {"web"}
+
+
+def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force():
+    machine = running()
+    machine.refuses.add("api+web")
+    machine.up("api", App(**KEYS), "v1")
+    machine.run(5)
+    assert machine.nginx.live == "web"
+    assert len(machine.answering("web")) == 1
+    assert kinds(machine, SwitchGeneration) == ["SwitchGeneration"]
+
+
+@pytest.mark.parametrize("port", [None, 3000])
+def test_a_rollout_goes_on_where_the_daemon_was_lost(port):
+    machine = running(instances=2, port=port)
+    machine.up("web", machine.file["web"], "v2")
+    for _ in range(600):
+        if not machine.step():
+            machine.tick(0.1)
+        elif len(machine.done) % 3 == 0:
+            machine.lose_daemon()
+            machine.begin()
+        assert machine.answering("web")
+    assert versions(machine) == ["v2", "v2"]
+    assert len(machine.instances) == 2
+    assert kinds(machine, StartInstance) == ["StartInstance"] * 2
