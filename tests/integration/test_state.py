@@ -219,6 +219,42 @@ def test_a_second_damaged_file_does_not_replace_the_first(begin, path):
     assert len(list(path.parent.glob("portico.db.damaged-?"))) == 2
 
 
+def settle(path):
+    """All is in the file now, and nothing of it in the memory of another connection."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("UPDATE setting SET value = value")
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+
+
+@pytest.mark.parametrize("damage", [garbage, half, torn])
+def test_a_file_that_is_damaged_while_in_use_is_put_aside_at_once(begin, path, damage):
+    state, told = begin(), []
+    fill(state)
+    state.tell(told.append)
+    settle(path)
+    damage(path)
+
+    assert state.events(9) is not None  # whichever part of the file is read first
+    assert state.revisions() == [replace(revision(), number=1)]
+    assert state.apps() == [AppRecord("web", spec("v2"), spec("v1"), stopped=True)]
+    assert state.instances() == [instance(1)]
+    state.put_instance(instance(2))
+    assert "was damaged" in told[0]
+    assert len(begin().instances()) == 2
+
+
+def test_a_write_to_a_file_that_is_damaged_fails_once_and_says_so(begin, path):
+    state = begin()
+    fill(state)
+    settle(path)
+    garbage(path)
+    with pytest.raises(Failed, match=r"a new file begins, and what runs goes on; try again"):
+        state.put_instance(instance(2))
+    state.put_instance(instance(2))
+    assert len(state.instances()) == 2
+
+
 def test_a_lost_file_is_made_again_from_what_stands_beside_it(begin, path):
     first = begin()
     fill(first)

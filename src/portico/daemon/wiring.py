@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from portico import __version__
@@ -177,8 +178,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         logs=logs,
         state=state,
     )
-    for sentence in state.troubles:
-        troubles.report("state", sentence)
+    state.tell(partial(troubles.report, "state"))
     return Portico(
         changes,
         intent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +46,13 @@ class SqliteState:
         self._path = path
         self._db, self.troubles = open_database(path)
         self._stale: set[side.SideFile] = set()
+        self._tell: Callable[[str], None] = self.troubles.append
+
+    def tell(self, listener: Callable[[str], None]) -> None:
+        """Say what an operator should know of how the file was found, now and whenever."""
+        for sentence in self.troubles:
+            listener(sentence)
+        self._tell = listener
 
     def close(self) -> None:
         self._db.close()
@@ -201,15 +208,23 @@ class SqliteState:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
+            failure = self._failure("read what is recorded", error)
+            if not is_damage(error):
+                raise failure from error
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
             raise self._failure("read what is recorded", error) from error
 
     def _failure(self, what: str, error: sqlite3.Error) -> Failed:
+        """Of a damaged file too, which is then put aside as the next start would do."""
+        holds = "it holds what it held before, and what runs goes on"
         if is_damage(error):
-            holds = (
-                "the file is damaged; what runs goes on; a restarted porticod begins a new file"
-            )
-        else:
-            holds = "it holds what it held before, and what runs goes on"
+            self._db.close()
+            self._db, troubles = open_database(self._path)
+            for sentence in troubles:
+                self._tell(sentence)
+            holds = "a new file begins, and what runs goes on; try again"
         return Failed(f"cannot {what} in {self._path}: {error}; {holds}")
 
 
