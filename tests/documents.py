@@ -148,6 +148,30 @@ allow = ["10.0.0.0/8"]
 deny = ["10.6.6.6"]
 error_pages = { 404 = "404.html", 503 = "503.html" }
 
+[sites."shop.example.com".tls]
+issuer = ["https://ca.example.com/directory", "local"]
+email = "ops@example.com"
+ca_bundle = "ca.pem"
+challenge = "dns-01"
+key_type = "rsa2048"
+profile = "tlsserver"
+preferred_chain = "Example Root"
+resolvers = ["192.0.2.53:53"]
+eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
+deploy_hook = ["/usr/local/bin/tell", "renewed"]
+
+[sites."shop.example.com".tls.dns]
+provider = "rfc2136"
+server = "192.0.2.1:53"
+key_name = "acme"
+secret_file = "tsig.key"
+algorithm = "hmac-sha512"
+zone = "example.com"
+auth = ["/usr/local/bin/publish"]
+cleanup = ["/usr/local/bin/remove"]
+credentials = "dns.credentials"
+env = { TOKEN_FILE = "token" }
+
 [sites."shop.example.com".rate_limit]
 rate = "10r/s"
 burst = 20
@@ -200,6 +224,28 @@ redirect = { to = "https://new.example.com", status = 301, keep_path = true }
 [tls]
 certificate = "all.pem"
 key = "all.key"
+issuer = ["https://ca.example.com/directory", "local"]
+email = "ops@example.com"
+ca_bundle = "ca.pem"
+challenge = "dns-01"
+key_type = "rsa2048"
+profile = "tlsserver"
+preferred_chain = "Example Root"
+resolvers = ["192.0.2.53:53"]
+eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
+deploy_hook = ["/usr/local/bin/tell", "renewed"]
+
+[tls.dns]
+provider = "rfc2136"
+server = "192.0.2.1:53"
+key_name = "acme"
+secret_file = "tsig.key"
+algorithm = "hmac-sha512"
+zone = "example.com"
+auth = ["/usr/local/bin/publish"]
+cleanup = ["/usr/local/bin/remove"]
+credentials = "dns.credentials"
+env = { TOKEN_FILE = "token" }
 
 [edge]
 http = 80

@@ -151,7 +151,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "aliases": "server_name server_names names domain domains host hosts",
         "certificate": "ssl_certificate cert tls_certificate",
         "key": "ssl_certificate_key private_key tls_key",
-        "https": "ssl tls",
+        "https": "ssl",
         "the ports are http and https in [edge]": "listen port ports",
         "routes": "location locations route paths handle",
         "hsts": "strict_transport_security",

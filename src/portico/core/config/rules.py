@@ -8,6 +8,7 @@ from portico.core.config.app_rules import app_findings, user_findings
 from portico.core.config.capabilities import capability_problems, needed_of_nginx
 from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
+from portico.core.config.issuing_rules import issuing_findings
 from portico.core.config.notes import notes
 from portico.core.config.site_rules import site_findings
 from portico.core.config.slow_start_rules import slow_start_findings
@@ -31,6 +32,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     yield from slow_start_findings(draft)
     yield from site_findings(draft)
     yield from edge_findings(draft.document, None)
+    yield from issuing_findings(draft.document)
 
 
 def machine_problems(document: Document, *, root: bool, cores: int) -> list[Problem]:

@@ -87,6 +87,8 @@ class Challenge:
     auth: tuple[str, ...] = ()
     """For `command`: what publishes a record, told so in certbot's variables."""
     cleanup: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    """DNS servers to ask, `192.0.2.1:53`; the system's if empty."""
 
 
 @dataclass(frozen=True, slots=True)

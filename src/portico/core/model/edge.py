@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.app import Port, UserName
+from portico.core.model.issuing import Issuing
 from portico.core.model.units import FilePath, Kind, NginxPath, Size, Table, shown
 
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')
@@ -67,8 +68,8 @@ class Edge(Table):
     )
 
 
-class Tls(Table):
-    """What holds for every site's HTTPS."""
+class Tls(Issuing):
+    """What holds for every site's HTTPS, and where certificates come from."""
 
     certificate: NginxPath | None = Field(
         None, description="PEM file used by sites without their own."

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from portico.core.model.issuing import Issuing
 from portico.core.model.names import AppName, Domain
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
 
@@ -229,6 +230,9 @@ class Site(Handling, Target):
         None, description="PEM file of your own certificate with its chain."
     )
     key: NginxPath | None = Field(None, description="PEM file of its private key.")
+    tls: Issuing | None = Field(
+        None, description="What differs from `[tls]` for this site's certificate."
+    )
     https: bool = Field(True, description="false serves plain HTTP only.")
     redirect_http: bool = Field(True, description="Answer http with a redirect to https.")
     default: bool = Field(False, description="Also answer names that no site has.")

@@ -1,0 +1,59 @@
+"""Rules of how certificates are obtained: what an authority could never prove or sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.config.findings import Finding, Path
+from portico.core.model.document import Document
+from portico.core.model.issuing import DnsProvider, Issuing
+from portico.core.model.names import is_ip, is_local_name
+from portico.core.model.site import Site
+
+
+def issuing_findings(document: Document) -> Iterator[Finding]:
+    """Only of what the file itself says; whether a name reaches this machine is asked later."""
+    yield from _settings(("tls",), document.tls)
+    for name, site in document.sites.items():
+        path: Path = ("sites", name)
+        if site.tls is not None:
+            yield from _settings((*path, "tls"), site.tls)
+        yield from _site(path, name, site, document)
+
+
+def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
+    if settings.dns is not None:
+        yield from _provider((*path, "dns"), settings.dns)
+
+
+def _provider(path: Path, dns: DnsProvider) -> Iterator[Finding]:
+    needed: dict[str, tuple[str, ...]] = {
+        "rfc2136": ("server", "key_name", "secret_file"),
+        "command": ("auth",),
+    }
+    for key in needed.get(dns.provider, ("credentials",)):
+        if not getattr(dns, key):
+            yield Finding((*path, key), f'is required for the provider "{dns.provider}"')
+
+
+def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Finding]:
+    settings = site.tls.over(document.tls) if site.tls else document.tls
+    names = (name, *site.aliases)
+    own = site.certificate or document.tls.certificate
+    if not site.https or own or not settings.issuers or any(map(_is_local, names)):
+        return
+    wildcard = next((each for each in names if each.startswith("*.")), None)
+    by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
+    if wildcard and settings.challenge not in {None, "dns-01"}:
+        what = f'cannot prove "{wildcard}": only dns-01 proves a wildcard'
+        yield Finding((*path, "tls", "challenge"), what)
+    elif by_dns and settings.dns is None:
+        what = f'is required to prove "{wildcard or name}" by dns-01'
+        yield Finding((*path, "tls", "dns"), what, "say who publishes the records: [tls.dns]")
+    address = next(filter(is_ip, names), None)
+    if address and by_dns:
+        yield Finding((*path, "tls", "challenge"), f"dns-01 cannot prove {address}")
+
+
+def _is_local(name: str) -> bool:
+    return is_local_name(name.removeprefix("*."))

@@ -1,0 +1,128 @@
+"""How certificates are obtained from an authority. Tables `[tls]` and `[sites."NAME".tls]`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from portico.core.model.certificate import KeyType
+from portico.core.model.units import Table
+
+ISSUERS: Final = {
+    "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
+    "letsencrypt-staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+    "zerossl": "https://acme.zerossl.com/v2/DV90",
+    "google": "https://dv.acme-v02.api.pki.goog/directory",
+}
+LOCAL: Final = "local"
+"""The issuer that stands for the local authority alone."""
+STAGING: Final = {ISSUERS["letsencrypt"]: ISSUERS["letsencrypt-staging"]}
+"""Where an authority lets one try first: its directory and that of its staging."""
+
+
+def parse_issuer(text: str) -> str:
+    """A known name as its directory URL; a URL, or `local`, as it is."""
+    if text == LOCAL or text.startswith("https://"):
+        return text
+    if text not in ISSUERS:
+        known = ", ".join((*ISSUERS, LOCAL))
+        raise ValueError(f"{text!r} is neither a directory URL nor one of {known}")
+    return ISSUERS[text]
+
+
+Issuer = Annotated[
+    str,
+    AfterValidator(parse_issuer),
+    WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL]}),
+]
+Challenge = Literal["http-01", "dns-01"]
+Argv = tuple[Annotated[str, Field(min_length=1)], ...]
+
+
+class Eab(Table):
+    """What an authority gave to bind an account to a customer (RFC 8555 7.3.4)."""
+
+    kid: str = Field(min_length=1, description="The key's id.")
+    hmac_key_file: str = Field(description="File that holds the key, base64url.")
+    algorithm: Literal["HS256", "HS384", "HS512"] = Field("HS256", description="Of the key.")
+
+
+class DnsProvider(Table):
+    """Who publishes TXT records for dns-01. Table `[tls.dns]`."""
+
+    provider: Annotated[str, Field(pattern=r"^(rfc2136|command|lexicon:[a-z0-9_-]+)$")] = Field(
+        description='"rfc2136", "command", or "lexicon:NAME" for a provider of dns-lexicon.'
+    )
+    server: str | None = Field(None, description='rfc2136: "192.0.2.1:53".')
+    key_name: str | None = Field(None, description="rfc2136: name of the TSIG key.")
+    secret_file: str | None = Field(
+        None, description="rfc2136: file with the TSIG secret, base64."
+    )
+    algorithm: str = Field("hmac-sha256", description="rfc2136: of the TSIG key.")
+    zone: str | None = Field(None, description="rfc2136: the zone to update; found if unset.")
+    auth: Argv = Field(
+        (), description="command: program that publishes, told by certbot's variables."
+    )
+    cleanup: Argv = Field((), description="command: program that takes away again.")
+    credentials: str | None = Field(
+        None, description="lexicon: file of NAME=value lines, the provider's own options."
+    )
+    env: dict[str, str] = Field(default_factory=dict, description="command: its environment.")
+
+
+class Issuing(Table):
+    """Where certificates come from and how ownership is proved. What a site leaves out is as in
+    `[tls]`.
+    """
+
+    issuer: Issuer | tuple[Issuer, ...] | None = Field(
+        None,
+        description="Known name or directory URL of the authority; several are tried in turn. "
+        "letsencrypt if unset.",
+    )
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(
+        None, description="Contact of the account."
+    )
+    ca_bundle: str | None = Field(
+        None, description="PEM file of whom to trust when speaking to a private authority."
+    )
+    challenge: Challenge | None = Field(
+        None, description="How ownership is proved: http-01 if unset, dns-01 for wildcards."
+    )
+    dns: DnsProvider | None = Field(None, description="Who publishes records for dns-01.")
+    key_type: KeyType | None = Field(None, description="ecdsa-p256 if unset.")
+    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        None, description="The authority's profile: shortlived, tlsserver, ..."
+    )
+    preferred_chain: str | None = Field(
+        None, description="Common name of an issuer that the chain should have."
+    )
+    resolvers: tuple[str, ...] | None = Field(
+        None, description='DNS servers to ask, "address:port"; the system\'s if unset.'
+    )
+    eab: Eab | None = Field(None, description="External account binding.")
+    deploy_hook: Argv | None = Field(
+        None,
+        description="Program to run when a new certificate is served, with certbot's variables.",
+    )
+
+    def over(self, general: Issuing) -> Issuing:
+        """These settings where they are given, the general ones elsewhere."""
+        given = {key: getattr(self, key) for key in Issuing.model_fields}
+        wanted = {
+            key: value if value is not None else getattr(general, key)
+            for key, value in given.items()
+        }
+        return Issuing.model_construct(**wanted)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """Directory URLs to try, in this order; empty where only the local authority signs."""
+        match self.issuer:
+            case None:
+                return (ISSUERS["letsencrypt"],)
+            case str(one):
+                return () if one == LOCAL else (one,)
+            case several:
+                return tuple(each for each in several if each != LOCAL)

@@ -1,0 +1,127 @@
+"""Which certificates a file wants from an authority: one lineage a site with public names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from portico.core.model.certificate import (
+    STAGING_LIMITS,
+    Binding,
+    Challenge,
+    Issuer,
+    Limits,
+    Lineage,
+)
+from portico.core.model.desired import Desired
+from portico.core.model.issuing import STAGING, DnsProvider, Issuing
+from portico.core.model.names import is_ip, is_local_name
+from portico.core.model.site import Site
+
+NEEDS_SHORT_LIVED = "shortlived"
+"""The only profile in which Let's Encrypt signs for IP addresses."""
+
+
+def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, Lineage]:
+    """By the site's name. `secrets` has what the files that `secret_files` names hold."""
+    lineages = {}
+    for name, site in desired.sites.items():
+        settings = issuing_of(desired, site)
+        if settings is not None and all(map(_is_public, (name, *site.aliases))):
+            lineages[name] = _lineage(name, site, settings, desired.folder, secrets)
+    return lineages
+
+
+def issuing_of(desired: Desired, site: Site) -> Issuing | None:
+    """How a site's certificate is obtained; None where its owner brings one, or wants none."""
+    has_own = (site.certificate or desired.tls.certificate) is not None
+    settings = site.tls.over(desired.tls) if site.tls else desired.tls
+    return settings if site.https and not has_own and settings.issuers else None
+
+
+def secret_files(desired: Desired) -> Iterator[str]:
+    """Absolute paths of the files with secrets that lineages are made with."""
+    for site in desired.sites.values():
+        settings = issuing_of(desired, site)
+        if settings and settings.eab:
+            yield _absolute(settings.eab.hmac_key_file, desired.folder)
+        if settings and settings.dns:
+            for path in (settings.dns.secret_file, settings.dns.credentials):
+                if path:
+                    yield _absolute(path, desired.folder)
+
+
+def _is_public(name: str) -> bool:
+    return not is_local_name(name.removeprefix("*."))
+
+
+def _lineage(
+    name: str, site: Site, settings: Issuing, folder: str, secrets: Mapping[str, str]
+) -> Lineage:
+    names = (name, *site.aliases)
+    by_address = any(map(is_ip, names))
+    return Lineage(
+        name,
+        names,
+        tuple(_issuer(url, settings, folder, secrets) for url in settings.issuers),
+        key_type=settings.key_type or "ecdsa-p256",
+        profile=settings.profile or (NEEDS_SHORT_LIVED if by_address else None),
+        preferred_chain=settings.preferred_chain,
+        challenges=(_challenge(names, settings, folder, secrets),),
+        hooks=(settings.deploy_hook,) if settings.deploy_hook else (),
+    )
+
+
+def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]) -> Issuer:
+    is_staging = url in STAGING.values()
+    binding = None
+    if settings.eab:
+        key = secrets.get(_absolute(settings.eab.hmac_key_file, folder), "")
+        binding = Binding(settings.eab.kid, key.strip(), settings.eab.algorithm)
+    return Issuer(
+        url,
+        contact=(settings.email,) if settings.email else (),
+        ca_bundle=_absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
+        binding=binding,
+        staging=STAGING.get(url),
+        limits=STAGING_LIMITS if is_staging else Limits(),
+        is_staging=is_staging,
+    )
+
+
+def _challenge(
+    names: tuple[str, ...], settings: Issuing, folder: str, secrets: Mapping[str, str]
+) -> Challenge:
+    has_wildcard = any(name.startswith("*.") for name in names)
+    kind = settings.challenge or ("dns-01" if has_wildcard else "http-01")
+    resolvers = settings.resolvers or ()
+    if kind != "dns-01" or settings.dns is None:
+        return Challenge(kind, resolvers=resolvers)
+    dns = settings.dns
+    return Challenge(
+        kind,
+        dns.provider.removeprefix("lexicon:"),
+        options=dict(_options(dns, folder, secrets)),
+        auth=dns.auth,
+        cleanup=dns.cleanup,
+        resolvers=resolvers,
+    )
+
+
+def _options(
+    dns: DnsProvider, folder: str, secrets: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    for key in ("server", "key_name", "algorithm", "zone"):
+        if dns.provider == "rfc2136" and (value := getattr(dns, key)):
+            yield key, value
+    if dns.secret_file:
+        yield "secret", secrets.get(_absolute(dns.secret_file, folder), "").strip()
+    if dns.credentials:
+        for line in secrets.get(_absolute(dns.credentials, folder), "").splitlines():
+            key, equals, value = line.partition("=")
+            if equals and not line.lstrip().startswith("#"):
+                yield key.strip(), value.strip()
+    yield from dns.env.items()
+
+
+def _absolute(path: str, folder: str) -> str:
+    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"

@@ -1,0 +1,118 @@
+"""Which certificates a file wants from an authority."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.model.issuing import ISSUERS
+from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.errors import ConfigError
+
+APP = '[apps.web]\ncommand = "node index.js"\n'
+
+
+def lineages(text, secrets=None):
+    document = read_document(tomllib.loads(APP + text), source="portico.toml")
+    desired = desired_from(document, folder="/srv/app", environ={}, cores=2, root=True)
+    return wanted_lineages(desired, secrets or {}), list(secret_files(desired))
+
+
+def problems(text):
+    with pytest.raises(ConfigError) as wrong:
+        read_document(tomllib.loads(APP + text), source="portico.toml")
+    return [str(problem) for problem in wrong.value.problems]
+
+
+def test_a_public_name_gets_a_certificate_of_lets_encrypt_without_being_asked_for():
+    found, _ = lineages('[sites."example.com"]\naliases = ["www.example.com"]\napp = "web"')
+    lineage = found["example.com"]
+    assert lineage.names == ("example.com", "www.example.com")
+    assert [issuer.directory for issuer in lineage.issuers] == [ISSUERS["letsencrypt"]]
+    assert lineage.issuers[0].staging == ISSUERS["letsencrypt-staging"]
+    assert lineage.challenges[0].kind == "http-01"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[sites."app.localhost"]\napp = "web"',
+        '[sites."example.com"]\naliases = ["example.test"]\napp = "web"',
+        '[sites."example.com"]\nhttps = false\napp = "web"',
+        '[sites."example.com"]\ncertificate = "c.pem"\nkey = "k.pem"\napp = "web"',
+        '[tls]\nissuer = "local"\n[sites."example.com"]\napp = "web"',
+    ],
+    ids=["local name", "one local name", "no https", "own pair", "local issuer"],
+)
+def test_nobody_is_asked_where_a_local_or_an_own_certificate_serves(text):
+    assert lineages(text)[0] == {}
+
+
+def test_a_site_says_what_differs_from_the_others():
+    found, _ = lineages(
+        '[tls]\nemail = "ops@example.com"\nkey_type = "rsa2048"\n'
+        '[sites."a.example.com"]\napp = "web"\n'
+        '[sites."b.example.com"]\napp = "web"\n'
+        '[sites."b.example.com".tls]\nkey_type = "ecdsa-p256"\nprofile = "shortlived"'
+    )
+    a, b = found["a.example.com"], found["b.example.com"]
+    assert (a.key_type, a.profile) == ("rsa2048", None)
+    assert (b.key_type, b.profile) == ("ecdsa-p256", "shortlived")
+    assert b.issuers[0].contact == ("ops@example.com",)
+
+
+def test_a_wildcard_is_proved_by_dns_with_the_secret_from_its_file():
+    text = (
+        '[tls.dns]\nprovider = "rfc2136"\nserver = "192.0.2.1:53"\nkey_name = "acme"\n'
+        'secret_file = "tsig"\n[sites."*.example.com"]\napp = "web"'
+    )
+    found, files = lineages(text, {"/srv/app/tsig": "c2VjcmV0\n"})
+    challenge = found["*.example.com"].challenges[0]
+    assert (challenge.kind, challenge.provider) == ("dns-01", "rfc2136")
+    assert challenge.options["secret"] == "c2VjcmV0"
+    assert files == ["/srv/app/tsig"]
+
+
+def test_an_ip_address_is_signed_in_the_short_lived_profile():
+    found, _ = lineages('[sites."203.0.113.7"]\napp = "web"')
+    assert found["203.0.113.7"].profile == "shortlived"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[sites."*.example.com"]\napp = "web"',
+            (
+                'sites."*.example.com".tls.dns: is required to prove "*.example.com" by dns-01 '
+                "(say who publishes the records: [tls.dns])"
+            ),
+        ),
+        (
+            '[tls]\nchallenge = "http-01"\n[sites."*.example.com"]\napp = "web"',
+            (
+                'sites."*.example.com".tls.challenge: cannot prove "*.example.com": '
+                "only dns-01 proves a wildcard"
+            ),
+        ),
+        (
+            '[tls.dns]\nprovider = "rfc2136"\nserver = "192.0.2.1:53"\nkey_name = "acme"',
+            'tls.dns.secret_file: is required for the provider "rfc2136"',
+        ),
+        (
+            '[tls.dns]\nprovider = "lexicon:cloudflare"',
+            'tls.dns.credentials: is required for the provider "lexicon:cloudflare"',
+        ),
+    ],
+)
+def test_what_could_never_be_signed_is_said_before_anything_is_asked(text, said):
+    assert said in problems(text)
+
+
+def test_an_unknown_issuer_is_named_with_the_known_ones():
+    (told,) = problems('[tls]\nissuer = "letsencript"')
+    assert told.startswith("tls.issuer: ")
+    assert "letsencrypt-staging" in told
