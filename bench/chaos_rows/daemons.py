@@ -86,7 +86,7 @@ def restart_daemon(effort: Effort, outcome: Outcome) -> None:
         outcome.rest = at_rest(site, effort)
         with load(site, effort) as under, _nothing_dies(outcome, site):
             for _ in range(effort.repeats):
-                _end_daemon(site)
+                end_daemon(site)
                 _start_as_a_unit(site)
                 time.sleep(1)
             outcome.measured(under.stop())
@@ -94,7 +94,7 @@ def restart_daemon(effort: Effort, outcome: Outcome) -> None:
     outcome.must_lose_nothing()
 
 
-def _end_daemon(site: Site) -> None:
+def end_daemon(site: Site) -> None:
     pid = site.status()["daemon"]["pid"]
     file = os.pidfd_open(pid)
     os.kill(pid, signal.SIGTERM)

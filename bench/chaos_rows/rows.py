@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.chaos_rows import daemons, instances, nginx, rollouts
+from bench.chaos_rows import daemons, disks, instances, nginx, rollouts
 from bench.chaos_rows.outcome import Row
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -12,4 +12,5 @@ ROWS: Final[tuple[Row, ...]] = (
     *instances.ROWS,
     *daemons.ROWS,
     *nginx.ROWS,
+    *disks.ROWS,
 )

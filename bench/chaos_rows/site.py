@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 
 import psutil
 from bench.chaos_rows.outcome import Effort, Outcome
-from tests.load import Report
-from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, free_port
+from tests.load import Loss, Report
+from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, free_port, kill
 
 from portico.client.client import Client
 from portico.errors import PorticoError
@@ -27,6 +29,8 @@ PYTHON = f"python3 {PROGRAMS / 'echo.py'}"
 INSTANCES = 4
 WORK = "/?sleep=0.02"
 """Every request takes the program 20 ms."""
+SOON = 0.2
+"""Seconds between a kill and the moment it was noted, and between its effect and that."""
 SLOW_TO_SEE = 1.0
 """Seconds that a client may need to see that its connection has died."""
 
@@ -53,12 +57,6 @@ class Site(Stack):
             return len(ready) == len(found["instances"]) == found["wanted"]
         return False
 
-    def answered_by(self, loss_port: int) -> list[dict]:
-        """Lines of the site's access log about requests that were passed to this port."""
-        log = self.home / "logs/sites" / f"{NAME}.access.log"
-        lines = [json.loads(line) for line in log.read_text(errors="replace").splitlines()]
-        return [line for line in lines if f":{loss_port}" in line["upstream_addr"]]
-
 
 def web(program: str = NODE, env: dict[str, str] | None = None, **keys: object) -> str:
     """The text of a file with one app behind one site."""
@@ -75,14 +73,18 @@ def _toml(value: object) -> str:
 
 
 @contextmanager
-def portico(outcome: Outcome, text: str, **edge: object) -> Iterator[Site]:
+def portico(
+    outcome: Outcome, text: str, prepared: Callable[[Site], AbstractContextManager] = nullcontext
+) -> Iterator[Site]:
     """Up for the time of the block; the row is wrong if `portico down` leaves anything."""
     site = Site()
-    try:
-        site.up(text, workers=2, **edge)
-        yield site
-    finally:
-        left = site.close()
+    with prepared(site):
+        try:
+            site.up(text, workers=2)
+            yield site
+        finally:
+            left = site.close()
+    shutil.rmtree(site.root, ignore_errors=True)  # where something was mounted, it was kept
     outcome.must(not left, f"left running: {', '.join(left)}")
 
 
@@ -112,33 +114,45 @@ def at_rest(site: Site, effort: Effort, **differing: object) -> Report:
         return running.report()
 
 
-def is_replaced(site: Site, slot: int, victim: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """An instance that was killed, and when."""
+
+    instance: dict
+    at: float
+
+    def was_under_way(self, loss: Loss) -> bool:
+        return loss["sent"] - SOON <= self.at <= loss["lost"] + SOON
+
+
+def kill_instance(site: Site, slot: int) -> Killed:
+    victim = next(i for i in site.instances("web") if i["slot"] == slot)
+    at = time.monotonic()
+    kill(victim["pid"])
+    return Killed(victim, at)
+
+
+def is_replaced(site: Site, killed: Killed) -> bool:
+    slot, pid = killed.instance["slot"], killed.instance["pid"]
     now = next((i for i in site.instances("web") if i["slot"] == slot), None)
-    return now is not None and now["state"] == "ready" and now["pid"] not in {None, victim}
+    return now is not None and now["state"] == "ready" and now["pid"] not in {None, pid}
 
 
-def posts_cut_off(site: Site, ports: Collection[int]) -> int:
-    """How many POST nginx had passed to one of these ports when its instance died."""
-    time.sleep(1.5)  # nginx writes its log within a second
-    return sum(
-        line["method"] == "POST" and line["status"] == 502
-        for port in ports
-        for line in site.answered_by(port)
-    )
-
-
-def blame_killed(outcome: Outcome, site: Site, killed: Collection[int], ports: set[int]) -> None:
+def blame_killed(outcome: Outcome, killed: Sequence[Killed]) -> None:
     """What was on an instance when it was killed: its WebSockets, and POST in flight."""
+    pids = {each.instance["pid"] for each in killed}
     outcome.set_apart(
         "WebSocket of a killed instance",
-        lambda loss: loss["kind"] == "WebSocket" and loss["pid"] in killed,
+        lambda loss: loss["kind"] == "WebSocket" and loss["pid"] in pids,
     )
-    if any(loss["kind"] in {"POST", "upload"} for loss in outcome.failures):
-        outcome.set_apart(
-            "POST in flight on a killed instance",
-            lambda loss: loss["kind"] in {"POST", "upload"} and loss["why"] == "502",
-            most=posts_cut_off(site, ports),
-        )
+    outcome.set_apart(
+        "POST in flight on a killed instance",
+        lambda loss: (
+            loss["kind"] in {"POST", "upload"}
+            and loss["why"] == "502"
+            and any(each.was_under_way(loss) for each in killed)
+        ),
+    )
 
 
 def kill_at_once(process: psutil.Process) -> set[int]:
