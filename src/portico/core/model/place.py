@@ -43,6 +43,8 @@ class Place:
     """`127.0.0.1:41053`, where discovery answers."""
     certificates: Mapping[str, CertificateFiles] = field(default_factory=dict)
     """By the site's name; every site with https has one."""
+    thumbprint: str = ""
+    """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
     cores: int = 1
     root: bool = False
     open_files: int = 65536

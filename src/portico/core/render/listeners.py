@@ -11,6 +11,7 @@ from portico.core.model.names import is_ip
 from portico.core.model.place import Place
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
+from portico.core.render.challenge import challenge_answer
 from portico.core.render.directive import Directive, Raw, d
 
 USUAL_HTTPS: Final = 443
@@ -108,14 +109,12 @@ def _refusing(desired: Desired, listening: Listening) -> Iterator[Directive]:
 def _redirecting(
     sites: Mapping[str, Site], desired: Desired, listening: Listening, place: Place
 ) -> Directive:
-    """One server for all names, since it treats them alike.
-
-    What has to answer over plain HTTP ahead of the redirect is a location of its own here.
-    """
+    """One server for all names, since it treats them alike."""
     return _server(
         *listening.listens(REDIRECTED, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
         access_log(REDIRECTS, desired, place),
+        *challenge_answer(place),
         d(
             "location",
             "/",

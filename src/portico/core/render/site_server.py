@@ -8,6 +8,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import Place
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
+from portico.core.render.challenge import challenge_answer
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.listeners import Listening, is_redirected, server_names
 from portico.core.render.location import locations
@@ -46,6 +47,8 @@ def _lines(
     yield from changed(here, DEFAULTS)
     yield from error_pages(site)
     yield from page_locations(scope)
+    if not is_redirected(site):
+        yield from challenge_answer(place)
     yield from locations(places, here, desired, place)
     yield from includes(desired.folder, site.include)
 
