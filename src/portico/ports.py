@@ -7,7 +7,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from portico.core.model.certificate import About, Certificate, Entry, KeyType, Memory
+from portico.core.model.certificate import (
+    About,
+    Certificate,
+    Entry,
+    Issuer,
+    KeyType,
+    Lineage,
+    Memory,
+)
 from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
@@ -15,6 +23,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.world import Endpoint, NginxSeen
+from portico.errors import Failed
 
 
 class Clock(Protocol):
@@ -161,6 +170,11 @@ class Sites(Protocol):
         None when something behind nginx answered, else what was wrong in a few words.
         """
 
+    async def served(self, name: str, listeners: Listeners, *, proxied: bool = False) -> set[str]:
+        """Fingerprints (SHA-256, lower case hexadecimal) of the certificates that a handshake
+        for the name gets, on every address that nginx listens on; empty text for no answer.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -295,6 +309,64 @@ class Certificates(Protocol):
         """Install the local authority's root where the system and browsers look for it."""
 
     async def untrust(self) -> Trust: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """A new certificate, checked, and not yet put where it belongs."""
+
+    chain: str
+    """PEM, the certificate first, as the authority sent it."""
+    key: str
+    """PEM file of its private key; it stays until `forget`."""
+    replaced: bool
+    """The authority took it as a renewal that its limits do not count (RFC 9773 5)."""
+
+
+class AuthorityError(Failed):
+    """An authority said no, or could not be asked; with what follows from it."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        retry_at: float | None = None,
+        unproven: tuple[str, ...] = (),
+        limited: bool = False,
+    ) -> None:
+        self.retry_at, self.unproven, self.limited = retry_at, unproven, limited
+        super().__init__(text)
+
+
+class Authorities(Protocol):
+    """Certificate authorities (RFC 8555). Every call is a child process with a deadline, and
+    raises AuthorityError.
+    """
+
+    async def thumbprint(self) -> str:
+        """Of the key of our accounts (RFC 7638), which is made if there is none."""
+
+    async def issue(
+        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
+    ) -> Obtained:
+        """The same order goes on where an earlier run was interrupted."""
+
+    async def forget(self, order: str) -> None:
+        """Its certificate is stored, or is wanted no more."""
+
+    async def renewal_window(
+        self, issuer: Issuer, certificate: Certificate
+    ) -> tuple[float, float, str, float]:
+        """Start, end, a page for people, and when to ask again (RFC 9773 4.2)."""
+
+    async def revoke(self, issuer: Issuer, certificate: Certificate, reason: int) -> None: ...
+
+
+class Hooks(Protocol):
+    async def run(
+        self, command: tuple[str, ...], environ: Mapping[str, str], deadline: float
+    ) -> str | None:
+        """Run an operator's program; None if it ended well, else what was wrong."""
 
 
 class Lineages(Protocol):

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from portico.api.resource import Nothing, Resource
-from portico.api.resources import apps, changes, documents, installation, revisions, sites
+from portico.api.resources import (
+    apps,
+    certificates,
+    changes,
+    documents,
+    installation,
+    revisions,
+    sites,
+)
 from portico.core.model.views import (
+    CertificateView,
     ChangeView,
     CheckView,
     DocumentRequest,
@@ -15,6 +24,7 @@ from portico.core.model.views import (
     PlanView,
     RenderRequest,
     RenderView,
+    RenewRequest,
     RevisionView,
     RollbackRequest,
     ScaleRequest,
@@ -95,6 +105,39 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         "/v1/apps/{app}",
         "Stop an app and forget it.",
         apps.delete,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
+        "GET",
+        "/v1/certificates",
+        "The certificates of authorities, and what comes next for each.",
+        certificates.certificates,
+        Nothing,
+        CertificateView,
+        "list",
+    ),
+    *(
+        Resource(
+            "POST",
+            path,
+            f"Renew {which}.",
+            certificates.renew,
+            RenewRequest,
+            ChangeView,
+            status=202,
+        )
+        for path, which in (
+            ("/v1/certificates/renew", "every certificate that is due"),
+            ("/v1/certificates/{name}/renew", "a certificate"),
+        )
+    ),
+    Resource(
+        "POST",
+        "/v1/certificates/{name}/revoke",
+        "Revoke a certificate and obtain another one.",
+        certificates.revoke,
         Nothing,
         ChangeView,
         status=202,

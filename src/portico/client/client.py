@@ -26,6 +26,7 @@ from portico.errors import (
 
 if TYPE_CHECKING:
     from portico.core.model.views import (
+        CertificateView,
         ChangeView,
         CheckView,
         ErrorView,
@@ -128,6 +129,16 @@ class Client:
 
     def delete(self, app: str) -> ChangeView:
         return self._change("DELETE", f"/v1/apps/{quote(app, safe='')}")
+
+    def certificates(self) -> list[CertificateView]:
+        return cast("list[CertificateView]", self._ask("GET", "/v1/certificates"))
+
+    def renew(self, name: str | None, *, force: bool) -> ChangeView:
+        target = f"/v1/certificates/{_part(name) if name else ''}renew"
+        return self._change("POST", target, {"force": force})
+
+    def revoke(self, name: str) -> ChangeView:
+        return self._change("POST", f"/v1/certificates/{_part(name)}revoke")
 
     def pause(self, site: str) -> ChangeView:
         return self._change("POST", f"/v1/sites/{_part(site)}pause")

@@ -11,7 +11,7 @@ from portico import __version__
 from portico.api.server import serve
 from portico.daemon.wiring import Mode, Portico, put_together
 from portico.engine.changes import Changes
-from portico.engine.operations import request_of
+from portico.engine.prepare import request_of
 from portico.errors import PorticoError
 from portico.ports import Clock
 from portico.system.boot import boot_id
@@ -45,6 +45,7 @@ async def live(  # noqa: PLR0913 - what main has made
             await take_over(portico)
             tasks.create_task(portico.loop.run(), name="reconcile")
             tasks.create_task(portico.upkeep.run(), name="upkeep")
+            tasks.create_task(portico.keeper.run(), name="certificates")
             tasks.create_task(beside(portico), name="beside")
             tasks.create_task(_signs_of_life(notify, clock), name="signs of life")
             portico.nginx.watch(portico.loop.wake)

@@ -13,10 +13,13 @@ from functools import partial
 from typing import Final, Literal
 
 from portico import __version__
+from portico.adapters.acme.authorities import Authorities
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.discovery.responder import Responder
 from portico.adapters.disks.room import MountedDisks
+from portico.adapters.hooks.runner import HookRunner
+from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.probes.loopback import LoopbackProbes
@@ -29,7 +32,9 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.steps import Step
 from portico.core.render.seeds import seed_files
+from portico.engine.certificates import IssuedFiles, Keeper
 from portico.engine.changes import Changes
+from portico.engine.deploying import Deploying
 from portico.engine.execute import Executor
 from portico.engine.gauges import Gauges
 from portico.engine.intent import Intent
@@ -63,6 +68,7 @@ class Portico:
 
     changes: Changes
     intent: Intent
+    keeper: Keeper
     loop: ReconcileLoop
     nginx: NginxProgram
     observed: Observed
@@ -150,8 +156,17 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         lambda: observed.instances,
         lambda: intent.desired,
     )
+    lineages = DiskLineages(home, certificates, clock)
+    for name, wrong in (await lineages.load()).items():
+        troubles.report(f"certificate {name}", wrong)
+    issued = IssuedFiles(state, lineages)
     preparation = Preparation(
-        _machine(home, discovery.address), nginx, certificates, surroundings, intent.paused
+        _machine(home, discovery.address),
+        nginx,
+        certificates,
+        surroundings,
+        intent.paused,
+        issued,
     )
     changes = Changes(tasks, clock)
     report = StatusReport(
@@ -160,9 +175,31 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         troubles,
         lambda: supervision.last_words,
         _daemon(home, mode),
+        issued,
         clock=clock,
         logs=logs,
         processes=processes,
+    )
+    deploying = Deploying(
+        intent,
+        loop,
+        preparation,
+        clock=clock,
+        hooks=HookRunner(),
+        lineages=lineages,
+        nginx=nginx,
+        sites=Visitor(),
+        state=state,
+    )
+    keeper = Keeper(
+        intent,
+        deploying,
+        troubles,
+        tasks,
+        authorities=Authorities(home.certificates, sys.executable),
+        clock=clock,
+        lineages=lineages,
+        state=state,
     )
     settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=Visitor())
     operations = Operations(
@@ -173,6 +210,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         preparation,
         report,
         settling,
+        keeper,
         certificates=certificates,
         clock=clock,
         logs=logs,
@@ -182,6 +220,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
     return Portico(
         changes,
         intent,
+        keeper,
         loop,
         nginx,
         observed,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from portico.core.model.views import (
+    CertificateView,
     ChangeView,
     CheckView,
     DocumentRequest,
@@ -72,6 +73,14 @@ class Control(Protocol):
         """The change now, and again whenever it has moved, until it has ended."""
 
     def logs(self, app: str | None) -> list[LogFileView]: ...
+
+    async def certificates(self) -> list[CertificateView]: ...
+
+    async def renew(self, name: str | None, who: str, *, force: bool) -> ChangeView:
+        """Renew what is due, or what is named and forced; waits for nothing that is not."""
+
+    async def revoke(self, name: str, who: str) -> ChangeView:
+        """Revoke the certificate held, and obtain another one."""
 
     async def trust(self, *, remove: bool) -> TrustView:
         """Install the local authority's root certificate, or take it away again."""

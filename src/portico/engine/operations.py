@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
 from portico.core.model.views import (
+    CertificateView,
     ChangeView,
     CheckView,
     DocumentRequest,
@@ -19,11 +20,12 @@ from portico.core.model.views import (
     TrustView,
 )
 from portico.core.planning.preview import preview
+from portico.engine.certificates import Keeper
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
-from portico.engine.prepare import Candidate, Preparation
+from portico.engine.prepare import Candidate, Preparation, request_of
 from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.errors import NotFound, PorticoError, Refused
@@ -40,6 +42,7 @@ class Operations:
         preparation: Preparation,
         report: StatusReport,
         settling: Settling,
+        keeper: Keeper,
         *,
         certificates: Certificates,
         clock: Clock,
@@ -49,7 +52,7 @@ class Operations:
         self._intent, self._observed, self._loop = intent, observed, loop
         self._changes, self._preparation, self._report = changes, preparation, report
         self._certificates, self._clock, self._logs = certificates, clock, logs
-        self._settling, self._state = settling, state
+        self._settling, self._keeper, self._state = settling, keeper, state
 
     # Reading
 
@@ -115,6 +118,9 @@ class Operations:
         trust = await (self._certificates.untrust() if remove else self._certificates.trust())
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
 
+    async def certificates(self) -> list[CertificateView]:
+        return await self._keeper.views()
+
     # Changing what is wanted
 
     async def up(self, request: DocumentRequest, who: str) -> ChangeView:
@@ -147,6 +153,7 @@ class Operations:
         self._observed.try_again()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._loop.wake()
+        self._keeper.wake()
         return accepted
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
@@ -262,6 +269,23 @@ class Operations:
         self._intent.render_again(candidate)
         return self._begun(kind, site, [], who)
 
+    async def renew(self, name: str | None, who: str, *, force: bool) -> ChangeView:
+        self._state.add_event(self._clock.now(), "renew", name or "all certificates", f"by {who}")
+
+        async def work(change: Change) -> None:
+            await self._keeper.renew(name, change, force=force)
+
+        return self._changes.begin("renew", name or "all certificates", (), work)
+
+    async def revoke(self, name: str, who: str) -> ChangeView:
+        self._state.add_event(self._clock.now(), "revoke", name, f"by {who}")
+
+        async def work(change: Change) -> None:
+            await self._keeper.revoke(name)
+            await self._keeper.renew(name, change, force=False)
+
+        return self._changes.begin("revoke", name, (), work)
+
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()
         older = [r for r in self._state.revisions() if r.number < current.number]
@@ -323,13 +347,3 @@ class Operations:
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
         return self._intent.revision
-
-
-def request_of(revision: Revision) -> DocumentRequest:
-    """A revision as a request to apply it."""
-    return DocumentRequest(
-        source=revision.source,
-        folder=revision.folder,
-        table=revision.document,
-        environ=revision.environ,
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import desired_from
@@ -20,7 +21,7 @@ from portico.core.render.generation import fingerprint, render_generation
 from portico.engine.own_pairs import own_pair
 from portico.engine.surroundings import Surroundings
 from portico.errors import ConfigError, Failed, Problem
-from portico.ports import Certificates, Nginx, Tested
+from portico.ports import Certificates, Nginx, Revision, Tested
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ class Machine:
     """As in `Place`."""
 
 
+class Issued(Protocol):
+    """What certificate authorities have signed for us, and the answer they ask us for."""
+
+    def files(self, site: str) -> CertificateFiles | None:
+        """The pair that nginx is to be given for a site; None while there is none."""
+
+    def thumbprint(self) -> str: ...
+
+
 class Preparation:
     def __init__(
         self,
@@ -61,8 +71,10 @@ class Preparation:
         certificates: Certificates,
         surroundings: Surroundings,
         paused: Callable[[], frozenset[str]],
+        issued: Issued,
     ) -> None:
         self._machine, self._nginx, self._paused = machine, nginx, paused
+        self._issued = issued
         self._certificates, self._surroundings = certificates, surroundings
 
     async def render(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
@@ -154,6 +166,7 @@ class Preparation:
             nameservers=self._machine.nameservers,
             hosts=self._machine.hosts,
             authorities=self._machine.authorities,
+            thumbprint=self._issued.thumbprint(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
         return Candidate(
@@ -169,7 +182,7 @@ class Preparation:
         for name, site in desired.sites.items():
             if not site.https:
                 continue
-            pair = own_pair(desired, name)
+            pair = own_pair(desired, name) or self._issued.files(name)
             if pair is not None:
                 own[name] = pair
             else:
@@ -177,3 +190,13 @@ class Preparation:
         if make:
             return {**await self._certificates.local(local), **own}
         return {**self._certificates.expected(local), **own}
+
+
+def request_of(revision: Revision) -> DocumentRequest:
+    """A revision as a request to apply it."""
+    return DocumentRequest(
+        source=revision.source,
+        folder=revision.folder,
+        table=revision.document,
+        environ=revision.environ,
+    )

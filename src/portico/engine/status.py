@@ -21,6 +21,7 @@ from portico.core.render.site_urls import site_urls
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
+from portico.engine.prepare import Issued
 from portico.engine.supervision import LastWords
 from portico.engine.troubles import Troubles
 from portico.ports import Clock, Logs, Processes
@@ -38,13 +39,14 @@ class StatusReport:
         troubles: Troubles,
         last_words: Callable[[], Mapping[str, LastWords]],
         daemon: DaemonView,
+        issued: Issued,
         *,
         clock: Clock,
         logs: Logs,
         processes: Processes,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._last_words = last_words
+        self._last_words, self._issued = last_words, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
         self._begun = clock.monotonic()
@@ -55,7 +57,13 @@ class StatusReport:
         return StatusView(
             apps=tuple(self._app(app) for app in desired.apps.values()),
             sites=tuple(
-                _site(name, site, desired, paused=name in paused)
+                _site(
+                    name,
+                    site,
+                    desired,
+                    paused=name in paused,
+                    issued=self._issued.files(name) is not None,
+                )
                 for name, site in desired.sites.items()
             ),
             nginx=self._nginx(),
@@ -169,10 +177,11 @@ def _app_state(
     return "degraded" if ready else "starting"
 
 
-def _site(name: str, site: Site, desired: Desired, *, paused: bool) -> SiteView:
+def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool) -> SiteView:
     certificate = ""
     if site.https:
-        certificate = "own" if own_pair(desired, name) else "local"
+        certificate = "authority" if issued else "local"
+        certificate = "own" if own_pair(desired, name) else certificate
     return SiteView(
         name=name,
         urls=site_urls(name, site, desired.listeners),

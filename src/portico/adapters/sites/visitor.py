@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from hashlib import sha256
 from typing import Final
 
 import h11
@@ -54,6 +55,34 @@ class Visitor:
             return f"nginx answers {status}: nothing behind it does"
         return None
 
+    async def served(self, name: str, listeners: Listeners, *, proxied: bool = False) -> set[str]:
+        host = name.replace("*", "any", 1)
+        asked = (
+            self._served(_to_connect(address), listeners.https, host, proxied=proxied)
+            for address in listeners.addresses
+        )
+        return set(await asyncio.gather(*asked))
+
+    async def _served(self, address: str, port: int, host: str, *, proxied: bool) -> str:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                _, writer = await asyncio.open_connection(address, port)
+                try:
+                    if proxied:
+                        writer.write(NOBODY)
+                    await writer.start_tls(self._tls, server_hostname=host)
+                    return _fingerprint(writer)
+                finally:
+                    writer.transport.abort()
+        except (OSError, TimeoutError):
+            return ""
+
+
+def _fingerprint(writer: asyncio.StreamWriter) -> str:
+    tls = writer.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls else None
+    return sha256(certificate).hexdigest() if certificate else ""
+
 
 def _first_page(host: str) -> h11.Request:
     return h11.Request(method="GET", target="/", headers=_headers(host))
@@ -89,5 +118,9 @@ async def _first_status(
 
 def _reachable(addresses: tuple[str, ...]) -> str:
     """An address to connect to for what nginx listens on."""
-    first = addresses[0].strip("[]")
+    return _to_connect(addresses[0])
+
+
+def _to_connect(listened: str) -> str:
+    first = listened.strip("[]")
     return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104 - not bound, replaced

@@ -120,9 +120,47 @@ class SiteView(View):
     to: str
     """`app web`, `upstream legacy`, `folder public`, `redirect`, or `3 routes`."""
     certificate: str = ""
-    """`local`, `own`, or the issuer; empty without HTTPS."""
+    """`local`, `own`, or `authority`; empty without HTTPS."""
     paused: bool = False
     """Closed by `portico pause`."""
+
+
+class LimitView(View):
+    """How much of one of an authority's limits is used up."""
+
+    limit: str
+    of: str
+    used: int
+    most: int
+    free_at: float
+    """When one more fits, wall time."""
+
+
+class CertificateView(View):
+    """One lineage: what is held, and what comes next."""
+
+    name: str
+    names: tuple[str, ...]
+    issuer: str = ""
+    """Directory URL of who signed what is held; empty while there is nothing."""
+    serial: str = ""
+    not_before: float | None = None
+    not_after: float | None = None
+    served: bool = False
+    """Every listener was seen to serve it."""
+    folder: str = ""
+    """Where other programs find it, in certbot's shape."""
+    next: str
+    """`nothing`, `ask_ari`, `issue` or `deploy`."""
+    next_at: float | None = None
+    why: str
+    error: str = ""
+    """What went wrong last, and still stands."""
+    ledger: tuple[LimitView, ...] = ()
+
+
+class RenewRequest(View):
+    force: bool = Field(False, description="Also where it is not due.")
 
 
 class NginxView(View):

@@ -1,0 +1,117 @@
+"""Certificate authorities as the engine sees them. Implements `ports.Authorities`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from portico.adapters.acme import wire
+from portico.adapters.acme.asking import AcmeChild, AcmeFailed
+from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
+from portico.ports import AuthorityError, Obtained
+
+T = TypeVar("T")
+RFC2136: Final = "rfc2136"
+COMMAND: Final = "command"
+
+
+class Authorities:
+    """One key for the accounts at all authorities: nginx then answers HTTP-01 for all alike."""
+
+    def __init__(self, folder: Path, python: str) -> None:
+        """`folder` is PORTICO_HOME/certificates."""
+        self._key = str(folder / "account" / "key.pem")
+        self._orders = str(folder / "orders")
+        self._child = AcmeChild(python)
+
+    async def thumbprint(self) -> str:
+        account = wire.Account(wire.Server(""), self._key)
+        answer = await _told(self._child.account(wire.AccountRequest(account, do="key")))
+        return answer.thumbprint
+
+    async def issue(
+        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
+    ) -> Obtained:
+        request = wire.IssueRequest(
+            self._account(issuer),
+            order,
+            self._orders,
+            lineage.names,
+            tuple(_method(challenge) for challenge in lineage.challenges),
+            key_type=lineage.key_type,
+            profile=lineage.profile,
+            preferred_chain=lineage.preferred_chain,
+            replaces=replaces,
+        )
+        answer = await _told(self._child.issue(request))
+        if isinstance(answer, wire.ToDo):
+            raise AuthorityError("it waits for a person: `portico certs issue` says what to do")
+        if answer.checks.problems:
+            raise AuthorityError(f"what was signed is of no use: {answer.checks.problems[0]}")
+        return Obtained(answer.chain, answer.key, answer.replaced)
+
+    async def forget(self, order: str) -> None:
+        await self._child.forget(self._orders, order)
+
+    async def renewal_window(
+        self, issuer: Issuer, certificate: Certificate
+    ) -> tuple[float, float, str, float]:
+        request = wire.RenewalInfoRequest(_server(issuer), certificate.cert)
+        info = await _told(self._child.renewal_info(request))
+        if info.start is None or info.end is None:
+            raise AuthorityError(info.why, retry_at=info.ask_again)
+        return info.start, info.end, info.explanation, info.ask_again
+
+    async def revoke(self, issuer: Issuer, certificate: Certificate, reason: int) -> None:
+        request = wire.RevokeRequest(
+            _server(issuer), certificate.cert, account=self._account(issuer), reason=reason
+        )
+        await _told(self._child.revoke(request))
+
+    def _account(self, issuer: Issuer) -> wire.Account:
+        return wire.Account(_server(issuer), self._key, issuer.contact, issuer.binding)
+
+
+def _method(challenge: Challenge) -> wire.Method:
+    match challenge.kind:
+        case "dns-01":
+            return wire.Dns(_publisher(challenge), wire.Lookups(challenge.resolvers))
+        case "standalone":
+            return wire.Standalone()
+        case "manual":
+            return wire.Manual(lookups=wire.Lookups(challenge.resolvers))
+        case _:
+            return wire.Http()
+
+
+def _publisher(challenge: Challenge) -> wire.Publisher:
+    options = dict(challenge.options)
+    if challenge.provider == RFC2136:
+        return wire.Rfc2136(
+            options.get("server", ""),
+            options.get("key_name", ""),
+            options.get("secret", ""),
+            options.get("algorithm", "hmac-sha256"),
+            options.get("zone"),
+        )
+    if challenge.provider == COMMAND:
+        return wire.Command(challenge.auth, challenge.cleanup, environ=options)
+    return wire.Lexicon(challenge.provider, options)
+
+
+def _server(issuer: Issuer) -> wire.Server:
+    return wire.Server(issuer.directory, issuer.ca_bundle)
+
+
+async def _told(asked: Awaitable[T]) -> T:
+    try:
+        return await asked
+    except AcmeFailed as error:
+        failure = error.failure
+        raise AuthorityError(
+            str(error),
+            retry_at=failure.retry_at,
+            unproven=tuple(failure.names) if failure.kind == "unproven" else (),
+            limited=failure.kind == "limited",
+        ) from error

@@ -1,0 +1,18 @@
+"""Certificates of authorities: what is held, what comes next, renewed and revoked by hand."""
+
+from __future__ import annotations
+
+from portico.api.resource import Call, Nothing
+from portico.core.model.views import CertificateView, ChangeView, RenewRequest
+
+
+async def certificates(call: Call[Nothing]) -> list[CertificateView]:
+    return await call.control.certificates()
+
+
+async def renew(call: Call[RenewRequest]) -> ChangeView:
+    return await call.control.renew(call.path.get("name"), call.who, force=call.body.force)
+
+
+async def revoke(call: Call[Nothing]) -> ChangeView:
+    return await call.control.revoke(call.path["name"], call.who)

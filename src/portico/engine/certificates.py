@@ -1,0 +1,330 @@
+"""Keeps the certificates of authorities: obtains, renews and deploys them, one by one.
+
+Serving never waits for any of this. A site is served with a local certificate until its own is
+there, and with the last good one for as long as nothing better is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+
+from portico.core.model.certificate import (
+    WEEK,
+    About,
+    Entry,
+    EntryKind,
+    Issuer,
+    Lineage,
+    Memory,
+)
+from portico.core.model.place import CertificateFiles
+from portico.core.model.views import CertificateView, LimitView
+from portico.core.planning import memories
+from portico.core.planning.ledger import Ledger
+from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.core.planning.memories import Told
+from portico.core.planning.renewal import NEVER, Action, next_action
+from portico.engine.changes import Change
+from portico.engine.deploying import Deploying, read_text
+from portico.engine.intent import Intent
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.ports import Authorities, AuthorityError, Clock, Lineages, State
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 30.0
+"""Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
+AT_ONCE: Final = 4
+DEPLOY_WITHIN: Final = 90.0
+RENEW_WITHIN: Final = 900.0
+SUPERSEDED: Final = 4
+"""Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
+HOOK_WITHIN: Final = 60.0
+THUMBPRINT: Final = "account_thumbprint"
+"""Setting: of the account's key, which nginx's files hold."""
+
+
+class IssuedFiles:
+    """What nginx is given. Implements `prepare.Issued`."""
+
+    def __init__(self, state: State, lineages: Lineages) -> None:
+        self._state, self._lineages = state, lineages
+
+    def files(self, site: str) -> CertificateFiles | None:
+        current = self._lineages.current(site)
+        return current.files if current else None
+
+    def thumbprint(self) -> str:
+        return self._state.setting(THUMBPRINT) or ""
+
+
+class Keeper:
+    """A task of its own. Whatever goes wrong with one lineage is remembered with it alone."""
+
+    def __init__(  # noqa: PLR0913 - what a certificate passes through on its way
+        self,
+        intent: Intent,
+        deploying: Deploying,
+        troubles: Troubles,
+        tasks: asyncio.TaskGroup,
+        *,
+        authorities: Authorities,
+        clock: Clock,
+        lineages: Lineages,
+        state: State,
+    ) -> None:
+        self._intent, self._deploying = intent, deploying
+        self._troubles, self._tasks = troubles, tasks
+        self._authorities, self._clock = authorities, clock
+        self._lineages, self._state = lineages, state
+        self._under_way: set[str] = set()
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            self._woken.clear()
+            await self._look()
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def wanted(self) -> Mapping[str, Lineage]:
+        """Every lineage of the file in force, by name."""
+        desired, _ = self._intent.wanted()
+        secrets = {
+            path: await asyncio.to_thread(read_text, path) for path in secret_files(desired)
+        }
+        return wanted_lineages(desired, secrets)
+
+    def next(self, lineage: Lineage) -> Action:
+        """What is to be done for a lineage next, and when."""
+        now = self._clock.now()
+        memory = memories.settled(self._state.memory(lineage.name), now)
+        ledger = Ledger(self._state.ledger_since(now - WEEK), now)
+        return next_action(lineage, self._lineages.held(lineage.name), memory, ledger, now)
+
+    async def views(self) -> list[CertificateView]:
+        return [self._view(lineage) for lineage in (await self.wanted()).values()]
+
+    def _view(self, lineage: Lineage) -> CertificateView:
+        held, action = self._lineages.held(lineage.name), self.next(lineage)
+        memory, now = self._state.memory(lineage.name), self._clock.now()
+        troubles = (memory.deploy_trouble, memory.last_trouble)
+        ledger = Ledger(self._state.ledger_since(now - WEEK), now)
+        return CertificateView(
+            name=lineage.name,
+            names=lineage.names,
+            issuer=held.issuer if held else "",
+            serial=held.serial if held else "",
+            not_before=held.not_before if held else None,
+            not_after=held.not_after if held else None,
+            served=held is not None and memory.served == held.serial,
+            folder=self._lineages.folder(lineage.name) if held else "",
+            next=action.kind,
+            next_at=action.at if action.at != NEVER else None,
+            why=action.why,
+            error=next((trouble.error for trouble in troubles if trouble), ""),
+            ledger=tuple(
+                LimitView(limit=u.limit, of=u.of, used=u.used, most=u.most, free_at=u.free_at)
+                for u in ledger.uses(lineage.issuers[0], lineage.names)
+            ),
+        )
+
+    async def renew(self, name: str | None, change: Change, *, force: bool) -> None:
+        """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
+        wanted = await self.wanted()
+        if name is not None and name not in wanted:
+            raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+        lineages = [wanted[name]] if name else list(wanted.values())
+        troubles = [await self._renew(lineage, change, force=force) for lineage in lineages]
+        if failed := [trouble for trouble in troubles if trouble]:
+            raise Failed("\n".join(failed))
+
+    async def _renew(self, lineage: Lineage, change: Change, *, force: bool) -> str:
+        """What went wrong; empty if it went well, or nothing was due."""
+        if force:
+            memory = self._state.memory(lineage.name)
+            self._put(memories.forced(memory, self._clock.now()))
+        end = self._clock.monotonic() + RENEW_WITHIN
+        begun = False
+        while self._clock.monotonic() < end:
+            now, action = self._clock.now(), self.next(lineage)
+            busy = lineage.name in self._under_way
+            if not busy and (action.kind == "ask_ari" or not action.due(now)):
+                trouble = self._state.memory(lineage.name).last_trouble
+                if begun and trouble:
+                    return f"{lineage.name}: {trouble.error}"
+                done = "done" if begun else f"skipped, not due before {_moment(action.at)}"
+                change.say(f"{lineage.name}: {done}: {action.why}")
+                return ""
+            begun = begun or action.kind in {"issue", "deploy"}
+            change.say(f"{lineage.name}: {action.kind}: {action.why}")
+            self.wake()
+            await self._clock.sleep(0.2)
+        return f"{lineage.name}: not ended within {RENEW_WITHIN:g} s; it goes on"
+
+    async def revoke(self, name: str) -> None:
+        """Revoke the certificate held, and want another one."""
+        lineage, held = (await self.wanted()).get(name), self._lineages.held(name)
+        if lineage is None or held is None:
+            raise NotFound(f"there is no certificate of an authority for {name!r}")
+        issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
+        if issuer is None:
+            raise Refused(f"{name} was signed by {held.issuer}, which is not asked any more")
+        await self._authorities.revoke(issuer, held, SUPERSEDED)
+        self._put(memories.forced(self._state.memory(name), self._clock.now()))
+        self.wake()
+
+    async def _look(self) -> None:
+        """One pass over all lineages: begin what is due, and nothing else."""
+        try:
+            wanted = await self.wanted()
+            if wanted and not self._state.setting(THUMBPRINT):
+                await self._answer_challenges()
+        except PorticoError as error:
+            self._troubles.report("certificates", f"cannot obtain certificates: {error}")
+            return
+        self._troubles.over("certificates")
+        for lineage in wanted.values():
+            action = self.next(lineage)
+            if action.due(self._clock.now()) and lineage.name not in self._under_way:
+                self._under_way.add(lineage.name)
+                self._tasks.create_task(
+                    self._act(lineage, action), name=f"certificate {lineage.name}"
+                )
+
+    async def _answer_challenges(self) -> None:
+        """From now on nginx answers HTTP-01: one reload, before the first order."""
+        self._state.put_setting(THUMBPRINT, await self._authorities.thumbprint())
+        await self._deploying.render_again()
+
+    async def _act(self, lineage: Lineage, action: Action) -> None:
+        """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
+        log.info("certificate %s: %s: %s", lineage.name, action.kind, action.why)
+        try:
+            async with self._at_once:
+                match action.kind:
+                    case "issue":
+                        await self._issue(lineage, action)
+                    case "deploy":
+                        await self._deploying.deploy(lineage)
+                    case "ask_ari":
+                        await self._ask_when(lineage, action)
+                    case _:
+                        pass
+        except Failed as error:
+            self._troubles.report(f"certificate {lineage.name}", str(error))
+        finally:
+            self._under_way.discard(lineage.name)
+            self.wake()
+
+    # Obtaining
+
+    async def _issue(self, lineage: Lineage, action: Action) -> None:
+        issuer = action.issuer
+        if issuer is None:
+            return
+        held = self._lineages.held(lineage.name)
+        order = f"{lineage.name.replace('*', '_')}.{(held.generation if held else 0) + 1}"
+        asked = issuer
+        if action.staging and issuer.staging:
+            asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
+        self._enter("order", lineage, asked, order, exempt=action.exempt)
+        try:
+            obtained = await self._authorities.issue(
+                lineage, asked, order, action.replaces or None
+            )
+        except AuthorityError as error:
+            self._remember_failure(lineage, issuer, asked, order, error)
+            raise
+        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
+        memory = self._state.memory(lineage.name)
+        if action.staging:
+            self._state.put_memory(memories.tried(memory, lineage))
+        else:
+            about = About(asked.directory, lineage.profile, staging=asked.is_staging)
+            await self._lineages.store(
+                lineage.name, lineage.names, obtained.chain, obtained.key, about
+            )
+            self._state.put_memory(memories.issued(memory))
+        await self._authorities.forget(order)
+        self._troubles.over(f"certificate {lineage.name}")
+
+    def _remember_failure(
+        self,
+        lineage: Lineage,
+        issuer: Issuer,
+        asked: Issuer,
+        order: str,
+        error: AuthorityError,
+    ) -> None:
+        if error.unproven:
+            self._enter("failed_validation", lineage, asked, order, names=error.unproven)
+        self._enter("abandoned", lineage, asked, order)
+        if error.limited and error.retry_at:
+            self._enter("limited", lineage, asked, order, until=error.retry_at)
+        self._put(
+            memories.failed(
+                self._state.memory(lineage.name),
+                issuer.directory,
+                str(error),
+                held=self._lineages.held(lineage.name),
+                now=self._clock.now(),
+                draw=self._clock.jitter(),
+                retry_at=error.retry_at,
+            )
+        )
+
+    def _enter(  # noqa: PLR0913 - an entry of the ledger has as many parts
+        self,
+        kind: EntryKind,
+        lineage: Lineage,
+        issuer: Issuer,
+        order: str,
+        *,
+        names: tuple[str, ...] | None = None,
+        exempt: bool = False,
+        until: float | None = None,
+    ) -> None:
+        entry = Entry(
+            self._clock.now(),
+            issuer.directory,
+            kind,
+            lineage.names if names is None else names,
+            order,
+            exempt=exempt,
+            until=until,
+        )
+        self._state.add_ledger([entry])
+
+    def _put(self, memory: Memory) -> None:
+        self._state.put_memory(memory)
+
+    async def _ask_when(self, lineage: Lineage, action: Action) -> None:
+        held = self._lineages.held(lineage.name)
+        if held is None or action.issuer is None:
+            return
+        try:
+            start, end, page, again = await self._authorities.renewal_window(action.issuer, held)
+            answer = Told(again, start, end, page)
+        except AuthorityError as error:
+            answer = Told(error.retry_at, why=str(error))
+        memory = self._state.memory(lineage.name)
+        now, draw = self._clock.now(), self._clock.jitter()
+        self._put(memories.told(memory, held, answer, now=now, draw=draw))
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at != NEVER else "ever"

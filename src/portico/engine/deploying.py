@@ -1,0 +1,119 @@
+"""Gives nginx a new certificate, and believes it only when every listener was seen to serve it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from portico.core.model.certificate import Certificate, Lineage
+from portico.core.planning import memories
+from portico.engine.intent import Intent
+from portico.engine.loop import ReconcileLoop
+from portico.engine.prepare import Preparation, request_of
+from portico.errors import Failed, PorticoError
+from portico.ports import Clock, Hooks, Lineages, Nginx, Sites, State
+
+log = logging.getLogger(__name__)
+
+DEPLOY_WITHIN: Final = 90.0
+HOOK_WITHIN: Final = 60.0
+
+
+class Deploying:
+    def __init__(  # noqa: PLR0913 - all that stands between a file and a handshake
+        self,
+        intent: Intent,
+        loop: ReconcileLoop,
+        preparation: Preparation,
+        *,
+        clock: Clock,
+        hooks: Hooks,
+        lineages: Lineages,
+        nginx: Nginx,
+        sites: Sites,
+        state: State,
+    ) -> None:
+        self._intent, self._loop, self._preparation = intent, loop, preparation
+        self._clock, self._hooks, self._lineages = clock, hooks, lineages
+        self._nginx, self._sites, self._state = nginx, sites, state
+        self._one_at_a_time = asyncio.Lock()
+
+    async def deploy(self, lineage: Lineage) -> None:
+        """Give nginx the newest certificate, and see every listener serve it; else the one
+        before is put back.
+        """
+        held = self._lineages.held(lineage.name)
+        if held is None:
+            return
+        async with self._one_at_a_time:
+            try:
+                await self._lineages.switch(lineage.name, held.generation)
+                await self.render_again()
+                await self._prove(lineage, held)
+            except PorticoError as error:
+                await self._lineages.put_back(lineage.name)
+                await self.render_again()
+                now, draw = self._clock.now(), self._clock.jitter()
+                memory = self._state.memory(lineage.name)
+                self._state.put_memory(
+                    memories.not_deployed(memory, str(error), held=held, now=now, draw=draw)
+                )
+                raise Failed(
+                    f"{lineage.name} is not served with its new certificate: {error}"
+                ) from error
+        self._state.put_memory(memories.deployed(self._state.memory(lineage.name), held.serial))
+        log.info("certificate %s: served, serial %s", lineage.name, held.serial)
+        await self._run_hooks(lineage)
+
+    async def _prove(self, lineage: Lineage, held: Certificate) -> None:
+        desired, _ = self._intent.wanted()
+        chain = await asyncio.to_thread(read_text, held.files.certificate)
+        expected = fingerprint_of(chain)
+        proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
+        for name in lineage.names:
+            served = await self._sites.served(name, desired.listeners, proxied=proxied)
+            if served != {expected}:
+                raise Failed(f"a handshake for {name} still gets another certificate")
+
+    async def render_again(self) -> None:
+        """Render the file in force anew, and wait until nginx serves that."""
+        revision = self._intent.revision
+        if revision is None:
+            raise Failed("no file is in force")
+        candidate = await self._preparation.resume(request_of(revision), self._intent.asked())
+        self._intent.render_again(candidate)
+        self._loop.wake()
+        end = self._clock.monotonic() + DEPLOY_WITHIN
+        while self._nginx.seen().live != candidate.fingerprint:
+            if self._clock.monotonic() > end:
+                raise Failed(f"nginx has not taken it over within {DEPLOY_WITHIN:g} s")
+            await self._clock.sleep(0.1)
+
+    async def _run_hooks(self, lineage: Lineage) -> None:
+        environ = {
+            "RENEWED_LINEAGE": self._lineages.folder(lineage.name),
+            "RENEWED_DOMAINS": " ".join(lineage.names),
+        }
+        for hook in lineage.hooks:
+            trouble = await self._hooks.run(hook, environ, HOOK_WITHIN)
+            result = trouble or "ended well"
+            self._state.add_event(self._clock.now(), "hook", lineage.name, result)
+            if trouble:
+                raise Failed(f"the hook of {lineage.name} failed: {trouble}")
+
+
+def fingerprint_of(pem: str) -> str:
+    """SHA-256 of the first certificate in a PEM text, as a handshake shows it."""
+    body = pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0]
+    return sha256(base64.b64decode("".join(body.split()))).hexdigest()
+
+
+def read_text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError as error:
+        raise Failed(f"cannot read {path}: {error.strerror}") from error

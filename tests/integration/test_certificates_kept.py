@@ -1,0 +1,116 @@
+"""Certificates of a real authority (pebble), obtained and renewed through the running nginx."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+
+import pytest
+
+from portico.core.model.instance import InstanceState
+from tests.fakes import pebble
+
+pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
+
+FILE = """
+[tls]
+issuer = "{directory}"
+ca_bundle = "{root}"
+email = "ops@example.com"
+deploy_hook = ["/usr/bin/touch", "{folder}/served"]
+
+[apps.web]
+command = "python3 -m http.server --bind 127.0.0.1 $PORT"
+instances = 2
+
+[sites."shop.example.com"]
+aliases = ["www.example.com"]
+app = "web"
+"""
+
+
+@pytest.fixture
+def authority(tmp_path):
+    with pebble.running(tmp_path / "pebble") as running:
+        yield running
+
+
+def start(stack, authority):
+    stack.http, stack.https = authority.http, authority.tls
+    text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
+    return stack.up(text, bind=["127.0.0.1"])
+
+
+def certificate(stack):
+    (view,) = json.loads(stack.done("certs", "--json").stdout)
+    return view
+
+
+def until(stack, good, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not good(view := certificate(stack)):
+        assert time.monotonic() < deadline, view
+        time.sleep(0.1)
+    return view
+
+
+def served_serial(stack, name):
+    """Of the certificate that a handshake gets, trusting nobody in particular."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", stack.https), 5) as plain,
+        tls.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        der = secure.getpeercert(binary_form=True)
+    from cryptography import x509  # noqa: PLC0415 - only here
+
+    return f"{x509.load_der_x509_certificate(der).serial_number:x}"
+
+
+def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack, authority):
+    assert start(stack, authority).returncode == 0
+    view = until(stack, lambda view: view["served"])
+    assert view["issuer"] == authority.directory
+    for name in view["names"]:
+        assert served_serial(stack, name) == view["serial"].lstrip("0")
+    assert (stack.root / "served").exists()
+    assert stack.status()["sites"][0]["certificate"] == "authority"
+
+
+def test_what_is_not_due_is_skipped_and_said_and_what_is_forced_is_renewed(stack, authority):
+    start(stack, authority)
+    first = until(stack, lambda view: view["served"])["serial"]
+    told = stack.done("certs", "renew")
+    assert "skipped, not due before" in told.stdout + told.stderr
+    assert certificate(stack)["serial"] == first
+    stack.done("certs", "renew", "shop.example.com", "--force")
+    again = certificate(stack)
+    assert again["served"]
+    assert again["serial"] != first
+    assert served_serial(stack, "shop.example.com") == again["serial"].lstrip("0")
+
+
+def test_neither_an_up_nor_the_death_of_the_daemon_sends_another_order(stack, authority):
+    start(stack, authority)
+    first = until(stack, lambda view: view["served"])["serial"]
+    stack.kill_daemon()
+    assert certificate(stack)["serial"] == first
+    assert stack.up().returncode == 0
+    view = until(stack, lambda view: view["served"])
+    assert view["serial"] == first
+    assert [limit["used"] for limit in view["ledger"] if limit["limit"] == "orders"] == [1]
+
+
+def test_an_authority_that_is_down_is_tried_again_later_and_holds_up_no_site(stack, authority):
+    authority.stop()
+    assert start(stack, authority).returncode == 0
+    view = until(stack, lambda view: view["error"])
+    assert not view["served"]
+    assert view["next"] == "issue"
+    assert view["next_at"] > time.time()
+    assert stack.get("shop.example.com").status == 200
+    states = {each["state"] for each in stack.instances("web")}
+    assert states == {InstanceState.READY}
