@@ -36,7 +36,7 @@ def kill_instances(effort: Effort, outcome: Outcome) -> None:
         killed = list[Killed]()
         with load(site, effort) as under:
             for n in range(effort.kills):
-                killed.append(kill_instance(site, slot=n % INSTANCES + 1))
+                killed.append(kill_instance(site.instances("web")[n % INSTANCES]))
                 eventually(lambda last=killed[-1]: _is_back(site, last))
             outcome.measured(under.stop())
         blame_killed(outcome, killed)
@@ -50,7 +50,7 @@ def _is_back(site: Site, killed: Killed) -> bool:
         return False
     with site.client(NAME) as client:
         asked = {client.ask("GET").json["pid"] for _ in range(2 * INSTANCES)}
-    return site.pids()[killed.instance["slot"] - 1] in asked
+    return site.pids()[killed.slot - 1] in asked
 
 
 def crash_loop(effort: Effort, outcome: Outcome) -> None:
@@ -60,12 +60,11 @@ def crash_loop(effort: Effort, outcome: Outcome) -> None:
         killed = list[Killed]()
         with load(site, effort) as under:
             begun = time.monotonic()
-            while (state := site.instances("web")[2]["state"]) != "failed":
-                pid = site.pids()[2]
-                if state == "ready" and pid not in {k.instance["pid"] for k in killed}:
-                    killed.append(kill_instance(site, slot=3))
+            while (now := site.instances("web")[2])["state"] != "failed":
+                if now["state"] == "ready" and now["pid"] not in {k.pid for k in killed}:
+                    killed.append(kill_instance(now))
                 time.sleep(0.05)
-                assert time.monotonic() < begun + 60, f"it is {state} still"
+                assert time.monotonic() < begun + 60, f"it is {now['state']} still"
             given_up = time.monotonic()
             time.sleep(effort.seconds)
             outcome.measured(under.stop())
@@ -92,7 +91,7 @@ def hung_instance(effort: Effort, outcome: Outcome) -> None:
             hung = time.monotonic()
             eventually(lambda: not _is_ready(site, victim["id"]), within=20)
             out = time.monotonic()
-            eventually(lambda: is_replaced(site, Killed(victim, hung)), within=60)
+            eventually(lambda: is_replaced(site, Killed.of(victim)), within=60)
             back = time.monotonic()
             time.sleep(effort.seconds)
             outcome.measured(under.stop())
@@ -117,7 +116,7 @@ def leaking_instance(effort: Effort, outcome: Outcome) -> None:
         victim = site.instances("web")[1]
         with load(site, effort) as under:
             begun = time.monotonic()
-            eventually(lambda: is_replaced(site, Killed(victim, begun)), within=90)
+            eventually(lambda: is_replaced(site, Killed.of(victim)), within=90)
             took = time.monotonic() - begun
             time.sleep(effort.seconds)
             outcome.measured(under.stop())

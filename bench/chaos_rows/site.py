@@ -118,29 +118,33 @@ def at_rest(site: Site, effort: Effort, **differing: object) -> Report:
 class Killed:
     """An instance that was killed, and when."""
 
-    instance: dict
+    pid: int
+    slot: int
     at: float
+
+    @classmethod
+    def of(cls, instance: dict) -> Killed:
+        assert instance["pid"], f"{instance['id']} has no process"
+        return cls(instance["pid"], instance["slot"], time.monotonic())
 
     def was_under_way(self, loss: Loss) -> bool:
         return loss["sent"] - SOON <= self.at <= loss["lost"] + SOON
 
 
-def kill_instance(site: Site, slot: int) -> Killed:
-    victim = next(i for i in site.instances("web") if i["slot"] == slot)
-    at = time.monotonic()
-    kill(victim["pid"])
-    return Killed(victim, at)
+def kill_instance(instance: dict) -> Killed:
+    killed = Killed.of(instance)
+    kill(killed.pid)
+    return killed
 
 
 def is_replaced(site: Site, killed: Killed) -> bool:
-    slot, pid = killed.instance["slot"], killed.instance["pid"]
-    now = next((i for i in site.instances("web") if i["slot"] == slot), None)
-    return now is not None and now["state"] == "ready" and now["pid"] not in {None, pid}
+    now = next((i for i in site.instances("web") if i["slot"] == killed.slot), None)
+    return now is not None and now["state"] == "ready" and now["pid"] not in {None, killed.pid}
 
 
 def blame_killed(outcome: Outcome, killed: Sequence[Killed]) -> None:
     """What was on an instance when it was killed: its WebSockets, and POST in flight."""
-    pids = {each.instance["pid"] for each in killed}
+    pids = {each.pid for each in killed}
     outcome.set_apart(
         "WebSocket of a killed instance",
         lambda loss: loss["kind"] == "WebSocket" and loss["pid"] in pids,
