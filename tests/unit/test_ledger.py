@@ -93,6 +93,20 @@ def test_orders_under_way_count_as_the_certificates_that_they_may_become():
     assert refusal(entries, "a.test").until == NOW - MINUTE + 7 * DAY
 
 
+def test_an_order_that_is_gone_on_with_counts_once_and_one_begun_anew_twice():
+    line = Entry(NOW - HOUR, URL, "order", ("a.test",), "a.test.1")
+    again = replace(line, at=NOW - MINUTE)
+    done = replace(again, kind="certificate")
+
+    def used(*entries):
+        uses = {use.limit: use.used for use in Ledger(entries, NOW).uses(FIRST, ("a.test",))}
+        return uses["orders"], uses["same names"]
+
+    assert used(line, again) == used(line, again, done) == (1, 1)
+    assert used(line, replace(line, kind="abandoned"), again, done) == (2, 1)
+    assert used(done) == (0, 1), "its order was sent before the ledger begins"
+
+
 def test_replacements_by_renewal_information_count_for_nothing_and_are_held_up_by_nothing():
     entries = obtained(40, "a.test", exempt=True)
     assert refusal(entries, "a.test") is None

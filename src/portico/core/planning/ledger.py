@@ -40,18 +40,22 @@ class Refusal:
 
 
 class Ledger:
-    """The entries of a time, ready to be asked. `entries` should reach back a week, or as far as
-    the longest span of the limits in use.
+    """The entries of a time, oldest first, ready to be asked. They should reach back a week, or as
+    far as the longest span of the limits in use.
     """
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
         self._now = now
         self._times: defaultdict[tuple[str, Counted, str], list[float]] = defaultdict(list)
         self._limited: defaultdict[str, list[Entry]] = defaultdict(list)
-        known = list(entries)
-        ends = {(e.issuer, e.order): e for e in known if e.kind in _ENDS}
-        for entry in known:
-            self._count(entry, ends.get((entry.issuer, entry.order)))
+        opened: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            if entry.kind == "order":  # a second time by a run that goes on with it
+                opened.setdefault((entry.issuer, entry.order), entry)
+            else:
+                self._count(entry, opened)
+        for order in opened.values():
+            self._count_order(order, None)
         for times in self._times.values():
             times.sort()
 
@@ -86,33 +90,35 @@ class Ledger:
             yield self._use(directory, "failed validations", name, limits.failed_validations)
         yield self._use(directory, "orders", "", limits.orders)
 
-    def _count(self, entry: Entry, end: Entry | None) -> None:
-        at = min(entry.at, self._now)
+    def _count(self, entry: Entry, opened: dict[tuple[str, str], Entry]) -> None:
         match entry.kind:
-            case "order":
-                self._count_order(entry, end, at)
+            case "certificate" | "abandoned":
+                self._count_order(opened.pop((entry.issuer, entry.order), None), entry)
             case "failed_validation":
                 for name in set(map(_validated, entry.names)):
-                    self._times[entry.issuer, "failed validations", name].append(at)
+                    self._add(entry, "failed validations", name)
             case "account":
-                self._times[entry.issuer, "accounts", ""].append(at)
+                self._add(entry, "accounts", "")
             case "limited":
                 self._limited[entry.issuer].append(entry)
-            case "certificate" | "abandoned":
-                pass  # they say how an order has ended
+            case "order":
+                pass  # counted with its end
 
-    def _count_order(self, entry: Entry, end: Entry | None, at: float) -> None:
+    def _count_order(self, order: Entry | None, end: Entry | None) -> None:
         """One that is still open may become a certificate, so it counts as one."""
-        signed = end if end and end.kind == "certificate" else None
-        if (signed or entry).exempt:  # what it has turned out to be, rather than what was hoped
+        signed = end is not None and end.kind == "certificate"
+        told = end if signed else order  # what it has turned out to be, rather than was hoped
+        if told is None or told.exempt:
             return
-        self._times[entry.issuer, "orders", ""].append(at)
-        if end and not signed:
-            return
-        at = min(signed.at, self._now) if signed else at
-        self._times[entry.issuer, "same names", _set(entry.names)].append(at)
-        for domain in set(map(registered_domain, entry.names)):
-            self._times[entry.issuer, "domain", domain].append(at)
+        if order is not None:
+            self._add(order, "orders", "")
+        if end is None or signed:
+            self._add(told, "same names", _set(told.names))
+            for domain in set(map(registered_domain, told.names)):
+                self._add(told, "domain", domain)
+
+    def _add(self, entry: Entry, limit: Counted, of: str) -> None:
+        self._times[entry.issuer, limit, of].append(min(entry.at, self._now))
 
     def _use(self, directory: str, limit: Counted, of: str, allowed: Limit) -> Use:
         times = self._times.get((directory, limit, of), [])
@@ -134,9 +140,6 @@ class Ledger:
             if until > self._now and (found is None or until > found.until):
                 found = Refusal(f"{directory} asks to be left alone until then", until)
         return found
-
-
-_ENDS: Final = ("certificate", "abandoned")
 
 
 def longest_span(limits: Limits) -> float:
