@@ -1,0 +1,225 @@
+"""A certbot folder (`/etc/letsencrypt`): what it holds, and how each certificate is renewed there.
+
+renewal/<name>.conf   where its files are, and with what it was obtained
+live/<name>/*.pem     links to the newest of archive/<name>/
+accounts/<host>/<path of the directory>/<id>/{private_key,regr}.json
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from portico.errors import NotFound
+
+Section = Mapping[str, str]
+DEFAULT: Final = Path("/etc/letsencrypt")
+_SERVER: Final = "https://acme-v02.api.letsencrypt.org/directory"
+_SHELL: Final = ("/bin/sh", "-c")  # what certbot runs its hooks with
+_BY_HTTP: Final = frozenset({"standalone", "webroot", "nginx", "apache"})
+_CURVES: Final = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
+_SIZES: Final = {"2048": "rsa2048", "4096": "rsa4096"}
+
+
+@dataclass(frozen=True, slots=True)
+class CertbotAccount:
+    key: str
+    """JSON Web Key."""
+    url: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertbotLineage:
+    name: str
+    conf: Path
+    chain: Path
+    key: Path
+    server: str
+    """Directory URL."""
+    account: CertbotAccount | None
+    settings: Mapping[str, object]
+    """As in our table `[sites."NAME".tls]`."""
+    notes: tuple[str, ...]
+    """What is not taken over, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertbotFolder:
+    lineages: tuple[CertbotLineage, ...]
+    troubles: tuple[str, ...]
+    """What could not be read; the rest can."""
+
+
+def read_folder(folder: Path) -> CertbotFolder:
+    """Raises NotFound when it is no folder of certbot."""
+    if not (folder / "renewal").is_dir():
+        raise NotFound(f"{folder} is no folder of certbot: it has no folder renewal")
+    lineages, troubles = [], []
+    for conf in sorted((folder / "renewal").glob("*.conf")):
+        try:
+            lineages.append(_lineage(folder, conf))
+        except (OSError, ValueError) as error:
+            troubles.append(f"cannot read {conf}: {error}")
+    return CertbotFolder(tuple(lineages), tuple(troubles))
+
+
+def read_conf(text: str) -> Mapping[str, Section]:
+    """The sections of a ConfigObj file, `""` for what is before the first. Raises ValueError."""
+    sections: dict[str, dict[str, str]] = {"": {}}
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        if header := re.fullmatch(r"\[+\s*(.*?)\s*\]+", stripped):
+            current = header[1]
+            sections.setdefault(current, {})
+        elif "=" in stripped:
+            key, _, value = stripped.partition("=")
+            sections[current][key.strip()] = value.strip().strip("\"'")
+        else:
+            raise ValueError(f"line {number} is neither a section nor KEY = VALUE")
+    return sections
+
+
+def without_renewal(text: str) -> str:
+    """The same file, by which certbot leaves the certificate alone."""
+    text = re.sub(r"(?m)^\s*autorenew\s*=.*\n?", "", text)
+    if "[renewalparams]" not in text:
+        return f"{text.rstrip()}\n[renewalparams]\nautorenew = False\n"
+    return text.replace("[renewalparams]\n", "[renewalparams]\nautorenew = False\n", 1)
+
+
+def _lineage(folder: Path, conf: Path) -> CertbotLineage:
+    sections = read_conf(conf.read_text())
+    top, params = sections[""], sections.get("renewalparams", {})
+    live = folder / "live" / conf.stem
+    server = params.get("server", _SERVER)
+    account = _account(folder, server, params.get("account", ""))
+    notes: list[str] = []
+    settings: dict[str, object] = {"issuer": server}
+    if account and account.email:
+        settings["email"] = account.email
+    settings |= _key(params, notes)
+    for ours, theirs in (("profile", "required_profile"), ("profile", "preferred_profile")):
+        if params.get(theirs, "None") != "None":
+            settings.setdefault(ours, params[theirs])
+    if params.get("preferred_chain", "None") != "None":
+        settings["preferred_chain"] = params["preferred_chain"]
+    settings |= _challenge(params, notes)
+    settings |= _hooks(folder, params, notes)
+    if params.get("autorenew", "True") == "False":
+        notes.append("certbot does not renew it as it is: autorenew = False")
+    return CertbotLineage(
+        conf.stem,
+        conf,
+        Path(top.get("fullchain", live / "fullchain.pem")),
+        Path(top.get("privkey", live / "privkey.pem")),
+        server,
+        account,
+        settings,
+        tuple(notes),
+    )
+
+
+def _account(folder: Path, server: str, number: str) -> CertbotAccount | None:
+    url = urlsplit(server)
+    place = folder / "accounts" / url.netloc / url.path.strip("/")
+    try:
+        chosen = place / number if number else next(place.iterdir())
+        registration = json.loads((chosen / "regr.json").read_text())
+        contacts = (registration.get("body") or {}).get("contact") or ()
+        return CertbotAccount(
+            (chosen / "private_key.json").read_text(),
+            str(registration.get("uri", "")),
+            next((str(each).removeprefix("mailto:") for each in contacts), ""),
+        )
+    except (OSError, ValueError, StopIteration, AttributeError):
+        return None
+
+
+def _key(params: Section, notes: list[str]) -> dict[str, object]:
+    if params.get("reuse_key") == "True":
+        notes.append("reuse_key is not taken over: every certificate gets a key of its own")
+    kind = params.get("key_type", "rsa")  # as certbot reads a file that does not say
+    known, chosen = (
+        (_SIZES, params.get("rsa_key_size", "2048"))
+        if kind == "rsa"
+        else (_CURVES, params.get("elliptic_curve", "secp256r1"))
+    )
+    if chosen in known:
+        return {"key_type": known[chosen]}
+    notes.append(f"keys of {kind} {chosen} are not made here: it gets one of ecdsa-p256")
+    return {}
+
+
+def _challenge(params: Section, notes: list[str]) -> dict[str, object]:
+    how = params.get("authenticator", "")
+    if how in _BY_HTTP:
+        return {"challenge": "http-01"}
+    if how == "manual" and "dns" in params.get("pref_challs", "") and "manual_auth_hook" in params:
+        dns: dict[str, object] = {
+            "provider": "command",
+            "auth": [*_SHELL, params["manual_auth_hook"]],
+        }
+        if cleanup := params.get("manual_cleanup_hook"):
+            dns["cleanup"] = [*_SHELL, cleanup]
+        return {"challenge": "dns-01", "dns": dns}
+    if how.startswith("dns-"):
+        return {"challenge": "dns-01", "dns": _provider(how.removeprefix("dns-"), params, notes)}
+    notes.append(f"its challenge ({how or 'not told'}) is not taken over: http-01 is tried")
+    return {"challenge": "http-01"}
+
+
+def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]:
+    credentials = params.get(f"dns_{name.replace('-', '_')}_credentials", "")
+    if name != "rfc2136":
+        notes.append(
+            f"the credentials of {name} in {credentials or 'its environment'} have other names "
+            "in dns-lexicon: write them to a file of NAME=value lines, and name it in tls.dns"
+        )
+        return {"provider": f"lexicon:{name}"}
+    dns: dict[str, object] = {"provider": "rfc2136"}
+    try:
+        given = read_conf(Path(credentials).read_text())[""]
+    except (OSError, ValueError):
+        given = {}
+    if server := given.get("dns_rfc2136_server"):
+        dns["server"] = f"{server}:{given.get('dns_rfc2136_port', '53')}"
+    if key_name := given.get("dns_rfc2136_name"):
+        dns["key_name"] = key_name
+    if algorithm := given.get("dns_rfc2136_algorithm"):
+        dns["algorithm"] = algorithm.lower()
+    notes.append(
+        f"the secret in {credentials} is not copied: write it alone to a file, and name that file "
+        "as secret_file in tls.dns"
+    )
+    return dns
+
+
+def _hooks(folder: Path, params: Section, notes: list[str]) -> dict[str, object]:
+    for kind in ("pre", "post"):
+        told = [*_programs(folder / "renewal-hooks" / kind)]
+        if hook := params.get(f"{kind}_hook"):
+            told.append(hook)
+        notes.extend(
+            f"the {kind} hook {each} is not taken over: nothing is stopped for a renewal here"
+            for each in told
+        )
+    deploy = [*_programs(folder / "renewal-hooks" / "deploy")]
+    if hook := params.get("renew_hook"):
+        deploy.append(hook)
+    return {"deploy_hook": [*_SHELL, " && ".join(deploy)]} if deploy else {}
+
+
+def _programs(folder: Path) -> Iterator[str]:
+    if folder.is_dir():
+        for each in sorted(folder.iterdir()):
+            if each.is_file() and each.stat().st_mode & 0o111 and not each.name.endswith("~"):
+                yield str(each)

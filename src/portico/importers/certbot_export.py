@@ -1,0 +1,96 @@
+"""Writes a folder that certbot understands, with the certificates that are held here.
+
+Every one is marked `autorenew = False` there: two that renew the same names get in each other's
+way. Whoever goes back to certbot takes that line out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from portico.core.model.certificate import Certificate
+from portico.core.model.names import folder_name
+
+KINDS: Final = ("cert", "chain", "fullchain", "privkey")
+_WRITTEN_FOR: Final = "5.8.0"  # certbot warns of folders of a newer one
+_CURVES: Final = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1"}
+_SIZES: Final = {"rsa2048": "2048", "rsa4096": "4096"}
+
+
+def export(folder: Path, certificates: Sequence[Certificate]) -> list[str]:
+    """Returns the names that certbot has for them. What the folder holds already stays; a
+    certificate of the same name becomes the newest one there. Raises OSError.
+    """
+    return [_export(folder, certificate) for certificate in certificates]
+
+
+def _export(folder: Path, certificate: Certificate) -> str:
+    name = folder_name(certificate.lineage)
+    archive, live, renewal = (folder / each for each in ("archive", "live", "renewal"))
+    for place in (folder, archive, live, renewal, archive / name, live / name):
+        place.mkdir(mode=0o700 if place in {archive, live} else 0o755, parents=True, exist_ok=True)
+    number = _next_number(archive / name)
+    for kind, source in zip(KINDS, _sources(certificate), strict=True):
+        target = archive / name / f"{kind}{number}.pem"
+        _write(target, source.read_bytes(), 0o600 if kind == "privkey" else 0o644)
+    for kind in KINDS:
+        _link(live / name / f"{kind}.pem", f"../../archive/{name}/{kind}{number}.pem")
+    conf = renewal / f"{name}.conf"
+    if not conf.exists():
+        _write(conf, _conf(folder.absolute(), name, certificate).encode(), 0o644)
+    return name
+
+
+def _next_number(archive: Path) -> int:
+    numbers = [each.stem.removeprefix("privkey") for each in archive.glob("privkey*.pem")]
+    return max((int(each) for each in numbers if each.isdigit()), default=0) + 1
+
+
+def _sources(certificate: Certificate) -> tuple[Path, Path, Path, Path]:
+    """In the order of KINDS."""
+    files = certificate.files
+    return (
+        Path(certificate.cert),
+        Path(certificate.chain),
+        Path(files.certificate),
+        Path(files.key),
+    )
+
+
+def _conf(folder: Path, name: str, certificate: Certificate) -> str:
+    lines = [
+        f"version = {_WRITTEN_FOR}",
+        f"archive_dir = {folder}/archive/{name}",
+        *(f"{kind} = {folder}/live/{name}/{kind}.pem" for kind in KINDS),
+        "",
+        "[renewalparams]",
+        "autorenew = False",
+        "authenticator = standalone",
+    ]
+    if certificate.issuer:
+        lines.append(f"server = {certificate.issuer}")
+    if certificate.profile:
+        lines.append(f"preferred_profile = {certificate.profile}")
+    if curve := _CURVES.get(certificate.key_type or ""):
+        lines += ["key_type = ecdsa", f"elliptic_curve = {curve}"]
+    elif size := _SIZES.get(certificate.key_type or ""):
+        lines += ["key_type = rsa", f"rsa_key_size = {size}"]
+    return "\n".join([*lines, ""])
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _link(path: Path, target: str) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(path)

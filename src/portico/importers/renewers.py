@@ -1,0 +1,68 @@
+"""Finds others on this machine that renew certificates: crontab lines and timers.
+
+Two that renew the same names use up the authority's limits together, and only one of them tells
+the web server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_CRONTABS: Final = (
+    "etc/crontab",
+    "etc/cron.d/*",
+    "etc/cron.hourly/*",
+    "etc/cron.daily/*",
+    "etc/cron.weekly/*",
+    "etc/cron.monthly/*",
+    "var/spool/cron/*",
+    "var/spool/cron/crontabs/*",
+)
+_RENEWS: Final = re.compile(
+    r"(?:^|[\s/;&|])(?:"
+    r"(?:certbot|letsencrypt)(?:-auto)?\s(?:.*\s)?(?:renew|certonly)\b"
+    r"|acme\.sh\s(?:.*\s)?(?:--cron|--renew-all|--renew)\b"
+    r"|dehydrated\s(?:.*\s)?(?:-c|--cron)\b"
+    r"|lego\s(?:.*\s)?renew\b"
+    r")"
+)
+_TIMER: Final = re.compile(r"(?:certbot|letsencrypt|acme|dehydrated|lego)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewer:
+    where: str
+    """Its file, with a line number for a crontab."""
+    what: str
+    """The line, or the name of the timer."""
+    remedy: str
+
+
+def find_renewers(root: Path) -> list[Renewer]:
+    """`root` is the folder that the system's own are in. What cannot be read is passed over."""
+    return [*_in_crontabs(root), *_in_systemd(root)]
+
+
+def _in_crontabs(root: Path) -> Iterator[Renewer]:
+    for pattern in _CRONTABS:
+        for path in sorted(root.glob(pattern)):
+            try:
+                lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+            except OSError:
+                continue
+            for number, line in enumerate(lines, 1):
+                if not line.lstrip().startswith("#") and _RENEWS.search(line):
+                    yield Renewer(
+                        f"{path}:{number}", line.strip(), "put a # in front of this line"
+                    )
+
+
+def _in_systemd(root: Path) -> Iterator[Renewer]:
+    for folder in ("etc", "run"):
+        for path in sorted(root.glob(f"{folder}/systemd/system/*.wants/*.timer")):
+            if _TIMER.search(path.name):
+                yield Renewer(str(path), path.name, f"systemctl disable --now {path.name}")

@@ -1,0 +1,75 @@
+"""A folder as certbot 5.8 writes it, and certbot itself, from PyPI."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.jwk import JWKEC
+
+KINDS = ("cert", "chain", "fullchain", "privkey")
+SERVER = "https://ca.test:14000/dir"
+ACCOUNT = "0123456789abcdef0123456789abcdef"
+ACCOUNT_URL = "https://ca.test:14000/acct/7"
+
+
+def write_lineage(folder: Path, name, signed, *, params="", number=3, key_type="ecdsa"):
+    """`params` are further lines of [renewalparams]."""
+    archive, live = folder / "archive" / name, folder / "live" / name
+    for place in (archive, live, folder / "renewal"):
+        place.mkdir(parents=True, exist_ok=True)
+    first, rest = _split(signed.chain)
+    texts = {"cert": first, "chain": rest, "fullchain": signed.chain, "privkey": signed.key}
+    for kind in KINDS:
+        file = archive / f"{kind}{number}.pem"
+        file.write_text(texts[kind])
+        file.chmod(0o600 if kind == "privkey" else 0o644)
+        (live / f"{kind}.pem").symlink_to(f"../../archive/{name}/{kind}{number}.pem")
+    (folder / "renewal" / f"{name}.conf").write_text(
+        f"# renew_before_expiry = 30 days\nversion = 5.8.0\narchive_dir = {archive}\n"
+        + "".join(f"{kind} = {live}/{kind}.pem\n" for kind in KINDS)
+        + "\n# Options used in the renewal process\n[renewalparams]\n"
+        + f"account = {ACCOUNT}\nserver = {SERVER}\nkey_type = {key_type}\n{params}"
+    )
+
+
+def write_account(folder: Path, contact=("mailto:ops@a.test",)):
+    place = folder / "accounts" / "ca.test:14000" / "dir" / ACCOUNT
+    place.mkdir(parents=True)
+    key = JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+    (place / "private_key.json").write_text(json.dumps(key.to_json()))
+    body = {"body": {"contact": list(contact)}, "uri": ACCOUNT_URL}
+    (place / "regr.json").write_text(json.dumps(body))
+    (place / "meta.json").write_text("{}")
+    return key
+
+
+def _split(chain):
+    end = "-----END CERTIFICATE-----\n"
+    first, _, rest = chain.partition(end)
+    return first + end, rest
+
+
+@pytest.fixture(scope="session")
+def certbot(tmp_path_factory):
+    """Runs certbot on a folder and returns what it says."""
+    place = tmp_path_factory.mktemp("certbot")
+    python = place / "venv" / "bin" / "python"
+    words = (sys.executable, "-m", "venv", place / "venv")
+    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    install = (python, "-m", "pip", "install", "-q", "certbot")
+    installed = subprocess.run(install, check=False, capture_output=True, timeout=300, text=True)
+    if installed.returncode:
+        pytest.skip(f"certbot cannot be installed from PyPI: {installed.stderr[-300:]}")
+
+    def run(folder, *more):
+        folders = ("--config-dir", folder, "--work-dir", place / "w", "--logs-dir", place / "l")
+        command = (python.with_name("certbot"), *more, *folders)
+        ran = subprocess.run(command, check=False, capture_output=True, timeout=60, text=True)
+        return ran.stdout + ran.stderr
+
+    return run

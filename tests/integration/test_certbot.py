@@ -1,0 +1,181 @@
+"""From certbot and back to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from portico.adapters.certificates.issuing import CertificateChild
+from portico.adapters.certificates.trust import Places
+from portico.adapters.lineages.disk import DiskLineages
+from portico.core.model.certificate import About
+from portico.errors import Failed
+from portico.importers.certbot import read_folder
+from portico.importers.certbot_export import export
+from portico.importers.certbot_taking import Taking
+from portico.system.home import Home
+from tests.certbot_folder import ACCOUNT_URL, SERVER, certbot, write_account, write_lineage
+from tests.fakes.clock import FakeClock
+from tests.signing import Signer, rsa_key
+
+NOW = time.time()
+DAY = 86400.0
+__all__ = ["certbot"]
+
+
+@pytest.fixture(scope="module")
+def signer():
+    return Signer()
+
+
+class Machine:
+    def __init__(self, folder):
+        home = Home(folder / "home")
+        home.make()
+        self.account = home.certificates / "account" / "key.pem"
+        self.child = CertificateChild(home, sys.executable, FakeClock(NOW), Places((), ()))
+        self.lineages = DiskLineages(home, self.child, FakeClock(NOW))
+        self.old = folder / "letsencrypt"
+
+    def take(self, sites=None):
+        taking = Taking(self.lineages, self.child, self.account)
+        called = {frozenset(names): site for site, names in (sites or {}).items()}
+        found = read_folder(self.old)
+        return asyncio.run(taking.take(found, lambda names: called.get(frozenset(names))))
+
+    def keep(self, name, signed, names, folder, issuer=SERVER, profile=None):
+        key = signed.key_file(folder)
+        about = About(issuer, profile)
+        return asyncio.run(self.lineages.store(name, names, signed.chain, key, about))
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def test_a_certificate_goes_over_with_its_settings_and_certbot_leaves_it_alone(machine, signer):
+    params = "authenticator = webroot\nrenew_hook = systemctl reload exim4\nautorenew = True\n"
+    signed = signer.sign("a.test", "www.a.test", at=NOW - DAY)
+    write_lineage(
+        machine.old, "a.test-0001", signed, params=f"{params}[[webroot_map]]\na.test = /w\n"
+    )
+    write_account(machine.old)
+    taken = machine.take()
+    assert (taken.skipped, taken.notes) == ([], [])
+    assert taken.names == {"a.test": ("a.test", "www.a.test")}
+    assert taken.settings["a.test"] == {
+        "issuer": SERVER,
+        "email": "ops@a.test",
+        "key_type": "ecdsa-p256",
+        "challenge": "http-01",
+        "deploy_hook": ["/bin/sh", "-c", "systemctl reload exim4"],
+    }
+    held = machine.lineages.held("a.test")
+    assert machine.lineages.current("a.test") == held
+    assert (Path(held.files.certificate).read_text(), held.issuer) == (signed.chain, SERVER)
+    conf = (machine.old / "renewal" / "a.test-0001.conf").read_text()
+    assert conf.count("autorenew") == conf.count("[renewalparams]\nautorenew = False\n") == 1
+    assert "[[webroot_map]]\na.test = /w" in conf
+    assert machine.take().names == taken.names, "a second time changes nothing"
+    assert machine.lineages.held("a.test") == held
+
+
+def test_a_site_with_the_same_names_gives_its_name_to_the_lineage(machine, signer):
+    write_lineage(machine.old, "old", signer.sign("a.test", "b.test", at=NOW - DAY))
+    assert list(machine.take({"b.test": ("b.test", "a.test")}).names) == ["b.test"]
+
+
+def test_the_account_goes_over_once_and_its_key_stays_secret(machine, signer):
+    write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - DAY))
+    key = write_account(machine.old)
+    assert machine.take().account == ACCOUNT_URL
+    pem = machine.account.read_bytes()
+    numbers = load_pem_private_key(pem, None).private_numbers()
+    assert numbers == key.key.private_numbers()
+    assert stat.S_IMODE(machine.account.stat().st_mode) == 0o600
+    remembered = json.loads(machine.account.with_suffix(".json").read_text())
+    assert remembered == {SERVER: ACCOUNT_URL}
+    again = machine.take()
+    assert again.account == ""
+    assert again.notes[-1] == "the account of certbot is not taken over: there is one here"
+    assert machine.account.read_bytes() == pem
+
+
+def test_one_that_cannot_be_used_stays_with_certbot_and_holds_up_no_other(machine, signer):
+    write_lineage(machine.old, "good.test", signer.sign("good.test", at=NOW - DAY))
+    write_lineage(machine.old, "old.test", signer.sign("old.test", at=NOW - 100 * DAY))
+    (machine.old / "renewal" / "broken.test.conf").write_text("what is this\n")
+    taken = machine.take()
+    assert list(taken.names) == ["good.test"]
+    assert len(taken.skipped) == 2
+    assert any("broken.test.conf: line 1 is neither" in why for why in taken.skipped)
+    assert any(why.startswith("old.test: ") and "expired" in why for why in taken.skipped)
+    assert "autorenew" not in (machine.old / "renewal" / "old.test.conf").read_text()
+
+
+def test_a_newer_certificate_here_is_not_replaced_by_an_older_one(machine, signer, tmp_path):
+    write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - 9 * DAY))
+    mine = machine.keep("a.test", signer.sign("a.test", at=NOW - DAY), ("a.test",), tmp_path)
+    assert "a.test has a newer certificate here already" in machine.take().skipped[0]
+    assert machine.lineages.held("a.test") == mine
+
+
+def test_what_is_exported_and_imported_again_is_the_same(machine, signer, tmp_path):
+    stored = machine.keep("a.test", signer.sign("a.test", at=NOW - DAY), ("a.test",), tmp_path)
+    assert export(machine.old, [stored]) == ["a.test"]
+    key = machine.old / "archive" / "a.test" / "privkey1.pem"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    other = Machine(tmp_path / "other")
+    other.old = machine.old
+    taken = other.take()
+    assert taken.notes == ["a.test: certbot does not renew it as it is: autorenew = False"]
+    again = other.lineages.held("a.test")
+    assert (again.serial, again.issuer, again.ari_id) == (stored.serial, SERVER, stored.ari_id)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_certbot_lists_what_was_exported_and_renews_nothing_of_it(
+    machine, signer, tmp_path, certbot
+):
+    names = ("*.a.test", "a.test")
+    first = machine.keep("*.a.test", signer.sign(*names, at=NOW - DAY), names, tmp_path)
+    key = rsa_key()
+    rsa = machine.keep(
+        "b.test", signer.sign("b.test", at=NOW - DAY, key=key), ("b.test",), tmp_path
+    )
+    export(machine.old, [first, rsa])
+    newer = machine.keep("*.a.test", signer.sign(*names, at=NOW - DAY / 2), names, tmp_path)
+    assert export(machine.old, [newer]) == ["_.a.test"]
+    said = certbot(machine.old, "certificates")
+    assert "Certificate Name: _.a.test" in said
+    assert re.search(
+        r"(Domains|Identifiers): (\*\.a\.test a\.test|a\.test \*\.a\.test)\n", said
+    ), said
+    assert f"Serial Number: {newer.serial}" in said
+    assert "Key Type: ECDSA" in said
+    assert "Key Type: RSA" in said
+    renewed = certbot(machine.old, "renew")
+    assert "No renewals were attempted" in renewed, renewed
+
+
+def test_a_key_that_is_none_is_refused_in_words(machine):
+    for text in ("{}", "nothing", '{"kty": "oct", "k": "AyM"}'):
+        with pytest.raises(Failed, match="cannot read an account's key"):
+            asyncio.run(machine.child.account_key(text))
+
+
+@pytest.mark.parametrize("bits", ["ec", "rsa"])
+def test_account_keys_come_back_from_the_other_form(machine, signer, bits):
+    signed = signer.sign("a.test", at=NOW, key=rsa_key() if bits == "rsa" else None)
+    jwk = asyncio.run(machine.child.json_web_key(signed.key))
+    assert asyncio.run(machine.child.account_key(jwk)) == signed.key
