@@ -49,7 +49,8 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
         yield Finding((*path, "tls", "challenge"), what)
     elif by_dns and settings.dns is None:
         what = f'is required to prove "{wildcard or name}" by dns-01'
-        yield Finding((*path, "tls", "dns"), what, "say who publishes the records: [tls.dns]")
+        hint = 'say who publishes the records: [tls.dns]; or want no authority: issuer = "local"'
+        yield Finding((*path, "tls", "dns"), what, hint)
     address = next(filter(is_ip, names), None)
     if address and by_dns:
         yield Finding((*path, "tls", "challenge"), f"dns-01 cannot prove {address}")
