@@ -88,7 +88,7 @@ def test_an_ip_address_is_signed_in_the_short_lived_profile():
             '[sites."*.example.com"]\napp = "web"',
             (
                 'sites."*.example.com".tls.dns: is required to prove "*.example.com" by dns-01 '
-                '(say who publishes the records: [tls.dns]; or want no authority: issuer = "local")'
+                '(say who publishes records: [tls.dns]; or ask nobody: issuer = "local")'
             ),
         ),
         (

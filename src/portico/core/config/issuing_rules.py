@@ -49,7 +49,7 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
         yield Finding((*path, "tls", "challenge"), what)
     elif by_dns and settings.dns is None:
         what = f'is required to prove "{wildcard or name}" by dns-01'
-        hint = 'say who publishes the records: [tls.dns]; or want no authority: issuer = "local"'
+        hint = 'say who publishes records: [tls.dns]; or ask nobody: issuer = "local"'
         yield Finding((*path, "tls", "dns"), what, hint)
     address = next(filter(is_ip, names), None)
     if address and by_dns:
