@@ -1,4 +1,7 @@
-"""Echoes WebSocket messages on $PORT, each as JSON: pid, text. Other requests get 200."""
+"""Echoes WebSocket messages on $PORT, each as JSON: pid, text. Other requests get 200.
+
+At SIGTERM it closes what is open with 1001 (going away, RFC 6455 7.4.1), and ends.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import asyncio
 import http
 import json
 import os
+import signal
 
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 
 async def main() -> None:
-    async with serve(echo, "127.0.0.1", int(os.environ["PORT"]), process_request=plain):
-        await asyncio.Event().wait()
+    async with serve(echo, "127.0.0.1", int(os.environ["PORT"]), process_request=plain) as server:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+        await server.wait_closed()
 
 
 async def echo(connection: ServerConnection) -> None:

@@ -1,0 +1,248 @@
+"""The end of everything: asked for once it is patient, asked for twice it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.sockets import Held, ended, held
+from tests.stack import BIN, PROGRAMS, Answer, Stack, eventually
+
+SITE = "app.localhost"
+
+
+def file(stack: Stack, program: str = "echo.py", **keys: object) -> str:
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+    text = (
+        f"[apps.web]\ncommand = 'python3 {PROGRAMS / program}'\ninstances = 2\n{lines}"
+        f"[sites.'{SITE}']\napp = 'web'\n"
+    )
+    return str(stack.write(text, workers=2))
+
+
+def up(stack: Stack, program: str = "echo.py", **keys: object) -> None:
+    stack.done("up", file(stack, program, **keys))
+
+
+def never_ready(stack: Stack) -> str:
+    text = f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\nready_timeout = 60\n"
+    return str(stack.write(f"{text}env.NEVER_LISTEN = '1'\n"))
+
+
+class Request:
+    """One that goes on in a thread of its own."""
+
+    def __init__(self, ask: Callable[[], Answer]) -> None:
+        self.answer: Answer | None = None
+        self.error: Exception | None = None
+        self._ask = ask
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.answer = self._ask()
+        except OSError as error:
+            self.error = error
+
+    def end(self) -> Answer | None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+        return self.answer
+
+
+@contextmanager
+def slow_request(stack: Stack, seconds: float) -> Iterator[Request]:
+    request = Request(lambda: stack.get(SITE, f"/?sleep={seconds}"))
+    eventually(lambda: _asked(stack))
+    try:
+        yield request
+    finally:
+        request.end()
+
+
+def _asked(stack: Stack) -> bool:
+    """Whether an instance has a request: a connection that nginx has not opened for this look."""
+    ports = {instance["port"] for instance in stack.instances("web")}
+    return any(
+        c.status == psutil.CONN_ESTABLISHED and c.laddr.port in ports
+        for c in psutil.net_connections("tcp")
+    )
+
+
+def is_refused(stack: Stack) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", stack.https), 1).close()
+    except OSError:
+        return True
+    return False
+
+
+def pids_of(stack: Stack) -> list[int]:
+    return [instance["pid"] for instance in stack.instances("web")]
+
+
+def daemon(stack: Stack) -> psutil.Process:
+    return psutil.Process(stack.status()["daemon"]["pid"])
+
+
+def test_down_takes_nothing_new_and_finishes_what_there_is(stack):
+    """An upload that is still coming in has not reached an instance yet, and does so later."""
+    up(stack)
+    process = daemon(stack)
+    pids = pids_of(stack)
+    upload = Upload(stack, seconds=4)
+    with slow_request(stack, 3) as slow, stack.running("down") as down:
+        eventually(lambda: is_refused(stack))
+        assert all(map(psutil.pid_exists, pids))
+        assert down.poll() is None
+        assert slow.end().status == 200
+        assert upload.end().json["body_bytes"] == upload.size
+        assert down.wait(30) == 0
+    assert not any(map(psutil.pid_exists, pids))
+    process.wait(10)
+
+
+class Upload(Request):
+    """A body that comes in over so many seconds."""
+
+    size = 200_000
+
+    def __init__(self, stack: Stack, seconds: float) -> None:
+        self.begun = threading.Event()
+
+        def body() -> Iterator[bytes]:
+            for _ in range(20):
+                yield b"u" * (self.size // 20)
+                self.begun.set()
+                time.sleep(seconds / 20)
+
+        def ask() -> Answer:
+            with stack.client(SITE) as client:
+                return client.ask("POST", "/", body(), Content_Length=str(self.size))
+
+        super().__init__(ask)
+        assert self.begun.wait(10)
+
+
+def test_down_closes_sockets_as_their_program_does_when_their_time_is_over(stack):
+    up(stack, "websocket.py", drain_timeout=4)
+
+    async def story() -> tuple[float, list[Held]]:
+        async with held(stack, SITE, 4) as sockets:
+            begun = time.monotonic()
+            await asyncio.gather(asyncio.to_thread(stack.done, "down"), ended(sockets, 30))
+            return begun, sockets
+
+    begun, sockets = asyncio.run(story())
+    assert {each.code for each in sockets} == {1001}
+    assert min(each.ended_at - begun for each in sockets) > 3
+    assert max(each.ended_at - begun for each in sockets) < 15
+
+
+@pytest.mark.parametrize("words", [("down",), ("down", "--now")])
+def test_a_second_down_does_not_wait_for_anything(stack, words):
+    up(stack, stop_timeout=1)
+    with slow_request(stack, 25) as slow, stack.running("down") as down:
+        eventually(lambda: is_refused(stack))
+        begun = time.monotonic()
+        assert "open requests are not waited for any more" in stack.done(*words).stderr
+        assert down.wait(10) == 0
+        assert time.monotonic() - begun < 10
+        slow.end()
+    assert slow.answer is None or slow.answer.status >= 500
+
+
+def test_whoever_interrupts_down_only_stops_watching(stack):
+    up(stack)
+    pids = pids_of(stack)
+    with slow_request(stack, 5) as slow:
+        down = subprocess.Popen(
+            [BIN / "portico", "down"], env=stack.environ, stderr=subprocess.PIPE, text=True
+        )
+        eventually(lambda: is_refused(stack))
+        down.send_signal(signal.SIGINT)
+        _, said = down.communicate(timeout=10)
+        assert down.returncode == 130
+        assert "down goes on without you" in said
+        assert slow.end().status == 200
+    eventually(lambda: not any(map(psutil.pid_exists, pids)))
+
+
+def test_down_gives_up_an_up_that_does_not_come_to_an_end(stack):
+    with stack.running("up", never_ready(stack)) as coming:
+        eventually((stack.home / "api.sock").exists)
+        eventually(lambda: stack.status()["apps"] and stack.instances("web"))
+        stack.done("down")
+        assert coming.wait(10) == 1
+        assert coming.stdout
+        assert "was given up: everything ends" in coming.stdout.read()
+
+
+def test_after_down_everything_can_come_up_again_at_once(stack):
+    up(stack)
+    for _ in range(2):
+        stack.done("down")
+        stack.up()
+    assert stack.get(SITE).status == 200
+
+
+@contextmanager
+def in_foreground(stack: Stack, **keys: object) -> Iterator[subprocess.Popen[str]]:
+    name = file(stack, **keys)
+    with stack.running("run", name) as process:
+        eventually((stack.home / "api.sock").exists)
+        eventually(lambda: not is_refused(stack) and stack.get(SITE).status == 200, within=30)
+        yield process
+
+
+def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack):
+    with in_foreground(stack) as process:
+        pids = pids_of(stack)
+        assert stack.status()["daemon"]["mode"] == "foreground"
+        with slow_request(stack, 3) as slow:
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: is_refused(stack))
+            assert slow.end().status == 200
+        assert process.wait(20) == 0
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def test_in_the_foreground_a_second_signal_waits_for_nothing(stack):
+    with in_foreground(stack, stop_timeout=1) as process:
+        with slow_request(stack, 25) as slow:
+            process.send_signal(signal.SIGTERM)
+            eventually(lambda: is_refused(stack))
+            begun = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert time.monotonic() - begun < 10
+            slow.end()
+        assert slow.answer is None or slow.answer.status >= 500
+
+
+def test_in_the_foreground_a_signal_is_heard_while_things_are_coming_up(stack):
+    with stack.running("run", never_ready(stack)) as process:
+        eventually((stack.home / "api.sock").exists)
+        eventually(lambda: stack.status()["apps"] and stack.instances("web"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def test_in_the_foreground_down_leaves_the_daemon_to_whoever_started_it(stack):
+    with in_foreground(stack) as process:
+        stack.done("down")
+        assert stack.status()["apps"] == []
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
