@@ -4,7 +4,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.instance import LEAVING, Exit, InstanceEvent, InstanceState, Process
-from portico.core.planning.lifecycle import exited, killed, moved, spawned
+from portico.core.planning.lifecycle import booted, exited, killed, moved, spawned
 from tests.unit.worlds import NOW, one
 
 S = InstanceState
@@ -89,3 +89,30 @@ def test_a_killed_instance_has_its_time_once_more_before_it_is_killed_again():
     i = one(S.STOPPING)
     after = killed(i, now=NOW + 10)
     assert (after.state, after.since, after.spawned) == (S.STOPPING, NOW + 10, NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (S.STARTING, S.BACKOFF),
+        (S.READY, S.BACKOFF),
+        (S.UNREADY, S.BACKOFF),
+        (S.RESTARTING, S.BACKOFF),
+        (S.BACKOFF, S.BACKOFF),
+        (S.DRAINING, S.GONE),
+        (S.STOPPING, S.GONE),
+        (S.GONE, S.GONE),
+        (S.STOPPED, S.STOPPED),
+        (S.FAILED, S.FAILED),
+    ],
+)
+def test_after_a_boot_what_ran_runs_again_and_what_was_leaving_is_gone(before, after):
+    assert booted(one(before, process=PROCESS), now=3.0).state is after
+
+
+def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
+    ran = one(crashes=2, worn="it holds 2 GB", retry_at=NOW + 60, process=PROCESS)
+    again = booted(ran, now=3.0)
+    assert (again.crashes, again.worn, again.process) == (0, "", None)
+    assert (again.since, again.spawned, again.retry_at) == (3.0, 3.0, 3.0)
+    assert again.reason == "the machine was started anew"

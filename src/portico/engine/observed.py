@@ -10,6 +10,7 @@ from typing import Final
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.core.planning.lifecycle import booted
 from portico.errors import Failed
 from portico.ports import Clock, Discovery, Nginx, Ports, State
 
@@ -54,7 +55,7 @@ class Observed:
         if self._state.setting(BOOT) != boot:
             now = self._clock.monotonic()
             for i in list(self.instances.values()):
-                self.put(replace(i, process=None, since=now, spawned=now, retry_at=now))
+                self.put(booted(i, now=now))
             self._state.put_setting(BOOT, boot)
 
     def add(self, instance: Instance) -> None:

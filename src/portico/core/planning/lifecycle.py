@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, assert_never
 
 from portico.core.model.app import App
 from portico.core.model.instance import (
@@ -23,6 +23,10 @@ STEADY: Final = 600.0
 after so long without is its restart the first one again."""
 
 
+S = InstanceState
+BOOTED: Final = "the machine was started anew"
+
+
 def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
     """The instance after an event that needs no more than its time and its reason."""
     state = next_state(instance.state, event)
@@ -40,6 +44,22 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
 def killed(instance: Instance, *, now: float) -> Instance:
     """SIGKILL was sent: it has its time once more, before it is sent again."""
     return replace(instance, since=now)
+
+
+def booted(instance: Instance, *, now: float) -> Instance:
+    """The instance after a boot of the machine: what ran is to run again at once, which is no
+    crash of it, and what was leaving is gone.
+    """
+    before = replace(instance, process=None, spawned=now, retry_at=now, crashes=0, worn="")
+    match instance.state:
+        case S.DRAINING | S.STOPPING:
+            return moved(before, InstanceEvent.FINISHED, now=now, reason=instance.reason)
+        case S.STARTING | S.READY | S.UNREADY | S.RESTARTING | S.BACKOFF:
+            return moved(before, InstanceEvent.CRASHED, now=now, reason=BOOTED)
+        case S.STOPPED | S.FAILED | S.GONE:
+            return replace(before, since=now, crashes=instance.crashes)
+        case _:
+            assert_never(instance.state)
 
 
 def exited(
