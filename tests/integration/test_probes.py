@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
 import pytest
 
@@ -32,16 +32,16 @@ def probe(answer, *, listens="127.0.0.1", **check):
 @asynccontextmanager
 async def serving(answer, host, received):
     async def serve(reader, writer):
-        if answer is None:  # reads, and never answers
-            received.append(await reader.read(65536))
-            await reader.read()
-        else:
+        with closing(writer), suppress(ConnectionError):  # a probe may have heard enough
+            if answer is None:  # reads, and never answers
+                received.append(await reader.read(65536))
+                await reader.read()
+                return
             received.append(await reader.readuntil(b"\r\n\r\n") if answer else b"")
             if received[-1].startswith(b"PRI "):
                 received.append(await reader.read(65536))
             writer.write(answer)
             await writer.drain()
-        writer.close()
 
     server = await asyncio.start_server(serve, host, 0)
     async with server:

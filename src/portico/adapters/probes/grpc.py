@@ -7,7 +7,6 @@ wire type, then the value): `HealthCheckRequest { string service = 1; }` and
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,9 +23,8 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from portico.adapters.probes.answers import NotSpoken
+from portico.adapters.probes.connection import Connection, NotSpoken
 
-READ: Final = 1 << 16
 PREFIX: Final = 5  # octets before a message: not compressed, and its length
 SETTINGS: Final = b"\x04"
 SERVING: Final = 1
@@ -41,22 +39,20 @@ class _Answer:
     ended: bool = False
 
 
-async def ask_grpc(
-    service: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> str | None:
+async def ask_grpc(service: str, port: int, connection: Connection) -> str | None:
     http2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
     http2.initiate_connection()
     stream = http2.get_next_available_stream_id()
     http2.send_headers(stream, _head(port))
     http2.send_data(stream, _request(service), end_stream=True)
-    writer.write(http2.data_to_send())
+    await connection.send(http2.data_to_send())
     answer = _Answer()
     while not answer.ended:
-        data = await reader.read(READ)
+        data = await connection.receive()
         if not data:
             raise EOFError
         _feed(http2, data, answer)
-        writer.write(http2.data_to_send())
+        await connection.send(http2.data_to_send())
     return _trouble(answer, service)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Final
 
 import h11
 
-from portico.adapters.probes.answers import NotSpoken
+from portico.adapters.probes.connection import READ, Connection, NotSpoken
 from portico.core.model.check import Check
 
-READ: Final = 1 << 16
 LARGEST_SEARCHED: Final = 1 << 18
 """Bytes of a body that are searched; of one that is not searched, READ are waited for."""
 GOOD: Final = range(200, 400)
@@ -24,16 +22,13 @@ class Answer:
     body: bytes
 
 
-async def ask_http(
-    check: Check, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> str | None:
+async def ask_http(check: Check, port: int, connection: Connection) -> str | None:
     http = h11.Connection(h11.CLIENT)
     request = h11.Request(
         method=check.method, target=check.path or "/", headers=_head(check, port)
     )
-    writer.write((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
-    await writer.drain()
-    answer = await _answer(http, reader, READ if check.body is None else LARGEST_SEARCHED)
+    await connection.send((http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b""))
+    answer = await _answer(http, connection, READ if check.body is None else LARGEST_SEARCHED)
     if answer.status not in (check.status or GOOD):
         return f"answered {answer.status}"
     if check.body is not None and not _holds(answer.body, check.body):
@@ -60,7 +55,7 @@ def _holds(body: bytes, wanted: str) -> bool:
     return wanted in text
 
 
-async def _answer(http: h11.Connection, reader: asyncio.StreamReader, limit: int) -> Answer:
+async def _answer(http: h11.Connection, connection: Connection, limit: int) -> Answer:
     """The answer is read to its end, so that the program does not see its visitor break off."""
     status, body, data = 0, bytearray(), b""
     while len(body) < limit:
@@ -72,7 +67,7 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader, limit: int
             raise NotSpoken("HTTP", data) from None
         match event:
             case h11.NEED_DATA:
-                if not (data := await reader.read(READ)):
+                if not (data := await connection.receive()):
                     break
                 http.receive_data(data)
             case h11.Response():

@@ -6,10 +6,9 @@ That is where nginx asks, so an instance that only answers elsewhere is not well
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
-from portico.adapters.probes.answers import NotSpoken
+from portico.adapters.probes.connection import Connection, NotSpoken, connected
 from portico.adapters.probes.http import ask_http
 from portico.core.model.check import Check
 
@@ -17,8 +16,8 @@ from portico.core.model.check import Check
 class LoopbackProbes:
     async def probe(self, check: Check, port: int) -> str | None:
         try:
-            async with asyncio.timeout(check.limit), _connection(port) as (reader, writer):
-                return await _ask(check, port, reader, writer)
+            async with asyncio.timeout(check.limit), connected(port) as connection:
+                return await _ask(check, port, connection)
         except TimeoutError:
             return f"no answer within {check.limit:g}s"
         except ConnectionRefusedError:
@@ -31,36 +30,17 @@ class LoopbackProbes:
             return f"cannot connect to port {port}: {error.strerror or error}"
 
 
-@asynccontextmanager
-async def _connection(
-    port: int, host: str = "127.0.0.1"
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        # Where nobody listens, a connection to a port of the ephemeral range can, by chance,
-        # get that very port as its own and reach itself (RFC 9293 3.5, simultaneous open).
-        if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
-            raise ConnectionRefusedError
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-
-
-async def _ask(
-    check: Check, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> str | None:
+async def _ask(check: Check, port: int, connection: Connection) -> str | None:
     if check.grpc:
         from portico.adapters.probes.grpc import ask_grpc  # noqa: PLC0415 - h2 is 2 MB, and rarely used
 
-        return await ask_grpc("" if check.grpc is True else check.grpc, port, reader, writer)
-    return await ask_http(check, port, reader, writer) if check.path else None
+        return await ask_grpc("" if check.grpc is True else check.grpc, port, connection)
+    return await ask_http(check, port, connection) if check.path else None
 
 
 async def _elsewhere(port: int) -> str:
     """An app that listens on `localhost` may have got ::1 for it, and nothing else."""
     with suppress(OSError):
-        async with asyncio.timeout(1), _connection(port, "::1"):
+        async with asyncio.timeout(1), connected(port, "::1"):
             return f"listens on [::1]:{port} only: make it listen on 127.0.0.1"
     return f"nothing listens on port {port}"
