@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portico.core.model.desired import absolute
 from portico.core.model.site import Route, Site
-from portico.core.render.scope import Scope, absolute, file_name, scopes
+from portico.core.render.scope import Scope, file_name, scopes
 
 
 def test_what_a_route_leaves_unset_is_as_in_its_site():
@@ -52,6 +53,6 @@ def test_a_name_is_cut_where_no_file_could_have_it():
 
 
 def test_relative_paths_start_in_the_folder_of_the_file():
-    assert absolute("/srv/app", "a/b") == "/srv/app/a/b"
-    assert absolute("/", "a") == "/a"
-    assert absolute("/srv/app", "/etc/a") == "/etc/a"
+    assert absolute("a/b", "/srv/app") == "/srv/app/a/b"
+    assert absolute("a", "/") == "/a"
+    assert absolute("/etc/a", "/srv/app") == "/etc/a"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, absolute
 from portico.core.model.place import CertificateFiles
 
 
@@ -13,7 +13,3 @@ def own_pair(desired: Desired, name: str) -> CertificateFiles | None:
     if certificate is None or key is None:
         return None
     return CertificateFiles(absolute(certificate, desired.folder), absolute(key, desired.folder))
-
-
-def absolute(path: str, folder: str) -> str:
-    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"

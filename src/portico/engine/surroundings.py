@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
-from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.desired import Desired, DesiredApp, absolute
 from portico.core.model.instance import LIVE, Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.site import Folder, Maintenance, Site
-from portico.engine.own_pairs import absolute, own_pair
+from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
 from portico.ports import Certificates, Launch, Nginx, OwnPair, Ports, Processes
 

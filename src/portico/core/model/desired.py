@@ -16,6 +16,11 @@ WEIGHT_SCALE: Final = 10
 """Of an app with a slow start, and of all that share an upstream with it."""
 
 
+def absolute(path: str, folder: str) -> str:
+    """A path of the operator's file, which starts from the folder of that file."""
+    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One version of an app's program: what makes two processes of it alike or not."""

@@ -12,7 +12,7 @@ from portico.core.model.certificate import (
     Limits,
     Lineage,
 )
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import STAGING, DnsProvider, Issuing
 from portico.core.model.names import is_ip, is_local_name
 from portico.core.model.site import Site
@@ -43,11 +43,11 @@ def secret_files(desired: Desired) -> Iterator[str]:
     for site in desired.sites.values():
         settings = issuing_of(desired, site)
         if settings and settings.eab:
-            yield _absolute(settings.eab.hmac_key_file, desired.folder)
+            yield absolute(settings.eab.hmac_key_file, desired.folder)
         if settings and settings.dns:
             for path in (settings.dns.secret_file, settings.dns.credentials):
                 if path:
-                    yield _absolute(path, desired.folder)
+                    yield absolute(path, desired.folder)
 
 
 def _is_public(name: str) -> bool:
@@ -75,12 +75,12 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
     is_staging = url in STAGING.values()
     binding = None
     if settings.eab:
-        key = secrets.get(_absolute(settings.eab.hmac_key_file, folder), "")
+        key = secrets.get(absolute(settings.eab.hmac_key_file, folder), "")
         binding = Binding(settings.eab.kid, key.strip(), settings.eab.algorithm)
     return Issuer(
         url,
         contact=(settings.email,) if settings.email else (),
-        ca_bundle=_absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
+        ca_bundle=absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
         binding=binding,
         staging=STAGING.get(url),
         limits=STAGING_LIMITS if is_staging else Limits(),
@@ -114,14 +114,10 @@ def _options(
         if dns.provider == "rfc2136" and (value := getattr(dns, key)):
             yield key, value
     if dns.secret_file:
-        yield "secret", secrets.get(_absolute(dns.secret_file, folder), "").strip()
+        yield "secret", secrets.get(absolute(dns.secret_file, folder), "").strip()
     if dns.credentials:
-        for line in secrets.get(_absolute(dns.credentials, folder), "").splitlines():
+        for line in secrets.get(absolute(dns.credentials, folder), "").splitlines():
             key, equals, value = line.partition("=")
             if equals and not line.lstrip().startswith("#"):
                 yield key.strip(), value.strip()
     yield from dns.env.items()
-
-
-def _absolute(path: str, folder: str) -> str:
-    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"

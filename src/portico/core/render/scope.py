@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, TypeVar
 
+from portico.core.model.desired import absolute
 from portico.core.model.site import Handling, Route, Site, Target
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Scope:
         return self if here else Scope(self.name, self.site, self.folder)
 
     def path(self, text: str) -> str:
-        return absolute(self.folder, text)
+        return absolute(text, self.folder)
 
 
 def scopes(name: str, site: Site, folder: str) -> Iterator[Scope]:
@@ -64,10 +65,6 @@ def scopes(name: str, site: Site, folder: str) -> Iterator[Scope]:
     for key, route in site.routes.items():
         table = Route(app=route) if isinstance(route, str) else route
         yield Scope(name, site, folder, key, table)
-
-
-def absolute(folder: str, path: str) -> str:
-    return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
 
 
 def file_name(site: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, absolute
 from portico.core.model.place import Place
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
@@ -13,7 +13,7 @@ from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.listeners import Listening, is_redirected, server_names
 from portico.core.render.location import locations
 from portico.core.render.pages import error_pages, page_locations
-from portico.core.render.scope import Scope, absolute
+from portico.core.render.scope import Scope
 from portico.core.render.settings import DEFAULTS, changed, settings
 from portico.core.render.tls import certificate
 
@@ -56,7 +56,7 @@ def _lines(
 def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
     """The only place where lines that are not Portico's come in."""
     for file in (files,) if isinstance(files, str) else files:
-        yield d("include", absolute(folder, file))
+        yield d("include", absolute(file, folder))
 
 
 def _to_tls(site: Site, listening: Listening) -> Iterator[Directive]:
