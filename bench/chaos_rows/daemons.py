@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import select
 import signal
@@ -13,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.chaos_rows.outcome import Effort, NotYet, Outcome, Row
+from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import NODE, Site, at_rest, load, portico, web
 from tests.stack import BIN, eventually
 
@@ -87,7 +86,7 @@ def restart_daemon(effort: Effort, outcome: Outcome) -> None:
         with load(site, effort) as under, _nothing_dies(outcome, site):
             for _ in range(effort.repeats):
                 end_daemon(site)
-                _start_as_a_unit(site)
+                start_as_a_unit(site)
                 time.sleep(1)
             outcome.measured(under.stop())
         outcome.said.append(f"{effort.repeats} times")
@@ -102,7 +101,7 @@ def end_daemon(site: Site) -> None:
     os.close(file)
 
 
-def _start_as_a_unit(site: Site) -> None:
+def start_as_a_unit(site: Site, **env: str) -> None:
     path = site.root / "notify"
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -110,7 +109,7 @@ def _start_as_a_unit(site: Site) -> None:
         notify.settimeout(20)
         subprocess.Popen(
             [sys.executable, "-P", "-m", "portico.daemon.main"],
-            env=site.environ | {"NOTIFY_SOCKET": str(path)},
+            env=site.environ | {"NOTIFY_SOCKET": str(path)} | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -121,13 +120,11 @@ def _start_as_a_unit(site: Site) -> None:
 
 
 def upgrade_daemon(effort: Effort, outcome: Outcome) -> None:
-    if importlib.util.find_spec("portico.cli.commands.upgrade") is None:
-        raise NotYet("`portico upgrade`")
     with portico(outcome, web(NODE)) as site:
         outcome.rest = at_rest(site, effort)
         before = site.status()["daemon"]["pid"]
         with load(site, effort) as under, _nothing_dies(outcome, site):
-            result = site.portico("upgrade")
+            result = site.portico("upgrade", "--daemon")
             time.sleep(1)
             outcome.measured(under.stop())
         outcome.must(

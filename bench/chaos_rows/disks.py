@@ -72,13 +72,14 @@ def full_home(effort: Effort, outcome: Outcome) -> None:
 
 def truncated_away(effort: Effort, outcome: Outcome) -> None:
     """Half of portico.db is lost while no daemon runs."""
-    with portico(outcome, web(NODE)) as site:
+    with portico(outcome, web(NODE, drain_timeout=3)) as site:
         outcome.rest = at_rest(site, effort)
         before = site.pids()
         with load(site, effort) as under:
             end_daemon(site)
             _halve(site.home / "portico.db")
             site.revive()
+            _is_said(outcome, site)
             _goes_on(outcome, site, before)
             outcome.measured(under.stop())
         _blame_replaced(outcome, before)
@@ -87,7 +88,7 @@ def truncated_away(effort: Effort, outcome: Outcome) -> None:
 
 def truncated_running(effort: Effort, outcome: Outcome) -> None:
     """Half of portico.db is lost while the daemon uses it; then an instance dies."""
-    with portico(outcome, web(NODE)) as site:
+    with portico(outcome, web(NODE, drain_timeout=3)) as site:
         outcome.rest = at_rest(site, effort)
         end_daemon(site)  # so that all is in the file and nothing in its log
         site.revive()
@@ -95,6 +96,9 @@ def truncated_running(effort: Effort, outcome: Outcome) -> None:
             _halve(site.home / "portico.db")
             killed = kill_instance(site.instances("web")[1])
             eventually(lambda: is_replaced(site, killed))
+            _is_said(
+                outcome, site, or_else="not noticed: all of it was in memory, and written anew"
+            )
             before = site.pids()
             end_daemon(site)
             site.revive()
@@ -106,7 +110,6 @@ def truncated_running(effort: Effort, outcome: Outcome) -> None:
 
 
 def _goes_on(outcome: Outcome, site: Site, before: list[int]) -> None:
-    _is_said(outcome, site)
     outcome.must(site.pids() == before, "instances have other pids")
     result = site.portico("reload", "web")
     outcome.must(result.returncode == 0, f"reload afterwards: {result.stderr}")
@@ -124,14 +127,17 @@ def _halve(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
 
-def _is_said(outcome: Outcome, site: Site) -> None:
+def _is_said(outcome: Outcome, site: Site, or_else: str = "") -> None:
     begun = time.monotonic()
     with suppress(AssertionError):
         said = eventually(lambda: site.status()["troubles"], within=SAID_WITHIN)
         outcome.said.append(f"said after {time.monotonic() - begun:.0f} s")
         print("said:", said)
         return
-    outcome.wrong.append("status says nothing of it")
+    if or_else:
+        outcome.said.append(or_else)
+    else:
+        outcome.wrong.append("status says nothing of it")
 
 
 def _is_over(outcome: Outcome, site: Site) -> None:

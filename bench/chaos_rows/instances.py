@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from bench.chaos_rows.outcome import Effort, NotYet, Outcome, Row
+from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import (
     INSTANCES,
     NAME,
@@ -23,8 +23,6 @@ from bench.chaos_rows.site import (
     web,
 )
 from tests.stack import eventually
-
-from portico.core.model.app import App
 
 INTERVAL, FALL = 1.0, 2
 
@@ -78,8 +76,6 @@ def crash_loop(effort: Effort, outcome: Outcome) -> None:
 
 def hung_instance(effort: Effort, outcome: Outcome) -> None:
     """Stopped by SIGSTOP: the kernel accepts its connections, and nobody answers."""
-    if not hasattr(App().check, "fall"):
-        raise NotYet("checks of ready instances")
     health = {"path": "/healthz", "interval": INTERVAL, "fall": FALL}
     with portico(outcome, web(NODE, health=health, stop_timeout=2)) as site:
         outcome.rest = at_rest(site, effort)
@@ -110,8 +106,6 @@ def _is_ready(site: Site, instance: str) -> bool:
 
 def leaking_instance(effort: Effort, outcome: Outcome) -> None:
     """Slot 2 keeps 200 KB of every request."""
-    if "max_memory" not in App.model_fields:
-        raise NotYet("max_memory")
     with portico(outcome, web(PYTHON, {"LEAK_1": "200000"}, max_memory="100m")) as site:
         victim = site.instances("web")[1]
         with load(site, effort) as under:

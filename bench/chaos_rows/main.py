@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.chaos_rows.by_hand import remove_pm2
-from bench.chaos_rows.outcome import SHORT, Effort, NotYet, Outcome, Result, Row, Skipped, Verdict
+from bench.chaos_rows.outcome import SHORT, Effort, Outcome, Result, Row, Skipped, Verdict
 from bench.chaos_rows.rows import ROWS
 from bench.chaos_rows.tables import as_json, as_markdown, as_text
 
@@ -55,8 +55,6 @@ def run(row: Row, effort: Effort) -> Result:
             row.show(effort, outcome)
     except Skipped as reason:
         verdict, why = Verdict.SKIPPED, str(reason)
-    except NotYet as reason:
-        verdict, why = Verdict.NOT_YET, str(reason)
     except Exception as error:  # noqa: BLE001 - the other rows are still to be shown
         traceback.print_exc(file=sys.stdout)
         outcome.wrong.append(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import time
 
 import psutil
-from bench.chaos_rows.outcome import Effort, NotYet, Outcome, Row
+from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import NODE, at_rest, kill_at_once, load, portico, web
 from tests.stack import eventually
 
@@ -74,8 +73,6 @@ def structural_reloads(effort: Effort, outcome: Outcome) -> None:
 
 def upgrade_nginx(effort: Effort, outcome: Outcome) -> None:
     """Another binary, named in the file, takes the listening sockets over (USR2)."""
-    if importlib.util.find_spec("portico.cli.commands.upgrade") is None:
-        raise NotYet("`portico upgrade`")
     with portico(outcome, web(NODE)) as site:
         outcome.rest = at_rest(site, effort)
         nginx = site.status()["nginx"]

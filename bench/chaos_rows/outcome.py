@@ -14,15 +14,10 @@ class Skipped(Exception):
     """A row that cannot be shown on this machine; the text says why."""
 
 
-class NotYet(Exception):
-    """A row about what Portico cannot do yet; the text says what is missing."""
-
-
 class Verdict(StrEnum):
     OK = "ok"
     NOT_OK = "not ok"
     SKIPPED = "skipped"
-    NOT_YET = "not yet"
     COMPARED = "compared"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.chaos_rows import daemons, disks, instances, nginx, rollouts
+from bench.chaos_rows import by_hand, clocks, daemons, disks, instances, nginx, rollouts
 from bench.chaos_rows.outcome import Row
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -13,4 +13,6 @@ ROWS: Final[tuple[Row, ...]] = (
     *daemons.ROWS,
     *nginx.ROWS,
     *disks.ROWS,
+    *clocks.ROWS,
+    *by_hand.ROWS,
 )
