@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,10 +67,13 @@ def certbot(tmp_path_factory):
     if installed.returncode:
         pytest.skip(f"certbot cannot be installed from PyPI: {installed.stderr[-300:]}")
 
-    def run(folder, *more):
+    def run(folder, *more, environ=None):
         folders = ("--config-dir", folder, "--work-dir", place / "w", "--logs-dir", place / "l")
         command = (python.with_name("certbot"), *more, *folders)
-        ran = subprocess.run(command, check=False, capture_output=True, timeout=60, text=True)
+        given = {**os.environ, **(environ or {})}
+        ran = subprocess.run(
+            command, check=False, capture_output=True, timeout=100, text=True, env=given
+        )
         return ran.stdout + ran.stderr
 
     return run

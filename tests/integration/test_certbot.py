@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from portico.adapters.acme.asking import AcmeChild
+from portico.adapters.acme.wire import Account, AccountRequest
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.lineages.disk import DiskLineages
@@ -24,9 +26,11 @@ from portico.importers.certbot_taking import Taking
 from portico.system.home import Home
 from tests.certbot_folder import ACCOUNT_URL, SERVER, certbot, write_account, write_lineage
 from tests.fakes.clock import FakeClock
+from tests.fakes.pebble import running
+from tests.orders import needs_pebble
 from tests.signing import Signer, rsa_key
 
-NOW = time.time()
+NOW = time.time() + 3600
 DAY = 86400.0
 __all__ = ["certbot"]
 
@@ -166,6 +170,43 @@ def test_certbot_lists_what_was_exported_and_renews_nothing_of_it(
     assert "Key Type: RSA" in said
     renewed = certbot(machine.old, "renew")
     assert "No renewals were attempted" in renewed, renewed
+
+
+@needs_pebble
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_a_folder_that_certbot_wrote_is_taken_over_and_left_alone(machine, tmp_path, certbot):
+    with running(tmp_path / "pebble") as pebble:
+        trusting = {"REQUESTS_CA_BUNDLE": str(pebble.root)}
+        said = certbot(
+            machine.old,
+            *("certonly", "--standalone", "--http-01-port", str(pebble.http), "--non-interactive"),
+            *("--agree-tos", "--email", "ops@example.com", "--server", pebble.directory),
+            *("-d", "a.example.com", "-d", "b.example.com", "--deploy-hook", "true"),
+            environ=trusting,
+        )
+        taken = machine.take()
+        assert (taken.skipped, taken.notes) == ([], []), said
+        assert taken.names == {"a.example.com": ("a.example.com", "b.example.com")}
+        settings = dict(taken.settings["a.example.com"])
+        assert settings.pop("email", "ops@example.com") == "ops@example.com"
+        assert settings == {
+            "issuer": pebble.directory,
+            "key_type": "ecdsa-p256",
+            "challenge": "http-01",
+            "deploy_hook": ["/bin/sh", "-c", "true"],
+        }
+        assert taken.account.startswith(pebble.directory.removesuffix("/dir"))
+        conf = machine.old / "renewal" / "a.example.com.conf"
+        conf.write_text(f"renew_before_expiry = 900 days\n{conf.read_text()}")
+        renewed = certbot(machine.old, "renew", "--no-random-sleep-on-renew", environ=trusting)
+        assert "No renewals were attempted" in renewed, renewed
+        conf.write_text(conf.read_text().replace("autorenew = False\n", ""))
+        renewed = certbot(machine.old, "renew", "--no-random-sleep-on-renew", environ=trusting)
+        assert "No renewals were attempted" not in renewed, "it would have been due"
+        account = Account(pebble.server, str(machine.account))
+        answer = asyncio.run(AcmeChild(sys.executable).account(AccountRequest(account)))
+        assert (answer.url, answer.created) == (taken.account, False)
 
 
 def test_a_key_that_is_none_is_refused_in_words(machine):

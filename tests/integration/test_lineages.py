@@ -160,6 +160,10 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(disk, signer, tmp_path, nam
     assert [each.name for each in _lineage(lineages).iterdir()] == ["1"]
 
 
+def test_an_authority_whose_clock_is_a_little_ahead_is_believed(disk, signer, tmp_path):
+    assert store(disk(), signer.sign(*NAMES, at=NOW + 200), tmp_path).not_before == NOW + 200
+
+
 def test_staging_never_takes_the_place_of_what_is_trusted(disk, signer, tmp_path):
     lineages = disk()
     staging = About("https://staging.test/directory", staging=True)

@@ -15,6 +15,7 @@ import pytest
 from portico.adapters.state.migrations import MIGRATIONS
 from portico.adapters.state.sqlite import EVENTS_KEPT, REVISIONS_KEPT, SqliteState
 from portico.core.model.app import App
+from portico.core.model.certificate import Entry, Memory, Trouble, Window
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
@@ -318,6 +319,48 @@ def test_a_file_that_another_program_holds_is_told_and_works_again_afterwards(be
 
     state.put_instance(instance(1))
     assert state.instances() == [instance(1)]
+
+
+def memory(failures=2):
+    trouble = Trouble(failures, "no answer", 100.0, 160.5)
+    window = Window("id.7", 5.0, 9.0, 7.25, "https://page")
+    return Memory("a.test", {"https://ca": trouble}, window, 3.0, 8.0, served="7f", staged=("a",))
+
+
+def entry(at, n=0):
+    return Entry(at, "https://ca", "order", ("a.test",), f"a.test.{n}", exempt=n == 1, until=None)
+
+
+def test_what_is_known_of_certificates_survives_and_nothing_is_known_of_others(begin):
+    state = begin()
+    assert (state.memory("a.test"), state.memories()) == (Memory("a.test"), {})
+    state.put_memory(memory())
+    state.put_memory(memory(3))
+    state.put_memory(Memory("b.test"))
+    again = begin()
+    assert again.memory("a.test") == memory(3)
+    assert again.memories() == {"a.test": memory(3), "b.test": Memory("b.test")}
+    again.drop_memory("b.test")
+    assert list(begin().memories()) == ["a.test"]
+
+
+def test_the_ledger_is_kept_in_its_order_and_a_clock_that_was_ahead_is_put_right(begin):
+    state = begin()
+    state.add_ledger([entry(10.0), entry(20.0, 1)])
+    state.add_ledger([entry(900.0, 2)])
+    assert begin().ledger_since(20.0) == [entry(20.0, 1), entry(900.0, 2)]
+    state.no_ledger_after(30.0)
+    assert begin().ledger_since(0.0) == [entry(10.0), entry(20.0, 1), entry(30.0, 2)]
+
+
+def test_a_database_of_the_version_before_gets_the_new_tables_and_keeps_the_rest(begin, path):
+    db = sqlite3.connect(path)
+    db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+    db.execute("INSERT INTO setting VALUES ('a', 'b')")
+    db.commit()
+    db.close()
+    state = begin()
+    assert (state.setting("a"), state.memories(), state.troubles) == ("b", {}, [])
 
 
 @pytest.fixture
