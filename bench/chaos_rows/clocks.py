@@ -33,7 +33,7 @@ def step(effort: Effort, outcome: Outcome, *, by: str) -> None:
     library = next(Path("/usr/lib").glob(f"*/{LIBRARY}"), None)
     if library is None:
         raise Skipped("needs libfaketime (Debian: apt install faketime)")
-    with portico(outcome, web(NODE, drain_timeout=3)) as site:
+    with portico(outcome, web(NODE, drain_timeout=effort.drain)) as site:
         outcome.rest = at_rest(site, effort)
         shift = site.root / "clock"
         shift.write_text("+0\n")

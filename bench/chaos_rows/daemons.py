@@ -38,7 +38,7 @@ def kill_daemon(effort: Effort, outcome: Outcome) -> None:
 
 
 def kill_in_rollout(effort: Effort, outcome: Outcome) -> None:
-    with portico(outcome, web(NODE, drain_timeout=1)) as site:
+    with portico(outcome, web(NODE, drain_timeout=effort.drain)) as site:
         outcome.rest = at_rest(site, effort)
         ends, old = list[str](), list[int]()
         with load(site, effort) as under:

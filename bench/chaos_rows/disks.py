@@ -72,7 +72,7 @@ def full_home(effort: Effort, outcome: Outcome) -> None:
 
 def truncated_away(effort: Effort, outcome: Outcome) -> None:
     """Half of portico.db is lost while no daemon runs."""
-    with portico(outcome, web(NODE, drain_timeout=3)) as site:
+    with portico(outcome, web(NODE, drain_timeout=effort.drain)) as site:
         outcome.rest = at_rest(site, effort)
         before = site.pids()
         with load(site, effort) as under:
@@ -88,7 +88,7 @@ def truncated_away(effort: Effort, outcome: Outcome) -> None:
 
 def truncated_running(effort: Effort, outcome: Outcome) -> None:
     """Half of portico.db is lost while the daemon uses it; then an instance dies."""
-    with portico(outcome, web(NODE, drain_timeout=3)) as site:
+    with portico(outcome, web(NODE, drain_timeout=effort.drain)) as site:
         outcome.rest = at_rest(site, effort)
         end_daemon(site)  # so that all is in the file and nothing in its log
         site.revive()

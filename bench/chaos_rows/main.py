@@ -89,7 +89,8 @@ def _options(about: str) -> argparse.Namespace:
     parser.add_argument("--rows", type=lambda text: text.split(","), default=[])
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     parser.add_argument("--short", action="store_true", help="few repetitions")
-    parser.add_argument("--seconds", type=float, help="how long rest is measured")
+    parser.add_argument("--rest", type=float, help="for how many seconds rest is measured")
+    parser.add_argument("--seconds", type=float, help="how long a row without an end goes on")
     parser.add_argument("--rate", type=int, help="requests a second")
     parser.add_argument("--kills", type=int, help="how many instances are killed")
     parser.add_argument("--verbose", action="store_true", help="keep the output of every row")
@@ -102,7 +103,7 @@ def _options(about: str) -> argparse.Namespace:
 
 def _effort(options: argparse.Namespace) -> Effort:
     effort = SHORT if options.short else Effort()
-    given = {name: getattr(options, name) for name in ("seconds", "rate", "kills")}
+    given = {name: getattr(options, name) for name in ("rest", "seconds", "rate", "kills")}
     return replace(effort, **{name: value for name, value in given.items() if value})
 
 

@@ -21,7 +21,6 @@ from bench.chaos_rows.site import (
 )
 from tests.stack import PROGRAMS, eventually
 
-DRAIN = 3.0
 LIVE = "live.localhost"
 BESIDE = f"""
 [apps.live]
@@ -47,7 +46,7 @@ def rollout(
     effort: Effort, outcome: Outcome, program: str, env: dict[str, str], *, pinned: bool
 ) -> None:
     port = {"port": pinned_port()} if pinned else {}
-    text = web(program, env, drain_timeout=DRAIN, stop_timeout=2, **port) + BESIDE
+    text = web(program, env, drain_timeout=effort.drain, stop_timeout=2, **port) + BESIDE
     with portico(outcome, text) as site:
         outcome.rest = at_rest(site, effort)
         old = site.pids()
@@ -63,19 +62,19 @@ def rollout(
         outcome.must(result.returncode == 0, f"reload exited {result.returncode}")
         outcome.must(not set(old) & set(site.pids()), "an old instance serves still")
         outcome.must(other.failed == {}, f"the other app's connections: {dict(other.failed)}")
-        _blame_drained(outcome, ended)
+        _blame_drained(outcome, ended, effort.drain)
     outcome.must_lose_nothing()
     outcome.must_stay_quick()
 
 
-def _blame_drained(outcome: Outcome, ended: dict[int, float]) -> None:
+def _blame_drained(outcome: Outcome, ended: dict[int, float], drain: float) -> None:
     """A WebSocket ends with its instance, after the drain; not before, and no other."""
 
     def own_end(loss: dict) -> bool:
         end = ended.get(loss["pid"])
         if loss["kind"] != "WebSocket" or end is None:
             return False
-        return end - DRAIN - SLOW_TO_SEE < loss["lost"] < end + SLOW_TO_SEE
+        return end - drain - SLOW_TO_SEE < loss["lost"] < end + SLOW_TO_SEE
 
     outcome.set_apart("WebSocket of a replaced instance, at its end", own_end)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -15,12 +16,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 
 import psutil
-from bench.chaos_rows.outcome import Effort, Outcome
-from tests.load import Loss, Report
-from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, free_port, kill
 
+from bench.chaos_rows.outcome import Effort, Outcome
 from portico.client.client import Client
 from portico.errors import PorticoError
+from tests.load import Loss, Report
+from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, kill
 
 NAME = "app.localhost"
 """The site under load; its app is `web`."""
@@ -90,7 +91,7 @@ def portico(
 
 @contextmanager
 def load(
-    site: Site, effort: Effort, path: str = WORK, **differing: object
+    site: Stack, effort: Effort, path: str = WORK, **differing: object
 ) -> Iterator[RunningLoad]:
     """GET, POST with a body, WebSockets, and an upload in progress, until the block ends."""
     work = {
@@ -101,7 +102,7 @@ def load(
         "websockets": 10,
         "websocket_pause": 0.25,
         "upload_rate": 200_000,
-        "upload_seconds": 3,
+        "upload_seconds": effort.drain,
         "upload_path": WORK,
         "seconds": 600,
     }
@@ -109,8 +110,10 @@ def load(
         yield running
 
 
-def at_rest(site: Site, effort: Effort, **differing: object) -> Report:
-    with load(site, effort, **(differing | {"seconds": effort.seconds})) as running:
+def at_rest(site: Stack, effort: Effort, **differing: object) -> Report | None:
+    if not effort.rest:
+        return None
+    with load(site, effort, **(differing | {"seconds": effort.rest})) as running:
         return running.report()
 
 
@@ -169,9 +172,8 @@ def kill_at_once(process: psutil.Process) -> set[int]:
 
 
 def pinned_port() -> int:
-    """The first of four free ports in a row."""
-    for _ in range(100):
-        first = free_port()
+    """The first of four free ports in a row, where Portico gives out none by itself."""
+    for first in random.SystemRandom().sample(range(12000, 19000), 100):
         if all(_is_free(first + n) for n in range(INSTANCES)):
             return first
     raise OSError("no four free ports in a row")
