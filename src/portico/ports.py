@@ -200,11 +200,14 @@ class Nginx(Protocol):
     def watch(self, on_exit: Callable[[], None]) -> None:
         """Call back, in the event loop, whenever a running master has died."""
 
-    async def install(self, files: Mapping[str, str], fingerprint: str) -> Tested:
+    async def install(
+        self, files: Mapping[str, str], fingerprint: str, build: Build | None = None
+    ) -> Tested:
         """Write a complete new generation and test it with `nginx -t`; what is live stays.
 
-        `files` is name to text; `nginx.conf` is the main one. Raises Failed with nginx's
-        own words, and leaves nothing behind.
+        `files` is name to text; `nginx.conf` is the main one. The build is the one that they are
+        for; the one found last if unset. Raises Failed with nginx's own words, and leaves nothing
+        behind.
         """
 
     async def switch(self, generation: Tested) -> None:

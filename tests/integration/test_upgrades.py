@@ -68,6 +68,18 @@ def test_a_newer_nginx_alone_is_taken_when_it_is_asked_for(four):
     assert four.get("app.localhost").status == 200
 
 
+def test_another_nginx_that_the_file_names_takes_over_and_loses_nothing(four):
+    other = newer.nginx(four.root / "other", later=True)
+    with four.load("app.localhost", "/?sleep=0.01", rate=RATE, posts=0.3) as load:
+        text = (four.folder / "portico.toml").read_text()
+        (four.folder / "portico.toml").write_text(text.replace(f"{four.root}/nginx", str(other)))
+        four.up()
+        report = load.stop()
+    assert report.failed == {}, report.first_failures
+    nginx = four.status()["nginx"]
+    assert (nginx["program"], nginx["version"]) == (str(other), "1.31.9")
+
+
 def test_the_daemon_of_the_same_version_is_replaced_when_that_is_asked_for(four):
     before = four.status()
     told = four.done("upgrade", "--daemon").stdout
@@ -96,9 +108,9 @@ def test_an_nginx_that_does_not_take_the_files_leaves_everything_as_it_was(four)
         b"echo 'nginx: [emerg] unknown directive \"zone\" in /x/nginx.conf:1' >&2; exit 1\n",
     )
     told = four.portico("upgrade")
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert 'unknown directive "zone"' in told.stderr
-    assert "what ran serves on" in told.stderr
+    assert "what is live stays" in told.stderr
     assert four.status()["nginx"]["pid"] == before["nginx"]["pid"]
     assert four.get("app.localhost").status == 200
 

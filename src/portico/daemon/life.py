@@ -82,8 +82,9 @@ async def take_over(portico: Portico) -> None:
             request, asked, live=portico.nginx.seen().live
         )
     portico.intent.resume(candidate, revision)
-    if is_first and candidate.build.program and not portico.nginx.seen().runs(candidate.build):
-        portico.intent.ask_upgrade(candidate.build)
+    seen, build = portico.nginx.seen(), candidate.build
+    if is_first and portico.intent.is_in_force(seen) and build.program and not seen.runs(build):
+        portico.intent.ask_upgrade(build)
 
 
 async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:

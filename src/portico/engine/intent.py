@@ -16,6 +16,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build
+from portico.core.model.world import NginxSeen
 from portico.engine.prepare import Candidate
 from portico.errors import Failed
 from portico.ports import AppRecord, Clock, Nginx, Revision, State, Tested
@@ -171,6 +172,10 @@ class Intent:
             self._replace -= {instance}
             self._resolve()
 
+    def is_in_force(self, seen: NginxSeen) -> bool:
+        """Whether nginx serves the files that are wanted, so that no switch brings another one."""
+        return self.fingerprint != "" and seen.live == self.fingerprint
+
     def is_first_of(self, version: str) -> bool:
         """Whether another version of Portico ran here before this daemon; from now on it did."""
         before = self._state.setting(VERSION)
@@ -245,7 +250,7 @@ class Intent:
 
     async def install_again(self) -> Tested:
         """The tested generation is not at hand: a daemon before this one switched to it."""
-        self.tested = await self._nginx.install(self._files, self.fingerprint)
+        self.tested = await self._nginx.install(self._files, self.fingerprint, self.build)
         return self.tested
 
     def _put(self, record: AppRecord) -> None:

@@ -142,6 +142,7 @@ class Operations:
             for note in candidate.notes:
                 change.say(f"note: {note}")
             await self._settling.apps(change, candidate.desired.apps)
+            await self._settling.upgrade()
             await self._settling.sites(change, candidate.desired)
             self._intent.served(accepted)
 
@@ -150,6 +151,9 @@ class Operations:
 
     def _accept(self, candidate: Candidate, revision: Revision) -> Revision:
         accepted = self._intent.accept(candidate, revision)
+        seen, build = self._observed.now().nginx, candidate.build
+        if self._intent.is_in_force(seen) and seen.program != build.program:
+            self._intent.ask_upgrade(build)  # the same files, and another [edge] nginx
         self._observed.try_again()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._loop.wake()
@@ -180,7 +184,7 @@ class Operations:
 
     async def _upgrade(self, change: Change) -> None:
         request = request_of(self._in_force())
-        candidate = await self._preparation.resume(request, self._intent.asked())
+        candidate = await self._preparation.again(request, self._intent.asked())
         seen, build = self._observed.now().nginx, candidate.build
         if seen.pid is None or not candidate.desired.sites:
             change.say("nginx does not run")
@@ -188,11 +192,11 @@ class Operations:
             change.say(f"nginx {seen.version} is the one there is")
         else:
             change.say(f"nginx {seen.version} gives way to {build.version_text}")
-            self._intent.ask_upgrade(build)
+            self._intent.render_again(candidate)  # the new one may be able to do more
+            if self._intent.is_in_force(seen):
+                self._intent.ask_upgrade(build)
             self._loop.wake()
             await self._settling.upgrade()
-            self._intent.render_again(candidate)  # the new one may be able to do more
-            self._loop.wake()
             await self._settling.apps(change, ())
 
     async def start(self, app: str | None, who: str) -> ChangeView:
@@ -262,7 +266,7 @@ class Operations:
         self._intent.set_paused(paused & known.keys())
         try:
             request = request_of(self._in_force())
-            candidate = await self._preparation.resume(request, self._intent.asked())
+            candidate = await self._preparation.again(request, self._intent.asked())
         except PorticoError:
             self._intent.set_paused(before)
             raise

@@ -115,6 +115,10 @@ class Preparation:
         """
         return await self._certified(await self.render(request, asked))
 
+    async def again(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+        """The same, where nginx shall have its word before anything changes."""
+        return await self._tested_if_new(await self.resume(request, asked), request.source)
+
     async def without_nginx(
         self, request: DocumentRequest, asked: Mapping[str, int], *, live: str
     ) -> Candidate:
@@ -129,11 +133,12 @@ class Preparation:
         problems = await self._surroundings.problems(candidate.desired)
         if problems:
             raise ConfigError(request.source, problems)
-        candidate = await self._certified(candidate)
+        return await self._tested_if_new(await self._certified(candidate), request.source)
+
+    async def _tested_if_new(self, candidate: Candidate, source: str) -> Candidate:
         if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
             return candidate
-        tested = await self._tested(candidate, request.source)
-        return replace(candidate, tested=tested)
+        return replace(candidate, tested=await self._tested(candidate, source))
 
     async def _certified(self, candidate: Candidate) -> Candidate:
         """With the certificates that it names made where there are none."""
@@ -144,7 +149,9 @@ class Preparation:
 
     async def _tested(self, candidate: Candidate, source: str) -> Tested:
         try:
-            return await self._nginx.install(candidate.files, candidate.fingerprint)
+            return await self._nginx.install(
+                candidate.files, candidate.fingerprint, candidate.build
+            )
         except Failed as error:
             raise ConfigError(source, [Problem("nginx", str(error))]) from error
 

@@ -104,8 +104,10 @@ class NginxProgram:
     def watch(self, on_exit: Callable[[], None]) -> None:
         self._masters.watch(on_exit)
 
-    async def install(self, files: Mapping[str, str], fingerprint: str) -> Tested:
-        build = self._build or await self.build(None)
+    async def install(
+        self, files: Mapping[str, str], fingerprint: str, build: Build | None = None
+    ) -> Tested:
+        build = build or self._build or await self.build(None)
         async with self._changing:
             await asyncio.to_thread(self._make_folders)
             try:
