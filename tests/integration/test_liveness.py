@@ -129,6 +129,8 @@ def test_when_all_fail_their_check_all_go_on_getting_requests(stack):
         eventually(lambda: states(stack) == ["unready"] * 3)
         time.sleep(TOLD)
         assert who_answers(stack) == everybody
+        trouble = "no instance of web passes its check; they get requests all the same"
+        assert trouble in status(stack).troubles
         switch.unlink()
         eventually(lambda: states(stack) == ["ready"] * 3)
         report = load.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
@@ -14,6 +15,12 @@ from portico.engine.observed import Observed
 from portico.ports import Clock, Launch, Probes, Processes
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    task: asyncio.Task[None]
+    pace: float
 
 
 class Liveness:
@@ -31,11 +38,25 @@ class Liveness:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
         self._clock, self._probes, self._processes = clock, probes, processes
         self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
+        self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
-    def watch(self, i: Instance) -> None:
-        """From now on, until its process has ended or it leaves."""
-        if self.can_ask(i):
-            self._tasks.create_task(self._watch(i.id, i.process), name=f"watch {i.id}")
+    def watch(self) -> None:
+        """Ask all that are to be asked, as often as the file says now; nobody else any more."""
+        wanted = {
+            (i.id, i.process): pace(self._intent.app_of(i).check)
+            for i in self._observed.instances.values()
+            if i.state in PROVEN and self.can_ask(i)
+        }
+        for watched, watcher in list(self._watchers.items()):
+            if wanted.get(watched) != watcher.pace:
+                watcher.task.cancel()
+                del self._watchers[watched]
+        for watched in wanted.keys() - self._watchers.keys():
+            every = wanted[watched]
+            task = self._tasks.create_task(
+                self._watch(*watched, every), name=f"watch {watched[0]}"
+            )
+            self._watchers[watched] = _Watcher(task, every)
 
     def can_ask(self, i: Instance) -> bool:
         """A worker has no port; only a command can tell how it is."""
@@ -62,17 +83,16 @@ class Liveness:
                 level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
                 log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
 
-    async def _watch(self, instance: InstanceId, process: Process | None) -> None:
+    async def _watch(self, instance: InstanceId, process: Process | None, every: float) -> None:
         """Begin a probe at every beat, whether or not the last one has ended.
 
         The first beat is anywhere within the pace, so that instances that were started together
         are not asked together.
         """
-        wait = self._clock.jitter()
-        while (i := self._watched(instance, process)) is not None:
-            await self._clock.sleep(wait * pace(self._intent.app_of(i).check))
+        await self._clock.sleep(self._clock.jitter() * every)
+        while self._watched(instance, process) is not None:
             self._tasks.create_task(self._probe(instance, process), name=f"probe {instance}")
-            wait = 1.0
+            await self._clock.sleep(every)
 
     async def _probe(self, instance: InstanceId, process: Process | None) -> None:
         if (i := self._watched(instance, process)) is None:

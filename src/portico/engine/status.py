@@ -165,6 +165,7 @@ def _app_state(
 ) -> Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]:
     ready = [i for i in mine if i.state is S.READY]
     if app.stopped:
+        yield from self._nobody_well()
         return "stopped"
     if any(i.spec != app.spec.id or i.worn for i in mine):
         return "rolling"

@@ -12,7 +12,6 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import (
     LEAVING,
     LIVE,
-    PROVEN,
     Exit,
     Instance,
     InstanceEvent,
@@ -20,7 +19,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import exited, moved, spawned
-from portico.core.planning.reasons import explain, explain_listening
+from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
@@ -72,8 +71,6 @@ class Supervision:
                 self._ended.append((i.id, Exit()))
             elif i.state is InstanceState.STARTING:
                 self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
-            elif i.state in PROVEN:
-                self._liveness.watch(i)
         await self.digest()
 
     async def spawn(self, instance: Instance, spec: Spec) -> None:
@@ -97,14 +94,13 @@ class Supervision:
             i = self._observed.instances.get(instance)
             if i and i.state is InstanceState.STARTING:
                 now = self._clock.monotonic()
-                i = moved(i, InstanceEvent.CHECK_PASSED, now=now)
-                self._observed.put(i)
-                self._liveness.watch(i)
+                self._observed.put(moved(i, InstanceEvent.CHECK_PASSED, now=now))
                 log.info("%s is ready after %.1fs", i.id, now - i.spawned)
         for instance, ending in ended:
             i = self._observed.instances.get(instance)
             if i:
                 self._end(i, ending, await self._reason(i, ending))
+        self._liveness.watch()
 
     def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
         def note(ending: Exit) -> None:
@@ -124,8 +120,9 @@ class Supervision:
             reason=reason,
         )
         self._observed.put(after)
+        good = after.state is InstanceState.GONE or ending.code == 0
         log.log(
-            logging.INFO if after.state is InstanceState.GONE else logging.WARNING,
+            logging.INFO if good else logging.WARNING,
             "%s %s: %s",
             i.id,
             after.state,
@@ -178,6 +175,11 @@ class Supervision:
     async def _reason(self, i: Instance, ending: Exit) -> str:
         if i.state in LEAVING:
             return i.reason
+        app, uptime = self._intent.app_of(i), self._clock.monotonic() - i.spawned
+        if i.is_run and i.reason:
+            return i.reason  # it was interrupted
+        if not app.comes_back and (done := explain_end(ending, uptime)):
+            return done
         lines = await self._hear(i)
         if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
             return i.reason  # it was ended for never being ready, or for failing its check
@@ -187,7 +189,7 @@ class Supervision:
             lines,
             port=i.port,
             port_env=spec.app.port_env,
-            uptime=self._clock.monotonic() - i.spawned,
+            uptime=uptime,
             holder=await self._ports.holder(i.port) if i.port else None,
         )
 

@@ -1,0 +1,201 @@
+"""When instances are asked, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from itertools import pairwise
+
+from portico.core.model.app import App
+from portico.core.model.check import Check
+from portico.core.model.instance import Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.engine.liveness import Liveness
+from tests.fakes.clock import FakeClock
+
+S = InstanceState
+
+
+class Known:
+    """What the engine knows: instances, and an app for all of them."""
+
+    def __init__(self, app: App, count: int = 1) -> None:
+        self.app = app
+        self.instances = {i.id: i for i in map(instance, range(1, count + 1))}
+
+    def put(self, i: Instance) -> None:
+        self.instances[i.id] = i
+
+    def app_of(self, _: Instance) -> App:
+        return self.app
+
+    @property
+    def first(self) -> Instance:
+        return next(iter(self.instances.values()))
+
+
+class Probes:
+    """Answers as it is told; a probe takes as long as `takes` says, by the clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.asked = clock, list[tuple[float, int]]()
+        self.trouble: str | None = None
+        self.takes = 0.0
+
+    async def probe(self, _: Check, port: int) -> str | None:
+        self.asked.append((self.clock.monotonic(), port))
+        trouble = self.trouble
+        if self.takes:
+            await self.clock.sleep(self.takes)
+        return trouble
+
+
+class SpreadClock(FakeClock):
+    """Its chance is spread evenly over calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = 0
+
+    def jitter(self) -> float:
+        self._calls += 1
+        return self._calls % 10 / 10
+
+
+class Watching:
+    def __init__(self, known: Known, clock: FakeClock | None = None) -> None:
+        self.known, self.clock, self.woken = known, clock or FakeClock(), 0
+        self.probes = Probes(self.clock)
+
+    def run(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def scenario() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                self.liveness = Liveness(
+                    self.known,
+                    self.known,
+                    tasks,
+                    self._wake,
+                    clock=self.clock,
+                    probes=self.probes,
+                    processes=None,
+                )
+                self.liveness.watch()
+                await story()
+                self.known.instances.clear()
+                self.liveness.watch()
+                await self.clock.advance(10)  # what is under way ends
+
+        asyncio.run(scenario())
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def round(self) -> None:
+        self.liveness.digest()
+        self.liveness.watch()
+
+
+def instance(number: int) -> Instance:
+    name = InstanceId(f"web.{number}.{number}")
+    process = Process(number, 1.0)
+    return Instance(name, "web", number, "v1", 41000 + number, S.READY, 0.0, process)
+
+
+def app(**check: object) -> App:
+    return App(instances=1, health=Check(**{"timeout": 0.5, "interval": 5, "fall": 2} | check))
+
+
+def test_an_instance_is_asked_at_the_pace_of_its_check():
+    watching = Watching(Known(app()))
+
+    async def story() -> None:
+        await watching.clock.advance(16)
+        assert [at for at, _ in watching.probes.asked] == [0, 5, 10, 15]
+        assert watching.woken == 0  # nobody is told of what changes nothing
+
+    watching.run(story)
+
+
+def test_instances_are_not_asked_all_at_once():
+    watching = Watching(Known(app(), count=10), SpreadClock())
+
+    async def story() -> None:
+        await watching.clock.advance(4.9)
+        times = sorted(at for at, _ in watching.probes.asked)
+        assert len(times) == 10
+        assert all(0.4 < later - earlier < 0.6 for earlier, later in pairwise(times))
+
+    watching.run(story)
+
+
+def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
+    watching = Watching(Known(app()))
+
+    async def story() -> None:
+        watching.probes.trouble = "answered 503"
+        await watching.clock.advance(5.1)
+        assert watching.woken == 2
+        assert watching.known.first.state is S.READY  # only the loop changes the world
+        watching.round()
+        assert watching.known.first.state is S.UNREADY
+
+    watching.run(story)
+
+
+def test_a_probe_that_takes_long_does_not_hold_up_the_next():
+    watching = Watching(Known(app(interval=5, timeout=5, fall=2)))
+    watching.probes.takes = 5.0
+
+    async def story() -> None:
+        watching.probes.trouble = "no answer within 5s"
+        await watching.clock.advance(8.1)
+        watching.round()
+        assert [at for at, _ in watching.probes.asked] == [0, 3, 6]
+        assert watching.known.first.state is S.UNREADY
+
+    watching.run(story)
+
+
+def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
+    watching = Watching(Known(app(fall=1)))
+    watching.probes.takes = 1.0
+
+    async def story() -> None:
+        watching.probes.trouble = "no answer"
+        await watching.clock.advance(0.5)
+        watching.known.put(replace(watching.known.first, process=Process(99, 7.0)))
+        await watching.clock.advance(1)
+        watching.round()
+        assert watching.known.first.state is S.READY
+
+    watching.run(story)
+
+
+def test_a_new_interval_holds_at_once():
+    watching = Watching(Known(app(interval=3600)))
+
+    async def story() -> None:
+        await watching.clock.advance(1)
+        watching.known.app = app(interval=2)
+        watching.round()
+        await watching.clock.advance(4.5)
+        assert [at for at, _ in watching.probes.asked] == [0, 1, 3, 5]
+
+    watching.run(story)
+
+
+def test_nobody_is_asked_who_leaves_and_no_worker_that_has_no_command():
+    watching = Watching(Known(app()))
+
+    async def story() -> None:
+        await watching.clock.advance(0.1)
+        watching.known.put(replace(watching.known.first, state=S.DRAINING))
+        watching.round()
+        worker = replace(instance(2), port=0)
+        watching.known.put(worker)
+        watching.round()
+        await watching.clock.advance(60)
+        assert len(watching.probes.asked) == 1
+
+    watching.run(story)
