@@ -157,7 +157,14 @@ class StatusReport:
                 yield f"{i.id} {i.reason}"
         if self._observed.unrecorded:
             yield self._observed.unrecorded
+        yield from self._nobody_well()
         yield from self._troubles.sentences()
+
+    def _nobody_well(self) -> Iterator[str]:
+        known = self._observed.instances
+        for app, endpoints in self._observed.endpoints.items():
+            if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
+                yield f"no instance of {app} passes its check; they get requests all the same"
 
 
 def _app_state(
@@ -165,7 +172,6 @@ def _app_state(
 ) -> Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]:
     ready = [i for i in mine if i.state is S.READY]
     if app.stopped:
-        yield from self._nobody_well()
         return "stopped"
     if any(i.spec != app.spec.id or i.worn for i in mine):
         return "rolling"
