@@ -125,8 +125,8 @@ class Stack:
 
     def instances(self, app: str) -> list[dict]:
         """The instances of an app that are not leaving, as `portico status --json` shows them."""
-        found = next(a for a in self.status()["apps"] if a["name"] == app)
-        staying = [i for i in found["instances"] if i["state"] not in {"draining", "stopping"}]
+        found = [i for a in self.status()["apps"] if a["name"] == app for i in a["instances"]]
+        staying = [i for i in found if i["state"] not in {"draining", "stopping"}]
         return sorted(staying, key=lambda instance: instance["slot"])
 
     # requests

@@ -229,7 +229,7 @@ def test_new_names_are_tried_on_staging_first_and_known_ones_never():
 
 
 def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
-    held = certificate()
+    held = certificate(at=NOW - 5 * DAY)
     troubled = replace(
         SERVED, forced=NOW, troubles={FIRST.directory: trouble(7, retry_at=NOW + DAY)}
     )
@@ -241,6 +241,11 @@ def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
     )
     assert act(held, troubled, ledger=full()).at == NOW + 6 * DAY
     assert act(held, troubled, wanted=lineage(renewal=False)).kind == "issue"
+
+
+def test_a_certificate_that_came_after_it_was_asked_for_is_the_one():
+    asked = replace(SERVED, forced=NOW)
+    assert act(certificate(at=NOW - HOUR, stored=NOW + 5), asked, now=NOW + 9).at > NOW + DAY
 
 
 def test_a_lineage_that_is_not_renewed_here_has_nothing_to_do():

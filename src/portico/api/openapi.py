@@ -82,8 +82,9 @@ def _operation(line: Resource[Any], shapes: _Shapes) -> Json:
 
 
 def _operation_id(line: Resource[Any]) -> str:
-    """The handler's name; the ones that act on every app are told apart by their path."""
-    return f"{line.name}_all" if line.path == f"/v1/apps/{line.name}" else line.name
+    """The handler's name; the ones that act on all at once are told apart by their path."""
+    all_at_once = {f"/v1/apps/{line.name}", f"/v1/certificates/{line.name}"}
+    return f"{line.name}_all" if line.path in all_at_once else line.name
 
 
 def _parameters(line: Resource[Any]) -> list[Json]:

@@ -110,10 +110,19 @@ class Keeper:
 
     def next(self, lineage: Lineage) -> Action:
         """What is to be done for a lineage next, and when."""
+        return self._next(lineage, self._state.memory(lineage.name), self._ledger())
+
+    def _next(self, lineage: Lineage, recorded: Memory, ledger: Ledger) -> Action:
         now = self._clock.now()
-        memory = memories.settled(self._state.memory(lineage.name), now)
-        ledger = Ledger(self._state.ledger_since(now - WEEK), now)
+        memory = memories.settled(recorded, now)
+        if memory is not recorded:  # else what the clock has set back would begin anew each time
+            self._put(memory)
         return next_action(lineage, self._lineages.held(lineage.name), memory, ledger, now)
+
+    def _ledger(self) -> Ledger:
+        now = self._clock.now()
+        self._state.no_ledger_after(now)
+        return Ledger(self._state.ledger_since(now - WEEK), now)
 
     async def views(self) -> list[CertificateView]:
         return [self._view(lineage) for lineage in (await self.wanted()).values()]
@@ -197,8 +206,10 @@ class Keeper:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")
             return
         self._troubles.over("certificates")
+        ledger, known = self._ledger(), self._state.memories()
         for lineage in wanted.values():
-            action = self.next(lineage)
+            memory = known.get(lineage.name) or Memory(lineage.name)
+            action = self._next(lineage, memory, ledger)
             if action.due(self._clock.now()) and lineage.name not in self._under_way:
                 self._under_way.add(lineage.name)
                 self._tasks.create_task(
@@ -224,7 +235,7 @@ class Keeper:
                         await self._ask_when(lineage, action)
                     case _:
                         pass
-        except Failed as error:
+        except PorticoError as error:
             self._troubles.report(f"certificate {lineage.name}", str(error))
         finally:
             self._under_way.discard(lineage.name)
@@ -255,9 +266,13 @@ class Keeper:
             self._state.put_memory(memories.tried(memory, lineage))
         else:
             about = About(asked.directory, lineage.profile, staging=asked.is_staging)
-            await self._lineages.store(
-                lineage.name, lineage.names, obtained.chain, obtained.key, about
-            )
+            try:
+                await self._lineages.store(
+                    lineage.name, lineage.names, obtained.chain, obtained.key, about
+                )
+            except Failed as error:
+                self._remember_trouble(lineage, issuer, error)
+                raise
             self._state.put_memory(memories.issued(memory))
         await self._authorities.forget(order)
         self._troubles.over(f"certificate {lineage.name}")
@@ -275,6 +290,11 @@ class Keeper:
         self._enter("abandoned", lineage, asked, order)
         if error.limited and error.retry_at:
             self._enter("limited", lineage, asked, order, until=error.retry_at)
+        self._remember_trouble(lineage, issuer, error, error.retry_at)
+
+    def _remember_trouble(
+        self, lineage: Lineage, issuer: Issuer, error: Failed, retry_at: float | None = None
+    ) -> None:
         self._put(
             memories.failed(
                 self._state.memory(lineage.name),
@@ -283,7 +303,7 @@ class Keeper:
                 held=self._lineages.held(lineage.name),
                 now=self._clock.now(),
                 draw=self._clock.jitter(),
-                retry_at=error.retry_at,
+                retry_at=retry_at,
             )
         )
 

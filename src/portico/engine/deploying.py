@@ -55,13 +55,14 @@ class Deploying:
                 await self.render_again()
                 await self._prove(lineage, held)
             except PorticoError as error:
-                await self._lineages.put_back(lineage.name)
-                await self.render_again()
+                # First of all it waits its time: putting back may fail too.
                 now, draw = self._clock.now(), self._clock.jitter()
                 memory = self._state.memory(lineage.name)
                 self._state.put_memory(
                     memories.not_deployed(memory, str(error), held=held, now=now, draw=draw)
                 )
+                await self._lineages.put_back(lineage.name)
+                await self.render_again()
                 raise Failed(
                     f"{lineage.name} is not served with its new certificate: {error}"
                 ) from error

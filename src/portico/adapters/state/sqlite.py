@@ -161,6 +161,8 @@ class SqliteState:
                 db.execute("DELETE FROM ledger WHERE number <= ?", (oldest,))
 
     def no_ledger_after(self, now: float) -> None:
+        if not self._rows("SELECT 1 FROM ledger WHERE at > ? LIMIT 1", now):
+            return
         with self._write("what an authority counts", durable=True) as db:
             db.execute("UPDATE ledger SET at = ? WHERE at > ?", (now, now))
 

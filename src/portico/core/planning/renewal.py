@@ -104,8 +104,8 @@ def _issuing(case: _Case) -> Iterator[Action]:
 def _due(case: _Case) -> tuple[float, str]:
     """When a new certificate is wanted, whatever stands in the way of it."""
     held, now = case.held, case.now
-    if case.memory.forced is not None:
-        return case.memory.forced, "it was asked for by hand"
+    if (asked := _asked(case)) is not None:
+        return asked, "it was asked for by hand"
     if not case.lineage.renewal:
         return NEVER, ""
     if held is None:
@@ -113,6 +113,14 @@ def _due(case: _Case) -> tuple[float, str]:
     if changed := _changed(case.lineage, held):
         return now, changed
     return _renewal(held, case.memory, now)
+
+
+def _asked(case: _Case) -> float | None:
+    """When somebody asked for one that has not come since: one that came afterwards is what was
+    asked for, even where a daemon died before it could say so.
+    """
+    forced, held = case.memory.forced, case.held
+    return None if forced is None or (held and held.stored >= forced) else forced
 
 
 def _changed(lineage: Lineage, held: Certificate) -> str:
@@ -187,7 +195,7 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.memory.troubles.get(issuer.directory)
     urgent = held is None or held.not_after - at < URGENT * held.lifetime
-    if trouble and trouble.retry_at > at and case.memory.forced is None:
+    if trouble and trouble.retry_at > at and _asked(case) is None:
         enough = trouble.failures >= (1 if urgent else PATIENCE)
         why = f"the last attempt failed: {trouble.error}"
         return _Choice(issuer, trouble.retry_at, why, enough)
