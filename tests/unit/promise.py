@@ -13,9 +13,9 @@ class Promise:
     ended or hung by themselves since, and those that the operator wants no more.
 
     While pinned ports are replaced a batch may be missing, but never the last one. Where no
-    wanted slot has a ready instance, one in any other slot is kept. An app that is stopped,
-    restarted or removed by hand, and one that nginx does not name, was promised nothing; and so
-    it is with all apps when nginx itself has died, until it asks again.
+    wanted slot has a ready instance, one in any other slot is kept. A removed app keeps what it
+    has for as long as nginx names it. One that is stopped or restarted by hand was promised
+    nothing; and so it is with all apps when nginx itself has died, until it asks again.
     """
 
     def __init__(self, machine: Machine, name: str) -> None:
@@ -38,23 +38,23 @@ class Promise:
 
     def said(self) -> None:
         """The operator wants something else."""
-        self._kept = min(self._kept, self._ready())
+        if self._name in self._machine.file:
+            self._kept = min(self._kept, self._ready())
 
     def check(self) -> None:
         if not self._holds():
             self._kept = 0
             return
-        least = self._kept
-        if self._is_pinned():
-            least = max(min(least, 1), least - self._machine.file[self._name].batch)
+        app, least = self._machine.file.get(self._name), self._kept
+        if app and self._is_pinned():
+            least = max(min(least, 1), least - app.batch)
         answering = len(self._machine.answering(self._name))
         assert answering >= least, f"{self._name}: {answering} answer, of {self._kept} promised"
 
     def _holds(self) -> bool:
-        machine, name = self._machine, self._name
-        if name not in machine.file or name not in machine.peers:
-            return False
-        return not (machine.records[name].stopped or machine.records[name].abrupt)
+        record = self._machine.records.get(self._name)
+        named = self._name in self._machine.peers
+        return named and record is not None and not (record.stopped or record.abrupt)
 
     def _is_pinned(self) -> bool:
         app = self._machine.file.get(self._name)
@@ -70,9 +70,9 @@ class Promise:
 
         One that hangs and was not found out yet is believed to stay, and promises nothing.
         """
-        if not self._holds():
+        app, ready = self._machine.file.get(self._name), self._ready_ones()
+        if not app or not self._holds():
             return 0
-        app, ready = self._machine.file[self._name], self._ready_ones()
         down = {int(number) for number, slot in app.slots.items() if slot.down}
         wanted = set(range(1, app.instances + 1)) - down
         known = [p for p in self._machine.peers[self._name] if p.slot not in down]

@@ -71,6 +71,11 @@ def test_a_scale_down_keeps_one_that_serves_until_a_slot_that_stays_does():
     assert steps(app(instances=1), one(), others[1]) == ["drain web.3.3"]
 
 
+def test_one_that_does_not_serve_takes_nobody_of_its_slot_with_it():
+    crashed, both = one(S.BACKOFF), [one(S.STARTING, slot=2), one(slot=2, serial=7)]
+    assert steps(app(instances=1), crashed, *both) == ["drain web.2.2"]
+
+
 def test_a_scale_down_to_slots_that_get_no_requests_keeps_nobody():
     down = app(instances=1, slots={"1": {"down": True}})
     assert steps(down, one(), one(slot=2)) == ["drain web.2.2"]
@@ -211,6 +216,12 @@ def test_a_port_that_another_slot_still_has_is_waited_for():
     moved = pinned(2, version="v2", first=3001)
     assert steps(its, pinned(1), pinned(2), moved) == ["drain web.2.2"]
     assert steps(its, pinned(1), moved) == ["start web.1 on port 3001"]
+
+
+def test_a_slot_that_waits_for_the_port_of_another_does_not_hold_the_others_up():
+    its = app(version="v2", instances=3, port=3000)
+    moved_down = pinned(1, first=3001), pinned(2, first=3001)
+    assert steps(its, *moved_down) == ["start web.1 on port 3000"]
 
 
 def test_a_port_that_a_slot_beyond_those_wanted_has_is_freed_behind_a_stand_in():

@@ -99,9 +99,12 @@ def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -
     why = "stopped by hand" if app.stopped else f"{app.instances} are wanted"
     keep = takes_requests(app) and not app.abrupt
     for i in instances:
-        if i.state not in LEAVING and not (keep and i.state in PROVEN and serving == {i.slot}):
+        serves = i.state in PROVEN
+        if i.state in LEAVING or (keep and serves and serving == {i.slot}):
+            continue
+        if serves:
             serving.discard(i.slot)
-            yield Drain(i.id, why)
+        yield Drain(i.id, why)
 
 
 def _slot(
