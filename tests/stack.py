@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +97,10 @@ class Stack:
         return result
 
     @contextmanager
-    def running(self, *args: str) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *args: str, under: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
         """A command that goes on, as `portico run`; killed if it has not ended by itself."""
         process = subprocess.Popen(
-            [BIN / "portico", *args],
+            [*under, BIN / "portico", *args],
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -237,6 +239,25 @@ def test_in_the_foreground_a_signal_is_heard_while_things_are_coming_up(stack):
         eventually(lambda: stack.status()["apps"] and stack.instances("web"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a namespace of processes"
+)
+def test_as_process_1_of_a_container_it_buries_the_workers_of_a_killed_nginx(stack):
+    apart = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    with stack.running("run", file(stack), under=apart) as outside:
+        eventually((stack.home / "api.sock").exists)
+        eventually(lambda: not is_refused(stack) and stack.get(SITE).status == 200, within=30)
+        (first,) = psutil.Process(outside.pid).children()
+        master = next(p for p in first.children() if "master process" in " ".join(p.cmdline()))
+        workers = master.children()
+        for process in (*workers, master):
+            process.kill()
+        eventually(lambda: not any(map(psutil.Process.is_running, workers)), within=30)
+        eventually(lambda: not is_refused(stack) and stack.get(SITE).status == 200, within=30)
+        first.send_signal(signal.SIGTERM)
+        assert outside.wait(20) == 0
 
 
 def test_in_the_foreground_down_leaves_the_daemon_to_whoever_started_it(stack):

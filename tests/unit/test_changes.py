@@ -135,7 +135,9 @@ def test_what_is_overruled_ends_at_once_and_is_told_why():
 def test_what_has_ended_is_not_overruled():
     async def scenario(changes):
         first = changes.begin("up", "portico.toml", ["web"], lambda change: asyncio.sleep(0))
-        await changes.ended.wait()
+        async for _ in changes.follow(first.id):
+            assert not changes.told.is_set()
+        assert changes.told.is_set()
         changes.overrule("everything ends")
         return changes.view(first.id)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from portico.core.model.views import ChangeView, DocumentRequest
 from portico.daemon.life import live
@@ -17,8 +19,11 @@ from portico.importers.read import read_file
 from portico.ports import Clock
 from portico.system.home import Home
 from portico.system.notify import Notify
+from portico.system.orphans import Orphans
 
 log = logging.getLogger(__name__)
+
+BURY_EVERY: Final = 5.0  # seconds
 
 
 async def run_in_foreground(  # noqa: PLR0913 - what main has made
@@ -43,6 +48,7 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
         async with asyncio.TaskGroup() as tasks:
             coming = tasks.create_task(_up(portico.operations, file, environ))
             told = tasks.create_task(signals.first.wait())
+            burying = tasks.create_task(_bury_orphans(clock))
             await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
             if coming.done():
                 code = coming.result()
@@ -51,10 +57,18 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
                 await told
                 await _down(portico.operations, signals)
             told.cancel()
+            burying.cancel()
         stop.set()
 
     await live(home, clock, stop, uids, notify, beside, mode="foreground")
     return code
+
+
+async def _bury_orphans(clock: Clock) -> None:
+    orphans = Orphans()
+    while os.getpid() == 1:
+        await clock.sleep(BURY_EVERY)
+        await asyncio.to_thread(orphans.bury)
 
 
 class Signals:

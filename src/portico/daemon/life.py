@@ -88,21 +88,23 @@ async def take_over(portico: Portico) -> None:
 
 
 async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
-    """Set `stop` when nothing is left to look after: at once after a change, else in a while."""
+    """Set `stop` when nothing is left to look after: as soon as who asked for that knows it, else
+    after a while.
+    """
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        ended = await _ended(portico.changes, IDLE_BEFORE_LEAVING / 2)
-        idle = idle + 1 + ended if _is_idle(portico) else 0
+        told = await _told(portico.changes, IDLE_BEFORE_LEAVING / 2)
+        idle = idle + 1 + told if _is_idle(portico) else 0
     log.info("nothing to look after; leaving")
     stop.set()
 
 
-async def _ended(changes: Changes, seconds: float) -> bool:
-    """Whether a change has ended within so many seconds."""
-    changes.ended.clear()
+async def _told(changes: Changes, seconds: float) -> bool:
+    """Whether somebody has seen the end of a change within so many seconds."""
+    changes.told.clear()
     try:
         async with asyncio.timeout(seconds):
-            return await changes.ended.wait()
+            return await changes.told.wait()
     except TimeoutError:
         return False
 

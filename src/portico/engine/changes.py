@@ -68,8 +68,8 @@ class Changes:
     def __init__(self, tasks: asyncio.TaskGroup, clock: Clock) -> None:
         self._tasks, self._clock = tasks, clock
         self._all: dict[str, Change] = {}
-        self.ended = asyncio.Event()
-        """Set whenever a change has ended; for whoever clears it."""
+        self.told = asyncio.Event()
+        """Set whenever a follower was shown the end of a change; for whoever clears it."""
 
     def hold(self, apps: Iterable[str]) -> None:
         """Raise Refused if a change of any of these apps is under way, and name it."""
@@ -117,7 +117,6 @@ class Changes:
             raise
         else:
             change.end(None)
-        self.ended.set()
         log.info("%s of %s: %s %s", change.kind, change.subject, change.state, change.error or "")
 
     def under_way(self) -> list[Change]:
@@ -136,6 +135,7 @@ class Changes:
             view = change.view()
             yield view
             if view.state != "doing":
+                self.told.set()
                 return
             await moved.wait()
 
