@@ -24,7 +24,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
-from portico.core.planning.health import pace, probed
+from portico.core.planning.health import probed
 from portico.core.planning.leaving import drain_limit
 from portico.core.planning.lifecycle import exited, killed, moved, spawned
 from portico.core.planning.reconcile import plan
@@ -184,7 +184,7 @@ class Machine(Outside):
 
     def _probe(self, daemon: Daemon) -> None:
         for i in self.instances.values():
-            process, every = self.processes.get(i.id), pace(self._keys(i.id).check)
+            process, every = self.processes.get(i.id), self._keys(i.id).check.interval
             if process and i.state in PROVEN and self.now - daemon.probed_at.get(i.id, 0) >= every:
                 daemon.probed_at[i.id] = self.now
                 trouble = None if process.answers(self.now) else "no answer"

@@ -91,15 +91,18 @@ def test_a_program_that_hangs_is_out_within_fall_intervals_and_a_second(
 ):
     """It hangs a part of the pace after its last good probe."""
     check = Check(interval=interval, timeout=max(0.01, interval * part), fall=fall)
-    assert 0 < pace(check) <= interval
-    first = pace(check) * (1 - passed)
-    known = first + (fall - 1) * pace(check) + check.limit
+    at_rest, overdue = pace(check, overdue=False), pace(check, overdue=check.limit > 1)
+    assert 0 < overdue <= at_rest <= interval
+    known = at_rest * (1 - passed) + (fall - 1) * overdue + check.limit
     assert known <= fall * interval + 1 + 1e-6
 
 
-def test_with_a_short_timeout_the_pace_is_the_interval():
-    assert pace(Check(interval=5, timeout=1)) == 5
-    assert pace(Check(interval=0.5)) == 0.5
+def test_at_rest_the_pace_is_the_interval_and_sooner_while_an_answer_is_overdue():
+    assert pace(Check(interval=5, timeout=5), overdue=False) == 5
+    assert pace(Check(interval=5, timeout=5), overdue=True) == 3
+    assert pace(Check(interval=5, timeout=1), overdue=True) == 5
+    assert pace(Check(interval=0.5), overdue=True) == 0.5
+    assert pace(Check(interval=5, timeout=3, fall=1), overdue=False) == 3
 
 
 def test_an_instance_has_as_long_to_recover_as_it_took_to_fail():

@@ -144,14 +144,14 @@ def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
 
 
 def test_a_probe_that_takes_long_does_not_hold_up_the_next():
-    watching = Watching(Known(app(interval=5, timeout=5, fall=2)))
+    watching = Watching(Known(app(interval=5, timeout=5, fall=3)))
     watching.probes.takes = 5.0
 
     async def story() -> None:
         watching.probes.trouble = "no answer within 5s"
-        await watching.clock.advance(8.1)
+        await watching.clock.advance(11)
         watching.round()
-        assert [at for at, _ in watching.probes.asked] == [0, 3, 6]
+        assert [at for at, _ in watching.probes.asked] == [0, 3, 6, 9]
         assert watching.known.first.state is S.UNREADY
 
     watching.run(story)

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
-from portico.core.planning.health import pace, probed
+from portico.core.planning.health import PROMPT, pace, probed
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.ports import Clock, Launch, Probes, Processes
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Watcher:
     task: asyncio.Task[None]
-    pace: float
+    check: Check
 
 
 class Liveness:
@@ -43,20 +44,20 @@ class Liveness:
     def watch(self) -> None:
         """Ask all that are to be asked, as often as the file says now; nobody else any more."""
         wanted = {
-            (i.id, i.process): pace(self._intent.app_of(i).check)
+            (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
             if i.state in PROVEN and self.can_ask(i)
         }
         for watched, watcher in list(self._watchers.items()):
-            if wanted.get(watched) != watcher.pace:
+            if wanted.get(watched) != watcher.check:
                 watcher.task.cancel()
                 del self._watchers[watched]
         for watched in wanted.keys() - self._watchers.keys():
-            every = wanted[watched]
+            check = wanted[watched]
             task = self._tasks.create_task(
-                self._watch(*watched, every), name=f"watch {watched[0]}"
+                self._watch(*watched, check), name=f"watch {watched[0]}"
             )
-            self._watchers[watched] = _Watcher(task, every)
+            self._watchers[watched] = _Watcher(task, check)
 
     def can_ask(self, i: Instance) -> bool:
         """A worker has no port; only a command can tell how it is."""
@@ -83,16 +84,19 @@ class Liveness:
                 level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
                 log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
 
-    async def _watch(self, instance: InstanceId, process: Process | None, every: float) -> None:
+    async def _watch(self, instance: InstanceId, process: Process | None, check: Check) -> None:
         """Begin a probe at every beat, whether or not the last one has ended.
 
         The first beat is anywhere within the pace, so that instances that were started together
         are not asked together.
         """
-        await self._clock.sleep(self._clock.jitter() * every)
+        await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
+        patience = PROMPT if check.limit > PROMPT else 0.0
         while self._watched(instance, process) is not None:
-            self._tasks.create_task(self._probe(instance, process), name=f"probe {instance}")
-            await self._clock.sleep(every)
+            name = f"probe {instance}"
+            probe = self._tasks.create_task(self._probe(instance, process), name=name)
+            await self._clock.sleep(patience)
+            await self._clock.sleep(pace(check, overdue=not probe.done()) - patience)
 
     async def _probe(self, instance: InstanceId, process: Process | None) -> None:
         if (i := self._watched(instance, process)) is None:

@@ -71,8 +71,8 @@ class Check(Table):
     interval: Duration = Field(
         5.0,
         ge=0.1,
-        description="Between two probes of an instance; a little less where timeout is longer "
-        "than a second, so that a hung program is out within fall intervals and a second.",
+        description="Between two probes of an instance; sooner while an answer is overdue for "
+        "more than a second, so that a hung program is out within fall intervals and a second.",
     )
     timeout: Duration | None = Field(
         None,

@@ -14,7 +14,8 @@ from portico.core.model.instance import PROVEN, Instance, InstanceEvent, Instanc
 from portico.core.planning.lifecycle import moved
 
 PROMPT: Final = 1.0
-"""Seconds over `fall` intervals in which a hung program is out, whatever the timeout is."""
+"""Seconds over `fall` intervals in which a hung program is out, whatever the timeout is. An
+answer that takes longer is overdue."""
 
 
 def probed(instance: Instance, trouble: str | None, check: Check, *, now: float) -> Instance:
@@ -34,14 +35,17 @@ def probed(instance: Instance, trouble: str | None, check: Check, *, now: float)
     return moved(i, event, now=now, reason=_words(trouble))
 
 
-def pace(check: Check) -> float:
-    """Seconds between the beginnings of two probes.
+def pace(check: Check, *, overdue: bool) -> float:
+    """Seconds from the beginning of a probe to that of the next.
 
-    A program that hangs just after a good probe is found out when the last of `fall` more has
-    waited its whole time. They begin so much sooner than every `interval` as this takes longer
-    than a second.
+    `overdue` is whether the probe had no answer for a second. A program that hangs just after a
+    good probe is found out when the last of `fall` more has waited its whole time; where that is
+    longer than a second, those after the first begin so much sooner.
     """
-    return check.interval - max(0.0, check.limit - PROMPT) / check.fall
+    longer = max(0.0, check.limit - PROMPT)
+    if check.fall == 1:
+        return check.interval - longer
+    return check.interval - longer / (check.fall - 1) if overdue else check.interval
 
 
 def recovery(check: Check) -> float:
