@@ -108,11 +108,11 @@ def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
 
         with pytest.raises(Failed) as caught:
             await impatient.switch(tested)
+        workers = {process.pid for process in lab.processes if process.is_worker}
         os.kill(master, signal.SIGCONT)
 
         assert "not replaced within 0.3 seconds" in str(caught.value)
         assert str(caught.value).endswith(f"generation {first.number} stays in force")
-        workers = {process.pid for process in lab.processes if process.is_worker}
         await eventually(lambda: not workers & {p.pid for p in lab.processes})
         assert await lab.says() == "one"
         assert (impatient.seen().live, impatient.seen().refused) == ("one", "two")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,32 +13,20 @@ import pytest
 
 from portico.adapters.nginx.program import NginxProgram
 from portico.errors import Failed
-from tests.little_nginx import BINARY, eventually, get
+from tests import newer as programs
+from tests.little_nginx import eventually, get
 from tests.nginx_lab import PORTS, Lab, Load, in_lab
 from tests.stack import free_port
 
-OLD, NEW = b"1.31.3", b"1.31.9"
-"""A version that is as long as the real one can be written into the program."""
 SLOW = "location /slow {{ proxy_pass http://127.0.0.1:{port}; }}"
 
 
 def newer(folder: Path, name: str = "nginx") -> Path:
-    """Nginx's program as it would be in a later version."""
-    text = Path(BINARY).read_bytes()
-    assert b"nginx/" + OLD in text
-    return _placed(folder / name, text.replace(OLD, NEW))
-
-
-def _placed(path: Path, text: bytes) -> Path:
-    """As a package manager does it: the file is another one, under the same name."""
-    draft = path.with_name("draft")
-    draft.write_bytes(text)
-    draft.chmod(0o755)
-    return draft.rename(path)
+    return programs.nginx(folder / name, later=True)
 
 
 async def serve_old(lab: Lab, folder: Path, **how) -> Path:
-    program = Path(shutil.copy(BINARY, folder / "nginx"))
+    program = programs.nginx(folder / "nginx")
     await lab.nginx.build(str(program))
     await lab.serve("$nginx_version", **how)
     return program
@@ -133,7 +120,7 @@ def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
         program = await serve_old(lab, tmp_path)
         before = lab.nginx.seen()
         build = await lab.nginx.build(str(program))
-        _placed(
+        programs.placed(
             program, b"#!/bin/sh\necho 'nginx: [emerg] unknown directive \"zone\"' >&2\nexit 1\n"
         )
 
@@ -154,7 +141,7 @@ def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
     async def story(lab):
         program = await serve_old(lab, tmp_path)
         build, before = await lab.nginx.build(str(program)), lab.nginx.seen()
-        _placed(program, b'#!/bin/sh\n[ "$5" = -t ] && exit 0\nkill -SEGV $$\n')
+        programs.placed(program, b'#!/bin/sh\n[ "$5" = -t ] && exit 0\nkill -SEGV $$\n')
 
         with pytest.raises(Failed, match=r"new binary process [0-9]+ exited on signal 11"):
             await lab.nginx.upgrade(build)
@@ -244,7 +231,7 @@ def test_the_next_daemon_finds_the_old_master_while_the_new_one_is_not_there_yet
     async def story(lab):
         program = await serve_old(lab, tmp_path)
         old = lab.nginx.seen().pid
-        _placed(program, b"#!/bin/sh\nexec sleep 300\n")
+        programs.placed(program, b"#!/bin/sh\nexec sleep 300\n")
         os.kill(old, signal.SIGUSR2)
         await eventually((lab.home.nginx / "nginx.pid.oldbin").exists)
 
