@@ -3,7 +3,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from portico.core.planning.words import assignments, split
@@ -73,10 +73,26 @@ def test_leading_assignments_are_taken_off():
     assert assignments(["A=1"]) == ({"A": "1"}, [])
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("node \\\n  index.js", ["node", "index.js"]),
+        ("in\\\ndex.js", ["index.js"]),
+        ('"in\\\ndex.js"', ["index.js"]),
+        ("'in\\\ndex.js'", ["in\\\ndex.js"]),
+        ("a\\\\\nb", ["a\\", "b"]),
+        ("\\\n", []),
+    ],
+)
+def test_a_backslash_at_the_end_of_a_line_joins_it_as_in_sh(command, words):
+    assert split(command, {}) == words
+
+
 @given(st.text(st.sampled_from("ab =-/.'\"\\\n\té*?~#"), max_size=30))
 def test_without_variables_and_operators_it_splits_as_shlex_does(command):
+    assume("\\\n" not in command)  # to shlex a joined line is a newline; sh takes both away
     try:
-        expected = shlex.split(command.replace("\\\n", ""))
+        expected = shlex.split(command)
     except ValueError:
         with pytest.raises(ValueError):
             split(command, {})
