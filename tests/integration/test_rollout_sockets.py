@@ -61,6 +61,7 @@ def test_sockets_of_other_instances_do_not_notice_that_one_is_replaced(stack):
     assert nginx(stack) == before
 
 
+@pytest.mark.alone
 def test_a_rollout_of_all_at_once_does_not_close_all_sockets_at_once(stack):
     four(stack, drain_timeout=12, batch=4)
     slots = {i["pid"]: i["slot"] for i in stack.instances("web")}
