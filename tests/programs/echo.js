@@ -19,7 +19,7 @@ const server = http.createServer((request, response) => {
   let bodyBytes = 0;
   if (query.get('exit')) process.exit(Number(query.get('exit')));
   if (query.get('close')) return request.socket.destroy();
-  open += 1;
+  open += check ? 0 : 1;
   most = Math.max(most, open);
   request.on('data', (chunk) => { bodyBytes += chunk.length; });
   request.on('end', () => setTimeout(() => {
@@ -27,7 +27,7 @@ const server = http.createServer((request, response) => {
       pid: process.pid, port, instance, method: request.method, path: url.pathname,
       headers: request.headers, body_bytes: bodyBytes, open, most,
     });
-    open -= 1;
+    open -= check ? 0 : 1;
     const unwell = check && told('UNHEALTHY') && fs.existsSync(told('UNHEALTHY'));
     response.writeHead(unwell ? 503 : Number(query.get('status') || 200), {
       'content-type': 'application/json', 'x-instance': instance, 'x-pid': process.pid,

@@ -1,7 +1,7 @@
 """An HTTP/1.1 server on $PORT that says who answered, and misbehaves when told to.
 
 Answers every request with JSON: pid, port, instance, method, path, headers, body_bytes, and
-`open` and `most`, the requests being answered now and at most so far.
+`open` and `most`, the requests being answered now and at most so far, its check not counted.
 
 In the query: `sleep=0.3` waits first, `status=503` answers so, `close=1` hangs up without an
 answer, `exit=3` ends the program, `size=1000` pads the answer. `/healthz` is its check. A
@@ -105,12 +105,13 @@ class Program:
                 if key := request.headers.get("sec-websocket-key"):
                     await frames.echo(key, reader, writer)
                     break
-                self._open += 1
+                counts = int(request.path != "/healthz")
+                self._open += counts
                 self._most = max(self._most, self._open)
                 try:
                     await self._answer(request, writer)
                 finally:
-                    self._open -= 1
+                    self._open -= counts
                 if self._server is None or writer.is_closing():
                     break
                 self._idle.add(writer)

@@ -33,6 +33,10 @@ from tests.documents import read
             "apps.web.max_fails: has no effect: nginx never takes out the only peer",
         ),
         (
+            'apps.web = { command = "x", instances = 2, fail_timeout = 20 }',
+            "apps.web.fail_timeout: has no effect without max_fails: for apps that is 0",
+        ),
+        (
             'apps.web = { command = "x", slow_start = 30 }',
             "apps.web.slow_start: has no effect: nobody else could take the rest of the share",
         ),

@@ -69,11 +69,11 @@ def test_an_apps_weight_is_left_to_discovery():
     """A weight on the line would replace all that discovery answers."""
     web = App(command="run", weight=5, backup=True, down=True)
     alone = lines(Upstream(apps=("web",)), {"web": web})
-    assert alone[1] == "server web.portico.internal service=http resolve fail_timeout=1s;"
+    assert alone[1] == "server web.portico.internal service=http resolve max_fails=0;"
     joined = lines(Upstream(apps=("web", "b")), {"web": web, "b": App(command="run")})
     assert joined[1:3] == [
-        "server web.portico.internal service=http resolve fail_timeout=1s backup down;",
-        "server b.portico.internal service=http resolve fail_timeout=1s;",
+        "server web.portico.internal service=http resolve max_fails=0 backup down;",
+        "server b.portico.internal service=http resolve max_fails=0;",
     ]
 
 

@@ -173,13 +173,15 @@ class App(Table):
         "0 gives it all at once.",
     )
     max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
+    # nginx keeps failures against an address, also when another process answers there meanwhile:
+    # instances that died one after the other were all out together, though all were back.
     max_fails: Count = Field(
-        1, description="Failures within fail_timeout that take an instance out; 0 is never."
+        0,
+        description="Failures within fail_timeout for which nginx itself takes an instance out; "
+        "0 leaves that to Portico, which knows when it is back.",
     )
-    # nginx keeps this against an address, also when another process answers there meanwhile: at
-    # its own default of 10 s, instances that died one after the other were all out together.
     fail_timeout: Duration = Field(
-        1.0, description="For how long failures count and an instance stays out; whole seconds."
+        10.0, description="For how long failures count and an instance stays out; whole seconds."
     )
     backup: bool = Field(
         False, description="Stand in for the other peers of an upstream, when all are gone."
