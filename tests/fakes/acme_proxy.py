@@ -181,6 +181,7 @@ class AcmeProxy:
                 log_config=None,
                 server_header=False,
                 lifespan="off",
+                timeout_graceful_shutdown=1,  # a client may keep its connection
             )
         )
 

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.fakes.name_server import NameServers
 
@@ -53,7 +53,8 @@ def serving(names: NameServers, zone: str) -> Iterator[PowerDns]:
             self.send_response(200 if known else 401)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(BrokenPipeError):  # whoever asked had no patience
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass

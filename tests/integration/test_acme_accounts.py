@@ -6,8 +6,8 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.acme.asking import AcmeFailed
-from portico.adapters.acme.wire import Server
+from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.wire import AccountRequest, Server
 from portico.core.model.certificate import Binding
 from tests.fakes.pebble import EAB_KEY, running
 from tests.orders import Acme, needs_pebble
@@ -28,7 +28,7 @@ def acme(tmp_path, pebble):
 
 
 def refused(acme, do="have", **more):
-    with pytest.raises(AcmeFailed) as caught:
+    with pytest.raises(AcmeFailure) as caught:
         acme.account(do, **more)
     return caught.value.failure
 
@@ -117,6 +117,27 @@ def test_after_a_rollover_the_new_key_is_in_force_for_the_same_account(acme):
     assert refused(acme).kind == "refused"
 
 
+def test_accounts_at_two_authorities_have_one_key_and_get_a_new_one_together(acme, tmp_path):
+    with running(tmp_path / "other") as other:
+        there = acme.at(other.server)
+        urls = acme.account().url, there.account().url
+        key = acme.key.read_bytes()
+
+        failure = refused(acme, "rollover")
+        assert acme.key.read_bytes() == key
+        new = acme.answer(AccountRequest(acme.own(), "rollover", also=(other.server,)))
+        found = acme.account(), there.account()
+
+        assert failure.text.endswith(
+            f"accounts at {other.directory} have it too, and would be lost"
+        )
+        assert tuple(each.url for each in found) == urls
+        assert {each.thumbprint for each in found} == {new.thumbprint}
+        assert acme.key.read_bytes() != key
+        there.account("deactivate")
+        assert (acme.account().url, acme.key.exists()) == (urls[0], True)
+
+
 def test_an_account_that_is_deactivated_is_so_for_ever_and_its_key_is_kept(acme):
     before, key = acme.account(), acme.key.read_bytes()
 
@@ -142,9 +163,9 @@ def test_an_authority_that_has_forgotten_everything_gets_a_new_account_and_a_new
 
         with acme.answering(pebble.http):
             issued = acme.issue("a.test")
-        after = acme.account()
+        steps, after = acme.steps, acme.account()
 
-    assert "order" in acme.steps
+    assert steps.count("account") == steps.count("order") == 1
     assert after.url != before.url
     assert issued.account == after.url
     assert load_pem_private_key(acme.key.read_bytes(), None)

@@ -101,6 +101,22 @@ def test_an_interpreter_that_is_not_there_is_told(tmp_path):
         asyncio.run(AcmeChild("/no/python").account(request(tmp_path)))
 
 
+def test_the_real_child_tells_what_it_did_and_what_still_holds(tmp_path):
+    account = request(tmp_path).account
+    asked = IssueRequest(account, "one", str(tmp_path / "orders"), ("a.test",), ())
+    said = []
+
+    with pytest.raises(AcmeFailed) as caught:
+        asyncio.run(AcmeChild(sys.executable).issue(asked, said.append))
+
+    assert [each.step for each in said] == ["key"]
+    assert caught.value.failure.kind == "unavailable"
+    assert str(caught.value).startswith("cannot read its directory: cannot reach 127.0.0.1:")
+    assert str(caught.value).endswith(
+        "Connection refused; certificates that were there stay in use"
+    )
+
+
 def test_progress_is_told_in_order_and_what_libraries_print_is_ignored(tmp_path):
     lines = [
         {"progress": {"step": "key", "text": "made a key", "at": 1.0}},

@@ -40,6 +40,12 @@ def pebble(tmp_path_factory, names):
 
 
 @pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("other")) as pebble:
+        yield pebble
+
+
+@pytest.fixture(scope="module")
 def proxy(pebble):
     with acme_proxy.before(pebble) as proxy:
         yield proxy
@@ -161,18 +167,26 @@ def test_killed_at_any_moment_the_operators_program_cleans_up_what_it_was_told(
     assert said[-1] == ["-", *said[-2][1:]]
 
 
-def test_killed_at_any_moment_of_a_rollover_the_account_is_still_ours(run, proxy, tmp_path):
+def test_killed_at_any_moment_of_a_rollover_every_account_is_still_ours(
+    run, pebble, other, tmp_path
+):
+    servers = pebble.server, other.server
     for number in range(1, MOST_ACTS):
-        acme = Acme(tmp_path / str(number), proxy.server)
-        have = AccountRequest(acme.own())
-        before = run(have)["line"]["answer"]
-        killed = run(AccountRequest(acme.own(), "rollover"), number)["killed"]
+        acme = Acme(tmp_path / str(number), servers[0])
+        both = [AccountRequest(acme.own(server=server)) for server in servers]
+        before = [run(each)["line"]["answer"] for each in both]
+        change = AccountRequest(acme.own(), "rollover", also=(servers[1],))
+        killed = run(change, number)["killed"]
 
-        after = run(have)["line"]["answer"]
+        between = [run(each)["line"]["answer"] for each in both]
+        ended = run(change)["line"]["answer"]
+        after = [run(each)["line"]["answer"] for each in both]
 
-        assert (after["created"], after["url"]) == (False, before["url"]), number
+        for each in (between, after):
+            assert [one["created"] for one in each] == [False, False]
+            assert [one["url"] for one in each] == [one["url"] for one in before]
+        assert {one["thumbprint"] for one in after} == {ended["thumbprint"]}
         if not killed:
-            assert after["thumbprint"] != before["thumbprint"]
             return
     pytest.fail(f"not done after {MOST_ACTS} acts")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from portico.adapters.acme.asking import AcmeFailed
+from portico.adapters.acme.failures import AcmeFailure
 from portico.adapters.acme.wire import (
     DirectoryRequest,
     Issued,
@@ -79,7 +78,7 @@ def window(start, end):
 
 
 def renewal(acme, held):
-    return asyncio.run(acme.child.renewal_info(RenewalInfoRequest(acme.server, held.file)))
+    return acme.answer(RenewalInfoRequest(acme.server, held.file))
 
 
 def test_the_window_is_told_as_the_authority_gives_it(acme, proxy, certificate):
@@ -153,14 +152,14 @@ def test_an_authority_in_trouble_is_told_with_the_moment_to_ask_again(acme, prox
     proxy.window = window(time.time(), time.time() + HOUR)
     proxy.trouble("/renewal/", 503, retry_after="900")
 
-    with pytest.raises(AcmeFailed, match="is not available") as caught:
+    with pytest.raises(AcmeFailure, match="is not available") as caught:
         renewal(acme, certificate)
 
     assert caught.value.failure.retry_at == pytest.approx(time.time() + 900, abs=30)
 
 
 def revoke(acme, file, **more):
-    return asyncio.run(acme.child.revoke(RevokeRequest(acme.server, file, **more)))
+    return acme.answer(RevokeRequest(acme.server, file, **more))
 
 
 def test_a_certificate_is_revoked_by_its_account_and_a_second_time_is_as_good(acme, pebble):
@@ -189,14 +188,14 @@ def test_what_cannot_be_revoked_is_told(acme, certificate):
         ({}, "without an account or the certificate's key"),
         ({"account": own}, "cannot revoke it: 127.0.0.1"),
     ):
-        with pytest.raises(AcmeFailed, match=why):
+        with pytest.raises(AcmeFailure, match=why):
             revoke(acme, certificate.file, **more)
-    with pytest.raises(AcmeFailed, match="cannot read the certificate /none: No such file"):
+    with pytest.raises(AcmeFailure, match="cannot read the certificate /none: No such file"):
         revoke(acme, "/none", account=own)
 
 
 def directory(acme, server):
-    return asyncio.run(acme.child.directory(DirectoryRequest(server)))
+    return acme.answer(DirectoryRequest(server))
 
 
 def test_an_authority_says_what_it_offers(acme, proxy, pebble):
@@ -213,5 +212,5 @@ def test_an_authority_says_what_it_offers(acme, proxy, pebble):
 def test_an_authority_that_is_down_is_told(acme):
     port = free_port()
 
-    with pytest.raises(AcmeFailed, match=f"cannot reach 127.0.0.1:{port}: Connection refused"):
+    with pytest.raises(AcmeFailure, match=f"cannot reach 127.0.0.1:{port}: Connection refused"):
         directory(acme, Server(f"https://127.0.0.1:{port}/dir"))

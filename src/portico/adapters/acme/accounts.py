@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from josepy.jwk import JWK
+from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Authority
 from portico.adapters.acme.documents import AccountDocument, base64url
-from portico.adapters.acme.failures import Denied
+from portico.adapters.acme.failures import Denied, unready
 from portico.adapters.acme.files import locked, rename, write_whole
 from portico.adapters.acme.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest
 
+_URLS: Final = TypeAdapter(dict[str, str])
+
 
 def account(request: AccountRequest, attempt: Attempt) -> AccountAnswer:
-    with locked(Path(request.account.key).parent, attempt):
+    own = request.account
+    with locked(Path(own.key).parent, attempt):
         if request.do == "key":
-            return AccountAnswer(base64url(_have_key(request.account).thumbprint()))
-        opened = _open(request.account, attempt)
+            return AccountAnswer(base64url(_have_key(own).thumbprint()))
+        opened = _open(own, attempt)
         match request.do:
             case "have":
                 return opened.answer(opened.document)
             case "contact":
-                return opened.answer(opened.authority.change_contact(request.account.contact))
+                return opened.answer(opened.authority.change_contact(own.contact))
             case "rollover":
-                _replace_key(request.account, opened.authority)
-                return opened.answer(opened.document)
+                others = [replace(own, server=server) for server in request.also]
+                _replace_key([own, *others], attempt)
+                return _open(own, attempt).answer(opened.document)
             case "deactivate":
                 document = opened.authority.deactivate()
-                _put_aside(Path(request.account.key))
+                _forget(own)
                 return opened.answer(document)
             case _:
                 assert_never(request.do)
@@ -62,7 +68,8 @@ def open_account(account: Account, attempt: Attempt) -> Opened:
 
 
 def _open(account: Account, attempt: Attempt) -> Opened:
-    _settle_rollover(account, attempt)
+    if replaced := _with_new_key(account, attempt):
+        return replaced
     authority = Authority(account.server, attempt, _have_key(account))
     if url := _remembered(account):
         try:
@@ -84,26 +91,45 @@ def _have_key(account: Account) -> JWK:
     return read_jwk(path)
 
 
-def _replace_key(account: Account, authority: Authority) -> None:
-    new = _new_key(account)
-    if not new.exists():
-        make_key(new, "ecdsa-p256")
-    authority.change_key(read_jwk(new))
-    rename(new, Path(account.key))
+# replacing the key
 
 
-def _settle_rollover(account: Account, attempt: Attempt) -> None:
-    """A run that was killed may have replaced the key: find out which one is in force."""
+def _replace_key(accounts: Sequence[Account], attempt: Attempt) -> None:
+    """At every authority where it is known, and only then in our own file: until that has
+    happened both keys are there, and each authority is asked with the one that it knows.
+    """
+    first, path = accounts[0], _new_key(accounts[0])
+    named = {each.server.directory for each in accounts}
+    if unnamed := sorted(set(_all_remembered(first)) - named):
+        raise unready(
+            f"cannot replace the account's key {first.key}: accounts at {', '.join(unnamed)} "
+            "have it too, and would be lost"
+        )
+    if not path.exists():
+        make_key(path, "ecdsa-p256")
+    new = read_jwk(path)
+    for each in filter(_remembered, accounts):
+        authority = _open(each, attempt).authority
+        if authority.thumbprint != base64url(new.thumbprint()):
+            authority.change_key(new)
+    rename(path, Path(first.key))
+
+
+def _with_new_key(account: Account, attempt: Attempt) -> Opened | None:
+    """The account, if a run that did not come to its end has replaced the key here."""
     new, url = _new_key(account), _remembered(account)
     if not url or not new.exists():
-        return
+        return None
+    authority = Authority(account.server, attempt, read_jwk(new))
     try:
-        Authority(account.server, attempt, read_jwk(new)).use(url)
+        document = authority.use(url)
     except Denied as denied:
         if denied.failure.kind != "refused":
             raise
-    else:
+        return None
+    if len(_all_remembered(account)) == 1:
         rename(new, Path(account.key))
+    return Opened(authority, document, created=False)
 
 
 def _new_key(account: Account) -> Path:
@@ -111,21 +137,35 @@ def _new_key(account: Account) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
-def _put_aside(key: Path) -> None:
-    """A deactivated account never comes back; its key may still prove what was ours."""
-    rename(key, key.with_name(f"{key.name}.deactivated"))
-    key.with_suffix(".json").unlink(missing_ok=True)
+# which accounts the key has
+
+
+def _forget(account: Account) -> None:
+    """A deactivated account never comes back. A key that has no other account is put aside."""
+    others = _all_remembered(account)
+    others.pop(account.server.directory, None)
+    _write_remembered(account, others)
+    if not others:
+        key = Path(account.key)
+        rename(key, key.with_name(f"{key.name}.deactivated"))
 
 
 def _remembered(account: Account) -> str:
     """The account's URL at this authority; empty if it is not known here."""
-    try:
-        urls = json.loads(Path(account.key).with_suffix(".json").read_bytes())
-        return str(urls.get(account.server.directory, ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+    return _all_remembered(account).get(account.server.directory, "")
 
 
 def _remember(account: Account, url: str) -> None:
-    path = Path(account.key).with_suffix(".json")
-    write_whole(path, json.dumps({account.server.directory: url}).encode())
+    _write_remembered(account, {**_all_remembered(account), account.server.directory: url})
+
+
+def _all_remembered(account: Account) -> dict[str, str]:
+    """URLs of accounts by those of directories; none if the file is lost or damaged."""
+    try:
+        return _URLS.validate_json(Path(account.key).with_suffix(".json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return {}
+
+
+def _write_remembered(account: Account, urls: Mapping[str, str]) -> None:
+    write_whole(Path(account.key).with_suffix(".json"), json.dumps(urls).encode())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from portico.adapters.acme.failures import AcmeFailure
@@ -24,6 +25,8 @@ class Attempt:
     ends: float
     """On the clock that never goes backwards."""
     say: Callable[[Step, str], None]
+    exits: ExitStack = field(default_factory=ExitStack)
+    """What is left open until its end: connections."""
 
     def now(self) -> float:
         """Wall time."""
@@ -46,7 +49,7 @@ class Attempt:
 
     def clearing(self) -> Attempt:
         """The same run, with some more time for what must be taken away in any case."""
-        return Attempt(self.clock, self.wait, self.clock.monotonic() + CLEARING, self.say)
+        return replace(self, ends=self.clock.monotonic() + CLEARING)
 
 
 def pauses() -> Callable[[], float]:

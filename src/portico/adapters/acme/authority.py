@@ -45,8 +45,9 @@ class Publicly:
     def __init__(self, server: Server, attempt: Attempt, network: Network | None = None) -> None:
         self._network = network or Network(server, attempt)
         what = "read its directory"
-        self.first_answer = self._network.get(server.directory, what)
-        self.directory = self._network.read(DIRECTORY, self.first_answer, what)
+        answer = self._network.get(server.directory, what)
+        self.directory = self._network.read(DIRECTORY, answer, what)
+        self.date, self.took = answer.headers.get("Date", ""), answer.elapsed.total_seconds()
         self._network.new_nonce = self.directory.new_nonce
 
     @property

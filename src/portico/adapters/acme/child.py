@@ -14,7 +14,7 @@ from typing import assert_never
 from portico.adapters.acme.accounts import account
 from portico.adapters.acme.attempt import CLEARING, Attempt
 from portico.adapters.acme.describing import directory
-from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.failures import AcmeFailure, unready
 from portico.adapters.acme.issuing import Issuing
 from portico.adapters.acme.renewal import renewal_info
 from portico.adapters.acme.revocation import revoke
@@ -24,7 +24,6 @@ from portico.adapters.acme.wire import (
     AccountRequest,
     Answer,
     DirectoryRequest,
-    Failure,
     IssueRequest,
     Line,
     Progress,
@@ -51,13 +50,19 @@ def main() -> None:
         _write(Line(answer=perform(request, attempt)))
     except AcmeFailure as failed:
         _write(Line(failure=failed.failure))
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        _write(Line(failure=Failure("unready", f"cannot work on{where}: {error.strerror}")))
 
 
 def perform(request: Request, attempt: Attempt) -> Answer:
-    """Raises AcmeFailure, or OSError for what the disk refuses."""
+    """Raises AcmeFailure."""
+    try:
+        with attempt.exits:
+            return _perform(request, attempt)
+    except OSError as error:  # a disk that is full, a folder that is not ours
+        where = f" {error.filename}" if error.filename else ""
+        raise unready(f"cannot work on{where}: {error.strerror or error}") from error
+
+
+def _perform(request: Request, attempt: Attempt) -> Answer:
     match request:
         case AccountRequest():
             return account(request, attempt)

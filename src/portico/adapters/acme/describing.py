@@ -12,7 +12,6 @@ from portico.adapters.acme.wire import Directory, DirectoryRequest
 def directory(request: DirectoryRequest, attempt: Attempt) -> Directory:
     authority = Publicly(request.server, attempt)
     meta, now = authority.directory.meta, attempt.now()
-    answer = authority.first_answer
     return Directory(
         profiles=meta.profiles or {},
         terms=meta.terms,
@@ -20,14 +19,14 @@ def directory(request: DirectoryRequest, attempt: Attempt) -> Directory:
         caa=meta.caa,
         binding_required=meta.binding_required,
         renewal_info=bool(authority.directory.renewal_info),
-        clock_skew=_skew(answer.headers.get("Date"), now, answer.elapsed.total_seconds()),
+        clock_skew=_skew(authority.date, now, authority.took),
     )
 
 
-def _skew(date: str | None, now: float, took: float) -> float | None:
+def _skew(date: str, now: float, took: float) -> float | None:
     """Seconds by which this clock is ahead; the header was written half way, and cuts seconds."""
     try:
-        told = parsedate_to_datetime(date or "").timestamp()
+        told = parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError):
         return None
     return now - took / 2 - (told + 0.5)

@@ -55,6 +55,7 @@ class Network:
             user_agent=f"portico/{__version__}",
         )
         self._client.session.hooks["response"].append(self._seen)
+        attempt.exits.callback(self._close)
         self._last: requests.Response | None = None
         self.new_nonce = ""
         """URL of nonces, from the directory."""
@@ -153,6 +154,12 @@ class Network:
 
     def asked_to_wait(self, answer: requests.Response) -> float | None:
         return retry_after(answer.headers.get("Retry-After"), self._attempt.now())
+
+    def _close(self) -> None:
+        """A connection closes with the last answer that holds it."""
+        self._last = None
+        self._client.session.hooks["response"].clear()
+        self._client.session.close()
 
     def _seen(self, answer: requests.Response, *_: object, **__: object) -> None:
         self._last = answer

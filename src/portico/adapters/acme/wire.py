@@ -32,8 +32,9 @@ class Account:
 
     server: Server
     key: str
-    """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json` with the
-    account's URL, and `<name>.new` while the key is being replaced."""
+    """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json`, the
+    account's URL by that of the directory, and `<name>.new` while the key is being replaced.
+    Accounts at several authorities may have the same key."""
     contact: tuple[str, ...] = ()
     """E-mail addresses."""
     binding: Binding | None = None
@@ -152,11 +153,13 @@ class AccountRequest:
     """Answers AccountAnswer.
 
     `key`: have a key, and ask nobody; `have`: find the account, or make it; `contact`: replace
-    its addresses; `rollover`: replace its key; `deactivate`: for ever, the key is kept aside.
+    its addresses; `rollover`: replace its key; `deactivate`: for ever.
     """
 
     account: Account
     do: Literal["key", "have", "contact", "rollover", "deactivate"] = "have"
+    also: tuple[Server, ...] = ()
+    """For a rollover: all other authorities at which accounts have this key."""
     deadline: float = 60.0
     """Seconds for the whole request, as everywhere here; a few more for clearing up."""
     act: Literal["account"] = "account"

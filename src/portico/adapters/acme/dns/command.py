@@ -42,7 +42,7 @@ class Programs:
             self._run(self._settings.cleanup, entry, attempt, CERTBOT_AUTH_OUTPUT=output)
 
     def _run(self, argv: Sequence[str], entry: Entry, attempt: Attempt, **more: str) -> str:
-        environ = {**self._settings.environ, **_variables(entry), **more}
+        environ = {"PATH": os.defpath, **self._settings.environ, **_variables(entry), **more}
         what = f"run {argv[0]} for {entry.domain}"
         limit = attempt.timeout(self._settings.deadline, f"trying to {what}")
         try:
