@@ -41,6 +41,8 @@ stop_signal = "SIGINT"
 stop_timeout = "5s"
 max_memory = "300m"
 max_age = "1d"
+restart_schedule = "@daily"
+tz = "Europe/Berlin"
 balance = "least_time last_byte inflight"
 weight = 2
 slow_start = "30s"
@@ -91,6 +93,12 @@ interpreter = "python3"
 interpreter_args = "-u"
 port = false
 health = { command = ["./well", "--quick"] }
+
+[apps.cleanup]
+command = "./cleanup"
+port = false
+schedule = "*/5 * * * *"
+timeout = "1m"
 
 [apps.spare]
 command = ["./spare", "--port", "$PORT"]

@@ -22,6 +22,8 @@ class Program:
     exits_after: float | None = None
     stops_after: float | None = 0.2
     """From the stop signal to its end."""
+    ends: Exit = CRASH
+    """How it ends by itself."""
 
 
 GOOD = Program()
@@ -142,7 +144,7 @@ class Outside:
         if process.killed:
             self._end(process, Exit(signal=9))
         elif program.exits_after is not None and age >= program.exits_after:
-            self.crash(process)
+            self.crash(process, program.ends)
         elif process.hung or process.told_to_stop is None or program.stops_after is None:
             pass
         elif self.now - process.told_to_stop >= program.stops_after:

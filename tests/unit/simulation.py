@@ -33,12 +33,14 @@ from portico.core.planning.steps import (
     Drain,
     DropApp,
     Forget,
+    Interrupt,
     Kill,
     MarkWorn,
     Publish,
     Respawn,
     Restart,
     Revert,
+    SkipRun,
     StartInstance,
     StartNginx,
     Step,
@@ -252,6 +254,11 @@ class Machine(Outside):
                 self._put(moved(self.instances[instance], E.DRAIN_ASKED, now=self.now, reason=why))
             case MarkWorn(instance, why):
                 self._put(replace(self.instances[instance], worn=why))
+            case SkipRun():
+                pass
+            case Interrupt(instance, why):
+                self._put(replace(self.instances[instance], since=self.now, reason=why))
+                self.processes[instance].told_to_stop = self.now
             case Stop(instance, why):
                 self._stop(self.instances[instance], why, daemon)
             case Kill(instance):

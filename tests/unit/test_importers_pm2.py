@@ -133,6 +133,30 @@ def test_exponential_backoff_goes_on_to_fifteen_seconds():
     assert (table["backoff"], table["backoff_limit"]) == (0.1, 15.0)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "key", "value"),
+    [
+        ({"cron_restart": "0 4 * * *"}, "restart_schedule", "0 4 * * *"),
+        ({"cron": "30 0 4 * * *"}, "restart_schedule", "0 4 * * *"),
+        ({"cron_restart": "@daily", "autorestart": False}, "schedule", "0 0 * * *"),
+        (
+            {"cron_restart": "@daily", "autorestart": False, "env": {"PORT": 3000}},
+            "restart_schedule",
+            "0 0 * * *",
+        ),
+    ],
+)
+def test_a_cron_expression_restarts_what_stays_and_runs_what_ends(attributes, key, value):
+    table, _ = one(**attributes)
+    assert table[key] == value
+    assert not {"schedule", "restart_schedule"} - {key} & table.keys()
+
+
+def test_a_wrong_cron_expression_is_a_problem_of_the_file():
+    (problem,) = problems({"apps": [{"script": "index.js", "cron_restart": "now and then"}]})
+    assert problem.startswith("apps[0].cron_restart: must be a cron expression")
+
+
 def test_one_log_file_serves_both_streams():
     assert one(log_file="a.log")[0]["logs"] == {"stdout": "a.log", "stderr": "a.log"}
     assert one(log_file="a.log", err="NULL")[0]["logs"] == {

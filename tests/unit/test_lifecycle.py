@@ -110,6 +110,12 @@ def test_after_a_boot_what_ran_runs_again_and_what_was_leaving_is_gone(before, a
     assert booted(one(before, process=PROCESS), now=3.0).state is after
 
 
+@pytest.mark.parametrize("state", [S.STARTING, S.READY])
+def test_a_run_that_a_boot_ended_waits_for_its_next_time(state):
+    after = booted(one(state, is_run=True, process=PROCESS), now=3.0)
+    assert (after.state, after.process, after.ended) == (S.STOPPED, None, None)
+
+
 def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
     ran = one(crashes=2, worn="it holds 2 GB", retry_at=NOW + 60, process=PROCESS)
     again = booted(ran, now=3.0)

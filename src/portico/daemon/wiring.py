@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -47,12 +47,14 @@ from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.supervision import Supervision
 from portico.engine.surroundings import Surroundings
+from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
 from portico.engine.upkeep import Upkeep
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Ports
 from portico.system.home import Home
 from portico.system.names import authorities, hosts, nameservers, own_loopback, speaks_ipv6
+from portico.system.zone import time_zone
 
 log = logging.getLogger(__name__)
 
@@ -104,10 +106,12 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
     intent = Intent(state, clock, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
     gauges = Gauges(intent, clock=clock, processes=processes)
+    timetable = Timetable(intent, clock, time_zone)
 
     async def observe() -> World:
         await supervision.digest()
-        return await gauges.read(await observed.look())
+        world = await gauges.read(await observed.look())
+        return replace(world, due=timetable.due())
 
     def failed(step: Step, error: PorticoError) -> None:
         troubles.report(str(step), str(error))
@@ -178,6 +182,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         issued,
         clock=clock,
         logs=logs,
+        next_run=timetable.next,
         processes=processes,
     )
     deploying = Deploying(

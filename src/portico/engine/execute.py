@@ -17,12 +17,14 @@ from portico.core.planning.steps import (
     Drain,
     DropApp,
     Forget,
+    Interrupt,
     Kill,
     MarkWorn,
     Publish,
     Respawn,
     Restart,
     Revert,
+    SkipRun,
     StartInstance,
     StartNginx,
     Step,
@@ -62,7 +64,7 @@ class Executor:
         self._clock, self._nginx, self._ports = clock, nginx, ports
         self._processes, self._state = processes, state
 
-    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a kind of step
+    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912, PLR0915 - one case a kind
         log.info("%s: %s", step, step.why)
         match step:
             case StartInstance():
@@ -79,6 +81,10 @@ class Executor:
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
                 self._intent.heard_to_replace(instance)
                 self._note("worn", instance, why)
+            case SkipRun(app, why):
+                self._note("skip", app, why)
+            case Interrupt(instance, why):
+                self._interrupt(self._observed.instances[instance], why)
             case Stop(instance, why):
                 self._stop(self._observed.instances[instance], why)
             case Kill(instance, why):
@@ -140,6 +146,7 @@ class Executor:
             InstanceState.STARTING,
             since=now,
             spawned=now,
+            is_run=spec.app.schedule is not None,
         )
         self._observed.add(instance)
         await self._supervision.spawn(instance, spec)
@@ -176,6 +183,13 @@ class Executor:
     def _restart(self, instance: Instance, why: str) -> None:
         self._note("restart", instance.id, why)
         self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
+        if instance.process is not None:
+            signal = self._intent.spec(instance.spec).app.stop_signal
+            self._processes.signal(instance.process, signal)
+
+    def _interrupt(self, instance: Instance, why: str) -> None:
+        self._note("interrupt", instance.id, why)
+        self._observed.put(replace(instance, since=self._clock.monotonic(), reason=why))
         if instance.process is not None:
             signal = self._intent.spec(instance.spec).app.stop_signal
             self._processes.signal(instance.process, signal)

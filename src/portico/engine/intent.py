@@ -55,6 +55,7 @@ class Intent:
         """Of the nginx files that belong to what is wanted; empty when no site is."""
         self.reverted: dict[str, Reverted] = {}
         self._replace: frozenset[InstanceId] = frozenset()
+        self._runs: set[str] = set()
         self.upgrade: Build | None = None
         """The nginx that is to take the place of the one that runs."""
         self.upgrade_trouble = ""
@@ -152,7 +153,13 @@ class Intent:
         self._resolve()
 
     def ask_again(self, app: str, *, abrupt: bool) -> None:
-        """Want new instances of the same program (`reload`, `restart`)."""
+        """Want new instances of the same program (`reload`, `restart`).
+
+        What has a schedule runs once more, now.
+        """
+        if self._document.apps[app].app.schedule is not None:
+            self.ask_run(app)
+            return
         record = self._records[app]
         document = self._document.apps[app].spec
         asked = max(record.target.asked, document.asked) + 1
@@ -175,6 +182,17 @@ class Intent:
     def is_in_force(self, seen: NginxSeen) -> bool:
         """Whether nginx serves the files that are wanted, so that no switch brings another one."""
         return self.fingerprint != "" and seen.live == self.fingerprint
+
+    def ask_run(self, app: str) -> None:
+        """Want a run of an app with a schedule now; it is not stopped any more."""
+        self._put(replace(self._records[app], stopped=False))
+        self._runs.add(app)
+        self._resolve()
+
+    def take_runs(self) -> frozenset[str]:
+        """The runs asked for since this was called last."""
+        runs, self._runs = frozenset(self._runs), set()
+        return runs
 
     def is_first_of(self, version: str) -> bool:
         """Whether another version of Portico ran here before this daemon; from now on it did."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
@@ -17,6 +17,8 @@ from portico.core.model.views import (
     SiteView,
     StatusView,
 )
+from portico.core.planning.app_state import app_state
+from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
@@ -43,10 +45,11 @@ class StatusReport:
         *,
         clock: Clock,
         logs: Logs,
+        next_run: Callable[[str], float | None],
         processes: Processes,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._last_words, self._issued = last_words, issued
+        self._last_words, self._next_run, self._issued = last_words, next_run, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
         self._begun = clock.monotonic()
@@ -104,12 +107,14 @@ class StatusReport:
         command = app.app.command or app.app.script or ""
         return AppView(
             name=app.name,
-            state=_app_state(app, mine),
+            state=app_state(app, mine),
             instances=tuple(self._instance(i, app) for i in mine),
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
             cwd=app.app.cwd or app.spec.folder,
+            schedule=app.app.schedule or "",
+            next_run=None if app.stopped or not app.app.schedule else self._next_run(app.name),
         )
 
     def _instance(self, i: Instance, app: DesiredApp) -> InstanceView:
@@ -130,6 +135,8 @@ class StatusReport:
             current=i.spec == app.spec.id,
             reason=i.reason,
             worn=i.worn,
+            exit_code=i.ended.exit.code if i.ended else None,
+            ran_s=round(i.ended.seconds, 1) if i.ended else None,
         )
 
     def _nginx(self) -> NginxView:
@@ -153,7 +160,8 @@ class StatusReport:
         if self._observed.now().nginx.outdated:
             yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
         for i in self._observed.instances.values():
-            if i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}:
+            troubled = i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}
+            if troubled or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
         if self._observed.unrecorded:
             yield self._observed.unrecorded
@@ -165,23 +173,6 @@ class StatusReport:
         for app, endpoints in self._observed.endpoints.items():
             if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
                 yield f"no instance of {app} passes its check; they get requests all the same"
-
-
-def _app_state(
-    app: DesiredApp, mine: list[Instance]
-) -> Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]:
-    ready = [i for i in mine if i.state is S.READY]
-    if app.stopped:
-        return "stopped"
-    if any(i.spec != app.spec.id or i.worn for i in mine):
-        return "rolling"
-    if len(ready) >= app.instances:
-        return "ready"
-    if any(i.state in {S.FAILED, S.UNREADY, S.RESTARTING} or i.crashes for i in mine):
-        return "degraded" if ready else "failed"
-    if mine and all(i.state is S.STOPPED for i in mine):
-        return "stopped"
-    return "degraded" if ready else "starting"
 
 
 def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool) -> SiteView:

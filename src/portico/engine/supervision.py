@@ -19,7 +19,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import exited, moved, spawned
-from portico.core.planning.reasons import explain, explain_listening
+from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
@@ -120,8 +120,9 @@ class Supervision:
             reason=reason,
         )
         self._observed.put(after)
+        good = after.state is InstanceState.GONE or ending.code == 0
         log.log(
-            logging.INFO if after.state is InstanceState.GONE else logging.WARNING,
+            logging.INFO if good else logging.WARNING,
             "%s %s: %s",
             i.id,
             after.state,
@@ -174,6 +175,11 @@ class Supervision:
     async def _reason(self, i: Instance, ending: Exit) -> str:
         if i.state in LEAVING:
             return i.reason
+        app, uptime = self._intent.app_of(i), self._clock.monotonic() - i.spawned
+        if i.is_run and i.reason:
+            return i.reason  # it was interrupted
+        if not app.comes_back and (done := explain_end(ending, uptime)):
+            return done
         lines = await self._hear(i)
         if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
             return i.reason  # it was ended for never being ready, or for failing its check
@@ -183,7 +189,7 @@ class Supervision:
             lines,
             port=i.port,
             port_env=spec.app.port_env,
-            uptime=self._clock.monotonic() - i.spawned,
+            uptime=uptime,
             holder=await self._ports.holder(i.port) if i.port else None,
         )
 

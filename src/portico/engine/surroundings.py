@@ -13,6 +13,7 @@ from portico.core.model.site import Folder, Maintenance, Site
 from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
 from portico.ports import Certificates, Launch, Nginx, OwnPair, Ports, Processes
+from portico.system.zone import time_zone
 
 
 class Surroundings:
@@ -42,6 +43,11 @@ class Surroundings:
             launch = Launch(InstanceId(f"{name}.1.0"), app.spec, 1, app.app.port or 1)
             for what in await self._processes.problems(launch):
                 yield Problem(f"apps.{name}", what)
+            if app.app.tz is not None:
+                try:
+                    time_zone(app.app.tz)
+                except ValueError as error:
+                    yield Problem(f"apps.{name}.tz", str(error))
             async for problem in self._of_pinned_ports(name, app):
                 yield problem
 

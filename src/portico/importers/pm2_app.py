@@ -49,6 +49,7 @@ def app_table(values: Values, deployed: Values, around: Surroundings, told: Told
         **_mapped(values),
         **_program(values, around, told),
         **_restarts(values),
+        **_times(values, port, told),
         **_logs(values, around),
         **_instances(values, around),
         **port,
@@ -153,6 +154,18 @@ def _restarts(values: Values) -> Table:
     if isinstance(grows, float) and grows:
         return {"backoff": grows, "backoff_limit": max(grows, _LIMIT)}
     return {"backoff": fixed, "backoff_limit": fixed} if fixed else {}
+
+
+def _times(values: Values, port: Table, told: Told) -> Table:
+    """PM2's way to run something at its times is to restart what has ended."""
+    times = values.get("cron_restart")
+    if not times:
+        return {}
+    alone = values.get("instances", 1) == 1 and not port
+    if values.get("autorestart", True) or not alone:
+        return {"restart_schedule": times}
+    told.note("cron_restart without autorestart: it runs at its times, and not at once")
+    return {"schedule": times, "port": False}
 
 
 def _logs(values: Values, around: Surroundings) -> Table:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from portico.core.model.cron import FIELDS as CRON_FIELDS
+from portico.core.model.cron import parse_cron
 from portico.core.model.units import parse_size
 
 LAST_PORT: Final = 65535
@@ -107,6 +109,14 @@ def codes(value: object) -> list[int]:
     return [whole(each) for each in (value if isinstance(value, list) else [value])]
 
 
+def cron(value: object) -> str | None:
+    """PM2's own library also takes a field for seconds, before the others."""
+    if value in _OFF:
+        return None
+    fields = text(value).split()
+    return parse_cron(" ".join(fields[1:] if len(fields) == CRON_FIELDS + 1 else fields))
+
+
 def variables(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ValueError(f"must be an object of variables, not {value!r}")
@@ -175,7 +185,12 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     Missing(("ignore_watch",), "not supported yet, as watch is not"),
     Missing(("watch_delay",), "not supported yet, as watch is not"),
     Missing(("watch_options",), "not supported yet, as watch is not"),
-    Missing(("cron_restart", "cron"), "not supported yet: let cron run `portico reload APP`"),
+    Read(
+        ("cron_restart", "cron"),
+        cron,
+        "restart_schedule, a rollout; with autorestart false, of an app without a port: schedule; "
+        "of six fields the first, seconds, is left out",
+    ),
     Missing(
         ("wait_ready",),
         "not supported yet: process.send('ready') is not heard; "

@@ -9,7 +9,7 @@ from portico import __version__
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.terminal import Style
-from portico.cli.words import duration, size
+from portico.cli.words import duration, moment, size
 
 if TYPE_CHECKING:
     from portico.core.model.views import AppView, InstanceView, StatusView
@@ -34,6 +34,8 @@ STATES: Final[dict[str, Style]] = {
     "stopping": "yellow",
     "backoff": "red",
     "failed": "red",
+    "running": "green",
+    "scheduled": "dim",
     "stopped": "dim",
 }
 
@@ -72,7 +74,9 @@ def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
 
 
 def tell_reasons(session: Session, app: AppView) -> None:
-    """Why instances are not as they should be."""
+    """Why instances are not as they should be, and when the next one is to run."""
+    if app.next_run is not None:
+        session.terminal.say(f"{app.name} runs next at {moment(app.next_run)}")
     for instance in app.instances:
         if instance.worn:
             session.terminal.say(f"{instance.id} is to be replaced: {instance.worn}")

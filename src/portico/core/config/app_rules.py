@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.config.health_rules import health_findings
+from portico.core.config.run_rules import run_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
 from portico.core.model.units import shown
@@ -17,6 +18,7 @@ def app_findings(draft: Draft) -> Iterator[Finding]:
         yield from _program(draft, path, app)
         yield from _slots(draft, path, app)
         yield from health_findings(draft, path, app)
+        yield from run_findings(draft, path, app)
         if app.backoff > app.backoff_limit:
             yield Finding(
                 (*path, "backoff_limit"),

@@ -32,6 +32,7 @@ PROCESS_KEYS: Final = frozenset(
         "port",
         "port_env",
         "instance_env",
+        "schedule",
     }
 )
 """The keys of an app that its processes are started with, with the files of `logs`."""
@@ -90,9 +91,10 @@ def spec_of(
 ) -> Spec:
     """The version of an app's program, with an id that is the same for the same program.
 
+    Defaults are left out: a version of Portico with more keys changes no program's id.
     `asked` stands after a `+` in the id, so that a version asked for again shows what it is of.
     """
-    process = app.model_dump(mode="json", include=set(PROCESS_KEYS))
+    process = app.model_dump(mode="json", include=set(PROCESS_KEYS), exclude_defaults=True)
     outputs = [app.logs.stdout, app.logs.stderr]
     text = json.dumps([name, folder, process, outputs], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import Check, CheckPath
+from portico.core.model.cron import Cron
 from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table, Words
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -30,6 +31,11 @@ Signal = Annotated[
 ]
 UserName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]*$"), Kind("the name of a user or group")
+]
+TimeZone = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"),
+    Kind("the name of a time zone such as Europe/Berlin"),
 ]
 
 
@@ -143,6 +149,23 @@ class App(Table):
     max_age: Duration | None = Field(
         None, ge=10, description="Replace an instance that is older, give or take a tenth."
     )
+    restart_schedule: Cron | None = Field(
+        None,
+        description="Replace all instances at these times, one after the other: a cron "
+        'expression of five fields such as "0 4 * * *".',
+    )
+    schedule: Cron | None = Field(
+        None,
+        description="Run at these times, and not otherwise: a cron expression; for a program "
+        "that ends by itself.",
+    )
+    timeout: Duration | None = Field(
+        None, ge=1, description="End a run of a `schedule` that takes longer."
+    )
+    tz: TimeZone | None = Field(
+        None,
+        description="Time zone of the schedules, such as Europe/Berlin; the machine's if unset.",
+    )
     ready_timeout: Duration = Field(
         30.0, ge=0.1, description="An instance must answer within this."
     )
@@ -197,6 +220,11 @@ class App(Table):
     @property
     def listens(self) -> bool:
         return self.port is not False
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether it is started again when it has ended, as what serves is."""
+        return self.autorestart and self.schedule is None
 
     def pinned(self, slot: int) -> int | None:
         """The port that belongs to a slot (from 1), if ports are pinned."""

@@ -74,8 +74,13 @@ TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.BACKOFF, E.CRASHED): S.BACKOFF,
     (S.BACKOFF, E.FINISHED): S.STOPPED,
     (S.BACKOFF, E.GAVE_UP): S.FAILED,
+    (S.STOPPED, E.SPAWNED): S.STARTING,
+    (S.STOPPED, E.FINISHED): S.STOPPED,
     (S.STOPPED, E.DRAIN_ASKED): S.GONE,
     (S.FAILED, E.SPAWNED): S.STARTING,
+    (S.FAILED, E.CRASHED): S.BACKOFF,
+    (S.FAILED, E.FINISHED): S.STOPPED,
+    (S.FAILED, E.GAVE_UP): S.FAILED,
     (S.FAILED, E.DRAIN_ASKED): S.GONE,
 }
 
@@ -117,6 +122,14 @@ class Exit:
         if self.signal is not None:
             return f"was killed by signal {self.signal}"
         return "exited" if self.code is None else f"exited with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the last process of an instance ended, and how long it had lived."""
+
+    exit: Exit
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +184,8 @@ class Instance:
     worn: str = ""
     """Why it is to be replaced by a new one of the same version; empty if it is not. It serves
     until that one is ready."""
+    is_run: bool = False
+    """One that has a schedule: it ends by itself, and is started again when it is time."""
+    ended: Ended | None = None
     against: int = 0
     """Probes in a row that spoke against its state, ready or unready."""

@@ -89,6 +89,12 @@ class RenderView(View):
     files: Mapping[str, str]
 
 
+AppState = Literal[
+    "ready", "starting", "degraded", "failed", "stopped", "rolling", "running", "scheduled"
+]
+"""The last two are of an app with a schedule: its run is under way, or still to come."""
+
+
 class InstanceView(View):
     id: str
     slot: int
@@ -102,16 +108,22 @@ class InstanceView(View):
     current: bool = Field(description="Runs the version that is in force or being rolled out.")
     reason: str = ""
     worn: str = Field("", description="Why it is to be replaced, while it serves on.")
+    exit_code: int | None = Field(
+        None, description="Of its last process that ended; null after a signal, or if unknown."
+    )
+    ran_s: float | None = Field(None, description="How long that process lived, in seconds.")
 
 
 class AppView(View):
     name: str
-    state: Literal["ready", "starting", "degraded", "failed", "stopped", "rolling"]
+    state: AppState
     instances: tuple[InstanceView, ...]
     wanted: int
     balance: str
     command: str
     cwd: str
+    schedule: str = ""
+    next_run: float | None = Field(None, description="Wall time, seconds since 1970.")
 
 
 class SiteView(View):

@@ -66,6 +66,8 @@ class World:
     nginx: NginxSeen = NginxSeen()
     memory: Mapping[InstanceId, int] = field(default_factory=dict)
     """Resident bytes, with all children, of the instances whose app has a limit."""
+    due: frozenset[str] = frozenset()
+    """Apps whose schedule says that it is time. Nobody says it a second time."""
 
     def by_app(self) -> defaultdict[str, list[Instance]]:
         """The instances of each app; an app that has none gets an empty sequence."""

@@ -9,6 +9,7 @@ from portico.core.model.app import App
 from portico.core.model.instance import (
     LEAVING,
     PROVEN,
+    Ended,
     Exit,
     Instance,
     InstanceEvent,
@@ -23,7 +24,7 @@ STEADY: Final = 600.0
 after so long without is its restart the first one again."""
 
 
-S = InstanceState
+S, E = InstanceState, InstanceEvent
 BOOTED: Final = "the machine was started anew"
 
 
@@ -48,14 +49,16 @@ def killed(instance: Instance, *, now: float) -> Instance:
 
 def booted(instance: Instance, *, now: float) -> Instance:
     """The instance after a boot of the machine: what ran is to run again at once, which is no
-    crash of it, and what was leaving is gone.
+    crash of it, what runs at its times waits for the next, and what was leaving is gone.
     """
     before = replace(instance, process=None, spawned=now, retry_at=now, crashes=0, worn="")
     match instance.state:
         case S.DRAINING | S.STOPPING:
-            return moved(before, InstanceEvent.FINISHED, now=now, reason=instance.reason)
+            return moved(before, E.FINISHED, now=now, reason=instance.reason)
+        case S.STARTING | S.READY if instance.is_run:
+            return moved(replace(before, ended=None), E.FINISHED, now=now, reason=BOOTED)
         case S.STARTING | S.READY | S.UNREADY | S.RESTARTING | S.BACKOFF:
-            return moved(before, InstanceEvent.CRASHED, now=now, reason=BOOTED)
+            return moved(before, E.CRASHED, now=now, reason=BOOTED)
         case S.STOPPED | S.FAILED | S.GONE:
             return replace(before, since=now, crashes=instance.crashes)
         case _:
@@ -71,7 +74,11 @@ def exited(
     within min_uptime).
     """
     event, crashes = _ending(instance, ending, app, now)
-    after = replace(moved(instance, event, now=now, reason=reason), process=None)
+    after = replace(
+        moved(instance, event, now=now, reason=reason),
+        process=None,
+        ended=Ended(ending, now - instance.spawned),
+    )
     if after.state is not InstanceState.BACKOFF:
         return replace(after, crashes=crashes)
     delay = restart_delay(crashes, first=app.backoff, limit=app.backoff_limit, jitter=jitter)
@@ -82,7 +89,7 @@ def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[Ins
     if instance.state in LEAVING:
         return InstanceEvent.FINISHED, 0
     restarting = instance.state is InstanceState.RESTARTING
-    if not app.autorestart or (ending.code in app.stop_exit_codes and not restarting):
+    if not app.comes_back or (ending.code in app.stop_exit_codes and not restarting):
         return InstanceEvent.FINISHED, 0
     crashes = _crashes(instance, app, now - instance.spawned)
     looping = crashes > app.max_restarts

@@ -21,12 +21,14 @@ from portico.core.planning.steps import (
     Drain,
     DropApp,
     Forget,
+    Interrupt,
     Kill,
     MarkWorn,
     Publish,
     Respawn,
     Restart,
     Revert,
+    SkipRun,
     StartInstance,
     StartNginx,
     Step,
@@ -75,6 +77,10 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
             return desired, _settled(_put(world, drained))
         case MarkWorn(instance, why):
             return desired, _put(world, replace(world.instances[instance], worn=why))
+        case SkipRun():
+            return desired, world
+        case Interrupt(instance, why):
+            return desired, _put(world, replace(world.instances[instance], reason=why))
         case Stop(instance) | Kill(instance):
             gone = replace(world.instances[instance], state=InstanceState.GONE, process=None)
             return desired, _put(world, gone)

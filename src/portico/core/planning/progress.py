@@ -10,6 +10,7 @@ from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.rollout import is_rolled_out, ready_slots
+from portico.core.planning.runs import is_up
 
 S = InstanceState
 TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
@@ -63,9 +64,11 @@ def progress(
 
 
 def _trouble(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
-    new = [i for i in mine if i.spec == app.spec.id and i.state is not S.READY]
+    if app.app.schedule is not None:
+        return ""
+    new = [i for i in mine if i.spec == app.spec.id and not is_up(app.app, i)]
     for i in new:
-        ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.autorestart)
+        ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.comes_back)
         if ended or i.crashes >= TOO_MANY_CRASHES:
             return f"{i.id} {i.reason}{_meanwhile(i, mine)}"
         unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}

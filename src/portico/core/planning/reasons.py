@@ -63,6 +63,13 @@ def explain(
     return _ending(ending) + after + (f": {cause}" if cause else "")
 
 
+def explain_end(ending: Exit, uptime: float) -> str:
+    """Of a program that was to end: all there is to say, unless something went wrong."""
+    if ending == Exit():
+        return "ended while no daemon watched, so that its exit code is not known"
+    return f"{_ending(ending)} after {_seconds(uptime)}" if ending.code == 0 else ""
+
+
 def explain_listening(
     port: int,
     listening: Collection[Listening],

@@ -18,6 +18,7 @@ from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, keys, leaving, unwanted
 from portico.core.planning.rollout import is_rolled_out, rollout
+from portico.core.planning.runs import ended_well, scheduled
 from portico.core.planning.serving import takes_requests, to_restart
 from portico.core.planning.slow_start import next_step
 from portico.core.planning.steps import (
@@ -86,6 +87,9 @@ def _may_be_served(app: DesiredApp, mine: Sequence[Instance], world: World) -> b
 
 
 def _app(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
+    if app.app.schedule is not None:
+        yield from _scheduled(app, mine, world)
+        return
     why = _broken(app, mine, world.now)
     if why:
         yield Revert(app.name, why)
@@ -104,12 +108,22 @@ def _app(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[St
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
 
+def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
+    if app.name not in world.endpoints:
+        yield Publish(app.name, (), "it serves nobody")
+    yield from scheduled(app, mine, due=app.name in world.due, now=world.now)
+    if app.good != app.spec.id:
+        yield Complete(app.name, "it runs at its times")
+
+
 def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
     """Why the rollout that is under way cannot succeed; empty when it may."""
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return ""
     for i in mine:
         if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
+            continue
+        if ended_well(app.app, i):
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.reason or 'did not become ready'}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
+from portico.core.planning.runs import is_up
 from portico.core.planning.serving import takes_requests, who_serves
 from portico.core.planning.steps import Drain, StartInstance, Step
 
@@ -37,10 +38,8 @@ class Slot:
     old: tuple[Instance, ...]
     """In another version, or worn."""
     leaving: tuple[Instance, ...]
-
-    @property
-    def ready(self) -> bool:
-        return _any_ready(self.new)
+    ready: bool
+    """Whether one of the new ones is as it should be."""
 
     @property
     def under_way(self) -> bool:
@@ -81,7 +80,7 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
     return frozenset(
         i.slot
         for i in instances
-        if i.state is S.READY
+        if is_up(app.app, i)
         and i.spec == app.spec.id
         and i.slot <= app.instances
         and app.spec.app.pinned(i.slot) in {None, i.port}
@@ -89,7 +88,12 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
 
 
 def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
-    """Whether every slot is ready in the version wanted, and nothing older serves any more."""
+    """Whether every slot is ready in the version wanted, and nothing older serves any more.
+
+    What has a schedule runs when it is time: nothing has to be ready before.
+    """
+    if app.app.schedule is not None:
+        return True
     older = any(i.spec != app.spec.id and i.state in PROVEN for i in instances)
     return not older and len(ready_slots(app, instances)) == app.instances
 
@@ -111,14 +115,16 @@ def _slot(
     app: DesiredApp, number: int, here: Sequence[Instance], holders: Mapping[int, Instance]
 ) -> Slot:
     staying = [i for i in here if i.state not in LEAVING]
+    new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
     port = app.spec.app.pinned(number)
     return Slot(
         number,
         port,
         holders.get(port) if port else None,
-        new=tuple(i for i in staying if i.spec == app.spec.id and not i.worn),
+        new=new,
         old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
         leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),
+        ready=any(is_up(app.app, i) for i in new),
     )
 
 

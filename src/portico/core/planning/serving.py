@@ -43,7 +43,7 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
     Of those that are handed out because nobody is ready it is one at most, which has to leave
     discovery first, as every other one has.
     """
-    if not (app.app.check.restart and app.app.autorestart):
+    if not (app.app.check.restart and app.app.comes_back):
         return []
     time = recovery(app.app.check)
     due = [i for i in instances if i.state is S.UNREADY and now - i.since >= time]

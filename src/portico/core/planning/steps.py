@@ -81,6 +81,28 @@ class MarkWorn:
 
 
 @dataclass(frozen=True, slots=True)
+class SkipRun:
+    """It is time for a scheduled program, and its last run still goes on."""
+
+    app: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"skip a run of {self.app}"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Send the stop signal to a run of a scheduled program that takes too long."""
+
+    instance: InstanceId
+    why: str
+
+    def __str__(self) -> str:
+        return f"interrupt {self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Send the stop signal."""
 
@@ -192,6 +214,8 @@ Step = (
     | Publish
     | Drain
     | MarkWorn
+    | SkipRun
+    | Interrupt
     | Stop
     | Kill
     | Forget

@@ -47,6 +47,8 @@ def _why(app: DesiredApp, i: Instance, world: World) -> str:
         return ""
     if limit is not None and held > limit and age >= SETTLES_WITHIN:
         return f"it holds {_mebibytes(held)} of memory, and max_memory is {_mebibytes(limit)}"
+    if app.app.restart_schedule is not None and app.name in world.due:
+        return "its restart_schedule says so"
     if longest is not None and age >= age_limit(longest, i.id):
         return "it has reached its max_age"
     return ""

@@ -1,0 +1,31 @@
+"""Rules of an app's schedules: what runs at its times, and what is replaced at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from portico.core.config.findings import Draft, Finding, Path
+from portico.core.model.app import App
+
+_OF_WHAT_STAYS = ("restart_schedule", "max_age", "max_memory", "health")
+
+
+def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+    if app.schedule is not None:
+        yield from _scheduled(draft, path, app)
+    elif app.timeout is not None and not draft.doubts(path, "schedule"):
+        yield Finding((*path, "timeout"), "belongs to a schedule, and there is none")
+    timed = app.schedule or app.restart_schedule
+    if app.tz is not None and not timed and not draft.doubts(path, "schedule", "restart_schedule"):
+        yield Finding((*path, "tz"), "belongs to a schedule, and there is none")
+
+
+def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+    if app.listens and not draft.doubts(path, "port"):
+        hint = "write port = false"
+        yield Finding((*path, "schedule"), "is for a program that listens nowhere", hint)
+    if app.instances != 1:
+        yield Finding((*path, "instances"), "must be 1: a schedule has one run at a time")
+    for key in _OF_WHAT_STAYS:
+        if getattr(app, key) is not None:
+            yield Finding((*path, key), "makes no sense with a schedule: each run ends by itself")

@@ -1,0 +1,40 @@
+"""How an app is, in one word for `portico status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portico.core.model.desired import DesiredApp
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.views import AppState
+from portico.core.planning.runs import ended_badly, is_up
+
+S = InstanceState
+_UNWELL = frozenset({S.FAILED, S.UNREADY, S.RESTARTING})
+
+
+def app_state(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+    if app.stopped:
+        return "stopped"
+    return _of_runs(app, instances) if app.app.schedule else _of_instances(app, instances)
+
+
+def _of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+    if any(i.spec != app.spec.id or i.worn for i in instances):
+        return "rolling"
+    ready = any(i.state is S.READY for i in instances)
+    up = sum(is_up(app.app, i) for i in instances)
+    if up >= app.instances:
+        return "ready" if ready else "stopped"
+    if any(i.state in _UNWELL or i.crashes or ended_badly(app.app, i) for i in instances):
+        return "degraded" if ready else "failed"
+    if ready:
+        return "degraded"
+    all_stopped = instances and all(i.state is S.STOPPED for i in instances)
+    return "stopped" if all_stopped else "starting"
+
+
+def _of_runs(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+    if any(i.state in {S.STARTING, S.READY} for i in instances):
+        return "running"
+    return "failed" if any(ended_badly(app.app, i) for i in instances) else "scheduled"

@@ -1,0 +1,79 @@
+"""Programs that are to end: those that run at their times, and those that run once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portico.core.model.app import App
+from portico.core.model.desired import DesiredApp
+from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.planning.steps import (
+    Drain,
+    Interrupt,
+    Kill,
+    Respawn,
+    SkipRun,
+    StartInstance,
+    Step,
+)
+
+S = InstanceState
+_RUNNING = frozenset({S.STARTING, S.READY})
+
+
+def scheduled(
+    app: DesiredApp, instances: Sequence[Instance], *, due: bool, now: float
+) -> Iterator[Step]:
+    """What to start and to end of an app with a schedule. One run at a time.
+
+    A run goes on when the file changes; the next one is of the new version.
+    """
+    staying = [i for i in instances if i.state not in LEAVING]
+    running = [i for i in staying if i.state in _RUNNING and i.is_run]
+    last = next((i for i in staying if i.spec == app.spec.id and i.is_run), None)
+    for i in staying:
+        if app.stopped or not i.is_run:
+            yield Drain(i.id, "stopped by hand" if app.stopped else "it runs at its times now")
+    if app.stopped:
+        return
+    for i in running:
+        yield from _too_long(app.app, i, now)
+    if not due:
+        return
+    going = [i for i in instances if i.process is not None]
+    if going:
+        yield SkipRun(app.name, f"{going[0].id} of before still runs")
+    elif last:
+        yield Respawn(last.id, "it is time")
+    else:
+        for i in staying:
+            yield Drain(i.id, "the version has changed")
+        yield StartInstance(app.name, 1, None, "it is time")
+
+
+def is_up(app: App, i: Instance) -> bool:
+    """Whether it is as it should be: ready, or ended well where it was to run once."""
+    return i.state is S.READY or ended_well(app, i)
+
+
+def ended_well(app: App, i: Instance) -> bool:
+    """Whether a program that nobody starts again, and that serves nobody, has done its work."""
+    if i.state is not S.STOPPED or app.comes_back or app.listens or i.ended is None:
+        return False
+    return i.ended.exit.code in {0, *app.stop_exit_codes}
+
+
+def ended_badly(app: App, i: Instance) -> bool:
+    """Whether it has ended, is not wanted back, and did not end as it should."""
+    if i.state is not S.STOPPED or i.ended is None:
+        return False
+    return i.ended.exit.code not in {0, *app.stop_exit_codes}
+
+
+def _too_long(app: App, i: Instance, now: float) -> Iterator[Step]:
+    if app.timeout is None or now - i.spawned < app.timeout:
+        return
+    if not i.reason:
+        yield Interrupt(i.id, f"ran longer than its timeout of {app.timeout:g}s")
+    elif now - i.since >= app.stop_timeout:
+        yield Kill(i.id, "did not stop when asked to")
