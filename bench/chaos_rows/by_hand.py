@@ -18,11 +18,12 @@ from functools import cache
 from pathlib import Path
 
 import psutil
-from bench.chaos_rows.outcome import Effort, Outcome, Row, Skipped
-from bench.chaos_rows.site import INSTANCES, NAME, Killed, at_rest, blame_killed, load
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bench.chaos_rows.outcome import Effort, Outcome, Row, Skipped
+from bench.chaos_rows.site import INSTANCES, NAME, Killed, at_rest, blame_killed, load
 from tests.stack import BIN, PROGRAMS, Stack, eventually, free_port, kill
 
 PM2 = "pm2@7.0.4"

@@ -95,7 +95,9 @@ def hung_instance(effort: Effort, outcome: Outcome) -> None:
         outcome.must(out - hung < INTERVAL * FALL + 1, f"out only after {out - hung:.1f} s")
         outcome.set_apart(
             "asked the hung instance before it was out",
-            lambda loss: hung - 0.1 < loss["sent"] < out + 1 or loss["pid"] == victim["pid"],
+            lambda loss: (
+                (loss["sent"] < out + 1 and loss["lost"] > hung) or loss["pid"] == victim["pid"]
+            ),
         )
     outcome.must_lose_nothing()
 

@@ -6,6 +6,7 @@ import shutil
 import time
 
 import psutil
+
 from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import NODE, at_rest, kill_at_once, load, portico, web
 from tests.stack import eventually

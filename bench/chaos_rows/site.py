@@ -16,12 +16,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 
 import psutil
-from bench.chaos_rows.outcome import Effort, Outcome
-from tests.load import Loss, Report
-from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, kill
 
+from bench.chaos_rows.outcome import Effort, Outcome
 from portico.client.client import Client
 from portico.errors import PorticoError
+from tests.load import Loss, Report
+from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, kill
 
 NAME = "app.localhost"
 """The site under load; its app is `web`."""
