@@ -85,7 +85,8 @@ class Intent:
         record = self._records.get(name)
         if record is None:
             return AppRecord(name, app.spec, None, stopped=not app.app.autostart)
-        return replace(record, target=app.spec)
+        again = record.target.id == app.spec.id
+        return replace(record, target=app.spec, abrupt=record.abrupt and again)
 
     def resume(self, candidate: Candidate, revision: Revision) -> None:
         """The same at the start of a daemon: the file is in force already."""
