@@ -21,6 +21,14 @@ from tests.documents import read
             "apps.web: no site passes requests to it; a worker has port = false",
         ),
         (
+            'apps.web = { command = "x", drain_timeout = 60 }\nsites."a.test".app = "web"',
+            "edge.shutdown_timeout: should be longer than 60s: web may drain for 60s",
+        ),
+        (
+            'edge.shutdown_timeout = 10\napps.web.command = "x"\nsites."a.test".app = "web"',
+            "edge.shutdown_timeout: should be longer than 10s: web may drain for 30s",
+        ),
+        (
             'upstreams.u.servers = ["a"]\nsites."a.test".folder = "x"',
             "upstreams.u: no site passes requests to it",
         ),
@@ -96,6 +104,7 @@ def test_what_is_worth_saying_is_said(toml, note):
         'sites."shop.example.com".folder = "x"\nedge.bind = ["*"]',
         'apps.jobs = { command = "x", port = false }\nsites."a.test".folder = "x"',
         'apps.web.command = "x"',
+        'edge.shutdown_timeout = 31\napps.web.command = "x"\nsites."a.test".app = "web"',
         """
         apps.a = { command = "x", weight = 2, max_fails = 3 }
         apps.b.command = "x"

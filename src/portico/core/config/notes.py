@@ -21,7 +21,7 @@ _Note: TypeAlias = tuple[Path, str]
 
 def notes(document: Document) -> list[str]:
     """Sentences, each after the key that it is about."""
-    said = [*_public(document), *_unused(document)]
+    said = [*_public(document), *_cut_short(document), *_unused(document)]
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
         said += _app(("apps", name), app, alone=name not in together)
@@ -38,6 +38,16 @@ def _public(document: Document) -> Iterator[_Note]:
     if public and document.edge.bind is None:
         why = f'nginx listens on all addresses, because "{public}" is a public name'
         yield ("edge", "bind"), why
+
+
+def _cut_short(document: Document) -> Iterator[_Note]:
+    limit = document.edge.shutdown_timeout
+    served = names_served(document)
+    apps = {name: app for name, app in document.apps.items() if name in served and app.listens}
+    longest = max(apps, key=lambda name: apps[name].drain_timeout, default=None)
+    if longest is not None and apps[longest].drain_timeout >= limit:
+        waits = f"{longest} may drain for {apps[longest].drain_timeout:g}s"
+        yield ("edge", "shutdown_timeout"), f"should be longer than {limit}s: {waits}"
 
 
 def _unused(document: Document) -> Iterator[_Note]:
