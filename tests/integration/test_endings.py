@@ -24,12 +24,17 @@ SITE = "app.localhost"
 
 
 def file(stack: Stack, program: str = "echo.py", **keys: object) -> str:
+    env = keys.pop("env", {})
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+    lines += "".join(f"env.{key} = {json.dumps(value)}\n" for key, value in env.items())
     text = (
         f"[apps.web]\ncommand = 'python3 {PROGRAMS / program}'\ninstances = 2\n{lines}"
         f"[sites.'{SITE}']\napp = 'web'\n"
     )
     return str(stack.write(text, workers=2))
+
+
+STUBBORN = {"env": {"IGNORE_SIGTERM": "1"}, "stop_timeout": 60}
 
 
 def up(stack: Stack, program: str = "echo.py", **keys: object) -> None:
@@ -154,7 +159,7 @@ def test_down_closes_sockets_as_their_program_does_when_their_time_is_over(stack
 
 @pytest.mark.parametrize("words", [("down",), ("down", "--now")])
 def test_a_second_down_does_not_wait_for_anything(stack, words):
-    up(stack, stop_timeout=1)
+    up(stack, **STUBBORN)
     with slow_request(stack, 25) as slow, stack.running("down") as down:
         eventually(lambda: is_refused(stack))
         begun = time.monotonic()
@@ -221,7 +226,7 @@ def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack
 
 
 def test_in_the_foreground_a_second_signal_waits_for_nothing(stack):
-    with in_foreground(stack, stop_timeout=1) as process:
+    with in_foreground(stack, **STUBBORN) as process:
         with slow_request(stack, 25) as slow:
             process.send_signal(signal.SIGTERM)
             eventually(lambda: is_refused(stack))

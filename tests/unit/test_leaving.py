@@ -141,6 +141,18 @@ def test_an_app_taken_out_of_the_file_ends_by_the_keys_it_had():
     assert "Kill" not in kinds(plan(GOING, world_of(i)))
 
 
+@pytest.mark.parametrize(
+    ("limit", "told", "kills"), [(10, 0.9, False), (10, 1.1, True), (0, 0, True)]
+)
+def test_in_a_hurry_a_program_is_killed_a_second_after_its_signal(limit, told, kills):
+    i = instance(1, state=S.STOPPING, since=NOW - told)
+    hurry = Desired(former={"web": App(command="run", stop_timeout=limit)}, hurry=True)
+    world = world_of(i, endpoints={})
+    assert ("Kill" in kinds(plan(hurry, world))) is kills
+    if not kills:
+        assert wake_at(hurry, world) == i.since + 1
+
+
 WANTED = Desired(apps={"web": DesiredApp("web", WEB, 1, Spec("v1", "web", WEB, "/", {}), "v1")})
 
 

@@ -12,7 +12,11 @@ from portico.system.waiting import wait_for
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("--now", action="store_true", help="do not wait for open requests to end")
+    parser.add_argument(
+        "--now",
+        action="store_true",
+        help="at once: wait for no request, and a second for programs",
+    )
     json_option(parser)
 
 

@@ -19,6 +19,8 @@ from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, S
 S = InstanceState
 SPREAD: Final = 0.25
 """The part of `drain_timeout` over which stops of one moment are spread."""
+HURRIED_STOP: Final = 1.0
+"""Seconds that a program gets after its stop signal where nothing is waited for any more."""
 UNWANTED: Final = "its app is not wanted any more"
 
 
@@ -48,7 +50,7 @@ def leaving(desired: Desired, world: World) -> Iterator[Step]:
         elif i.state is S.DRAINING and i.id not in handed_out:
             if why := _drained(i, desired, world):
                 yield Stop(i.id, why)
-        elif i.state is S.STOPPING and world.now - i.since >= keys(desired, i).stop_timeout:
+        elif i.state is S.STOPPING and world.now - i.since >= stop_limit(i, desired):
             yield Kill(i.id, "did not stop when asked to")
 
 
@@ -72,6 +74,12 @@ def drain_limit(slot: int, timeout: float) -> float:
     while rest:
         share, digit, rest = share + digit * (rest % 2), digit / 2, rest // 2
     return timeout * (1 - SPREAD * share)
+
+
+def stop_limit(i: Instance, desired: Desired) -> float:
+    """Seconds from the stop signal to SIGKILL."""
+    limit = keys(desired, i).stop_timeout
+    return min(limit, HURRIED_STOP) if desired.hurry else limit
 
 
 def keys(desired: Desired, i: Instance) -> App:

@@ -16,7 +16,7 @@ from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
-from portico.core.planning.leaving import drained_at, keys, leaving, unwanted
+from portico.core.planning.leaving import drained_at, keys, leaving, stop_limit, unwanted
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
 from portico.core.planning.serving import takes_requests, to_restart
@@ -181,6 +181,6 @@ def _next_moment(  # noqa: PLR0911 - one case a state
         case S.DRAINING:
             return drained_at(i, desired, world)
         case S.STOPPING | S.RESTARTING:
-            return i.since + keys(desired, i).stop_timeout
+            return i.since + stop_limit(i, desired)
         case _:
             return None
