@@ -29,6 +29,7 @@ class ReconcileLoop:
         execute: Callable[[Step], Awaitable[None]],
         failed: Callable[[Step, PorticoError], None],
     ) -> None:
+        """`desired` returns the same object for as long as nothing else is wanted."""
         self._clock, self._desired, self._observe = clock, desired, observe
         self._execute, self._failed = execute, failed
         self._woken = asyncio.Event()
@@ -50,11 +51,13 @@ class ReconcileLoop:
 
     async def _round(self) -> float:
         """One round; returns after how many seconds time alone may ask for the next."""
-        desired, generation = self._desired()
         world = await self._observe()
+        desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
         hopeless: set[str] = set()
         for step in steps:
+            if self._wants_else(desired):
+                break  # what follows was right for what was wanted before
             if _subject(step) in hopeless:
                 continue  # it assumed that the failed one worked; others did not
             try:
@@ -64,9 +67,13 @@ class ReconcileLoop:
                 self._failed(step, error)
         async with self.moved:
             self.moved.notify_all()
-        if steps and not hopeless:
+        if (steps and not hopeless) or self._wants_else(desired):
             self.wake()
         return self._pause(desired, world)
+
+    def _wants_else(self, desired: Desired) -> bool:
+        """Whether something else is wanted by now: by an operator, or because of a step."""
+        return self._desired()[0] is not desired
 
     def _pause(self, desired: Desired, world: World) -> float:
         waiting = RESYNC_EVERY

@@ -1,0 +1,102 @@
+"""A round of the loop, on what it is told to see and with steps that only tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from portico.core.model.desired import Desired
+from portico.core.model.world import World
+from portico.core.planning.steps import Step
+from portico.engine.loop import ReconcileLoop
+from portico.errors import Failed
+from tests.fakes.clock import FakeClock, settle
+from tests.unit.worlds import app, desired, one, world
+
+Listener = Callable[[str], None]
+
+
+class Rounds:
+    """The loop runs until nothing is left to do; `on_step` and `on_look` happen within it."""
+
+    def __init__(self, wanted: Desired, seen: World) -> None:
+        self.wanted, self.seen, self.done = wanted, seen, list[str]()
+        self.looks = 0
+        self.on_step: Listener = lambda _: None
+        self.on_look: Callable[[], None] = lambda: None
+
+    def run(self) -> list[str]:
+        async def story() -> None:
+            loop = ReconcileLoop(
+                FakeClock(), lambda: (self.wanted, "g1"), self._look, self._step, lambda *_: None
+            )
+            running = asyncio.get_running_loop().create_task(loop.run())
+            await settle()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+        asyncio.run(story())
+        return self.done
+
+    async def _look(self) -> World:
+        self.looks += 1
+        await asyncio.sleep(0)
+        self.on_look()
+        return self.seen
+
+    async def _step(self, step: Step) -> None:
+        self.done.append(str(step))
+        self.on_step(str(step))
+
+
+NOTHING = world(now=0.0, endpoints={"web": ()})
+
+
+def test_what_an_operator_says_ends_the_round_and_the_next_one_plans_for_it():
+    rounds = Rounds(desired(app(instances=3)), NOTHING)
+
+    def stop(_: str) -> None:
+        rounds.wanted = desired(app(instances=3, stopped=True))
+
+    rounds.on_step = stop
+    assert rounds.run() == ["start web.1 on a free port"]
+    assert rounds.looks == 2
+
+
+def test_a_version_is_not_kept_as_good_after_another_one_was_asked_for():
+    old = app(version="v2", good="v1", instances=1)
+    rounds = Rounds(desired(old), world(one(version="v2"), now=0.0, knows=[]))
+
+    def up(_: str) -> None:
+        rounds.wanted = desired(app(version="v3", good="v1"))
+
+    rounds.on_step = up
+    first, *rest = rounds.run()
+    assert first == "hand out slots 1 of web"
+    assert "keep this version of web as good" not in rest
+
+
+def test_what_is_said_while_the_world_is_looked_at_is_planned_for():
+    rounds = Rounds(desired(app()), NOTHING)
+
+    def stop() -> None:
+        rounds.wanted = desired(app(stopped=True))
+
+    rounds.on_look = stop
+    assert rounds.run() == []
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_step_that_failed_is_tried_again_by_time_unless_something_else_is_wanted(says):
+    rounds = Rounds(desired(app()), NOTHING)
+
+    def fail(_: str) -> None:
+        if says:
+            rounds.wanted = desired(app(stopped=True))
+        raise Failed("no")
+
+    rounds.on_step = fail
+    assert rounds.run() == ["start web.1 on a free port"]
+    assert rounds.looks == (2 if says else 1)
