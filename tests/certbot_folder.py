@@ -29,6 +29,7 @@ def write_lineage(folder: Path, name, signed, *, params="", number=3, key_type="
         file = archive / f"{kind}{number}.pem"
         file.write_text(texts[kind])
         file.chmod(0o600 if kind == "privkey" else 0o644)
+        (live / f"{kind}.pem").unlink(missing_ok=True)
         (live / f"{kind}.pem").symlink_to(f"../../archive/{name}/{kind}{number}.pem")
     (folder / "renewal" / f"{name}.conf").write_text(
         f"# renew_before_expiry = 30 days\nversion = 5.8.0\narchive_dir = {archive}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from portico.core.model.certificate import (
@@ -416,6 +416,60 @@ class Lineages(Protocol):
 
     def names(self) -> list[str]:
         """Every lineage that is on disk, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """A lineage of certbot that is one of ours now."""
+
+    name: str
+    names: tuple[str, ...]
+    issuer: str
+    """Directory URL."""
+    settings: Mapping[str, object]
+    """As in the table `[sites."NAME".tls]`."""
+    signed: Mapping[str, float]
+    """Serial and moment of this certificate and of those before it: the authority counts them."""
+    notes: tuple[str, ...] = ()
+    """What goes another way here, and what is left to do."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What has become of each of certbot's lineages."""
+
+    lineages: list[TakenOver] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """What stays with certbot, each with why."""
+    notes: list[str] = field(default_factory=list)
+    account: str = ""
+    """URL of the account that was taken over; empty if none was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewer:
+    """Somebody else on this machine who renews certificates."""
+
+    where: str
+    """Its file, with a line number for a crontab."""
+    what: str
+    """The line, or the name of the timer."""
+    remedy: str
+
+
+Called = Callable[[Sequence[str]], "str | None"]
+"""The site that has exactly these names."""
+
+
+class Others(Protocol):
+    """Other programs that keep certificates on this machine: certbot's folder, and renewers."""
+
+    async def take(self, folder: str, called: Called) -> Taken:
+        """Take over what certbot keeps in a folder, and mark it there so that certbot leaves it
+        alone. Raises NotFound or Failed where the folder cannot be used, and has changed nothing.
+        """
+
+    async def renewers(self) -> list[Renewer]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from portico.core.model.views import (
     NginxView,
     PlanView,
     RenderView,
+    RenewerView,
     RevisionView,
     SiteView,
     StatusView,
@@ -133,6 +134,12 @@ class FakeControl:
 
     def logs(self, app):
         return [file for file in self.log_files if app in {None, file.app}]
+
+    async def certificates(self):
+        return []
+
+    async def renewers(self):
+        return [RenewerView(where="/etc/crontab:7", what="certbot renew", remedy="put a # there")]
 
     async def trust(self, *, remove):
         self.asked.append(("trust", remove))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,8 +20,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
-from portico.errors import Failed
-from portico.importers.certbot import read_folder
+from portico.errors import Failed, Refused
 from portico.importers.certbot_export import export
 from portico.importers.certbot_taking import Taking
 from portico.system.home import Home
@@ -52,8 +52,7 @@ class Machine:
     def take(self, sites=None):
         taking = Taking(self.lineages, self.child, self.account)
         called = {frozenset(names): site for site, names in (sites or {}).items()}
-        found = read_folder(self.old)
-        return asyncio.run(taking.take(found, lambda names: called.get(frozenset(names))))
+        return asyncio.run(taking.take(self.old, lambda names: called.get(frozenset(names))))
 
     def keep(self, name, signed, names, folder, issuer=SERVER, profile=None):
         key = signed.key_file(folder)
@@ -75,8 +74,9 @@ def test_a_certificate_goes_over_with_its_settings_and_certbot_leaves_it_alone(m
     write_account(machine.old)
     taken = machine.take()
     assert (taken.skipped, taken.notes) == ([], [])
-    assert taken.names == {"a.test": ("a.test", "www.a.test")}
-    assert taken.settings["a.test"] == {
+    [over] = taken.lineages
+    assert (over.name, over.names) == ("a.test", ("a.test", "www.a.test"))
+    assert over.settings == {
         "issuer": SERVER,
         "email": "ops@a.test",
         "key_type": "ecdsa-p256",
@@ -89,13 +89,44 @@ def test_a_certificate_goes_over_with_its_settings_and_certbot_leaves_it_alone(m
     conf = (machine.old / "renewal" / "a.test-0001.conf").read_text()
     assert conf.count("autorenew") == conf.count("[renewalparams]\nautorenew = False\n") == 1
     assert "[[webroot_map]]\na.test = /w" in conf
-    assert machine.take().names == taken.names, "a second time changes nothing"
+    assert machine.take().lineages[0].names == over.names, "a second time changes nothing"
     assert machine.lineages.held("a.test") == held
 
 
 def test_a_site_with_the_same_names_gives_its_name_to_the_lineage(machine, signer):
     write_lineage(machine.old, "old", signer.sign("a.test", "b.test", at=NOW - DAY))
-    assert list(machine.take({"b.test": ("b.test", "a.test")}).names) == ["b.test"]
+    [over] = machine.take({"b.test": ("b.test", "a.test")}).lineages
+    assert over.name == "b.test"
+
+
+def test_what_the_authority_has_counted_is_told(machine, signer):
+    for number, days in enumerate((9, 2, 1), 1):
+        write_lineage(
+            machine.old, "a.test", signer.sign("a.test", at=NOW - days * DAY), number=number
+        )
+    [over] = machine.take().lineages
+    assert sorted(round((NOW - at) / DAY) for at in over.signed.values()) == [1, 2, 9]
+
+
+def test_nothing_is_taken_over_while_certbot_works_there(machine, signer):
+    write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - DAY))
+    lock = machine.old / ".certbot.lock"
+    hold = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); "
+        "print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(Refused, match=r"certbot works in .* now"):
+            machine.take()
+        other.communicate(b"\n")
+    assert machine.lineages.held("a.test") is None
+    assert machine.take().lineages
+    assert not lock.exists()
 
 
 def test_the_account_goes_over_once_and_its_key_stays_secret(machine, signer):
@@ -109,9 +140,10 @@ def test_the_account_goes_over_once_and_its_key_stays_secret(machine, signer):
     remembered = json.loads(machine.account.with_suffix(".json").read_text())
     assert remembered == {SERVER: ACCOUNT_URL}
     again = machine.take()
-    assert again.account == ""
-    assert again.notes[-1] == "the account of certbot is not taken over: there is one here"
-    assert machine.account.read_bytes() == pem
+    assert (again.account, again.notes) == ("", [])
+    machine.account.write_text("another key")
+    assert machine.take().notes == ["the account of certbot is not taken over: there is one here"]
+    assert machine.account.read_text() == "another key"
 
 
 def test_one_that_cannot_be_used_stays_with_certbot_and_holds_up_no_other(machine, signer):
@@ -119,7 +151,7 @@ def test_one_that_cannot_be_used_stays_with_certbot_and_holds_up_no_other(machin
     write_lineage(machine.old, "old.test", signer.sign("old.test", at=NOW - 100 * DAY))
     (machine.old / "renewal" / "broken.test.conf").write_text("what is this\n")
     taken = machine.take()
-    assert list(taken.names) == ["good.test"]
+    assert [each.name for each in taken.lineages] == ["good.test"]
     assert len(taken.skipped) == 2
     assert any("broken.test.conf: line 1 is neither" in why for why in taken.skipped)
     assert any(why.startswith("old.test: ") and "expired" in why for why in taken.skipped)
@@ -129,8 +161,19 @@ def test_one_that_cannot_be_used_stays_with_certbot_and_holds_up_no_other(machin
 def test_a_newer_certificate_here_is_not_replaced_by_an_older_one(machine, signer, tmp_path):
     write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - 9 * DAY))
     mine = machine.keep("a.test", signer.sign("a.test", at=NOW - DAY), ("a.test",), tmp_path)
-    assert "a.test has a newer certificate here already" in machine.take().skipped[0]
+    [over] = machine.take().lineages
+    assert over.notes[-1] == "there is a newer certificate here already, which stays"
     assert machine.lineages.held("a.test") == mine
+
+
+def test_a_certificate_for_fewer_names_takes_nobodys_place(machine, signer, tmp_path):
+    names = ("a.test", "www.a.test")
+    mine = machine.keep("a.test", signer.sign(*names, at=NOW - 9 * DAY), names, tmp_path)
+    write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - DAY))
+    [why] = machine.take().skipped
+    assert why == "a.test: a.test has a certificate here already, for a.test, www.a.test"
+    assert machine.lineages.held("a.test") == mine
+    assert "autorenew" not in (machine.old / "renewal" / "a.test.conf").read_text()
 
 
 def test_what_is_exported_and_imported_again_is_the_same(machine, signer, tmp_path):
@@ -141,7 +184,8 @@ def test_what_is_exported_and_imported_again_is_the_same(machine, signer, tmp_pa
     other = Machine(tmp_path / "other")
     other.old = machine.old
     taken = other.take()
-    assert taken.notes == ["a.test: certbot does not renew it as it is: autorenew = False"]
+    [over] = taken.lineages
+    assert over.notes == ("certbot was told to leave it alone before: autorenew = False",)
     again = other.lineages.held("a.test")
     assert (again.serial, again.issuer, again.ari_id) == (stored.serial, SERVER, stored.ari_id)
 
@@ -187,8 +231,9 @@ def test_a_folder_that_certbot_wrote_is_taken_over_and_left_alone(machine, tmp_p
         )
         taken = machine.take()
         assert (taken.skipped, taken.notes) == ([], []), said
-        assert taken.names == {"a.example.com": ("a.example.com", "b.example.com")}
-        settings = dict(taken.settings["a.example.com"])
+        [over] = taken.lineages
+        assert over.names == ("a.example.com", "b.example.com")
+        settings = dict(over.settings)
         assert settings.pop("email", "ops@example.com") == "ops@example.com"
         assert settings == {
             "issuer": pebble.directory,

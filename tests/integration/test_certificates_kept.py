@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
-import ssl
 import time
 
 import pytest
 
 from portico.core.model.instance import InstanceState
 from tests.fakes import pebble
+from tests.tls import served_serial
 
 pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
 
@@ -56,26 +55,12 @@ def until(stack, good, seconds=60):
     return view
 
 
-def served_serial(stack, name):
-    """Of the certificate that a handshake gets, trusting nobody in particular."""
-    tls = ssl.create_default_context()
-    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    with (
-        socket.create_connection(("127.0.0.1", stack.https), 5) as plain,
-        tls.wrap_socket(plain, server_hostname=name) as secure,
-    ):
-        der = secure.getpeercert(binary_form=True)
-    from cryptography import x509  # noqa: PLC0415 - only here
-
-    return f"{x509.load_der_x509_certificate(der).serial_number:x}"
-
-
 def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack, authority):
     assert start(stack, authority).returncode == 0
     view = until(stack, lambda view: view["served"])
     assert view["issuer"] == authority.directory
     for name in view["names"]:
-        assert served_serial(stack, name) == view["serial"].lstrip("0")
+        assert served_serial(stack.https, name) == view["serial"].lstrip("0")
     assert (stack.root / "served").exists()
     assert stack.status()["sites"][0]["certificate"] == "authority"
 
@@ -90,7 +75,7 @@ def test_what_is_not_due_is_skipped_and_said_and_what_is_forced_is_renewed(stack
     again = certificate(stack)
     assert again["served"]
     assert again["serial"] != first
-    assert served_serial(stack, "shop.example.com") == again["serial"].lstrip("0")
+    assert served_serial(stack.https, "shop.example.com") == again["serial"].lstrip("0")
 
 
 def test_neither_an_up_nor_the_death_of_the_daemon_sends_another_order(stack, authority):

@@ -74,6 +74,13 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
     assert request.environ["TERM"] == "xterm"
 
 
+def test_certs_names_others_who_renew(served):
+    code, out, err = served.portico("certs")
+    assert (code, out) == (0, "no site has a public name: local certificates serve them all\n")
+    assert "somebody else renews certificates here: certbot renew in /etc/crontab:7" in err
+    assert err.endswith("put a # there\n")
+
+
 def test_a_variable_that_is_no_text_does_not_stop_an_up(served):
     served.environ["ODD"] = "\udcff"
     assert served.portico("up", served.folder)[0] == 0

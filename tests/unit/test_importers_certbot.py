@@ -152,6 +152,11 @@ def write(root, path, text=""):
     file.write_text(text)
 
 
+def write_renewed(root):
+    """A certificate that certbot renews."""
+    write(root, "etc/letsencrypt/renewal/a.test.conf", "[renewalparams]\nserver = x\n")
+
+
 DEBIAN = (
     "0 */12 * * * root test -x /usr/bin/certbot -a \\! -d /run/systemd/system && "
     "perl -e 'sleep int(rand(43200))' && certbot -q renew --no-random-sleep-on-renew"
@@ -170,6 +175,7 @@ DEBIAN = (
     ],
 )
 def test_renewers_in_crontabs_are_found_and_named(tmp_path, line):
+    write_renewed(tmp_path)
     write(tmp_path, "var/spool/cron/crontabs/root", f"# certbot renew\nMAILTO=x\n{line}\n")
     [found] = find_renewers(tmp_path)
     assert found.where == f"{tmp_path}/var/spool/cron/crontabs/root:3"
@@ -177,6 +183,7 @@ def test_renewers_in_crontabs_are_found_and_named(tmp_path, line):
 
 
 def test_renewers_in_every_place_are_found(tmp_path):
+    write_renewed(tmp_path)
     write(tmp_path, "etc/crontab", "1 1 * * * root certbot renew\n")
     write(tmp_path, "etc/cron.d/certbot", f"SHELL=/bin/sh\n{DEBIAN}\n")
     write(tmp_path, "etc/cron.weekly/renew", "#!/bin/sh\ncertbot renew\n")
@@ -191,6 +198,19 @@ def test_renewers_in_every_place_are_found(tmp_path):
         "systemd",
     ]
     assert found[-1].remedy == "systemctl disable --now snap.certbot.renew.timer"
+
+
+def test_certbot_is_no_renewer_where_it_leaves_everything_alone(tmp_path):
+    write(tmp_path, "etc/cron.d/certbot", f"{DEBIAN}\n")
+    write(tmp_path, "etc/systemd/system/timers.target.wants/certbot.timer")
+    write(tmp_path, "etc/crontab", "1 1 * * * root certbot certonly --standalone -d a.test\n")
+    assert [each.what.split()[5:8] for each in find_renewers(tmp_path)] == [
+        ["root", "certbot", "certonly"]
+    ]
+    write(tmp_path, "etc/letsencrypt/renewal/a.test.conf", "[renewalparams]\nautorenew = False\n")
+    assert len(find_renewers(tmp_path)) == 1
+    write(tmp_path, "etc/letsencrypt/renewal/b.test.conf", "[renewalparams]\nserver = x\n")
+    assert len(find_renewers(tmp_path)) == 3
 
 
 def test_what_only_mentions_certbot_renews_nothing(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.issuing import ISSUERS
-from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.core.planning.lineages import secret_files, unsaid, wanted_lineages
 from portico.errors import ConfigError
 
 APP = '[apps.web]\ncommand = "node index.js"\n'
@@ -116,3 +116,30 @@ def test_an_unknown_issuer_is_named_with_the_known_ones():
     (told,) = problems('[tls]\nissuer = "letsencript"')
     assert told.startswith("tls.issuer: ")
     assert "letsencrypt-staging" in told
+
+
+@pytest.mark.parametrize(
+    ("tls", "unsaid_keys"),
+    [
+        ("", {"issuer", "email"}),
+        ('email = "ops@a.test"', {"issuer"}),
+        ('email = "ops@a.test"\nissuer = "https://ca.test/dir"', set()),
+        ('issuer = "https://ca.test/dir"\nkey_type = "rsa2048"', {"email", "key_type"}),
+        ('issuer = "local"', {"issuer", "email", "key_type", "challenge"}),
+    ],
+)
+def test_what_the_file_does_not_say_of_settings_that_were_taken_over(tls, unsaid_keys):
+    text = f'{APP}[tls]\n{tls}\n[sites."example.com"]\napp = "web"'
+    document = read_document(tomllib.loads(text), source="portico.toml")
+    desired = desired_from(document, folder="/srv/app", environ={}, cores=2, root=True)
+    settings = {
+        "issuer": "https://ca.test/dir",
+        "email": "ops@a.test",
+        "key_type": "ecdsa-p256",
+        "challenge": "http-01",
+        "deploy_hook": ["true"],
+    }
+    assert unsaid(desired, "example.com", settings).keys() == {*unsaid_keys, "deploy_hook"}
+    settings["issuer"] = "http://without.tls"
+    assert unsaid(desired, "example.com", settings) == settings
+    assert unsaid(desired, "other.example", settings) == settings

@@ -42,7 +42,12 @@ COMMANDS: Final = (
     Command("pause", "Answer for a site with its maintenance page.", group=_APPS),
     Command("resume", "Open a paused site again.", group=_APPS),
     Command("rollback", "Apply an earlier revision again.", group=_APPS),
-    Command("certs", "Show and renew the certificates of authorities.", ("certificates",), _MORE),
+    Command(
+        "certs",
+        "Show, obtain, renew and move the certificates of authorities.",
+        ("certificates",),
+        _MORE,
+    ),
     Command("startup", "Bring everything back after a boot.", group=_MORE),
     Command("unstartup", "Leave boots alone again.", group=_MORE),
     Command("upgrade", "Let newer programs of Portico and nginx take over.", group=_MORE),

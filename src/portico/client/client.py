@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         ChangeView,
         CheckView,
         ErrorView,
+        ImportView,
         LogFileView,
         PlanView,
         RenderView,
+        RenewerView,
         RevisionView,
         StatusView,
         TrustView,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 SOON: Final = 30.0  # seconds for what the daemon knows
 LATER: Final = 180.0  # seconds for what it must work out first: reading and testing a whole file
+AT_LENGTH: Final = 1800.0
+"""Seconds for what takes a while for each of thousands of certificates."""
 SILENCE: Final = 60.0  # a followed change may say nothing for so long before the daemon is asked
 _ERRORS: Final = 400
 _NOT_FOUND = 404
@@ -139,6 +143,14 @@ class Client:
 
     def revoke(self, name: str) -> ChangeView:
         return self._change("POST", f"/v1/certificates/{_part(name)}revoke")
+
+    def renewers(self) -> list[RenewerView]:
+        return cast("list[RenewerView]", self._ask("GET", "/v1/certificates/renewers"))
+
+    def take_over(self, folder: str) -> ImportView:
+        """Of certbot."""
+        target, body = "/v1/certificates/import", {"folder": folder}
+        return cast("ImportView", self._ask("POST", target, body, AT_LENGTH))
 
     def pause(self, site: str) -> ChangeView:
         return self._change("POST", f"/v1/sites/{_part(site)}pause")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Literal
 
 from portico import __version__
-from portico.adapters.acme.authorities import Authorities
+from portico.adapters.acme.authorities import Authorities, account_key
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.discovery.responder import Responder
@@ -40,6 +40,7 @@ from portico.engine.gauges import Gauges
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
+from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
 from portico.engine.prepare import Machine, Preparation
@@ -51,6 +52,7 @@ from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
 from portico.engine.upkeep import Upkeep
 from portico.errors import Failed, PorticoError
+from portico.importers.others import OthersHere
 from portico.ports import Clock, Ports
 from portico.system.home import Home
 from portico.system.names import authorities, hosts, nameservers, own_loopback, speaks_ipv6
@@ -72,6 +74,7 @@ class Portico:
     intent: Intent
     keeper: Keeper
     loop: ReconcileLoop
+    moving: Moving
     nginx: NginxProgram
     observed: Observed
     operations: Operations
@@ -206,6 +209,14 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         lineages=lineages,
         state=state,
     )
+    moving = Moving(
+        intent,
+        keeper,
+        troubles,
+        clock=clock,
+        others=OthersHere(lineages, certificates, account_key(home.certificates)),
+        state=state,
+    )
     settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=Visitor())
     operations = Operations(
         intent,
@@ -216,6 +227,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         report,
         settling,
         keeper,
+        moving,
         certificates=certificates,
         clock=clock,
         logs=logs,
@@ -227,6 +239,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         intent,
         keeper,
         loop,
+        moving,
         nginx,
         observed,
         operations,

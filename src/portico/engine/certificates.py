@@ -125,7 +125,25 @@ class Keeper:
         return Ledger(self._state.ledger_since(now - WEEK), now)
 
     async def views(self) -> list[CertificateView]:
-        return [self._view(lineage) for lineage in (await self.wanted()).values()]
+        """Of every lineage that is wanted, and of those that are only there."""
+        wanted = await self.wanted()
+        others = (name for name in self._lineages.names() if name not in wanted)
+        return [*map(self._view, wanted.values()), *map(self._view_of_other, others)]
+
+    def _view_of_other(self, name: str) -> CertificateView:
+        held = self._lineages.held(name)
+        return CertificateView(
+            name=name,
+            names=held.names if held else (),
+            issuer=held.issuer if held else "",
+            serial=held.serial if held else "",
+            not_before=held.not_before if held else None,
+            not_after=held.not_after if held else None,
+            wanted=False,
+            folder=self._lineages.folder(name),
+            next="nothing",
+            why=f"the file in force has no site {name} that it is for",
+        )
 
     def _view(self, lineage: Lineage) -> CertificateView:
         held, action = self._lineages.held(lineage.name), self.next(lineage)

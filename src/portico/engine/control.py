@@ -10,9 +10,11 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DocumentRequest,
+    ImportView,
     LogFileView,
     PlanView,
     RenderView,
+    RenewerView,
     RevisionView,
     StatusView,
     TrustView,
@@ -81,6 +83,12 @@ class Control(Protocol):
 
     async def revoke(self, name: str, who: str) -> ChangeView:
         """Revoke the certificate held, and obtain another one."""
+
+    async def renewers(self) -> list[RenewerView]:
+        """Others on this machine who renew certificates."""
+
+    async def take_over(self, folder: str, who: str) -> ImportView:
+        """Take over what certbot keeps in a folder. Failed if nothing of it can be."""
 
     async def trust(self, *, remove: bool) -> TrustView:
         """Install the local authority's root certificate, or take it away again."""

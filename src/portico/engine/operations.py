@@ -11,9 +11,11 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DocumentRequest,
+    ImportView,
     LogFileView,
     PlanView,
     RenderView,
+    RenewerView,
     RevisionView,
     StatusView,
     StepView,
@@ -24,6 +26,7 @@ from portico.engine.certificates import Keeper
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
+from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Preparation, request_of
 from portico.engine.settling import Settling
@@ -43,6 +46,7 @@ class Operations:
         report: StatusReport,
         settling: Settling,
         keeper: Keeper,
+        moving: Moving,
         *,
         certificates: Certificates,
         clock: Clock,
@@ -53,6 +57,7 @@ class Operations:
         self._changes, self._preparation, self._report = changes, preparation, report
         self._certificates, self._clock, self._logs = certificates, clock, logs
         self._settling, self._keeper, self._state = settling, keeper, state
+        self._moving = moving
 
     # Reading
 
@@ -120,6 +125,9 @@ class Operations:
 
     async def certificates(self) -> list[CertificateView]:
         return await self._keeper.views()
+
+    async def renewers(self) -> list[RenewerView]:
+        return await self._moving.renewers()
 
     # Changing what is wanted
 
@@ -289,6 +297,12 @@ class Operations:
             await self._keeper.renew(name, change, force=False)
 
         return self._changes.begin("revoke", name, (), work)
+
+    async def take_over(self, folder: str, who: str) -> ImportView:
+        view = await self._moving.take(folder)
+        for each in view.taken:
+            self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
+        return view
 
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from portico.errors import NotFound
+from portico.errors import Failed, NotFound
 
 Section = Mapping[str, str]
 DEFAULT: Final = Path("/etc/letsencrypt")
@@ -40,6 +40,8 @@ class CertbotLineage:
     conf: Path
     chain: Path
     key: Path
+    archive: tuple[tuple[Path, Path], ...]
+    """Chain and key of every certificate that certbot has kept, this one too."""
     server: str
     """Directory URL."""
     account: CertbotAccount | None
@@ -57,16 +59,25 @@ class CertbotFolder:
 
 
 def read_folder(folder: Path) -> CertbotFolder:
-    """Raises NotFound when it is no folder of certbot."""
-    if not (folder / "renewal").is_dir():
-        raise NotFound(f"{folder} is no folder of certbot: it has no folder renewal")
+    """Raises NotFound when it is no folder of certbot, Failed when it cannot be read."""
     lineages, troubles = [], []
-    for conf in sorted((folder / "renewal").glob("*.conf")):
+    for conf in _confs(folder):
         try:
             lineages.append(_lineage(folder, conf))
         except (OSError, ValueError) as error:
             troubles.append(f"cannot read {conf}: {error}")
     return CertbotFolder(tuple(lineages), tuple(troubles))
+
+
+def _confs(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in (folder / "renewal").iterdir() if each.suffix == ".conf")
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{folder} is no folder of certbot: it has no folder renewal") from None
+    except OSError as error:
+        raise Failed(
+            f"cannot read {error.filename}: {error.strerror}; nothing was changed"
+        ) from error
 
 
 def read_conf(text: str) -> Mapping[str, Section]:
@@ -115,17 +126,25 @@ def _lineage(folder: Path, conf: Path) -> CertbotLineage:
     settings |= _challenge(params, notes)
     settings |= _hooks(folder, params, notes)
     if params.get("autorenew", "True") == "False":
-        notes.append("certbot does not renew it as it is: autorenew = False")
+        notes.append("certbot was told to leave it alone before: autorenew = False")
     return CertbotLineage(
         conf.stem,
         conf,
         Path(top.get("fullchain", live / "fullchain.pem")),
         Path(top.get("privkey", live / "privkey.pem")),
+        tuple(_kept(Path(top.get("archive_dir", folder / "archive" / conf.stem)))),
         server,
         account,
         settings,
         tuple(notes),
     )
+
+
+def _kept(archive: Path) -> Iterator[tuple[Path, Path]]:
+    for chain in sorted(archive.glob("fullchain*.pem")):
+        key = chain.with_name(chain.name.replace("fullchain", "privkey"))
+        if key.exists():
+            yield chain, key
 
 
 def _account(folder: Path, server: str, number: str) -> CertbotAccount | None:

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from portico.core.model.certificate import About
-from portico.errors import Failed, PorticoError
+from portico.core.model.certificate import About, Certificate
+from portico.errors import Failed, PorticoError, Refused
 from portico.importers.certbot import (
     CertbotAccount,
     CertbotFolder,
     CertbotLineage,
+    read_folder,
     without_renewal,
 )
-from portico.ports import Certificates, Facts, Lineages, OwnPair
+from portico.ports import Called, Certificates, Facts, Lineages, OwnPair, Taken, TakenOver
 
-
-@dataclass(slots=True)
-class Taken:
-    """What has become of each of certbot's certificates."""
-
-    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Of each lineage that was taken over, by the name that it has here."""
-    settings: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    """What belongs into the table `[sites."NAME".tls]`, by the same name."""
-    notes: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    account: str = ""
-    """URL of the account that was taken over; empty if none was."""
+_LOCK: Final = ".certbot.lock"
 
 
 class Taking:
@@ -42,36 +33,49 @@ class Taking:
         self._lineages, self._certificates = lineages, certificates
         self._account_key = account_key
 
-    async def take(
-        self, found: CertbotFolder, called: Callable[[Sequence[str]], str | None]
-    ) -> Taken:
-        """`called` knows the site that has exactly these names. What cannot be taken over is
-        said, and stays with certbot.
-        """
+    async def take(self, folder: Path, called: Called) -> Taken:
+        """As `ports.Others.take` says. What cannot be taken over is said, and stays there."""
+        found = await asyncio.to_thread(read_folder, folder)
+        with _without_certbot(folder):
+            return await self._take_all(found, called)
+
+    async def _take_all(self, found: CertbotFolder, called: Called) -> Taken:
         taken = Taken(skipped=list(found.troubles))
         pairs = [OwnPair(str(each.chain), str(each.key), ()) for each in found.lineages]
-        facts = await self._certificates.inspect(pairs)
-        for lineage, fact in zip(found.lineages, facts, strict=True):
+        older = [
+            OwnPair(str(chain), str(key), ())
+            for each in found.lineages
+            for chain, key in each.archive
+        ]
+        facts = await self._certificates.inspect([*pairs, *older])
+        known = dict(zip((pair.certificate for pair in older), facts[len(pairs) :], strict=True))
+        for lineage, fact in zip(found.lineages, facts, strict=False):
+            signed = _signed([fact, *(known[str(chain)] for chain, _ in lineage.archive)])
             try:
-                await self._take(lineage, fact, called, taken)
+                taken.lineages.append(await self._take(lineage, fact, called, signed))
             except (OSError, PorticoError) as error:
                 taken.skipped.append(f"{lineage.name}: {error}")
         await self._take_account(found, taken)
         return taken
 
     async def _take(
-        self,
-        lineage: CertbotLineage,
-        facts: Facts,
-        called: Callable[[Sequence[str]], str | None],
-        taken: Taken,
-    ) -> None:
+        self, lineage: CertbotLineage, facts: Facts, called: Called, signed: Mapping[str, float]
+    ) -> TakenOver:
         if facts.problems:
             raise Failed("; ".join(facts.problems))
         name = called(facts.names) or own_name(lineage.name, facts.names)
+        notes = list(lineage.notes)
         held = self._lineages.held(name)
+        if held and set(held.names) != set(facts.names):
+            raise Failed(f"{name} has a certificate here already, for {', '.join(held.names)}")
         if held and held.not_before > facts.not_before:
-            raise Failed(f"{name} has a newer certificate here already")
+            notes.append("there is a newer certificate here already, which stays")
+        else:
+            await self._store(name, lineage, facts)
+        await asyncio.to_thread(_leave_alone, lineage.conf)
+        return TakenOver(name, facts.names, lineage.server, lineage.settings, signed, tuple(notes))
+
+    async def _store(self, name: str, lineage: CertbotLineage, facts: Facts) -> Certificate:
         profile = lineage.settings.get("profile")
         about = About(
             lineage.server, str(profile) if profile else None, "staging" in lineage.server
@@ -80,27 +84,25 @@ class Taking:
         stored = await self._lineages.store(name, facts.names, chain, str(lineage.key), about)
         if self._lineages.current(name) is None:
             await self._lineages.switch(name, stored.generation)
-        await asyncio.to_thread(_leave_alone, lineage.conf)
-        taken.names[name], taken.settings[name] = facts.names, lineage.settings
-        taken.notes += [f"{name}: {note}" for note in lineage.notes]
+        return stored
 
     async def _take_account(self, found: CertbotFolder, taken: Taken) -> None:
         """The one of most certificates: authorities know what is ours by it."""
-        owners = [each for each in found.lineages if each.account]
-        if not owners:
+        by_account = [(each.account, each.server) for each in found.lineages if each.account]
+        if not by_account:
             return
-        if self._account_key.exists():
-            taken.notes.append("the account of certbot is not taken over: there is one here")
-            return
-        by_account = [(each.account, each.server) for each in owners if each.account]
         account, server = max(by_account, key=by_account.count)
         try:
             pem = await self._certificates.account_key(account.key)
+            if await asyncio.to_thread(_is_in, pem, self._account_key):
+                return
             await asyncio.to_thread(_write_account, self._account_key, pem, account, server)
+        except FileExistsError:
+            taken.notes.append("the account of certbot is not taken over: there is one here")
         except (OSError, PorticoError) as error:
             taken.notes.append(f"the account {account.url} is not taken over: {error}")
-            return
-        taken.account = account.url
+        else:
+            taken.account = account.url
 
 
 def own_name(lineage: str, names: Sequence[str]) -> str:
@@ -110,18 +112,59 @@ def own_name(lineage: str, names: Sequence[str]) -> str:
     return min(found or names, key=lambda name: (name.startswith("*."), len(name)))
 
 
+@contextlib.contextmanager
+def _without_certbot(folder: Path) -> Iterator[None]:
+    """Hold certbot's own lock, so that it renews nothing meanwhile."""
+    path = folder / _LOCK
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Failed(
+            f"cannot write in {folder}, where certbot must be told to leave the certificates "
+            f"alone: {error.strerror}; nothing was changed"
+        ) from error
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Refused(f"certbot works in {folder} now; try again when it has ended") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _signed(all_facts: Sequence[Facts]) -> dict[str, float]:
+    return {facts.serial: facts.not_before for facts in all_facts if facts.serial}
+
+
 def _leave_alone(conf: Path) -> None:
-    _replace(conf, without_renewal(conf.read_text()), conf.stat().st_mode & 0o777)
+    before = conf.read_text()
+    if (after := without_renewal(before)) != before:
+        new = _written(conf, after, conf.stat().st_mode & 0o777)
+        new.replace(conf)
+
+
+def _is_in(pem: str, key: Path) -> bool:
+    return key.exists() and key.read_text() == pem
 
 
 def _write_account(key: Path, pem: str, account: CertbotAccount, server: str) -> None:
+    """Raises FileExistsError where there is a key: it may have an account already."""
     key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = _written(key, pem, 0o600)
+    try:
+        key.hardlink_to(new)
+    finally:
+        new.unlink()
     if account.url:
-        _replace(key.with_suffix(".json"), json.dumps({server: account.url}), 0o600)
-    _replace(key, pem, 0o600)
+        remembered = key.with_suffix(".json")
+        _written(remembered, json.dumps({server: account.url}), 0o600).replace(remembered)
 
 
-def _replace(path: Path, text: str, mode: int) -> None:
+def _written(path: Path, text: str, mode: int) -> Path:
+    """The text in a new file, to be put in the place of `path`."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -129,4 +172,4 @@ def _replace(path: Path, text: str, mode: int) -> None:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
-    new.replace(path)
+    return new

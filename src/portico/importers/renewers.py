@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from portico.importers.certbot import DEFAULT, read_conf
+from portico.ports import Renewer
 
 _CRONTABS: Final = (
     "etc/crontab",
@@ -30,21 +32,21 @@ _RENEWS: Final = re.compile(
     r"|lego\s(?:.*\s)?renew\b"
     r")"
 )
+_ALL_OF_CERTBOT: Final = re.compile(
+    r"^(?!.*certonly).*(?:certbot|letsencrypt)(?:-auto)?\s(?:.*\s)?renew\b|certbot.*\.timer$"
+)
+"""Renews what certbot's folder says, and nothing that is marked as to be left alone there."""
 _TIMER: Final = re.compile(r"(?:certbot|letsencrypt|acme|dehydrated|lego)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Renewer:
-    where: str
-    """Its file, with a line number for a crontab."""
-    what: str
-    """The line, or the name of the timer."""
-    remedy: str
-
-
 def find_renewers(root: Path) -> list[Renewer]:
-    """`root` is the folder that the system's own are in. What cannot be read is passed over."""
-    return [*_in_crontabs(root), *_in_systemd(root)]
+    """`root` is the folder that the system's own are in. What cannot be read is passed over, and
+    so is a `certbot renew` that finds nothing to renew.
+    """
+    found = [*_in_crontabs(root), *_in_systemd(root)]
+    if _certbot_renews(root):
+        return found
+    return [each for each in found if not _ALL_OF_CERTBOT.search(each.what)]
 
 
 def _in_crontabs(root: Path) -> Iterator[Renewer]:
@@ -66,3 +68,22 @@ def _in_systemd(root: Path) -> Iterator[Renewer]:
         for path in sorted(root.glob(f"{folder}/systemd/system/*.wants/*.timer")):
             if _TIMER.search(path.name):
                 yield Renewer(str(path), path.name, f"systemctl disable --now {path.name}")
+
+
+def _certbot_renews(root: Path) -> bool:
+    """Whether there is anything in certbot's folder that it would renew; True if in doubt."""
+    folder = root / DEFAULT.relative_to("/") / "renewal"
+    try:
+        return any(_is_renewed(each) for each in folder.iterdir() if each.suffix == ".conf")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _is_renewed(conf: Path) -> bool:
+    try:
+        params = read_conf(conf.read_text()).get("renewalparams", {})
+    except (OSError, ValueError):
+        return True
+    return params.get("autorenew", "True") != "False"

@@ -21,7 +21,7 @@ class Authorities:
 
     def __init__(self, folder: Path, python: str) -> None:
         """`folder` is PORTICO_HOME/certificates."""
-        self._key = str(folder / "account" / "key.pem")
+        self._key = str(account_key(folder))
         self._orders = str(folder / "orders")
         self._child = AcmeChild(python)
 
@@ -71,6 +71,11 @@ class Authorities:
 
     def _account(self, issuer: Issuer) -> wire.Account:
         return wire.Account(_server(issuer), self._key, issuer.contact, issuer.binding)
+
+
+def account_key(folder: Path) -> Path:
+    """In PORTICO_HOME/certificates."""
+    return folder / "account" / "key.pem"
 
 
 def _method(challenge: Challenge) -> wire.Method:

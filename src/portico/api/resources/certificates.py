@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from portico.api.resource import Call, Nothing
-from portico.core.model.views import CertificateView, ChangeView, RenewRequest
+from portico.core.model.views import (
+    CertificateView,
+    ChangeView,
+    FolderRequest,
+    ImportView,
+    RenewerView,
+    RenewRequest,
+)
 
 
 async def certificates(call: Call[Nothing]) -> list[CertificateView]:
@@ -16,3 +23,11 @@ async def renew(call: Call[RenewRequest]) -> ChangeView:
 
 async def revoke(call: Call[Nothing]) -> ChangeView:
     return await call.control.revoke(call.path["name"], call.who)
+
+
+async def renewers(call: Call[Nothing]) -> list[RenewerView]:
+    return await call.control.renewers()
+
+
+async def take_over(call: Call[FolderRequest]) -> ImportView:
+    return await call.control.take_over(call.body.folder, call.who)

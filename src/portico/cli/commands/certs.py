@@ -3,42 +3,78 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from portico.cli.arguments import Parser, json_option
+from portico.cli.certs.moving import take_over
+from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
-from portico.cli.words import moment
-from portico.errors import NotFound, Refused
+from portico.errors import Refused
 
-if TYPE_CHECKING:
-    from portico.core.model.views import CertificateView
+Act = Callable[[Session, Namespace], None]
 
 
 def options(parser: Parser) -> None:
     parser.add_argument(
         "what",
+        metavar="WHAT",
         nargs="?",
         default="list",
-        choices=("list", "show", "renew", "revoke"),
-        help="list all, show one, renew what is due, or revoke one; list if unset",
+        choices=tuple(_ACTS),
+        help=f"one of {', '.join(_ACTS)}; list if unset",
     )
-    parser.add_argument("name", metavar="NAME", nargs="?", help="the site's name")
-    parser.add_argument("--force", action="store_true", help="renew also what is not due")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="show, renew, revoke: the site's name; import: certbot's folder, /etc/letsencrypt "
+        "if unset",
+    )
+    parser.add_argument("--force", action="store_true", help="renew: also what is not due")
     json_option(parser)
 
 
 def run(session: Session, args: Namespace) -> None:
+    act, allowed = _ACTS[args.what]
+    _refuse_others(args, allowed)
+    act(session, args)
+
+
+def _refuse_others(args: Namespace, allowed: str) -> None:
+    """An option that would have no effect may stand where another word was meant."""
+    given = [
+        key
+        for key, value in vars(args).items()
+        if key not in {"what", "json", "home", "help", *allowed.split()} and value
+    ]
+    if given:
+        named = "a NAME" if given[0] == "name" else f"--{given[0].replace('_', '-')}"
+        raise Refused(f"`portico certs {args.what}` takes no {named.removeprefix('a ')}")
+
+
+def _list(session: Session, args: Namespace) -> None:
+    del args
+    show_all(session)
+
+
+def _show(session: Session, args: Namespace) -> None:
+    show_one(session, _named(args))
+
+
+def _renew(session: Session, args: Namespace) -> None:
     client = session.client()
-    match args.what:
-        case "renew":
-            watch_to_its_end(session, client, client.renew(args.name, force=args.force))
-        case "revoke":
-            watch_to_its_end(session, client, client.revoke(_named(args)))
-        case "show":
-            _show(session, client.certificates(), _named(args))
-        case _:
-            _list(session, client.certificates())
+    watch_to_its_end(session, client, client.renew(args.name, force=args.force))
+
+
+def _revoke(session: Session, args: Namespace) -> None:
+    name, client = _named(args), session.client()
+    watch_to_its_end(session, client, client.revoke(name))
+
+
+def _import(session: Session, args: Namespace) -> None:
+    take_over(session, args.name)
 
 
 def _named(args: Namespace) -> str:
@@ -47,45 +83,11 @@ def _named(args: Namespace) -> str:
     return str(args.name)
 
 
-def _list(session: Session, views: list[CertificateView]) -> None:
-    if session.json:
-        session.show_json(views)
-        return
-    if not views:
-        session.terminal.say("no site has a public name: local certificates serve them all")
-        return
-    rows = [
-        (view.name, _until(view), "yes" if view.served else "no", _next(view)) for view in views
-    ]
-    session.terminal.table(("certificate", "valid until", "served", "next"), rows)
-    for view in views:
-        if view.error:
-            session.terminal.say(f"{view.name}: {view.error}")
-
-
-def _show(session: Session, views: list[CertificateView], name: str) -> None:
-    view = next((view for view in views if view.name == name), None)
-    if view is None:
-        known = ", ".join(view.name for view in views) or "none"
-        raise NotFound(f"there is no certificate {name!r}; there is {known}")
-    if session.json:
-        session.show_json(view)
-        return
-    say = session.terminal.say
-    say(f"{view.name}: {', '.join(view.names)}")
-    say(f"  valid until {_until(view)}, signed by {view.issuer or 'nobody yet'}")
-    say(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
-    say(f"  files for other programs: {view.folder or '-'}")
-    say(f"  next: {_next(view)}: {view.why}")
-    if view.error:
-        say(f"  last error: {view.error}")
-    for limit in view.ledger:
-        say(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
-
-
-def _until(view: CertificateView) -> str:
-    return moment(view.not_after) if view.not_after else "-"
-
-
-def _next(view: CertificateView) -> str:
-    return f"{view.next} at {moment(view.next_at)}" if view.next_at else view.next
+_ACTS: Final[Mapping[str, tuple[Act, str]]] = {
+    "list": (_list, ""),
+    "show": (_show, "name"),
+    "renew": (_renew, "name force"),
+    "revoke": (_revoke, "name"),
+    "import": (_import, "name"),
+}
+"""What each word does, and which arguments it takes."""

@@ -160,6 +160,8 @@ class CertificateView(View):
     not_after: float | None = None
     served: bool = False
     """Every listener was seen to serve it."""
+    wanted: bool = True
+    """Something here says that it is to be kept: a site of the file in force."""
     folder: str = ""
     """Where other programs find it, in certbot's shape."""
     next: str
@@ -173,6 +175,42 @@ class CertificateView(View):
 
 class RenewRequest(View):
     force: bool = Field(False, description="Also where it is not due.")
+
+
+class FolderRequest(View):
+    folder: str = Field(description="Absolute path.")
+
+
+class TakenView(View):
+    """One lineage that was taken over from certbot."""
+
+    name: str
+    names: tuple[str, ...]
+    settings: Mapping[str, object] = Field(
+        description='What the file in force does not say yet of `[sites."NAME".tls]`.'
+    )
+    notes: tuple[str, ...] = ()
+    next: str
+    """As in CertificateView; `nothing` where the file in force has no site for it."""
+    why: str
+
+
+class RenewerView(View):
+    """Somebody else on this machine who renews certificates."""
+
+    where: str
+    what: str
+    remedy: str
+
+
+class ImportView(View):
+    """What has become of the certificates in a folder of certbot."""
+
+    taken: tuple[TakenView, ...]
+    skipped: tuple[str, ...] = Field(description="What stays with certbot, each with why.")
+    notes: tuple[str, ...] = ()
+    account: str = Field("", description="URL of the account that was taken over.")
+    renewers: tuple[RenewerView, ...] = ()
 
 
 class NginxView(View):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pydantic import ValidationError
 
 from portico.core.model.certificate import (
     STAGING_LIMITS,
     Binding,
     Challenge,
     Issuer,
+    KeyType,
     Limits,
     Lineage,
 )
@@ -19,6 +23,8 @@ from portico.core.model.site import Site
 
 NEEDS_SHORT_LIVED = "shortlived"
 """The only profile in which Let's Encrypt signs for IP addresses."""
+KEY_TYPE: Final[KeyType] = "ecdsa-p256"
+"""Where the file says nothing of it."""
 
 
 def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, Lineage]:
@@ -36,6 +42,26 @@ def issuing_of(desired: Desired, site: Site) -> Issuing | None:
     has_own = (site.certificate or desired.tls.certificate) is not None
     settings = site.tls.over(desired.tls) if site.tls else desired.tls
     return settings if site.https and not has_own and settings.issuers else None
+
+
+def unsaid(desired: Desired, site: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
+    found = desired.sites.get(site)
+    holds = issuing_of(desired, found) if found else None
+    try:
+        wanted = Issuing.model_validate(settings, strict=False)
+    except ValidationError:  # what another program has accepted need not be accepted here
+        return dict(settings)
+    if holds is None:
+        return dict(settings)
+    return {key: value for key, value in settings.items() if _of(wanted, key) != _of(holds, key)}
+
+
+def _of(settings: Issuing, key: str) -> object:
+    """With what holds where nothing is said."""
+    if key == "issuer":
+        return settings.issuers
+    return getattr(settings, key) or {"key_type": KEY_TYPE, "challenge": "http-01"}.get(key)
 
 
 def secret_files(desired: Desired) -> Iterator[str]:
@@ -63,7 +89,7 @@ def _lineage(
         name,
         names,
         tuple(_issuer(url, settings, folder, secrets) for url in settings.issuers),
-        key_type=settings.key_type or "ecdsa-p256",
+        key_type=settings.key_type or KEY_TYPE,
         profile=settings.profile or (NEEDS_SHORT_LIVED if by_address else None),
         preferred_chain=settings.preferred_chain,
         challenges=(_challenge(names, settings, folder, secrets),),

@@ -1,0 +1,59 @@
+"""`portico certs import`: takes over what certbot keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico.cli.certs.showing import name_renewers
+from portico.cli.documents import tell_notes
+from portico.cli.session import Session
+from portico.importers.certbot import DEFAULT
+
+if TYPE_CHECKING:
+    from portico.core.model.views import ImportView
+
+
+def take_over(session: Session, folder: str | None) -> None:
+    client = session.client(start=True)
+    view = client.take_over(str(Path(folder or DEFAULT).absolute()))
+    if session.json:
+        session.show_json(view)
+        return
+    _show(session, view)
+    if unsaid := [each for each in view.taken if each.settings]:
+        session.terminal.say()
+        session.terminal.say("# renewed as before with this in portico.toml:")
+        for each in unsaid:
+            for line in _tables(f'sites."{each.name}".tls', each.settings):
+                session.terminal.say(line)
+    name_renewers(session, view.renewers)
+
+
+def _show(session: Session, view: ImportView) -> None:
+    say = session.terminal.say
+    for each in view.taken:
+        say(f"{each.name}: taken over for {', '.join(each.names)}; certbot leaves it alone")
+        say(f"  next: {each.next}: {each.why}")
+        tell_notes(session, [f"{each.name}: {note}" for note in each.notes])
+    for skipped in view.skipped:
+        say(f"not taken over, certbot goes on: {skipped}")
+    if view.account:
+        say(f"account: {view.account}")
+    if not view.taken and not view.skipped:
+        say("certbot keeps no certificate there")
+    tell_notes(session, view.notes)
+
+
+def _tables(name: str, settings: Mapping[str, object]) -> Iterator[str]:
+    """TOML, whose strings and lists of strings are those of JSON."""
+    yield ""
+    yield f"[{name}]"
+    for key, value in settings.items():
+        if not isinstance(value, Mapping):
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _tables(f"{name}.{key}", value)

@@ -1,0 +1,72 @@
+"""`portico certs list` and `show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from portico.cli.session import Session
+from portico.cli.words import moment
+from portico.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from portico.core.model.views import CertificateView, RenewerView
+
+
+def show_all(session: Session) -> None:
+    client = session.client()
+    views = client.certificates()
+    if session.json:
+        session.show_json(views)
+        return
+    if views:
+        rows = [
+            (view.name, _until(view), "yes" if view.served else "no", _next(view))
+            for view in views
+        ]
+        session.terminal.table(("certificate", "valid until", "served", "next"), rows)
+    else:
+        session.terminal.say("no site has a public name: local certificates serve them all")
+    for view in views:
+        if view.error:
+            session.terminal.say(f"{view.name}: {view.error}")
+    name_renewers(session, client.renewers())
+
+
+def show_one(session: Session, name: str) -> None:
+    views = session.client().certificates()
+    view = next((view for view in views if view.name == name), None)
+    if view is None:
+        known = ", ".join(view.name for view in views) or "none"
+        raise NotFound(f"there is no certificate {name!r}; there is {known}")
+    if session.json:
+        session.show_json(view)
+        return
+    say = session.terminal.say
+    say(f"{view.name}: {', '.join(view.names)}")
+    say(f"  valid until {_until(view)}, signed by {view.issuer or 'nobody yet'}")
+    say(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
+    say(f"  files for other programs: {view.folder or '-'}")
+    say(f"  next: {_next(view)}: {view.why}")
+    if view.error:
+        say(f"  last error: {view.error}")
+    for limit in view.ledger:
+        say(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
+
+
+def name_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
+    mark = session.terminal.err.paint("note", "yellow")
+    for each in renewers:
+        session.terminal.tell(
+            f"{mark}: somebody else renews certificates here: {each.what} in {each.where}; if "
+            f"they are for names that are served here, {each.remedy}"
+        )
+
+
+def _until(view: CertificateView) -> str:
+    return moment(view.not_after) if view.not_after else "-"
+
+
+def _next(view: CertificateView) -> str:
+    return f"{view.next} at {moment(view.next_at)}" if view.next_at else view.next

@@ -1,0 +1,119 @@
+"""Certificates that come over from certbot, and others on this machine who renew beside us."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from portico.core.model.certificate import WEEK, Entry
+from portico.core.model.views import CertificateView, ImportView, RenewerView, TakenView
+from portico.core.planning.lineages import unsaid
+from portico.engine.certificates import Keeper
+from portico.engine.intent import Intent
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, PorticoError
+from portico.ports import Clock, Others, Renewer, State, TakenOver
+
+LOOK_EVERY: Final = 3600.0
+
+
+class Moving:
+    def __init__(
+        self,
+        intent: Intent,
+        keeper: Keeper,
+        troubles: Troubles,
+        *,
+        clock: Clock,
+        others: Others,
+        state: State,
+    ) -> None:
+        self._intent, self._keeper, self._troubles = intent, keeper, troubles
+        self._clock, self._others, self._state = clock, others, state
+        self._named: set[str] = set()
+
+    async def run(self) -> NoReturn:
+        """Name other renewers in `status`, while any certificate here is of an authority."""
+        while True:
+            await self.look()
+            await self._clock.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        found = await self._others.renewers() if await self._views() else []
+        sentences = {each.where: _sentence(each) for each in found}
+        for gone in self._named - sentences.keys():
+            self._troubles.over(gone)
+        for where, sentence in sentences.items():
+            self._troubles.report(where, sentence)
+        self._named = set(sentences)
+
+    async def renewers(self) -> list[RenewerView]:
+        return [
+            RenewerView(where=each.where, what=each.what, remedy=each.remedy)
+            for each in await self._others.renewers()
+        ]
+
+    async def take(self, folder: str) -> ImportView:
+        """Take over what certbot keeps in a folder. Failed if nothing of it can be."""
+        taken = await self._others.take(folder, self._called)
+        if taken.skipped and not taken.lineages:
+            reasons = "\n  ".join(taken.skipped)
+            raise Failed(f"cannot take anything over from {folder}; certbot goes on:\n  {reasons}")
+        self._remember(taken.lineages)
+        self._keeper.wake()
+        await self.look()
+        actions = {view.name: view for view in await self._views()}
+        desired, _ = self._intent.wanted()
+        views = []
+        for each in taken.lineages:
+            action = actions.get(each.name)
+            view = TakenView(
+                name=each.name,
+                names=each.names,
+                settings=unsaid(desired, each.name, each.settings),
+                notes=each.notes,
+                next=action.next if action else "nothing",
+                why=action.why if action else f"the file in force has no site {each.name}",
+            )
+            views.append(view)
+        return ImportView(
+            taken=tuple(views),
+            skipped=tuple(taken.skipped),
+            notes=tuple(taken.notes),
+            account=taken.account,
+            renewers=tuple(await self.renewers()),
+        )
+
+    async def _views(self) -> list[CertificateView]:
+        """Of what the file in force wants; none while that cannot be told."""
+        try:
+            return [view for view in await self._keeper.views() if view.wanted]
+        except PorticoError:  # a secret that cannot be read: the keeper says so
+            return []
+
+    def _called(self, names: Sequence[str]) -> str | None:
+        desired, _ = self._intent.wanted()
+        found = (
+            name for name, site in desired.sites.items() if {name, *site.aliases} == set(names)
+        )
+        return next(found, None)
+
+    def _remember(self, lineages: Sequence[TakenOver]) -> None:
+        """The authority counts what certbot has obtained of it as it counts our own."""
+        now = self._clock.now()
+        known = {entry.order for entry in self._state.ledger_since(now - WEEK)}
+        self._state.add_ledger(
+            [
+                Entry(at, each.issuer, "certificate", each.names, order)
+                for each in lineages
+                for serial, at in each.signed.items()
+                if at > now - WEEK and (order := f"certbot.{serial}") not in known
+            ]
+        )
+
+
+def _sentence(renewer: Renewer) -> str:
+    return (
+        f"certificates are renewed by others too, {renewer.what!r} in {renewer.where}: if they "
+        f"are for names that are served here, {renewer.remedy}"
+    )

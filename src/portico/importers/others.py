@@ -1,0 +1,29 @@
+"""Other programs that keep certificates on this machine. Implements `ports.Others`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from portico.importers.certbot_taking import Taking
+from portico.importers.renewers import find_renewers
+from portico.ports import Called, Certificates, Lineages, Renewer, Taken
+
+
+class OthersHere:
+    def __init__(
+        self,
+        lineages: Lineages,
+        certificates: Certificates,
+        account_key: Path,
+        root: Path = Path("/"),
+    ) -> None:
+        """`root` is the folder that the system's own are in."""
+        self._taking = Taking(lineages, certificates, account_key)
+        self._root = root
+
+    async def take(self, folder: str, called: Called) -> Taken:
+        return await self._taking.take(Path(folder), called)
+
+    async def renewers(self) -> list[Renewer]:
+        return await asyncio.to_thread(find_renewers, self._root)

@@ -1,0 +1,75 @@
+"""`portico certs import` with the real daemon and nginx."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+
+import pytest
+
+from tests.certbot_folder import SERVER, write_account, write_lineage
+from tests.signing import Signer
+from tests.stack import Stack, eventually
+from tests.tls import served_serial
+
+DAY = 86400.0
+NAMES = ("shop.example.com", "www.example.com")
+SITE = '[sites."shop.example.com"]\naliases = ["www.example.com"]\nfolder = "."\n'
+
+
+@pytest.fixture(scope="module")
+def signer():
+    return Signer()
+
+
+def certbots(stack: Stack, signer, *names, at, name=None, **more):
+    folder = stack.root / "letsencrypt"
+    signed = signer.sign(*names, at=at)
+    params = f"authenticator = standalone\nrenew_hook = touch {stack.root}/hook\n"
+    write_lineage(folder, name or names[0], signed, params=params, **more)
+    return folder
+
+
+def held(stack):
+    return json.loads(stack.done("certs", "--json").stdout)
+
+
+def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, signer):
+    folder = certbots(stack, signer, *NAMES, at=time.time() - DAY)
+    certbots(stack, signer, "old.example.com", at=time.time() - 100 * DAY)
+    write_account(folder)
+    told = stack.done("certs", "import", str(folder)).stdout
+    assert "shop.example.com: taken over for shop.example.com, www.example.com" in told
+    assert "not taken over, certbot goes on: old.example.com: " in told
+    settings = told[told.index("# renewed as before") :].partition("note:")[0]
+    tls = tomllib.loads(settings)["sites"]["shop.example.com"]["tls"]
+    assert (tls["issuer"], tls["email"]) == (SERVER, "ops@a.test")
+    [before] = held(stack)
+    assert (before["wanted"], before["next"]) == (False, "nothing")
+
+    stack.up(SITE + settings, bind=["127.0.0.1"])
+    [view] = eventually(lambda: [v for v in held(stack) if v["served"]], 30)
+    assert (view["serial"], view["issuer"]) == (before["serial"], SERVER)
+    assert served_serial(stack.https, "www.example.com") == view["serial"]
+    assert eventually((stack.root / "hook").exists)
+    counted = {limit["limit"]: limit["used"] for limit in view["ledger"]}
+    assert counted["same names"] == 1, "certbot obtained it within the week"
+    assert counted["orders"] == 0
+
+    again = json.loads(stack.done("certs", "import", str(folder), "--json").stdout)
+    assert again["taken"][0]["settings"] == {}
+    assert again["account"] == ""
+    [view] = held(stack)
+    assert {limit["limit"]: limit["used"] for limit in view["ledger"]} == counted
+
+
+def test_a_folder_of_nobody_or_of_expired_certificates_changes_nothing(stack, signer):
+    told = stack.portico("certs", "import", str(stack.root))
+    assert told.returncode == 2
+    assert "is no folder of certbot" in told.stderr
+    folder = certbots(stack, signer, "old.example.com", at=time.time() - 100 * DAY)
+    told = stack.portico("certs", "import", str(folder), "--json")
+    assert told.returncode == 1
+    assert "certbot goes on:\n  old.example.com: " in json.loads(told.stdout)["error"]
+    assert held(stack) == []

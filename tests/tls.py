@@ -1,0 +1,20 @@
+"""What a TLS handshake on loopback shows."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from cryptography import x509
+
+
+def served_serial(port: int, name: str) -> str:
+    """Of the certificate that a client gets, who trusts nobody in particular; hexadecimal."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        tls.wrap_socket(plain, server_hostname=name) as secure,
+    ):
+        der = secure.getpeercert(binary_form=True)
+    return f"{x509.load_der_x509_certificate(der).serial_number:x}"

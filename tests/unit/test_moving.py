@@ -1,0 +1,60 @@
+"""Others who renew certificates on this machine, as `status` names them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from portico.engine.moving import Moving
+from portico.engine.troubles import Troubles
+from portico.errors import Failed
+from portico.ports import Renewer
+
+CRON = Renewer("/etc/crontab:7", "0 4 * * * root certbot renew", "put a # in front of this line")
+
+
+class Keeper:
+    """With so many certificates that the file wants."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+
+    async def views(self):
+        if self.wanted is None:
+            raise Failed("cannot read a secret")
+        return [SimpleNamespace(wanted=True)] * self.wanted + [SimpleNamespace(wanted=False)]
+
+
+class Others:
+    def __init__(self, *renewers):
+        self.found = list(renewers)
+
+    async def renewers(self):
+        return self.found
+
+
+def look(moving, troubles):
+    asyncio.run(moving.look())
+    return troubles.sentences()
+
+
+def make(keeper, others):
+    troubles = Troubles()
+    return Moving(None, keeper, troubles, clock=None, others=others, state=None), troubles
+
+
+def test_another_renewer_is_a_trouble_until_it_is_gone():
+    others = Others(CRON)
+    moving, troubles = make(Keeper(1), others)
+    [sentence] = look(moving, troubles)
+    assert "'0 4 * * * root certbot renew' in /etc/crontab:7" in sentence
+    assert sentence.endswith("put a # in front of this line")
+    others.found.clear()
+    assert look(moving, troubles) == []
+
+
+@pytest.mark.parametrize("wanted", [0, None], ids=["no certificate", "not known"])
+def test_who_has_no_certificate_here_is_not_troubled_with_others(wanted):
+    assert look(*make(Keeper(wanted), Others(CRON))) == []
