@@ -32,7 +32,9 @@ class Observed:
     ) -> None:
         self._state, self._clock = state, clock
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
-        self._begun = clock.monotonic()
+        self._begun = self._heard_all_at = clock.monotonic()
+        if nginx.seen().pid is not None:
+            self._heard_all_at += UNASKED
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self.connections: Mapping[InstanceId, int] = {}
@@ -170,6 +172,8 @@ class Observed:
         if seen.pid is None:
             return True
         now, since = self._clock.monotonic(), max(i.since, left_at)
+        if now < self._heard_all_at:
+            return False  # a worker may still wait for the answer of the daemon before this one
         version, told_at = self._discovery.told(i.app)
         if version == 0:
             return now - max(since, self._begun) > UNASKED
