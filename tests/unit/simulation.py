@@ -126,7 +126,14 @@ class Machine(Outside):
         return [i for i in self.of(app) if i.state is state]
 
     def desired(self) -> Desired:
-        return Desired(apps={name: self._wanted(name, app) for name, app in self.file.items()})
+        return Desired(
+            apps={name: self._wanted(name, app) for name, app in self.file.items()},
+            former={
+                name: DesiredApp(name, record.target.app, 0, record.target)
+                for name, record in self.records.items()
+                if name not in self.file
+            },
+        )
 
     @property
     def generation(self) -> str:
@@ -215,7 +222,8 @@ class Machine(Outside):
         self._put(after)
 
     def _keys(self, instance: InstanceId) -> App:
-        return self.file.get(self.instances[instance].app, App())
+        name = self.instances[instance].app
+        return self.file.get(name) or self.records[name].target.app
 
     def _observed(self, daemon: Daemon) -> World:
         settled = frozenset(i.id for i in self.instances.values() if self._settled(i, daemon))
@@ -275,7 +283,8 @@ class Machine(Outside):
             case DropApp(app):
                 daemon.endpoints.pop(app, None)
                 daemon.told.pop(app, None)
-                self.records.pop(app, None)
+                del self.records[app]
+                self._said()
             case SwitchGeneration(fingerprint):
                 self._switch(fingerprint)
             case StartNginx():

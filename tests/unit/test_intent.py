@@ -44,6 +44,21 @@ def test_a_file_after_an_unfinished_restart_is_a_rollout_like_any_other():
     assert (web.spec.id, web.good, web.abrupt) == ("v2", "v1", False)
 
 
+def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
+    state = MemoryState()
+    wanted = intent(state)
+    up(wanted, web="v1", api="v1 of api")
+    wanted.set_stopped("web", stopped=True)
+    up(wanted, api="v1 of api")
+    assert wanted.desired.former["web"].stopped
+    again = intent(state)
+    assert again.desired.former.keys() == {"web", "api"}
+    again.drop("web")
+    assert again.desired.former.keys() == {"api"}
+    up(again, web="v1", api="v1 of api")
+    assert not again.desired.apps["web"].stopped
+
+
 def test_a_file_that_changes_nothing_of_an_app_leaves_its_restart_a_restart():
     wanted = intent()
     up(wanted, web="v1")

@@ -145,6 +145,35 @@ def test_an_app_that_is_removed_leaves_after_nginx_names_it_no_more():
     assert machine.daemon.endpoints.keys() == machine.records.keys() == {"web"}
 
 
+def test_a_removed_app_is_looked_after_for_as_long_as_nginx_serves_it():
+    machine = running("old")
+    machine.up("web", App(**KEYS), "v1")
+    machine.refuses.add("web")
+    machine.remove("old")
+    machine.run(1)
+    machine.lose_daemon()
+    machine.begin()
+    machine.crash(machine.processes[machine.of("old")[0].id])
+    machine.run(5)
+    assert machine.nginx.live == "old"
+    assert len(machine.answering("old")) == 1
+
+
+def test_an_app_that_was_removed_is_forgotten_also_by_a_new_daemon():
+    machine = running("old")
+    machine.up("web", App(**KEYS), "v1")
+    machine.run(3)
+    machine.remove("old")
+    while machine.of("old"):
+        machine.tick(0.1)
+        machine.step()
+    machine.lose_daemon()
+    machine.begin()
+    machine.run(1)
+    assert machine.records.keys() == {"web"}
+    assert machine.desired().former == {}
+
+
 def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force():
     machine = running()
     machine.refuses.add("api+web")

@@ -46,7 +46,7 @@ class Intent:
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
         self._files: Mapping[str, str] = {}
-        self._document = Desired()
+        self._document = self.desired = Desired()
         self.revision: Revision | None = None
         self.tested: Tested | None = None
         self.build: Build | None = None
@@ -230,8 +230,9 @@ class Intent:
         self._resolve()
 
     def drop(self, app: str) -> None:
-        self._records.pop(app, None)
         self._state.drop_app(app)
+        self._records.pop(app, None)
+        self._resolve()
 
     # What others ask
 
@@ -285,12 +286,17 @@ class Intent:
             self._document,
             apps={name: self._resolved(app) for name, app in apps.items()},
             former={
-                name: record.target.app
+                name: self._former(record)
                 for name, record in self._records.items()
                 if name not in apps
             },
             upgrade=self.upgrade is not None,
         )
+
+    def _former(self, record: AppRecord) -> DesiredApp:
+        """As it was wanted last; after a restart of the daemon, as far as that is on record."""
+        known = self.desired.apps.get(record.name) or self.desired.former.get(record.name)
+        return known or DesiredApp(record.name, record.target.app, 0, record.target)
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
         record = self._records[app.name]

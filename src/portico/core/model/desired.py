@@ -78,8 +78,9 @@ class Desired:
     edge: Edge = field(default_factory=Edge)
     tls: Tls = field(default_factory=Tls)
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
-    former: Mapping[str, App] = field(default_factory=dict)
-    """Apps that are in no file any more, as they were last: what is left of them ends by that."""
+    former: Mapping[str, DesiredApp] = field(default_factory=dict)
+    """Apps that are in no file any more, as they were last: what is left of them lives and ends
+    by that."""
     upgrade: bool = False
     """The nginx that runs is to be replaced by today's program of it; tried once."""
     hurry: bool = False

@@ -26,7 +26,7 @@ UNWANTED: Final = "its app is not wanted any more"
 
 def unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
     """Apps that are in no file any more; only once nginx names them no more either."""
-    if generation and world.nginx.live not in {"", generation}:
+    if is_named(world, generation):
         return
     former = [i for i in world.instances.values() if i.app not in desired.apps]
     needed = {i.id for i in former if not generation and _is_needed(i, desired, world)}
@@ -34,12 +34,19 @@ def unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
         if i.state not in LEAVING and i.id not in needed:
             yield Drain(i.id, UNWANTED)
     left = {i.app for i in former}
-    for name in world.endpoints.keys() - desired.apps.keys():
-        staying = tuple(e for e in world.endpoints[name] if e.instance in needed)
-        if staying != world.endpoints[name]:
+    known = world.endpoints.keys() | desired.former.keys()
+    for name in sorted(known - desired.apps.keys()):
+        handed_out = world.endpoints.get(name, ())
+        staying = tuple(e for e in handed_out if e.instance in needed)
+        if staying != handed_out:
             yield Publish(name, staying, UNWANTED)
         if name not in left:
             yield DropApp(name, "nothing of it is left")
+
+
+def is_named(world: World, generation: str) -> bool:
+    """Whether nginx may still serve an app that is in no file: its files are older than that."""
+    return bool(generation) and world.nginx.live not in {"", generation}
 
 
 def leaving(desired: Desired, world: World) -> Iterator[Step]:
@@ -84,8 +91,8 @@ def stop_limit(i: Instance, desired: Desired) -> float:
 
 def keys(desired: Desired, i: Instance) -> App:
     """What the file says of an instance's app; or said, where it is in no file any more."""
-    app = desired.apps.get(i.app)
-    return app.app if app else desired.former.get(i.app) or App()
+    app = desired.apps.get(i.app) or desired.former.get(i.app)
+    return app.app if app else App()
 
 
 def _is_needed(i: Instance, desired: Desired, world: World) -> bool:

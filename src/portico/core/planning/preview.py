@@ -96,7 +96,8 @@ def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
             return _wanting(desired, done), world
         case DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
-            return desired, replace(world, endpoints=known)
+            former = {k: v for k, v in desired.former.items() if k != app}
+            return replace(desired, former=former), replace(world, endpoints=known)
         case SwitchGeneration(fingerprint):
             nginx = replace(world.nginx, live=fingerprint, pid=world.nginx.pid or 1)
             return desired, replace(world, nginx=nginx)

@@ -16,7 +16,7 @@ from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
-from portico.core.planning.leaving import drained_at, keys, leaving, stop_limit, unwanted
+from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
 from portico.core.planning.serving import takes_requests, to_restart
@@ -52,6 +52,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     return (
         *_nginx(desired, world, instances, generation),
         *(s for app in desired.apps.values() for s in _app(app, instances[app.name], world)),
+        *_kept(desired, world, instances, generation),
         *unwanted(desired, world, generation),
         *leaving(desired, world),
     )
@@ -114,6 +115,21 @@ def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Itera
     yield from scheduled(app, mine, due=app.name in world.due, now=world.now)
     if app.good != app.spec.id:
         yield Complete(app.name, "it runs at its times")
+
+
+def _kept(
+    desired: Desired, world: World, instances: Mapping[str, Sequence[Instance]], generation: str
+) -> Iterator[Step]:
+    """Apps in no file that nginx still serves: it has not taken the new files over yet, or does
+    not take them. Their instances are looked after as before, and no new ones are wanted.
+    """
+    for app in desired.former.values() if is_named(world, generation) else ():
+        mine = instances[app.name]
+        wanted = endpoints_of(app, mine, world.now)
+        if wanted != world.endpoints.get(app.name):
+            yield Publish(app.name, wanted, f"{len(wanted)} ready")
+        yield from _restarts(app, mine, world.now)
+        yield from _unwell(app, mine, world)
 
 
 def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
