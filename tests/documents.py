@@ -165,6 +165,7 @@ key_type = "rsa2048"
 profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
+preflight = false
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
@@ -240,6 +241,7 @@ key_type = "rsa2048"
 profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
+preflight = false
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 

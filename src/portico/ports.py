@@ -23,6 +23,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.world import Endpoint, NginxSeen
+from portico.core.planning.preflight import Seen
 from portico.errors import Failed
 
 
@@ -354,6 +355,13 @@ class Authorities(Protocol):
     ) -> Obtained:
         """The same order goes on where an earlier run was interrupted."""
 
+    async def preflight(
+        self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
+    ) -> Seen:
+        """What can be seen from here that decides whether the order would end well. `folders` are
+        those that its certificate will be written to.
+        """
+
     async def forget(self, order: str) -> None:
         """Its certificate is stored, or is wanted no more."""
 
@@ -413,6 +421,9 @@ class Lineages(Protocol):
 
     def folder(self, lineage: str) -> str:
         """Where other programs find `cert.pem`, `chain.pem`, `fullchain.pem` and `privkey.pem`."""
+
+    def folders(self, lineage: str) -> tuple[str, ...]:
+        """Everything that is written to for it, there already or not."""
 
     def names(self) -> list[str]:
         """Every lineage that is on disk, sorted."""

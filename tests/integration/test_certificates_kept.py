@@ -18,6 +18,7 @@ FILE = """
 issuer = "{directory}"
 ca_bundle = "{root}"
 email = "ops@example.com"
+preflight = false
 deploy_hook = ["/usr/bin/touch", "{folder}/served"]
 
 [apps.web]

@@ -64,6 +64,14 @@ def test_a_site_says_what_differs_from_the_others():
     assert b.issuers[0].contact == ("ops@example.com",)
 
 
+def test_what_would_make_an_order_fail_is_looked_for_unless_a_site_says_otherwise():
+    found, _ = lineages(
+        '[sites."a.example.com"]\napp = "web"\n[sites."b.example.com"]\napp = "web"\n'
+        '[sites."b.example.com".tls]\npreflight = false'
+    )
+    assert [each.preflight for each in found.values()] == [True, False]
+
+
 def test_a_wildcard_is_proved_by_dns_with_the_secret_from_its_file():
     text = (
         '[tls.dns]\nprovider = "rfc2136"\nserver = "192.0.2.1:53"\nkey_name = "acme"\n'

@@ -28,6 +28,7 @@ from portico.core.planning import memories
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.memories import Told
+from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import NEVER, Action, next_action
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
@@ -270,6 +271,8 @@ class Keeper:
         asked = issuer
         if action.staging and issuer.staging:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
+        if lineage.preflight:
+            await self._look_ahead(lineage, issuer, asked, order)
         self._enter("order", lineage, asked, order, exempt=action.exempt)
         try:
             obtained = await self._authorities.issue(
@@ -294,6 +297,28 @@ class Keeper:
             self._state.put_memory(memories.issued(memory))
         await self._authorities.forget(order)
         self._troubles.over(f"certificate {lineage.name}")
+
+    async def _look_ahead(
+        self, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
+    ) -> None:
+        """Raises Failed with all that would make the order fail: then none is sent or counted."""
+        try:
+            found = await self._foreseen(lineage, asked, order)
+        except AuthorityError as error:
+            self._remember_trouble(lineage, issuer, error, error.retry_at)
+            raise
+        if found:
+            why = "; ".join(map(str, found))
+            refusal = Failed(f"no order was sent, for it would fail: {why}")
+            self._remember_trouble(lineage, issuer, refusal)
+            raise refusal
+
+    async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
+        if found := list(name_findings(lineage, asked)):
+            return found
+        folders = self._lineages.folders(lineage.name)
+        seen = await self._authorities.preflight(lineage, asked, order, folders)
+        return list(findings(lineage, asked, seen))
 
     def _remember_failure(
         self,

@@ -169,3 +169,8 @@ def _all_remembered(account: Account) -> dict[str, str]:
 
 def _write_remembered(account: Account, urls: Mapping[str, str]) -> None:
     write_whole(Path(account.key).with_suffix(".json"), json.dumps(urls).encode())
+
+
+def known_url(account: Account) -> str:
+    """The URL of an account that was made before; empty if none was. Nobody is asked."""
+    return _remembered(account)

@@ -29,6 +29,7 @@ from portico.adapters.acme.wire import (
     Issued,
     IssueRequest,
     Line,
+    PreflightRequest,
     Progress,
     RenewalInfo,
     RenewalInfoRequest,
@@ -37,6 +38,7 @@ from portico.adapters.acme.wire import (
     RevokeRequest,
     ToDo,
 )
+from portico.core.planning.preflight import Seen
 from portico.errors import Failed
 
 T = TypeVar("T")
@@ -93,6 +95,9 @@ class AcmeChild:
 
     async def directory(self, request: DirectoryRequest) -> Directory:
         return await self._ask(request, TypeAdapter(Directory))
+
+    async def preflight(self, request: PreflightRequest) -> Seen:
+        return await self._ask(request, TypeAdapter(Seen))
 
     async def _ask(self, request: Request, answer: TypeAdapter[T], tell: Tell | None = None) -> T:
         line = await self._last_line(request, tell)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from portico.adapters.acme import wire
 from portico.adapters.acme.asking import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
+from portico.core.planning.preflight import Seen
 from portico.ports import AuthorityError, Obtained
 
 T = TypeVar("T")
@@ -33,23 +34,24 @@ class Authorities:
     async def issue(
         self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
     ) -> Obtained:
-        request = wire.IssueRequest(
-            self._account(issuer),
-            order,
-            self._orders,
-            lineage.names,
-            tuple(_method(challenge) for challenge in lineage.challenges),
-            key_type=lineage.key_type,
-            profile=lineage.profile,
-            preferred_chain=lineage.preferred_chain,
-            replaces=replaces,
-        )
+        request = self._request(lineage, issuer, order, replaces)
         answer = await _told(self._child.issue(request))
         if isinstance(answer, wire.ToDo):
             raise AuthorityError("it waits for a person: `portico certs issue` says what to do")
         if answer.checks.problems:
             raise AuthorityError(f"what was signed is of no use: {answer.checks.problems[0]}")
         return Obtained(answer.chain, answer.key, answer.replaced)
+
+    async def preflight(
+        self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
+    ) -> Seen:
+        resolvers = next((each.resolvers for each in lineage.challenges if each.resolvers), ())
+        request = wire.PreflightRequest(
+            self._request(lineage, issuer, order, None),
+            (*folders, self._orders, str(Path(self._key).parent)),
+            wire.Lookups(resolvers),
+        )
+        return await _told(self._child.preflight(request))
 
     async def forget(self, order: str) -> None:
         await self._child.forget(self._orders, order)
@@ -68,6 +70,21 @@ class Authorities:
             _server(issuer), certificate.cert, account=self._account(issuer), reason=reason
         )
         await _told(self._child.revoke(request))
+
+    def _request(
+        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
+    ) -> wire.IssueRequest:
+        return wire.IssueRequest(
+            self._account(issuer),
+            order,
+            self._orders,
+            lineage.names,
+            tuple(_method(challenge) for challenge in lineage.challenges),
+            key_type=lineage.key_type,
+            profile=lineage.profile,
+            preferred_chain=lineage.preferred_chain,
+            replaces=replaces,
+        )
 
     def _account(self, issuer: Issuer) -> wire.Account:
         return wire.Account(_server(issuer), self._key, issuer.contact, issuer.binding)

@@ -16,6 +16,7 @@ from portico.adapters.acme.attempt import CLEARING, Attempt
 from portico.adapters.acme.describing import directory
 from portico.adapters.acme.failures import AcmeFailure, unready
 from portico.adapters.acme.issuing import Issuing
+from portico.adapters.acme.preflight import preflight
 from portico.adapters.acme.renewal import renewal_info
 from portico.adapters.acme.revocation import revoke
 from portico.adapters.acme.wire import (
@@ -26,6 +27,7 @@ from portico.adapters.acme.wire import (
     DirectoryRequest,
     IssueRequest,
     Line,
+    PreflightRequest,
     Progress,
     RenewalInfoRequest,
     Request,
@@ -74,6 +76,8 @@ def _perform(request: Request, attempt: Attempt) -> Answer:
             return revoke(request, attempt)
         case DirectoryRequest():
             return directory(request, attempt)
+        case PreflightRequest():
+            return preflight(request, attempt)
         case _:
             assert_never(request)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from portico.core.model.certificate import Binding, KeyType
+from portico.core.planning.preflight import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,29 @@ class DirectoryRequest:
     act: Literal["directory"] = "directory"
 
 
+@dataclass(frozen=True, slots=True)
+class PreflightRequest:
+    """Answers Seen: what can be seen before the order is sent. Nothing is ordered, made or kept,
+    but for the account's key.
+    """
+
+    issue: IssueRequest
+    folders: tuple[str, ...] = ()
+    """What will be written to; each, or else the nearest folder above it that there is."""
+    lookups: Lookups = Lookups()
+    port: int = 80
+    """Where the authority looks for HTTP-01."""
+    deadline: float = 60.0
+    act: Literal["preflight"] = "preflight"
+
+
 Request = Annotated[
-    AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | DirectoryRequest,
+    AccountRequest
+    | IssueRequest
+    | RenewalInfoRequest
+    | RevokeRequest
+    | DirectoryRequest
+    | PreflightRequest,
     Field(discriminator="act"),
 ]
 
@@ -376,7 +398,7 @@ class Failure:
     retry_at: float | None = None
 
 
-Answer = AccountAnswer | Issued | ToDo | RenewalInfo | Revoked | Directory
+Answer = AccountAnswer | Issued | ToDo | RenewalInfo | Revoked | Directory | Seen
 
 
 @dataclass(frozen=True, slots=True)

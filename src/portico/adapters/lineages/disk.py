@@ -52,6 +52,10 @@ class DiskLineages:
     def folder(self, lineage: str) -> str:
         return str(self._shelf(lineage).live)
 
+    def folders(self, lineage: str) -> tuple[str, ...]:
+        shelf = self._shelf(lineage)
+        return str(shelf.folder), str(shelf.live)
+
     async def store(
         self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
     ) -> Certificate:

@@ -108,6 +108,8 @@ class Lineage:
     """For each name the first one that can prove it."""
     renewal: bool = True
     """Whether it is obtained and renewed without being asked for."""
+    preflight: bool = True
+    """Whether to look first at what would make an order fail."""
     hooks: tuple[tuple[str, ...], ...] = ()
     """The operator's commands to run when a new one is served."""
 

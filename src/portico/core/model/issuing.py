@@ -101,6 +101,11 @@ class Issuing(Table):
     resolvers: tuple[str, ...] | None = Field(
         None, description='DNS servers to ask, "address:port"; the system\'s if unset.'
     )
+    preflight: bool | None = Field(
+        None,
+        description="Whether to look before an order at all that would make it fail: DNS, port "
+        "80, CAA, the clock, the disk. true if unset.",
+    )
     eab: Eab | None = Field(None, description="External account binding.")
     deploy_hook: Argv | None = Field(
         None,

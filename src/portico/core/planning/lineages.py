@@ -93,6 +93,7 @@ def _lineage(
         profile=settings.profile or (NEEDS_SHORT_LIVED if by_address else None),
         preferred_chain=settings.preferred_chain,
         challenges=(_challenge(names, settings, folder, secrets),),
+        preflight=settings.preflight is not False,
         hooks=(settings.deploy_hook,) if settings.deploy_hook else (),
     )
 

@@ -11,7 +11,9 @@ import dns.exception
 import dns.name
 import dns.nameserver
 import dns.resolver
+from dns.rdata import Rdata
 from dns.rdatatype import CNAME, NS, RdataType
+from dns.rdtypes.ANY.CAA import CAA
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.failures import AcmeFailure, unready
@@ -59,6 +61,22 @@ class Lookup:
             raise self._unanswered(f"find the zone of {name}", error) from error
         return _plain(found)
 
+    def addresses(self, name: str) -> list[str]:
+        """IPv4 first."""
+        kinds = (RdataType.A, RdataType.AAAA)
+        return [each for kind in kinds for each in sorted(self._ask(name, kind))]
+
+    def caa(self, name: str) -> tuple[str, list[CAA]]:
+        """The records that hold for a name, and whose they are: its own, or those of the nearest
+        name above it that has any. RFC 8659 3.
+        """
+        labels = name.removeprefix("*.").split(".")
+        for n in range(len(labels)):
+            owner = ".".join(labels[n:])
+            if found := [r for r in self._records(owner, RdataType.CAA) if isinstance(r, CAA)]:
+                return owner, found
+        return "", []
+
     def servers(self, zone: str) -> list[Authoritative]:
         """Every address of every authoritative server."""
         found = [
@@ -72,6 +90,9 @@ class Lookup:
         return found
 
     def _ask(self, name: str, kind: RdataType) -> list[str]:
+        return [each.to_text().rstrip(".").lower() for each in self._records(name, kind)]
+
+    def _records(self, name: str, kind: RdataType) -> list[Rdata]:
         limit = self._attempt.timeout(ONE_LOOKUP, f"looking up {name}")
         try:
             found = self._resolver.resolve(name, kind, lifetime=limit, search=False)
@@ -79,7 +100,7 @@ class Lookup:
             return []
         except (dns.exception.DNSException, OSError) as error:
             raise self._unanswered(f"look up {name}", error) from error
-        return [each.to_text().rstrip(".").lower() for each in found]
+        return list(found)
 
     def _unanswered(self, what: str, error: Exception) -> AcmeFailure:
         asked = ", ".join(map(str, self._resolver.nameservers))

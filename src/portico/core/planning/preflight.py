@@ -1,0 +1,239 @@
+"""What would make an order fail, from what was seen before it is sent.
+
+An authority counts what fails with it: five validations of a name within an hour lock it out. So
+everything that can be seen from here is looked at first, and said with what to do about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from portico.core.model.certificate import Challenge, Issuer, Lineage
+from portico.core.model.names import is_ip, is_local_name
+
+WRONG_CLOCK: Final = 600.0
+"""Seconds. Authorities date certificates back by an hour, and limits are a matter of days."""
+LEAST_ROOM: Final = 1 << 20
+"""Bytes for a key, a chain, the record of an order, and the one before."""
+FEWEST_FILES: Final = 32
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_NOBODYS: Final = frozenset(  # RFC 2606, 6761, 7686, 8375, and what ICANN will not delegate
+    {
+        *("alt", "arpa", "corp", "example", "home", "internal", "invalid", "lan", "local"),
+        *("localhost", "mail", "onion", "test"),
+    }
+)
+_KNOWN_TAGS: Final = frozenset(
+    {"issue", "issuewild", "issuemail", "issuevmc", "iodef", "contactemail", "contactphone"}
+)
+_CRITICAL: Final = 128  # RFC 8659 4.1.1
+
+
+@dataclass(frozen=True, slots=True)
+class Caa:
+    flags: int
+    tag: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a name, asked for our own answer on port 80."""
+
+    address: str
+    wrong: str = ""
+    """What was found instead; empty if it was our answer."""
+    unasked: bool = False
+    """This machine has no way to such addresses at all, so nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    name: str
+    by_address: bool = False
+    """The authority will come to its addresses."""
+    addresses: tuple[Address, ...] = ()
+    caa: tuple[Caa, ...] = ()
+    """Of the name, or of the nearest one above it that has any (RFC 8659 3)."""
+    caa_of: str = ""
+    trouble: str = ""
+    """Why DNS could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen, by a child that may ask the network."""
+
+    names: tuple[Name, ...] = ()
+    identities: tuple[str, ...] = ()
+    """What a CAA record has to name for this authority; empty if it does not say."""
+    account: str = ""
+    """URL of our account there; empty if there is none yet."""
+    clock_ahead: float | None = None
+    """Seconds by which this machine's clock is ahead of the authority's."""
+    unwritable: tuple[str, ...] = ()
+    """`/srv/certificates: Read-only file system`, for each folder that has to be written to."""
+    room: int | None = None
+    """Bytes left on the disk of the certificates; None if it does not say."""
+    files: int | None = None
+    """Files that can still be made there."""
+    unprovable: str = ""
+    """Why the names could not be proven: a provider that is not known, a missing credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    what: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.do}" if self.do else self.what
+
+
+def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
+    """What is wrong with the names themselves, whatever the world is like."""
+    private = issuer.ca_bundle is not None  # such an authority may sign for what it likes
+    for name in lineage.names:
+        if is_ip(name):
+            if not private and not ip_address(name).is_global:
+                yield Finding(f"{name} is no public address", _ASK_NOBODY)
+        elif malformed := _malformed(name.removeprefix("*.")):
+            yield Finding(f"{name} is no domain name: {malformed}", "correct it in the file")
+        elif not private and (why := _not_public(name)):
+            yield Finding(f"{name} is no public name: {why}", _ASK_NOBODY)
+
+
+def findings(lineage: Lineage, issuer: Issuer, seen: Seen) -> Iterator[Finding]:
+    """Everything that would make the order fail; nothing where it may be sent."""
+    yield from _machine(seen)
+    if seen.unprovable:
+        yield Finding(seen.unprovable, "")
+    for name in seen.names:
+        if name.trouble:
+            yield Finding(name.trouble, "")
+            continue
+        yield from _allowed(name, seen, challenge_of(name.name, lineage.challenges))
+        yield from _reached(name, private=issuer.ca_bundle is not None)
+
+
+def challenge_of(name: str, challenges: Sequence[Challenge]) -> Challenge | None:
+    """The first that can prove it: wildcards in DNS only, addresses never there."""
+    for each in challenges:
+        in_dns = each.kind in {"dns-01", "manual"}
+        if in_dns if name.startswith("*.") else not (each.kind == "dns-01" and is_ip(name)):
+            return each
+    return None
+
+
+_ASK_NOBODY: Final = 'no authority signs for it; for a local certificate, issuer = "local"'
+
+
+def _malformed(name: str) -> str:
+    for label in name.split("."):
+        if not _LABEL.fullmatch(label):
+            return f"{label!r} cannot be a part of one"
+        if label[2:4] == "--" and not label.startswith("xn"):
+            return f"{label!r} is reserved (RFC 5890)"
+    return ""
+
+
+def _not_public(name: str) -> str:
+    plain = name.removeprefix("*.")
+    last = plain.rpartition(".")[2]
+    if is_local_name(plain) or last in _NOBODYS:
+        return f"nobody can register names under .{last}"
+    if "." not in plain:
+        return "it has only one part"
+    return "its last part is a number" if last.isdigit() else ""
+
+
+def _machine(seen: Seen) -> Iterator[Finding]:
+    ahead = seen.clock_ahead
+    if ahead is not None and abs(ahead) > WRONG_CLOCK:
+        way = "ahead of" if ahead > 0 else "behind"
+        yield Finding(
+            f"this machine's clock is {abs(ahead) / 60:.0f} minutes {way} the authority's",
+            "set it, and have it kept right (chrony, systemd-timesyncd)",
+        )
+    for each in seen.unwritable:
+        what = f"a new certificate could not be put on disk: cannot write to {each}"
+        yield Finding(what, "give the daemon's user the right to write there, or make room")
+    if seen.room is not None and seen.room < LEAST_ROOM:
+        left = f"{seen.room >> 10} KiB are left on the disk of the certificates"
+        yield Finding(left, "make room there")
+    if seen.files is not None and seen.files < FEWEST_FILES:
+        left = f"only {seen.files} more files can be made on the disk of the certificates"
+        yield Finding(left, "remove some there")
+
+
+def _allowed(name: Name, seen: Seen, challenge: Challenge | None) -> Iterator[Finding]:
+    """RFC 8659 4 and RFC 8657."""
+    if not seen.identities or is_ip(name.name):
+        return
+    wanted = " or ".join(seen.identities)
+    if unknown := next((each for each in name.caa if _is_unknown(each)), None):
+        what = f'the CAA record of {name.caa_of} has the critical property "{unknown.tag}"'
+        yield Finding(f"{what}, which authorities do not know", "remove it")
+        return
+    records = _relevant(name)
+    if records and not any(_permits(each.value, seen, challenge) for each in records):
+        said = "; ".join(f'{each.tag} "{each.value}"' for each in records)
+        yield Finding(
+            f"CAA records of {name.caa_of} forbid the authority to sign for {name.name} ({said})",
+            f'add one: {name.caa_of} CAA 0 {records[0].tag} "{wanted}"',
+        )
+
+
+def _is_unknown(record: Caa) -> bool:
+    return bool(record.flags & _CRITICAL) and record.tag.lower() not in _KNOWN_TAGS
+
+
+def _relevant(name: Name) -> list[Caa]:
+    tagged = {
+        tag: [each for each in name.caa if each.tag.lower() == tag]
+        for tag in ("issue", "issuewild")
+    }
+    if name.name.startswith("*.") and tagged["issuewild"]:
+        return tagged["issuewild"]
+    return tagged["issue"]
+
+
+def _permits(value: str, seen: Seen, challenge: Challenge | None) -> bool:
+    domain, *rest = (part.strip() for part in value.split(";"))
+    if domain.lower().rstrip(".") not in {each.lower() for each in seen.identities}:
+        return False
+    options = dict(part.partition("=")[::2] for part in rest)
+    account = options.get("accounturi")
+    if account is not None and seen.account and account.strip() != seen.account:
+        return False
+    methods = options.get("validationmethods")
+    if methods is None or challenge is None or challenge.kind == "manual":
+        return True
+    proof = "http-01" if challenge.kind == "standalone" else challenge.kind
+    return proof in re.split(r"\s*,\s*", methods.strip())
+
+
+def _reached(name: Name, *, private: bool) -> Iterator[Finding]:
+    """Every address has to be ours: authorities ask any of them, and IPv6 first."""
+    if not name.addresses and name.by_address:
+        what = f"{name.name} is not to be found in DNS: it has neither an A nor an AAAA record"
+        yield Finding(what, "make one that names this machine's public address")
+    known_good = any(not each.wrong and not each.unasked for each in name.addresses)
+    for each in name.addresses:
+        kind = "AAAA" if ":" in each.address else "A"
+        record = f"the {kind} record of {name.name}" if each.address != name.name else "it"
+        if not private and not ip_address(each.address).is_global:
+            what = f"{name.name} leads to {each.address}, which only a private network reaches"
+            yield Finding(what, f"have {record} name this machine's public address")
+        elif each.unasked and known_good:
+            continue  # what no other machine of ours can tell; the authority will
+        elif each.wrong:
+            yield Finding(
+                f"{name.name} at {each.address} does not lead here: {each.wrong}",
+                f"have {record} name this machine or remove it, and let port 80 through; where "
+                "only this machine cannot ask itself there (NAT), set preflight = false",
+            )
