@@ -107,7 +107,7 @@ def start_as_a_unit(site: Site, **env: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(path))
         notify.settimeout(20)
-        subprocess.Popen(
+        daemon = subprocess.Popen(
             [sys.executable, "-P", "-m", "portico.daemon.main"],
             env=site.environ | {"NOTIFY_SOCKET": str(path)} | env,
             stdin=subprocess.DEVNULL,
@@ -115,6 +115,7 @@ def start_as_a_unit(site: Site, **env: str) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        site.daemons.append(daemon)
         while b"READY=1" not in notify.recv(4096):
             pass
 

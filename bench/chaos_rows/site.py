@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -38,6 +39,11 @@ SLOW_TO_SEE = 1.0
 
 class Site(Stack):
     """Asks the daemon itself, because a command takes the load's processor time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.daemons: list[subprocess.Popen[bytes]] = []
+        """Those started here; they leave when nothing is wanted any more."""
 
     def status(self) -> dict:
         return Client(self.home / "api.sock").status()  # type: ignore[return-value]
@@ -85,6 +91,8 @@ def portico(
             yield site
         finally:
             left = site.close()
+            for daemon in site.daemons:
+                daemon.wait(30)
     shutil.rmtree(site.root, ignore_errors=True)  # where something was mounted, it was kept
     outcome.must(not left, f"left running: {', '.join(left)}")
 
