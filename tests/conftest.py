@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile("portico", deadline=None)
+settings.load_profile("portico")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

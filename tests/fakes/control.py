@@ -223,8 +223,7 @@ def serving_at(control, path, allowed=None):
     ready = threading.Event()
 
     async def run():
-        loop.call_soon(loop.call_soon, ready.set)
-        await serve(control, path, stop, uids)
+        await serve(control, path, stop, uids, ready.set)
 
     def thread():
         try:

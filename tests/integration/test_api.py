@@ -224,9 +224,17 @@ def test_a_socket_that_nobody_answers_on_is_replaced(tmp_path):
 
 def test_a_socket_that_somebody_answers_on_is_left_alone(tmp_path):
     with api(tmp_path) as client:
-        second = serve(FakeControl(), tmp_path / "api.sock", asyncio.Event(), frozenset({0}))
+        said = list[str]()
+        second = serve(
+            FakeControl(),
+            tmp_path / "api.sock",
+            asyncio.Event(),
+            frozenset({0}),
+            lambda: said.append("listening"),
+        )
         with pytest.raises(Refused, match="another porticod answers"):
             asyncio.run(second)
+        assert said == []
         assert client.get("/v1/version").status_code == 200
 
 

@@ -7,6 +7,7 @@ import pwd
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,16 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 async def serve(
-    control: Control, socket_path: Path, stop: asyncio.Event, allowed_uids: frozenset[int]
+    control: Control,
+    socket_path: Path,
+    stop: asyncio.Event,
+    allowed_uids: frozenset[int],
+    listening: Callable[[], None],
 ) -> None:
     """Answer until `stop` is set, then let open requests end within `GRACE` and leave.
 
-    Raises Refused when another process answers on the socket already.
+    `listening` is called when whoever connects is answered. Raises Refused when another process
+    answers on the socket already.
 
     uvicorn's protocol is used without its server, which would take over the signals, configure
     logging and wake the process ten times a second.
@@ -49,6 +55,7 @@ async def serve(
         return _CheckedProtocol(config, state, allowed_uids)
 
     server = await asyncio.get_running_loop().create_unix_server(protocol, sock=listener)
+    listening()
     try:
         await stop.wait()
     finally:

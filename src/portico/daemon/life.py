@@ -50,8 +50,7 @@ async def live(  # noqa: PLR0913 - what main has made
             tasks.create_task(beside(portico), name="beside")
             tasks.create_task(_signs_of_life(notify, clock), name="signs of life")
             portico.nginx.watch(portico.loop.wake)
-            notify.ready()
-            await serve(portico.operations, home.socket, stop, uids)
+            await serve(portico.operations, home.socket, stop, uids, notify.ready)
             raise Left  # noqa: TRY301 - it is what ends the group
     except* Left:
         notify.leaving()
