@@ -35,6 +35,7 @@ backoff_limit = 30
 max_restarts = 10
 min_uptime = "2s"
 ready_timeout = "20s"
+wait_ready = true
 batch = 2
 drain_timeout = "1m"
 stop_signal = "SIGINT"

@@ -17,6 +17,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, LogFiles, Process
 from portico.core.model.names import InstanceId
+from portico.core.planning.environment import NoticePaths
 from portico.ports import Launch
 from portico.system.clock import SystemClock
 
@@ -65,8 +66,8 @@ async def until(look: Callable[[], T], within: float = 20) -> T:
 class Supervised(LinuxProcesses):
     """The real one, that remembers whom it started."""
 
-    def __init__(self, logs: Path) -> None:
-        super().__init__(logs, SystemClock())
+    def __init__(self, logs: Path, notices: NoticePaths | None = None) -> None:
+        super().__init__(logs, SystemClock(), notices)
         self.folder = logs
         self.started: list[Process] = []
 
@@ -83,8 +84,10 @@ class Supervised(LinuxProcesses):
 
 
 @asynccontextmanager
-async def supervised(folder: Path) -> AsyncIterator[Supervised]:
-    processes = Supervised(folder / "logs")
+async def supervised(
+    folder: Path, notices: NoticePaths | None = None
+) -> AsyncIterator[Supervised]:
+    processes = Supervised(folder / "logs", notices)
     try:
         yield processes
     finally:

@@ -93,6 +93,25 @@ class Processes(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a process has said of itself."""
+
+    sessions: frozenset[int]
+    """Its own and those of the processes that it descends from, as the kernel knows it: the pids
+    of their leaders."""
+    ready: bool = False
+    status: str | None = None
+    """One line in its own words; None if it said nothing of the kind."""
+
+
+class Notices(Protocol):
+    """Hears what programs say by sd_notify(3), and Node programs by process.send."""
+
+    def heard(self) -> Sequence[Notice]:
+        """All since it was last asked, oldest first; those handed out then are done with."""
+
+
 class Ports(Protocol):
     """TCP ports of this machine."""
 

@@ -19,6 +19,8 @@ class Program:
     """How the processes of a version behave; times in seconds, None is never."""
 
     ready_after: float | None = 0.4
+    says_ready_after: float | None = 0.6
+    """Asked of apps with wait_ready only."""
     exits_after: float | None = None
     stops_after: float | None = 0.2
     """From the stop signal to its end."""
@@ -31,6 +33,7 @@ SLOW = Program(ready_after=3.0, stops_after=2.0)
 STUBBORN = Program(stops_after=None)
 CRASHING = Program(ready_after=None, exits_after=0.2)
 HANGING = Program(ready_after=None)
+SILENT = Program(says_ready_after=None)
 
 
 @dataclass(eq=False)
@@ -44,6 +47,7 @@ class Running:
     born: float
     told_to_stop: float | None = None
     killed: bool = False
+    spoke: bool = False
     hung: bool = False
     """It runs and answers nothing, not even a signal that it could ignore."""
     connections: int = 0
@@ -68,6 +72,7 @@ class Daemon:
     """Since which version, and when, an instance is in no answer."""
     ended: list[tuple[InstanceId, Exit]] = field(default_factory=list)
     probed_at: dict[InstanceId, float] = field(default_factory=dict)
+    said_ready: list[InstanceId] = field(default_factory=list)
     heard: list[tuple[InstanceId, Process | None, str | None]] = field(default_factory=list)
     """Which instance, which process of it, and what the probe found wrong."""
     steps: list[Step] = field(default_factory=list)
@@ -141,6 +146,10 @@ class Outside:
 
     def _live(self, process: Running) -> None:
         program, age = process.program, self.now - process.born
+        if not (process.hung or process.spoke) and age >= (program.says_ready_after or age + 1):
+            process.spoke = True
+            if self.daemon is not None:  # else nobody hears it, ever
+                self.daemon.said_ready.append(process.instance)
         if process.killed:
             self._end(process, Exit(signal=9))
         elif program.exits_after is not None and age >= program.exits_after:

@@ -26,7 +26,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.core.planning.health import probed
 from portico.core.planning.leaving import drain_limit
-from portico.core.planning.lifecycle import exited, killed, moved, spawned
+from portico.core.planning.lifecycle import adopted, exited, killed, moved, spawned
 from portico.core.planning.reconcile import plan
 from portico.core.planning.steps import (
     Complete,
@@ -66,6 +66,7 @@ class Machine(Outside):
         self.instances: dict[InstanceId, Instance] = {}
         self.programs: dict[str, Program] = {}
         """By the id of a version."""
+        self.specs: dict[str, Spec] = {}
         self.serial = 0
         self.refuses: set[str] = set()
         """Generations that nginx does not take over."""
@@ -76,7 +77,7 @@ class Machine(Outside):
     def up(self, name: str, app: App, version: str, program: Program = GOOD) -> None:
         """Put a file with this app in force. Its port is part of the version."""
         spec = Spec(f"{version}:{app.port}", name, app, "/srv", {})
-        self.programs[spec.id] = program
+        self.programs[spec.id], self.specs[spec.id] = program, spec
         record = self.records.get(name) or AppRecord(name, spec, None)
         self.file[name] = app
         self._want(replace(record, target=spec, abrupt=False))
@@ -95,6 +96,7 @@ class Machine(Outside):
         again = replace(record.target, asked=record.target.asked + 1)
         again = replace(again, id=f"{again.id.split('+')[0]}+{again.asked}")
         self.programs[again.id] = self.programs[record.target.id]
+        self.specs[again.id] = again
         self._want(replace(record, target=again, abrupt=abrupt, stopped=False))
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
@@ -155,6 +157,8 @@ class Machine(Outside):
         for i in self.instances.values():
             if i.state in LIVE and i.id not in self.processes:
                 self.daemon.ended.append((i.id, Exit()))
+            else:
+                self._put(adopted(i, now=self.now))
 
     def tick(self, seconds: float) -> None:
         end = self.now + seconds
@@ -200,9 +204,15 @@ class Machine(Outside):
                 daemon.heard.append((i.id, i.process, trouble))
 
     def _digest(self, daemon: Daemon) -> None:
-        for i in list(self.instances.values()):
+        said_ready, daemon.said_ready = daemon.said_ready, []
+        for instance in said_ready:
+            if (heard := self.instances.get(instance)) and heard.state is S.STARTING:
+                self._put(replace(heard, said_ready=True))
+        for i in [i for i in self.instances.values() if i.state is S.STARTING]:
             process = self.processes.get(i.id)
-            if i.state is S.STARTING and process and process.answers(self.now):
+            if process is None:
+                continue
+            if process.answers(self.now) and (i.said_ready or not self._waits(i)):
                 self._put(moved(i, E.CHECK_PASSED, now=self.now))
         heard, daemon.heard = daemon.heard, []
         for instance, process_asked, trouble in heard:
@@ -213,6 +223,9 @@ class Machine(Outside):
         for instance, ending in ended:
             i, app = self.instances[instance], self._keys(instance)
             self._put(exited(i, ending, app, now=self.now, jitter=0.0, reason=str(ending)))
+
+    def _waits(self, i: Instance) -> bool:
+        return self.specs[i.spec].app.wait_ready
 
     def _judge(self, i: Instance, trouble: str | None) -> None:
         after = probed(i, trouble, self._keys(i.id).check, now=self.now)
@@ -269,8 +282,8 @@ class Machine(Outside):
                 self.processes[instance].told_to_stop = self.now
             case Stop(instance, why):
                 self._stop(self.instances[instance], why, daemon)
-            case Kill(instance):
-                self._kill(self.instances[instance])
+            case Kill(instance, why):
+                self._kill(self.instances[instance], why)
             case Forget(instance):
                 del self.instances[instance]
             case Revert(app):
@@ -342,9 +355,9 @@ class Machine(Outside):
         if instance in self.processes:
             self.processes[instance].told_to_stop = self.now
 
-    def _kill(self, i: Instance) -> None:
+    def _kill(self, i: Instance, why: str) -> None:
         assert i.state not in PROVEN | {S.DRAINING}
-        self._put(killed(i, now=self.now))
+        self._put(killed(i, now=self.now, why=why))
         if i.id in self.processes:
             self.processes[i.id].killed = True
 

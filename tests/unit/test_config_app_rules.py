@@ -30,6 +30,10 @@ from tests.documents import complaints, read
             'command = "a"\nport = false\nhealth = "/"',
             ".health: needs a port to ask, or a command, and port is false",
         ),
+        (
+            'command = "a"\nport = false\nschedule = "@daily"\nwait_ready = true',
+            ".wait_ready: makes no sense with a schedule: nobody waits for it",
+        ),
         ('command = "a"\nslots.2 = {}', ".slots.2: is no slot: the app has 1 instance"),
         (
             'command = "a"\ninstances = 3\nslots.4.down = true',

@@ -105,6 +105,7 @@ OTHER: dict[str, object] = {
     "max_restarts": 7,
     "min_uptime": 7,
     "ready_timeout": 7,
+    "wait_ready": True,
     "batch": 7,
     "drain_timeout": 7,
     "stop_signal": "SIGINT",

@@ -124,6 +124,13 @@ def test_values_become_ours_under_any_of_their_words():
     assert table == table | expected
 
 
+def test_an_app_that_says_when_it_is_ready_goes_on_doing_so():
+    table, notes = one(wait_ready=True, listen_timeout=60000)
+    assert (table["wait_ready"], table["ready_timeout"]) == (True, 60.0)
+    assert "wait_ready" not in one(wait_ready=False)[0]
+    assert not any("wait_ready" in str(note) for note in notes)
+
+
 def test_a_short_listen_timeout_fails_no_app_that_is_slow_to_start():
     assert one(listen_timeout=1000)[0]["ready_timeout"] == 30.0
 

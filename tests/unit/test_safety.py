@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from portico.core.model.app import App, SlotServer
 from portico.core.model.instance import InstanceState
-from tests.unit.outside import CRASHING, GOOD, HANGING, SLOW, STUBBORN
+from tests.unit.outside import CRASHING, GOOD, HANGING, SILENT, SLOW, STUBBORN
 from tests.unit.promise import Promise
 from tests.unit.simulation import Machine
 
@@ -41,10 +41,11 @@ keys = st.fixed_dictionaries(
         "port": st.integers(0, 2),
         "batch": st.integers(1, 3),
         "drain_timeout": st.sampled_from([0, 4]),
+        "wait_ready": st.booleans(),
         "slots": slots,
     }
 )
-programs = st.sampled_from([GOOD, GOOD, GOOD, SLOW, STUBBORN, *BAD])
+programs = st.sampled_from([GOOD, GOOD, GOOD, SLOW, STUBBORN, SILENT, *BAD])
 seconds = st.sampled_from([0.1, 0.5, 0.5, 1.0, 1.0, 3.0])
 which = st.integers(0, 7)
 traffic = (
@@ -196,7 +197,8 @@ class Play:
                     break
 
     def _is_bad(self, version: str) -> bool:
-        return self.machine.programs[version] in BAD
+        program, app = self.machine.programs[version], self.machine.specs[version].app
+        return program in BAD or (program is SILENT and app.wait_ready)
 
     def _unfinished(self) -> list[str]:
         """What is not as wanted yet."""

@@ -23,6 +23,7 @@ from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.probes.loopback import LoopbackProbes
+from portico.adapters.processes.notices import UnixNotices
 from portico.adapters.processes.sockets import LinuxPorts
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.visitor import Visitor
@@ -30,6 +31,7 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.views import DaemonView
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
+from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import Step
 from portico.core.render.seeds import seed_files
 from portico.engine.certificates import IssuedFiles, Keeper
@@ -44,6 +46,7 @@ from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
 from portico.engine.prepare import Machine, Preparation
+from portico.engine.readiness import Readiness
 from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.supervision import Supervision
@@ -103,7 +106,8 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
 
     nginx = NginxProgram(home, ports, seeds=seeds)
     logs = FileLogs(home.logs)
-    processes = LinuxProcesses(home.logs, clock)
+    paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
+    processes = LinuxProcesses(home.logs, clock, paths)
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
     certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, clock, nginx)
@@ -123,6 +127,12 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         await execute(step)
 
     loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
+    notices = UnixNotices(loop.wake)
+    try:
+        await notices.open(paths)
+    except Failed as error:
+        troubles.report("notices", str(error))
+    readiness = Readiness(observed, intent, clock=clock, notices=notices)
     supervision = Supervision(
         observed,
         intent,
@@ -141,6 +151,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
             processes=processes,
         ),
         processes=processes,
+        readiness=readiness,
     )
     execute = Executor(
         observed,
@@ -185,6 +196,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         issued,
         clock=clock,
         logs=logs,
+        says=readiness.says,
         next_run=timetable.next,
         processes=processes,
     )

@@ -199,7 +199,7 @@ class Executor:
             return
         self._note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
-        self._observed.put(killed(instance, now=self._clock.monotonic()))
+        self._observed.put(killed(instance, now=self._clock.monotonic(), why=why))
 
     async def _switch(self, fingerprint: str) -> None:
         tested = self._intent.tested

@@ -47,8 +47,10 @@ class StatusReport:
         logs: Logs,
         next_run: Callable[[str], float | None],
         processes: Processes,
+        says: Callable[[Instance], str],
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._says = says
         self._last_words, self._next_run, self._issued = last_words, next_run, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
@@ -135,6 +137,7 @@ class StatusReport:
             current=i.spec == app.spec.id,
             reason=i.reason,
             worn=i.worn,
+            says=self._says(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
         )

@@ -14,15 +14,15 @@ from portico.core.model.instance import (
     LIVE,
     Exit,
     Instance,
-    InstanceEvent,
     InstanceState,
 )
 from portico.core.model.names import InstanceId
-from portico.core.planning.lifecycle import exited, moved, spawned
+from portico.core.planning.lifecycle import adopted, exited, spawned
 from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
+from portico.engine.readiness import Readiness
 from portico.errors import Failed
 from portico.ports import Clock, Launch, Logs, Ports, Processes
 
@@ -52,12 +52,13 @@ class Supervision:
         ports: Ports,
         liveness: Liveness,
         processes: Processes,
+        readiness: Readiness,
     ) -> None:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
+        self._readiness = readiness
         self._clock, self._logs, self._ports = clock, logs, ports
         self._liveness, self._processes = liveness, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
-        self._ready: list[InstanceId] = []
         self.last_words: dict[str, LastWords] = {}
         """By app: the end of the output of its instance that ended badly last."""
 
@@ -70,6 +71,7 @@ class Supervision:
             if process is None or not await self._processes.adopt(process, self._on_exit(i.id)):
                 self._ended.append((i.id, Exit()))
             elif i.state is InstanceState.STARTING:
+                self._observed.put(adopted(i, now=self._clock.monotonic()))
                 self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
         await self.digest()
 
@@ -89,13 +91,7 @@ class Supervision:
         """Apply what has happened since the last round."""
         self._liveness.digest()
         ended, self._ended = self._ended, []
-        ready, self._ready = self._ready, []
-        for instance in ready:
-            i = self._observed.instances.get(instance)
-            if i and i.state is InstanceState.STARTING:
-                now = self._clock.monotonic()
-                self._observed.put(moved(i, InstanceEvent.CHECK_PASSED, now=now))
-                log.info("%s is ready after %.1fs", i.id, now - i.spawned)
+        self._readiness.digest()
         for instance, ending in ended:
             i = self._observed.instances.get(instance)
             if i:
@@ -132,12 +128,15 @@ class Supervision:
     async def _until_ready(self, instance: InstanceId) -> None:
         """Probe a starting instance until it is well, or is no longer starting.
 
-        A worker, which listens nowhere, is well when it has lived for `min_uptime`.
+        A worker, which listens nowhere, is well when it has lived for `min_uptime`, or at once
+        if it says by itself when it is ready.
         """
         i, good = self._observed.instances[instance], 0
         process = i.process
         can_ask = self._liveness.can_ask(i)
-        pause = FIRST_PROBE if can_ask else self._intent.app_of(i).min_uptime
+        pause = FIRST_PROBE
+        if not can_ask:
+            pause = 0.0 if self._readiness.must_say(i) else self._intent.app_of(i).min_uptime
         while True:
             await self._clock.sleep(pause)
             now = self._observed.instances.get(instance)
@@ -146,7 +145,7 @@ class Supervision:
             trouble = await self._liveness.ask(now) if can_ask else None
             good = good + 1 if trouble is None else 0
             if good and (good >= self._intent.app_of(now).check.rise or not can_ask):
-                self._ready.append(instance)
+                self._readiness.passed(now)
                 self._wake()
                 return
             if trouble is not None:

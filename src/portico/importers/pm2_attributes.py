@@ -191,14 +191,16 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         "restart_schedule, a rollout; with autorestart false, of an app without a port: schedule; "
         "of six fields the first, seconds, is left out",
     ),
-    Missing(
+    Mapped(
         ("wait_ready",),
-        "not supported yet: process.send('ready') is not heard; "
-        "an instance is ready when its port, or its `health` path, answers",
+        "wait_ready",
+        flag,
+        "process.send('ready'); its port, or its `health` path, has to answer too",
+        _OFF,
     ),
     Missing(
         ("shutdown_with_message",),
-        "not supported: there is no process.send; listen for the signal SIGINT",
+        "not supported: programs get no messages; listen for the signal SIGINT",
     ),
     Missing(("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"),
     Missing(

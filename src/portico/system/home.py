@@ -66,5 +66,18 @@ class Home:
         return self.path / "nginx"
 
     @property
+    def notify(self) -> Path:
+        """Where programs say that they are ready: a name no longer than that of `socket`."""
+        return self.path / "notify"
+
+    @property
+    def send(self) -> Path:
+        return self.path / "send"
+
+    @property
+    def preload(self) -> Path:
+        return self.path / "process-send.cjs"
+
+    @property
     def certificates(self) -> Path:
         return self.path / "certificates"

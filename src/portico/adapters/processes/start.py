@@ -21,7 +21,13 @@ from portico.adapters.processes.account import Account, account_of
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
 from portico.core.planning.command_line import CommandLine, command_line
-from portico.core.planning.environment import environment, parse_env_file, told
+from portico.core.planning.environment import (
+    NoticePaths,
+    environment,
+    heard,
+    parse_env_file,
+    told,
+)
 from portico.errors import Failed
 from portico.ports import Launch
 
@@ -42,9 +48,9 @@ class Start:
     logs: LogFiles
 
 
-def start(launch: Launch, folder: Path) -> int:
+def start(launch: Launch, folder: Path, notices: NoticePaths | None) -> int:
     """Start it and return its pid; `folder` is where logs lie. Raises Failed with all reasons."""
-    found, problems = look_up(launch, folder)
+    found, problems = look_up(launch, folder, notices)
     if found is None:
         raise Failed(f"could not be started: {'; '.join(problems)}")
     try:
@@ -55,7 +61,9 @@ def start(launch: Launch, folder: Path) -> int:
         raise Failed(f"could not be started: {_in_words(error, found)}") from error
 
 
-def look_up(launch: Launch, folder: Path) -> tuple[Start | None, list[str]]:
+def look_up(
+    launch: Launch, folder: Path, notices: NoticePaths | None = None
+) -> tuple[Start | None, list[str]]:
     """All that is needed, or everything that is in the way."""
     spec, problems = launch.spec, list[str]()
     logs = LogFiles.of(spec, launch.slot, str(folder))
@@ -68,9 +76,13 @@ def look_up(launch: Launch, folder: Path) -> tuple[Start | None, list[str]]:
     if (line := _attempt(problems, _command_line, launch, cwd, files, account)) is None:
         return None, problems
     program = _attempt(problems, _find_program, line, cwd)
+    variables = line.environment
+    if notices is not None and spec.app.wait_ready:
+        _attempt(problems, _check_reach, Path(notices.preload), account)
+        variables = heard(variables, notices)
     if program is None or problems:
         return None, problems
-    return Start(program, line.arguments, cwd, line.environment, account, logs), []
+    return Start(program, line.arguments, cwd, variables, account, logs), []
 
 
 def _attempt(
@@ -160,6 +172,21 @@ def _check_logs(logs: LogFiles) -> None:
             raise ValueError(f"there can be no log file {path}: {nearest} is no folder")
         if not os.access(nearest, os.W_OK):
             raise ValueError(f"cannot write log file {path}: {nearest} is not writable")
+
+
+def _check_reach(file: Path, account: Account) -> None:
+    """Node ends a program at once whose --require it cannot read."""
+    if account.uid in {None, 0}:
+        return
+    for folder in file.parents:
+        seen = folder.stat()
+        groups = {account.gid, *(account.groups or ())}
+        shift = 6 if seen.st_uid == account.uid else 3 if seen.st_gid in groups else 0
+        if not seen.st_mode >> shift & stat.S_IXOTH:
+            raise ValueError(
+                f"wait_ready needs {file.parent}, and {account.name or account.uid} may not enter "
+                f"{folder}: choose another PORTICO_HOME, or chmod it"
+            )
 
 
 def _run(start: Start) -> int:

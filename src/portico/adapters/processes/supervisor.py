@@ -21,6 +21,7 @@ from portico.adapters.processes.start import look_up, start
 from portico.adapters.processes.watch import Watch, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
+from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
 from portico.ports import Clock, Launch
 
@@ -31,9 +32,9 @@ FRESH: Final = 1.0
 class LinuxProcesses:
     """Made in the main thread, because signals are its own."""
 
-    def __init__(self, logs: Path, clock: Clock) -> None:
+    def __init__(self, logs: Path, clock: Clock, notices: NoticePaths | None = None) -> None:
         """`logs` is the folder of all log files."""
-        self._logs, self._clock = logs, clock
+        self._logs, self._clock, self._notices = logs, clock, notices
         self._watched: dict[Process, Watch] = {}
         self._table: tuple[float, Table] | None = None
         self._usage: dict[Process, tuple[float, int, float]] = {}
@@ -42,7 +43,7 @@ class LinuxProcesses:
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(None, _start, launch, self._logs)
+        job = loop.run_in_executor(None, _start, launch, self._logs, self._notices)
         try:
             process, pidfd = await asyncio.shield(job)
         except asyncio.CancelledError:
@@ -71,7 +72,7 @@ class LinuxProcesses:
                 os.killpg(process.pid, signal.Signals[name])
 
     async def problems(self, launch: Launch) -> list[str]:
-        return (await asyncio.to_thread(look_up, launch, self._logs))[1]
+        return (await asyncio.to_thread(look_up, launch, self._logs, self._notices))[1]
 
     async def run_check(self, launch: Launch, check: Check) -> str | None:
         return await run_check(launch, check, self._logs)
@@ -108,8 +109,8 @@ class LinuxProcesses:
         self._watched[process] = Watch(process, pidfd, ended, self._clock)
 
 
-def _start(launch: Launch, logs: Path) -> tuple[Process, int]:
-    pid = start(launch, logs)
+def _start(launch: Launch, logs: Path, notices: NoticePaths | None) -> tuple[Process, int]:
+    pid = start(launch, logs, notices)
     pidfd = os.pidfd_open(pid)
     seen = stat(pid)
     assert seen is not None  # noqa: S101 - our own child, and not buried yet

@@ -80,6 +80,8 @@ def tell_reasons(session: Session, app: AppView) -> None:
     for instance in app.instances:
         if instance.worn:
             session.terminal.say(f"{instance.id} is to be replaced: {instance.worn}")
+        if instance.says:
+            session.terminal.say(f"{instance.id} says: {instance.says}")
         if instance.reason and instance.state != "ready":
             state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
             session.terminal.say(f"{instance.id} is {state}: {instance.reason}")

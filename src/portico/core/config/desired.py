@@ -33,6 +33,7 @@ PROCESS_KEYS: Final = frozenset(
         "port_env",
         "instance_env",
         "schedule",
+        "wait_ready",
     }
 )
 """The keys of an app that its processes are started with, with the files of `logs`."""

@@ -97,7 +97,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "instances alone decides it": "exec_mode",
         "instance_env": "instance_var",
         "port": "listen ports",
-        "health": "healthcheck health_check check checks readiness liveness probe wait_ready",
+        "health": "healthcheck health_check check checks readiness liveness probe",
         "slow_start": "slowstart warmup warm_up ramp ramp_up",
         "user": "uid username",
         "group": "gid",

@@ -29,3 +29,5 @@ def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     for key in _OF_WHAT_STAYS:
         if getattr(app, key) is not None:
             yield Finding((*path, key), "makes no sense with a schedule: each run ends by itself")
+    if app.wait_ready:
+        yield Finding((*path, "wait_ready"), "makes no sense with a schedule: nobody waits for it")

@@ -167,7 +167,12 @@ class App(Table):
         description="Time zone of the schedules, such as Europe/Berlin; the machine's if unset.",
     )
     ready_timeout: Duration = Field(
-        30.0, ge=0.1, description="An instance must answer within this."
+        30.0, ge=0.1, description="An instance must be ready within this."
+    )
+    wait_ready: bool = Field(
+        False,
+        description="An instance is ready only when it says so too: READY=1 of sd_notify, or "
+        "process.send('ready') of Node.",
     )
     batch: int = Field(
         1, ge=1, le=1000, description="How many instances a rollout replaces at a time."

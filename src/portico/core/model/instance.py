@@ -187,5 +187,7 @@ class Instance:
     is_run: bool = False
     """One that has a schedule: it ends by itself, and is started again when it is time."""
     ended: Ended | None = None
+    said_ready: bool = False
+    """Its process said that it is ready; asked of those with `wait_ready` only."""
     against: int = 0
     """Probes in a row that spoke against its state, ready or unready."""

@@ -108,6 +108,7 @@ class InstanceView(View):
     current: bool = Field(description="Runs the version that is in force or being rolled out.")
     reason: str = ""
     worn: str = Field("", description="Why it is to be replaced, while it serves on.")
+    says: str = Field("", description="How it is, in its own words: STATUS= of sd_notify.")
     exit_code: int | None = Field(
         None, description="Of its last process that ended; null after a signal, or if unknown."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.app import App
@@ -23,7 +24,7 @@ _INHERITED: Final = re.compile(
 )
 """Where programs are found and how they speak; not the secrets of somebody's shell."""
 _NEVER: Final = re.compile(
-    "NOTIFY_SOCKET|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)|MAINPID|INVOCATION_ID"
+    "NOTIFY_SOCKET|PORTICO_SEND|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)|MAINPID|INVOCATION_ID"
     "|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
 )
 """systemd talks to porticod through these (sd_notify(3), sd_listen_fds(3)); the last are a
@@ -66,6 +67,30 @@ def told(app: App, app_name: str, instance: InstanceId, slot: int, port: int) ->
         "PORTICO_INSTANCE": instance,
     }
     return itself | {app.port_env: str(port)} if app.listens else itself
+
+
+@dataclass(frozen=True, slots=True)
+class NoticePaths:
+    """Where programs say that they are ready; absolute paths."""
+
+    notify: str
+    """The socket of sd_notify(3)."""
+    send: str
+    """The socket that `preload` connects to."""
+    preload: str
+    """What gives Node programs a `process.send`."""
+
+
+def heard(variables: Mapping[str, str], paths: NoticePaths) -> dict[str, str]:
+    """The whole environment of a program that is to say when it is ready."""
+    quoted = paths.preload.replace("\\", "\\\\").replace('"', '\\"')
+    own = variables.get("NODE_OPTIONS", "")
+    return {
+        **variables,
+        "NOTIFY_SOCKET": paths.notify,
+        "PORTICO_SEND": paths.send,
+        "NODE_OPTIONS": f'{own} --require "{quoted}"'.strip(),
+    }
 
 
 def parse_env_file(text: str, path: str) -> dict[str, str]:

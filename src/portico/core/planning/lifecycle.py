@@ -38,13 +38,24 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     """A process runs for it, for the first time or again."""
     if instance.process is None and instance.state is InstanceState.STARTING:
         return replace(instance, process=process, since=now, spawned=now)
-    again = moved(instance, InstanceEvent.SPAWNED, now=now)
+    again = replace(moved(instance, InstanceEvent.SPAWNED, now=now), said_ready=False)
     return replace(again, process=process, spawned=now, restarts=instance.restarts + 1)
 
 
-def killed(instance: Instance, *, now: float) -> Instance:
-    """SIGKILL was sent: it has its time once more, before it is sent again."""
-    return replace(instance, since=now)
+def adopted(instance: Instance, *, now: float) -> Instance:
+    """A new daemon looks after it. One that is starting has its time once more: nobody has asked
+    it meanwhile, or heard what it said.
+    """
+    return replace(instance, since=now) if instance.state is S.STARTING else instance
+
+
+def killed(instance: Instance, *, now: float, why: str = "") -> Instance:
+    """SIGKILL was sent: it has its time once more, before it is sent again.
+
+    Where it never became ready, why is its reason from then on.
+    """
+    reason = why if instance.state is S.STARTING and not instance.is_run else ""
+    return replace(instance, since=now, reason=reason or instance.reason)
 
 
 def booted(instance: Instance, *, now: float) -> Instance:

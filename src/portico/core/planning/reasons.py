@@ -14,6 +14,10 @@ from typing import Final
 from portico.core.model.instance import Exit, Listening
 
 LONGEST_LINE: Final = 300
+NEVER_SAID: Final = (
+    "wait_ready is set and it never said that it is ready: sd_notify READY=1 or "
+    "process.send('ready')"
+)
 _REACHABLE: Final = frozenset({"127.0.0.1", "*"})
 _LOWEST_FREE_PORT: Final = 1024
 

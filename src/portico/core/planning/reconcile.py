@@ -17,6 +17,7 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
+from portico.core.planning.reasons import NEVER_SAID
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
 from portico.core.planning.serving import takes_requests, to_restart
@@ -144,7 +145,7 @@ def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.reason or 'did not become ready'}"
         if _never_ready(i, app, now):
-            return f"{i.id} {i.reason or f'was not ready within {app.app.ready_timeout:g}s'}"
+            return f"{i.id} {_why_never_ready(i, app)}"
     return ""
 
 
@@ -155,7 +156,7 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
         elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
             yield Respawn(i.id, "the instance that it is to replace is worn")
         elif _never_ready(i, app, now):
-            yield Kill(i.id, f"was not ready within {app.app.ready_timeout:g}s")
+            yield Kill(i.id, _why_never_ready(i, app))
         elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:
             yield Kill(i.id, "did not stop when asked to")
 
@@ -174,6 +175,13 @@ def _succeeds_a_worn_one(i: Instance, mine: Sequence[Instance]) -> bool:
 
 def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
     return i.state is S.STARTING and now - i.since >= app.app.ready_timeout
+
+
+def _why_never_ready(i: Instance, app: DesiredApp) -> str:
+    limit = f"was not ready within {app.app.ready_timeout:g}s"
+    if i.spec == app.spec.id and app.spec.app.wait_ready and not i.said_ready:
+        return f"{limit}: {NEVER_SAID}" + (f"; besides, it {i.reason}" if i.reason else "")
+    return i.reason or limit
 
 
 def wake_at(desired: Desired, world: World) -> float | None:

@@ -1,0 +1,196 @@
+"""Hears what programs say of themselves: sd_notify(3), and process.send of Node programs.
+
+Both come by a socket of a fixed name, so that the next daemon hears what is said to it. Nobody is
+believed who does not descend from an instance: the kernel says who the sender is (SCM_CREDENTIALS
+and SO_PEERCRED of unix(7)). What sd_notify sends while no daemon runs is lost, as with systemd;
+Node programs say it again until it was heard.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.processes.proc import stat
+from portico.core.planning.environment import NoticePaths
+from portico.errors import Failed
+from portico.ports import Notice
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 4096
+"""Bytes of a message that are read."""
+LONGEST_STATUS: Final = 200
+MOST_KEPT: Final = 1000
+"""Notices that wait to be asked for; after so many only who becomes ready is kept."""
+AT_ONCE: Final = 64
+"""Messages that are read before others of the event loop have their turn."""
+SPEAK_WITHIN: Final = 5.0
+DEEPEST: Final = 64  # generations from a sender up
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_MOST_FILES: Final = 253  # SCM_MAX_FD
+_PRELOAD: Final = Path(__file__).with_name("process_send.cjs")
+
+
+class UnixNotices:
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """`wake` is called when one has said that it is ready."""
+        self._wake = wake
+        self._notices: list[Notice] = []
+        self._told: list[asyncio.Event] = []
+        """Of Node programs whose notice waits, and of those whose notice was handed out."""
+        self._handed_out: list[asyncio.Event] = []
+        self._datagrams: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def open(self, paths: NoticePaths) -> None:
+        """Raises Failed where nobody will be heard."""
+        try:
+            _keep(Path(paths.preload), _PRELOAD.read_bytes())
+            self._datagrams = _bound(paths.notify, socket.SOCK_DGRAM)
+            listener = _bound(paths.send, socket.SOCK_STREAM)
+            self._server = await asyncio.start_unix_server(self._listen, sock=listener)
+        except OSError as error:
+            self.close()
+            raise Failed(
+                f"cannot hear who says that it is ready: {error}; apps with wait_ready will not be"
+            ) from error
+        asyncio.get_running_loop().add_reader(self._datagrams, self._read, self._datagrams)
+
+    def heard(self) -> Sequence[Notice]:
+        for event in self._handed_out:
+            event.set()
+        self._handed_out, self._told = self._told, []
+        notices, self._notices = self._notices, []
+        return notices
+
+    def close(self) -> None:
+        if self._datagrams is not None:
+            asyncio.get_running_loop().remove_reader(self._datagrams)
+            self._datagrams.close()
+            self._datagrams = None
+        if self._server is not None:
+            self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+
+    def _read(self, datagrams: socket.socket) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                said, pid = _receive(datagrams)
+            except OSError:  # nothing is left
+                return
+            self._note(said, pid)
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One word, answered when it is on record: until then its sender would say it again."""
+        self._open.add(writer)
+        try:
+            async with asyncio.timeout(SPEAK_WITHIN):
+                said = await reader.readline()
+            peer = writer.get_extra_info("socket")
+            raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            done = asyncio.Event()
+            if self._note(said, _CREDENTIALS.unpack(raw)[0]):
+                self._told.append(done)
+                await done.wait()
+            writer.write(b"heard\n")
+            await writer.drain()
+        except (OSError, TimeoutError, ValueError) as error:
+            log.info("a program left while it was heard: %s", error)
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    def _note(self, said: bytes, pid: int) -> bool:
+        """Keep what is of use in it; whether there was something."""
+        ready, status = parse(said)
+        full = len(self._notices) >= MOST_KEPT
+        if not ready and (status is None or full):
+            return False
+        sessions = _sessions(pid)
+        if not sessions:
+            log.warning(
+                "pid %d said that it is ready and ended before it was known whose it is", pid
+            )
+            return False
+        self._notices.append(Notice(sessions, ready, status))
+        if ready:
+            self._wake()
+        return True
+
+
+def parse(said: bytes) -> tuple[bool, str | None]:
+    """`READY=1` and `STATUS=...` of a message of sd_notify; the rest means nothing here."""
+    ready, status = False, None
+    for line in said.decode(errors="replace").splitlines():
+        name, _, value = line.partition("=")
+        if name == "READY":
+            ready = ready or value.strip() == "1"
+        elif name == "STATUS":
+            status = "".join(c for c in value if c.isprintable())[:LONGEST_STATUS].strip()
+    return ready, status
+
+
+def _receive(datagrams: socket.socket) -> tuple[bytes, int]:
+    """A message and the pid of its sender. Files that come with it (FDSTORE, BARRIER) are closed:
+    that is also what systemd-notify waits for before it ends.
+    """
+    space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MOST_FILES * 4)
+    said, extras, *_ = datagrams.recvmsg(LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+    pid = 0
+    for level, kind, data in extras:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            files = array.array("i", data[: len(data) - len(data) % 4])
+            for file in files:
+                os.close(file)
+    return said, pid
+
+
+def _sessions(pid: int) -> frozenset[int]:
+    """Its session and those above it; none if it has ended."""
+    found: set[int] = set()
+    for _ in range(DEEPEST):
+        seen = stat(pid) if pid > 1 else None
+        if seen is None:
+            break
+        found.add(seen.session)
+        pid = seen.parent
+    return frozenset(found)
+
+
+def _bound(path: str, kind: socket.SocketKind) -> socket.socket:
+    """A socket that programs of every user may write to: who they are is looked at."""
+    with suppress(FileNotFoundError):
+        Path(path).unlink()
+    made = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    if kind is socket.SOCK_DGRAM:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    made.bind(path)
+    Path(path).chmod(0o666)
+    return made
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Written only where it is not there yet: a full disk need not be written to."""
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.chmod(0o644)
+    new.replace(path)
