@@ -499,6 +499,11 @@ class Others(Protocol):
         alone. Raises NotFound or Failed where the folder cannot be used, and has changed nothing.
         """
 
+    async def give(self, folder: str, certificates: Sequence[Certificate]) -> Mapping[str, str]:
+        """Write them into a folder as certbot keeps them, marked so that it leaves them alone.
+        Returns by lineage what certbot calls each. Raises Failed or Refused.
+        """
+
     async def renewers(self) -> list[Renewer]: ...
 
 

@@ -1,4 +1,4 @@
-"""`portico certs import` with the real daemon and nginx."""
+"""`portico certs import` and `export` with the real daemon and nginx."""
 
 from __future__ import annotations
 
@@ -63,6 +63,17 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
     [view] = held(stack)
     assert {limit["limit"]: limit["used"] for limit in view["ledger"]} == counted
 
+    out = stack.root / "out"
+    for _ in range(2):
+        told = json.loads(stack.done("certs", "export", str(out), "--json").stdout)
+        assert told == {"folder": str(out), "names": {"shop.example.com": "shop.example.com"}}
+    assert len(list((out / "archive" / "shop.example.com").iterdir())) == 4
+    live = (out / "live" / "shop.example.com" / "fullchain.pem").read_text()
+    assert live == (folder / "live" / "shop.example.com" / "fullchain.pem").read_text()
+    assert "autorenew = False" in (out / "renewal" / "shop.example.com.conf").read_text()
+    stack.done("certs", "export", str(folder))
+    assert len(list((folder / "archive" / "shop.example.com").iterdir())) == 4
+
 
 def test_a_folder_of_nobody_or_of_expired_certificates_changes_nothing(stack, signer):
     told = stack.portico("certs", "import", str(stack.root))
@@ -73,3 +84,4 @@ def test_a_folder_of_nobody_or_of_expired_certificates_changes_nothing(stack, si
     assert told.returncode == 1
     assert "certbot goes on:\n  old.example.com: " in json.loads(told.stdout)["error"]
     assert held(stack) == []
+    assert "nothing was written" in stack.portico("certs", "export", str(folder)).stderr

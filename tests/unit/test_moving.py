@@ -42,7 +42,9 @@ def look(moving, troubles):
 
 def make(keeper, others):
     troubles = Troubles()
-    return Moving(None, keeper, troubles, clock=None, others=others, state=None), troubles
+    return Moving(
+        None, keeper, troubles, clock=None, lineages=None, others=others, state=None
+    ), troubles
 
 
 def test_another_renewer_is_a_trouble_until_it_is_gone():

@@ -20,6 +20,7 @@ from portico.core.model.views import (
     CheckView,
     DocumentRequest,
     DownRequest,
+    ExportView,
     FolderRequest,
     ImportView,
     LogFileView,
@@ -161,6 +162,14 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         certificates.take_over,
         FolderRequest,
         ImportView,
+    ),
+    Resource(
+        "POST",
+        "/v1/certificates/export",
+        "Write every certificate into a folder as certbot keeps it.",
+        certificates.hand_over,
+        FolderRequest,
+        ExportView,
     ),
     Resource(
         "POST",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ChangeView,
         CheckView,
         ErrorView,
+        ExportView,
         ImportView,
         LogFileView,
         PlanView,
@@ -151,6 +152,11 @@ class Client:
         """Of certbot."""
         target, body = "/v1/certificates/import", {"folder": folder}
         return cast("ImportView", self._ask("POST", target, body, AT_LENGTH))
+
+    def hand_over(self, folder: str) -> ExportView:
+        """To certbot."""
+        target, body = "/v1/certificates/export", {"folder": folder}
+        return cast("ExportView", self._ask("POST", target, body, AT_LENGTH))
 
     def pause(self, site: str) -> ChangeView:
         return self._change("POST", f"/v1/sites/{_part(site)}pause")

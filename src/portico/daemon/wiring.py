@@ -226,6 +226,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         keeper,
         troubles,
         clock=clock,
+        lineages=lineages,
         others=OthersHere(lineages, certificates, account_key(home.certificates)),
         state=state,
     )

@@ -10,6 +10,7 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DocumentRequest,
+    ExportView,
     ImportView,
     LogFileView,
     PlanView,
@@ -89,6 +90,9 @@ class Control(Protocol):
 
     async def take_over(self, folder: str, who: str) -> ImportView:
         """Take over what certbot keeps in a folder. Failed if nothing of it can be."""
+
+    async def hand_over(self, folder: str, who: str) -> ExportView:
+        """Write every certificate into a folder as certbot keeps it."""
 
     async def trust(self, *, remove: bool) -> TrustView:
         """Install the local authority's root certificate, or take it away again."""

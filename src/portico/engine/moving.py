@@ -1,4 +1,4 @@
-"""Certificates that come over from certbot, and others on this machine who renew beside us."""
+"""Certificates from certbot and to it, and others on this machine who renew beside us."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from portico.core.model.certificate import WEEK, Entry
-from portico.core.model.views import CertificateView, ImportView, RenewerView, TakenView
+from portico.core.model.views import (
+    CertificateView,
+    ExportView,
+    ImportView,
+    RenewerView,
+    TakenView,
+)
 from portico.core.planning.lineages import unsaid
 from portico.engine.certificates import Keeper
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
-from portico.errors import Failed, PorticoError
-from portico.ports import Clock, Others, Renewer, State, TakenOver
+from portico.errors import Failed, PorticoError, Refused
+from portico.ports import Clock, Lineages, Others, Renewer, State, TakenOver
 
 LOOK_EVERY: Final = 3600.0
 
 
 class Moving:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a certificate comes with
         self,
         intent: Intent,
         keeper: Keeper,
         troubles: Troubles,
         *,
         clock: Clock,
+        lineages: Lineages,
         others: Others,
         state: State,
     ) -> None:
         self._intent, self._keeper, self._troubles = intent, keeper, troubles
         self._clock, self._others, self._state = clock, others, state
+        self._lineages = lineages
         self._named: set[str] = set()
 
     async def run(self) -> NoReturn:
@@ -90,6 +98,15 @@ class Moving:
             return [view for view in await self._keeper.views() if view.wanted]
         except PorticoError:  # a secret that cannot be read: the keeper says so
             return []
+
+    async def give(self, folder: str) -> ExportView:
+        """Write what nginx is given into a folder as certbot keeps it."""
+        current = map(self._lineages.current, self._lineages.names())
+        certificates = [each for each in current if each]
+        if not certificates:
+            raise Refused("there is no certificate of an authority here; nothing was written")
+        names = await self._others.give(folder, certificates)
+        return ExportView(folder=folder, names=names)
 
     def _called(self, names: Sequence[str]) -> str | None:
         desired, _ = self._intent.wanted()

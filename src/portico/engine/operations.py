@@ -11,6 +11,7 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DocumentRequest,
+    ExportView,
     ImportView,
     LogFileView,
     PlanView,
@@ -303,6 +304,10 @@ class Operations:
         for each in view.taken:
             self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
         return view
+
+    async def hand_over(self, folder: str, who: str) -> ExportView:
+        self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
+        return await self._moving.give(folder)
 
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()

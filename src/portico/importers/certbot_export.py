@@ -7,12 +7,14 @@ way. Whoever goes back to certbot takes that line out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import Certificate
 from portico.core.model.names import folder_name
+from portico.importers.certbot_writing import leave_alone, without_certbot, written
 
 KINDS: Final = ("cert", "chain", "fullchain", "privkey")
 _WRITTEN_FOR: Final = "5.8.0"  # certbot warns of folders of a newer one
@@ -24,7 +26,9 @@ def export(folder: Path, certificates: Sequence[Certificate]) -> list[str]:
     """Returns the names that certbot has for them. What the folder holds already stays; a
     certificate of the same name becomes the newest one there. Raises OSError.
     """
-    return [_export(folder, certificate) for certificate in certificates]
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with without_certbot(folder):
+        return [_export(folder, certificate) for certificate in certificates]
 
 
 def _export(folder: Path, certificate: Certificate) -> str:
@@ -32,21 +36,36 @@ def _export(folder: Path, certificate: Certificate) -> str:
     archive, live, renewal = (folder / each for each in ("archive", "live", "renewal"))
     for place in (folder, archive, live, renewal, archive / name, live / name):
         place.mkdir(mode=0o700 if place in {archive, live} else 0o755, parents=True, exist_ok=True)
-    number = _next_number(archive / name)
-    for kind, source in zip(KINDS, _sources(certificate), strict=True):
-        target = archive / name / f"{kind}{number}.pem"
-        _write(target, source.read_bytes(), 0o600 if kind == "privkey" else 0o644)
-    for kind in KINDS:
-        _link(live / name / f"{kind}.pem", f"../../archive/{name}/{kind}{number}.pem")
+    contents = {
+        kind: source.read_bytes()
+        for kind, source in zip(KINDS, _sources(certificate), strict=True)
+    }
+    if not _is_there(live / name, contents):
+        number = _next_number(archive / name)
+        for kind, content in contents.items():
+            mode = 0o600 if kind == "privkey" else 0o644
+            _write(archive / name / f"{kind}{number}.pem", content, mode)
+        for kind in KINDS:
+            _link(live / name / f"{kind}.pem", f"../../archive/{name}/{kind}{number}.pem")
     conf = renewal / f"{name}.conf"
-    if not conf.exists():
-        _write(conf, _conf(folder.absolute(), name, certificate).encode(), 0o644)
+    if conf.exists():
+        leave_alone(conf)
+    else:  # certbot knows of it only from now on
+        written(conf, _conf(folder.absolute(), name, certificate), 0o644).replace(conf)
     return name
 
 
+def _is_there(live: Path, contents: Mapping[str, bytes]) -> bool:
+    try:
+        return all((live / f"{k}.pem").read_bytes() == data for k, data in contents.items())
+    except OSError:
+        return False
+
+
 def _next_number(archive: Path) -> int:
-    numbers = [each.stem.removeprefix("privkey") for each in archive.glob("privkey*.pem")]
-    return max((int(each) for each in numbers if each.isdigit()), default=0) + 1
+    """After all that are there, those that somebody who was interrupted has left too."""
+    found = (re.search(r"([0-9]+)$", each.stem) for each in archive.glob("*.pem"))
+    return max((int(each[1]) for each in found if each), default=0) + 1
 
 
 def _sources(certificate: Certificate) -> tuple[Path, Path, Path, Path]:

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from portico.core.model.certificate import About, Certificate
-from portico.errors import Failed, PorticoError, Refused
+from portico.errors import Failed, PorticoError
 from portico.importers.certbot import (
     CertbotAccount,
     CertbotFolder,
     CertbotLineage,
     read_folder,
-    without_renewal,
 )
+from portico.importers.certbot_writing import leave_alone, without_certbot, written
 from portico.ports import Called, Certificates, Facts, Lineages, OwnPair, Taken, TakenOver
-
-_LOCK: Final = ".certbot.lock"
 
 
 class Taking:
@@ -36,7 +30,7 @@ class Taking:
     async def take(self, folder: Path, called: Called) -> Taken:
         """As `ports.Others.take` says. What cannot be taken over is said, and stays there."""
         found = await asyncio.to_thread(read_folder, folder)
-        with _without_certbot(folder):
+        with without_certbot(folder):
             return await self._take_all(found, called)
 
     async def _take_all(self, found: CertbotFolder, called: Called) -> Taken:
@@ -72,7 +66,7 @@ class Taking:
             notes.append("there is a newer certificate here already, which stays")
         else:
             await self._store(name, lineage, facts)
-        await asyncio.to_thread(_leave_alone, lineage.conf)
+        await asyncio.to_thread(leave_alone, lineage.conf)
         return TakenOver(name, facts.names, lineage.server, lineage.settings, signed, tuple(notes))
 
     async def _store(self, name: str, lineage: CertbotLineage, facts: Facts) -> Certificate:
@@ -112,38 +106,8 @@ def own_name(lineage: str, names: Sequence[str]) -> str:
     return min(found or names, key=lambda name: (name.startswith("*."), len(name)))
 
 
-@contextlib.contextmanager
-def _without_certbot(folder: Path) -> Iterator[None]:
-    """Hold certbot's own lock, so that it renews nothing meanwhile."""
-    path = folder / _LOCK
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Failed(
-            f"cannot write in {folder}, where certbot must be told to leave the certificates "
-            f"alone: {error.strerror}; nothing was changed"
-        ) from error
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise Refused(f"certbot works in {folder} now; try again when it has ended") from error
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
 def _signed(all_facts: Sequence[Facts]) -> dict[str, float]:
     return {facts.serial: facts.not_before for facts in all_facts if facts.serial}
-
-
-def _leave_alone(conf: Path) -> None:
-    before = conf.read_text()
-    if (after := without_renewal(before)) != before:
-        new = _written(conf, after, conf.stat().st_mode & 0o777)
-        new.replace(conf)
 
 
 def _is_in(pem: str, key: Path) -> bool:
@@ -153,23 +117,11 @@ def _is_in(pem: str, key: Path) -> bool:
 def _write_account(key: Path, pem: str, account: CertbotAccount, server: str) -> None:
     """Raises FileExistsError where there is a key: it may have an account already."""
     key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = _written(key, pem, 0o600)
+    new = written(key, pem, 0o600)
     try:
         key.hardlink_to(new)
     finally:
         new.unlink()
     if account.url:
         remembered = key.with_suffix(".json")
-        _written(remembered, json.dumps({server: account.url}), 0o600).replace(remembered)
-
-
-def _written(path: Path, text: str, mode: int) -> Path:
-    """The text in a new file, to be put in the place of `path`."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    return new
+        written(remembered, json.dumps({server: account.url}), 0o600).replace(remembered)

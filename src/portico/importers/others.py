@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from portico.core.model.certificate import Certificate
+from portico.errors import Failed
+from portico.importers.certbot_export import export
 from portico.importers.certbot_taking import Taking
 from portico.importers.renewers import find_renewers
 from portico.ports import Called, Certificates, Lineages, Renewer, Taken
@@ -24,6 +28,15 @@ class OthersHere:
 
     async def take(self, folder: str, called: Called) -> Taken:
         return await self._taking.take(Path(folder), called)
+
+    async def give(self, folder: str, certificates: Sequence[Certificate]) -> Mapping[str, str]:
+        try:
+            names = await asyncio.to_thread(export, Path(folder), certificates)
+        except OSError as error:
+            raise Failed(
+                f"cannot write {error.filename}: {error.strerror}; what certbot knows is whole"
+            ) from error
+        return {each.lineage: name for each, name in zip(certificates, names, strict=True)}
 
     async def renewers(self) -> list[Renewer]:
         return await asyncio.to_thread(find_renewers, self._root)

@@ -6,6 +6,7 @@ from portico.api.resource import Call, Nothing
 from portico.core.model.views import (
     CertificateView,
     ChangeView,
+    ExportView,
     FolderRequest,
     ImportView,
     RenewerView,
@@ -31,3 +32,7 @@ async def renewers(call: Call[Nothing]) -> list[RenewerView]:
 
 async def take_over(call: Call[FolderRequest]) -> ImportView:
     return await call.control.take_over(call.body.folder, call.who)
+
+
+async def hand_over(call: Call[FolderRequest]) -> ExportView:
+    return await call.control.hand_over(call.body.folder, call.who)

@@ -1,4 +1,4 @@
-"""`portico certs import`: takes over what certbot keeps."""
+"""`portico certs import` and `export`: from certbot and back to it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ def take_over(session: Session, folder: str | None) -> None:
             for line in _tables(f'sites."{each.name}".tls', each.settings):
                 session.terminal.say(line)
     name_renewers(session, view.renewers)
+
+
+def hand_over(session: Session, folder: str) -> None:
+    view = session.client().hand_over(str(Path(folder).absolute()))
+    if session.json:
+        session.show_json(view)
+        return
+    for name, called in view.names.items():
+        session.terminal.say(f"{name}: {view.folder}/live/{called}")
+    session.terminal.say(
+        f"`certbot --config-dir {view.folder} certificates` lists them; Portico goes on renewing "
+        "them, and certbot leaves them alone until autorenew = False is taken out of a "
+        "renewal/NAME.conf there"
+    )
 
 
 def _show(session: Session, view: ImportView) -> None:

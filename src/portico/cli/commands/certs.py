@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from portico.cli.arguments import Parser, json_option
-from portico.cli.certs.moving import take_over
+from portico.cli.certs.moving import hand_over, take_over
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
@@ -30,7 +30,7 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         nargs="?",
         help="show, renew, revoke: the site's name; import: certbot's folder, /etc/letsencrypt "
-        "if unset",
+        "if unset; export: the folder to write for certbot",
     )
     parser.add_argument("--force", action="store_true", help="renew: also what is not due")
     json_option(parser)
@@ -77,6 +77,12 @@ def _import(session: Session, args: Namespace) -> None:
     take_over(session, args.name)
 
 
+def _export(session: Session, args: Namespace) -> None:
+    if not args.name:
+        raise Refused("`portico certs export` needs the FOLDER to write; nothing was written")
+    hand_over(session, args.name)
+
+
 def _named(args: Namespace) -> str:
     if not args.name:
         raise Refused(f"`portico certs {args.what}` needs the NAME of a site; nothing was changed")
@@ -89,5 +95,6 @@ _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "renew": (_renew, "name force"),
     "revoke": (_revoke, "name"),
     "import": (_import, "name"),
+    "export": (_export, "name"),
 }
 """What each word does, and which arguments it takes."""

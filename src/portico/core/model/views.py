@@ -214,6 +214,13 @@ class ImportView(View):
     renewers: tuple[RenewerView, ...] = ()
 
 
+class ExportView(View):
+    """What certbot finds in a folder now."""
+
+    folder: str
+    names: Mapping[str, str] = Field(description="What certbot calls each certificate.")
+
+
 class NginxView(View):
     pid: int | None
     version: str

@@ -1,0 +1,58 @@
+"""Changes a folder of certbot: alone, whole files only, and so that certbot leaves it alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from portico.errors import Failed, Refused
+from portico.importers.certbot import without_renewal
+
+_LOCK: Final = ".certbot.lock"
+
+
+@contextlib.contextmanager
+def without_certbot(folder: Path) -> Iterator[None]:
+    """Hold certbot's own lock, so that it renews nothing meanwhile."""
+    path = folder / _LOCK
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Failed(
+            f"cannot write in {folder}, where certbot has to be told to leave certificates alone: "
+            f"{error.strerror}; nothing was changed"
+        ) from error
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise Refused(f"certbot works in {folder} now; try again when it has ended") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def leave_alone(conf: Path) -> None:
+    """Mark a certificate so that certbot does not renew it."""
+    before = conf.read_text()
+    if (after := without_renewal(before)) != before:
+        new = written(conf, after, conf.stat().st_mode & 0o777)
+        new.replace(conf)
+
+
+def written(path: Path, text: str, mode: int) -> Path:
+    """The text in a new file, to be put in the place of `path`."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    return new
