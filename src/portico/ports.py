@@ -22,6 +22,7 @@ from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Pro
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.site import Site
+from portico.core.model.watched import Look, Watched
 from portico.core.model.world import Endpoint, NginxSeen
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
@@ -152,6 +153,16 @@ class Logs(Protocol):
 class Disks(Protocol):
     async def full(self, folders: Iterable[str]) -> list[str]:
         """A sentence for each disk, of these folders or PORTICO_HOME, that has no room left."""
+
+
+class Files(Protocol):
+    """Tells which of the operator's files have changed."""
+
+    async def look(self, wanted: Mapping[str, Watched]) -> Mapping[str, Look]:
+        """What has changed since the last look, by the names of `wanted`.
+
+        What is new in `wanted` is watched from now on, what is not in it any more is not.
+        """
 
 
 class Discovery(Protocol):

@@ -39,6 +39,20 @@ from tests.documents import complaints, read
             'command = "a"\ninstances = 3\nslots.4.down = true',
             ".slots.4: is no slot: the app has 3 instances",
         ),
+        ('command = "a"\ntimeout = 5', ".timeout: belongs to a schedule, and there is none"),
+        ('command = "a"\ntz = "UTC"', ".tz: belongs to a schedule, and there is none"),
+        (
+            'command = "a"\nschedule = "@daily"',
+            ".schedule: is for a program that listens nowhere (write port = false)",
+        ),
+        (
+            'command = "a"\nschedule = "@daily"\nport = false\ninstances = 2',
+            ".instances: must be 1: a schedule has one run at a time",
+        ),
+        (
+            'command = "a"\nschedule = "@daily"\nport = false\nwatch = true',
+            ".watch: makes no sense with a schedule: each run ends by itself",
+        ),
     ],
 )
 def test_an_app_that_makes_no_sense_by_itself(app, problem):

@@ -17,7 +17,7 @@ FREE = {  # tables whose keys the operator names
     "apps", "upstreams", "sites", "env", "slots", "routes", "headers", "request_headers",
     "error_pages", "users",
 }  # fmt: skip
-MAY_BE_TEXT = {"command", "args", "folder", "include"}
+MAY_BE_TEXT = {"command", "args", "folder", "include", "watch"}
 EVERYWHERE = [(path, value) for path, value in places(full()) if path]
 
 

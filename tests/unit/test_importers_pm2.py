@@ -348,9 +348,9 @@ def test_what_is_misspelt_is_told_with_what_was_meant():
 
 
 def test_apps_with_the_same_note_share_it():
-    found = convert([{"name": name, "script": "index.js", "watch": True} for name in "ab"])
+    found = convert([{"name": name, "script": "index.js", "vizion": True} for name in "ab"])
     assert found.notes == (
-        "a, b: watch is not supported yet: after a change of files, `portico reload`",
+        "a, b: vizion is not supported: Portico does not look at version control",
     )
 
 

@@ -7,17 +7,23 @@ import pwd
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
-
 from portico.api.app import build_app
 from portico.engine.control import Control
 from portico.errors import Refused
+
+# uvicorn loads watchfiles for a reloading of its own wherever it is installed: memory for nothing.
+_loaded = sys.modules.setdefault("watchfiles", None)  # type: ignore[arg-type]  # hides it
+from uvicorn.config import Config  # noqa: E402 - see above
+from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: E402
+from uvicorn.server import ServerState  # noqa: E402
+
+if _loaded is None:
+    del sys.modules["watchfiles"]
 
 GRACE: Final = 1.0  # seconds that open requests get when the daemon leaves
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid

@@ -47,6 +47,7 @@ async def live(  # noqa: PLR0913 - what main has made
             tasks.create_task(portico.upkeep.run(), name="upkeep")
             tasks.create_task(portico.keeper.run(), name="certificates")
             tasks.create_task(portico.moving.run(), name="other renewers")
+            tasks.create_task(portico.watching.run(), name="watching")
             tasks.create_task(beside(portico), name="beside")
             tasks.create_task(_signs_of_life(notify, clock), name="signs of life")
             portico.nginx.watch(portico.loop.wake)

@@ -18,6 +18,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.adapters.discovery.responder import Responder
 from portico.adapters.disks.room import MountedDisks
+from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.logs.files import FileLogs
@@ -54,6 +55,7 @@ from portico.engine.surroundings import Surroundings
 from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
 from portico.engine.upkeep import Upkeep
+from portico.engine.watching import Watching
 from portico.errors import Failed, PorticoError
 from portico.importers.others import OthersHere
 from portico.ports import Clock, Ports
@@ -85,6 +87,7 @@ class Portico:
     supervision: Supervision
     troubles: Troubles
     upkeep: Upkeep
+    watching: Watching
 
 
 async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode: Mode) -> Portico:
@@ -267,6 +270,14 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
             disks=MountedDisks(home.path),
             logs=logs,
             nginx=nginx,
+        ),
+        Watching(
+            intent,
+            troubles,
+            operations.reload,
+            clock=clock,
+            files=NotifiedFiles(),
+            home=str(home.path),
         ),
     )
 

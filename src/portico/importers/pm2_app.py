@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from portico.importers import pm2_attributes as pm2
+from portico.importers.pm2_watch import watching
 from portico.importers.told import Told
 
 Kind = Literal["missing", "text", "program"]
@@ -50,6 +51,7 @@ def app_table(values: Values, deployed: Values, around: Surroundings, told: Told
         **_program(values, around, told),
         **_restarts(values),
         **_times(values, port, told),
+        **watching(values, told),
         **_logs(values, around),
         **_instances(values, around),
         **port,

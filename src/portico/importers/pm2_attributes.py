@@ -105,6 +105,16 @@ def words(value: object) -> list[str]:
     return [next((part for part in each.groups() if part is not None), each[0]) for each in found]
 
 
+def watched(value: object) -> bool | list[str]:
+    if value in _OFF:
+        return False
+    return flag(value) if str(value).lower() in {"true", "false"} else texts(value)
+
+
+def texts(value: object) -> list[str]:
+    return [text(each) for each in (value if isinstance(value, list) else [value])]
+
+
 def codes(value: object) -> list[int]:
     return [whole(each) for each in (value if isinstance(value, list) else [value])]
 
@@ -181,10 +191,23 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         "a rollout of that instance; looked at every 5 s, PM2 every 30 s",
         _OFF,
     ),
-    Missing(("watch",), "not supported yet: after a change of files, `portico reload`"),
-    Missing(("ignore_watch",), "not supported yet, as watch is not"),
-    Missing(("watch_delay",), "not supported yet, as watch is not"),
-    Missing(("watch_options",), "not supported yet, as watch is not"),
+    Read(
+        ("watch",),
+        watched,
+        "watch: a change makes a rollout; of a pattern the folder that it starts with",
+    ),
+    Read(
+        ("ignore_watch",),
+        texts,
+        "ignore_watch, beside node_modules, logs and the like; what is hidden too, where it is "
+        "not set. Regular expressions are left out, and named",
+    ),
+    Read(("watch_delay",), seconds, "watch_delay, from the last change on, PM2 from the first"),
+    Read(
+        ("watch_options",),
+        variables,
+        "ignored: ignore_watch; others are left out, and named where they matter",
+    ),
     Read(
         ("cron_restart", "cron"),
         cron,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.model.app import App
 
-_OF_WHAT_STAYS = ("restart_schedule", "max_age", "max_memory", "health")
+_OF_WHAT_STAYS = ("restart_schedule", "max_age", "max_memory", "health", "watch")
 
 
 def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
@@ -27,7 +27,7 @@ def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.instances != 1:
         yield Finding((*path, "instances"), "must be 1: a schedule has one run at a time")
     for key in _OF_WHAT_STAYS:
-        if getattr(app, key) is not None:
+        if getattr(app, key):
             yield Finding((*path, key), "makes no sense with a schedule: each run ends by itself")
     if app.wait_ready:
         yield Finding((*path, "wait_ready"), "makes no sense with a schedule: nobody waits for it")

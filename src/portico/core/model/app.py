@@ -166,6 +166,19 @@ class App(Table):
         None,
         description="Time zone of the schedules, such as Europe/Berlin; the machine's if unset.",
     )
+    watch: bool | FilePath | tuple[FilePath, ...] = Field(
+        False,
+        description="Replace all instances when a file changes: true for all in the app's folder, "
+        "or paths of files and folders.",
+    )
+    ignore_watch: FilePath | tuple[FilePath, ...] = Field(
+        (),
+        description="What of it does not count: names of files and folders, or paths from the "
+        "app's folder, with `*`, `**`, `?` and `[a-z]`; beside node_modules, logs and the like.",
+    )
+    watch_delay: Duration = Field(
+        0.5, description="Replace them when no file has changed for this long."
+    )
     ready_timeout: Duration = Field(
         30.0, ge=0.1, description="An instance must be ready within this."
     )
@@ -230,6 +243,13 @@ class App(Table):
     def comes_back(self) -> bool:
         """Whether it is started again when it has ended, as what serves is."""
         return self.autorestart and self.schedule is None
+
+    @property
+    def watches(self) -> tuple[str, ...]:
+        """Paths whose changes make a rollout, as its folder sees them; empty if none do."""
+        if isinstance(self.watch, bool):
+            return (".",) if self.watch else ()
+        return (self.watch,) if isinstance(self.watch, str) else self.watch
 
     def pinned(self, slot: int) -> int | None:
         """The port that belongs to a slot (from 1), if ports are pinned."""

@@ -1,0 +1,86 @@
+"""What a PM2 file says of watching: chokidar's paths, patterns and options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from portico.importers.told import Told
+
+_HIDDEN: Final = ".*"
+"""PM2 ignores what is hidden, and node_modules, where it is told of nothing to ignore."""
+_HIDDEN_AS_DOCUMENTED: Final = r"[\/\\]\."
+_GLOB = re.compile(r"[*?\[{(]")
+_NO_PATTERN = re.compile(r"[\\^$()|+{}]")
+_EXPRESSION = re.compile(r"/([^/]+)/i?")
+_OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
+    "ignored": ((), ""),
+    "persistent": ((True,), "not supported when false"),
+    "ignoreInitial": ((True,), "not supported when false"),
+    "followSymlinks": ((True,), "not supported when false: links are followed"),
+    "usePolling": ((False,), "not supported: the kernel tells of changes"),
+    "awaitWriteFinish": ((False,), "not needed: watch_delay counts from the last change"),
+    "atomic": ((True, False), "not needed"),
+}
+"""Of each option the values that change nothing, and what is said of others."""
+
+
+def watching(values: Mapping[str, object], told: Told) -> dict[str, object]:
+    """The keys `watch`, `ignore_watch` and `watch_delay` of an app."""
+    watched = values.get("watch")
+    if not watched:
+        return {}
+    if values.get("cron_restart") and not values.get("autorestart", True):
+        told.note("watch is not needed: each run starts the program as it is then")
+        return {}
+    options = _object(values.get("watch_options"))
+    _tell_options(options, told)
+    paths = watched if watched is True else [_path(path, told) for path in _texts(watched)]
+    ignored = options.get("ignored", values.get("ignore_watch"))
+    patterns = [_HIDDEN] if ignored is None else list(_patterns(ignored, told))
+    delay = values.get("watch_delay")
+    return {
+        "watch": paths,
+        **({"ignore_watch": patterns} if patterns else {}),
+        **({"watch_delay": delay} if delay else {}),
+    }
+
+
+def _tell_options(options: Mapping[str, object], told: Told) -> None:
+    for name, value in options.items():
+        same, why = _OPTIONS.get(name, ((), "not supported"))
+        if why and value not in same:
+            told.note(f"watch_options.{name} is {why}")
+
+
+def _path(path: str, told: Told) -> str:
+    """Patterns are taken by chokidar too: all of the folder that one starts with is watched."""
+    if not (found := _GLOB.search(path)):
+        return path
+    folder = path[: found.start()].rpartition("/")[0] or "."
+    told.note(f"watch {path}: all of {folder} is watched")
+    return folder
+
+
+def _patterns(ignored: object, told: Told) -> Iterator[str]:
+    """Names count anywhere below the app's folder here, and in PM2 only directly in it."""
+    for pattern in _texts(ignored):
+        expression = _EXPRESSION.fullmatch(pattern)
+        plain = (expression[1] if expression else pattern).replace(r"\.", ".")
+        if pattern.startswith(_HIDDEN_AS_DOCUMENTED):
+            yield _HIDDEN
+        elif _NO_PATTERN.search(plain):
+            told.note(f"ignore_watch {pattern} is left out: it is no pattern of *, ? and [a-z]")
+        elif expression or "/" in plain.rstrip("/"):
+            yield plain
+        else:
+            yield f"./{plain}"
+
+
+def _texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
