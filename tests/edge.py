@@ -130,8 +130,12 @@ class Edge:
     @property
     def _workers(self) -> set[int]:
         """Those that take new connections."""
-        children = psutil.Process(self.pid).children()
-        return {p.pid for p in children if "shutting down" not in "".join(p.cmdline())}
+        found = set()
+        for child in psutil.Process(self.pid).children():
+            with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+                if "shutting down" not in "".join(child.cmdline()):
+                    found.add(child.pid)
+        return found
 
     @property
     def pid(self) -> int:

@@ -49,6 +49,12 @@ def test_what_was_left_out_of_a_build_is_told_too():
     assert f'sites."a.test".https: https {without}' in told(ASKS, BARE)
 
 
+def test_an_nginx_that_cannot_look_into_handshakes_proves_no_name_by_alpn():
+    asks = 'sites."a.example" = { folder = "x", tls = { challenge = "tls-alpn-01" } }'
+    without = "needs an nginx built with it; /opt/nginx (1.31.3) is not"
+    assert f'sites."a.example".tls.challenge: tls-alpn-01 {without}' in told(asks, BARE)
+
+
 @pytest.mark.parametrize(
     ("toml", "needed"),
     [
@@ -67,6 +73,10 @@ def test_what_was_left_out_of_a_build_is_told_too():
         (
             'sites."a.test" = { folder = "x", https = false, connection_limit = 1 }',
             {"limit_conn"},
+        ),
+        (
+            'tls.challenge = "tls-alpn-01"\nsites."a.example" = { folder = "x" }',
+            {"ssl", "stream_preread", "realip"},
         ),
         (ASKS, {"resolve", "least_time", "sticky", "realip", "grpc", "http2", "ssl"}),
     ],

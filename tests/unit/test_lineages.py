@@ -107,6 +107,16 @@ def test_an_ip_address_is_signed_in_the_short_lived_profile():
             ),
         ),
         (
+            (
+                '[tls]\nchallenge = "tls-alpn-01"\n[sites."example.com"]\napp = "web"\n'
+                '[sites."b.example.com"]\napp = "web"\nreal_ip = {trust = ["10.0.0.1"]}'
+            ),
+            (
+                "tls.challenge: tls-alpn-01 does not go with real_ip, which the site "
+                '"b.example.com" has (take http-01 or dns-01)'
+            ),
+        ),
+        (
             '[tls.dns]\nprovider = "rfc2136"\nserver = "192.0.2.1:53"\nkey_name = "acme"',
             'tls.dns.secret_file: is required for the provider "rfc2136"',
         ),

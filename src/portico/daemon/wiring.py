@@ -34,6 +34,7 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import Step
+from portico.core.render.alpn import answers
 from portico.core.render.seeds import seed_files
 from portico.engine.certificates import IssuedFiles, Keeper
 from portico.engine.changes import Changes
@@ -46,6 +47,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
+from portico.engine.passage import Passage
 from portico.engine.prepare import Machine, Preparation
 from portico.engine.readiness import Readiness
 from portico.engine.settling import Settling
@@ -180,7 +182,8 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
     lineages = DiskLineages(home, certificates, clock)
     for name, wrong in (await lineages.load()).items():
         troubles.report(f"certificate {name}", wrong)
-    issued = IssuedFiles(state, lineages)
+    passage = Passage()
+    issued = IssuedFiles(state, lineages, passage)
     preparation = Preparation(
         _machine(home, discovery.address),
         nginx,
@@ -219,7 +222,8 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         deploying,
         troubles,
         tasks,
-        authorities=Authorities(home.certificates, sys.executable),
+        authorities=Authorities(home.certificates, sys.executable, answers(str(home.path))),
+        passage=passage,
         clock=clock,
         lineages=lineages,
         state=state,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, NoReturn
@@ -33,6 +34,7 @@ from portico.core.planning.renewal import NEVER, Action, next_action
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
 from portico.engine.intent import Intent
+from portico.engine.passage import Passage
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Authorities, AuthorityError, Clock, Lineages, State
@@ -54,8 +56,8 @@ THUMBPRINT: Final = "account_thumbprint"
 class IssuedFiles:
     """What nginx is given. Implements `prepare.Issued`."""
 
-    def __init__(self, state: State, lineages: Lineages) -> None:
-        self._state, self._lineages = state, lineages
+    def __init__(self, state: State, lineages: Lineages, passage: Passage) -> None:
+        self._state, self._lineages, self._passage = state, lineages, passage
 
     def files(self, site: str) -> CertificateFiles | None:
         current = self._lineages.current(site)
@@ -63,6 +65,9 @@ class IssuedFiles:
 
     def thumbprint(self) -> str:
         return self._state.setting(THUMBPRINT) or ""
+
+    def asked_by_alpn(self) -> bool:
+        return self._passage.is_open
 
 
 class Keeper:
@@ -78,12 +83,13 @@ class Keeper:
         authorities: Authorities,
         clock: Clock,
         lineages: Lineages,
+        passage: Passage,
         state: State,
     ) -> None:
         self._intent, self._deploying = intent, deploying
         self._troubles, self._tasks = troubles, tasks
         self._authorities, self._clock = authorities, clock
-        self._lineages, self._state = lineages, state
+        self._lineages, self._passage, self._state = lineages, passage, state
         self._under_way: set[str] = set()
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._woken = asyncio.Event()
@@ -244,16 +250,17 @@ class Keeper:
         """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
         log.info("certificate %s: %s: %s", lineage.name, action.kind, action.why)
         try:
-            async with self._at_once:
-                match action.kind:
-                    case "issue":
-                        await self._issue(lineage, action)
-                    case "deploy":
+            match action.kind:
+                case "issue":
+                    await self._issue(lineage, action)
+                case "deploy":
+                    async with self._at_once:
                         await self._deploying.deploy(lineage)
-                    case "ask_ari":
+                case "ask_ari":
+                    async with self._at_once:
                         await self._ask_when(lineage, action)
-                    case _:
-                        pass
+                case _:
+                    pass
         except PorticoError as error:
             self._troubles.report(f"certificate {lineage.name}", str(error))
         finally:
@@ -272,7 +279,26 @@ class Keeper:
         if action.staging and issuer.staging:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
         if lineage.preflight:
-            await self._look_ahead(lineage, issuer, asked, order)
+            async with self._at_once:
+                await self._look_ahead(lineage, issuer, asked, order)
+        async with AsyncExitStack() as way:
+            try:
+                await way.enter_async_context(self._way(lineage))
+            except Failed as error:
+                self._remember_trouble(lineage, issuer, error)
+                raise
+            async with self._at_once:
+                await self._order(lineage, action, issuer, asked, order)
+
+    def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
+        """To whoever answers the authority."""
+        if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
+            return self._passage.through(self._deploying.render_again)
+        return nullcontext()
+
+    async def _order(
+        self, lineage: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
+    ) -> None:
         self._enter("order", lineage, asked, order, exempt=action.exempt)
         try:
             obtained = await self._authorities.issue(

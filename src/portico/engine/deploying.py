@@ -41,6 +41,7 @@ class Deploying:
         self._clock, self._hooks, self._lineages = clock, hooks, lineages
         self._nginx, self._sites, self._state = nginx, sites, state
         self._one_at_a_time = asyncio.Lock()
+        self._rendering = asyncio.Lock()
 
     async def deploy(self, lineage: Lineage) -> None:
         """Give nginx the newest certificate, and see every listener serve it; else the one
@@ -81,18 +82,32 @@ class Deploying:
                 raise Failed(f"a handshake for {name} still gets another certificate")
 
     async def render_again(self) -> None:
-        """Render the file in force anew, and wait until nginx serves that."""
+        """Render the file in force anew, and wait until nginx serves that.
+
+        Where another file is put in force meanwhile, it may have been rendered before what has
+        changed, so it is rendered once more too.
+        """
+        end = self._clock.monotonic() + DEPLOY_WITHIN
+        async with self._rendering:
+            while not await self._is_rendered(end):
+                pass
+
+    async def _is_rendered(self, end: float) -> bool:
         revision = self._intent.revision
         if revision is None:
             raise Failed("no file is in force")
         candidate = await self._preparation.resume(request_of(revision), self._intent.asked())
+        if self._intent.revision is not revision:
+            return False
         self._intent.render_again(candidate)
         self._loop.wake()
-        end = self._clock.monotonic() + DEPLOY_WITHIN
         while self._nginx.seen().live != candidate.fingerprint:
             if self._clock.monotonic() > end:
                 raise Failed(f"nginx has not taken it over within {DEPLOY_WITHIN:g} s")
+            if self._intent.fingerprint != candidate.fingerprint:
+                return False
             await self._clock.sleep(0.1)
+        return True
 
     async def _run_hooks(self, lineage: Lineage) -> None:
         environ = {

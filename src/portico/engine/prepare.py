@@ -62,6 +62,8 @@ class Issued(Protocol):
 
     def thumbprint(self) -> str: ...
 
+    def asked_by_alpn(self) -> bool: ...
+
 
 class Preparation:
     def __init__(
@@ -174,6 +176,7 @@ class Preparation:
             hosts=self._machine.hosts,
             authorities=self._machine.authorities,
             thumbprint=self._issued.thumbprint(),
+            asked_by_alpn=self._issued.asked_by_alpn(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
         return Candidate(

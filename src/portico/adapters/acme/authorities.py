@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 from portico.adapters.acme import wire
 from portico.adapters.acme.asking import AcmeChild, AcmeFailed
@@ -20,8 +20,11 @@ COMMAND: Final = "command"
 class Authorities:
     """One key for the accounts at all authorities: nginx then answers HTTP-01 for all alike."""
 
-    def __init__(self, folder: Path, python: str) -> None:
-        """`folder` is PORTICO_HOME/certificates."""
+    def __init__(self, folder: Path, python: str, alpn: str) -> None:
+        """`folder` is PORTICO_HOME/certificates; `alpn` the unix socket to which nginx passes
+        who speaks `acme-tls/1`.
+        """
+        self._alpn = alpn
         self._key = str(account_key(folder))
         self._orders = str(folder / "orders")
         self._child = AcmeChild(python)
@@ -79,7 +82,7 @@ class Authorities:
             order,
             self._orders,
             lineage.names,
-            tuple(_method(challenge) for challenge in lineage.challenges),
+            tuple(self._method(challenge) for challenge in lineage.challenges),
             key_type=lineage.key_type,
             profile=lineage.profile,
             preferred_chain=lineage.preferred_chain,
@@ -89,22 +92,25 @@ class Authorities:
     def _account(self, issuer: Issuer) -> wire.Account:
         return wire.Account(_server(issuer), self._key, issuer.contact, issuer.binding)
 
+    def _method(self, challenge: Challenge) -> wire.Method:
+        match challenge.kind:
+            case "http-01":
+                return wire.Http()
+            case "dns-01":
+                return wire.Dns(_publisher(challenge), wire.Lookups(challenge.resolvers))
+            case "tls-alpn-01":
+                return wire.TlsAlpn(socket=self._alpn)
+            case "standalone":
+                return wire.Standalone()
+            case "manual":
+                return wire.Manual(lookups=wire.Lookups(challenge.resolvers))
+            case _:
+                assert_never(challenge.kind)
+
 
 def account_key(folder: Path) -> Path:
     """In PORTICO_HOME/certificates."""
     return folder / "account" / "key.pem"
-
-
-def _method(challenge: Challenge) -> wire.Method:
-    match challenge.kind:
-        case "dns-01":
-            return wire.Dns(_publisher(challenge), wire.Lookups(challenge.resolvers))
-        case "standalone":
-            return wire.Standalone()
-        case "manual":
-            return wire.Manual(lookups=wire.Lookups(challenge.resolvers))
-        case _:
-            return wire.Http()
 
 
 def _publisher(challenge: Challenge) -> wire.Publisher:

@@ -29,6 +29,7 @@ from portico.adapters.acme.proofs import WELL_KNOWN, Proof, server_name
 from portico.adapters.acme.wire import Standalone, TlsAlpn
 
 PATIENCE: Final = 10.0  # seconds for one client
+LONGEST_PROXY_LINE: Final = 107  # PROXY protocol, 2.1
 ACME_TLS: Final = "acme-tls/1"
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _LIFE: Final = timedelta(days=1)
@@ -36,6 +37,8 @@ _LIFE: Final = timedelta(days=1)
 
 def listen(where: Standalone | TlsAlpn) -> socket.socket:
     """Raises AcmeFailure when the port cannot be had."""
+    if isinstance(where, TlsAlpn) and where.socket:
+        return _listen_inside(Path(where.socket))
     dual = not where.address and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or ":" in where.address else socket.AF_INET
     try:
@@ -47,6 +50,21 @@ def listen(where: Standalone | TlsAlpn) -> socket.socket:
             f"cannot answer the authority on port {where.port}: {os.strerror(error.errno or 0)}; "
             "stop what listens there, or let nginx answer (http-01)"
         ) from error
+
+
+def _listen_inside(path: Path) -> socket.socket:
+    """Open to nginx's workers, another user, who alone may enter its folder."""
+    try:
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(64)
+    except OSError as error:
+        raise unready(
+            f"cannot answer the authority at {path}: {os.strerror(error.errno or 0)}"
+        ) from error
+    return listener
 
 
 @contextlib.contextmanager
@@ -82,12 +100,25 @@ def answering_tls(where: TlsAlpn, proofs: Sequence[Proof], attempt: Attempt) -> 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.settimeout(PATIENCE)
+            if where.socket:
+                _pass_over_proxy_line(self.request)
             # Scanners and a client that leaves in the middle are no business of ours.
             with contextlib.suppress(OSError), chosen.wrap_socket(self.request, server_side=True):
                 pass
 
     with _serving(listen(where), Handler):
         yield
+
+
+def _pass_over_proxy_line(connection: socket.socket) -> None:
+    """Byte by byte: what comes after it is the handshake's."""
+    line = b""
+    with contextlib.suppress(OSError):
+        while not line.endswith(b"\n") and len(line) < LONGEST_PROXY_LINE:
+            byte = connection.recv(1)
+            if not byte:
+                return
+            line += byte
 
 
 def _by_name(contexts: Mapping[str, ssl.SSLContext]) -> ssl.SSLContext:

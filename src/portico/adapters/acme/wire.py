@@ -62,8 +62,11 @@ class Standalone:
 class TlsAlpn:
     """The child serves the validation certificate; nginx passes ALPN `acme-tls/1` on to it."""
 
-    port: int
+    port: int = 0
     address: str = "127.0.0.1"
+    socket: str = ""
+    """Path of a unix socket to listen on instead; there nginx says first whom it speaks for (PROXY
+    protocol, version 1)."""
     kind: Literal["tls-alpn-01"] = "tls-alpn-01"
 
 

@@ -22,6 +22,7 @@ from portico.adapters.nginx.processes import (
     processes_in,
     workers_of,
 )
+from portico.core.render.alpn import INSIDE
 
 START_WITHIN: Final = 20.0
 LEAVE_WITHIN: Final = 2.0
@@ -58,6 +59,11 @@ class Paths:
         """Where nginx keeps the old master's pid while its program is replaced."""
         return self.folder / "nginx.pid.oldbin"
 
+    @property
+    def inside(self) -> Path:
+        """A socket on which nginx listens for itself."""
+        return self.folder / INSIDE
+
     def arguments(self, main_file: Path) -> tuple[str, ...]:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
@@ -65,6 +71,8 @@ class Paths:
 async def launch(program: str, paths: Paths) -> Master:
     """Start a master that outlives us, then let workers of a killed one finish and go."""
     tail = LogTail(paths.error_log)
+    # A master that was killed has left it, and no other could listen there. bind(2)
+    await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
     said = await _start(program, paths)
     try:
         async with asyncio.timeout(START_WITHIN):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.core.config.findings import Finding, Path
+from portico.core.config.issuing_rules import challenged_by_alpn
 from portico.core.model.app import App
 from portico.core.model.balancing import Method
 from portico.core.model.document import Document
@@ -57,6 +58,9 @@ def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
         yield from _balancing(("upstreams", name), upstream)
     for name, site in document.sites.items():
         yield from _site(("sites", name), site)
+    for path in challenged_by_alpn(document):
+        yield path, "tls-alpn-01", "stream_preread"
+        yield path, "the client's address during tls-alpn-01", "realip"
 
 
 def _balancing(path: Path, group: App | Upstream) -> Iterator[tuple[Path, str, str]]:

@@ -19,6 +19,27 @@ def issuing_findings(document: Document) -> Iterator[Finding]:
         if site.tls is not None:
             yield from _settings((*path, "tls"), site.tls)
         yield from _site(path, name, site, document)
+    yield from _alpn(document)
+
+
+def challenged_by_alpn(document: Document) -> Iterator[Path]:
+    """Where the file says so, for each site with such names."""
+    for name, site in document.sites.items():
+        settings = _settings_of(site, document)
+        if settings is not None and settings.challenge == "tls-alpn-01":
+            own = site.tls is not None and site.tls.challenge is not None
+            yield ("sites", name, "tls", "challenge") if own else ("tls", "challenge")
+
+
+def _alpn(document: Document) -> Iterator[Finding]:
+    """While an authority asks, nginx has every connection of the port twice, and only the first
+    time from its client: then nobody in front can be trusted to name another one.
+    """
+    path = next(challenged_by_alpn(document), None)
+    behind = next((name for name, site in document.sites.items() if site.real_ip), None)
+    if path and behind:
+        what = f'tls-alpn-01 does not go with real_ip, which the site "{behind}" has'
+        yield Finding(path, what, "take http-01 or dns-01")
 
 
 def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
@@ -37,10 +58,8 @@ def _provider(path: Path, dns: DnsProvider) -> Iterator[Finding]:
 
 
 def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Finding]:
-    settings = site.tls.over(document.tls) if site.tls else document.tls
-    names = (name, *site.aliases)
-    own = site.certificate or document.tls.certificate
-    if not site.https or own or not settings.issuers or any(map(_is_local, names)):
+    settings, names = _settings_of(site, document), (name, *site.aliases)
+    if settings is None or any(map(_is_local, names)):
         return
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
@@ -54,6 +73,13 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
     address = next(filter(is_ip, names), None)
     if address and by_dns:
         yield Finding((*path, "tls", "challenge"), f"dns-01 cannot prove {address}")
+
+
+def _settings_of(site: Site, document: Document) -> Issuing | None:
+    """None where no authority is asked: the owner brings a certificate, or wants none."""
+    settings = site.tls.over(document.tls) if site.tls else document.tls
+    own = site.certificate or document.tls.certificate
+    return settings if site.https and not own and settings.issuers else None
 
 
 def _is_local(name: str) -> bool:

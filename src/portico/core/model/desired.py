@@ -8,6 +8,7 @@ from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
+from portico.core.model.issuing import Issuing
 from portico.core.model.names import InstanceId
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
@@ -85,3 +86,15 @@ class Desired:
     """The nginx that runs is to be replaced by today's program of it; tried once."""
     hurry: bool = False
     """What leaves does not wait for its open requests (`portico down --now`)."""
+
+    def issuing(self, site: Site) -> Issuing | None:
+        """How a site's certificate is obtained; None where its owner brings one, or wants none."""
+        has_own = (site.certificate or self.tls.certificate) is not None
+        settings = site.tls.over(self.tls) if site.tls else self.tls
+        return settings if site.https and not has_own and settings.issuers else None
+
+    @property
+    def is_proven_by_alpn(self) -> bool:
+        """Whether the names of any site are, so that nginx has to pass the question on."""
+        every = (self.issuing(site) for site in self.sites.values())
+        return any(each is not None and each.challenge == "tls-alpn-01" for each in every)

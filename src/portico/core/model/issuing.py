@@ -36,7 +36,7 @@ Issuer = Annotated[
     AfterValidator(parse_issuer),
     WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL]}),
 ]
-Challenge = Literal["http-01", "dns-01"]
+Challenge = Literal["http-01", "dns-01", "tls-alpn-01"]
 Argv = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
@@ -88,7 +88,9 @@ class Issuing(Table):
         None, description="PEM file of whom to trust when speaking to a private authority."
     )
     challenge: Challenge | None = Field(
-        None, description="How ownership is proved: http-01 if unset, dns-01 for wildcards."
+        None,
+        description="How ownership is proved: http-01 if unset, dns-01 for wildcards. "
+        "tls-alpn-01 needs port 443 alone, and an nginx with stream and ssl_preread.",
     )
     dns: DnsProvider | None = Field(None, description="Who publishes records for dns-01.")
     key_type: KeyType | None = Field(None, description="ecdsa-p256 if unset.")

@@ -45,6 +45,8 @@ class Place:
     """By the site's name; every site with https has one."""
     thumbprint: str = ""
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
+    asked_by_alpn: bool = False
+    """Whether an authority is about to ask by TLS-ALPN-01, which another process answers."""
     cores: int = 1
     root: bool = False
     open_files: int = 65536

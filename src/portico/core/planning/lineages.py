@@ -31,23 +31,16 @@ def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, L
     """By the site's name. `secrets` has what the files that `secret_files` names hold."""
     lineages = {}
     for name, site in desired.sites.items():
-        settings = issuing_of(desired, site)
+        settings = desired.issuing(site)
         if settings is not None and all(map(_is_public, (name, *site.aliases))):
             lineages[name] = _lineage(name, site, settings, desired.folder, secrets)
     return lineages
 
 
-def issuing_of(desired: Desired, site: Site) -> Issuing | None:
-    """How a site's certificate is obtained; None where its owner brings one, or wants none."""
-    has_own = (site.certificate or desired.tls.certificate) is not None
-    settings = site.tls.over(desired.tls) if site.tls else desired.tls
-    return settings if site.https and not has_own and settings.issuers else None
-
-
 def unsaid(desired: Desired, site: str, settings: Mapping[str, object]) -> dict[str, object]:
     """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
     found = desired.sites.get(site)
-    holds = issuing_of(desired, found) if found else None
+    holds = desired.issuing(found) if found else None
     try:
         wanted = Issuing.model_validate(settings, strict=False)
     except ValidationError:  # what another program has accepted need not be accepted here
@@ -67,7 +60,7 @@ def _of(settings: Issuing, key: str) -> object:
 def secret_files(desired: Desired) -> Iterator[str]:
     """Absolute paths of the files with secrets that lineages are made with."""
     for site in desired.sites.values():
-        settings = issuing_of(desired, site)
+        settings = desired.issuing(site)
         if settings and settings.eab:
             yield absolute(settings.eab.hmac_key_file, desired.folder)
         if settings and settings.dns:

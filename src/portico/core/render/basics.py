@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from portico.core.model.desired import Desired
 from portico.core.model.place import Place
 from portico.core.render.access_log import log_basics
+from portico.core.render.alpn import FOLDER as ALPN_FOLDER
+from portico.core.render.alpn import trusted_inside
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps
 from portico.core.render.mime import compression, mime_types
@@ -49,6 +51,8 @@ def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
     yield from tls_basics(place.build)
     yield from compression()
     yield from passing_basics()
+    if desired.is_proven_by_alpn:
+        yield from trusted_inside()
     yield from changed(DEFAULTS, {})
 
 
@@ -76,8 +80,10 @@ def _connections(place: Place) -> Iterator[Directive]:
 
 def _temp_folders(home: str) -> Iterator[Directive]:
     """All that nginx would otherwise make in its compiled-in place, even if it never uses them."""
-    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+    for kind in ("client_body", "proxy", "fastcgi", "uwsgi"):
         yield d(f"{kind}_temp_path", f"{home}/nginx/temp/{kind}")
+    # No site speaks SCGI; but nginx makes this folder for its workers alone, before it listens.
+    yield d("scgi_temp_path", f"{home}/nginx/{ALPN_FOLDER}")
 
 
 def _hash_tables(desired: Desired) -> Iterator[Directive]:

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import Place
+from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
@@ -27,7 +28,8 @@ def render_generation(desired: Desired, place: Place) -> dict[str, str]:
     Raises Refused for text that nginx cannot be given, and changes nothing.
     """
     sites = [tuple(scopes(name, site, desired.folder)) for name, site in desired.sites.items()]
-    files = {MAIN: to_text(main_block(desired, place, _http(sites, desired, place)))}
+    blocks = (*main_block(desired, place, _http(sites, desired, place)), *stream(desired, place))
+    files = {MAIN: to_text(blocks)}
     for places in sites:
         files.update(htpasswd_files(places))
     return files
@@ -44,7 +46,7 @@ def fingerprint(files: Mapping[str, str]) -> str:
 
 
 def _http(sites: list[tuple[Scope, ...]], desired: Desired, place: Place) -> Iterator[Directive]:
-    listening = Listening.of(desired)
+    listening = Listening.of(desired, place)
     yield from http_basics(desired, place)
     yield from includes(desired.folder, desired.edge.include)
     yield from hsts_maps(desired)

@@ -10,6 +10,8 @@ from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
+SERVER_PORT = "portico_server_port"
+"""Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
 # site trusts a proxy in front, realip has put the real client's into $remote_addr.
 _FORWARDED = {
@@ -17,7 +19,7 @@ _FORWARDED = {
     "X-Real-IP": "$remote_addr",
     "X-Forwarded-For": "$remote_addr",
     "X-Forwarded-Host": f"$host${PORT}",
-    "X-Forwarded-Port": "$server_port",
+    "X-Forwarded-Port": f"${SERVER_PORT}",
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
 }
@@ -50,6 +52,15 @@ def header_maps() -> tuple[Directive, ...]:
             Raw("$http_host"),
             Raw(f"${PORT}"),
             block=(d("default", ""), d('"~(:[0-9]+)$"', Raw("$1"))),
+        ),
+        d(
+            "map",
+            Raw("$server_port"),
+            Raw(f"${SERVER_PORT}"),
+            block=(
+                d("default", Raw("$server_port")),
+                d('""', Raw("$proxy_protocol_server_port")),
+            ),
         ),
     )
 

@@ -11,11 +11,11 @@ from portico.core.model.names import is_ip
 from portico.core.model.place import Place
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
+from portico.core.render.alpn import BACKLOG, inside
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.directive import Directive, Raw, d
 
 USUAL_HTTPS: Final = 443
-BACKLOG: Final = "backlog=4096"
 REDIRECTS: Final = "_redirects"
 """The name of their access log; no domain has a `_` in it."""
 UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
@@ -32,9 +32,13 @@ class Listening:
     https_default: str
     proxy_protocol: bool
     """Said by one site, it holds for all: they share their sockets."""
+    inside: str = ""
+    """Where https also comes from nginx itself; empty if it never does."""
+    only_inside: bool = False
+    """Somebody else has the port of https for now, and passes connections on."""
 
     @classmethod
-    def of(cls, desired: Desired) -> Listening:
+    def of(cls, desired: Desired, place: Place) -> Listening:
         sites = desired.sites
         default = next((name for name, site in sites.items() if site.default), UNKNOWN)
         return cls(
@@ -42,14 +46,22 @@ class Listening:
             REDIRECTED if default != UNKNOWN and is_redirected(sites[default]) else default,
             default if default != UNKNOWN and sites[default].https else _nameless(sites),
             any(site.real_ip and site.real_ip.proxy_protocol for site in sites.values()),
+            inside(place.home) if desired.is_proven_by_alpn else "",
+            desired.is_proven_by_alpn and place.asked_by_alpn,
         )
 
     def listens(self, owner: str, *, tls: bool) -> Iterator[Directive]:
         """The options of a socket are said once, by the server that answers by default."""
         port = self.listeners.https if tls else self.listeners.http
         default = self.https_default if tls else self.http_default
+        is_default = owner == default
         words: tuple[str, ...] = ("ssl",) if tls else ()
-        words += ("default_server", "reuseport", BACKLOG) if owner == default else ()
+        if tls and self.inside:
+            options = ("default_server", BACKLOG) if is_default else ()
+            yield d("listen", self.inside, *words, *options, "proxy_protocol")
+            if self.only_inside:
+                return
+        words += ("default_server", "reuseport", BACKLOG) if is_default else ()
         words += ("proxy_protocol",) if self.proxy_protocol else ()
         for address in self.listeners.addresses:
             yield d("listen", f"{address}:{port}", *words)

@@ -1,0 +1,85 @@
+"""TLS-ALPN-01 (RFC 8737) behind nginx: who speaks `acme-tls/1` is passed on to who answers.
+
+nginx's http refuses that protocol. So for the time of a challenge a stream listener has the port
+of https, looks into each handshake, and passes all others on to the https servers, with the
+client's address, by a socket that only nginx's workers reach. The servers listen there also while
+nobody is asked: what an old worker took just before a reload still finds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import Place
+from portico.core.render.directive import Directive, Raw, d
+from portico.errors import Refused
+
+FOLDER: Final = "temp/alpn"
+"""In HOME/nginx."""
+INSIDE: Final = f"{FOLDER}/https"
+ANSWERS: Final = f"{FOLDER}/acme"
+BACKLOG: Final = "backlog=4096"
+LONGEST_PATH: Final = 107  # sun_path of unix(7), less its closing zero
+_WHERE: Final = "$portico_asked"
+
+
+def inside(home: str) -> str:
+    """Where the https servers listen for what nginx passes on to itself."""
+    return _socket(home, INSIDE)
+
+
+def answers(home: str) -> str:
+    """The unix socket of whoever answers the authority."""
+    return f"{home}/nginx/{ANSWERS}"
+
+
+def trusted_inside() -> Iterator[Directive]:
+    """Only workers of this nginx can come by a unix socket, and they tell the truth."""
+    yield d("set_real_ip_from", "unix:")
+    yield d("real_ip_header", "proxy_protocol")
+
+
+def stream(desired: Desired, place: Place) -> Iterator[Directive]:
+    """It has the port with the same options as http had: then the sockets stay the same ones,
+    and a reload loses none of the connections that wait in them.
+    """
+    if not (place.asked_by_alpn and desired.is_proven_by_alpn):
+        return
+    listeners = desired.listeners
+    where = d(
+        "map",
+        Raw("$ssl_preread_alpn_protocols"),
+        Raw(_WHERE),
+        block=(
+            d("acme-tls/1", _socket(place.home, ANSWERS)),
+            d("default", inside(place.home)),
+        ),
+    )
+    server = d(
+        "server",
+        block=(
+            *(
+                d("listen", f"{address}:{listeners.https}", "reuseport", BACKLOG)
+                for address in listeners.addresses
+            ),
+            d("ssl_preread", "on"),
+            d("preread_timeout", "15s"),
+            d("proxy_protocol", "on"),
+            # How long a connection may be silent is for the https servers to say.
+            d("proxy_timeout", "1d"),
+            d("proxy_pass", Raw(_WHERE)),
+        ),
+    )
+    yield d("stream", block=(where, server))
+
+
+def _socket(home: str, name: str) -> str:
+    path = f"{home}/nginx/{name}"
+    if len(path.encode()) > LONGEST_PATH:
+        raise Refused(
+            f"cannot prove names by tls-alpn-01: the unix socket {path} would have a path longer "
+            f"than {LONGEST_PATH} bytes; choose a shorter PORTICO_HOME, or http-01"
+        )
+    return f"unix:{path}"
