@@ -19,7 +19,7 @@ NEVER_AGAIN = Program(ready_after=100.0)
 @pytest.fixture
 def machine() -> Machine:
     machine = Machine()
-    machine.up("web", App(instances=4, health=CHECK, stop_timeout=2, max_restarts=2), "v1")
+    machine.up("web", App(instances=4, health=CHECK, stop_timeout=2, max_restarts=3), "v1")
     machine.run(3)
     assert len(machine.in_state(S.READY)) == 4
     machine.done.clear()

@@ -8,7 +8,7 @@ from portico.core.planning.lifecycle import booted, exited, killed, moved, spawn
 from tests.unit.worlds import NOW, one
 
 S = InstanceState
-APP = App(command="run", max_restarts=2, min_uptime=10, backoff=1, backoff_limit=8)
+APP = App(command="run", max_restarts=3, min_uptime=10, backoff=1, backoff_limit=8)
 CRASHED = Exit(1)
 PROCESS = Process(77, 9.0)
 
@@ -39,10 +39,17 @@ def test_whatever_exits_before_it_was_ever_ready_has_crashed_however_long_it_too
     assert after_exit(one(S.STARTING), age=100).crashes == 1
 
 
-def test_more_crashes_in_a_row_than_max_restarts_are_a_crash_loop():
+def test_as_many_crashes_in_a_row_as_max_restarts_are_a_crash_loop():
     assert after_exit(one(crashes=1)).state is S.BACKOFF
     loop = after_exit(one(crashes=2))
     assert (loop.state, loop.crashes) == (S.FAILED, 3)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_the_first_crash_may_be_the_last_and_an_exit_that_is_none_never_is(most):
+    its = APP.model_copy(update={"max_restarts": most})
+    assert after_exit(one(), app=its).state is S.FAILED
+    assert after_exit(one(), app=its, age=10).state is S.BACKOFF
 
 
 def test_a_start_that_fails_counts_as_a_crash():

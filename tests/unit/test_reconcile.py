@@ -223,7 +223,7 @@ def test_what_never_becomes_ready_is_killed_when_its_time_is_up():
 
 
 def test_crashes_are_counted_until_there_have_been_too_many():
-    its = app(good=None, max_restarts=2, backoff=1, backoff_limit=9)
+    its = app(good=None, max_restarts=3, backoff=1, backoff_limit=9)
     i, delays = one(S.STARTING), []
     while i.state is not S.FAILED:
         i = exited(i, Exit(1), its.app, now=NOW, jitter=0, reason="exited with code 1")

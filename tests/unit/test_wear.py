@@ -116,7 +116,7 @@ def test_a_lone_instance_on_a_pinned_port_is_stood_in_for():
 
 def test_if_the_successor_does_not_come_up_the_worn_one_serves_and_it_is_tried_again():
     machine = Machine()
-    machine.up("web", App(instances=2, max_restarts=1, drain_timeout=5), "v1")
+    machine.up("web", App(instances=2, max_restarts=2, drain_timeout=5), "v1")
     machine.run(10)
     worn = machine.in_state(S.READY)[0]
     (version,) = machine.programs

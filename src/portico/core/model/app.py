@@ -138,7 +138,9 @@ class App(Table):
         15.0, ge=0.01, description="The longest delay between restarts."
     )
     max_restarts: Count = Field(
-        16, description="Exits in a row, each within min_uptime, that make a crash loop."
+        16,
+        description="After so many exits in a row, each within min_uptime, an instance is left "
+        "failed.",
     )
     min_uptime: Duration = Field(1.0, description="An exit sooner than this counts as a crash.")
     max_memory: Size | None = Field(

@@ -103,7 +103,7 @@ def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[Ins
     if not app.comes_back or (ending.code in app.stop_exit_codes and not restarting):
         return InstanceEvent.FINISHED, 0
     crashes = _crashes(instance, app, now - instance.spawned)
-    looping = crashes > app.max_restarts
+    looping = crashes >= max(1, app.max_restarts)
     return (InstanceEvent.GAVE_UP if looping else InstanceEvent.CRASHED), crashes
 
 
