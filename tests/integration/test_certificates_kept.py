@@ -100,3 +100,8 @@ def test_an_authority_that_is_down_is_tried_again_later_and_holds_up_no_site(sta
     assert stack.get("shop.example.com").status == 200
     states = {each["state"] for each in stack.instances("web")}
     assert states == {InstanceState.READY}
+
+    authority.start()
+    told = stack.done("certs", "issue", "shop.example.com").stderr
+    assert "privkey.pem are good until" in told, "by hand it need not wait its time"
+    assert until(stack, lambda view: view["served"])["issuer"] == authority.directory

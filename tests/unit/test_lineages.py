@@ -9,7 +9,13 @@ import pytest
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.issuing import ISSUERS
-from portico.core.planning.lineages import secret_files, unsaid, wanted_lineages
+from portico.core.model.views import StandaloneRequest
+from portico.core.planning.lineages import (
+    secret_files,
+    standalone_lineage,
+    unsaid,
+    wanted_lineages,
+)
 from portico.errors import ConfigError
 
 APP = '[apps.web]\ncommand = "node index.js"\n'
@@ -161,3 +167,23 @@ def test_what_the_file_does_not_say_of_settings_that_were_taken_over(tls, unsaid
     settings["issuer"] = "http://without.tls"
     assert unsaid(desired, "example.com", settings) == settings
     assert unsaid(desired, "other.example", settings) == settings
+
+
+def test_a_certificate_for_other_programs_is_wanted_as_it_was_asked_for():
+    request = StandaloneRequest(
+        names=("mail.example.com", "imap.example.com"),
+        email="ops@example.com",
+        http_port=8080,
+        deploy_hook=("true",),
+    )
+    lineage = standalone_lineage(request)
+    assert (lineage.name, lineage.names, lineage.behind_nginx) == (
+        "mail.example.com",
+        ("mail.example.com", "imap.example.com"),
+        False,
+    )
+    assert lineage.issuers[0].directory == ISSUERS["letsencrypt"]
+    assert lineage.issuers[0].contact == ("ops@example.com",)
+    [challenge] = lineage.challenges
+    assert (challenge.kind, challenge.options) == ("standalone", {"port": "8080"})
+    assert (lineage.hooks, lineage.preflight) == ((("true",),), True)

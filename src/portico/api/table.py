@@ -32,6 +32,7 @@ from portico.core.model.views import (
     RevisionView,
     RollbackRequest,
     ScaleRequest,
+    StandaloneRequest,
     StatusView,
     TrustRequest,
     TrustView,
@@ -136,6 +137,24 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
             ("/v1/certificates/renew", "every certificate that is due"),
             ("/v1/certificates/{name}/renew", "a certificate"),
         )
+    ),
+    Resource(
+        "POST",
+        "/v1/certificates/{name}/issue",
+        "Obtain the certificate of a site at once, if it has none.",
+        certificates.issue,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
+        "POST",
+        "/v1/certificates/issue",
+        "Obtain a certificate that no nginx serves, and keep it.",
+        certificates.issue_standalone,
+        StandaloneRequest,
+        ChangeView,
+        status=202,
     ),
     Resource(
         "POST",

@@ -142,6 +142,13 @@ class Client:
         target = f"/v1/certificates/{_part(name) if name else ''}renew"
         return self._change("POST", target, {"force": force})
 
+    def issue(self, name: str) -> ChangeView:
+        return self._change("POST", f"/v1/certificates/{_part(name)}issue")
+
+    def issue_standalone(self, request: Mapping[str, object]) -> ChangeView:
+        """views.StandaloneRequest."""
+        return self._change("POST", "/v1/certificates/issue", request)
+
     def revoke(self, name: str) -> ChangeView:
         return self._change("POST", f"/v1/certificates/{_part(name)}revoke")
 

@@ -30,11 +30,12 @@ from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.memories import Told
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import NEVER, Action, next_action
+from portico.core.planning.renewal import NEVER, Action, is_missing, next_action
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
 from portico.engine.intent import Intent
 from portico.engine.passage import Passage
+from portico.engine.standalone import forget, standalone_lineages
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Authorities, AuthorityError, Clock, Lineages, State
@@ -108,12 +109,12 @@ class Keeper:
                 pass
 
     async def wanted(self) -> Mapping[str, Lineage]:
-        """Every lineage of the file in force, by name."""
+        """Every lineage of the file in force, and those that no site is for, by name."""
         desired, _ = self._intent.wanted()
         secrets = {
             path: await asyncio.to_thread(read_text, path) for path in secret_files(desired)
         }
-        return wanted_lineages(desired, secrets)
+        return {**standalone_lineages(self._state), **wanted_lineages(desired, secrets)}
 
     def next(self, lineage: Lineage) -> Action:
         """What is to be done for a lineage next, and when."""
@@ -197,9 +198,11 @@ class Keeper:
             now, action = self._clock.now(), self.next(lineage)
             busy = lineage.name in self._under_way
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
-                trouble = self._state.memory(lineage.name).last_trouble
-                if begun and trouble:
-                    return f"{lineage.name}: {trouble.error}"
+                memory = self._state.memory(lineage.name)
+                if begun and memory.last_trouble:
+                    return f"{lineage.name}: {memory.last_trouble.error}"
+                if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
+                    return f"{lineage.name}: {other}"
                 done = "done" if begun else f"skipped, not due before {_moment(action.at)}"
                 change.say(f"{lineage.name}: {done}: {action.why}")
                 return ""
@@ -208,6 +211,30 @@ class Keeper:
             self.wake()
             await self._clock.sleep(0.2)
         return f"{lineage.name}: not ended within {RENEW_WITHIN:g} s; it goes on"
+
+    async def issue(self, name: str, change: Change) -> None:
+        """Obtain one at once where there is none that does, whatever it would wait for."""
+        lineage = (await self.wanted()).get(name)
+        missing = lineage is not None and self._misses(lineage)
+        await self.renew(name, change, force=missing)
+        if lineage is not None and self._misses(lineage):
+            action = self.next(lineage)
+            raise Failed(f"{name}: not before {_moment(action.at)}: {action.why}")
+        if held := self._lineages.held(name):
+            folder, until = self._lineages.folder(name), _moment(held.not_after)
+            change.say(f"{name}: {folder}/fullchain.pem and privkey.pem are good until {until}")
+
+    async def issue_standalone(self, name: str, change: Change, *, force: bool) -> None:
+        """The same for one that no site is for; it is kept only if it could be obtained."""
+        try:
+            await (self.renew(name, change, force=True) if force else self.issue(name, change))
+        except PorticoError:
+            if self._lineages.held(name) is None:
+                forget(self._state, name)
+            raise
+
+    def _misses(self, lineage: Lineage) -> bool:
+        return is_missing(lineage, self._lineages.held(lineage.name), self._clock.now())
 
     async def revoke(self, name: str) -> None:
         """Revoke the certificate held, and want another one."""
@@ -225,7 +252,8 @@ class Keeper:
         """One pass over all lineages: begin what is due, and nothing else."""
         try:
             wanted = await self.wanted()
-            if wanted and not self._state.setting(THUMBPRINT):
+            by_nginx = any(each.behind_nginx for each in wanted.values())
+            if by_nginx and not self._state.setting(THUMBPRINT):
                 await self._answer_challenges()
         except PorticoError as error:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")

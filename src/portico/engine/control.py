@@ -17,6 +17,7 @@ from portico.core.model.views import (
     RenderView,
     RenewerView,
     RevisionView,
+    StandaloneRequest,
     StatusView,
     TrustView,
 )
@@ -81,6 +82,12 @@ class Control(Protocol):
 
     async def renew(self, name: str | None, who: str, *, force: bool) -> ChangeView:
         """Renew what is due, or what is named and forced; waits for nothing that is not."""
+
+    async def issue(self, name: str, who: str) -> ChangeView:
+        """Obtain the certificate of a site at once, if it has none."""
+
+    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+        """Obtain one that no nginx serves, if there is none that is good, and keep it."""
 
     async def revoke(self, name: str, who: str) -> ChangeView:
         """Revoke the certificate held, and obtain another one."""

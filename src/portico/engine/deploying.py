@@ -50,6 +50,10 @@ class Deploying:
         held = self._lineages.held(lineage.name)
         if held is None:
             return
+        if not lineage.behind_nginx:
+            await self._lineages.switch(lineage.name, held.generation)
+            await self._deployed(lineage, held)
+            return
         async with self._one_at_a_time:
             try:
                 await self._lineages.switch(lineage.name, held.generation)
@@ -67,8 +71,11 @@ class Deploying:
                 raise Failed(
                     f"{lineage.name} is not served with its new certificate: {error}"
                 ) from error
+        await self._deployed(lineage, held)
+
+    async def _deployed(self, lineage: Lineage, held: Certificate) -> None:
         self._state.put_memory(memories.deployed(self._state.memory(lineage.name), held.serial))
-        log.info("certificate %s: served, serial %s", lineage.name, held.serial)
+        log.info("certificate %s: in use, serial %s", lineage.name, held.serial)
         await self._run_hooks(lineage)
 
     async def _prove(self, lineage: Lineage, held: Certificate) -> None:

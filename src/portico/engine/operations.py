@@ -18,6 +18,7 @@ from portico.core.model.views import (
     RenderView,
     RenewerView,
     RevisionView,
+    StandaloneRequest,
     StatusView,
     StepView,
     TrustView,
@@ -31,6 +32,7 @@ from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Preparation, request_of
 from portico.engine.settling import Settling
+from portico.engine.standalone import remember
 from portico.engine.status import StatusReport
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports import Certificates, Clock, Logs, Revision, State
@@ -289,6 +291,23 @@ class Operations:
             await self._keeper.renew(name, change, force=force)
 
         return self._changes.begin("renew", name or "all certificates", (), work)
+
+    async def issue(self, name: str, who: str) -> ChangeView:
+        self._state.add_event(self._clock.now(), "issue", name, f"by {who}")
+
+        async def work(change: Change) -> None:
+            await self._keeper.issue(name, change)
+
+        return self._changes.begin("issue", name, (), work)
+
+    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+        name = remember(self._state, request, self._intent.desired.sites)
+        self._state.add_event(self._clock.now(), "issue", name, f"by {who}")
+
+        async def work(change: Change) -> None:
+            await self._keeper.issue_standalone(name, change, force=request.force)
+
+        return self._changes.begin("issue", name, (), work)
 
     async def revoke(self, name: str, who: str) -> ChangeView:
         self._state.add_event(self._clock.now(), "revoke", name, f"by {who}")

@@ -21,5 +21,9 @@ class Troubles:
         if self._standing.pop(subject, None):
             log.info("%s: works again", subject)
 
+    def of(self, subject: str) -> str:
+        """Empty where there is none."""
+        return self._standing.get(subject, "")
+
     def sentences(self) -> list[str]:
         return list(self._standing.values())

@@ -101,7 +101,7 @@ class Authorities:
             case "tls-alpn-01":
                 return wire.TlsAlpn(socket=self._alpn)
             case "standalone":
-                return wire.Standalone()
+                return wire.Standalone(int(challenge.options.get("port", "80")))
             case "manual":
                 return wire.Manual(lookups=wire.Lookups(challenge.resolvers))
             case _:

@@ -11,6 +11,7 @@ from portico.core.model.views import (
     ImportView,
     RenewerView,
     RenewRequest,
+    StandaloneRequest,
 )
 
 
@@ -20,6 +21,14 @@ async def certificates(call: Call[Nothing]) -> list[CertificateView]:
 
 async def renew(call: Call[RenewRequest]) -> ChangeView:
     return await call.control.renew(call.path.get("name"), call.who, force=call.body.force)
+
+
+async def issue(call: Call[Nothing]) -> ChangeView:
+    return await call.control.issue(call.path["name"], call.who)
+
+
+async def issue_standalone(call: Call[StandaloneRequest]) -> ChangeView:
+    return await call.control.issue_standalone(call.body, call.who)
 
 
 async def revoke(call: Call[Nothing]) -> ChangeView:

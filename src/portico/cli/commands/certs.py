@@ -8,6 +8,7 @@ from typing import Final
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.certs.moving import hand_over, take_over
+from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
@@ -29,10 +30,15 @@ def options(parser: Parser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="show, renew, revoke: the site's name; import: certbot's folder, /etc/letsencrypt "
-        "if unset; export: the folder to write for certbot",
+        help="show, issue, renew, revoke: the site's name; import: certbot's folder, "
+        "/etc/letsencrypt if unset; export: the folder to write for certbot",
     )
-    parser.add_argument("--force", action="store_true", help="renew: also what is not due")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="renew: also what is not due, as with issue --standalone",
+    )
+    standalone_options(parser)
     json_option(parser)
 
 
@@ -92,6 +98,7 @@ def _named(args: Namespace) -> str:
 _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "list": (_list, ""),
     "show": (_show, "name"),
+    "issue": (issue, f"name force {' '.join(STANDALONE)}"),
     "renew": (_renew, "name force"),
     "revoke": (_revoke, "name"),
     "import": (_import, "name"),

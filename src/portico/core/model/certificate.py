@@ -110,6 +110,8 @@ class Lineage:
     """Whether it is obtained and renewed without being asked for."""
     preflight: bool = True
     """Whether to look first at what would make an order fail."""
+    behind_nginx: bool = True
+    """Whether nginx serves it; else other programs find it in its folder."""
     hooks: tuple[tuple[str, ...], ...] = ()
     """The operator's commands to run when a new one is served."""
 

@@ -37,6 +37,7 @@ Issuer = Annotated[
     WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL]}),
 ]
 Challenge = Literal["http-01", "dns-01", "tls-alpn-01"]
+Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 Argv = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
@@ -81,9 +82,7 @@ class Issuing(Table):
         description="Known name or directory URL of the authority; several are tried in turn. "
         "letsencrypt if unset.",
     )
-    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(
-        None, description="Contact of the account."
-    )
+    email: Email | None = Field(None, description="Contact of the account.")
     ca_bundle: str | None = Field(
         None, description="PEM file of whom to trust when speaking to a private authority."
     )

@@ -7,6 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from portico.core.model.certificate import KeyType
+from portico.core.model.issuing import Email, Issuer
+from portico.core.model.names import Domain
+
 
 class View(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -176,6 +180,22 @@ class CertificateView(View):
 
 class RenewRequest(View):
     force: bool = Field(False, description="Also where it is not due.")
+
+
+class StandaloneRequest(View):
+    """A certificate that no nginx serves: for other programs, which find it in its folder."""
+
+    names: tuple[Domain, ...] = Field(min_length=1, description="The first one is its name.")
+    issuer: Issuer | None = Field(None, description="As in the file.")
+    email: Email | None = Field(None, description="As in the file.")
+    ca_bundle: str | None = Field(None, description="As in the file; an absolute path.")
+    key_type: KeyType | None = Field(None, description="As in the file.")
+    preflight: bool = Field(True, description="As in the file.")
+    http_port: int = Field(
+        80, ge=1, le=65535, description="Where to answer; the authority asks on port 80."
+    )
+    deploy_hook: tuple[str, ...] = Field((), description="As in the file.")
+    force: bool = Field(False, description="Renew it also where that is not due.")
 
 
 class FolderRequest(View):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from portico.core.model.certificate import (
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import STAGING, DnsProvider, Issuing
 from portico.core.model.names import is_ip, is_local_name
-from portico.core.model.site import Site
+from portico.core.model.views import StandaloneRequest
 
 NEEDS_SHORT_LIVED = "shortlived"
 """The only profile in which Let's Encrypt signs for IP addresses."""
@@ -33,8 +34,26 @@ def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, L
     for name, site in desired.sites.items():
         settings = desired.issuing(site)
         if settings is not None and all(map(_is_public, (name, *site.aliases))):
-            lineages[name] = _lineage(name, site, settings, desired.folder, secrets)
+            lineages[name] = _lineage((name, *site.aliases), settings, desired.folder, secrets)
     return lineages
+
+
+def standalone_lineage(request: StandaloneRequest) -> Lineage:
+    """One that no site is for: the authority is answered on a port of our own."""
+    settings = Issuing.model_construct(
+        issuer=request.issuer,
+        email=request.email,
+        ca_bundle=request.ca_bundle,
+        key_type=request.key_type,
+        preflight=request.preflight,
+        deploy_hook=request.deploy_hook or None,
+    )
+    port = {"port": str(request.http_port)}
+    return replace(
+        _lineage(request.names, settings, "/", {}),
+        challenges=(Challenge("standalone", options=port),),
+        behind_nginx=False,
+    )
 
 
 def unsaid(desired: Desired, site: str, settings: Mapping[str, object]) -> dict[str, object]:
@@ -74,12 +93,11 @@ def _is_public(name: str) -> bool:
 
 
 def _lineage(
-    name: str, site: Site, settings: Issuing, folder: str, secrets: Mapping[str, str]
+    names: tuple[str, ...], settings: Issuing, folder: str, secrets: Mapping[str, str]
 ) -> Lineage:
-    names = (name, *site.aliases)
     by_address = any(map(is_ip, names))
     return Lineage(
-        name,
+        names[0],
         names,
         tuple(_issuer(url, settings, folder, secrets) for url in settings.issuers),
         key_type=settings.key_type or KEY_TYPE,

@@ -53,6 +53,11 @@ class Action:
         return self.at <= now
 
 
+def is_missing(lineage: Lineage, held: Certificate | None, now: float) -> bool:
+    """Whether there is none that does for what is wanted."""
+    return held is None or now >= held.not_after or bool(_changed(lineage, held))
+
+
 def next_action(
     lineage: Lineage, held: Certificate | None, memory: Memory, ledger: Ledger, now: float
 ) -> Action:

@@ -1,0 +1,99 @@
+"""`portico certs issue`: for a site of the file, or with --standalone for other programs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from portico.cli.arguments import Parser
+from portico.cli.session import Session
+from portico.cli.watching import watch_to_its_end
+from portico.errors import Refused
+
+STANDALONE: Final = (
+    *("standalone", "domain", "email", "issuer", "ca_bundle", "key_type", "http_port"),
+    *("deploy_hook", "no_preflight"),
+)
+_KEYS: Final = ("email", "issuer", "key_type", "http_port")
+
+
+def standalone_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--standalone",
+        action="store_true",
+        help="issue: without nginx, the authority is answered by Portico itself meanwhile",
+    )
+    parser.add_argument(
+        "--domain",
+        metavar="NAME",
+        action="append",
+        help="standalone: a name for the certificate, again for each further one",
+    )
+    parser.add_argument("--email", metavar="ADDRESS", help="standalone: contact of the account")
+    parser.add_argument(
+        "--issuer",
+        metavar="ISSUER",
+        help="standalone: known name or directory URL of the authority; letsencrypt if unset",
+    )
+    parser.add_argument(
+        "--ca-bundle",
+        metavar="FILE",
+        help="standalone: whom to trust when speaking to a private authority, PEM",
+    )
+    parser.add_argument(
+        "--key-type", metavar="TYPE", help="standalone: as in the file; ecdsa-p256 if unset"
+    )
+    parser.add_argument(
+        "--http-port",
+        metavar="PORT",
+        type=int,
+        help="standalone: where to answer what comes in on port 80; 80 if unset",
+    )
+    parser.add_argument(
+        "--deploy-hook",
+        metavar="COMMAND",
+        help="standalone: what to run with each new certificate, with certbot's variables",
+    )
+    parser.add_argument(
+        "--no-preflight",
+        action="store_true",
+        help="standalone: do not look first at what would make the order fail",
+    )
+
+
+def issue(session: Session, args: Namespace) -> None:
+    if args.standalone:
+        names = [*([args.name] if args.name else []), *(args.domain or [])]
+        if not names:
+            raise Refused("`portico certs issue --standalone` needs a --domain NAME")
+        client = session.client(start=True)
+        change = client.issue_standalone(_request(args, names))
+    else:
+        if not args.name or _given(args) or args.force:
+            raise Refused(
+                "`portico certs issue` takes the NAME of a site and nothing else; with "
+                "--standalone it takes the names and settings themselves; `portico certs renew "
+                "NAME --force` renews one that is good"
+            )
+        client = session.client()
+        change = client.issue(args.name)
+    watch_to_its_end(session, client, change)
+
+
+def _given(args: Namespace) -> bool:
+    return any(getattr(args, key) for key in STANDALONE)
+
+
+def _request(args: Namespace, names: list[str]) -> Mapping[str, object]:
+    """views.StandaloneRequest, with what was given."""
+    request: dict[str, object] = {"names": names, "force": args.force}
+    request |= {key: getattr(args, key) for key in _KEYS if getattr(args, key) is not None}
+    if args.ca_bundle:
+        request["ca_bundle"] = str(Path(args.ca_bundle).absolute())
+    if args.deploy_hook:
+        request["deploy_hook"] = ["/bin/sh", "-c", args.deploy_hook]
+    if args.no_preflight:
+        request["preflight"] = False
+    return request

@@ -1,0 +1,53 @@
+"""Certificates that no nginx serves: remembered, to be renewed as they were obtained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from portico.core.model.certificate import Lineage
+from portico.core.model.issuing import LOCAL
+from portico.core.model.names import is_local_name
+from portico.core.model.views import StandaloneRequest
+from portico.core.planning.lineages import standalone_lineage
+from portico.errors import Refused
+from portico.ports import State
+
+STANDALONE: Final = "standalone"
+"""Name of the setting that lists them, a JSON array."""
+_RECORD: Final = TypeAdapter(tuple[StandaloneRequest, ...])
+
+
+def standalone_lineages(state: State) -> Mapping[str, Lineage]:
+    return {each.names[0]: standalone_lineage(each) for each in _remembered(state)}
+
+
+def remember(state: State, request: StandaloneRequest, sites: Mapping[str, object]) -> str:
+    """Keep it from now on; returns its name. Refused where it can never be had this way."""
+    name = request.names[0]
+    if name in sites:
+        raise Refused(f"{name} is a site of the file in force: `portico certs issue {name}`")
+    if request.issuer == LOCAL:
+        raise Refused("the local authority signs for sites only: name another issuer")
+    for each in request.names:
+        if each.startswith("*."):
+            raise Refused(f"{each} can only be proved in DNS: write a site with a [tls.dns]")
+        if is_local_name(each):
+            raise Refused(f"{each} is no public name: no authority signs for it")
+    others = [each for each in _remembered(state) if each.names[0] != name]
+    _put(state, [*others, request.model_copy(update={"force": False})])
+    return name
+
+
+def forget(state: State, name: str) -> None:
+    _put(state, [each for each in _remembered(state) if each.names[0] != name])
+
+
+def _put(state: State, requests: Sequence[StandaloneRequest]) -> None:
+    state.put_setting(STANDALONE, _RECORD.dump_json(tuple(requests)).decode())
+
+
+def _remembered(state: State) -> tuple[StandaloneRequest, ...]:
+    return _RECORD.validate_json(state.setting(STANDALONE) or "[]")

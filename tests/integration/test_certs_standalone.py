@@ -1,0 +1,94 @@
+"""`portico certs issue --standalone`: no nginx, and no daemon before or after."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.fakes import pebble
+from tests.stack import eventually
+
+pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    with pebble.running(tmp_path / "pebble") as running:
+        yield running
+
+
+def words(authority, *names, hook="true"):
+    return (
+        *("certs", "issue", "--standalone", "--no-preflight", "--http-port", str(authority.http)),
+        *(word for name in names for word in ("--domain", name)),
+        *("--issuer", authority.directory, "--ca-bundle", str(authority.root)),
+        *("--email", "ops@example.com", "--key-type", "rsa2048", "--deploy-hook", hook),
+    )
+
+
+def held(stack):
+    return json.loads(stack.done("certs", "--json").stdout)
+
+
+def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, authority):
+    hook = f"echo $RENEWED_DOMAINS >> {stack.root}/renewed"
+    ask = words(authority, "mail.example.com", "imap.example.com", hook=hook)
+    told = stack.done(*ask).stderr
+    [view] = held(stack)
+    folder = Path(view["folder"])
+    assert f"mail.example.com: {folder}/fullchain.pem and privkey.pem are good until" in told
+    leaf = x509.load_pem_x509_certificate((folder / "fullchain.pem").read_bytes())
+    assert f"{leaf.serial_number:x}" == view["serial"]
+    assert (view["issuer"], view["wanted"]) == (authority.directory, True)
+    assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
+    assert (stack.root / "renewed").read_text() == "mail.example.com imap.example.com\n"
+    assert {limit["limit"]: limit["used"] for limit in view["ledger"]}["orders"] == 1
+    assert stack.status()["nginx"]["pid"] is None
+
+    again = json.loads(stack.done(*ask, "--json").stdout)
+    assert "mail.example.com: skipped, not due before 20" in again["lines"][-2]
+    assert held(stack)[0]["serial"] == view["serial"]
+    stack.done("certs", "renew", "--force")
+    [renewed] = held(stack)
+    assert renewed["serial"] != view["serial"]
+    assert len((stack.root / "renewed").read_text().splitlines()) == 2
+    told = stack.done("certs", "renew").stderr
+    assert "mail.example.com: skipped, not due before 20" in told
+    eventually(lambda: not (stack.home / "api.sock").exists(), 60)
+
+
+@pytest.mark.parametrize(
+    ("names", "hook", "code", "says"),
+    [
+        (("*.example.com",), "true", 2, "*.example.com can only be proved in DNS"),
+        (("app.internal",), "true", 2, "app.internal is no public name"),
+        (("no name",), "true", 2, "nothing was changed"),
+        ((), "true", 2, "needs a --domain NAME"),
+        (("a.example.com",), "exit 3", 1, "the hook of a.example.com failed"),
+    ],
+    ids=["wildcard", "local", "malformed", "none", "hook"],
+)
+def test_what_cannot_be_is_said_before_anything_is_ordered(
+    stack, authority, names, hook, code, says
+):
+    told = stack.portico(*words(authority, *names, hook=hook))
+    assert (told.returncode, told.stdout) == (code, "")
+    assert says in told.stderr
+    if code == 2:
+        assert "order-plz" not in authority.log
+
+
+def test_a_port_that_is_taken_costs_no_order(stack, authority):
+    stack.http, stack.https = authority.http, authority.tls
+    file = '[tls]\nissuer = "local"\n[sites."shop.example.com"]\nfolder = "."\n'
+    stack.up(file, bind=["127.0.0.1"])
+    told = stack.portico(*words(authority, "mail.example.com"))
+    assert told.returncode == 1
+    assert f"cannot answer the authority on port {authority.http}" in told.stderr
+    assert held(stack) == [], "what could not be had at all is not kept"
+    told = stack.portico(*words(authority, "shop.example.com"))
+    assert "shop.example.com is a site of the file in force" in told.stderr
+    assert "order-plz" not in authority.log
