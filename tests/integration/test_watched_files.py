@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.files.places import places
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.core.model.watched import Look, Watched
 from tests.stack import Stack, eventually
@@ -67,8 +68,36 @@ def test_what_is_made_changed_and_removed_is_seen_at_any_depth(tmp_path):
     watch.close()
 
 
+def test_folders_that_come_together_or_are_moved_are_watched_too(tmp_path):
+    watch = Watch(tmp_path)
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    watch.sees(tmp_path / "a")
+    (tmp_path / "a/b/c/1.js").touch()
+    watch.sees(tmp_path / "a/b/c/1.js")
+    (tmp_path / "a").rename(tmp_path / "z")
+    watch.sees(tmp_path / "a")
+    (tmp_path / "z/b/c/1.js").unlink()
+    watch.sees(tmp_path / "z/b/c/1.js")
+    watch.close()
+
+
+def test_links_in_what_is_watched_are_not_followed(tmp_path):
+    watched, elsewhere = tmp_path / "web", tmp_path / "elsewhere"
+    for folder in (watched, elsewhere):
+        folder.mkdir()
+    (watched / "circle").symlink_to(watched)
+    (watched / "link").symlink_to(elsewhere)
+    watch = Watch(watched)
+    (elsewhere / "a.js").touch()
+    (watched / "b.js").touch()
+    watch.sees(watched / "b.js")
+    watch.close()
+
+
 def test_what_is_ignored_is_not_seen(tmp_path):
-    watch = Watch(tmp_path, ignored=("*.map",))
+    (tmp_path / "vendor/x").mkdir(parents=True)
+    watch = Watch(tmp_path, ignored=("*.map", "vendor"))
+    assert places(watch.watched, [str(tmp_path)]) == [str(tmp_path)]  # nor does it cost a watch
     (tmp_path / "node_modules/x").mkdir(parents=True)
     (tmp_path / "node_modules/x/index.js").touch()
     (tmp_path / "a.js.map").touch()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from portico.engine.changes import EVERY_APP, Changes
+from portico.engine.changes import EVERY_APP, REMEMBERED, Changes
 from portico.errors import Failed, NotFound, Refused
 from tests.fakes.clock import FakeClock
 
@@ -41,6 +41,23 @@ def test_a_change_is_answered_at_once_and_followed_to_its_end():
     begun, seen = in_group(scenario)
     assert (begun.state, begun.lines) == ("doing", ())
     assert seen[-1] == ("done", ("first", "second"))
+
+
+def test_changes_that_ended_long_ago_are_forgotten_and_one_under_way_never_is():
+    async def scenario(changes):
+        go_on = asyncio.Event()
+        long = changes.begin("reload", "slow", ["slow"], lambda _: go_on.wait())
+        for _ in range(2 * REMEMBERED):
+            begun = changes.begin("reload", "web", ["web"], lambda _: asyncio.sleep(0))
+            async for _ in changes.follow(begun.id):
+                pass
+        go_on.set()
+        return long, begun, changes.views()
+
+    long, last, views = in_group(scenario)
+    assert (views[0].id, views[0].state, views[-1].id) == (long.id, "doing", last.id)
+    assert len(views) == 1 + REMEMBERED + 1
+    assert len({view.id for view in views}) == len(views)
 
 
 def test_a_change_that_fails_keeps_its_reason_and_exit_code():

@@ -72,7 +72,8 @@ def test_options_are_told_by_name_where_they_matter():
         watch_options={
             "ignored": ["a"],
             "persistent": True,
-            "followSymlinks": False,
+            "followSymlinks": True,
+            "atomic": True,
             "usePolling": True,
             "awaitWriteFinish": {"stabilityThreshold": 500},
             "depth": 2,
@@ -80,7 +81,7 @@ def test_options_are_told_by_name_where_they_matter():
     )
     assert keys["ignore_watch"] == ["./a"]
     assert notes == (
-        "index.js: watch_options.followSymlinks is not supported when false: links are followed",
+        "index.js: watch_options.followSymlinks is not supported: name what links lead to",
         "index.js: watch_options.usePolling is not supported: the kernel tells of changes",
         (
             "index.js: watch_options.awaitWriteFinish is not needed: "

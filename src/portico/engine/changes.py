@@ -68,6 +68,7 @@ class Changes:
     def __init__(self, tasks: asyncio.TaskGroup, clock: Clock) -> None:
         self._tasks, self._clock = tasks, clock
         self._all: dict[str, Change] = {}
+        self._begun = 0
         self.told = asyncio.Event()
         """Set whenever a follower was shown the end of a change; for whoever clears it."""
 
@@ -91,11 +92,19 @@ class Changes:
     ) -> ChangeView:
         """Run `work` as a task of its own and return at once."""
         self.hold(apps)
-        number = f"c{len(self._all) + 1}"
+        self._forget()
+        self._begun += 1
+        number = f"c{self._begun}"
         change = Change(number, kind, subject, frozenset(apps), self._clock.now())
         self._all[number] = change
         change.task = self._tasks.create_task(self._run(change, work), name=f"change {number}")
         return change.view()
+
+    def _forget(self) -> None:
+        """Where files are watched there may be a change a minute, for months."""
+        ended = [number for number, change in self._all.items() if change.state != "doing"]
+        for number in ended[:-REMEMBERED]:
+            del self._all[number]
 
     def overrule(self, why: str) -> None:
         """End what is under way: something was asked for that makes all of it pointless."""
@@ -123,7 +132,7 @@ class Changes:
         return [change for change in self._all.values() if change.state == "doing"]
 
     def views(self) -> list[ChangeView]:
-        return [change.view() for change in list(self._all.values())[-REMEMBERED:]]
+        return [change.view() for change in self._all.values()]
 
     def view(self, change: str) -> ChangeView:
         return self._get(change).view()

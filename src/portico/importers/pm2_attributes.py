@@ -194,7 +194,8 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     Read(
         ("watch",),
         watched,
-        "watch: a change makes a rollout; of a pattern the folder that it starts with",
+        "watch: a change makes a rollout; of a pattern the folder that it starts with; links in "
+        "what is watched are not followed",
     ),
     Read(
         ("ignore_watch",),

@@ -18,7 +18,7 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
     "ignored": ((), ""),
     "persistent": ((True,), "not supported when false"),
     "ignoreInitial": ((True,), "not supported when false"),
-    "followSymlinks": ((True,), "not supported when false: links are followed"),
+    "followSymlinks": ((False,), "not supported: name what links lead to"),
     "usePolling": ((False,), "not supported: the kernel tells of changes"),
     "awaitWriteFinish": ((False,), "not needed: watch_delay counts from the last change"),
     "atomic": ((True, False), "not needed"),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from portico.adapters.files.places import Identity, identity, is_folder, places
 from portico.core.model.watched import Look, Watched
 from portico.core.planning.watching import is_ignored
 
 if TYPE_CHECKING:
     from watchfiles.main import FileChange
 
+    Events = Generator[set[FileChange], None, None]
+
 _POLL_MS: Final = 1
 """What has happened is asked for, not waited for: no thread is kept busy by it."""
+_AT_ONCE: Final = 400
+"""Places in one object of watchfiles: all of Python waits while it is made, 25 µs for each."""
 _REST: Final = 20
 """Looks between two attempts: what cannot be watched is often large."""
-
-_Identity = tuple[int, int]
+_ADDED: Final = 1
+"""`watchfiles.Change.added`, which cannot be imported here."""
 
 
 class NotifiedFiles:
@@ -40,74 +44,72 @@ class NotifiedFiles:
 
 
 class _Watch:
-    """The kernel watches a file or folder, not its path: where another one has come to the path,
-    or none is left there, it is watched anew.
+    """Each folder is watched by itself, so that none is that is ignored. All are watched anew when
+    another one has come: the kernel watches folders and files, not their paths.
     """
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
-        self._seen: dict[str, _Identity | None] | None = None
+        self._roots: dict[str, Identity | None] | None = None
         """What was at each root when it was looked at last; None before the first time."""
-        self._events: Generator[set[FileChange], None, None] | None = None
+        self._events: list[Events] = []
         self._trouble, self._rest = "", 0
 
     def look(self) -> Look:
-        before, here = self._seen, {root: _identity(root) for root in self.watched.roots}
-        there, paths = [root for root in here if here[root]], self._drain()
-        if here != before or (self._events is None and self._rest == 0):
-            paths += self._open(there)
-        changed = [path for path in paths if not is_ignored(path, self.watched)]
+        before, here = self._roots, {root: identity(root) for root in self.watched.roots}
+        there, changes = [root for root in here if here[root]], self._counting(self._events)
+        changed = [path for _, path in changes]
+        retry = not self._events and self._rest == 0 and there != []
+        if retry or here != before or any(k == _ADDED and is_folder(p) for k, p in changes):
+            changed += self._open(there)
         if before is not None:
             changed += [root for root in there if here[root] != before[root]]
-        self._seen, self._rest = here, max(0, self._rest - 1)
+        self._roots, self._rest = here, max(0, self._rest - 1)
         missing = next((f"{root} is not there" for root in here if not here[root]), "")
         return Look(min(changed, default=""), missing or self._trouble)
 
     def close(self) -> None:
-        if self._events is not None:
-            self._events.close()
-        self._events = None
+        for each in self._events:
+            each.close()
+        self._events = []
 
     def _open(self, roots: list[str]) -> list[str]:
-        """Watch these from now on. What was not to be watched before may have changed since."""
-        self.close()
-        untold, self._trouble, self._rest = roots if self._trouble else [], "", _REST
-        if not roots:
-            return []
-        self._events = _events(roots)
-        return [*self._drain(), *([] if self._trouble else untold)]
+        """Watch what is below these now. The old events end when the new ones have begun. What
+        could not be watched before may have changed since.
+        """
+        old, untold = self._events, roots if self._trouble else []
+        self._trouble, self._rest = "", _REST
+        found = places(self.watched, roots)
+        self._events = [_events(found[n : n + _AT_ONCE]) for n in range(0, len(found), _AT_ONCE)]
+        changes = self._counting(self._events) + self._counting(old)
+        for each in old:
+            each.close()
+        changed = [path for _, path in changes]
+        return changed if self._trouble else changed + untold
 
-    def _drain(self) -> list[str]:
-        """The paths that have changed since the last call. Without events there are none."""
-        if self._events is None:
-            return []
+    def _counting(self, events: list[Events]) -> list[FileChange]:
+        """What has changed since the last call, without what is ignored."""
         try:
-            return [path for _, path in next(self._events)]
+            changes = [change for each in events for change in next(each)]
         except (ImportError, OSError, RuntimeError) as error:
-            self.close()
             self._trouble = str(error)
+            self._rest = 0 if isinstance(error, FileNotFoundError) else self._rest
+            self.close()
             return []
+        return [change for change in changes if not is_ignored(change[1], self.watched)]
 
 
-def _events(roots: list[str]) -> Generator[set[FileChange], None, None]:
-    """What has happened since the last time, without waiting for it."""
+def _events(paths: list[str]) -> Events:
+    """What has happened since the last time, without waiting for it; the first time begins."""
     from watchfiles import watch  # noqa: PLC0415 - only where something is watched
 
     yield from watch(
-        *roots,
+        *paths,
         watch_filter=None,
         debounce=_POLL_MS,
         step=_POLL_MS,
         rust_timeout=_POLL_MS,
         yield_on_timeout=True,
+        recursive=False,
         ignore_permission_denied=True,
     )
-
-
-def _identity(path: str) -> _Identity | None:
-    """Of what is at a path, at the end of links."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a Path for each look would be waste
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
