@@ -36,6 +36,7 @@ max_restarts = 10
 min_uptime = "2s"
 ready_timeout = "20s"
 wait_ready = true
+after = ["jobs"]
 batch = 2
 drain_timeout = "1m"
 stop_signal = "SIGINT"

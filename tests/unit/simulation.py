@@ -272,6 +272,7 @@ class Machine(Outside):
             case Publish(app, endpoints):
                 self._publish(app, endpoints, daemon)
             case Drain(instance, why):
+                self._assert_who_comes_after_is_gone(self.instances[instance].app)
                 self._put(moved(self.instances[instance], E.DRAIN_ASKED, now=self.now, reason=why))
             case MarkWorn(instance, why):
                 self._put(replace(self.instances[instance], worn=why))
@@ -311,6 +312,8 @@ class Machine(Outside):
                 assert_never(step)
 
     def _start(self, step: StartInstance) -> None:
+        if not self.of(step.app):
+            self._assert_who_comes_before_is_ready(step.app)
         self.serial += 1
         spec = self.records[step.app].target
         name = InstanceId(f"{step.app}.{step.slot}.{self.serial}")
@@ -349,6 +352,20 @@ class Machine(Outside):
         assert instance not in handed_out, f"{instance} is handed out"
         told = [peer.instance for peers in self.peers.values() for peer in peers]
         assert instance not in told, f"nginx still sends requests to {instance}"
+
+    def _assert_who_comes_before_is_ready(self, app: str) -> None:
+        for before in self.file[app].after:
+            record, wanted = self.records[before], self.file[before].instances
+            ready = {i.slot for i in self.in_state(S.READY, before) if i.spec == record.target.id}
+            assert not record.stopped, f"{app} begins, and {before} is stopped"
+            assert ready >= set(range(1, wanted + 1)), f"{app} begins before {before}"
+
+    def _assert_who_comes_after_is_gone(self, app: str) -> None:
+        """Where both are to end; an instance may always be replaced, or be one too many."""
+        ending = {n for n, r in self.records.items() if n not in self.file or r.stopped}
+        for other in ending if app in ending else ():
+            after = (self.file.get(other) or self.records[other].target.app).after
+            assert app not in after or not self.of(other), f"{app} ends before {other}"
 
     def _ask_to_stop(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
         self._put(moved(self.instances[instance], event, now=self.now, reason=why))

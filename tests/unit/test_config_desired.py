@@ -97,6 +97,7 @@ OTHER: dict[str, object] = {
     "port_env": "OTHER",
     "instance_env": "OTHER",
     "health": "/other",
+    "after": ["db"],
     "autostart": False,
     "autorestart": False,
     "stop_exit_codes": [7],

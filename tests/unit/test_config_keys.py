@@ -35,6 +35,7 @@ from portico.core.model.upstream import Server, Upstream
         (App, "numprocs", "instances"),
         (App, "replicas", "instances"),
         (App, "environment", "env"),
+        (App, "depends_on", "after"),
         # nginx
         (Site, "server_name", "aliases"),
         (Site, "proxy_pass", "app"),

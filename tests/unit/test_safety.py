@@ -19,6 +19,7 @@ from tests.unit.simulation import Machine
 
 S = InstanceState
 PORTS = {"web": (None, 3000, 3001), "api": (None, 4000), "jobs": (False,)}
+BEFORE = {"web": {"jobs", "api"}, "api": {"jobs"}, "jobs": set()}
 LIMITS = {
     "ready_timeout": 6,
     "stop_timeout": 3,
@@ -42,6 +43,7 @@ keys = st.fixed_dictionaries(
         "batch": st.integers(1, 3),
         "drain_timeout": st.sampled_from([0, 4]),
         "wait_ready": st.booleans(),
+        "after": st.sets(st.sampled_from(["jobs", "api"])),
         "slots": slots,
     }
 )
@@ -106,6 +108,8 @@ class Play:
             hopeless = record.good is None or record.abrupt
             if name in machine.file and hopeless and self._is_bad(record.target.id):
                 self._event("up", (name, {"instances": 2}, GOOD))
+        for before in {name for app in machine.file.values() for name in app.after}:
+            machine.set_stopped(before, stopped=False)
         for process in machine.processes.values():
             process.connections = 0
         for _ in range(CALM):
@@ -158,6 +162,8 @@ class Play:
             _, keys, program = what
             ports = PORTS[name]
             keys = {**LIMITS, **keys, "port": ports[keys.get("port", 0) % len(ports)]}
+            before = BEFORE[name] & keys.get("after", set()) & machine.file.keys()
+            keys["after"] = tuple(sorted(before))
             self.versions += 1
             machine.up(name, App.model_validate(keys), f"v{self.versions}", program)
         elif name in machine.file:
@@ -169,8 +175,8 @@ class Play:
                     machine.reload(name, abrupt=kind == "restart")
                 case "stop" | "start":
                     machine.set_stopped(name, stopped=kind == "stop")
-                case "remove":
-                    machine.remove(name)
+                case "remove" if not any(name in app.after for app in machine.file.values()):
+                    machine.remove(name)  # else the file would have been refused
         for promise in self.promises.values():
             promise.said()
 

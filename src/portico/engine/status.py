@@ -18,6 +18,7 @@ from portico.core.model.views import (
     StatusView,
 )
 from portico.core.planning.app_state import app_state
+from portico.core.planning.order import Wait, waits
 from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
 from portico.engine.intent import Intent
@@ -59,8 +60,9 @@ class StatusReport:
     def view(self) -> StatusView:
         desired, _ = self._intent.wanted()
         revision, paused = self._intent.revision, self._intent.paused()
+        held = waits(desired, self._observed.now().by_app())
         return StatusView(
-            apps=tuple(self._app(app) for app in desired.apps.values()),
+            apps=tuple(self._app(app, held.get(name)) for name, app in desired.apps.items()),
             sites=tuple(
                 _site(
                     name,
@@ -75,7 +77,7 @@ class StatusReport:
             daemon=self._daemon_now(),
             source=revision.source if revision else "",
             revision=revision.number if revision else 0,
-            troubles=tuple(self._all_troubles()),
+            troubles=tuple(self._all_troubles(held)),
         )
 
     def log_files(self, app: str) -> list[LogFileView]:
@@ -101,7 +103,7 @@ class StatusReport:
         shown = words.lines[-SHOWN_LINES:]
         return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
 
-    def _app(self, app: DesiredApp) -> AppView:
+    def _app(self, app: DesiredApp, wait: Wait | None) -> AppView:
         mine = sorted(
             (i for i in self._observed.instances.values() if i.app == app.name),
             key=lambda i: (i.slot, i.id),
@@ -109,12 +111,13 @@ class StatusReport:
         command = app.app.command or app.app.script or ""
         return AppView(
             name=app.name,
-            state=app_state(app, mine),
+            state=app_state(app, mine, waits=wait is not None),
             instances=tuple(self._instance(i, app) for i in mine),
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
             cwd=app.app.cwd or app.spec.folder,
+            waits=wait.why if wait else "",
             schedule=app.app.schedule or "",
             next_run=None if app.stopped or not app.app.schedule else self._next_run(app.name),
         )
@@ -157,7 +160,7 @@ class StatusReport:
         uptime = round(self._clock.monotonic() - self._begun, 1)
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
 
-    def _all_troubles(self) -> Iterator[str]:
+    def _all_troubles(self, held: Mapping[str, Wait]) -> Iterator[str]:
         for reverted in self._intent.reverted.values():
             yield f"{reverted.app} runs the version before: {reverted.why}"
         if self._observed.now().nginx.outdated:
@@ -166,6 +169,7 @@ class StatusReport:
             troubled = i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}
             if troubled or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
+        yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
         if self._observed.unrecorded:
             yield self._observed.unrecorded
         yield from self._nobody_well()

@@ -28,6 +28,7 @@ HEADS: Final = (
 STATES: Final[dict[str, Style]] = {
     "ready": "green",
     "starting": "yellow",
+    "waiting": "yellow",
     "unready": "red",
     "restarting": "yellow",
     "draining": "yellow",
@@ -77,6 +78,8 @@ def tell_reasons(session: Session, app: AppView) -> None:
     """Why instances are not as they should be, and when the next one is to run."""
     if app.next_run is not None:
         session.terminal.say(f"{app.name} runs next at {moment(app.next_run)}")
+    if app.waits:
+        session.terminal.say(f"{app.name} {app.waits}")
     for instance in app.instances:
         if instance.worn:
             session.terminal.say(f"{instance.id} is to be replaced: {instance.worn}")

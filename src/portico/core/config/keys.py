@@ -98,6 +98,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "instance_env": "instance_var",
         "port": "listen ports",
         "health": "healthcheck health_check check checks readiness liveness probe",
+        "after": "depends_on requires wants needs wait_for dependencies start_after",
         "slow_start": "slowstart warmup warm_up ramp ramp_up",
         "user": "uid username",
         "group": "gid",

@@ -10,6 +10,7 @@ from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.issuing_rules import issuing_findings
 from portico.core.config.notes import notes
+from portico.core.config.order_rules import order_findings
 from portico.core.config.site_rules import site_findings
 from portico.core.config.slow_start_rules import slow_start_findings
 from portico.core.config.upstream_rules import upstream_findings
@@ -28,6 +29,7 @@ __all__ = [
 def rule_findings(draft: Draft) -> Iterator[Finding]:
     """What is wrong whatever machine the file is for; `read_document` tells it."""
     yield from app_findings(draft)
+    yield from order_findings(draft)
     yield from upstream_findings(draft)
     yield from slow_start_findings(draft)
     yield from site_findings(draft)

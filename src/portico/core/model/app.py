@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import Check, CheckPath
 from portico.core.model.cron import Cron
+from portico.core.model.names import AppName
 from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table, Words
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -126,6 +127,10 @@ class App(Table):
     )
 
     # how they live
+    after: tuple[AppName, ...] = Field(
+        (),
+        description="Apps that have to be ready before this one begins; they end after it.",
+    )
     autostart: bool = Field(True, description="Start with `portico up`; else only when asked to.")
     autorestart: bool = Field(True, description="Start again what exits.")
     stop_exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(

@@ -94,9 +94,18 @@ class RenderView(View):
 
 
 AppState = Literal[
-    "ready", "starting", "degraded", "failed", "stopped", "rolling", "running", "scheduled"
+    "ready",
+    "starting",
+    "waiting",
+    "degraded",
+    "failed",
+    "stopped",
+    "rolling",
+    "running",
+    "scheduled",
 ]
-"""The last two are of an app with a schedule: its run is under way, or still to come."""
+"""`waiting` is for the apps that it comes after; the last two are of an app with a schedule: its
+run is under way, or still to come."""
 
 
 class InstanceView(View):
@@ -127,6 +136,7 @@ class AppView(View):
     balance: str
     command: str
     cwd: str
+    waits: str = Field("", description="What it waits for before it begins, in words.")
     schedule: str = ""
     next_run: float | None = Field(None, description="Wall time, seconds since 1970.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.views import AppState
 from portico.core.planning.runs import ended_badly, is_up
 
@@ -13,9 +13,12 @@ S = InstanceState
 _UNWELL = frozenset({S.FAILED, S.UNREADY, S.RESTARTING})
 
 
-def app_state(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+def app_state(app: DesiredApp, instances: Sequence[Instance], *, waits: bool = False) -> AppState:
+    """`waits` is whether it may not begin yet, because of apps that it comes after."""
     if app.stopped:
         return "stopped"
+    if waits and not any(i.state in LIVE for i in instances):
+        return "waiting"
     return _of_runs(app, instances) if app.app.schedule else _of_instances(app, instances)
 
 

@@ -7,7 +7,7 @@ passed on only at its end. They go when it has gone, or when their time to drain
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from portico.core.model.app import App
@@ -24,22 +24,27 @@ HURRIED_STOP: Final = 1.0
 UNWANTED: Final = "its app is not wanted any more"
 
 
-def unwanted(desired: Desired, world: World, generation: str) -> Iterator[Step]:
-    """Apps that are in no file any more; only once nginx names them no more either."""
+def unwanted(
+    desired: Desired, world: World, generation: str, staying: Collection[str] = ()
+) -> Iterator[Step]:
+    """Apps that are in no file any more; only once nginx names them no more either.
+
+    Those `staying` have others after them, which leave first.
+    """
     if is_named(world, generation):
         return
     former = [i for i in world.instances.values() if i.app not in desired.apps]
     needed = {i.id for i in former if not generation and _is_needed(i, desired, world)}
     for i in former:
-        if i.state not in LEAVING and i.id not in needed:
+        if i.state not in LEAVING and i.id not in needed and i.app not in staying:
             yield Drain(i.id, UNWANTED)
     left = {i.app for i in former}
     known = world.endpoints.keys() | desired.former.keys()
     for name in sorted(known - desired.apps.keys()):
         handed_out = world.endpoints.get(name, ())
-        staying = tuple(e for e in handed_out if e.instance in needed)
-        if staying != handed_out:
-            yield Publish(name, staying, UNWANTED)
+        needed_ones = tuple(e for e in handed_out if e.instance in needed)
+        if needed_ones != handed_out:
+            yield Publish(name, needed_ones, UNWANTED)
         if name not in left:
             yield DropApp(name, "nothing of it is left")
 

@@ -9,6 +9,7 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
+from portico.core.planning.order import waits
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 from portico.core.planning.runs import is_up
 
@@ -44,14 +45,19 @@ def progress(
     waiting: list[str] = []
     failed: list[str] = []
     instances = world.by_app()
+    waits_for = waits(desired, instances)
     for name in apps:
-        app = desired.apps.get(name)
+        app, wait = desired.apps.get(name), waits_for.get(name)
         mine = instances[name]
         if app is None or app.stopped:
             if mine or (app is None and name in world.endpoints):
                 waiting.append(f"{name}: {len(mine)} still to stop")
         elif trouble := _trouble(app, mine, waited):
             failed.append(trouble)
+        elif wait is not None:
+            first = (desired.apps[each] for each in wait.first)
+            hopeless = any(a.stopped or _trouble(a, instances[a.name], waited) for a in first)
+            (failed if hopeless else waiting).append(f"{name} {wait.why}")
         elif step := _missing(app, mine, replaced):
             waiting.append(step)
     if generation and world.nginx.refused == generation:

@@ -17,6 +17,7 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
+from portico.core.planning.order import Wait, is_back, stays, waits
 from portico.core.planning.reasons import NEVER_SAID
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
@@ -50,23 +51,34 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     there is nothing for nginx to serve.
     """
     instances = world.by_app()
+    waiting, staying = waits(desired, instances), stays(desired, instances)
+    held = waiting.keys() | staying
     return (
-        *_nginx(desired, world, instances, generation),
-        *(s for app in desired.apps.values() for s in _app(app, instances[app.name], world)),
+        *_nginx(desired, world, instances, generation, waiting),
+        *(
+            step
+            for name, app in desired.apps.items()
+            for step in _app(app, instances[name], world, held=name in held)
+        ),
         *_kept(desired, world, instances, generation),
-        *unwanted(desired, world, generation),
+        *unwanted(desired, world, generation, staying),
         *leaving(desired, world),
     )
 
 
 def _nginx(
-    desired: Desired, world: World, instances: Mapping[str, Sequence[Instance]], generation: str
+    desired: Desired,
+    world: World,
+    instances: Mapping[str, Sequence[Instance]],
+    generation: str,
+    held: Mapping[str, Wait],
 ) -> Iterator[Step]:
     seen = world.nginx
     if seen.busy:
         return
     waiting = not all(
-        _may_be_served(app, instances[app.name], world) for app in desired.apps.values()
+        _may_be_served(app, instances[name], world, held.get(name))
+        for name, app in desired.apps.items()
     )
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
@@ -81,14 +93,19 @@ def _nginx(
         yield StartNginx("its master process has died")
 
 
-def _may_be_served(app: DesiredApp, mine: Sequence[Instance], world: World) -> bool:
+def _may_be_served(
+    app: DesiredApp, mine: Sequence[Instance], world: World, wait: Wait | None
+) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
+    if wait is not None and wait.stuck:
+        return True
     if world.endpoints.get(app.name) or not takes_requests(app):
         return True
     return any(i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} for i in mine)
 
 
-def _app(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
+def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool) -> Iterator[Step]:
+    """`held` is one that may not begin yet, or not end, because of others (`after`)."""
     if app.app.schedule is not None:
         yield from _scheduled(app, mine, world)
         return
@@ -97,13 +114,13 @@ def _app(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[St
         yield Revert(app.name, why)
         return
     yield from wear(app, mine, world)
-    rolling = tuple(rollout(app, mine, world.now))
+    rolling = () if held else tuple(rollout(app, mine, world.now))
     yield from rolling
     wanted = endpoints_of(app, mine, world.now)
     if wanted != world.endpoints.get(app.name):
         yield Publish(app.name, wanted, f"{len(wanted)} ready")
     leave = {step.instance for step in rolling if isinstance(step, Drain)}
-    stay = [i for i in mine if i.id not in leave]
+    stay = [i for i in mine if i.id not in leave and not (held and is_back(i))]
     yield from _restarts(app, stay, world.now)
     yield from _unwell(app, stay, world)
     if app.good != app.spec.id and is_rolled_out(app, mine):
@@ -151,7 +168,7 @@ def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
 
 def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator[Step]:
     for i in mine:
-        if i.state is S.BACKOFF and now >= i.retry_at:
+        if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
             yield Respawn(i.id, "the instance that it is to replace is worn")

@@ -1,0 +1,75 @@
+"""Apps that come after others: real programs that note when they begin and end."""
+
+from __future__ import annotations
+
+from tests.stack import PROGRAMS, Stack, eventually
+
+APP = """
+[apps.{name}]
+command = ["sh", "-c", {script!r}]
+port = false
+min_uptime = "100ms"
+after = {after}
+"""
+SCRIPT = (
+    "trap 'sleep .3; echo {name} >> ended; exit' TERM; echo {name} >> begun; "
+    "while :; do sleep .05; done"
+)
+ORDER = {"web": ["db"], "db": ["cache", "gate"], "cache": []}
+GATE = """
+[apps.gate]
+command = "python3 {programs}/ready.py go"
+port = false
+wait_ready = true
+ready_timeout = "{limit}s"
+max_restarts = 1
+backoff_limit = "200ms"
+"""
+
+
+def up_file(stack: Stack, limit: float, version: int = 1) -> None:
+    apps = "".join(
+        APP.format(name=name, after=after, script=SCRIPT.format(name=name) + f" # {version}")
+        for name, after in ORDER.items()
+    )
+    stack.write(apps + GATE.format(programs=PROGRAMS, limit=limit))
+
+
+def noted(stack: Stack, what: str) -> list[str]:
+    file = stack.folder / what
+    return file.read_text().split() if file.exists() else []
+
+
+def state(stack: Stack, app: str) -> str:
+    return next(a["state"] for a in stack.status()["apps"] if a["name"] == app)
+
+
+def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(stack):
+    up_file(stack, limit=0.5)
+    failed = stack.portico("up")
+    assert failed.returncode == 1
+    assert "wait_ready is set and it never said that it is ready" in failed.stderr
+    assert "web waits for db, which waits for gate: gate.1.1 was not ready" in failed.stderr
+    assert noted(stack, "begun") == ["cache"]
+    assert state(stack, "web") == "waiting"
+    shown = stack.portico("status")
+    assert "db waits for gate: gate.1.1 was not ready" in shown.stdout
+    assert "trouble: web waits for db" in shown.stderr
+
+    (stack.folder / "go").touch()
+    stack.done("restart", "gate")
+    eventually(lambda: noted(stack, "begun") == ["cache", "db", "web"])
+
+    up_file(stack, limit=20, version=2)
+    stack.up()
+    assert noted(stack, "begun")[3:] == ["cache", "db", "web"]
+    assert stack.done("restart").returncode == 0
+    assert noted(stack, "begun")[6:] == ["cache", "db", "web"]
+
+    (stack.folder / "ended").unlink()
+    stack.done("stop")
+    assert noted(stack, "ended") == ["web", "db", "cache"]
+    stack.done("start")
+    (stack.folder / "ended").unlink()
+    stack.done("down")
+    assert noted(stack, "ended") == ["web", "db", "cache"]
