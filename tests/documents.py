@@ -171,7 +171,7 @@ profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
 preflight = false
-eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
+eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
 [sites."shop.example.com".tls.dns]
@@ -247,7 +247,7 @@ profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
 preflight = false
-eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384" }
+eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
 [tls.dns]

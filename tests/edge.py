@@ -69,7 +69,7 @@ class Edge:
 
     def install(self, desired: Desired) -> None:
         pair = certificate(self.folder, frozenset(_names(desired)))
-        pairs = {name: pair for name, site in desired.sites.items() if site.https}
+        pairs = {name: (pair,) for name, site in desired.sites.items() if site.https}
         place = {
             "certificates": pairs,
             "authorities": pair.certificate,

@@ -27,8 +27,8 @@ def wanted(text: str, *, folder: str = PROJECT, root: bool = False) -> Desired:
 
 def place_for(desired: Desired, **differing: object) -> Place:
     pairs = {
-        name: CertificateFiles(
-            f"{HOME}/certificates/{name}.pem", f"{HOME}/certificates/{name}.key"
+        name: (
+            CertificateFiles(f"{HOME}/certificates/{name}.pem", f"{HOME}/certificates/{name}.key"),
         )
         for name, site in desired.sites.items()
         if site.https

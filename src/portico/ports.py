@@ -201,9 +201,18 @@ class Sites(Protocol):
         None when something behind nginx answered, else what was wrong in a few words.
         """
 
-    async def served(self, name: str, listeners: Listeners, *, proxied: bool = False) -> set[str]:
+    async def served(
+        self,
+        name: str,
+        listeners: Listeners,
+        *,
+        proxied: bool = False,
+        rsa: bool | None = None,
+    ) -> set[str]:
         """Fingerprints (SHA-256, lower case hexadecimal) of the certificates that a handshake
         for the name gets, on every address that nginx listens on; empty text for no answer.
+
+        With `rsa` set, of one who can check no other kind of key than RSA, or than ECDSA.
         """
 
 

@@ -33,8 +33,10 @@ SECRET = base64.b64encode(b"a secret of thirty-two characters").decode()
 class NameServers:
     """`zones` are the names that have a SOA record; every other name belongs to the nearest."""
 
-    def __init__(self, zones: tuple[str, ...], addresses: tuple[str, ...]) -> None:
-        self.port, self.addresses = free_port(), addresses
+    def __init__(
+        self, zones: tuple[str, ...], addresses: tuple[str, ...], port: int | None = None
+    ) -> None:
+        self.port, self.addresses = port or free_port(), addresses
         self.records: dict[tuple[str, str], list[str]] = {}
         self.asked: list[tuple[str, str, str]] = []
         """Address, name and type."""
@@ -148,8 +150,10 @@ def _text(name: dns.name.Name) -> str:
 
 
 @contextmanager
-def serving(*zones: str, addresses: tuple[str, ...] = ("127.0.0.1",)) -> Iterator[NameServers]:
-    names = NameServers(zones, addresses)
+def serving(
+    *zones: str, addresses: tuple[str, ...] = ("127.0.0.1",), port: int | None = None
+) -> Iterator[NameServers]:
+    names = NameServers(zones, addresses, port)
     servers: list[socketserver.BaseServer] = []
     for address in addresses:
         servers += [_udp(names, address), _tcp(names, address)]

@@ -35,12 +35,13 @@ class Pebble:
         folder: Path,
         *,
         environ: Mapping[str, str] | None = None,
-        dns: int | None = None,
+        dns: int | str | None = None,
         **config: object,
     ) -> None:
         self.folder = folder
         self.acme, self.management, self.http, self.tls = (free_port() for _ in range(4))
         self.dns, self._names = dns or free_port(), free_port()
+        self._resolver = dns if isinstance(dns, str) else f"127.0.0.1:{self.dns}"
         self._own_names = dns is None
         self._environ = {**os.environ, **DEFAULTS, **(environ or {})}
         self._pair(folder)
@@ -62,7 +63,7 @@ class Pebble:
                 *("-management", f"127.0.0.1:{self._names}"),
                 *("-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""),
             )
-        self._run("pebble", "-config", self._config, "-dnsserver", f"127.0.0.1:{self.dns}")
+        self._run("pebble", "-config", self._config, "-dnsserver", self._resolver)
         self._wait()
 
     def restart(self) -> None:

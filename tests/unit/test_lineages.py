@@ -92,7 +92,43 @@ def test_a_wildcard_is_proved_by_dns_with_the_secret_from_its_file():
 
 def test_an_ip_address_is_signed_in_the_short_lived_profile():
     found, _ = lineages('[sites."203.0.113.7"]\napp = "web"')
-    assert found["203.0.113.7"].profile == "shortlived"
+    lineage = found["203.0.113.7"]
+    assert lineage.profile_at(lineage.issuers[0]) == "shortlived"
+
+
+def test_another_authority_is_asked_for_no_profile_that_it_may_not_have():
+    found, _ = lineages(
+        '[sites."203.0.113.7"]\napp = "web"\ntls.issuer = ["https://ca.example/", "letsencrypt"]'
+    )
+    lineage = found["203.0.113.7"]
+    assert [lineage.profile_at(issuer) for issuer in lineage.issuers] == [None, "shortlived"]
+
+
+def test_two_kinds_of_keys_are_two_lineages_whichever_was_written_first():
+    for types in ('"ecdsa-p384", "rsa2048"', '"rsa2048", "ecdsa-p384"'):
+        found, _ = lineages(f'[sites."a.example"]\napp="web"\ntls.key_type = [{types}]')
+        kinds = {name: (each.name, each.key_type, each.beside) for name, each in found.items()}
+        assert kinds == {
+            "a.example": ("a.example", "ecdsa-p384", True),
+            "a.example+rsa": ("a.example+rsa", "rsa2048", True),
+        }
+
+
+def test_each_issuer_is_told_only_what_it_gave_itself():
+    found, files = lineages(
+        '[tls]\nissuer = ["zerossl", "google", "letsencrypt"]\n'
+        'eab = [{kid = "z", hmac_key_file = "z.key", issuer = "zerossl"},'
+        '{kid = "g", hmac_key_file = "g.key", issuer = "google"}]\n'
+        '[sites."a.example"]\napp = "web"',
+        {"/srv/app/z.key": "enQ\n", "/srv/app/g.key": "Z28\n"},
+    )
+    bindings = [issuer.binding for issuer in found["a.example"].issuers]
+    assert [each and (each.key_id, each.hmac_key) for each in bindings] == [
+        ("z", "enQ"),
+        ("g", "Z28"),
+        None,
+    ]
+    assert files == ["/srv/app/z.key", "/srv/app/g.key"]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +156,13 @@ def test_an_ip_address_is_signed_in_the_short_lived_profile():
             (
                 "tls.challenge: tls-alpn-01 does not go with real_ip, which the site "
                 '"b.example.com" has (take http-01 or dns-01)'
+            ),
+        ),
+        (
+            '[tls]\nkey_type = ["rsa2048", "rsa4096"]',
+            (
+                "tls.key_type: must be one type, or one of ECDSA and one of RSA side by side "
+                '(as in ["ecdsa-p256", "rsa2048"])'
             ),
         ),
         (

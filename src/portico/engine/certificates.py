@@ -23,6 +23,7 @@ from portico.core.model.certificate import (
     Lineage,
     Memory,
 )
+from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import memories
@@ -60,8 +61,8 @@ class IssuedFiles:
     def __init__(self, state: State, lineages: Lineages, passage: Passage) -> None:
         self._state, self._lineages, self._passage = state, lineages, passage
 
-    def files(self, site: str) -> CertificateFiles | None:
-        current = self._lineages.current(site)
+    def files(self, lineage: str) -> CertificateFiles | None:
+        current = self._lineages.current(lineage)
         return current.files if current else None
 
     def thumbprint(self) -> str:
@@ -302,7 +303,7 @@ class Keeper:
         if issuer is None:
             return
         held = self._lineages.held(lineage.name)
-        order = f"{lineage.name.replace('*', '_')}.{(held.generation if held else 0) + 1}"
+        order = f"{folder_name(lineage.name)}.{(held.generation if held else 0) + 1}"
         asked = issuer
         if action.staging and issuer.staging:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
@@ -340,7 +341,7 @@ class Keeper:
         if action.staging:
             self._state.put_memory(memories.tried(memory, lineage))
         else:
-            about = About(asked.directory, lineage.profile, staging=asked.is_staging)
+            about = About(asked.directory, lineage.profile_at(asked), staging=asked.is_staging)
             try:
                 await self._lineages.store(
                     lineage.name, lineage.names, obtained.chain, obtained.key, about

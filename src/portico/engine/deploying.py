@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from portico.core.model.certificate import Certificate, Lineage
+from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import memories
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
@@ -84,7 +84,12 @@ class Deploying:
         expected = fingerprint_of(chain)
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
         for name in lineage.names:
-            served = await self._sites.served(name, desired.listeners, proxied=proxied)
+            served = await self._sites.served(
+                name,
+                desired.listeners,
+                proxied=proxied,
+                rsa=is_rsa(lineage.key_type) if lineage.beside else None,
+            )
             if served != {expected}:
                 raise Failed(f"a handshake for {name} still gets another certificate")
 

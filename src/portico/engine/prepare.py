@@ -17,6 +17,7 @@ from portico.core.config.rules import capability_problems, machine_problems, not
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, CertificateFiles, Place
 from portico.core.model.views import DocumentRequest
+from portico.core.planning.lineages import lineage_names
 from portico.core.render.generation import fingerprint, render_generation
 from portico.engine.own_pairs import own_pair
 from portico.engine.surroundings import Surroundings
@@ -57,8 +58,8 @@ class Machine:
 class Issued(Protocol):
     """What certificate authorities have signed for us, and the answer they ask us for."""
 
-    def files(self, site: str) -> CertificateFiles | None:
-        """The pair that nginx is to be given for a site; None while there is none."""
+    def files(self, lineage: str) -> CertificateFiles | None:
+        """The pair that nginx is to be given of a lineage; None while there is none."""
 
     def thumbprint(self) -> str: ...
 
@@ -162,7 +163,7 @@ class Preparation:
         document: Document,
         desired: Desired,
         build: Build,
-        certificates: Mapping[str, CertificateFiles],
+        certificates: Mapping[str, tuple[CertificateFiles, ...]],
     ) -> Candidate:
         place = Place(
             build,
@@ -185,21 +186,25 @@ class Preparation:
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool
-    ) -> Mapping[str, CertificateFiles]:
-        """Each site's pair: its own, or one of the local authority."""
-        own: dict[str, CertificateFiles] = {}
+    ) -> Mapping[str, tuple[CertificateFiles, ...]]:
+        """Each site's pairs: its own, or those of authorities, or one of the local authority."""
+        own: dict[str, tuple[CertificateFiles, ...]] = {}
         local: dict[str, tuple[str, ...]] = {}
         for name, site in desired.sites.items():
             if not site.https:
                 continue
-            pair = own_pair(desired, name) or self._issued.files(name)
-            if pair is not None:
-                own[name] = pair
+            if pair := own_pair(desired, name):
+                own[name] = (pair,)
+                continue
+            issued = (self._issued.files(each) for each in lineage_names(desired, name))
+            if pairs := tuple(filter(None, issued)):
+                own[name] = pairs
             else:
                 local[name] = (name, *site.aliases)
-        if make:
-            return {**await self._certificates.local(local), **own}
-        return {**self._certificates.expected(local), **own}
+        made = (
+            await self._certificates.local(local) if make else self._certificates.expected(local)
+        )
+        return {**{name: (pair,) for name, pair in made.items()}, **own}
 
 
 def request_of(revision: Revision) -> DocumentRequest:

@@ -84,7 +84,7 @@ class Authorities:
             lineage.names,
             tuple(self._method(challenge) for challenge in lineage.challenges),
             key_type=lineage.key_type,
-            profile=lineage.profile,
+            profile=lineage.profile_at(issuer),
             preferred_chain=lineage.preferred_chain,
             replaces=replaces,
         )

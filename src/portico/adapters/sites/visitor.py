@@ -24,10 +24,7 @@ class Visitor:
     """Implements `ports.Sites`."""
 
     def __init__(self) -> None:
-        self._tls = ssl.create_default_context()
-        self._tls.check_hostname = False
-        # Which certificate is served is not the question here, and it may be anybody's own.
-        self._tls.verify_mode = ssl.CERT_NONE
+        self._tls = _trusting_all()
 
     async def ask(
         self, name: str, site: Site, listeners: Listeners, *, proxied: bool = False
@@ -55,27 +52,53 @@ class Visitor:
             return f"nginx answers {status}: nothing behind it does"
         return None
 
-    async def served(self, name: str, listeners: Listeners, *, proxied: bool = False) -> set[str]:
+    async def served(
+        self,
+        name: str,
+        listeners: Listeners,
+        *,
+        proxied: bool = False,
+        rsa: bool | None = None,
+    ) -> set[str]:
+        tls = self._tls if rsa is None else _checking_only("aRSA" if rsa else "aECDSA")
         host = name.replace("*", "any", 1)
         asked = (
-            self._served(_to_connect(address), listeners.https, host, proxied=proxied)
+            self._served(_to_connect(address), listeners.https, host, tls, proxied=proxied)
             for address in listeners.addresses
         )
         return set(await asyncio.gather(*asked))
 
-    async def _served(self, address: str, port: int, host: str, *, proxied: bool) -> str:
+    async def _served(
+        self, address: str, port: int, host: str, tls: ssl.SSLContext, *, proxied: bool
+    ) -> str:
         try:
             async with asyncio.timeout(DEADLINE):
                 _, writer = await asyncio.open_connection(address, port)
                 try:
                     if proxied:
                         writer.write(NOBODY)
-                    await writer.start_tls(self._tls, server_hostname=host)
+                    await writer.start_tls(tls, server_hostname=host)
                     return _fingerprint(writer)
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError):
             return ""
+
+
+def _trusting_all() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    # Whose certificate is served is not the question here, and it may be anybody's own.
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _checking_only(keys: str) -> ssl.SSLContext:
+    """TLS 1.2, where the cipher says which kind of key the server has (RFC 5246 7.4.2)."""
+    context = _trusting_all()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(keys)
+    return context
 
 
 def _fingerprint(writer: asyncio.StreamWriter) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.findings import Finding, Path
+from portico.core.model.certificate import is_rsa
 from portico.core.model.document import Document
 from portico.core.model.issuing import DnsProvider, Issuing
 from portico.core.model.names import is_ip, is_local_name
@@ -45,6 +46,10 @@ def _alpn(document: Document) -> Iterator[Finding]:
 def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
     if settings.dns is not None:
         yield from _provider((*path, "dns"), settings.dns)
+    kinds = [is_rsa(each) for each in settings.key_types]
+    if not kinds or len(kinds) != len(set(kinds)):
+        what = "must be one type, or one of ECDSA and one of RSA side by side"
+        yield Finding((*path, "key_type"), what, 'as in ["ecdsa-p256", "rsa2048"]')
 
 
 def _provider(path: Path, dns: DnsProvider) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from portico.core.model.names import is_ip
 from portico.core.model.place import CertificateFiles
 
 KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
@@ -16,6 +17,10 @@ KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
+
+
+def is_rsa(key_type: KeyType) -> bool:
+    return key_type.startswith("rsa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Issuer:
     staging: str | None = None
     """Directory of the same authority for trying things, where it has one."""
     limits: Limits = Limits()
+    profile_for_addresses: str | None = None
+    """The only profile in which it signs for IP addresses, where it has such a rule."""
     is_staging: bool = False
     """What it signs is trusted by nobody, and never takes the place of what is."""
 
@@ -102,6 +109,8 @@ class Lineage:
     issuers: tuple[Issuer, ...]
     """The first one is asked, the others where it cannot be had."""
     key_type: KeyType = "ecdsa-p256"
+    beside: bool = False
+    """There is another one for the same names, whose key is of the other kind."""
     profile: str | None = None
     preferred_chain: str | None = None
     challenges: tuple[Challenge, ...] = (Challenge(),)
@@ -114,6 +123,12 @@ class Lineage:
     """Whether nginx serves it; else other programs find it in its folder."""
     hooks: tuple[tuple[str, ...], ...] = ()
     """The operator's commands to run when a new one is served."""
+
+    def profile_at(self, issuer: Issuer) -> str | None:
+        """The one to ask for, also where the file says nothing."""
+        return self.profile or (
+            issuer.profile_for_addresses if any(map(is_ip, self.names)) else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

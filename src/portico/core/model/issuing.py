@@ -17,6 +17,8 @@ ISSUERS: Final = {
 }
 LOCAL: Final = "local"
 """The issuer that stands for the local authority alone."""
+KEY_TYPE: Final[KeyType] = "ecdsa-p256"
+"""Where the file says nothing of it."""
 STAGING: Final = {ISSUERS["letsencrypt"]: ISSUERS["letsencrypt-staging"]}
 """Where an authority lets one try first: its directory and that of its staging."""
 
@@ -47,6 +49,9 @@ class Eab(Table):
     kid: str = Field(min_length=1, description="The key's id.")
     hmac_key_file: str = Field(description="File that holds the key, base64url.")
     algorithm: Literal["HS256", "HS384", "HS512"] = Field("HS256", description="Of the key.")
+    issuer: Issuer | None = Field(
+        None, description="Who gave it; every issuer that is asked is told it if unset."
+    )
 
 
 class DnsProvider(Table):
@@ -92,7 +97,11 @@ class Issuing(Table):
         "tls-alpn-01 needs port 443 alone, and an nginx with stream and ssl_preread.",
     )
     dns: DnsProvider | None = Field(None, description="Who publishes records for dns-01.")
-    key_type: KeyType | None = Field(None, description="ecdsa-p256 if unset.")
+    key_type: KeyType | tuple[KeyType, ...] | None = Field(
+        None,
+        description="ecdsa-p256 if unset. One ECDSA and one RSA type side by side make two "
+        "certificates, of which each client gets the one that it can check.",
+    )
     profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         None, description="The authority's profile: shortlived, tlsserver, ..."
     )
@@ -107,7 +116,9 @@ class Issuing(Table):
         description="Whether to look before an order at all that would make it fail: DNS, port "
         "80, CAA, the clock, the disk. true if unset.",
     )
-    eab: Eab | None = Field(None, description="External account binding.")
+    eab: Eab | tuple[Eab, ...] | None = Field(
+        None, description="External account binding; several where several issuers want one."
+    )
     deploy_hook: Argv | None = Field(
         None,
         description="Program to run when a new certificate is served, with certbot's variables.",
@@ -121,6 +132,26 @@ class Issuing(Table):
             for key, value in given.items()
         }
         return Issuing.model_construct(**wanted)
+
+    @property
+    def key_types(self) -> tuple[KeyType, ...]:
+        match self.key_type:
+            case None:
+                return (KEY_TYPE,)
+            case str(one):
+                return (one,)
+            case several:
+                return several
+
+    @property
+    def bindings(self) -> tuple[Eab, ...]:
+        match self.eab:
+            case None:
+                return ()
+            case Eab() as one:
+                return (one,)
+            case several:
+                return several
 
     @property
     def issuers(self) -> tuple[str, ...]:

@@ -41,8 +41,8 @@ class Place:
     """Absolute PORTICO_HOME."""
     resolver: str
     """`127.0.0.1:41053`, where discovery answers."""
-    certificates: Mapping[str, CertificateFiles] = field(default_factory=dict)
-    """By the site's name; every site with https has one."""
+    certificates: Mapping[str, tuple[CertificateFiles, ...]] = field(default_factory=dict)
+    """By the site's name; every site with https has one, or one for each kind of key."""
     thumbprint: str = ""
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
     asked_by_alpn: bool = False

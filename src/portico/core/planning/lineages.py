@@ -16,26 +16,42 @@ from portico.core.model.certificate import (
     KeyType,
     Limits,
     Lineage,
+    is_rsa,
 )
 from portico.core.model.desired import Desired, absolute
-from portico.core.model.issuing import STAGING, DnsProvider, Issuing
-from portico.core.model.names import is_ip, is_local_name
+from portico.core.model.issuing import ISSUERS, STAGING, DnsProvider, Issuing
+from portico.core.model.names import is_local_name
 from portico.core.model.views import StandaloneRequest
 
-NEEDS_SHORT_LIVED = "shortlived"
-"""The only profile in which Let's Encrypt signs for IP addresses."""
-KEY_TYPE: Final[KeyType] = "ecdsa-p256"
-"""Where the file says nothing of it."""
+_LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
+_FOR_ADDRESSES: Final = "shortlived"
 
 
 def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, Lineage]:
-    """By the site's name. `secrets` has what the files that `secret_files` names hold."""
+    """By their names. `secrets` has what the files that `secret_files` names hold."""
     lineages = {}
     for name, site in desired.sites.items():
         settings = desired.issuing(site)
         if settings is not None and all(map(_is_public, (name, *site.aliases))):
-            lineages[name] = _lineage((name, *site.aliases), settings, desired.folder, secrets)
+            lineage = _lineage((name, *site.aliases), settings, desired.folder, secrets)
+            for each, key_type in _names(name, settings):
+                lineages[each] = replace(lineage, name=each, key_type=key_type)
     return lineages
+
+
+def lineage_names(desired: Desired, site: str) -> tuple[str, ...]:
+    """Those whose certificates a site is served with, as far as they are there: one, or one for
+    each kind of key.
+    """
+    settings = desired.issuing(desired.sites[site])
+    return tuple(name for name, _ in _names(site, settings)) if settings else ()
+
+
+def _names(site: str, settings: Issuing) -> Iterator[tuple[str, KeyType]]:
+    """An RSA certificate beside another one has a name of its own, whichever was written first."""
+    several = len(settings.key_types) > 1
+    for key_type in settings.key_types:
+        yield f"{site}+rsa" if several and is_rsa(key_type) else site, key_type
 
 
 def standalone_lineage(request: StandaloneRequest) -> Lineage:
@@ -73,15 +89,17 @@ def _of(settings: Issuing, key: str) -> object:
     """With what holds where nothing is said."""
     if key == "issuer":
         return settings.issuers
-    return getattr(settings, key) or {"key_type": KEY_TYPE, "challenge": "http-01"}.get(key)
+    if key == "key_type":
+        return settings.key_types
+    return getattr(settings, key) or {"challenge": "http-01"}.get(key)
 
 
 def secret_files(desired: Desired) -> Iterator[str]:
     """Absolute paths of the files with secrets that lineages are made with."""
     for site in desired.sites.values():
         settings = desired.issuing(site)
-        if settings and settings.eab:
-            yield absolute(settings.eab.hmac_key_file, desired.folder)
+        for each in settings.bindings if settings else ():
+            yield absolute(each.hmac_key_file, desired.folder)
         if settings and settings.dns:
             for path in (settings.dns.secret_file, settings.dns.credentials):
                 if path:
@@ -95,13 +113,13 @@ def _is_public(name: str) -> bool:
 def _lineage(
     names: tuple[str, ...], settings: Issuing, folder: str, secrets: Mapping[str, str]
 ) -> Lineage:
-    by_address = any(map(is_ip, names))
     return Lineage(
         names[0],
         names,
         tuple(_issuer(url, settings, folder, secrets) for url in settings.issuers),
-        key_type=settings.key_type or KEY_TYPE,
-        profile=settings.profile or (NEEDS_SHORT_LIVED if by_address else None),
+        key_type=settings.key_types[0],
+        beside=len(settings.key_types) > 1,
+        profile=settings.profile,
         preferred_chain=settings.preferred_chain,
         challenges=(_challenge(names, settings, folder, secrets),),
         preflight=settings.preflight is not False,
@@ -112,9 +130,10 @@ def _lineage(
 def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]) -> Issuer:
     is_staging = url in STAGING.values()
     binding = None
-    if settings.eab:
-        key = secrets.get(absolute(settings.eab.hmac_key_file, folder), "")
-        binding = Binding(settings.eab.kid, key.strip(), settings.eab.algorithm)
+    for eab in settings.bindings:
+        if binding is None and eab.issuer in {None, url}:
+            key = secrets.get(absolute(eab.hmac_key_file, folder), "")
+            binding = Binding(eab.kid, key.strip(), eab.algorithm)
     return Issuer(
         url,
         contact=(settings.email,) if settings.email else (),
@@ -123,6 +142,7 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
         staging=STAGING.get(url),
         limits=STAGING_LIMITS if is_staging else Limits(),
         is_staging=is_staging,
+        profile_for_addresses=_FOR_ADDRESSES if url in _LETS_ENCRYPT else None,
     )
 
 

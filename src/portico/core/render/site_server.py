@@ -39,7 +39,8 @@ def _lines(
         yield from listening.listens(name, tls=True)
     yield server_names(name, *site.aliases)
     if site.https:
-        yield from certificate(place.certificates[name])
+        for files in place.certificates[name]:
+            yield from certificate(files)
         yield from _to_tls(site, listening)
     yield from site_log(name, site, desired, place)
     yield from _real_ip(site.real_ip)

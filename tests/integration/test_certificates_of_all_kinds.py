@@ -1,0 +1,225 @@
+"""Every kind of certificate that a file can ask for, by one daemon, through the running nginx."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from tests.fakes import acme_proxy, name_server, pebble
+from tests.fakes.acme_proxy import AcmeProxy
+from tests.fakes.name_server import KEY_NAME, SECRET, NameServers
+from tests.fakes.pebble import EAB_KEY, Pebble
+from tests.stack import Stack, eventually, free_port
+
+pytestmark = [
+    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: name servers listen at port 53"),
+]
+
+NAME_SERVER = "127.53.53.1"
+FILE = """
+[tls]
+issuer = "{usual.directory}"
+ca_bundle = "roots.pem"
+preflight = false
+resolvers = ["{resolver}"]
+eab = [{{ kid = "{kid}", hmac_key_file = "eab.key", issuer = "{bound.directory}" }}]
+
+[apps.web]
+command = "python3 -m http.server --bind 127.0.0.1 $PORT"
+
+[sites."both.example.com"]
+app = "web"
+tls.key_type = ["ecdsa-p256", "rsa2048"]
+
+[sites."list.example.com"]
+app = "web"
+tls.issuer = ["{nobody}", "{usual.directory}"]
+
+[sites."bound.example.com"]
+app = "web"
+tls.issuer = "{bound.directory}"
+
+[sites."203.0.113.7"]
+app = "web"
+tls.issuer = "{bound.directory}"
+
+[sites."chain.example.com"]
+app = "web"
+tls.issuer = "{proxy.directory}"
+tls.profile = "tlsserver"
+tls.preferred_chain = "{chain}"
+
+[sites."*.wild.example.com"]
+aliases = ["wild.example.com"]
+app = "web"
+
+[sites."*.wild.example.com".tls.dns]
+provider = "command"
+auth = ["{python}", "update", "add"]
+cleanup = ["{python}", "update", "delete"]
+"""
+UPDATE = """
+import os, sys
+import dns.query, dns.tsigkeyring, dns.update
+
+keys = dns.tsigkeyring.from_text({{"{name}": "{secret}"}})
+update = dns.update.Update("example.com", keyring=keys)
+record = f"_acme-challenge.{{os.environ['CERTBOT_DOMAIN']}}.", "TXT"
+text = os.environ["CERTBOT_VALIDATION"]
+if sys.argv[1] == "add":
+    update.add(record[0], 0, record[1], text)
+else:
+    update.delete(*record, text)
+dns.query.tcp(update, "{server}", timeout=5)
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    stack: Stack
+    usual: Pebble
+    bound: Pebble
+    proxy: AcmeProxy
+    """Before the usual one, which has no profiles."""
+    names: NameServers
+    chain: str
+
+    def certificates(self) -> dict[str, dict]:
+        views = json.loads(self.stack.done("certs", "--json").stdout)
+        return {view["name"]: view for view in views}
+
+    def leaf(self, name: str) -> x509.Certificate:
+        return x509.load_pem_x509_certificate((self.live(name) / "cert.pem").read_bytes())
+
+    def live(self, name: str) -> Path:
+        return self.stack.home / "certificates/live" / name
+
+    def served(self, name: str, ciphers: str | None = None) -> x509.Certificate:
+        """What a client gets that knows these ciphers of TLS 1.2 alone, or all there are."""
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        if ciphers:
+            tls.maximum_version = ssl.TLSVersion.TLSv1_2
+            tls.set_ciphers(ciphers)
+        with (
+            socket.create_connection(("127.0.0.1", self.stack.https), 5) as plain,
+            tls.wrap_socket(plain, server_hostname=name) as secure,
+        ):
+            return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory) -> Iterator[Machine]:
+    names = name_server.serving("example.com", addresses=(NAME_SERVER,), port=53)
+    usual = pebble.running(
+        tmp_path_factory.mktemp("usual"),
+        dns=f"{NAME_SERVER}:53",
+        environ={"PEBBLE_ALTERNATE_ROOTS": "1"},
+    )
+    bound = pebble.running(
+        tmp_path_factory.mktemp("bound"),
+        environ={"PEBBLE_VA_ALWAYS_VALID": "1"},  # nobody can ask 203.0.113.7
+        externalAccountBindingRequired=True,
+        externalAccountMACKeys=dict([EAB_KEY]),
+    )
+    with names as names, usual as usual, bound as bound, acme_proxy.before(usual) as proxy:
+        proxy.profiles = {"tlsserver": "45 days"}
+        stack = Stack()
+        stack.http, stack.https = usual.http, usual.tls
+        machine = Machine(stack, usual, bound, proxy, names, _alternative(usual))
+        try:
+            _start(machine)
+            yield machine
+        finally:
+            left = stack.close()
+    assert left == []
+
+
+def _start(machine: Machine) -> None:
+    folder, stack = machine.stack.folder, machine.stack
+    roots = machine.usual.root.read_bytes() + machine.bound.root.read_bytes()
+    (folder / "roots.pem").write_bytes(roots)
+    (folder / "eab.key").write_text(EAB_KEY[1])
+    update = folder / "update.py"
+    update.write_text(UPDATE.format(name=KEY_NAME, secret=SECRET, server=NAME_SERVER))
+    text = FILE.format(
+        usual=machine.usual,
+        bound=machine.bound,
+        proxy=machine.proxy.server,
+        nobody=f"https://127.0.0.1:{free_port()}/dir",
+        resolver=machine.names.resolver,
+        kid=EAB_KEY[0],
+        chain=machine.chain,
+        python=sys.executable,
+    ).replace('"update"', f'"{update}"')
+    stack.up(text, bind=["127.0.0.1"])
+    eventually(lambda: all(v["served"] for v in machine.certificates().values()), within=90)
+
+
+def _alternative(authority: Pebble) -> str:
+    """The name of the root above its other chain."""
+    root = x509.load_pem_x509_certificate(authority.managed("/roots/1"))
+    return root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+
+
+def test_each_client_gets_the_kind_of_key_that_it_can_check(machine):
+    for ciphers, kind in (
+        ("aECDSA", ec.EllipticCurvePublicKey),
+        ("aRSA", rsa.RSAPublicKey),
+        (None, ec.EllipticCurvePublicKey),
+    ):
+        served = machine.served("both.example.com", ciphers)
+        assert isinstance(served.public_key(), kind)
+        name = "both.example.com" + "+rsa" * (kind is rsa.RSAPublicKey)
+        assert served == machine.leaf(name)
+        assert machine.certificates()[name]["issuer"] == machine.usual.directory
+
+
+def test_where_the_first_issuer_is_not_there_the_next_one_is_asked(machine):
+    view = machine.certificates()["list.example.com"]
+    assert view["issuer"] == machine.usual.directory
+    assert machine.served("list.example.com") == machine.leaf("list.example.com")
+
+
+def test_who_wants_to_know_its_customers_is_told_and_nobody_else(machine):
+    assert machine.certificates()["bound.example.com"]["issuer"] == machine.bound.directory
+    assert machine.served("bound.example.com") == machine.leaf("bound.example.com")
+
+
+def test_an_address_has_a_certificate_of_an_authority_too(machine):
+    leaf = machine.served("203.0.113.7")
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["203.0.113.7"]
+    assert leaf == machine.leaf("203.0.113.7")
+
+
+def test_a_wildcard_and_its_apex_are_proven_by_the_operators_own_program(machine):
+    for name in ("any.wild.example.com", "wild.example.com"):
+        assert machine.served(name) == machine.leaf("_.wild.example.com")
+    kinds = [update[0] for update in machine.names.updates]
+    assert kinds.count("+") == kinds.count("-") == 2
+    assert machine.names.txt("_acme-challenge.wild.example.com") == set()
+
+
+def test_a_renewal_keeps_its_profile_its_chain_and_its_path(machine):
+    path = machine.live("chain.example.com")
+    first = machine.leaf("chain.example.com")
+    machine.stack.done("certs", "renew", "chain.example.com", "--force")
+    second = machine.leaf("chain.example.com")
+    chain = x509.load_pem_x509_certificates((path / "chain.pem").read_bytes())
+    assert second.serial_number != first.serial_number
+    assert machine.served("chain.example.com") == second
+    assert [order["profile"] for order in machine.proxy.orders] == ["tlsserver"] * 2
+    assert machine.chain in chain[-1].issuer.rfc4514_string()
