@@ -171,6 +171,7 @@ profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
 preflight = false
+staging = "https://ca.example/staging"
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
@@ -247,6 +248,7 @@ profile = "tlsserver"
 preferred_chain = "Example Root"
 resolvers = ["192.0.2.53:53"]
 preflight = false
+staging = "https://ca.example/staging"
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 

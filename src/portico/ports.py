@@ -250,6 +250,9 @@ class Nginx(Protocol):
         behind.
         """
 
+    async def discard(self, generation: Tested) -> None:
+        """Take away what was installed and shall not be switched to."""
+
     async def switch(self, generation: Tested) -> None:
         """Make nginx serve the generation: start it, or reload it and see it taken over.
 

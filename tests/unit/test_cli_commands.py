@@ -72,6 +72,7 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["up", "/nowhere/portico.toml"], "cannot be read: No such file or directory"),
         (["start", "ecosystem.config.js"], "`portico up ecosystem.config.js` applies it"),
         (["certs", "list", "--force"], "`portico certs list` takes no --force"),
+        (["certs", "renew", "--dry-run", "--force"], "leave out --force"),
         (["certs", "show"], "needs the NAME of a site"),
         (["completion", "tcsh"], "invalid choice: 'tcsh'"),
         (["status", "--home", "/" + "x" * 120], "choose a shorter folder"),

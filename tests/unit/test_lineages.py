@@ -230,3 +230,15 @@ def test_a_certificate_for_other_programs_is_wanted_as_it_was_asked_for():
     [challenge] = lineage.challenges
     assert (challenge.kind, challenge.options) == ("standalone", {"port": "8080"})
     assert (lineage.hooks, lineage.preflight) == ((("true",),), True)
+
+
+def test_the_first_issuer_may_have_a_staging_of_its_own():
+    found, _ = lineages(
+        '[tls]\nissuer = ["https://ca.test/dir", "letsencrypt", "https://other.test/dir"]\n'
+        'staging = "https://ca.test/staging"\n[sites."example.com"]\napp = "web"'
+    )
+    assert [issuer.staging for issuer in found["example.com"].issuers] == [
+        "https://ca.test/staging",
+        ISSUERS["letsencrypt-staging"],
+        None,
+    ]

@@ -138,9 +138,9 @@ class Client:
     def certificates(self) -> list[CertificateView]:
         return cast("list[CertificateView]", self._ask("GET", "/v1/certificates"))
 
-    def renew(self, name: str | None, *, force: bool) -> ChangeView:
+    def renew(self, name: str | None, *, force: bool, dry_run: bool = False) -> ChangeView:
         target = f"/v1/certificates/{_part(name) if name else ''}renew"
-        return self._change("POST", target, {"force": force})
+        return self._change("POST", target, {"force": force, "dry_run": dry_run})
 
     def issue(self, name: str) -> ChangeView:
         return self._change("POST", f"/v1/certificates/{_part(name)}issue")

@@ -56,6 +56,7 @@ from portico.engine.supervision import Supervision
 from portico.engine.surroundings import Surroundings
 from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
+from portico.engine.trying import ScratchFiles, Trying
 from portico.engine.upkeep import Upkeep
 from portico.engine.watching import Watching
 from portico.errors import Failed, PorticoError
@@ -92,7 +93,9 @@ class Portico:
     watching: Watching
 
 
-async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode: Mode) -> Portico:
+async def put_together(  # noqa: PLR0915 - a statement for each part
+    home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode: Mode
+) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
@@ -184,14 +187,15 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         troubles.report(f"certificate {name}", wrong)
     passage = Passage()
     issued = IssuedFiles(state, lineages, passage)
-    preparation = Preparation(
+    prepare = partial(
+        Preparation,
         _machine(home, discovery.address),
         nginx,
         certificates,
         surroundings,
         intent.paused,
-        issued,
     )
+    preparation = prepare(issued)
     changes = Changes(tasks, clock)
     report = StatusReport(
         intent,
@@ -237,6 +241,10 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         others=OthersHere(lineages, certificates, account_key(home.certificates)),
         state=state,
     )
+    scratch = DiskLineages(Home(home.certificates / "scratch"), certificates, clock)
+    trying = Trying(
+        intent, keeper, prepare(ScratchFiles(scratch, issued)), nginx=nginx, scratch=scratch
+    )
     settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=Visitor())
     operations = Operations(
         intent,
@@ -248,6 +256,7 @@ async def put_together(home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode:
         settling,
         keeper,
         moving,
+        trying,
         certificates=certificates,
         clock=clock,
         logs=logs,

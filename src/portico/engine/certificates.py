@@ -39,7 +39,7 @@ from portico.engine.passage import Passage
 from portico.engine.standalone import forget, standalone_lineages
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Authorities, AuthorityError, Clock, Lineages, State
+from portico.ports import Authorities, AuthorityError, Clock, Lineages, Obtained, State
 
 log = logging.getLogger(__name__)
 
@@ -328,15 +328,13 @@ class Keeper:
     async def _order(
         self, lineage: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
     ) -> None:
-        self._enter("order", lineage, asked, order, exempt=action.exempt)
         try:
-            obtained = await self._authorities.issue(
-                lineage, asked, order, action.replaces or None
+            obtained = await self._obtain(
+                lineage, asked, order, action.replaces, exempt=action.exempt
             )
         except AuthorityError as error:
-            self._remember_failure(lineage, issuer, asked, order, error)
+            self._remember_trouble(lineage, issuer, error, error.retry_at)
             raise
-        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
         memory = self._state.memory(lineage.name)
         if action.staging:
             self._state.put_memory(memories.tried(memory, lineage))
@@ -352,6 +350,31 @@ class Keeper:
             self._state.put_memory(memories.issued(memory))
         await self._authorities.forget(order)
         self._troubles.over(f"certificate {lineage.name}")
+
+    async def order_for_trial(self, lineage: Lineage, staging: Issuer, order: str) -> Obtained:
+        """Order on staging and book it there; nothing is remembered of it with the lineage."""
+        if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
+            raise Failed("; ".join(map(str, found)))
+        if refusal := self._ledger().refusal(staging, lineage.names):
+            raise Refused(f"{refusal.why}; not before {_moment(refusal.until)}")
+        async with self._way(lineage), self._at_once:
+            return await self._obtain(lineage, staging, order, "", exempt=False)
+
+    async def forget_trial(self, order: str) -> None:
+        await self._authorities.forget(order)
+
+    async def _obtain(
+        self, lineage: Lineage, asked: Issuer, order: str, replaces: str, *, exempt: bool
+    ) -> Obtained:
+        """What the authority counts is booked, before it is sent and when it has ended."""
+        self._enter("order", lineage, asked, order, exempt=exempt)
+        try:
+            obtained = await self._authorities.issue(lineage, asked, order, replaces or None)
+        except AuthorityError as error:
+            self._book_failure(lineage, asked, order, error)
+            raise
+        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
+        return obtained
 
     async def _look_ahead(
         self, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
@@ -375,20 +398,14 @@ class Keeper:
         seen = await self._authorities.preflight(lineage, asked, order, folders)
         return list(findings(lineage, asked, seen))
 
-    def _remember_failure(
-        self,
-        lineage: Lineage,
-        issuer: Issuer,
-        asked: Issuer,
-        order: str,
-        error: AuthorityError,
+    def _book_failure(
+        self, lineage: Lineage, asked: Issuer, order: str, error: AuthorityError
     ) -> None:
         if error.unproven:
             self._enter("failed_validation", lineage, asked, order, names=error.unproven)
         self._enter("abandoned", lineage, asked, order)
         if error.limited and error.retry_at:
             self._enter("limited", lineage, asked, order, until=error.retry_at)
-        self._remember_trouble(lineage, issuer, error, error.retry_at)
 
     def _remember_trouble(
         self, lineage: Lineage, issuer: Issuer, error: Failed, retry_at: float | None = None

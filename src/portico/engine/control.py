@@ -80,8 +80,10 @@ class Control(Protocol):
 
     async def certificates(self) -> list[CertificateView]: ...
 
-    async def renew(self, name: str | None, who: str, *, force: bool) -> ChangeView:
-        """Renew what is due, or what is named and forced; waits for nothing that is not."""
+    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+        """Renew what is due, or what is named and forced; waits for nothing that is not. A dry
+        run renews on staging, whether due or not, and changes nothing that is served.
+        """
 
     async def issue(self, name: str, who: str) -> ChangeView:
         """Obtain the certificate of a site at once, if it has none."""

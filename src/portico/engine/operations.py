@@ -34,6 +34,7 @@ from portico.engine.prepare import Candidate, Preparation, request_of
 from portico.engine.settling import Settling
 from portico.engine.standalone import remember
 from portico.engine.status import StatusReport
+from portico.engine.trying import Trying
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports import Certificates, Clock, Logs, Revision, State
 
@@ -50,6 +51,7 @@ class Operations:
         settling: Settling,
         keeper: Keeper,
         moving: Moving,
+        trying: Trying,
         *,
         certificates: Certificates,
         clock: Clock,
@@ -60,7 +62,7 @@ class Operations:
         self._changes, self._preparation, self._report = changes, preparation, report
         self._certificates, self._clock, self._logs = certificates, clock, logs
         self._settling, self._keeper, self._state = settling, keeper, state
-        self._moving = moving
+        self._moving, self._trying = moving, trying
 
     # Reading
 
@@ -284,13 +286,17 @@ class Operations:
         self._intent.render_again(candidate)
         return self._begun(kind, site, [], who)
 
-    async def renew(self, name: str | None, who: str, *, force: bool) -> ChangeView:
-        self._state.add_event(self._clock.now(), "renew", name or "all certificates", f"by {who}")
+    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+        kind = "dry run" if dry_run else "renew"
+        self._state.add_event(self._clock.now(), kind, name or "all certificates", f"by {who}")
 
         async def work(change: Change) -> None:
-            await self._keeper.renew(name, change, force=force)
+            if dry_run:
+                await self._trying.renew(name, change)
+            else:
+                await self._keeper.renew(name, change, force=force)
 
-        return self._changes.begin("renew", name or "all certificates", (), work)
+        return self._changes.begin(kind, name or "all certificates", (), work)
 
     async def issue(self, name: str, who: str) -> ChangeView:
         self._state.add_event(self._clock.now(), "issue", name, f"by {who}")

@@ -125,6 +125,10 @@ class NginxProgram:
             await asyncio.to_thread(self._generations.prune)
         return Tested(generation.number, generation.fingerprint)
 
+    async def discard(self, generation: Tested) -> None:
+        async with self._changing:
+            await asyncio.to_thread(self._generations.remove, generation.number)
+
     async def switch(self, generation: Tested) -> None:
         async with self._changing:
             new = await asyncio.to_thread(self._generations.read, generation.number)

@@ -20,7 +20,9 @@ async def certificates(call: Call[Nothing]) -> list[CertificateView]:
 
 
 async def renew(call: Call[RenewRequest]) -> ChangeView:
-    return await call.control.renew(call.path.get("name"), call.who, force=call.body.force)
+    return await call.control.renew(
+        call.path.get("name"), call.who, force=call.body.force, dry_run=call.body.dry_run
+    )
 
 
 async def issue(call: Call[Nothing]) -> ChangeView:

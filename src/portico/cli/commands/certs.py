@@ -38,6 +38,11 @@ def options(parser: Parser) -> None:
         action="store_true",
         help="renew: also what is not due, as with issue --standalone",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="renew: on the authority's staging, changing nothing that is served",
+    )
     standalone_options(parser)
     json_option(parser)
 
@@ -70,8 +75,11 @@ def _show(session: Session, args: Namespace) -> None:
 
 
 def _renew(session: Session, args: Namespace) -> None:
+    if args.force and args.dry_run:
+        raise Refused("a --dry-run tries everything, whether due or not: leave out --force")
     client = session.client()
-    watch_to_its_end(session, client, client.renew(args.name, force=args.force))
+    change = client.renew(args.name, force=args.force, dry_run=args.dry_run)
+    watch_to_its_end(session, client, change)
 
 
 def _revoke(session: Session, args: Namespace) -> None:
@@ -99,7 +107,7 @@ _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "list": (_list, ""),
     "show": (_show, "name"),
     "issue": (issue, f"name force {' '.join(STANDALONE)}"),
-    "renew": (_renew, "name force"),
+    "renew": (_renew, "name force dry_run"),
     "revoke": (_revoke, "name"),
     "import": (_import, "name"),
     "export": (_export, "name"),

@@ -87,6 +87,11 @@ class Issuing(Table):
         description="Known name or directory URL of the authority; several are tried in turn. "
         "letsencrypt if unset.",
     )
+    staging: Issuer | None = Field(
+        None,
+        description="Directory on which the first of the issuers lets one try orders, for "
+        "`certs renew --dry-run` and for new names. Let's Encrypt's is known.",
+    )
     email: Email | None = Field(None, description="Contact of the account.")
     ca_bundle: str | None = Field(
         None, description="PEM file of whom to trust when speaking to a private authority."

@@ -190,6 +190,7 @@ class CertificateView(View):
 
 class RenewRequest(View):
     force: bool = Field(False, description="Also where it is not due.")
+    dry_run: bool = Field(False, description="On staging, and nothing that is served changes.")
 
 
 class StandaloneRequest(View):

@@ -1,0 +1,133 @@
+"""Renews for show: on staging, into a scratch folder, past `nginx -t`. What is served stays."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
+from portico.core.model.place import CertificateFiles
+from portico.engine.certificates import Keeper
+from portico.engine.changes import Change
+from portico.engine.intent import Intent
+from portico.engine.prepare import Issued, Preparation, request_of
+from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.ports import Lineages, Nginx
+
+
+class ScratchFiles:
+    """What nginx would be given. Implements `prepare.Issued`."""
+
+    def __init__(self, scratch: Lineages, issued: Issued) -> None:
+        self._scratch, self._issued = scratch, issued
+
+    def files(self, site: str) -> CertificateFiles | None:
+        current = self._scratch.current(site)
+        return current.files if current else self._issued.files(site)
+
+    def thumbprint(self) -> str:
+        return self._issued.thumbprint()
+
+    def asked_by_alpn(self) -> bool:
+        return self._issued.asked_by_alpn()
+
+
+class Trying:
+    """`scratch` holds what is obtained meanwhile, and `preparation` renders with it."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        keeper: Keeper,
+        preparation: Preparation,
+        *,
+        nginx: Nginx,
+        scratch: Lineages,
+    ) -> None:
+        self._intent, self._keeper, self._preparation = intent, keeper, preparation
+        self._nginx, self._scratch = nginx, scratch
+        self._one_at_a_time = asyncio.Lock()
+
+    async def renew(self, name: str | None, change: Change) -> None:
+        """Failed if any of it would fail; Refused where there is nothing to try it on."""
+        wanted = await self._keeper.wanted()
+        if name is not None and name not in wanted:
+            raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+        lineages = [wanted[name]] if name else list(wanted.values())
+        async with self._one_at_a_time, self._emptied():
+            tried, troubles = await self._obtain(lineages, change)
+            if any(lineage.behind_nginx for lineage in tried):
+                change.say(await self._ask_nginx())
+        if troubles:
+            raise Failed("\n".join(troubles))
+        if not tried:
+            raise Refused("nothing could be tried: there is no certificate with a staging")
+        change.say("what is served, the folder and the ledger of the authority are as before")
+
+    async def _obtain(
+        self, lineages: Sequence[Lineage], change: Change
+    ) -> tuple[list[Lineage], list[str]]:
+        tried, troubles = [], []
+        for lineage in lineages:
+            issuer = lineage.issuers[0]
+            staging = _staging(issuer)
+            if staging is None:
+                change.say(
+                    f"{lineage.name}: not tried: no staging of {issuer.directory} is known, and "
+                    "an order there would count; name one as `staging`"
+                )
+                continue
+            try:
+                await self._try(lineage, staging)
+            except PorticoError as error:
+                troubles.append(f"{lineage.name}: {error}")
+            else:
+                tried.append(lineage)
+                change.say(f"{lineage.name}: {staging.directory} has signed for it")
+        return tried, troubles
+
+    async def _try(self, lineage: Lineage, staging: Issuer) -> None:
+        order = re.sub(r"[^A-Za-z0-9.-]", "_", f"{lineage.name}.trial")
+        obtained = await self._keeper.order_for_trial(lineage, staging, order)
+        about = About(staging.directory, lineage.profile, staging=True)
+        stored = await self._scratch.store(
+            lineage.name, lineage.names, obtained.chain, obtained.key, about
+        )
+        await self._scratch.switch(lineage.name, stored.generation)
+        await self._keeper.forget_trial(order)
+
+    async def _ask_nginx(self) -> str:
+        revision = self._intent.revision
+        if revision is None:
+            raise Failed("no file is in force")
+        candidate = await self._preparation.resume(request_of(revision), self._intent.asked())
+        tested = await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
+        await self._nginx.discard(tested)
+        return "nginx takes it all (nginx -t)"
+
+    @asynccontextmanager
+    async def _emptied(self) -> AsyncIterator[None]:
+        """A scratch folder that is empty before and after, whatever an earlier run has left."""
+        await self._scratch.load()
+        try:
+            await self._empty()
+            yield
+        finally:
+            await self._empty()
+
+    async def _empty(self) -> None:
+        for name in self._scratch.names():
+            await self._scratch.remove(name)
+
+
+def _staging(issuer: Issuer) -> Issuer | None:
+    if issuer.is_staging:
+        return issuer
+    if issuer.staging is None:
+        return None
+    return replace(
+        issuer, directory=issuer.staging, staging=None, limits=STAGING_LIMITS, is_staging=True
+    )
