@@ -18,7 +18,9 @@ _WIDEST: Final = 60  # characters of a label; a line that wraps cannot be writte
 _CLEAR: Final = "\r\x1b[K"
 
 
-def watch(session: Session, client: Client, change: ChangeView) -> ChangeView:
+def watch(
+    session: Session, client: Client, change: ChangeView, *, quiet: bool = False
+) -> ChangeView:
     """The change as it ended. Raises what it failed with.
 
     An interrupt leaves the change to go on and says how to come back to it.
@@ -26,9 +28,9 @@ def watch(session: Session, client: Client, change: ChangeView) -> ChangeView:
     said = 0
     spinner = Spinner(session.terminal.err, f"{change.kind} {change.subject}".strip())
     try:
-        for now in client.follow(change.id, spinner.turn):
+        for now in client.follow(change.id, spinner.turn if not quiet else lambda: None):
             spinner.clear()
-            for line in now.lines[said:]:
+            for line in now.lines[said:] if not quiet else ():
                 session.terminal.tell(f"  {line}")
             said, change = len(now.lines), now
     except KeyboardInterrupt:

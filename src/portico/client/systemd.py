@@ -78,22 +78,17 @@ class Unit:
 
     def systemctl(self, *words: str) -> None:
         """Raises Failed, in systemd's words."""
-        _call(["systemctl", *(["--user"] if self.user else []), *words], self.environ)
+        call(["systemctl", *(["--user"] if self.user else []), *words], self.environ)
 
     def keep_after_logout(self) -> None:
         if self.user:
-            _call(["loginctl", "enable-linger"], self.environ)
+            call(["loginctl", "enable-linger"], self.environ)
 
     def put_in_place(self) -> None:
         """Write it where systemd looks, once systemd itself has found nothing wrong with it."""
-        if shutil.which("systemd-analyze", path=self.environ.get("PATH")):
-            with tempfile.TemporaryDirectory() as folder:
-                draft = Path(folder) / self.name
-                draft.write_text(self.text)
-                user = ["--user"] if self.user else []
-                _call(["systemd-analyze", *user, "verify", str(draft)], self.environ)
+        verify({self.name: self.text}, self.environ, user=self.user)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _write(self.path, self.text)
+        write(self.path, self.text)
         self.systemctl("daemon-reload")
 
 
@@ -122,11 +117,24 @@ def unit_in_charge(
     return unit if booted.exists() and unit.path.exists() else None
 
 
+def verify(units: Mapping[str, str], environ: Mapping[str, str], *, user: bool) -> None:
+    """Have systemd look at units, by name, where it has its program for that. Raises Failed."""
+    if not shutil.which("systemd-analyze", path=environ.get("PATH")):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        drafts = [Path(folder) / name for name in units]
+        for draft in drafts:
+            draft.write_text(units[draft.name])
+        options = ["--user"] if user else []
+        call(["systemd-analyze", *options, "verify", *map(str, drafts)], environ)
+
+
 def _slug(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", str(path)).strip("-")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Whole, or not at all."""
     draft = path.with_name(f".{path.name}.new")
     with draft.open("w") as file:
         file.write(text)
@@ -135,7 +143,7 @@ def _write(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _call(command: Sequence[str], environ: Mapping[str, str]) -> None:
+def call(command: Sequence[str], environ: Mapping[str, str]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - our own words, no shell
             command, env=environ, capture_output=True, text=True, timeout=WITHIN, check=False

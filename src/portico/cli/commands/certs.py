@@ -9,9 +9,10 @@ from typing import Final
 from portico.cli.arguments import Parser, json_option
 from portico.cli.certs.moving import hand_over, take_over
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
+from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
+from portico.cli.watching import watch, watch_to_its_end
 from portico.errors import Refused
 
 Act = Callable[[Session, Namespace], None]
@@ -43,6 +44,10 @@ def options(parser: Parser) -> None:
         action="store_true",
         help="renew: on the authority's staging, changing nothing that is served",
     )
+    parser.add_argument(
+        "--quiet", action="store_true", help="renew: say nothing where nothing went wrong"
+    )
+    schedule_options(parser)
     standalone_options(parser)
     json_option(parser)
 
@@ -79,7 +84,10 @@ def _renew(session: Session, args: Namespace) -> None:
         raise Refused("a --dry-run tries everything, whether due or not: leave out --force")
     client = session.client()
     change = client.renew(args.name, force=args.force, dry_run=args.dry_run)
-    watch_to_its_end(session, client, change)
+    if args.quiet:
+        watch(session, client, change, quiet=True)
+    else:
+        watch_to_its_end(session, client, change)
 
 
 def _revoke(session: Session, args: Namespace) -> None:
@@ -107,9 +115,10 @@ _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "list": (_list, ""),
     "show": (_show, "name"),
     "issue": (issue, f"name force {' '.join(STANDALONE)}"),
-    "renew": (_renew, "name force dry_run"),
+    "renew": (_renew, "name force dry_run quiet"),
     "revoke": (_revoke, "name"),
     "import": (_import, "name"),
     "export": (_export, "name"),
+    "schedule": (schedule, " ".join(KINDS)),
 }
 """What each word does, and which arguments it takes."""

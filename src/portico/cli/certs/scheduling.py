@@ -1,0 +1,45 @@
+"""`portico certs schedule`: an entry of cron or systemd that runs `portico certs renew`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+from typing import Final
+
+from portico.cli.arguments import Parser
+from portico.cli.session import Session
+from portico.client.schedule import Entry, Kind, Schedule
+from portico.errors import Refused
+from portico.system.clock import SystemClock
+
+KINDS: Final[tuple[Kind, ...]] = ("cron", "systemd", "none")
+
+
+def schedule_options(parser: Parser) -> None:
+    says = {
+        "cron": "a line for cron that runs `portico certs renew`",
+        "systemd": "a timer that runs it",
+        "none": "neither: the daemon renews by itself in any case",
+    }
+    for kind in KINDS:
+        parser.add_argument(
+            f"--{kind}", action="store_true", help=f"schedule: {says[kind]}; takes away the other"
+        )
+
+
+def schedule(session: Session, args: Namespace) -> None:
+    wanted = [kind for kind in KINDS if getattr(args, kind)]
+    if len(wanted) > 1:
+        raise Refused("`portico certs schedule` takes one of --cron, --systemd and --none")
+    here = Schedule(session.home, session.environ)
+    entry = here.set(wanted[0], SystemClock().jitter()) if wanted else here.entry()
+    if session.json:
+        session.show_json(asdict(entry))
+    else:
+        session.terminal.say(_said(entry))
+
+
+def _said(entry: Entry) -> str:
+    if entry.kind == "none":
+        return "nothing is scheduled: the daemon renews by itself while it runs"
+    return f"{entry.kind}: {entry.what}\n  in {entry.where}"

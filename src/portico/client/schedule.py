@@ -1,0 +1,241 @@
+"""The one entry of cron or systemd that runs `portico certs renew`, for those who want one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from portico.client.systemd import BOOTED, WITHIN, call, unit_of, verify, write
+from portico.errors import Failed, Refused
+from portico.system.home import Home
+
+Kind = Literal["none", "cron", "systemd"]
+
+_RENEW: Final = (sys.executable, "-P", "-m", "portico.cli.main", "certs", "renew", "--quiet")
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_BY: Final = "# Written by `portico certs schedule`; its --none removes it.\n"
+_SERVICE: Final = (
+    _BY
+    + """\
+[Unit]
+Description=Renew the certificates of Portico in {home}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={program}
+Environment={environment}
+
+# The daemon that it may start, and what that one looks after, go on when it has ended.
+KillMode=process
+SendSIGKILL=no
+OOMPolicy=continue
+LimitNOFILE=1048576
+TasksMax=infinity
+"""
+)
+_TIMER: Final = (
+    _BY
+    + """\
+[Unit]
+Description=Renew the certificates of Portico in {home}, twice a day
+
+[Timer]
+OnCalendar=*-*-* 00,12:00:00
+RandomizedDelaySec=12h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    kind: Kind
+    where: str = ""
+    """A file, or `crontab` for the user's own."""
+    what: str = ""
+    """The line, or the name of the timer."""
+
+
+class Schedule:
+    """Of one home. `at` is the folder that the system's own are in."""
+
+    def __init__(
+        self,
+        home: Home,
+        environ: Mapping[str, str],
+        *,
+        at: Path = Path("/"),
+        root: bool | None = None,
+    ) -> None:
+        self._home, self._environ = home, environ
+        self._root = os.geteuid() == 0 if root is None else root
+        unit = unit_of(home, environ, root=self._root)
+        self._name = f"{unit.name.removesuffix('.service')}-certs"
+        self._units = at / unit.path.parent.relative_to("/")
+        self._cron_folder = at / "etc/cron.d"
+        self._booted = at / BOOTED.relative_to("/")
+
+    def entry(self) -> Entry:
+        """What is installed; of two, which somebody else has made, the timer."""
+        if self._timer.exists():
+            return Entry("systemd", str(self._timer), self._timer.name)
+        where = str(self._cron_file) if self._root else "crontab"
+        line = self._line()
+        return Entry("cron", where, line) if line else Entry("none")
+
+    def set(self, kind: Kind, draw: float) -> Entry:
+        """Install this one, then remove the other. A line that is there already keeps its hour
+        and minute; else they are chosen by `draw`, a number in [0, 1).
+        """
+        if kind == "cron":
+            self._add_line(draw)
+        elif kind == "systemd":
+            self._add_timer()
+        if kind != "systemd":
+            self._drop_timer()
+        if kind != "cron":
+            self._drop_line()
+        return self.entry()
+
+    # cron
+
+    @property
+    def _cron_file(self) -> Path:
+        return self._cron_folder / self._name
+
+    def _line(self) -> str:
+        lines = self._crontab().splitlines()
+        return next((each for each in lines if self._is_ours(each)), "")
+
+    def _is_ours(self, line: str) -> bool:
+        return line.endswith(f"# {self._name}")
+
+    def _add_line(self, draw: float) -> None:
+        minute = int(draw * 12 * 60)
+        when = f"{minute % 60} {minute // 60},{minute // 60 + 12} * * *"
+        if before := self._line():
+            when = " ".join(before.split()[:5])
+        environ = f"PATH={_PATH} {shlex.quote(f'PORTICO_HOME={self._home.path}')}"
+        command = f"env {environ} {shlex.join(_RENEW)}".replace("%", "\\%")
+        if not self._has_cron():
+            raise Refused(
+                "cannot install a line for cron: this machine has none; nothing was changed. "
+                "`portico certs schedule --systemd` installs a timer where systemd is its init"
+            )
+        if self._root:
+            line = f"{when} root {command} # {self._name}\n"
+            self._cron_folder.mkdir(parents=True, exist_ok=True)
+            write(self._cron_file, _BY + line)
+            self._cron_file.chmod(0o644)  # cron passes over what others may write
+        else:
+            self._put_crontab(f"{self._others()}{when} {command} # {self._name}\n")
+
+    def _drop_line(self) -> None:
+        if self._root:
+            self._cron_file.unlink(missing_ok=True)
+            return
+        if (others := self._others()) != self._crontab():
+            self._put_crontab(others)
+
+    def _others(self) -> str:
+        lines = self._crontab().splitlines()
+        return "".join(f"{each}\n" for each in lines if not self._is_ours(each))
+
+    def _crontab(self) -> str:
+        """The file of ours for root, the user's own for others; each line with its end."""
+        if self._root:
+            return self._cron_file.read_text() if self._cron_file.exists() else ""
+        if not shutil.which("crontab", path=self._environ.get("PATH")):
+            return ""
+        done = self._run_crontab("-l")
+        text = done.stdout if done.returncode == 0 else ""  # it has none
+        return text if not text or text.endswith("\n") else f"{text}\n"
+
+    def _put_crontab(self, text: str) -> None:
+        done = self._run_crontab("-", given=text)
+        if done.returncode != 0:
+            raise Failed(f"cannot write the crontab: {done.stderr.strip()}; it is as it was")
+
+    def _run_crontab(self, word: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603 - our own words, no shell
+                ["crontab", word],  # noqa: S607 - the user's
+                env=self._environ,
+                input=given,
+                capture_output=True,
+                text=True,
+                timeout=WITHIN,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Failed(f"cannot run crontab: {error}") from None
+
+    def _has_cron(self) -> bool:
+        path = f"{self._environ.get('PATH', '')}:/usr/sbin:/sbin"
+        names = ("cron", "crond", "crontab") if self._root else ("crontab",)
+        return any(shutil.which(each, path=path) for each in names)
+
+    # systemd
+
+    @property
+    def _timer(self) -> Path:
+        return self._units / f"{self._name}.timer"
+
+    def _add_timer(self) -> None:
+        if not self._booted.exists():
+            raise Refused(
+                "cannot install a timer: systemd is not the init of this machine; nothing was "
+                "changed. `portico certs schedule --cron` installs a line for cron"
+            )
+        texts = self.units()
+        verify(texts, self._environ, user=not self._root)
+        self._units.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write(self._units / name, text)
+        try:
+            self._systemctl("daemon-reload")
+            self._systemctl("enable", "--now", self._timer.name)
+            if not self._root:
+                call(["loginctl", "enable-linger"], self._environ)
+        except Failed:
+            for name in texts:
+                (self._units / name).unlink()
+            raise
+
+    def units(self) -> dict[str, str]:
+        """The files of systemd, by name."""
+        home = str(self._home.path).replace("%", "%%")
+        service = _SERVICE.format(
+            home=home,
+            program=shlex.join(_RENEW).replace("%", "%%"),
+            environment=f'"PORTICO_HOME={home}"',
+        )
+        timer = _TIMER.format(home=home)
+        return {f"{self._name}.service": service, self._timer.name: timer}
+
+    def _drop_timer(self) -> None:
+        files = [each for name in self.units() if (each := self._units / name).exists()]
+        if not files:
+            return
+        if self._booted.exists():
+            self._systemctl("disable", "--now", self._timer.name)
+        for each in files:
+            each.unlink()
+        if self._booted.exists():
+            self._systemctl("daemon-reload")
+
+    def _systemctl(self, *words: str) -> None:
+        options = [] if self._root else ["--user"]
+        call(["systemctl", *options, *words], self._environ)
