@@ -67,6 +67,11 @@ class Processes(Protocol):
         children that it left behind are ended.
         """
 
+    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
+        """Processes that were started for these instances after these moments (of
+        `Clock.monotonic`), by a daemon of the same home that did not live to note them.
+        """
+
     def signal(self, process: Process, name: str) -> None:
         """Send `SIGTERM` and the like to the instance's process group, if it still is that one.
 

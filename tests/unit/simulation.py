@@ -8,7 +8,7 @@ happen, whatever the operator does, is asserted where it would happen.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -26,7 +26,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.core.planning.health import probed
 from portico.core.planning.leaving import drain_limit
-from portico.core.planning.lifecycle import adopted, exited, killed, moved, spawned
+from portico.core.planning.lifecycle import adopted, exited, interrupted, killed, moved, spawned
 from portico.core.planning.reconcile import plan
 from portico.core.planning.steps import (
     Complete,
@@ -71,6 +71,10 @@ class Machine(Outside):
         self.refuses: set[str] = set()
         """Generations that nginx does not take over."""
         self.done: list[Step] = []
+        self.dies_in_a_start: Literal["", "before it", "after it"] = ""
+        """The daemon is lost in the next one, when the instance is on record, without a process
+        or without its process on record.
+        """
 
     # What the operator does
 
@@ -155,7 +159,11 @@ class Machine(Outside):
         """A new daemon takes over what runs."""
         self.daemon = Daemon(self.now)
         for i in self.instances.values():
-            if i.state in LIVE and i.id not in self.processes:
+            if i.state in {S.STARTING, S.BACKOFF} and i.process is None and i.id in self.processes:
+                self._put(spawned(i, Process(self.serial, self.now), now=self.now))
+            elif i.state is S.STARTING and i.id not in self.processes:
+                self._put(interrupted(i, now=self.now))
+            elif i.state in LIVE and i.id not in self.processes:
                 self.daemon.ended.append((i.id, Exit()))
             else:
                 self._put(adopted(i, now=self.now))
@@ -322,11 +330,21 @@ class Machine(Outside):
         self._put(new)
         self._spawn(new)
 
+    def _dies(self, moment: str) -> bool:
+        if self.dies_in_a_start != moment:
+            return False
+        self.dies_in_a_start = ""
+        self.lose_daemon()
+        return True
+
     def _spawn(self, i: Instance) -> None:
         same_port = [p for p in self.processes.values() if p.port == i.port != 0]
         assert not same_port, f"{i.id} gets port {i.port}, which {same_port[0].instance} has"
-        self._put(spawned(i, Process(self.serial, self.now), now=self.now))
+        if self._dies("before it"):
+            return
         self.launch(i.id, i.app, i.port, self.programs[i.spec])
+        if not self._dies("after it"):
+            self._put(spawned(i, Process(self.serial, self.now), now=self.now))
 
     def _publish(self, app: str, endpoints: tuple[Endpoint, ...], daemon: Daemon) -> None:
         daemon.version += 1

@@ -6,7 +6,15 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.instance import InstanceState
-from portico.core.planning.steps import Drain, Kill, Revert, StartInstance, Stop, SwitchGeneration
+from portico.core.planning.steps import (
+    Drain,
+    Kill,
+    Respawn,
+    Revert,
+    StartInstance,
+    Stop,
+    SwitchGeneration,
+)
 from tests.unit.outside import CRASHING, GOOD, HANGING, STUBBORN
 from tests.unit.simulation import Machine
 
@@ -143,6 +151,41 @@ def test_an_app_that_is_removed_leaves_after_nginx_names_it_no_more():
     assert machine.generation == machine.nginx.live == "web"
     assert not machine.of("old")
     assert machine.daemon.endpoints.keys() == machine.records.keys() == {"web"}
+
+
+@pytest.mark.parametrize("moment", ["before it", "after it"])
+@pytest.mark.parametrize("gone", [0.1, 60])
+@pytest.mark.parametrize("port", [None, 3000])
+def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(moment, port, gone):
+    machine = running(instances=2, port=port)
+    machine.up("web", machine.file["web"], "v2")
+    for _ in range(300):
+        if not any(i.spec.startswith("v2") for i in machine.instances.values()):
+            machine.dies_in_a_start = moment
+        if machine.daemon is None:
+            machine.tick(gone)
+            machine.begin()
+        elif not machine.step():
+            machine.tick(0.1)
+        assert machine.answering("web")
+    assert versions(machine) == ["v2", "v2"]
+    assert kinds(machine, Revert) == []
+    assert [i.restarts for i in machine.instances.values()] == [0, 0]
+    assert machine.processes.keys() == machine.instances.keys()
+
+
+def test_a_daemon_that_dies_in_a_restart_leaves_nobody():
+    machine = running()
+    machine.dies_in_a_start = "after it"
+    machine.crash(next(iter(machine.processes.values())))
+    machine.tick(1)
+    while machine.daemon is not None:
+        machine.step()
+        machine.tick(0.1)
+    machine.begin()
+    machine.run(2)
+    assert [i.restarts for i in machine.in_state(S.READY)] == [1]
+    assert kinds(machine, Respawn) == ["Respawn"]
 
 
 def test_a_removed_app_is_looked_after_for_as_long_as_nginx_serves_it():

@@ -158,6 +158,7 @@ class Executor:
         starts_slowly = spec.app.slow_start > 0 and spec.app.instances != 1
         if movable and (starts_slowly or await self._ports.holder(instance.port)):
             instance = replace(instance, port=await self._free_port())
+            self._observed.put(instance)  # its process may be found by a next daemon, by its id
         await self._supervision.spawn(instance, spec)
 
     @staticmethod

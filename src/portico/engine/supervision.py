@@ -12,12 +12,14 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import (
     LEAVING,
     LIVE,
+    STARTABLE,
     Exit,
     Instance,
     InstanceState,
+    Process,
 )
 from portico.core.model.names import InstanceId
-from portico.core.planning.lifecycle import adopted, exited, spawned
+from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
@@ -63,17 +65,42 @@ class Supervision:
         """By app: the end of the output of its instance that ended badly last."""
 
     async def adopt(self) -> None:
-        """Take over what an earlier daemon left running; the rest counts as exited."""
+        """Take over what an earlier daemon left running."""
+        lost: list[Instance] = []
         for i in list(self._observed.instances.values()):
-            if i.state not in LIVE:
+            if i.state not in LIVE | STARTABLE:
                 continue
             process = i.process
             if process is None or not await self._processes.adopt(process, self._on_exit(i.id)):
-                self._ended.append((i.id, Exit()))
+                lost.append(i)
             elif i.state is InstanceState.STARTING:
                 self._observed.put(adopted(i, now=self._clock.monotonic()))
                 self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
+        found = await self._processes.find({i.id: i.since for i in lost})
+        for i in lost:
+            await self._find_again(i, found.get(i.id))
         await self.digest()
+
+    async def _find_again(self, i: Instance, process: Process | None) -> None:
+        """One that has no process on record, or one that has ended.
+
+        The daemon before may have died between a start and its record, so what it started is
+        looked for. And where nobody saw the end of a start it is held against nobody: a crash
+        will be seen the next time. Only what is to run once does not run twice.
+        """
+        starting = i.state in STARTABLE | {InstanceState.STARTING}
+        if process and starting and await self._processes.adopt(process, self._on_exit(i.id)):
+            now = self._clock.monotonic()
+            self._observed.put(spawned(replace(i, process=None), process, now=now))
+            self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
+            return
+        if process:
+            self._processes.signal(process, "SIGKILL")
+        again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
+        if i.state is InstanceState.STARTING and again:
+            self._observed.put(interrupted(i, now=self._clock.monotonic()))
+        elif i.state in LIVE:
+            self._ended.append((i.id, Exit()))
 
     async def spawn(self, instance: Instance, spec: Spec) -> None:
         """Start its process; a failure to start is one way to end."""

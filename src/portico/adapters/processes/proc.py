@@ -67,6 +67,10 @@ class Table:
             return []  # the system gives a number anew only when no session has it any more
         return self._by_session.get(leader.pid, [])
 
+    def leaders(self) -> list[Stat]:
+        """Those that lead a session of their own."""
+        return [each for each in self._by_pid.values() if each.session == each.pid]
+
     def family(self, leader: Process) -> list[Stat]:
         """Its session, and the children of any of these, in whatever session they are."""
         found = {each.pid: each for each in self.session(leader)}

@@ -13,11 +13,12 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from portico.adapters.processes.account import Account, account_of
+from portico.adapters.processes.finding import mark
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
 from portico.core.planning.command_line import CommandLine, command_line
@@ -56,7 +57,7 @@ def start(launch: Launch, folder: Path, notices: NoticePaths | None) -> int:
     try:
         # Before the folders of an app's own files, which belong to its user.
         (folder / "apps").mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _run(found)
+        return _run(replace(found, environment={**found.environment, **mark(folder)}))
     except (OSError, ValueError) as error:
         raise Failed(f"could not be started: {_in_words(error, found)}") from error
 

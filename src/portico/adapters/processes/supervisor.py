@@ -10,17 +10,19 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.checking import run_check
+from portico.adapters.processes.finding import find
 from portico.adapters.processes.proc import TICKS_PER_SECOND, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
 from portico.adapters.processes.watch import Watch, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
+from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
 from portico.ports import Clock, Launch
@@ -62,6 +64,9 @@ class LinuxProcesses:
             os.close(pidfd)
         await asyncio.to_thread(end_orphans, process)
         return False
+
+    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
+        return await asyncio.to_thread(find, since, self._logs) if since else {}
 
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):

@@ -58,6 +58,13 @@ def killed(instance: Instance, *, now: float, why: str = "") -> Instance:
     return replace(instance, since=now, reason=reason or instance.reason)
 
 
+def interrupted(instance: Instance, *, now: float) -> Instance:
+    """One that was starting when the daemon before this one died, and has no process: it is
+    started, and has all of its time for that.
+    """
+    return replace(instance, since=now, process=None, said_ready=False)
+
+
 def booted(instance: Instance, *, now: float) -> Instance:
     """The instance after a boot of the machine: what ran is to run again at once, which is no
     crash of it, what runs at its times waits for the next, and what was leaving is gone.

@@ -172,6 +172,8 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
             yield Respawn(i.id, "the instance that it is to replace is worn")
+        elif i.state is S.STARTING and i.process is None:
+            yield Respawn(i.id, "an earlier daemon did not come to it")
         elif _never_ready(i, app, now):
             yield Kill(i.id, _why_never_ready(i, app))
         elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:

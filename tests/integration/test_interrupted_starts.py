@@ -1,0 +1,88 @@
+"""The daemon dies within the start of an instance, and nothing follows from that."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.stack import CHECKOUT, PROGRAMS, Stack, eventually, free_port, kill
+
+PROGRAM = str(PROGRAMS / "echo.py")
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def up(stack: Stack, port: int) -> None:
+    stack.up(f"[apps.web]\ncommand = 'python3 {PROGRAM}'\nport = {port}\nbackoff = 0.1\n")
+
+
+@contextmanager
+def dying_daemon(stack: Stack, moment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """In place of the one that runs; left when it has died."""
+    stack.kill_daemon()
+    daemon = subprocess.Popen(
+        [sys.executable, PROGRAMS / "dying_daemon.py", moment], env=stack.environ, cwd=CHECKOUT
+    )
+    try:
+        eventually(lambda: (stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n")
+        assert stack.status()["daemon"]["pid"] == daemon.pid
+        yield daemon
+        assert daemon.wait(20) == -signal.SIGKILL
+    finally:
+        daemon.kill()
+        daemon.wait(10)
+
+
+def running(stack: Stack) -> list[int]:
+    """The processes of the program, whoever knows of them."""
+    mine = (p for p in psutil.process_iter(["cmdline", "environ"]) if p.info["environ"])
+    return [
+        p.pid
+        for p in mine
+        if PROGRAM in (p.info["cmdline"] or ())
+        and str(stack.home) in p.info["environ"].get("PORTICO_LOGS", "")
+    ]
+
+
+def ready(stack: Stack) -> dict | None:
+    found = stack.instances("web")
+    return found[0] if len(found) == 1 and found[0]["state"] == "ready" else None
+
+
+@pytest.mark.parametrize("moment", ["recorded", "started"])
+def test_a_rollout_goes_on_and_counts_no_restart(stack, port, moment):
+    up(stack, port)
+    (before,) = running(stack)
+    with dying_daemon(stack, moment):
+        stack.portico("reload", "web")
+    (orphan,) = set(running(stack)) - {before} if moment == "started" else {None}
+    stand_in = stack.instances("web")[-1]  # this command starts another daemon
+    assert orphan in {None, stand_in["pid"]}
+    after = eventually(lambda: (i := ready(stack)) and i["port"] == port and i["current"] and i)
+    assert after["restarts"] == 0
+    eventually(lambda: running(stack) == [after["pid"]])
+    assert not [line for line in log(stack) if "revert" in line]
+
+
+def test_a_process_that_was_started_again_and_not_noted_is_found_and_keeps_its_port(stack, port):
+    up(stack, port)
+    (first,) = running(stack)
+    with dying_daemon(stack, "started"):
+        kill(first)
+    (orphan,) = running(stack)
+    after = eventually(lambda: ready(stack))
+    assert (after["pid"], after["restarts"], after["port"]) == (orphan, 1, port)
+    assert running(stack) == [orphan]
+
+
+def log(stack: Stack) -> list[str]:
+    return (stack.home / "logs/porticod.log").read_text().splitlines()

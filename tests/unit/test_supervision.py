@@ -1,0 +1,126 @@
+"""What a new daemon makes of what is on record, with processes that only exist as said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+
+from portico.core.model.app import App
+from portico.core.model.instance import Exit, Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.core.model.world import NginxSeen
+from portico.engine.observed import Observed
+from portico.engine.supervision import Supervision
+from tests.fakes.clock import FakeClock
+from tests.fakes.state import MemoryState
+from tests.unit.worlds import one
+
+S = InstanceState
+OTHER: Final = Process(7777, 9.0)
+
+
+class Outside:
+    """Processes, of which only one runs; and all else that is asked on the way."""
+
+    def __init__(self, runs: Process | None, found: Process | None, app: App) -> None:
+        self.runs, self.found, self.app = runs, found, app
+        self.signalled: list[tuple[Process, str]] = []
+
+    async def adopt(self, process: Process, _: object) -> bool:
+        return process == self.runs
+
+    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
+        return dict.fromkeys(since, self.found) if self.found else {}
+
+    def signal(self, process: Process, name: str) -> None:
+        self.signalled.append((process, name))
+
+    def create_task(self, work, name: str) -> None:
+        work.close()
+
+    def seen(self) -> NginxSeen:
+        return NginxSeen(None)
+
+    def app_of(self, _: Instance) -> App:
+        return self.app
+
+
+class TakenOver:
+    """A daemon has taken over what is on record of one instance, 100 seconds after that."""
+
+    def __init__(
+        self,
+        before: Instance,
+        *,
+        runs: Process | None = None,
+        found: Process | None = None,
+        **keys,
+    ) -> None:
+        self.outside = Outside(runs, found, App(command="run", **keys))
+        state, clock = MemoryState(), FakeClock()
+        state.put_instance(before)
+        asyncio.run(clock.advance(100.0))
+        observed = Observed(state, clock, self.outside, self.outside, self.outside)
+        supervision = Undigested(
+            observed,
+            self.outside,
+            self.outside,
+            lambda: None,
+            clock=clock,
+            logs=self.outside,
+            ports=self.outside,
+            liveness=self.outside,
+            processes=self.outside,
+            readiness=self.outside,
+        )
+        asyncio.run(supervision.adopt())
+        self.now = observed.instances[before.id]
+        self.ended = supervision.ended
+
+
+class Undigested(Supervision):
+    async def digest(self) -> None:
+        self.ended = self._ended
+
+
+def test_a_start_that_was_not_come_to_is_made_now_and_has_all_of_its_time():
+    after = TakenOver(one(S.STARTING, process=None, since=0.0))
+    assert (after.now.state, after.now.process, after.now.since) == (S.STARTING, None, 100.0)
+    assert after.ended == []
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.BACKOFF, S.STOPPED, S.FAILED])
+def test_what_was_started_and_not_noted_is_found(state):
+    before = one(state, process=None, since=0.0, is_run=state is S.STOPPED)
+    after = TakenOver(before, runs=OTHER, found=OTHER)
+    assert (after.now.state, after.now.process, after.now.since) == (S.STARTING, OTHER, 100.0)
+    assert after.now.restarts == (0 if state is S.STARTING else 1)
+
+
+def test_a_start_that_goes_on_has_its_time_once_more():
+    before = one(S.STARTING, since=0.0)
+    after = TakenOver(before, runs=before.process)
+    assert (after.now.process, after.now.since) == (before.process, 100.0)
+
+
+def test_a_start_whose_end_nobody_saw_is_made_again_and_is_no_crash():
+    after = TakenOver(one(S.STARTING, since=0.0))
+    assert (after.now.state, after.now.process, after.now.crashes) == (S.STARTING, None, 0)
+    assert after.ended == []
+
+
+@pytest.mark.parametrize("fields", [{"is_run": True}, {"is_run": True, "process": None}, {}])
+def test_what_is_to_run_once_does_not_run_twice(fields):
+    before = one(S.STARTING, since=0.0, **fields)
+    after = TakenOver(before, port=False, autorestart=False)
+    assert after.ended == [(before.id, Exit())]
+
+
+def test_an_instance_that_was_ready_and_is_gone_has_exited_and_leaves_nobody():
+    before = one(since=0.0)
+    after = TakenOver(before, runs=OTHER, found=OTHER)
+    assert after.ended == [(before.id, Exit())]
+    assert after.outside.signalled == [(OTHER, "SIGKILL")]
