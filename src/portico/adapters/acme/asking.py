@@ -40,6 +40,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
+from portico.system.killed import bury
 
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
@@ -186,4 +187,4 @@ async def _end(process: Process) -> None:
     if process.returncode != 0:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    await bury(process)

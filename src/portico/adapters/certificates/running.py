@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from portico.errors import Failed
+from portico.system.killed import bury
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,9 @@ async def run(
     except TimeoutError:
         raise Failed(f"{command[0]} took longer than {deadline:g} s and was stopped") from None
     finally:
-        if process.returncode is None:
+        if process.returncode != 0:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
-            await process.wait()
+        await bury(process)
     words = err.decode(errors="replace").strip().splitlines()
     return Ran(process.returncode or 0, out, words[-1] if words else "")

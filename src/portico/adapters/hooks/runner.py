@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from portico.system.killed import bury
+
 TOLD: Final = 400  # characters of its output in an error
 
 
@@ -36,7 +38,7 @@ class HookRunner:
         except TimeoutError:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await bury(process)
             return f"{command[0]} took longer than {deadline:g} s and was killed"
         if process.returncode == 0:
             return None

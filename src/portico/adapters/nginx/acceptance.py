@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from portico.adapters.nginx.complaints import explain
 from portico.adapters.nginx.lifecycle import Paths
 from portico.errors import Failed
 from portico.ports import Ports
+from portico.system.killed import bury
 
 WITHIN: Final = 60.0
 """Seconds. nginx asks the system for the addresses of outside servers while it tests."""
@@ -34,8 +36,9 @@ async def accept(program: str, main_file: Path, paths: Paths, ports: Ports) -> N
         async with asyncio.timeout(WITHIN):
             _, said = await process.communicate()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await bury(process)
         raise Failed(
             f"nginx did not finish testing the new files within {WITHIN:g} seconds; "
             "can the names of outside servers be resolved? What is live stays"

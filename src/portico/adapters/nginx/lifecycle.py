@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from portico.adapters.nginx.processes import (
     workers_of,
 )
 from portico.core.render.alpn import INSIDE
+from portico.system.killed import bury
 
 START_WITHIN: Final = 20.0
 LEAVE_WITHIN: Final = 2.0
@@ -178,8 +180,9 @@ async def _start(program: str, paths: Paths) -> str:
                     await retire_orphans(paths.folder)
             code = await process.wait()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await bury(process)
         raise NotTaken("".join(said), certain=False) from None
     if code:
         raise NotTaken("".join(said), certain=True)

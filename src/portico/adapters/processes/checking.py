@@ -15,12 +15,11 @@ from portico.adapters.processes.start import Start, look_up
 from portico.core.model.check import Check
 from portico.core.model.units import Words
 from portico.ports import Launch
+from portico.system.killed import bury
 
 MOST_KEPT: Final = 4096
 """Bytes of its output; the end of it says why it failed."""
 LONGEST_WORDS: Final = 200
-GIVE_UP: Final = 1.0
-"""Seconds for a killed one to be gone."""
 
 
 async def run_check(launch: Launch, check: Check, folder: Path) -> str | None:
@@ -40,7 +39,9 @@ async def run_check(launch: Launch, check: Check, folder: Path) -> str | None:
         return f"its check took longer than {check.limit:g}s"
     finally:
         if process.returncode is None:
-            await _kill(process)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
+        await bury(process)
     return None if code == 0 else _failed(code, output)
 
 
@@ -66,16 +67,6 @@ async def _started(found: Start) -> Process:
         group=found.account.gid,
         extra_groups=found.account.groups,
     )
-
-
-async def _kill(process: Process) -> None:
-    """With what a script has started. Its pipe is read to the end: asyncio waits for that."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with suppress(TimeoutError):  # somebody who left the group may hold the pipe open
-        async with asyncio.timeout(GIVE_UP):
-            await _read(process)
-            await process.wait()
 
 
 async def _read(process: Process) -> bytes:

@@ -1,0 +1,75 @@
+"""Programs that are killed at their deadline are over then, whoever holds their pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE
+
+import pytest
+
+from portico.adapters.certificates.running import run
+from portico.adapters.hooks.runner import HookRunner
+from portico.errors import Failed
+from portico.system.killed import bury
+
+FLOODS = (sys.executable, "-c", "while True: print('x' * 65536)")
+LEAVES = (
+    sys.executable,
+    "-c",
+    """
+import os, subprocess, sys, time
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+open(sys.argv[1], "w").write(str(child.pid))
+time.sleep(60)
+""",
+)
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Where the pid of a process that has left its family is written; ended at the end."""
+    path = tmp_path / "pid"
+    yield str(path)
+    if path.exists():
+        os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+def within(seconds, work):
+    async def scenario():
+        async with asyncio.timeout(seconds):
+            return await work
+
+    return asyncio.run(scenario())
+
+
+def test_a_program_whose_output_nobody_reads_is_buried():
+    async def scenario():
+        process = await asyncio.create_subprocess_exec(*FLOODS, stdout=PIPE, limit=1024)
+        assert process.stdout
+        await process.stdout.read(1)  # more has come than asyncio takes unread: it reads no more
+        process.kill()
+        await bury(process)
+        return process.returncode
+
+    assert within(10, scenario()) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("command", [FLOODS, LEAVES])
+def test_a_tool_that_takes_too_long_is_over_at_its_deadline(command, told):
+    begun = time.monotonic()
+    with pytest.raises(Failed, match="took longer than 1 s"):
+        within(10, run((*command, told), 1))
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("command", [FLOODS, LEAVES])
+def test_a_hook_that_takes_too_long_is_over_at_its_deadline(command, told):
+    begun = time.monotonic()
+    said = within(10, HookRunner().run((*command, told), {}, 1))
+    assert said is not None
+    assert said.endswith("took longer than 1 s and was killed")
+    assert time.monotonic() - begun < 5
