@@ -168,6 +168,12 @@ class Machine(Outside):
             else:
                 self._put(adopted(i, now=self.now))
 
+    def lose_daemon(self, moment: Literal["", "before it", "after it"] = "") -> None:
+        """Now, or in the next start of an instance."""
+        self.dies_in_a_start = moment
+        if not moment:
+            super().lose_daemon()
+
     def tick(self, seconds: float) -> None:
         end = self.now + seconds
         while self.now < end:
@@ -333,7 +339,6 @@ class Machine(Outside):
     def _dies(self, moment: str) -> bool:
         if self.dies_in_a_start != moment:
             return False
-        self.dies_in_a_start = ""
         self.lose_daemon()
         return True
 
@@ -364,6 +369,8 @@ class Machine(Outside):
             if i.id in self.processes and self.now - i.since < limit:
                 assert self.processes[i.id].connections == 0, f"{i.id} still has connections"
         self._ask_to_stop(i.id, E.STOP_ASKED, why)
+        if i.process is None:
+            self._put(moved(self.instances[i.id], E.FINISHED, now=self.now, reason=why))
 
     def _assert_nothing_is_sent_to(self, instance: InstanceId, daemon: Daemon) -> None:
         handed_out = [e.instance for app in daemon.endpoints.values() for e in app]

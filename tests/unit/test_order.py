@@ -118,7 +118,7 @@ def test_after_a_boot_apps_begin_in_order_again():
     web, first = booted(one(), now=NOW), booted(db(), now=NOW)
     alone = app("db")
     assert steps([alone, WEB], web, first) == ["start db.1.1 again"]
-    assert steps([alone, WEB], web, replace(first, state=S.STARTING, reason="")) == []
+    assert steps([alone, WEB], web, db(S.STARTING)) == []
     assert steps([alone, WEB], web, db()) == ["start web.1.1 again"]
 
 

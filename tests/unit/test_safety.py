@@ -61,6 +61,7 @@ traffic = (
 trouble = (
     st.tuples(st.sampled_from(["crash", "hang", "recover"]), which),
     st.tuples(st.just("nginx dies"), st.none()),
+    st.tuples(st.just("lose the daemon"), st.sampled_from(["before it", "after it"])),
 )
 operator = (
     st.tuples(st.just("up"), st.tuples(names, keys, programs)),
@@ -104,6 +105,7 @@ class Play:
         there is none to revert to.
         """
         machine = self.machine
+        machine.dies_in_a_start = ""
         for name, record in list(machine.records.items()):
             hopeless = record.good is None or record.abrupt
             if name in machine.file and hopeless and self._is_bad(record.target.id):
@@ -124,6 +126,10 @@ class Play:
                 self._check_at_rest()
                 return
             self._check()
+            if self.machine.daemon is None and count < ENOUGH:
+                return
+            if self.machine.daemon is None:
+                self.machine.begin()
         assert count < ENOUGH, f"the plan never comes to rest: {self.machine.done[-9:]}"
 
     def _event(self, kind: str, what) -> None:
@@ -148,7 +154,7 @@ class Play:
             case "wear" if one:
                 machine.wear(one)
             case "lose the daemon":
-                machine.lose_daemon()
+                machine.lose_daemon(what or "")
             case "nginx dies":
                 machine.nginx_dies()
             case "roll out":

@@ -161,7 +161,7 @@ def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(moment,
     machine.up("web", machine.file["web"], "v2")
     for _ in range(300):
         if not any(i.spec.startswith("v2") for i in machine.instances.values()):
-            machine.dies_in_a_start = moment
+            machine.lose_daemon(moment)
         if machine.daemon is None:
             machine.tick(gone)
             machine.begin()
@@ -176,7 +176,7 @@ def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(moment,
 
 def test_a_daemon_that_dies_in_a_restart_leaves_nobody():
     machine = running()
-    machine.dies_in_a_start = "after it"
+    machine.lose_daemon("after it")
     machine.crash(next(iter(machine.processes.values())))
     machine.tick(1)
     while machine.daemon is not None:

@@ -142,6 +142,8 @@ def _kept(
     not take them. Their instances are looked after as before, and no new ones are wanted.
     """
     for app in desired.former.values() if is_named(world, generation) else ():
+        if app.app.schedule is not None:
+            continue
         mine = instances[app.name]
         wanted = endpoints_of(app, mine, world.now)
         if wanted != world.endpoints.get(app.name):
@@ -172,7 +174,7 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
             yield Respawn(i.id, "the instance that it is to replace is worn")
-        elif i.state is S.STARTING and i.process is None:
+        elif i.state is S.STARTING and i.process is None and not app.stopped:
             yield Respawn(i.id, "an earlier daemon did not come to it")
         elif _never_ready(i, app, now):
             yield Kill(i.id, _why_never_ready(i, app))
