@@ -91,10 +91,12 @@ def test_a_variable_that_is_no_text_does_not_stop_an_up(served):
 
 def test_up_tells_what_it_does_not_take_over_from_a_pm2_file(served):
     path = served.folder / "eco.config.js"
-    path.write_text("exports.apps = [{script: 'i.js', watch: true, env_production: {A: 1}}]")
+    path.write_text(
+        "exports.apps = [{script: 'i.js', disable_logs: true, env_production: {A: 1}}]"
+    )
     code, _, err = served.portico("up", path, "--env", "production", "--site", "a.localhost")
     assert code == 0
-    assert "note: i.js: watch is not supported yet" in err
+    assert "note: i.js: disable_logs is not supported: output is kept" in err
     _, request = served.control.asked[0]
     assert request.table["sites"] == {"a.localhost": {"app": "i"}}
     assert request.table["apps"]["i"]["env"] == {"A": 1}

@@ -117,6 +117,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
     processes = LinuxProcesses(home.logs, clock, paths)
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
+    sites = Visitor()
     certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, clock, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
@@ -218,7 +219,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         hooks=HookRunner(),
         lineages=lineages,
         nginx=nginx,
-        sites=Visitor(),
+        sites=sites,
         state=state,
     )
     keeper = Keeper(
@@ -245,7 +246,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     trying = Trying(
         intent, keeper, prepare(ScratchFiles(scratch, issued)), nginx=nginx, scratch=scratch
     )
-    settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=Visitor())
+    settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites)
     operations = Operations(
         intent,
         observed,
