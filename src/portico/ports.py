@@ -115,7 +115,7 @@ class Notices(Protocol):
     """Hears what programs say by sd_notify(3), and Node programs by process.send."""
 
     def heard(self) -> Sequence[Notice]:
-        """All since it was last asked, oldest first; those handed out then are done with."""
+        """What each has said since this was last asked; that of then is done with."""
 
 
 class Ports(Protocol):

@@ -29,7 +29,11 @@ class Known:
     def __init__(self, *instances, wait_ready=True) -> None:
         self.instances = {i.id: i for i in instances}
         self.app, self.said = App(command="run", wait_ready=wait_ready), []
-        self.readiness = Readiness(self, self, clock=FakeClock(), notices=self)
+        self.woken = 0
+        self.readiness = Readiness(self, self, self.wake, clock=FakeClock(), notices=self)
+
+    def wake(self) -> None:
+        self.woken += 1
 
     def put(self, i) -> None:
         self.instances[i.id] = i
@@ -62,6 +66,17 @@ def test_both_its_check_and_its_word_are_needed_in_any_order():
     second = Known(one(S.STARTING))
     assert second.after(SAID) is S.STARTING
     assert second.after(passed=True) is S.READY
+
+
+def test_nobody_is_woken_by_strangers_or_by_who_goes_on_saying_it():
+    known = Known(one(S.STARTING))
+    known.readiness.said(Notice(frozenset({99}), ready=True))
+    assert known.woken == 0
+    known.readiness.said(SAID)
+    assert known.woken == 1
+    known.after(SAID)
+    known.readiness.said(SAID)
+    assert known.woken == 1
 
 
 def test_without_wait_ready_its_check_is_enough():

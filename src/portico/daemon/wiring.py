@@ -136,12 +136,12 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         await execute(step)
 
     loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
-    notices = UnixNotices(loop.wake)
+    notices = UnixNotices()
+    readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
     try:
-        await notices.open(paths)
+        await notices.open(paths, readiness.said)
     except Failed as error:
         troubles.report("notices", str(error))
-    readiness = Readiness(observed, intent, clock=clock, notices=notices)
     supervision = Supervision(
         observed,
         intent,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from portico.core.model.instance import LIVE, Instance, InstanceEvent, InstanceState, Process
@@ -19,9 +20,15 @@ Seen = tuple[InstanceId, Process | None]
 
 class Readiness:
     def __init__(
-        self, observed: Observed, intent: Intent, *, clock: Clock, notices: Notices
+        self,
+        observed: Observed,
+        intent: Intent,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        notices: Notices,
     ) -> None:
-        self._observed, self._intent = observed, intent
+        self._observed, self._intent, self._wake = observed, intent, wake
         self._clock, self._notices = clock, notices
         self._passed: set[Seen] = set()
         """Whose check has passed, and who is still starting."""
@@ -30,6 +37,11 @@ class Readiness:
     def passed(self, i: Instance) -> None:
         """Its check has passed for the first time, or it has none."""
         self._passed.add((i.id, i.process))
+
+    def said(self, notice: Notice) -> None:
+        """Somebody says that he is ready: no reason to wake for strangers, or a second time."""
+        if any(_is_starting(i) and not i.said_ready for i in self._concerned(notice)):
+            self._wake()
 
     def must_say(self, i: Instance) -> bool:
         """By the version that it was started as: no other is listened to."""
@@ -55,14 +67,19 @@ class Readiness:
             log.info("%s is ready after %.1fs", seen[0], now - known[seen].spawned)
 
     def _hear(self, notice: Notice) -> None:
-        for i in list(self._observed.instances.values()):
-            if i.process is None or i.state not in LIVE or i.process.pid not in notice.sessions:
-                continue
+        for i in self._concerned(notice):
             if notice.status is not None:
                 self._says[i.id, i.process] = notice.status
             if notice.ready and _is_starting(i) and not i.said_ready:
                 self._observed.put(replace(i, said_ready=True))
                 log.info("%s says that it is ready", i.id)
+
+    def _concerned(self, notice: Notice) -> list[Instance]:
+        return [
+            i
+            for i in self._observed.instances.values()
+            if i.process and i.state in LIVE and i.process.pid in notice.sessions
+        ]
 
 
 def _is_starting(i: Instance) -> bool:

@@ -30,7 +30,7 @@ LONGEST: Final = 4096
 """Bytes of a message that are read."""
 LONGEST_STATUS: Final = 200
 MOST_KEPT: Final = 1000
-"""Notices that wait to be asked for; after so many only who becomes ready is kept."""
+"""Senders that wait to be asked for: anybody on the machine may send, and go on sending."""
 AT_ONCE: Final = 64
 """Messages that are read before others of the event loop have their turn."""
 SPEAK_WITHIN: Final = 5.0
@@ -41,10 +41,10 @@ _PRELOAD: Final = Path(__file__).with_name("process_send.cjs")
 
 
 class UnixNotices:
-    def __init__(self, wake: Callable[[], None]) -> None:
-        """`wake` is called when one has said that it is ready."""
-        self._wake = wake
-        self._notices: list[Notice] = []
+    def __init__(self) -> None:
+        self._on_ready: Callable[[Notice], None] = lambda _: None
+        self._notices: dict[frozenset[int], Notice] = {}
+        """The sum of what each has said since it was last asked for."""
         self._told: list[asyncio.Event] = []
         """Of Node programs whose notice waits, and of those whose notice was handed out."""
         self._handed_out: list[asyncio.Event] = []
@@ -52,8 +52,11 @@ class UnixNotices:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def open(self, paths: NoticePaths) -> None:
-        """Raises Failed where nobody will be heard."""
+    async def open(self, paths: NoticePaths, on_ready: Callable[[Notice], None]) -> None:
+        """`on_ready` is called when one has said that it is ready, whoever that is. Raises Failed
+        where nobody will be heard.
+        """
+        self._on_ready = on_ready
         try:
             _keep(Path(paths.preload), _PRELOAD.read_bytes())
             self._datagrams = _bound(paths.notify, socket.SOCK_DGRAM)
@@ -70,8 +73,8 @@ class UnixNotices:
         for event in self._handed_out:
             event.set()
         self._handed_out, self._told = self._told, []
-        notices, self._notices = self._notices, []
-        return notices
+        notices, self._notices = self._notices, {}
+        return list(notices.values())
 
     def close(self) -> None:
         if self._datagrams is not None:
@@ -114,18 +117,19 @@ class UnixNotices:
     def _note(self, said: bytes, pid: int) -> bool:
         """Keep what is of use in it; whether there was something."""
         ready, status = parse(said)
-        full = len(self._notices) >= MOST_KEPT
-        if not ready and (status is None or full):
+        if not ready and status is None:
             return False
         sessions = _sessions(pid)
         if not sessions:
-            log.warning(
-                "pid %d said that it is ready and ended before it was known whose it is", pid
-            )
+            log.info("pid %d said how it is, and ended before it was known whose it was", pid)
             return False
-        self._notices.append(Notice(sessions, ready, status))
+        before = self._notices.get(sessions, Notice(sessions))
+        if sessions not in self._notices and len(self._notices) >= MOST_KEPT:
+            return False
+        said_last = before.status if status is None else status
+        self._notices[sessions] = Notice(sessions, ready or before.ready, said_last)
         if ready:
-            self._wake()
+            self._on_ready(self._notices[sessions])
         return True
 
 
