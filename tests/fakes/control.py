@@ -59,6 +59,9 @@ class FakeControl:
             revision=3,
         )
 
+    async def metrics(self):
+        return "portico_nginx_up 1\n"
+
     async def check(self, request):
         self._usable(request)
         return CheckView(apps=1, sites=1, nginx="1.31.3", notes=("web: a note",))

@@ -103,6 +103,13 @@ def test_what_is_read_comes_as_json(tmp_path):
         assert client.post("/v1/trust").json()["installed"] == ["the system"]
 
 
+def test_metrics_come_as_the_text_that_prometheus_reads(tmp_path):
+    with api(tmp_path) as client:
+        answer = client.get("/v1/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.text == "portico_nginx_up 1\n"
+
+
 def test_a_wrong_file_is_answered_with_all_its_problems(tmp_path):
     control = FakeControl()
     with api(tmp_path, control) as client:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from portico.api.openapi import document
+from portico.api.openapi import PROMETHEUS, document
 from portico.api.resource import Call, Given, Resource
 from portico.api.table import TABLE
 from portico.core.model.views import ErrorView, ProblemView, View
@@ -71,12 +71,14 @@ async def _body(request: Request) -> bytes:
 
 
 def _given(given: Given, status: int) -> Response:
+    if isinstance(given, str):
+        return Response(given, status, media_type=PROMETHEUS)
     if isinstance(given, View):
         return Response(given.model_dump_json(), status, media_type="application/json")
-    if isinstance(given, Sequence):
-        listed = ",".join(view.model_dump_json() for view in given)
-        return Response(f"[{listed}]", status, media_type="application/json")
-    return StreamingResponse(_lines(given), status, media_type=_LINES)
+    if isinstance(given, AsyncIterator):
+        return StreamingResponse(_lines(given), status, media_type=_LINES)
+    listed = ",".join(view.model_dump_json() for view in given)
+    return Response(f"[{listed}]", status, media_type="application/json")
 
 
 async def _lines(views: AsyncIterator[View]) -> AsyncIterator[str]:

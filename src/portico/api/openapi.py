@@ -14,11 +14,13 @@ from portico.api.resource import Nothing, Resource
 from portico.core.model.views import ErrorView
 
 Json = dict[str, object]
+PROMETHEUS: Final = "text/plain; version=0.0.4"
 _Modelled = Literal["validation", "serialization"]
 _MEDIA: Final = {
     "one": "application/json",
     "list": "application/json",
     "stream": "application/x-ndjson",
+    "text": PROMETHEUS,
 }
 
 
@@ -61,7 +63,11 @@ class _Shapes:
 
 def _operation(line: Resource[Any], shapes: _Shapes) -> Json:
     one = shapes(line.gives, "serialization")
-    given = {"type": "array", "items": one} if line.shape == "list" else one
+    shaped: dict[str, Mapping[str, object]] = {
+        "list": {"type": "array", "items": one},
+        "text": {"type": "string"},
+    }
+    given = shaped.get(line.shape, one)
     operation: Json = {
         "operationId": _operation_id(line),
         "summary": line.says,

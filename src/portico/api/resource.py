@@ -10,7 +10,7 @@ from portico.core.model.views import View
 from portico.engine.control import Control
 
 Body = TypeVar("Body", bound=View)
-Given = View | Sequence[View] | AsyncIterator[View]
+Given = View | str | Sequence[View] | AsyncIterator[View]
 
 
 class Nothing(View):
@@ -39,8 +39,8 @@ class Resource(Generic[Body]):
     handle: Callable[[Call[Body]], Awaitable[Given]]
     takes: type[Body]
     gives: type[View]
-    shape: Literal["one", "list", "stream"] = "one"
-    """A stream is one JSON value a line, as long as the connection holds."""
+    shape: Literal["one", "list", "stream", "text"] = "one"
+    """A stream is one JSON value a line, as long as the connection holds; a text is no JSON."""
     status: int = 200
     query: Mapping[str, str] = field(default_factory=dict)
     """Name to description."""

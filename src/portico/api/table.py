@@ -42,6 +42,15 @@ from portico.core.model.views import (
 TABLE: Final[tuple[Resource[Any], ...]] = (
     Resource("GET", "/v1/status", "What runs now.", installation.status, Nothing, StatusView),
     Resource(
+        "GET",
+        "/v1/metrics",
+        "What runs and which certificates there are, as Prometheus reads it.",
+        installation.metrics,
+        Nothing,
+        Nothing,
+        "text",
+    ),
+    Resource(
         "POST",
         "/v1/check",
         "Whether a file could be used. Changes nothing.",

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _LOOK),
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _LOOK),
     Command("logs", "Show the output of apps, and follow it.", ("log",), _LOOK),
+    Command("metrics", "Print what Prometheus reads.", group=_LOOK),
     Command("history", "Show the files that were applied.", group=_LOOK),
     Command("changes", "Show the changes in progress and lately ended.", group=_LOOK),
     Command("follow", "Wait for a change and show its progress.", group=_LOOK),

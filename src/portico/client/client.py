@@ -89,6 +89,10 @@ class Client:
     def status(self) -> StatusView:
         return cast("StatusView", self._ask("GET", "/v1/status"))
 
+    def metrics(self) -> str:
+        """As Prometheus reads it."""
+        return self._asked("GET", "/v1/metrics").decode()
+
     def history(self) -> list[RevisionView]:
         return cast("list[RevisionView]", self._ask("GET", "/v1/history"))
 
@@ -196,12 +200,17 @@ class Client:
         return cast("ChangeView", self._ask(method, target, body, LATER))
 
     def _ask(self, method: str, target: str, body: object = None, seconds: float = SOON) -> object:
+        return _read(self._asked(method, target, body, seconds))
+
+    def _asked(
+        self, method: str, target: str, body: object = None, seconds: float = SOON
+    ) -> bytes:
         # TOML has dates, and JSON has none: the daemon then says which key must be what
         raw = b"" if body is None else json.dumps(body, default=str).encode()
         status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
         if status >= _ERRORS:
             raise _error(status, answer)
-        return _read(answer)
+        return answer
 
 
 class _Watch:

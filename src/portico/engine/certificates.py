@@ -27,6 +27,7 @@ from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import memories
+from portico.core.planning.expiry import warning
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.memories import Told
@@ -135,9 +136,13 @@ class Keeper:
 
     async def views(self) -> list[CertificateView]:
         """Of every lineage that is wanted, and of those that are only there."""
-        wanted = await self.wanted()
+        wanted, ledger, known = await self.wanted(), self._ledger(), self._state.memories()
         others = (name for name in self._lineages.names() if name not in wanted)
-        return [*map(self._view, wanted.values()), *map(self._view_of_other, others)]
+        views = [
+            self._view(lineage, known.get(lineage.name) or Memory(lineage.name), ledger)
+            for lineage in wanted.values()
+        ]
+        return [*views, *map(self._view_of_other, others)]
 
     def _view_of_other(self, name: str) -> CertificateView:
         held = self._lineages.held(name)
@@ -154,11 +159,10 @@ class Keeper:
             why=f"the file in force has no site {name} that it is for",
         )
 
-    def _view(self, lineage: Lineage) -> CertificateView:
-        held, action = self._lineages.held(lineage.name), self.next(lineage)
-        memory, now = self._state.memory(lineage.name), self._clock.now()
+    def _view(self, lineage: Lineage, memory: Memory, ledger: Ledger) -> CertificateView:
+        held, action = self._lineages.held(lineage.name), self._next(lineage, memory, ledger)
+        given = self._lineages.current(lineage.name)
         troubles = (memory.deploy_trouble, memory.last_trouble)
-        ledger = Ledger(self._state.ledger_since(now - WEEK), now)
         return CertificateView(
             name=lineage.name,
             names=lineage.names,
@@ -172,6 +176,8 @@ class Keeper:
             next_at=action.at if action.at != NEVER else None,
             why=action.why,
             error=next((trouble.error for trouble in troubles if trouble), ""),
+            given_until=given.not_after if given else None,
+            warning=warning(given, memory, self._clock.now()),
             ledger=tuple(
                 LimitView(limit=u.limit, of=u.of, used=u.used, most=u.most, free_at=u.free_at)
                 for u in ledger.uses(lineage.issuers[0], lineage.names)
@@ -263,12 +269,22 @@ class Keeper:
         ledger, known = self._ledger(), self._state.memories()
         for lineage in wanted.values():
             memory = known.get(lineage.name) or Memory(lineage.name)
+            self._warn(lineage, memory)
             action = self._next(lineage, memory, ledger)
             if action.due(self._clock.now()) and lineage.name not in self._under_way:
                 self._under_way.add(lineage.name)
                 self._tasks.create_task(
                     self._act(lineage, action), name=f"certificate {lineage.name}"
                 )
+
+    def _warn(self, lineage: Lineage, memory: Memory) -> None:
+        """Once for each threshold: nobody else tells the operator."""
+        subject = f"expiry of {lineage.name}"
+        given = self._lineages.current(lineage.name)
+        if said := warning(given, memory, self._clock.now()):
+            self._troubles.report(subject, said)
+        else:
+            self._troubles.over(subject)
 
     async def _answer_challenges(self) -> None:
         """From now on nginx answers HTTP-01: one reload, before the first order."""

@@ -31,6 +31,9 @@ class Control(Protocol):
 
     def status(self) -> StatusView: ...
 
+    async def metrics(self) -> str:
+        """The same, and the certificates, in the text format of Prometheus."""
+
     async def check(self, request: DocumentRequest) -> CheckView: ...
 
     async def plan(self, request: DocumentRequest) -> PlanView: ...

@@ -28,6 +28,7 @@ from portico.engine.certificates import Keeper
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
+from portico.engine.metrics import metrics_text
 from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Preparation, request_of
@@ -127,6 +128,9 @@ class Operations:
     async def trust(self, *, remove: bool) -> TrustView:
         trust = await (self._certificates.untrust() if remove else self._certificates.trust())
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
+
+    async def metrics(self) -> str:
+        return metrics_text(self.status(), await self.certificates(), self._clock.now())
 
     async def certificates(self) -> list[CertificateView]:
         return await self._keeper.views()

@@ -20,6 +20,10 @@ async def status(call: Call[Nothing]) -> StatusView:
     return call.control.status()
 
 
+async def metrics(call: Call[Nothing]) -> str:
+    return await call.control.metrics()
+
+
 async def logs(call: Call[Nothing]) -> list[LogFileView]:
     return call.control.logs(call.query.get("app"))
 

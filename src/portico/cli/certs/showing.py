@@ -29,6 +29,8 @@ def show_all(session: Session) -> None:
     else:
         session.terminal.say("no site has a public name: local certificates serve them all")
     for view in views:
+        if view.warning:
+            session.terminal.say(f"{view.name}: {view.warning}")
         if view.error:
             session.terminal.say(f"{view.name}: {view.error}")
     name_renewers(session, client.renewers())
@@ -49,6 +51,8 @@ def show_one(session: Session, name: str) -> None:
     say(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
     say(f"  files for other programs: {view.folder or '-'}")
     say(f"  next: {_next(view)}: {view.why}")
+    if view.warning:
+        say(f"  {view.warning}")
     if view.error:
         say(f"  last error: {view.error}")
     for limit in view.ledger:

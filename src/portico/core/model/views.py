@@ -185,6 +185,10 @@ class CertificateView(View):
     why: str
     error: str = ""
     """What went wrong last, and still stands."""
+    given_until: float | None = None
+    """When the one expires that nginx is given, which may be the one before."""
+    warning: str = ""
+    """Why somebody should look at it before it expires."""
     ledger: tuple[LimitView, ...] = ()
 
 

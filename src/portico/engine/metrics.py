@@ -1,0 +1,116 @@
+"""What Portico knows, in the text format of Prometheus (exposition format 0.0.4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from portico.core.model.instance import InstanceState
+from portico.core.model.views import AppView, CertificateView, StatusView
+
+Sample = tuple[Mapping[str, str], float]
+
+
+def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:
+    """`now` is wall time."""
+    wanted = [view for view in certificates if view.wanted]
+    return "".join((*_daemon(status), *_apps(status.apps), *_certificates(wanted, now)))
+
+
+def _daemon(status: StatusView) -> Iterator[str]:
+    daemon, nginx = status.daemon, status.nginx
+    versions = {"version": daemon.version, "nginx": nginx.version}
+    yield _family("portico_info", "Versions; always 1.", [(versions, 1)])
+    yield _family("portico_uptime_seconds", "Of the daemon.", [({}, daemon.uptime_s)])
+    yield _family("portico_memory_bytes", "Of the daemon.", [({}, daemon.memory_bytes)])
+    yield _family(
+        "portico_troubles", "Sentences in `portico status`.", [({}, len(status.troubles))]
+    )
+    up = nginx.pid is not None
+    yield _family("portico_nginx_up", "Whether nginx's master runs.", [({}, up)])
+    yield _family(
+        "portico_nginx_generation", "Number of the files it has.", [({}, nginx.generation)]
+    )
+
+
+def _apps(apps: Sequence[AppView]) -> Iterator[str]:
+    yield _family(
+        "portico_app_instances_wanted",
+        "Instances that an app should have.",
+        [({"app": app.name}, app.wanted) for app in apps],
+    )
+    yield _family("portico_app_instances", "Instances by state.", _by_state(apps))
+    yield _family(
+        "portico_app_restarts_total",
+        "Restarts of the instances that are there now.",
+        [({"app": app.name}, sum(i.restarts for i in app.instances)) for app in apps],
+        kind="counter",
+    )
+    every = [({"app": app.name, "instance": i.id}, i) for app in apps for i in app.instances]
+    yield _family(
+        "portico_instance_memory_bytes",
+        "Resident memory of an instance.",
+        [(labels, i.memory_bytes) for labels, i in every],
+    )
+    yield _family(
+        "portico_instance_restarts",
+        "Restarts of an instance since it was made.",
+        [(labels, i.restarts) for labels, i in every],
+    )
+
+
+def _by_state(apps: Sequence[AppView]) -> Iterator[Sample]:
+    """Every state, so that none vanishes from a graph when nothing is in it."""
+    for app in apps:
+        counted = Counter(i.state for i in app.instances)
+        for state in InstanceState:
+            yield {"app": app.name, "state": state.value}, counted[state.value]
+
+
+def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]:
+    def family(name: str, says: str, samples: Iterable[tuple[CertificateView, float]]) -> str:
+        named = [({"certificate": view.name}, value) for view, value in samples]
+        return _family(f"portico_certificate_{name}", says, named)
+
+    ends = [(view, view.given_until) for view in views if view.given_until is not None]
+    yield family("not_after_seconds", "When the one expires that nginx has, since 1970.", ends)
+    yield family(
+        "left_seconds",
+        "Until then; negative after it.",
+        [(view, round(end - now, 1)) for view, end in ends],
+    )
+    yield family(
+        "served", "Whether every listener was seen to serve it.", [(v, v.served) for v in views]
+    )
+    yield family(
+        "last_try_failed",
+        "Whether the last order or deploy came to nothing.",
+        [(view, bool(view.error)) for view in views],
+    )
+    yield family("warning", "Whether its end is too near.", [(v, bool(v.warning)) for v in views])
+    yield family(
+        "next_seconds",
+        "When something is done for it next, since 1970.",
+        [(view, view.next_at) for view in views if view.next_at is not None],
+    )
+
+
+def _family(name: str, says: str, samples: Iterable[Sample], *, kind: str = "gauge") -> str:
+    """Empty without samples."""
+    lines = [f"{name}{_labels(labels)} {_number(value)}\n" for labels, value in samples]
+    head = f"# HELP {name} {says}\n# TYPE {name} {kind}\n"
+    return head + "".join(lines) if lines else ""
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items()) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:d}" if isinstance(value, int) else f"{value!r}"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import re
+
+from portico.core.model.views import CertificateView, DaemonView, NginxView, StatusView
+from portico.engine.metrics import metrics_text
+from tests.fakes.control import app_view
+
+NOW = 1_800_000_000.0
+LINE = re.compile(r'(#.*|[a-z_]+(\{([a-z]+="([^"\\\n]|\\.)*",?)+\})? -?[0-9.e+-]+)\n')
+
+
+def status(*apps, **more):
+    return StatusView(
+        apps=apps,
+        sites=(),
+        nginx=NginxView(pid=81, version="1.31.3", generation=2, program="/usr/sbin/nginx"),
+        daemon=DaemonView(pid=1, version="0.1.0", memory_bytes=41 << 20, home="/h", uptime_s=7.5),
+        **more,
+    )
+
+
+def certificate(name="a.test", **more):
+    return CertificateView(name=name, names=(name,), next="issue", why="", **more)
+
+
+def test_every_line_is_one_that_prometheus_can_read():
+    held = certificate(given_until=NOW + 60, next_at=NOW + 5, error="no", warning="soon")
+    text = metrics_text(status(app_view("web"), troubles=("x",)), [held], NOW)
+    for line in text.splitlines(keepends=True):
+        assert LINE.fullmatch(line), line
+    names = re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE)
+    assert len(names) == len(set(names))
+
+
+def test_certificates_are_shown_with_what_matters_of_them():
+    given = certificate(given_until=NOW + 86400.0, served=True, next_at=NOW + 60)
+    late = certificate("b.test", given_until=NOW - 1.5, error="no answer", warning="expired")
+    text = metrics_text(
+        status(), [given, late, certificate("c.test"), certificate("old.test", wanted=False)], NOW
+    )
+    assert 'portico_certificate_not_after_seconds{certificate="a.test"} 1800086400.0\n' in text
+    assert 'portico_certificate_left_seconds{certificate="b.test"} -1.5\n' in text
+    assert 'portico_certificate_last_try_failed{certificate="b.test"} 1\n' in text
+    assert 'portico_certificate_last_try_failed{certificate="a.test"} 0\n' in text
+    assert 'portico_certificate_served{certificate="c.test"} 0\n' in text
+    assert 'left_seconds{certificate="c.test"}' not in text, "it has none"
+    assert "old.test" not in text, "nobody wants it any more"
+
+
+def test_instances_are_counted_in_every_state_there_is():
+    text = metrics_text(status(app_view("web")), [], NOW)
+    assert 'portico_app_instances{app="web",state="ready"} 2\n' in text
+    assert 'portico_app_instances{app="web",state="failed"} 0\n' in text
+    assert 'portico_app_instances_wanted{app="web"} 2\n' in text
+    assert 'portico_app_restarts_total{app="web"} 0\n' in text
+    assert 'portico_instance_memory_bytes{app="web",instance="web.1.1"} 47185920\n' in text
+
+
+def test_what_an_operator_named_cannot_break_a_line():
+    text = metrics_text(status(), [certificate('a"b\\c\nd')], NOW)
+    assert r'certificate="a\"b\\c\nd"' in text
