@@ -621,6 +621,9 @@ class State(Protocol):
     def ledger_since(self, at: float) -> list[Entry]:
         """Entries of that moment and later, oldest first."""
 
+    def last_entry(self) -> int:
+        """The number of the newest entry, another one for each; 0 if there is none."""
+
     def add_ledger(self, entries: Sequence[Entry]) -> None: ...
 
     def no_ledger_after(self, now: float) -> None:

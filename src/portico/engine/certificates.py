@@ -8,50 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, NoReturn
 
 from portico.core.model.certificate import (
-    WEEK,
-    About,
-    Entry,
-    EntryKind,
-    Issuer,
     Lineage,
     Memory,
 )
-from portico.core.model.names import folder_name
+from portico.core.model.desired import Desired
 from portico.core.model.place import CertificateFiles
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import memories
 from portico.core.planning.expiry import warning
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
-from portico.core.planning.memories import Told
-from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import NEVER, Action, is_missing, next_action
+from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
 from portico.engine.intent import Intent
+from portico.engine.obtaining import Obtaining, moment_of
 from portico.engine.passage import Passage
 from portico.engine.standalone import forget, standalone_lineages
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Authorities, AuthorityError, Clock, Lineages, Obtained, State
+from portico.ports import Authorities, Clock, Lineages, State
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
 AT_ONCE: Final = 4
-DEPLOY_WITHIN: Final = 90.0
+ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
+"""What protects a name comes before what can wait."""
+LONGEST_ROW: Final = 6
+"""Acts for one lineage in a row: tried, issued, deployed, asked about, and some to spare."""
+STRETCH: Final = 250
+"""Lineages that are looked at in one go: some 10 ms."""
 RENEW_WITHIN: Final = 900.0
 SUPERSEDED: Final = 4
 """Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
-HOOK_WITHIN: Final = 60.0
 THUMBPRINT: Final = "account_thumbprint"
 """Setting: of the account's key, which nginx's files hold."""
 
@@ -93,8 +89,13 @@ class Keeper:
         self._troubles, self._tasks = troubles, tasks
         self._authorities, self._clock = authorities, clock
         self._lineages, self._passage, self._state = lineages, passage, state
+        self.obtaining = Obtaining(
+            self._way, authorities=authorities, clock=clock, lineages=lineages, state=state
+        )
+        self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
+        self._due: dict[str, Lineage] = {}
         self._under_way: set[str] = set()
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._workers = 0
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -103,7 +104,7 @@ class Keeper:
     async def run(self) -> NoReturn:
         while True:
             self._woken.clear()
-            await self._look()
+            await self.look()
             try:
                 async with asyncio.timeout(LOOK_EVERY):
                     await self._woken.wait()
@@ -114,33 +115,25 @@ class Keeper:
         """Every lineage of the file in force, and those that no site is for, by name."""
         desired, _ = self._intent.wanted()
         secrets = {
-            path: await asyncio.to_thread(read_text, path) for path in secret_files(desired)
+            path: await asyncio.to_thread(read_text, path)
+            for path in sorted(set(secret_files(desired)))
         }
-        return {**standalone_lineages(self._state), **wanted_lineages(desired, secrets)}
-
-    def next(self, lineage: Lineage) -> Action:
-        """What is to be done for a lineage next, and when."""
-        return self._next(lineage, self._state.memory(lineage.name), self._ledger())
-
-    def _next(self, lineage: Lineage, recorded: Memory, ledger: Ledger) -> Action:
-        now = self._clock.now()
-        memory = memories.settled(recorded, now)
-        if memory is not recorded:  # else what the clock has set back would begin anew each time
-            self._put(memory)
-        return next_action(lineage, self._lineages.held(lineage.name), memory, ledger, now)
-
-    def _ledger(self) -> Ledger:
-        now = self._clock.now()
-        self._state.no_ledger_after(now)
-        return Ledger(self._state.ledger_since(now - WEEK), now)
+        if self._read is None or self._read[0] is not desired or self._read[1] != secrets:
+            lineages = await asyncio.to_thread(wanted_lineages, desired, secrets)
+            self._read = desired, secrets, lineages
+        return {**standalone_lineages(self._state), **self._read[2]}
 
     async def views(self) -> list[CertificateView]:
         """Of every lineage that is wanted, and of those that are only there."""
-        wanted, ledger, known = await self.wanted(), self._ledger(), self._state.memories()
+        wanted, ledger, known = (
+            await self.wanted(),
+            self.obtaining.ledger(),
+            self._state.memories(),
+        )
         others = (name for name in self._lineages.names() if name not in wanted)
         views = [
             self._view(lineage, known.get(lineage.name) or Memory(lineage.name), ledger)
-            for lineage in wanted.values()
+            async for lineage in _unhurried(wanted.values())
         ]
         return [*views, *map(self._view_of_other, others)]
 
@@ -160,7 +153,10 @@ class Keeper:
         )
 
     def _view(self, lineage: Lineage, memory: Memory, ledger: Ledger) -> CertificateView:
-        held, action = self._lineages.held(lineage.name), self._next(lineage, memory, ledger)
+        held, action = (
+            self._lineages.held(lineage.name),
+            self.obtaining.next_of(lineage, memory, ledger),
+        )
         given = self._lineages.current(lineage.name)
         troubles = (memory.deploy_trouble, memory.last_trouble)
         return CertificateView(
@@ -190,7 +186,10 @@ class Keeper:
         if name is not None and name not in wanted:
             raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
         lineages = [wanted[name]] if name else list(wanted.values())
-        troubles = [await self._renew(lineage, change, force=force) for lineage in lineages]
+        troubles = [
+            await self._renew(lineage, change, force=force)
+            async for lineage in _unhurried(lineages)
+        ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
 
@@ -198,11 +197,11 @@ class Keeper:
         """What went wrong; empty if it went well, or nothing was due."""
         if force:
             memory = self._state.memory(lineage.name)
-            self._put(memories.forced(memory, self._clock.now()))
+            self._state.put_memory(memories.forced(memory, self._clock.now()))
         end = self._clock.monotonic() + RENEW_WITHIN
         begun = False
         while self._clock.monotonic() < end:
-            now, action = self._clock.now(), self.next(lineage)
+            now, action = self._clock.now(), self.obtaining.next(lineage)
             busy = lineage.name in self._under_way
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 memory = self._state.memory(lineage.name)
@@ -210,12 +209,13 @@ class Keeper:
                     return f"{lineage.name}: {memory.last_trouble.error}"
                 if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
                     return f"{lineage.name}: {other}"
-                done = "done" if begun else f"skipped, not due before {_moment(action.at)}"
+                done = "done" if begun else f"skipped, not due before {moment_of(action.at)}"
                 change.say(f"{lineage.name}: {done}: {action.why}")
                 return ""
             begun = begun or action.kind in {"issue", "deploy"}
             change.say(f"{lineage.name}: {action.kind}: {action.why}")
-            self.wake()
+            self._due = {lineage.name: lineage, **self._due}
+            self._employ()
             await self._clock.sleep(0.2)
         return f"{lineage.name}: not ended within {RENEW_WITHIN:g} s; it goes on"
 
@@ -225,10 +225,10 @@ class Keeper:
         missing = lineage is not None and self._misses(lineage)
         await self.renew(name, change, force=missing)
         if lineage is not None and self._misses(lineage):
-            action = self.next(lineage)
-            raise Failed(f"{name}: not before {_moment(action.at)}: {action.why}")
+            action = self.obtaining.next(lineage)
+            raise Failed(f"{name}: not before {moment_of(action.at)}: {action.why}")
         if held := self._lineages.held(name):
-            folder, until = self._lineages.folder(name), _moment(held.not_after)
+            folder, until = self._lineages.folder(name), moment_of(held.not_after)
             change.say(f"{name}: {folder}/fullchain.pem and privkey.pem are good until {until}")
 
     async def issue_standalone(self, name: str, change: Change, *, force: bool) -> None:
@@ -252,11 +252,11 @@ class Keeper:
         if issuer is None:
             raise Refused(f"{name} was signed by {held.issuer}, which is not asked any more")
         await self._authorities.revoke(issuer, held, SUPERSEDED)
-        self._put(memories.forced(self._state.memory(name), self._clock.now()))
+        self._state.put_memory(memories.forced(self._state.memory(name), self._clock.now()))
         self.wake()
 
-    async def _look(self) -> None:
-        """One pass over all lineages: begin what is due, and nothing else."""
+    async def look(self) -> None:
+        """One pass over all lineages: find what is due. Whoever it is done for by then is left."""
         try:
             wanted = await self.wanted()
             by_nginx = any(each.behind_nginx for each in wanted.values())
@@ -266,16 +266,17 @@ class Keeper:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")
             return
         self._troubles.over("certificates")
-        ledger, known = self._ledger(), self._state.memories()
-        for lineage in wanted.values():
+        ledger, known = self.obtaining.ledger(), self._state.memories()
+        due: list[tuple[int, Lineage]] = []
+        async for lineage in _unhurried(wanted.values()):
             memory = known.get(lineage.name) or Memory(lineage.name)
             self._warn(lineage, memory)
-            action = self._next(lineage, memory, ledger)
-            if action.due(self._clock.now()) and lineage.name not in self._under_way:
-                self._under_way.add(lineage.name)
-                self._tasks.create_task(
-                    self._act(lineage, action), name=f"certificate {lineage.name}"
-                )
+            action = self.obtaining.next_of(lineage, memory, ledger)
+            if action.due(self._clock.now()):
+                due.append((ORDER.index(action.kind), lineage))
+        due.sort(key=lambda each: each[0])
+        self._due = {lineage.name: lineage for _, lineage in due}
+        self._employ()
 
     def _warn(self, lineage: Lineage, memory: Memory) -> None:
         """Once for each threshold: nobody else tells the operator."""
@@ -291,49 +292,55 @@ class Keeper:
         self._state.put_setting(THUMBPRINT, await self._authorities.thumbprint())
         await self._deploying.render_again()
 
+    def _employ(self) -> None:
+        """Have a few at work on what is due, as long as anything is."""
+        for _ in range(min(AT_ONCE - self._workers, len(self._due))):
+            self._workers += 1
+            self._tasks.create_task(self._work(), name="certificates")
+
+    async def _work(self) -> None:
+        try:
+            while self._due:
+                name = next(iter(self._due))
+                del self._due[name]
+                if name not in self._under_way:
+                    await self._care_for(name)
+        finally:
+            self._workers -= 1
+
+    async def _care_for(self, name: str) -> None:
+        """Do what is due for one lineage, one thing after the other, as it is wanted by then."""
+        self._under_way.add(name)
+        try:
+            for _ in range(LONGEST_ROW):
+                lineage = (await self.wanted()).get(name)
+                action = self.obtaining.next(lineage) if lineage else None
+                if not lineage or not action or not action.due(self._clock.now()):
+                    break
+                await self._act(lineage, action)
+        except PorticoError as error:
+            self._troubles.report(f"certificate {name}", str(error))
+        finally:
+            self._under_way.discard(name)
+
     async def _act(self, lineage: Lineage, action: Action) -> None:
         """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
         log.info("certificate %s: %s: %s", lineage.name, action.kind, action.why)
+        subject = f"certificate {lineage.name}"
         try:
             match action.kind:
                 case "issue":
-                    await self._issue(lineage, action)
+                    await self.obtaining.issue(lineage, action)
+                    self._troubles.over(subject)
                 case "deploy":
-                    async with self._at_once:
-                        await self._deploying.deploy(lineage)
+                    await self._deploying.deploy(lineage)
+                    self._troubles.over(subject)
                 case "ask_ari":
-                    async with self._at_once:
-                        await self._ask_when(lineage, action)
+                    await self.obtaining.ask_when(lineage, action)
                 case _:
                     pass
         except PorticoError as error:
-            self._troubles.report(f"certificate {lineage.name}", str(error))
-        finally:
-            self._under_way.discard(lineage.name)
-            self.wake()
-
-    # Obtaining
-
-    async def _issue(self, lineage: Lineage, action: Action) -> None:
-        issuer = action.issuer
-        if issuer is None:
-            return
-        held = self._lineages.held(lineage.name)
-        order = f"{folder_name(lineage.name)}.{(held.generation if held else 0) + 1}"
-        asked = issuer
-        if action.staging and issuer.staging:
-            asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
-        if lineage.preflight:
-            async with self._at_once:
-                await self._look_ahead(lineage, issuer, asked, order)
-        async with AsyncExitStack() as way:
-            try:
-                await way.enter_async_context(self._way(lineage))
-            except Failed as error:
-                self._remember_trouble(lineage, issuer, error)
-                raise
-            async with self._at_once:
-                await self._order(lineage, action, issuer, asked, order)
+            self._troubles.report(subject, str(error))
 
     def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
@@ -341,141 +348,10 @@ class Keeper:
             return self._passage.through(self._deploying.render_again)
         return nullcontext()
 
-    async def _order(
-        self, lineage: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
-    ) -> None:
-        try:
-            obtained = await self._obtain(
-                lineage, asked, order, action.replaces, exempt=action.exempt
-            )
-        except AuthorityError as error:
-            self._remember_trouble(lineage, issuer, error, error.retry_at)
-            raise
-        memory = self._state.memory(lineage.name)
-        if action.staging:
-            self._state.put_memory(memories.tried(memory, lineage))
-        else:
-            about = About(asked.directory, lineage.profile_at(asked), staging=asked.is_staging)
-            try:
-                await self._lineages.store(
-                    lineage.name, lineage.names, obtained.chain, obtained.key, about
-                )
-            except Failed as error:
-                self._remember_trouble(lineage, issuer, error)
-                raise
-            self._state.put_memory(memories.issued(memory))
-        await self._authorities.forget(order)
-        self._troubles.over(f"certificate {lineage.name}")
 
-    async def order_for_trial(self, lineage: Lineage, staging: Issuer, order: str) -> Obtained:
-        """Order on staging and book it there; nothing is remembered of it with the lineage."""
-        if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
-            raise Failed("; ".join(map(str, found)))
-        if refusal := self._ledger().refusal(staging, lineage.names):
-            raise Refused(f"{refusal.why}; not before {_moment(refusal.until)}")
-        async with self._way(lineage), self._at_once:
-            return await self._obtain(lineage, staging, order, "", exempt=False)
-
-    async def forget_trial(self, order: str) -> None:
-        await self._authorities.forget(order)
-
-    async def _obtain(
-        self, lineage: Lineage, asked: Issuer, order: str, replaces: str, *, exempt: bool
-    ) -> Obtained:
-        """What the authority counts is booked, before it is sent and when it has ended."""
-        self._enter("order", lineage, asked, order, exempt=exempt)
-        try:
-            obtained = await self._authorities.issue(lineage, asked, order, replaces or None)
-        except AuthorityError as error:
-            self._book_failure(lineage, asked, order, error)
-            raise
-        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
-        return obtained
-
-    async def _look_ahead(
-        self, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
-    ) -> None:
-        """Raises Failed with all that would make the order fail: then none is sent or counted."""
-        try:
-            found = await self._foreseen(lineage, asked, order)
-        except AuthorityError as error:
-            self._remember_trouble(lineage, issuer, error, error.retry_at)
-            raise
-        if found:
-            why = "; ".join(map(str, found))
-            refusal = Failed(f"no order was sent, for it would fail: {why}")
-            self._remember_trouble(lineage, issuer, refusal)
-            raise refusal
-
-    async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
-        if found := list(name_findings(lineage, asked)):
-            return found
-        folders = self._lineages.folders(lineage.name)
-        seen = await self._authorities.preflight(lineage, asked, order, folders)
-        return list(findings(lineage, asked, seen))
-
-    def _book_failure(
-        self, lineage: Lineage, asked: Issuer, order: str, error: AuthorityError
-    ) -> None:
-        if error.unproven:
-            self._enter("failed_validation", lineage, asked, order, names=error.unproven)
-        self._enter("abandoned", lineage, asked, order)
-        if error.limited and error.retry_at:
-            self._enter("limited", lineage, asked, order, until=error.retry_at)
-
-    def _remember_trouble(
-        self, lineage: Lineage, issuer: Issuer, error: Failed, retry_at: float | None = None
-    ) -> None:
-        self._put(
-            memories.failed(
-                self._state.memory(lineage.name),
-                issuer.directory,
-                str(error),
-                held=self._lineages.held(lineage.name),
-                now=self._clock.now(),
-                draw=self._clock.jitter(),
-                retry_at=retry_at,
-            )
-        )
-
-    def _enter(  # noqa: PLR0913 - an entry of the ledger has as many parts
-        self,
-        kind: EntryKind,
-        lineage: Lineage,
-        issuer: Issuer,
-        order: str,
-        *,
-        names: tuple[str, ...] | None = None,
-        exempt: bool = False,
-        until: float | None = None,
-    ) -> None:
-        entry = Entry(
-            self._clock.now(),
-            issuer.directory,
-            kind,
-            lineage.names if names is None else names,
-            order,
-            exempt=exempt,
-            until=until,
-        )
-        self._state.add_ledger([entry])
-
-    def _put(self, memory: Memory) -> None:
-        self._state.put_memory(memory)
-
-    async def _ask_when(self, lineage: Lineage, action: Action) -> None:
-        held = self._lineages.held(lineage.name)
-        if held is None or action.issuer is None:
-            return
-        try:
-            start, end, page, again = await self._authorities.renewal_window(action.issuer, held)
-            answer = Told(again, start, end, page)
-        except AuthorityError as error:
-            answer = Told(error.retry_at, why=str(error))
-        memory = self._state.memory(lineage.name)
-        now, draw = self._clock.now(), self._clock.jitter()
-        self._put(memories.told(memory, held, answer, now=now, draw=draw))
-
-
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at != NEVER else "ever"
+async def _unhurried(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
+    """Thousands of them, with a turn for everybody else now and then."""
+    for number, lineage in enumerate(lineages):
+        if number % STRETCH == 0:
+            await asyncio.sleep(0)
+        yield lineage

@@ -91,13 +91,13 @@ class Trying:
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
         order = re.sub(r"[^A-Za-z0-9.-]", "_", f"{lineage.name}.trial")
-        obtained = await self._keeper.order_for_trial(lineage, staging, order)
+        obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
         about = About(staging.directory, lineage.profile, staging=True)
         stored = await self._scratch.store(
             lineage.name, lineage.names, obtained.chain, obtained.key, about
         )
         await self._scratch.switch(lineage.name, stored.generation)
-        await self._keeper.forget_trial(order)
+        await self._keeper.obtaining.forget_trial(order)
 
     async def _ask_nginx(self) -> str:
         revision = self._intent.revision

@@ -119,12 +119,16 @@ class Shelf:
     def show(self) -> None:
         """Have the links that other programs read; they never change."""
         self.live.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for name in PEMS:
-            target = os.path.relpath(self.folder / "current" / name, self.live)
-            path = self.live / name
-            if not path.is_symlink() or str(path.readlink()) != target:
-                _link(path, target)
-        _sync(self.live)
+        current = os.path.relpath(self.folder / "current", self.live)
+        wrong = {
+            path: f"{current}/{name}"
+            for name in PEMS
+            if _pointed(path := self.live / name) != f"{current}/{name}"
+        }
+        for path, target in wrong.items():
+            _link(path, target)
+        if wrong:  # waiting for the disk would take a minute for thousands of them
+            _sync(self.live)
 
     def drop(self, numbers: list[int]) -> None:
         """Take away these generations, and what a run that was killed has left."""
@@ -157,6 +161,13 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pointed(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return ""
 
 
 def _link(path: Path, target: str) -> None:

@@ -46,6 +46,8 @@ class SqliteState:
         self._path = path
         self._db, self.troubles = open_database(path)
         self._stale: set[side.SideFile] = set()
+        self._ledger: dict[int, Entry] = {}
+        """What was read of it last: reading JSON is most of what thousands of entries cost."""
         self._tell: Callable[[str], None] = self.troubles.append
 
     def tell(self, listener: Callable[[str], None]) -> None:
@@ -149,8 +151,16 @@ class SqliteState:
             db.execute("DELETE FROM memory WHERE lineage = ?", (lineage,))
 
     def ledger_since(self, at: float) -> list[Entry]:
-        rows = self._rows("SELECT at, record FROM ledger WHERE at >= ? ORDER BY number", at)
-        return [replace(from_json(ENTRY, text), at=moment) for moment, text in rows]
+        query = "SELECT number, at, record FROM ledger WHERE at >= ? ORDER BY number"
+        known, self._ledger = self._ledger, {}
+        for number, moment, text in self._rows(query, at):
+            entry = known.get(number) or from_json(ENTRY, text)
+            self._ledger[number] = entry if entry.at == moment else replace(entry, at=moment)
+        return list(self._ledger.values())
+
+    def last_entry(self) -> int:
+        [(number,)] = self._rows("SELECT coalesce(max(number), 0) FROM ledger")
+        return int(number)
 
     def add_ledger(self, entries: Sequence[Entry]) -> None:
         with self._write("what an authority counts", durable=True) as db:
@@ -224,6 +234,7 @@ class SqliteState:
         if is_damage(error):
             self._db.close()
             self._db, troubles = open_database(self._path)
+            self._ledger = {}
             for sentence in troubles:
                 self._tell(sentence)
             holds = "a new file begins, and what runs goes on; try again"

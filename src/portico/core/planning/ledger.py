@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,7 +46,7 @@ class Ledger:
     """
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
-        self._now = now
+        self.now = now
         self._times: defaultdict[tuple[str, Counted, str], list[float]] = defaultdict(list)
         self._limited: defaultdict[str, list[Entry]] = defaultdict(list)
         opened: dict[tuple[str, str], Entry] = {}
@@ -59,6 +60,12 @@ class Ledger:
         for times in self._times.values():
             times.sort()
 
+    def at(self, now: float) -> Ledger:
+        """The same entries at a later moment, without counting them again."""
+        later = copy(self)
+        later.now = now
+        return later
+
     def refusal(
         self, issuer: Issuer, names: Sequence[str], *, exempt: bool = False, staging: bool = False
     ) -> Refusal | None:
@@ -69,12 +76,12 @@ class Ledger:
         directory = issuer.staging if staging and issuer.staging else issuer.directory
         if told := self._told(directory, names):
             return told
-        return None if exempt else _worst(self.uses(issuer, names, staging=staging), self._now)
+        return None if exempt else _worst(self.uses(issuer, names, staging=staging), self.now)
 
     def account_refusal(self, issuer: Issuer) -> Refusal | None:
         """Why no account may be made now."""
         use = self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
-        return self._told(issuer.directory, ()) or _worst([use], self._now)
+        return self._told(issuer.directory, ()) or _worst([use], self.now)
 
     def uses(
         self, issuer: Issuer, names: Sequence[str], *, staging: bool = False
@@ -118,12 +125,12 @@ class Ledger:
                 self._add(told, "domain", domain)
 
     def _add(self, entry: Entry, limit: Counted, of: str) -> None:
-        self._times[entry.issuer, limit, of].append(min(entry.at, self._now))
+        self._times[entry.issuer, limit, of].append(min(entry.at, self.now))
 
     def _use(self, directory: str, limit: Counted, of: str, allowed: Limit) -> Use:
         times = self._times.get((directory, limit, of), [])
-        used = len(times) - bisect_right(times, self._now, key=lambda at: at + allowed.within)
-        free_at = self._now
+        used = len(times) - bisect_right(times, self.now, key=lambda at: at + allowed.within)
+        free_at = self.now
         if used >= allowed.most:
             # One more fits when all but `most - 1` of them have left the span.
             free_at = times[-allowed.most] + allowed.within
@@ -136,8 +143,8 @@ class Ledger:
         for entry in self._limited.get(directory, ()):
             if entry.names and mine.isdisjoint(map(_validated, entry.names)):
                 continue
-            until = min(entry.until or 0.0, min(entry.at, self._now) + LONGEST)
-            if until > self._now and (found is None or until > found.until):
+            until = min(entry.until or 0.0, min(entry.at, self.now) + LONGEST)
+            if until > self.now and (found is None or until > found.until):
                 found = Refusal(f"{directory} asks to be left alone until then", until)
         return found
 

@@ -1,0 +1,75 @@
+"""Ten thousand certificates: what a look at them costs, and what the daemon notices of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+import pytest
+
+from portico.core.model.certificate import Entry
+from tests.fakes.keeping import DIRECTORY, Keeping
+
+pytestmark = pytest.mark.alone
+MANY = 10_000
+
+
+@pytest.fixture(scope="module")
+def keeping(tmp_path_factory):
+    """All obtained within the week, so that the ledger is as long as it gets."""
+    names = [f"www.shop{number}.com" for number in range(MANY)]
+    keeping = Keeping(tmp_path_factory.mktemp("many"), names)
+    keeping.hold_all(age_days=5)
+    now = keeping.clock.now()
+    with keeping.state.together():
+        for number, name in enumerate(keeping.names):
+            order = Entry(now - 5 * 86400 + number, DIRECTORY, "order", (name,), f"{name}.1")
+            signed = Entry(order.at, DIRECTORY, "certificate", (name,), f"{name}.1")
+            keeping.state.add_ledger([order, signed])
+    return keeping
+
+
+async def gaps(found):
+    """How long others had to wait for their turn, the longest in `found`."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(0.001)
+        found.append(time.perf_counter() - before)
+
+
+def test_a_look_at_all_takes_less_than_a_second_and_others_have_their_turn_meanwhile(keeping):
+    took, longest = [], []
+
+    async def looks(keeper):
+        await keeper.look()  # the first one reads what later ones know
+        for _ in range(5):
+            waited = []
+            ticking = asyncio.create_task(gaps(waited))
+            began = time.process_time()
+            await keeper.look()
+            took.append(time.process_time() - began)
+            ticking.cancel()
+            longest.append(max(waited))
+
+    keeping.do(looks)
+    print(
+        f"a look took {min(took):.2f} to {max(took):.2f} s of CPU, and held up nobody for more "
+        f"than {1000 * min(longest):.0f} to {1000 * max(longest):.0f} ms"
+    )
+    assert keeping.authority.orders == []
+    assert min(took) < 1.0
+    assert min(longest) < 0.25
+
+
+def test_looking_again_and_again_takes_no_more_memory(keeping):
+    held = []
+
+    async def looks(keeper):
+        for _ in range(15):
+            await keeper.look()
+            held.append(psutil.Process().memory_info().rss)
+
+    keeping.do(looks)
+    print(f"{held[-1] - held[4]} bytes more after 10 looks, {held[-1] >> 20} MiB in all")
+    assert held[-1] - held[4] < 4 << 20
