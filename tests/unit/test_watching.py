@@ -10,7 +10,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.watched import Look, Watched
 from portico.core.planning.watching import LONGEST, Pending, is_due, is_ignored, noted
 from portico.engine.troubles import Troubles
-from portico.engine.watching import EVERY, Watching
+from portico.engine.watching import BEGINS_WITHIN, EVERY, Watching
 from portico.errors import Refused
 
 # When
@@ -123,7 +123,7 @@ class Told:
 
     def __init__(self, **keys) -> None:
         app = App(command="x", **{"watch": True, "watch_delay": 1.0} | keys)
-        self.time, self.busy = 100.0, False
+        self.time, self.busy, self.hung = 100.0, False, False
         self.rollouts: list[tuple[str, str]] = []
         self.wanted: list[dict[str, Watched]] = []
         self.found = Look()
@@ -143,6 +143,7 @@ class Told:
 
     async def look(self, wanted):
         self.wanted.append(wanted)
+        await asyncio.sleep(3600 * self.hung)
         found, self.found = self.found, Look(trouble=self.found.trouble)
         return dict.fromkeys(wanted, found)
 
@@ -189,6 +190,41 @@ def test_what_cannot_be_watched_is_a_trouble_until_it_can():
     told.found = Look()
     told.passes(1)
     assert told.troubles.sentences() == []
+
+
+def test_instances_start_when_their_files_are_watched():
+    told, order = Told(), []
+
+    async def start() -> None:
+        await told.watching.begin()
+        order.append(f"start after {len(told.wanted)} look")
+
+    async def scenario() -> None:
+        watching = asyncio.create_task(told.watching.run())
+        await start()
+        await start()
+        told.want(App(command="x", watch="dist"))
+        await start()
+        watching.cancel()
+
+    asyncio.run(scenario())
+    assert order == ["start after 1 look", "start after 1 look", "start after 2 look"]
+
+
+def test_files_that_do_not_answer_hold_the_start_up_once_and_not_for_long():
+    told = Told()
+    told.hung = True
+
+    async def scenario() -> list[float]:
+        watching, waited = asyncio.create_task(told.watching.run()), []
+        for _ in range(3):
+            begun = asyncio.get_running_loop().time()
+            await told.watching.begin()
+            waited.append(round(asyncio.get_running_loop().time() - begun))
+        watching.cancel()
+        return waited
+
+    assert asyncio.run(scenario()) == [round(BEGINS_WITHIN), 0, 0]
 
 
 def test_nothing_is_asked_of_the_files_while_no_app_watches():

@@ -126,6 +126,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
 
     async def observe() -> World:
         await supervision.digest()
+        await watching.begin()
         world = await gauges.read(await observed.look())
         return replace(world, due=timetable.due())
 
@@ -263,6 +264,14 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         logs=logs,
         state=state,
     )
+    watching = Watching(
+        intent,
+        troubles,
+        operations.reload,
+        clock=clock,
+        files=NotifiedFiles(),
+        home=str(home.path),
+    )
     state.tell(partial(troubles.report, "state"))
     return Portico(
         changes,
@@ -285,14 +294,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             logs=logs,
             nginx=nginx,
         ),
-        Watching(
-            intent,
-            troubles,
-            operations.reload,
-            clock=clock,
-            files=NotifiedFiles(),
-            home=str(home.path),
-        ),
+        watching,
     )
 
 

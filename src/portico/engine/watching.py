@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import posixpath
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from portico.core.model.desired import DesiredApp
@@ -20,8 +22,8 @@ log = logging.getLogger(__name__)
 
 EVERY: Final = 0.5
 """Seconds between two looks at what has changed."""
-SELDOM: Final = 2.0
-"""Seconds after which it is seen that an app is to be watched, where none was."""
+BEGINS_WITHIN: Final = 2.0
+"""Seconds that a round of the loop waits for it: files may lie on a disk that does not answer."""
 
 
 class Watching:
@@ -39,27 +41,42 @@ class Watching:
         self._intent, self._troubles, self._reload = intent, troubles, reload
         self._clock, self._files, self._home = clock, files, home
         self._watched: Mapping[str, Watched] = {}
+        self._begun: Mapping[str, Watched] = {}
+        self._woken, self._looked = asyncio.Event(), asyncio.Event()
         self._pending: dict[str, Pending] = {}
 
     async def run(self) -> NoReturn:
         while True:
+            self._woken.clear()
             await self.look()
-            await self._clock.sleep(EVERY if self._watched else SELDOM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY if self._watched else None):
+                    await self._woken.wait()
+
+    async def begin(self) -> None:
+        """Return when all is watched that is to be: what an instance has read when it started can
+        then change no more without being seen.
+        """
+        if self._wanted() in (self._watched, self._begun):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEGINS_WITHIN):
+                while self._watched != self._wanted():
+                    self._looked.clear()
+                    self._woken.set()
+                    await self._looked.wait()
+        self._begun = self._wanted()
 
     async def look(self) -> None:
         """What has changed is noted; where it is time, a rollout begins."""
-        apps = self._intent.desired.apps
-        wanted = {
-            name: self._what(app)
-            for name, app in apps.items()
-            if app.app.watches and not app.stopped
-        }
+        wanted, apps = self._wanted(), self._intent.desired.apps
         for name in self._watched.keys() - wanted.keys():
             self._troubles.over(f"watch {name}")
             self._pending.pop(name, None)
         if wanted or self._watched:
             self._note(await self._files.look(wanted))
         self._watched = wanted
+        self._looked.set()
         for name, pending in list(self._pending.items()):
             if is_due(pending, apps[name].app.watch_delay, self._clock.monotonic()):
                 await self._roll_out(name, pending.path)
@@ -83,6 +100,13 @@ class Watching:
             return
         del self._pending[name]
         log.info("%s: %s has changed", name, path)
+
+    def _wanted(self) -> dict[str, Watched]:
+        return {
+            name: self._what(app)
+            for name, app in self._intent.desired.apps.items()
+            if app.app.watches and not app.stopped
+        }
 
     def _what(self, app: DesiredApp) -> Watched:
         folder = posixpath.normpath(posixpath.join(app.spec.folder, app.app.cwd or ""))
