@@ -243,6 +243,18 @@ def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
     assert act(held, troubled, wanted=lineage(renewal=False)).kind == "issue"
 
 
+def test_of_several_issuers_each_is_asked_once_for_what_is_wanted_by_hand():
+    held, wanted = certificate(at=NOW - 5 * DAY), lineage(issuers=(FIRST, SECOND))
+    asked = replace(SERVED, forced=NOW)
+    first = trouble(1, at=NOW + 1, retry_at=NOW + 60)
+    second = trouble(1, at=NOW + 2, retry_at=NOW + 60)
+    one_failed = replace(asked, troubles={FIRST.directory: first})
+    both_failed = replace(asked, troubles={FIRST.directory: first, SECOND.directory: second})
+    assert act(held, asked, wanted=wanted).issuer == FIRST
+    assert act(held, one_failed, wanted=wanted, now=NOW + 2).issuer == SECOND
+    assert not act(held, both_failed, wanted=wanted, now=NOW + 3).due(NOW + 3)
+
+
 def test_a_certificate_that_came_after_it_was_asked_for_is_the_one():
     asked = replace(SERVED, forced=NOW)
     assert act(certificate(at=NOW - HOUR, stored=NOW + 5), asked, now=NOW + 9).at > NOW + DAY

@@ -217,7 +217,7 @@ class Memory:
     staged: tuple[str, ...] = ()
     """Sorted names of the last set that staging has signed."""
     forced: float | None = None
-    """When somebody asked for a new one that is not due; gone with the next attempt."""
+    """When somebody asked for a new one that is not due: each issuer may be asked once for it."""
 
     @property
     def last_trouble(self) -> Trouble | None:

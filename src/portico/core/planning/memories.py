@@ -49,7 +49,7 @@ def failed(  # noqa: PLR0913
     if retry_at is not None:
         told = now + min(max(retry_at - now, SOONEST), LATEST)
         trouble = replace(trouble, retry_at=max(trouble.retry_at, told))
-    return replace(memory, troubles={**memory.troubles, issuer: trouble}, forced=None)
+    return replace(memory, troubles={**memory.troubles, issuer: trouble})
 
 
 def tried(memory: Memory, lineage: Lineage) -> Memory:

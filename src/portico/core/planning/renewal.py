@@ -122,10 +122,17 @@ def _due(case: _Case) -> tuple[float, str]:
 
 def _asked(case: _Case) -> float | None:
     """When somebody asked for one that has not come since: one that came afterwards is what was
-    asked for, even where a daemon died before it could say so.
+    asked for, even where a daemon died before it could say so. Over when every issuer has failed.
     """
     forced, held = case.memory.forced, case.held
-    return None if forced is None or (held and held.stored >= forced) else forced
+    if forced is None or (held and held.stored >= forced):
+        return None
+    return None if all(_failed_since(case, i, forced) for i in case.lineage.issuers) else forced
+
+
+def _failed_since(case: _Case, issuer: Issuer, moment: float) -> bool:
+    trouble = case.memory.troubles.get(issuer.directory)
+    return trouble is not None and trouble.at > moment
 
 
 def _changed(lineage: Lineage, held: Certificate) -> str:
@@ -200,8 +207,9 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.memory.troubles.get(issuer.directory)
     urgent = held is None or held.not_after - at < URGENT * held.lifetime
-    if trouble and trouble.retry_at > at and _asked(case) is None:
-        enough = trouble.failures >= (1 if urgent else PATIENCE)
+    asked = _asked(case)
+    if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
+        enough = trouble.failures >= (1 if urgent or asked is not None else PATIENCE)
         why = f"the last attempt failed: {trouble.error}"
         return _Choice(issuer, trouble.retry_at, why, enough)
     if at > case.now:
