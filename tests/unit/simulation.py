@@ -26,7 +26,16 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.core.planning.health import probed
 from portico.core.planning.leaving import drain_limit
-from portico.core.planning.lifecycle import adopted, exited, interrupted, killed, moved, spawned
+from portico.core.planning.lifecycle import (
+    adopted,
+    booted,
+    exited,
+    interrupted,
+    killed,
+    moved,
+    spawned,
+)
+from portico.core.planning.order import is_back
 from portico.core.planning.reconcile import plan
 from portico.core.planning.steps import (
     Complete,
@@ -168,6 +177,15 @@ class Machine(Outside):
             else:
                 self._put(adopted(i, now=self.now))
 
+    def boot(self) -> None:
+        """The machine is started anew: nothing runs, and the disk is as it was."""
+        super().lose_daemon()
+        self.nginx_dies()
+        self.processes.clear()
+        for i in list(self.instances.values()):
+            self._put(booted(i, now=self.now))
+        self.begin()
+
     def lose_daemon(self, moment: Literal["", "before it", "after it"] = "") -> None:
         """Now, or in the next start of an instance."""
         self.dies_in_a_start = moment
@@ -279,6 +297,9 @@ class Machine(Outside):
             case StartInstance():
                 self._start(step)
             case Respawn(instance):
+                app = self.instances[instance].app
+                if all(is_back(i) for i in self.of(app)):
+                    self._assert_who_comes_before_is_ready(app)
                 self._spawn(self.instances[instance])
             case Restart(instance, why):
                 self._assert_nothing_is_sent_to(instance, daemon)

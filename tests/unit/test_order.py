@@ -279,7 +279,9 @@ def files(draw):
 
 
 troubles = st.lists(
-    st.tuples(st.sampled_from(["tick", "tick", "lose the daemon", "crash"]), st.integers(0, 9)),
+    st.tuples(
+        st.sampled_from(["tick", "tick", "lose the daemon", "crash", "boot"]), st.integers(0, 9)
+    ),
     max_size=12,
 )
 
@@ -328,6 +330,8 @@ def suffer(machine, events):
             machine.tick(number / 5)
         elif kind == "crash" and running:
             machine.crash(running[number % len(running)])
+        elif kind == "boot":
+            machine.boot()
         elif kind == "lose the daemon":
             machine.lose_daemon()
             machine.begin()

@@ -219,7 +219,8 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         ("wait_ready",),
         "wait_ready",
         flag,
-        "process.send('ready'); its port, or its `health` path, has to answer too",
+        "process.send('ready'); its port, or its `health` path, has to answer too. Where it never "
+        "comes the start has failed; PM2 goes on after listen_timeout",
         _OFF,
     ),
     Missing(
