@@ -198,6 +198,24 @@ def test_the_daemon_leaves_in_time_although_somebody_follows(tmp_path, caplog):
     assert [record.message for record in caplog.records if "uvicorn" in record.name] == []
 
 
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /v1/st", b"GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n"]
+)
+def test_whoever_has_connected_is_hung_up_on_when_the_daemon_leaves(tmp_path, said):
+    path, clients = tmp_path / "api.sock", []
+    with api(tmp_path):
+        for _ in range(3):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(2)
+            client.connect(str(path))
+            client.sendall(said)
+            clients.append(client)
+    for client in clients:
+        while client.recv(65536):
+            pass
+        client.close()
+
+
 def test_a_reader_that_goes_away_is_let_go(tmp_path):
     left = []
 

@@ -26,6 +26,7 @@ if _loaded is None:
     del sys.modules["watchfiles"]
 
 GRACE: Final = 1.0  # seconds that open requests get when the daemon leaves
+ROUNDS: Final = 4  # of the event loop: from a connect to its protocol, from an end to its close
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
@@ -65,7 +66,9 @@ async def serve(
     try:
         await stop.wait()
     finally:
-        _close(server, socket_path)
+        socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name, in our own folder
+        await _rounds()  # CPython loses a connection whose accept a close overtakes
+        server.close()
         await _finish(state)
 
 
@@ -124,11 +127,6 @@ def _user(uid: int) -> str:
         return f"user {uid}"
 
 
-def _close(server: asyncio.Server, path: Path) -> None:
-    server.close()
-    path.unlink(missing_ok=True)
-
-
 async def _finish(state: ServerState) -> None:
     for connection in tuple(state.connections):
         connection.shutdown()
@@ -138,3 +136,9 @@ async def _finish(state: ServerState) -> None:
         connection.transport.abort()  # ends a followed stream as if its reader had gone
     if state.tasks:
         await asyncio.wait(tuple(state.tasks), timeout=GRACE)
+    await _rounds()
+
+
+async def _rounds() -> None:
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)
