@@ -193,6 +193,10 @@ def _tcp(names: NameServers, address: str) -> socketserver.BaseServer:
             if answer:
                 self.wfile.write(struct.pack("!H", len(answer)) + answer)
 
-    server = socketserver.ThreadingTCPServer((address, names.port), Handler)
-    server.daemon_threads = True
-    return server
+    return _TcpServer((address, names.port), Handler)
+
+
+class _TcpServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    """Connections of the test before may linger."""

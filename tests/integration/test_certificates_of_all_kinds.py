@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -34,6 +35,7 @@ pytestmark = [
 ]
 
 RENEWED = ("list.example.com", "chain.example.com", "*.wild.example.com")
+BY_HAND = "hand.example.com"
 NAME_SERVER = "127.53.53.1"
 VISITED = f"""
 [apps.web]
@@ -77,6 +79,10 @@ tls.preferred_chain = "{chain}"
 aliases = ["wild.example.com"]
 app = "web"
 
+[sites."hand.example.com"]
+app = "web"
+tls.challenge = "manual"
+
 [sites."*.wild.example.com".tls.dns]
 provider = "command"
 auth = ["{python}", "update", "add"]
@@ -114,6 +120,9 @@ class Machine:
     def certificates(self) -> dict[str, dict]:
         views = json.loads(self.stack.done("certs", "--json").stdout)
         return {view["name"]: view for view in views}
+
+    def unserved(self) -> set[str]:
+        return {name for name, view in self.certificates().items() if not view["served"]}
 
     def leaf(self, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate((self.live(name) / "cert.pem").read_bytes())
@@ -186,11 +195,15 @@ def _start(machine: Machine) -> None:
     stack.up(VISITED, bind=["127.0.0.1"], workers=2)
     with stack.load("app.localhost", "/?sleep=0.02", rate=100, posts=0.2) as load:
         stack.up(VISITED + text, bind=["127.0.0.1"], workers=2)
-        eventually(lambda: all(v["served"] for v in machine.certificates().values()), within=90)
-        machine.first.update({name: machine.leaf(name) for name in machine.certificates()})
+        eventually(lambda: machine.unserved() == {BY_HAND}, within=90)
+        machine.first.update({name: machine.leaf(name) for name in _others(machine)})
         for name in RENEWED:
             stack.done("certs", "renew", name, "--force")
         machine.reports.append(load.stop())
+
+
+def _others(machine: Machine) -> dict[str, dict]:
+    return {name: view for name, view in machine.certificates().items() if name != BY_HAND}
 
 
 def _alternative(authority: Pebble) -> str:
@@ -206,7 +219,7 @@ def test_nobody_who_visits_a_site_meanwhile_loses_anything(machine):
 
 
 def test_what_is_renewed_lies_where_the_one_before_lay(machine):
-    views = machine.certificates()
+    views = _others(machine)
     assert len(views) == len(machine.first) == 7
     assert all(view["served"] for view in views.values())
     for name, before in machine.first.items():
@@ -262,3 +275,18 @@ def test_a_renewal_keeps_its_profile_and_its_chain(machine):
     assert len(machine.proxy.orders) >= 2
     assert {order["profile"] for order in machine.proxy.orders} == {"tlsserver"}
     assert machine.chain in chain[-1].issuer.rfc4514_string()
+
+
+def test_a_person_is_told_what_to_publish_and_the_order_goes_on_when_it_is_there(machine):
+    told = eventually(lambda: machine.certificates()[BY_HAND]["error"])
+    assert f"`portico certs renew {BY_HAND} --force` goes on with the same order" in told
+    where, value = re.search(r"publish (\S+) TXT ([\w-]+);", told).groups()
+    early = machine.stack.portico("certs", "renew", BY_HAND, "--force")
+    assert early.returncode != 0
+    assert f"{where} TXT {value}" in early.stdout + early.stderr, "the same as before"
+
+    machine.names.records[where, "TXT"] = [f'"{value}"']
+    machine.stack.done("certs", "renew", BY_HAND, "--force")
+
+    assert machine.certificates()[BY_HAND]["served"]
+    assert machine.served(BY_HAND) == machine.leaf(BY_HAND)

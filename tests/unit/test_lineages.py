@@ -145,7 +145,7 @@ def test_each_issuer_is_told_only_what_it_gave_itself():
             '[tls]\nchallenge = "http-01"\n[sites."*.example.com"]\napp = "web"',
             (
                 'sites."*.example.com".tls.challenge: cannot prove "*.example.com": '
-                "only dns-01 proves a wildcard"
+                "only dns-01 or manual proves a wildcard"
             ),
         ),
         (
@@ -157,6 +157,10 @@ def test_each_issuer_is_told_only_what_it_gave_itself():
                 "tls.challenge: tls-alpn-01 does not go with real_ip, which the site "
                 '"b.example.com" has (take http-01 or dns-01)'
             ),
+        ),
+        (
+            '[tls]\nchallenge = "manual"\n[sites."203.0.113.7"]\napp = "web"',
+            'sites."203.0.113.7".tls.challenge: manual cannot prove 203.0.113.7',
         ),
         (
             '[tls]\nkey_type = ["rsa2048", "rsa4096"]',

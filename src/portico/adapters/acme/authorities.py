@@ -40,7 +40,7 @@ class Authorities:
         request = self._request(lineage, issuer, order, replaces)
         answer = await _told(self._child.issue(request))
         if isinstance(answer, wire.ToDo):
-            raise AuthorityError("it waits for a person: `portico certs issue` says what to do")
+            raise AuthorityError(_by_hand(lineage.name, answer))
         if answer.checks.problems:
             raise AuthorityError(f"what was signed is of no use: {answer.checks.problems[0]}")
         return Obtained(answer.chain, answer.key, answer.replaced)
@@ -103,7 +103,7 @@ class Authorities:
             case "standalone":
                 return wire.Standalone(int(challenge.options.get("port", "80")))
             case "manual":
-                return wire.Manual(lookups=wire.Lookups(challenge.resolvers))
+                return wire.Manual(look=True, lookups=wire.Lookups(challenge.resolvers))
             case _:
                 assert_never(challenge.kind)
 
@@ -111,6 +111,14 @@ class Authorities:
 def account_key(folder: Path) -> Path:
     """In PORTICO_HOME/certificates."""
     return folder / "account" / "key.pem"
+
+
+def _by_hand(lineage: str, todo: wire.ToDo) -> str:
+    puts = "; ".join(f"{put.where} TXT {put.value}" for put in todo.puts)
+    return (
+        f"it waits for you to publish {puts}; when every name server has it, "
+        f"`portico certs renew {lineage} --force` goes on with the same order"
+    )
 
 
 def _publisher(challenge: Challenge) -> wire.Publisher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from typing import Final, assert_never
 
 from portico.adapters.acme.attempt import Attempt, pauses
@@ -61,8 +62,9 @@ def prove(
     documents = [authority.authorization(url)[0] for url in authorizations]
     open_ones = [each for each in documents if each.status == "pending"]
     found = proofs(open_ones, request.methods, authority.thumbprint)
-    if todo := [proof.put for proof in found if _is_for_a_person(proof)]:
-        return ToDo(tuple(todo))
+    by_hand = [proof for proof in found if _is_for_a_person(proof)]
+    if by_hand and not _are_published(by_hand, attempt):
+        return ToDo(tuple(proof.put for proof in by_hand))
     with ExitStack() as shown:
         for method, those in _by_method(request.methods, found):
             shown.enter_context(_shown(method, those, folder, attempt))
@@ -76,6 +78,19 @@ def prove(
 
 def _is_for_a_person(proof: Proof) -> bool:
     return isinstance(proof.method, Manual) and not proof.method.done and not proof.is_answered
+
+
+def _are_published(by_hand: Sequence[Proof], attempt: Attempt) -> bool:
+    for proof in by_hand:
+        method = proof.method
+        if not (isinstance(method, Manual) and method.look and method.proof == "dns-01"):
+            return False
+        lookups = replace(method.lookups, patience=0.0)
+        try:
+            wait_for(entries_by_hand([proof], lookups, attempt), lookups, attempt)
+        except AcmeFailure:
+            return False
+    return True
 
 
 def _by_method(

@@ -145,6 +145,8 @@ class Manual:
 
     proof: Literal["http-01", "dns-01"] = "dns-01"
     done: bool = False
+    look: bool = False
+    """Look whether it is done, for TXT records; every request goes on once all are there."""
     lookups: Lookups = Lookups()
     kind: Literal["manual"] = "manual"
 

@@ -68,16 +68,17 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
         return
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
-    if wildcard and settings.challenge not in {None, "dns-01"}:
-        what = f'cannot prove "{wildcard}": only dns-01 proves a wildcard'
+    if wildcard and settings.challenge not in {None, "dns-01", "manual"}:
+        what = f'cannot prove "{wildcard}": only dns-01 or manual proves a wildcard'
         yield Finding((*path, "tls", "challenge"), what)
     elif by_dns and settings.dns is None:
         what = f'is required to prove "{wildcard or name}" by dns-01'
         hint = 'say who publishes records: [tls.dns]; or ask nobody: issuer = "local"'
         yield Finding((*path, "tls", "dns"), what, hint)
     address = next(filter(is_ip, names), None)
-    if address and by_dns:
-        yield Finding((*path, "tls", "challenge"), f"dns-01 cannot prove {address}")
+    if address and (by_dns or settings.challenge == "manual"):
+        what = f"{settings.challenge or 'dns-01'} cannot prove {address}"
+        yield Finding((*path, "tls", "challenge"), what)
 
 
 def _settings_of(site: Site, document: Document) -> Issuing | None:

@@ -38,7 +38,7 @@ Issuer = Annotated[
     AfterValidator(parse_issuer),
     WithJsonSchema({"type": "string", "examples": [*ISSUERS, LOCAL]}),
 ]
-Challenge = Literal["http-01", "dns-01", "tls-alpn-01"]
+Challenge = Literal["http-01", "dns-01", "tls-alpn-01", "manual"]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 Argv = tuple[Annotated[str, Field(min_length=1)], ...]
 
@@ -99,7 +99,8 @@ class Issuing(Table):
     challenge: Challenge | None = Field(
         None,
         description="How ownership is proved: http-01 if unset, dns-01 for wildcards. "
-        "tls-alpn-01 needs port 443 alone, and an nginx with stream and ssl_preread.",
+        "tls-alpn-01 needs port 443 alone, and an nginx with stream and ssl_preread; "
+        "manual: TXT records that you publish yourself.",
     )
     dns: DnsProvider | None = Field(None, description="Who publishes records for dns-01.")
     key_type: KeyType | tuple[KeyType, ...] | None = Field(
