@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from portico.core.model.desired import Desired
+from portico.core.model.app import App
+from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.world import World
 from portico.core.planning.steps import Step
 from portico.engine.loop import ReconcileLoop
@@ -100,3 +102,19 @@ def test_a_step_that_failed_is_tried_again_by_time_unless_something_else_is_want
     rounds.on_step = fail
     assert rounds.run() == ["start web.1 on a free port"]
     assert rounds.looks == (2 if says else 1)
+
+
+def test_a_run_is_not_lost_when_its_round_ends_early_and_none_comes_twice():
+    clean = App(command="clean", port=False, schedule="@daily")
+    apps = [DesiredApp(n, clean, 1, Spec("v1", n, clean, "/srv", {}), "v1") for n in "abc"]
+    rounds = Rounds(desired(*apps), world(now=0.0, endpoints=dict.fromkeys("abc", ())))
+
+    def time_goes_on() -> None:
+        rounds.seen = replace(rounds.seen, due=frozenset("abc" if rounds.looks == 1 else ()))
+
+    def other(_: str) -> None:
+        rounds.wanted = desired(*apps)
+
+    rounds.on_look, rounds.on_step = time_goes_on, other
+    assert rounds.run() == [f"start {name}.1 on a free port" for name in "abc"]
+    assert rounds.looks == 4

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from portico.core.model.desired import Desired
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import World
 from portico.core.planning.reconcile import plan, wake_at
-from portico.core.planning.steps import Step
+from portico.core.planning.steps import MarkWorn, Respawn, SkipRun, StartInstance, Step
 from portico.errors import PorticoError
 from portico.ports import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
 LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted
+
+TIMED: Final = (StartInstance, Respawn, SkipRun, MarkWorn)
+"""What is done when it is time for an app."""
 
 
 class ReconcileLoop:
@@ -33,6 +37,8 @@ class ReconcileLoop:
         self._clock, self._desired, self._observe = clock, desired, observe
         self._execute, self._failed = execute, failed
         self._woken = asyncio.Event()
+        self._due = frozenset[str]()
+        """Of which it was time in a round that ended before it came to them."""
         self.moved = asyncio.Condition()
         """Notified after every round that did something."""
 
@@ -52,11 +58,15 @@ class ReconcileLoop:
     async def _round(self) -> float:
         """One round; returns after how many seconds time alone may ask for the next."""
         world = await self._observe()
+        world, self._due = replace(world, due=world.due | self._due), frozenset()
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
         hopeless: set[str] = set()
-        for step in steps:
+        for number, step in enumerate(steps):
             if self._wants_else(desired):
+                self._due = world.due & {
+                    _subject(s) for s in steps[number:] if isinstance(s, TIMED)
+                }
                 break  # what follows was right for what was wanted before
             if _subject(step) in hopeless:
                 continue  # it assumed that the failed one worked; others did not
