@@ -63,6 +63,9 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
     [view] = held(stack)
     assert {limit["limit"]: limit["used"] for limit in view["ledger"]} == counted
 
+    refused = stack.portico("certs", "forget", "shop.example.com")
+    assert (refused.returncode, "is for a site of the file" in refused.stderr) == (2, True)
+
     out = stack.root / "out"
     for _ in range(2):
         told = json.loads(stack.done("certs", "export", str(out), "--json").stdout)

@@ -57,6 +57,8 @@ def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, au
     assert len((stack.root / "renewed").read_text().splitlines()) == 2
     told = stack.done("certs", "renew").stderr
     assert "mail.example.com: skipped, not due before 20" in told
+    stack.done("certs", "forget", "mail.example.com")
+    assert (held(stack), folder.exists()) == ([], False)
     eventually(lambda: not (stack.home / "api.sock").exists(), 60)
 
 

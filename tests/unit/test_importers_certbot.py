@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from portico.errors import NotFound
+from portico.errors import Failed, NotFound
 from portico.importers.certbot import read_conf, read_folder, without_renewal
 from portico.importers.certbot_taking import own_name
 from portico.importers.renewers import find_renewers
@@ -220,3 +221,15 @@ def test_what_only_mentions_certbot_renews_nothing(tmp_path):
     write(tmp_path, "lib/systemd/system/certbot.timer")
     assert find_renewers(tmp_path) == []
     assert find_renewers(tmp_path / "missing") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody who may not look")
+def test_a_folder_that_may_not_be_read_is_refused_in_words(tmp_path):
+    (tmp_path / "renewal").mkdir()
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Failed, match=r"cannot read .*: Permission denied; nothing was"):
+            read_folder(tmp_path)
+    finally:
+        os.seteuid(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,13 +17,13 @@ CRON = Renewer("/etc/crontab:7", "0 4 * * * root certbot renew", "put a # in fro
 class Keeper:
     """With so many certificates that the file wants."""
 
-    def __init__(self, wanted):
-        self.wanted = wanted
+    def __init__(self, number):
+        self.number = number
 
-    async def views(self):
-        if self.wanted is None:
+    async def wanted(self):
+        if self.number is None:
             raise Failed("cannot read a secret")
-        return [SimpleNamespace(wanted=True)] * self.wanted + [SimpleNamespace(wanted=False)]
+        return {f"{each}.test": None for each in range(self.number)}
 
 
 class Others:

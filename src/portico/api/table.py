@@ -175,6 +175,15 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         status=202,
     ),
     Resource(
+        "DELETE",
+        "/v1/certificates/{name}",
+        "Keep a certificate no more that no site needs; its files and keys go.",
+        certificates.forget,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
         "GET",
         "/v1/certificates/renewers",
         "Others on this machine who renew certificates.",

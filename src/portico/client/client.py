@@ -156,6 +156,9 @@ class Client:
     def revoke(self, name: str) -> ChangeView:
         return self._change("POST", f"/v1/certificates/{_part(name)}revoke")
 
+    def forget(self, certificate: str) -> ChangeView:
+        return self._change("DELETE", f"/v1/certificates/{quote(certificate, safe='')}")
+
     def renewers(self) -> list[RenewerView]:
         return cast("list[RenewerView]", self._ask("GET", "/v1/certificates/renewers"))
 

@@ -97,6 +97,9 @@ class Control(Protocol):
     async def revoke(self, name: str, who: str) -> ChangeView:
         """Revoke the certificate held, and obtain another one."""
 
+    async def forget(self, name: str, who: str) -> ChangeView:
+        """Keep a certificate no more that no site needs; its files and keys go."""
+
     async def renewers(self) -> list[RenewerView]:
         """Others on this machine who renew certificates."""
 

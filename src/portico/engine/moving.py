@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from portico.core.model.certificate import WEEK, Entry
+from portico.core.model.certificate import WEEK, Entry, Lineage
 from portico.core.model.views import (
-    CertificateView,
     ExportView,
     ImportView,
     RenewerView,
@@ -16,8 +15,9 @@ from portico.core.model.views import (
 from portico.core.planning.lineages import unsaid
 from portico.engine.certificates import Keeper
 from portico.engine.intent import Intent
+from portico.engine.standalone import forget
 from portico.engine.troubles import Troubles
-from portico.errors import Failed, PorticoError, Refused
+from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Clock, Lineages, Others, Renewer, State, TakenOver
 
 LOOK_EVERY: Final = 3600.0
@@ -47,7 +47,7 @@ class Moving:
             await self._clock.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
-        found = await self._others.renewers() if await self._views() else []
+        found = await self._others.renewers() if await self._wanted() else []
         sentences = {each.where: _sentence(each) for each in found}
         for gone in self._named - sentences.keys():
             self._troubles.over(gone)
@@ -70,17 +70,18 @@ class Moving:
         self._remember(taken.lineages)
         self._keeper.wake()
         await self.look()
-        actions = {view.name: view for view in await self._views()}
+        wanted = await self._wanted()
         desired, _ = self._intent.wanted()
         views = []
         for each in taken.lineages:
-            action = actions.get(each.name)
+            lineage = wanted.get(each.name)
+            action = self._keeper.obtaining.next(lineage) if lineage else None
             view = TakenView(
                 name=each.name,
                 names=each.names,
                 settings=unsaid(desired, each.name, each.settings),
                 notes=each.notes,
-                next=action.next if action else "nothing",
+                next=action.kind if action else "nothing",
                 why=action.why if action else f"the file in force has no site {each.name}",
             )
             views.append(view)
@@ -92,12 +93,23 @@ class Moving:
             renewers=tuple(await self.renewers()),
         )
 
-    async def _views(self) -> list[CertificateView]:
-        """Of what the file in force wants; none while that cannot be told."""
+    async def forget(self, name: str) -> None:
+        """Keep it no more, and take away what there is of it. Refused while a site needs it."""
+        lineage = (await self._keeper.wanted()).get(name)
+        if lineage and lineage.behind_nginx:
+            raise Refused(f"{name} is for a site of the file in force; nothing was changed")
+        if lineage is None and name not in self._lineages.names():
+            raise NotFound(f"there is no certificate {name!r}")
+        forget(self._state, name)
+        await self._lineages.remove(name)
+        self._state.drop_memory(name)
+
+    async def _wanted(self) -> Mapping[str, Lineage]:
+        """Nothing while it cannot be told."""
         try:
-            return [view for view in await self._keeper.views() if view.wanted]
+            return await self._keeper.wanted()
         except PorticoError:  # a secret that cannot be read: the keeper says so
-            return []
+            return {}
 
     async def give(self, folder: str) -> ExportView:
         """Write what nginx is given into a folder as certbot keeps it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
@@ -291,42 +291,47 @@ class Operations:
         return self._begun(kind, site, [], who)
 
     async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
-        kind = "dry run" if dry_run else "renew"
-        self._state.add_event(self._clock.now(), kind, name or "all certificates", f"by {who}")
-
         async def work(change: Change) -> None:
             if dry_run:
                 await self._trying.renew(name, change)
             else:
                 await self._keeper.renew(name, change, force=force)
 
-        return self._changes.begin(kind, name or "all certificates", (), work)
+        kind = "dry run" if dry_run else "renew"
+        return self._of_certificate(kind, name or "all certificates", who, work)
 
     async def issue(self, name: str, who: str) -> ChangeView:
-        self._state.add_event(self._clock.now(), "issue", name, f"by {who}")
-
         async def work(change: Change) -> None:
             await self._keeper.issue(name, change)
 
-        return self._changes.begin("issue", name, (), work)
+        return self._of_certificate("issue", name, who, work)
 
     async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
-        name = remember(self._state, request, self._intent.desired.sites)
-        self._state.add_event(self._clock.now(), "issue", name, f"by {who}")
-
         async def work(change: Change) -> None:
             await self._keeper.issue_standalone(name, change, force=request.force)
 
-        return self._changes.begin("issue", name, (), work)
+        name = remember(self._state, request, self._intent.desired.sites)
+        return self._of_certificate("issue", name, who, work)
 
     async def revoke(self, name: str, who: str) -> ChangeView:
-        self._state.add_event(self._clock.now(), "revoke", name, f"by {who}")
-
         async def work(change: Change) -> None:
             await self._keeper.revoke(name)
             await self._keeper.renew(name, change, force=False)
 
-        return self._changes.begin("revoke", name, (), work)
+        return self._of_certificate("revoke", name, who, work)
+
+    async def forget(self, name: str, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._moving.forget(name)
+            change.say(f"{name}: its certificates and keys are gone")
+
+        return self._of_certificate("forget", name, who, work)
+
+    def _of_certificate(
+        self, kind: str, name: str, who: str, work: Callable[[Change], Awaitable[None]]
+    ) -> ChangeView:
+        self._state.add_event(self._clock.now(), kind, name, f"by {who}")
+        return self._changes.begin(kind, name, (), work)
 
     async def take_over(self, folder: str, who: str) -> ImportView:
         view = await self._moving.take(folder)

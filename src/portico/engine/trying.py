@@ -92,7 +92,7 @@ class Trying:
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
         order = re.sub(r"[^A-Za-z0-9.-]", "_", f"{lineage.name}.trial")
         obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
-        about = About(staging.directory, lineage.profile, staging=True)
+        about = About(staging.directory, lineage.profile_at(staging), staging=True)
         stored = await self._scratch.store(
             lineage.name, lineage.names, obtained.chain, obtained.key, about
         )

@@ -37,6 +37,10 @@ async def revoke(call: Call[Nothing]) -> ChangeView:
     return await call.control.revoke(call.path["name"], call.who)
 
 
+async def forget(call: Call[Nothing]) -> ChangeView:
+    return await call.control.forget(call.path["name"], call.who)
+
+
 async def renewers(call: Call[Nothing]) -> list[RenewerView]:
     return await call.control.renewers()
 

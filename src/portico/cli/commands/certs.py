@@ -31,7 +31,7 @@ def options(parser: Parser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="show, issue, renew, revoke: the site's name; import: certbot's folder, "
+        help="show, issue, renew, revoke, forget: the site's name; import: certbot's folder, "
         "/etc/letsencrypt if unset; export: the folder to write for certbot",
     )
     parser.add_argument(
@@ -95,6 +95,11 @@ def _revoke(session: Session, args: Namespace) -> None:
     watch_to_its_end(session, client, client.revoke(name))
 
 
+def _forget(session: Session, args: Namespace) -> None:
+    name, client = _named(args), session.client()
+    watch_to_its_end(session, client, client.forget(name))
+
+
 def _import(session: Session, args: Namespace) -> None:
     take_over(session, args.name)
 
@@ -117,6 +122,7 @@ _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "issue": (issue, f"name force {' '.join(STANDALONE)}"),
     "renew": (_renew, "name force dry_run quiet"),
     "revoke": (_revoke, "name"),
+    "forget": (_forget, "name"),
     "import": (_import, "name"),
     "export": (_export, "name"),
     "schedule": (schedule, " ".join(KINDS)),
