@@ -296,6 +296,8 @@ def test_all_that_can_begin_does_in_order_and_all_ends_in_the_other(file, first,
     suffer(machine, first)
     wanted = {name: its.instances for name, (its, _) in file.items() if can_run(name, file)}
     until(machine, lambda: all(ready(machine, name) == n for name, n in wanted.items()))
+    machine.boot()
+    until(machine, lambda: all(ready(machine, name) == n for name, n in wanted.items()))
     for name, (its, _) in file.items():
         begun = all(can_run(before, file) for before in its.after)
         assert begun or not machine.of(name)
