@@ -44,9 +44,8 @@ class Lineages:
         self.clock, self.newest, self.given = clock, {}, {}
 
     def hold(self, name, *, at, days=90.0, serial="1", **more) -> Certificate:
-        held = certificate(
-            name, at=at, days=days, serial=serial, issuer=DIRECTORY, ari_id="", **more
-        )
+        said = {"issuer": DIRECTORY, "ari_id": ""} | more
+        held = certificate(name, at=at, days=days, serial=serial, **said)
         self.newest[name] = self.given[name] = held
         return held
 
@@ -82,6 +81,12 @@ class Authority:
     seen: Seen = field(default_factory=Seen)
     down: bool = False
     refused: set[str] = field(default_factory=set)
+    error: AuthorityError | None = None
+    """What every order is answered with."""
+    window: tuple[float, float] | None = None
+    replaced: list[str | None] = field(default_factory=list)
+    """What each order has named as what it follows."""
+    looked: int = 0
     at_once: int = 0
     most_at_once: int = 0
 
@@ -89,16 +94,20 @@ class Authority:
         return "thumbprint"
 
     async def preflight(self, lineage, issuer, order, folders):
+        self.looked += 1
         if self.down:
             raise AuthorityError("no answer")
         return self.seen
 
     async def issue(self, lineage, issuer, order, replaces):
         self.orders.append((self.clock.now(), lineage.name))
+        self.replaced.append(replaces)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
+        if self.error:
+            raise self.error
         if lineage.name in self.refused:
             raise AuthorityError("it does not issue for this name")
         return Obtained(f"{len(self.orders):x}", "/key", replaced=False)
@@ -107,7 +116,9 @@ class Authority:
         pass
 
     async def renewal_window(self, issuer, certificate):
-        raise AuthorityError("it has no renewal information")
+        if self.window is None:
+            raise AuthorityError("it has no renewal information")
+        return *self.window, "", self.clock.now() + 3600
 
 
 class Deploying:

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from portico.core.model.certificate import Memory
 from portico.core.planning.preflight import Address, Name, Seen
 from portico.engine.certificates import AT_ONCE
+from portico.ports import AuthorityError
 from tests.fakes.keeping import DIRECTORY, Keeping
 from tests.unit.certificates import DAY, HOUR
 
@@ -100,6 +102,86 @@ def test_limits_that_others_use_up_during_the_look_ahead_are_seen(tmp_path):
     keeping.authority = Slow(keeping.clock)
     keeping.look()
     assert len(keeping.authority.orders) == 50
+
+
+@pytest.mark.parametrize("name", ["shop.lan", "203.0.113.1", "ab--cd.example.com"])
+def test_a_name_that_nobody_signs_for_is_asked_of_nobody(tmp_path, name):
+    keeping = Keeping(tmp_path, [name, "a.example.com"])
+    keeping.look()
+    assert [who for _, who in keeping.authority.orders] == ["a.example.com"]
+    assert keeping.authority.looked == 1
+    assert "no order was sent" in keeping.state.memory(name).last_trouble.error
+    assert any(name in sentence for sentence in keeping.troubles.sentences())
+
+
+def test_an_authority_that_says_until_when_is_asked_by_nobody_before_and_not_by_force(keeping):
+    until = keeping.clock.now() + 3 * HOUR
+    keeping.authority.error = AuthorityError("too many", retry_at=until, limited=True)
+    keeping.look()
+    asked = len(keeping.authority.orders)
+    keeping.authority.error = None
+    for _ in range(17):
+        wait(keeping, 600)
+        memory = keeping.state.memory("a.example.com")
+        keeping.state.put_memory(replace(memory, forced=keeping.clock.now()))
+        keeping.look()
+    assert len(keeping.authority.orders) == asked
+    wait(keeping, 2 * HOUR)
+    keeping.look()
+    assert len(keeping.authority.orders) == asked + 2
+    assert keeping.troubles.sentences() == []
+
+
+def test_failures_are_waited_out_over_restarts(keeping):
+    keeping.authority.refused = {"a.example.com", "b.example.com"}
+    for _ in range(2 * 24 * 6):
+        keeping.look()  # each time by a new keeper, with nothing but the database
+        wait(keeping, 600)
+    assert len(keeping.authority.orders) == 2 * 5, "at once, then 1, 10, 100 minutes, a day"
+
+
+@pytest.mark.parametrize(
+    ("window", "renewed"),
+    [
+        ((-2.0, -1.0), True),
+        ((20.0, 21.0), False),
+        ((5.0, 4.0), False),
+        ((1000.0, 1001.0), False),
+        (None, False),
+    ],
+)
+def test_a_window_is_obeyed_where_it_makes_sense_and_an_order_names_what_it_follows(
+    keeping, window, renewed
+):
+    held = keeping.lineages.hold(
+        "a.example.com", at=keeping.clock.now() - 30 * DAY, ari_id="issuer.serial"
+    )
+    keeping.state.put_memory(Memory("a.example.com", served=held.serial))
+    now = keeping.clock.now()
+    keeping.authority.window = window and (now + window[0] * DAY, now + window[1] * DAY)
+    keeping.look()
+    keeping.look()
+    mine = [
+        replaces
+        for (_, name), replaces in zip(
+            keeping.authority.orders, keeping.authority.replaced, strict=True
+        )
+        if name == "a.example.com"
+    ]
+    assert mine == (["issuer.serial"] if renewed else [])
+
+
+@pytest.mark.parametrize("days", [160 / 24, 45, 90, 200])
+def test_a_leaf_of_any_lifetime_is_renewed_once_and_in_time(keeping, days):
+    for name in keeping.names:
+        held = keeping.lineages.hold(name, at=keeping.clock.now(), days=days)
+        keeping.state.put_memory(Memory(name, served=held.serial))
+    last = held.not_after
+    while len(keeping.authority.orders) < 2:
+        keeping.look()
+        wait(keeping, days * DAY / 50)
+    assert keeping.clock.now() < last
+    assert keeping.clock.now() > last - 0.56 * days * DAY
 
 
 def test_a_warning_is_logged_once_at_each_threshold_and_stands_until_it_is_over(keeping, caplog):
