@@ -55,6 +55,8 @@ def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, au
     [renewed] = held(stack)
     assert renewed["serial"] != view["serial"]
     assert len((stack.root / "renewed").read_text().splitlines()) == 2
+    quiet = stack.done("certs", "renew", "--quiet")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
     told = stack.done("certs", "renew").stderr
     assert "mail.example.com: skipped, not due before 20" in told
     stack.done("certs", "forget", "mail.example.com")
