@@ -24,6 +24,7 @@ from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.watched import Look, Watched
 from portico.core.model.world import Endpoint, NginxSeen
+from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
 
@@ -398,9 +399,19 @@ class Authorities(Protocol):
         """Of the key of our accounts (RFC 7638), which is made if there is none."""
 
     async def issue(
-        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
+        self,
+        lineage: Lineage,
+        issuer: Issuer,
+        order: str,
+        replaces: str | None,
+        *,
+        no_account: Refusal | None,
+        made_account: Callable[[], None],
     ) -> Obtained:
-        """The same order goes on where an earlier run was interrupted."""
+        """The same order goes on where an earlier run was interrupted.
+
+        `no_account` is why no account may be made now; `made_account` is called if one was.
+        """
 
     async def preflight(
         self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]

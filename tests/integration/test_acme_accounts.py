@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.acme.failures import AcmeFailure
-from portico.adapters.acme.wire import AccountRequest, Server
+from portico.adapters.acme.wire import AccountRequest, NoAccount, Server
 from portico.core.model.certificate import Binding
 from tests.fakes.pebble import EAB_KEY, running
 from tests.orders import Acme, needs_pebble
@@ -48,6 +49,20 @@ def test_a_key_alone_finds_its_account_again(acme):
     found = acme.account()
 
     assert (found.created, found.url) == (False, made.url)
+
+
+def test_where_no_account_may_be_made_one_that_is_there_is_found_and_none_is_made(acme, pebble):
+    until = time.time() + 3600
+    none_now = NoAccount("10 accounts were made of 10", until)
+
+    failure = refused(acme, none_now=none_now)
+    made = acme.account()
+    acme.key.with_suffix(".json").unlink()
+    found = acme.account(none_now=none_now)
+
+    assert failure.text.endswith("now: 10 accounts were made of 10")
+    assert failure.retry_at == until
+    assert (made.created, found.created, found.url) == (True, False, made.url)
 
 
 def test_a_thumbprint_can_be_had_while_the_authority_is_down(acme):

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from portico.adapters.state.sqlite import SqliteState
+from portico.core.model.certificate import Entry
 from portico.core.model.instance import InstanceState
 from tests.fakes import pebble
 from tests.tls import served_serial
@@ -90,7 +92,19 @@ def test_neither_an_up_nor_the_death_of_the_daemon_sends_another_order(stack, au
     assert stack.up().returncode == 0
     view = until(stack, lambda view: view["served"])
     assert view["serial"] == first
-    assert [limit["used"] for limit in view["ledger"] if limit["limit"] == "orders"] == [1]
+    used = {limit["limit"]: limit["used"] for limit in view["ledger"]}
+    assert (used["orders"], used["accounts"]) == (1, 1)
+
+
+def test_no_account_is_made_beyond_the_limit_of_them(stack, authority):
+    stack.home.mkdir()
+    now = time.time()
+    entries = [Entry(now - 60, authority.directory, "account") for _ in range(10)]
+    SqliteState(stack.home / "portico.db").add_ledger(entries)
+    start(stack, authority)
+    view = until(stack, lambda view: view["error"])
+    assert "now: 10 accounts were made of 10" in view["error"]
+    assert view["next_at"] == pytest.approx(now + 3 * 3600 - 60, abs=5)
 
 
 def test_an_authority_that_is_down_is_tried_again_later_and_holds_up_no_site(stack, authority):

@@ -176,7 +176,10 @@ class Keeper:
             warning=warning(given, memory, self._clock.now()),
             ledger=tuple(
                 LimitView(limit=u.limit, of=u.of, used=u.used, most=u.most, free_at=u.free_at)
-                for u in ledger.uses(lineage.issuers[0], lineage.names)
+                for u in (
+                    *ledger.uses(lineage.issuers[0], lineage.names),
+                    ledger.accounts(lineage.issuers[0]),
+                )
             ),
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from portico.core.model.certificate import (
     WEEK,
@@ -129,7 +130,14 @@ class Obtaining:
         """What the authority counts is booked, before it is sent and when it has ended."""
         self._enter("order", lineage, asked, order, exempt=exempt)
         try:
-            obtained = await self._authorities.issue(lineage, asked, order, replaces or None)
+            obtained = await self._authorities.issue(
+                lineage,
+                asked,
+                order,
+                replaces or None,
+                no_account=self.ledger().account_refusal(asked),
+                made_account=partial(self._enter, "account", lineage, asked, order),
+            )
         except AuthorityError as error:
             self._book_failure(lineage, asked, order, error)
             raise

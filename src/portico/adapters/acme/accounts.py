@@ -14,10 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Authority
 from portico.adapters.acme.documents import AccountDocument, base64url
-from portico.adapters.acme.failures import Denied, unready
+from portico.adapters.acme.failures import AcmeFailure, Denied, unready
 from portico.adapters.acme.files import locked, rename, write_whole
 from portico.adapters.acme.keys import make_key, read_jwk
-from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest
+from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
 
 _URLS: Final = TypeAdapter(dict[str, str])
 
@@ -77,11 +77,24 @@ def _open(account: Account, attempt: Attempt) -> Opened:
         except Denied as denied:
             if denied.code != "accountDoesNotExist":
                 raise
-    document, created = authority.register(account.contact, account.binding)
+    document, created = _registered(account, authority)
     _remember(account, authority.account_url)
     if created:
         attempt.say("account", f"made an account at {authority.host}: {authority.account_url}")
     return Opened(authority, document, created)
+
+
+def _registered(account: Account, authority: Authority) -> tuple[AccountDocument, bool]:
+    if account.none_now is None:
+        return authority.register(account.contact, account.binding)
+    try:
+        return authority.find(), False
+    except Denied as denied:
+        if denied.code != "accountDoesNotExist":
+            raise
+        text = f"cannot make an account at {authority.host} now: {account.none_now.why}"
+        failure = Failure("unready", text, retry_at=account.none_now.until)
+        raise AcmeFailure(failure) from denied
 
 
 def _have_key(account: Account) -> JWK:

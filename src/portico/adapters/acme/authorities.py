@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar, assert_never
 
 from portico.adapters.acme import wire
 from portico.adapters.acme.asking import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
+from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
 from portico.ports import AuthorityError, Obtained
 
@@ -35,10 +37,24 @@ class Authorities:
         return answer.thumbprint
 
     async def issue(
-        self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
+        self,
+        lineage: Lineage,
+        issuer: Issuer,
+        order: str,
+        replaces: str | None,
+        *,
+        no_account: Refusal | None,
+        made_account: Callable[[], None],
     ) -> Obtained:
+        def tell(progress: wire.Progress) -> None:
+            if progress.step == "account":
+                made_account()
+
         request = self._request(lineage, issuer, order, replaces)
-        answer = await _told(self._child.issue(request))
+        if no_account:
+            none_now = wire.NoAccount(no_account.why, no_account.until)
+            request = replace(request, account=replace(request.account, none_now=none_now))
+        answer = await _told(self._child.issue(request, tell))
         if isinstance(answer, wire.ToDo):
             raise AuthorityError(_by_hand(lineage.name, answer))
         if answer.checks.problems:

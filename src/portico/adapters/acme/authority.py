@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -90,8 +90,17 @@ class Authority(Publicly):
                 f"cannot make an account: {self.host} makes accounts for its customers only: "
                 "set eab to the key id and the HMAC key that it gave you"
             )
+        return self._new_account(payload, "make an account")
+
+    def find(self) -> AccountDocument:
+        """The account of this key, if there is one; else Denied. RFC 8555 7.3.1."""
+        document, _ = self._new_account({"onlyReturnExisting": True}, "find the account")
+        return document
+
+    def _new_account(
+        self, payload: Mapping[str, object], what: str
+    ) -> tuple[AccountDocument, bool]:
         self._network.sign_as(None)
-        what = "make an account"
         answer = self._network.post(self.directory.new_account, payload, what)
         self._network.sign_as(answer.headers.get("Location"))
         return self._network.read(ACCOUNT, answer, what), answer.status_code == _CREATED

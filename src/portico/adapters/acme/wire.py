@@ -28,6 +28,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class NoAccount:
+    """Why none may be made now: the authority's limit is used up."""
+
+    why: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """An account at an authority. Whoever uses one agrees to the authority's terms."""
 
@@ -39,6 +47,8 @@ class Account:
     contact: tuple[str, ...] = ()
     """E-mail addresses."""
     binding: Binding | None = None
+    none_now: NoAccount | None = None
+    """One that is there is used all the same."""
 
 
 @dataclass(frozen=True, slots=True)

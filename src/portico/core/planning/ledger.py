@@ -80,8 +80,10 @@ class Ledger:
 
     def account_refusal(self, issuer: Issuer) -> Refusal | None:
         """Why no account may be made now."""
-        use = self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
-        return self._told(issuer.directory, ()) or _worst([use], self.now)
+        return self._told(issuer.directory, ()) or _worst([self.accounts(issuer)], self.now)
+
+    def accounts(self, issuer: Issuer) -> Use:
+        return self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
 
     def uses(
         self, issuer: Issuer, names: Sequence[str], *, staging: bool = False
