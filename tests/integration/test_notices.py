@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import asynccontextmanager
 
+import psutil
 import pytest
 
 from portico.adapters.processes.notices import UnixNotices
@@ -159,6 +160,9 @@ def test_a_child_in_a_session_of_its_own_speaks_for_the_instance_and_a_stranger_
             await its.of(process)
             (stranger,) = [n for n in its.heard if process.pid not in n.sessions]
             assert stranger.ready
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()  # nobody else ends what is in another session
+                child.wait(10)
 
     asyncio.run(scenario())
 
