@@ -173,7 +173,9 @@ class Handling(Table):
     websocket: bool | None = Field(None, description="Pass protocol upgrades on; true if unset.")
     grpc: bool | None = Field(None, description="Speak gRPC to the app.")
     buffering: bool | None = Field(
-        None, description="false passes every answer on byte by byte, for streams."
+        None,
+        description="false passes every answer on byte by byte, as server-sent events need it; "
+        "a program can also ask for that, with the header X-Accel-Buffering: no.",
     )
     request_buffering: bool | None = Field(
         None, description="false passes uploads on while they arrive."
