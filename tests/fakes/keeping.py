@@ -58,6 +58,9 @@ class Lineages:
     def names(self):
         return sorted(self.newest)
 
+    async def switch(self, name, generation):
+        self.given[name] = self.newest[name]
+
     def folder(self, name):
         return f"/live/{name}"
 
@@ -87,6 +90,7 @@ class Authority:
     replaced: list[str | None] = field(default_factory=list)
     """What each order has named as what it follows."""
     looked: int = 0
+    forgotten: list[str] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
 
@@ -113,7 +117,7 @@ class Authority:
         return Obtained(f"{len(self.orders):x}", "/key", replaced=False)
 
     async def forget(self, order):
-        pass
+        self.forgotten.append(order)
 
     async def renewal_window(self, issuer, certificate):
         if self.window is None:

@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from portico.core.model.certificate import Memory
+from portico.core.model.certificate import Challenge, Memory
 from portico.core.planning.preflight import Address, Name, Seen
 from portico.engine.certificates import AT_ONCE
+from portico.engine.deploying import Deploying
+from portico.errors import Failed
 from portico.ports import AuthorityError
 from tests.fakes.keeping import DIRECTORY, Keeping
-from tests.unit.certificates import DAY, HOUR
+from tests.unit.certificates import DAY, HOUR, lineage
 
 MOST = 300
 NAMES = [f"www.shop{number}.com" for number in range(350)]
@@ -207,3 +209,37 @@ def test_a_warning_is_logged_once_at_each_threshold_and_stands_until_it_is_over(
     assert keeping.lineages.current("a.example.com") != held
     keeping.look()
     assert keeping.troubles.sentences() == []
+
+
+def test_what_a_killed_daemon_has_left_of_an_order_is_removed_when_its_certificate_is_served(
+    keeping,
+):
+    keeping.lineages.hold("a.example.com", at=keeping.clock.now(), generation=4)
+    keeping.look()
+    assert {"a.example.com.4", "a.example.com.4.staging"} <= set(keeping.authority.forgotten)
+    assert [name for _, name in keeping.authority.orders] == ["b.example.com"]
+
+
+def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping):
+    recorded = []
+
+    class Dying:
+        async def run(self, command, environ, deadline):
+            recorded.append(keeping.state.memory("a.example.com").served)
+            return "killed"
+
+    held = keeping.lineages.hold("a.example.com", at=keeping.clock.now())
+    wanted = lineage("a.example.com", hooks=(("reload",),), challenges=(Challenge("standalone"),))
+    deploying = Deploying(
+        *(None, None, None),
+        clock=keeping.clock,
+        hooks=Dying(),
+        lineages=keeping.lineages,
+        nginx=None,
+        sites=None,
+        state=keeping.state,
+    )
+    with pytest.raises(Failed, match=r"the hook of .* failed: killed"):
+        asyncio.run(deploying.deploy(replace(wanted, behind_nginx=False)))
+    assert recorded == [""], "nothing is recorded before it has run"
+    assert keeping.state.memory("a.example.com").served == held.serial

@@ -337,6 +337,7 @@ class Keeper:
                     self._troubles.over(subject)
                 case "deploy":
                     await self._deploying.deploy(lineage)
+                    await self.obtaining.clear(lineage)
                     self._troubles.over(subject)
                 case "ask_ari":
                     await self.obtaining.ask_when(lineage, action)

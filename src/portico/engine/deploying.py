@@ -74,9 +74,12 @@ class Deploying:
         await self._deployed(lineage, held)
 
     async def _deployed(self, lineage: Lineage, held: Certificate) -> None:
+        """Recorded after the hooks have run: a daemon that dies in between has them run again."""
+        trouble = await self._run_hooks(lineage)
         self._state.put_memory(memories.deployed(self._state.memory(lineage.name), held.serial))
         log.info("certificate %s: in use, serial %s", lineage.name, held.serial)
-        await self._run_hooks(lineage)
+        if trouble:
+            raise Failed(f"the hook of {lineage.name} failed: {trouble}")
 
     async def _prove(self, lineage: Lineage, held: Certificate) -> None:
         desired, _ = self._intent.wanted()
@@ -121,7 +124,8 @@ class Deploying:
             await self._clock.sleep(0.1)
         return True
 
-    async def _run_hooks(self, lineage: Lineage) -> None:
+    async def _run_hooks(self, lineage: Lineage) -> str:
+        """What went wrong with the first that failed, after which none is run; else empty."""
         environ = {
             "RENEWED_LINEAGE": self._lineages.folder(lineage.name),
             "RENEWED_DOMAINS": " ".join(lineage.names),
@@ -131,7 +135,8 @@ class Deploying:
             result = trouble or "ended well"
             self._state.add_event(self._clock.now(), "hook", lineage.name, result)
             if trouble:
-                raise Failed(f"the hook of {lineage.name} failed: {trouble}")
+                return trouble
+        return ""
 
 
 def fingerprint_of(pem: str) -> str:

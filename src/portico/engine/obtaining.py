@@ -112,6 +112,15 @@ class Obtaining:
             self._state.put_memory(memories.issued(memory))
         await self._authorities.forget(order)
 
+    async def clear(self, lineage: Lineage) -> None:
+        """Remove what a daemon that died has left of the order for the certificate held: its key
+        would lie there for ever.
+        """
+        if held := self._lineages.held(lineage.name):
+            order = f"{folder_name(lineage.name)}.{held.generation}"
+            await self._authorities.forget(order)
+            await self._authorities.forget(f"{order}.staging")
+
     async def order_for_trial(self, lineage: Lineage, staging: Issuer, order: str) -> Obtained:
         """Order on staging and book it there; nothing is remembered of it with the lineage."""
         if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
