@@ -375,6 +375,20 @@ class Obtained:
     """The authority took it as a renewal that its limits do not count (RFC 9773 5)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Our accounts, which all have one key, as far as it is known here."""
+
+    thumbprint: str
+    """Of that key (RFC 7638)."""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """By directory."""
+    deactivated: Mapping[str, str] = field(default_factory=dict)
+    """Those that are so for ever; none is made there as long as we have this key."""
+    halfway: bool = False
+    """The key is being replaced, and not every authority has the new one yet."""
+
+
 class AuthorityError(Failed):
     """An authority said no, or could not be asked; with what follows from it."""
 
@@ -395,8 +409,17 @@ class Authorities(Protocol):
     raises AuthorityError.
     """
 
-    async def thumbprint(self) -> str:
-        """Of the key of our accounts (RFC 7638), which is made if there is none."""
+    async def accounts(self) -> Accounts:
+        """No authority is asked. The key is made if there is none."""
+
+    async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
+        """Give all accounts a new key (RFC 8555 7.3.5); `issuers` are all that have one of ours.
+
+        What was interrupted goes on. Where one of them does not answer at first, nothing is begun.
+        """
+
+    async def deactivate(self, issuer: Issuer) -> Accounts:
+        """For ever (RFC 8555 7.3.6). Also where that was done already and is not known here."""
 
     async def issue(
         self,

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from portico.api.server import serve
 from portico.core.model.views import (
+    AccountsView,
+    AccountView,
     AppView,
     ChangeView,
     CheckView,
@@ -140,6 +142,27 @@ class FakeControl:
 
     async def certificates(self):
         return []
+
+    async def account(self):
+        there = AccountView(
+            directory="https://ca.test/dir",
+            url="https://ca.test/acct/1",
+            contact=("ops@example.com",),
+            wanted=True,
+        )
+        given_up = AccountView(
+            directory="https://old.test/dir",
+            url="https://old.test/7",
+            deactivated=True,
+            wanted=False,
+        )
+        return AccountsView(thumbprint="dGh1bWI", accounts=(there, given_up))
+
+    async def roll_over(self, who):
+        return self._change("rollover", "the account's key", who, None)
+
+    async def deactivate(self, issuer, who):
+        return self._change("deactivate", issuer, who, issuer)
 
     async def renewers(self):
         return [RenewerView(where="/etc/crontab:7", what="certbot renew", remedy="put a # there")]

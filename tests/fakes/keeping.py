@@ -14,7 +14,7 @@ from portico.core.planning.preflight import Seen
 from portico.engine.certificates import Keeper
 from portico.engine.passage import Passage
 from portico.engine.troubles import Troubles
-from portico.ports import AuthorityError, Obtained
+from portico.ports import Accounts, AuthorityError, Obtained
 from tests.fakes.clock import FakeClock
 from tests.unit.certificates import DAY, certificate
 
@@ -94,8 +94,8 @@ class Authority:
     at_once: int = 0
     most_at_once: int = 0
 
-    async def thumbprint(self):
-        return "thumbprint"
+    async def accounts(self):
+        return Accounts("thumbprint")
 
     async def preflight(self, lineage, issuer, order, folders):
         self.looked += 1

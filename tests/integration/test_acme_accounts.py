@@ -153,20 +153,63 @@ def test_accounts_at_two_authorities_have_one_key_and_get_a_new_one_together(acm
         assert (acme.account().url, acme.key.exists()) == (urls[0], True)
 
 
-def test_an_account_that_is_deactivated_is_so_for_ever_and_its_key_is_kept(acme):
+def test_an_account_that_is_deactivated_is_so_for_ever_and_a_new_key_gets_a_new_one(acme):
     before, key = acme.account(), acme.key.read_bytes()
 
-    assert acme.account("deactivate").status == "deactivated"
+    given_up = acme.account("deactivate")
 
-    kept = acme.key.with_name("key.pem.deactivated")
-    assert kept.read_bytes() == key
+    there = {acme.server.directory: before.url}
+    assert (given_up.accounts, given_up.deactivated) == ({}, there)
+    failure = refused(acme)
+    assert failure.kind == "unready"
+    assert "was deactivated, and none is made there for this key again" in failure.text
+    assert acme.key.read_bytes() == key
+    assert "there is no account" in refused(acme, "deactivate").text
+    renewed = acme.account("rollover")
+    assert (renewed.accounts, renewed.deactivated, renewed.halfway) == ({}, {}, False)
+    assert renewed.thumbprint != before.thumbprint
     after = acme.account()
     assert (after.created, after.url != before.url) == (True, True)
-    acme.key.write_bytes(key)
-    acme.key.with_suffix(".json").write_text(json.dumps({acme.server.directory: before.url}))
-    failure = refused(acme)
-    assert failure.kind == "refused"
-    assert "deactivated" in failure.text
+
+
+def test_an_account_that_was_deactivated_unseen_is_known_to_be_so_when_it_is_again(acme):
+    before = acme.account()
+    acme.account("deactivate")
+    there = {acme.server.directory: before.url}
+    marks, urls = acme.key.with_suffix(".deactivated.json"), acme.key.with_suffix(".json")
+    marks.unlink()  # as a run leaves it that was killed before it could write
+    urls.write_text(json.dumps(there))
+
+    assert "deactivated" in refused(acme).text
+    assert acme.account("deactivate").deactivated == there
+    urls.write_text(json.dumps(there))  # or between the two files
+    assert acme.account("key").accounts == {}
+    assert acme.account("rollover").deactivated == {}
+    assert acme.account().created
+
+
+def test_no_account_is_made_to_be_given_a_new_key(acme):
+    before = acme.account("key")
+
+    after = acme.account("rollover")
+
+    assert (after.accounts, after.thumbprint != before.thumbprint) == ({}, True)
+    assert acme.account().created
+
+
+def test_where_one_of_two_authorities_is_down_the_replacement_of_the_key_is_not_begun(acme):
+    acme.account()
+    down = Server(f"https://127.0.0.1:{free_port()}/dir")
+    urls = json.loads(acme.key.with_suffix(".json").read_text())
+    both = json.dumps({**urls, down.directory: "https://127.0.0.1/1"})
+    acme.key.with_suffix(".json").write_text(both)
+    before = acme.account("key")
+
+    with pytest.raises(AcmeFailure):
+        acme.answer(AccountRequest(acme.own(), "rollover", also=(down,), deadline=2.0))
+
+    assert acme.account("key") == before
+    assert not before.halfway
 
 
 def test_an_authority_that_has_forgotten_everything_gets_a_new_account_and_a_new_order(tmp_path):

@@ -81,6 +81,33 @@ def test_certs_names_others_who_renew(served):
     assert err.endswith("put a # there\n")
 
 
+def test_certs_account_shows_every_account_and_asks_the_daemon_alone(served):
+    code, out, err = served.portico("certs", "account")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "key with thumbprint dGh1bWI",
+        "https://ca.test/dir",
+        "  account: https://ca.test/acct/1",
+        "  contact: ops@example.com",
+        "https://old.test/dir",
+        "  account: https://old.test/7, deactivated for ever",
+        "  contact: -",
+    ]
+    view = served.read("certs", "account")
+    assert (view["thumbprint"], view["halfway"]) == ("dGh1bWI", False)
+    assert view["accounts"][0]["url"] == "https://ca.test/acct/1"
+
+
+def test_an_account_gets_a_new_key_or_is_given_up_by_the_name_of_its_authority(served):
+    assert served.portico("certs", "rollover")[0] == 0
+    assert served.portico("certs", "deactivate", "letsencrypt-staging")[0] == 0
+    staging = "https://acme-staging-v02.api.letsencrypt.org/directory"
+    assert served.control.asked == [("rollover", None), ("deactivate", staging)]
+    code, _, err = served.portico("certs", "deactivate", "letsencrpt")
+    assert code == 2
+    assert "'letsencrpt' is neither a directory URL nor one of letsencrypt" in err
+
+
 def test_a_variable_that_is_no_text_does_not_stop_an_up(served):
     served.environ["ODD"] = "\udcff"
     assert served.portico("up", served.folder)[0] == 0

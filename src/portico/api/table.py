@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from portico.api.resource import Nothing, Resource
 from portico.api.resources import (
+    account,
     apps,
     certificates,
     changes,
@@ -15,9 +16,11 @@ from portico.api.resources import (
     sites,
 )
 from portico.core.model.views import (
+    AccountsView,
     CertificateView,
     ChangeView,
     CheckView,
+    DeactivateRequest,
     DocumentRequest,
     DownRequest,
     ExportView,
@@ -207,6 +210,32 @@ TABLE: Final[tuple[Resource[Any], ...]] = (
         certificates.hand_over,
         FolderRequest,
         ExportView,
+    ),
+    Resource(
+        "GET",
+        "/v1/account",
+        "Our accounts at authorities, without asking one.",
+        account.account,
+        Nothing,
+        AccountsView,
+    ),
+    Resource(
+        "POST",
+        "/v1/account/rollover",
+        "Give the accounts at all authorities a new key.",
+        account.roll_over,
+        Nothing,
+        ChangeView,
+        status=202,
+    ),
+    Resource(
+        "POST",
+        "/v1/account/deactivate",
+        "Give up the account at an authority, for ever.",
+        account.deactivate,
+        DeactivateRequest,
+        ChangeView,
+        status=202,
     ),
     Resource(
         "POST",

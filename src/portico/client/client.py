@@ -26,6 +26,7 @@ from portico.errors import (
 
 if TYPE_CHECKING:
     from portico.core.model.views import (
+        AccountsView,
         CertificateView,
         ChangeView,
         CheckView,
@@ -158,6 +159,15 @@ class Client:
 
     def forget(self, certificate: str) -> ChangeView:
         return self._change("DELETE", f"/v1/certificates/{quote(certificate, safe='')}")
+
+    def account(self) -> AccountsView:
+        return cast("AccountsView", self._ask("GET", "/v1/account"))
+
+    def roll_over(self) -> ChangeView:
+        return self._change("POST", "/v1/account/rollover")
+
+    def deactivate(self, issuer: str) -> ChangeView:
+        return self._change("POST", "/v1/account/deactivate", {"issuer": issuer})
 
     def renewers(self) -> list[RenewerView]:
         return cast("list[RenewerView]", self._ask("GET", "/v1/certificates/renewers"))

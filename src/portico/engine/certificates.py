@@ -24,6 +24,7 @@ from portico.core.planning.expiry import warning
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.engine.account import THUMBPRINT, AccountKeeper
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
 from portico.engine.intent import Intent
@@ -48,8 +49,6 @@ STRETCH: Final = 250
 RENEW_WITHIN: Final = 900.0
 SUPERSEDED: Final = 4
 """Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
-THUMBPRINT: Final = "account_thumbprint"
-"""Setting: of the account's key, which nginx's files hold."""
 
 
 class IssuedFiles:
@@ -92,6 +91,7 @@ class Keeper:
         self.obtaining = Obtaining(
             self._way, authorities=authorities, clock=clock, lineages=lineages, state=state
         )
+        self.account = AccountKeeper(deploying, authorities=authorities, state=state)
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
         self._due: dict[str, Lineage] = {}
         self._under_way: set[str] = set()
@@ -188,6 +188,7 @@ class Keeper:
         wanted = await self.wanted()
         if name is not None and name not in wanted:
             raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+        await self.account.be_ready(wanted)
         lineages = [wanted[name]] if name else list(wanted.values())
         troubles = [
             await self._renew(lineage, change, force=force)
@@ -254,7 +255,8 @@ class Keeper:
         issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
         if issuer is None:
             raise Refused(f"{name} was signed by {held.issuer}, which is not asked any more")
-        await self._authorities.revoke(issuer, held, SUPERSEDED)
+        async with self.account.used(name):
+            await self._authorities.revoke(issuer, held, SUPERSEDED)
         self._state.put_memory(memories.forced(self._state.memory(name), self._clock.now()))
         self.wake()
 
@@ -262,9 +264,7 @@ class Keeper:
         """One pass over all lineages: find what is due. Whoever it is done for by then is left."""
         try:
             wanted = await self.wanted()
-            by_nginx = any(each.behind_nginx for each in wanted.values())
-            if by_nginx and not self._state.setting(THUMBPRINT):
-                await self._answer_challenges()
+            await self.account.be_ready(wanted)
         except PorticoError as error:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")
             return
@@ -289,11 +289,6 @@ class Keeper:
             self._troubles.report(subject, said)
         else:
             self._troubles.over(subject)
-
-    async def _answer_challenges(self) -> None:
-        """From now on nginx answers HTTP-01: one reload, before the first order."""
-        self._state.put_setting(THUMBPRINT, await self._authorities.thumbprint())
-        await self._deploying.render_again()
 
     def _employ(self) -> None:
         """Have a few at work on what is due, as long as anything is."""
@@ -333,7 +328,8 @@ class Keeper:
         try:
             match action.kind:
                 case "issue":
-                    await self.obtaining.issue(lineage, action)
+                    async with self.account.used(lineage.name):
+                        await self.obtaining.issue(lineage, action)
                     self._troubles.over(subject)
                 case "deploy":
                     await self._deploying.deploy(lineage)

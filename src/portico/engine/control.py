@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from portico.core.model.views import (
+    AccountsView,
     CertificateView,
     ChangeView,
     CheckView,
@@ -99,6 +100,15 @@ class Control(Protocol):
 
     async def forget(self, name: str, who: str) -> ChangeView:
         """Keep a certificate no more that no site needs; its files and keys go."""
+
+    async def account(self) -> AccountsView:
+        """Our accounts at authorities. Nobody is asked."""
+
+    async def roll_over(self, who: str) -> ChangeView:
+        """Give the accounts a new key. Nothing is ordered meanwhile."""
+
+    async def deactivate(self, issuer: str, who: str) -> ChangeView:
+        """Give up the account at an authority, a directory URL, for ever."""
 
     async def renewers(self) -> list[RenewerView]:
         """Others on this machine who renew certificates."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
 from portico.core.model.views import (
-    CertificateView,
     ChangeView,
     CheckView,
     DocumentRequest,
-    ExportView,
-    ImportView,
     LogFileView,
     PlanView,
     RenderView,
-    RenewerView,
     RevisionView,
-    StandaloneRequest,
     StatusView,
     StepView,
     TrustView,
@@ -31,16 +26,16 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.metrics import metrics_text
 from portico.engine.moving import Moving
 from portico.engine.observed import Observed
+from portico.engine.of_certificates import CertificateOperations
 from portico.engine.prepare import Candidate, Preparation, request_of
 from portico.engine.settling import Settling
-from portico.engine.standalone import remember
 from portico.engine.status import StatusReport
 from portico.engine.trying import Trying
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports import Certificates, Clock, Logs, Revision, State
 
 
-class Operations:
+class Operations(CertificateOperations):
     def __init__(  # noqa: PLR0913, PLR0917 - where everything that can be asked comes together
         self,
         intent: Intent,
@@ -59,11 +54,10 @@ class Operations:
         logs: Logs,
         state: State,
     ) -> None:
-        self._intent, self._observed, self._loop = intent, observed, loop
-        self._changes, self._preparation, self._report = changes, preparation, report
-        self._certificates, self._clock, self._logs = certificates, clock, logs
-        self._settling, self._keeper, self._state = settling, keeper, state
-        self._moving, self._trying = moving, trying
+        super().__init__(intent, changes, keeper, moving, trying, clock=clock, state=state)
+        self._observed, self._loop = observed, loop
+        self._preparation, self._report = preparation, report
+        self._certificates, self._logs, self._settling = certificates, logs, settling
 
     # Reading
 
@@ -131,12 +125,6 @@ class Operations:
 
     async def metrics(self) -> str:
         return metrics_text(self.status(), await self.certificates(), self._clock.now())
-
-    async def certificates(self) -> list[CertificateView]:
-        return await self._keeper.views()
-
-    async def renewers(self) -> list[RenewerView]:
-        return await self._moving.renewers()
 
     # Changing what is wanted
 
@@ -289,59 +277,6 @@ class Operations:
             raise
         self._intent.render_again(candidate)
         return self._begun(kind, site, [], who)
-
-    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
-        async def work(change: Change) -> None:
-            if dry_run:
-                await self._trying.renew(name, change)
-            else:
-                await self._keeper.renew(name, change, force=force)
-
-        kind = "dry run" if dry_run else "renew"
-        return self._of_certificate(kind, name or "all certificates", who, work)
-
-    async def issue(self, name: str, who: str) -> ChangeView:
-        async def work(change: Change) -> None:
-            await self._keeper.issue(name, change)
-
-        return self._of_certificate("issue", name, who, work)
-
-    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
-        async def work(change: Change) -> None:
-            await self._keeper.issue_standalone(name, change, force=request.force)
-
-        name = remember(self._state, request, self._intent.desired.sites)
-        return self._of_certificate("issue", name, who, work)
-
-    async def revoke(self, name: str, who: str) -> ChangeView:
-        async def work(change: Change) -> None:
-            await self._keeper.revoke(name)
-            await self._keeper.renew(name, change, force=False)
-
-        return self._of_certificate("revoke", name, who, work)
-
-    async def forget(self, name: str, who: str) -> ChangeView:
-        async def work(change: Change) -> None:
-            await self._moving.forget(name)
-            change.say(f"{name}: its certificates and keys are gone")
-
-        return self._of_certificate("forget", name, who, work)
-
-    def _of_certificate(
-        self, kind: str, name: str, who: str, work: Callable[[Change], Awaitable[None]]
-    ) -> ChangeView:
-        self._state.add_event(self._clock.now(), kind, name, f"by {who}")
-        return self._changes.begin(kind, name, (), work)
-
-    async def take_over(self, folder: str, who: str) -> ImportView:
-        view = await self._moving.take(folder)
-        for each in view.taken:
-            self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
-        return view
-
-    async def hand_over(self, folder: str, who: str) -> ExportView:
-        self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
-        return await self._moving.give(folder)
 
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         current = self._in_force()

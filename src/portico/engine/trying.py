@@ -91,7 +91,8 @@ class Trying:
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
         order = re.sub(r"[^A-Za-z0-9.-]", "_", f"{lineage.name}.trial")
-        obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
+        async with self._keeper.account.used(lineage.name):
+            obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
         about = About(staging.directory, lineage.profile_at(staging), staging=True)
         stored = await self._scratch.store(
             lineage.name, lineage.names, obtained.chain, obtained.key, about

@@ -25,24 +25,35 @@ _URLS: Final = TypeAdapter(dict[str, str])
 def account(request: AccountRequest, attempt: Attempt) -> AccountAnswer:
     own = request.account
     with locked(Path(own.key).parent, attempt):
-        if request.do == "key":
-            return AccountAnswer(base64url(_have_key(own).thumbprint()))
-        opened = _open(own, attempt)
         match request.do:
+            case "key":
+                return _known(own)
             case "have":
+                opened = _open(own, attempt)
                 return opened.answer(opened.document)
             case "contact":
+                opened = _open(own, attempt)
                 return opened.answer(opened.authority.change_contact(own.contact))
             case "rollover":
                 others = [replace(own, server=server) for server in request.also]
                 _replace_key([own, *others], attempt)
-                return _open(own, attempt).answer(opened.document)
+                return _known(own)
             case "deactivate":
-                document = opened.authority.deactivate()
-                _forget(own)
-                return opened.answer(document)
+                _deactivate(own, attempt)
+                return _known(own)
             case _:
                 assert_never(request.do)
+
+
+def _known(account: Account) -> AccountAnswer:
+    """What can be said without asking anybody."""
+    return AccountAnswer(
+        base64url(_have_key(account).thumbprint()),
+        _remembered(account),
+        accounts=_all_remembered(account),
+        deactivated=_deactivated(account),
+        halfway=_new_key(account).exists(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +79,35 @@ def open_account(account: Account, attempt: Attempt) -> Opened:
 
 
 def _open(account: Account, attempt: Attempt) -> Opened:
-    if replaced := _with_new_key(account, attempt):
-        return replaced
+    if found := _found(account, attempt):
+        return found
+    if account.server.directory in _deactivated(account):
+        raise unready(
+            f"our account at {account.server.directory} was deactivated, and none is made there "
+            "for this key again: `portico certs rollover` gives a new key; after that orders go on"
+        )
     authority = Authority(account.server, attempt, _have_key(account))
-    if url := _remembered(account):
-        try:
-            return Opened(authority, authority.use(url), created=False)
-        except Denied as denied:
-            if denied.code != "accountDoesNotExist":
-                raise
     document, created = _registered(account, authority)
     _remember(account, authority.account_url)
     if created:
         attempt.say("account", f"made an account at {authority.host}: {authority.account_url}")
     return Opened(authority, document, created)
+
+
+def _found(account: Account, attempt: Attempt) -> Opened | None:
+    """The one that was made before; None if there was none, or the authority has lost it."""
+    if replaced := _with_new_key(account, attempt):
+        return replaced
+    url = _remembered(account)
+    if not url:
+        return None
+    authority = Authority(account.server, attempt, _have_key(account))
+    try:
+        return Opened(authority, authority.use(url), created=False)
+    except Denied as denied:
+        if denied.code != "accountDoesNotExist":
+            raise
+    return None
 
 
 def _registered(account: Account, authority: Authority) -> tuple[AccountDocument, bool]:
@@ -109,7 +135,8 @@ def _have_key(account: Account) -> JWK:
 
 def _replace_key(accounts: Sequence[Account], attempt: Attempt) -> None:
     """At every authority where it is known, and only then in our own file: until that has
-    happened both keys are there, and each authority is asked with the one that it knows.
+    happened both keys are there, and each authority is asked with the one that it knows. Nothing
+    is begun before all of them have answered.
     """
     first, path = accounts[0], _new_key(accounts[0])
     named = {each.server.directory for each in accounts}
@@ -118,14 +145,21 @@ def _replace_key(accounts: Sequence[Account], attempt: Attempt) -> None:
             f"cannot replace the account's key {first.key}: accounts at {', '.join(unnamed)} "
             "have it too, and would be lost"
         )
+    opened = [found for each in accounts if (found := _found(each, attempt))]
     if not path.exists():
         make_key(path, "ecdsa-p256")
     new = read_jwk(path)
-    for each in filter(_remembered, accounts):
-        authority = _open(each, attempt).authority
-        if authority.thumbprint != base64url(new.thumbprint()):
-            authority.change_key(new)
-    rename(path, Path(first.key))
+    for each in opened:
+        if each.authority.thumbprint != base64url(new.thumbprint()):
+            each.authority.change_key(new)
+    _take_new_key(first)
+
+
+def _take_new_key(account: Account) -> None:
+    """With it accounts can be made again where the one of the old key was deactivated."""
+    rename(_new_key(account), Path(account.key))
+    _write_urls(_urls(account), _all_remembered(account))
+    _write_urls(_marks(account), {})
 
 
 def _with_new_key(account: Account, attempt: Attempt) -> Opened | None:
@@ -141,7 +175,7 @@ def _with_new_key(account: Account, attempt: Attempt) -> Opened | None:
             raise
         return None
     if len(_all_remembered(account)) == 1:
-        rename(new, Path(account.key))
+        _take_new_key(account)
     return Opened(authority, document, created=False)
 
 
@@ -150,17 +184,30 @@ def _new_key(account: Account) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
+# deactivating
+
+
+def _deactivate(account: Account, attempt: Attempt) -> None:
+    """Only one that there is. It never comes back, and its key gets no other one there."""
+    url = _remembered(account)
+    if not url:
+        raise unready(f"there is no account at {account.server.directory}")
+    try:
+        if found := _found(account, attempt):
+            found.authority.deactivate()
+    except Denied as denied:
+        if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
+            raise
+    _write_urls(_marks(account), {**_deactivated(account), account.server.directory: url})
+    _write_urls(_urls(account), _all_remembered(account))
+
+
+def _says_deactivated(denied: Denied) -> bool:
+    """RFC 8555 7.3.6 has no code of its own for it."""
+    return denied.code == "unauthorized" and "deactivated" in denied.failure.text
+
+
 # which accounts the key has
-
-
-def _forget(account: Account) -> None:
-    """A deactivated account never comes back. A key that has no other account is put aside."""
-    others = _all_remembered(account)
-    others.pop(account.server.directory, None)
-    _write_remembered(account, others)
-    if not others:
-        key = Path(account.key)
-        rename(key, key.with_name(f"{key.name}.deactivated"))
 
 
 def _remembered(account: Account) -> str:
@@ -169,19 +216,38 @@ def _remembered(account: Account) -> str:
 
 
 def _remember(account: Account, url: str) -> None:
-    _write_remembered(account, {**_all_remembered(account), account.server.directory: url})
+    _write_urls(_urls(account), {**_all_remembered(account), account.server.directory: url})
 
 
 def _all_remembered(account: Account) -> dict[str, str]:
+    """Those that can be used, whatever a run that was killed has left."""
+    given_up = _deactivated(account)
+    known = _read_urls(_urls(account))
+    return {each: url for each, url in known.items() if each not in given_up}
+
+
+def _deactivated(account: Account) -> dict[str, str]:
+    return _read_urls(_marks(account))
+
+
+def _urls(account: Account) -> Path:
+    return Path(account.key).with_suffix(".json")
+
+
+def _marks(account: Account) -> Path:
+    return Path(account.key).with_suffix(".deactivated.json")
+
+
+def _read_urls(path: Path) -> dict[str, str]:
     """URLs of accounts by those of directories; none if the file is lost or damaged."""
     try:
-        return _URLS.validate_json(Path(account.key).with_suffix(".json").read_bytes())
+        return _URLS.validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return {}
 
 
-def _write_remembered(account: Account, urls: Mapping[str, str]) -> None:
-    write_whole(Path(account.key).with_suffix(".json"), json.dumps(urls).encode())
+def _write_urls(path: Path, urls: Mapping[str, str]) -> None:
+    write_whole(path, json.dumps(urls).encode())
 
 
 def known_url(account: Account) -> str:

@@ -12,11 +12,14 @@ from portico.adapters.acme.asking import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
-from portico.ports import AuthorityError, Obtained
+from portico.ports import Accounts, AuthorityError, Obtained
 
 T = TypeVar("T")
 RFC2136: Final = "rfc2136"
 COMMAND: Final = "command"
+ROLLOVER_WITHIN: Final = 30.0
+EACH_WITHIN: Final = 30.0
+"""Seconds more for each authority that is told the new key."""
 
 
 class Authorities:
@@ -31,10 +34,28 @@ class Authorities:
         self._orders = str(folder / "orders")
         self._child = AcmeChild(python)
 
-    async def thumbprint(self) -> str:
+    async def accounts(self) -> Accounts:
         account = wire.Account(wire.Server(""), self._key)
-        answer = await _told(self._child.account(wire.AccountRequest(account, do="key")))
-        return answer.thumbprint
+        return await self._asked(wire.AccountRequest(account, do="key"))
+
+    async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
+        first, *others = map(_server, issuers) if issuers else [wire.Server("")]
+        account = wire.Account(first, self._key)
+        return await self._asked(
+            wire.AccountRequest(
+                account,
+                do="rollover",
+                also=tuple(others),
+                deadline=ROLLOVER_WITHIN + EACH_WITHIN * len(issuers),
+            )
+        )
+
+    async def deactivate(self, issuer: Issuer) -> Accounts:
+        return await self._asked(wire.AccountRequest(self._account(issuer), do="deactivate"))
+
+    async def _asked(self, request: wire.AccountRequest) -> Accounts:
+        answer = await _told(self._child.account(request))
+        return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
     async def issue(
         self,

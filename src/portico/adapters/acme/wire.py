@@ -42,7 +42,8 @@ class Account:
     server: Server
     key: str
     """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json`, the
-    account's URL by that of the directory, and `<name>.new` while the key is being replaced.
+    account's URL by that of the directory, `<stem>.deactivated.json`, those that are so for ever,
+    and `<name>.new` while the key is being replaced.
     Accounts at several authorities may have the same key."""
     contact: tuple[str, ...] = ()
     """E-mail addresses."""
@@ -169,7 +170,8 @@ class AccountRequest:
     """Answers AccountAnswer.
 
     `key`: have a key, and ask nobody; `have`: find the account, or make it; `contact`: replace
-    its addresses; `rollover`: replace its key; `deactivate`: for ever.
+    its addresses; `rollover`: replace its key; `deactivate`: for ever. None but `have` and
+    `contact` makes an account.
     """
 
     account: Account
@@ -278,6 +280,12 @@ class AccountAnswer:
     created: bool = False
     """A new account was made, which counts towards the authority's limits."""
     contact: tuple[str, ...] = ()
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """URLs of all accounts of this key by those of directories, as far as they can be used; this
+    and what follows is not said by `have` and `contact`."""
+    deactivated: Mapping[str, str] = field(default_factory=dict)
+    halfway: bool = False
+    """A replacement of the key was begun and has not ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from portico.cli.arguments import Parser, json_option
+from portico.cli.certs.accounts import deactivate, roll_over, show_account
 from portico.cli.certs.moving import hand_over, take_over
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
 from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
@@ -32,7 +33,8 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         nargs="?",
         help="show, issue, renew, revoke, forget: the site's name; import: certbot's folder, "
-        "/etc/letsencrypt if unset; export: the folder to write for certbot",
+        "/etc/letsencrypt if unset; export: the folder to write for certbot; deactivate: the "
+        "authority, as in the key issuer",
     )
     parser.add_argument(
         "--force",
@@ -123,6 +125,9 @@ _ACTS: Final[Mapping[str, tuple[Act, str]]] = {
     "renew": (_renew, "name force dry_run quiet"),
     "revoke": (_revoke, "name"),
     "forget": (_forget, "name"),
+    "account": (show_account, ""),
+    "rollover": (roll_over, ""),
+    "deactivate": (deactivate, "name"),
     "import": (_import, "name"),
     "export": (_export, "name"),
     "schedule": (schedule, " ".join(KINDS)),

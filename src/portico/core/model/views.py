@@ -213,6 +213,33 @@ class StandaloneRequest(View):
     force: bool = Field(False, description="Renew it also where that is not due.")
 
 
+class AccountView(View):
+    """At one authority."""
+
+    directory: str
+    url: str = ""
+    """Empty where there is no account yet."""
+    contact: tuple[str, ...] = ()
+    """As the file has it."""
+    deactivated: bool = False
+    wanted: bool = Field(description="A certificate that is wanted may come from there.")
+
+
+class AccountsView(View):
+    """Our accounts at authorities, which have one key."""
+
+    thumbprint: str
+    """Of the key. RFC 7638."""
+    halfway: bool = Field(
+        False, description="The key is being replaced, and that has not come to its end."
+    )
+    accounts: tuple[AccountView, ...]
+
+
+class DeactivateRequest(View):
+    issuer: Issuer = Field(description="As in the file.")
+
+
 class FolderRequest(View):
     folder: str = Field(description="Absolute path.")
 

@@ -1,0 +1,55 @@
+"""`portico certs account`, `rollover` and `deactivate`: our accounts at authorities."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from portico.cli.session import Session
+from portico.cli.watching import watch_to_its_end
+from portico.errors import Refused
+
+if TYPE_CHECKING:
+    from portico.core.model.views import AccountView
+
+
+def show_account(session: Session, args: Namespace) -> None:
+    del args
+    view = session.client().account()
+    if session.json:
+        session.show_json(view)
+        return
+    say = session.terminal.say
+    say(f"key with thumbprint {view.thumbprint}")
+    if view.halfway:
+        say("  it is being replaced; `portico certs rollover` brings that to its end")
+    for each in view.accounts:
+        say(f"{each.directory}")
+        say(f"  account: {_account(each)}")
+        say(f"  contact: {', '.join(each.contact) or '-'}")
+    if not view.accounts:
+        say("no site has a public name, and there is no account")
+
+
+def roll_over(session: Session, args: Namespace) -> None:
+    del args
+    client = session.client()
+    watch_to_its_end(session, client, client.roll_over())
+
+
+def deactivate(session: Session, args: Namespace) -> None:
+    if not args.name:
+        raise Refused(
+            "`portico certs deactivate` needs the ISSUER, a known name or a directory URL; "
+            "nothing was changed"
+        )
+    client = session.client()
+    watch_to_its_end(session, client, client.deactivate(args.name))
+
+
+def _account(view: AccountView) -> str:
+    if view.deactivated:
+        return f"{view.url}, deactivated for ever"
+    if not view.url:
+        return "none yet; one is made with the first order"
+    return view.url if view.wanted else f"{view.url}, which nothing in the file needs"

@@ -1,0 +1,160 @@
+"""The key of our accounts at authorities, and the accounts: shown, replaced, given up.
+
+No order is under way while the key is replaced, and none is begun: an authority looks for the
+thumbprint of the key that its order was signed with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final, Protocol
+
+from portico.core.model.certificate import Issuer, Lineage
+from portico.core.model.views import AccountsView, AccountView
+from portico.errors import NotFound, PorticoError, Refused
+from portico.ports import Authorities, State
+
+THUMBPRINT: Final = "account_thumbprint"
+"""Setting: of the account's key, which nginx's files hold."""
+ROLLING: Final = "account_rollover"
+"""Setting: how far a replacement of the key is; empty when it has come to its end."""
+BEGUN: Final = "begun"
+REPLACED: Final = "replaced"
+"""Everywhere, and nginx has to be told."""
+
+
+class Rendering(Protocol):
+    async def render_again(self) -> None: ...
+
+
+class AccountKeeper:
+    def __init__(self, rendering: Rendering, *, authorities: Authorities, state: State) -> None:
+        self._rendering, self._authorities, self._state = rendering, authorities, state
+        self._changing = asyncio.Lock()
+        self._users: list[str] = []
+
+    @asynccontextmanager
+    async def used(self, certificate: str) -> AsyncIterator[None]:
+        """While inside, neither the key nor the accounts change; waits until they have."""
+        async with self._changing:
+            if self._state.setting(ROLLING):
+                raise Refused("the account's key is still being replaced; it is tried again soon")
+            self._users.append(certificate)
+        try:
+            yield
+        finally:
+            self._users.remove(certificate)
+
+    async def view(self, wanted: Mapping[str, Lineage]) -> AccountsView:
+        """Nobody is asked."""
+        known, asked = await self._authorities.accounts(), _issuers(wanted.values())
+        directories = dict.fromkeys((*_first_of(wanted), *known.urls, *known.deactivated))
+        return AccountsView(
+            thumbprint=known.thumbprint,
+            halfway=bool(known.halfway or self._state.setting(ROLLING)),
+            accounts=tuple(
+                AccountView(
+                    directory=each,
+                    url=known.urls.get(each) or known.deactivated.get(each, ""),
+                    contact=asked[each].contact if each in asked else (),
+                    deactivated=each not in known.urls and each in known.deactivated,
+                    wanted=each in asked,
+                )
+                for each in directories
+            ),
+        )
+
+    async def be_ready(self, wanted: Mapping[str, Lineage]) -> None:
+        """From now on nginx answers HTTP-01: one reload, before the first order. A replacement of
+        the key that was interrupted is brought to its end first.
+        """
+        if self._is_ready(wanted):
+            return
+        async with self._changing:
+            if self._state.setting(ROLLING) == BEGUN:
+                await self._replace_key(wanted)
+            if not self._is_ready(wanted):
+                await self._answer((await self._authorities.accounts()).thumbprint, wanted)
+
+    def _is_ready(self, wanted: Mapping[str, Lineage]) -> bool:
+        if self._state.setting(ROLLING):
+            return False
+        return bool(self._state.setting(THUMBPRINT)) or not _behind_nginx(wanted)
+
+    async def roll_over(self, wanted: Mapping[str, Lineage]) -> str:
+        """A new key for all accounts. Returns its thumbprint."""
+        self._refuse_if_used("replace the account's key")
+        async with self._changing:
+            thumbprint = await self._replace_key(wanted)
+            await self._answer(thumbprint, wanted)
+        return thumbprint
+
+    async def _replace_key(self, wanted: Mapping[str, Lineage]) -> str:
+        asked = _issuers(wanted.values())
+        known = await self._authorities.accounts()
+        self._state.put_setting(ROLLING, BEGUN)
+        try:
+            changed = await self._authorities.roll_over(
+                [asked.get(each) or Issuer(each) for each in known.urls]
+            )
+        except PorticoError:
+            if not (await self._authorities.accounts()).halfway:
+                self._state.put_setting(ROLLING, "")
+            raise
+        self._state.put_setting(ROLLING, REPLACED)
+        return changed.thumbprint
+
+    async def _answer(self, thumbprint: str, wanted: Mapping[str, Lineage]) -> None:
+        self._state.put_setting(THUMBPRINT, thumbprint)
+        if _behind_nginx(wanted):
+            await self._rendering.render_again()
+        self._state.put_setting(ROLLING, "")
+
+    async def deactivate(self, directory: str, wanted: Mapping[str, Lineage]) -> str:
+        """For ever. Returns the account's URL."""
+        known = await self._authorities.accounts()
+        if directory in known.deactivated:
+            raise Refused(f"our account at {directory} is deactivated already")
+        if directory not in known.urls:
+            there = ", ".join(known.urls) or "none"
+            raise NotFound(f"we have no account at {directory}; there is one at {there}")
+        self._refuse_if_used("deactivate the account")
+        async with self._changing:
+            issuer = _issuers(wanted.values()).get(directory) or Issuer(directory)
+            await self._authorities.deactivate(issuer)
+        return known.urls[directory]
+
+    def _refuse_if_used(self, what: str) -> None:
+        if self._users:
+            names = ", ".join(sorted(set(self._users)))
+            raise Refused(
+                f"cannot {what} while it is used to obtain a certificate, for {names}; nothing "
+                "was changed; repeat it when that has ended"
+            )
+        if self._changing.locked():
+            raise Refused(f"cannot {what}: it is being changed already; nothing else was changed")
+
+
+def _behind_nginx(wanted: Mapping[str, Lineage]) -> bool:
+    return any(each.behind_nginx for each in wanted.values())
+
+
+def _first_of(wanted: Mapping[str, Lineage]) -> Iterator[str]:
+    """Directories that are asked for certificates that count."""
+    for lineage in wanted.values():
+        for issuer in lineage.issuers:
+            yield issuer.directory
+
+
+def _issuers(lineages: Iterable[Lineage]) -> dict[str, Issuer]:
+    """Every authority that may be asked, by its directory: their stagings are authorities too."""
+    found: dict[str, Issuer] = {}
+    for lineage in lineages:
+        for issuer in lineage.issuers:
+            found.setdefault(issuer.directory, issuer)
+            if issuer.staging:
+                found.setdefault(issuer.staging, replace(issuer, directory=issuer.staging))
+    return found

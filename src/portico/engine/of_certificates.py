@@ -1,0 +1,122 @@
+"""What an operator can ask for of certificates and of the accounts that they are obtained with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from portico.core.model.views import (
+    AccountsView,
+    CertificateView,
+    ChangeView,
+    ExportView,
+    ImportView,
+    RenewerView,
+    StandaloneRequest,
+)
+from portico.engine.certificates import Keeper
+from portico.engine.changes import Change, Changes
+from portico.engine.intent import Intent
+from portico.engine.moving import Moving
+from portico.engine.standalone import remember
+from portico.engine.trying import Trying
+from portico.ports import Clock, State
+
+
+class CertificateOperations:
+    def __init__(  # noqa: PLR0913 - all that has to do with certificates
+        self,
+        intent: Intent,
+        changes: Changes,
+        keeper: Keeper,
+        moving: Moving,
+        trying: Trying,
+        *,
+        clock: Clock,
+        state: State,
+    ) -> None:
+        self._intent, self._changes, self._keeper = intent, changes, keeper
+        self._moving, self._trying = moving, trying
+        self._clock, self._state = clock, state
+
+    async def certificates(self) -> list[CertificateView]:
+        return await self._keeper.views()
+
+    async def renewers(self) -> list[RenewerView]:
+        return await self._moving.renewers()
+
+    async def account(self) -> AccountsView:
+        return await self._keeper.account.view(await self._keeper.wanted())
+
+    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+        async def work(change: Change) -> None:
+            if dry_run:
+                await self._trying.renew(name, change)
+            else:
+                await self._keeper.renew(name, change, force=force)
+
+        kind = "dry run" if dry_run else "renew"
+        return self._of_certificate(kind, name or "all certificates", who, work)
+
+    async def issue(self, name: str, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._keeper.issue(name, change)
+
+        return self._of_certificate("issue", name, who, work)
+
+    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._keeper.issue_standalone(name, change, force=request.force)
+
+        name = remember(self._state, request, self._intent.desired.sites)
+        return self._of_certificate("issue", name, who, work)
+
+    async def revoke(self, name: str, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._keeper.revoke(name)
+            await self._keeper.renew(name, change, force=False)
+
+        return self._of_certificate("revoke", name, who, work)
+
+    async def forget(self, name: str, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._moving.forget(name)
+            change.say(f"{name}: its certificates and keys are gone")
+
+        return self._of_certificate("forget", name, who, work)
+
+    def _of_certificate(
+        self, kind: str, name: str, who: str, work: Callable[[Change], Awaitable[None]]
+    ) -> ChangeView:
+        self._state.add_event(self._clock.now(), kind, name, f"by {who}")
+        return self._changes.begin(kind, name, (), work)
+
+    async def take_over(self, folder: str, who: str) -> ImportView:
+        view = await self._moving.take(folder)
+        for each in view.taken:
+            self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
+        return view
+
+    async def hand_over(self, folder: str, who: str) -> ExportView:
+        self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
+        return await self._moving.give(folder)
+
+    async def roll_over(self, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            wanted = await self._keeper.wanted()
+            thumbprint = await self._keeper.account.roll_over(wanted)
+            self._keeper.wake()
+            change.say(f"the key of our accounts is a new one, with thumbprint {thumbprint}")
+
+        return self._of_certificate("rollover", "the account's key", who, work)
+
+    async def deactivate(self, issuer: str, who: str) -> ChangeView:
+        async def work(change: Change) -> None:
+            wanted = await self._keeper.wanted()
+            url = await self._keeper.account.deactivate(issuer, wanted)
+            change.say(f"{url} is deactivated for ever; what it has obtained is served on")
+            change.say(
+                f"{issuer} makes no account for this key again: `portico certs rollover` gives a "
+                "new key, after which orders go on"
+            )
+
+        return self._of_certificate("deactivate", issuer, who, work)
