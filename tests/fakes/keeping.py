@@ -103,7 +103,7 @@ class Authority:
             raise AuthorityError("no answer")
         return self.seen
 
-    async def issue(self, lineage, issuer, order, replaces):
+    async def issue(self, lineage, issuer, order, replaces, *, no_account, made_account):
         self.orders.append((self.clock.now(), lineage.name))
         self.replaced.append(replaces)
         self.at_once += 1
