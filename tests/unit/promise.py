@@ -37,9 +37,13 @@ class Promise:
             self._kept = max(self._kept, self._ready())
 
     def said(self) -> None:
-        """The operator wants something else."""
+        """The operator wants something else. What a rollout was draining just then goes on to."""
         if self._name in self._machine.file:
             self._kept = min(self._kept, self._ready())
+        else:
+            ready = self._ready_ones()
+            stay = [p for p in self._machine.answering(self._name) if p.instance in ready]
+            self._kept = min(self._kept, len(stay))
 
     def check(self) -> None:
         if not self._holds():
