@@ -134,7 +134,7 @@ def test_max_conns_sends_the_rest_elsewhere(stack, servers):
 )  # fmt: skip
 def test_every_method_takes_plain_servers(stack, servers, balance):
     stack.up(upstream(*map(at, servers), balance=balance), workers=2)
-    keyed = [set(spread(stack, 8, f"/?key={n}")) for n in range(12)]
+    keyed = [set(spread(stack, 4, f"/?key={n}")) for n in range(40)]
     if "hash" in balance:
         assert all(len(places) == 1 for places in keyed), keyed
     # Every client here has one address, and least_time keeps to a server that was quicker once.
