@@ -175,6 +175,14 @@ staging = "https://ca.example/staging"
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
+[sites."shop.example.com".tls.limits]
+same_names = "9/7d"
+failed_validations = "9/1h"
+domain = "90/7d"
+orders = "90/3h"
+accounts = "9/3h"
+issuer = "zerossl"
+
 [sites."shop.example.com".tls.dns]
 provider = "rfc2136"
 server = "192.0.2.1:53"
@@ -251,6 +259,14 @@ preflight = false
 staging = "https://ca.example/staging"
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
+
+[tls.limits]
+same_names = "9/7d"
+failed_validations = "9/1h"
+domain = "90/7d"
+orders = "90/3h"
+accounts = "9/3h"
+issuer = "zerossl"
 
 [tls.dns]
 provider = "rfc2136"

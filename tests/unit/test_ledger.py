@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.certificate import Entry, Issuer, Limit, Limits
-from portico.core.planning.ledger import Ledger, longest_span
+from portico.core.planning.ledger import Ledger
 from tests.unit.certificates import DAY, FIRST, HOUR, MINUTE, NOW, SECOND
 
 URL = FIRST.directory
@@ -167,11 +167,6 @@ def test_what_is_used_of_each_limit_can_be_shown():
 def test_entries_of_a_clock_that_was_ahead_count_as_made_now():
     ahead = obtained(5, "a.test", at=NOW + 300 * DAY)
     assert refusal(ahead, "a.test").until == NOW + 7 * DAY
-
-
-def test_a_ledger_reaches_back_as_far_as_its_longest_limit():
-    assert longest_span(Limits()) == 7 * DAY
-    assert longest_span(Limits(orders=Limit(3, 30 * DAY))) == 30 * DAY
 
 
 @given(

@@ -8,6 +8,7 @@ import pytest
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
+from portico.core.model.certificate import DAY, HOUR, Limit, Limits
 from portico.core.model.issuing import ISSUERS
 from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import (
@@ -131,9 +132,36 @@ def test_each_issuer_is_told_only_what_it_gave_itself():
     assert files == ["/srv/app/z.key", "/srv/app/g.key"]
 
 
+def test_each_issuer_is_asked_within_its_own_limits():
+    found, _ = lineages(
+        '[tls]\nissuer = ["https://ca.example/directory", "letsencrypt"]\n'
+        'limits = [{orders = "7/2d"},'
+        '{domain = "1000 / 1h", issuer = "https://ca.example/directory"}]\n'
+        '[sites."a.example"]\napp = "web"\n'
+        '[sites."b.example"]\napp = "web"\ntls.limits.orders = "2/30d"'
+    )
+    own, public = found["a.example"].issuers
+    assert own.limits == Limits(orders=Limit(7, 2 * DAY), domain=Limit(1000, HOUR))
+    assert public.limits == Limits(orders=Limit(7, 2 * DAY))
+    assert [each.limits for each in found["b.example"].issuers] == [
+        Limits(orders=Limit(2, 30 * DAY))
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            '[tls]\nlimits.orders = "300"\n[sites."a.example"]\napp = "web"',
+            'tls.limits.orders: must be a number in a length of time, such as "300/3h", not "300"',
+        ),
+        (
+            '[tls]\nlimits.domain = "3/31d"\n[sites."a.example"]\napp = "web"',
+            (
+                "tls.limits.domain: must be within 30 days, which is how long is counted, "
+                'not "3/31d"'
+            ),
+        ),
         (
             '[sites."*.example.com"]\napp = "web"',
             (

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from portico.core.model.certificate import (
-    WEEK,
+    COUNTED_FOR,
     About,
     Entry,
     EntryKind,
@@ -63,7 +63,7 @@ class Obtaining:
         now, last = self._clock.now(), self._state.last_entry()
         if self._counted is None or self._counted[0] != last or now < self._counted[1].now:
             self._state.no_ledger_after(now)
-            self._counted = last, Ledger(self._state.ledger_since(now - WEEK), now)
+            self._counted = last, Ledger(self._state.ledger_since(now - COUNTED_FOR), now)
         return self._counted[1].at(now)
 
     async def issue(self, lineage: Lineage, action: Action) -> None:

@@ -17,6 +17,8 @@ KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
+COUNTED_FOR: Final = 30 * DAY
+"""How far back the ledger is read, and so the longest span of a limit."""
 
 
 def is_rsa(key_type: KeyType) -> bool:

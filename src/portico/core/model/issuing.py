@@ -6,8 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.certificate import KeyType
-from portico.core.model.units import Table
+from portico.core.model.certificate import COUNTED_FOR, DAY, KeyType, Limit
+from portico.core.model.units import Kind, Table, parse_duration, shown
 
 ISSUERS: Final = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
@@ -51,6 +51,51 @@ class Eab(Table):
     algorithm: Literal["HS256", "HS384", "HS512"] = Field("HS256", description="Of the key.")
     issuer: Issuer | None = Field(
         None, description="Who gave it; every issuer that is asked is told it if unset."
+    )
+
+
+def parse_limit(text: str) -> Limit:
+    """`300/3h`: never more than 300 in any three hours."""
+    most, slash, within = text.replace(" ", "").partition("/")
+    if not slash or not most.isdecimal() or not 0 < int(most) < 10**9 or not within:
+        raise ValueError(f"must be {_LIMIT.text}, not {shown(text)}")
+    limit = Limit(int(most), parse_duration(within))
+    if not 0 < limit.within <= COUNTED_FOR:
+        days = f"{COUNTED_FOR / DAY:g} days"
+        raise ValueError(f"must be within {days}, which is how long is counted, not {shown(text)}")
+    return limit
+
+
+def _checked_limit(text: str) -> str:
+    parse_limit(text)
+    return text
+
+
+_LIMIT: Final = Kind('a number in a length of time, such as "300/3h"')
+LimitText = Annotated[
+    str,
+    AfterValidator(_checked_limit),
+    _LIMIT,
+    WithJsonSchema({"type": "string", "pattern": "^ *[0-9]+ */ *[0-9].*$"}),
+]
+
+
+class AuthorityLimits(Table):
+    """What an authority lets one account do, where that is not what Let's Encrypt does."""
+
+    same_names: LimitText | None = Field(
+        None, description='Certificates for the same set of names; "5/7d" if unset.'
+    )
+    failed_validations: LimitText | None = Field(
+        None, description='Of each name; "5/1h" if unset.'
+    )
+    domain: LimitText | None = Field(
+        None, description='Certificates of a registered domain; "50/7d" if unset.'
+    )
+    orders: LimitText | None = Field(None, description='"300/3h" if unset.')
+    accounts: LimitText | None = Field(None, description='New accounts; "10/3h" if unset.')
+    issuer: Issuer | None = Field(
+        None, description="Whose limits these are; those of every issuer if unset."
     )
 
 
@@ -125,6 +170,11 @@ class Issuing(Table):
     eab: Eab | tuple[Eab, ...] | None = Field(
         None, description="External account binding; several where several issuers want one."
     )
+    limits: AuthorityLimits | tuple[AuthorityLimits, ...] | None = Field(
+        None,
+        description="How much is asked of an authority at most; several where several issuers "
+        "differ. What would be too much is not sent, and is shown by `certs show`.",
+    )
     deploy_hook: Argv | None = Field(
         None,
         description="Program to run when a new certificate is served, with certbot's variables.",
@@ -158,6 +208,22 @@ class Issuing(Table):
                 return (one,)
             case several:
                 return several
+
+    def limits_at(self, issuer: str) -> dict[str, Limit]:
+        """Those that are set for the authority with this directory."""
+        match self.limits:
+            case None:
+                tables: tuple[AuthorityLimits, ...] = ()
+            case AuthorityLimits() as one:
+                tables = (one,)
+            case several:
+                tables = several
+        return {
+            key: parse_limit(text)
+            for table in tables
+            if table.issuer in {None, issuer}
+            for key, text in table.model_dump(exclude={"issuer"}, exclude_none=True).items()
+        }
 
     @property
     def issuers(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from portico.core.model.certificate import DAY, STAGING_LIMITS, Entry, Issuer, Limit, Limits
+from portico.core.model.certificate import DAY, STAGING_LIMITS, Entry, Issuer, Limit
 from portico.core.planning.domains import registered_domain
 
 Counted = Literal["same names", "domain", "failed validations", "orders", "accounts"]
@@ -41,8 +41,8 @@ class Refusal:
 
 
 class Ledger:
-    """The entries of a time, oldest first, ready to be asked. They should reach back a week, or as
-    far as the longest span of the limits in use.
+    """The entries of a time, oldest first, ready to be asked. They should reach back as far as the
+    longest span of the limits in use.
     """
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
@@ -149,18 +149,6 @@ class Ledger:
             if until > self.now and (found is None or until > found.until):
                 found = Refusal(f"{directory} asks to be left alone until then", until)
         return found
-
-
-def longest_span(limits: Limits) -> float:
-    """How far back a ledger has to reach, in seconds."""
-    every = (
-        limits.same_names,
-        limits.failed_validations,
-        limits.domain,
-        limits.orders,
-        limits.accounts,
-    )
-    return max(limit.within for limit in every)
 
 
 def _worst(uses: Iterable[Use], now: float) -> Refusal | None:

@@ -140,7 +140,7 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
         ca_bundle=absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
         binding=binding,
         staging=STAGING.get(url) or (settings.staging if url == settings.issuers[0] else None),
-        limits=STAGING_LIMITS if is_staging else Limits(),
+        limits=replace(STAGING_LIMITS if is_staging else Limits(), **settings.limits_at(url)),
         is_staging=is_staging,
         profile_for_addresses=_FOR_ADDRESSES if url in _LETS_ENCRYPT else None,
     )
