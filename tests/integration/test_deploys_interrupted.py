@@ -1,0 +1,154 @@
+"""A daemon that is killed at each place on the way of a certificate, and the next that goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from cryptography import x509
+
+from tests.fakes import pebble
+from tests.programs.daemon_killed import PLACES
+from tests.stack import PROGRAMS, Stack
+
+pytestmark = [
+    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
+    pytest.mark.timeout(300),
+]
+SITES = {place: f"shop{number}.example.com" for number, place in enumerate(PLACES)}
+"""One each: an authority signs for the same names a few times a week only."""
+FILE = """
+[tls]
+issuer = "{directory}"
+ca_bundle = "{root}"
+preflight = false
+deploy_hook = ["/bin/sh", "-c", "date >> {folder}/served"]
+"""
+REDIRECT = '[sites."{site}"]\nredirect = "https://elsewhere.example.com"\n'
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    with pebble.running(tmp_path_factory.mktemp("pebble")) as running:
+        yield running
+
+
+class Mortal:
+    """A stack whose daemon dies where it is told to."""
+
+    def __init__(self, stack, authority):
+        self.stack, self.authority = stack, authority
+        self.place = stack.root / "place"
+
+    def die(self, place):
+        """Renew, and die on the way. The command that asks for it starts the next daemon."""
+        before = self.stack.kill_daemon()
+        wait(lambda: not runs(before))
+        self.place.write_text("")
+        daemon = subprocess.Popen(
+            [sys.executable, PROGRAMS / "daemon_killed.py"],
+            env=self.stack.environ | {"PORTICO_KILLED_AT": str(self.place)},
+            cwd=self.stack.root,
+            stdin=subprocess.DEVNULL,
+        )
+        wait(lambda: (self.stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n")
+        assert self.stack.status()["daemon"]["pid"] == daemon.pid
+        self.place.write_text(place)
+        self.stack.portico("certs", "renew", SITES[place], "--force")
+        assert daemon.wait(30) == -signal.SIGKILL, f"it does not come by {place}"
+
+    def certificates(self):
+        views = json.loads(self.stack.done("certs", "--json").stdout)
+        return {view["name"]: view for view in views}
+
+    def orders(self):
+        return self.authority.log.count("POST /order-plz")
+
+    def handshake(self, site):
+        """The serial number that a visitor sees."""
+        blind = ssl.create_default_context()
+        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", self.stack.https), 5) as plain,
+            blind.wrap_socket(plain, server_hostname=site) as secure,
+        ):
+            der = secure.getpeercert(binary_form=True)
+        return x509.load_der_x509_certificate(der).serial_number
+
+
+def runs(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait(good, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := good()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def mortal(authority):
+    stack = Stack()
+    stack.http, stack.https = authority.http, authority.tls
+    mortal = Mortal(stack, authority)
+    try:
+        text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
+        sites = "".join(REDIRECT.format(site=site) for site in SITES.values())
+        stack.up(text + sites, bind=["127.0.0.1"])
+        wait(lambda: all(view["served"] for view in mortal.certificates().values()))
+        yield mortal
+    finally:
+        left = stack.close()
+    assert left == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
+    site = SITES[place]
+    before, orders = mortal.certificates()[site], mortal.orders()
+    hooks = (mortal.stack.root / "served").read_text().count("\n")
+
+    mortal.die(place)
+    after = wait(lambda: renewed(mortal, before))
+    assert mortal.orders() == orders + 1, "one order, whoever sent it"
+    assert mortal.handshake(site) == int(after["serial"], 16)
+    assert (mortal.stack.root / "served").read_text().count("\n") > hooks
+    assert after["error"] == ""
+    assert used(after) == used(before) + 1, "and the ledger has counted it once"
+    certificates = mortal.stack.home / "certificates"
+    if place != "before the order":
+        then = mortal.stack.root / "place.then"
+        assert newest(certificates, site) == key_of(then, site), "no key that was sent is lost"
+    wait(lambda: not list((certificates / "orders").glob("*")))
+
+
+def renewed(mortal, before):
+    view = mortal.certificates()[before["name"]]
+    return view if view["served"] and view["serial"] != before["serial"] else None
+
+
+def used(view):
+    return next(limit["used"] for limit in view["ledger"] if limit["limit"] == "same names")
+
+
+def key_of(certificates, site):
+    """Of the order that is under way, else of the newest generation."""
+    found = list((certificates / "orders").glob("*/privkey.pem"))
+    return found[0].read_bytes() if found else newest(certificates, site)
+
+
+def newest(certificates, site):
+    generations = (certificates / "lineages" / site).glob("[0-9]*")
+    return (max(generations, key=lambda each: int(each.name)) / "privkey.pem").read_bytes()

@@ -1,0 +1,66 @@
+"""porticod that dies by SIGKILL at one place on the way of a certificate: the one whose name is in
+the file PORTICO_KILLED_AT, looked at whenever a place is reached. What its certificates were then
+is copied beside that file, into the folder `<name>.then`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from portico.adapters.acme.authorities import Authorities
+from portico.adapters.hooks.runner import HookRunner
+from portico.adapters.lineages.disk import DiskLineages
+from portico.adapters.nginx.program import NginxProgram
+from portico.adapters.sites.visitor import Visitor
+from portico.daemon.main import main
+
+PLACES = {
+    "before the order": (Authorities, "issue", "before"),
+    "when it was signed": (Authorities, "issue", "after"),
+    "when it was stored": (DiskLineages, "store", "after"),
+    "before the order is forgotten": (Authorities, "forget", "before"),
+    "before the lineage is switched": (DiskLineages, "switch", "before"),
+    "when the lineage was switched": (DiskLineages, "switch", "after"),
+    "before nginx -t": (NginxProgram, "install", "before"),
+    "after nginx -t": (NginxProgram, "install", "after"),
+    "before the reload": (NginxProgram, "switch", "before"),
+    "after the reload": (NginxProgram, "switch", "after"),
+    "before the handshake": (Visitor, "served", "before"),
+    "after the handshake": (Visitor, "served", "after"),
+    "before the record": (HookRunner, "run", "after"),
+}
+
+
+def make_deadly(place: str, owner: type, name: str, when: str) -> None:
+    real = getattr(owner, name)
+
+    @functools.wraps(real)
+    async def deadly(*args: object, **more: object) -> object:
+        if when == "before":
+            die_at(place)
+        result = await real(*args, **more)
+        if when == "after":
+            die_at(place)
+        return result
+
+    setattr(owner, name, deadly)
+
+
+def die_at(place: str) -> None:
+    file = Path(os.environ["PORTICO_KILLED_AT"])
+    if file.read_text() == place:
+        then = file.with_name(f"{file.name}.then")
+        shutil.rmtree(then, ignore_errors=True)
+        certificates = Path(os.environ["PORTICO_HOME"]) / "certificates"
+        shutil.copytree(certificates, then, symlinks=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    for place, where in PLACES.items():
+        make_deadly(place, *where)
+    main()
