@@ -69,7 +69,6 @@ def test_a_run_survives_the_daemon_and_the_next_one_sees_its_end(stack):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_at_its_time_a_task_runs_and_instances_are_replaced_one_after_the_other(stack):
     (stack.folder / "clean.sh").write_text(f"date +%S >> {stack.folder}/runs\n")
     stack.up(
