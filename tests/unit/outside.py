@@ -105,8 +105,11 @@ class Outside:
                     self.ask(app)
 
     def ask(self, app: str) -> None:
-        """A question of nginx where an app is; without a daemon it keeps what it has."""
-        if self.daemon is None or self.nginx.pid is None or app not in self.daemon.endpoints:
+        """A question of nginx where an app is; without a daemon it keeps what it has.
+
+        It asks only about those that its files name.
+        """
+        if self.daemon is None or app not in self.peers or app not in self.daemon.endpoints:
             return
         self.asked_at[app] = self.now
         self.peers[app] = self.daemon.endpoints[app]
