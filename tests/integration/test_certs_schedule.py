@@ -103,6 +103,16 @@ def test_a_users_own_crontab_keeps_its_other_lines(tmp_path):
     assert machine.table.read_text() == "MAILTO=x\n1 1 * * * something # portico-certs\n"
 
 
+def test_a_crontab_that_cannot_be_read_is_not_written_anew(tmp_path):
+    machine = Machine(tmp_path, Path("/srv/shop"), root=False)
+    unreadable = 'echo "cannot open the spool: Permission denied" >&2; exit 1'
+    machine.has("crontab", CRONTAB.replace('cat "$TABLE" 2>/dev/null', f"{{ {unreadable}; }}"))
+    machine.table.write_text("1 1 * * * something\n")
+    with pytest.raises(Failed, match="cannot read the crontab: cannot open the spool"):
+        machine.schedule.set("cron", 0.25)
+    assert machine.table.read_text() == "1 1 * * * something\n"
+
+
 def test_the_line_runs_as_cron_runs_it_wherever_the_home_is(tmp_path):
     home = tmp_path / "it's 100% mine"
     machine = Machine(tmp_path, home)

@@ -18,6 +18,8 @@ from portico.system.home import Home
 
 Kind = Literal["none", "cron", "systemd"]
 
+_NO_CRONTAB: Final = ("no crontab", "No such file")
+"""What crontab -l says where a user has none: that of Debian and cronie, and that of busybox."""
 _RENEW: Final = (sys.executable, "-P", "-m", "portico.cli.main", "certs", "renew", "--quiet")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BY: Final = "# Written by `portico certs schedule`; its --none removes it.\n"
@@ -160,7 +162,12 @@ class Schedule:
         if not shutil.which("crontab", path=self._environ.get("PATH")):
             return ""
         done = self._run_crontab("-l")
-        text = done.stdout if done.returncode == 0 else ""  # it has none
+        if done.returncode != 0:
+            said = done.stderr.strip()
+            if not any(none in said for none in _NO_CRONTAB):  # else what is there would be lost
+                raise Failed(f"cannot read the crontab: {said}; nothing was changed")
+            return ""
+        text = done.stdout
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     def _put_crontab(self, text: str) -> None:
@@ -172,7 +179,7 @@ class Schedule:
         try:
             return subprocess.run(  # noqa: S603 - our own words, no shell
                 ["crontab", word],  # noqa: S607 - the user's
-                env=self._environ,
+                env={**self._environ, "LC_ALL": "C"},  # its words are read
                 input=given,
                 capture_output=True,
                 text=True,
