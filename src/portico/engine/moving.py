@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from portico.core.model.certificate import WEEK, Entry, Lineage
+from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
 from portico.core.model.views import (
     ExportView,
     ImportView,
@@ -130,13 +130,13 @@ class Moving:
     def _remember(self, lineages: Sequence[TakenOver]) -> None:
         """The authority counts what certbot has obtained of it as it counts our own."""
         now = self._clock.now()
-        known = {entry.order for entry in self._state.ledger_since(now - WEEK)}
+        known = {entry.order for entry in self._state.ledger_since(now - COUNTED_FOR)}
         self._state.add_ledger(
             [
                 Entry(at, each.issuer, "certificate", each.names, order)
                 for each in lineages
                 for serial, at in each.signed.items()
-                if at > now - WEEK and (order := f"certbot.{serial}") not in known
+                if at > now - COUNTED_FOR and (order := f"certbot.{serial}") not in known
             ]
         )
 
