@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
-import ssl
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
-from cryptography import x509
 
 from tests.fakes import pebble
 from tests.programs.daemon_killed import PLACES
-from tests.stack import PROGRAMS, Stack
+from tests.stack import PROGRAMS, Stack, eventually
+from tests.tls import served_serial
 
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
@@ -49,8 +45,7 @@ class Mortal:
 
     def die(self, place):
         """Renew, and die on the way. The command that asks for it starts the next daemon."""
-        before = self.stack.kill_daemon()
-        wait(lambda: not runs(before))
+        self.stack.kill_daemon()
         self.place.write_text("")
         daemon = subprocess.Popen(
             [sys.executable, PROGRAMS / "daemon_killed.py"],
@@ -58,7 +53,7 @@ class Mortal:
             cwd=self.stack.root,
             stdin=subprocess.DEVNULL,
         )
-        wait(lambda: (self.stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n")
+        eventually(lambda: (self.stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n", 60)
         assert self.stack.status()["daemon"]["pid"] == daemon.pid
         self.place.write_text(place)
         self.stack.portico("certs", "renew", SITES[place], "--force")
@@ -71,32 +66,6 @@ class Mortal:
     def orders(self):
         return self.authority.log.count("POST /order-plz")
 
-    def handshake(self, site):
-        """The serial number that a visitor sees."""
-        blind = ssl.create_default_context()
-        blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", self.stack.https), 5) as plain,
-            blind.wrap_socket(plain, server_hostname=site) as secure,
-        ):
-            der = secure.getpeercert(binary_form=True)
-        return x509.load_der_x509_certificate(der).serial_number
-
-
-def runs(pid):
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait(good, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := good()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
-
 
 @pytest.fixture(scope="module")
 def mortal(authority):
@@ -107,7 +76,7 @@ def mortal(authority):
         text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
         sites = "".join(REDIRECT.format(site=site) for site in SITES.values())
         stack.up(text + sites, bind=["127.0.0.1"])
-        wait(lambda: all(view["served"] for view in mortal.certificates().values()))
+        eventually(lambda: all(view["served"] for view in mortal.certificates().values()), 60)
         yield mortal
     finally:
         left = stack.close()
@@ -121,9 +90,9 @@ def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
     hooks = (mortal.stack.root / "served").read_text().count("\n")
 
     mortal.die(place)
-    after = wait(lambda: renewed(mortal, before))
+    after = eventually(lambda: renewed(mortal, before), 60)
     assert mortal.orders() == orders + 1, "one order, whoever sent it"
-    assert mortal.handshake(site) == int(after["serial"], 16)
+    assert int(served_serial(mortal.stack.https, site), 16) == int(after["serial"], 16)
     assert (mortal.stack.root / "served").read_text().count("\n") > hooks
     assert after["error"] == ""
     assert used(after) == used(before) + 1, "and the ledger has counted it once"
@@ -131,7 +100,7 @@ def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
     if place != "before the order":
         then = mortal.stack.root / "place.then"
         assert newest(certificates, site) == key_of(then, site), "no key that was sent is lost"
-    wait(lambda: not list((certificates / "orders").glob("*")))
+    eventually(lambda: not list((certificates / "orders").glob("*")), 60)
 
 
 def renewed(mortal, before):

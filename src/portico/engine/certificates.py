@@ -186,10 +186,8 @@ class Keeper:
     async def renew(self, name: str | None, change: Change, *, force: bool) -> None:
         """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
         wanted = await self.wanted()
-        if name is not None and name not in wanted:
-            raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+        lineages = chosen(wanted, name)
         await self.account.be_ready(wanted)
-        lineages = [wanted[name]] if name else list(wanted.values())
         troubles = [
             await self._renew(lineage, change, force=force)
             async for lineage in _unhurried(lineages)
@@ -347,6 +345,15 @@ class Keeper:
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
             return self._passage.through(self._deploying.render_again)
         return nullcontext()
+
+
+def chosen(wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
+    """The one of this name, or all. Raises NotFound."""
+    if name is None:
+        return list(wanted.values())
+    if name not in wanted:
+        raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+    return [wanted[name]]
 
 
 async def _unhurried(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:

@@ -179,18 +179,19 @@ class Executor:
             self._move(instance.id, InstanceEvent.FINISHED, why)
             return
         self._move(instance.id, InstanceEvent.STOP_ASKED, why)
-        self._processes.signal(instance.process, self._intent.spec(instance.spec).app.stop_signal)
+        self._ask_to_end(instance)
 
     def _restart(self, instance: Instance, why: str) -> None:
         self._note("restart", instance.id, why)
         self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
-        if instance.process is not None:
-            signal = self._intent.spec(instance.spec).app.stop_signal
-            self._processes.signal(instance.process, signal)
+        self._ask_to_end(instance)
 
     def _interrupt(self, instance: Instance, why: str) -> None:
         self._note("interrupt", instance.id, why)
         self._observed.put(replace(instance, since=self._clock.monotonic(), reason=why))
+        self._ask_to_end(instance)
+
+    def _ask_to_end(self, instance: Instance) -> None:
         if instance.process is not None:
             signal = self._intent.spec(instance.spec).app.stop_signal
             self._processes.signal(instance.process, signal)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
+from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
-from portico.engine.certificates import Keeper
+from portico.engine.certificates import Keeper, chosen
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
 from portico.engine.prepare import Issued, Preparation, request_of
-from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.errors import Failed, PorticoError, Refused
 from portico.ports import Lineages, Nginx
 
 
@@ -53,10 +53,7 @@ class Trying:
 
     async def renew(self, name: str | None, change: Change) -> None:
         """Failed if any of it would fail; Refused where there is nothing to try it on."""
-        wanted = await self._keeper.wanted()
-        if name is not None and name not in wanted:
-            raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
-        lineages = [wanted[name]] if name else list(wanted.values())
+        lineages = chosen(await self._keeper.wanted(), name)
         async with self._one_at_a_time, self._emptied():
             tried, troubles = await self._obtain(lineages, change)
             if any(lineage.behind_nginx for lineage in tried):
@@ -90,7 +87,7 @@ class Trying:
         return tried, troubles
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
-        order = re.sub(r"[^A-Za-z0-9.-]", "_", f"{lineage.name}.trial")
+        order = f"{folder_name(lineage.name)}.trial"
         async with self._keeper.account.used(lineage.name):
             obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
         about = About(staging.directory, lineage.profile_at(staging), staging=True)

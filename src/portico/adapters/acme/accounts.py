@@ -49,7 +49,7 @@ def _known(account: Account) -> AccountAnswer:
     """What can be said without asking anybody."""
     return AccountAnswer(
         base64url(_have_key(account).thumbprint()),
-        _remembered(account),
+        known_url(account),
         accounts=_all_remembered(account),
         deactivated=_deactivated(account),
         halfway=_new_key(account).exists(),
@@ -98,7 +98,7 @@ def _found(account: Account, attempt: Attempt) -> Opened | None:
     """The one that was made before; None if there was none, or the authority has lost it."""
     if replaced := _with_new_key(account, attempt):
         return replaced
-    url = _remembered(account)
+    url = known_url(account)
     if not url:
         return None
     authority = Authority(account.server, attempt, _have_key(account))
@@ -164,7 +164,7 @@ def _take_new_key(account: Account) -> None:
 
 def _with_new_key(account: Account, attempt: Attempt) -> Opened | None:
     """The account, if a run that did not come to its end has replaced the key here."""
-    new, url = _new_key(account), _remembered(account)
+    new, url = _new_key(account), known_url(account)
     if not url or not new.exists():
         return None
     authority = Authority(account.server, attempt, read_jwk(new))
@@ -189,7 +189,7 @@ def _new_key(account: Account) -> Path:
 
 def _deactivate(account: Account, attempt: Attempt) -> None:
     """Only one that there is. It never comes back, and its key gets no other one there."""
-    url = _remembered(account)
+    url = known_url(account)
     if not url:
         raise unready(f"there is no account at {account.server.directory}")
     try:
@@ -210,8 +210,8 @@ def _says_deactivated(denied: Denied) -> bool:
 # which accounts the key has
 
 
-def _remembered(account: Account) -> str:
-    """The account's URL at this authority; empty if it is not known here."""
+def known_url(account: Account) -> str:
+    """Of the account at this authority; empty if none is known here. Nobody is asked."""
     return _all_remembered(account).get(account.server.directory, "")
 
 
@@ -248,8 +248,3 @@ def _read_urls(path: Path) -> dict[str, str]:
 
 def _write_urls(path: Path, urls: Mapping[str, str]) -> None:
     write_whole(path, json.dumps(urls).encode())
-
-
-def known_url(account: Account) -> str:
-    """The URL of an account that was made before; empty if none was. Nobody is asked."""
-    return _remembered(account)

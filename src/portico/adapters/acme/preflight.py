@@ -23,7 +23,6 @@ from portico.adapters.acme.wire import (
     AccountRequest,
     DirectoryRequest,
     Http,
-    IssueRequest,
     Method,
     PreflightRequest,
     Standalone,
@@ -46,7 +45,7 @@ def preflight(request: PreflightRequest, attempt: Attempt) -> Seen:
     unprovable, names = "", tuple[Name, ...]()
     try:
         plan = list(planned(names_of(issue), issue.methods))
-        _look_ahead(issue, attempt)
+        look_ahead(issue, OrderFolder(issue.folder, issue.order), attempt)
     except AcmeFailure as failed:
         unprovable, plan = str(failed), []
     if plan and not unwritable:  # without a place for its key there is no account to answer for
@@ -61,10 +60,6 @@ def preflight(request: PreflightRequest, attempt: Attempt) -> Seen:
         files=files,
         unprovable=unprovable,
     )
-
-
-def _look_ahead(issue: IssueRequest, attempt: Attempt) -> None:
-    look_ahead(issue, OrderFolder(issue.folder, issue.order), attempt)
 
 
 def _looked_at(

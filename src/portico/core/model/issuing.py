@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.certificate import COUNTED_FOR, DAY, KeyType, Limit
 from portico.core.model.units import Kind, Table, parse_duration, shown
+
+T = TypeVar("T", bound=Table)
 
 ISSUERS: Final = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",
@@ -201,26 +203,13 @@ class Issuing(Table):
 
     @property
     def bindings(self) -> tuple[Eab, ...]:
-        match self.eab:
-            case None:
-                return ()
-            case Eab() as one:
-                return (one,)
-            case several:
-                return several
+        return _every(self.eab)
 
     def limits_at(self, issuer: str) -> dict[str, Limit]:
         """Those that are set for the authority with this directory."""
-        match self.limits:
-            case None:
-                tables: tuple[AuthorityLimits, ...] = ()
-            case AuthorityLimits() as one:
-                tables = (one,)
-            case several:
-                tables = several
         return {
             key: parse_limit(text)
-            for table in tables
+            for table in _every(self.limits)
             if table.issuer in {None, issuer}
             for key, text in table.model_dump(exclude={"issuer"}, exclude_none=True).items()
         }
@@ -235,3 +224,10 @@ class Issuing(Table):
                 return () if one == LOCAL else (one,)
             case several:
                 return tuple(each for each in several if each != LOCAL)
+
+
+def _every(tables: T | tuple[T, ...] | None) -> tuple[T, ...]:
+    """Of a key that takes none, one table or several."""
+    if tables is None:
+        return ()
+    return tables if isinstance(tables, tuple) else (tables,)
