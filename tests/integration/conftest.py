@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.neighbours import Neighbour, make_neighbour
 from tests.stack import Stack
 
 
@@ -16,3 +17,13 @@ def stack() -> Iterator[Stack]:
     finally:
         left = stack.close()
     assert left == []
+
+
+@pytest.fixture
+def neighbour() -> Iterator[Neighbour]:
+    """Another user of this machine, with nothing of ours."""
+    neighbour = make_neighbour()
+    try:
+        yield neighbour
+    finally:
+        neighbour.close()
