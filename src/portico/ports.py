@@ -149,8 +149,9 @@ class Logs(Protocol):
         Reads no more than the last 64 KiB of a file; one that cannot be read has no lines.
         """
 
-    async def rotate(self, path: str, max_size: int, keep: int) -> str | None:
+    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
         """Move what a file larger than `max_size` holds to PATH.1; it stays open for writing.
+        Where the app's user can write its folder, this is done with that user's rights.
 
         Returns None, or why this could not be done (a full disk, …); it never raises.
         """

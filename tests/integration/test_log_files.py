@@ -16,6 +16,7 @@ from portico.core.model.instance import LogFiles
 from tests.instances import Exits, launch, python, supervised, until
 
 KIB = 1 << 10
+SPEC = launch(Path("/"), command="true").spec
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_program_that_never_pauses_loses_at_most_a_few_lines_at_each_rotation(
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             before = len(rotated(path))
-            assert await logs.rotate(str(path), 64 * KIB, 1000) is None
+            assert await logs.rotate(SPEC, str(path), 64 * KIB, 1000) is None
             rounds += len(rotated(path)) > before
             await asyncio.sleep(0.02)
 
@@ -67,7 +68,7 @@ def test_a_program_that_pauses_loses_nothing(tmp_path, logs):
     with path.open("ab", buffering=0) as output:
         for number in range(100):
             output.write(b"line %d " % number + b"x" * KIB + b"\n")
-            assert asyncio.run(logs.rotate(str(path), 8 * KIB, 100)) is None
+            assert asyncio.run(logs.rotate(SPEC, str(path), 8 * KIB, 100)) is None
     text = b"".join(each.read_bytes() for each in (*rotated(path), path))
     assert [int(line.split()[1]) for line in text.splitlines()] == list(range(100))
     assert len(rotated(path)) > 5
@@ -78,7 +79,7 @@ def test_rotated_files_are_numbered_and_take_no_more_than_they_may(tmp_path, log
     path = tmp_path / "web.log"
     for letter in "abcdef":
         path.write_text(letter * 5000)
-        assert asyncio.run(logs.rotate(str(path), 4096, keep)) is None
+        assert asyncio.run(logs.rotate(SPEC, str(path), 4096, keep)) is None
         assert path.read_text() == ""
     assert [each.read_text()[0] for each in rotated(path)] == list("abcdef"[6 - keep :])
     assert [each.suffix for each in rotated(path)] == [".3", ".2", ".1"][3 - keep :]
@@ -88,19 +89,19 @@ def test_a_sudden_flood_of_output_still_keeps_to_the_limit(tmp_path, logs):
     path = tmp_path / "web.log"
     for size in (9000, 9000, 9000, 12000):
         path.write_text("x" * size)
-        assert asyncio.run(logs.rotate(str(path), 4096, 5)) is None
+        assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 5)) is None
     assert [each.stat().st_size for each in rotated(path)] == [9000, 12000]
     path.write_text("x" * 1_000_000 + "end")
-    assert asyncio.run(logs.rotate(str(path), 4096, 5)) is None
+    assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 5)) is None
     assert [each.stat().st_size for each in rotated(path)] == [6 * 4096]
     assert path.with_name("web.log.1").read_text().endswith("xend")
 
 
 def test_a_file_that_is_small_or_not_there_is_left_alone(tmp_path, logs):
     path = tmp_path / "web.log"
-    assert asyncio.run(logs.rotate(str(path), 4096, 5)) is None
+    assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 5)) is None
     path.write_text("x" * 4096)
-    assert asyncio.run(logs.rotate(str(path), 4096, 5)) is None
+    assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 5)) is None
     assert path.stat().st_size == 4096
 
 
@@ -108,7 +109,7 @@ def test_a_link_is_never_followed(tmp_path, logs):
     target, path = tmp_path / "target", tmp_path / "web.log"
     target.write_text("x" * 5000)
     path.symlink_to(target)
-    said = asyncio.run(logs.rotate(str(path), 4096, 5))
+    said = asyncio.run(logs.rotate(SPEC, str(path), 4096, 5))
     assert said == "Too many levels of symbolic links; it goes on growing"
     assert target.stat().st_size == 5000
 
@@ -127,11 +128,11 @@ def test_on_a_full_disk_nothing_is_lost_and_room_is_made(tmp_path, logs):
         for number in (1, 2):
             path.with_name(f"web.log.{number}").write_bytes(b"o" * 40 * KIB)
         path.write_bytes(b"x" * 150 * KIB)
-        first = asyncio.run(logs.rotate(str(path), 64 * KIB, 5))
+        first = asyncio.run(logs.rotate(SPEC, str(path), 64 * KIB, 5))
         assert first.startswith("No space left on device; it goes on growing (removed ")
         assert path.stat().st_size == 150 * KIB
         assert len(rotated(path)) == 1
-        second = asyncio.run(logs.rotate(str(path), 64 * KIB, 5))
+        second = asyncio.run(logs.rotate(SPEC, str(path), 64 * KIB, 5))
         assert "No space left" in second
         assert [each.name for each in disk.iterdir()] == ["web.log"]
     finally:
@@ -197,7 +198,7 @@ def test_after_a_rotation_the_new_file_is_read(tmp_path, logs):
     out = tmp_path / "out"
     out.write_text("x\n" * 5000)
     logs.begin(asked.spec, 1)
-    assert asyncio.run(logs.rotate(str(out), 4096, 1)) is None
+    assert asyncio.run(logs.rotate(SPEC, str(out), 4096, 1)) is None
     out.write_text("new\n")
     assert asyncio.run(logs.last_lines(asked.spec, 1, 5)) == ["new"]
 
@@ -210,7 +211,7 @@ def test_an_instance_goes_on_writing_after_a_rotation(tmp_path, logs):
         async with supervised(tmp_path) as processes:
             await processes.spawn(asked, Exits())
             await until(lambda: path.exists() and path.stat().st_size > 64 * KIB)
-            assert await logs.rotate(str(path), 64 * KIB, 2) is None
+            assert await logs.rotate(SPEC, str(path), 64 * KIB, 2) is None
             await until(lambda: 10 * KIB < path.stat().st_size < 64 * KIB)
 
     asyncio.run(scenario())

@@ -6,15 +6,21 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from portico.system.account import Account
+from portico.system.rights import open_file
+
 _BLOCK: Final = 65536
+_NO_USER: Final = Account()
 
 
 class Tail:
     """One file. Lines come whole; the last one may still lack its end."""
 
-    def __init__(self, path: Path, *, lines: int | None) -> None:
-        """Begin so many lines before the end, or at the beginning (None)."""
-        self.path = path
+    def __init__(self, path: Path, *, lines: int | None, account: Account = _NO_USER) -> None:
+        """Begin so many lines before the end, or at the beginning (None). The account is the user
+        of the program that writes it.
+        """
+        self.path, self._account = path, account
         self._pending = b""
         self._file: BinaryIO | None = self._open()
         if self._file and lines is not None:
@@ -43,7 +49,7 @@ class Tail:
 
     def _open(self) -> BinaryIO | None:
         try:
-            return self.path.open("rb")
+            return os.fdopen(open_file(self.path, self._account), "rb")
         except FileNotFoundError:
             return None
 

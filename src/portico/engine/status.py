@@ -88,9 +88,10 @@ class StatusReport:
         views: dict[str, LogFileView] = {}
         for i in mine:
             name, files = f"{app}.{i.slot}", self._logs.files(spec, i.slot)
+            user = spec.app.user or ""
             for view in (
-                LogFileView(app=app, instance=name, stream="stdout", path=files.stdout),
-                LogFileView(app=app, instance=name, stream="stderr", path=files.stderr),
+                LogFileView(app=app, instance=name, stream="stdout", path=files.stdout, user=user),
+                LogFileView(app=app, instance=name, stream="stderr", path=files.stderr, user=user),
             ):
                 views.setdefault(view.path, view)
         return list(views.values())

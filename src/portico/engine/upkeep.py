@@ -46,7 +46,8 @@ class Upkeep:
             files = self._logs.files(spec, i.slot)
             for path in {files.stdout, files.stderr} - done:
                 done.add(path)
-                self._said(path, await self._logs.rotate(path, limits.max_size, limits.keep))
+                trouble = await self._logs.rotate(spec, path, limits.max_size, limits.keep)
+                self._said(path, trouble)
 
     async def _rotate_nginx(self) -> None:
         edge = self._intent.desired.edge

@@ -10,8 +10,11 @@ from typing import Final
 from portico.adapters.logs.rotation import rotate
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
+from portico.system.account import Account, account_if_known
+from portico.system.rights import open_file
 
 LAST_BYTES: Final = 1 << 16
+_NO_USER: Final = Account()
 
 
 class FileLogs:
@@ -30,27 +33,28 @@ class FileLogs:
             self._begun[path] = _size(path)
 
     async def last_lines(self, spec: Spec, slot: int, count: int) -> list[str]:
-        files = self.files(spec, slot)
+        files, account = self.files(spec, slot), account_if_known(spec.app.user, spec.app.group)
         found: list[str] = []
         for path in dict.fromkeys((files.stdout, files.stderr)):
             begun = self._begun.get(path, 0)
-            found += await asyncio.to_thread(last_lines, path, count, begun)
+            found += await asyncio.to_thread(last_lines, path, count, begun, account)
         return found
 
-    async def rotate(self, path: str, max_size: int, keep: int) -> str | None:
+    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
         if _size(path) <= max_size:
             return None
-        return await asyncio.to_thread(rotate, Path(path), max_size, keep)
+        account = account_if_known(spec.app.user, spec.app.group)
+        return await asyncio.to_thread(rotate, Path(path), max_size, keep, account)
 
 
-def last_lines(path: str, count: int, since: int = 0) -> list[str]:
+def last_lines(path: str, count: int, since: int = 0, account: Account = _NO_USER) -> list[str]:
     """At most `count` lines from the end, none of them from the first `since` bytes.
 
     A file that is smaller than that was rotated meanwhile, and is looked at from its beginning.
     Bytes that are no UTF-8 are shown as U+FFFD.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = open_file(path, account)
     except OSError:
         return []
     try:

@@ -16,62 +16,126 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from portico.system.account import Account
+from portico.system.rights import folder_of
+
 CHUNK: Final = 1 << 20
 TRIES: Final = 1000
+_NO_USER: Final = Account()
 
 
-def rotate(path: Path, max_size: int, keep: int) -> str | None:
-    """None when done, or not needed; else what went wrong, with the live file as it was."""
+def rotate(path: Path, max_size: int, keep: int, account: Account = _NO_USER) -> str | None:
+    """None when done, or not needed; else what went wrong, with the live file as it was.
+
+    `account` is the user of the program that writes it.
+    """
     try:
-        # O_NOFOLLOW: where an app's user owns the folder, root must not empty what it points to.
-        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with folder_of(path, account) as (folder, name):
+            return _Rotation(folder, name, max_size, keep).run()
     except FileNotFoundError:
         return None
     except OSError as error:
         return f"{error.strerror}; it goes on growing"
-    try:
-        _rotate(path, file, max_size, keep)
-    except OSError as error:
-        freed = _drop_oldest(path)
-        return f"{error.strerror}; it goes on growing{freed}"
-    finally:
-        os.close(file)
-    return None
 
 
-def _rotate(path: Path, file: int, max_size: int, keep: int) -> None:
-    seen = os.fstat(file)
-    if not stat.S_ISREG(seen.st_mode) or seen.st_size <= max_size:
-        return
-    allowed = max_size * (keep + 1) if keep else 0
-    begin = max(0, seen.st_size - allowed)
-    rotated = _make_room(_rotated(path), seen.st_size - begin, allowed, keep)
-    if keep == 0:
-        os.ftruncate(file, 0)
-        return
-    written = _beside(path, "part")
-    written.unlink(missing_ok=True)
-    try:
-        copy = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+class _Rotation:
+    """Everything is named from a folder that is held open: whoever moves it moves nothing else."""
+
+    def __init__(self, folder: int, name: str, max_size: int, keep: int) -> None:
+        self._folder, self._name, self._max_size, self._keep = folder, name, max_size, keep
+
+    def run(self) -> str | None:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        file = os.open(self._name, flags, dir_fd=self._folder)
         try:
-            _copy(file, copy, begin, seen)
-            _shift(path, rotated)
-            written = written.rename(_beside(path, "1"))
-            _copy_rest_and_empty(file, copy)
+            self._rotate(file)
+        except OSError as error:
+            return f"{error.strerror}; it goes on growing{self._drop_oldest()}"
         finally:
-            os.close(copy)
-    except OSError:
-        written.unlink(missing_ok=True)
-        raise
+            os.close(file)
+        return None
+
+    def _rotate(self, file: int) -> None:
+        seen = os.fstat(file)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size <= self._max_size:
+            return
+        allowed = self._max_size * (self._keep + 1) if self._keep else 0
+        begin = max(0, seen.st_size - allowed)
+        rotated = self._make_room(seen.st_size - begin, allowed)
+        if self._keep == 0:
+            os.ftruncate(file, 0)
+            return
+        written = f"{self._name}.part"
+        self._remove(written)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            copy = os.open(written, flags, 0o600, dir_fd=self._folder)
+            try:
+                _copy(file, copy, begin, seen)
+                self._shift(rotated)
+                self._rename(written, f"{self._name}.1")
+                written = f"{self._name}.1"
+                _copy_rest_and_empty(file, copy)
+            finally:
+                os.close(copy)
+        except OSError:
+            self._remove(written)
+            raise
+
+    def _make_room(self, size: int, allowed: int) -> list[str]:
+        """Remove the oldest until there is room for this size; returns the others."""
+        rotated = self._rotated()
+        sizes = [self._size(each) for each in rotated]
+        while rotated and (len(rotated) >= self._keep or sum(sizes) + size > allowed):
+            self._remove(rotated[-1])
+            rotated, sizes = rotated[:-1], sizes[:-1]
+        return rotated
+
+    def _shift(self, rotated: list[str]) -> None:
+        for number, each in reversed(list(enumerate(rotated, 2))):
+            self._rename(each, f"{self._name}.{number}")
+
+    def _rotated(self) -> list[str]:
+        """`NAME.1` and so on, newest first."""
+        pattern = re.compile(re.escape(self._name) + r"\.([1-9]\d{0,3})")
+        listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+        try:
+            found = {each: pattern.fullmatch(each) for each in os.listdir(listed)}  # noqa: PTH208 - an open folder
+        finally:
+            os.close(listed)
+        numbers = {each: int(match[1]) for each, match in found.items() if match}
+        return sorted(numbers, key=numbers.__getitem__)
+
+    def _drop_oldest(self) -> str:
+        """On a full disk: the next attempt then has more room."""
+        try:
+            oldest = self._rotated()[-1]
+            os.unlink(oldest, dir_fd=self._folder)
+        except (OSError, IndexError):
+            return ""
+        return f" (removed {oldest} to make room)"
+
+    def _size(self, name: str) -> int:
+        return os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_size
+
+    def _rename(self, name: str, to: str) -> None:
+        os.rename(name, to, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._folder)
 
 
 def _copy(file: int, copy: int, begin: int, seen: os.stat_result) -> None:
     os.fchmod(copy, stat.S_IMODE(seen.st_mode))
-    if os.geteuid() == 0:
-        os.fchown(copy, seen.st_uid, seen.st_gid)
+    made = os.fstat(copy)
+    if (made.st_uid, made.st_gid) != (seen.st_uid, seen.st_gid):
+        with suppress(PermissionError):  # a user cannot give files away: the copy stays his
+            os.fchown(copy, seen.st_uid, seen.st_gid)
     os.lseek(file, begin, os.SEEK_SET)
     while data := os.read(file, CHUNK):
         _write(copy, data)
@@ -98,39 +162,3 @@ def _write(copy: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(copy, view) :]
-
-
-def _make_room(rotated: list[Path], size: int, allowed: int, keep: int) -> list[Path]:
-    """Remove the oldest until one of this size has room beside the others, which are returned."""
-    sizes = [each.stat().st_size for each in rotated]
-    while rotated and (len(rotated) >= keep or sum(sizes) + size > allowed):
-        rotated[-1].unlink()
-        rotated, sizes = rotated[:-1], sizes[:-1]
-    return rotated
-
-
-def _shift(path: Path, rotated: list[Path]) -> None:
-    for number, each in reversed(list(enumerate(rotated, 2))):
-        each.rename(_beside(path, str(number)))
-
-
-def _rotated(path: Path) -> list[Path]:
-    """`PATH.1` and so on, newest first."""
-    pattern = re.compile(re.escape(path.name) + r"\.([1-9]\d{0,3})")
-    found = {each: pattern.fullmatch(each.name) for each in path.parent.iterdir()}
-    numbers = {each: int(match[1]) for each, match in found.items() if match}
-    return sorted(numbers, key=numbers.__getitem__)
-
-
-def _drop_oldest(path: Path) -> str:
-    """On a full disk: the next attempt then has more room."""
-    try:
-        oldest = _rotated(path)[-1]
-        oldest.unlink()
-    except (OSError, IndexError):
-        return ""
-    return f" (removed {oldest} to make room)"
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.name}.{ending}")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.start import Start, look_up
+from portico.adapters.processes.start import Start, entered, look_up
 from portico.core.model.check import Check
 from portico.core.model.units import Words
 from portico.ports import Launch
@@ -53,20 +53,21 @@ def _instead(launch: Launch, command: Words | None) -> Launch:
 
 
 async def _started(found: Start) -> Process:
-    return await asyncio.create_subprocess_exec(
-        found.program,
-        *found.arguments,
-        cwd=found.cwd,
-        env=found.environment,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=STDOUT,
-        start_new_session=True,
-        umask=0o022,
-        user=found.account.uid,
-        group=found.account.gid,
-        extra_groups=found.account.groups,
-    )
+    with entered(found) as folder:
+        return await asyncio.create_subprocess_exec(
+            found.program,
+            *found.arguments,
+            cwd=folder,
+            env=found.environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+            umask=0o022,
+            user=found.account.uid,
+            group=found.account.gid,
+            extra_groups=found.account.groups,
+        )
 
 
 async def _read(process: Process) -> bytes:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from portico.adapters.processes.account import Account, account_of
 from portico.adapters.processes.finding import mark
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
@@ -31,8 +30,13 @@ from portico.core.planning.environment import (
 )
 from portico.errors import Failed
 from portico.ports import Launch
+from portico.system.account import Account, account_of
+from portico.system.rights import folder_of, is_roots_alone, open_file
 
 LARGEST_ENV_FILE: Final = 1 << 20
+_FOLDER: Final = os.O_PATH | os.O_DIRECTORY
+# O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
+_APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -68,10 +72,11 @@ def look_up(
     """All that is needed, or everything that is in the way."""
     spec, problems = launch.spec, list[str]()
     logs = LogFiles.of(spec, launch.slot, str(folder))
-    _attempt(problems, _check_logs, logs)
     account = _attempt(problems, account_of, spec.app.user, spec.app.group)
-    cwd = _attempt(problems, _working_folder, spec)
-    files = _attempt(problems, _env_files, spec)
+    rights = account or Account()
+    _attempt(problems, _check_logs, logs, rights)
+    cwd = _attempt(problems, _working_folder, spec, rights)
+    files = _attempt(problems, _env_files, spec, rights)
     if account is None or cwd is None or files is None:
         return None, problems
     if (line := _attempt(problems, _command_line, launch, cwd, files, account)) is None:
@@ -98,29 +103,29 @@ def _attempt(
     return None
 
 
-def _working_folder(spec: Spec) -> str:
+def _working_folder(spec: Spec, account: Account) -> str:
     """Where links lead now: `current` may point to another release at every start."""
     named = Path(spec.folder, spec.app.cwd or "")
-    if not named.is_dir():
-        what = f"{named} is no folder" if named.exists() else f"there is no folder {named}"
-        raise ValueError(what)
-    return str(named.resolve())
+    try:
+        folder = open_file(named, account, _FOLDER)
+    except FileNotFoundError:
+        raise ValueError(f"there is no folder {named}") from None
+    except NotADirectoryError:
+        raise ValueError(f"{named} is no folder") from None
+    try:
+        return str(Path(f"/proc/self/fd/{folder}").readlink())
+    finally:
+        os.close(folder)
 
 
-def _env_files(spec: Spec) -> list[dict[str, str]]:
+def _env_files(spec: Spec, account: Account) -> list[dict[str, str]]:
     named = spec.app.env_file
     names = (named,) if isinstance(named, str) else named
-    return [_env_file(Path(spec.folder, name)) for name in names]
+    return [_env_file(Path(spec.folder, name), account) for name in names]
 
 
-def _env_file(path: Path) -> dict[str, str]:
-    try:
-        if not path.is_file():
-            raise ValueError(f"there is no env_file {path}")
-        with path.open("rb") as file:
-            raw = file.read(LARGEST_ENV_FILE + 1)
-    except OSError as error:
-        raise ValueError(f"cannot read env_file {path}: {error.strerror}") from error
+def _env_file(path: Path, account: Account) -> dict[str, str]:
+    raw = _read(path, account)
     if len(raw) > LARGEST_ENV_FILE:
         raise ValueError(f"env_file {path} is larger than 1 MiB")
     try:
@@ -128,6 +133,19 @@ def _env_file(path: Path) -> dict[str, str]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path} line {line}: is no UTF-8 text") from error
+
+
+def _read(path: Path, account: Account) -> bytes:
+    try:
+        with os.fdopen(open_file(path, account), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"env_file {path} is no file")
+            return file.read(LARGEST_ENV_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"there is no env_file {path}") from None
+    except OSError as error:
+        whose = f" as {account.name}" if account.uid else ""
+        raise ValueError(f"cannot read env_file {path}{whose}: {error.strerror}") from error
 
 
 def _command_line(
@@ -162,7 +180,7 @@ def _no_program(line: CommandLine, cwd: str, path: str) -> str:
     return f"{what}: {line.hint}" if line.hint else what
 
 
-def _check_logs(logs: LogFiles) -> None:
+def _check_logs(logs: LogFiles, account: Account) -> None:
     for path in (Path(logs.stdout), Path(logs.stderr)):
         if path.is_symlink():
             raise ValueError(f"log file {path} is a symbolic link: name the file itself")
@@ -171,8 +189,15 @@ def _check_logs(logs: LogFiles) -> None:
         nearest = next(each for each in (path, *path.parents) if each.exists())
         if nearest != path and not nearest.is_dir():
             raise ValueError(f"there can be no log file {path}: {nearest} is no folder")
-        if not os.access(nearest, os.W_OK):
-            raise ValueError(f"cannot write log file {path}: {nearest} is not writable")
+        _check_is_writable(path, nearest, account)
+
+
+def _check_is_writable(path: Path, nearest: Path, account: Account) -> None:
+    with folder_of(nearest, account) as (folder, name):
+        # effective_ids: access(2) would ask for who started us
+        if not os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):
+            whose = f" as {account.name}" if account.uid else ""
+            raise ValueError(f"cannot write log file {path}{whose}: {nearest} is not writable")
 
 
 def _check_reach(file: Path, account: Account) -> None:
@@ -191,10 +216,15 @@ def _check_reach(file: Path, account: Account) -> None:
 
 
 def _run(start: Start) -> int:
-    with _opened(start.logs.stdout, start) as out, _opened(start.logs.stderr, start) as err:
+    account, logs = start.account, start.logs
+    with (
+        entered(start) as folder,
+        _opened(logs.stdout, account) as out,
+        _opened(logs.stderr, account) as err,
+    ):
         child = subprocess.Popen(  # noqa: S603 - the operator's own command, split, not by a shell
             (start.program, *start.arguments),
-            cwd=start.cwd,
+            cwd=folder,
             env=start.environment,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -211,28 +241,41 @@ def _run(start: Start) -> int:
 
 
 @contextmanager
-def _opened(name: str, start: Start) -> Iterator[int]:
-    """A log file to append to. O_NOFOLLOW: root must not write where another user points."""
-    path = Path(name)
-    _make_folder(path.parent, start.account)
-    # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    file = os.open(path, flags, 0o640)
+def entered(start: Start) -> Iterator[str]:
+    """The working folder, for a child to change to before it is the app's user: held open with his
+    rights, so that a link put there meanwhile leads into nothing that is closed to him.
+    """
+    folder = open_file(start.cwd, start.account, _FOLDER)
+    try:
+        yield f"/proc/self/fd/{folder}"
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _opened(path: str, account: Account) -> Iterator[int]:
+    """A log file to append to, made for the account where it is not there."""
+    with folder_of(path, account, make=True) as (folder, name):
+        try:
+            file = os.open(name, _APPEND, dir_fd=folder)
+        except FileNotFoundError:
+            file = _made(folder, name, account)
     try:
         os.set_blocking(file, True)
-        if start.account.uid is not None and stat.S_ISREG(os.fstat(file).st_mode):
-            os.fchown(file, start.account.uid, start.account.gid or -1)
         yield file
     finally:
         os.close(file)
 
 
-def _make_folder(folder: Path, account: Account) -> None:
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir(mode=0o755, exist_ok=True)
-        if account.uid is not None:
-            os.chown(each, account.uid, -1, follow_symlinks=False)
+def _made(folder: int, name: str, account: Account) -> int:
+    try:
+        file = os.open(name, _APPEND | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=folder)
+    except FileExistsError:  # another instance's start was first
+        return os.open(name, _APPEND, dir_fd=folder)
+    # What he can write in is his already; what others can write in stays root's, who rotates it.
+    if account.uid is not None and is_roots_alone(folder):
+        os.fchown(file, account.uid, account.gid or -1)
+    return file
 
 
 def _in_words(error: OSError | ValueError, start: Start) -> str:

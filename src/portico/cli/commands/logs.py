@@ -12,6 +12,7 @@ from portico.cli.tail import Tail
 from portico.cli.terminal import Style
 from portico.client.client import Client
 from portico.errors import Failed, Refused, Unreachable
+from portico.system.account import account_if_known
 from portico.system.waiting import pause
 
 if TYPE_CHECKING:
@@ -101,10 +102,16 @@ class _Shown:
         self._tails: dict[str, tuple[Tail, str, Style]] = {}
 
     def add(self, files: list[LogFileView]) -> None:
+        users = {file.path: file.user for file in files}
         for path, prefix in _prefixes(files).items():
             if path not in self._tails:
                 colour = _COLOURS[len(self._tails) % len(_COLOURS)]
-                self._tails[path] = (Tail(Path(path), lines=self.lines), prefix, colour)
+                tail = Tail(
+                    Path(path),
+                    lines=self.lines,
+                    account=account_if_known(users[path] or None, None),
+                )
+                self._tails[path] = (tail, prefix, colour)
 
     def print_more(self) -> None:
         for tail, prefix, colour in self._tails.values():

@@ -338,6 +338,8 @@ class LogFileView(View):
     instance: str
     stream: Literal["stdout", "stderr", "access", "error"]
     path: str
+    user: str = ""
+    """Who writes it, where the app says so."""
 
 
 class RevisionView(View):

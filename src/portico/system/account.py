@@ -1,4 +1,4 @@
-"""The user and group that an instance runs as."""
+"""The user and group that an instance runs as, and that its files are touched as."""
 
 from __future__ import annotations
 
@@ -43,6 +43,24 @@ def account_of(user: str | None, group: str | None) -> Account:
         tuple(os.getgrouplist(found.pw_name, gid)),
         {**variables, "SHELL": found.pw_shell or "/bin/sh"},
     )
+
+
+def account_if_known(user: str | None, group: str | None) -> Account:
+    """The same for files that are there already: of a user who is gone since, nobody's."""
+    try:
+        return account_of(user, group)
+    except ValueError:
+        return Account()
+
+
+def account_of_owner(uid: int, gid: int) -> Account:
+    """Of who owns a file; a user without a name is in the file's group only."""
+    try:
+        found = pwd.getpwuid(uid)
+    except KeyError:
+        return Account(None, uid, gid, (gid,))
+    groups = tuple(os.getgrouplist(found.pw_name, found.pw_gid))
+    return Account(found.pw_name, uid, found.pw_gid, groups)
 
 
 def _user(name: str) -> pwd.struct_passwd:

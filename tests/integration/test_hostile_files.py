@@ -1,0 +1,200 @@
+"""Files below a folder that another user can write: root touches them with his rights."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from portico.adapters.logs.files import FileLogs
+from portico.cli.tail import Tail
+from portico.errors import Failed
+from portico.system.account import account_of
+from portico.system.rights import acting_as, folder_of, open_file
+from tests.instances import Exits, launch, supervised
+
+SECRET = "ANSWER=42\n"
+SWAPS = """
+import ctypes, os, sys
+os.chdir(sys.argv[1])
+print("begun", flush=True)
+exchange, here = 2, -100
+while not ctypes.CDLL(None).renameat2(here, b"log", here, b"trap", exchange):
+    pass
+"""
+
+
+@pytest.fixture
+def ground(neighbour) -> Iterator[SimpleNamespace]:
+    """A folder that everybody may enter, in it one of his, and one that is root's alone."""
+    root = Path(tempfile.mkdtemp(prefix="portico-", dir="/tmp"))
+    root.chmod(0o755)
+    his, private = root / "his", root / "private"
+    his.mkdir()
+    os.chown(his, neighbour.uid, neighbour.gid)
+    private.mkdir(mode=0o700)
+    (private / "inner").mkdir()
+    for secret in (private / "secret", private / "out.log"):
+        secret.touch(mode=0o600)
+        secret.write_text(SECRET)
+    before = state(private)
+    yield SimpleNamespace(root=root, his=his, private=private, user=neighbour.name)
+    after = state(private)
+    shutil.rmtree(root)
+    assert after == before, "what is root's alone was touched"
+
+
+def state(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Who owns what is in it, and what was done to it; a file's times count too."""
+    paths = [folder, *sorted(folder.rglob("*"))]
+    seen = {str(path.relative_to(folder)): path.lstat() for path in paths}
+    return {
+        name: (each.st_uid, each.st_gid, each.st_mode, each.st_size, each.st_mtime_ns)
+        for name, each in seen.items()
+    }
+
+
+def link(place: Path, target: Path | str, like: Path) -> None:
+    place.symlink_to(target)
+    owner = like.stat()
+    os.chown(place, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def start(ground, **app) -> str:
+    """Start a program of his that prints; returns why it could not be, or nothing."""
+
+    async def scenario() -> str:
+        given = {"command": ("sh", "-c", "pwd; env"), "user": ground.user} | app
+        asked = launch(ground.his, **given)
+        async with supervised(ground.root) as processes:
+            exits = Exits()
+            try:
+                await processes.spawn(asked, exits)
+            except Failed as error:
+                return str(error)
+            await exits.first()
+            return ""
+
+    return asyncio.run(scenario())
+
+
+def rotate(ground, path: Path) -> str | None:
+    spec = launch(ground.his, command="true", user=ground.user).spec
+    logs = FileLogs(ground.root / "logs")
+    return asyncio.run(logs.rotate(spec, str(path), 4, 3))
+
+
+def test_a_log_file_below_a_folder_of_his_is_made_with_his_rights(ground, neighbour):
+    assert start(ground, command="true", logs={"stdout": "log/new/out.log"}) == ""
+    for path in ("log", "log/new", "log/new/out.log"):
+        assert (ground.his / path).stat().st_uid == neighbour.uid
+
+
+def test_a_link_in_place_of_the_log_folder_leads_root_nowhere(ground):
+    link(ground.his / "log", ground.private, ground.his)
+    for name in ("log/out.log", "log/inner/new.log"):
+        why = start(ground, command="true", logs={"stdout": name})
+        assert f"cannot write log file {ground.his}/{name} as {ground.user}: " in why
+    assert rotate(ground, ground.his / "log/out.log") == "Permission denied; it goes on growing"
+
+
+def test_what_such_a_link_leads_to_is_not_shown(ground):
+    link(ground.his / "log", ground.private, ground.his)
+    spec = launch(
+        ground.his, command="true", user=ground.user, logs={"stdout": "log/out.log"}
+    ).spec
+    logs = FileLogs(ground.root / "logs")
+    assert asyncio.run(logs.last_lines(spec, 1, 5)) == []
+    for account in (account_of(ground.user, None), account_of(None, None)):
+        with pytest.raises(PermissionError):
+            Tail(ground.his / "log/out.log", lines=5, account=account)
+
+
+def test_no_moment_lets_a_link_in_while_files_are_opened_and_rotated(ground, neighbour):
+    (ground.his / "log").mkdir()
+    os.chown(ground.his / "log", neighbour.uid, neighbour.gid)
+    link(ground.his / "trap", ground.private, ground.his)
+    swapper = neighbour.start_python(SWAPS, str(ground.his))
+    assert swapper.stdout.readline() == "begun\n"
+    path, account, done = ground.his / "log/out.log", account_of(ground.user, None), 0
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        try:
+            with folder_of(path, account, make=True) as (folder, name):
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+                file = os.open(name, flags, 0o640, dir_fd=folder)
+            os.write(file, b"x" * 10)
+            os.close(file)
+            done += 1
+        except OSError:
+            pass
+        rotate(ground, path)
+    assert swapper.poll() is None
+    swapper.kill()
+    swapper.wait(10)
+    assert done > 10
+
+
+def test_an_env_file_of_his_gives_him_nothing_that_he_could_not_read(ground):
+    link(ground.his / "env", ground.private / "secret", ground.his)
+    why = start(ground, env_file="env")
+    assert why.endswith(
+        f"cannot read env_file {ground.his}/env as {ground.user}: Permission denied"
+    )
+    link(ground.his / "folder", ground.private, ground.his)
+    assert "Permission denied" in start(ground, env_file="folder/secret")
+
+
+def test_roots_own_files_and_links_are_read_as_ever(ground):
+    (ground.root / "etc").symlink_to("private")
+    (ground.his / "own.env").write_text("OWN=1\n")
+    (ground.root / "current.env").symlink_to(ground.his / "own.env")
+    files = tuple(str(ground.root / name) for name in ("etc/secret", "current.env"))
+    assert start(ground, env_file=files, logs={"stdout": "shown"}) == ""
+    assert {"ANSWER=42", "OWN=1"} <= {*(ground.his / "shown").read_text().splitlines()}
+
+
+def test_a_working_folder_may_be_a_link_but_only_to_where_he_may_go(ground):
+    (ground.his / "release").mkdir()
+    link(ground.his / "current", "release", ground.his)
+    assert start(ground, cwd="current", logs={"stdout": f"{ground.his}/shown"}) == ""
+    assert (ground.his / "shown").read_text().startswith(f"{ground.his}/release\n")
+    link(ground.his / "inner", ground.private / "inner", ground.his)
+    assert "Permission denied" in start(ground, cwd="inner")
+
+
+def test_in_a_folder_for_everybody_a_link_counts_for_who_made_it(ground, neighbour):
+    shared = ground.root / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link(shared / "out.log", ground.private / "out.log", ground.his)
+    link(shared / "log", ground.private, ground.his)
+    for path in (shared / "out.log", shared / "log/out.log"):
+        with pytest.raises(PermissionError):
+            open_file(path)
+    (shared / "roots").mkdir()
+    with folder_of(shared / "roots/new.log", account_of(ground.user, None)) as (folder, name):
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder))
+    assert (shared / "roots/new.log").stat().st_uid == 0
+
+
+def test_the_rights_of_a_user_are_those_of_one_thread_for_a_moment(ground):
+    secret, groups = ground.private / "secret", os.getgroups()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(int).result(10)  # begins the thread, which would take on what ours has
+        with acting_as(account_of(ground.user, None)):
+            with pytest.raises(PermissionError):
+                secret.read_text()
+            with pytest.raises(PermissionError):
+                os.chown(ground.his, 0, 0)
+            assert other.submit(secret.read_text).result(10) == SECRET
+    assert secret.read_text() == SECRET
+    assert os.getgroups() == groups
