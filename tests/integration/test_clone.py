@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
-import time
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +16,22 @@ import pytest
 from tests.stack import eventually
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "readlink", "touch")
+TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "id", "readlink", "touch")
 
 
 @pytest.fixture
-def clone(tmp_path) -> Path:
-    folder = tmp_path / "a clone"
+def clone() -> Iterator[Path]:
+    """Where other users of the machine reach it too."""
+    place = Path(tempfile.mkdtemp(prefix="portico-clone-", dir="/tmp"))
+    place.chmod(0o755)
+    folder = place / "a clone"
     folder.mkdir()
     for name in ("src", "scripts"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("portico", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
-    return folder
+    yield folder
+    shutil.rmtree(place)
 
 
 def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -36,16 +42,17 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=400,
     )
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_path):
     first = subprocess.Popen(
         [clone / "portico", "version"], stderr=subprocess.DEVNULL, start_new_session=True
     )
-    eventually((clone / ".venv/set-up.log").exists, within=60)
+    eventually((clone / ".venv/set-up.log").exists, within=120)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
 
@@ -60,33 +67,55 @@ def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_p
     assert again.stdout == done.stdout
 
 
-@pytest.mark.alone
 def test_the_launcher_itself_takes_a_few_milliseconds(clone):
     venv = clone / ".venv"
     (venv / "bin").mkdir(parents=True)
     for name in ("python", "portico"):
         (venv / "bin" / name).symlink_to("/bin/true")
     (venv / "made-for").write_text(f"{clone}\n")
-    begun = time.monotonic()
+    before = processor_seconds()
     for _ in range(20):
         assert version(clone / "portico", clone).returncode == 0
-    assert (time.monotonic() - begun) / 20 < 0.05
+    assert (processor_seconds() - before) / 20 < 0.02
 
 
-def test_a_machine_without_python_is_told_what_to_install(clone, tmp_path):
-    path = tmp_path / "bin"
-    path.mkdir()
-    for tool in TOOLS:
-        (path / tool).symlink_to(shutil.which(tool) or "/nowhere")
+def processor_seconds() -> float:
+    """Of the children that have ended: other work on the machine does not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_user_without_python_is_told_what_to_install(clone, neighbour):
+    shutil.chown(clone, neighbour.name)
+    path = only(clone, *TOOLS, "apt-get")
+    done = neighbour.run([clone / "portico", "up"], PATH=str(path))
+    assert done.returncode == 1
+    assert "Python 3.11 or later; on Debian and Ubuntu: apt install python3 python3-venv" in (
+        done.stdout
+    )
+    assert not (clone / ".venv").exists()
+
+
+def test_root_is_told_the_same_where_there_is_no_apt_get(clone):
     done = subprocess.run(
         [clone / "portico", "up"],
         check=False,
-        env={"PATH": str(path)},
+        env={"PATH": str(only(clone, *TOOLS))},
         capture_output=True,
         text=True,
         timeout=20,
     )
     assert done.returncode == 1
-    assert "Python 3.11 or later" in done.stderr
-    assert "apt install python3 python3-venv" in done.stderr
+    assert "Python 3.11 or later; on Debian and Ubuntu: apt install python3 python3-venv" in (
+        done.stderr
+    )
     assert not (clone / ".venv").exists()
+
+
+def only(clone: Path, *tools: str) -> Path:
+    """A PATH with these and nothing else."""
+    path = clone / "bin"
+    path.mkdir()
+    for tool in tools:
+        (path / tool).symlink_to(shutil.which(tool) or "/nowhere")
+    return path
