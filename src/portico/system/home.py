@@ -75,6 +75,11 @@ class Home:
         return self.path / "send"
 
     @property
+    def launch(self) -> Path:
+        """Where the launcher starts programs for a daemon whose rights are cut."""
+        return self.path / "launch"
+
+    @property
     def preload(self) -> Path:
         return self.path / "process-send.cjs"
 

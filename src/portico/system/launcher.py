@@ -1,0 +1,234 @@
+"""The launcher: starts programs for a daemon whose own rights are cut, and for nobody else.
+
+It listens on a unix socket that only its own user may use, and asks the kernel who is there. A
+connection is one program: the request is its length (4 octets), JSON, and the three standard
+streams and others to keep as SCM_RIGHTS; the answer is a line of JSON with the pid, and a pidfd.
+Then each `?` is answered with a line that has the exit code, or null. The program goes on when the
+connection ends, and so when the daemon does; once it has ended, its number is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from portico.system.home import Home
+from portico.system.notify import Notify
+from portico.system.programs import STDOUT, Child, Launch, Program, launch_here
+from portico.system.waiting import wait_for
+
+ADDRESS: Final = "PORTICO_LAUNCHER"
+"""Environment variable of a daemon whose rights are cut: the path of the launcher's socket."""
+WITHIN: Final = 30.0
+"""Seconds for one answer: after a crash systemd starts the launcher again meanwhile."""
+RETRY_EVERY: Final = 0.1
+LONGEST_REQUEST: Final = 8 << 20
+"""Octets. The kernel takes no more than 6 MiB of words and environment (execve(2))."""
+MOST_FILES: Final = 64
+BACKLOG: Final = 1024
+_LENGTH: Final = struct.Struct("!I")
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+
+
+class Outside:
+    """A program that the launcher has started. Implements `programs.Child`."""
+
+    def __init__(self, connection: socket.socket, pid: int, pidfd: int) -> None:
+        self._connection, self.pid, self.pidfd = connection, pid, pidfd
+
+    def exit_code(self) -> int | None:
+        try:
+            self._connection.sendall(b"?")
+            answer = json.loads(_line(self._connection))
+        except (OSError, ValueError):
+            return None  # the launcher has been started anew
+        return answer if isinstance(answer, int) else None
+
+    def release(self) -> None:
+        self._connection.close()
+
+
+class LaunchOutside:
+    """Has the launcher start programs. Implements `programs.Launch`."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def __call__(self, program: Program, stdin: int, stdout: int, stderr: int) -> Outside:
+        connection = _connected(self._address)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            out = null if stdout < 0 else stdout
+            err = out if stderr == STDOUT else null if stderr < 0 else stderr
+            streams = (null if stdin < 0 else stdin, out, err)
+            request = json.dumps(asdict(program)).encode()
+            sent = _LENGTH.pack(len(request)) + request
+            first = socket.send_fds(connection, [sent], [*streams, *program.keep])
+            connection.sendall(sent[first:])
+            return _answered(connection)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            os.close(null)
+
+
+def launch_of(environ: Mapping[str, str]) -> Launch:
+    """How this process starts programs."""
+    address = environ.get(ADDRESS)
+    return LaunchOutside(address) if address else launch_here
+
+
+def _connected(address: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(WITHIN)
+
+    def connect() -> bool:
+        with suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            connection.connect(address)
+            return True
+        return False
+
+    if not wait_for(connect, WITHIN, RETRY_EVERY):
+        connection.close()
+        raise OSError(errno.ECONNREFUSED, "the launcher does not answer", address)
+    return connection
+
+
+def _answered(connection: socket.socket) -> Outside:
+    text, files, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+    if not text:
+        raise OSError(errno.ECONNRESET, "the launcher ended before it had started the program")
+    answer = json.loads(text if text.endswith(b"\n") else text + _line(connection))
+    if "error" in answer:
+        raise OSError(answer["error"], os.strerror(answer["error"]), answer["file"])
+    return Outside(connection, answer["pid"], files[0])
+
+
+def _line(connection: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = connection.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError
+        line += data
+    return line
+
+
+# The launcher's own side: SIGTERM just ends it, and what it has started goes on.
+
+
+def main() -> None:
+    home = Home.find(os.environ, root=os.geteuid() == 0)
+    home.make()
+    listener = _listener(home.launch)
+    Notify(os.environ).ready()
+    asyncio.run(serve(listener))
+
+
+def _listener(path: Path) -> socket.socket:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o177)
+    listener.bind(str(path))
+    os.umask(before)
+    listener.listen(BACKLOG)
+    return listener
+
+
+async def serve(listener: socket.socket) -> NoReturn:
+    """Start programs for processes of this user."""
+    async with asyncio.TaskGroup() as tasks:
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            tasks.create_task(_serve(connection))
+
+
+async def _serve(connection: socket.socket) -> None:
+    """One connection, whatever it sends."""
+    with connection:
+        try:
+            if _uid_of(connection) == os.geteuid() and (child := await _start(connection)):
+                await _look_after(child, connection)
+        except (OSError, ValueError, TypeError, struct.error) as error:
+            print(f"a request could not be served: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _uid_of(connection: socket.socket) -> int:
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[1])
+
+
+async def _start(connection: socket.socket) -> Child | None:
+    """Start the program that is asked for, and answer."""
+    await _readable(connection)
+    data, files, _, _ = socket.recv_fds(connection, 1 << 16, MOST_FILES)
+    try:
+        request = await _request(connection, data)
+        streams, keep = files[:3], tuple(files[3:])
+        program = Program(**{**request, "keep": keep})
+        child = launch_here(program, *streams)
+    except OSError as error:
+        await _answer(connection, {"error": error.errno, "file": error.filename})
+        return None
+    finally:
+        for file in files:
+            os.close(file)
+    line = json.dumps({"pid": child.pid}).encode() + b"\n"
+    socket.send_fds(connection, [line], [child.pidfd])
+    return child
+
+
+async def _request(connection: socket.socket, data: bytes) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    (length,) = _LENGTH.unpack_from(data)
+    if length > LONGEST_REQUEST:
+        raise ValueError(f"a request of {length} octets is too long")
+    while len(data) < _LENGTH.size + length:
+        more = await loop.sock_recv(connection, 1 << 16)
+        if not more:
+            raise ConnectionResetError("a request ended in the middle")
+        data += more
+    request: dict[str, Any] = json.loads(data[_LENGTH.size :])
+    return request
+
+
+async def _look_after(child: Child, connection: socket.socket) -> None:
+    """Say how it ended, as often as it is asked; then let the system forget it."""
+    loop = asyncio.get_running_loop()
+    try:
+        while await loop.sock_recv(connection, 1):
+            await _answer(connection, child.exit_code())
+    finally:
+        await _readable(child.pidfd)
+        child.release()
+        os.close(child.pidfd)
+
+
+async def _answer(connection: socket.socket, answer: object) -> None:
+    line = json.dumps(answer).encode() + b"\n"
+    await asyncio.get_running_loop().sock_sendall(connection, line)
+
+
+async def _readable(file: socket.socket | int) -> None:
+    loop, seen = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(file, seen.set)
+    try:
+        await seen.wait()
+    finally:
+        loop.remove_reader(file)
+
+
+if __name__ == "__main__":
+    main()
