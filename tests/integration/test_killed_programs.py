@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE
 
 import pytest
 
 from portico.adapters.certificates.running import run
 from portico.adapters.hooks.runner import HookRunner
 from portico.errors import Failed
-from portico.system.killed import bury
+from portico.system.programs import Program, running, start_here
 
 FLOODS = (sys.executable, "-c", "while True: print('x' * 65536)")
 LEAVES = (
@@ -46,14 +45,12 @@ def within(seconds, work):
     return asyncio.run(scenario())
 
 
-def test_a_program_whose_output_nobody_reads_is_buried():
+def test_a_program_whose_output_nobody_reads_is_ended():
     async def scenario():
-        process = await asyncio.create_subprocess_exec(*FLOODS, stdout=PIPE, limit=1024)
-        assert process.stdout
-        await process.stdout.read(1)  # more has come than asyncio takes unread: it reads no more
-        process.kill()
-        await bury(process)
-        return process.returncode
+        async with running(start_here, Program(FLOODS), limit=1024) as process:
+            assert process.stdout
+            await process.stdout.read(1)  # more has come than is taken unread: no more is read
+        return await process.wait()
 
     assert within(10, scenario()) == -signal.SIGKILL
 

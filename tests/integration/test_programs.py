@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from portico.system.launcher import LaunchOutside
-from portico.system.programs import STDOUT, Launch, Program, launch_here, running
+from portico.system.launcher import StartOutside
+from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 from tests.stack import eventually
 
 
@@ -45,47 +45,55 @@ def home():
 
 
 @pytest.fixture(params=["here", "outside"])
-def launch(request, home) -> Launch:
-    return launch_here if request.param == "here" else LaunchOutside(str(home / "launch"))
+def start_program(request, home) -> StartProgram:
+    return start_here if request.param == "here" else StartOutside(str(home / "launch"))
 
 
 def sh(text: str, **with_: object) -> Program:
     return Program(("/bin/sh", "-c", text), {"PATH": os.environ["PATH"]}, **with_)
 
 
-def run(launch, program, given=b"", **streams):
+def run(start_program, program, given=b"", **streams):
     async def scenario():
-        async with asyncio.timeout(20), running(launch, program, **streams) as process:
+        async with asyncio.timeout(20), running(start_program, program, **streams) as process:
             out, err = await process.communicate(given)
             return process.exit_code, out, err
 
     return asyncio.run(scenario())
 
 
-def test_a_program_reads_what_it_is_given_and_is_heard(launch):
+def test_a_program_reads_what_it_is_given_and_is_heard(start_program):
     text = "tr a-z A-Z; echo wrong >&2; exit 3"
-    assert run(launch, sh(text), b"hello", stdin=-1) == (3, b"HELLO", b"wrong\n")
-    assert run(launch, sh("echo a; echo b >&2"), stderr=STDOUT) == (0, b"a\nb\n", b"")
-    assert run(launch, sh("cat; kill -9 $$"))[0] == -signal.SIGKILL
+    assert run(start_program, sh(text), b"hello", stdin=-1) == (3, b"HELLO", b"wrong\n")
+    assert run(start_program, sh("echo a; echo b >&2"), stderr=STDOUT) == (0, b"a\nb\n", b"")
+    assert run(start_program, sh("cat; kill -9 $$"))[0] == -signal.SIGKILL
 
 
-def test_a_program_that_reads_nothing_of_its_input_ends_well(launch):
-    assert run(launch, sh("exit 0"), b"x" * (1 << 20), stdin=-1)[0] == 0
+def test_a_program_that_reads_nothing_of_its_input_ends_well(start_program):
+    assert run(start_program, sh("exit 0"), b"x" * (1 << 20), stdin=-1)[0] == 0
 
 
-def test_it_has_its_folder_and_environment_however_large_that_is(launch, tmp_path):
+def test_it_has_its_folder_and_environment_however_large_that_is(start_program, tmp_path):
     large = {f"V{n}": "x" * 100_000 for n in range(10)}
     program = Program(("/bin/sh", "-c", "pwd; umask; printf %s $V9 | wc -c"), large, str(tmp_path))
-    code, out, _ = run(launch, program)
+    code, out, _ = run(start_program, program)
     assert code == 0
     assert out.decode().split() == [str(tmp_path), "0022", "100000"]
 
 
-def test_it_inherits_what_it_is_to_keep_and_no_other_file(launch, tmp_path):
+def test_its_folder_may_be_one_that_is_held_open(start_program, tmp_path):
+    folder = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        assert run(start_program, sh("pwd -P", cwd=folder))[1].decode().strip() == str(tmp_path)
+    finally:
+        os.close(folder)
+
+
+def test_it_inherits_what_it_is_to_keep_and_no_other_file(start_program, tmp_path):
     kept = os.open(tmp_path / "kept", os.O_RDWR | os.O_CREAT)
     other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
     try:
-        code, out, _ = run(launch, sh("ls -l /proc/self/fd", keep=(kept,)))
+        code, out, _ = run(start_program, sh("ls -l /proc/self/fd", keep=(kept,)))
     finally:
         os.close(kept)
         os.close(other)
@@ -94,19 +102,19 @@ def test_it_inherits_what_it_is_to_keep_and_no_other_file(launch, tmp_path):
     assert b"/other" not in out
 
 
-def test_the_system_says_why_a_program_cannot_be_started(launch, tmp_path):
+def test_the_system_says_why_a_program_cannot_be_started(start_program, tmp_path):
     with pytest.raises(FileNotFoundError) as missing:
-        run(launch, Program((str(tmp_path / "none"),), {}))
+        run(start_program, Program((str(tmp_path / "none"),), {}))
     assert missing.value.filename == str(tmp_path / "none")
     (tmp_path / "text").touch()
     with pytest.raises(PermissionError):
-        run(launch, Program((str(tmp_path / "text"),), {}))
+        run(start_program, Program((str(tmp_path / "text"),), {}))
 
 
-def test_it_is_over_when_it_is_left_with_all_that_it_has_started(launch, tmp_path):
+def test_it_is_over_when_it_is_left_with_all_that_it_has_started(start_program, tmp_path):
     async def scenario():
         text = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
-        async with running(launch, sh(text)):
+        async with running(start_program, sh(text)):
             await asyncio.to_thread(eventually, lambda: _text(tmp_path / "pid"))
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
@@ -122,8 +130,8 @@ def _is_zombie(pid: int) -> bool:
     return ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_its_number_is_its_own_until_it_is_released(launch):
-    child = launch(sh("exit 7"), -3, -3, -3)
+def test_its_number_is_its_own_until_it_is_released(start_program):
+    child = start_program(sh("exit 7"), -3, -3, -3)
     try:
         eventually(lambda: child.exit_code() is not None)
         assert child.exit_code() == 7
@@ -135,7 +143,7 @@ def test_its_number_is_its_own_until_it_is_released(launch):
 
 
 def test_a_program_goes_on_when_the_launcher_is_killed_and_the_next_one_starts_others(tmp_path):
-    outside = LaunchOutside(str(tmp_path / "launch"))
+    outside = StartOutside(str(tmp_path / "launch"))
     with launcher(tmp_path) as first:
         child = outside(sh("sleep 60"), -3, -3, -3)
         first.kill()
@@ -171,7 +179,7 @@ except PermissionError:
     path.chmod(0o666)  # whoever gets at it all the same is asked for by the kernel's own word
     assert neighbour.python(connect, str(path)).stdout == "b''\n"
     path.chmod(0o600)
-    assert run(LaunchOutside(str(path)), sh("id -u"))[1] == b"0\n"
+    assert run(StartOutside(str(path)), sh("id -u"))[1] == b"0\n"
 
 
 CUT = ("setpriv", "--no-new-privs", "--bounding-set", "-all,+chown,+setuid,+setgid,+kill")
@@ -180,12 +188,12 @@ CUT = ("setpriv", "--no-new-privs", "--bounding-set", "-all,+chown,+setuid,+setg
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights that could be cut")
 def test_what_is_cut_from_the_daemon_is_not_cut_from_what_it_starts(home):
     script = f"""
-from portico.system.launcher import LaunchOutside
+from portico.system.launcher import StartOutside
 from portico.system.programs import Program
 import os
 program = Program(("/bin/grep", "-E", "CapBnd|NoNewPrivs", "/proc/self/status"), {{}})
 print(open("/proc/self/status").read().partition("CapBnd:")[2].split()[0], flush=True)
-child = LaunchOutside({str(home / "launch")!r})(program, 0, 1, 2)
+child = StartOutside({str(home / "launch")!r})(program, 0, 1, 2)
 while child.exit_code() is None:
     pass
 """

@@ -63,6 +63,7 @@ from portico.errors import Failed, PorticoError
 from portico.importers.others import OthersHere
 from portico.ports import Clock, Ports
 from portico.system.home import Home
+from portico.system.launcher import start_program_of
 from portico.system.names import authorities, hosts, nameservers, own_loopback, speaks_ipv6
 from portico.system.zone import time_zone
 
@@ -112,10 +113,11 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             }
         )
 
-    nginx = NginxProgram(home, ports, seeds=seeds)
+    start_program = start_program_of(os.environ)  # noqa: TID251 - set by our own unit
+    nginx = NginxProgram(home, ports, seeds=seeds, start_program=start_program)
     logs = FileLogs(home.logs)
     paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
-    processes = LinuxProcesses(home.logs, clock, paths)
+    processes = LinuxProcesses(home.logs, clock, paths, start_program)
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
     sites = Visitor()
     certificates = CertificateChild(home, sys.executable, clock, places)
@@ -217,7 +219,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         loop,
         preparation,
         clock=clock,
-        hooks=HookRunner(),
+        hooks=HookRunner(start_program),
         lineages=lineages,
         nginx=nginx,
         sites=sites,

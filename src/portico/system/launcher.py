@@ -1,8 +1,8 @@
 """The launcher: starts programs for a daemon whose own rights are cut, and for nobody else.
 
 It listens on a unix socket that only its own user may use, and asks the kernel who is there. A
-connection is one program: the request is its length (4 octets), JSON, and the three standard
-streams and others to keep as SCM_RIGHTS; the answer is a line of JSON with the pid, and a pidfd.
+connection is one program: the request is its length (4 octets), JSON and, as SCM_RIGHTS, the three
+standard streams, its folder if that is one, and others to keep; the answer is a line of JSON with the pid, and a pidfd.
 Then each `?` is answered with a line that has the exit code, or null. The program goes on when the
 connection ends, and so when the daemon does; once it has ended, its number is given back.
 """
@@ -24,7 +24,7 @@ from typing import Any, Final, NoReturn
 
 from portico.system.home import Home
 from portico.system.notify import Notify
-from portico.system.programs import STDOUT, Child, Launch, Program, launch_here
+from portico.system.programs import STDOUT, Child, Program, StartProgram, start_here
 from portico.system.waiting import wait_for
 
 ADDRESS: Final = "PORTICO_LAUNCHER"
@@ -58,8 +58,8 @@ class Outside:
         self._connection.close()
 
 
-class LaunchOutside:
-    """Has the launcher start programs. Implements `programs.Launch`."""
+class StartOutside:
+    """Has the launcher start programs. Implements `programs.StartProgram`."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -71,9 +71,11 @@ class LaunchOutside:
             out = null if stdout < 0 else stdout
             err = out if stderr == STDOUT else null if stderr < 0 else stderr
             streams = (null if stdin < 0 else stdin, out, err)
-            request = json.dumps(asdict(program)).encode()
+            environment = dict(os.environ if program.environment is None else program.environment)
+            request = json.dumps(asdict(program) | {"environment": environment}).encode()
             sent = _LENGTH.pack(len(request)) + request
-            first = socket.send_fds(connection, [sent], [*streams, *program.keep])
+            folder = [program.cwd] if isinstance(program.cwd, int) else []
+            first = socket.send_fds(connection, [sent], [*streams, *folder, *program.keep])
             connection.sendall(sent[first:])
             return _answered(connection)
         except BaseException:
@@ -83,10 +85,10 @@ class LaunchOutside:
             os.close(null)
 
 
-def launch_of(environ: Mapping[str, str]) -> Launch:
+def start_program_of(environ: Mapping[str, str]) -> StartProgram:
     """How this process starts programs."""
     address = environ.get(ADDRESS)
-    return LaunchOutside(address) if address else launch_here
+    return StartOutside(address) if address else start_here
 
 
 def _connected(address: str) -> socket.socket:
@@ -176,9 +178,11 @@ async def _start(connection: socket.socket) -> Child | None:
     data, files, _, _ = socket.recv_fds(connection, 1 << 16, MOST_FILES)
     try:
         request = await _request(connection, data)
-        streams, keep = files[:3], tuple(files[3:])
-        program = Program(**{**request, "keep": keep})
-        child = launch_here(program, *streams)
+        stdin, stdout, stderr, *more = files
+        if isinstance(request["cwd"], int):
+            request["cwd"] = more.pop(0)
+        program = Program(**{**request, "keep": tuple(more)})
+        child = start_here(program, stdin, stdout, stderr)
     except OSError as error:
         await _answer(connection, {"error": error.errno, "file": error.filename})
         return None

@@ -30,12 +30,15 @@ class Program:
     """A program file and all that it is started with. It leads a session of its own."""
 
     words: tuple[str, ...]
-    environment: Mapping[str, str]
-    cwd: str | None = None
+    environment: Mapping[str, str] | None = None
+    """None is that of this process."""
+    cwd: str | int | None = None
+    """A path, or a descriptor of the folder; None is that of who starts it."""
     uid: int | None = None
     gid: int | None = None
     groups: tuple[int, ...] | None = None
-    umask: int = 0o022
+    umask: int = -1
+    """-1 is that of who starts it."""
     keep: tuple[int, ...] = ()
     """File descriptors that it inherits beside the three."""
 
@@ -56,7 +59,7 @@ class Child(Protocol):
         """Let the system forget it as soon as it has ended (wait(2))."""
 
 
-class Launch(Protocol):
+class StartProgram(Protocol):
     def __call__(self, program: Program, stdin: int, stdout: int, stderr: int) -> Child:
         """Start it with these file descriptors (or DEVNULL, or STDOUT for its errors).
 
@@ -76,11 +79,12 @@ class OwnChild:
         _waited(self.pid, 0)
 
 
-def launch_here(program: Program, stdin: int, stdout: int, stderr: int) -> OwnChild:
-    """Start it as a child of this process. Implements `Launch`."""
+def start_here(program: Program, stdin: int, stdout: int, stderr: int) -> OwnChild:
+    """Start it as a child of this process. Implements `StartProgram`."""
+    cwd = f"/proc/self/fd/{program.cwd}" if isinstance(program.cwd, int) else program.cwd
     child = subprocess.Popen(  # noqa: S603 - words, and no shell
         program.words,
-        cwd=program.cwd,
+        cwd=cwd,
         env=program.environment,
         stdin=stdin,
         stdout=stdout,
@@ -155,7 +159,7 @@ class Running:
             self._stdin.abort()  # it has not read all of it, and nobody waits for that
         with suppress(TimeoutError):
             async with asyncio.timeout(KILLED_WITHIN):
-                await self._ended.wait()
+                await self.wait()
         asyncio.get_running_loop().remove_reader(self._child.pidfd)
         os.close(self._child.pidfd)
         await asyncio.to_thread(self._child.release)
@@ -187,7 +191,7 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    launch: Launch,
+    start_program: StartProgram,
     program: Program,
     *,
     stdin: int = DEVNULL,
@@ -195,9 +199,10 @@ async def running(
     stderr: int = PIPE,
     limit: int = LONGEST_LINE,
 ) -> AsyncIterator[Running]:
-    """Start a program; on leaving it is over, as `Running.end` says. Raises OSError as `Launch`.
+    """Start a program; on leaving it is over, as `Running.end` says.
 
     Its streams are PIPE, DEVNULL or, for `stderr`, STDOUT. `limit` is the length of a line.
+    Raises OSError as `StartProgram`.
     """
     ours, its = dict[int, int](), [stdin, stdout, stderr]
     for number, stream in enumerate(its):
@@ -205,7 +210,7 @@ async def running(
             reading, writing = os.pipe2(os.O_CLOEXEC)
             its[number], ours[number] = (reading, writing) if number == 0 else (writing, reading)
     try:
-        child = await _launched(launch, program, its)
+        child = await _launched(start_program, program, its)
     except BaseException:
         for end in ours.values():
             os.close(end)
@@ -221,9 +226,11 @@ async def running(
         await process.end()
 
 
-async def _launched(launch: Launch, program: Program, streams: Sequence[int]) -> Child:
+async def _launched(
+    start_program: StartProgram, program: Program, streams: Sequence[int]
+) -> Child:
     """Whole or not at all: nobody else would ever end what a cancelled start has begun."""
-    job = asyncio.ensure_future(asyncio.to_thread(launch, program, *streams))
+    job = asyncio.ensure_future(asyncio.to_thread(start_program, program, *streams))
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

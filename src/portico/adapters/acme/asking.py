@@ -7,10 +7,6 @@ and an authority or a provider that hangs holds up nobody else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -40,7 +36,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
-from portico.system.killed import bury
+from portico.system.programs import PIPE, Program, running, start_here
 
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
@@ -108,59 +104,32 @@ class AcmeChild:
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
         """What it answered, after everything else it said on the way."""
-        process = await self._started()
         limit = request.deadline + self._clearing
+        program = Program((self._python, "-I", "-m", CHILD))
         try:
-            async with asyncio.timeout(limit):
-                line, words = await _talk(process, REQUEST.dump_json(request), tell)
+            async with (
+                running(start_here, program, stdin=PIPE, limit=_LONGEST_LINE) as process,
+                asyncio.timeout(limit),
+            ):
+                process.give(REQUEST.dump_json(request))
+                line, words = await asyncio.gather(
+                    _read(process.stdout, tell), _last_words(process.stderr)
+                )
                 code = await process.wait()
         except TimeoutError:
             text = f"it took longer than {limit:g} s and was stopped"
             raise AcmeFailed(Failure("late", text)) from None
-        finally:
-            await _end(process)
+        except OSError as error:
+            text = f"cannot run {self._python}: {error.strerror}"
+            raise AcmeFailed(Failure("unready", text)) from error
         if line is None:
             text = f"the child for {request.act} has failed: {words or f'exit {code}'}"
             raise AcmeFailed(Failure("unready", text))
         return line
 
-    async def _started(self) -> Process:
-        """Whole, even if we are cancelled meanwhile: asyncio leaves half of a start behind."""
-        starting = asyncio.create_task(self._start())  # noqa: TID251 - awaited here in any case
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with contextlib.suppress(AcmeFailed):
-                await _end(await starting)
-            raise
 
-    async def _start(self) -> Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *(self._python, "-I", "-m", CHILD),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                start_new_session=True,
-                limit=_LONGEST_LINE,
-            )
-        except OSError as error:
-            text = f"cannot run {self._python}: {error.strerror}"
-            raise AcmeFailed(Failure("unready", text)) from error
-
-
-async def _talk(process: Process, request: bytes, tell: Tell | None) -> tuple[Line | None, str]:
-    """Its last line, and the last words on its standard error."""
-    given, lines, words = process.stdin, process.stdout, process.stderr
-    assert given and lines and words  # noqa: S101, PT018 - all three are pipes
-    with contextlib.suppress(ConnectionError):  # it has ended already; its words say why
-        given.write(request)
-        await given.drain()
-    given.close()
-    return await asyncio.gather(_read(lines, tell), _last_words(words))
-
-
-async def _read(lines: asyncio.StreamReader, tell: Tell | None) -> Line | None:
+async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line | None:
+    assert lines is not None  # noqa: S101 - a pipe
     last = None
     async for text in lines:
         try:
@@ -174,17 +143,10 @@ async def _read(lines: asyncio.StreamReader, tell: Tell | None) -> Line | None:
     return last
 
 
-async def _last_words(stream: asyncio.StreamReader) -> str:
+async def _last_words(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None  # noqa: S101 - a pipe
     kept = b""
     while data := await stream.read(_LONGEST_WORDS):
         kept = (kept + data)[-_LONGEST_WORDS:]
     lines = kept.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""
-
-
-async def _end(process: Process) -> None:
-    """What it has started is of its group: an operator's program, a child for a provider."""
-    if process.returncode != 0:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    await bury(process)

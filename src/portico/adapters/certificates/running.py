@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-from asyncio.subprocess import PIPE
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from portico.errors import Failed
-from portico.system.killed import bury
+from portico.system.programs import PIPE, Program, running, start_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +30,16 @@ async def run(
 
     Raises Failed when it cannot be started, or is stopped after `deadline` seconds.
     """
+    program = Program(tuple(command))
+    if owner:
+        program = replace(program, uid=owner.st_uid, gid=owner.st_gid, groups=())
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            start_new_session=True,
-            user=owner and owner.st_uid,
-            group=owner and owner.st_gid,
-            extra_groups=owner and [],
-        )
-    except OSError as error:
-        raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(deadline):
-            out, err = await process.communicate(given)
+        async with running(start_here, program, stdin=PIPE) as process:
+            async with asyncio.timeout(deadline):
+                out, err = await process.communicate(given)
     except TimeoutError:
         raise Failed(f"{command[0]} took longer than {deadline:g} s and was stopped") from None
-    finally:
-        if process.returncode != 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
-        await bury(process)
+    except OSError as error:
+        raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
     words = err.decode(errors="replace").strip().splitlines()
-    return Ran(process.returncode or 0, out, words[-1] if words else "")
+    return Ran(process.exit_code or 0, out, words[-1] if words else "")

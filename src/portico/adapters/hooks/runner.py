@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
-from portico.system.killed import bury
+from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
 TOLD: Final = 400  # characters of its output in an error
 
@@ -18,29 +15,22 @@ TOLD: Final = 400  # characters of its output in an error
 class HookRunner:
     """Implements `ports.Hooks`."""
 
+    def __init__(self, start_program: StartProgram = start_here) -> None:
+        self._start_program = start_program
+
     async def run(
         self, command: tuple[str, ...], environ: Mapping[str, str], deadline: float
     ) -> str | None:
+        program = Program(command, {"PATH": os.defpath, **environ})
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                env={"PATH": os.defpath, **environ},
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                start_new_session=True,
-            )
+            async with running(self._start_program, program, stderr=STDOUT) as process:
+                async with asyncio.timeout(deadline):
+                    output, _ = await process.communicate()
+        except TimeoutError:
+            return f"{command[0]} took longer than {deadline:g} s and was killed"
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
-        try:
-            async with asyncio.timeout(deadline):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await bury(process)
-            return f"{command[0]} took longer than {deadline:g} s and was killed"
-        if process.returncode == 0:
+        if process.exit_code == 0:
             return None
         told = output.decode(errors="replace").strip()[-TOLD:]
-        return f"{command[0]} exited with code {process.returncode}: {told}"
+        return f"{command[0]} exited with code {process.exit_code}: {told}"

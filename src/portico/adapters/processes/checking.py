@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.start import Start, entered, look_up
+from portico.adapters.processes.start import entered, look_up
 from portico.core.model.check import Check
 from portico.core.model.units import Words
 from portico.ports import Launch
-from portico.system.killed import bury
+from portico.system.programs import STDOUT, StartProgram, running
 
 MOST_KEPT: Final = 4096
 """Bytes of its output; the end of it says why it failed."""
 LONGEST_WORDS: Final = 200
 
 
-async def run_check(launch: Launch, check: Check, folder: Path) -> str | None:
+async def run_check(
+    launch: Launch, check: Check, folder: Path, start_program: StartProgram
+) -> str | None:
     """None when the command exits with 0, else what was wrong. It is killed at its timeout."""
     found, problems = await asyncio.to_thread(look_up, _instead(launch, check.command), folder)
     if found is None:
         return f"its check cannot be run: {'; '.join(problems)}"
     try:
-        process = await _started(found)
-    except (OSError, ValueError) as error:
-        return f"its check cannot be run: {found.program}: {error}"
-    try:
-        async with asyncio.timeout(check.limit):
-            output = await _read(process)
-            code = await process.wait()
+        with entered(found) as folder:
+            program = found.as_program(folder)
+            async with running(start_program, program, stderr=STDOUT) as process:
+                async with asyncio.timeout(check.limit):
+                    output = await _read(process.stdout)
+                    code = await process.wait()
     except TimeoutError:
         return f"its check took longer than {check.limit:g}s"
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with what a script has started
-        await bury(process)
+    except (OSError, ValueError) as error:
+        return f"its check cannot be run: {found.program}: {error}"
     return None if code == 0 else _failed(code, output)
 
 
@@ -52,29 +46,11 @@ def _instead(launch: Launch, command: Words | None) -> Launch:
     return replace(launch, spec=replace(launch.spec, app=app))
 
 
-async def _started(found: Start) -> Process:
-    with entered(found) as folder:
-        return await asyncio.create_subprocess_exec(
-            found.program,
-            *found.arguments,
-            cwd=folder,
-            env=found.environment,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-            umask=0o022,
-            user=found.account.uid,
-            group=found.account.gid,
-            extra_groups=found.account.groups,
-        )
-
-
-async def _read(process: Process) -> bytes:
+async def _read(output: asyncio.StreamReader | None) -> bytes:
     """The end of its output, once nobody holds it open any more."""
-    assert process.stdout is not None  # noqa: S101 - it is PIPE
+    assert output is not None  # noqa: S101 - it is PIPE
     kept = b""
-    while data := await process.stdout.read(1 << 16):
+    while data := await output.read(1 << 16):
         kept = (kept + data)[-MOST_KEPT:]
     return kept
 

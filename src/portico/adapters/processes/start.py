@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +30,7 @@ from portico.core.planning.environment import (
 from portico.errors import Failed
 from portico.ports import Launch
 from portico.system.account import Account, account_of
+from portico.system.programs import DEVNULL, Child, Program, StartProgram
 from portico.system.rights import folder_of, is_roots_alone, open_file
 
 LARGEST_ENV_FILE: Final = 1 << 20
@@ -52,16 +52,31 @@ class Start:
     account: Account
     logs: LogFiles
 
+    def as_program(self, folder: int) -> Program:
+        """`folder` is the working folder, as `entered` holds it open."""
+        return Program(
+            (self.program, *self.arguments),
+            self.environment,
+            folder,
+            self.account.uid,
+            self.account.gid,
+            self.account.groups,
+            umask=0o022,
+        )
 
-def start(launch: Launch, folder: Path, notices: NoticePaths | None) -> int:
-    """Start it and return its pid; `folder` is where logs lie. Raises Failed with all reasons."""
+
+def start(
+    launch: Launch, folder: Path, notices: NoticePaths | None, start_program: StartProgram
+) -> Child:
+    """Start it; `folder` is where logs lie. Raises Failed with all reasons."""
     found, problems = look_up(launch, folder, notices)
     if found is None:
         raise Failed(f"could not be started: {'; '.join(problems)}")
     try:
         # Before the folders of an app's own files, which belong to its user.
         (folder / "apps").mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _run(replace(found, environment={**found.environment, **mark(folder)}))
+        environment = {**found.environment, **mark(folder)}
+        return _run(replace(found, environment=environment), start_program)
     except (OSError, ValueError) as error:
         raise Failed(f"could not be started: {_in_words(error, found)}") from error
 
@@ -215,39 +230,24 @@ def _check_reach(file: Path, account: Account) -> None:
             )
 
 
-def _run(start: Start) -> int:
+def _run(start: Start, start_program: StartProgram) -> Child:
     account, logs = start.account, start.logs
     with (
         entered(start) as folder,
         _opened(logs.stdout, account) as out,
         _opened(logs.stderr, account) as err,
     ):
-        child = subprocess.Popen(  # noqa: S603 - the operator's own command, split, not by a shell
-            (start.program, *start.arguments),
-            cwd=folder,
-            env=start.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            umask=0o022,
-            user=start.account.uid,
-            group=start.account.gid,
-            extra_groups=start.account.groups,
-        )
-    # From here on a pidfd watches it. Popen must neither wait for it nor warn that it runs.
-    child.returncode = 0
-    return child.pid
+        return start_program(start.as_program(folder), DEVNULL, out, err)
 
 
 @contextmanager
-def entered(start: Start) -> Iterator[str]:
+def entered(start: Start) -> Iterator[int]:
     """The working folder, for a child to change to before it is the app's user: held open with his
     rights, so that a link put there meanwhile leads into nothing that is closed to him.
     """
     folder = open_file(start.cwd, start.account, _FOLDER)
     try:
-        yield f"/proc/self/fd/{folder}"
+        yield folder
     finally:
         os.close(folder)
 

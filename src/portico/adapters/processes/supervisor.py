@@ -26,6 +26,7 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
 from portico.ports import Clock, Launch
+from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
 FRESH: Final = 1.0
 """Seconds for which one look at all processes serves every question about usage."""
@@ -34,9 +35,16 @@ FRESH: Final = 1.0
 class LinuxProcesses:
     """Made in the main thread, because signals are its own."""
 
-    def __init__(self, logs: Path, clock: Clock, notices: NoticePaths | None = None) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        clock: Clock,
+        notices: NoticePaths | None = None,
+        start_program: StartProgram = start_here,
+    ) -> None:
         """`logs` is the folder of all log files."""
         self._logs, self._clock, self._notices = logs, clock, notices
+        self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
         self._table: tuple[float, Table] | None = None
         self._usage: dict[Process, tuple[float, int, float]] = {}
@@ -45,23 +53,25 @@ class LinuxProcesses:
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(None, _start, launch, self._logs, self._notices)
+        job = loop.run_in_executor(
+            None, _start, launch, self._logs, self._notices, self._start_program
+        )
         try:
-            process, pidfd = await asyncio.shield(job)
+            process, child = await asyncio.shield(job)
         except asyncio.CancelledError:
             job.add_done_callback(_abandon)
             raise
-        self._watch(process, pidfd, on_exit)
+        self._watch(process, child, on_exit)
         return process
 
     async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
-        pidfd = _open(process.pid)
+        child = _open(process.pid)
         # In this order: who had the number before and after has had it all the time.
-        if pidfd is not None and is_running(process):
-            self._watch(process, pidfd, on_exit)
+        if child is not None and is_running(process):
+            self._watch(process, child, on_exit)
             return True
-        if pidfd is not None:
-            os.close(pidfd)
+        if child is not None:
+            os.close(child.pidfd)
         await asyncio.to_thread(end_orphans, process)
         return False
 
@@ -80,7 +90,7 @@ class LinuxProcesses:
         return (await asyncio.to_thread(look_up, launch, self._logs, self._notices))[1]
 
     async def run_check(self, launch: Launch, check: Check) -> str | None:
-        return await run_check(launch, check, self._logs)
+        return await run_check(launch, check, self._logs, self._start_program)
 
     def usage(self, process: Process) -> tuple[int, float]:
         now = self._clock.monotonic()
@@ -105,21 +115,22 @@ class LinuxProcesses:
             watch.close()
         self._watched.clear()
 
-    def _watch(self, process: Process, pidfd: int, on_exit: Callable[[Exit], None]) -> None:
+    def _watch(self, process: Process, child: Child, on_exit: Callable[[Exit], None]) -> None:
         def ended(ending: Exit) -> None:
             self._watched.pop(process, None)
             self._usage.pop(process, None)
             on_exit(ending)
 
-        self._watched[process] = Watch(process, pidfd, ended, self._clock)
+        self._watched[process] = Watch(process, child, ended, self._clock)
 
 
-def _start(launch: Launch, logs: Path, notices: NoticePaths | None) -> tuple[Process, int]:
-    pid = start(launch, logs, notices)
-    pidfd = os.pidfd_open(pid)
-    seen = stat(pid)
-    assert seen is not None  # noqa: S101 - our own child, and not buried yet
-    return Process(pid, seen.started), pidfd
+def _start(
+    launch: Launch, logs: Path, notices: NoticePaths | None, start_program: StartProgram
+) -> tuple[Process, Child]:
+    child = start(launch, logs, notices, start_program)
+    seen = stat(child.pid)
+    assert seen is not None  # noqa: S101 - it was not released yet
+    return Process(child.pid, seen.started), child
 
 
 def _resident(processes: Sequence[Process]) -> list[int]:
@@ -127,17 +138,18 @@ def _resident(processes: Sequence[Process]) -> list[int]:
     return [sum(each.resident for each in table.family(process)) for process in processes]
 
 
-def _abandon(job: asyncio.Future[tuple[Process, int]]) -> None:
+def _abandon(job: asyncio.Future[tuple[Process, Child]]) -> None:
     """Nobody waits for this start any more, so nobody would ever stop it."""
     if not job.cancelled() and job.exception() is None:
-        process, pidfd = job.result()
+        process, child = job.result()
         os.killpg(process.pid, signal.SIGKILL)
-        os.close(pidfd)
+        os.close(child.pidfd)
+        child.release()
 
 
-def _open(pid: int) -> int | None:
+def _open(pid: int) -> Child | None:
     try:
-        return os.pidfd_open(pid)
+        return OwnChild(pid)
     except OSError as error:
         if error.errno in {errno.ESRCH, errno.EINVAL, errno.ENOENT}:  # none, or only a thread
             return None

@@ -16,6 +16,7 @@ from typing import Final
 from portico.adapters.processes.proc import Stat, Table, inherited_environment, stat
 from portico.core.model.instance import Exit, Process
 from portico.ports import Clock
+from portico.system.programs import Child
 
 PATIENCE: Final = 60.0
 """Seconds for which the children of a process that was told to stop may finish their work."""
@@ -25,18 +26,18 @@ GIVE_UP: Final = 5.0
 
 
 class Watch:
-    """Calls `on_exit` once, in the event loop. Takes over the pidfd."""
+    """Calls `on_exit` once, in the event loop. Takes over the pidfd of `child`."""
 
     def __init__(
-        self, process: Process, pidfd: int, on_exit: Callable[[Exit], None], clock: Clock
+        self, process: Process, child: Child, on_exit: Callable[[Exit], None], clock: Clock
     ) -> None:
-        self._process, self._pidfd, self._on_exit = process, pidfd, on_exit
+        self._process, self._child, self._on_exit = process, child, on_exit
         self._clock, self._loop = clock, asyncio.get_running_loop()
         self._patient_until = 0.0
         """Until when what the process leaves behind may go on; not at all unless it was told."""
         self._killing_since: float | None = None
         self._closed = False
-        self._loop.add_reader(pidfd, self._ended)
+        self._loop.add_reader(child.pidfd, self._ended)
 
     def told(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
@@ -47,11 +48,11 @@ class Watch:
         """Watch no longer; the process goes on."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
+            self._loop.remove_reader(self._child.pidfd)
+            os.close(self._child.pidfd)
 
     def _ended(self) -> None:
-        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._child.pidfd)
         self._look()
 
     def _look(self) -> None:
@@ -61,24 +62,29 @@ class Watch:
         if self._killing_since is None and now >= self._patient_until:
             self._killing_since = now
         kill = self._killing_since is not None
-        job = self._loop.run_in_executor(None, end_session, self._process, kill)
+        job = self._loop.run_in_executor(None, self._end_session, kill)
         job.add_done_callback(self._looked)
 
-    def _looked(self, job: asyncio.Future[bool]) -> None:
+    def _end_session(self, kill: bool) -> tuple[bool, Exit]:  # noqa: FBT001 - from run_in_executor
+        """Whether the session is empty, and how its leader ended."""
+        return end_session(self._process, kill), _exit(self._child.exit_code())
+
+    def _looked(self, job: asyncio.Future[tuple[bool, Exit]]) -> None:
         if self._closed or job.cancelled():
             return
         since = self._killing_since
         stuck = since is not None and self._clock.monotonic() > since + GIVE_UP
-        if not job.result() and not stuck:
+        is_empty, ending = job.result()
+        if not is_empty and not stuck:
             self._loop.call_later(LOOK_AGAIN, self._look)
             return
-        # Buried only now: until then nobody else can get its number, or that of its session.
-        ending = _bury(self._pidfd)
+        # Released only now: until then nobody else can get its number, or that of its session.
         self.close()
+        self._child.release()
         self._on_exit(ending)
 
 
-def end_session(process: Process, kill: bool) -> bool:  # noqa: FBT001 - from run_in_executor
+def end_session(process: Process, kill: bool) -> bool:  # noqa: FBT001 - one of two acts
     """Whether the session of a process that has ended is empty; if not, and asked, kill it."""
     left = _left(process)
     if kill:
@@ -119,12 +125,7 @@ def _kill(target: Stat) -> None:
             os.close(pidfd)
 
 
-def _bury(pidfd: int) -> Exit:
-    """How it ended, for a child of this process; nobody else may ask the system (wait(2))."""
-    try:
-        seen = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    except ChildProcessError:
+def _exit(code: int | None) -> Exit:
+    if code is None:
         return Exit()
-    if seen is None:
-        return Exit()
-    return Exit(**{"code" if seen.si_code == os.CLD_EXITED else "signal": seen.si_status})
+    return Exit(code=code) if code >= 0 else Exit(signal=-code)
