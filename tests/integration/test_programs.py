@@ -169,7 +169,7 @@ try:
     s.connect(sys.argv[1])
     s.sendall(b"x" * 100)
     print(s.recv(1))
-except ConnectionResetError:
+except (ConnectionResetError, BrokenPipeError):
     print(b"")
 except PermissionError:
     print("refused")

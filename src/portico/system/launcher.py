@@ -2,9 +2,10 @@
 
 It listens on a unix socket that only its own user may use, and asks the kernel who is there. A
 connection is one program: the request is its length (4 octets), JSON and, as SCM_RIGHTS, the three
-standard streams, its folder if that is one, and others to keep; the answer is a line of JSON with the pid, and a pidfd.
-Then each `?` is answered with a line that has the exit code, or null. The program goes on when the
-connection ends, and so when the daemon does; once it has ended, its number is given back.
+standard streams, its folder where that is held open, and what else it keeps; the answer is a line
+of JSON with the pid, and a pidfd. Then each `?` is answered with a line that has the exit code, or
+null. The program goes on when the connection ends, and so when the daemon does; once it has ended,
+its number is given back.
 """
 
 from __future__ import annotations

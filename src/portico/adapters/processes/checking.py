@@ -26,8 +26,8 @@ async def run_check(
     if found is None:
         return f"its check cannot be run: {'; '.join(problems)}"
     try:
-        with entered(found) as folder:
-            program = found.as_program(folder)
+        with entered(found) as cwd:
+            program = found.as_program(cwd)
             async with running(start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(check.limit):
                     output = await _read(process.stdout)
