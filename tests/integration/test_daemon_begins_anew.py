@@ -1,35 +1,62 @@
-"""A bug in the daemon: it begins anew by itself, and what it looked after never notices."""
+"""A bug in the daemon: it begins anew by itself, and what it looked after never notices.
+
+The bugs are put into the daemon's own parts by the program that starts it here.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from portico.client.client import Client
 from portico.client.leaving import make_leave
+from portico.errors import Unreachable
 from portico.system.home import Home
 from portico.system.waiting import wait_for
+from tests.stack import eventually
 
-BUG = """
+BEGINS = """
+import os
 import portico.daemon.main as main
-import portico.engine.upkeep as upkeep
+import portico.engine.loop as loop
+
+look = loop.ReconcileLoop._round
 
 async def broken(self):
-    raise LookupError("a bug, made by a test")
+    {body}
+    return await look(self)
 
-if "PORTICO_BEGUN_ANEW" not in __import__("os").environ:
-    upkeep.Upkeep.run = broken
+loop.ReconcileLoop._round = broken
 main.main()
 """
+ONCE = """if "PORTICO_DEATHS" not in os.environ:
+        raise LookupError("a bug, made by a test")"""
+WITH_THIS_APP = """desired, _ = self._desired()
+    if "broken" in desired.apps and any(
+        task.get_name() == "upkeep" for task in __import__("asyncio").all_tasks()
+    ):
+        raise LookupError("a bug, made by a test")"""
+"""Whenever an app of this name is in the file, unless in safe mode."""
+
+
+@contextmanager
+def started(home: Home, folder, body: str) -> Iterator[subprocess.Popen]:
+    program = folder / "porticod.py"
+    program.write_text(BEGINS.format(body=body))
+    environ = {**os.environ, "PORTICO_HOME": str(home.path)}
+    with subprocess.Popen([sys.executable, str(program)], env=environ) as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
 
 
 def test_a_bug_ends_the_daemon_and_the_same_process_begins_anew(tmp_path):
-    program = tmp_path / "porticod.py"
-    program.write_text(BUG)
     home = Home(tmp_path / "home")
-    environ = {**os.environ, "PORTICO_HOME": str(home.path)}
-    with subprocess.Popen([sys.executable, str(program)], env=environ) as daemon:
+    with started(home, tmp_path, ONCE) as daemon:
         client = Client(home.socket)
         begun = wait_for(
             lambda: (
@@ -42,3 +69,29 @@ def test_a_bug_ends_the_daemon_and_the_same_process_begins_anew(tmp_path):
         assert client.version().pid == daemon.pid
         make_leave(client)
         assert daemon.wait(20) == 0
+    assert not home.deaths.exists()
+
+
+def test_a_start_that_keeps_dying_begins_in_safe_mode_in_which_stop_up_and_down_get_through(stack):
+    app = 'command = "sleep 1000"\nport = false\n'
+    home = Home(stack.home)
+    stack.up(f"[apps.broken]\n{app}[apps.other]\n{app}")
+    stack.kill_daemon()
+    client = Client(home.socket)
+
+    def safe() -> list[str]:
+        with suppress(Unreachable):  # no command: it would start a daemon that is whole
+            return [each for each in client.status().troubles if "runs in safe mode" in each]
+        return []
+
+    with started(home, stack.root, WITH_THIS_APP):
+        (said,) = eventually(safe, within=40)
+        assert said.startswith("porticod died 3 times in a row")
+        assert [i["state"] for i in stack.instances("broken")] == ["ready"]
+        stack.done("stop", "other")
+        assert stack.instances("other") == []
+        stack.up(f"[apps.corrected]\n{app}")
+        status = stack.status()
+        assert [each["name"] for each in status["apps"]] == ["corrected"]
+        assert status["troubles"] == []
+        stack.done("down", "--now")

@@ -243,3 +243,24 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
         asyncio.run(deploying.deploy(replace(wanted, behind_nginx=False)))
     assert recorded == [""], "nothing is recorded before it has run"
     assert keeping.state.memory("a.example.com").served == held.serial
+
+
+def test_a_bug_in_the_care_of_one_certificate_leaves_the_others_and_is_not_repeated_at_once(
+    keeping,
+):
+    keeping.authority.bugs = {"a.example.com"}
+
+    async def looks(keeper):
+        for _ in range(3):
+            await keeper.look()
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=20)
+
+    keeping.do(looks)
+    ordered = [name for _, name in keeping.authority.orders]
+    assert sorted(ordered) == ["a.example.com", "b.example.com"]
+    (said,) = keeping.troubles.sentences()
+    assert said.startswith("care of certificate a.example.com: a bug in portico, LookupError(")
+    keeping.authority.bugs = set()
+    keeping.look()  # as the next daemon does
+    assert keeping.troubles.sentences() == []

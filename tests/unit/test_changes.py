@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from portico.engine.changes import EVERY_APP, REMEMBERED, Changes
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, Refused
 from tests.fakes.clock import FakeClock
 
@@ -15,7 +17,8 @@ def in_group(scenario):
     """Run a scenario with a fresh set of changes, whose tasks have all ended afterwards."""
 
     async def run():
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as group:
+            tasks = Tasks(group, Troubles(), FakeClock())
             return await scenario(Changes(tasks, FakeClock()))
 
     return asyncio.run(run())
@@ -73,6 +76,23 @@ def test_a_change_that_fails_keeps_its_reason_and_exit_code():
     last = in_group(scenario)
     assert (last.state, last.exit_code) == ("failed", 1)
     assert last.error == "cannot start web: no such program"
+
+
+def test_a_change_that_ends_by_a_bug_has_failed_and_the_others_go_on():
+    async def scenario(changes):
+        async def work(change):
+            raise LookupError("nobody foresaw this")
+
+        begun = changes.begin("up", "portico.toml", ["web"], work)
+        async for view in changes.follow(begun.id):
+            last = view
+        again = changes.begin("reload", "web", ["web"], lambda _: asyncio.sleep(0))
+        return last, [view async for view in changes.follow(again.id)][-1]
+
+    failed, after = in_group(scenario)
+    assert (failed.state, failed.exit_code) == ("failed", 1)
+    assert failed.error == "a bug in portico; porticod.log has the details"
+    assert after.state == "done"
 
 
 def test_a_second_change_of_an_app_is_refused_by_name_and_another_app_is_not_held_up():

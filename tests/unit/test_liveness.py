@@ -12,6 +12,9 @@ from portico.core.model.check import Check
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.engine.liveness import Liveness
+from portico.engine.safe_mode import SafeMode
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
 from tests.fakes.clock import FakeClock
 
 S = InstanceState
@@ -41,10 +44,13 @@ class Probes:
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.asked = clock, list[tuple[float, int]]()
         self.trouble: str | None = None
+        self.bug: Exception | None = None
         self.takes = 0.0
 
     async def probe(self, _: Check, port: int) -> str | None:
         self.asked.append((self.clock.monotonic(), port))
+        if self.bug:
+            raise self.bug
         trouble = self.trouble
         if self.takes:
             await self.clock.sleep(self.takes)
@@ -66,19 +72,20 @@ class SpreadClock(FakeClock):
 class Watching:
     def __init__(self, known: Known, clock: FakeClock | None = None) -> None:
         self.known, self.clock, self.woken = known, clock or FakeClock(), 0
-        self.probes = Probes(self.clock)
+        self.probes, self.troubles, self.deaths = Probes(self.clock), Troubles(), 0
 
     def run(self, story: Callable[[], Awaitable[None]]) -> None:
         async def scenario() -> None:
-            async with asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as group:
                 self.liveness = Liveness(
                     self.known,
                     self.known,
-                    tasks,
+                    Tasks(group, self.troubles, self.clock),
                     self._wake,
                     clock=self.clock,
                     probes=self.probes,
                     processes=None,
+                    safe_mode=SafeMode(self.deaths, self.troubles),
                 )
                 self.liveness.watch()
                 await story()
@@ -167,6 +174,38 @@ def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
         watching.known.put(replace(watching.known.first, process=Process(99, 7.0)))
         await watching.clock.advance(1)
         watching.round()
+        assert watching.known.first.state is S.READY
+
+    watching.run(story)
+
+
+def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one_ends_well():
+    watching = Watching(Known(app()))
+
+    async def story() -> None:
+        watching.probes.bug = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        await watching.clock.advance(5.1)
+        watching.round()
+        assert watching.known.first.state is S.UNREADY
+        assert watching.known.first.reason.endswith("porticod.log has the details")
+        (said,) = watching.troubles.sentences()
+        assert said.startswith("check of web.1.1: a bug in portico, UnicodeDecodeError")
+        watching.probes.bug = None
+        await watching.clock.advance(10)
+        watching.round()
+        assert watching.known.first.state is S.READY
+        assert watching.troubles.sentences() == []
+
+    watching.run(story)
+
+
+def test_nobody_is_asked_in_safe_mode():
+    watching = Watching(Known(app()))
+    watching.deaths = 3
+
+    async def story() -> None:
+        await watching.clock.advance(60)
+        assert watching.probes.asked == []
         assert watching.known.first.state is S.READY
 
     watching.run(story)

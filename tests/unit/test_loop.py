@@ -104,6 +104,20 @@ def test_a_step_that_failed_is_tried_again_by_time_unless_something_else_is_want
     assert rounds.looks == (2 if says else 1)
 
 
+def test_a_step_that_ends_by_a_bug_keeps_no_other_app_from_its_steps():
+    rounds = Rounds(
+        desired(app("api", instances=2), app("web")),
+        world(now=0.0, endpoints={"web": (), "api": ()}),
+    )
+
+    def break_api(step: str) -> None:
+        if "api" in step:
+            raise LookupError("nobody foresaw this")
+
+    rounds.on_step = break_api
+    assert rounds.run() == ["start api.1 on a free port", "start web.1 on a free port"]
+
+
 def test_a_run_is_not_lost_when_its_round_ends_early_and_none_comes_twice():
     clean = App(command="clean", port=False, schedule="@daily")
     apps = [DesiredApp(n, clean, 1, Spec("v1", n, clean, "/srv", {}), "v1") for n in "abc"]

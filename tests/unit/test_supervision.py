@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Final
 
 import pytest
@@ -38,8 +39,12 @@ class Outside:
     def signal(self, process: Process, name: str) -> None:
         self.signalled.append((process, name))
 
-    def create_task(self, work, name: str) -> None:
-        work.close()
+    def start(self, subject: str, work, *, of: str) -> None:
+        """What would be probed is not."""
+
+    @staticmethod
+    def fence(subject: str, *, of: str = ""):
+        return nullcontext()
 
     def seen(self) -> NginxSeen:
         return NginxSeen(None)

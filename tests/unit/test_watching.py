@@ -152,6 +152,11 @@ class Told:
             raise Refused("a rollout is under way")
         self.rollouts.append((app, who))
 
+    async def runs(self) -> None:
+        while True:
+            await self.watching.look()
+            await self.watching.pause()
+
     def passes(self, seconds: float, changed: str = "") -> None:
         self.found = Look(changed, self.found.trouble)
         for _ in range(int(seconds / EVERY)):
@@ -200,7 +205,7 @@ def test_instances_start_when_their_files_are_watched():
         order.append(f"start after {len(told.wanted)} look")
 
     async def scenario() -> None:
-        watching = asyncio.create_task(told.watching.run())
+        watching = asyncio.create_task(told.runs())
         await start()
         await start()
         told.want(App(command="x", watch="dist"))
@@ -216,7 +221,7 @@ def test_files_that_do_not_answer_hold_the_start_up_once_and_not_for_long():
     told.hung = True
 
     async def scenario() -> list[float]:
-        watching, waited = asyncio.create_task(told.watching.run()), []
+        watching, waited = asyncio.create_task(told.runs()), []
         for _ in range(3):
             begun = asyncio.get_running_loop().time()
             await told.watching.begin()

@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from portico.core.model.views import ChangeView, DocumentRequest
+from portico.daemon.deaths import Deaths
 from portico.daemon.life import live
 from portico.daemon.wiring import Portico
 from portico.engine.operations import Operations
@@ -35,6 +37,7 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
     *,
     file: Path | None,
     environ: Mapping[str, str],
+    deaths: Deaths,
 ) -> int:
     """Serve until SIGTERM, then end everything: open requests first, a second signal at once.
 
@@ -45,10 +48,10 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
     async def beside(portico: Portico) -> None:
         nonlocal code
         signals = Signals()
+        portico.tasks.start("orphans", partial(_bury_orphans, clock))
         async with asyncio.TaskGroup() as tasks:
             coming = tasks.create_task(_up(portico.operations, file, environ))
             told = tasks.create_task(signals.first.wait())
-            burying = tasks.create_task(_bury_orphans(clock))
             await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
             if coming.done():
                 code = coming.result()
@@ -57,10 +60,9 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
                 await told
                 await _down(portico.operations, signals)
             told.cancel()
-            burying.cancel()
         stop.set()
 
-    await live(home, clock, stop, uids, notify, beside, mode="foreground")
+    await live(home, clock, stop, uids, notify, beside, mode="foreground", deaths=deaths)
     return code
 
 
@@ -97,6 +99,9 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
     except PorticoError as error:
         log.error("%s", error)  # noqa: TRY400 - its text is for the operator
         return error.exit_code
+    except Exception:
+        log.exception("a bug in portico: %s is not in force", file)
+        return 1
     await _tell(operations, change)  # what does not become ready now is started again and again
     return 0
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Final
 
 from portico import __version__
 from portico.api.server import serve
+from portico.daemon.deaths import Deaths
 from portico.daemon.wiring import Mode, Portico, put_together
 from portico.engine.changes import Changes
 from portico.engine.prepare import request_of
@@ -37,25 +39,38 @@ async def live(  # noqa: PLR0913 - what main has made
     beside: Callable[[Portico], Coroutine[None, None, None]],
     *,
     mode: Mode,
+    deaths: Deaths,
 ) -> None:
     """Run until `stop` is set. nginx and the instances go on without us."""
     try:
-        async with asyncio.TaskGroup() as tasks:
-            portico = await put_together(home, clock, tasks, mode)
+        async with asyncio.TaskGroup() as group:
+            portico = await put_together(home, clock, group, mode, deaths.count(clock.now()))
             await take_over(portico)
-            tasks.create_task(portico.loop.run(), name="reconcile")
-            tasks.create_task(portico.upkeep.run(), name="upkeep")
-            tasks.create_task(portico.keeper.run(), name="certificates")
-            tasks.create_task(portico.moving.run(), name="other renewers")
-            tasks.create_task(portico.watching.run(), name="watching")
-            tasks.create_task(beside(portico), name="beside")
-            tasks.create_task(_signs_of_life(notify, clock), name="signs of life")
+            group.create_task(portico.loop.run(), name="reconcile")
+            group.create_task(beside(portico), name="beside")
+            portico.tasks.start("signs of life", partial(_signs_of_life, notify, clock))
+            portico.tasks.start(
+                "begin of what is periodic", partial(_begin_periodic, portico, deaths)
+            )
             portico.nginx.watch(portico.loop.wake)
             await serve(portico.operations, home.socket, stop, uids, notify.ready)
             raise Left  # noqa: TRY301 - it is what ends the group
     except* Left:
         notify.leaving()
         log.info("left; instances and nginx go on")
+
+
+async def _begin_periodic(portico: Portico, deaths: Deaths) -> None:
+    """What is done again and again beside the loop, and not in safe mode."""
+    if portico.safe_mode.is_on:
+        await portico.safe_mode.ended()
+        deaths.forget()
+        portico.loop.wake()
+    repeat = portico.tasks.repeat
+    repeat("upkeep", portico.upkeep.look, portico.upkeep.pause)
+    repeat("certificates", portico.keeper.look, portico.keeper.pause)
+    repeat("other renewers", portico.moving.look, portico.moving.pause)
+    repeat("watching of files", portico.watching.look, portico.watching.pause)
 
 
 async def _signs_of_life(notify: Notify, clock: Clock) -> None:

@@ -15,6 +15,7 @@ from typing import IO, Final
 
 from portico import __version__
 from portico.adapters.state.database import assert_usable
+from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
 from portico.daemon.wiring import Mode, Portico
@@ -28,10 +29,8 @@ LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
 ALREADY_SERVED: Final = 4
 LOCK_WITHIN: Final = 5.0
-BEGUN_ANEW: Final = "PORTICO_BEGUN_ANEW"
-"""Environment variable: how often in a row a bug ended the daemon, and when last."""
-SOON: Final = 600.0
 MOST_BEGINNINGS: Final = 5
+"""So often in a row the daemon begins anew by itself; the last times in safe mode."""
 PAUSE: Final = 0.5
 
 log = logging.getLogger(__name__)
@@ -58,27 +57,29 @@ def main() -> None:
 
 def _serve(home: Home, options: argparse.Namespace) -> int:
     """Run to the end. After a bug the daemon begins anew and adopts what it looked after."""
+    clock, deaths = SystemClock(), Deaths(home.deaths, os.environ)
     try:
-        return asyncio.run(_run(home, options))
+        code = asyncio.run(_run(home, clock, options, deaths))
     except ExceptionGroup as ended:
         if told := ended.subgroup(PorticoError):
             log.error("cannot go on: %s", told.exceptions[0])  # noqa: TRY400 - no bug
             return 1
         log.exception("a bug ended the daemon; instances and nginx go on")
+    else:
+        deaths.forget()
+        return code
+    count = deaths.add(clock.now())
     if options.foreground or "NOTIFY_SOCKET" in os.environ:
         return 1  # who started it starts it again
-    return _begin_anew(SystemClock())
+    return _begin_anew(clock, count)
 
 
-def _begin_anew(clock: SystemClock) -> int:
+def _begin_anew(clock: SystemClock, count: int) -> int:
     """Become a new daemon, a few times at most: what fails again and again needs a person."""
-    times, _, last = os.environ.get(BEGUN_ANEW, "0 0").partition(" ")
-    count = int(times) + 1 if clock.monotonic() - float(last) < SOON else 1
     if count > MOST_BEGINNINGS:
-        log.error("begun anew %d times in a row; the next portico command tries again", count - 1)
+        log.error("died %d times in a row; the next portico command starts it again", count)
         return 1
     asyncio.run(clock.sleep(PAUSE * count))
-    os.environ[BEGUN_ANEW] = f"{count} {clock.monotonic()}"
     return os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program again
 
 
@@ -129,13 +130,12 @@ def _lock(home: Home) -> IO[str] | None:
     return held
 
 
-async def _run(home: Home, options: argparse.Namespace) -> int:
-    stop = asyncio.Event()
-    clock, notify = SystemClock(), Notify(os.environ)
+async def _run(home: Home, clock: SystemClock, options: argparse.Namespace, deaths: Deaths) -> int:
+    stop, notify = asyncio.Event(), Notify(os.environ)
     uids = frozenset({0, os.geteuid()})
     if options.foreground:
         return await run_in_foreground(
-            home, clock, stop, uids, notify, file=options.up, environ=os.environ
+            home, clock, stop, uids, notify, file=options.up, environ=os.environ, deaths=deaths
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -145,7 +145,7 @@ async def _run(home: Home, options: argparse.Namespace) -> int:
             await leave_when_idle(portico, stop)
 
     mode: Mode = "unit" if notify.listened_to else "command"
-    await live(home, clock, stop, uids, notify, beside, mode=mode)
+    await live(home, clock, stop, uids, notify, beside, mode=mode, deaths=deaths)
     return 0
 
 

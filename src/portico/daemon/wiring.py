@@ -50,10 +50,12 @@ from portico.engine.operations import Operations
 from portico.engine.passage import Passage
 from portico.engine.prepare import Machine, Preparation
 from portico.engine.readiness import Readiness
+from portico.engine.safe_mode import SafeMode
 from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.supervision import Supervision
 from portico.engine.surroundings import Surroundings
+from portico.engine.tasks import Tasks
 from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
 from portico.engine.trying import ScratchFiles, Trying
@@ -88,18 +90,21 @@ class Portico:
     observed: Observed
     operations: Operations
     preparation: Preparation
+    safe_mode: SafeMode
     supervision: Supervision
+    tasks: Tasks
     troubles: Troubles
     upkeep: Upkeep
     watching: Watching
 
 
 async def put_together(  # noqa: PLR0915 - a statement for each part
-    home: Home, clock: Clock, tasks: asyncio.TaskGroup, mode: Mode
+    home: Home, clock: Clock, group: asyncio.TaskGroup, mode: Mode, deaths: int
 ) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
+    tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
     discovery = await _discovery(home, state, clock, ports)
 
     def seeds() -> Mapping[str, str]:
@@ -128,12 +133,22 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
 
     async def observe() -> World:
         await supervision.digest()
-        await watching.begin()
-        world = await gauges.read(await observed.look())
-        return replace(world, due=timetable.due())
+        if not safe_mode.is_on:
+            with troubles.fence("watching before a start"):
+                await watching.begin()
+        world = await observed.look()
+        with troubles.fence("memory of instances"):
+            world = await gauges.read(world)
+        with troubles.fence("schedules"):
+            return replace(world, due=timetable.due())
+        return world
 
-    def failed(step: Step, error: PorticoError) -> None:
-        troubles.report(str(step), str(error))
+    def failed(step: Step, error: Exception) -> None:
+        of = str(getattr(step, "instance", "") or getattr(step, "app", ""))
+        if isinstance(error, PorticoError):
+            troubles.report(str(step), str(error), of=of)
+        else:
+            troubles.unforeseen(str(step), str(step), error, of=of)
 
     async def perform(step: Step) -> None:
         await execute(step)
@@ -141,10 +156,8 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
     notices = UnixNotices()
     readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
-    try:
+    with troubles.fence("notices"):
         await notices.open(paths, readiness.said)
-    except Failed as error:
-        troubles.report("notices", str(error))
     supervision = Supervision(
         observed,
         intent,
@@ -161,6 +174,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             clock=clock,
             probes=LoopbackProbes(),
             processes=processes,
+            safe_mode=safe_mode,
         ),
         processes=processes,
         readiness=readiness,
@@ -187,8 +201,9 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         lambda: intent.desired,
     )
     lineages = DiskLineages(home, certificates, clock)
-    for name, wrong in (await lineages.load()).items():
-        troubles.report(f"certificate {name}", wrong)
+    with troubles.fence("certificates on disk"):
+        for name, wrong in (await lineages.load()).items():
+            troubles.report(f"certificate {name}", wrong, of=f"certificate {name}")
     passage = Passage()
     issued = IssuedFiles(state, lineages, passage)
     prepare = partial(
@@ -261,6 +276,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         keeper,
         moving,
         trying,
+        safe_mode,
         certificates=certificates,
         clock=clock,
         logs=logs,
@@ -285,7 +301,9 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         observed,
         operations,
         preparation,
+        safe_mode,
         supervision,
+        tasks,
         troubles,
         Upkeep(
             intent,

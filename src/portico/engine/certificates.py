@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Final, NoReturn
+from typing import Final
 
 from portico.core.model.certificate import (
     Lineage,
@@ -31,6 +31,7 @@ from portico.engine.intent import Intent
 from portico.engine.obtaining import Obtaining, moment_of
 from portico.engine.passage import Passage
 from portico.engine.standalone import forget, standalone_lineages
+from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Authorities, Clock, Lineages, State
@@ -44,6 +45,7 @@ ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
 """What protects a name comes before what can wait."""
 LONGEST_ROW: Final = 6
 """Acts for one lineage in a row: tried, issued, deployed, asked about, and some to spare."""
+REST: Final = 3600.0
 STRETCH: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
 RENEW_WITHIN: Final = 900.0
@@ -76,7 +78,7 @@ class Keeper:
         intent: Intent,
         deploying: Deploying,
         troubles: Troubles,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         *,
         authorities: Authorities,
         clock: Clock,
@@ -95,21 +97,21 @@ class Keeper:
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
         self._due: dict[str, Lineage] = {}
         self._under_way: set[str] = set()
+        self._rests: dict[str, float] = {}
+        """Until when a lineage is left alone, whose care ended by a bug: an authority counts."""
+        self._known: frozenset[str] = frozenset()
         self._workers = 0
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
         self._woken.set()
 
-    async def run(self) -> NoReturn:
-        while True:
-            self._woken.clear()
-            await self.look()
-            try:
-                async with asyncio.timeout(LOOK_EVERY):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
+    async def pause(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
 
     async def wanted(self) -> Mapping[str, Lineage]:
         """Every lineage of the file in force, and those that no site is for, by name."""
@@ -202,9 +204,12 @@ class Keeper:
             self._state.put_memory(memories.forced(memory, self._clock.now()))
         end = self._clock.monotonic() + RENEW_WITHIN
         begun = False
+        self._rests.pop(lineage.name, None)
         while self._clock.monotonic() < end:
             now, action = self._clock.now(), self.obtaining.next(lineage)
             busy = lineage.name in self._under_way
+            if begun and not busy and self._is_resting(lineage.name):
+                return f"{lineage.name}: a bug in portico; porticod.log has the details"
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 memory = self._state.memory(lineage.name)
                 if begun and memory.last_trouble:
@@ -260,6 +265,7 @@ class Keeper:
 
     async def look(self) -> None:
         """One pass over all lineages: find what is due. Whoever it is done for by then is left."""
+        self._woken.clear()
         try:
             wanted = await self.wanted()
             await self.account.be_ready(wanted)
@@ -267,24 +273,32 @@ class Keeper:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")
             return
         self._troubles.over("certificates")
+        for gone in self._known - wanted.keys():
+            self._troubles.over_with(f"certificate {gone}")
+        self._known = frozenset(wanted)
         ledger, known = self.obtaining.ledger(), self._state.memories()
         due: list[tuple[int, Lineage]] = []
         async for lineage in _unhurried(wanted.values()):
             memory = known.get(lineage.name) or Memory(lineage.name)
-            self._warn(lineage, memory)
-            action = self.obtaining.next_of(lineage, memory, ledger)
-            if action.due(self._clock.now()):
-                due.append((ORDER.index(action.kind), lineage))
+            of = f"certificate {lineage.name}"
+            with self._troubles.fence(f"look at {of}", of=of):
+                self._warn(lineage, memory)
+                action = self.obtaining.next_of(lineage, memory, ledger)
+                if action.due(self._clock.now()) and not self._is_resting(lineage.name):
+                    due.append((ORDER.index(action.kind), lineage))
         due.sort(key=lambda each: each[0])
         self._due = {lineage.name: lineage for _, lineage in due}
         self._employ()
+
+    def _is_resting(self, name: str) -> bool:
+        return self._rests.get(name, 0.0) > self._clock.monotonic()
 
     def _warn(self, lineage: Lineage, memory: Memory) -> None:
         """Once for each threshold: nobody else tells the operator."""
         subject = f"expiry of {lineage.name}"
         given = self._lineages.current(lineage.name)
         if said := warning(given, memory, self._clock.now()):
-            self._troubles.report(subject, said)
+            self._troubles.report(subject, said, of=f"certificate {lineage.name}")
         else:
             self._troubles.over(subject)
 
@@ -292,7 +306,7 @@ class Keeper:
         """Have a few at work on what is due, as long as anything is."""
         for _ in range(min(AT_ONCE - self._workers, len(self._due))):
             self._workers += 1
-            self._tasks.create_task(self._work(), name="certificates")
+            self._tasks.start("certificates", self._work)
 
     async def _work(self) -> None:
         try:
@@ -307,6 +321,15 @@ class Keeper:
     async def _care_for(self, name: str) -> None:
         """Do what is due for one lineage, one thing after the other, as it is wanted by then."""
         self._under_way.add(name)
+        self._rests[name] = self._clock.monotonic() + REST
+        try:
+            with self._troubles.fence(f"care of certificate {name}", of=f"certificate {name}"):
+                await self._do_what_is_due(name)
+                del self._rests[name]
+        finally:
+            self._under_way.discard(name)
+
+    async def _do_what_is_due(self, name: str) -> None:
         try:
             for _ in range(LONGEST_ROW):
                 lineage = (await self.wanted()).get(name)
@@ -315,9 +338,11 @@ class Keeper:
                     break
                 await self._act(lineage, action)
         except PorticoError as error:
-            self._troubles.report(f"certificate {name}", str(error))
-        finally:
-            self._under_way.discard(name)
+            self._report(name, error)
+
+    def _report(self, name: str, error: PorticoError) -> None:
+        subject = f"certificate {name}"
+        self._troubles.report(subject, str(error), of=subject)
 
     async def _act(self, lineage: Lineage, action: Action) -> None:
         """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
@@ -338,7 +363,7 @@ class Keeper:
                 case _:
                     pass
         except PorticoError as error:
-            self._troubles.report(subject, str(error))
+            self._report(lineage.name, error)
 
     def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""

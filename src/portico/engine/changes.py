@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
 from portico.core.model.views import ChangeView
+from portico.engine.tasks import Task, Tasks
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Clock
 
@@ -33,7 +35,7 @@ class Change:
     error: str | None = None
     exit_code: int = 0
     moved: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
+    task: Task | None = None
 
     def say(self, line: str) -> None:
         """Tell whoever follows; the same line twice in a row is said once."""
@@ -65,7 +67,7 @@ class Change:
 
 
 class Changes:
-    def __init__(self, tasks: asyncio.TaskGroup, clock: Clock) -> None:
+    def __init__(self, tasks: Tasks, clock: Clock) -> None:
         self._tasks, self._clock = tasks, clock
         self._all: dict[str, Change] = {}
         self._begun = 0
@@ -97,7 +99,7 @@ class Changes:
         number = f"c{self._begun}"
         change = Change(number, kind, subject, frozenset(apps), self._clock.now())
         self._all[number] = change
-        change.task = self._tasks.create_task(self._run(change, work), name=f"change {number}")
+        change.task = self._tasks.start(f"{kind} of {subject}", partial(self._run, change, work))
         return change.view()
 
     def _forget(self) -> None:
@@ -122,7 +124,7 @@ class Changes:
         except PorticoError as error:
             change.end(error)
         except Exception:
-            change.end(PorticoError("a bug in portico; its log has the details"))
+            change.end(Failed("a bug in portico; porticod.log has the details"))
             raise
         else:
             change.end(None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import assert_never
 
 from portico.core.model.desired import Spec
@@ -36,6 +36,7 @@ from portico.core.planning.steps import (
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.supervision import Supervision
+from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Nginx, Ports, Processes, State
@@ -50,7 +51,7 @@ class Executor:
         intent: Intent,
         supervision: Supervision,
         troubles: Troubles,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         wake: Callable[[], None],
         *,
         clock: Clock,
@@ -91,6 +92,7 @@ class Executor:
                 self._kill(self._observed.instances[instance], why)
             case Forget(instance):
                 self._observed.forget(instance)
+                self._troubles.over_with(instance)
                 self._intent.heard_to_replace(instance)
                 self._intent.keep_specs(i.spec for i in self._observed.instances.values())
             case Revert(app, why):
@@ -101,6 +103,7 @@ class Executor:
             case DropApp(app):
                 self._observed.withdraw(app)
                 self._intent.drop(app)
+                self._troubles.over_with(app)
             case SwitchGeneration(fingerprint):
                 self._beside(step, self._switch(fingerprint))
             case StartNginx(why):
@@ -117,21 +120,21 @@ class Executor:
         if not self._observed.nginx_busy:
             self._troubles.over(str(step))
 
-    def _beside(self, step: Step, work: Coroutine[None, None, None]) -> None:
+    def _beside(self, step: Step, work: Awaitable[None]) -> None:
         """Beside the loop: nginx may take seconds, and no instance has to wait for it."""
         self._observed.nginx_busy = True
-        self._tasks.create_task(self._nginx_works(step, work), name=str(step))
+        self._tasks.start(str(step), partial(self._nginx_works, step, work))
 
-    async def _nginx_works(self, step: Step, work: Coroutine[None, None, None]) -> None:
+    async def _nginx_works(self, step: Step, work: Awaitable[None]) -> None:
         try:
             await work
         except PorticoError as error:  # the next round that time asks for tries again
             self._troubles.report(str(step), str(error))
-            self._observed.nginx_busy = False
         else:
             self._troubles.over(str(step))
-            self._observed.nginx_busy = False
             self._wake()
+        finally:
+            self._observed.nginx_busy = False
 
     async def _start(self, step: StartInstance) -> None:
         spec = self._intent.spec_wanted(step.app)

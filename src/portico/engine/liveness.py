@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
@@ -13,6 +13,8 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.health import PROMPT, pace, probed
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
+from portico.engine.safe_mode import SafeMode
+from portico.engine.tasks import Task, Tasks
 from portico.ports import Clock, Launch, Probes, Processes
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Watcher:
-    task: asyncio.Task[None]
+    task: Task
     check: Check
 
 
@@ -29,15 +31,17 @@ class Liveness:
         self,
         observed: Observed,
         intent: Intent,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         wake: Callable[[], None],
         *,
         clock: Clock,
         probes: Probes,
         processes: Processes,
+        safe_mode: SafeMode,
     ) -> None:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
         self._clock, self._probes, self._processes = clock, probes, processes
+        self._safe_mode = safe_mode
         self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
@@ -54,17 +58,26 @@ class Liveness:
                 del self._watchers[watched]
         for watched in wanted.keys() - self._watchers.keys():
             check = wanted[watched]
-            task = self._tasks.create_task(
-                self._watch(*watched, check), name=f"watch {watched[0]}"
-            )
+            work, name = partial(self._watch, *watched, check), watched[0]
+            task = self._tasks.start(f"checks of {name}", work, of=name)
             self._watchers[watched] = _Watcher(task, check)
 
     def can_ask(self, i: Instance) -> bool:
-        """A worker has no port; only a command can tell how it is."""
+        """Not a worker, which has no port, unless by a command; and nobody in safe mode."""
+        if self._safe_mode.is_on:
+            return False
         return i.port != 0 or self._intent.app_of(i).check.command is not None
 
     async def ask(self, i: Instance) -> str | None:
-        """One probe: None when it is well, else what was wrong."""
+        """One probe: None when it is well, else what was wrong.
+
+        One that ends as nobody foresaw has failed as well: it does not show that all is well.
+        """
+        with self._tasks.fence(f"check of {i.id}", of=i.id):
+            return await self._ask(i)
+        return "the probe ended by a bug in portico; porticod.log has the details"
+
+    async def _ask(self, i: Instance) -> str | None:
         check = self._intent.app_of(i).check
         if check.command is None:
             return await self._probes.probe(check, i.port)
@@ -77,12 +90,16 @@ class Liveness:
         for instance, process, trouble in heard:
             if (i := self._watched(instance, process)) is None:
                 continue
-            after = self._judged(i, trouble)
-            if after != i:
-                self._observed.put(after)
-            if after.state is not i.state:
-                level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
-                log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
+            with self._tasks.fence(f"verdict on {i.id}", of=i.id):
+                self._apply(i, trouble)
+
+    def _apply(self, i: Instance, trouble: str | None) -> None:
+        after = self._judged(i, trouble)
+        if after != i:
+            self._observed.put(after)
+        if after.state is not i.state:
+            level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
+            log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
 
     async def _watch(self, instance: InstanceId, process: Process | None, check: Check) -> None:
         """Begin a probe at every beat, whether or not the last one has ended.
@@ -93,8 +110,8 @@ class Liveness:
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
         patience = PROMPT if check.limit > PROMPT else 0.0
         while self._watched(instance, process) is not None:
-            name = f"probe {instance}"
-            probe = self._tasks.create_task(self._probe(instance, process), name=name)
+            work = partial(self._probe, instance, process)
+            probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             await self._clock.sleep(patience)
             await self._clock.sleep(pace(check, overdue=not probe.done()) - patience)
 

@@ -12,7 +12,6 @@ from portico.core.model.instance import InstanceState
 from portico.core.model.world import World
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import MarkWorn, Respawn, SkipRun, StartInstance, Step
-from portico.errors import PorticoError
 from portico.ports import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
@@ -31,7 +30,7 @@ class ReconcileLoop:
         desired: Callable[[], tuple[Desired, str]],
         observe: Callable[[], Awaitable[World]],
         execute: Callable[[Step], Awaitable[None]],
-        failed: Callable[[Step, PorticoError], None],
+        failed: Callable[[Step, Exception], None],
     ) -> None:
         """`desired` returns the same object for as long as nothing else is wanted."""
         self._clock, self._desired, self._observe = clock, desired, observe
@@ -72,7 +71,7 @@ class ReconcileLoop:
                 continue  # it assumed that the failed one worked; others did not
             try:
                 await self._execute(step)
-            except PorticoError as error:
+            except Exception as error:  # noqa: BLE001 - other apps have their steps all the same
                 hopeless.add(_subject(step))
                 self._failed(step, error)
         async with self.moved:

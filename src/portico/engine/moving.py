@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
 from portico.core.model.views import (
@@ -40,13 +40,11 @@ class Moving:
         self._lineages = lineages
         self._named: set[str] = set()
 
-    async def run(self) -> NoReturn:
-        """Name other renewers in `status`, while any certificate here is of an authority."""
-        while True:
-            await self.look()
-            await self._clock.sleep(LOOK_EVERY)
+    async def pause(self) -> None:
+        await self._clock.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
+        """Name other renewers in `status`, while any certificate here is of an authority."""
         found = await self._others.renewers() if await self._wanted() else []
         sentences = {each.where: _sentence(each) for each in found}
         for gone in self._named - sentences.keys():

@@ -28,6 +28,7 @@ from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.of_certificates import CertificateOperations
 from portico.engine.prepare import Candidate, Preparation, request_of
+from portico.engine.safe_mode import SafeMode
 from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.trying import Trying
@@ -48,6 +49,7 @@ class Operations(CertificateOperations):
         keeper: Keeper,
         moving: Moving,
         trying: Trying,
+        safe_mode: SafeMode,
         *,
         certificates: Certificates,
         clock: Clock,
@@ -58,6 +60,7 @@ class Operations(CertificateOperations):
         self._observed, self._loop = observed, loop
         self._preparation, self._report = preparation, report
         self._certificates, self._logs, self._settling = certificates, logs, settling
+        self._safe_mode = safe_mode
 
     # Reading
 
@@ -155,11 +158,14 @@ class Operations(CertificateOperations):
         return self._changes.begin("up", request.source, apps, work)
 
     def _accept(self, candidate: Candidate, revision: Revision) -> Revision:
+        before = self._intent.revision
         accepted = self._intent.accept(candidate, revision)
         seen, build = self._observed.now().nginx, candidate.build
         if self._intent.is_in_force(seen) and seen.program != build.program:
             self._intent.ask_upgrade(build)  # the same files, and another [edge] nginx
         self._observed.try_again()
+        if before is None or before.document != revision.document:
+            self._safe_mode.end()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._loop.wake()
         self._keeper.wake()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from portico.core.model.desired import Spec
@@ -25,6 +25,7 @@ from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
 from portico.engine.readiness import Readiness
+from portico.engine.tasks import Tasks
 from portico.errors import Failed
 from portico.ports import Clock, Launch, Logs, Ports, Processes
 
@@ -46,7 +47,7 @@ class Supervision:
         self,
         observed: Observed,
         intent: Intent,
-        tasks: asyncio.TaskGroup,
+        tasks: Tasks,
         wake: Callable[[], None],
         *,
         clock: Clock,
@@ -70,16 +71,27 @@ class Supervision:
         for i in list(self._observed.instances.values()):
             if i.state not in LIVE | STARTABLE:
                 continue
-            process = i.process
-            if process is None or not await self._processes.adopt(process, self._on_exit(i.id)):
-                lost.append(i)
-            elif i.state is InstanceState.STARTING:
-                self._observed.put(adopted(i, now=self._clock.monotonic()))
-                self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
-        found = await self._processes.find({i.id: i.since for i in lost})
+            with self._tasks.fence(f"adoption of {i.id}", of=i.id):
+                if not await self._adopt(i):
+                    lost.append(i)
+        found: Mapping[InstanceId, Process] = {}
+        with self._tasks.fence("search for instances"):
+            found = await self._processes.find({i.id: i.since for i in lost})
         for i in lost:
-            await self._find_again(i, found.get(i.id))
+            with self._tasks.fence(f"search for {i.id}", of=i.id):
+                await self._find_again(i, found.get(i.id))
         await self.digest()
+
+    async def _adopt(self, i: Instance) -> bool:
+        """Whether the process on record still runs."""
+        if i.process is None:
+            return False
+        if not await self._processes.adopt(i.process, self._on_exit(i.id)):
+            return False
+        if i.state is InstanceState.STARTING:
+            self._observed.put(adopted(i, now=self._clock.monotonic()))
+            self._probe(i)
+        return True
 
     async def _find_again(self, i: Instance, process: Process | None) -> None:
         """One that has no process on record, or one that has ended.
@@ -92,7 +104,7 @@ class Supervision:
         if process and starting and await self._processes.adopt(process, self._on_exit(i.id)):
             now = self._clock.monotonic()
             self._observed.put(spawned(replace(i, process=None), process, now=now))
-            self._tasks.create_task(self._until_ready(i.id), name=f"probe {i.id}")
+            self._probe(i)
             return
         if process:
             self._processes.signal(process, "SIGKILL")
@@ -112,18 +124,25 @@ class Supervision:
             self._end(instance, Exit(), str(error))
             return
         self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
-        self._tasks.create_task(self._until_ready(instance.id), name=f"probe {instance.id}")
+        self._probe(instance)
 
     async def digest(self) -> None:
         """Apply what has happened since the last round."""
         self._liveness.digest()
         ended, self._ended = self._ended, []
-        self._readiness.digest()
+        with self._tasks.fence("what programs say of themselves"):
+            self._readiness.digest()
         for instance, ending in ended:
             i = self._observed.instances.get(instance)
             if i:
-                self._end(i, ending, await self._reason(i, ending))
+                reason = str(ending)
+                with self._tasks.fence(f"reason of the end of {i.id}", of=i.id):
+                    reason = await self._reason(i, ending)
+                self._end(i, ending, reason)
         self._liveness.watch()
+
+    def _probe(self, i: Instance) -> None:
+        self._tasks.start(f"start of {i.id}", partial(self._until_ready, i.id), of=i.id)
 
     def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
         def note(ending: Exit) -> None:
@@ -176,7 +195,8 @@ class Supervision:
                 self._wake()
                 return
             if trouble is not None:
-                await self._remember_listening(now, trouble)
+                with self._tasks.fence(f"look at where {i.id} listens", of=i.id):
+                    await self._remember_listening(now, trouble)
             pause = min(pause * 1.5, SLOWEST_PROBE)
 
     async def _remember_listening(self, i: Instance, trouble: str) -> None:

@@ -3,27 +3,59 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from portico.errors import PorticoError
 
 log = logging.getLogger(__name__)
 
 
 class Troubles:
     def __init__(self) -> None:
-        self._standing: dict[str, str] = {}
+        self._standing: dict[str, tuple[str, str]] = {}
+        """By subject: the app or certificate that it goes with, if any, and the sentence."""
 
-    def report(self, subject: str, sentence: str) -> None:
+    def report(self, subject: str, sentence: str, *, of: str = "") -> None:
         """Say it once in the log, and in `status` until it is over."""
-        if self._standing.get(subject) != sentence:
+        if self.of(subject) != sentence:
             log.warning("%s: %s", subject, sentence)
-            self._standing[subject] = sentence
+            self._standing[subject] = of, sentence
+
+    @contextmanager
+    def fence(self, subject: str, *, of: str = "") -> Iterator[None]:
+        """Contain whatever goes wrong inside, foreseen or not: it is a trouble of `subject` until
+        the same ends well. What nobody foresaw has its traceback in the log.
+        """
+        fence = f"fence of {subject}"
+        try:
+            yield
+        except PorticoError as error:
+            self.report(fence, f"{subject}: {error}", of=of)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is contained here
+            self.unforeseen(fence, subject, error, of=of)
+        else:
+            self.over(fence)
+
+    def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
+        """Report an error that nobody raised on purpose; `what` has failed by it."""
+        sentence = f"{what}: a bug in portico, {error!r}; porticod.log has the details"
+        if self.of(subject) != sentence:
+            log.error("%s: a bug in portico", what, exc_info=error)
+        self.report(subject, sentence, of=of)
 
     def over(self, subject: str) -> None:
         if self._standing.pop(subject, None):
             log.info("%s: works again", subject)
 
+    def over_with(self, gone: str) -> None:
+        """The app or certificate is gone, and what was wrong with it."""
+        for subject in [each for each, (of, _) in self._standing.items() if of == gone]:
+            del self._standing[subject]
+
     def of(self, subject: str) -> str:
         """Empty where there is none."""
-        return self._standing.get(subject, "")
+        return self._standing.get(subject, ("", ""))[1]
 
     def sentences(self) -> list[str]:
-        return list(self._standing.values())
+        return [sentence for _, sentence in self._standing.values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import Final, NoReturn
+from typing import Final
 
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
@@ -31,12 +31,15 @@ class Upkeep:
         self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
         self._full: list[str] = []
 
-    async def run(self) -> NoReturn:
-        while True:
-            await self._rotate_instances()
+    async def look(self) -> None:
+        """Once at everything; what is wrong with one file keeps no other one from its turn."""
+        await self._rotate_instances()
+        with self._troubles.fence("rotation of nginx's logs"):
             await self._rotate_nginx()
-            await self._look_at_disks()
-            await self._clock.sleep(EVERY)
+        await self._look_at_disks()
+
+    async def pause(self) -> None:
+        await self._clock.sleep(EVERY)
 
     async def _rotate_instances(self) -> None:
         done: set[str] = set()
@@ -46,8 +49,9 @@ class Upkeep:
             files = self._logs.files(spec, i.slot)
             for path in {files.stdout, files.stderr} - done:
                 done.add(path)
-                trouble = await self._logs.rotate(spec, path, limits.max_size, limits.keep)
-                self._said(path, trouble)
+                with self._troubles.fence(f"rotation of {path}", of=i.id):
+                    trouble = await self._logs.rotate(spec, path, limits.max_size, limits.keep)
+                    self._said(path, trouble)
 
     async def _rotate_nginx(self) -> None:
         edge = self._intent.desired.edge

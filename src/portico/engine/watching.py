@@ -7,7 +7,7 @@ import logging
 import posixpath
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LogFiles
@@ -45,13 +45,10 @@ class Watching:
         self._woken, self._looked = asyncio.Event(), asyncio.Event()
         self._pending: dict[str, Pending] = {}
 
-    async def run(self) -> NoReturn:
-        while True:
-            self._woken.clear()
-            await self.look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY if self._watched else None):
-                    await self._woken.wait()
+    async def pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EVERY if self._watched else None):
+                await self._woken.wait()
 
     async def begin(self) -> None:
         """Return when all is watched that is to be: what an instance has read when it started can
@@ -69,6 +66,7 @@ class Watching:
 
     async def look(self) -> None:
         """What has changed is noted; where it is time, a rollout begins."""
+        self._woken.clear()
         wanted, apps = self._wanted(), self._intent.desired.apps
         for name in self._watched.keys() - wanted.keys():
             self._troubles.over(f"watch {name}")
@@ -79,7 +77,8 @@ class Watching:
         self._looked.set()
         for name, pending in list(self._pending.items()):
             if is_due(pending, apps[name].app.watch_delay, self._clock.monotonic()):
-                await self._roll_out(name, pending.path)
+                with self._troubles.fence(f"rollout after a change in {name}", of=name):
+                    await self._roll_out(name, pending.path)
 
     def _note(self, looks: Mapping[str, Look]) -> None:
         now = self._clock.monotonic()

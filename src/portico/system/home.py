@@ -54,6 +54,11 @@ class Home:
         return self.path / "daemon.lock"
 
     @property
+    def deaths(self) -> Path:
+        """How often in a row a bug has ended the daemon; absent while none has."""
+        return self.path / "daemon.deaths"
+
+    @property
     def daemon_log(self) -> Path:
         return self.path / "logs" / "porticod.log"
 

@@ -7,6 +7,7 @@ not listen. So an exit is told only when the session is empty.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from portico.adapters.processes.proc import Stat, Table, inherited_environment, 
 from portico.core.model.instance import Exit, Process
 from portico.ports import Clock
 from portico.system.programs import Child
+
+log = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0
 """Seconds for which the children of a process that was told to stop may finish their work."""
@@ -74,7 +77,9 @@ class Watch:
             return
         since = self._killing_since
         stuck = since is not None and self._clock.monotonic() > since + GIVE_UP
-        is_empty, ending = job.result()
+        if error := job.exception():  # nobody knows who is left: that may not last for ever
+            log.error("cannot look for what %s has left behind", self._process, exc_info=error)
+        is_empty, ending = (False, Exit()) if error else job.result()
         if not is_empty and not stuck:
             self._loop.call_later(LOOK_AGAIN, self._look)
             return
