@@ -19,10 +19,12 @@ from portico.system.notify import Notify
 @pytest.mark.parametrize("home", ["/var/lib/portico", "/srv/a folder with 100%"])
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, home):
     unit = unit_of(Home(Path(home)), {}, root=True)
-    written = tmp_path / unit.name
-    written.write_text(unit.text)
+    assert unit.launcher
+    written = [tmp_path / each.name for each in (unit, unit.launcher)]
+    for file, each in zip(written, (unit, unit.launcher), strict=True):
+        file.write_text(each.text)
     verified = subprocess.run(
-        ["systemd-analyze", "verify", str(written)],
+        ["systemd-analyze", "verify", *map(str, written)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -32,10 +34,12 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, home):
 
 
 def test_a_restart_of_the_unit_leaves_instances_alone(tmp_path):
-    text = unit_of(Home(tmp_path), {}, root=True).text
-    assert "\nKillMode=process\n" in text
-    assert "\nSendSIGKILL=no\n" in text
-    assert "\nDelegate=yes\n" in text
+    unit = unit_of(Home(tmp_path), {}, root=True)
+    assert unit.launcher
+    for text in (unit.text, unit.launcher.text):
+        assert "\nKillMode=process\n" in text
+        assert "\nSendSIGKILL=no\n" in text
+        assert "\nDelegate=yes\n" in text
 
 
 def test_the_usual_home_has_the_plain_name_and_others_say_which_they_are(tmp_path):

@@ -16,18 +16,19 @@ from typing import Final
 
 from portico.errors import Failed
 from portico.system.home import Home
+from portico.system.launcher import ADDRESS
 
 BOOTED: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: sd_booted(3)."""
 WITHIN: Final = 120.0
 """Seconds for one call; a start waits until the daemon is ready, for at most 90."""
 
-UNIT: Final = """\
+DAEMON: Final = """\
 # Written by `portico startup`; `portico unstartup` removes it.
 [Unit]
 Description=Portico in {home}
-Wants=network-online.target
-After=network-online.target nss-lookup.target
+Wants=network-online.target{launcher_unit}
+After=network-online.target nss-lookup.target{launcher_unit}
 StartLimitIntervalSec=0
 
 [Service]
@@ -50,18 +51,62 @@ Delegate=yes
 OOMPolicy=continue
 LimitNOFILE=1048576
 TasksMax=infinity
-
-# Instances inherit what is set here: only what no web program needs is taken away.
-LockPersonality=yes
-ProtectClock=yes
-ProtectControlGroups=no
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-RestrictRealtime=yes
-SystemCallArchitectures=native
-
+{rights}
 [Install]
 WantedBy={target}
+"""
+
+SYSTEM_RIGHTS: Final = """
+# What the daemon never needs. The programs miss nothing of it, because {launcher} starts them.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
+KeyringMode=private
+LockPersonality=yes
+NoNewPrivileges=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+"""
+
+USER_RIGHTS: Final = """
+# Instances inherit what is set here: only what no web program needs is taken away.
+LockPersonality=yes
+RestrictRealtime=yes
+SystemCallArchitectures=native
+"""
+"""A user has no rights that a program of his could be given and the daemon not."""
+
+LAUNCHER: Final = """\
+# Written by `portico startup`; `portico unstartup` removes it.
+[Unit]
+Description=Programs of Portico in {home}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={program}
+Environment={environment}
+Restart=always
+RestartSec=1
+
+# It starts instances, nginx and hooks with all that they may need, and they outlive it.
+KillMode=process
+SendSIGKILL=no
+Delegate=yes
+OOMPolicy=continue
+LimitNOFILE=1048576
+TasksMax=infinity
 """
 
 
@@ -75,6 +120,8 @@ class Unit:
     environ: Mapping[str, str]
     user: bool
     """A unit of the user's own systemd, not of the system's."""
+    launcher: Unit | None = None
+    """The one beside it, which starts programs for a daemon whose rights are cut."""
 
     def systemctl(self, *words: str) -> None:
         """Raises Failed, in systemd's words."""
@@ -86,10 +133,28 @@ class Unit:
 
     def put_in_place(self) -> None:
         """Write it where systemd looks, once systemd itself has found nothing wrong with it."""
-        verify({self.name: self.text}, self.environ, user=self.user)
+        units = [self.launcher, self] if self.launcher else [self]
+        verify({unit.name: unit.text for unit in units}, self.environ, user=self.user)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write(self.path, self.text)
+        for unit in units:
+            write(unit.path, unit.text)
         self.systemctl("daemon-reload")
+
+    def is_in_place(self) -> bool:
+        """Whether what is there is what this program would write."""
+        units = [self.launcher, self] if self.launcher else [self]
+        return all(unit.path.exists() and unit.path.read_text() == unit.text for unit in units)
+
+    def remove(self) -> None:
+        """Take it away; what it has started goes on."""
+        if BOOTED.exists():
+            self.systemctl("disable", "--now", self.name)
+        for unit in filter(None, [self, self.launcher]):
+            if unit is not self and BOOTED.exists():
+                self.systemctl("stop", unit.name)
+            unit.path.unlink(missing_ok=True)
+        if BOOTED.exists():
+            self.systemctl("daemon-reload")
 
 
 def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None) -> Unit:
@@ -99,14 +164,35 @@ def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None)
     name = "portico.service" if usual == home else f"portico-{_slug(home.path)}.service"
     config = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME')}/.config"
     folder = Path("/etc/systemd/system") if root else Path(config) / "systemd" / "user"
-    program = shlex.join([sys.executable, "-P", "-m", "portico.daemon.main"])
-    text = UNIT.format(
+    launcher = _launcher(home, name, folder, environ) if root else None
+    variables = {"PORTICO_HOME": home.path} | ({ADDRESS: home.launch} if root else {})
+    text = DAEMON.format(
         home=home.path,
-        program=program.replace("%", "%%"),
-        environment=f'"PORTICO_HOME={home.path}"'.replace("%", "%%"),
+        program=_program("portico.daemon.main"),
+        environment=_environment(variables),
+        launcher_unit=f" {launcher.name}" if launcher else "",
+        rights=SYSTEM_RIGHTS.format(launcher=launcher.name) if launcher else USER_RIGHTS,
         target="multi-user.target" if root else "default.target",
     )
-    return Unit(name, folder / name, text, environ, user=not root)
+    return Unit(name, folder / name, text, environ, user=not root, launcher=launcher)
+
+
+def _launcher(home: Home, beside: str, folder: Path, environ: Mapping[str, str]) -> Unit:
+    name = f"{beside.removesuffix('.service')}-programs.service"
+    text = LAUNCHER.format(
+        home=home.path,
+        program=_program("portico.system.launcher"),
+        environment=_environment({"PORTICO_HOME": home.path}),
+    )
+    return Unit(name, folder / name, text, environ, user=False)
+
+
+def _program(module: str) -> str:
+    return shlex.join([sys.executable, "-P", "-m", module]).replace("%", "%%")
+
+
+def _environment(variables: Mapping[str, object]) -> str:
+    return " ".join(f'"{name}={value}"' for name, value in variables.items()).replace("%", "%%")
 
 
 def unit_in_charge(

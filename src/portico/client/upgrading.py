@@ -42,7 +42,7 @@ def replace_daemon(
     _check(program, home, environ)
     unit = find_unit(home, environ)
     if unit and mode_of(client.status().daemon) == "unit":
-        if unit.path.read_text() != unit.text:  # it names the program of another version
+        if not unit.is_in_place():  # it names the program of another version
             unit.put_in_place()
         start_unit(unit, client, "restart")
     else:

@@ -13,13 +13,14 @@ from portico.errors import Refused
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("--print", action="store_true", help="print the unit, install nothing")
+    parser.add_argument("--print", action="store_true", help="print the units, install nothing")
 
 
 def run(session: Session, args: Namespace) -> None:
     unit = unit_of(session.home, session.environ)
     if args.print:
-        session.terminal.say(unit.text.rstrip())
+        units = [unit.launcher, unit] if unit.launcher else [unit]
+        session.terminal.say("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
         return
     if not BOOTED.exists():
         raise Refused(

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
-from portico.client.systemd import BOOTED, unit_of
+from portico.client.systemd import unit_of
 
 
 def options(parser: Parser) -> None:
@@ -19,11 +19,7 @@ def run(session: Session, args: Namespace) -> None:
     if not unit.path.exists():
         session.terminal.say(f"there is no {unit.path}; nothing was changed")
         return
-    if BOOTED.exists():
-        unit.systemctl("disable", "--now", unit.name)
-    unit.path.unlink()
-    if BOOTED.exists():
-        unit.systemctl("daemon-reload")
+    unit.remove()
     session.terminal.say(
         f"{unit.path} is gone; what runs goes on, and the next portico command adopts it"
     )
