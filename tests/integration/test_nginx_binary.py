@@ -37,6 +37,7 @@ def test_the_wheels_nginx_is_taken_and_looked_at():
         assert build.program == BINARY
         assert build.version >= (1, 31, 3)
         assert build.openssl.startswith("OpenSSL 3")
+        assert build.bundled
         assert {"resolve", "least_time", "sticky", "http2", "grpc", "realip"} <= build.can
         assert {"stream_preread", "keepalive_min_timeout", "ssl_reject_handshake"} <= build.can
         assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can

@@ -245,7 +245,9 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         deploying,
         troubles,
         tasks,
-        authorities=Authorities(home.certificates, sys.executable, answers(str(home.path))),
+        authorities=Authorities(
+            home.certificates, sys.executable, answers(str(home.path)), start_program
+        ),
         passage=passage,
         clock=clock,
         lineages=lineages,

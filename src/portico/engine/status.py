@@ -7,6 +7,7 @@ from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.openssl import openssl_warning
 from portico.core.model.site import Folder, Site
 from portico.core.model.views import (
     AppView,
@@ -154,6 +155,8 @@ class StatusReport:
             generation=seen.generation,
             program=seen.program or (build.program if build else ""),
             outdated=seen.outdated,
+            openssl=build.openssl if build else "",
+            warning=openssl_warning(build, self._clock.now()) if build else "",
         )
 
     def _daemon_now(self) -> DaemonView:

@@ -19,8 +19,10 @@ from portico.adapters.acme.wire import (
     REQUEST,
     AccountAnswer,
     AccountRequest,
+    Command,
     Directory,
     DirectoryRequest,
+    Dns,
     Failure,
     Issued,
     IssueRequest,
@@ -36,7 +38,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
-from portico.system.programs import PIPE, Program, running, start_here
+from portico.system.programs import PIPE, Program, StartProgram, running, start_here
 
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
@@ -61,8 +63,11 @@ class AcmeChild:
     AcmeFailed, and takes its child along when it is cancelled.
     """
 
-    def __init__(self, python: str, clearing: float = CLEARING) -> None:
+    def __init__(
+        self, python: str, clearing: float = CLEARING, start_program: StartProgram = start_here
+    ) -> None:
         self._python, self._clearing = python, clearing
+        self._start_program = start_program
 
     async def account(self, request: AccountRequest, tell: Tell | None = None) -> AccountAnswer:
         return await self._ask(request, TypeAdapter(AccountAnswer), tell)
@@ -106,9 +111,11 @@ class AcmeChild:
         """What it answered, after everything else it said on the way."""
         limit = request.deadline + self._clearing
         program = Program((self._python, "-I", "-m", CHILD))
+        # An operator's program has the rights of one; nothing else here needs more than ours.
+        start_program = self._start_program if _runs_a_program(request) else start_here
         try:
             async with (
-                running(start_here, program, stdin=PIPE, limit=_LONGEST_LINE) as process,
+                running(start_program, program, stdin=PIPE, limit=_LONGEST_LINE) as process,
                 asyncio.timeout(limit),
             ):
                 process.give(REQUEST.dump_json(request))
@@ -126,6 +133,11 @@ class AcmeChild:
             text = f"the child for {request.act} has failed: {words or f'exit {code}'}"
             raise AcmeFailed(Failure("unready", text))
         return line
+
+
+def _runs_a_program(request: Request) -> bool:
+    methods = request.methods if isinstance(request, IssueRequest) else ()
+    return any(isinstance(m, Dns) and isinstance(m.publisher, Command) for m in methods)
 
 
 async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line | None:

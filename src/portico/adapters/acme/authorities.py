@@ -13,6 +13,7 @@ from portico.core.model.certificate import Certificate, Challenge, Issuer, Linea
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
 from portico.ports import Accounts, AuthorityError, Obtained
+from portico.system.programs import StartProgram, start_here
 
 T = TypeVar("T")
 RFC2136: Final = "rfc2136"
@@ -25,14 +26,16 @@ EACH_WITHIN: Final = 30.0
 class Authorities:
     """One key for the accounts at all authorities: nginx then answers HTTP-01 for all alike."""
 
-    def __init__(self, folder: Path, python: str, alpn: str) -> None:
+    def __init__(
+        self, folder: Path, python: str, alpn: str, start_program: StartProgram = start_here
+    ) -> None:
         """`folder` is PORTICO_HOME/certificates; `alpn` the unix socket to which nginx passes
         who speaks `acme-tls/1`.
         """
         self._alpn = alpn
         self._key = str(account_key(folder))
         self._orders = str(folder / "orders")
-        self._child = AcmeChild(python)
+        self._child = AcmeChild(python, start_program=start_program)
 
     async def accounts(self) -> Accounts:
         account = wire.Account(wire.Server(""), self._key)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +60,7 @@ class Binaries:
                 build = _fit(await self.inspect(system))
                 if needs <= build.can:
                     return build
-        return _fit(await self.inspect(_from_wheel()))
+        return replace(_fit(await self.inspect(_from_wheel())), bundled=True)
 
     async def inspect(self, program: str) -> Build:
         file = await asyncio.to_thread(os.stat, program)

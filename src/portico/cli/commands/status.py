@@ -113,12 +113,16 @@ def _sites(session: Session, status: StatusView) -> None:
 def _rest(session: Session, status: StatusView) -> None:
     nginx, daemon = status.nginx, status.daemon
     seen = f"pid {nginx.pid}, generation {nginx.generation}" if nginx.pid else "not running"
+    seen = f"{seen}, {nginx.openssl}" if nginx.openssl else seen
     line = (
         f"nginx {nginx.version} ({seen}); porticod {daemon.version} (pid {daemon.pid}, "
         f"{size(daemon.memory_bytes)}); {daemon.home}"
     )
     session.terminal.say()
     session.terminal.say(session.terminal.out.paint(line, "dim"))
+    if nginx.warning:
+        warning = session.terminal.err.paint("warning", "yellow")
+        session.terminal.tell(f"{warning}: {nginx.warning}")
     troubles = [*status.troubles]
     if daemon.version != __version__:
         troubles.append(

@@ -13,11 +13,15 @@ class Build:
     program: str
     version: tuple[int, int, int]
     openssl: str = ""
+    """`OpenSSL 3.3.7`."""
     can: frozenset[str] = frozenset()
     """Directives, parameters and modules that it was seen to take: `resolve`, `least_time`,
     `sticky`, `http2`, `http3`, `grpc`, `realip`, `stream`, `keepalive_min_timeout`, ...
     Tuning that a generation has only where its word is here: `http2`, `keepalive_min_timeout`,
     `pcre_jit`, and the curve `X25519MLKEM768`."""
+
+    bundled: bool = False
+    """Whether it came with Portico, and its OpenSSL is a part of it: no system mends that."""
 
     @property
     def version_text(self) -> str:

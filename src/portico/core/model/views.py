@@ -291,6 +291,8 @@ class NginxView(View):
     outdated: bool = Field(
         False, description="Another file lies where its program was: `portico upgrade` takes it."
     )
+    openssl: str = Field("", description="`OpenSSL 3.5.4`, or empty where nginx does not say.")
+    warning: str = Field("", description="Why another nginx would be better; empty if none would.")
 
 
 class DaemonView(View):
