@@ -37,9 +37,9 @@ def place_for(desired: Desired, **differing: object) -> Place:
     return Place(WHEEL, HOME, "127.0.0.1:5353", **(usual | differing))
 
 
-def rendered(text: str, *, root: bool = False) -> dict[str, str]:
+def rendered(text: str, *, root: bool = False, **place: object) -> dict[str, str]:
     desired = wanted(text, root=root)
-    return render_generation(desired, place_for(desired, root=root))
+    return render_generation(desired, place_for(desired, root=root, **place))
 
 
 def nginx_conf(text: str) -> str:

@@ -281,8 +281,6 @@ class Nginx(Protocol):
         files grant them, and until `hurried` says not to wait any longer.
         """
 
-    def reopen_logs(self) -> None: ...
-
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         """Rename log files that are larger and have nginx open new ones; `keep` old ones stay.
 

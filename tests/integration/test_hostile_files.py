@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import shutil
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,11 +17,13 @@ from types import SimpleNamespace
 import pytest
 
 from portico.adapters.logs.files import FileLogs
+from portico.adapters.nginx.processes import group_of, processes_in
 from portico.cli.tail import Tail
 from portico.errors import Failed
 from portico.system.account import account_of
 from portico.system.rights import acting_as, folder_of, open_file
 from tests.instances import Exits, launch, supervised
+from tests.stack import eventually
 
 SECRET = "ANSWER=42\n"
 SWAPS = """
@@ -198,3 +202,81 @@ def test_the_rights_of_a_user_are_those_of_one_thread_for_a_moment(ground):
             assert other.submit(secret.read_text).result(10) == SECRET
     assert secret.read_text() == SECRET
     assert os.getgroups() == groups
+
+
+SITES = """
+[sites."static.localhost"]
+folder = "{his}/public"
+
+[sites."secret.localhost"]
+folder = "{root}/page"
+basic_auth = {{ users = {{ ann = "{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=" }} }}
+"""
+READABLE = """
+import os, sys
+for top in sys.argv[1:]:
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
+    for path in [top, *paths]:
+        if os.path.isfile(path) and os.access(path, os.R_OK):
+            print(path)
+"""
+
+
+@pytest.fixture
+def public(ground, neighbour) -> Path:
+    """A static folder of his."""
+    folder = ground.his / "public"
+    folder.mkdir()
+    (folder / "index.html").write_text("his page")
+    for path in (folder, folder / "index.html"):
+        os.chown(path, neighbour.uid, neighbour.gid)
+    (ground.root / "page").mkdir()
+    (ground.root / "page/index.html").write_text("root's page")
+    return folder
+
+
+def test_nginx_keeps_passwords_and_logs_to_itself(stack, ground, public, neighbour):
+    file = str(stack.folder / "portico.toml")
+    stack.environ["AWS_SECRET_ACCESS_KEY"] = "hush-hush"
+    ground.his.chmod(0o750)
+    stack.write(SITES.format(his=ground.his, root=ground.root))
+    closed = f"nginx's workers (portico-nginx) may not enter {ground.his}, so requests fail"
+    for command in ("check", "up"):
+        done = stack.done(command, file)
+        assert closed in done.stdout + done.stderr
+
+    group = grp.getgrnam("portico-nginx").gr_gid
+    workers = [each for each in processes_in(stack.home / "nginx") if each.is_worker]
+    assert {group_of(worker) for worker in workers} == {group}
+    generation = (stack.home / "nginx/current").resolve()
+    (passwords,) = generation.glob("htpasswd-*")
+    for path in generation.iterdir():
+        shared = path == passwords
+        assert path.stat().st_mode & 0o777 == (0o640 if shared else 0o600)
+        assert path.stat().st_gid == (group if shared else 0)
+    assert stack.get("secret.localhost").status == 401
+    password = {"Authorization": f"Basic {b64encode(b'ann:secret').decode()}"}
+    assert stack.get("secret.localhost", **password).body == b"root's page"
+
+    log = stack.home / "logs/sites/secret.localhost.access.log"
+    wanted = (stack.home, *generation.iterdir(), log, stack.home / "in-force.json")
+    readable = neighbour.python(READABLE, *map(str, wanted)).stdout.splitlines()
+    assert {Path(path).name for path in readable} <= {"process-send.cjs"}
+    files = [path for path in stack.home.rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"hush-hush" in path.read_bytes()] == []
+
+    (public / "lines.conf").touch()
+    (ground.root / "lines.conf").symlink_to(public / "lines.conf")
+    lines = f'[sites."a.localhost"]\nfolder = "/tmp"\ninclude = "{ground.root}/lines.conf"'
+    said = stack.portico("check", str(stack.write(lines)))
+    assert said.returncode != 0
+    assert f"would command root, and {ground.user} can change it" in said.stdout + said.stderr
+
+    eventually(lambda: any(closed in each for each in stack.status()["troubles"]))
+    ground.his.chmod(0o755)
+    assert stack.get("static.localhost").body == b"his page"
+    current = stack.home / "nginx/current"
+    secrets = (current / "nginx.conf", current / "htpasswd-secret.localhost", log)
+    for number, path in enumerate(secrets):
+        link(public / str(number), path, ground.his)
+        assert stack.get("static.localhost", f"/{number}").status in {403, 404}

@@ -353,6 +353,52 @@ def test_the_ledger_is_kept_in_its_order_and_a_clock_that_was_ahead_is_put_right
     assert begin().ledger_since(0.0) == [entry(10.0), entry(20.0, 1), entry(30.0, 2)]
 
 
+def test_what_was_kept_of_a_shell_and_never_used_is_gone_from_the_files(begin, path):
+    """The tables of version 2 had its whole environment."""
+    shell = {"PATH": "/bin", "LC_ALL": "C", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
+    all_of_it = {"apps": {"web": {"command": "x", "inherit_env": True}}}
+    plain = {"apps": {"web": {"command": "x"}}}
+    state = begin()
+    for document in (plain, all_of_it):
+        state.add_revision(Revision(0, 1.0, "ana", "portico.toml", "/srv", document, shell))
+    kept, dropped = (
+        replace(spec("v1", inherit_env=True), environ=shell),
+        replace(spec("v2"), environ=shell),
+    )
+    state.put_app(AppRecord("web", dropped, kept))
+    state.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+
+    state = begin()
+
+    used = {"PATH": "/bin", "LC_ALL": "C"}
+    assert [each.environ for each in state.revisions()] == [shell, used]
+    assert state.specs()["v1"].environ == shell
+    assert state.specs()["v2"].environ == used
+    state.drop_app("web")
+    state.add_revision(Revision(0, 1.0, "ana", "portico.toml", "/srv", plain, used))
+    assert state.revisions()[0].environ == used
+    saved = (path.parent / "in-force.json").read_text()
+    assert "hush-hush" not in saved
+
+
+def test_no_byte_of_a_shells_secret_is_left_in_the_files(begin, path):
+    state = begin()
+    shell = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
+    plain = {"apps": {"web": {"command": "x"}}}
+    state.add_revision(Revision(0, 1.0, "ana", "portico.toml", "/srv", plain, shell))
+    state.put_app(AppRecord("web", replace(spec(), environ=shell), None))
+    state.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+    assert any(b"hush-hush" in file.read_bytes() for file in path.parent.iterdir())
+
+    begin()
+
+    assert not [f.name for f in path.parent.iterdir() if b"hush-hush" in f.read_bytes()]
+
+
 def test_a_database_of_the_version_before_gets_the_new_tables_and_keeps_the_rest(begin, path):
     db = sqlite3.connect(path)
     db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")

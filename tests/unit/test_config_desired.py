@@ -185,6 +185,14 @@ def test_the_environment_of_a_shell_is_no_part_of_a_version():
     assert asdict(first.spec)["environ"] == {"A": "1"}
 
 
+def test_a_version_remembers_of_the_shell_only_what_its_instances_inherit():
+    shell = {"PATH": "/bin", "LC_ALL": "C", "AWS_SECRET_ACCESS_KEY": "hush", "SHLVL": "2"}
+    file = 'apps.web = { command = "x" }\napps.all = { command = "x", inherit_env = true }'
+    apps = desired_from(read(file), folder="/srv", environ=shell, cores=1, root=False).apps
+    assert apps["web"].spec.environ == {"PATH": "/bin", "LC_ALL": "C"}
+    assert apps["all"].spec.environ == {k: v for k, v in shell.items() if k != "SHLVL"}
+
+
 def test_weights_are_multiplied_where_there_is_a_slow_start_and_in_every_group_it_is_in():
     document = read(
         """

@@ -16,6 +16,13 @@ def test_only_root_may_choose_the_user_of_workers():
     assert "www-data" not in rendered(text)["nginx.conf"]
 
 
+def test_workers_of_root_have_the_user_of_the_place_where_the_file_names_none():
+    place = {"root": True, "workers": "nobody nogroup"}
+    assert rendered(APP, **place)["nginx.conf"].startswith("user nobody nogroup;\n")
+    named = rendered(f'[edge]\nuser = "www-data"\n{APP}', **place)["nginx.conf"]
+    assert named.startswith("user www-data;\n")
+
+
 def test_everything_that_nginx_writes_lies_in_its_home():
     main = nginx_conf(site())
     written = ("pid ", "error_log ", "access_log ", "temp_path ")

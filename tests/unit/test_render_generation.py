@@ -16,7 +16,9 @@ def test_a_generation_is_one_file_and_the_passwords_it_names():
         '"/a" = {basic_auth = {users = {bob = "$apr1$y"}}}',
     )
     main, site_file, route_file = rendered(text).items()
-    assert site_file == ("htpasswd-app.test", "ann:$apr1$x\n")
+    assert site_file[0].startswith("htpasswd-app.test-")
+    assert rendered(text, secret="another").keys() - rendered(text).keys() != set()
+    assert site_file[1] == "ann:$apr1$x\n"
     assert route_file[0].startswith("htpasswd-app.test-")
     assert route_file[1] == "bob:$apr1$y\n"
     for name, _ in (site_file, route_file):

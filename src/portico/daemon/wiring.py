@@ -8,8 +8,10 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from secrets import token_hex
 from typing import Final, Literal
 
 from portico import __version__
@@ -23,6 +25,7 @@ from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.program import NginxProgram
+from portico.adapters.nginx.workers import user_of_workers
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.adapters.processes.notices import UnixNotices
 from portico.adapters.processes.sockets import LinuxPorts
@@ -75,6 +78,8 @@ Mode = Literal["command", "unit", "foreground"]
 """As in `DaemonView`."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting: nginx is configured with this port, so every daemon of this home answers on it."""
+SECRET: Final = "secret"  # noqa: S105 - a name
+"""Setting: as in `Place`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +197,16 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         processes=processes,
         state=state,
     )
+    workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
+    machine = _machine(home, discovery.address, workers, _secret(state))
     surroundings = Surroundings(
         processes,
         ports,
         nginx,
         certificates,
-        lambda: observed.instances,
-        lambda: intent.desired,
+        instances=lambda: observed.instances,
+        in_force=lambda: intent.desired,
+        workers=workers,
     )
     lineages = DiskLineages(home, certificates, clock)
     with troubles.fence("certificates on disk"):
@@ -208,7 +216,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     issued = IssuedFiles(state, lineages, passage)
     prepare = partial(
         Preparation,
-        _machine(home, discovery.address),
+        machine,
         nginx,
         certificates,
         surroundings,
@@ -315,6 +323,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             disks=MountedDisks(home.path),
             logs=logs,
             nginx=nginx,
+            unreadable=surroundings.unreadable,
         ),
         watching,
     )
@@ -335,7 +344,14 @@ async def _discovery(home: Home, state: SqliteState, clock: Clock, ports: Ports)
     return responder
 
 
-def _machine(home: Home, resolver: str) -> Machine:
+def _secret(state: SqliteState) -> str:
+    secret = state.setting(SECRET) or token_hex(16)
+    with suppress(Failed):  # a full disk: another daemon makes another one
+        state.put_setting(SECRET, secret)
+    return secret
+
+
+def _machine(home: Home, resolver: str, workers: str, secret: str) -> Machine:
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     # nginx's master opens a log a site, and inherits what may be open at a time from here.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
@@ -343,6 +359,8 @@ def _machine(home: Home, resolver: str) -> Machine:
         str(home.path),
         cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         root=os.geteuid() == 0,
+        workers=workers,
+        secret=secret,
         open_files=most_files if most_files > 0 else 65536,
         resolver=resolver,
         nameservers=nameservers(),

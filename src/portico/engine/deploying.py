@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
@@ -16,6 +16,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.prepare import Preparation, request_of
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Hooks, Lineages, Nginx, Sites, State
+from portico.system.rights import open_file
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ def fingerprint_of(pem: str) -> str:
 
 def read_text(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        with os.fdopen(open_file(path), encoding="utf-8") as file:
+            return file.read()
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}") from error

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
+from portico.core.model.shell import inherited
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -136,6 +137,7 @@ class Operations(CertificateOperations):
         candidate = await self._preparation.check(request, self._intent.asked())
         apps = self._intent.touched(candidate)
         self._changes.hold(apps)
+        passed_on = any(app.inherit_env for app in candidate.document.apps.values())
         revision = Revision(
             0,
             self._clock.now(),
@@ -143,7 +145,7 @@ class Operations(CertificateOperations):
             request.source,
             request.folder,
             request.table,
-            request.environ,
+            inherited(request.environ, everything=passed_on),
         )
 
         async def work(change: Change) -> None:

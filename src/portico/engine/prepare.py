@@ -45,6 +45,9 @@ class Machine:
     home: str
     cores: int
     root: bool
+    workers: str
+    """As in `Place`."""
+    secret: str
     open_files: int
     resolver: str
     """Where discovery answers, as nginx's `resolver` takes it."""
@@ -136,7 +139,9 @@ class Preparation:
         problems = await self._surroundings.problems(candidate.desired)
         if problems:
             raise ConfigError(request.source, problems)
-        return await self._tested_if_new(await self._certified(candidate), request.source)
+        notes = (*candidate.notes, *await self._surroundings.notes(candidate.desired))
+        certified = replace(await self._certified(candidate), notes=notes)
+        return await self._tested_if_new(certified, request.source)
 
     async def _tested_if_new(self, candidate: Candidate, source: str) -> Candidate:
         if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
@@ -172,6 +177,8 @@ class Preparation:
             certificates,
             cores=self._machine.cores,
             root=self._machine.root,
+            workers=self._machine.workers,
+            secret=self._machine.secret,
             open_files=self._machine.open_files,
             nameservers=self._machine.nameservers,
             hosts=self._machine.hosts,

@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
 
-from portico.core.model.desired import Desired, DesiredApp, absolute
+from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance
 from portico.core.model.names import InstanceId
-from portico.core.model.site import Folder, Maintenance, Site
+from portico.engine.named_files import file_notes, file_problems, unreadable
 from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
 from portico.ports import Certificates, Launch, Nginx, OwnPair, Ports, Processes
+from portico.system.account import Account, account_if_known
 from portico.system.zone import time_zone
 
 
 class Surroundings:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is around
         self,
         processes: Processes,
         ports: Ports,
         nginx: Nginx,
         certificates: Certificates,
+        *,
         instances: Callable[[], Mapping[InstanceId, Instance]],
         in_force: Callable[[], Desired],
+        workers: str,
     ) -> None:
+        """`workers` as in `Place`."""
         self._processes, self._ports, self._nginx = processes, ports, nginx
         self._certificates, self._instances = certificates, instances
-        self._in_force = in_force
+        self._in_force, self._workers = in_force, workers
 
     async def problems(self, desired: Desired) -> list[Problem]:
         """Everything that is missing, unreadable or taken."""
         found = [problem async for problem in self._of_apps(desired)]
         found += [problem async for problem in self._of_listeners(desired)]
         found += [problem async for problem in self._of_certificates(desired)]
-        found += await asyncio.to_thread(lambda: list(_of_files(desired)))
+        found += await asyncio.to_thread(lambda: list(file_problems(desired)))
         return found
+
+    async def notes(self, desired: Desired) -> list[str]:
+        """What is worth knowing of the files that are named, although nothing is missing."""
+        return await asyncio.to_thread(lambda: list(file_notes(desired, self._account(desired))))
+
+    async def unreadable(self, desired: Desired) -> list[str]:
+        """What nginx's workers may not read of what they are to answer with."""
+        return await asyncio.to_thread(lambda: list(unreadable(desired, self._account(desired))))
+
+    def _account(self, desired: Desired) -> Account:
+        user, _, group = (desired.edge.user or self._workers).partition(" ")
+        return account_if_known(user or None, group or None)
 
     async def _of_apps(self, desired: Desired) -> AsyncIterator[Problem]:
         for name, app in desired.apps.items():
@@ -84,45 +99,3 @@ class Surroundings:
         ):
             for what in findings.problems:
                 yield Problem(f'sites."{name}".certificate', what)
-
-
-def _of_files(desired: Desired) -> Iterator[Problem]:
-    for name, site in desired.sites.items():
-        for key, path, is_folder in _named_files(site):
-            where = f'sites."{name}".{key}'
-            full = Path(absolute(path, desired.folder))
-            if not full.exists():
-                yield Problem(where, f"there is no {full}")
-            elif is_folder != full.is_dir():
-                yield Problem(where, f"{full} is {'no folder' if is_folder else 'no file'}")
-    for path in _many(desired.edge.include):
-        if not Path(absolute(path, desired.folder)).is_file():
-            yield Problem("edge.include", f"there is no file {absolute(path, desired.folder)}")
-
-
-def _named_files(site: Site) -> Iterator[tuple[str, str, bool]]:
-    """Key, path, and whether it is a folder."""
-    for path in _many(site.include):
-        yield "include", path, False
-    for code, path in site.error_pages.items():
-        yield f"error_pages.{code}", path, False
-    if isinstance(site.maintenance, Maintenance) and site.maintenance.page:
-        yield "maintenance.page", site.maintenance.page, False
-    if site.basic_auth and site.basic_auth.file:
-        yield "basic_auth.file", site.basic_auth.file, False
-    if site.folder:
-        yield "folder", _folder(site.folder), True
-    for path, route in site.routes.items():
-        if not isinstance(route, str):
-            if route.folder:
-                yield f'routes."{path}".folder', _folder(route.folder), True
-            if route.basic_auth and route.basic_auth.file:
-                yield f'routes."{path}".basic_auth.file', route.basic_auth.file, False
-
-
-def _folder(folder: str | Folder) -> str:
-    return folder if isinstance(folder, str) else folder.path
-
-
-def _many(paths: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (paths,) if isinstance(paths, str) else paths

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from portico.core.model.desired import Desired
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
@@ -26,10 +27,14 @@ class Upkeep:
         disks: Disks,
         logs: Logs,
         nginx: Nginx,
+        unreadable: Callable[[Desired], Awaitable[list[str]]],
     ) -> None:
+        """`unreadable` says what nginx's workers may not read of the files that sites name."""
         self._intent, self._observed, self._troubles = intent, observed, troubles
         self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
+        self._unreadable = unreadable
         self._full: list[str] = []
+        self._closed: list[str] = []
 
     async def look(self) -> None:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
@@ -37,6 +42,8 @@ class Upkeep:
         with self._troubles.fence("rotation of nginx's logs"):
             await self._rotate_nginx()
         await self._look_at_disks()
+        with self._troubles.fence("a look at the files that sites name"):
+            await self._look_at_files()
 
     async def pause(self) -> None:
         await self._clock.sleep(EVERY)
@@ -60,12 +67,18 @@ class Upkeep:
 
     async def _look_at_disks(self) -> None:
         folders = {posixpath.dirname(path) for path in self._log_files()}
-        full = await self._disks.full(sorted(folders))
-        for gone in set(self._full) - set(full):
+        self._full = self._told(self._full, await self._disks.full(sorted(folders)))
+
+    async def _look_at_files(self) -> None:
+        desired, _ = self._intent.wanted()
+        self._closed = self._told(self._closed, await self._unreadable(desired))
+
+    def _told(self, before: list[str], sentences: list[str]) -> list[str]:
+        for gone in set(before) - set(sentences):
             self._troubles.over(gone)
-        for sentence in full:
+        for sentence in sentences:
             self._troubles.report(sentence, sentence)
-        self._full = full
+        return sentences
 
     def _log_files(self) -> Iterator[str]:
         for i in self._observed.instances.values():

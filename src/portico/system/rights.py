@@ -14,11 +14,11 @@ import os
 import platform
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
-from portico.system.account import Account, account_of_owner
+from portico.system.account import Account, account_of_owner, group_with_members
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -61,6 +61,40 @@ def is_roots_alone(folder: int) -> bool:
     return _is_roots(seen) and not seen.st_mode & _OTHERS_WRITE
 
 
+def other_writer(path: str | Path) -> str:
+    """Who but root can put something else at this path, links on the way included: `ann`, `group
+    staff`, `everybody`. Empty where nobody can, and where this process is not root.
+    """
+    if os.geteuid() != 0:
+        return ""
+    with ExitStack() as stack:
+        walk = _Walk(Path(path), _NO_USER, stack)
+        with suppress(OSError):
+            walk.to_the_end(make=False, follow=True)
+            walk.passed.append(os.stat(walk.name, dir_fd=walk.folder))
+        return next(filter(None, map(_writer, walk.passed)), "")
+
+
+def closed_to(path: str | Path, account: Account, *, is_folder: bool) -> str:
+    """The part of a path that keeps the account from it; empty if nothing does."""
+    whole = Path(path)
+    folders = [*reversed(whole.parents), *([whole] if is_folder else [])]
+    here = str(whole)
+    with acting_as(account) if os.geteuid() == 0 else nullcontext():
+        try:
+            for folder in folders:
+                here = str(folder)
+                os.stat(f"{here}/.")  # noqa: PTH116 - the dot asks for the right to enter it
+            if not is_folder:
+                here = str(whole)
+                os.close(os.open(here, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except PermissionError:
+            return here
+        except OSError:
+            return ""  # it is not there, which is said elsewhere
+    return ""
+
+
 @contextmanager
 def acting_as(account: Account) -> Iterator[None]:
     """Let this thread touch files with the rights of the account and no others.
@@ -93,11 +127,14 @@ def _walked(
 class _Walk:
     def __init__(self, path: Path, account: Account, stack: ExitStack) -> None:
         self._account, self._stack, self._links = account, stack, 0
+        self.passed: list[os.stat_result] = []
+        """What a name's meaning hung on, as far as root walked."""
         self._rest = list(reversed(path.absolute().parts[1:])) or ["."]
         self.is_others = os.geteuid() != 0
         """Whether what follows is touched with rights that are not root's."""
         self.folder, self.name = os.open("/", _FOLDER), "."
         self._stack.callback(lambda: os.close(self.folder))
+        self.passed.append(os.fstat(self.folder))
 
     def to_the_end(self, *, make: bool, follow: bool) -> None:
         """Go down to the folder of the last name; with `follow` to that of what it leads to."""
@@ -155,11 +192,16 @@ class _Walk:
     def _enter(self, folder: int) -> None:
         os.close(self.folder)
         self.folder = folder
-        if not self.is_others and not _is_roots(seen := os.fstat(folder)):
+        if self.is_others:
+            return
+        seen = os.fstat(folder)
+        self.passed.append(seen)
+        if not _is_roots(seen):
             self._hand_over(seen)
 
     def _hand_over(self, seen: os.stat_result) -> None:
         """From here on with the rights of the app's user, or of who owns what was found."""
+        self.passed.append(seen)
         account = self._account
         if not account.uid:
             if _is_roots(seen):
@@ -171,6 +213,17 @@ class _Walk:
 
 def _is_roots(seen: os.stat_result) -> bool:
     return seen.st_uid == 0
+
+
+def _writer(seen: os.stat_result) -> str:
+    """Who but root may write it, or make and rename files in it."""
+    if not _is_roots(seen):
+        return account_of_owner(seen.st_uid, seen.st_gid).name or f"user {seen.st_uid}"
+    if stat.S_ISLNK(seen.st_mode) or seen.st_mode & stat.S_ISVTX:
+        return ""  # everybody can make files there, and change those of nobody else
+    if seen.st_mode & stat.S_IWOTH:
+        return "everybody"
+    return group_with_members(seen.st_gid) if seen.st_mode & stat.S_IWGRP else ""
 
 
 def _become(uid: int, gid: int, groups: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from portico.adapters.certificates.signing import names_of
 from portico.adapters.certificates.wire import Pair
+from portico.system.rights import open_file
 
 SOON: Final = timedelta(days=14)
 LARGEST: Final = 1 << 20  # a chain has some kilobytes
@@ -93,7 +95,7 @@ def _read_key(path: str) -> PrivateKeyTypes:
 
 def _read(path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
+        with os.fdopen(open_file(path), "rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise _Unusable(f"cannot read {path}: {error.strerror}") from error

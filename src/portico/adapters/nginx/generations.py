@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.nginx.workers import account_of_workers
 from portico.core.model.place import Build
+from portico.core.render.limits import HTPASSWD
 
 MAIN: Final = "nginx.conf"
 KEEP: Final = 5
@@ -65,18 +67,24 @@ class Generations:
         return self._link / MAIN
 
     def write(self, files: Mapping[str, str], fingerprint: str, build: Build) -> Generation:
-        """Write a new one, under the next number. Names may not lead out of its folder."""
+        """Write a new one, under the next number. Names may not lead out of its folder.
+
+        Files with passwords are for nginx's workers, all others for its master alone.
+        """
+        readers = _group_of_workers(files.get(MAIN, ""))
         self._all.mkdir(mode=0o711, parents=True, exist_ok=True)
         number = max(self._numbers(), default=0) + 1
         generation = Generation(number, fingerprint, build.program, version=build.version_text)
         unfinished = self._all / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
         for name, text in files.items():
-            _write(_inside(unfinished, name), text)
+            path = _inside(unfinished, name)
+            _write(path, text)
+            if name.startswith(HTPASSWD):
+                _give(path, readers, 0o640)
         _write(unfinished / _ABOUT, json.dumps(asdict(generation)))
-        for folder in (*(path for path in unfinished.rglob("*") if path.is_dir()), unfinished):
-            folder.chmod(0o711)
-            _sync(folder)
+        _sync(unfinished)
         unfinished.rename(self.folder(generation.number))
         _sync(self._all)
         return generation
@@ -99,9 +107,11 @@ class Generations:
         if generation is None:
             self._link.unlink(missing_ok=True)
         else:
+            folder = self.folder(generation.number)
+            _give(folder, _group_of_workers((folder / MAIN).read_text("utf-8")), 0o710)
             new = self._root / ".current"
             new.unlink(missing_ok=True)
-            new.symlink_to(Path(self._all.name) / self.folder(generation.number).name)
+            new.symlink_to(Path(self._all.name) / folder.name)
             new.rename(self._link)
         _sync(self._root)
 
@@ -136,9 +146,9 @@ class Generations:
             return
         unfinished = self._root / ".seeds"
         shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o711)
+        unfinished.mkdir(mode=0o700)
         for name, text in files.items():
-            _inside(unfinished, name).write_text(text, encoding="utf-8")
+            _write(_inside(unfinished, name), text)
         unfinished.rename(self._seeds)
 
     def weed(self) -> bool:
@@ -153,14 +163,19 @@ class Generations:
         return self._seeds.exists()
 
     def prune(self) -> None:
-        """Keep the current one, the last that were served, and the last that were tested."""
+        """Keep the current one, the last that were served, and the last that were tested. Only the
+        current one is open to workers.
+        """
         current = self.current()
         everything = [found for number in self._numbers() if (found := self.read(number))]
         keep = {current.number} if current else set()
         for served in (True, False):
             keep |= set([found.number for found in everything if found.served is served][-KEEP:])
-        for number in set(self._numbers()) - keep:
-            self.remove(number)
+        for number in self._numbers():
+            if number not in keep:
+                self.remove(number)
+            elif current is None or number != current.number:
+                self.folder(number).chmod(0o700)
 
     def _numbers(self) -> list[int]:
         with suppress(OSError):
@@ -175,14 +190,24 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
+def _group_of_workers(main_text: str) -> int | None:
+    """None where they are who writes the files."""
+    account = account_of_workers(main_text) if os.geteuid() == 0 else None
+    return account.gid if account else None
+
+
+def _give(path: Path, group: int | None, mode: int) -> None:
+    if group is not None:
+        os.chown(path, -1, group)
+        path.chmod(mode)
+
+
 def _write(path: Path, text: str) -> None:
-    """Readable for nginx's workers, another user, who read passwords and pages when asked for."""
-    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fchmod(file.fileno(), 0o644)
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -187,21 +187,19 @@ class NginxProgram:
             pids = ", ".join(str(process.pid) for process in left)
             raise Failed(f"cannot stop nginx: the kernel does not end its processes {pids}")
 
-    def reopen_logs(self) -> None:
-        if master := self._masters.running():
-            master.signal(signal.SIGUSR1)
-
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         """Number the log files that are larger; what went wrong for each, by path."""
         async with self._changing:
+            await asyncio.to_thread(self._shut_logs)
             moved, troubles = await asyncio.to_thread(
                 rotate,
                 [*self._logs[1].glob("*.log"), *self._logs[0].glob("error.log")],
                 max_size,
                 keep,
             )
-            if moved:
-                self.reopen_logs()
+            if moved and (master := self._masters.running()):
+                await asyncio.to_thread(self._admit_to_logs, master)
+                master.signal(signal.SIGUSR1)
         return troubles
 
     async def _point(self, generation: Generation | None) -> None:
@@ -313,7 +311,6 @@ class NginxProgram:
         self._serving = Serving(generation, master.pid, master.started, file)
         try:
             await asyncio.to_thread(self._generations.serves, self._serving)
-            await asyncio.to_thread(self._admit_workers, master)
         except OSError as error:  # a later daemon will reload once more than it had to
             log.warning("cannot note what nginx serves now: %s", error)
 
@@ -351,9 +348,11 @@ class NginxProgram:
         for folder in self._logs:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _admit_workers(self, master: Master) -> None:
+    def _admit_to_logs(self, master: Master) -> None:
         """Told to reopen their logs, workers of another user do it by the path: without a way
-        to it they would write to the renamed file for ever.
+        to it they would write to the renamed file for ever. The way is open until the next look
+        at the logs: nginx gives the files to its workers, who would serve them to anybody with a
+        link to them in a static folder.
         """
         workers = workers_of(master, processes_in(self._paths.folder))
         group = next((found for worker in workers if (found := group_of(worker))), None)
@@ -362,6 +361,11 @@ class NginxProgram:
         for folder in (self._home.logs, *self._logs):
             os.chown(folder, -1, group)
             folder.chmod(0o710)
+
+    def _shut_logs(self) -> None:
+        for folder in (self._home.logs, *self._logs):
+            with contextlib.suppress(FileNotFoundError):
+                folder.chmod(0o700)
 
 
 def _file(program: str) -> str:

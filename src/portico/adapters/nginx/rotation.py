@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,7 +32,10 @@ def _move(file: Path, keep: int) -> None:
         older = file.with_name(f"{file.name}.{number}")
         if older.exists():
             older.rename(file.with_name(f"{file.name}.{number + 1}"))
-    file.rename(file.with_name(f"{file.name}.1"))
+    newest = file.rename(file.with_name(f"{file.name}.1"))
+    if os.geteuid() == 0:  # nginx gives what it has reopened to its workers
+        os.chown(newest, 0, 0)
+    newest.chmod(0o600)
 
 
 def _forget(file: Path, keep: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from portico.adapters.state.migrations import MIGRATIONS
-from portico.adapters.state.side import IN_FORCE, INSTANCES, SideFile, restore
+from portico.adapters.state.side import IN_FORCE, INSTANCES, SideFile, restore, save
 from portico.errors import Failed
 
 BUSY_SECONDS: Final = 2.0  # somebody may look at the file with the sqlite3 program
@@ -81,8 +81,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise _Damaged(" ".join(found.split()))
     version = _assert_known(db, path)
     db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA secure_delete = ON")  # there may be secrets in what is deleted
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    if 0 < version < len(MIGRATIONS):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        save(db, path.parent, IN_FORCE)
 
 
 def _assert_known(db: sqlite3.Connection, path: Path) -> int:

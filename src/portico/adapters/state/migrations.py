@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+_OF_THE_SHELL: Final = """
+    key IN ('PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR',
+        'VOLTA_HOME', 'PNPM_HOME', 'BUN_INSTALL', 'JAVA_HOME', 'SSL_CERT_FILE', 'SSL_CERT_DIR',
+        'NODE_EXTRA_CA_CERTS', 'http_proxy', 'https_proxy', 'no_proxy', 'all_proxy', 'HTTP_PROXY',
+        'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY')
+    OR key GLOB 'LC_*' OR key GLOB 'NVM_*' OR key GLOB 'FNM_*' OR key GLOB 'NODENV_*'
+    OR key GLOB 'PYENV_*' OR key GLOB 'RBENV_*' OR key GLOB 'ASDF_*' OR key GLOB 'MISE_*'
+"""
+"""What instances inherit without `inherit_env`; the rest was kept and never used."""
+
 MIGRATIONS: Final = (
     """
     CREATE TABLE revision (number INTEGER PRIMARY KEY AUTOINCREMENT, record TEXT NOT NULL);
@@ -22,5 +32,16 @@ MIGRATIONS: Final = (
                            record TEXT NOT NULL);
     CREATE INDEX ledger_at ON ledger (at);
     """,
+    f"""
+    UPDATE revision SET record = json_set(record, '$.environ', json((
+        SELECT json_group_object(key, value) FROM json_each(record, '$.environ')
+        WHERE {_OF_THE_SHELL})))
+    WHERE NOT EXISTS (SELECT 1 FROM json_tree(record, '$.document')
+        WHERE key = 'inherit_env' AND type = 'true');
+    UPDATE spec SET record = json_set(record, '$.environ', json((
+        SELECT json_group_object(key, value) FROM json_each(record, '$.environ')
+        WHERE {_OF_THE_SHELL})))
+    WHERE NOT coalesce(json_extract(record, '$.app.inherit_env'), 0);
+    """,  # noqa: S608 - our own words
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""

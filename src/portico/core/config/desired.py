@@ -13,6 +13,7 @@ from portico.core.model.app import App
 from portico.core.model.desired import WEIGHT_SCALE, Desired, DesiredApp, Listeners, Spec
 from portico.core.model.document import Document
 from portico.core.model.names import is_local_name
+from portico.core.model.shell import inherited
 from portico.core.model.site import Maintenance, Site
 from portico.core.model.upstream import Upstream
 
@@ -99,7 +100,8 @@ def spec_of(
     outputs = [app.logs.stdout, app.logs.stderr]
     text = json.dumps([name, folder, process, outputs], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Spec(f"{digest}+{asked}" if asked else digest, name, app, folder, environ, asked)
+    shell = inherited(environ, everything=app.inherit_env)
+    return Spec(f"{digest}+{asked}" if asked else digest, name, app, folder, shell, asked)
 
 
 def _own_upstream(name: str, app: App) -> Upstream:

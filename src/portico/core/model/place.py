@@ -53,6 +53,11 @@ class Place:
     """Whether an authority is about to ask by TLS-ALPN-01, which another process answers."""
     cores: int = 1
     root: bool = False
+    workers: str = ""
+    """User, and group if it is called otherwise, of nginx's workers where Portico is root and the
+    file names none; the build's own if empty."""
+    secret: str = ""
+    """The same for all generations of an installation, and known to nobody else on the machine."""
     open_files: int = 65536
     """The limit of open files that nginx's workers may ask for."""
     nameservers: tuple[str, ...] = ()

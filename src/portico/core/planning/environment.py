@@ -15,20 +15,9 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.names import InstanceId
+from portico.core.model.shell import inherited
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INHERITED: Final = re.compile(
-    "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR"
-    "|(NVM|FNM|NODENV|PYENV|RBENV|ASDF|MISE)_.*|VOLTA_HOME|PNPM_HOME|BUN_INSTALL|JAVA_HOME"
-    "|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY"
-)
-"""Where programs are found and how they speak; not the secrets of somebody's shell."""
-_NEVER: Final = re.compile(
-    "NOTIFY_SOCKET|PORTICO_SEND|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)|MAINPID|INVOCATION_ID"
-    "|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
-)
-"""systemd talks to porticod through these (sd_notify(3), sd_listen_fds(3)); the last are a
-shell's own."""
 _LINE: Final = re.compile(
     r"""
     [ \t]*(?:export[ \t]+)?
@@ -53,7 +42,8 @@ def environment(
     told: Mapping[str, str],
 ) -> dict[str, str]:
     """`place` is PWD, and who it runs as if that is another user; `told` is of `told`."""
-    merged = {"PATH": DEFAULT_PATH} | _inherited(spec) | dict(place)
+    merged = {"PATH": DEFAULT_PATH}
+    merged |= inherited(spec.environ, everything=spec.app.inherit_env) | dict(place)
     for file in files:
         merged |= file
     return merged | {name: _text(value) for name, value in spec.app.env.items()} | dict(told)
@@ -114,14 +104,6 @@ def parse_env_file(text: str, path: str) -> dict[str, str]:
         found[line["name"]] = _unquoted(line)
         at = line.end()
     return found
-
-
-def _inherited(spec: Spec) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in spec.environ.items()
-        if (spec.app.inherit_env or _INHERITED.fullmatch(name)) and not _NEVER.fullmatch(name)
-    }
 
 
 def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a value of TOML

@@ -23,8 +23,8 @@ SMALLEST_BUCKET = 128
 
 def main_block(desired: Desired, place: Place, http: Iterable[Directive]) -> Iterator[Directive]:
     edge, home = desired.edge, place.home
-    if place.root and edge.user:
-        yield d("user", edge.user)
+    if user := _user(desired, place):
+        yield d("user", *user.split())
     workers = place.cores if edge.workers == "auto" else edge.workers
     yield d("worker_processes", str(workers))
     yield d("worker_rlimit_nofile", str(place.open_files))
@@ -38,10 +38,14 @@ def main_block(desired: Desired, place: Place, http: Iterable[Directive]) -> Ite
     yield d("http", block=http)
 
 
+def _user(desired: Desired, place: Place) -> str:
+    return (desired.edge.user or place.workers) if place.root else ""
+
+
 def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
     yield from mime_types()
     yield from _connections(place)
-    yield from _temp_folders(place.home)
+    yield from _temp_folders(place.home, _user(desired, place).partition(" ")[0])
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
     yield from header_maps()
@@ -78,10 +82,14 @@ def _connections(place: Place) -> Iterator[Directive]:
         yield d("http2", "on")
 
 
-def _temp_folders(home: str) -> Iterator[Directive]:
-    """All that nginx would otherwise make in its compiled-in place, even if it never uses them."""
+def _temp_folders(home: str, user: str) -> Iterator[Directive]:
+    """All that nginx would otherwise make in its compiled-in place, even if it never uses them.
+
+    Each user has its own: what workers of another one have made in them would be closed to it.
+    """
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi"):
-        yield d(f"{kind}_temp_path", f"{home}/nginx/temp/{kind}")
+        name = f"{kind}-{user}" if user else kind
+        yield d(f"{kind}_temp_path", f"{home}/nginx/temp/{name}")
     # No site speaks SCGI; but nginx makes this folder for its workers alone, before it listens.
     yield d("scgi_temp_path", f"{home}/nginx/{ALPN_FOLDER}")
 

@@ -27,7 +27,10 @@ def render_generation(desired: Desired, place: Place) -> dict[str, str]:
 
     Raises Refused for text that nginx cannot be given, and changes nothing.
     """
-    sites = [tuple(scopes(name, site, desired.folder)) for name, site in desired.sites.items()]
+    sites = [
+        tuple(scopes(name, site, desired.folder, place.secret))
+        for name, site in desired.sites.items()
+    ]
     blocks = (*main_block(desired, place, _http(sites, desired, place)), *stream(desired, place))
     files = {MAIN: to_text(blocks)}
     for places in sites:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from portico.core.model.site import BasicAuth, ConnectionLimit, Handling, RateLimit
 from portico.core.render.directive import Directive, Raw, d
-from portico.core.render.scope import Scope
+from portico.core.render.scope import Scope, digest
 
+HTPASSWD = "htpasswd"
+"""What the names of files with passwords begin with."""
 _KEYS = {"address": Raw("$binary_remote_addr"), "site": Raw("$server_name")}
 _ROOM = {"address": "2m", "site": "64k"}  # 2m: states of about 16,000 clients
 
@@ -104,4 +106,5 @@ def _connection_zone(scope: Scope, limit: ConnectionLimit) -> str:
 
 
 def _htpasswd_name(scope: Scope) -> str:
-    return f"htpasswd-{scope.slug}"
+    """Workers read it, and would serve it to who has a link to it in a static folder."""
+    return f"{HTPASSWD}-{scope.slug}-{digest(scope.secret + scope.slug)}"

@@ -26,6 +26,8 @@ class Scope:
     key: str = ""
     """The route's, `= /exact`; empty for the site itself."""
     route: Route | None = None
+    secret: str = ""
+    """As in `Place`."""
 
     @property
     def target(self) -> Target:
@@ -53,18 +55,18 @@ class Scope:
     def origin(self, of: Callable[[Handling], T | None]) -> Scope:
         """Where the value that holds here was written."""
         here = self.route is None or of(self.route) is not None
-        return self if here else Scope(self.name, self.site, self.folder)
+        return self if here else Scope(self.name, self.site, self.folder, secret=self.secret)
 
     def path(self, text: str) -> str:
         return absolute(text, self.folder)
 
 
-def scopes(name: str, site: Site, folder: str) -> Iterator[Scope]:
+def scopes(name: str, site: Site, folder: str, secret: str = "") -> Iterator[Scope]:
     """A site, then each of its routes; a route that is only a name becomes a table."""
-    yield Scope(name, site, folder)
+    yield Scope(name, site, folder, secret=secret)
     for key, route in site.routes.items():
         table = Route(app=route) if isinstance(route, str) else route
-        yield Scope(name, site, folder, key, table)
+        yield Scope(name, site, folder, key, table, secret)
 
 
 def file_name(site: str) -> str:
