@@ -330,6 +330,9 @@ def test_the_last_generations_that_were_served_are_kept_whatever_is_only_tested(
 
         assert set(served) & kept == set(served[-5:])
         assert len(kept) == 10
+        folders = lab.home.nginx / "generations"
+        others = [f for f in folders.iterdir() if int(f.name) != served[-1]]
+        assert {folder.stat().st_mode & 0o777 for folder in others} == {0o700}
         assert await lab.says() == "6"
 
     in_lab(story)

@@ -45,7 +45,9 @@ class Edge(Table):
         None, description="The nginx program to use; found by itself if unset."
     )
     user: UserName | None = Field(
-        None, description="User of nginx's workers, where Portico is root."
+        None,
+        description="User of nginx's workers, where Portico is root; portico-nginx if unset, "
+        "which is made where there is none.",
     )
     workers: Annotated[int, Field(ge=1, le=512)] | Literal["auto"] = Field(
         "auto", description='nginx\'s worker processes; "auto" is one a core.'
