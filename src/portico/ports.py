@@ -607,8 +607,12 @@ class State(Protocol):
     this process.
     """
 
-    def together(self) -> AbstractContextManager[None]:
-        """All writes within are done at the end, or none of them: one transaction."""
+    def together(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """All writes within are done at the end, or none of them: one transaction.
+
+        Nothing may be awaited in it. If not `durable`, what is written survives the death of
+        this process and not a power cut, whatever it is.
+        """
 
     def revisions(self) -> list[Revision]:
         """Newest first."""

@@ -22,7 +22,7 @@ class MemoryState:
         self.noted: list[tuple[float, str, str, str]] = []
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, *, durable: bool = True) -> Iterator[None]:
         yield
 
     def revisions(self) -> list[Revision]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -171,6 +172,23 @@ def test_writes_together_are_all_done_or_none(begin):
     assert (len(begin().revisions()), set(begin().specs())) == (1, {"v2"})
 
 
+def test_what_becomes_of_many_instances_is_one_transaction_and_one_side_file(begin, path):
+    state, said = begin(), []
+    state.put_app(AppRecord("web", spec("v1"), None))
+    state._db.set_trace_callback(said.append)  # noqa: SLF001 - no other way to count them
+    with state.together(durable=False):
+        for _ in range(100):
+            state.put_instance(instance(state.next_serial("web")))
+        for number in range(1, 51):
+            state.drop_instance(instance(number).id)
+    assert sum(each == "COMMIT" for each in said) == 1
+    assert sum(each.startswith("DELETE FROM spec") for each in said) == 1
+    assert sum(each == "SELECT * FROM instance" for each in said) == 1  # for the side file
+    assert (
+        len(json.loads(path.with_name("instances.json").read_text())["tables"]["instance"]) == 50
+    )
+
+
 def garbage(path):
     path.write_bytes(b"no database at all" * 1000)
 
@@ -301,7 +319,7 @@ def test_a_file_of_a_newer_portico_is_left_alone(begin, path):
 
 def test_a_path_that_cannot_be_opened_is_told(begin, path):
     path.mkdir()
-    with pytest.raises(Failed, match=rf"cannot open {path}: .*directory"):
+    with pytest.raises(Failed, match=rf"cannot use {path}: .*directory"):
         begin()
 
 

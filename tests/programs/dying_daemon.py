@@ -7,6 +7,7 @@
 import os
 import signal
 import sys
+from contextlib import contextmanager
 
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.instance import InstanceState
@@ -20,8 +21,15 @@ class Dying(SqliteState):
         starting = instance.state is InstanceState.STARTING
         if starting and instance.process and moment == "started":
             os.kill(os.getpid(), signal.SIGKILL)
+        self.is_new = starting and not instance.process
         super().put_instance(instance)
-        if starting and not instance.process and moment == "recorded":
+
+    @contextmanager
+    def together(self, *, durable=True):
+        self.is_new = False
+        with super().together(durable=durable):
+            yield
+        if self.is_new and moment == "recorded":
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.world import World
-from portico.core.planning.steps import Step
+from portico.core.planning.steps import StartInstance, Step
 from portico.engine.loop import ReconcileLoop
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock, settle
@@ -26,13 +26,20 @@ class Rounds:
     def __init__(self, wanted: Desired, seen: World) -> None:
         self.wanted, self.seen, self.done = wanted, seen, list[str]()
         self.looks = 0
+        self.reserved: list[list[int]] = []
+        self.reserve_fails = False
         self.on_step: Listener = lambda _: None
         self.on_look: Callable[[], None] = lambda: None
 
     def run(self) -> list[str]:
         async def story() -> None:
             loop = ReconcileLoop(
-                FakeClock(), lambda: (self.wanted, "g1"), self._look, self._step, lambda *_: None
+                FakeClock(),
+                lambda: (self.wanted, "g1"),
+                self._look,
+                self._step,
+                lambda *_: None,
+                self._reserve,
             )
             running = asyncio.get_running_loop().create_task(loop.run())
             await settle()
@@ -47,6 +54,11 @@ class Rounds:
         await asyncio.sleep(0)
         self.on_look()
         return self.seen
+
+    async def _reserve(self, steps: Sequence[StartInstance]) -> None:
+        if self.reserve_fails:
+            raise Failed("no room")
+        self.reserved.append([step.slot for step in steps])
 
     async def _step(self, step: Step) -> None:
         self.done.append(str(step))
@@ -132,3 +144,36 @@ def test_a_run_is_not_lost_when_its_round_ends_early_and_none_comes_twice():
     rounds.on_look, rounds.on_step = time_goes_on, other
     assert rounds.run() == [f"start {name}.1 on a free port" for name in "abc"]
     assert rounds.looks == 4
+
+
+def test_all_that_a_round_starts_is_reserved_at_once_and_before_the_first_of_it():
+    rounds = Rounds(desired(app(instances=3), app("api", instances=2)), NOTHING)
+
+    def see(step: str) -> None:
+        assert rounds.reserved == [[1, 2, 3, 1, 2]]
+        if step == "hand out slots none of api":
+            raise Failed("the end of this test")  # or the world would go on as it is
+
+    rounds.on_step = see
+    assert len([step for step in rounds.run() if step.startswith("start")]) == 5
+
+
+def test_where_nothing_can_be_reserved_what_is_no_start_is_done_all_the_same():
+    rounds = Rounds(desired(app(instances=3), app("api", instances=2)), NOTHING)
+    rounds.reserve_fails = True
+    assert [step for step in rounds.run() if step.startswith("start")] == []
+    assert "hand out slots none of api" in rounds.done
+
+
+def test_others_have_their_turn_between_any_two_steps():
+    """Requests, signals and ends of programs are heard while a thousand steps are done."""
+    rounds = Rounds(desired(app(instances=5)), NOTHING)
+    turns: list[str] = []
+
+    def ask(step: str) -> None:
+        asyncio.get_running_loop().call_soon(turns.append, step)
+        assert len(turns) == len(rounds.done) - 1
+
+    rounds.on_step = ask
+    rounds.run()
+    assert len(turns) >= 5

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
 
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
 from portico.engine.observed import UNASKED, Observed
+from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState
 from tests.unit.worlds import one
@@ -82,3 +88,72 @@ def test_an_app_that_nginx_does_not_ask_about_is_in_no_site():
     scene = Scene(RUNS)
     assert not scene.settled_after(UNASKED - 0.1)
     assert scene.settled_after(1.0)
+
+
+class Disk(MemoryState):
+    """Counts what is written at once; full when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes, self.is_full = 0, False
+
+    @contextmanager
+    def together(self, *, durable: bool = True) -> Iterator[None]:
+        if self.is_full:
+            raise Failed("the disk is full")
+        assert not durable
+        self.writes += 1
+        yield
+
+
+def begun(disk: Disk) -> Observed:
+    return Observed(disk, FakeClock(), Discovery(), Nginx(RUNS), Ports())
+
+
+def look(observed: Observed) -> None:
+    asyncio.run(observed.look())
+
+
+def test_what_becomes_of_a_thousand_instances_in_a_round_is_one_write():
+    disk = Disk()
+    observed = begun(disk)
+    places = [("web", partial(lambda slot, _: one(slot=slot), n + 1)) for n in range(1000)]
+    its = observed.add(places)
+    assert (disk.writes, len(disk.instances())) == (1, 1000)
+    for i in its:
+        observed.put(one(InstanceState.DRAINING, slot=i.slot))
+    for i in its[500:]:
+        observed.forget(i.id)
+    look(observed)
+    assert disk.writes == 2
+    assert {i.state for i in disk.instances()} == {InstanceState.DRAINING}
+    assert len(disk.instances()) == 500
+    look(observed)
+    assert disk.writes == 2
+
+
+def test_on_a_full_disk_what_ends_is_forgotten_all_the_same_and_written_when_there_is_room():
+    disk = Disk()
+    observed = begun(disk)
+    [first, second] = observed.add([("web", lambda _: one()), ("web", lambda _: one(slot=2))])
+    disk.is_full = True
+    observed.put(one(InstanceState.DRAINING))
+    observed.forget(first.id)
+    look(observed)
+    assert list(observed.instances) == [second.id]
+    assert observed.unrecorded == "the disk is full"
+    assert len(disk.instances()) == 2
+    disk.is_full = False
+    look(observed)
+    assert observed.unrecorded == ""
+    assert [i.id for i in disk.instances()] == [second.id]
+
+
+def test_on_a_full_disk_nothing_new_begins():
+    """Its process would be on no record."""
+    disk = Disk()
+    observed = begun(disk)
+    disk.is_full = True
+    with pytest.raises(Failed, match="full"):
+        observed.add([("web", lambda _: one())])
+    assert observed.instances == {}

@@ -42,6 +42,10 @@ def test_the_share_of_a_new_instance_grows_in_five_steps(age, weight):
     assert weights(30, NOW + age, LONG_AGO, LONG_AGO, NOW) == [10, 10, weight]
 
 
+def moments(*beside: Instance) -> list[float]:
+    return sorted(i.since for i in beside)
+
+
 @pytest.mark.parametrize(
     ("slow_start", "shares"),
     [
@@ -54,7 +58,9 @@ def test_the_share_of_a_new_instance_grows_in_five_steps(age, weight):
 )
 def test_a_short_one_has_fewer_steps_a_second_apart(slow_start, shares):
     old, new = instances(LONG_AGO, NOW)
-    found = [share(new, [old, new], slow_start, NOW + age) for age in range(len(shares) + 1)]
+    found = [
+        share(new, moments(old, new), slow_start, NOW + age) for age in range(len(shares) + 1)
+    ]
     assert found == pytest.approx([*shares, 1.0])
 
 
@@ -62,7 +68,7 @@ def test_a_short_one_has_fewer_steps_a_second_apart(slow_start, shares):
 def test_the_share_never_falls_and_ends_on_time(slow_start, first, second):
     old, new = instances(LONG_AGO - slow_start, NOW)
     early, late = sorted((NOW + first, NOW + second))
-    both = [old, new]
+    both = moments(old, new)
     assert 0.1 <= share(new, both, slow_start, early) <= share(new, both, slow_start, late) <= 1
     assert share(new, both, slow_start, NOW + slow_start + 2) == 1
 
@@ -121,7 +127,7 @@ def test_without_a_slow_start_weights_are_what_the_file_says():
 def test_what_is_handed_out_although_it_fails_its_check_is_not_held_back():
     old, new = instances(LONG_AGO, NOW)
     unready = [replace(i, state=S.UNREADY) for i in (old, new)]
-    assert share(unready[1], unready, 30, NOW) == 1
+    assert share(unready[1], moments(*unready), 30, NOW) == 1
 
 
 def test_the_plan_is_made_again_for_the_next_step():

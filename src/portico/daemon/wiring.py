@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,7 +36,7 @@ from portico.core.model.views import DaemonView
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
-from portico.core.planning.steps import Step
+from portico.core.planning.steps import StartInstance, Step
 from portico.core.render.alpn import answers
 from portico.core.render.seeds import seed_files
 from portico.engine.certificates import IssuedFiles, Keeper
@@ -76,6 +76,8 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["command", "unit", "foreground"]
 """As in `DaemonView`."""
+STARTING_A_CORE: Final = 8
+"""Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting: nginx is configured with this port, so every daemon of this home answers on it."""
 SECRET: Final = "secret"  # noqa: S105 - a name
@@ -135,13 +137,14 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     observed = Observed(state, clock, discovery, nginx, ports)
     gauges = Gauges(intent, clock=clock, processes=processes)
     timetable = Timetable(intent, clock, time_zone)
+    most_starting = STARTING_A_CORE * _cores()
 
     async def observe() -> World:
         await supervision.digest()
         if not safe_mode.is_on:
             with troubles.fence("watching before a start"):
                 await watching.begin()
-        world = await observed.look()
+        world = replace(await observed.look(), most_starting=most_starting)
         with troubles.fence("memory of instances"):
             world = await gauges.read(world)
         with troubles.fence("schedules"):
@@ -158,7 +161,10 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     async def perform(step: Step) -> None:
         await execute(step)
 
-    loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed)
+    async def reserve(steps: Sequence[StartInstance]) -> None:
+        await execute.reserve(steps)
+
+    loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed, reserve)
     notices = UnixNotices()
     readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
     with troubles.fence("notices"):
@@ -357,7 +363,7 @@ def _machine(home: Home, resolver: str, workers: str, secret: str) -> Machine:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     return Machine(
         str(home.path),
-        cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+        cores=_cores(),
         root=os.geteuid() == 0,
         workers=workers,
         secret=secret,
@@ -368,6 +374,10 @@ def _machine(home: Home, resolver: str, workers: str, secret: str) -> Machine:
         hosts=hosts(),
         authorities=authorities(),
     )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _daemon(home: Home, mode: Mode) -> DaemonView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
@@ -64,12 +64,14 @@ class Executor:
         self._troubles, self._tasks, self._wake = troubles, tasks, wake
         self._clock, self._nginx, self._ports = clock, nginx, ports
         self._processes, self._state = processes, state
+        self._reserved: dict[tuple[str, int], Instance] = {}
+        """By app and slot: those that the round is about to start."""
 
-    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912, PLR0915 - one case a kind
+    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a kind
         log.info("%s: %s", step, step.why)
         match step:
-            case StartInstance():
-                await self._start(step)
+            case StartInstance(app, slot):
+                await self._start(app, slot)
             case Respawn(instance):
                 await self._respawn(self._observed.instances[instance])
             case Restart(instance, why):
@@ -91,10 +93,7 @@ class Executor:
             case Kill(instance, why):
                 self._kill(self._observed.instances[instance], why)
             case Forget(instance):
-                self._observed.forget(instance)
-                self._troubles.over_with(instance)
-                self._intent.heard_to_replace(instance)
-                self._intent.keep_specs(i.spec for i in self._observed.instances.values())
+                self._forget(self._observed.instances[instance])
             case Revert(app, why):
                 self._intent.revert(app, why)
                 self._note("revert", app, why)
@@ -120,6 +119,14 @@ class Executor:
         if not self._observed.nginx_busy:
             self._troubles.over(str(step))
 
+    def _forget(self, instance: Instance) -> None:
+        self._observed.forget(instance.id)
+        self._troubles.over_with(instance.id)
+        self._intent.heard_to_replace(instance.id)
+        left = self._observed.instances.values()
+        if all(i.spec != instance.spec for i in left):
+            self._intent.keep_specs(i.spec for i in left)
+
     def _beside(self, step: Step, work: Awaitable[None]) -> None:
         """Beside the loop: nginx may take seconds, and no instance has to wait for it."""
         self._observed.nginx_busy = True
@@ -136,23 +143,25 @@ class Executor:
         finally:
             self._observed.nginx_busy = False
 
-    async def _start(self, step: StartInstance) -> None:
-        spec = self._intent.spec_wanted(step.app)
-        number = self._state.next_serial(step.app)
-        now = self._clock.monotonic()
-        instance = Instance(
-            InstanceId(f"{step.app}.{step.slot}.{number}"),
-            step.app,
-            step.slot,
-            spec.id,
-            step.port or (await self._free_port() if spec.app.listens else 0),
-            InstanceState.STARTING,
-            since=now,
-            spawned=now,
-            is_run=spec.app.schedule is not None,
-        )
-        self._observed.add(instance)
-        await self._supervision.spawn(instance, spec)
+    async def reserve(self, steps: Sequence[StartInstance]) -> None:
+        """Give all that are to be started their ports, numbers and records, in one write.
+
+        Where a round ends before it comes to one of them, the next one finds it without a
+        process. Raises Failed; then there are none.
+        """
+        taken = self._taken_ports()
+        places: list[tuple[str, Callable[[int], Instance]]] = []
+        for step in steps:
+            spec = self._intent.spec_wanted(step.app)
+            port = step.port or (await self._ports.free(taken) if spec.app.listens else 0)
+            taken |= {port}
+            now = self._clock.monotonic()
+            places.append((step.app, partial(_new, step, spec, port, now)))
+        self._reserved = {(i.app, i.slot): i for i in self._observed.add(places)}
+
+    async def _start(self, app: str, slot: int) -> None:
+        instance = self._reserved.pop((app, slot))
+        await self._supervision.spawn(instance, self._intent.spec(instance.spec))
 
     async def _respawn(self, instance: Instance) -> None:
         spec = self._intent.spec(instance.spec)
@@ -169,8 +178,11 @@ class Executor:
         return instance.port == spec.app.pinned(instance.slot)
 
     async def _free_port(self) -> int:
+        return await self._ports.free(self._taken_ports())
+
+    def _taken_ports(self) -> frozenset[int]:
         taken = frozenset(i.port for i in self._observed.instances.values())
-        return await self._ports.free(taken | self._intent.pinned_ports())
+        return taken | self._intent.pinned_ports()
 
     def _move(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
         now = self._clock.monotonic()
@@ -235,3 +247,17 @@ class Executor:
             self._state.add_event(self._clock.now(), kind, subject, why)
         except Failed as error:  # a full disk must not stop what keeps sites alive
             log.warning("cannot note %s of %s: %s", kind, subject, error)
+
+
+def _new(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:
+    return Instance(
+        InstanceId(f"{step.app}.{step.slot}.{number}"),
+        step.app,
+        step.slot,
+        spec.id,
+        port,
+        InstanceState.STARTING,
+        since=now,
+        spawned=now,
+        is_run=spec.app.schedule is not None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final, NoReturn
 
@@ -16,6 +16,10 @@ from portico.ports import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
 LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted
+LONGEST_REST: Final = 0.1
+"""Seconds. After it has looked and planned, the loop rests as long as that took: with a thousand
+instances it then leaves half of the time to requests, and hears many of them in one round.
+"""
 
 TIMED: Final = (StartInstance, Respawn, SkipRun, MarkWorn)
 """What is done when it is time for an app."""
@@ -31,11 +35,15 @@ class ReconcileLoop:
         observe: Callable[[], Awaitable[World]],
         execute: Callable[[Step], Awaitable[None]],
         failed: Callable[[Step, Exception], None],
+        reserve: Callable[[Sequence[StartInstance]], Awaitable[None]],
     ) -> None:
-        """`desired` returns the same object for as long as nothing else is wanted."""
+        """`desired` returns the same object for as long as nothing else is wanted.
+
+        `reserve` is told of all starts of a round before the first of them is executed.
+        """
         self._clock, self._desired, self._observe = clock, desired, observe
-        self._execute, self._failed = execute, failed
-        self._woken = asyncio.Event()
+        self._execute, self._failed, self._reserve = execute, failed, reserve
+        self._woken, self._rest = asyncio.Event(), 0.0
         self._due = frozenset[str]()
         """Of which it was time in a round that ended before it came to them."""
         self.moved = asyncio.Condition()
@@ -48,6 +56,8 @@ class ReconcileLoop:
         while True:
             self._woken.clear()  # before observing: a wake during a round is kept
             pause = await self._round()
+            if self._rest > 0:
+                await self._clock.sleep(self._rest)
             try:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
@@ -56,15 +66,20 @@ class ReconcileLoop:
 
     async def _round(self) -> float:
         """One round; returns after how many seconds time alone may ask for the next."""
+        begun = self._clock.monotonic()
         world = await self._observe()
         world, self._due = replace(world, due=world.due | self._due), frozenset()
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
+        self._rest = min(self._clock.monotonic() - begun, LONGEST_REST)
+        possible = await self._reserved(steps)
         hopeless: set[str] = set()
-        for number, step in enumerate(steps):
+        for number, step in enumerate(possible):
+            # Others have their turn between any two steps: requests, signals, ends of programs.
+            await asyncio.sleep(0)
             if self._wants_else(desired):
                 self._due = world.due & {
-                    _subject(s) for s in steps[number:] if isinstance(s, TIMED)
+                    _subject(s) for s in possible[number:] if isinstance(s, TIMED)
                 }
                 break  # what follows was right for what was wanted before
             if _subject(step) in hopeless:
@@ -76,9 +91,23 @@ class ReconcileLoop:
                 self._failed(step, error)
         async with self.moved:
             self.moved.notify_all()
-        if (steps and not hopeless) or self._wants_else(desired):
+        if (steps and possible == steps and not hopeless) or self._wants_else(desired):
             self.wake()
         return self._pause(desired, world)
+
+    async def _reserved(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """The steps; without any start where nothing can be recorded. What makes things smaller
+        goes on.
+        """
+        starts = [step for step in steps if isinstance(step, StartInstance)]
+        if not starts:
+            return steps
+        try:
+            await self._reserve(starts)
+        except Exception as error:  # noqa: BLE001 - all others have their steps all the same
+            self._failed(starts[0], error)
+            return tuple(step for step in steps if not isinstance(step, StartInstance))
+        return steps
 
     def _wants_else(self, desired: Desired) -> bool:
         """Whether something else is wanted by now: by an operator, or because of a step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -43,7 +43,8 @@ class Observed:
         self.refused_because = ""
         self.unrecorded = ""
         """Why the newest of some instances is only in memory; empty while all is on disk."""
-        self._unrecorded: set[InstanceId] = set()
+        self._changed: set[InstanceId] = set()
+        """What is to be written by the next `record`."""
         self.nginx_busy = False
         self._nginx_leaving: float | None = None
         self._left: dict[InstanceId, tuple[int, float]] = {}
@@ -58,36 +59,54 @@ class Observed:
             now = self._clock.monotonic()
             for i in list(self.instances.values()):
                 self.put(booted(i, now=now))
-            self._state.put_setting(BOOT, boot)
+            try:
+                self._state.put_setting(BOOT, boot)
+            except Failed as error:  # the next daemon will think so too, and find what runs
+                log.warning("%s", error)
 
-    def add(self, instance: Instance) -> None:
-        """A new one: on disk before its process is, which a next daemon must find."""
-        self._state.put_instance(instance)
-        self.instances[instance.id] = instance
+    def add(self, starts: Iterable[tuple[str, Callable[[int], Instance]]]) -> list[Instance]:
+        """New ones, each of its app and made from its number. All are on disk together, before
+        the process of any of them is, which a next daemon must find. Raises Failed; then there
+        are none.
+        """
+        with self._state.together(durable=False):
+            new = [make(self._state.next_serial(app)) for app, make in starts]
+            for instance in new:
+                self._state.put_instance(instance)
+        self.instances |= {instance.id: instance for instance in new}
+        return new
 
     def put(self, instance: Instance) -> None:
-        """What has become of one. A full disk must not end what keeps sites alive."""
+        """What has become of one. It is written with all others, once a round."""
         self.instances[instance.id] = instance
-        self._unrecorded.add(instance.id)
-        self._record()
+        self._changed.add(instance.id)
 
-    def _record(self) -> None:
-        """Write what is not on disk yet; what fails now is tried again in every round."""
+    def record(self) -> None:
+        """Write what has changed since the last time, in one transaction.
+
+        What fails now is tried again in every round: a full disk must not end what keeps sites
+        alive, nor hold up what ends.
+        """
+        if not self._changed:
+            return
         try:
-            for instance in tuple(self._unrecorded):
-                self._state.put_instance(self.instances[instance])
-                self._unrecorded.discard(instance)
+            with self._state.together(durable=False):
+                for name in self._changed:
+                    if instance := self.instances.get(name):
+                        self._state.put_instance(instance)
+                    else:
+                        self._state.drop_instance(name)
         except Failed as error:
             if not self.unrecorded:
                 log.warning("%s", error)
             self.unrecorded = str(error)
         else:
+            self._changed.clear()
             self.unrecorded = ""
 
     def forget(self, instance: InstanceId) -> None:
-        self._state.drop_instance(instance)
         del self.instances[instance]
-        self._unrecorded.discard(instance)
+        self._changed.add(instance)
         self._left.pop(instance, None)
         self._told.pop(instance, None)
 
@@ -131,10 +150,14 @@ class Observed:
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
-        if self._unrecorded:
-            self._record()
+        self.record()
         seen = self._nginx_seen()
-        settled = frozenset(i.id for i in self.instances.values() if self._is_settled(i, seen))
+        out = self._out()
+        settled = frozenset(
+            i.id
+            for i in self.instances.values()
+            if (i.state is InstanceState.DRAINING or i.id in out) and self._is_settled(i, seen)
+        )
         await self._count_connections(settled)
         return self._world(seen, settled)
 
@@ -165,9 +188,7 @@ class Observed:
         )
 
     def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
-        """Whether no nginx worker will send it a new request."""
-        if i.state is not InstanceState.DRAINING and not self._is_out(i):
-            return False
+        """Whether no nginx worker will send it a new request, now that discovery is silent."""
         left, left_at = self._left.get(i.id, (None, i.since))
         if seen.pid is None:
             return True
@@ -182,11 +203,16 @@ class Observed:
             return now - told_at > SETTLE
         return now - max(since, told_at) > UNASKED
 
-    def _is_out(self, i: Instance) -> bool:
-        """Whether it fails its check and is handed out no more."""
-        known = self.endpoints.get(i.app)
-        is_unready = i.state is InstanceState.UNREADY and known is not None
-        return is_unready and all(endpoint.instance != i.id for endpoint in known or ())
+    def _out(self) -> set[InstanceId]:
+        """Those that fail their check and are handed out no more."""
+        handed_out = {e.instance for endpoints in self.endpoints.values() for e in endpoints}
+        return {
+            i.id
+            for i in self.instances.values()
+            if i.state is InstanceState.UNREADY
+            and i.app in self.endpoints
+            and i.id not in handed_out
+        }
 
     async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
         draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
@@ -61,9 +61,13 @@ class StatusReport:
     def view(self) -> StatusView:
         desired, _ = self._intent.wanted()
         revision, paused = self._intent.revision, self._intent.paused()
-        held = waits(desired, self._observed.now().by_app())
+        instances = self._observed.now().by_app()
+        held = waits(desired, instances)
         return StatusView(
-            apps=tuple(self._app(app, held.get(name)) for name, app in desired.apps.items()),
+            apps=tuple(
+                self._app(app, instances[name], held.get(name))
+                for name, app in desired.apps.items()
+            ),
             sites=tuple(
                 _site(
                     name,
@@ -105,11 +109,8 @@ class StatusReport:
         shown = words.lines[-SHOWN_LINES:]
         return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
 
-    def _app(self, app: DesiredApp, wait: Wait | None) -> AppView:
-        mine = sorted(
-            (i for i in self._observed.instances.values() if i.app == app.name),
-            key=lambda i: (i.slot, i.id),
-        )
+    def _app(self, app: DesiredApp, found: Iterable[Instance], wait: Wait | None) -> AppView:
+        mine = sorted(found, key=lambda i: (i.slot, i.id))
         command = app.app.command or app.app.script or ""
         return AppView(
             name=app.name,

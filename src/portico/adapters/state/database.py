@@ -56,20 +56,36 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            return _connected(path)
+        except sqlite3.OperationalError as error:
+            if not _lacks_room(error):
+                raise
+        return _connected(path, alone=True)
     except (OSError, sqlite3.Error) as error:
-        raise Failed(f"cannot open {path}: {error}; nothing was changed") from error
-    try:
-        _prepare(db, path)
-    except sqlite3.Error as error:
-        db.close()
-        if is_damage(error):
+        if isinstance(error, sqlite3.Error) and is_damage(error):
             raise _Damaged(str(error)) from error
         raise Failed(f"cannot use {path}: {error}; nothing was changed") from error
+
+
+def _connected(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    """`alone` keeps others from looking at it. What is shared with them needs room on the disk
+    (32 KiB in PATH-shm), and on a full one a daemon has to read it all the same.
+    """
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _prepare(db, path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _lacks_room(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -46,6 +46,8 @@ class SqliteState:
         self._path = path
         self._db, self.troubles = open_database(path)
         self._stale: set[side.SideFile] = set()
+        self._specs_unused = False
+        """Whether some may be: looked for once in a transaction, at its end."""
         self._ledger: dict[int, Entry] = {}
         """What was read of it last: reading JSON is most of what thousands of entries cost."""
         self._tell: Callable[[str], None] = self.troubles.append
@@ -60,8 +62,8 @@ class SqliteState:
         self._db.close()
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        with self._write("several changes", durable=True):
+    def together(self, *, durable: bool = True) -> Iterator[None]:
+        with self._write("several changes", durable=durable):
             yield
 
     def revisions(self) -> list[Revision]:
@@ -93,12 +95,12 @@ class SqliteState:
                 db.execute("REPLACE INTO spec VALUES (?, ?)", (spec.id, to_json(SPEC, spec)))
             row = (record.name, record.target.id, good, app_to_json(record))
             db.execute("REPLACE INTO app VALUES (?, ?, ?, ?)", row)
-            _drop_unused_specs(db)
+            self._specs_unused = True
 
     def drop_app(self, name: str) -> None:
         with self._write(f"that app {name} is gone", durable=True, stale=side.IN_FORCE) as db:
             db.execute("DELETE FROM app WHERE name = ?", (name,))
-            _drop_unused_specs(db)
+            self._specs_unused = True
 
     def instances(self) -> list[Instance]:
         rows = self._rows("SELECT record FROM instance ORDER BY id")
@@ -112,7 +114,7 @@ class SqliteState:
     def drop_instance(self, instance: InstanceId) -> None:
         with self._write(f"that instance {instance} is gone", stale=side.INSTANCES) as db:
             db.execute("DELETE FROM instance WHERE id = ?", (instance,))
-            _drop_unused_specs(db)
+            self._specs_unused = True
 
     def specs(self) -> Mapping[str, Spec]:
         rows = self._rows("SELECT id, record FROM spec")
@@ -205,6 +207,9 @@ class SqliteState:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+            if self._specs_unused:
+                _drop_unused_specs(self._db)
+                self._specs_unused = False
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._failure(f"record {what}", error) from error

@@ -66,6 +66,10 @@ class World:
     nginx: NginxSeen = NginxSeen()
     memory: Mapping[InstanceId, int] = field(default_factory=dict)
     """Resident bytes, with all children, of the instances whose app has a limit."""
+    most_starting: int | None = None
+    """How many programs may be starting at a time, as many as the machine has room for; None is
+    any number.
+    """
     due: frozenset[str] = frozenset()
     """Apps whose schedule says that it is time. Nobody says it a second time."""
 

@@ -21,7 +21,10 @@ def endpoints_of(
         if rival is None or _rank(app, instance) > _rank(app, rival):
             best[instance.slot] = instance
     chosen = [instance for _, instance in sorted(best.items())]
-    return tuple(_endpoint(app, instance, chosen, now) for instance in chosen)
+    since: dict[bool, list[float]] = {False: [], True: []}
+    for moment, is_backup in sorted((i.since, _is_backup(app, i)) for i in chosen):
+        since[is_backup].append(moment)
+    return tuple(_endpoint(app, i, since[_is_backup(app, i)], now) for i in chosen)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
@@ -29,14 +32,11 @@ def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]
     return instance.spec == app.spec.id, not instance.worn, pinned, instance.spawned
 
 
-def _endpoint(
-    app: DesiredApp, instance: Instance, chosen: Sequence[Instance], now: float
-) -> Endpoint:
+def _endpoint(app: DesiredApp, instance: Instance, since: Sequence[float], now: float) -> Endpoint:
     differing = app.app.slots.get(str(instance.slot))
     whole = ((differing and differing.weight) or app.app.weight) * app.scale
     backup = _is_backup(app, instance)
-    beside = [i for i in chosen if _is_backup(app, i) is backup]
-    weight = whole * share(instance, beside, app.app.slow_start, now)
+    weight = whole * share(instance, since, app.app.slow_start, now)
     return Endpoint(
         instance.slot, instance.id, instance.port, weight=max(1, round(weight)), backup=backup
     )

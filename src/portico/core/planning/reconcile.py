@@ -18,6 +18,7 @@ from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
 from portico.core.planning.order import Wait, is_back, stays, waits
+from portico.core.planning.pace import paced, room_at
 from portico.core.planning.reasons import NEVER_SAID
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
@@ -53,7 +54,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     instances = world.by_app()
     waiting, staying = waits(desired, instances), stays(desired, instances)
     held = waiting.keys() | staying
-    return (
+    steps = (
         *_nginx(desired, world, instances, generation, waiting),
         *(
             step
@@ -64,6 +65,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
         *unwanted(desired, world, generation, staying),
         *leaving(desired, world),
     )
+    return tuple(paced(steps, desired, world))
 
 
 def _nginx(
@@ -208,7 +210,8 @@ def _why_never_ready(i: Instance, app: DesiredApp) -> str:
 def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
     moments = (_next_moment(i, desired, world) for i in world.instances.values())
-    return min((m for m in moments if m is not None and m > world.now), default=None)
+    later = (*moments, room_at(world))
+    return min((m for m in later if m is not None and m > world.now), default=None)
 
 
 def _next_moment(  # noqa: PLR0911 - one case a state

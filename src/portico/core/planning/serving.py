@@ -50,7 +50,7 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
     if any(serves(app, i) for i in instances):
         return due
     needed = sorted((i for i in due if _is_needed(app, i)), key=lambda i: (i.since, i.id))
-    return [i for i in due if i not in needed] + [
+    return [i for i in due if not _is_needed(app, i)] + [
         i for i in needed[:1] if not _has_to_wait(i, app, instances)
     ]
 

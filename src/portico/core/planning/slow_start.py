@@ -10,6 +10,7 @@ have their whole weight: the few others could not carry what is kept from the ne
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from math import ceil, floor
 from typing import Final
@@ -19,15 +20,17 @@ from portico.core.model.instance import Instance, InstanceState
 MOST_STEPS: Final = 5
 
 
-def share(instance: Instance, beside: Sequence[Instance], slow_start: float, now: float) -> float:
+def share(instance: Instance, since: Sequence[float], slow_start: float, now: float) -> float:
     """The part of its weight that an instance has now, from 0.1 to 1.
 
-    `beside` are all that serve, itself among them. Those count as warm that were ready for all
-    of `slow_start` when it became so; at least half must be.
+    `since` are the moments, in their order, in which all that serve became so, itself among them.
+    Those count as warm that were ready for all of `slow_start` when it became so; at least half
+    must be.
     """
-    warm = [i for i in beside if i.since + slow_start <= instance.since]
-    is_new = slow_start > 0 and instance.state is InstanceState.READY
-    if not is_new or 2 * len(warm) < len(beside):
+    if slow_start <= 0 or instance.state is not InstanceState.READY:
+        return 1.0
+    warm = bisect_right(since, instance.since, key=lambda moment: moment + slow_start)
+    if 2 * warm < len(since):
         return 1.0
     steps = _steps(slow_start)
     done = sum(step <= _age(instance, now) for step in steps)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
+
+MOST_NAMED: Final = 16
+"""More slots than these are counted instead of named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Publish:
     why: str
 
     def __str__(self) -> str:
+        if len(self.endpoints) > MOST_NAMED:
+            return f"hand out {len(self.endpoints)} slots of {self.app}"
         slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
         return f"hand out slots {slots} of {self.app}"
 

@@ -1,0 +1,83 @@
+"""What is done in every round grows with the number of instances, and not with its square.
+
+Counted in steps of the interpreter, which no other work on the machine changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from portico.core.model.instance import InstanceState
+from portico.core.planning.order import waits
+from portico.core.planning.progress import progress
+from portico.core.planning.reconcile import plan, wake_at
+from tests.unit.worlds import NOW, app, desired, one, world
+
+S = InstanceState
+FEW = 60
+
+
+def steps_of(act: Callable[[], object]) -> int:
+    """How many bytecodes it takes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def grows(act: Callable[[int], Callable[[], object]]) -> float:
+    """How many times as much work four times as many are, above what none are."""
+    none, few, many = (steps_of(act(count)) for count in (0, FEW, 4 * FEW))
+    return (many - none) / (few - none)
+
+
+@pytest.mark.parametrize("slow_start", [0, 30])
+@pytest.mark.parametrize(
+    "state", [S.READY, S.STARTING, S.UNREADY, S.DRAINING, S.STOPPING, S.BACKOFF, S.GONE, None]
+)
+def test_a_plan_for_four_times_as_many_instances_is_four_times_the_work(state, slow_start):
+    """None: there are none yet, and all are to be started."""
+
+    def planning(count: int) -> Callable[[], object]:
+        its = app(instances=max(1, count), batch=10, slow_start=slow_start)
+        found = [one(state, slot=n + 1, retry_at=NOW) for n in range(count)] if state else []
+        wanted, seen = desired(its), world(*found, knows=[its], most_starting=16)
+
+        def act() -> None:
+            plan(wanted, seen, generation="g1")
+            wake_at(wanted, seen)
+            waits(wanted, seen.by_app())
+            progress(wanted, seen, ["web"], generation="g1", waited=0.1)
+
+        return act
+
+    assert grows(planning) < 5
+
+
+def test_a_plan_for_four_times_as_many_apps_is_four_times_the_work():
+    def planning(count: int) -> Callable[[], object]:
+        its = [app(f"a{n}") for n in range(count)]
+        seen = world(*(one(name=each.name) for each in its), knows=its)
+        return lambda: plan(desired(*its), seen, generation="g1")
+
+    assert grows(planning) < 5
+
+
+def test_the_count_tells_work_that_grows_with_the_square():
+    assert grows(lambda count: lambda: [1 for _ in range(count) for _ in range(count)]) > 12
