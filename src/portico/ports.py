@@ -149,6 +149,9 @@ class Logs(Protocol):
         Reads no more than the last 64 KiB of a file; one that cannot be read has no lines.
         """
 
+    async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
+        """Bytes, of each; 0 where there is no such file."""
+
     async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
         """Move what a file larger than `max_size` holds to PATH.1; it stays open for writing.
         Where the app's user can write its folder, this is done with that user's rights.
@@ -158,8 +161,10 @@ class Logs(Protocol):
 
 
 class Disks(Protocol):
-    async def full(self, folders: Iterable[str]) -> list[str]:
-        """A sentence for each disk, of these folders or PORTICO_HOME, that has no room left."""
+    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
+        """Those of these folders, and PORTICO_HOME, whose disk has no room left: one sentence for
+        all folders of a disk.
+        """
 
 
 class Files(Protocol):

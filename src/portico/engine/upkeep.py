@@ -1,19 +1,35 @@
-"""What has to be done now and then, whatever else happens: logs, and a look at the disks."""
+"""What has to be done now and then, whatever else happens: logs, and a look at the disks.
+
+The faster a log grows, the sooner it is looked at again.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, Spec
+from portico.core.model.names import InstanceId
+from portico.core.planning.flood import LATEST, Growth, fills, floods, look_after, written
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
 from portico.ports import Clock, Disks, Logs, Nginx
 
-EVERY: Final = 10.0
-"""Seconds. A program that writes 10 MB/s fills ten times its cap meanwhile, and no more."""
+SELDOM: Final = 10.0
+"""Seconds between two looks at what is nginx's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A file that an instance writes to, and what the operator grants it."""
+
+    instance: InstanceId
+    spec: Spec
+    max_size: int
+    keep: int
 
 
 class Upkeep:
@@ -32,61 +48,102 @@ class Upkeep:
         """`unreadable` says what nginx's workers may not read of the files that sites name."""
         self._intent, self._observed, self._troubles = intent, observed, troubles
         self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
+        self._sizes: dict[str, tuple[int, float]] = {}
+        """Of each log at the last look, and when that was."""
+        self._full: dict[str, str] = {}
+        """By disk: who fills it, as far as that was seen."""
+        self._pause = LATEST
         self._unreadable = unreadable
-        self._full: list[str] = []
         self._closed: list[str] = []
+        self._seldom_at = -SELDOM
 
     async def look(self) -> None:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
-        await self._rotate_instances()
-        with self._troubles.fence("rotation of nginx's logs"):
-            await self._rotate_nginx()
-        await self._look_at_disks()
-        with self._troubles.fence("a look at the files that sites name"):
-            await self._look_at_files()
+        logs = self._log_files()
+        grown = await self._grown(logs)
+        self._pause = look_after(grown)
+        for growth in grown:
+            self._say(f"flood {growth.path}", floods(growth), of=growth.instance)
+        await self._rotate_instances(logs, grown)
+        await self._look_at_disks(grown)
+        if self._clock.monotonic() - self._seldom_at >= SELDOM:
+            self._seldom_at = self._clock.monotonic()
+            with self._troubles.fence("rotation of nginx's logs"):
+                await self._rotate_nginx()
+            with self._troubles.fence("a look at the files that sites name"):
+                await self._look_at_files()
 
     async def pause(self) -> None:
-        await self._clock.sleep(EVERY)
+        await self._clock.sleep(self._pause)
 
-    async def _rotate_instances(self) -> None:
-        done: set[str] = set()
-        for i in list(self._observed.instances.values()):
-            spec = self._intent.spec(i.spec)
-            limits = self._intent.app_of(i).logs
-            files = self._logs.files(spec, i.slot)
-            for path in {files.stdout, files.stderr} - done:
-                done.add(path)
-                with self._troubles.fence(f"rotation of {path}", of=i.id):
-                    trouble = await self._logs.rotate(spec, path, limits.max_size, limits.keep)
-                    self._said(path, trouble)
+    async def _grown(self, logs: dict[str, _Log]) -> list[Growth]:
+        sizes, now = await self._logs.sizes(list(logs)), self._clock.monotonic()
+        before = {path: self._sizes.get(path, (size, now)) for path, size in sizes.items()}
+        self._sizes = {path: (size, now) for path, size in sizes.items()}
+        return [
+            Growth(
+                path,
+                log.instance,
+                written(before[path][0], sizes[path]),
+                now - before[path][1],
+                log.max_size,
+                log.keep,
+            )
+            for path, log in logs.items()
+        ]
+
+    async def _rotate_instances(self, logs: dict[str, _Log], grown: list[Growth]) -> None:
+        for growth in grown:
+            path, log = growth.path, logs[growth.path]
+            if self._sizes[path][0] <= log.max_size:
+                self._said(path, None)
+                continue
+            with self._troubles.fence(f"rotation of {path}", of=log.instance):
+                trouble = await self._logs.rotate(log.spec, path, log.max_size, log.keep)
+                self._said(path, trouble)
 
     async def _rotate_nginx(self) -> None:
         edge = self._intent.desired.edge
         for path, trouble in (await self._nginx.rotate(edge.log_max_size, edge.log_keep)).items():
             self._said(path, trouble)
 
-    async def _look_at_disks(self) -> None:
-        folders = {posixpath.dirname(path) for path in self._log_files()}
-        self._full = self._told(self._full, await self._disks.full(sorted(folders)))
+    async def _look_at_disks(self, grown: list[Growth]) -> None:
+        """Whoever was seen to fill a disk is named for as long as it is full."""
+        folders = {growth.path: posixpath.dirname(growth.path) for growth in grown}
+        full = await self._disks.full(sorted(set(folders.values())))
+        for gone in self._full.keys() - set(full.values()):
+            self._troubles.over(gone)
+        names = {
+            disk: fills(each for each in grown if full.get(folders[each.path]) == disk)
+            for disk in set(full.values())
+        }
+        self._full = {disk: name or self._full.get(disk, "") for disk, name in names.items()}
+        for disk, name in self._full.items():
+            self._troubles.report(disk, f"{disk}; {name}" if name else disk)
 
     async def _look_at_files(self) -> None:
         desired, _ = self._intent.wanted()
-        self._closed = self._told(self._closed, await self._unreadable(desired))
-
-    def _told(self, before: list[str], sentences: list[str]) -> list[str]:
-        for gone in set(before) - set(sentences):
+        sentences = await self._unreadable(desired)
+        for gone in set(self._closed) - set(sentences):
             self._troubles.over(gone)
         for sentence in sentences:
             self._troubles.report(sentence, sentence)
-        return sentences
+        self._closed = sentences
 
-    def _log_files(self) -> Iterator[str]:
+    def _log_files(self) -> dict[str, _Log]:
+        found: dict[str, _Log] = {}
         for i in self._observed.instances.values():
-            files = self._logs.files(self._intent.spec(i.spec), i.slot)
-            yield from (files.stdout, files.stderr)
+            spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
+            files = self._logs.files(spec, i.slot)
+            for path in (files.stdout, files.stderr):
+                found.setdefault(path, _Log(i.id, spec, limits.max_size, limits.keep))
+        return found
 
     def _said(self, path: str, trouble: str | None) -> None:
-        if trouble:
-            self._troubles.report(path, f"cannot rotate {path}: {trouble}")
+        self._say(path, f"cannot rotate {path}: {trouble}" if trouble else "")
+
+    def _say(self, subject: str, sentence: str, of: str = "") -> None:
+        if sentence:
+            self._troubles.report(subject, sentence, of=of)
         else:
-            self._troubles.over(path)
+            self._troubles.over(subject)

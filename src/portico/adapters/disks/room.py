@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,21 +18,22 @@ class MountedDisks:
     def __init__(self, home: Path) -> None:
         self._home = home
 
-    async def full(self, folders: Iterable[str]) -> list[str]:
+    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
         return await asyncio.to_thread(_full, (str(self._home), *folders))
 
 
-def _full(folders: Iterable[str]) -> list[str]:
-    """Folders on one disk are named by the first of them."""
-    found: dict[int, str] = {}
+def _full(folders: Iterable[str]) -> dict[str, str]:
+    """A disk is named by the first folder that is on it."""
+    found: dict[str, str] = {}
+    disks: dict[int, str] = {}
     for folder in folders:
         try:
             device, room = os.stat(folder).st_dev, os.statvfs(folder)  # noqa: PTH116 - as statvfs
         except OSError:
             continue  # made when it is first written to
         if trouble := _trouble(room):
-            found.setdefault(device, f"the disk of {folder} is full: {trouble}")
-    return list(found.values())
+            found[folder] = disks.setdefault(device, f"the disk of {folder} is full: {trouble}")
+    return found
 
 
 def _trouble(room: os.statvfs_result) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +41,10 @@ class FileLogs:
             found += await asyncio.to_thread(last_lines, path, count, begun, account)
         return found
 
+    async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
+        return await asyncio.to_thread(lambda: {path: _size(path) for path in paths})
+
     async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
-        if _size(path) <= max_size:
-            return None
         account = account_if_known(spec.app.user, spec.app.group)
         return await asyncio.to_thread(rotate, Path(path), max_size, keep, account)
 

@@ -8,7 +8,8 @@ program that writes 20,000 lines a second without a pause that was 0 to 53 lines
 
 Rotated files together take at most `max_size * (keep + 1)` bytes, one more than their number
 because each has outgrown `max_size` when it is found; the live one takes `max_size`, and what is
-written until somebody looks again.
+written until somebody looks again. Where there is no room for a copy the live one is emptied
+without: what a program writes must not grow for ever.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _NO_USER: Final = Account()
 
 
 def rotate(path: Path, max_size: int, keep: int, account: Account = _NO_USER) -> str | None:
-    """None when done, or not needed; else what went wrong, with the live file as it was.
+    """None when done, or not needed; else what went wrong, and what it means for the file.
 
     `account` is the user of the program that writes it.
     """
@@ -52,39 +53,39 @@ class _Rotation:
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         file = os.open(self._name, flags, dir_fd=self._folder)
         try:
-            self._rotate(file)
+            return self._rotate(file)
         except OSError as error:
-            return f"{error.strerror}; it goes on growing{self._drop_oldest()}"
+            return f"{error.strerror}; it goes on growing"
         finally:
             os.close(file)
-        return None
 
-    def _rotate(self, file: int) -> None:
+    def _rotate(self, file: int) -> str | None:
         seen = os.fstat(file)
         if not stat.S_ISREG(seen.st_mode) or seen.st_size <= self._max_size:
-            return
+            return None
         allowed = self._max_size * (self._keep + 1) if self._keep else 0
         begin = max(0, seen.st_size - allowed)
         rotated = self._make_room(seen.st_size - begin, allowed)
         if self._keep == 0:
             os.ftruncate(file, 0)
-            return
-        written = f"{self._name}.part"
-        self._remove(written)
+            return None
+        part = f"{self._name}.part"
+        self._remove(part)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            copy = os.open(written, flags, 0o600, dir_fd=self._folder)
+            copy = os.open(part, flags, 0o600, dir_fd=self._folder)
             try:
                 _copy(file, copy, begin, seen)
                 self._shift(rotated)
-                self._rename(written, f"{self._name}.1")
-                written = f"{self._name}.1"
+                self._rename(part, f"{self._name}.1")
                 _copy_rest_and_empty(file, copy)
             finally:
                 os.close(copy)
-        except OSError:
-            self._remove(written)
-            raise
+        except OSError as error:
+            self._remove(part)
+            os.ftruncate(file, 0)
+            return f"{error.strerror}; it was emptied without a whole copy"
+        return None
 
     def _make_room(self, size: int, allowed: int) -> list[str]:
         """Remove the oldest until there is room for this size; returns the others."""
@@ -109,15 +110,6 @@ class _Rotation:
             os.close(listed)
         numbers = {each: int(match[1]) for each, match in found.items() if match}
         return sorted(numbers, key=numbers.__getitem__)
-
-    def _drop_oldest(self) -> str:
-        """On a full disk: the next attempt then has more room."""
-        try:
-            oldest = self._rotated()[-1]
-            os.unlink(oldest, dir_fd=self._folder)
-        except (OSError, IndexError):
-            return ""
-        return f" (removed {oldest} to make room)"
 
     def _size(self, name: str) -> int:
         return os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_size

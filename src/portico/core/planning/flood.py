@@ -1,0 +1,58 @@
+"""When the logs of programs have to be looked at again, and which of them fills a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+SOONEST: Final = 0.5
+LATEST: Final = 2.0
+"""Seconds between two looks: a program may begin to write just after one."""
+MUCH: Final = 1 << 20
+"""Bytes; who has written less between two looks does not fill a disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a log has grown between two looks."""
+
+    path: str
+    instance: str
+    written: int
+    """Bytes."""
+    seconds: float
+    max_size: int
+    keep: int
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.written / self.seconds if self.seconds > 0 else 0.0
+
+
+def written(before: int, now: int) -> int:
+    """Bytes, from the sizes at two looks: a file that has become smaller was emptied meanwhile."""
+    return now - before if now >= before else now
+
+
+def look_after(logs: Iterable[Growth]) -> float:
+    """Seconds until the first of them has grown by its limit, if it goes on as it did."""
+    times = [log.max_size / log.rate for log in logs if log.rate > 0]
+    return max(SOONEST, min([LATEST, *times]))
+
+
+def floods(log: Growth) -> str:
+    """What to say of one that takes more than its limits grant before anybody can look."""
+    if log.rate * SOONEST <= log.max_size * (log.keep + 1):
+        return ""
+    return (
+        f"{log.instance} writes to {log.path} faster than its limits can be kept; it may fill the "
+        "disk"
+    )
+
+
+def fills(logs: Iterable[Growth]) -> str:
+    """Who has written most; empty where nobody has written much."""
+    most = max(logs, key=lambda log: log.written, default=None)
+    return f"{most.instance} writes most, to {most.path}" if most and most.written >= MUCH else ""
