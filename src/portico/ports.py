@@ -25,6 +25,7 @@ from portico.core.model.site import Site
 from portico.core.model.watched import Look, Watched
 from portico.core.model.world import Endpoint, NginxSeen
 from portico.core.planning.ledger import Refusal
+from portico.core.planning.ownership import Answering
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
 
@@ -58,26 +59,37 @@ class Processes(Protocol):
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         """Start the program in its own session, its output appended to its log files.
 
-        Reads env_file, resolves cwd and finds the program afresh every time. `on_exit` is
-        called once, in the event loop, when nothing of its session is left. Raises Failed
+        Reads env_file, resolves cwd and finds the program afresh every time. `on_exit` is called
+        once, in the event loop, when nothing of all that it has started is left. Raises Failed
         with every reason why it cannot start (no such program, folder or user, a bad env_file).
         """
 
-    async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
-        """Watch a process of an earlier daemon; False when it is not there any more, and then
-        children that it left behind are ended.
+    async def adopt(
+        self, launch: Launch, process: Process, on_exit: Callable[[Exit], None]
+    ) -> bool:
+        """Watch a process that an earlier daemon has started so; False when it is not there any
+        more.
         """
 
-    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
-        """Processes that were started for these instances after these moments (of
-        `Clock.monotonic`), by a daemon of the same home that did not live to note them.
+    async def find(self, since: Sequence[tuple[Launch, float]]) -> Mapping[InstanceId, Process]:
+        """Processes that were started so after these moments (of `Clock.monotonic`), by a daemon
+        of the same home that did not live to note them. None of another user's.
         """
+
+    async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
+        """End what earlier processes of these instances have left behind while no daemon lived;
+        the process that was found for one stays.
+        """
+
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+        """Of each process and port, who takes connections to 127.0.0.1 and that port."""
 
     def signal(self, process: Process, name: str) -> None:
         """Send `SIGTERM` and the like to the instance's process group, if it still is that one.
 
-        Where the first process has ended and children of it have not, `on_exit` waits for
-        them for a minute after the last signal; SIGKILL ends them at once.
+        Where the first process has ended and others that it has started have not, those that are
+        in sessions of their own are sent it then, `on_exit` waits for all of them for a minute
+        after the last signal, and SIGKILL ends them at once.
         """
 
     async def problems(self, launch: Launch) -> list[str]:
@@ -123,10 +135,14 @@ class Ports(Protocol):
     """TCP ports of this machine."""
 
     async def free(self, avoid: frozenset[int]) -> int:
-        """A loopback port that nothing listens on, outside the system's ephemeral range."""
+        """A loopback port that nothing listens on and nobody can guess, outside the system's
+        ephemeral range as long as one is free there.
+        """
 
     async def holder(self, port: int) -> str | None:
-        """`pid 812 (node)` if something listens on the port, else None."""
+        """`pid 812 (node)`, with its user if that is another than ours, if something listens on
+        the port, else None.
+        """
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         """How many established connections each of these local ports has."""

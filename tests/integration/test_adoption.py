@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.processes.groups import folder_for, tidy
 from portico.adapters.processes.proc import stat
 from portico.core.model.instance import Exit, Process
-from tests.instances import Exits, is_dead, python, supervised, until
+from tests.instances import Exits, is_dead, launch, python, supervised, until
 
 FIRST_DAEMON = """
 import asyncio, json, os, sys
@@ -56,6 +57,13 @@ def orphan(tmp_path):
 
     yield start
     end(family(tmp_path))
+    if groups := folder_for(os.getpid(), tmp_path / "logs"):
+        tidy(groups)
+
+
+def asked(folder):
+    """What FIRST_DAEMON has started, as far as it matters: the instance, and its user."""
+    return launch(folder, command=("true",))
 
 
 def end(pids):
@@ -77,7 +85,7 @@ def test_a_new_daemon_watches_and_stops_what_an_old_one_started(tmp_path, orphan
         await until(lambda: len(family(tmp_path)) == 3)
         async with supervised(tmp_path) as processes:
             exits = Exits()
-            assert await processes.adopt(process, exits)
+            assert await processes.adopt(asked(tmp_path), process, exits)
             assert processes.usage(process)[0] > 0
             processes.signal(process, "SIGKILL")
             assert await exits.first() == Exit()  # how it ended only its parent may know
@@ -94,7 +102,7 @@ def test_a_number_that_was_given_to_another_process_is_not_adopted_or_signalled(
     async def scenario():
         await until(lambda: len(family(tmp_path)) == 3)
         async with supervised(tmp_path) as processes:
-            assert not await processes.adopt(mistaken, Exits())
+            assert not await processes.adopt(asked(tmp_path), mistaken, Exits())
             processes.signal(mistaken, "SIGKILL")
             await asyncio.sleep(0.2)
 
@@ -111,7 +119,8 @@ def test_what_a_program_left_behind_while_nobody_watched_is_ended(tmp_path, orph
         assert sum(map(is_dead, family(tmp_path))) == 1
         async with supervised(tmp_path) as processes:
             exits = Exits()
-            assert not await processes.adopt(process, exits)
+            assert not await processes.adopt(asked(tmp_path), process, exits)
+            await processes.end_orphans([(asked(tmp_path), None)])
             await until(lambda: all(map(is_dead, family(tmp_path))))
             assert exits.all == []
 
@@ -128,7 +137,8 @@ def test_a_strangers_session_of_the_same_number_is_left_alone(tmp_path):
     async def scenario():
         await until(lambda: len(family(tmp_path)) == 3 and stranger.poll() is not None)
         async with supervised(tmp_path) as processes:
-            assert not await processes.adopt(process, Exits())
+            assert not await processes.adopt(asked(tmp_path), process, Exits())
+            await processes.end_orphans([(asked(tmp_path), None)])
 
     try:
         asyncio.run(scenario())

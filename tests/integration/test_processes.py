@@ -224,7 +224,7 @@ def test_usage_counts_the_children_too(tmp_path):
             busy = ("sh", "-c", "while :; do :; done & wait")
             hot = await processes.spawn(launch(tmp_path, command=busy), Exits())
             family = python("family.py", told, "stays")
-            cold = await processes.spawn(launch(tmp_path, command=family), Exits())
+            cold = await processes.spawn(launch(tmp_path, slot=2, command=family), Exits())
             await until(lambda: "leader" in told.read_text())
             alone = stat(cold.pid).resident
             await until(lambda: processes.usage(hot)[1] > 20)

@@ -83,6 +83,7 @@ class Watching:
                     Tasks(group, self.troubles, self.clock),
                     self._wake,
                     clock=self.clock,
+                    ownership=None,  # asked about those only that are not ready
                     probes=self.probes,
                     processes=None,
                     safe_mode=SafeMode(self.deaths, self.troubles),

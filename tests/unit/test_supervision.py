@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final
 
 import pytest
 
 from portico.core.model.app import App
+from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.world import NginxSeen
 from portico.engine.observed import Observed
 from portico.engine.supervision import Supervision
+from portico.ports import Launch
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState
 from tests.unit.worlds import one
@@ -28,16 +30,20 @@ class Outside:
 
     def __init__(self, runs: Process | None, found: Process | None, app: App) -> None:
         self.runs, self.found, self.app = runs, found, app
-        self.signalled: list[tuple[Process, str]] = []
+        self.ended: list[tuple[InstanceId, Process | None]] = []
+        """Of which instances leftovers were ended, and which process of it stays."""
 
-    async def adopt(self, process: Process, _: object) -> bool:
+    async def adopt(self, _: Launch, process: Process, __: object) -> bool:
         return process == self.runs
 
-    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
-        return dict.fromkeys(since, self.found) if self.found else {}
+    async def find(self, since: Sequence[tuple[Launch, float]]) -> Mapping[InstanceId, Process]:
+        return {launch.instance: self.found for launch, _ in since if self.found}
 
-    def signal(self, process: Process, name: str) -> None:
-        self.signalled.append((process, name))
+    async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
+        self.ended = [(launch.instance, stays) for launch, stays in lost]
+
+    def spec(self, _: str) -> Spec:
+        return Spec("v1", "web", self.app, "/srv", {})
 
     def start(self, subject: str, work, *, of: str) -> None:
         """What would be probed is not."""
@@ -78,6 +84,7 @@ class TakenOver:
             logs=self.outside,
             ports=self.outside,
             liveness=self.outside,
+            ownership=self.outside,
             processes=self.outside,
             readiness=self.outside,
         )
@@ -103,6 +110,7 @@ def test_what_was_started_and_not_noted_is_found(state):
     after = TakenOver(before, runs=OTHER, found=OTHER)
     assert (after.now.state, after.now.process, after.now.since) == (S.STARTING, OTHER, 100.0)
     assert after.now.restarts == (0 if state is S.STARTING else 1)
+    assert after.outside.ended == [(before.id, OTHER)]
 
 
 def test_a_start_that_goes_on_has_its_time_once_more():
@@ -128,4 +136,4 @@ def test_an_instance_that_was_ready_and_is_gone_has_exited_and_leaves_nobody():
     before = one(since=0.0)
     after = TakenOver(before, runs=OTHER, found=OTHER)
     assert after.ended == [(before.id, Exit())]
-    assert after.outside.signalled == [(OTHER, "SIGKILL")]
+    assert after.outside.ended == [(before.id, None)]

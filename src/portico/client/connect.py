@@ -68,11 +68,15 @@ def start_unit(unit: Unit, client: Client, word: Literal["start", "restart"] = "
 
 
 def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], client: Client) -> None:
+    from portico.core.planning.environment import MARKS  # noqa: PLC0415 - only a start pays for it
+
     log = home.daemon_log
     try:
         home.make()
         begun = log.stat().st_size if log.exists() else 0
-        pid = _spawn(program, {**environ, "PORTICO_HOME": str(home.path)}, log)
+        # By them the processes of an instance are known, and one of it may have called us.
+        kept = {name: value for name, value in environ.items() if name not in MARKS}
+        pid = _spawn(program, {**kept, "PORTICO_HOME": str(home.path)}, log)
     except OSError as error:
         raise Failed(f"cannot start the daemon in {home.path}: {error}") from None
     started = _Started(pid, client)

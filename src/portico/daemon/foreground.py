@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Final
 
 from portico.core.model.views import ChangeView, DocumentRequest
 from portico.daemon.deaths import Deaths
@@ -21,11 +18,8 @@ from portico.importers.read import read_file
 from portico.ports import Clock
 from portico.system.home import Home
 from portico.system.notify import Notify
-from portico.system.orphans import Orphans
 
 log = logging.getLogger(__name__)
-
-BURY_EVERY: Final = 5.0  # seconds
 
 
 async def run_in_foreground(  # noqa: PLR0913 - what main has made
@@ -48,7 +42,6 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
     async def beside(portico: Portico) -> None:
         nonlocal code
         signals = Signals()
-        portico.tasks.start("orphans", partial(_bury_orphans, clock))
         async with asyncio.TaskGroup() as tasks:
             coming = tasks.create_task(_up(portico.operations, file, environ))
             told = tasks.create_task(signals.first.wait())
@@ -64,13 +57,6 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
 
     await live(home, clock, stop, uids, notify, beside, mode="foreground", deaths=deaths)
     return code
-
-
-async def _bury_orphans(clock: Clock) -> None:
-    orphans = Orphans()
-    while os.getpid() == 1:
-        await clock.sleep(BURY_EVERY)
-        await asyncio.to_thread(orphans.bury)
 
 
 class Signals:

@@ -19,11 +19,14 @@ from portico.ports import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
 from portico.system.notify import Notify
+from portico.system.orphans import Orphans, inherit_orphans
 
 log = logging.getLogger(__name__)
 
 IDLE_BEFORE_LEAVING: Final = 30.0
 """Seconds. A daemon that has nothing to look after leaves; the next command starts another."""
+
+BURY_EVERY: Final = 5.0  # seconds
 
 
 class Left(Exception):
@@ -42,6 +45,7 @@ async def live(  # noqa: PLR0913 - what main has made
     deaths: Deaths,
 ) -> None:
     """Run until `stop` is set. nginx and the instances go on without us."""
+    inherit_orphans()
     try:
         async with asyncio.TaskGroup() as group:
             portico = await put_together(home, clock, group, mode, deaths.count(clock.now()))
@@ -51,6 +55,14 @@ async def live(  # noqa: PLR0913 - what main has made
             portico.tasks.start("signs of life", partial(_signs_of_life, notify, clock))
             portico.tasks.start(
                 "begin of what is periodic", partial(_begin_periodic, portico, deaths)
+            )
+            portico.tasks.repeat(
+                "owners of ports", portico.ownership.look, portico.ownership.pause
+            )
+            portico.tasks.repeat(
+                "orphans",
+                partial(_bury_orphans, Orphans(), portico),
+                partial(clock.sleep, BURY_EVERY),
             )
             portico.nginx.watch(portico.loop.wake)
             await serve(portico.operations, home.socket, stop, uids, notify.ready)
@@ -78,6 +90,10 @@ async def _signs_of_life(notify: Notify, clock: Clock) -> None:
     while notify.alive_every is not None:
         notify.alive()
         await clock.sleep(notify.alive_every)
+
+
+async def _bury_orphans(orphans: Orphans, portico: Portico) -> None:
+    await asyncio.to_thread(orphans.bury, portico.watched())
 
 
 async def take_over(portico: Portico) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +50,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.operations import Operations
+from portico.engine.ownership import Ownership
 from portico.engine.passage import Passage
 from portico.engine.prepare import Machine, Preparation
 from portico.engine.readiness import Readiness
@@ -96,12 +97,15 @@ class Portico:
     nginx: NginxProgram
     observed: Observed
     operations: Operations
+    ownership: Ownership
     preparation: Preparation
     safe_mode: SafeMode
     supervision: Supervision
     tasks: Tasks
     troubles: Troubles
     upkeep: Upkeep
+    watched: Callable[[], Collection[int]]
+    """The pids of children that somebody waits for."""
     watching: Watching
 
 
@@ -169,6 +173,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
     with troubles.fence("notices"):
         await notices.open(paths, readiness.said)
+    ownership = Ownership(observed, loop.wake, clock=clock, processes=processes)
     supervision = Supervision(
         observed,
         intent,
@@ -183,10 +188,12 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             tasks,
             loop.wake,
             clock=clock,
+            ownership=ownership,
             probes=LoopbackProbes(),
             processes=processes,
             safe_mode=safe_mode,
         ),
+        ownership=ownership,
         processes=processes,
         readiness=readiness,
     )
@@ -241,6 +248,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         logs=logs,
         says=readiness.says,
         next_run=timetable.next,
+        noted=ownership.note,
         processes=processes,
     )
     deploying = Deploying(
@@ -316,6 +324,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         nginx,
         observed,
         operations,
+        ownership,
         preparation,
         safe_mode,
         supervision,
@@ -331,6 +340,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             nginx=nginx,
             unreadable=surroundings.unreadable,
         ),
+        processes.watched,
         watching,
     )
 

@@ -13,6 +13,7 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.health import PROMPT, pace, probed
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
+from portico.engine.ownership import Ownership
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Task, Tasks
 from portico.ports import Clock, Launch, Probes, Processes
@@ -35,13 +36,14 @@ class Liveness:
         wake: Callable[[], None],
         *,
         clock: Clock,
+        ownership: Ownership,
         probes: Probes,
         processes: Processes,
         safe_mode: SafeMode,
     ) -> None:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
         self._clock, self._probes, self._processes = clock, probes, processes
-        self._safe_mode = safe_mode
+        self._ownership, self._safe_mode = ownership, safe_mode
         self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
@@ -78,7 +80,14 @@ class Liveness:
         return "the probe ended by a bug in portico; porticod.log has the details"
 
     async def _ask(self, i: Instance) -> str | None:
+        """Before it gets requests, or gets them again, it has to be the one that answered."""
         check = self._intent.app_of(i).check
+        trouble = await self._probe_once(i, check)
+        if trouble is not None or not i.port or i.state is InstanceState.READY:
+            return trouble
+        return await self._ownership.trouble(i, silence=check.command is None)
+
+    async def _probe_once(self, i: Instance, check: Check) -> str | None:
         if check.command is None:
             return await self._probes.probe(check, i.port)
         launch = Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)

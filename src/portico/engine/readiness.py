@@ -59,7 +59,9 @@ class Readiness:
             self._hear(notice)
         known = {(i.id, i.process): i for i in self._observed.instances.values()}
         self._says = {seen: text for seen, text in self._says.items() if seen in known}
-        starting = {s for s in self._passed & known.keys() if _is_starting(known[s])}
+        starting = {
+            s for s in self._passed & known.keys() if _is_starting(known[s]) and not known[s].taken
+        }
         self._passed = {s for s in starting if self.must_say(known[s]) and not known[s].said_ready}
         for seen in starting - self._passed:
             now = self._clock.monotonic()

@@ -48,11 +48,12 @@ class StatusReport:
         clock: Clock,
         logs: Logs,
         next_run: Callable[[str], float | None],
+        noted: Callable[[Instance], str],
         processes: Processes,
         says: Callable[[Instance], str],
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._says = says
+        self._says, self._noted = says, noted
         self._last_words, self._next_run, self._issued = last_words, next_run, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes = processes
@@ -172,8 +173,10 @@ class StatusReport:
             yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
         for i in self._observed.instances.values():
             troubled = i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}
-            if troubled or ended_badly(self._intent.app_of(i), i):
+            if troubled or i.taken or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
+            if note := self._noted(i):
+                yield f"{i.id} {note}"
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
         if self._observed.unrecorded:
             yield self._observed.unrecorded

@@ -24,6 +24,7 @@ from portico.core.planning.reasons import explain, explain_end, explain_listenin
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.observed import Observed
+from portico.engine.ownership import Ownership
 from portico.engine.readiness import Readiness
 from portico.engine.tasks import Tasks
 from portico.errors import Failed
@@ -54,11 +55,12 @@ class Supervision:
         logs: Logs,
         ports: Ports,
         liveness: Liveness,
+        ownership: Ownership,
         processes: Processes,
         readiness: Readiness,
     ) -> None:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
-        self._readiness = readiness
+        self._readiness, self._ownership = readiness, ownership
         self._clock, self._logs, self._ports = clock, logs, ports
         self._liveness, self._processes = liveness, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
@@ -76,43 +78,49 @@ class Supervision:
                     lost.append(i)
         found: Mapping[InstanceId, Process] = {}
         with self._tasks.fence("search for instances"):
-            found = await self._processes.find({i.id: i.since for i in lost})
+            found = await self._processes.find([(self._launch(i), i.since) for i in lost])
+        left: list[tuple[Launch, Process | None]] = []
         for i in lost:
             with self._tasks.fence(f"search for {i.id}", of=i.id):
-                await self._find_again(i, found.get(i.id))
+                left.append((self._launch(i), await self._find_again(i, found.get(i.id))))
+        with self._tasks.fence("end of what instances have left behind"):
+            await self._processes.end_orphans(left)
         await self.digest()
 
     async def _adopt(self, i: Instance) -> bool:
         """Whether the process on record still runs."""
-        if i.process is None:
-            return False
-        if not await self._processes.adopt(i.process, self._on_exit(i.id)):
+        if i.process is None or not await self._takes_over(i, i.process):
             return False
         if i.state is InstanceState.STARTING:
             self._observed.put(adopted(i, now=self._clock.monotonic()))
             self._probe(i)
         return True
 
-    async def _find_again(self, i: Instance, process: Process | None) -> None:
-        """One that has no process on record, or one that has ended.
+    async def _takes_over(self, i: Instance, process: Process) -> bool:
+        return await self._processes.adopt(self._launch(i), process, self._on_exit(i.id))
+
+    def _launch(self, i: Instance) -> Launch:
+        return Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+
+    async def _find_again(self, i: Instance, process: Process | None) -> Process | None:
+        """One that has no process on record, or one that has ended; returns who takes its place.
 
         The daemon before may have died between a start and its record, so what it started is
         looked for. And where nobody saw the end of a start it is held against nobody: a crash
         will be seen the next time. Only what is to run once does not run twice.
         """
         starting = i.state in STARTABLE | {InstanceState.STARTING}
-        if process and starting and await self._processes.adopt(process, self._on_exit(i.id)):
+        if process and starting and await self._takes_over(i, process):
             now = self._clock.monotonic()
             self._observed.put(spawned(replace(i, process=None), process, now=now))
             self._probe(i)
-            return
-        if process:
-            self._processes.signal(process, "SIGKILL")
+            return process
         again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
         if i.state is InstanceState.STARTING and again:
             self._observed.put(interrupted(i, now=self._clock.monotonic()))
         elif i.state in LIVE:
             self._ended.append((i.id, Exit()))
+        return None
 
     async def spawn(self, instance: Instance, spec: Spec) -> None:
         """Start its process; a failure to start is one way to end."""
@@ -128,6 +136,7 @@ class Supervision:
 
     async def digest(self) -> None:
         """Apply what has happened since the last round."""
+        self._ownership.digest()
         self._liveness.digest()
         ended, self._ended = self._ended, []
         with self._tasks.fence("what programs say of themselves"):
@@ -137,9 +146,19 @@ class Supervision:
             if i:
                 reason = str(ending)
                 with self._tasks.fence(f"reason of the end of {i.id}", of=i.id):
+                    i = await self._displaced(i)
                     reason = await self._reason(i, ending)
                 self._end(i, ending, reason)
         self._liveness.watch()
+
+    async def _displaced(self, i: Instance) -> Instance:
+        """Of one that has ended before it was ready, whether somebody else has its port: nothing
+        that it has started is left.
+        """
+        if i.state is not InstanceState.STARTING or not i.port or i.taken:
+            return i
+        holder = await self._ports.holder(i.port)
+        return replace(i, taken=holder is not None)
 
     def _probe(self, i: Instance) -> None:
         self._tasks.start(f"start of {i.id}", partial(self._until_ready, i.id), of=i.id)
@@ -205,7 +224,11 @@ class Supervision:
         What is found is the instance's reason from then on, also when it is killed for it.
         """
         limit = self._intent.app_of(i).ready_timeout
-        if i.process is None or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE:
+        if (
+            i.taken
+            or i.process is None
+            or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE
+        ):
             return
         reason = f"was not ready within {limit:g}s: {trouble}"
         if i.port:

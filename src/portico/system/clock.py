@@ -6,6 +6,9 @@ import asyncio
 import random
 import time
 
+_CHANCE = random.SystemRandom()
+"""Nobody can tell the next number from those before: ports are chosen by it."""
+
 
 class SystemClock:
     def now(self) -> float:
@@ -17,7 +20,7 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def jitter(self) -> float:
-        return random.random()  # noqa: S311 - spreads restarts, guards nothing
+        return _CHANCE.random()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

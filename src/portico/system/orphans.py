@@ -1,30 +1,44 @@
-"""Processes that lost their parent. Process 1 inherits them and has to wait for their ends."""
+"""Processes that lost their parent. This one inherits them and has to wait for their ends."""
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+log = logging.getLogger(__name__)
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
 PARENT, STATE = 1, 0  # fields 4 and 3 of /proc/PID/stat, counted from the end of the name
 
 
-class Orphans:
-    """In a container the daemon may be process 1: a worker of a killed nginx, and whatever an
-    instance left behind, would stay in the table of processes for ever.
+def inherit_orphans() -> None:
+    """What an instance, or nginx, leaves behind becomes a child of this process, not of process 1
+    (PR_SET_CHILD_SUBREAPER of prctl(2)): so it is known whose it was.
     """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        log.warning("cannot inherit orphans: %s", os.strerror(ctypes.get_errno()))
+
+
+class Orphans:
+    """They would stay in the table of processes as long as the daemon lives."""
 
     def __init__(self) -> None:
         self._seen: frozenset[int] = frozenset()
 
-    def bury(self) -> None:
-        """Wait for the ended children that were there the last time too.
+    def bury(self, others: Collection[int]) -> None:
+        """Wait for the ended children that were there the last time too, but for those `others`
+        that somebody here waits for.
 
-        Those that somebody here waits for are gone sooner, and their exit codes are not ours.
-        Call it every few seconds.
+        Other children of our own are gone sooner, and their exit codes are not ours. Call it
+        every few seconds.
         """
-        ended = frozenset(_ended_children())
+        ended = frozenset(_ended_children()) - set(others)
         for pid in ended & self._seen:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -32,6 +46,13 @@ class Orphans:
 
 
 def _ended_children() -> Iterator[int]:
+    """Nothing is read as long as there is none."""
+    with suppress(ChildProcessError):
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            yield from _read_ended_children()
+
+
+def _read_ended_children() -> Iterator[int]:
     mine = str(os.getpid())
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

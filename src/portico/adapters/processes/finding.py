@@ -1,42 +1,123 @@
-"""Processes that were started for an instance and are on no record: a daemon died in between.
+"""Which processes are an instance's: what it started, and what those started.
 
-They are known by what they were told when they were started, which is theirs to read in /proc. A
-program that writes over its environment (setproctitle does) can hide from that.
+Most are told by descent: they are in its session, or have a parent that is. Where the parent has
+ended, they are told by the instance's control group, or by what they were told when they were
+started, which is theirs to read in /proc. That anybody can write, so it counts for processes of
+the user that the instance runs as, and for no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.proc import TICKS_PER_SECOND, Table, inherited_environment
+from portico.adapters.processes.groups import members
+from portico.adapters.processes.proc import (
+    TICKS_PER_SECOND,
+    Stat,
+    Table,
+    inherited_environment,
+    user_of,
+)
 from portico.core.model.instance import Process
 from portico.core.model.names import InstanceId
+from portico.core.planning.environment import INSTANCE, LOGS
+from portico.ports import Launch
+from portico.system.account import account_of
 
-LOGS: Final = "PORTICO_LOGS"
-"""Environment variable of instances, and of no check: the log folder of who started it. Several
-homes of one machine have instances of the same name."""
 ROUNDING: Final = 0.05  # seconds; start times are told in ticks
+_WORDS: Final = re.compile(rb"(?:^|\0)(PORTICO_INSTANCE|PORTICO_LOGS)=([^\0]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What all processes of an instance have, whoever their parents are."""
+
+    instance: InstanceId
+    logs: str
+    uid: int
+    """-1 where there is no such user any more."""
+    group: Path | None = None
+    """Folder of its control group, there or not."""
+
+    @classmethod
+    def of(cls, launch: Launch, logs: Path, groups: Path | None) -> Mark:
+        """`groups` is the folder of all control groups."""
+        app = launch.spec.app
+        try:
+            uid = account_of(app.user, app.group).uid
+        except ValueError:
+            uid = -1
+        folder = groups / launch.instance if groups else None
+        return cls(launch.instance, mark(logs)[LOGS], os.geteuid() if uid is None else uid, folder)
+
+    @property
+    def members(self) -> set[int]:
+        return members(self.group) if self.group else set()
 
 
 def mark(logs: Path) -> dict[str, str]:
     return {LOGS: str(logs.resolve())}
 
 
-def find(since: Mapping[InstanceId, float], logs: Path) -> dict[InstanceId, Process]:
+def families(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
+    """All processes of these instances; the leaders may have ended."""
+    found = {leader: table.family(leader, mark.members) for leader, mark in wanted.items()}
+    known = {each.pid for family in found.values() for each in family}
+    strays = _marked(table, wanted.values(), besides=known)
+    for leader, mark in wanted.items():
+        if strays[mark]:
+            pids = {each.pid for each in (*found[leader], *strays[mark])}
+            found[leader] = table.family(leader, pids)
+    return found
+
+
+def belonging(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat]]:
+    """All processes of instances that have no process on record."""
+    return {
+        mark: table.family(None, {each.pid for each in found} | mark.members)
+        for mark, found in _marked(table, marks).items()
+    }
+
+
+def find(since: Mapping[Mark, float]) -> dict[InstanceId, Process]:
     """Of each instance the process that was started first since that moment, if it runs.
 
     Others of the same mark are what an instance has started itself, in sessions of their own.
     """
-    ours = f"{LOGS}={mark(logs)[LOGS]}".encode()
-    names = {f"PORTICO_INSTANCE={instance}".encode(): instance for instance in since}
     found: dict[InstanceId, Process] = {}
-    for leader in sorted(Table().leaders(), key=lambda each: each.started):
-        environment = inherited_environment(leader.pid)
-        if ours not in environment:
-            continue
-        for name in environment & names.keys():
-            if leader.started / TICKS_PER_SECOND + ROUNDING >= since[names[name]]:
-                found.setdefault(names[name], Process(leader.pid, leader.started))
+    for each, all_marked in _marked(Table(), since).items():
+        leaders = [p for p in all_marked if p.session == p.pid and p.state != "Z"]
+        for leader in sorted(leaders, key=lambda p: p.started):
+            if leader.started / TICKS_PER_SECOND + ROUNDING >= since[each]:
+                found.setdefault(each.instance, Process(leader.pid, leader.started))
     return found
+
+
+def is_marked(pid: int) -> bool:
+    """Whether it was started for some instance, or says so."""
+    return len(_words(pid)) == len((INSTANCE, LOGS))
+
+
+def _marked(
+    table: Table, marks: Iterable[Mark], besides: Collection[int] = ()
+) -> dict[Mark, list[Stat]]:
+    found: dict[Mark, list[Stat]] = {mark: [] for mark in marks}
+    known = {(str(mark.instance), mark.logs): mark for mark in found}
+    for each in (each for each in table.all() if each.pid not in besides):
+        words = _words(each.pid)
+        mark = known.get((words.get(INSTANCE, ""), words.get(LOGS, "")))
+        if mark is not None and user_of(each.pid) == mark.uid:
+            found[mark].append(each)
+    return found
+
+
+def _words(pid: int) -> dict[str, str]:
+    environment = inherited_environment(pid)
+    if b"PORTICO_LOGS=" not in environment:
+        return {}
+    return {name.decode(): os.fsdecode(value) for name, value in _WORDS.findall(environment)}

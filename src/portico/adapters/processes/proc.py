@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -67,17 +67,20 @@ class Table:
             return []  # the system gives a number anew only when no session has it any more
         return self._by_session.get(leader.pid, [])
 
-    def leaders(self) -> list[Stat]:
-        """Those that lead a session of their own."""
-        return [each for each in self._by_pid.values() if each.session == each.pid]
+    def all(self) -> Collection[Stat]:
+        return self._by_pid.values()
 
-    def family(self, leader: Process) -> list[Stat]:
-        """Its session, and the children of any of these, in whatever session they are."""
-        found = {each.pid: each for each in self.session(leader)}
+    def family(self, leader: Process | None, also: Iterable[int] = ()) -> list[Stat]:
+        """Its session and those named, and the children of any of these, in whatever session
+        they are. Never the process that asks, nor what only that one has started.
+        """
+        found = {each.pid: each for each in (self.session(leader) if leader else ())}
+        found |= {pid: self._by_pid[pid] for pid in also if pid in self._by_pid}
+        found.pop(os.getpid(), None)
         waiting = list(found)
         while waiting:
             for child in self._by_parent.get(waiting.pop(), ()):
-                if child.pid not in found:
+                if child.pid not in found and child.pid != os.getpid():
                     found[child.pid] = child
                     waiting.append(child.pid)
         return list(found.values())
@@ -100,11 +103,25 @@ def program_name(pid: int) -> str:
     return ""
 
 
-def inherited_environment(pid: int) -> frozenset[bytes]:
-    """The `NAME=value`s it was started with; none if it is gone, or not ours to look at."""
+def inherited_environment(pid: int) -> bytes:
+    """The `NAME=value`s it was started with, a NUL after each; none if it is gone, or not ours
+    to look at.
+    """
     with suppress(OSError):
-        return frozenset(_read(f"/proc/{pid}/environ").split(b"\0"))
-    return frozenset()
+        return _read(f"/proc/{pid}/environ")
+    return b""
+
+
+def user_of(pid: int) -> int | None:
+    """The user whose rights it has; None if it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116 - see _names
+    except OSError:
+        return None
+
+
+def may_read_sockets(pid: int) -> bool:
+    return os.access(f"/proc/{pid}/fd", os.R_OK | os.X_OK)
 
 
 def sockets(pid: int) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """The TCP ports of this machine: free ones, who holds one, and how many connections it has.
 
 All of it is read from /proc/net/tcp and tcp6 (proc_pid_net(5)), which show the sockets of this
-network namespace, whoever owns them.
+network namespace, whoever owns them, and those that listen before all others.
 """
 
 from __future__ import annotations
@@ -9,16 +9,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
+import pwd
 import re
 import socket
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.proc import Table, pids, program_name, sockets
+from portico.adapters.processes.finding import is_marked
+from portico.adapters.processes.proc import Table, pids, program_name, sockets, user_of
 from portico.core.model.instance import Listening, Process
+from portico.core.planning.ownership import Holder
 from portico.errors import Failed
 from portico.ports import Clock
 
@@ -29,28 +35,43 @@ _TAKEN_BY_CUSTOM: Final = frozenset(
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
 )
 _CHUNK: Final = 1 << 16
-_ROW: Final = re.compile(
+_ROW: Final = (
     rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} "
-    rb"(?P<state>01|0A) \S+ \S+ \S+ +\d+ +\d+ (?P<inode>\d+)",
-    re.MULTILINE,
+    rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
 )
-_ESTABLISHED, _LISTEN = b"01", b"0A"  # enum in include/net/tcp_states.h
+_BOTH: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_LISTEN: Final = b"0A"  # enum in include/net/tcp_states.h
+_ANY: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
+_ESTABLISHED: Final = re.compile(_ROW % b"01", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that listens."""
+
+    at: Listening
+    uid: int
+    """Of the process that made it."""
+    inode: int
 
 
 class LinuxPorts:
     def __init__(self, clock: Clock) -> None:
-        self._range = _range()
-        # Several installations on one machine should not all begin at the same port.
-        self._next = int(clock.jitter() * len(self._range))
+        self._range, self._clock = _range(), clock
+        self._given: deque[int] = deque(maxlen=len(self._range) // 2)
+        """A port is not given out again soon: somebody may still send requests to who had it."""
 
     async def free(self, avoid: frozenset[int]) -> int:
-        """The next free port; each comes again only when all others have been given out."""
-        for _ in self._range:
-            port = self._range[self._next % len(self._range)]
-            self._next += 1
-            if port not in avoid and port not in _TAKEN_BY_CUSTOM and _is_free(port):
+        """A free port, from a place that nobody can guess: whoever knew the next one could take
+        it before the program that it is for listens.
+        """
+        begin = int(self._clock.jitter() * len(self._range))
+        taken = {*avoid, *self._given, *_TAKEN_BY_CUSTOM}
+        for port in chain(self._range[begin:], self._range[:begin]):
+            if port not in taken and _is_free(port):
+                self._given.append(port)
                 return port
-        raise Failed(f"no port is free: all from {self._range[0]} to {self._range[-1]} are in use")
+        return _any_port(taken)  # somebody has taken all of them
 
     async def holder(self, port: int) -> str | None:
         if _is_free(port):
@@ -73,6 +94,17 @@ def _range() -> range:
     return range(10000, low) if low > 11000 else range(FIRST, LAST + 1)  # noqa: PLR2004 - ports
 
 
+def _any_port(avoid: Collection[int]) -> int:
+    """One of those that the system gives to outgoing connections. Raises Failed."""
+    for _ in range(100):
+        with suppress(OSError), socket.socket() as attempt:
+            attempt.bind(("127.0.0.1", 0))
+            port: int = attempt.getsockname()[1]
+            if port not in avoid:
+                return port
+    raise Failed("no port is free: all of this machine are in use")
+
+
 def _is_free(port: int) -> bool:
     """Whether it can be bound on every address, and so on any single one."""
     for kind, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - bound, never listening
@@ -88,39 +120,67 @@ def _is_free(port: int) -> bool:
 
 
 def _holder(port: int) -> str | None:
-    wanted = {inode for each, inode in _listeners() if each.port == port}
+    found = {each.inode: each.uid for each in listeners() if each.at.port == port}
+    named = holders(found)
+    return next((holder.text for holder in named.values()), None)
+
+
+def holders(wanted: Mapping[int, int]) -> dict[int, Holder]:
+    """Who holds each of these sockets open, by inode; their users are what is known where the
+    processes of others cannot be looked into.
+    """
+    found = {inode: Holder(f"a process of user {_name(uid)}") for inode, uid in wanted.items()}
     if not wanted:
-        return None
+        return {}
+    seen: set[int] = set()
     for pid in pids():
-        if not wanted.isdisjoint(sockets(pid)):
-            return f"pid {pid} ({program_name(pid)})"
-    return "a process of another user"
+        for inode in wanted.keys() & set(sockets(pid)) - seen:
+            seen.add(inode)
+            found[inode] = Holder(_described(pid), marked=is_marked(pid))
+    return found
+
+
+def _described(pid: int) -> str:
+    """`pid 812 (node)`, and whose it is if not ours."""
+    uid = user_of(pid)
+    others = uid is not None and uid != os.geteuid()
+    return f"pid {pid} ({program_name(pid)})" + (f" of user {_name(uid)}" if others else "")
+
+
+def _name(uid: int | None) -> str:
+    try:
+        return pwd.getpwuid(uid or 0).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _established(ports: frozenset[int]) -> Counter[int]:
-    found = (int(row["port"], 16) for row in _rows() if row["state"] == _ESTABLISHED)
+    found = (int(row["port"], 16) for path in _BOTH for row in _rows(path, _ESTABLISHED))
     return Counter(port for port in found if port in ports)
 
 
 def _listening(process: Process) -> frozenset[Listening]:
     own = {inode for each in Table().family(process) for inode in sockets(each.pid)}
-    return frozenset(each for each, inode in _listeners() if inode in own)
+    return frozenset(each.at for each in listeners() if each.inode in own)
 
 
-def _listeners() -> Iterator[tuple[Listening, int]]:
-    for row in _rows():
-        if row["state"] == _LISTEN:
-            yield Listening(int(row["port"], 16), _address(row["address"])), int(row["inode"])
+def listeners() -> list[Listener]:
+    """All of this machine. They come first, so that its connections are not even read."""
+    found: list[Listener] = []
+    for path in _BOTH:
+        for row in takewhile(lambda row: row["state"] == _LISTEN, _rows(path, _ANY)):
+            at = Listening(int(row["port"], 16), _address(row["address"]))
+            found.append(Listener(at, int(row["uid"]), int(row["inode"])))
+    return found
 
 
-def _rows() -> Iterator[re.Match[bytes]]:
-    """Established and listening sockets. Read in pieces, so that nobody waits for the GIL."""
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(FileNotFoundError), Path(path).open("rb", buffering=0) as file:
-            rest = b""
-            while chunk := file.read(_CHUNK):
-                complete, newline, rest = (rest + chunk).rpartition(b"\n")
-                yield from _ROW.finditer(complete + newline)
+def _rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    """Read in pieces, so that nobody waits for the GIL."""
+    with suppress(FileNotFoundError), Path(path).open("rb", buffering=0) as file:
+        rest = b""
+        while chunk := file.read(_CHUNK):
+            complete, newline, rest = (rest + chunk).rpartition(b"\n")
+            yield from pattern.finditer(complete + newline)
 
 
 def _address(text: bytes) -> str:

@@ -10,20 +10,24 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.processes import groups
+from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.checking import run_check
-from portico.adapters.processes.finding import find
-from portico.adapters.processes.proc import TICKS_PER_SECOND, Table, is_running, stat
+from portico.adapters.processes.finding import Mark, families, find
+from portico.adapters.processes.owners import Answers, Owners, Seat
+from portico.adapters.processes.proc import TICKS_PER_SECOND, Stat, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
-from portico.adapters.processes.watch import Watch, end_orphans
+from portico.adapters.processes.watch import Leavings, Watch, end_left, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
+from portico.core.planning.ownership import Answering, Owner
 from portico.errors import Failed
 from portico.ports import Clock, Launch
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
@@ -46,37 +50,64 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._table: tuple[float, Table] | None = None
+        self._seen: tuple[float, Mapping[Process, Sequence[Stat]]] | None = None
+        groups.leave()
+        self._groups = groups.folder_for(os.getpid(), logs)
+        if self._groups:
+            groups.tidy(self._groups)
+        self._leavings: Leavings = Batch(end_left)
+        self._owners = Owners()
+        self._answering: Answers = Batch(self._owners.look)
         self._usage: dict[Process, tuple[float, int, float]] = {}
         """When it was last asked for, the ticks it had used then, and the percent answered."""
         _let_programs_have_their_signals()
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(
-            None, _start, launch, self._logs, self._notices, self._start_program
-        )
+        job = loop.run_in_executor(None, self._start, launch)
         try:
-            process, child = await asyncio.shield(job)
+            process, child, mark = await asyncio.shield(job)
         except asyncio.CancelledError:
             job.add_done_callback(_abandon)
             raise
-        self._watch(process, child, on_exit)
+        self._watch(process, child, mark, on_exit)
         return process
 
-    async def adopt(self, process: Process, on_exit: Callable[[Exit], None]) -> bool:
+    async def adopt(
+        self, launch: Launch, process: Process, on_exit: Callable[[Exit], None]
+    ) -> bool:
         child = _open(process.pid)
         # In this order: who had the number before and after has had it all the time.
         if child is not None and is_running(process):
-            self._watch(process, child, on_exit)
+            mark = await asyncio.to_thread(self._grouped, launch, process.pid)
+            self._watch(process, child, mark, on_exit)
             return True
         if child is not None:
             os.close(child.pidfd)
-        await asyncio.to_thread(end_orphans, process)
         return False
 
-    async def find(self, since: Mapping[InstanceId, float]) -> Mapping[InstanceId, Process]:
-        return await asyncio.to_thread(find, since, self._logs) if since else {}
+    async def find(self, since: Sequence[tuple[Launch, float]]) -> Mapping[InstanceId, Process]:
+        def look() -> Mapping[InstanceId, Process]:
+            return find({self._mark(launch): moment for launch, moment in since})
+
+        return await asyncio.to_thread(look) if since else {}
+
+    async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
+        def end() -> None:
+            end_orphans({self._mark(launch): process for launch, process in lost})
+
+        if lost:
+            await asyncio.to_thread(end)
+
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+        seats = {
+            (process, port): Seat(process, watch.mark, port)
+            for process, port in asked
+            if (watch := self._watched.get(process))
+        }
+        answers = await self._answering.ask(tuple(seats.values())) if seats else ()
+        found = dict(zip(seats, answers, strict=True))
+        return [found.get(each, Answering(Owner.NOBODY)) for each in asked]
 
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):
@@ -94,10 +125,10 @@ class LinuxProcesses:
 
     def usage(self, process: Process) -> tuple[int, float]:
         now = self._clock.monotonic()
-        if self._table is None or now - self._table[0] > FRESH:
-            self._table = now, Table()
-        taken, table = self._table
-        family = table.family(process)
+        if self._seen is None or now - self._seen[0] > FRESH:
+            self._seen = now, self._families()
+        taken, families = self._seen
+        family = families.get(process, [])
         ticks = sum(each.ticks for each in family)
         born = process.started / TICKS_PER_SECOND
         since, before, percent = self._usage.get(process, (born, 0, 0.0))
@@ -107,7 +138,8 @@ class LinuxProcesses:
         return sum(each.resident for each in family), percent
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:
-        return await asyncio.to_thread(_resident, processes)
+        families = await asyncio.to_thread(self._families)
+        return [sum(each.resident for each in families.get(p, ())) for p in processes]
 
     def close(self) -> None:
         """Watch nobody any more; all instances go on."""
@@ -115,33 +147,47 @@ class LinuxProcesses:
             watch.close()
         self._watched.clear()
 
-    def _watch(self, process: Process, child: Child, on_exit: Callable[[Exit], None]) -> None:
+    def watched(self) -> Collection[int]:
+        """The processes whose ends are not to be waited for by anybody else, by pid."""
+        return {process.pid for process in self._watched}
+
+    def _families(self) -> Mapping[Process, Sequence[Stat]]:
+        return families(Table(), {p: watch.mark for p, watch in list(self._watched.items())})
+
+    def _watch(
+        self, process: Process, child: Child, mark: Mark, on_exit: Callable[[Exit], None]
+    ) -> None:
         def ended(ending: Exit) -> None:
             self._watched.pop(process, None)
             self._usage.pop(process, None)
+            self._owners.forget(process)
             on_exit(ending)
 
-        self._watched[process] = Watch(process, child, ended, self._clock)
+        self._watched[process] = Watch(process, child, mark, ended, self._leavings, self._clock)
+
+    def _start(self, launch: Launch) -> tuple[Process, Child, Mark]:
+        child = start(launch, self._logs, self._notices, self._start_program)
+        mark = self._grouped(launch, child.pid)
+        seen = stat(child.pid)
+        assert seen is not None  # noqa: S101 - it was not released yet
+        return Process(child.pid, seen.started), child, mark
+
+    def _grouped(self, launch: Launch, pid: int) -> Mark:
+        """Its mark, with a group of its own where there can be one."""
+        self._groups = groups.folder_for(pid, self._logs) or self._groups
+        mark = self._mark(launch)
+        if mark.group is not None:
+            groups.make(mark.group, pid)
+        return mark
+
+    def _mark(self, launch: Launch) -> Mark:
+        return Mark.of(launch, self._logs, self._groups)
 
 
-def _start(
-    launch: Launch, logs: Path, notices: NoticePaths | None, start_program: StartProgram
-) -> tuple[Process, Child]:
-    child = start(launch, logs, notices, start_program)
-    seen = stat(child.pid)
-    assert seen is not None  # noqa: S101 - it was not released yet
-    return Process(child.pid, seen.started), child
-
-
-def _resident(processes: Sequence[Process]) -> list[int]:
-    table = Table()
-    return [sum(each.resident for each in table.family(process)) for process in processes]
-
-
-def _abandon(job: asyncio.Future[tuple[Process, Child]]) -> None:
+def _abandon(job: asyncio.Future[tuple[Process, Child, Mark]]) -> None:
     """Nobody waits for this start any more, so nobody would ever stop it."""
     if not job.cancelled() and job.exception() is None:
-        process, child = job.result()
+        process, child, _ = job.result()
         os.killpg(process.pid, signal.SIGKILL)
         os.close(child.pidfd)
         child.release()

@@ -1,7 +1,7 @@
-"""One process, watched until it and everything that it left in its session have ended.
+"""One process, watched until it and everything that it has started have ended.
 
 A child that outlives its parent goes on holding the port: the next process of that slot could
-not listen. So an exit is told only when the session is empty.
+not listen. So an exit is told only when nothing of it is left, in whatever session it is.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
-from portico.adapters.processes.proc import Stat, Table, inherited_environment, stat
+from portico.adapters.processes import groups
+from portico.adapters.processes.batch import Batch
+from portico.adapters.processes.finding import Mark, belonging, families
+from portico.adapters.processes.proc import Stat, Table, stat
 from portico.core.model.instance import Exit, Process
 from portico.ports import Clock
 from portico.system.programs import Child
@@ -23,29 +27,57 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0
 """Seconds for which the children of a process that was told to stop may finish their work."""
-LOOK_AGAIN: Final = 0.05
+LOOK_AGAIN: Final = 0.05  # seconds; then half as much again, to the limit
+SLOWEST_LOOK: Final = 0.25
 GIVE_UP: Final = 5.0
 """Seconds after SIGKILL: what is still there then waits in the kernel, for a disk perhaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a process that has ended has left behind, and what is to be done with it."""
+
+    process: Process
+    child: Child
+    mark: Mark
+    kill: bool
+    tell: signal.Signals | None = None
+    """A signal for those that it was not sent to, because they are in sessions of their own."""
+
+
+Leavings = Batch[Left, tuple[bool, Exit]]
+"""Whether nothing is left, and how the process itself has ended."""
 
 
 class Watch:
     """Calls `on_exit` once, in the event loop. Takes over the pidfd of `child`."""
 
     def __init__(
-        self, process: Process, child: Child, on_exit: Callable[[Exit], None], clock: Clock
+        self,
+        process: Process,
+        child: Child,
+        mark: Mark,
+        on_exit: Callable[[Exit], None],
+        leavings: Leavings,
+        clock: Clock,
     ) -> None:
         self._process, self._child, self._on_exit = process, child, on_exit
-        self._clock, self._loop = clock, asyncio.get_running_loop()
+        self._leavings, self._clock = leavings, clock
+        self._loop = asyncio.get_running_loop()
         self._patient_until = 0.0
         """Until when what the process leaves behind may go on; not at all unless it was told."""
+        self._tell: signal.Signals | None = None
         self._killing_since: float | None = None
+        self._pause = LOOK_AGAIN
         self._closed = False
+        self.mark = mark
         self._loop.add_reader(child.pidfd, self._ended)
 
     def told(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
         patience = 0.0 if name == "SIGKILL" else PATIENCE
         self._patient_until = self._clock.monotonic() + patience
+        self._tell = signal.Signals[name]
 
     def close(self) -> None:
         """Watch no longer; the process goes on."""
@@ -63,69 +95,79 @@ class Watch:
             return
         now = self._clock.monotonic()
         if self._killing_since is None and now >= self._patient_until:
-            self._killing_since = now
+            self._killing_since, self._pause = now, LOOK_AGAIN
         kill = self._killing_since is not None
-        job = self._loop.run_in_executor(None, self._end_session, kill)
-        job.add_done_callback(self._looked)
-
-    def _end_session(self, kill: bool) -> tuple[bool, Exit]:  # noqa: FBT001 - from run_in_executor
-        """Whether the session is empty, and how its leader ended."""
-        return end_session(self._process, kill), _exit(self._child.exit_code())
+        left = Left(self._process, self._child, self.mark, kill, self._tell)
+        self._tell = None
+        self._leavings.ask(left).add_done_callback(self._looked)
 
     def _looked(self, job: asyncio.Future[tuple[bool, Exit]]) -> None:
         if self._closed or job.cancelled():
             return
+        if error := job.exception():
+            log.error("cannot see what %s has left behind", self.mark.instance, exc_info=error)
+        is_empty, ending = (False, Exit()) if error else job.result()
         since = self._killing_since
         stuck = since is not None and self._clock.monotonic() > since + GIVE_UP
-        if error := job.exception():  # nobody knows who is left: that may not last for ever
-            log.error("cannot look for what %s has left behind", self._process, exc_info=error)
-        is_empty, ending = (False, Exit()) if error else job.result()
         if not is_empty and not stuck:
-            self._loop.call_later(LOOK_AGAIN, self._look)
+            self._loop.call_later(self._pause, self._look)
+            self._pause = min(self._pause * 1.5, SLOWEST_LOOK)
             return
+        if stuck:
+            log.warning("something that %s has started does not end", self.mark.instance)
         # Released only now: until then nobody else can get its number, or that of its session.
         self.close()
         self._child.release()
         self._on_exit(ending)
 
 
-def end_session(process: Process, kill: bool) -> bool:  # noqa: FBT001 - one of two acts
-    """Whether the session of a process that has ended is empty; if not, and asked, kill it."""
-    left = _left(process)
-    if kill:
-        for each in left:
-            _kill(each)
-    return not left
+def end_left(asked: Sequence[Left]) -> list[tuple[bool, Exit]]:
+    """For each process that has ended, whether nothing is left. What is left is told or killed."""
+    family = families(Table(), {each.process: each.mark for each in asked})
+    return [(_end(each, family[each.process]), _exit(each.child.exit_code())) for each in asked]
 
 
-def end_orphans(process: Process) -> None:
-    """Kill what is left of a session whose leader ended while nobody watched.
-
-    The machine may have been started anew since, and the number may be that of somebody
-    else's session: only what was started with the environment of an instance is killed.
+def end_orphans(lost: Mapping[Mark, Process | None]) -> None:
+    """Kill what is left of instances whose processes ended while nobody watched, but for the
+    process that was found for one meanwhile, and what that one has started.
     """
-    for each in _left(process):
-        if any(v.startswith(b"PORTICO_INSTANCE=") for v in inherited_environment(each.pid)):
-            _kill(each)
+    table = Table()
+    for mark, family in belonging(table, lost).items():
+        found = lost[mark]
+        stay = table.family(found) if found else []
+        for each in family:
+            if each not in stay:
+                _send(each, signal.SIGKILL)
 
 
-def _left(process: Process) -> list[Stat]:
-    left = [each for each in Table().session(process) if each.pid != process.pid]
-    for each in left:
-        if each.state == "Z" and each.parent == os.getpid():  # as process 1 of a container
+def _end(left: Left, family: list[Stat]) -> bool:
+    rest = [each for each in family if each.pid != left.process.pid]
+    for each in rest:
+        if each.state == "Z" and each.parent == os.getpid():
             with suppress(ChildProcessError):
                 os.waitpid(each.pid, os.WNOHANG)
-    return [each for each in left if each.state != "Z"]
+    rest = [each for each in rest if each.state != "Z"]
+    group = left.mark.group
+    if not rest and group:
+        groups.remove(group)
+    if rest and group and left.kill:
+        groups.kill(group)
+    for each in rest:
+        if left.kill:
+            _send(each, signal.SIGKILL)
+        elif left.tell and each.session != left.process.pid:
+            _send(each, left.tell)
+    return not rest
 
 
-def _kill(target: Stat) -> None:
-    """Kill that very process, even if its number is given anew in this moment."""
+def _send(target: Stat, number: signal.Signals) -> None:
+    """To that very process, even if its number is given anew in this moment."""
     with suppress(OSError):
         pidfd = os.pidfd_open(target.pid)
         try:
             now = stat(target.pid)
             if now and now.started == target.started:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(pidfd, number)
         finally:
             os.close(pidfd)
 

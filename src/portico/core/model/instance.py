@@ -18,7 +18,7 @@ class InstanceState(StrEnum):
     STARTING = "starting"  # spawned; has not passed its check yet
     READY = "ready"  # may receive requests
     UNREADY = "unready"  # was ready, fails its check: out of discovery
-    RESTARTING = "restarting"  # went on failing: told to stop, to be started again
+    RESTARTING = "restarting"  # went on failing, or lost its port: told to stop, to start again
     DRAINING = "draining"  # out of discovery; finishing what it has
     STOPPING = "stopping"  # told to stop
     BACKOFF = "backoff"  # exited by itself; waiting to be started again
@@ -43,6 +43,7 @@ S, E = InstanceState, InstanceEvent
 
 TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.STARTING, E.CHECK_PASSED): S.READY,
+    (S.STARTING, E.RESTART_ASKED): S.RESTARTING,
     (S.STARTING, E.DRAIN_ASKED): S.DRAINING,
     (S.STARTING, E.CRASHED): S.BACKOFF,
     (S.STARTING, E.FINISHED): S.STOPPED,
@@ -193,3 +194,6 @@ class Instance:
     """Its process said that it is ready; asked of those with `wait_ready` only."""
     against: int = 0
     """Probes in a row that spoke against its state, ready or unready."""
+    taken: bool = False
+    """Something that it did not start listens on its port, as its reason says: it gets no
+    request, even if nobody else is ready."""

@@ -18,6 +18,11 @@ from portico.core.model.names import InstanceId
 from portico.core.model.shell import inherited
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+INSTANCE: Final = "PORTICO_INSTANCE"
+LOGS: Final = "PORTICO_LOGS"
+"""Environment variable of instances, and of no check: the log folder of who started it. Several
+homes of one machine have instances of the same name."""
+MARKS: Final = frozenset({INSTANCE, LOGS})
 _LINE: Final = re.compile(
     r"""
     [ \t]*(?:export[ \t]+)?
@@ -54,7 +59,7 @@ def told(app: App, app_name: str, instance: InstanceId, slot: int, port: int) ->
     itself = {
         app.instance_env: str(slot - 1),
         "PORTICO_APP": app_name,
-        "PORTICO_INSTANCE": instance,
+        INSTANCE: instance,
     }
     return itself | {app.port_env: str(port)} if app.listens else itself
 

@@ -21,10 +21,11 @@ answer that takes longer is overdue."""
 def probed(instance: Instance, trouble: str | None, check: Check, *, now: float) -> Instance:
     """The instance after one probe; `trouble` is what was wrong, None if nothing was.
 
-    What came too late, about an instance that is leaving or was restarted, changes nothing.
+    What came too late, about an instance that is leaving or was restarted, changes nothing; nor
+    does what somebody else has answered on its port.
     """
     i = instance
-    if i.state not in PROVEN or (trouble and now - i.spawned < check.grace):
+    if i.state not in PROVEN or i.taken or (trouble and now - i.spawned < check.grace):
         return i
     if (i.state is InstanceState.READY) is (trouble is None):
         return replace(i, against=0, reason=_words(trouble)) if i.against or trouble else i

@@ -22,7 +22,7 @@ from portico.core.planning.backoff import restart_delay
 STEADY: Final = 600.0
 """Seconds. A program that keeps failing its check needs longer for it than one that exits: only
 after so long without is its restart the first one again."""
-
+MOST_MOVES: Final = 16
 
 S, E = InstanceState, InstanceEvent
 BOOTED: Final = "the machine was started anew"
@@ -38,7 +38,7 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     """A process runs for it, for the first time or again."""
     if instance.process is None and instance.state is InstanceState.STARTING:
         return replace(instance, process=process, since=now, spawned=now)
-    again = replace(moved(instance, InstanceEvent.SPAWNED, now=now), said_ready=False)
+    again = replace(moved(instance, InstanceEvent.SPAWNED, now=now), said_ready=False, taken=False)
     return replace(again, process=process, spawned=now, restarts=instance.restarts + 1)
 
 
@@ -47,6 +47,21 @@ def adopted(instance: Instance, *, now: float) -> Instance:
     it meanwhile, or heard what it said.
     """
     return replace(instance, since=now) if instance.state is S.STARTING else instance
+
+
+def taken(instance: Instance, reason: str, *, now: float) -> Instance:
+    """Something that it did not start listens on its port. It was never that one's answer that
+    made it ready.
+    """
+    i = instance
+    if i.state is S.READY:
+        i = moved(i, E.CHECK_FAILED, now=now)
+    return replace(i, taken=True, reason=reason)
+
+
+def owned(instance: Instance) -> Instance:
+    """Its port is its own again, or nobody's; its check says when it is ready."""
+    return replace(instance, taken=False, reason="") if instance.taken else instance
 
 
 def killed(instance: Instance, *, now: float, why: str = "") -> Instance:
@@ -62,14 +77,16 @@ def interrupted(instance: Instance, *, now: float) -> Instance:
     """One that was starting when the daemon before this one died, and has no process: it is
     started, and has all of its time for that.
     """
-    return replace(instance, since=now, process=None, said_ready=False)
+    return replace(instance, since=now, process=None, said_ready=False, taken=False)
 
 
 def booted(instance: Instance, *, now: float) -> Instance:
     """The instance after a boot of the machine: what ran is to run again at once, which is no
     crash of it, what runs at its times waits for the next, and what was leaving is gone.
     """
-    before = replace(instance, process=None, spawned=now, retry_at=now, crashes=0, worn="")
+    before = replace(
+        instance, process=None, spawned=now, retry_at=now, crashes=0, worn="", taken=False
+    )
     match instance.state:
         case S.DRAINING | S.STOPPING:
             return moved(before, E.FINISHED, now=now, reason=instance.reason)
@@ -103,10 +120,21 @@ def exited(
     return replace(after, crashes=crashes, retry_at=now + delay)
 
 
+def moves(instance: Instance, app: App) -> bool:
+    """Whether it is started again on another port, which is no crash of it: its own was taken.
+
+    Not for ever: a program whose leftovers take every port that it gets is in a crash loop.
+    """
+    pinned = instance.port == app.pinned(instance.slot)
+    return instance.taken and not pinned and instance.restarts < MOST_MOVES
+
+
 def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[InstanceEvent, int]:
     if instance.state in LEAVING:
         return InstanceEvent.FINISHED, 0
     restarting = instance.state is InstanceState.RESTARTING
+    if moves(instance, app) and app.comes_back:
+        return InstanceEvent.CRASHED, instance.crashes
     if not app.comes_back or (ending.code in app.stop_exit_codes and not restarting):
         return InstanceEvent.FINISHED, 0
     crashes = _crashes(instance, app, now - instance.spawned)

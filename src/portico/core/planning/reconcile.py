@@ -17,6 +17,7 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
+from portico.core.planning.lifecycle import moves
 from portico.core.planning.order import Wait, is_back, stays, waits
 from portico.core.planning.pace import paced, room_at
 from portico.core.planning.reasons import NEVER_SAID
@@ -161,7 +162,7 @@ def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
     for i in mine:
         if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
             continue
-        if ended_well(app.app, i):
+        if ended_well(app.app, i) or moves(i, app.app):
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.reason or 'did not become ready'}"
@@ -187,8 +188,12 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
 def _unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     """Restart what does not recover, once nginx sends nothing to it any more."""
     handed_out = {endpoint.instance for endpoint in world.endpoints.get(app.name, ())}
+    lost = {i.id for i in mine if i.state in {S.STARTING, S.UNREADY} and moves(i, app.app)}
     for i in to_restart(app, mine, world.now):
-        if i.id in world.settled and i.id not in handed_out:
+        if i.id in world.settled and i.id not in handed_out and i.id not in lost:
+            yield Restart(i.id, i.reason)
+    for i in mine:
+        if i.id in lost and i.id not in handed_out and i.process is not None:
             yield Restart(i.id, i.reason)
 
 

@@ -6,6 +6,8 @@ or about something that all of them need, than about each of them; and nginx wit
 answers 502 for sure, where a failing instance perhaps answers something. For the same reason they
 are then restarted one by one, the next one only after the one before is ready again; and where a
 restart did not help one of them, it is not tried on the others.
+
+One whose port was taken by somebody else gets no request in any case.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def who_serves(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
 
 def serves(app: DesiredApp, instance: Instance) -> bool:
     """Whether it is ready, in a slot that gets requests."""
-    return instance.state is S.READY and _gets_requests(app, instance)
+    return instance.state is S.READY and not instance.taken and _gets_requests(app, instance)
 
 
 def takes_requests(app: DesiredApp) -> bool:
@@ -56,7 +58,7 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
 
 
 def _is_needed(app: DesiredApp, instance: Instance) -> bool:
-    return instance.state is S.UNREADY and _gets_requests(app, instance)
+    return instance.state is S.UNREADY and not instance.taken and _gets_requests(app, instance)
 
 
 def _has_to_wait(instance: Instance, app: DesiredApp, instances: Sequence[Instance]) -> bool:

@@ -1,0 +1,110 @@
+"""Whose program answers on an instance's port.
+
+A port proves nothing: it can be taken by any user of the machine while nobody listens on it. What
+does is the socket that listens, as the kernel tells of it: who made it, and who holds it open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+ROOT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One that takes connections to 127.0.0.1 on a port."""
+
+    inode: int
+    """Another one for each socket."""
+    uid: int
+    """Of the process that made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The processes of an instance: what it started, and what those started."""
+
+    inodes: Collection[int] = frozenset()
+    """Of the sockets that they hold open, as far as these can be read."""
+    uids: Collection[int] = frozenset()
+    hidden: Collection[int] = frozenset()
+    """The users of those whose sockets cannot be read, as of programs that `sudo` has started
+    where the daemon is not root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a socket open and is none of the instance's."""
+
+    text: str
+    """`pid 812 (node) of user joe`"""
+    marked: bool = False
+    """It was started for some instance, which may have ended."""
+
+
+class Owner(StrEnum):
+    NOBODY = "nobody"  # nothing listens
+    ITSELF = "itself"
+    ROOT = "root"  # a process of root that is no instance's: docker-proxy, systemd
+    STRANGER = "stranger"
+
+
+_WORST: Final = (Owner.STRANGER, Owner.ROOT, Owner.ITSELF)
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who takes the connections to an instance's port."""
+
+    owner: Owner
+    holder: str = ""
+    """Who it is, if it is not the instance itself."""
+
+
+def answering(
+    sockets: Collection[Socket], family: Family, holders: Mapping[int, Holder]
+) -> Answering:
+    """`holders` are of the sockets that the family does not hold, by inode.
+
+    Where several listen (SO_REUSEPORT) the kernel chooses, so that each has to be the instance's.
+    """
+    found = {each: _owner(each, family, holders.get(each.inode)) for each in sockets}
+    for owner in _WORST:
+        for socket in (each for each in sockets if found[each] is owner):
+            holder = holders.get(socket.inode)
+            other = owner is not Owner.ITSELF and holder is not None
+            return Answering(owner, holder.text if other and holder else "")
+    return Answering(Owner.NOBODY)
+
+
+def _owner(socket: Socket, family: Family, holder: Holder | None) -> Owner:
+    # A stranger's socket that was handed to the instance is no more its own than the stranger.
+    if socket.inode in family.inodes and socket.uid in {ROOT, *family.uids}:
+        return Owner.ITSELF
+    if socket.uid in family.hidden:
+        return Owner.ITSELF
+    # Root may do as it likes; but what an instance has left behind is not to answer for the next.
+    if socket.uid == ROOT and not (holder and holder.marked):
+        return Owner.ROOT
+    return Owner.STRANGER
+
+
+def taken_by(port: int, holder: str) -> str:
+    """The reason of an instance whose port somebody else has."""
+    return f"port {port} is held by {holder or 'another program'}, which it did not start"
+
+
+def passed_on(port: int, holder: str) -> str:
+    """What is said of an instance that answers through a process of root."""
+    return (
+        f"gets its requests through {holder or 'a process of root'}, which listens on port {port} "
+        "and is none of its processes"
+    )
+
+
+def silent(port: int) -> str:
+    return f"its check passes, but nothing listens on port {port} of 127.0.0.1"

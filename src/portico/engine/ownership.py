@@ -1,0 +1,86 @@
+"""Instances get requests only as long as they are who answers on their ports."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.core.planning.lifecycle import owned, taken
+from portico.core.planning.ownership import Answering, Owner, passed_on, silent, taken_by
+from portico.engine.observed import Observed
+from portico.ports import Clock, Processes
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 1.0
+"""Seconds between two looks at all ports. nginx asks where instances are as often."""
+LOOKED_AT: Final = PROVEN | {InstanceState.STARTING}
+
+
+class Ownership:
+    def __init__(
+        self, observed: Observed, wake: Callable[[], None], *, clock: Clock, processes: Processes
+    ) -> None:
+        self._observed, self._wake = observed, wake
+        self._clock, self._processes = clock, processes
+        self._seen: dict[tuple[InstanceId, Process | None], Answering] = {}
+        """Of each process who answered on its port when it was last looked at."""
+
+    async def look(self) -> None:
+        """At all of them, with one look at the machine."""
+        await self._look(*self._looked_at())
+
+    async def pause(self) -> None:
+        await self._clock.sleep(EVERY)
+
+    async def trouble(self, i: Instance, *, silence: bool) -> str | None:
+        """Why an answer on its port would not be its own, as of now; None if it is.
+
+        With `silence` also that nobody listens there.
+        """
+        (found,) = await self._look(i)
+        if found.owner is Owner.STRANGER:
+            return taken_by(i.port, found.holder)
+        return silent(i.port) if silence and found.owner is Owner.NOBODY else None
+
+    def note(self, i: Instance) -> str:
+        """What is to be said of an instance that answers through somebody else; mostly nothing."""
+        found = self._seen.get((i.id, i.process))
+        if found is None or found.owner is not Owner.ROOT or i.state not in LOOKED_AT:
+            return ""
+        return passed_on(i.port, found.holder)
+
+    def digest(self) -> None:
+        """Apply what was seen since the last round."""
+        known = {(i.id, i.process): i for i in self._looked_at()}
+        self._seen = {seen: found for seen, found in self._seen.items() if seen in known}
+        for seen, found in self._seen.items():
+            after = self._judged(known[seen], found)
+            if after != known[seen]:
+                self._observed.put(after)
+                log.warning("%s: %s", after.id, after.reason or "its port is its own again")
+
+    async def _look(self, *asked: Instance) -> list[Answering]:
+        seats = [(i.process, i.port) for i in asked if i.process is not None]
+        answers = await self._processes.answering(seats)
+        for i, found in zip(asked, answers, strict=True):
+            self._seen[i.id, i.process] = found
+            now = self._observed.instances.get(i.id)
+            if now is not None and now.process == i.process and self._judged(now, found) != now:
+                self._wake()
+        return answers
+
+    def _judged(self, i: Instance, found: Answering) -> Instance:
+        if found.owner is Owner.STRANGER:
+            return taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
+        return owned(i)
+
+    def _looked_at(self) -> list[Instance]:
+        return [
+            i
+            for i in self._observed.instances.values()
+            if i.port and i.process is not None and i.state in LOOKED_AT
+        ]
