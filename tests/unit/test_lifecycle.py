@@ -4,7 +4,16 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.instance import LEAVING, Exit, InstanceEvent, InstanceState, Process
-from portico.core.planning.lifecycle import booted, exited, killed, moved, spawned
+from portico.core.planning.lifecycle import (
+    MOST_MOVES,
+    booted,
+    exited,
+    killed,
+    moved,
+    owned,
+    spawned,
+    taken,
+)
 from tests.unit.worlds import NOW, one
 
 S = InstanceState
@@ -129,3 +138,30 @@ def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
     assert (again.crashes, again.worn, again.process) == (0, "", None)
     assert (again.since, again.spawned, again.retry_at) == (3.0, 3.0, 3.0)
     assert again.reason == "the machine was started anew"
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.READY, S.UNREADY])
+def test_an_instance_whose_port_somebody_took_is_not_ready_until_its_check_says_so(state):
+    after = taken(one(state), "port 41001 is held by pid 812", now=NOW + 1)
+    assert (after.state is S.READY, after.taken) == (False, True)
+    assert after.reason == "port 41001 is held by pid 812"
+    again = owned(after)
+    assert (again.state, again.taken, again.reason) == (after.state, False, "")
+
+
+def test_a_start_on_another_port_because_one_was_taken_is_no_crash_of_the_program():
+    before = one(S.STARTING, taken=True, crashes=1)
+    after = after_exit(before)
+    assert (after.state, after.crashes, after.taken) == (S.BACKOFF, 1, True)
+    assert not spawned(after, PROCESS, now=NOW).taken
+
+
+@pytest.mark.parametrize(
+    ("before", "app"),
+    [
+        (one(S.STARTING, taken=True, port=3000), APP.model_copy(update={"port": 3000})),
+        (one(S.STARTING, taken=True, restarts=MOST_MOVES), APP),
+    ],
+)
+def test_where_there_is_no_other_port_or_there_were_many_it_is_a_crash(before, app):
+    assert after_exit(before, app=app).crashes == 1

@@ -10,7 +10,7 @@ from portico.core.model.instance import Exit, InstanceState
 from portico.core.model.world import NginxSeen
 from portico.core.planning.lifecycle import exited, killed
 from portico.core.planning.reconcile import plan, wake_at
-from portico.core.planning.steps import Respawn
+from portico.core.planning.steps import Respawn, Revert
 from tests.unit.worlds import NOW, SERVING, app, desired, one, planned, said, why, world
 
 S = InstanceState
@@ -329,3 +329,24 @@ def test_time_alone_asks_for_a_round_when_the_next_limit_is_reached(i, moment):
 def test_the_first_of_all_moments_counts():
     instances = one(S.BACKOFF, retry_at=NOW + 3), one(S.BACKOFF, slot=2, retry_at=NOW + 2)
     assert wake_at(desired(app(instances=2)), world(*instances)) == NOW + 2
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.UNREADY])
+def test_an_instance_whose_port_was_taken_is_started_again_at_once_on_another(state):
+    its = one(state, taken=True)
+    assert "restart web.1.1" in planned(app(), its)
+
+
+def test_on_a_pinned_port_it_waits_for_the_end_of_its_time():
+    its, pinned = one(S.STARTING, taken=True, port=3000), app(port=3000)
+    assert planned(pinned, its) == []
+
+
+def test_a_version_is_not_given_up_because_somebody_took_a_port_of_it():
+    old = one()
+    for state in (S.STARTING, S.UNREADY, S.RESTARTING, S.BACKOFF):
+        new = one(state, version="v2", taken=True, retry_at=NOW + 1)
+        steps = plan(
+            desired(its := app(version="v2")), world(old, new, knows=[its]), generation="g1"
+        )
+        assert not [step for step in steps if isinstance(step, Revert)], steps

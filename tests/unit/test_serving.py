@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portico.core.model.app import App, SlotServer
 from portico.core.model.check import Check
 from portico.core.model.desired import DesiredApp, Spec
@@ -41,6 +43,12 @@ def test_what_fails_its_check_is_handed_out_no_more():
 
 def test_when_nobody_is_ready_all_that_fail_their_check_are_handed_out():
     assert handed_out(S.UNREADY, S.UNREADY, S.STARTING, S.RESTARTING) == [1, 2]
+
+
+def test_one_whose_port_was_taken_is_handed_out_to_nobody_even_if_nobody_is_ready():
+    first, *others = instances(S.UNREADY, S.UNREADY, S.BACKOFF, S.STARTING, since=NOW - 5)
+    found = endpoints_of(app(), [replace(first, taken=True), *others], NOW)
+    assert [e.slot for e in found] == [2]
 
 
 def test_an_app_whose_only_ready_slot_gets_no_requests_has_nobody_ready():

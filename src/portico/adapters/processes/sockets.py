@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.finding import is_marked
-from portico.adapters.processes.proc import Table, pids, program_name, sockets, user_of
+from portico.adapters.processes.proc import Table, pids, program_name, sockets, stat, user_of
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
 from portico.errors import Failed
@@ -36,7 +36,7 @@ _TAKEN_BY_CUSTOM: Final = frozenset(
 )
 _CHUNK: Final = 1 << 16
 _ROW: Final = (
-    rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} "
+    rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) (?P<other>[0-9A-F]+:[0-9A-F]{4}) "
     rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
 )
 _BOTH: Final = ("/proc/net/tcp", "/proc/net/tcp6")
@@ -136,8 +136,14 @@ def holders(wanted: Mapping[int, int]) -> dict[int, Holder]:
     for pid in pids():
         for inode in wanted.keys() & set(sockets(pid)) - seen:
             seen.add(inode)
-            found[inode] = Holder(_described(pid), marked=is_marked(pid))
+            found[inode] = Holder(_described(pid), left_behind=_is_left_behind(pid))
     return found
+
+
+def _is_left_behind(pid: int) -> bool:
+    """Whether an instance has started it: as it was told, or because it came to us as an orphan."""
+    seen = stat(pid)
+    return is_marked(pid) or (seen is not None and seen.parent == os.getpid())
 
 
 def _described(pid: int) -> str:
@@ -155,8 +161,14 @@ def _name(uid: int | None) -> str:
 
 
 def _established(ports: frozenset[int]) -> Counter[int]:
-    found = (int(row["port"], 16) for path in _BOTH for row in _rows(path, _ESTABLISHED))
-    return Counter(port for port in found if port in ports)
+    # What is read in pieces shows a connection twice when others come and go meanwhile.
+    found = {
+        row.group("port", "address", "other")
+        for path in _BOTH
+        for row in _rows(path, _ESTABLISHED)
+        if int(row["port"], 16) in ports
+    }
+    return Counter(int(port, 16) for port, _, _ in found)
 
 
 def _listening(process: Process) -> frozenset[Listening]:

@@ -42,7 +42,7 @@ class Holder:
 
     text: str
     """`pid 812 (node) of user joe`"""
-    marked: bool = False
+    left_behind: bool = False
     """It was started for some instance, which may have ended."""
 
 
@@ -88,7 +88,7 @@ def _owner(socket: Socket, family: Family, holder: Holder | None) -> Owner:
     if socket.uid in family.hidden:
         return Owner.ITSELF
     # Root may do as it likes; but what an instance has left behind is not to answer for the next.
-    if socket.uid == ROOT and not (holder and holder.marked):
+    if socket.uid == ROOT and not (holder and holder.left_behind):
         return Owner.ROOT
     return Owner.STRANGER
 

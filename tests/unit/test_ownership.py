@@ -1,0 +1,68 @@
+"""Whose program answers on a port, from the sockets that listen and who holds them."""
+
+from __future__ import annotations
+
+import pytest
+
+from portico.core.planning.ownership import (
+    Answering,
+    Family,
+    Holder,
+    Owner,
+    Socket,
+    answering,
+    passed_on,
+    silent,
+    taken_by,
+)
+
+APP, ROOT, OTHER = 1000, 0, 1001
+FAMILY = Family(inodes=frozenset({1, 2}), uids=frozenset({APP}))
+MALLORY = Holder("pid 812 (python3) of user mallory")
+PROXY = Holder("pid 99 (docker-proxy)")
+LEFT = Holder("pid 77 (node)", left_behind=True)
+
+
+@pytest.mark.parametrize(
+    ("sockets", "holders", "expected"),
+    [
+        ([], {}, Answering(Owner.NOBODY)),
+        ([Socket(1, APP)], {}, Answering(Owner.ITSELF)),
+        # Opened before it gave up being root, as a server with workers does.
+        ([Socket(1, ROOT)], {}, Answering(Owner.ITSELF)),
+        # SO_REUSEPORT: each of them may be chosen.
+        ([Socket(1, APP), Socket(2, APP)], {}, Answering(Owner.ITSELF)),
+        (
+            [Socket(1, APP), Socket(9, OTHER)],
+            {9: MALLORY},
+            Answering(Owner.STRANGER, MALLORY.text),
+        ),
+        ([Socket(9, OTHER)], {9: MALLORY}, Answering(Owner.STRANGER, MALLORY.text)),
+        ([Socket(9, OTHER)], {}, Answering(Owner.STRANGER)),
+        # The same user is not the same instance: it may be what the one before has left.
+        ([Socket(9, APP)], {9: LEFT}, Answering(Owner.STRANGER, LEFT.text)),
+        # Handed to the instance over a unix socket by somebody else.
+        ([Socket(1, OTHER)], {}, Answering(Owner.STRANGER)),
+        ([Socket(9, ROOT)], {9: PROXY}, Answering(Owner.ROOT, PROXY.text)),
+        ([Socket(9, ROOT)], {}, Answering(Owner.ROOT)),
+        ([Socket(9, ROOT)], {9: LEFT}, Answering(Owner.STRANGER, LEFT.text)),
+        ([Socket(1, APP), Socket(9, ROOT)], {9: PROXY}, Answering(Owner.ROOT, PROXY.text)),
+    ],
+)
+def test_a_port_is_an_instances_own_only_if_all_that_listen_there_are(sockets, holders, expected):
+    assert answering(sockets, FAMILY, holders) == expected
+
+
+def test_where_a_programs_sockets_cannot_be_read_its_user_is_what_counts():
+    family = Family(uids=frozenset({APP, OTHER}), hidden=frozenset({OTHER}))
+    assert answering([Socket(9, OTHER)], family, {}) == Answering(Owner.ITSELF)
+    assert answering([Socket(9, APP)], family, {}) == Answering(Owner.STRANGER)
+
+
+def test_what_is_said_names_the_port_and_who_has_it():
+    assert taken_by(3000, MALLORY.text) == (
+        "port 3000 is held by pid 812 (python3) of user mallory, which it did not start"
+    )
+    assert taken_by(3000, "") == "port 3000 is held by another program, which it did not start"
+    assert "pid 99 (docker-proxy), which listens on port 3000" in passed_on(3000, PROXY.text)
+    assert "nothing listens on port 3000" in silent(3000)
