@@ -57,6 +57,13 @@ class Probes:
         return trouble
 
 
+class Ownership:
+    """Each answers on its own port."""
+
+    async def trouble(self, _: Instance, *, silence: bool) -> str | None:
+        return None
+
+
 class SpreadClock(FakeClock):
     """Its chance is spread evenly over calls."""
 
@@ -83,7 +90,7 @@ class Watching:
                     Tasks(group, self.troubles, self.clock),
                     self._wake,
                     clock=self.clock,
-                    ownership=None,  # asked about those only that are not ready
+                    ownership=Ownership(),
                     probes=self.probes,
                     processes=None,
                     safe_mode=SafeMode(self.deaths, self.troubles),

@@ -141,7 +141,7 @@ def holders(wanted: Mapping[int, int]) -> dict[int, Holder]:
 
 
 def _is_left_behind(pid: int) -> bool:
-    """Whether an instance has started it: as it was told, or because it came to us as an orphan."""
+    """Whether an instance has started it: so it was told, or it came to us as an orphan."""
     seen = stat(pid)
     return is_marked(pid) or (seen is not None and seen.parent == os.getpid())
 
