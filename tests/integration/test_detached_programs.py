@@ -13,15 +13,18 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from portico.adapters.processes.groups import folder_for
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack, free_port
+from tests.stack import eventually as within_15_seconds
 
 SITE = "web.localhost"
+eventually = partial(within_15_seconds, within=60)  # where a daemon starts each time
 WITHOUT_GROUPS = ("unshare", "--mount", "sh", "-c", 'umount -l /sys/fs/cgroup; exec "$@"', "-")
 APART = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a namespace of mounts"
@@ -44,7 +47,7 @@ class Running:
     @contextmanager
     def daemon(self) -> Iterator[subprocess.Popen[str]]:
         with self.stack.running("run", self._file, under=self._under) as process:
-            eventually(self._is_up, within=30)
+            eventually(self._is_up)
             yield process
 
     def _is_up(self) -> bool:
@@ -65,7 +68,7 @@ class Running:
             own = answer.status == 200 and answer.json["parent"] == found[0]["pid"]
             return answer.json if own else None
 
-        return eventually(look, within=30)
+        return eventually(look)
 
 
 def is_gone(pid: int) -> bool:

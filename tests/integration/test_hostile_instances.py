@@ -10,15 +10,18 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 from portico.adapters.processes.proc import stat
 from portico.core.model.instance import Process
 from portico.core.planning.environment import INSTANCE, LOGS
 from tests.instances import launch, supervised, until
 from tests.neighbours import Neighbour
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack, free_port
+from tests.stack import eventually as within_15_seconds
 
 SITE = "web.localhost"
+eventually = partial(within_15_seconds, within=60)  # where a daemon starts each time
 SQUATTER = """
 import http.server, sys, time
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -81,7 +84,7 @@ def ready_elsewhere(stack: Stack, port: int) -> dict:
         i = only(stack)
         return i if i and i["state"] == "ready" and i["port"] != port else None
 
-    return eventually(look, within=40)
+    return eventually(look)
 
 
 def test_a_port_that_a_stranger_takes_of_a_starting_instance_is_left_to_him(stack, neighbour):
@@ -129,10 +132,10 @@ def test_a_program_that_gives_up_its_port_gets_another_and_a_pinned_one_is_named
             who = f"of user {neighbour.name}"
             return any("fixed" in said and who in said for said in stack.status()["troubles"])
 
-        eventually(named, within=30)
+        eventually(named)
         assert all(i["state"] != "ready" for i in stack.instances("fixed"))
         assert "GOT" not in fixed.got() + free.got()
-        assert eventually(lambda: stack.instances("fixed")[0]["state"] == "ready", within=60)
+        assert eventually(lambda: stack.instances("fixed")[0]["state"] == "ready")
         assert coming.wait(60) in {0, 1}
 
 
