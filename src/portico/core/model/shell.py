@@ -13,8 +13,8 @@ _INHERITED: Final = re.compile(
 )
 """Where programs are found and how they speak; not the secrets of somebody's shell."""
 _NEVER: Final = re.compile(
-    "NOTIFY_SOCKET|PORTICO_(INSTANCE|LOGS|SEND)|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)|MAINPID|INVOCATION_ID"
-    "|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
+    "NOTIFY_SOCKET|PORTICO_(INSTANCE|LOGS|SEND)|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)"
+    "|MAINPID|INVOCATION_ID|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
 )
 """systemd talks to porticod through these (sd_notify(3), sd_listen_fds(3)); the last are a
 shell's own."""
