@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from portico.ports import Clock
 
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
+MOST_TRIED: Final = 500
 _TAKEN_BY_CUSTOM: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
@@ -67,11 +68,12 @@ class LinuxPorts:
         """
         begin = int(self._clock.jitter() * len(self._range))
         taken = {*avoid, *self._given, *_TAKEN_BY_CUSTOM}
-        for port in chain(self._range[begin:], self._range[:begin]):
-            if port not in taken and _is_free(port):
+        here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
+        for port in islice(here, MOST_TRIED):
+            if _is_free(port):
                 self._given.append(port)
                 return port
-        return _any_port(taken)  # somebody has taken all of them
+        return _any_port(taken)  # somebody has taken them
 
     async def holder(self, port: int) -> str | None:
         if _is_free(port):
