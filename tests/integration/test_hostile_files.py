@@ -16,10 +16,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.processes import group_of, processes_in
 from portico.cli.tail import Tail
-from portico.errors import Failed
+from portico.core.model.watched import Watched
+from portico.errors import Failed, Refused
+from portico.importers.others import OthersHere
 from portico.system.account import account_of
 from portico.system.rights import acting_as, folder_of, open_file
 from tests.instances import Exits, launch, supervised
@@ -188,6 +191,41 @@ def test_in_a_folder_for_everybody_a_link_counts_for_who_made_it(ground, neighbo
     with folder_of(shared / "roots/new.log", account_of(ground.user, None)) as (folder, name):
         os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder))
     assert (shared / "roots/new.log").stat().st_uid == 0
+
+
+def test_files_of_others_are_not_watched_through_a_link_of_his(ground):
+    closed, own = ground.root / "closed", ground.his / "own"
+    closed.mkdir(mode=0o700)
+    own.mkdir()
+    link(ground.his / "src", closed, ground.his)
+    watched = Watched(str(ground.his), (str(ground.his / "src"), str(own)), user=ground.user)
+
+    async def scenario() -> None:
+        files = NotifiedFiles()
+
+        async def changed() -> str:
+            return (await files.look({"web": watched}))["web"].changed
+
+        assert await changed() == ""
+        (closed / "changed").touch()
+        (own / "changed").touch()
+        seen = []
+        async with asyncio.timeout(10):
+            while str(own / "changed") not in seen:
+                seen.append(await changed())
+        assert {*seen} <= {"", str(own / "changed")}
+
+    asyncio.run(scenario())
+
+
+def test_certificates_are_moved_to_and_from_folders_of_roots_only(ground):
+    others = OthersHere(None, None, ground.root)
+    link(ground.root / "linked", ground.his, ground.root)
+    for folder in (ground.his, ground.his / "new", ground.root / "linked/new"):
+        for move in (others.give(str(folder), []), others.take(str(folder), None)):
+            with pytest.raises(Refused, match=f"{ground.user} can change it"):
+                asyncio.run(move)
+    assert asyncio.run(others.give(str(ground.root / "new"), [])) == {}
 
 
 def test_the_rights_of_a_user_are_those_of_one_thread_for_a_moment(ground):

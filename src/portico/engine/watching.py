@@ -117,6 +117,8 @@ class Watching:
             roots,
             (ignored,) if isinstance(ignored, str) else ignored,
             tuple(sorted(own)),
+            app.app.user,
+            app.app.group,
         )
 
     def _own_files(self, app: DesiredApp) -> set[str]:

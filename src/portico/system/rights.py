@@ -14,7 +14,7 @@ import os
 import platform
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,7 +80,7 @@ def closed_to(path: str | Path, account: Account, *, is_folder: bool) -> str:
     whole = Path(path)
     folders = [*reversed(whole.parents), *([whole] if is_folder else [])]
     here = str(whole)
-    with acting_as(account) if os.geteuid() == 0 else nullcontext():
+    with acting_as(account):
         try:
             for folder in folders:
                 here = str(folder)
@@ -101,8 +101,12 @@ def acting_as(account: Account) -> Iterator[None]:
 
     setfsuid(2) is the one identity that is a thread's own, and takes root's power over files away
     with it (capabilities(7)). The C library would set the groups of all threads; the system call
-    sets those of this one.
+    sets those of this one. Threads that begin meanwhile have the same rights, and keep them. For
+    a process that is not root nothing changes.
     """
+    if os.geteuid() != 0:
+        yield
+        return
     groups = tuple(os.getgroups())
     try:
         _become(account.uid or 0, account.gid or 0, account.groups or ())

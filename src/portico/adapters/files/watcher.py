@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from portico.adapters.files.places import Identity, identity, is_folder, places
 from portico.core.model.watched import Look, Watched
 from portico.core.planning.watching import is_ignored
+from portico.system.account import account_if_known
+from portico.system.rights import acting_as
 
 if TYPE_CHECKING:
     from watchfiles.main import FileChange
@@ -56,6 +59,14 @@ class _Watch:
         self._trouble, self._rest = "", 0
 
     def look(self) -> Look:
+        """With the rights of the app's user, which the threads that wait for changes keep."""
+        with suppress(ImportError):  # which is told when it is used
+            import watchfiles  # noqa: F401, PLC0415 - the user may not be allowed to read it
+        account = account_if_known(self.watched.user, self.watched.group)
+        with acting_as(account) if account.uid else nullcontext():
+            return self._look()
+
+    def _look(self) -> Look:
         before, here = self._roots, {root: identity(root) for root in self.watched.roots}
         there, changes = [root for root in here if here[root]], self._counting(self._events)
         changed = [path for _, path in changes]

@@ -15,6 +15,9 @@ class Watched:
     """Patterns, beside those that are ignored everywhere."""
     own: tuple[str, ...] = ()
     """Absolute paths that Portico writes to: folders, and files with the rotated ones of them."""
+    user: str | None = None
+    group: str | None = None
+    """As whom the app runs, and with whose rights is looked."""
 
 
 @dataclass(frozen=True, slots=True)
