@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.processes.listening import _read, listeners
 from portico.adapters.processes.proc import stat
 from portico.adapters.processes.sockets import LinuxPorts, _range
 from portico.core.model.instance import Listening, Process
@@ -126,6 +127,17 @@ def test_it_is_seen_where_a_program_listens(tmp_path, program, host, address):
 
     port, found = ask(question)
     assert found == {Listening(port, address)}
+
+
+def test_what_listens_is_told_alike_by_the_kernel_and_in_proc():
+    hosts = ("127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1")
+    with ExitStack() as stack:
+        ports = {stack.enter_context(closing(server(host))).getsockname()[1] for host in hosts}
+        told = {each for each in listeners() if each.at.port in ports}
+        read = {each for each in _read() if each.at.port in ports}
+    assert told == read
+    assert len(told) == len(hosts)
+    assert {each.uid for each in told} == {os.geteuid()}
 
 
 def test_children_are_seen_to_listen_even_in_a_session_of_their_own():

@@ -13,6 +13,7 @@ from typing import Final
 
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, families
+from portico.adapters.processes.listening import listeners
 from portico.adapters.processes.proc import (
     Stat,
     Table,
@@ -20,7 +21,7 @@ from portico.adapters.processes.proc import (
     sockets,
     user_of,
 )
-from portico.adapters.processes.sockets import holders, listeners
+from portico.adapters.processes.sockets import holders
 from portico.core.model.instance import Process
 from portico.core.planning.ownership import (
     Answering,

@@ -1,27 +1,26 @@
 """The TCP ports of this machine: free ones, who holds one, and how many connections it has.
 
-All of it is read from /proc/net/tcp and tcp6 (proc_pid_net(5)), which show the sockets of this
-network namespace, whoever owns them, and those that listen before all others.
+All of it is of this network namespace, whoever owns the sockets. Connections are counted in
+/proc/net/tcp and tcp6 (proc_pid_net(5)).
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import os
 import pwd
 import re
 import socket
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.finding import is_marked
+from portico.adapters.processes.listening import ROW, TABLES, listeners, rows
 from portico.adapters.processes.proc import Table, pids, program_name, sockets, stat, user_of
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
@@ -35,25 +34,7 @@ _TAKEN_BY_CUSTOM: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
 )
-_CHUNK: Final = 1 << 16
-_ROW: Final = (
-    rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) (?P<other>[0-9A-F]+:[0-9A-F]{4}) "
-    rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
-)
-_BOTH: Final = ("/proc/net/tcp", "/proc/net/tcp6")
-_LISTEN: Final = b"0A"  # enum in include/net/tcp_states.h
-_ANY: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
-_ESTABLISHED: Final = re.compile(_ROW % b"01", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A socket that listens."""
-
-    at: Listening
-    uid: int
-    """Of the process that made it."""
-    inode: int
+_ESTABLISHED: Final = re.compile(ROW % b"01", re.MULTILINE)
 
 
 class LinuxPorts:
@@ -166,8 +147,8 @@ def _established(ports: frozenset[int]) -> Counter[int]:
     # What is read in pieces shows a connection twice when others come and go meanwhile.
     found = {
         row.group("port", "address", "other")
-        for path in _BOTH
-        for row in _rows(path, _ESTABLISHED)
+        for path in TABLES
+        for row in rows(path, _ESTABLISHED)
         if int(row["port"], 16) in ports
     }
     return Counter(int(port, 16) for port, _, _ in found)
@@ -176,34 +157,3 @@ def _established(ports: frozenset[int]) -> Counter[int]:
 def _listening(process: Process) -> frozenset[Listening]:
     own = {inode for each in Table().family(process) for inode in sockets(each.pid)}
     return frozenset(each.at for each in listeners() if each.inode in own)
-
-
-def listeners() -> list[Listener]:
-    """All of this machine. They come first, so that its connections are not even read."""
-    found: list[Listener] = []
-    for path in _BOTH:
-        for row in takewhile(lambda row: row["state"] == _LISTEN, _rows(path, _ANY)):
-            at = Listening(int(row["port"], 16), _address(row["address"]))
-            found.append(Listener(at, int(row["uid"]), int(row["inode"])))
-    return found
-
-
-def _rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
-    """Read in pieces, so that nobody waits for the GIL."""
-    with suppress(FileNotFoundError), Path(path).open("rb", buffering=0) as file:
-        rest = b""
-        while chunk := file.read(_CHUNK):
-            complete, newline, rest = (rest + chunk).rpartition(b"\n")
-            yield from pattern.finditer(complete + newline)
-
-
-def _address(text: bytes) -> str:
-    """`0100007F` is 127.0.0.1: words of 32 bits, each in the machine's own byte order."""
-    raw = bytes.fromhex(text.decode())
-    words = (raw[at : at + 4] for at in range(0, len(raw), 4))
-    packed = b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words)
-    address = ipaddress.ip_address(packed)
-    if address.is_unspecified:
-        return "*"
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address) if address.version == 4 or mapped else f"[{address}]"  # noqa: PLR2004 - IPv4
