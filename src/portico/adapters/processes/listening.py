@@ -1,8 +1,8 @@
 """All TCP sockets of this machine that listen: who made them, and where.
 
-The kernel is asked for these alone (sock_diag(7)): a few microseconds each, however many
-connections there are. Where it cannot be asked so they are read from /proc/net/tcp and tcp6, for which
-it goes through its table of all connections.
+The kernel is asked for these alone (sock_diag(7)), which takes it a few microseconds each, however
+many connections there are. Where it cannot be asked so, they are read from /proc/net/tcp and tcp6:
+then it goes through its table of all connections.
 """
 
 from __future__ import annotations
