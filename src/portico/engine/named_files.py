@@ -47,8 +47,10 @@ def file_notes(desired: Desired, workers: Account) -> Iterator[str]:
 def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
     """What nginx's workers, who answer requests with it, may not read."""
     whose = f" ({workers.name})" if workers.name else ""
-    for where, path, is_folder in _for_workers(desired):
-        if closed := closed_to(path, workers, is_folder=is_folder):
+    named = list(_for_workers(desired))
+    found = closed_to(workers, [(path, is_folder) for _, path, is_folder in named])
+    for (where, path, is_folder), closed in zip(named, found, strict=True):
+        if closed:
             act, mode = ("read", "o+r") if closed == path and not is_folder else ("enter", "o+x")
             yield (
                 f"{where}: nginx's workers{whose} may not {act} {closed}, so requests fail: "

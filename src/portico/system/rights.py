@@ -13,7 +13,7 @@ import errno
 import os
 import platform
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -75,24 +75,16 @@ def other_writer(path: str | Path) -> str:
         return next(filter(None, map(_writer, walk.passed)), "")
 
 
-def closed_to(path: str | Path, account: Account, *, is_folder: bool) -> str:
-    """The part of a path that keeps the account from it; empty if nothing does."""
-    whole = Path(path)
-    folders = [*reversed(whole.parents), *([whole] if is_folder else [])]
-    here = str(whole)
+def closed_to(account: Account, paths: Sequence[tuple[str, bool]]) -> list[str]:
+    """For each path, and whether it is a folder: the part of it that keeps the account out; empty
+    where nothing does, and where nothing is there.
+    """
+    folders: dict[Path, str] = {}
     with acting_as(account):
-        try:
-            for folder in folders:
-                here = str(folder)
-                os.stat(f"{here}/.")  # noqa: PTH116 - the dot asks for the right to enter it
-            if not is_folder:
-                here = str(whole)
-                os.close(os.open(here, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        except PermissionError:
-            return here
-        except OSError:
-            return ""  # it is not there, which is said elsewhere
-    return ""
+        return [
+            _closed_folder(Path(path), folders) if is_folder else _closed_file(Path(path), folders)
+            for path, is_folder in paths
+        ]
 
 
 @contextmanager
@@ -217,6 +209,35 @@ class _Walk:
 
 def _is_roots(seen: os.stat_result) -> bool:
     return seen.st_uid == 0
+
+
+def _closed_file(path: Path, folders: dict[Path, str]) -> str:
+    if closed := _closed_folder(path.parent, folders):
+        return closed
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return str(path)
+    except OSError:
+        return ""
+    return ""
+
+
+def _closed_folder(folder: Path, known: dict[Path, str]) -> str:
+    if folder not in known:
+        above = _closed_folder(folder.parent, known) if folder != folder.parent else ""
+        known[folder] = above or _closed_itself(folder)
+    return known[folder]
+
+
+def _closed_itself(folder: Path) -> str:
+    try:
+        os.stat(f"{folder}/.")  # noqa: PTH116 - the dot asks for the right to enter it
+    except PermissionError:
+        return str(folder)
+    except OSError:
+        return ""
+    return ""
 
 
 def _writer(seen: os.stat_result) -> str:

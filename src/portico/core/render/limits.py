@@ -106,5 +106,5 @@ def _connection_zone(scope: Scope, limit: ConnectionLimit) -> str:
 
 
 def _htpasswd_name(scope: Scope) -> str:
-    """Workers read it, and would serve it to who has a link to it in a static folder."""
+    """Not to be guessed: workers may read it, so a link in a static folder could publish it."""
     return f"{HTPASSWD}-{scope.slug}-{digest(scope.secret + scope.slug)}"
