@@ -135,6 +135,8 @@ def end_orphans(lost: Mapping[Mark, Process | None]) -> None:
     for mark, family in belonging(table, lost).items():
         found = lost[mark]
         stay = table.family(found) if found else []
+        if mark.group and not found:
+            groups.kill(mark.group)
         for each in family:
             if each not in stay:
                 _send(each, signal.SIGKILL)
