@@ -159,8 +159,8 @@ def _read(path: Path, account: Account) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"there is no env_file {path}") from None
     except OSError as error:
-        whose = f" as {account.name}" if account.uid else ""
-        raise ValueError(f"cannot read env_file {path}{whose}: {error.strerror}") from error
+        why = f"{error.strerror}{_with_whose_rights(account)}"
+        raise ValueError(f"cannot read env_file {path}: {why}") from error
 
 
 def _command_line(
@@ -211,8 +211,15 @@ def _check_is_writable(path: Path, nearest: Path, account: Account) -> None:
     with folder_of(nearest, account) as (folder, name):
         # effective_ids: access(2) would ask for who started us
         if not os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):
-            whose = f" as {account.name}" if account.uid else ""
-            raise ValueError(f"cannot write log file {path}{whose}: {nearest} is not writable")
+            why = f"{nearest} is not writable{_with_whose_rights(account)}"
+            raise ValueError(f"cannot write log file {path}: {why}")
+
+
+def _with_whose_rights(account: Account) -> str:
+    """Root itself may read and write everything."""
+    if os.geteuid() != 0:
+        return ""
+    return f" for {account.name}" if account.uid else " for the owner of its folder"
 
 
 def _check_reach(file: Path, account: Account) -> None:
