@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -87,9 +89,16 @@ def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], clien
 def _spawn(program: Sequence[str], environ: Mapping[str, str], log: Path) -> int:
     """Start the daemon in a session of its own, so that it outlives this terminal."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        os.close(os.open(log, flags, 0o600))
+        output = str(log)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        output = os.devnull  # a daemon without a log can stop what fills the disk
     files = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, output, flags, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     return os.posix_spawn(program[0], list(program), environ, file_actions=files, setsid=True)
@@ -111,7 +120,7 @@ class _Started:
 
 
 def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:
-    with log.open("rb") as file:
+    with log.open("rb") if log.exists() else io.BytesIO() as file:
         file.seek(begun)
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL:]
     what = "ended at once" if gone else f"(pid {pid}) did not answer within {START_WITHIN:g} s"

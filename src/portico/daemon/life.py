@@ -66,6 +66,7 @@ async def live(  # noqa: PLR0913 - what main has made
             )
             portico.nginx.watch(portico.loop.wake)
             await serve(portico.operations, home.socket, stop, uids, notify.ready)
+            portico.observed.record()
             raise Left  # noqa: TRY301 - it is what ends the group
     except* Left:
         notify.leaving()
@@ -146,6 +147,7 @@ def _is_idle(portico: Portico) -> bool:
         portico.intent.desired.apps
         or portico.intent.desired.sites
         or portico.observed.instances
+        or portico.observed.unrecorded
         or portico.changes.under_way()
         or portico.nginx.seen().pid
     )

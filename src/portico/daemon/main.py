@@ -10,6 +10,7 @@ import logging.handlers
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -124,9 +125,10 @@ def _lock(home: Home) -> IO[str] | None:
     if not wait_for(is_taken, LOCK_WITHIN):  # the one before may just be leaving
         held.close()
         return None
-    held.truncate(0)
-    held.write(f"{os.getpid()}\n")
-    held.flush()
+    with suppress(OSError):  # on a full disk the lock holds, and nobody can read whose it is
+        held.truncate(0)
+        held.write(f"{os.getpid()}\n")
+        held.flush()
     return held
 
 

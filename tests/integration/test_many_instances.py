@@ -1,0 +1,69 @@
+"""Many instances come, are replaced and go, and the daemon answers and hears all along.
+
+With ten times as many and limits in milliseconds it is a row of bench/chaos; that no work grows
+with the square of their number is counted in tests/unit/test_growth.py.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+
+import psutil
+import pytest
+
+from portico.client.client import Client
+from tests.answers import asked
+from tests.stack import PROGRAMS, Stack, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
+
+COUNT = 60
+ANSWERS_WITHIN = 2.0
+"""Seconds, for a machine with much else to do; a round that let nobody else in took longer."""
+MANY = f"""
+[apps.web]
+command = "perl {PROGRAMS / "listen.pl"}"
+instances = {COUNT}
+batch = 30
+"""
+
+
+def ready(stack: Stack) -> int:
+    return sum(i["state"] == "ready" for i in stack.instances("web"))
+
+
+def is_whole(stack: Stack) -> bool:
+    found = stack.instances("web")
+    return len(found) == COUNT and all(i["current"] and i["pid"] for i in found)
+
+
+def test_the_daemon_answers_while_many_instances_are_replaced_and_stopped(stack: Stack):
+    stack.up(MANY)
+    first = {i["pid"] for i in stack.instances("web")}
+    assert ready(stack) == len(first) == COUNT
+    with asked(stack.home / "api.sock") as answers:
+        stack.done("reload", "web")
+        assert not first & {i["pid"] for i in stack.instances("web")}
+        stack.done("stop", "web")
+    assert ready(stack) == 0
+    print(f"{len(answers.seconds)} answers within {answers.longest_ms:.0f} ms")
+    assert answers.failed == []
+    assert answers.later_than(ANSWERS_WITHIN) == 0
+
+
+def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_goes_on(stack):
+    stack.up(MANY)
+    daemon = stack.status()["daemon"]["pid"]
+    ended = os.pidfd_open(daemon)
+    Client(stack.home / "api.sock").act("reload", "web")
+    eventually(lambda: any(not i["current"] for i in stack.instances("web")))
+    os.kill(daemon, signal.SIGTERM)
+    eventually(lambda: select.select([ended], [], [], 0)[0], within=10)
+    os.close(ended)
+    eventually(lambda: is_whole(stack), within=90)
+    pids = [i["pid"] for i in stack.instances("web")]
+    assert len(set(pids)) == COUNT
+    stack.done("down", "--now")
+    assert not any(psutil.pid_exists(pid) for pid in pids)
