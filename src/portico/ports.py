@@ -102,8 +102,13 @@ class Processes(Protocol):
         killed with all that it has started.
         """
 
+    async def measure(self) -> None:
+        """Look at what all instances use, unless that was done just now."""
+
     def usage(self, process: Process) -> tuple[int, float]:
-        """Resident bytes with all children, and percent of a core since last asked."""
+        """Resident bytes with all children, and percent of a core since last asked; as they were
+        when all were measured last.
+        """
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:
         """Resident bytes of each with all its children; 0 for one that has ended.

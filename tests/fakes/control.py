@@ -42,7 +42,7 @@ class FakeControl:
         self.holding = False
         self.moved = threading.Event()
 
-    def status(self):
+    async def status(self):
         return StatusView(
             apps=tuple(map(app_view, self.app_names)),
             sites=(

@@ -86,6 +86,7 @@ def test_a_new_daemon_watches_and_stops_what_an_old_one_started(tmp_path, orphan
         async with supervised(tmp_path) as processes:
             exits = Exits()
             assert await processes.adopt(asked(tmp_path), process, exits)
+            await processes.measure()
             assert processes.usage(process)[0] > 0
             processes.signal(process, "SIGKILL")
             assert await exits.first() == Exit()  # how it ended only its parent may know

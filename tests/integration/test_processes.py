@@ -9,6 +9,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -215,6 +216,14 @@ def test_a_child_that_outlives_its_parent_holds_up_the_exit_until_it_is_killed(t
     assert all(map(is_dead, pids.values()))
 
 
+async def measured(processes, holds):
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "did not come true in time"
+        await processes.measure()
+        await asyncio.sleep(0.1)
+
+
 def test_usage_counts_the_children_too(tmp_path):
     told = tmp_path / "told"
     told.touch()
@@ -227,8 +236,8 @@ def test_usage_counts_the_children_too(tmp_path):
             cold = await processes.spawn(launch(tmp_path, slot=2, command=family), Exits())
             await until(lambda: "leader" in told.read_text())
             alone = stat(cold.pid).resident
-            await until(lambda: processes.usage(hot)[1] > 20)
-            await until(lambda: processes.usage(cold)[1] < 5)
+            await measured(processes, lambda: processes.usage(hot)[1] > 20)
+            await measured(processes, lambda: processes.usage(cold)[1] < 5)
             assert alone * 1.5 < processes.usage(cold)[0] < alone * 4
 
     asyncio.run(scenario())

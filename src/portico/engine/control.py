@@ -30,7 +30,7 @@ class Control(Protocol):
     Those that return a ChangeView have accepted the work and go on with it; follow it by id.
     """
 
-    def status(self) -> StatusView: ...
+    async def status(self) -> StatusView: ...
 
     async def metrics(self) -> str:
         """The same, and the certificates, in the text format of Prometheus."""

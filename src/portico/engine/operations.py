@@ -65,8 +65,8 @@ class Operations(CertificateOperations):
 
     # Reading
 
-    def status(self) -> StatusView:
-        return self._report.view()
+    async def status(self) -> StatusView:
+        return await self._report.view()
 
     async def check(self, request: DocumentRequest) -> CheckView:
         candidate = await self._preparation.check(request, self._intent.asked())
@@ -128,7 +128,7 @@ class Operations(CertificateOperations):
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
 
     async def metrics(self) -> str:
-        return metrics_text(self.status(), await self.certificates(), self._clock.now())
+        return metrics_text(await self.status(), await self.certificates(), self._clock.now())
 
     # Changing what is wanted
 

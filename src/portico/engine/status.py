@@ -59,7 +59,8 @@ class StatusReport:
         self._processes = processes
         self._begun = clock.monotonic()
 
-    def view(self) -> StatusView:
+    async def view(self) -> StatusView:
+        await self._processes.measure()
         desired, _ = self._intent.wanted()
         revision, paused = self._intent.revision, self._intent.paused()
         instances = self._observed.now().by_app()

@@ -34,6 +34,8 @@ from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
 FRESH: Final = 1.0
 """Seconds for which one look at all processes serves every question about usage."""
+STALE: Final = 3.0
+"""Seconds after which nobody is answered from it any more."""
 
 
 class LinuxProcesses:
@@ -50,7 +52,8 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._seen: tuple[float, Mapping[Process, Sequence[Stat]]] | None = None
+        self._seen: tuple[float, Mapping[Process, Sequence[Stat]]] = (-STALE, {})
+        self._measuring: asyncio.Future[None] | None = None
         groups.leave()
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
@@ -123,10 +126,21 @@ class LinuxProcesses:
     async def run_check(self, launch: Launch, check: Check) -> str | None:
         return await run_check(launch, check, self._logs, self._start_program)
 
-    def usage(self, process: Process) -> tuple[int, float]:
+    async def measure(self) -> None:
+        """With a thousand instances a look takes a while: who asks often gets what was seen
+        last, and only who has not asked for long waits for the next.
+        """
+        age = self._clock.monotonic() - self._seen[0]
+        if age > FRESH and (self._measuring is None or self._measuring.done()):
+            self._measuring = asyncio.get_running_loop().run_in_executor(None, self._look)
+        if age > STALE and self._measuring is not None:
+            await self._measuring
+
+    def _look(self) -> None:
         now = self._clock.monotonic()
-        if self._seen is None or now - self._seen[0] > FRESH:
-            self._seen = now, self._families()
+        self._seen = now, self._families()
+
+    def usage(self, process: Process) -> tuple[int, float]:
         taken, families = self._seen
         family = families.get(process, [])
         ticks = sum(each.ticks for each in family)

@@ -17,7 +17,7 @@ from portico.core.model.views import (
 
 
 async def status(call: Call[Nothing]) -> StatusView:
-    return call.control.status()
+    return await call.control.status()
 
 
 async def metrics(call: Call[Nothing]) -> str:
