@@ -10,11 +10,11 @@ import os
 import select
 import signal
 
-import psutil
 import pytest
 
 from portico.client.client import Client
 from tests.answers import asked
+from tests.instances import is_dead
 from tests.stack import PROGRAMS, Stack, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
@@ -66,4 +66,4 @@ def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_g
     pids = [i["pid"] for i in stack.instances("web")]
     assert len(set(pids)) == COUNT
     stack.done("down", "--now")
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert all(map(is_dead, pids))
