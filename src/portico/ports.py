@@ -19,7 +19,7 @@ from portico.core.model.certificate import (
 from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
-from portico.core.model.names import InstanceId
+from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.watched import Look, Watched
@@ -610,6 +610,8 @@ class Revision:
     environ: Mapping[str, str]
     served: bool = False
     """Its `up` ended well: every app was ready and every site answered."""
+    project: str = PROJECT
+    """Each project has one file in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -623,6 +625,8 @@ class AppRecord:
     """The last version whose instances were all ready."""
     stopped: bool = False
     abrupt: bool = False
+    reverted: str = ""
+    """Why the last rollout was given up: `target` is the version before the file's then."""
 
 
 class State(Protocol):
@@ -692,7 +696,8 @@ class State(Protocol):
     def no_ledger_after(self, now: float) -> None:
         """Entries written by a clock that was ahead count as written now."""
 
-    def add_event(self, at: float, kind: str, subject: str, text: str) -> None: ...
+    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
+        """Where it cannot be recorded the log has it instead: nothing is refused for that."""
 
     def events(self, limit: int) -> list[tuple[float, str, str, str]]:
         """Newest first: wall time, kind, subject, text."""

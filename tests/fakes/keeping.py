@@ -181,6 +181,7 @@ class Keeping:
                 keeper = Keeper(
                     Intent(self.desired),
                     deploying,
+                    deploying,
                     self.troubles,
                     Tasks(group, self.troubles, self.clock),
                     authorities=self.authority,

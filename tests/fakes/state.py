@@ -9,6 +9,7 @@ from dataclasses import replace
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
+from portico.errors import Failed
 from portico.ports import AppRecord, Revision
 
 
@@ -19,11 +20,17 @@ class MemoryState:
         self._instances: dict[InstanceId, Instance] = {}
         self._settings: dict[str, str] = {}
         self._serials: dict[str, int] = {}
+        self.full = False
+        """Nothing more can be written; found out at the end of a transaction."""
         self.noted: list[tuple[float, str, str, str]] = []
 
     @contextmanager
     def together(self, *, durable: bool = True) -> Iterator[None]:
+        before = list(self._revisions), dict(self._apps), dict(self._settings)
         yield
+        if self.full:
+            self._revisions, self._apps, self._settings = before
+            raise Failed("cannot record several changes: database or disk is full")
 
     def revisions(self) -> list[Revision]:
         return self._revisions[::-1]
@@ -31,6 +38,10 @@ class MemoryState:
     def add_revision(self, revision: Revision) -> Revision:
         self._revisions.append(replace(revision, number=len(self._revisions) + 1))
         return self._revisions[-1]
+
+    def put_revision(self, revision: Revision) -> None:
+        known = [each for each in self._revisions if each.number != revision.number]
+        self._revisions = sorted([*known, revision], key=lambda each: each.number)
 
     def apps(self) -> list[AppRecord]:
         return list(self._apps.values())

@@ -18,6 +18,7 @@ from portico.system.home import Home
 from portico.system.waiting import wait_for
 from tests.stack import eventually
 
+WITHIN = 120.0  # seconds, on a machine that has much else to do
 BEGINS = """
 import os
 import portico.daemon.main as main
@@ -62,13 +63,13 @@ def test_a_bug_ends_the_daemon_and_the_same_process_begins_anew(tmp_path):
             lambda: (
                 home.daemon_log.exists() and "a bug, made by a test" in home.daemon_log.read_text()
             ),
-            20,
+            WITHIN,
         )
         assert begun
-        assert wait_for(client.answers, 20)
+        assert wait_for(client.answers, WITHIN)
         assert client.version().pid == daemon.pid
         make_leave(client)
-        assert daemon.wait(20) == 0
+        assert daemon.wait(WITHIN) == 0
     assert not home.deaths.exists()
 
 
@@ -85,7 +86,7 @@ def test_a_start_that_keeps_dying_begins_in_safe_mode_in_which_stop_up_and_down_
         return []
 
     with started(home, stack.root, WITH_THIS_APP):
-        (said,) = eventually(safe, within=40)
+        (said,) = eventually(safe, within=WITHIN)
         assert said.startswith("porticod died 3 times in a row")
         assert [i["state"] for i in stack.instances("broken")] == ["ready"]
         stack.done("stop", "other")

@@ -231,11 +231,10 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
     held = keeping.lineages.hold("a.example.com", at=keeping.clock.now())
     wanted = lineage("a.example.com", hooks=(("reload",),), challenges=(Challenge("standalone"),))
     deploying = Deploying(
-        *(None, None, None),
+        *(None, None),
         clock=keeping.clock,
         hooks=Dying(),
         lineages=keeping.lineages,
-        nginx=None,
         sites=None,
         state=keeping.state,
     )

@@ -62,6 +62,7 @@ def fill(state):
     state.put_app(AppRecord("web", spec("v2"), spec("v1"), stopped=True))
     state.put_instance(instance(state.next_serial("web")))
     state.put_setting("discovery", "127.0.0.1:41053")
+    state.put_setting("in_force", '{"default": 1}')
     state.add_event(1.5, "crash", "web.1.1", "exited with code 1")
 
 
@@ -401,6 +402,18 @@ def test_what_was_kept_of_a_shell_and_never_used_is_gone_from_the_files(begin, p
     assert "hush-hush" not in saved
 
 
+@pytest.mark.parametrize(("before", "after"), [("7", '{"default": 7}'), ("", "{}")])
+def test_what_was_in_force_before_there_were_projects_is_so_of_the_default_one(
+    begin, path, before, after
+):
+    state = begin()
+    state.put_setting("in_force", before)
+    state.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 3")
+    assert begin().setting("in_force") == after
+
+
 def test_no_byte_of_a_shells_secret_is_left_in_the_files(begin, path):
     state = begin()
     shell = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
@@ -436,6 +449,30 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small file system is not allowed here")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_revision_in_force_is_kept_however_many_other_projects_add(begin, path):
+    state = begin()
+    shop = replace(revision(), project="shop")
+    state.add_revision(shop)
+    with state.together():
+        for _ in range(REVISIONS_KEPT + 10):
+            number = state.add_revision(revision()).number
+            state.put_setting("in_force", json.dumps({"shop": 1, "default": number}))
+    assert state.revisions()[-1] == replace(shop, number=1)
+    saved = json.loads((path.parent / "in-force.json").read_text())["tables"]
+    assert sorted(row[0] for row in saved["revision"]) == [1, number]
+
+
+def test_an_event_that_cannot_be_recorded_refuses_nothing(small_disk, caplog):
+    state = SqliteState(small_disk / "portico.db")
+    fill_disk(small_disk / "filler")
+    for _ in range(1000):
+        state.add_event(1.0, "stop", "web", "by me " * 100)
+        if caplog.messages:
+            break
+    assert caplog.messages[0].startswith("stop of web: by me")
+    assert "cannot record an event" in caplog.messages[0]
 
 
 def fill_disk(file):

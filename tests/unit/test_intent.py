@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.place import Build
 from portico.engine.intent import Intent
 from portico.engine.prepare import Candidate
+from portico.errors import Failed
 from portico.ports import Revision
-from tests.documents import read
-from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState
 
 APP = App(command="run")
 
 
 def intent(state: MemoryState | None = None) -> Intent:
-    return Intent(state or MemoryState(), FakeClock(), nginx=None)
+    return Intent(state or MemoryState(), nginx=None)
 
 
 def file(**versions: str) -> Candidate:
@@ -25,19 +26,28 @@ def file(**versions: str) -> Candidate:
         name: DesiredApp(name, APP, 1, Spec(version, name, APP, "/srv", {}))
         for name, version in versions.items()
     }
-    document = read("".join(f'apps.{name}.command = "run"\n' for name in versions))
-    return Candidate(document, Desired(apps=apps), {}, "", Build("", (0, 0, 0)), ())
+    return Candidate(Desired(apps=apps), {}, "", Build("", (0, 0, 0)), ())
 
 
-def up(into: Intent, **versions: str) -> None:
-    into.accept(file(**versions), Revision(0, 0.0, "me", "portico.toml", "/srv", {}, {}))
+REVISION = Revision(0, 0.0, "me", "portico.toml", "/srv", {}, {})
+
+
+def up(into: Intent, *, smaller: bool = False, **versions: str) -> Revision:
+    return into.accept(file(**versions), REVISION, smaller=smaller)
+
+
+def next_daemon(state: MemoryState, **versions: str) -> Intent:
+    """It has read the file in force, with these versions in it."""
+    after = intent(state)
+    after.resume(file(**versions), after.on_disk())
+    return after
 
 
 def test_a_file_after_an_unfinished_restart_is_a_rollout_like_any_other():
     wanted = intent()
     up(wanted, web="v1")
     wanted.complete("web")
-    wanted.ask_again("web", abrupt=True)
+    wanted.ask_again(["web"], abrupt=True)
     assert wanted.desired.apps["web"].abrupt
     up(wanted, web="v2")
     web = wanted.desired.apps["web"]
@@ -48,7 +58,7 @@ def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
     state = MemoryState()
     wanted = intent(state)
     up(wanted, web="v1", api="v1 of api")
-    wanted.set_stopped("web", stopped=True)
+    wanted.set_stopped(["web"], stopped=True)
     up(wanted, api="v1 of api")
     assert wanted.desired.former["web"].stopped
     again = intent(state)
@@ -62,6 +72,133 @@ def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
 def test_a_file_that_changes_nothing_of_an_app_leaves_its_restart_a_restart():
     wanted = intent()
     up(wanted, web="v1")
-    wanted.ask_again("web", abrupt=True)
+    wanted.ask_again(["web"], abrupt=True)
     up(wanted, web=wanted.target_id("web"))
     assert wanted.desired.apps["web"].abrupt
+
+
+# Disk first, then memory
+
+
+def full_disk() -> tuple[MemoryState, Intent]:
+    """Two apps are in force in a first version, and nothing more can be written."""
+    state = MemoryState()
+    wanted = intent(state)
+    up(wanted, web="v1", api="a1")
+    for app in ("web", "api"):
+        wanted.complete(app)
+    state.full = True
+    return state, wanted
+
+
+def versions(of: Intent) -> dict[str, str]:
+    return {name: app.spec.id for name, app in of.desired.apps.items()}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda wanted: up(wanted, web="v2", api="a2", new="n1"),
+        lambda wanted: wanted.ask_again(["web", "api"], abrupt=False),
+        lambda wanted: wanted.set_stopped(["web", "api"], stopped=False),
+        lambda wanted: wanted.set_paused(frozenset({"a.localhost"}), file(web="v2")),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_not_put_in_force_later_either(asked):
+    state, wanted = full_disk()
+    with pytest.raises(Failed, match="disk is full"):
+        asked(wanted)
+    state.full = False
+    wanted.ask_to_replace(frozenset())
+    wanted.write_again()
+    assert versions(wanted) == {"web": "v1", "api": "a1"}
+    assert (wanted.revision.number, wanted.paused()) == (1, frozenset())
+    assert versions(next_daemon(state, web="v1", api="a1")) == {"web": "v1", "api": "a1"}
+
+
+def test_what_makes_things_smaller_needs_no_disk_and_is_written_as_soon_as_it_can_be():
+    state, wanted = full_disk()
+    wanted.set_stopped(["web"], stopped=True)
+    assert wanted.desired.apps["web"].stopped
+    assert "disk is full" in wanted.unwritten
+    wanted.write_again()
+    assert "disk is full" in wanted.unwritten
+    assert not next_daemon(state, web="v1", api="a1").desired.apps["web"].stopped
+    state.full = False
+    wanted.write_again()
+    assert wanted.unwritten == ""
+    assert next_daemon(state, web="v1", api="a1").desired.apps["web"].stopped
+
+
+def test_the_last_word_is_what_is_written():
+    state, wanted = full_disk()
+    wanted.set_stopped(["web", "api"], stopped=True)
+    state.full = False
+    wanted.set_stopped(["web"], stopped=False)
+    assert wanted.unwritten == "", "what waits goes with what is written next"
+    after = next_daemon(state, web="v1", api="a1")
+    assert [app.stopped for app in after.desired.apps.values()] == [False, True]
+
+
+def test_a_file_that_makes_things_smaller_has_the_number_on_disk_that_it_had_in_memory():
+    state, wanted = full_disk()
+    up(wanted, smaller=True, web="v1")
+    accepted = up(wanted, smaller=True, web="v1")
+    assert versions(wanted) == {"web": "v1"}
+    assert wanted.revision == accepted
+    state.full = False
+    wanted.write_again()
+    assert intent(state).on_disk() == {"default": accepted}
+
+
+def test_down_needs_no_disk_and_what_waited_does_not_come_back_with_it():
+    state, wanted = full_disk()
+    up(wanted, smaller=True, web="v1")
+    wanted.clear(hurry=True)
+    wanted.drop("api")
+    assert (wanted.desired.apps, wanted.revisions) == ({}, {})
+    state.full = False
+    wanted.write_again()
+    assert intent(state).on_disk() == {}
+    up(wanted, web="v3")
+    assert intent(state).on_disk() == wanted.revisions
+
+
+def test_what_a_home_of_before_there_were_projects_has_in_force_is_the_default_one():
+    state = MemoryState()
+    up(intent(state), web="v1")
+    state.put_setting("in_force", "1")
+    assert [*intent(state).on_disk()] == ["default"]
+
+
+# A rollout that was given up
+
+
+def reverted() -> tuple[MemoryState, Intent]:
+    state = MemoryState()
+    wanted = intent(state)
+    up(wanted, web="v1", api="a1")
+    wanted.complete("web")
+    up(wanted, web="v2", api="a1")
+    wanted.revert("web", "web.1.2 exited with code 3")
+    return state, wanted
+
+
+def test_the_next_daemon_knows_too_that_the_version_before_runs_and_why():
+    state, wanted = reverted()
+    after = next_daemon(state, web="v2", api="a1")
+    assert wanted.reverted == after.reverted == {"web": "web.1.2 exited with code 3"}
+    assert versions(after)["web"] == "v1"
+
+
+def test_that_a_rollout_was_given_up_is_said_until_the_app_is_tried_again_or_leaves_the_file():
+    for end in (
+        lambda wanted: up(wanted, api="a1"),
+        lambda wanted: up(wanted, web="v3", api="a1"),
+        lambda wanted: wanted.ask_again(["web"], abrupt=False),
+        lambda wanted: wanted.clear(hurry=False),
+    ):
+        state, wanted = reverted()
+        end(wanted)
+        assert wanted.reverted == {}
+        assert intent(state).reverted == {}

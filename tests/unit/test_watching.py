@@ -127,7 +127,9 @@ class Told:
         self.rollouts: list[tuple[str, str]] = []
         self.wanted: list[dict[str, Watched]] = []
         self.found = Look()
-        self.intent = SimpleNamespace(desired=None, revision=SimpleNamespace(source="/srv/p.toml"))
+        self.intent = SimpleNamespace(
+            desired=None, revisions={"default": SimpleNamespace(source="/srv/p.toml")}
+        )
         self.want(app)
         self.troubles = Troubles()
         self.watching = Watching(

@@ -13,8 +13,6 @@ from portico.api.server import serve
 from portico.daemon.deaths import Deaths
 from portico.daemon.wiring import Mode, Portico, put_together
 from portico.engine.changes import Changes
-from portico.engine.prepare import request_of
-from portico.errors import PorticoError
 from portico.ports import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
@@ -102,21 +100,11 @@ async def take_over(portico: Portico) -> None:
     portico.observed.begin(boot_id())
     await portico.supervision.adopt()
     is_first = portico.intent.is_first_of(__version__)
-    revision = portico.intent.in_force()
-    if revision is None:
+    await portico.in_force.resume()
+    seen, build = portico.nginx.seen(), portico.intent.build
+    if build is None or not build.program:
         return
-    request, asked = request_of(revision), portico.intent.asked()
-    try:
-        candidate = await portico.preparation.resume(request, asked)
-    except PorticoError as error:
-        # Instances are looked after all the same; nginx keeps the generation it has.
-        portico.troubles.report("resume", f"cannot render {revision.source}: {error}")
-        candidate = await portico.preparation.without_nginx(
-            request, asked, live=portico.nginx.seen().live
-        )
-    portico.intent.resume(candidate, revision)
-    seen, build = portico.nginx.seen(), candidate.build
-    if is_first and portico.intent.is_in_force(seen) and build.program and not seen.runs(build):
+    if is_first and portico.intent.is_in_force(seen) and not seen.runs(build):
         portico.intent.ask_upgrade(build)
 
 

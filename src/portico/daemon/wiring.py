@@ -44,6 +44,7 @@ from portico.engine.changes import Changes
 from portico.engine.deploying import Deploying
 from portico.engine.execute import Executor
 from portico.engine.gauges import Gauges
+from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
 from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
@@ -90,6 +91,7 @@ class Portico:
     """A whole daemon, put together and not yet running."""
 
     changes: Changes
+    in_force: InForce
     intent: Intent
     keeper: Keeper
     loop: ReconcileLoop
@@ -98,7 +100,6 @@ class Portico:
     observed: Observed
     operations: Operations
     ownership: Ownership
-    preparation: Preparation
     safe_mode: SafeMode
     supervision: Supervision
     tasks: Tasks
@@ -137,7 +138,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
     sites = Visitor()
     certificates = CertificateChild(home, sys.executable, clock, places)
-    intent = Intent(state, clock, nginx)
+    intent = Intent(state, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
     gauges = Gauges(intent, clock=clock, processes=processes)
     timetable = Timetable(intent, clock, time_zone)
@@ -145,6 +146,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
 
     async def observe() -> World:
         await supervision.digest()
+        intent.write_again()
         if not safe_mode.is_on:
             with troubles.fence("watching before a start"):
                 await watching.begin()
@@ -233,9 +235,9 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         nginx,
         certificates,
         surroundings,
-        intent.paused,
     )
     preparation = prepare(issued)
+    in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
     changes = Changes(tasks, clock)
     report = StatusReport(
         intent,
@@ -253,17 +255,16 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     )
     deploying = Deploying(
         intent,
-        loop,
-        preparation,
+        in_force,
         clock=clock,
         hooks=HookRunner(start_program),
         lineages=lineages,
-        nginx=nginx,
         sites=sites,
         state=state,
     )
     keeper = Keeper(
         intent,
+        in_force,
         deploying,
         troubles,
         tasks,
@@ -295,6 +296,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         loop,
         changes,
         preparation,
+        in_force,
         report,
         settling,
         keeper,
@@ -317,6 +319,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     state.tell(partial(troubles.report, "state"))
     return Portico(
         changes,
+        in_force,
         intent,
         keeper,
         loop,
@@ -325,7 +328,6 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         observed,
         operations,
         ownership,
-        preparation,
         safe_mode,
         supervision,
         tasks,

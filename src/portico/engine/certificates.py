@@ -27,6 +27,7 @@ from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
 from portico.engine.account import THUMBPRINT, AccountKeeper
 from portico.engine.changes import Change
 from portico.engine.deploying import Deploying, read_text
+from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
 from portico.engine.obtaining import Obtaining, moment_of
 from portico.engine.passage import Passage
@@ -76,6 +77,7 @@ class Keeper:
     def __init__(  # noqa: PLR0913 - what a certificate passes through on its way
         self,
         intent: Intent,
+        in_force: InForce,
         deploying: Deploying,
         troubles: Troubles,
         tasks: Tasks,
@@ -86,14 +88,14 @@ class Keeper:
         passage: Passage,
         state: State,
     ) -> None:
-        self._intent, self._deploying = intent, deploying
+        self._intent, self._in_force, self._deploying = intent, in_force, deploying
         self._troubles, self._tasks = troubles, tasks
         self._authorities, self._clock = authorities, clock
         self._lineages, self._passage, self._state = lineages, passage, state
         self.obtaining = Obtaining(
             self._way, authorities=authorities, clock=clock, lineages=lineages, state=state
         )
-        self.account = AccountKeeper(deploying, authorities=authorities, state=state)
+        self.account = AccountKeeper(in_force, authorities=authorities, state=state)
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
         self._due: dict[str, Lineage] = {}
         self._under_way: set[str] = set()
@@ -368,7 +370,7 @@ class Keeper:
     def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
-            return self._passage.through(self._deploying.render_again)
+            return self._passage.through(self._in_force.render_again)
         return nullcontext()
 
 

@@ -11,16 +11,14 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import memories
+from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
-from portico.engine.loop import ReconcileLoop
-from portico.engine.prepare import Preparation, request_of
 from portico.errors import Failed, PorticoError
-from portico.ports import Clock, Hooks, Lineages, Nginx, Sites, State
+from portico.ports import Clock, Hooks, Lineages, Sites, State
 from portico.system.rights import open_file
 
 log = logging.getLogger(__name__)
 
-DEPLOY_WITHIN: Final = 90.0
 HOOK_WITHIN: Final = 60.0
 
 
@@ -28,21 +26,18 @@ class Deploying:
     def __init__(  # noqa: PLR0913 - all that stands between a file and a handshake
         self,
         intent: Intent,
-        loop: ReconcileLoop,
-        preparation: Preparation,
+        in_force: InForce,
         *,
         clock: Clock,
         hooks: Hooks,
         lineages: Lineages,
-        nginx: Nginx,
         sites: Sites,
         state: State,
     ) -> None:
-        self._intent, self._loop, self._preparation = intent, loop, preparation
+        self._intent, self._in_force = intent, in_force
         self._clock, self._hooks, self._lineages = clock, hooks, lineages
-        self._nginx, self._sites, self._state = nginx, sites, state
+        self._sites, self._state = sites, state
         self._one_at_a_time = asyncio.Lock()
-        self._rendering = asyncio.Lock()
 
     async def deploy(self, lineage: Lineage) -> None:
         """Give nginx the newest certificate, and see every listener serve it; else the one
@@ -58,9 +53,9 @@ class Deploying:
         async with self._one_at_a_time:
             try:
                 await self._lineages.switch(lineage.name, held.generation)
-                await self.render_again()
+                await self._in_force.render_again()
                 await self._prove(lineage, held)
-            except PorticoError as error:
+            except Exception as error:
                 # First of all it waits its time: putting back may fail too.
                 now, draw = self._clock.now(), self._clock.jitter()
                 memory = self._state.memory(lineage.name)
@@ -68,7 +63,9 @@ class Deploying:
                     memories.not_deployed(memory, str(error), held=held, now=now, draw=draw)
                 )
                 await self._lineages.put_back(lineage.name)
-                await self.render_again()
+                await self._in_force.render_again()
+                if not isinstance(error, PorticoError):
+                    raise
                 raise Failed(
                     f"{lineage.name} is not served with its new certificate: {error}"
                 ) from error
@@ -96,34 +93,6 @@ class Deploying:
             )
             if served != {expected}:
                 raise Failed(f"a handshake for {name} still gets another certificate")
-
-    async def render_again(self) -> None:
-        """Render the file in force anew, and wait until nginx serves that.
-
-        Where another file is put in force meanwhile, it may have been rendered before what has
-        changed, so it is rendered once more too.
-        """
-        end = self._clock.monotonic() + DEPLOY_WITHIN
-        async with self._rendering:
-            while not await self._is_rendered(end):
-                pass
-
-    async def _is_rendered(self, end: float) -> bool:
-        revision = self._intent.revision
-        if revision is None:
-            raise Failed("no file is in force")
-        candidate = await self._preparation.resume(request_of(revision), self._intent.asked())
-        if self._intent.revision is not revision:
-            return False
-        self._intent.render_again(candidate)
-        self._loop.wake()
-        while self._nginx.seen().live != candidate.fingerprint:
-            if self._clock.monotonic() > end:
-                raise Failed(f"nginx has not taken it over within {DEPLOY_WITHIN:g} s")
-            if self._intent.fingerprint != candidate.fingerprint:
-                return False
-            await self._clock.sleep(0.1)
-        return True
 
     async def _run_hooks(self, lineage: Lineage) -> str:
         """What went wrong with the first that failed, after which none is run; else empty."""

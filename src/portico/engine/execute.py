@@ -38,7 +38,7 @@ from portico.engine.observed import Observed
 from portico.engine.supervision import Supervision
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
-from portico.errors import Failed, PorticoError
+from portico.errors import PorticoError
 from portico.ports import Clock, Nginx, Ports, Processes, State
 
 log = logging.getLogger(__name__)
@@ -243,10 +243,7 @@ class Executor:
         await self._nginx.stop(graceful=graceful, hurried=lambda: self._intent.desired.hurry)
 
     def _note(self, kind: str, subject: str, why: str) -> None:
-        try:
-            self._state.add_event(self._clock.now(), kind, subject, why)
-        except Failed as error:  # a full disk must not stop what keeps sites alive
-            log.warning("cannot note %s of %s: %s", kind, subject, error)
+        self._state.add_event(self._clock.now(), kind, subject, why)
 
 
 def _new(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:

@@ -1,59 +1,59 @@
-"""What is wanted now: the file in force, and for each app the version that is.
+"""What is wanted now: the files in force, and for each app the version that is.
 
-An app's version follows the file, except while a rollout of it was given up: then the version
+An app's version follows its file, except while a rollout of it was given up: then the version
 before stays wanted until the next `up` or `reload`.
+
+Everything goes to disk first and counts from then on. Only what makes things smaller (`stop`,
+`down`, fewer instances) counts where the disk is full, too: it is written as soon as it can be.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance
-from portico.core.model.names import InstanceId
+from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
-from portico.engine.prepare import Candidate
+from portico.engine.prepare import Candidate, Inputs, request_of
 from portico.errors import Failed
-from portico.ports import AppRecord, Clock, Nginx, Revision, State, Tested
-
-
-@dataclass(frozen=True, slots=True)
-class Reverted:
-    """A rollout that was given up."""
-
-    app: str
-    why: str
-
+from portico.ports import AppRecord, Nginx, Revision, State, Tested
 
 PAUSED: Final = "paused"
 """Name of the setting that lists the sites closed by hand, a JSON array."""
 IN_FORCE: Final = "in_force"
-"""Name of the setting that holds the number of the revision in force."""
-
-
+"""Name of the setting that holds, by project, the number of the revision in force: a JSON object;
+before there were projects it was the number of the only one."""
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
+SITES: Final = "the sites"
+"""What a change holds, beside apps, that changes nginx's files: no app can have this name."""
 
 
 class Intent:
-    def __init__(self, state: State, clock: Clock, nginx: Nginx) -> None:
-        self._state, self._clock, self._nginx = state, clock, nginx
+    def __init__(self, state: State, nginx: Nginx) -> None:
+        self._state, self._nginx = state, nginx
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
+        self._paused = frozenset[str](json.loads(state.setting(PAUSED) or "[]"))
+        self._unwritten: dict[str, Callable[[], object]] = {}
+        self.unwritten = ""
+        """Why some of this is only in memory; empty while all is on disk."""
         self._files: Mapping[str, str] = {}
         self._document = self.desired = Desired()
-        self.revision: Revision | None = None
+        self.revisions: Mapping[str, Revision] = {}
+        """By project."""
         self.tested: Tested | None = None
         self.build: Build | None = None
         """The nginx that the files in force were rendered for."""
         self.fingerprint = ""
         """Of the nginx files that belong to what is wanted; empty when no site is."""
-        self.reverted: dict[str, Reverted] = {}
         self._replace: frozenset[InstanceId] = frozenset()
         self._runs: set[str] = set()
         self.upgrade: Build | None = None
@@ -65,65 +65,110 @@ class Intent:
     def wanted(self) -> tuple[Desired, str]:
         return self.desired, self.fingerprint
 
-    # What the file says
+    # What the files say; only `InForce` asks for these
 
-    def accept(self, candidate: Candidate, revision: Revision) -> Revision:
-        """Put a checked file in force: remembered first, then wanted. Returns its revision."""
-        with self._state.together():
-            accepted = self._state.add_revision(revision)
-            self._state.put_setting(IN_FORCE, str(accepted.number))
-            for name, app in candidate.desired.apps.items():
-                self._put(self._accepted(name, app))
-        for name in candidate.desired.apps:
-            self.reverted.pop(name, None)
-        self.revision = accepted
-        self._hold(candidate)
-        self._resolve()
+    def inputs(
+        self, revision: Revision | None = None, *, paused: frozenset[str] | None = None
+    ) -> Inputs:
+        """What is in force, with this revision in place of its project's, or these sites paused
+        instead, as it is to be rendered.
+        """
+        revisions = {**self.revisions, revision.project: revision} if revision else self.revisions
+        requests = {project: request_of(each) for project, each in revisions.items()}
+        return Inputs(requests, self.asked(), self._paused if paused is None else paused)
+
+    def accept(self, candidate: Candidate, revision: Revision, *, smaller: bool) -> Revision:
+        """Put a checked file in force. Returns its revision, with its number.
+
+        Raises Failed where it cannot be written, and has changed nothing; if it makes things
+        `smaller` it is in force all the same.
+        """
+        added: list[Revision] = []
+        apps = candidate.desired.apps.items()
+        records = [self._accepted(name, app) for name, app in apps]
+        writes = {f"project {revision.project}": partial(self._add_revision, revision, added)}
+        written = self._store({**writes, **self._writes(records)}, must=not smaller)
+        accepted = added[-1] if written else replace(revision, number=self._next_number())
+        self._remember(records)
+        self.revisions = {**self.revisions, accepted.project: accepted}
+        self.render_again(candidate)
         return accepted
+
+    def _add_revision(self, revision: Revision, added: list[Revision]) -> None:
+        added.append(self._state.add_revision(revision))
+        numbers = {**self._numbers(), revision.project: added[-1].number}
+        self._state.put_setting(IN_FORCE, json.dumps(numbers))
+
+    def _next_number(self) -> int:
+        """What the next revision on disk will get."""
+        return max((each.number for each in self._state.revisions()), default=0) + 1
 
     def _accepted(self, name: str, app: DesiredApp) -> AppRecord:
         record = self._records.get(name)
         if record is None:
             return AppRecord(name, app.spec, None, stopped=not app.app.autostart)
         again = record.target.id == app.spec.id
-        return replace(record, target=app.spec, abrupt=record.abrupt and again)
+        return replace(record, target=app.spec, abrupt=record.abrupt and again, reverted="")
 
-    def resume(self, candidate: Candidate, revision: Revision) -> None:
-        """The same at the start of a daemon: the file is in force already."""
-        self.revision = revision
-        self._hold(candidate)
-        for name, app in candidate.desired.apps.items():
-            if name not in self._records:
-                self._put(AppRecord(name, app.spec, None))
-        self._resolve()
+    def resume(self, candidate: Candidate, revisions: Mapping[str, Revision]) -> None:
+        """The same at the start of a daemon: the files are in force already."""
+        apps = candidate.desired.apps
+        new = [AppRecord(n, app.spec, None) for n, app in apps.items() if n not in self._records]
+        self._store(self._writes(new), must=False)
+        self._remember(new)
+        self.revisions = revisions
+        self.render_again(candidate)
 
-    def _hold(self, candidate: Candidate) -> None:
+    def render_again(self, candidate: Candidate) -> None:
+        """The files in force, rendered anew."""
         self._document, self._files = candidate.desired, candidate.files
         self.tested, self.build = candidate.tested, candidate.build
         self.fingerprint = candidate.fingerprint if candidate.desired.sites else ""
+        self._resolve()
 
-    def served(self, revision: Revision) -> None:
-        """Every app of this revision was ready, and every site answered."""
-        if self.revision is not None and self.revision.number == revision.number:
-            self.revision = replace(self.revision, served=True)
-            self._state.put_revision(self.revision)
+    def set_paused(self, sites: frozenset[str], candidate: Candidate) -> None:
+        self._store({PAUSED: partial(self._put_setting, PAUSED, sorted(sites))})
+        self._paused = sites
+        self.render_again(candidate)
 
     def clear(self, *, hurry: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
-        self._state.put_setting(IN_FORCE, "")
+        self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, {})}, must=False)
         self._document, self.fingerprint, self.tested = Desired(hurry=hurry), "", None
-        self.revision = None
+        self.revisions = {}
         self._resolve()
 
-    def in_force(self) -> Revision | None:
-        """The file that an earlier daemon had in force."""
-        number = self._state.setting(IN_FORCE)
-        return next((r for r in self._state.revisions() if str(r.number) == number), None)
+    def served(self, revision: Revision) -> None:
+        """Every app of this revision was ready, and every site answered."""
+        served = replace(revision, served=True)
+        write = partial(self._state.put_revision, served)
+        self._store({f"revision {revision.number}": write}, must=False)
+        now = self.revisions.get(revision.project)
+        if now is not None and now.number == revision.number:
+            self.revisions = {**self.revisions, revision.project: served}
+
+    # What is known of them
+
+    @property
+    def revision(self) -> Revision | None:
+        return self.revisions.get(PROJECT)
+
+    def on_disk(self) -> Mapping[str, Revision]:
+        """The files that an earlier daemon had in force, by project."""
+        known = {each.number: each for each in self._state.revisions()}
+        numbers = self._numbers().items()
+        return {project: known[number] for project, number in numbers if number in known}
+
+    def _numbers(self) -> dict[str, int]:
+        found = json.loads(self._state.setting(IN_FORCE) or "{}")
+        return {PROJECT: found} if isinstance(found, int) else found
 
     def touched(self, candidate: Candidate) -> list[str]:
-        """The apps of which a file changes the program or the number, or that come or go."""
+        """The apps of which a file changes the program or the number, or that come or go; and the
+        sites, if it changes anything for nginx.
+        """
         new, now = candidate.desired.apps, self.desired.apps
-        return [
+        apps = [
             name
             for name in sorted(new.keys() | now.keys())
             if name not in new
@@ -131,6 +176,8 @@ class Intent:
             or new[name].spec.id != self._records[name].target.id
             or new[name].instances != now[name].instances
         ]
+        files = candidate.fingerprint if candidate.desired.sites else ""
+        return apps if files == self.fingerprint else [*apps, SITES]
 
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
@@ -140,34 +187,47 @@ class Intent:
         }
         return replace(candidate.desired, apps=apps)
 
-    # What is asked of single sites and apps
-
     def paused(self) -> frozenset[str]:
-        return frozenset(json.loads(self._state.setting(PAUSED) or "[]"))
+        return self._paused
 
-    def set_paused(self, sites: frozenset[str]) -> None:
-        self._state.put_setting(PAUSED, json.dumps(sorted(sites)))
+    def is_in_force(self, seen: NginxSeen) -> bool:
+        """Whether nginx serves the files that are wanted, so that no switch brings another one."""
+        return self.fingerprint != "" and seen.live == self.fingerprint
 
-    def render_again(self, candidate: Candidate) -> None:
-        """The file in force, rendered anew."""
-        self._hold(candidate)
-        self._resolve()
+    async def install_again(self) -> Tested:
+        """The tested generation is not at hand: a daemon before this one switched to it."""
+        self.tested = await self._nginx.install(self._files, self.fingerprint, self.build)
+        return self.tested
 
-    def ask_again(self, app: str, *, abrupt: bool) -> None:
+    # What is asked of single apps
+
+    def ask_again(self, apps: Iterable[str], *, abrupt: bool) -> None:
         """Want new instances of the same program (`reload`, `restart`).
 
         What has a schedule runs once more, now.
         """
-        if self._document.apps[app].app.schedule is not None:
-            self.ask_run(app)
-            return
-        record = self._records[app]
-        document = self._document.apps[app].spec
+        names = list(apps)
+        self._put([self._again(name, abrupt=abrupt) for name in names])
+        self._runs |= {name for name in names if self._is_scheduled(name)}
+
+    def _again(self, app: str, *, abrupt: bool) -> AppRecord:
+        record, document = self._records[app], self._document.apps[app].spec
+        if self._is_scheduled(app):
+            return replace(record, stopped=False)
         asked = max(record.target.asked, document.asked) + 1
         target = replace(document, asked=asked, id=f"{document.id.split('+')[0]}+{asked}")
-        self._put(replace(record, target=target, abrupt=abrupt, stopped=False))
-        self.reverted.pop(app, None)
-        self._resolve()
+        return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
+
+    def _is_scheduled(self, app: str) -> bool:
+        return self._document.apps[app].app.schedule is not None
+
+    def take_runs(self) -> frozenset[str]:
+        """The runs asked for since this was called last."""
+        runs, self._runs = frozenset(self._runs), set()
+        return runs
+
+    def set_stopped(self, apps: Iterable[str], *, stopped: bool) -> None:
+        self._put([replace(self._records[app], stopped=stopped) for app in apps], must=not stopped)
 
     def ask_to_replace(self, instances: frozenset[InstanceId]) -> None:
         """Want new ones of the same version in the place of these."""
@@ -180,28 +240,6 @@ class Intent:
             self._replace -= {instance}
             self._resolve()
 
-    def is_in_force(self, seen: NginxSeen) -> bool:
-        """Whether nginx serves the files that are wanted, so that no switch brings another one."""
-        return self.fingerprint != "" and seen.live == self.fingerprint
-
-    def ask_run(self, app: str) -> None:
-        """Want a run of an app with a schedule now; it is not stopped any more."""
-        self._put(replace(self._records[app], stopped=False))
-        self._runs.add(app)
-        self._resolve()
-
-    def take_runs(self) -> frozenset[str]:
-        """The runs asked for since this was called last."""
-        runs, self._runs = frozenset(self._runs), set()
-        return runs
-
-    def is_first_of(self, version: str) -> bool:
-        """Whether another version of Portico ran here before this daemon; from now on it did."""
-        before = self._state.setting(VERSION)
-        if before != version:
-            self._state.put_setting(VERSION, version)
-        return before not in {None, version}
-
     def ask_upgrade(self, build: Build) -> None:
         """Want this build in place of the nginx that runs; it is tried once."""
         self.upgrade, self.upgrade_trouble = build, ""
@@ -212,25 +250,34 @@ class Intent:
             self.upgrade, self.upgrade_trouble = None, trouble
             self._resolve()
 
-    def set_stopped(self, app: str, *, stopped: bool) -> None:
-        self._put(replace(self._records[app], stopped=stopped))
-        self._resolve()
+    def is_first_of(self, version: str) -> bool:
+        """Whether another version of Portico ran here before this daemon; from now on it did."""
+        before = self._state.setting(VERSION)
+        if before != version:
+            write = partial(self._state.put_setting, VERSION, version)
+            self._store({VERSION: write}, must=False)
+        return before not in {None, version}
+
+    # What has become of an app
 
     def revert(self, app: str, why: str) -> None:
         record = self._records[app]
         if record.good is None:
             raise Failed(f"cannot revert {app}: no version of it was ever ready")
-        self._put(replace(record, target=record.good, abrupt=False))
-        self.reverted[app] = Reverted(app, why)
-        self._resolve()
+        self._put([replace(record, target=record.good, abrupt=False, reverted=why)], must=False)
+
+    @property
+    def reverted(self) -> Mapping[str, str]:
+        """Why, of each app whose rollout was given up."""
+        records = ((name, self._records[name]) for name in self._document.apps)
+        return {name: record.reverted for name, record in records if record.reverted}
 
     def complete(self, app: str) -> None:
         record = self._records[app]
-        self._put(replace(record, good=record.target, abrupt=False))
-        self._resolve()
+        self._put([replace(record, good=record.target, abrupt=False)], must=False)
 
     def drop(self, app: str) -> None:
-        self._state.drop_app(app)
+        self._store({f"app {app}": partial(self._state.drop_app, app)}, must=False)
         self._records.pop(app, None)
         self._resolve()
 
@@ -244,6 +291,9 @@ class Intent:
 
     def target_id(self, app: str) -> str:
         return self._records[app].target.id
+
+    def records(self) -> Mapping[str, AppRecord]:
+        return self._records
 
     def asked(self) -> dict[str, int]:
         return {name: record.target.asked for name, record in self._records.items()}
@@ -268,17 +318,51 @@ class Intent:
             for slot in range(app.instances)
         )
 
-    async def install_again(self) -> Tested:
-        """The tested generation is not at hand: a daemon before this one switched to it."""
-        self.tested = await self._nginx.install(self._files, self.fingerprint, self.build)
-        return self.tested
+    # Disk first
 
-    def _put(self, record: AppRecord) -> None:
-        self._state.put_app(record)
-        self._records[record.name] = record
-        for spec in (record.target, record.good):
-            if spec is not None:
-                self._specs[spec.id] = spec
+    def write_again(self) -> None:
+        """Write what could not be written; tried in every round."""
+        if self._unwritten:
+            self._store({}, must=False)
+
+    def _put(self, records: Iterable[AppRecord], *, must: bool = True) -> None:
+        known = list(records)
+        self._store(self._writes(known), must=must)
+        self._remember(known)
+        self._resolve()
+
+    def _writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
+        return {f"app {each.name}": partial(self._state.put_app, each) for each in records}
+
+    def _put_setting(self, name: str, value: object) -> None:
+        self._state.put_setting(name, json.dumps(value))
+
+    def _store(self, writes: Mapping[str, Callable[[], object]], *, must: bool = True) -> bool:
+        """Write to disk, in one transaction with what could not be written before; each under the
+        name of what it is about, of which the last word counts.
+
+        Returns whether it could; raises Failed where it `must`, and is forgotten then.
+        """
+        kept = {name: write for name, write in self._unwritten.items() if name not in writes}
+        pending = {**kept, **writes}
+        try:
+            with self._state.together():
+                for write in pending.values():
+                    write()
+        except Failed as error:
+            if must:
+                raise
+            self._unwritten, self.unwritten = pending, str(error)
+            return False
+        self._unwritten, self.unwritten = {}, ""
+        return True
+
+    def _remember(self, records: Iterable[AppRecord]) -> None:
+        for record in records:
+            self._records[record.name] = record
+            for spec in (record.target, record.good):
+                if spec is not None:
+                    self._specs[spec.id] = spec
 
     def _resolve(self) -> None:
         apps = self._document.apps

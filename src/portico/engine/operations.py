@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
-from portico.core.model.shell import inherited
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -22,18 +22,19 @@ from portico.core.model.views import (
 from portico.core.planning.preview import preview
 from portico.engine.certificates import Keeper
 from portico.engine.changes import EVERY_APP, Change, Changes
-from portico.engine.intent import Intent
+from portico.engine.in_force import InForce
+from portico.engine.intent import SITES, Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.metrics import metrics_text
 from portico.engine.moving import Moving
 from portico.engine.observed import Observed
 from portico.engine.of_certificates import CertificateOperations
-from portico.engine.prepare import Candidate, Preparation, request_of
+from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
 from portico.engine.safe_mode import SafeMode
 from portico.engine.settling import Settling
 from portico.engine.status import StatusReport
 from portico.engine.trying import Trying
-from portico.errors import NotFound, PorticoError, Refused
+from portico.errors import NotFound, Refused
 from portico.ports import Certificates, Clock, Logs, Revision, State
 
 
@@ -45,6 +46,7 @@ class Operations(CertificateOperations):
         loop: ReconcileLoop,
         changes: Changes,
         preparation: Preparation,
+        in_force: InForce,
         report: StatusReport,
         settling: Settling,
         keeper: Keeper,
@@ -59,7 +61,7 @@ class Operations(CertificateOperations):
     ) -> None:
         super().__init__(intent, changes, keeper, moving, trying, clock=clock, state=state)
         self._observed, self._loop = observed, loop
-        self._preparation, self._report = preparation, report
+        self._preparation, self._in_force, self._report = preparation, in_force, report
         self._certificates, self._logs, self._settling = certificates, logs, settling
         self._safe_mode = safe_mode
 
@@ -69,7 +71,7 @@ class Operations(CertificateOperations):
         return await self._report.view()
 
     async def check(self, request: DocumentRequest) -> CheckView:
-        candidate = await self._preparation.check(request, self._intent.asked())
+        candidate = await self._preparation.check(self._inputs(request))
         return CheckView(
             apps=len(candidate.desired.apps),
             sites=len(candidate.desired.sites),
@@ -78,7 +80,7 @@ class Operations(CertificateOperations):
         )
 
     async def plan(self, request: DocumentRequest) -> PlanView:
-        candidate = await self._preparation.render(request, self._intent.asked())
+        candidate = await self._preparation.render(self._inputs(request))
         steps = preview(
             self._intent.preview(candidate),
             self._observed.now(),
@@ -90,20 +92,19 @@ class Operations(CertificateOperations):
         )
 
     async def render(self, request: DocumentRequest | None) -> RenderView:
-        if request is None:
-            request = request_of(self._in_force())
-        candidate = await self._preparation.render(request, self._intent.asked())
+        inputs = self._inputs(request) if request else self._intent.inputs(self._current())
+        candidate = await self._preparation.render(inputs)
         return RenderView(files=dict(candidate.files))
 
     def history(self) -> list[RevisionView]:
-        current = self._intent.revision.number if self._intent.revision else 0
+        current = {revision.number for revision in self._intent.revisions.values()}
         return [
             RevisionView(
                 number=revision.number,
                 applied=revision.applied,
                 who=revision.who,
                 source=revision.source,
-                current=revision.number == current,
+                current=revision.number in current,
             )
             for revision in self._state.revisions()
         ]
@@ -133,20 +134,37 @@ class Operations(CertificateOperations):
     # Changing what is wanted
 
     async def up(self, request: DocumentRequest, who: str) -> ChangeView:
-        self._changes.hold([EVERY_APP] if self._intent.revision is None else [])
-        candidate = await self._preparation.check(request, self._intent.asked())
-        apps = self._intent.touched(candidate)
-        self._changes.hold(apps)
-        passed_on = any(app.inherit_env for app in candidate.document.apps.values())
-        revision = Revision(
+        return await self._put_in_force(lambda: self._revision(request, who), holds=[SITES])
+
+    def _revision(self, request: DocumentRequest, who: str) -> Revision:
+        return Revision(
             0,
             self._clock.now(),
             who,
             request.source,
             request.folder,
             request.table,
-            inherited(request.environ, everything=passed_on),
+            request.environ,
         )
+
+    async def _put_in_force(
+        self, edit: Callable[[], Revision], *, holds: Sequence[str] = (), smaller: bool = False
+    ) -> ChangeView:
+        """What `edit` makes of the file in force; and follow it until it is served.
+
+        It holds what it touches. A whole file also `holds` the sites, so that those of no other
+        come into force before it has been seen that its own are served.
+        """
+        self._changes.hold([] if self._intent.revisions else [EVERY_APP])
+        touched: list[str] = []
+
+        def allow(candidate: Candidate) -> None:
+            touched[:] = {*self._intent.touched(candidate), *holds}
+            self._changes.hold(touched)
+
+        before = self._intent.revision
+        accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
+        self._accepted(accepted, candidate, before)
 
         async def work(change: Change) -> None:
             for note in candidate.notes:
@@ -156,48 +174,37 @@ class Operations(CertificateOperations):
             await self._settling.sites(change, candidate.desired)
             self._intent.served(accepted)
 
-        accepted = self._accept(candidate, revision)
-        return self._changes.begin("up", request.source, apps, work)
+        return self._changes.begin("up", accepted.source, touched, work)
 
-    def _accept(self, candidate: Candidate, revision: Revision) -> Revision:
-        before = self._intent.revision
-        accepted = self._intent.accept(candidate, revision)
+    def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
         seen, build = self._observed.now().nginx, candidate.build
-        if self._intent.is_in_force(seen) and seen.program != build.program:
+        if self._intent.is_in_force(seen) and build.program not in {"", seen.program}:
             self._intent.ask_upgrade(build)  # the same files, and another [edge] nginx
-        self._observed.try_again()
-        if before is None or before.document != revision.document:
+        if self._safe_mode.is_on and (before is None or before.document != revision.document):
             self._safe_mode.end()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
-        self._loop.wake()
         self._keeper.wake()
-        return accepted
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
         self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
         going = next((c for c in self._changes.under_way() if c.kind == "down"), None)
         if going is not None:
             going.say("asked again: open requests are not waited for any more")
-            self._end_everything(hurry=True)
+            self._in_force.clear(hurry=True)
             return going.view()
         self._changes.overrule("everything ends")
         apps = len(self._intent.desired.apps)
-        self._end_everything(hurry=now)
+        self._in_force.clear(hurry=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"
         return self._changes.begin("down", subject, [EVERY_APP], self._settling.end)
 
-    def _end_everything(self, *, hurry: bool) -> None:
-        self._intent.clear(hurry=hurry)
-        self._loop.wake()
-
     async def upgrade(self, who: str) -> ChangeView:
-        self._in_force()
+        self._current()
         self._state.add_event(self._clock.now(), "upgrade", "nginx", f"by {who}")
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
 
     async def _upgrade(self, change: Change) -> None:
-        request = request_of(self._in_force())
-        candidate = await self._preparation.again(request, self._intent.asked())
+        candidate = await self._in_force.rendered_again()  # the new one may be able to do more
         seen, build = self._observed.now().nginx, candidate.build
         if seen.pid is None or not candidate.desired.sites:
             change.say("nginx does not run")
@@ -205,7 +212,6 @@ class Operations(CertificateOperations):
             change.say(f"nginx {seen.version} is the one there is")
         else:
             change.say(f"nginx {seen.version} gives way to {build.version_text}")
-            self._intent.render_again(candidate)  # the new one may be able to do more
             if self._intent.is_in_force(seen):
                 self._intent.ask_upgrade(build)
             self._loop.wake()
@@ -214,30 +220,26 @@ class Operations(CertificateOperations):
 
     async def start(self, app: str | None, who: str) -> ChangeView:
         names = self._named(app)
-        for name in names:
-            self._intent.set_stopped(name, stopped=False)
+        self._intent.set_stopped(names, stopped=False)
         return self._begun("start", app, names, who)
 
     async def stop(self, app: str | None, who: str) -> ChangeView:
         names = self._named(app)
-        for name in names:
-            self._intent.set_stopped(name, stopped=True)
+        self._intent.set_stopped(names, stopped=True)
         return self._begun("stop", app, names, who)
 
     async def restart(self, app: str | None, who: str) -> ChangeView:
         if app is not None and "." in app:
             return self._replaced("restart", app, who)
         names = self._named(app)
-        for name in names:
-            self._intent.ask_again(name, abrupt=True)
+        self._intent.ask_again(names, abrupt=True)
         return self._begun("restart", app, names, who)
 
     async def reload(self, app: str | None, who: str) -> ChangeView:
         if app is not None and "." in app:
             return self._replaced("reload", app, who)
         names = self._named(app)
-        for name in names:
-            self._intent.ask_again(name, abrupt=False)
+        self._intent.ask_again(names, abrupt=False)
         return self._begun("reload", app, names, who)
 
     def _replaced(self, kind: str, name: str, who: str) -> ChangeView:
@@ -256,61 +258,73 @@ class Operations(CertificateOperations):
 
     async def scale(self, app: str, instances: int, who: str) -> ChangeView:
         self._named(app)
-        return await self._edited(app, {"instances": instances}, f"scale {app} {instances}", who)
+        fewer = instances < self._intent.desired.apps[app].instances
+        edit = self._edit(app, {"instances": instances}, f"scale {app} {instances}", who)
+        return await self._put_in_force(edit, smaller=fewer)
 
     async def delete(self, app: str, who: str) -> ChangeView:
         self._named(app)
-        return await self._edited(app, None, f"delete {app}", who)
+        edit = self._edit(app, None, f"delete {app}", who)
+        return await self._put_in_force(edit, smaller=True)
 
     async def pause(self, site: str, who: str) -> ChangeView:
-        return await self._switched("pause", site, self._intent.paused() | {site}, who)
+        await self._in_force.pause(site, paused=True)
+        return self._begun("pause", site, [], who)
 
     async def resume(self, site: str, who: str) -> ChangeView:
-        return await self._switched("resume", site, self._intent.paused() - {site}, who)
-
-    async def _switched(
-        self, kind: str, site: str, paused: frozenset[str], who: str
-    ) -> ChangeView:
-        """Close or open a site; both outlive `up`, the daemon and the machine."""
-        known = self._intent.desired.sites
-        if site not in known:
-            raise NotFound(f"there is no site {site!r}; there is {', '.join(known) or 'none'}")
-        before = self._intent.paused()
-        self._intent.set_paused(paused & known.keys())
-        try:
-            request = request_of(self._in_force())
-            candidate = await self._preparation.again(request, self._intent.asked())
-        except PorticoError:
-            self._intent.set_paused(before)
-            raise
-        self._intent.render_again(candidate)
-        return self._begun(kind, site, [], who)
+        await self._in_force.pause(site, paused=False)
+        return self._begun("resume", site, [], who)
 
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
-        current = self._in_force()
-        older = [r for r in self._state.revisions() if r.number < current.number]
-        if revision is None:
-            older = [r for r in older if r.served]
-        found = next((r for r in older if revision in {None, r.number}), None)
+        def edit() -> Revision:
+            found = self._earlier(revision)
+            return self._revision(request_of(found), f"{who}, rollback to {found.number}")
+
+        return await self._put_in_force(edit, holds=[SITES])
+
+    def _earlier(self, number: int | None) -> Revision:
+        """Than the one in force, and of the same project; without a number one that served."""
+        current = self._current()
+        older = [
+            each
+            for each in self._state.revisions()
+            if each.number < current.number and each.project == current.project
+        ]
+        if number is None:
+            older = [each for each in older if each.served]
+        found = next((each for each in older if number in {None, each.number}), None)
         if found is None:
-            which = f"{revision} before the current one" if revision else "that served before it"
+            which = f"{number} before the current one" if number else "that served before it"
             raise NotFound(f"there is no revision {which}; see `portico history`")
-        return await self.up(request_of(found), f"{who}, rollback to {found.number}")
+        return found
 
     # How
 
-    async def _edited(
+    def _edit(
         self, app: str, keys: Mapping[str, object] | None, source: str, who: str
-    ) -> ChangeView:
-        """Apply the file in force with one app's table changed, or taken out."""
-        request = request_of(self._in_force())
-        apps = dict(request.table.get("apps", {}))  # type: ignore[call-overload]  # read before
-        if keys is None:
-            del apps[app]
-        else:
-            apps[app] = {**apps[app], **keys}
-        table = {**request.table, "apps": apps}
-        return await self.up(request.model_copy(update={"table": table, "source": source}), who)
+    ) -> Callable[[], Revision]:
+        """The file in force by then, with one app's table changed, or taken out."""
+
+        def edit() -> Revision:
+            current = self._current()
+            apps = dict(current.document.get("apps", {}))  # type: ignore[call-overload]  # read before
+            if app not in apps:
+                raise self._unknown(app)
+            table = apps.pop(app)
+            if keys is not None:
+                apps[app] = {**table, **keys}
+            document = {**current.document, "apps": apps}
+            return replace(
+                current,
+                number=0,
+                applied=self._clock.now(),
+                who=who,
+                source=source,
+                document=document,
+                served=False,
+            )
+
+        return edit
 
     def _begun(
         self,
@@ -343,7 +357,10 @@ class Operations(CertificateOperations):
         known = ", ".join(self._intent.desired.apps) or "none"
         return NotFound(f"there is no app {app!r}; there is {known}")
 
-    def _in_force(self) -> Revision:
+    def _inputs(self, request: DocumentRequest) -> Inputs:
+        return self._intent.inputs(self._revision(request, ""))
+
+    def _current(self) -> Revision:
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
         return self._intent.revision

@@ -6,7 +6,7 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,13 +29,29 @@ from portico.ports import Certificates, Nginx, Revision, Tested
 class Candidate:
     """A file that passed every check."""
 
-    document: Document
     desired: Desired
     files: Mapping[str, str]
     fingerprint: str
     build: Build
     notes: tuple[str, ...]
     tested: Tested | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that what is wanted is made of, beside certificates and the machine."""
+
+    requests: Mapping[str, DocumentRequest]
+    """By project."""
+    asked: Mapping[str, int]
+    """By app, as `Spec.asked`."""
+    paused: frozenset[str]
+
+    @property
+    def request(self) -> DocumentRequest:
+        """The file of the only project: the files of several would come together here."""
+        [request] = self.requests.values()
+        return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,99 +92,94 @@ class Preparation:
         nginx: Nginx,
         certificates: Certificates,
         surroundings: Surroundings,
-        paused: Callable[[], frozenset[str]],
         issued: Issued,
     ) -> None:
-        self._machine, self._nginx, self._paused = machine, nginx, paused
-        self._issued = issued
+        self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._surroundings = certificates, surroundings
 
-    async def render(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+    async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
-        document = await asyncio.to_thread(read_document, request.table, source=request.source)
+        document, desired = await self._read(inputs)
         build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
         problems = [
             *capability_problems(document, build),
             *machine_problems(document, root=self._machine.root, cores=self._machine.cores),
         ]
         if problems:
-            raise ConfigError(request.source, problems)
-        desired = self._desired(document, request, asked)
+            raise ConfigError(inputs.request.source, problems)
         certificates = await self._certificates_for(desired, make=False)
-        return await self._rendered(document, desired, build, certificates)
+        return await self._rendered(desired, build, certificates, tuple(notes(document)))
 
-    def _desired(
-        self, document: Document, request: DocumentRequest, asked: Mapping[str, int]
-    ) -> Desired:
+    async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
+        request = inputs.request
+        document = await asyncio.to_thread(read_document, request.table, source=request.source)
         desired = desired_from(
             document,
             folder=request.folder,
             environ=request.environ,
             cores=self._machine.cores,
             root=self._machine.root,
-            asked=asked,
-            paused=self._paused(),
+            asked=inputs.asked,
+            paused=inputs.paused,
         )
         if self._machine.ipv6 or document.edge.bind:
-            return desired
+            return document, desired
         reachable = tuple(a for a in desired.listeners.addresses if ":" not in a)
-        return replace(desired, listeners=replace(desired.listeners, addresses=reachable))
+        listeners = replace(desired.listeners, addresses=reachable)
+        return document, replace(desired, listeners=listeners)
 
-    async def resume(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+    async def resume(self, inputs: Inputs) -> Candidate:
         """The file in force, when it has to be rendered again: it was checked when applied.
 
         Raises PorticoError when nginx or a certificate is not to be had any more.
         """
-        return await self._certified(await self.render(request, asked))
+        return await self._certified(await self.render(inputs))
 
-    async def again(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+    async def again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
-        return await self._tested_if_new(await self.resume(request, asked), request.source)
+        return await self._tested_if_new(await self.resume(inputs), inputs)
 
-    async def without_nginx(
-        self, request: DocumentRequest, asked: Mapping[str, int], *, live: str
-    ) -> Candidate:
+    async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
-        document = await asyncio.to_thread(read_document, request.table, source=request.source)
-        desired = self._desired(document, request, asked)
-        return Candidate(document, desired, {}, live, Build("", (0, 0, 0)), ())
+        _, desired = await self._read(inputs)
+        return Candidate(desired, {}, live, Build("", (0, 0, 0)), ())
 
-    async def check(self, request: DocumentRequest, asked: Mapping[str, int]) -> Candidate:
+    async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
-        candidate = await self.render(request, asked)
+        candidate = await self.render(inputs)
         problems = await self._surroundings.problems(candidate.desired)
         if problems:
-            raise ConfigError(request.source, problems)
+            raise ConfigError(inputs.request.source, problems)
         notes = (*candidate.notes, *await self._surroundings.notes(candidate.desired))
         certified = replace(await self._certified(candidate), notes=notes)
-        return await self._tested_if_new(certified, request.source)
+        return await self._tested_if_new(certified, inputs)
 
-    async def _tested_if_new(self, candidate: Candidate, source: str) -> Candidate:
+    async def _tested_if_new(self, candidate: Candidate, inputs: Inputs) -> Candidate:
         if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
             return candidate
-        return replace(candidate, tested=await self._tested(candidate, source))
+        return replace(candidate, tested=await self._tested(candidate, inputs))
 
     async def _certified(self, candidate: Candidate) -> Candidate:
         """With the certificates that it names made where there are none."""
         certificates = await self._certificates_for(candidate.desired, make=True)
         return await self._rendered(
-            candidate.document, candidate.desired, candidate.build, certificates
+            candidate.desired, candidate.build, certificates, candidate.notes
         )
 
-    async def _tested(self, candidate: Candidate, source: str) -> Tested:
+    async def _tested(self, candidate: Candidate, inputs: Inputs) -> Tested:
         try:
             return await self._nginx.install(
                 candidate.files, candidate.fingerprint, candidate.build
             )
         except Failed as error:
-            raise ConfigError(source, [Problem("nginx", str(error))]) from error
+            raise ConfigError(inputs.request.source, [Problem("nginx", str(error))]) from error
 
     async def _rendered(
         self,
-        document: Document,
         desired: Desired,
         build: Build,
         certificates: Mapping[str, tuple[CertificateFiles, ...]],
+        said: tuple[str, ...],
     ) -> Candidate:
         place = Place(
             build,
@@ -187,9 +198,7 @@ class Preparation:
             asked_by_alpn=self._issued.asked_by_alpn(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
-        return Candidate(
-            document, desired, files, fingerprint(files), build, tuple(notes(document))
-        )
+        return Candidate(desired, files, fingerprint(files), build, said)
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool

@@ -74,8 +74,8 @@ class Settling:
 
     def _given_up(self, targets: Mapping[str, str]) -> list[str]:
         return [
-            f"{name} was reverted to the version before, which serves as it did: {reverted.why}"
-            for name, reverted in self._intent.reverted.items()
+            f"{name} was reverted to the version before, which serves as it did: {why}"
+            for name, why in self._intent.reverted.items()
             if name in targets
         ]
 

@@ -168,8 +168,8 @@ class StatusReport:
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
 
     def _all_troubles(self, held: Mapping[str, Wait]) -> Iterator[str]:
-        for reverted in self._intent.reverted.values():
-            yield f"{reverted.app} runs the version before: {reverted.why}"
+        for name, why in self._intent.reverted.items():
+            yield f"{name} runs the version before: {why}"
         if self._observed.now().nginx.outdated:
             yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
         for i in self._observed.instances.values():
@@ -181,6 +181,8 @@ class StatusReport:
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
         if self._observed.unrecorded:
             yield self._observed.unrecorded
+        if self._intent.unwritten:
+            yield f"what was stopped or ended last is not on disk yet: {self._intent.unwritten}"
         yield from self._nobody_well()
         yield from self._troubles.sentences()
 

@@ -13,7 +13,7 @@ from portico.core.model.place import CertificateFiles
 from portico.engine.certificates import Keeper, chosen
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
-from portico.engine.prepare import Issued, Preparation, request_of
+from portico.engine.prepare import Issued, Preparation
 from portico.errors import Failed, PorticoError, Refused
 from portico.ports import Lineages, Nginx
 
@@ -98,10 +98,9 @@ class Trying:
         await self._keeper.obtaining.forget_trial(order)
 
     async def _ask_nginx(self) -> str:
-        revision = self._intent.revision
-        if revision is None:
+        if not self._intent.revisions:
             raise Failed("no file is in force")
-        candidate = await self._preparation.resume(request_of(revision), self._intent.asked())
+        candidate = await self._preparation.resume(self._intent.inputs())
         tested = await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
         await self._nginx.discard(tested)
         return "nginx takes it all (nginx -t)"

@@ -122,9 +122,8 @@ class Watching:
         )
 
     def _own_files(self, app: DesiredApp) -> set[str]:
-        """PORTICO_HOME, its logs, and the file in force, for which there is `portico up`."""
-        revision = self._intent.revision
-        files = {self._home, revision.source} if revision else {self._home}
+        """PORTICO_HOME, its logs, and the files in force, for which there is `portico up`."""
+        files = {self._home, *(each.source for each in self._intent.revisions.values())}
         for slot in range(1, app.instances + 1):
             logs = LogFiles.of(app.spec, slot, self._home)
             files |= {logs.stdout, logs.stderr}

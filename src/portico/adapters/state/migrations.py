@@ -43,5 +43,14 @@ MIGRATIONS: Final = (
         WHERE {_OF_THE_SHELL})))
     WHERE NOT coalesce(json_extract(record, '$.app.inherit_env'), 0);
     """,  # noqa: S608 - our own words
+    """
+    UPDATE setting SET value = iif(value = '', '{}', '{"default": ' || value || '}')
+     WHERE name = 'in_force';
+    """,
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""
+IN_FORCE_NUMBERS: Final = (
+    "SELECT value FROM json_each("
+    "(SELECT value FROM setting WHERE name = 'in_force' AND json_valid(value)))"
+)
+"""Numbers of the revisions in force, one of each project."""

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from portico.adapters.state.migrations import MIGRATIONS
+from portico.adapters.state.migrations import IN_FORCE_NUMBERS, MIGRATIONS
 
 SideFile = Literal["in-force.json", "instances.json"]
 IN_FORCE: Final = "in-force.json"
@@ -25,7 +25,7 @@ INSTANCES: Final = "instances.json"
 
 _TABLES: Final[dict[SideFile, dict[str, str]]] = {
     IN_FORCE: {
-        "revision": "SELECT * FROM revision ORDER BY number DESC LIMIT 1",
+        "revision": f"SELECT * FROM revision WHERE number IN ({IN_FORCE_NUMBERS})",  # noqa: S608 - ours
         "spec": "SELECT * FROM spec",
         "app": "SELECT * FROM app",
         "setting": "SELECT * FROM setting",

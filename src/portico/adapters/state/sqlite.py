@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from portico.adapters.state import side
 from portico.adapters.state.database import is_damage, open_database
+from portico.adapters.state.migrations import IN_FORCE_NUMBERS
 from portico.adapters.state.records import (
     ENTRY,
     INSTANCE,
@@ -29,8 +31,13 @@ from portico.core.model.names import InstanceId
 from portico.errors import Failed
 from portico.ports import AppRecord, Revision
 
+log = logging.getLogger(__name__)
+
 REVISIONS_KEPT: Final = 50
 EVENTS_KEPT: Final = 10_000
+_DROP_OLD_REVISIONS: Final = (
+    f"DELETE FROM revision WHERE number <= ? AND number NOT IN ({IN_FORCE_NUMBERS})"  # noqa: S608 - ours
+)
 LEDGER_KEPT: Final = 100_000  # by count: a clock that jumps ahead must not empty it
 
 
@@ -74,7 +81,7 @@ class SqliteState:
         with self._write("a revision", durable=True, stale=side.IN_FORCE) as db:
             text = to_json(REVISION, revision)
             number = db.execute("INSERT INTO revision (record) VALUES (?)", (text,)).lastrowid or 0
-            db.execute("DELETE FROM revision WHERE number <= ?", (number - REVISIONS_KEPT,))
+            db.execute(_DROP_OLD_REVISIONS, (number - REVISIONS_KEPT,))
         return replace(revision, number=number)
 
     def put_revision(self, revision: Revision) -> None:
@@ -179,13 +186,16 @@ class SqliteState:
             db.execute("UPDATE ledger SET at = ? WHERE at > ?", (now, now))
 
     def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
-        with self._write("an event") as db:
-            row = (at, kind, subject, text)
-            added = db.execute(
-                "INSERT INTO event (at, kind, subject, text) VALUES (?, ?, ?, ?)", row
-            )
-            last = added.lastrowid or 0
-            db.execute("DELETE FROM event WHERE number <= ?", (last - EVENTS_KEPT,))
+        row = (at, kind, subject, text)
+        try:
+            with self._write("an event") as db:
+                added = db.execute(
+                    "INSERT INTO event (at, kind, subject, text) VALUES (?, ?, ?, ?)", row
+                )
+                last = added.lastrowid or 0
+                db.execute("DELETE FROM event WHERE number <= ?", (last - EVENTS_KEPT,))
+        except Failed as error:
+            log.warning("%s of %s: %s (%s)", kind, subject, text, error)
 
     def events(self, limit: int) -> list[tuple[float, str, str, str]]:
         query = "SELECT at, kind, subject, text FROM event ORDER BY number DESC LIMIT ?"

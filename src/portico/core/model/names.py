@@ -14,6 +14,8 @@ from portico.core.model.units import Kind, shown
 InstanceId = NewType("InstanceId", str)
 """`web.2.7`: the seventh instance that app web ever had, in its slot 2."""
 
+PROJECT = "default"
+"""The project of a file that names none."""
 DISCOVERY_DOMAIN = "portico.internal"
 LONGEST_NAME = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
 _LONGEST_FOLDER = 200  # NAME_MAX is 255 bytes

@@ -1,0 +1,225 @@
+"""The one owner of what is in force: of every project its file, all rendered together for nginx.
+
+Whoever wants it changed says how (`accept`, `pause`, `render_again`), and the change is made of
+what is in force by then: what was rendered while something else came into force is rendered once
+more. The disk comes first, then memory, then nginx, whose refusal ends the wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.place import Build
+from portico.core.model.shell import inherited
+from portico.engine.intent import Intent
+from portico.engine.loop import ReconcileLoop
+from portico.engine.observed import Observed
+from portico.engine.prepare import Candidate, Inputs, Preparation
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.ports import Clock, Revision
+
+RENDERED_WITHIN: Final = 300.0
+SERVED_WITHIN: Final = 90.0
+FILES: Final = "nginx's files"
+"""What a trouble is of that is over when they are rendered again."""
+
+Basis = tuple[int, Mapping[str, int]]
+Draft = TypeVar("Draft")
+
+
+class InForce:
+    def __init__(
+        self,
+        intent: Intent,
+        observed: Observed,
+        loop: ReconcileLoop,
+        preparation: Preparation,
+        troubles: Troubles,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._intent, self._observed, self._loop = intent, observed, loop
+        self._preparation, self._troubles, self._clock = preparation, troubles, clock
+        self._turn = asyncio.Lock()
+        self._changes = 0
+        """How often something else came into force."""
+
+    async def accept(
+        self,
+        edit: Callable[[], Revision],
+        allow: Callable[[Candidate], None],
+        *,
+        smaller: bool = False,
+    ) -> tuple[Revision, Candidate]:
+        """Put the file in force that `edit` makes of those that are. Returns it with its number.
+
+        Everything that could go wrong with it is looked at before; then `allow` may refuse it. One
+        that makes things `smaller` needs neither disk nor nginx.
+        """
+
+        async def draft() -> tuple[Revision, Candidate]:
+            revision = edit()
+            inputs = self._intent.inputs(revision)
+            make = self._made_smaller if smaller else self._preparation.check
+            return revision, await _in_time(make(inputs))
+
+        basis = self._basis()
+        revision, candidate = await draft()  # not yet in turn: looking at everything may take long
+        async with self._turn:
+            if self._basis() != basis:
+                revision, candidate = await self._of_what_is_now(draft)
+            allow(candidate)
+            accepted = self._intent.accept(candidate, _used(revision, candidate), smaller=smaller)
+            self._changed(candidate)
+        return accepted, candidate
+
+    async def _made_smaller(self, inputs: Inputs) -> Candidate:
+        """Where nginx's files cannot be written, it keeps those that it has."""
+        try:
+            return await self._preparation.again(inputs)
+        except PorticoError as error:
+            await self._preparation.render(inputs)  # raises where the file cannot be used
+            self._troubles.report(FILES, f"{error}; nginx keeps the files it has", of=FILES)
+            return await self._preparation.without_nginx(inputs, live=self._live())
+
+    async def pause(self, site: str, *, paused: bool) -> None:
+        """Close a site, or open it again. Both outlive a change of the file, and the daemon."""
+
+        async def draft() -> tuple[frozenset[str], Candidate]:
+            known = self._intent.desired.sites.keys()
+            if site not in known:
+                there = ", ".join(known) or "none"
+                raise NotFound(f"there is no site {site!r}; there is {there}")
+            others = (self._intent.paused() & known) - {site}
+            sites = others | {site} if paused else others
+            self._assert_some()
+            again = self._preparation.again(self._intent.inputs(paused=sites))
+            return sites, await _in_time(again)
+
+        async with self._turn:
+            sites, candidate = await self._of_what_is_now(draft)
+            self._intent.set_paused(sites, candidate)
+            self._changed(candidate)
+
+    async def rendered_again(self) -> Candidate:
+        """Put in force what certificates, accounts and the nginx there is now make of the files.
+
+        Failed where nginx does not take that; nothing has changed then.
+        """
+
+        async def draft() -> Candidate:
+            self._assert_some()
+            return await _in_time(self._preparation.again(self._intent.inputs()))
+
+        async with self._turn:
+            candidate = await self._of_what_is_now(draft)
+            self._intent.render_again(candidate)
+            self._changed(candidate)
+        return candidate
+
+    async def render_again(self) -> None:
+        """The same, and wait until nginx serves it."""
+        await self.rendered_again()
+        await self.served()
+
+    async def served(self) -> None:
+        """Return when nginx serves what is in force. Failed, with its reason, if it does not."""
+        end = self._clock.monotonic() + SERVED_WITHIN
+        while wanted := self._intent.fingerprint:
+            nginx = self._observed.now().nginx
+            if nginx.live == wanted:
+                return
+            if nginx.refused == wanted:
+                raise Failed(f"nginx does not take it over: {nginx.refused_because}")
+            if self._clock.monotonic() > end:
+                raise Failed(f"nginx has not taken it over within {SERVED_WITHIN:g} s")
+            await self._clock.sleep(0.1)
+
+    def clear(self, *, hurry: bool) -> None:
+        """Nothing is in force any more, at once: this waits for nobody's turn."""
+        self._changes += 1
+        self._intent.clear(hurry=hurry)
+        self._loop.wake()
+
+    async def resume(self) -> None:
+        """At the start of a daemon: what an earlier one had in force. Where that cannot be
+        rendered, instances are looked after all the same, and nginx keeps the generation it has.
+        """
+        revisions = self._intent.on_disk()
+        if not revisions:
+            return
+        self._intent.revisions = revisions
+        inputs = self._intent.inputs()
+        candidate = await self._resumed(inputs) or await self._read(inputs) or self._as_recorded()
+        self._intent.resume(candidate, revisions)
+
+    async def _resumed(self, inputs: Inputs) -> Candidate | None:
+        with self._troubles.fence("rendering of what is in force", of=FILES):
+            return await _in_time(self._preparation.resume(inputs))
+        return None
+
+    async def _read(self, inputs: Inputs) -> Candidate | None:
+        with self._troubles.fence("reading of what is in force", of=FILES):
+            return await self._preparation.without_nginx(inputs, live=self._live())
+        return None
+
+    def _as_recorded(self) -> Candidate:
+        """Not even the apps can be read any more: they stay what they are."""
+        slots: dict[str, int] = {}
+        for i in self._observed.instances.values():
+            slots[i.app] = max(slots.get(i.app, 0), i.slot)
+        apps = {
+            name: DesiredApp(name, record.target.app, slots.get(name, 0), record.target)
+            for name, record in self._intent.records().items()
+        }
+        return Candidate(Desired(apps=apps), {}, self._live(), Build("", (0, 0, 0)), ())
+
+    # How
+
+    async def _of_what_is_now(self, draft: Callable[[], Awaitable[Draft]]) -> Draft:
+        """A draft that was made of what is in force still when it is ready. Nobody else's turn
+        can come between; `down`, `reload` and `restart` may.
+        """
+        while True:
+            basis = self._basis()
+            made = await draft()
+            if self._basis() == basis:
+                return made
+
+    def _basis(self) -> Basis:
+        return self._changes, self._intent.asked()
+
+    def _changed(self, candidate: Candidate) -> None:
+        self._changes += 1
+        if candidate.build.program:
+            self._troubles.over_with(FILES)
+        self._observed.try_again()
+        self._loop.wake()
+
+    def _live(self) -> str:
+        return self._observed.now().nginx.live
+
+    def _assert_some(self) -> None:
+        if not self._intent.revisions:
+            raise Refused("no file is in force; start with `portico up`")
+
+
+def _used(revision: Revision, candidate: Candidate) -> Revision:
+    """With so much of the environment of the operator's shell as any of its apps has."""
+    everything = any(app.app.inherit_env for app in candidate.desired.apps.values())
+    return replace(revision, environ=inherited(revision.environ, everything=everything))
+
+
+async def _in_time(work: Awaitable[Draft]) -> Draft:
+    try:
+        async with asyncio.timeout(RENDERED_WITHIN):
+            return await work
+    except TimeoutError:
+        raise Failed(
+            f"the nginx files were not ready within {RENDERED_WITHIN:g} s; nothing was changed"
+        ) from None

@@ -1,0 +1,532 @@
+"""What is in force has one owner, whoever asks for what meanwhile, and whatever fails.
+
+Intent, its owner and the operations are the real ones. Rendering takes as long as a story says,
+and nginx takes files over, or refuses them, at its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeVar
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from portico.core.model.app import App
+from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.place import Build
+from portico.core.model.site import Site
+from portico.core.model.views import DocumentRequest
+from portico.core.model.world import NginxSeen, World
+from portico.engine.changes import Changes
+from portico.engine.in_force import SERVED_WITHIN, InForce
+from portico.engine.intent import Intent
+from portico.engine.operations import Operations
+from portico.engine.prepare import Candidate, Inputs
+from portico.engine.safe_mode import SafeMode
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
+from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.state import MemoryState
+
+STEP = 0.1
+
+
+class Files(NamedTuple):
+    """What nginx is given, as far as a story tells it apart."""
+
+    sites: tuple[str, ...]
+    paused: frozenset[str]
+    certificate: int
+
+    @property
+    def fingerprint(self) -> str:
+        return repr(self)
+
+
+class Portico:
+    """The owner, between an nginx and a disk that do as they are told."""
+
+    def __init__(self) -> None:
+        self.clock, self.state, self.troubles = FakeClock(), MemoryState(), Troubles()
+        self.clock.turns = 12
+        self.intent = Intent(self.state, nginx=None)
+        self.certificate = 1
+        self.delays = itertools.cycle([0])
+        self.refusals = iter(())
+        self.takes_over = True
+        self.live = self.refused = self.refused_because = ""
+        self.rendered: dict[str, Files] = {}
+        self.broken = ""
+        """Why nothing can be rendered."""
+        self.in_force = InForce(self.intent, self, self, self, self.troubles, clock=self.clock)
+        self.deploying = asyncio.Lock()
+
+    def run(self, story: Callable[[], Awaitable[None]]) -> None:
+        async def scenario() -> None:
+            async with asyncio.TaskGroup() as group:
+                changes = Changes(Tasks(group, self.troubles, self.clock), self.clock)
+                nothing = (None,) * 3
+                self.operations = Operations(
+                    self.intent,
+                    self,
+                    self,
+                    changes,
+                    self,
+                    self.in_force,
+                    None,
+                    self,
+                    self,
+                    *nothing[:2],
+                    SafeMode(0, self.troubles),
+                    certificates=None,
+                    clock=self.clock,
+                    logs=None,
+                    state=self.state,
+                )
+                await story()
+
+        asyncio.run(scenario())
+
+    async def passes(self, steps: int = 1) -> None:
+        """Time, in which nginx does what it would."""
+        for _ in range(steps):
+            await self.clock.advance(STEP)
+            wanted = self.intent.fingerprint
+            if wanted in {self.live, self.refused, ""} or not self.takes_over:
+                continue
+            if next(self.refusals, False):
+                self.refused, self.refused_because = wanted, "unknown directive in line 3"
+            else:
+                self.live, self.refused = wanted, ""
+
+    async def told(self, what: str) -> str:
+        """What it is answered, with nothing else under way."""
+        return await self.ended(asyncio.create_task(self.asked(what)))
+
+    async def ended(self, task: asyncio.Task[T]) -> T:
+        for _ in range(100):
+            if task.done():
+                break
+            await self.passes()
+        return await asyncio.wait_for(task, 1)
+
+    # As preparation
+
+    async def check(self, inputs: Inputs) -> Candidate:
+        return await self.again(inputs)
+
+    async def resume(self, inputs: Inputs) -> Candidate:
+        return await self.again(inputs)
+
+    async def again(self, inputs: Inputs) -> Candidate:
+        half = next(self.delays) * STEP / 2
+        await self.clock.sleep(half)
+        certificate = self.certificate
+        await self.clock.sleep(half)
+        if self.broken:
+            raise ConfigError("portico.toml", [Problem("nginx", self.broken)])
+        desired = self._desired(inputs)
+        files = Files(tuple(desired.sites), inputs.paused, certificate)
+        self.rendered[files.fingerprint] = files
+        return Candidate(desired, {}, files.fingerprint, Build("nginx", (1, 31, 0)), ())
+
+    async def render(self, inputs: Inputs) -> Candidate:
+        return Candidate(self._desired(inputs), {}, "", Build("nginx", (1, 31, 0)), ())
+
+    async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
+        return Candidate(self._desired(inputs), {}, live, Build("", (0, 0, 0)), ())
+
+    @staticmethod
+    def _desired(inputs: Inputs) -> Desired:
+        [request] = inputs.requests.values()
+        apps = {}
+        for name, keys in request.table["apps"].items():
+            app, asked = App.model_validate({"command": "run", **keys}), inputs.asked.get(name, 0)
+            spec = Spec(f"v1+{asked}" if asked else "v1", name, app, "/srv", {}, asked)
+            apps[name] = DesiredApp(name, app, keys["instances"], spec)
+        sites = {name: Site(app="web") for name in request.table["sites"]}
+        return Desired(apps=apps, sites=sites)
+
+    # As what is observed, the loop, the keeper, and what waits for the world
+
+    def now(self):
+        nginx = NginxSeen(1, 1, self.live, self.refused, self.refused_because, "nginx")
+        return replace(WORLD, nginx=nginx)
+
+    def try_again(self) -> None:
+        self.refused = self.refused_because = ""
+
+    def wake(self) -> None:
+        pass
+
+    async def apps(self, *_: object) -> None:
+        await self.in_force.served()
+
+    async def upgrade(self) -> None:
+        pass
+
+    async def sites(self, *_: object) -> None:
+        pass
+
+    async def end(self, _: object) -> None:
+        pass
+
+    # What operators and certificates ask for
+
+    async def asked(self, name: str) -> str:
+        """`done`, `failed` or `refused`, as whoever asked was told."""
+        word, _, rest = name.partition(" ")
+        try:
+            if word == "deploy":
+                return await self._deploy()
+            view = await self._ask(word, rest.split())
+        except PorticoError:
+            return "refused"
+        async for now in self.operations.follow(view.id):
+            view = now
+        return view.state
+
+    async def _ask(self, word: str, rest: list[str]):
+        ask = self.operations
+        match word:
+            case "up":
+                return await ask.up(request(FILES[rest[0]]), "me")
+            case "scale":
+                return await ask.scale(rest[0], int(rest[1]), "me")
+            case "down":
+                return await ask.down("me", now=True)
+            case _:
+                return await getattr(ask, word)(rest[0], "me")
+
+    async def _deploy(self) -> str:
+        """As `Deploying` does it."""
+        async with self.deploying:
+            before = self.certificate
+            self.certificate = before + 1
+            try:
+                await self.in_force.render_again()
+            except PorticoError:
+                self.certificate = before
+                with suppress(PorticoError):
+                    await self.in_force.render_again()
+                return "refused"
+            return "done"
+
+
+def request(table: dict) -> DocumentRequest:
+    return DocumentRequest(source="portico.toml", folder="/srv", table=table, environ={})
+
+
+FILES = {
+    "A": {"apps": {"web": {"instances": 2}}, "sites": ["s1"]},
+    "B": {"apps": {"web": {"instances": 2}, "api": {"instances": 1}}, "sites": ["s1", "s2"]},
+    "C": {"apps": {"web": {"instances": 3}}, "sites": ["s2"]},
+}
+OTHER = FILES["B"] | {"sites": ["s3"]}
+WORLD = World(0.0)
+T = TypeVar("T")
+
+
+# One fault, one race
+
+
+def test_a_pause_that_an_up_overtakes_pauses_the_site_of_the_new_file():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up A") == "done"
+        portico.delays = iter([6, 2, 6, 6, 6])
+        pausing = asyncio.create_task(portico.asked("pause s1"))
+        await settle()
+        putting = asyncio.create_task(portico.asked("up B"))
+        await portico.passes(60)
+        assert (await pausing, await putting) == ("done", "done")
+        assert list(portico.intent.desired.sites) == ["s1", "s2"]
+        assert portico.rendered[portico.live] == Files(("s1", "s2"), frozenset({"s1"}), 1)
+
+    portico.run(story)
+
+
+def test_two_who_scale_at_once_do_not_lose_one_anothers_edit():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up B") == "done"
+        portico.delays = itertools.cycle([3])
+        both = [asyncio.create_task(portico.asked(f"scale {n}")) for n in ("web 4", "api 4")]
+        await portico.passes(30)
+        assert [await each for each in both] == ["done", "done"]
+        assert {n: a.instances for n, a in portico.intent.desired.apps.items()} == {
+            "web": 4,
+            "api": 4,
+        }
+
+    portico.run(story)
+
+
+def test_a_second_file_for_other_sites_waits_until_the_first_is_served():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up B") == "done"
+        portico.takes_over = False
+        first = asyncio.create_task(portico.asked("up A"))
+        await portico.passes(2)
+        with pytest.raises(Refused, match="up of api, the sites is under way as change c2"):
+            await portico.ended(asyncio.create_task(portico.operations.up(request(OTHER), "me")))
+        portico.takes_over = True
+        assert await portico.ended(first) == "done"
+
+    portico.run(story)
+
+
+def test_a_deployment_that_nginx_refuses_ends_at_once_with_nginxs_reason():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up A") == "done"
+        portico.refusals = iter([True])
+        portico.certificate = 2
+        deploying = asyncio.create_task(portico.in_force.render_again())
+        with pytest.raises(Failed, match="nginx does not take it over: unknown directive in line"):
+            await portico.ended(deploying)
+
+    portico.run(story)
+
+
+def test_what_nginx_does_not_take_in_its_test_changes_nothing():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up A") == "done"
+        before = portico.intent.fingerprint
+        portico.certificate, portico.broken = 2, "unknown directive in line 3"
+        deploying = asyncio.create_task(portico.in_force.render_again())
+        with pytest.raises(ConfigError, match="unknown directive in line 3"):
+            await portico.ended(deploying)
+        assert portico.intent.fingerprint == before
+
+    portico.run(story)
+
+
+def test_an_nginx_that_says_nothing_is_waited_for_no_longer_than_its_time():
+    portico = Portico()
+
+    async def story() -> None:
+        portico.takes_over = False
+        asking = asyncio.create_task(portico.asked("up A"))
+        await portico.passes(round(SERVED_WITHIN / STEP) + 3)
+        assert await asking == "failed"
+
+    portico.run(story)
+
+
+def test_what_was_being_rendered_when_everything_was_ended_does_not_come_back():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up A") == "done"
+        portico.delays = itertools.cycle([6])
+        pausing = asyncio.create_task(portico.asked("pause s1"))
+        await portico.passes(2)
+        assert await portico.told("down") == "done"
+        assert await portico.ended(pausing) == "refused"
+        assert (portico.intent.revisions, portico.intent.fingerprint) == ({}, "")
+
+    portico.run(story)
+
+
+def test_a_site_that_left_the_file_meanwhile_cannot_be_paused():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up B") == "done"
+        portico.delays = iter([6, 0, 0, 0])
+        first = asyncio.create_task(portico.asked("pause s1"))
+        await settle()
+        putting = asyncio.create_task(portico.asked("up A"))
+        await portico.passes()
+        late = asyncio.create_task(portico.operations.pause("s2", "me"))
+        with pytest.raises(NotFound, match="there is no site 's2'; there is s1"):
+            await portico.ended(late)
+        assert (await portico.ended(first), await portico.ended(putting)) == ("done", "done")
+
+    portico.run(story)
+
+
+LARGER = ("scale web 4", "start web", "reload web", "pause s1", "up A")
+SMALLER = ("scale web 1", "delete api", "stop web")
+
+
+def test_on_a_full_disk_fewer_instances_stop_and_down_get_through_and_more_do_not():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up B") == "done"
+        portico.state.full = True
+        portico.broken = "cannot write the new files: No space left on device"
+        answers = {what: await portico.told(what) for what in (*LARGER, *SMALLER)}
+        assert answers == dict.fromkeys(LARGER, "refused") | dict.fromkeys(SMALLER, "done")
+        (web,) = portico.intent.desired.apps.values()
+        assert (web.instances, web.stopped) == (1, True)
+        (said,) = portico.troubles.sentences()
+        assert "nginx keeps the files it has" in said
+        assert await portico.told("down") == "done"
+        assert not portico.intent.desired.apps
+
+    portico.run(story)
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_the_same(
+    unreadable,
+):
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.told("up B") == "done"
+        after = Portico()
+        after.state, after.live, after.broken = portico.state, portico.live, "a bug"
+        after.intent = Intent(after.state, nginx=None)
+        after.instances = {}
+        if unreadable:
+            after.without_nginx = after.again
+        after.in_force = InForce(
+            after.intent, after, after, after, after.troubles, clock=after.clock
+        )
+        await after.ended(asyncio.create_task(after.in_force.resume()))
+        assert after.intent.desired.apps.keys() == {"web", "api"}
+        assert after.intent.desired.former == {}
+        assert len(after.troubles.sentences()) == 1 + unreadable
+
+    portico.run(story)
+
+
+# Any number of operators at once
+
+
+@dataclass
+class Asked:
+    what: str
+    at: int
+    said: str = ""
+    saw: Files | None = None
+    """What nginx served when it was said to be done."""
+
+
+@dataclass
+class Story:
+    asked: list[Asked]
+    delays: list[int]
+    refusals: list[bool]
+    full: set[int] = field(default_factory=set)
+
+
+WHAT = [
+    *("up A", "up B", "up C", "pause s1", "resume s1", "pause s2", "scale web 1", "scale web 4"),
+    *("scale api 3", "delete api", "deploy", "deploy"),
+]
+STORIES = st.builds(
+    Story,
+    st.lists(st.builds(Asked, st.sampled_from(WHAT), st.integers(0, 6)), min_size=2, max_size=5),
+    st.lists(st.integers(0, 6), min_size=1, max_size=6),
+    st.lists(st.booleans(), max_size=4),
+    st.sets(st.integers(0, 12), max_size=4),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STORIES)
+@example(Story([Asked("pause s1", 0), Asked("up B", 1)], [6, 1, 1, 1], []))
+@example(Story([Asked("up C", 0), Asked("deploy", 1), Asked("scale web 4", 1)], [3, 1], [True]))
+def test_however_many_ask_at_once_the_end_is_as_if_one_had_asked_after_the_other(story):
+    portico = Portico()
+    portico.run(lambda: tell(portico, story))
+    assert_memory_is_on_disk(portico)
+    assert_one_after_the_other(portico, [each.what for each in story.asked if was_taken(each)])
+    now = Files(tuple(portico.intent.desired.sites), portico.intent.paused(), portico.certificate)
+    assert portico.intent.fingerprint == now.fingerprint
+    assert portico.live == now.fingerprint
+    for each in story.asked:
+        if each.said == "done" and each.what.startswith("up"):
+            assert each.saw.sites == tuple(FILES[each.what[-1]]["sites"])
+
+
+def was_taken(asked: Asked) -> bool:
+    return asked.said in {"done", "failed"} and asked.what != "deploy"
+
+
+async def tell(portico: Portico, story: Story) -> None:
+    first = asyncio.create_task(portico.asked("up A"))
+    await portico.passes(3)
+    assert await first == "done"
+    portico.delays, portico.refusals = itertools.cycle(story.delays), iter(story.refusals)
+
+    async def ask(each: Asked) -> None:
+        each.said = await portico.asked(each.what)
+        each.saw = portico.rendered[portico.live]
+
+    asking = []
+    for step in range(400):
+        portico.state.full = step in story.full
+        asking += [asyncio.create_task(ask(each)) for each in story.asked if each.at == step]
+        await portico.passes()
+        portico.intent.write_again()
+        if step > 12 and all(each.done() for each in asking):
+            break
+    await asyncio.wait_for(asyncio.gather(*asking), 1)
+    portico.refusals = iter(())
+    portico.try_again()
+    await portico.passes(2)
+    portico.intent.write_again()
+
+
+def assert_memory_is_on_disk(portico: Portico) -> None:
+    assert portico.intent.unwritten == ""
+    read = Intent(portico.state, nginx=None)
+    assert read.on_disk() == portico.intent.revisions
+    assert read.records() == portico.intent.records()
+    assert read.paused() == portico.intent.paused()
+
+
+def assert_one_after_the_other(portico: Portico, taken: list[str]) -> None:
+    document = portico.intent.revision.document
+    now = (normal(document), portico.intent.paused() & set(document["sites"]))
+    orders = set(itertools.permutations(taken))
+    ends = [end for order in orders if (end := in_this_order(order)) is not None]
+    assert now in ends, f"{taken} ended in {now}, which is the end of none of {len(orders)} orders"
+
+
+def normal(document: dict) -> tuple:
+    return tuple(sorted((n, keys["instances"]) for n, keys in document["apps"].items())), tuple(
+        document["sites"]
+    )
+
+
+def in_this_order(order: tuple[str, ...]):
+    """What would be in force, and paused; None where one of them would have been refused."""
+    apps, sites, paused = {"web": 2}, ["s1"], set()
+    for what in order:
+        word, name, *number = what.split()
+        if word == "up":
+            apps = {n: keys["instances"] for n, keys in FILES[name]["apps"].items()}
+            sites = FILES[name]["sites"]
+        elif word in {"pause", "resume"}:
+            if name not in sites:
+                return None
+            paused = paused & set(sites) | {name}
+            paused -= {name} if word == "resume" else set()
+        elif name not in apps:
+            return None
+        elif word == "scale":
+            apps = {**apps, name: int(number[0])}
+        else:
+            apps = {n: count for n, count in apps.items() if n != name}
+    return (tuple(sorted(apps.items())), tuple(sites)), frozenset(paused & set(sites))
