@@ -62,7 +62,7 @@ class LinuxPorts:
         return await asyncio.to_thread(_holder, port)
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
-        """Each connection once, at its serving end: the local port is the one asked for."""
+        """Each connection once, at its serving end: at an address where the port is served."""
         return await asyncio.to_thread(_established, ports)
 
     async def listening(self, process: Process) -> frozenset[Listening]:
@@ -151,7 +151,15 @@ def _established(ports: frozenset[int]) -> Counter[int]:
         for row in rows(path, _ESTABLISHED)
         if int(row["port"], 16) in ports
     }
-    return Counter(int(port, 16) for port, _, _ in found)
+    # At another address of this machine the same port may belong to anybody.
+    served = {each.at for each in listeners()}
+    closed = ports - {at.port for at in served}  # its connections go on until they end
+    count: Counter[int] = Counter()
+    for (text, address), number in Counter((port, at) for port, at, _ in found).items():
+        port = int(text, 16)
+        if port in closed or served & {Listening(port, _address(address)), Listening(port, "*")}:
+            count[port] += number
+    return count
 
 
 def _listening(process: Process) -> frozenset[Listening]:
