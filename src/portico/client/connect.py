@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from portico.client.client import Client
 from portico.errors import Failed, Unreachable
-from portico.system.home import Home
+from portico.system.home import ALREADY_SERVED, Home
 from portico.system.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -105,18 +105,21 @@ def _spawn(program: Sequence[str], environ: Mapping[str, str], log: Path) -> int
 
 
 class _Started:
-    """Whether the new daemon answers, or has ended: waiting is over either way."""
+    """Whether a daemon answers, or the new one has failed: waiting is over either way."""
 
     def __init__(self, pid: int, client: Client) -> None:
         self._pid, self._client = pid, client
+        self._code: int | None = None
         self.gone = False
 
     def __call__(self) -> bool:
-        ended = os.waitpid(self._pid, os.WNOHANG) != (0, 0)
-        # one that ended may have left because another daemon was quicker: that one answers
-        answered = self._client.answers() or (ended and wait_for(self._client.answers, 1))
-        self.gone = ended and not answered
-        return answered or ended
+        if self._code is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        answered = self._client.answers()
+        # one that left because another daemon was quicker: that one is about to answer
+        self.gone = not answered and self._code not in {None, ALREADY_SERVED}
+        return answered or self.gone
 
 
 def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:

@@ -22,13 +22,12 @@ from portico.daemon.life import leave_when_idle, live
 from portico.daemon.wiring import Mode, Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
-from portico.system.home import Home
+from portico.system.home import ALREADY_SERVED, Home
 from portico.system.notify import Notify
 from portico.system.waiting import wait_for
 
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
-ALREADY_SERVED: Final = 4
 LOCK_WITHIN: Final = 5.0
 MOST_BEGINNINGS: Final = 5
 """So often in a row the daemon begins anew by itself; the last times in safe mode."""

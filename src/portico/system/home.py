@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from portico.errors import Refused
 
+ALREADY_SERVED: Final = 4
+"""The exit code of a daemon that finds another one in its home."""
 LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
 
 
