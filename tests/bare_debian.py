@@ -57,10 +57,10 @@ class BareDebian:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """With the shell inside, the first process of its namespace, the kernel ends all others."""
     try:
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _mirror() -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     ).stdout
     for site, suite in (line.split() for line in targets.splitlines()):
         if suite == SUITE:
@@ -126,7 +126,7 @@ def _copy_settings(root: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             _run("cp", "--recursive", "--dereference", source, target)
     settings = subprocess.run(
-        ["apt-config", "dump"], check=True, capture_output=True, text=True, timeout=30
+        ["apt-config", "dump"], check=True, capture_output=True, text=True, timeout=60
     ).stdout
     acquire = [line for line in settings.splitlines() if line.startswith("Acquire::")]
     (root / "etc/apt/apt.conf.d/99machine").write_text("\n".join(acquire) + "\n")

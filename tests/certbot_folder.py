@@ -62,7 +62,7 @@ def certbot(tmp_path_factory):
     place = tmp_path_factory.mktemp("certbot")
     python = place / "venv" / "bin" / "python"
     words = (sys.executable, "-m", "venv", place / "venv")
-    subprocess.run(words, check=True, capture_output=True, timeout=100)
+    subprocess.run(words, check=True, capture_output=True, timeout=400)
     install = (python, "-m", "pip", "install", "-q", "certbot")
     installed = subprocess.run(install, check=False, capture_output=True, timeout=300, text=True)
     if installed.returncode:
@@ -73,7 +73,7 @@ def certbot(tmp_path_factory):
         command = (python.with_name("certbot"), *more, *folders)
         given = {**os.environ, **(environ or {})}
         ran = subprocess.run(
-            command, check=False, capture_output=True, timeout=100, text=True, env=given
+            command, check=False, capture_output=True, timeout=400, text=True, env=given
         )
         return ran.stdout + ran.stderr
 

@@ -51,11 +51,11 @@ class Exits:
     def __call__(self, ending: Exit) -> None:
         self.all.append(ending)
 
-    async def first(self, within: float = 20) -> Exit:
+    async def first(self, within: float = 60) -> Exit:
         return (await until(lambda: self.all, within))[0]
 
 
-async def until(look: Callable[[], T], within: float = 20) -> T:
+async def until(look: Callable[[], T], within: float = 60) -> T:
     """What `look` gives, as soon as it is true."""
     deadline = time.monotonic() + within
     while not (seen := look()):

@@ -52,7 +52,7 @@ class LittleNginx:
 
     def start(self) -> None:
         command = [BINARY, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", "error.log"]
-        subprocess.run(command, check=True, capture_output=True, timeout=10)
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
 
     @property
     def pid(self) -> int:
@@ -64,7 +64,7 @@ class LittleNginx:
     def stop(self) -> None:
         pid = self.pid
         os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while is_running(pid):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -111,7 +111,7 @@ class Client:
         self._reader = asyncio.StreamReader()
 
     async def get(self, path: str = "/") -> tuple[int, str]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             if self._writer is None:
                 self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
             self._writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
@@ -146,7 +146,7 @@ async def spread(port: int, count: int, path: str = "/{}") -> Counter[str]:
     return seen
 
 
-async def eventually(check: Callable[[], object], within: float = 10.0) -> float:
+async def eventually(check: Callable[[], object], within: float = 60.0) -> float:
     """Ask again until it is true; returns how many seconds that took."""
     begun = time.monotonic()
     while True:

@@ -48,7 +48,7 @@ class Neighbour:
         return process
 
     def run(
-        self, command: Sequence[str | Path], *, seconds: float = 30, **environ: str
+        self, command: Sequence[str | Path], *, seconds: float = 60, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of his to its end; its output and errors are in `stdout`."""
         process = self.start(command, **environ)
@@ -60,7 +60,7 @@ class Neighbour:
         return subprocess.CompletedProcess(process.args, process.returncode, out, "")
 
     def python(
-        self, code: str, *args: str, seconds: float = 30
+        self, code: str, *args: str, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run a piece of Python as him, with the system's own interpreter."""
         return self.run([_interpreter(), "-c", code, *args], seconds=seconds)
@@ -75,7 +75,7 @@ class Neighbour:
                 if self.uid in process.uids():
                     process.kill()
         for process in self._started:
-            process.wait(10)
+            process.wait(60)
             if process.stdout:
                 process.stdout.close()
         subprocess.run(["userdel", self.name], check=True, capture_output=True)

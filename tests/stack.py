@@ -78,7 +78,7 @@ class Stack:
             self.write(text, **edge)
         return self.done("up", str(self.folder / "portico.toml"))
 
-    def portico(self, *args: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+    def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [BIN / "portico", *args],
             check=False,
@@ -113,11 +113,11 @@ class Stack:
         finally:
             with suppress(subprocess.TimeoutExpired):
                 process.terminate()
-                process.wait(30)
+                process.wait(60)
             process.kill()
             assert process.stdout
             print(f"portico {' '.join(args)}:\n{process.stdout.read()}")
-            process.wait(10)
+            process.wait(60)
             process.stdout.close()
 
     def status(self) -> dict:
@@ -189,14 +189,14 @@ class Stack:
         """Take everything down; what `portico down` left running is killed and returned."""
         if self.home.exists():
             with suppress(subprocess.TimeoutExpired):
-                result = self.portico("down", "--now", seconds=60)
+                result = self.portico("down", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
         self._end_daemon()
         left = [_describe(process) for process in self._processes()]
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-                process.wait(10)
+                process.wait(60)
         self._show_logs()
         shutil.rmtree(self.root, ignore_errors=True)
         return left
@@ -207,7 +207,7 @@ class Stack:
             with suppress(psutil.Error):
                 if "portico.daemon.main" in process.cmdline():
                     process.terminate()
-                    process.wait(15)
+                    process.wait(60)
 
     def _processes(self) -> list[psutil.Process]:
         """Everything that runs in, or holds a file of, this stack's folder."""
@@ -243,9 +243,9 @@ class Client:
     def __init__(self, site: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._connection: http.client.HTTPConnection
         if tls:
-            self._connection = _LoopbackTls(site, port, timeout=30, context=tls)
+            self._connection = _LoopbackTls(site, port, timeout=120, context=tls)
         else:
-            self._connection = _Loopback(site, port, timeout=30)
+            self._connection = _Loopback(site, port, timeout=120)
 
     def ask(
         self, method: str, path: str = "/", body: bytes | None = None, **headers: str
@@ -302,7 +302,7 @@ def kill(pid: int) -> int:
     return pid
 
 
-def eventually(check: Callable[[], T], within: float = 15.0, every: float = 0.05) -> T:
+def eventually(check: Callable[[], T], within: float = 60.0, every: float = 0.05) -> T:
     """Ask again until the answer is true; fail with the last answer at the deadline."""
     deadline = time.monotonic() + within
     while True:
@@ -313,15 +313,25 @@ def eventually(check: Callable[[], T], within: float = 15.0, every: float = 0.05
         time.sleep(every)
 
 
+def processor_seconds() -> float:
+    """Used by this process and by its children that have ended; other work does not count."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
 def free_port() -> int:
-    """A port that nothing listens on, below those the system hands out by itself."""
-    for port in random.SystemRandom().sample(range(20000, 30000), 50):
+    """A port that nothing listens on, of those that belong to this process of pytest alone:
+    neither the system gives them to connections nor Portico to instances.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for port in random.SystemRandom().sample(range(10000 + worker, 20000, workers), 50):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 return port
-    raise OSError("no free port between 20000 and 30000")
+    raise OSError("no free port between 10000 and 20000")
 
 
 def _describe(process: psutil.Process) -> str:

@@ -189,7 +189,7 @@ class AcmeProxy:
         self._server.run()
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._server.started:
             assert time.monotonic() < deadline
             time.sleep(0.01)

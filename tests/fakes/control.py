@@ -262,13 +262,13 @@ def serving_at(control, path, allowed=None):
 
     worker = threading.Thread(target=thread)
     worker.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     if failed:
-        worker.join(10)
+        worker.join(60)
         raise failed[0]
     try:
         yield path
     finally:
         loop.call_soon_threadsafe(stop.set)
-        worker.join(10)
+        worker.join(60)
         assert not worker.is_alive()

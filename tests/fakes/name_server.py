@@ -44,6 +44,8 @@ class NameServers:
         self.behind: dict[str, dict[tuple[str, str], list[str]]] = {}
         """What an address still answers instead."""
         self.silent: set[str] = set()
+        self.keeps = False
+        """Whether updates that would take a record away get no answer."""
         self.keys = dns.tsigkeyring.from_text({KEY_NAME: SECRET})
         for zone in zones:
             self._add_zone(zone)
@@ -79,7 +81,8 @@ class NameServers:
         except (dns.tsig.PeerError, dns.message.UnknownTSIGKey, dns.tsig.BadSignature):
             return _refused(wire)
         if isinstance(query, dns.update.UpdateMessage):
-            return self._updated(query)
+            removes = any(rrset.deleting for rrset in query.update)
+            return None if self.keeps and removes else self._updated(query)
         return self._found(address, query)
 
     def _found(self, address: str, query: dns.message.Message) -> bytes:

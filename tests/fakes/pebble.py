@@ -73,9 +73,9 @@ class Pebble:
 
     def stop(self) -> None:
         for program in self._programs:
-            program.terminate()
+            program.kill()
         for program in self._programs:
-            program.wait(10)
+            program.wait()
         self._programs.clear()
 
     # what tests ask of it
@@ -84,12 +84,12 @@ class Pebble:
         """`set-txt`, `add-a`, `set-servfail` and others of its name server."""
         data = json.dumps(fields).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._names}/{act}", data=data)
-        urllib.request.urlopen(request, timeout=5).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
     def managed(self, path: str) -> bytes:
         """Its management interface: `/roots/0` and others."""
         url = f"https://127.0.0.1:{self.management}{path}"
-        with urllib.request.urlopen(url, context=self.trusting, timeout=5) as answer:
+        with urllib.request.urlopen(url, context=self.trusting, timeout=60) as answer:
             return answer.read()
 
     def status(self, serial: str) -> str:
@@ -131,7 +131,7 @@ class Pebble:
         self._programs.append(program)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._answers():
             assert self._programs[-1].poll() is None, self.log
             assert time.monotonic() < deadline, self.log
@@ -139,7 +139,7 @@ class Pebble:
 
     def _answers(self) -> bool:
         with suppress(OSError):
-            urllib.request.urlopen(self.directory, context=self.trusting, timeout=2).close()
+            urllib.request.urlopen(self.directory, context=self.trusting, timeout=60).close()
             return True
         return False
 

@@ -91,7 +91,7 @@ def test_an_account_of_another_client_goes_on_with_its_own_kind_of_key(acme, kin
         ["openssl", "genpkey", "-algorithm", name, "-pkeyopt", options, "-out", acme.key],
         check=True,
         capture_output=True,
-        timeout=30,
+        timeout=60,
     )
 
     assert acme.account().status == "valid"

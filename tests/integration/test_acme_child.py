@@ -46,8 +46,8 @@ def test_a_child_that_hangs_is_stopped_with_all_that_it_has_started(tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
     child = AcmeChild(hanging, clearing=0.5)
 
-    with pytest.raises(AcmeFailed, match=r"it took longer than 1 s and was stopped") as caught:
-        asyncio.run(child.account(request(tmp_path, deadline=0.5)))
+    with pytest.raises(AcmeFailed, match=r"it took longer than 3 s and was stopped") as caught:
+        asyncio.run(child.account(request(tmp_path, deadline=2.5)))
 
     assert caught.value.failure.kind == "late"
     assert_gone(tmp_path / "pid")
@@ -60,7 +60,7 @@ def test_a_call_that_is_given_up_takes_its_child_along(tmp_path):
     async def give_up():
         async with asyncio.TaskGroup() as group:
             call = group.create_task(child.account(request(tmp_path)))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not written(tmp_path / "pid"):  # noqa: ASYNC110 - by another process
                     await asyncio.sleep(0.01)
             call.cancel()
@@ -83,7 +83,7 @@ def written(file):
 
 
 def assert_gone(file):
-    pid, deadline = int(file.read_text()), time.monotonic() + 5
+    pid, deadline = int(file.read_text()), time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -22,7 +22,7 @@ from tests.fakes import acme_proxy, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, answering, by, needs_pebble
 
-pytestmark = [needs_pebble, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [needs_pebble, pytest.mark.slow]
 PROGRAM = Path(__file__).parents[1] / "programs" / "acme_killed.py"
 MOST_ACTS = 200
 
@@ -69,11 +69,9 @@ def run(tmp_path):
         program.stdin.flush()
         return json.loads(program.stdout.readline())
 
-    yield run
-    program.stdin.close()
-    program.wait(10)
-    program.stdout.close()
-    words.close()
+    with program, words:
+        yield run
+        program.stdin.close()
 
 
 def walk(run, proxy, folder, request_of):

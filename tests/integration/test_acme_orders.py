@@ -142,7 +142,7 @@ def test_the_chain_is_the_one_that_the_authority_sent_and_openssl_believes_it(
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=60,
     )
     assert verified.returncode == 0, verified.stderr
     assert len(issued.issuers) == issued.chain.count("BEGIN CERTIFICATE") == 3

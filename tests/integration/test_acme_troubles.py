@@ -86,13 +86,13 @@ def test_a_short_wait_that_the_authority_asks_for_is_waited(acme, proxy):
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(acme, proxy):
-    proxy.trouble("order-plz", 503, retry_after="15")
+    proxy.trouble("order-plz", 503, retry_after="600")
 
     begun = time.monotonic()
-    failure = acme.fail("a.test", deadline=8.0)
+    failure = acme.fail("a.test", deadline=100.0)
 
-    assert failure.retry_at == pytest.approx(time.time() + 15, abs=10)
-    assert time.monotonic() - begun < 10
+    assert failure.retry_at == pytest.approx(time.time() + 600, abs=100)
+    assert time.monotonic() - begun < 100
 
 
 def test_a_burst_of_refused_nonces_is_sat_out(acme, proxy):

@@ -34,7 +34,7 @@ def stack() -> Iterator[Stack]:
 def _app(name: str, balance: str) -> str:
     return (
         f"[apps.{name}]\ncommand = '{ECHO}'\nhealth = '/healthz'\ninstances = 4\n"
-        f"balance = '{balance}'\nbackoff = '3s'\n"
+        f"balance = '{balance}'\nenv.UNHEALTHY_1 = '{name}-unhealthy'\n"
         f"[sites.'{name}.localhost']\napp = '{name}'\nreal_ip = {{trust = ['127.0.0.1']}}\n"
     )
 
@@ -92,9 +92,12 @@ def test_a_key_goes_to_one_instance_and_the_keys_to_all(stack, name):
 def test_a_crash_moves_only_the_keys_of_the_instance_until_it_is_back(stack, name):
     before = places(stack, name, ALL)
     its_keys = {key for key, place in before.items() if place == 1}
+    unhealthy = stack.folder / f"{name}-unhealthy"
+    unhealthy.touch()  # it stays away until we have looked
     psutil.Process(stack.instances(name)[1]["pid"]).kill()
 
     during = places(stack, name, {0, 2, 3})
+    unhealthy.unlink()
     assert without(during, its_keys) == without(before, its_keys)
     assert places(stack, name, ALL) == before
 

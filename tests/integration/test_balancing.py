@@ -21,7 +21,7 @@ APPS = {
     "two": 'instances = 4\nbalance = "random two"',
     "sticky": "instances = 3\nsticky = true",
     "limited": "instances = 2\nmax_conns = 2",
-    "spare": 'instances = 2\nslots = {2 = {backup = true}}\nbackoff = "4s"',
+    "spare": 'instances = 2\nslots = {2 = {backup = true}}\nenv.UNHEALTHY_0 = "unhealthy"',
     "part": "instances = 3\nslots = {2 = {down = true}}",
     "heavy": "instances = 1\nweight = 3",
     "light": "instances = 1",
@@ -179,9 +179,12 @@ def test_a_backup_slot_answers_only_while_the_others_are_away(stack):
     assert set(spread(stack, "spare", 100)) == {0}
 
     first = stack.instances("spare")[0]
+    unhealthy = stack.folder / "unhealthy"
+    unhealthy.touch()  # it stays away until we have looked
     psutil.Process(first["pid"]).kill()
-    assert eventually(lambda: set(spread(stack, "spare", 20)) == {1}, within=3)
+    assert eventually(lambda: set(spread(stack, "spare", 20)) == {1})
 
+    unhealthy.unlink()
     eventually(lambda: stack.instances("spare")[0]["state"] == "ready")
     assert eventually(lambda: set(spread(stack, "spare", 20)) == {0})
 

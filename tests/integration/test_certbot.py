@@ -191,7 +191,6 @@ def test_what_is_exported_and_imported_again_is_the_same(machine, signer, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
 def test_certbot_lists_what_was_exported_and_renews_nothing_of_it(
     machine, signer, tmp_path, certbot
 ):
@@ -218,7 +217,6 @@ def test_certbot_lists_what_was_exported_and_renews_nothing_of_it(
 
 @needs_pebble
 @pytest.mark.slow
-@pytest.mark.timeout(500)
 def test_a_folder_that_certbot_wrote_is_taken_over_and_left_alone(machine, tmp_path, certbot):
     with running(tmp_path / "pebble") as pebble:
         trusting = {"REQUESTS_CA_BUNDLE": str(pebble.root)}

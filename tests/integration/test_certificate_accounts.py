@@ -54,7 +54,7 @@ def answered(stack):
     """The thumbprint that nginx proves names with."""
     url = f"http://127.0.0.1:{stack.http}/.well-known/acme-challenge/token"
     request = urllib.request.Request(url, headers={"Host": SITE})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode().removeprefix("token.")
 
 

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def openssl(*words):
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
 
 
 def self_signed(name, *more, newkey=("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), names="a.test"):

@@ -14,6 +14,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.errors import Failed
 from portico.system.home import Home
+from tests.stack import processor_seconds
 
 DAY = 86400.0
 
@@ -60,7 +61,7 @@ def content(pair):
 
 def openssl(*words):
     ran = subprocess.run(
-        ["openssl", *map(str, words)], capture_output=True, text=True, check=False, timeout=20
+        ["openssl", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
     )
     return ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -304,9 +305,9 @@ def program(tmp_path, text):
 
 def test_a_child_that_hangs_is_stopped_at_its_deadline(home, clock, tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
-    child = CertificateChild(home, hanging, clock, Places((), ()), deadline=1.0)
+    child = CertificateChild(home, hanging, clock, Places((), ()), deadline=3.0)
 
-    with pytest.raises(Failed, match=r"took longer than 1 s and was stopped; certificates that"):
+    with pytest.raises(Failed, match=r"took longer than 3 s and was stopped; certificates that"):
         local(child, a_test="a.test")
 
     assert_gone(tmp_path / "pid")
@@ -319,7 +320,7 @@ def test_a_call_that_is_given_up_takes_its_child_along(home, clock, tmp_path):
     async def give_up():
         async with asyncio.TaskGroup() as group:
             call = group.create_task(child.local({"a.test": ["a.test"]}))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not written(tmp_path / "pid"):  # noqa: ASYNC110 - by another process
                     await asyncio.sleep(0.01)
             call.cancel()
@@ -333,7 +334,7 @@ def written(file):
 
 
 def assert_gone(file):
-    pid, deadline = int(file.read_text()), time.monotonic() + 5
+    pid, deadline = int(file.read_text()), time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -356,12 +357,12 @@ def test_a_folder_that_cannot_be_written_is_told(home, child):
 
 def test_a_thousand_sites_are_signed_in_seconds_and_then_cost_nothing(home, child, clock):
     names = {f"app{n}.localhost": [f"app{n}.localhost"] for n in range(1000)}
-    begun = time.monotonic()
+    begun = processor_seconds()
     first = asyncio.run(child.local(names))
-    signed = time.monotonic() - begun
-    begun = time.monotonic()
+    signed = processor_seconds() - begun
+    begun = processor_seconds()
     again = asyncio.run(without_child(home, clock).local(names))
-    looked = time.monotonic() - begun
+    looked = processor_seconds() - begun
 
     assert first == again
     assert len({pair.certificate for pair in first.values()}) == 1000

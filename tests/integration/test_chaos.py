@@ -25,7 +25,7 @@ SHOWN = {
 }
 CHOSEN = [row for row in ROWS if row.name in SHOWN]
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("row", CHOSEN, ids=[row.name for row in CHOSEN])

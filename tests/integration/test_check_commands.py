@@ -72,10 +72,10 @@ def test_it_runs_as_the_user_of_the_instance(tmp_path):
 
 def test_at_its_timeout_it_is_killed_with_what_it_started(tmp_path):
     pid = tmp_path / "pid"
-    command = ("sh", "-c", f"sleep 60 & echo $! > {pid}; wait")
+    command = ("sh", "-c", f"sleep 600 & echo $! > {pid}; wait")
     begun = time.monotonic()
-    assert check(tmp_path, command, timeout=0.5) == "its check took longer than 0.5s"
-    assert time.monotonic() - begun < 5
+    assert check(tmp_path, command, timeout=2) == "its check took longer than 2s"
+    assert time.monotonic() - begun < 60
     left = int(pid.read_text())
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 

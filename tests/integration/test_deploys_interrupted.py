@@ -16,7 +16,6 @@ from tests.tls import served_serial
 
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
-    pytest.mark.timeout(300),
 ]
 SITES = {place: f"shop{number}.example.com" for number, place in enumerate(PLACES)}
 """One each: an authority signs for the same names a few times a week only."""
@@ -53,11 +52,16 @@ class Mortal:
             cwd=self.stack.root,
             stdin=subprocess.DEVNULL,
         )
-        eventually(lambda: (self.stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n", 60)
-        assert self.stack.status()["daemon"]["pid"] == daemon.pid
-        self.place.write_text(place)
-        self.stack.portico("certs", "renew", SITES[place], "--force")
-        assert daemon.wait(30) == -signal.SIGKILL, f"it does not come by {place}"
+        try:
+            lock = self.stack.home / "daemon.lock"
+            eventually(lambda: lock.read_text() == f"{daemon.pid}\n")
+            assert self.stack.status()["daemon"]["pid"] == daemon.pid
+            self.place.write_text(place)
+            self.stack.portico("certs", "renew", SITES[place], "--force")
+            assert daemon.wait(60) == -signal.SIGKILL, f"it does not come by {place}"
+        finally:
+            daemon.kill()
+            daemon.wait()
 
     def certificates(self):
         views = json.loads(self.stack.done("certs", "--json").stdout)
@@ -76,7 +80,7 @@ def mortal(authority):
         text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
         sites = "".join(REDIRECT.format(site=site) for site in SITES.values())
         stack.up(text + sites, bind=["127.0.0.1"])
-        eventually(lambda: all(view["served"] for view in mortal.certificates().values()), 60)
+        eventually(lambda: all(view["served"] for view in mortal.certificates().values()))
         yield mortal
     finally:
         left = stack.close()
@@ -90,7 +94,7 @@ def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
     hooks = (mortal.stack.root / "served").read_text().count("\n")
 
     mortal.die(place)
-    after = eventually(lambda: renewed(mortal, before), 60)
+    after = eventually(lambda: renewed(mortal, before))
     assert mortal.orders() == orders + 1, "one order, whoever sent it"
     assert int(served_serial(mortal.stack.https, site), 16) == int(after["serial"], 16)
     assert (mortal.stack.root / "served").read_text().count("\n") > hooks
@@ -100,7 +104,7 @@ def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
     if place != "before the order":
         then = mortal.stack.root / "place.then"
         assert newest(certificates, site) == key_of(then, site), "no key that was sent is lost"
-    eventually(lambda: not list((certificates / "orders").glob("*")), 60)
+    eventually(lambda: not list((certificates / "orders").glob("*")))
 
 
 def renewed(mortal, before):

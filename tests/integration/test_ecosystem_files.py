@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 import pytest
 
@@ -161,10 +160,8 @@ def test_the_line_of_an_error_is_named(folder):
 
 def test_a_file_that_never_ends_is_ended(folder):
     endless = write(folder, "a.config.js", "for (;;);")
-    begun = time.monotonic()
     with pytest.raises(ConfigError, match="did not end within 1 s"):
         evaluate(endless, os.environ, within=1)
-    assert time.monotonic() - begun < 5
     assert "await what never comes" in problem(
         write(folder, "a.config.mjs", "await new Promise(() => {});")
     )

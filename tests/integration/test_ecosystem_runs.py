@@ -38,7 +38,7 @@ def test_entries_run_on_the_ports_they_name(stack, shop):
     assert "not supported" not in up.stderr
     assert "--site app.localhost" in up.stdout
     for port in shop:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
             assert json.load(answer)["port"] == str(port)
     assert f"shop-2.1 | listening on {shop[1]}" in stack.done("logs", "shop-2").stdout
 

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -24,7 +24,7 @@ SITE = "app.localhost"
 
 
 def file(stack: Stack, program: str = "echo.py", **keys: object) -> str:
-    env = keys.pop("env", {})
+    env, keys = keys.pop("env", {}), {"drain_timeout": 600} | keys
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
     lines += "".join(f"env.{key} = {json.dumps(value)}\n" for key, value in env.items())
     text = (
@@ -34,7 +34,7 @@ def file(stack: Stack, program: str = "echo.py", **keys: object) -> str:
     return str(stack.write(text, workers=2))
 
 
-STUBBORN = {"env": {"IGNORE_SIGTERM": "1"}, "stop_timeout": 60}
+STUBBORN = {"env": {"IGNORE_SIGTERM": "1"}, "stop_timeout": 600}
 
 
 def up(stack: Stack, program: str = "echo.py", **keys: object) -> None:
@@ -42,7 +42,7 @@ def up(stack: Stack, program: str = "echo.py", **keys: object) -> None:
 
 
 def never_ready(stack: Stack) -> str:
-    text = f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\nready_timeout = 60\n"
+    text = f"[apps.web]\ncommand = 'python3 {PROGRAMS / 'echo.py'}'\nready_timeout = 600\n"
     return str(stack.write(f"{text}env.NEVER_LISTEN = '1'\n"))
 
 
@@ -69,20 +69,26 @@ class Request:
 
 
 @contextmanager
-def slow_request(stack: Stack, seconds: float) -> Iterator[Request]:
-    request = Request(lambda: stack.get(SITE, f"/?sleep={seconds}"))
-    eventually(lambda: _asked(stack))
+def slow_request(stack: Stack) -> Iterator[Request]:
+    """Answered once the file `answer` is there, or when nobody is there any more to answer it."""
+    request = Request(lambda: stack.get(SITE, f"/?until={stack.root}/answer"))
     try:
+        eventually(lambda: _asked(stack))
         yield request
     finally:
+        let_it_answer(stack)
         request.end()
+
+
+def let_it_answer(stack: Stack) -> None:
+    (stack.root / "answer").touch()
 
 
 def _asked(stack: Stack) -> bool:
     """Whether an instance has a request: a connection that nginx has not opened for this look."""
     ports = {instance["port"] for instance in stack.instances("web")}
     return any(
-        c.status == psutil.CONN_ESTABLISHED and c.laddr.port in ports
+        c.status == psutil.CONN_ESTABLISHED and c.laddr.ip == "127.0.0.1" and c.laddr.port in ports
         for c in psutil.net_connections("tcp")
     )
 
@@ -92,6 +98,13 @@ def is_refused(stack: Stack) -> bool:
         socket.create_connection(("127.0.0.1", stack.https), 1).close()
     except OSError:
         return True
+    return False
+
+
+def answers(stack: Stack) -> bool:
+    """Not while nobody but `nginx -t` listens, as it does for a moment before the first start."""
+    with suppress(OSError):
+        return stack.get(SITE).status == 200
     return False
 
 
@@ -108,38 +121,40 @@ def test_down_takes_nothing_new_and_finishes_what_there_is(stack):
     up(stack)
     process = daemon(stack)
     pids = pids_of(stack)
-    upload = Upload(stack, seconds=4)
-    with slow_request(stack, 3) as slow, stack.running("down") as down:
+    upload = Upload(stack)
+    with slow_request(stack) as slow, stack.running("down") as down:
         eventually(lambda: is_refused(stack))
         assert all(map(psutil.pid_exists, pids))
         assert down.poll() is None
+        upload.rest.set()
+        let_it_answer(stack)
         assert slow.end().status == 200
         assert upload.end().json["body_bytes"] == upload.size
-        assert down.wait(30) == 0
+        assert down.wait(60) == 0
     assert not any(map(psutil.pid_exists, pids))
-    process.wait(10)
+    process.wait(60)
 
 
 class Upload(Request):
-    """A body that comes in over so many seconds."""
+    """A body of which half comes in, and the other half when `rest` is set."""
 
     size = 200_000
 
-    def __init__(self, stack: Stack, seconds: float) -> None:
-        self.begun = threading.Event()
+    def __init__(self, stack: Stack) -> None:
+        self.begun, self.rest = threading.Event(), threading.Event()
 
         def body() -> Iterator[bytes]:
-            for _ in range(20):
-                yield b"u" * (self.size // 20)
-                self.begun.set()
-                time.sleep(seconds / 20)
+            yield b"u" * (self.size // 2)
+            self.begun.set()
+            assert self.rest.wait(60)
+            yield b"u" * (self.size // 2)
 
         def ask() -> Answer:
             with stack.client(SITE) as client:
                 return client.ask("POST", "/", body(), Content_Length=str(self.size))
 
         super().__init__(ask)
-        assert self.begun.wait(10)
+        assert self.begun.wait(60)
 
 
 def test_down_closes_sockets_as_their_program_does_when_their_time_is_over(stack):
@@ -148,24 +163,21 @@ def test_down_closes_sockets_as_their_program_does_when_their_time_is_over(stack
     async def story() -> tuple[float, list[Held]]:
         async with held(stack, SITE, 4) as sockets:
             begun = time.monotonic()
-            await asyncio.gather(asyncio.to_thread(stack.done, "down"), ended(sockets, 30))
+            await asyncio.gather(asyncio.to_thread(stack.done, "down"), ended(sockets, 60))
             return begun, sockets
 
     begun, sockets = asyncio.run(story())
     assert {each.code for each in sockets} == {1001}
     assert min(each.ended_at - begun for each in sockets) > 3
-    assert max(each.ended_at - begun for each in sockets) < 15
 
 
 @pytest.mark.parametrize("words", [("down",), ("down", "--now")])
 def test_a_second_down_does_not_wait_for_anything(stack, words):
     up(stack, **STUBBORN)
-    with slow_request(stack, 25) as slow, stack.running("down") as down:
+    with slow_request(stack) as slow, stack.running("down") as down:
         eventually(lambda: is_refused(stack))
-        begun = time.monotonic()
         assert "open requests are not waited for any more" in stack.done(*words).stderr
-        assert down.wait(10) == 0
-        assert time.monotonic() - begun < 10
+        assert down.wait(60) == 0
         slow.end()
     assert slow.answer is None or slow.answer.status >= 500
 
@@ -173,15 +185,16 @@ def test_a_second_down_does_not_wait_for_anything(stack, words):
 def test_whoever_interrupts_down_only_stops_watching(stack):
     up(stack)
     pids = pids_of(stack)
-    with slow_request(stack, 5) as slow:
+    with slow_request(stack) as slow:
         down = subprocess.Popen(
             [BIN / "portico", "down"], env=stack.environ, stderr=subprocess.PIPE, text=True
         )
         eventually(lambda: is_refused(stack))
         down.send_signal(signal.SIGINT)
-        _, said = down.communicate(timeout=10)
+        _, said = down.communicate(timeout=60)
         assert down.returncode == 130
         assert "down goes on without you" in said
+        let_it_answer(stack)
         assert slow.end().status == 200
     eventually(lambda: not any(map(psutil.pid_exists, pids)))
 
@@ -191,7 +204,7 @@ def test_down_gives_up_an_up_that_does_not_come_to_an_end(stack):
         eventually((stack.home / "api.sock").exists)
         eventually(lambda: stack.status()["apps"] and stack.instances("web"))
         stack.done("down")
-        assert coming.wait(10) == 1
+        assert coming.wait(60) == 1
         assert coming.stdout
         assert "was given up: everything ends" in coming.stdout.read()
 
@@ -209,7 +222,7 @@ def in_foreground(stack: Stack, **keys: object) -> Iterator[subprocess.Popen[str
     name = file(stack, **keys)
     with stack.running("run", name) as process:
         eventually((stack.home / "api.sock").exists)
-        eventually(lambda: not is_refused(stack) and stack.get(SITE).status == 200, within=30)
+        eventually(lambda: answers(stack))
         yield process
 
 
@@ -217,23 +230,22 @@ def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack
     with in_foreground(stack) as process:
         pids = pids_of(stack)
         assert stack.status()["daemon"]["mode"] == "foreground"
-        with slow_request(stack, 3) as slow:
+        with slow_request(stack) as slow:
             process.send_signal(signal.SIGTERM)
             eventually(lambda: is_refused(stack))
+            let_it_answer(stack)
             assert slow.end().status == 200
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert not any(map(psutil.pid_exists, pids))
 
 
 def test_in_the_foreground_a_second_signal_waits_for_nothing(stack):
     with in_foreground(stack, **STUBBORN) as process:
-        with slow_request(stack, 25) as slow:
+        with slow_request(stack) as slow:
             process.send_signal(signal.SIGTERM)
             eventually(lambda: is_refused(stack))
-            begun = time.monotonic()
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
-            assert time.monotonic() - begun < 10
+            assert process.wait(60) == 0
             slow.end()
         assert slow.answer is None or slow.answer.status >= 500
 
@@ -243,7 +255,7 @@ def test_in_the_foreground_a_signal_is_heard_while_things_are_coming_up(stack):
         eventually((stack.home / "api.sock").exists)
         eventually(lambda: stack.status()["apps"] and stack.instances("web"))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(
@@ -254,16 +266,16 @@ def test_as_process_1_of_a_container_it_buries_the_workers_of_a_killed_nginx(sta
     with stack.running("run", file(stack), under=apart) as outside:
         eventually((stack.home / "api.sock").exists)
         # Only when nginx was seen to serve is it done; before, `run` would give up.
-        eventually(lambda: "done" in stack.done("changes").stdout, within=30)
+        eventually(lambda: "done" in stack.done("changes").stdout)
         (first,) = psutil.Process(outside.pid).children()
         master = next(p for p in first.children() if "master process" in " ".join(p.cmdline()))
         workers = master.children()
         for process in (*workers, master):
             process.kill()
-        eventually(lambda: not any(map(psutil.Process.is_running, workers)), within=30)
-        eventually(lambda: not is_refused(stack) and stack.get(SITE).status == 200, within=30)
+        eventually(lambda: not any(map(psutil.Process.is_running, workers)))
+        eventually(lambda: answers(stack))
         first.send_signal(signal.SIGTERM)
-        assert outside.wait(20) == 0
+        assert outside.wait(60) == 0
 
 
 def test_in_the_foreground_down_leaves_the_daemon_to_whoever_started_it(stack):
@@ -272,4 +284,4 @@ def test_in_the_foreground_down_leaves_the_daemon_to_whoever_started_it(stack):
         assert stack.status()["apps"] == []
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

@@ -30,7 +30,7 @@ def test_an_example_shows_an_https_page_answered_by_four_pids(stack, name):
 
     running = {instance["pid"] for instance in stack.instances("web")}
     assert len(running) == 4
-    assert eventually(lambda: pids() == running, within=3)
+    assert eventually(lambda: pids() == running)
 
 
 def test_up_and_status_name_the_urls(stack):

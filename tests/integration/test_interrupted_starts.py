@@ -36,10 +36,10 @@ def dying_daemon(stack: Stack, moment: str) -> Iterator[subprocess.Popen[bytes]]
         eventually(lambda: (stack.home / "daemon.lock").read_text() == f"{daemon.pid}\n")
         assert stack.status()["daemon"]["pid"] == daemon.pid
         yield daemon
-        assert daemon.wait(20) == -signal.SIGKILL
+        assert daemon.wait(60) == -signal.SIGKILL
     finally:
         daemon.kill()
-        daemon.wait(10)
+        daemon.wait(60)
 
 
 def running(stack: Stack) -> list[int]:

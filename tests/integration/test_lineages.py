@@ -232,7 +232,7 @@ def test_the_key_that_other_programs_are_shown_is_that_of_the_certificate(disk, 
     words = ("openssl", "x509", "-noout", "-pubkey", "-in", live / "fullchain.pem")
     key = ("openssl", "pkey", "-pubout", "-in", live / "privkey.pem")
     outputs = [
-        subprocess.run(each, check=True, capture_output=True, timeout=30).stdout
+        subprocess.run(each, check=True, capture_output=True, timeout=60).stdout
         for each in (words, key)
     ]
     assert outputs[0] == outputs[1]
@@ -244,5 +244,5 @@ def _lineage(lineages):
 
 def _served(live):
     words = ("openssl", "x509", "-noout", "-serial", "-in", str(live / "cert.pem"))
-    out = subprocess.run(words, check=True, capture_output=True, timeout=30, text=True).stdout
+    out = subprocess.run(words, check=True, capture_output=True, timeout=60, text=True).stdout
     return f"{int(out.partition('=')[2], 16):x}"

@@ -51,7 +51,7 @@ def test_a_program_that_never_pauses_loses_at_most_a_few_lines_at_each_rotation(
         asyncio.run(rotate_for(3))
     finally:
         program.send_signal(signal.SIGTERM)
-        written = int(program.communicate(timeout=20)[1])
+        written = int(program.communicate(timeout=60)[1])
 
     lines = b"".join(each.read_bytes() for each in (*rotated(path), path)).splitlines()
     numbers = [int(line.split()[1]) for line in lines]

@@ -42,7 +42,7 @@ class Lab:
         self.heard += self.notices.heard()
         return self.heard
 
-    async def of(self, process, *, ready=True, within=20):
+    async def of(self, process, *, ready=True, within=60):
         """The first notice of this process, and of nobody else."""
 
         def first():
@@ -162,7 +162,7 @@ def test_a_child_in_a_session_of_its_own_speaks_for_the_instance_and_a_stranger_
             assert stranger.ready
             for child in psutil.Process(process.pid).children(recursive=True):
                 child.kill()  # nobody else ends what is in another session
-                child.wait(10)
+                child.wait(60)
 
     asyncio.run(scenario())
 

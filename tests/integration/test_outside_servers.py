@@ -38,6 +38,17 @@ class Refuser:
 
 
 @pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One for all: each test puts a file of its own in force."""
+    stack = Stack()
+    try:
+        yield stack
+    finally:
+        left = stack.close()
+    assert left == []
+
+
+@pytest.fixture(scope="module")
 def servers() -> Iterator[list[int]]:
     """Ports of three servers that answer, numbered from 0."""
     with ExitStack() as exits:
@@ -106,11 +117,11 @@ def test_weight_backup_and_down(stack, servers):
 
 
 def test_a_failing_server_is_left_alone_for_fail_timeout(stack, servers, refuser):
-    bad = at(refuser.port, max_fails=2, fail_timeout="3s")
+    bad = at(refuser.port, max_fails=2, fail_timeout="5s")
     stack.up(upstream(bad, at(servers[0])), workers=2)
-    assert spread(stack, 200) == {0: 200}
+    assert spread(stack, 100) == {0: 100}
     assert refuser.calls == 2
-    assert eventually(lambda: spread(stack, 4) and refuser.calls > 2, within=8)
+    assert eventually(lambda: spread(stack, 4) and refuser.calls > 2)
 
 
 def test_max_fails_0_asks_a_failing_server_every_time(stack, servers, refuser):

@@ -19,6 +19,7 @@ from portico.adapters.processes.sockets import LinuxPorts, _range
 from portico.core.model.instance import Listening, Process
 from portico.system.clock import SystemClock
 from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
+from tests.stack import free_port
 
 
 def ask(question):
@@ -135,7 +136,7 @@ def test_counting_thousands_of_connections_takes_no_noticeable_time():
 @pytest.mark.parametrize("program", [node("listen.js"), python("listen.py")])
 def test_it_is_seen_where_a_program_listens(tmp_path, program, host, address):
     async def question(ports):
-        port = await ports.free(frozenset())
+        port = free_port()
         asked = launch(tmp_path, command=(*program, str(port), host))
         async with supervised(tmp_path) as processes:
             process = await processes.spawn(asked, Exits())
@@ -172,4 +173,4 @@ def test_children_are_seen_to_listen_even_in_a_session_of_their_own():
     finally:
         for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split():
             os.kill(int(child), 9)
-        parent.communicate(timeout=10)
+        parent.communicate(timeout=60)

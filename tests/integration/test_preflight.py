@@ -18,7 +18,7 @@ from tests.fakes.pebble import running
 from tests.orders import Acme, answering, needs_pebble
 from tests.stack import free_port
 
-pytestmark = [needs_pebble, pytest.mark.timeout(120)]
+pytestmark = needs_pebble
 NAME = "a.example.test"
 
 

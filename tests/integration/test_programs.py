@@ -31,7 +31,7 @@ def launcher(home: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def sh(text: str, **with_: object) -> Program:
 
 def run(start_program, program, given=b"", **streams):
     async def scenario():
-        async with asyncio.timeout(20), running(start_program, program, **streams) as process:
+        async with asyncio.timeout(60), running(start_program, program, **streams) as process:
             out, err = await process.communicate(given)
             return process.exit_code, out, err
 
@@ -147,7 +147,7 @@ def test_a_program_goes_on_when_the_launcher_is_killed_and_the_next_one_starts_o
     with launcher(tmp_path) as first:
         child = outside(sh("sleep 60"), -3, -3, -3)
         first.kill()
-        first.wait(10)
+        first.wait(60)
         assert Path(f"/proc/{child.pid}").exists()
         os.kill(child.pid, signal.SIGKILL)
         assert child.exit_code() is None  # nobody can tell
@@ -164,7 +164,7 @@ def test_the_launcher_serves_no_other_user(home, neighbour):
     connect = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(10)
+s.settimeout(60)
 try:
     s.connect(sys.argv[1])
     s.sendall(b"x" * 100)
@@ -202,7 +202,7 @@ while child.exit_code() is None:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     mine = Path("/proc/self/status").read_text().partition("CapBnd:")[2].split()[0]
     cut, program, privileges = done.stdout.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +21,7 @@ from portico.errors import Refused
 from tests.edge import Edge
 from tests.hostile import FIELDS, TEXTS
 from tests.rendered import place_for, wanted
+from tests.stack import processor_seconds
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "nginx"
 CASES = sorted(path.parent for path in GOLDEN.glob("*/portico.toml"))
@@ -65,9 +65,9 @@ def test_thousands_of_sites_are_accepted(number, edge):
     )
     desired = wanted(f'[apps.web]\ncommand = "run"\n{sites}')
     edge.install(listening_here(edge, desired))
-    begun = time.monotonic()
+    begun = processor_seconds()
     assert edge.tested() == ""
-    assert time.monotonic() - begun < number / 100
+    assert processor_seconds() - begun < number / 100
 
 
 def test_the_longest_names_are_accepted(edge):

@@ -159,7 +159,7 @@ def test_a_log_that_is_a_pipe_nobody_reads_does_not_hold_up_the_daemon(tmp_path)
 
     async def scenario():
         asked = launch(tmp_path, command="true", logs={"stdout": "pipe"})
-        async with supervised(tmp_path) as processes, asyncio.timeout(20):
+        async with supervised(tmp_path) as processes, asyncio.timeout(60):
             with pytest.raises(Failed, match="pipe: No such device or address"):
                 await processes.spawn(asked, Exits())
 

@@ -71,7 +71,7 @@ def test_the_daemon_says_ready_alive_and_leaving(tmp_path, abstract):
     name = f"@portico-{tmp_path.name}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name[1:] if abstract else name)
-        listener.settimeout(5)
+        listener.settimeout(60)
         notify = Notify({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "60000000"})
         notify.ready()
         notify.alive()

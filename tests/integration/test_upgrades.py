@@ -127,7 +127,7 @@ def test_a_daemon_that_dies_while_nginx_is_replaced_leaves_that_to_the_next_one(
         os.kill(nginx, signal.SIGUSR2)
         eventually((four.home / "nginx/nginx.pid.oldbin").exists)
         os.kill(daemon, signal.SIGKILL)
-        eventually(lambda: four.status()["nginx"]["version"] == "1.31.9", within=30)
+        eventually(lambda: four.status()["nginx"]["version"] == "1.31.9")
         eventually(lambda: not psutil.pid_exists(nginx))
         eventually(lambda: not (four.home / "nginx/seeds").exists())
         report = load.stop()

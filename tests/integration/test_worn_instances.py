@@ -90,7 +90,7 @@ def test_if_its_successor_fails_the_worn_one_serves_on_and_the_command_says_so(s
     assert "no luck today" in result.stderr
     assert {stack.get("app.localhost").json["instance"] for _ in range(8)} == {0, 1}
     broken.unlink()
-    eventually(lambda: settled(stack, 2) and before[1] not in ids(stack), within=40)
+    eventually(lambda: settled(stack, 2) and before[1] not in ids(stack))
 
 
 def test_an_instance_that_does_not_exist_is_named(stack):

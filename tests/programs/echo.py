@@ -3,9 +3,9 @@
 Answers every request with JSON: pid, port, instance, method, path, headers, body_bytes, and
 `open` and `most`, the requests being answered now and at most so far, its check not counted.
 
-In the query: `sleep=0.3` waits first, `status=503` answers so, `close=1` hangs up without an
-answer, `exit=3` ends the program, `size=1000` pads the answer. `/healthz` is its check. A
-WebSocket's messages come back as JSON: pid, text.
+In the query: `sleep=0.3` waits first, `until=file` waits for the file, `status=503` answers so,
+`close=1` hangs up without an answer, `exit=3` ends the program, `size=1000` pads the answer.
+`/healthz` is its check. A WebSocket's messages come back as JSON: pid, text.
 
 In the environment, each also for one instance alone (`SLEEP_1=0.2`, counted from 0):
   SLEEP=s          every answer but the check's takes so long
@@ -158,6 +158,8 @@ class Program:
             return 503 if unhealthy and Path(unhealthy).exists() else 200  # noqa: ASYNC240 - a stat
         if delay := float(request.query.get("sleep", switch("SLEEP", "0"))):
             await asyncio.sleep(delay)
+        while "until" in request.query and not Path(request.query["until"]).exists():  # noqa: ASYNC110, ASYNC240 - a stat
+            await asyncio.sleep(0.02)
         return int(request.query.get("status", switch("STATUS", "200")))
 
 

@@ -99,12 +99,15 @@ def _read() -> Iterator[Listener]:
     """Those that listen come first, so that reading ends where connections begin."""
     for path in TABLES:
         for row in takewhile(lambda row: row["state"] == _LISTEN, rows(path, _ANY)):
-            # `0100007F` is 127.0.0.1: words of 32 bits, each in the machine's own byte order.
-            raw = bytes.fromhex(row["address"].decode())
-            words = (raw[at : at + 4] for at in range(0, len(raw), 4))
-            packed = b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words)
-            at = Listening(int(row["port"], 16), _address(packed))
+            at = Listening(int(row["port"], 16), address_of(row["address"]))
             yield Listener(at, int(row["uid"]), int(row["inode"]))
+
+
+def address_of(text: bytes) -> str:
+    """`0100007F` is 127.0.0.1: words of 32 bits, each in the machine's own byte order."""
+    raw = bytes.fromhex(text.decode())
+    words = (raw[at : at + 4] for at in range(0, len(raw), 4))
+    return _address(b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words))
 
 
 @lru_cache(maxsize=1024)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.finding import is_marked
-from portico.adapters.processes.listening import ROW, TABLES, listeners, rows
+from portico.adapters.processes.listening import ROW, TABLES, address_of, listeners, rows
 from portico.adapters.processes.proc import Table, pids, program_name, sockets, stat, user_of
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
@@ -157,7 +157,7 @@ def _established(ports: frozenset[int]) -> Counter[int]:
     count: Counter[int] = Counter()
     for (text, address), number in Counter((port, at) for port, at, _ in found).items():
         port = int(text, 16)
-        if port in closed or served & {Listening(port, _address(address)), Listening(port, "*")}:
+        if port in closed or served & {Listening(port, address_of(address)), Listening(port, "*")}:
             count[port] += number
     return count
 
