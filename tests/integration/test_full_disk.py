@@ -40,12 +40,14 @@ def small(stack: Stack) -> Iterator[Stack]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=0711", "portico-test", str(stack.home)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a disk")
-    yield stack
-    with suppress(FileNotFoundError):
-        (stack.home / "ballast").unlink()
-    stack.portico("down", "--now", seconds=60)
-    eventually(lambda: not daemons(stack))
-    subprocess.run(["umount", "-l", stack.home], check=True)
+    try:
+        yield stack
+        with suppress(FileNotFoundError):
+            (stack.home / "ballast").unlink()
+        stack.portico("down", "--now", seconds=60)
+        eventually(lambda: not daemons(stack), within=60)
+    finally:
+        subprocess.run(["umount", "-l", stack.home], check=True)
 
 
 def fill(home: Path) -> None:
