@@ -24,9 +24,33 @@ APP = '[apps.web]\ncommand = "a"\n'
         ),
         (
             'path = "/"\nbody = "~ (ok"',
-            ".body: is no regular expression: missing ), unterminated subpattern at position 0",
+            ".body: is no regular expression: missing ) at position 3",
         ),
         ('path = "/"\nheaders.Host = "a"', ".headers.Host: has a key of its own: host"),
+        (
+            'path = "/"\nheaders.content-length = "5"',
+            ".headers.content-length: is Portico's to send: a check has no body",
+        ),
+        (
+            'path = "/"\nheaders.Upgrade = "websocket"',
+            ".headers.Upgrade: is Portico's to send: a check has no body",
+        ),
+        (
+            'path = "/"\nheaders.X-A = "a\\tb"',
+            ".headers.X-A: must be one line of text",
+        ),
+        (
+            'path = "/"\nbody = "~ a{99999999999999999999}"',
+            ".body: is no regular expression: repeat count too big at position 2",
+        ),
+        (
+            'path = "/ü"',
+            '.path: must be a path that starts with "/", not "/ü"',
+        ),
+        (
+            'path = "/"\nhost = "a b"',
+            '.host: must be a host name, not "a b"',
+        ),
         (
             'interval = "2s"\ntimeout = "3s"',
             ".timeout: must be at most interval, 2 seconds, not 3",
@@ -48,7 +72,7 @@ def test_a_check_that_makes_no_sense(health, problem):
     "health",
     [
         "",
-        'path = "/"\nmethod = "HEAD"\nstatus = [204]\nheaders = { X-A = "b" }\nhost = "a"',
+        'path = "/"\nmethod = "HEAD"\nstatus = [204]\nheaders = { X-A = "Büro" }\nhost = "a"',
         'path = "/"\nbody = "~ (?i)^ok"',
         "grpc = true\nfall = 1",
         'grpc = "my.package.Service"',

@@ -152,13 +152,14 @@ class Schedule:
             self._put_crontab(others)
 
     def _others(self) -> str:
-        lines = self._crontab().splitlines()
+        lines = self._crontab().split("\n")[:-1]  # a form feed in one ends none
         return "".join(f"{each}\n" for each in lines if not self._is_ours(each))
 
     def _crontab(self) -> str:
         """The file of ours for root, the user's own for others; each line with its end."""
         if self._root:
-            return self._cron_file.read_text() if self._cron_file.exists() else ""
+            there = self._cron_file.read_bytes() if self._cron_file.exists() else b""
+            return there.decode(errors="surrogateescape")
         if not shutil.which("crontab", path=self._environ.get("PATH")):
             return ""
         done = self._run_crontab("-l")
@@ -182,7 +183,8 @@ class Schedule:
                 env={**self._environ, "LC_ALL": "C"},  # its words are read
                 input=given,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="surrogateescape",  # the lines of others stay as they are
                 timeout=WITHIN,
                 check=False,
             )

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import (
@@ -26,7 +27,7 @@ from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
 from portico.engine.account import THUMBPRINT, AccountKeeper
 from portico.engine.changes import Change
-from portico.engine.deploying import Deploying, read_text
+from portico.engine.deploying import Deploying
 from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
 from portico.engine.obtaining import Obtaining, moment_of
@@ -36,6 +37,7 @@ from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Authorities, Clock, Lineages, State
+from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ class Keeper:
         """Every lineage of the file in force, and those that no site is for, by name."""
         desired, _ = self._intent.wanted()
         secrets = {
-            path: await asyncio.to_thread(read_text, path)
+            path: await asyncio.to_thread(read_text, Path(path))
             for path in sorted(set(secret_files(desired)))
         }
         if self._read is None or self._read[0] is not desired or self._read[1] != secrets:

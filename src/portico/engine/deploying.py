@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +14,7 @@ from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
 from portico.errors import Failed, PorticoError
 from portico.ports import Clock, Hooks, Lineages, Sites, State
-from portico.system.rights import open_file
+from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Deploying:
 
     async def _prove(self, lineage: Lineage, held: Certificate) -> None:
         desired, _ = self._intent.wanted()
-        chain = await asyncio.to_thread(read_text, held.files.certificate)
+        chain = await asyncio.to_thread(read_text, Path(held.files.certificate))
         expected = fingerprint_of(chain)
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
         for name in lineage.names:
@@ -113,11 +112,3 @@ def fingerprint_of(pem: str) -> str:
     """SHA-256 of the first certificate in a PEM text, as a handshake shows it."""
     body = pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0]
     return sha256(base64.b64decode("".join(body.split()))).hexdigest()
-
-
-def read_text(path: str) -> str:
-    try:
-        with os.fdopen(open_file(path), encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise Failed(f"cannot read {path}: {error.strerror}") from error

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from portico.errors import Failed, NotFound
+from portico.system.text import read_text
 
 Section = Mapping[str, str]
 DEFAULT: Final = Path("/etc/letsencrypt")
@@ -64,6 +65,8 @@ def read_folder(folder: Path) -> CertbotFolder:
     for conf in _confs(folder):
         try:
             lineages.append(_lineage(folder, conf))
+        except Failed as failed:
+            troubles.append(str(failed))
         except (OSError, ValueError) as error:
             troubles.append(f"cannot read {conf}: {error}")
     return CertbotFolder(tuple(lineages), tuple(troubles))
@@ -108,7 +111,7 @@ def without_renewal(text: str) -> str:
 
 
 def _lineage(folder: Path, conf: Path) -> CertbotLineage:
-    sections = read_conf(conf.read_text())
+    sections = read_conf(read_text(conf))
     top, params = sections[""], sections.get("renewalparams", {})
     live = folder / "live" / conf.stem
     server = params.get("server", _SERVER)
@@ -152,14 +155,14 @@ def _account(folder: Path, server: str, number: str) -> CertbotAccount | None:
     place = folder / "accounts" / url.netloc / url.path.strip("/")
     try:
         chosen = place / number if number else next(place.iterdir())
-        registration = json.loads((chosen / "regr.json").read_text())
+        registration = json.loads(read_text(chosen / "regr.json"))
         contacts = (registration.get("body") or {}).get("contact") or ()
         return CertbotAccount(
-            (chosen / "private_key.json").read_text(),
+            read_text(chosen / "private_key.json"),
             str(registration.get("uri", "")),
             next((str(each).removeprefix("mailto:") for each in contacts), ""),
         )
-    except (OSError, ValueError, StopIteration, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, StopIteration, Failed):
         return None
 
 
@@ -206,8 +209,8 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
         return {"provider": f"lexicon:{name}"}
     dns: dict[str, object] = {"provider": "rfc2136"}
     try:
-        given = read_conf(Path(credentials).read_text())[""]
-    except (OSError, ValueError):
+        given = read_conf(read_text(Path(credentials)))[""]
+    except (ValueError, Failed):
         given = {}
     if server := given.get("dns_rfc2136_server"):
         dns["server"] = f"{server}:{given.get('dns_rfc2136_port', '53')}"

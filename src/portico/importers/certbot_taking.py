@@ -18,6 +18,7 @@ from portico.importers.certbot import (
 )
 from portico.importers.certbot_writing import leave_alone, without_certbot, written
 from portico.ports import Called, Certificates, Facts, Lineages, OwnPair, Taken, TakenOver
+from portico.system.text import read_text
 
 
 class Taking:
@@ -74,7 +75,7 @@ class Taking:
         about = About(
             lineage.server, str(profile) if profile else None, "staging" in lineage.server
         )
-        chain = await asyncio.to_thread(lineage.chain.read_text)
+        chain = await asyncio.to_thread(read_text, lineage.chain)
         stored = await self._lineages.store(name, facts.names, chain, str(lineage.key), about)
         if self._lineages.current(name) is None:
             await self._lineages.switch(name, stored.generation)
@@ -111,7 +112,7 @@ def _signed(all_facts: Sequence[Facts]) -> dict[str, float]:
 
 
 def _is_in(pem: str, key: Path) -> bool:
-    return key.exists() and key.read_text() == pem
+    return key.exists() and key.read_bytes() == pem.encode()
 
 
 def _write_account(key: Path, pem: str, account: CertbotAccount, server: str) -> None:

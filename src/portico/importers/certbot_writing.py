@@ -11,6 +11,7 @@ from typing import Final
 
 from portico.errors import Failed, Refused
 from portico.importers.certbot import without_renewal
+from portico.system.text import read_text
 
 _LOCK: Final = ".certbot.lock"
 
@@ -40,7 +41,7 @@ def without_certbot(folder: Path) -> Iterator[None]:
 
 def leave_alone(conf: Path) -> None:
     """Mark a certificate so that certbot does not renew it."""
-    before = conf.read_text()
+    before = read_text(conf)
     if (after := without_renewal(before)) != before:
         new = written(conf, after, conf.stat().st_mode & 0o777)
         new.replace(conf)

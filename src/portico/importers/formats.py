@@ -11,8 +11,9 @@ from typing import Final
 from portico.errors import ConfigError, Problem
 from portico.importers.javascript import evaluate
 from portico.importers.pm2_app import Kind
+from portico.system.text import LARGEST, line_of
 
-LARGEST: Final = 32 << 20  # bytes of a file; one of 5,000 sites has 5 MiB
+TOO_DEEP: Final = "is nested too deeply"
 _SCRIPTS: Final = (".js", ".cjs", ".mjs")
 _HEAD = 8192  # bytes that show whether a file is text
 
@@ -27,6 +28,8 @@ def exported(path: Path, environ: Mapping[str, str]) -> object:
             return json.loads(text)
         except ValueError:
             return evaluate(path, environ)  # PM2's JSON may have comments
+        except RecursionError:
+            raise wrong(path, TOO_DEEP) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
         return evaluate(path, environ)
     if path.suffix in _SCRIPTS:
@@ -46,8 +49,8 @@ def read_text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(str(path), [Problem(f"line {line}", "is not UTF-8 text")]) from None
+        problem = Problem(f"line {line_of(error)}", "is not UTF-8 text")
+        raise ConfigError(str(path), [problem]) from None
 
 
 def kind(path: Path) -> Kind:
@@ -76,3 +79,7 @@ def _yaml(path: Path, text: str) -> object:
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else path.name
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(str(path), [Problem(where, what)]) from None
+    except RecursionError:
+        raise wrong(path, TOO_DEEP) from None
+    except ValueError as error:  # the 30th of February
+        raise wrong(path, f"holds a value that cannot be read: {error}") from None

@@ -71,7 +71,11 @@ def evaluate(path: Path, environ: Mapping[str, str], *, within: float = WITHIN) 
         raw = _contents(output)
         if not raw:
             raise _wrong(path, _ended(code, _contents(errors)))
-    return _exported(path, json.loads(raw))
+    try:
+        return _exported(path, json.loads(raw))
+    except (ValueError, RecursionError):
+        what = f"exports more than {_LONGEST >> 20} MiB, or what is nested too deeply"
+        raise _wrong(path, what) from None
 
 
 def _run(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import ConfigError, Problem
-from portico.importers.formats import exported, kind, read_text, wrong
+from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
 from portico.importers.pm2 import FromPm2, from_pm2
 from portico.importers.pm2_app import Kind, Surroundings
 from portico.importers.sites import served, tables, with_site
@@ -102,6 +102,10 @@ def _toml(path: Path, reading: _Reading) -> _Loaded:
         what, _, where = str(error).partition(" (at ")
         problem = Problem(where.rstrip(")") or path.name, what[:1].lower() + what[1:])
         raise ConfigError(str(path), [problem]) from None
+    except RecursionError:
+        raise wrong(path, TOO_DEEP) from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise wrong(path, f"holds a value that cannot be read: {error}") from None
     named = own.pop(ECOSYSTEM, None)
     if named is None:
         return _Loaded(own)

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from portico.errors import Failed
 from portico.importers.certbot import DEFAULT, read_conf
 from portico.ports import Renewer
+from portico.system.text import read_text
 
 _CRONTABS: Final = (
     "etc/crontab",
@@ -83,7 +85,7 @@ def _certbot_renews(root: Path) -> bool:
 
 def _is_renewed(conf: Path) -> bool:
     try:
-        params = read_conf(conf.read_text()).get("renewalparams", {})
-    except (OSError, ValueError):
+        params = read_conf(read_text(conf)).get("renewalparams", {})
+    except (ValueError, Failed):
         return True
     return params.get("autorenew", "True") != "False"

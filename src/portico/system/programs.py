@@ -23,6 +23,9 @@ STDOUT: Final = subprocess.STDOUT
 KILLED_WITHIN: Final = 1.0
 """Seconds after SIGKILL. What is not gone then waits in the kernel, for a disk perhaps."""
 LONGEST_LINE: Final = 1 << 16
+MOST_KEPT: Final = 1 << 16
+"""Bytes of an output, which a program could write for ever."""
+_PIECE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +135,13 @@ class Running:
             self.exit_code = -1 if code is None else code
         return self.exit_code
 
-    async def communicate(self, given: bytes = b"") -> tuple[bytes, bytes]:
-        """Give it its whole input, read its output and its errors to their ends, and wait."""
+    async def communicate(self, given: bytes = b"", most: int = MOST_KEPT) -> tuple[bytes, bytes]:
+        """Give it its whole input, read its output and its errors to their ends, and wait. Of
+        each the last `most` bytes are kept.
+        """
         self.give(given)
         out, err, _ = await asyncio.gather(
-            _rest_of(self.stdout), _rest_of(self.stderr), self.wait()
+            ending(self.stdout, most), ending(self.stderr, most), self.wait()
         )
         return out, err
 
@@ -239,5 +244,10 @@ async def _launched(
         raise
 
 
-async def _rest_of(stream: StreamReader | None) -> bytes:
-    return b"" if stream is None else await stream.read()
+async def ending(stream: StreamReader | None, most: int) -> bytes:
+    """The last bytes of what a program says, once nobody holds it open any more."""
+    kept = bytearray()
+    while stream and (data := await stream.read(_PIECE)):
+        kept += data
+        del kept[:-most]
+    return bytes(kept)

@@ -38,7 +38,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import Seen
 from portico.errors import Failed
-from portico.system.programs import PIPE, Program, StartProgram, running, start_here
+from portico.system.programs import PIPE, Program, StartProgram, ending, running, start_here
 
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
@@ -105,7 +105,11 @@ class AcmeChild:
         line = await self._last_line(request, tell)
         if line.failure:
             raise AcmeFailed(line.failure)
-        return answer.validate_python(line.answer)
+        try:
+            return answer.validate_python(line.answer)
+        except ValidationError as error:
+            text = f"the child for {request.act} has answered what nobody can read: {error}"
+            raise AcmeFailed(Failure("unready", text)) from error
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
         """What it answered, after everything else it said on the way."""
@@ -143,22 +147,21 @@ def _runs_a_program(request: Request) -> bool:
 async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line | None:
     assert lines is not None  # noqa: S101 - a pipe
     last = None
-    async for text in lines:
+    while True:
         try:
+            text = await lines.readline()
             line = LINE.validate_json(text)
-        except ValidationError:
-            continue  # what a library has printed
+        except ValueError:  # what a library has printed; readline has dropped what is too long
+            if lines.at_eof():
+                return last
+            continue
         if line.progress is None:
             last = line
         elif tell:
             tell(line.progress)
-    return last
 
 
 async def _last_words(stream: asyncio.StreamReader | None) -> str:
-    assert stream is not None  # noqa: S101 - a pipe
-    kept = b""
-    while data := await stream.read(_LONGEST_WORDS):
-        kept = (kept + data)[-_LONGEST_WORDS:]
+    kept = await ending(stream, _LONGEST_WORDS)
     lines = kept.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

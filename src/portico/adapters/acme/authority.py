@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Final
 
 import requests
@@ -36,6 +37,7 @@ from portico.core.model.certificate import Binding
 
 _CREATED: Final = 201
 _TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet
+_ALTERNATES: Final = 10  # chains beside the default one; authorities have three at most
 _PAGES: Final = 20  # of a list of orders; one has those that are open
 
 
@@ -196,8 +198,9 @@ class Authority(Publicly):
         """The certificate with its chain, PEM; the default one first, then all alternates."""
         what = "fetch the certificate"
         first = self._network.post(url, None, what)
-        others = [self._network.post(each, None, what) for each in _links(first, "alternate")]
-        return [answer.text for answer in (first, *others)]
+        links = islice(_links(first, "alternate"), _ALTERNATES)
+        others = [self._network.post(each, None, what) for each in links]
+        return [answer.content.decode(errors="replace") for answer in (first, *others)]
 
     # certificates
 
@@ -213,7 +216,7 @@ def _addresses(contact: Sequence[str]) -> list[str]:
 def _links(answer: requests.Response, relation: str) -> Iterator[str]:
     """`answer.links` has only one link of each relation; RFC 8555 7.4.2 has several."""
     for link in parse_header_links(answer.headers.get("Link", "")):
-        if link.get("rel") == relation:
+        if link.get("rel") == relation and link.get("url"):
             yield link["url"]
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from portico.adapters.acme.documents import base64url
@@ -45,10 +45,16 @@ def choose(chains: Sequence[str], preferred: str | None) -> Chosen:
 
 
 def read_chain(pem: str) -> Chain:
+    """Certificates of which all that is looked at here can be read. Raises AcmeFailure."""
     try:
-        return x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+        chain = x509.load_pem_x509_certificates(pem.encode())
+        for each in chain:
+            # None of it is read before it is asked for.
+            _ = each.public_key(), each.extensions, each.subject, each.issuer
+            _ = each.not_valid_before_utc, each.not_valid_after_utc
+    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm, OverflowError) as error:
         raise unavailable(f"cannot read the certificate that was sent: {error}") from error
+    return chain
 
 
 def issuers(chain: Chain) -> list[str]:
@@ -108,7 +114,7 @@ def _links(chain: Chain) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(chain), 1):
         try:
             one.verify_directly_issued_by(following)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             yield f"certificate {number + 1} has not signed certificate {number}"
         if not _may_sign(following):
             yield f"certificate {number + 1} may not sign certificates"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -54,6 +55,9 @@ _PLAUSIBLE: Final = 1_600_000_000.0  # some texts tell a moment of 1970
 _TOO_MANY: Final = 429
 _THEIR_OWN: Final = 500
 _LONGEST_DETAIL: Final = 600
+_LONGEST_WAIT: Final = 366 * 86400.0
+_LONGEST_NAME: Final = 253
+_MOST_NAMES: Final = 100  # in one certificate
 
 
 class AcmeFailure(Exception):
@@ -121,7 +125,8 @@ def words(problem: Problem) -> str:
     plain = _PLAIN.get(code(problem), "")
     detail = " ".join(problem.detail.split())[:_LONGEST_DETAIL]
     if not plain:
-        text = detail or f"its answer was {problem.type} {problem.status or ''}".rstrip()
+        named = f"{problem.type[:_LONGEST_DETAIL]} {problem.status or ''}"
+        text = detail or f"its answer was {named}".rstrip()
     else:
         text = f"{plain} ({detail})" if detail else plain
     parts = [f"{name}: {words}" for name, words in _single_names(problem)]
@@ -134,9 +139,10 @@ def code(problem: Problem) -> str:
 
 
 def _single_names(problem: Problem) -> Iterator[tuple[str, str]]:
-    for each in problem.subproblems:
+    for each in problem.subproblems[:_MOST_NAMES]:
         if each.identifier:
-            yield each.identifier.value, words(each)
+            plain = words(replace(each, subproblems=()))  # RFC 8555 6.7.1 has one level of them
+            yield each.identifier.value[:_LONGEST_NAME], plain
 
 
 def _limit(problem: Problem) -> Limit:
@@ -149,8 +155,9 @@ def _retry_at(problem: Problem, answer: Answered) -> float | None:
     if answer.retry_after is not None:
         return answer.now + answer.retry_after
     if found := _MOMENT.search(problem.detail):
-        told = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
-        return told if told > _PLAUSIBLE else None
+        with suppress(ValueError):  # the 99th of a month
+            told = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
+            return told if _PLAUSIBLE < told <= answer.now + _LONGEST_WAIT else None
     return None
 
 
@@ -158,15 +165,15 @@ def retry_after(header: str | None, now: float) -> float | None:
     """Seconds that a Retry-After header asks to wait (RFC 9110 10.2.3), never negative."""
     if not header:
         return None
-    if header.strip().isdigit():
-        return float(header)
     try:
+        if header.strip().isdigit():
+            return min(float(header), _LONGEST_WAIT)
         told = parsedate_to_datetime(header)
-    except ValueError:
+        if told.tzinfo is None:
+            told = told.replace(tzinfo=UTC)
+        return min(max(0.0, told.timestamp() - now), _LONGEST_WAIT)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if told.tzinfo is None:
-        told = told.replace(tzinfo=UTC)
-    return max(0.0, told.timestamp() - now)
 
 
 def moment(at: float) -> str:

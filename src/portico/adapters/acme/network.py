@@ -20,6 +20,7 @@ from josepy.interfaces import JSONDeSerializable
 from josepy.jwa import RS256
 from josepy.jwk import JWK
 from pydantic import TypeAdapter, ValidationError
+from requests.adapters import HTTPAdapter
 
 from portico import __version__
 from portico.adapters.acme.attempt import Attempt
@@ -40,6 +41,8 @@ T = TypeVar("T")
 TIMEOUT: Final = 30.0  # seconds for one request
 NONCES: Final = 20  # times that one request is sent again with another nonce
 WAITED_OUT: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
+LARGEST: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
+_PIECE: Final = 1 << 14
 BUSY: Final = frozenset({429, 503})
 
 
@@ -55,6 +58,8 @@ class Network:
             user_agent=f"portico/{__version__}",
         )
         self._client.session.hooks["response"].append(self._seen)
+        for scheme in ("https://", "http://"):
+            self._client.session.mount(scheme, _Bounded())
         attempt.exits.callback(self._close)
         self._last: requests.Response | None = None
         self.new_nonce = ""
@@ -93,6 +98,8 @@ class Network:
                 raise self._unreachable(what, error) from error
             except errors.Error as error:
                 denied = self._denied(what, error)
+            except ValueError as error:  # a URL of its own that is none
+                raise unavailable(f"cannot {what}: {self.host} has said: {error}") from error
             except OSError as error:  # what requests says of a missing ca_bundle
                 raise unready(f"cannot {what}: {error}") from error
             if denied.code == "badNonce" and refused_nonces < NONCES:
@@ -163,6 +170,24 @@ class Network:
 
     def _seen(self, answer: requests.Response, *_: object, **__: object) -> None:
         self._last = answer
+
+
+class _Bounded(HTTPAdapter):
+    """Reads no more of an answer than one has that is meant well."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        answer = super().send(*args, **kwargs | {"stream": True})
+        body = b""
+        try:
+            for piece in answer.iter_content(_PIECE):
+                body += piece
+                if len(body) > LARGEST:
+                    raise requests.RequestException(f"its answer has more than {LARGEST} bytes")
+        except BaseException:
+            answer.close()
+            raise
+        answer._content = body  # noqa: SLF001 - what reading it at once would have done
+        return answer
 
 
 class _Payload(JSONDeSerializable):

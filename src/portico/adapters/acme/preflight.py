@@ -94,7 +94,10 @@ def _look(
         )
     except AcmeFailure as failed:
         return Name(name, by_address, trouble=str(failed))
-    caa = tuple(Caa(each.flags, each.tag.decode(), each.value.decode()) for each in records)
+    caa = tuple(
+        Caa(each.flags, each.tag.decode(errors="replace"), each.value.decode(errors="replace"))
+        for each in records
+    )
     return Name(name, by_address, addresses, caa, owner)
 
 

@@ -67,12 +67,15 @@ def read_index(folder: Path) -> dict[str, Entry]:
         found = json.loads((folder / INDEX).read_bytes())
         entries = found["lineages"] if found["root"] == _root_id(folder) else {}
         return {
-            lineage: cast("Entry", entry)
-            for lineage, entry in entries.items()
-            if entry.keys() == Entry.__annotations__.keys()
+            lineage: cast("Entry", entry) for lineage, entry in entries.items() if _is_entry(entry)
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _is_entry(entry: Mapping[str, object]) -> bool:
+    numbers = (entry["good_from"], entry["renew_at"], entry["generation"])
+    return isinstance(entry["names"], list) and all(type(each) in {int, float} for each in numbers)
 
 
 def index_text(folder: Path, lineages: Mapping[str, Entry]) -> bytes:

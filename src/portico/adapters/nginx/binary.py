@@ -25,9 +25,9 @@ SEARCH: Final = (
 )
 WITHIN: Final = 10.0  # seconds for one run; it takes 0.01
 
-_VERSION: Final = re.compile(r"nginx/(\d+)\.(\d+)\.(\d+)")
+_VERSION: Final = re.compile(r"nginx/([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _OPENSSL: Final = re.compile(r"(?:running|built) with ((?:Open|Libre|Boring)SSL \S+)")
-_LINE: Final = re.compile(r" in \S+/nginx\.conf:(\d+)$", re.MULTILINE)
+_LINE: Final = re.compile(r" in \S+/nginx\.conf:([0-9]{1,9})$", re.MULTILINE)
 
 Key = tuple[str, int, int]
 
@@ -136,7 +136,8 @@ async def _features(program: str, start_program: StartProgram) -> frozenset[str]
 
 def _blamed(text: str, owners: list[str]) -> str | None:
     """The feature that nginx has stumbled over; None if that is none of them."""
-    if line := _LINE.search(text):
+    line = _LINE.search(text)
+    if line and 0 < int(line[1]) <= len(owners):
         return owners[int(line[1]) - 1] or None
     return next((name for name in owners if name and f'"{name}"' in text), None)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,11 +13,20 @@ from typing import Final
 from portico.ports import Ports
 
 MOST: Final = 3
+GRAVE: Final = frozenset({"emerg", "alert"})
+"""Levels that say why nginx does not come up. Clients and instances can fill a log with others."""
+READ_AT_ONCE: Final = 1 << 20
+"""Bytes of the log in one look."""
+LONGEST_LINE: Final = 1 << 14
+"""Bytes; nginx writes 2,048."""
+MOST_KEPT: Final = 100
 
 _ON_STDERR: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
-_IN_LOG: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] (\d+)#\d+: (?:\*\d+ )?(.*)")
+_IN_LOG: Final = re.compile(
+    r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] ([0-9]{1,10})#\d+: (?:\*\d+ )?(.*)"
+)
 _LOCATED: Final = re.compile(r"(.*) in (/.*):(\d+)")
-_BIND: Final = re.compile(r"bind\(\) to (.*):(\d+) failed \((\d+): ")
+_BIND: Final = re.compile(r"bind\(\) to (.*):([0-9]{1,5}) failed \(([0-9]{1,5}): ")
 _STILL: Final = "still could not bind()"
 
 
@@ -49,6 +60,41 @@ def complaints(text: str) -> list[Complaint]:
         elif said := _IN_LOG.fullmatch(line):
             found.append(Complaint(said[1], said[3], int(said[2])))
     return found
+
+
+class LogTail:
+    """The grave complaints that have been written to a file since now, at most the first
+    MOST_KEPT. However much else is written, each byte is read once, and little of it at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._from = path.stat().st_size if path.exists() else 0
+        self._rest = b""
+        self._found: list[Complaint] = []
+
+    def complaints(self) -> list[Complaint]:
+        *lines, self._rest = (self._rest + self._more()).split(b"\n")
+        self._rest = self._rest[:LONGEST_LINE]
+        for line in lines:
+            if any(b"[%b]" % level.encode() in line for level in GRAVE):
+                found = complaints(line[:LONGEST_LINE].decode(errors="replace"))
+                self._found += [each for each in found if each.level in GRAVE]
+        self._found = self._found[:MOST_KEPT]
+        return self._found
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.complaints()))
+
+    def _more(self) -> bytes:
+        with suppress(OSError), self._path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._from:  # emptied in place
+                self._from = 0
+            file.seek(self._from)
+            data = file.read(READ_AT_ONCE)
+            self._from += len(data)
+            return data
+        return b""
 
 
 async def explain(said: str, folder: Path, ports: Ports) -> str:

@@ -10,14 +10,15 @@ Calls block for the disk: everything that a start would read is there, whole, af
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from pydantic import TypeAdapter
 
 from portico.adapters.nginx.workers import account_of_workers
 from portico.core.model.place import Build
@@ -49,6 +50,20 @@ class Serving:
     started: float
     file: str = ""
     """Tells the file of its program from one that is put in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What `serving.json` has of it."""
+
+    generation: int
+    pid: int
+    started: float
+    file: str = ""
+
+
+_GENERATION: Final = TypeAdapter(Generation)
+_NOTED: Final = TypeAdapter(_Noted)
 
 
 class Generations:
@@ -83,15 +98,16 @@ class Generations:
             _write(path, text)
             if name.startswith(HTPASSWD):
                 _give(path, readers, 0o640)
-        _write(unfinished / _ABOUT, json.dumps(asdict(generation)))
+        _write(unfinished / _ABOUT, _GENERATION.dump_json(generation).decode())
         _sync(unfinished)
         unfinished.rename(self.folder(generation.number))
         _sync(self._all)
         return generation
 
     def read(self, number: int) -> Generation | None:
-        with suppress(OSError, ValueError, TypeError):
-            return Generation(**json.loads((self.folder(number) / _ABOUT).read_text()))
+        """None where it is not there, or what is said about it is damaged."""
+        with suppress(OSError, ValueError):
+            return _GENERATION.validate_json((self.folder(number) / _ABOUT).read_bytes())
         return None
 
     def remove(self, number: int) -> None:
@@ -116,10 +132,10 @@ class Generations:
         _sync(self._root)
 
     def serving(self) -> Serving | None:
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            seen = json.loads(self._serving.read_text())
-            if generation := self.read(seen["generation"]):
-                return Serving(generation, seen["pid"], seen["started"], seen.get("file", ""))
+        with suppress(OSError, ValueError):
+            seen = _NOTED.validate_json(self._serving.read_bytes())
+            if generation := self.read(seen.generation):
+                return Serving(generation, seen.pid, seen.started, seen.file)
         return None
 
     def serves(self, serving: Serving | None) -> None:
@@ -129,14 +145,9 @@ class Generations:
             return
         number = serving.generation.number
         about = replace(serving.generation, served=True)
-        _replace(self.folder(number) / _ABOUT, json.dumps(asdict(about)))
-        seen = {
-            "generation": number,
-            "pid": serving.pid,
-            "started": serving.started,
-            "file": serving.file,
-        }
-        _replace(self._serving, json.dumps(seen))
+        _replace(self.folder(number) / _ABOUT, _GENERATION.dump_json(about).decode())
+        seen = _Noted(number, serving.pid, serving.started, serving.file)
+        _replace(self._serving, _NOTED.dump_json(seen).decode())
         self.prune()
 
     def sow(self, files: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.nginx.complaints import complaints
+from portico.adapters.nginx.complaints import LogTail, complaints
 from portico.adapters.nginx.processes import (
     Master,
     NginxProcess,
@@ -29,6 +29,7 @@ START_WITHIN: Final = 20.0
 LEAVE_WITHIN: Final = 2.0
 TERM_WITHIN: Final = 5.0
 LOOK_EVERY: Final = 0.02
+READ_AT_ONCE: Final = 1 << 16
 
 SEARCH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Nginx's whole environment. It needs none, but writes its title over it."""
@@ -79,7 +80,7 @@ async def start(program: str, paths: Paths, start_program: StartProgram) -> Mast
         async with asyncio.timeout(START_WITHIN):
             master = await _first_worker(paths, tail)
     except TimeoutError:
-        raise NotTaken(said + tail.text(), certain=False) from None
+        raise NotTaken(f"{said}{tail}", certain=False) from None
     await retire_orphans(paths.folder)
     return master
 
@@ -92,7 +93,7 @@ async def reload(master: Master, paths: Paths, within: float) -> None:
     try:
         async with asyncio.timeout(within):
             while not _replaced(workers_of(master, await look(paths.folder)), before):
-                said = [each for each in complaints(tail.text()) if each.pid == master.pid]
+                said = [each for each in tail.complaints() if each.pid == master.pid]
                 if any(each.is_final for each in said):
                     raise NotTaken("\n".join(map(str, said)), certain=True)
                 if not master.is_running():
@@ -137,43 +138,27 @@ async def _tell(folder: Path, number: signal.Signals) -> None:
             process.signal(number)
 
 
-class LogTail:
-    """What has been written to a file since now."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._from = path.stat().st_size if path.exists() else 0
-
-    def text(self) -> str:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._from)
-                return file.read(1 << 20).decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-
-
 async def _start(program: str, paths: Paths, start_program: StartProgram) -> str:
     """Run it until it has gone into the background; what it said meanwhile."""
     words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
     nginx = Program(words, {"PATH": SEARCH}, str(paths.folder))
-    said: list[str] = []
+    said = ""
     try:
         async with running(start_program, nginx, stdout=DEVNULL) as process:
             async with asyncio.timeout(START_WITHIN):
                 assert process.stderr is not None  # noqa: S101 - it was asked for
-                async for line in process.stderr:
-                    said.append(line.decode(errors="replace"))
-                    if any(each.is_taken_port for each in complaints(said[-1])):
+                while data := await process.stderr.read(READ_AT_ONCE):
+                    said = (said + data.decode(errors="replace"))[-READ_AT_ONCE:]
+                    if any(each.is_taken_port for each in complaints(said)):
                         await retire_orphans(paths.folder)
                 code = await process.wait()
     except TimeoutError:
-        raise NotTaken("".join(said), certain=False) from None
+        raise NotTaken(said, certain=False) from None
     except OSError as error:
         raise NotTaken(f"cannot run {program}: {error.strerror}", certain=True) from None
     if code:
-        raise NotTaken("".join(said), certain=True)
-    return "".join(said)
+        raise NotTaken(said, certain=True)
+    return said
 
 
 async def _first_worker(paths: Paths, tail: LogTail) -> Master:
@@ -183,8 +168,8 @@ async def _first_worker(paths: Paths, tail: LogTail) -> Master:
             return master
         if master is not None:
             master.close()
-        if any(each.is_final for each in complaints(tail.text())):
-            raise NotTaken(tail.text(), certain=True)
+        if any(each.is_final for each in tail.complaints()):
+            raise NotTaken(str(tail), certain=True)
         await asyncio.sleep(LOOK_EVERY)
 
 

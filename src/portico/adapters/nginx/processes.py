@@ -69,7 +69,7 @@ class Master:
     @classmethod
     def from_pid_file(cls, file: Path) -> Self | None:
         """The master that the file names, if it runs and belongs to the file's folder."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, OverflowError):
             pid = int(file.read_text())
             pidfd = os.pidfd_open(pid)
             found = _process(pid, os.fsencode(file.parent))
@@ -112,7 +112,7 @@ class Master:
 def group_of(process: NginxProcess) -> int | None:
     """The group it runs as; the owner of its folder in /proc would not say."""
     with suppress(OSError, StopIteration):
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(errors="replace")
         return next(int(row.split()[1]) for row in status.splitlines() if row.startswith("Gid:"))
     return None
 

@@ -15,10 +15,9 @@ from typing import Final
 
 from portico.adapters.nginx.acceptance import accept
 from portico.adapters.nginx.binary import Binaries
-from portico.adapters.nginx.complaints import explain
+from portico.adapters.nginx.complaints import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
 from portico.adapters.nginx.lifecycle import (
-    LogTail,
     NotTaken,
     Paths,
     end,
@@ -387,6 +386,6 @@ def _is_by(serving: Serving, master: Master) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text(errors="replace")
     except OSError:
         return ""

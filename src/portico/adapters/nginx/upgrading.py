@@ -14,12 +14,11 @@ import asyncio
 import signal
 from typing import Final
 
-from portico.adapters.nginx.complaints import complaints
+from portico.adapters.nginx.complaints import LogTail
 from portico.adapters.nginx.lifecycle import (
     LOOK_EVERY,
     START_WITHIN,
     TERM_WITHIN,
-    LogTail,
     NotTaken,
     Paths,
     left_after,
@@ -78,10 +77,10 @@ async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
 
 def _failed(old: Master, tail: LogTail) -> str:
     """What the new program said before it gave up, or the old master about it."""
-    said = [each for each in complaints(tail.text()) if each.is_final and each.pid != old.pid]
+    said = [each for each in tail.complaints() if each.is_final and each.pid != old.pid]
     if said:
         return "\n".join(map(str, said))
-    alerts = (each.text for each in complaints(tail.text()) if each.level == "alert")
+    alerts = (each.text for each in tail.complaints() if each.level == "alert")
     return next((text for text in alerts if "new binary process" in text), "")
 
 

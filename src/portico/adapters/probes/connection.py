@@ -8,19 +8,36 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-READ: Final = 1 << 16
+PIECE: Final = 1 << 14
+"""Bytes that are read at a time: to take them apart is not to hold others of the loop up."""
+MOST: Final = 1 << 19
+"""Bytes that are read of one answer."""
+
+
+class TooLong(Exception):
+    """It has sent MOST bytes, and its answer has not ended."""
+
+    def __init__(self) -> None:
+        super().__init__(f"sent {MOST >> 10} KiB, and no end of its answer")
 
 
 class Connection:
     def __init__(self, of: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._socket, self._loop = of, loop
+        self._left = MOST
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
 
     async def receive(self) -> bytes:
-        """What has come; nothing at the end."""
-        return await self._loop.sock_recv(self._socket, READ)
+        """What has come; nothing at the end. Raises TooLong."""
+        if self._left <= 0:
+            raise TooLong
+        # What is there is read without a turn of the loop, and so without a look at the deadline.
+        await asyncio.sleep(0)
+        data = await self._loop.sock_recv(self._socket, PIECE)
+        self._left -= len(data)
+        return data
 
 
 class NotSpoken(Exception):

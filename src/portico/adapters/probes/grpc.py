@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -28,19 +29,20 @@ from portico.adapters.probes.connection import Connection, NotSpoken
 PREFIX: Final = 5  # octets before a message: not compressed, and its length
 SETTINGS: Final = b"\x04"
 SERVING: Final = 1
+LONGEST_WORDS: Final = 200
 WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
 @dataclass(slots=True)
 class _Answer:
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[bytes, bytes] = field(default_factory=dict)
     data: bytearray = field(default_factory=bytearray)
     begun: bool = False
     ended: bool = False
 
 
 async def ask_grpc(service: str, port: int, connection: Connection) -> str | None:
-    http2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    http2 = H2Connection(H2Configuration(client_side=True, header_encoding=None))
     http2.initiate_connection()
     stream = http2.get_next_available_stream_id()
     http2.send_headers(stream, _head(port))
@@ -91,7 +93,7 @@ def _feed(http2: H2Connection, data: bytes, answer: _Answer) -> None:
 def _take(event: Event, answer: _Answer) -> None:
     match event:
         case ResponseReceived() | TrailersReceived():
-            answer.headers |= {str(name): str(value) for name, value in event.headers}
+            answer.headers |= {_octets(name): _octets(value) for name, value in event.headers}
         case DataReceived():
             answer.data += event.data
         case StreamEnded() | StreamReset() | ConnectionTerminated():
@@ -100,19 +102,34 @@ def _take(event: Event, answer: _Answer) -> None:
             pass
 
 
+def _octets(text: bytes | str) -> bytes:
+    """As they came; h2's types allow for those that it has decoded."""
+    return text if isinstance(text, bytes) else text.encode()
+
+
 def _trouble(answer: _Answer, service: str) -> str | None:
-    status = answer.headers.get("grpc-status")
+    status = answer.headers.get(b"grpc-status")
     match status:  # codes of gRPC: OK, NOT_FOUND, UNIMPLEMENTED
-        case "0":
-            message = answer.data[PREFIX:]
-            said = message[1] if message[:1] == bytes((1 << 3 | 0,)) else 0
+        case b"0":
+            said = _serving_status(bytes(answer.data[PREFIX:]))
             return None if said == SERVING else f"answered {WORDS.get(said, said)}"
-        case "5":
+        case b"5":
             return f'knows no service "{service}"'
-        case "12":
+        case b"12":
             return "does not offer grpc.health.v1"
         case None:
-            return f"is no gRPC: it answered {answer.headers.get(':status', 'nothing')}"
+            http = answer.headers.get(b":status", b"nothing")
+            return f"is no gRPC: it answered {_words(http)}"
         case _:
-            said_more = answer.headers.get("grpc-message", "")
-            return f"answered gRPC status {status} {said_more}".strip()
+            # Percent-encoded UTF-8, says the gRPC protocol; what is neither is shown as it can be.
+            message = unquote_to_bytes(answer.headers.get(b"grpc-message", b""))
+            return f"answered gRPC status {_words(status)} {_words(message)}".strip()
+
+
+def _serving_status(message: bytes) -> int:
+    """The field of it that counts; 0, as protobuf has it, where it is missing or cut off."""
+    return message[1] if message[:1] == bytes((1 << 3 | 0,)) and len(message) > 1 else 0
+
+
+def _words(said: bytes) -> str:
+    return said.decode(errors="replace")[:LONGEST_WORDS]

@@ -11,7 +11,7 @@ from portico.adapters.processes.start import entered, look_up
 from portico.core.model.check import Check
 from portico.core.model.units import Words
 from portico.ports import Launch
-from portico.system.programs import STDOUT, StartProgram, running
+from portico.system.programs import STDOUT, StartProgram, ending, running
 
 MOST_KEPT: Final = 4096
 """Bytes of its output; the end of it says why it failed."""
@@ -30,7 +30,7 @@ async def run_check(
             program = found.as_program(cwd)
             async with running(start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(check.limit):
-                    output = await _read(process.stdout)
+                    output = await ending(process.stdout, MOST_KEPT)
                     code = await process.wait()
     except TimeoutError:
         return f"its check took longer than {check.limit:g}s"
@@ -44,15 +44,6 @@ def _instead(launch: Launch, command: Words | None) -> Launch:
     nothing = {"script": None, "args": (), "interpreter": None, "interpreter_args": ()}
     app = launch.spec.app.model_copy(update={"command": command, **nothing})
     return replace(launch, spec=replace(launch.spec, app=app))
-
-
-async def _read(output: asyncio.StreamReader | None) -> bytes:
-    """The end of its output, once nobody holds it open any more."""
-    assert output is not None  # noqa: S101 - it is PIPE
-    kept = b""
-    while data := await output.read(1 << 16):
-        kept = (kept + data)[-MOST_KEPT:]
-    return kept
 
 
 def _failed(code: int, output: bytes) -> str:

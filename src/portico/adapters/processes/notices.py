@@ -31,6 +31,8 @@ LONGEST: Final = 4096
 LONGEST_STATUS: Final = 200
 MOST_KEPT: Final = 1000
 """Senders that wait to be asked for: anybody on the machine may send, and go on sending."""
+MOST_OPEN: Final = 256
+"""Connections of Node programs; more are closed at once, and their programs come again."""
 AT_ONCE: Final = 64
 """Messages that are read before others of the event loop have their turn."""
 SPEAK_WITHIN: Final = 5.0
@@ -96,6 +98,9 @@ class UnixNotices:
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One word, answered when it is on record: until then its sender would say it again."""
+        if len(self._open) >= MOST_OPEN:
+            writer.transport.abort()
+            return
         self._open.add(writer)
         try:
             async with asyncio.timeout(SPEAK_WITHIN):

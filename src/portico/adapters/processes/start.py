@@ -32,6 +32,7 @@ from portico.ports import Launch
 from portico.system.account import Account, account_of
 from portico.system.programs import DEVNULL, Child, Program, StartProgram
 from portico.system.rights import folder_of, is_roots_alone, open_file
+from portico.system.text import line_of
 
 LARGEST_ENV_FILE: Final = 1 << 20
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY
@@ -146,8 +147,7 @@ def _env_file(path: Path, account: Account) -> dict[str, str]:
     try:
         return parse_env_file(raw.decode(), str(path))
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path} line {line}: is no UTF-8 text") from error
+        raise ValueError(f"{path} line {line_of(error)}: is no UTF-8 text") from error
 
 
 def _read(path: Path, account: Account) -> bytes:

@@ -43,20 +43,26 @@ def app_to_json(record: AppRecord) -> str:
 
 
 def app_from_json(text: str, specs: Mapping[str, Spec]) -> AppRecord:
-    record = json.loads(text)
-    good = record["good"] and specs[record["good"]["id"]]
+    """Raises Failed, as from_json does."""
     try:
+        record = json.loads(text)
+        good = record["good"] and specs[record["good"]["id"]]
         return _APP.validate_python(
             record | {"target": specs[record["target"]["id"]], "good": good}
         )
     except ValidationError as error:
         raise _unreadable(error) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _unlike(f"an app: {error!r}") from error
 
 
 def _unreadable(error: ValidationError) -> Failed:
     first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
+    return _unlike(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def _unlike(what: str) -> Failed:
     return Failed(
-        f"cannot read what an earlier Portico has recorded: {where}: {first['msg']}; nothing was "
-        "changed; start that version again, or put portico.db away and run `portico up`"
+        f"cannot read what an earlier Portico has recorded: {what}; nothing was changed; "
+        "start that version again, or put portico.db away and run `portico up`"
     )

@@ -18,6 +18,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from portico.adapters.state.migrations import IN_FORCE_NUMBERS, MIGRATIONS
+from portico.adapters.state.records import INSTANCE, REVISION, SPEC, app_from_json, from_json
+from portico.errors import Failed
 
 SideFile = Literal["in-force.json", "instances.json"]
 IN_FORCE: Final = "in-force.json"
@@ -73,6 +75,19 @@ def _restore(db: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> boo
                 for row in saved.tables.get(table, []):
                     marks = ",".join("?" * len(row))
                     db.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608 - our names
-    except (OSError, ValidationError, sqlite3.Error):
+            _read_all(db)
+    except (OSError, ValidationError, sqlite3.Error, OverflowError, Failed):
         return False
     return True
+
+
+def _read_all(db: sqlite3.Connection) -> None:
+    """Raises Failed where a record cannot be read: a database with it would let no daemon start."""
+    specs = {
+        number: from_json(SPEC, text) for number, text in db.execute("SELECT id, record FROM spec")
+    }
+    for (text,) in db.execute("SELECT record FROM app"):
+        app_from_json(text, specs)
+    for table, kind in (("revision", REVISION), ("instance", INSTANCE)):
+        for (text,) in db.execute(f"SELECT record FROM {table}"):  # noqa: S608 - our names
+            from_json(kind, text)

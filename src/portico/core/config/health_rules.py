@@ -10,6 +10,18 @@ from portico.core.model.check import Check
 
 _KINDS = ("path", "command", "grpc")
 _OF_HTTP = ("method", "host", "headers", "status", "body")
+_OF_THE_CONNECTION = {
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+"""RFC 9110 6.4, 7.6.1, 7.8 and 10.1: they promise what follows the request, or how it is sent."""
 _ANY = Check()
 
 
@@ -46,3 +58,5 @@ def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
     for name in check.headers:
         if name.lower() == "host":
             yield Finding((*path, "headers", name), "has a key of its own: host")
+        if name.lower() in _OF_THE_CONNECTION:
+            yield Finding((*path, "headers", name), "is Portico's to send: a check has no body")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
@@ -17,11 +16,13 @@ _Times = Annotated[int, Field(ge=1, le=1000)]
 
 
 def parse_body(text: str) -> str:
-    """Text to find, or `~` and a regular expression (of Python's `re`)."""
+    """Text to find, or `~` and a regular expression (as Python's `re` has them)."""
     if text.startswith("~"):
+        import regex  # noqa: PLC0415 - 2 MB, and rarely used
+
         try:
-            re.compile(text[1:].strip())
-        except re.error as error:
+            regex.compile(text[1:].strip())
+        except (regex.error, RecursionError, OverflowError) as error:
             raise ValueError(f"is no regular expression: {error}") from None
     return text
 

@@ -78,7 +78,7 @@ def _ask(attempt: Attempt, question: _Question) -> frozenset[str] | None:
         answer, _ = dns.query.udp_with_fallback(
             query, server.address, limit, server.port, ignore_unexpected=True
         )
-    except (dns.exception.DNSException, OSError):
+    except (dns.exception.DNSException, OSError, EOFError):
         return None
     return frozenset(
         b"".join(data.strings).decode(errors="replace")

@@ -49,7 +49,10 @@ class Updates:
 
     def _update(self, entry: Entry) -> dns.update.UpdateMessage:
         zone = self._settings.zone or entry.zone
-        return dns.update.UpdateMessage(zone, keyring=self._key)
+        try:
+            return dns.update.UpdateMessage(zone, keyring=self._key)
+        except dns.exception.DNSException as error:
+            raise unready(f"cannot update the zone {zone}: {_plain(error)}") from error
 
     def _send(self, update: dns.update.UpdateMessage, what: str, attempt: Attempt) -> None:
         server, limit = self._settings.server, attempt.timeout(TIMEOUT, f"trying to {what}")
@@ -64,14 +67,18 @@ class Updates:
 
 
 def _key(settings: Rfc2136) -> dns.tsig.Key:
-    algorithm = dns.name.from_text(settings.algorithm)
+    try:
+        algorithm = dns.name.from_text(settings.algorithm)
+        name = dns.name.from_text(settings.key_name)
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise unready(f"the key {settings.key_name} cannot be used: {_plain(error)}") from error
     if algorithm not in dns.tsig.mac_sizes:
         raise unready(f"{settings.algorithm} is no TSIG algorithm: hmac-sha256 is usual")
     try:
         secret = base64.b64decode(settings.secret, validate=True)
     except ValueError:
         raise unready(f"the secret of the key {settings.key_name} is no base64") from None
-    return dns.tsig.Key(settings.key_name, secret, algorithm)
+    return dns.tsig.Key(name, secret, algorithm)
 
 
 def _absolute(name: str) -> dns.name.Name:

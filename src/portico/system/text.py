@@ -1,0 +1,36 @@
+"""Text files that others write: as text, or in words why not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from portico.errors import Failed
+from portico.system.rights import open_file
+
+LARGEST: Final = 32 << 20
+"""Bytes; a file of 5,000 sites has 5 MiB."""
+
+
+def read_text(path: Path) -> str:
+    """With the rights of who can write its folder (`rights`). Raises Failed where it cannot be read,
+    is no UTF-8 or is larger than LARGEST.
+    """
+    try:
+        with os.fdopen(open_file(path), "rb") as file:
+            raw = file.read(LARGEST + 1)
+    except OSError as error:
+        raise Failed(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise Failed(f"cannot read {path}: {error}") from error
+    if len(raw) > LARGEST:
+        raise Failed(f"cannot read {path}: it is larger than {LARGEST >> 20} MiB")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Failed(f"cannot read {path}: line {line_of(error)} is not UTF-8 text") from error
+
+
+def line_of(error: UnicodeDecodeError) -> int:
+    return error.object.count(b"\n", 0, error.start) + 1
