@@ -20,6 +20,15 @@ from portico.adapters.acme.wire import Checks
 
 SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
 
+UNREADABLE: Final = (
+    ValueError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
+"""What reading a certificate may raise."""
+
 Chain = list[x509.Certificate]
 
 
@@ -52,7 +61,7 @@ def read_chain(pem: str) -> Chain:
             # None of it is read before it is asked for.
             _ = each.public_key(), each.extensions, each.subject, each.issuer
             _ = each.not_valid_before_utc, each.not_valid_after_utc
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm, OverflowError) as error:
+    except UNREADABLE as error:
         raise unavailable(f"cannot read the certificate that was sent: {error}") from error
     return chain
 

@@ -43,6 +43,15 @@ NONCES: Final = 20  # times that one request is sent again with another nonce
 WAITED_OUT: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
 LARGEST: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
 _PIECE: Final = 1 << 14
+_NONSENSE: Final = (
+    errors.Error,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+)
+"""What the library raises over answers: errors of its own, and whatever a strange one leads to."""
 BUSY: Final = frozenset({429, 503})
 
 
@@ -92,14 +101,13 @@ class Network:
     def _call(self, what: str, send: Callable[[float], requests.Response]) -> requests.Response:
         refused_nonces = 0
         while True:
+            self._last = None
             try:
                 return send(self._attempt.timeout(TIMEOUT, f"asking it to {what}"))
             except requests.RequestException as error:
                 raise self._unreachable(what, error) from error
-            except errors.Error as error:
+            except _NONSENSE as error:
                 denied = self._denied(what, error)
-            except ValueError as error:  # a URL of its own that is none
-                raise unavailable(f"cannot {what}: {self.host} has said: {error}") from error
             except OSError as error:  # what requests says of a missing ca_bundle
                 raise unready(f"cannot {what}: {error}") from error
             if denied.code == "badNonce" and refused_nonces < NONCES:
@@ -119,7 +127,7 @@ class Network:
         self._attempt.pause(seconds, f"waiting to {what}")
         return True
 
-    def _denied(self, what: str, error: errors.Error) -> Denied:
+    def _denied(self, what: str, error: Exception) -> Denied:
         """The library drops the answer; the session has shown it to us."""
         answer = self._last
         if answer is None or answer.ok:
@@ -178,14 +186,11 @@ class _Bounded(HTTPAdapter):
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         answer = super().send(*args, **kwargs | {"stream": True})
         body = b""
-        try:
-            for piece in answer.iter_content(_PIECE):
-                body += piece
-                if len(body) > LARGEST:
-                    raise requests.RequestException(f"its answer has more than {LARGEST} bytes")
-        except BaseException:
-            answer.close()
-            raise
+        for piece in answer.iter_content(_PIECE):
+            body += piece
+            if len(body) > LARGEST:
+                answer.close()
+                raise requests.RequestException(f"its answer has more than {LARGEST} bytes")
         answer._content = body  # noqa: SLF001 - what reading it at once would have done
         return answer
 

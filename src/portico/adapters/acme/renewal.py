@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Publicly
-from portico.adapters.acme.chains import ari_id
+from portico.adapters.acme.chains import UNREADABLE, ari_id
 from portico.adapters.acme.documents import RENEWAL
 from portico.adapters.acme.failures import Denied, unready
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
@@ -67,5 +67,5 @@ def read_leaf(file: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(Path(file).read_bytes())
     except OSError as error:
         raise unready(f"cannot read the certificate {file}: {error.strerror}") from error
-    except ValueError as error:
+    except UNREADABLE as error:
         raise unready(f"cannot read the certificate {file}: {error}") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -16,12 +18,23 @@ from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from portico.errors import Failed
 
+_NONSENSE: Final = (
+    Error,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    UnsupportedAlgorithm,
+)
+"""What the library raises over texts: errors of its own, and whatever a strange one leads to."""
+
 
 def pem_of(jwk: str) -> str:
     """Raises Failed for a text that is no private key of a kind that accounts have."""
     try:
         key = JWK.json_loads(jwk)
-    except (Error, ValueError, TypeError) as error:
+    except _NONSENSE as error:
         raise Failed(f"it is no JSON Web Key: {error}") from error
     if not isinstance(key, JWKRSA | JWKEC) or not hasattr(key.key, "private_bytes"):
         raise Failed("it is no private key of RSA or ECDSA")
@@ -32,7 +45,7 @@ def pem_of(jwk: str) -> str:
 def jwk_of(pem: str) -> str:
     try:
         key = load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Failed(f"it is no private key in PEM form: {error}") from error
     if isinstance(key, rsa.RSAPrivateKey):
         return json.dumps(JWKRSA(key=key).to_json())

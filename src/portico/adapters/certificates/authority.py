@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -32,6 +32,14 @@ from portico.errors import Failed
 ROOT_LIFE: Final = timedelta(days=3652)
 LEAF_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
+UNREADABLE: Final = (
+    ValueError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+)
+"""What reading a certificate may raise."""
 _KEY: Final = "key.pem"
 _LONGEST_HOST: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 
@@ -94,7 +102,7 @@ def _read(place: Path) -> Authority:
     try:
         root = x509.load_pem_x509_certificate((place / ROOT).read_bytes())
         key = load_pem_private_key((place / _KEY).read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, TypeError, *UNREADABLE) as error:
         raise _unusable(place, str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != root.public_key():
         raise _unusable(place, f"{_KEY} is not the key of {ROOT}")

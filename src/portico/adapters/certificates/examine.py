@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from portico.adapters.certificates.authority import UNREADABLE
 from portico.adapters.certificates.signing import names_of
 from portico.adapters.certificates.wire import Pair
 from portico.system.rights import open_file
@@ -71,9 +72,14 @@ def _read_chain(path: str) -> list[x509.Certificate]:
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise _Unusable(f"{path} holds no certificate in PEM form{_other_form(data, 'x509')}")
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        chain = x509.load_pem_x509_certificates(data)
+        for each in chain:
+            # None of it is read before it is asked for.
+            _ = each.public_key(), each.extensions, each.subject, each.issuer
+            _ = each.not_valid_before_utc, each.not_valid_after_utc, each.signature_hash_algorithm
+    except UNREADABLE as error:
         raise _Unusable(f"{path} holds a certificate that cannot be read: {error}") from error
+    return chain
 
 
 def _read_key(path: str) -> PrivateKeyTypes:

@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.certificates.authority import Authority, local_authority
+from portico.adapters.certificates.authority import UNREADABLE, Authority, local_authority
 from portico.adapters.certificates.index import INDEX, Entry, index_text, read_index
 from portico.adapters.certificates.lineage import (
     CHAIN,
@@ -74,15 +74,15 @@ def _kept(
     try:
         leaf = x509.load_pem_x509_certificate((generation / CHAIN).read_bytes())
         key = load_pem_private_key((generation / KEY).read_bytes(), None)
-    except (OSError, ValueError, TypeError):
+        entry = _entry(number, names, leaf)
+        good = (
+            entry["good_from"] <= now < entry["renew_at"]
+            and names_of(leaf) == set(names)
+            and key.public_key() == leaf.public_key()
+            and authority.signed(leaf)
+        )
+    except (OSError, TypeError, *UNREADABLE):
         return None
-    entry = _entry(number, names, leaf)
-    good = (
-        entry["good_from"] <= now < entry["renew_at"]
-        and names_of(leaf) == set(names)
-        and key.public_key() == leaf.public_key()
-        and authority.signed(leaf)
-    )
     return entry if good else None
 
 
@@ -114,7 +114,7 @@ def _ended(generation: Path, now: float) -> bool:
     """
     try:
         leaf = x509.load_pem_x509_certificate((generation / CHAIN).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, *UNREADABLE):
         return True
     return leaf.not_valid_after_utc.timestamp() < now
 

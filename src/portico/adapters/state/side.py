@@ -82,12 +82,13 @@ def _restore(db: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> boo
 
 
 def _read_all(db: sqlite3.Connection) -> None:
-    """Raises Failed where a record cannot be read: a database with it would let no daemon start."""
+    """Raises Failed where a record cannot be read: no daemon would start with it."""
     specs = {
         number: from_json(SPEC, text) for number, text in db.execute("SELECT id, record FROM spec")
     }
     for (text,) in db.execute("SELECT record FROM app"):
         app_from_json(text, specs)
-    for table, kind in (("revision", REVISION), ("instance", INSTANCE)):
-        for (text,) in db.execute(f"SELECT record FROM {table}"):  # noqa: S608 - our names
-            from_json(kind, text)
+    for (text,) in db.execute("SELECT record FROM revision"):
+        from_json(REVISION, text)
+    for (text,) in db.execute("SELECT record FROM instance"):
+        from_json(INSTANCE, text)
