@@ -108,14 +108,14 @@ def fair(said):
 @settings(max_examples=150)
 @given(st.lists(st.sampled_from(HTTP) | st.binary(max_size=40), max_size=8))
 def test_any_answer_to_an_http_check_is_judged(parts):
-    assert fair(probe(Check(path="/", body="~ hello|^$", timeout=5.0), *parts))
+    assert fair(probe(Check(path="/", body="~ hello|^$", timeout=60.0), *parts))
 
 
 @settings(max_examples=250)
 @given(st.lists(frames, max_size=6), st.booleans())
 def test_any_answer_to_a_grpc_check_is_judged(parts, begun):
     preface = (PREFACE,) if begun else ()
-    assert fair(probe(Check(grpc=True, timeout=5.0), *preface, *parts))
+    assert fair(probe(Check(grpc=True, timeout=60.0), *preface, *parts))
 
 
 @pytest.mark.parametrize(
@@ -155,10 +155,10 @@ def test_a_grpc_answer_that_is_cut_off_is_no_good_one(data, said):
 @pytest.mark.parametrize(
     ("check", "parts"),
     [
-        (Check(path="/"), [b"HTTP/1.1 103 Early Hints\r\n\r\n"]),
-        (Check(path="/", body="x"), [b"HTTP/1.1 103 Early Hints\r\n\r\n"]),
-        (Check(grpc=True), [PREFACE]),
-        (Check(grpc=True), [frame(6, 0, b"\0\0\0\0", b"12345678")]),  # pings
+        (Check(path="/", timeout=60.0), [b"HTTP/1.1 103 Early Hints\r\n\r\n"]),
+        (Check(path="/", body="x", timeout=60.0), [b"HTTP/1.1 103 Early Hints\r\n\r\n"]),
+        (Check(grpc=True, timeout=60.0), [PREFACE]),
+        (Check(grpc=True, timeout=60.0), [frame(6, 0, b"\0\0\0\0", b"12345678")]),  # pings
     ],
 )
 def test_an_answer_without_an_end_costs_a_bounded_number_of_bytes(check, parts):

@@ -157,7 +157,7 @@ def _retry_at(problem: Problem, answer: Answered) -> float | None:
     if found := _MOMENT.search(problem.detail):
         with suppress(ValueError):  # the 99th of a month
             told = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
-            return told if _PLAUSIBLE < told <= answer.now + _LONGEST_WAIT else None
+            return told if told > _PLAUSIBLE else None
     return None
 
 
