@@ -82,8 +82,8 @@ def test_a_file_that_is_not_there_yet_is_waited_for(log):
     tail.close()
 
 
-def test_what_is_no_text_does_no_harm(log):
+def test_what_is_no_text_is_kept_byte_by_byte(log):
     log.write_bytes(b"\xff\xfe\r\n")
     tail = Tail(log, lines=1)
-    assert tail.more() == ["\ufffd\ufffd"]
+    assert tail.more() == ["\udcff\udcfe\r"]
     tail.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from portico import __version__
 from portico.cli.arguments import Parser, home_option
 from portico.cli.help import overview
 from portico.cli.loading import load, parser_of
-from portico.cli.session import Session
+from portico.cli.session import Session, as_json
 from portico.cli.table import COMPLETE, find
 from portico.cli.terminal import Terminal
 from portico.errors import ConfigError, PorticoError
@@ -25,13 +25,25 @@ INTERRUPTED: Final = 130  # as shells say it: 128 and SIGINT's number
 
 
 def main() -> int:
+    codecs.register_error("portico", _as_it_came)
     for stream in (sys.stdout, sys.stderr):
-        cast("TextIOWrapper", stream).reconfigure(errors="replace")
+        cast("TextIOWrapper", stream).reconfigure(errors="portico")
     try:
         return run(sys.argv[1:], os.environ, sys.stdout, sys.stderr)
     except BrokenPipeError:  # `portico logs | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A byte of a log that is no UTF-8 (PEP 383) as that byte; what the terminal's encoding does
+    not have as a question mark.
+    """
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - nothing else is done with these
+    which = error.object[error.start : error.end]
+    return b"".join(
+        bytes([ord(c) - 0xDC00]) if "\udc80" <= c <= "\udcff" else b"?" for c in which
+    ), error.end
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:
@@ -41,7 +53,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextI
         return _run(list(argv), environ, terminal)
     except PorticoError as error:
         if "--json" in argv:
-            terminal.say(json.dumps(_as_json(error), indent=2))
+            terminal.pour(as_json(_as_json(error)))
         else:
             first, *more = str(error).split("\n")
             terminal.tell("\n".join((terminal.err.paint(first, "red"), *more)))

@@ -12,6 +12,11 @@ from portico.client.connect import connect
 from portico.system.home import Home
 
 
+def as_json(value: object) -> str:
+    """In ASCII; what a terminal would obey is escaped as JSON does it."""
+    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     home: Home
@@ -25,4 +30,4 @@ class Session:
         return connect(self.home, self.environ, start=start)
 
     def show_json(self, value: object) -> None:
-        self.terminal.say(json.dumps(value, indent=2))
+        self.terminal.pour(as_json(value))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from portico.system.account import Account
 from portico.system.rights import open_file
 
+AT_ONCE: Final = 1 << 20
+LONGEST_LINE: Final = 1 << 20
 _BLOCK: Final = 65536
 _NO_USER: Final = Account()
 
 
 class Tail:
-    """One file. Lines come whole; the last one may still lack its end."""
+    """One file. Lines come whole unless they are longer than LONGEST_LINE; the last one may still
+    lack its end. Bytes that are no UTF-8 are kept as PEP 383 has them.
+    """
 
     def __init__(self, path: Path, *, lines: int | None, account: Account = _NO_USER) -> None:
         """Begin so many lines before the end, or at the beginning (None). The account is the user
@@ -27,20 +32,30 @@ class Tail:
             self._file.seek(_start_of_last(self._file, lines))
 
     def more(self) -> list[str]:
-        """Lines that have come since; empty while the file is not there."""
+        """Lines of the next AT_ONCE bytes; empty where none have come."""
         found = self._read()
-        if self._moved():
+        if len(found) < AT_ONCE and self._moved():
             # what was written to the old file until now has been read; go on with the new one
             self.close()
             self._file = self._open()
             found += self._read()
         *whole, self._pending = (self._pending + found).split(b"\n")
-        return [line.decode(errors="replace").rstrip("\r") for line in whole]
+        if len(self._pending) >= LONGEST_LINE:
+            whole, self._pending = [*whole, self._pending], b""
+        return [_text(line) for line in whole]
+
+    def all_there(self) -> Iterator[list[str]]:
+        """The lines of all that is there now, in pieces: what is added meanwhile may never end."""
+        end = os.fstat(self._file.fileno()).st_size if self._file else 0
+        while lines := self.more():
+            yield lines
+            if self._file and self._file.tell() >= end:
+                return
 
     def rest(self) -> list[str]:
         """A last line that was not ended."""
         line, self._pending = self._pending, b""
-        return [line.decode(errors="replace")] if line else []
+        return [_text(line)] if line else []
 
     def close(self) -> None:
         if self._file:
@@ -58,7 +73,7 @@ class Tail:
             return b""
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
             self._file.seek(0)  # copied and truncated
-        return self._file.read()
+        return self._file.read(AT_ONCE)
 
     def _moved(self) -> bool:
         try:
@@ -68,11 +83,15 @@ class Tail:
         return self._file is None or not os.path.samestat(there, os.fstat(self._file.fileno()))
 
 
+def _text(line: bytes) -> str:
+    return line.decode(errors="surrogateescape")
+
+
 def _start_of_last(file: BinaryIO, lines: int) -> int:
-    """Where the last so many lines begin."""
-    position = file.seek(0, os.SEEK_END)
+    """Where the last so many lines begin, or as far back as so many of the longest would."""
+    position = end = file.seek(0, os.SEEK_END)
     wanted = lines + _ends_with_newline(file, position)
-    while position and wanted:
+    while position and wanted and end - position < lines * LONGEST_LINE:
         begin = max(0, position - _BLOCK)
         file.seek(begin)
         block = file.read(position - begin)

@@ -1,9 +1,16 @@
-"""Standard output for results, standard error for notes and progress; colour on terminals only."""
+"""Standard output for results, standard error for notes and progress; colour on terminals only.
+
+What is said holds words of others: of programs, authorities, files. It passes here on its way to
+a terminal, which gets nothing but plain characters and colours.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TextIO
+
+from portico.core.model.harmless import harmless
 
 Style = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bold", "dim", ""]
 _CODES: Final[Mapping[Style, str]] = {
@@ -16,18 +23,37 @@ _CODES: Final[Mapping[Style, str]] = {
     "bold": "1",
     "dim": "2",
 }
+_ONE_COLOUR: Final = (
+    r"(?:0|[1-4]|7|9|2[1-7]|29|39|49|[349][0-7]|10[0-7]"
+    r"|[34]8;5;[0-9]{1,3}|[34]8;2;[0-9]{1,3};[0-9]{1,3};[0-9]{1,3})"
+)
+_COLOUR: Final = re.compile(rf"(\x1b\[(?:{_ONE_COLOUR}(?:;{_ONE_COLOUR})*)?m)")
+"""ECMA-48 8.3.117, SGR, but for what blinks and what hides."""
+_RESET: Final = "\x1b[0m"
+_RESETS: Final = frozenset({_RESET, "\x1b[m"})
 
 
 class Stream:
     def __init__(self, file: TextIO, environ: Mapping[str, str]) -> None:
         self._file = file
-        self.live = file.isatty() and environ.get("TERM") != "dumb"
+        self.is_terminal = file.isatty()
+        self.live = self.is_terminal and environ.get("TERM") != "dumb"
         """Whether lines can be written over."""
         # https://no-color.org: set and not empty
         self._colour = self.live and not environ.get("NO_COLOR")
 
     def paint(self, text: str, style: Style) -> str:
-        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self._colour and style else text
+        return f"\x1b[{_CODES[style]}m{text}{_RESET}" if self._colour and style else text
+
+    def harmless(self, text: str) -> str:
+        """With its colours where this stream has some; none of them goes on after it."""
+        plain, *rest = _COLOUR.split(text)
+        if not rest:
+            return harmless(plain)
+        if not self._colour:
+            return harmless(plain + "".join(rest[1::2]))
+        painted = "".join(each if at % 2 == 0 else harmless(each) for at, each in enumerate(rest))
+        return f"{harmless(plain)}{painted}{'' if rest[-2] in _RESETS else _RESET}"
 
     def write(self, text: str) -> None:
         self._file.write(text)
@@ -40,11 +66,15 @@ class Terminal:
 
     def say(self, text: str = "") -> None:
         """A result."""
-        self.out.write(text + "\n")
+        self.out.write(self.out.harmless(text) + "\n")
 
     def tell(self, text: str) -> None:
         """A note, progress or an error."""
-        self.err.write(text + "\n")
+        self.err.write(self.err.harmless(text) + "\n")
+
+    def pour(self, text: str) -> None:
+        """A result that programs read: exactly as it is, unless a terminal gets it."""
+        self.out.write((self.out.harmless(text) if self.out.is_terminal else text) + "\n")
 
     def table(
         self,
@@ -53,6 +83,7 @@ class Terminal:
         styles: Mapping[str, Style] | None = None,
     ) -> None:
         """Columns as wide as they must be; numbers to the right. `styles` paints cells by text."""
+        rows = [[harmless(cell) for cell in row] for row in rows]
         columns = list(zip(heads, *rows, strict=True))
         widths = [max(map(len, column)) for column in columns]
         right = [all(_is_number(cell) for cell in cells) for _, *cells in columns]

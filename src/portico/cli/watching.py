@@ -8,6 +8,7 @@ from portico.cli.session import Session
 from portico.cli.terminal import Stream
 from portico.client.client import Client
 from portico.client.wire import TICK
+from portico.core.model.harmless import harmless
 from portico.errors import Failed, PorticoError, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Spinner:
     """Shows that time passes; nothing at all where a line cannot be written over."""
 
     def __init__(self, stream: Stream, label: str) -> None:
-        self._stream, self._label, self._ticks = stream, label, 0
+        self._stream, self._label, self._ticks = stream, harmless(label), 0
 
     def turn(self) -> None:
         if self._stream.live:

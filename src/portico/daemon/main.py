@@ -16,6 +16,7 @@ from typing import IO, Final
 
 from portico import __version__
 from portico.adapters.state.database import assert_usable
+from portico.core.model.harmless import harmless
 from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
@@ -102,12 +103,21 @@ def _log_to(home: Home, *, foreground: bool) -> None:
         handler = logging.handlers.RotatingFileHandler(
             home.daemon_log, maxBytes=LOG_SIZE, backupCount=LOGS_KEPT, delay=True
         )
+    handler.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(
         level=logging.INFO,
         handlers=[handler],
-        format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+class _Harmless(logging.Formatter):
+    """A log is read on terminals, and holds words of programs, authorities and files: they can
+    begin no line that looks like one of ours.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record)).replace("\n", "\n  ")
 
 
 def _lock(home: Home) -> IO[str] | None:

@@ -132,4 +132,4 @@ def _serving_status(message: bytes) -> int:
 
 
 def _words(said: bytes) -> str:
-    return said.decode(errors="replace")[:LONGEST_WORDS]
+    return " ".join(said.decode(errors="replace")[:LONGEST_WORDS].split())

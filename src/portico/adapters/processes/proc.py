@@ -99,7 +99,7 @@ def is_running(process: Process) -> bool:
 def program_name(pid: int) -> str:
     """`node`; empty if that process has gone."""
     with suppress(OSError):
-        return _read(f"/proc/{pid}/comm").decode(errors="replace").strip()
+        return " ".join(_read(f"/proc/{pid}/comm").decode(errors="replace").split())
     return ""
 
 

@@ -58,7 +58,7 @@ def run(session: Session, args: Namespace) -> None:
     if shell not in SCRIPTS:
         raise Refused(f"which shell? portico completion {', '.join(SCRIPTS)}")
     if not args.install:
-        session.terminal.say(SCRIPTS[shell])
+        session.terminal.pour(SCRIPTS[shell])
         return
     path = _write(shell, session.environ)
     session.terminal.say(f"written to {path}; new shells have it")

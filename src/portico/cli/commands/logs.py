@@ -115,7 +115,8 @@ class _Shown:
 
     def print_more(self) -> None:
         for tail, prefix, colour in self._tails.values():
-            self._print(tail.more(), prefix, colour)
+            for lines in tail.all_there():
+                self._print(lines, prefix, colour)
 
     def print_rest(self) -> None:
         for tail, prefix, colour in self._tails.values():
@@ -129,7 +130,8 @@ class _Shown:
         width = max(len(other) for _, other, _ in self._tails.values())
         terminal = self._session.terminal
         for line in lines:
-            terminal.say(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {line}")
+            told = line.rstrip("\r") if terminal.out.is_terminal else line
+            terminal.pour(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {told}")
 
 
 def _prefixes(files: list[LogFileView]) -> dict[str, str]:

@@ -13,4 +13,4 @@ def options(_: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    session.terminal.say(session.client().metrics().rstrip("\n"))
+    session.terminal.pour(session.client().metrics().rstrip("\n"))

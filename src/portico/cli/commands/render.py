@@ -27,4 +27,4 @@ def run(session: Session, args: Namespace) -> None:
         return
     for name, text in view.files.items():
         session.terminal.say(session.terminal.out.paint(f"# {name}", "bold"))
-        session.terminal.say(text)
+        session.terminal.pour(text)

@@ -20,7 +20,7 @@ def run(session: Session, args: Namespace) -> None:
     unit = unit_of(session.home, session.environ)
     if args.print:
         units = [unit.launcher, unit] if unit.launcher else [unit]
-        session.terminal.say("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
+        session.terminal.pour("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
         return
     if not BOOTED.exists():
         raise Refused(
