@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa

@@ -14,8 +14,8 @@ LARGEST: Final = 32 << 20
 
 
 def read_text(path: Path) -> str:
-    """With the rights of who can write its folder (`rights`). Raises Failed where it cannot be read,
-    is no UTF-8 or is larger than LARGEST.
+    """Opened with the rights of who can write its folder (`rights`). Raises Failed where it cannot
+    be read, is no UTF-8 or is larger than LARGEST.
     """
     try:
         with os.fdopen(open_file(path), "rb") as file:
