@@ -43,6 +43,7 @@ from portico.engine.certificates import IssuedFiles, Keeper
 from portico.engine.changes import Changes
 from portico.engine.deploying import Deploying
 from portico.engine.execute import Executor
+from portico.engine.exposure import Exposure
 from portico.engine.gauges import Gauges
 from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
@@ -239,6 +240,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     preparation = prepare(issued)
     in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
     changes = Changes(tasks, clock)
+    exposure = Exposure(intent, observed, ports, root=machine.root)
     report = StatusReport(
         intent,
         observed,
@@ -248,6 +250,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         issued,
         clock=clock,
         logs=logs,
+        exposure=exposure,
         says=readiness.says,
         next_run=timetable.next,
         noted=ownership.note,
@@ -340,6 +343,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             disks=MountedDisks(home.path),
             logs=logs,
             nginx=nginx,
+            exposure=exposure,
             unreadable=surroundings.unreadable,
         ),
         processes.watched,

@@ -173,6 +173,7 @@ class Operations(CertificateOperations):
             await self._settling.upgrade()
             await self._settling.sites(change, candidate.desired)
             self._intent.served(accepted)
+            await self._report.exposure.look()
 
         return self._changes.begin("up", accepted.source, touched, work)
 

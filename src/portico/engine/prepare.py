@@ -108,7 +108,7 @@ class Preparation:
         if problems:
             raise ConfigError(inputs.request.source, problems)
         certificates = await self._certificates_for(desired, make=False)
-        return await self._rendered(desired, build, certificates, tuple(notes(document)))
+        return await self._rendered(desired, build, certificates, tuple(notes(document, root=self._machine.root)))
 
     async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
         request = inputs.request

@@ -22,6 +22,7 @@ from portico.core.planning.app_state import app_state
 from portico.core.planning.order import Wait, waits
 from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
+from portico.engine.exposure import Exposure
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
@@ -51,12 +52,13 @@ class StatusReport:
         noted: Callable[[Instance], str],
         processes: Processes,
         says: Callable[[Instance], str],
+        exposure: Exposure,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
         self._says, self._noted = says, noted
         self._last_words, self._next_run, self._issued = last_words, next_run, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
-        self._processes = processes
+        self._processes, self.exposure = processes, exposure
         self._begun = clock.monotonic()
 
     async def view(self) -> StatusView:
@@ -85,6 +87,7 @@ class StatusReport:
             source=revision.source if revision else "",
             revision=revision.number if revision else 0,
             troubles=tuple(self._all_troubles(held)),
+            notes=tuple(self.exposure.notes()),
         )
 
     def log_files(self, app: str) -> list[LogFileView]:

@@ -13,6 +13,7 @@ from typing import Final
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.names import InstanceId
 from portico.core.planning.flood import LATEST, Growth, fills, floods, look_after, written
+from portico.engine.exposure import Exposure
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
@@ -43,11 +44,13 @@ class Upkeep:
         disks: Disks,
         logs: Logs,
         nginx: Nginx,
+        exposure: Exposure,
         unreadable: Callable[[Desired], Awaitable[list[str]]],
     ) -> None:
         """`unreadable` says what nginx's workers may not read of the files that sites name."""
         self._intent, self._observed, self._troubles = intent, observed, troubles
         self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
+        self._exposure = exposure
         self._sizes: dict[str, tuple[int, float]] = {}
         """Of each log at the last look, and when that was."""
         self._full: dict[str, str] = {}
@@ -70,6 +73,8 @@ class Upkeep:
             self._seldom_at = self._clock.monotonic()
             with self._troubles.fence("rotation of nginx's logs"):
                 await self._rotate_nginx()
+            with self._troubles.fence("a look at where apps listen"):
+                await self._exposure.look()
             with self._troubles.fence("a look at the files that sites name"):
                 await self._look_at_files()
 

@@ -58,7 +58,7 @@ def kind(path: Path) -> Kind:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return "missing"
     first = head.split(b"\n", 1)[0]
     foreign = first.startswith(b"#!") and not re.search(rb"\b(node|bun)\b", first)

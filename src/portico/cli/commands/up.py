@@ -34,7 +34,10 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(change)
     else:
-        _show(session, client.status(), found.source)
+        status = client.status()
+        _show(session, status, found.source)
+        said = {line.removeprefix("note: ") for line in change.lines}
+        documents.tell_notes(session, [each for each in status.notes if each not in said])
 
 
 def _newest(session: Session, client: Client) -> Client:

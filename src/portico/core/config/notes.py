@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from portico.core.config.findings import Path, written
@@ -14,13 +14,14 @@ from portico.core.model.names import is_local_name
 from portico.core.model.site import Handling, Hsts, Site
 from portico.core.model.upstream import Upstream
 
+_MOST_NAMED = 5
 _YEAR = 31536000
 _OF_SEVERAL = {"max_fails", "fail_timeout"}
 _Note: TypeAlias = tuple[Path, str]
 
 
-def notes(document: Document) -> list[str]:
-    """Sentences, each after the key that it is about."""
+def notes(document: Document, *, root: bool = False) -> list[str]:
+    """Sentences, each after the key that it is about. `root` is whether Portico is."""
     said = [*_public(document), *_cut_short(document), *_unused(document)]
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
@@ -29,7 +30,42 @@ def notes(document: Document) -> list[str]:
         said += _upstream(("upstreams", name), upstream)
     for name, site in document.sites.items():
         said += _site(("sites", name), site, document)
-    return [f"{written(path)}: {text}" for path, text in said]
+    return [
+        *as_root(document.apps, root=root),
+        *(f"{written(path)}: {text}" for path, text in said),
+    ]
+
+
+def as_root(apps: Mapping[str, App], *, root: bool) -> list[str]:
+    """One note for all whose programs run as root because nothing else was said."""
+    named = [name for name, app in apps.items() if root and not app.user]
+    return _of_apps(
+        named,
+        one="has no user, so its program runs as root",
+        several="have no user, so their programs run as root",
+    )
+
+
+def open_to_all(apps: Sequence[str]) -> list[str]:
+    """One note for all of these, which listen on all addresses."""
+    return _of_apps(
+        apps,
+        one="listens on all addresses, so others reach it past nginx; let it listen on 127.0.0.1",
+        several="listen on all addresses, so others reach them past nginx; let them listen on "
+        "127.0.0.1",
+    )
+
+
+def _of_apps(apps: Sequence[str], *, one: str, several: str) -> list[str]:
+    match apps:
+        case []:
+            return []
+        case [name]:
+            return [f"{written(('apps', name))}: {one}"]
+        case _:
+            named = ", ".join(apps[:_MOST_NAMED])
+            more = len(apps) - _MOST_NAMED
+            return [f"apps: {named}{f' and {more} more' if more > 0 else ''} {several}"]
 
 
 def _public(document: Document) -> Iterator[_Note]:

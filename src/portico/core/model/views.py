@@ -318,6 +318,8 @@ class StatusView(View):
     revision: int = 0
     troubles: tuple[str, ...] = ()
     """What an operator should look at, each a sentence."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing although nothing is wrong, each a sentence."""
 
 
 class ChangeView(View):

@@ -1,0 +1,40 @@
+"""What is worth saying of programs in every `status`: who they run as, and who reaches them."""
+
+from __future__ import annotations
+
+from portico.core.config.notes import as_root, open_to_all
+from portico.core.model.instance import Instance, InstanceState
+from portico.core.model.names import AppName
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.ports import Ports
+
+
+class Exposure:
+    """Where an app listens is looked up once for each of its versions, of one ready instance."""
+
+    def __init__(self, intent: Intent, observed: Observed, ports: Ports, *, root: bool) -> None:
+        self._intent, self._observed, self._ports, self._root = intent, observed, ports, root
+        self._seen: dict[AppName, tuple[str, bool]] = {}
+        """The version of each app that was looked at, and whether it listens on all addresses."""
+
+    async def look(self) -> None:
+        for app, i in self._unseen().items():
+            if i.process is not None:
+                listening = await self._ports.listening(i.process)
+                found = any(each.port == i.port and each.address == "*" for each in listening)
+                self._seen[app] = i.spec, found
+
+    def notes(self) -> list[str]:
+        apps = {name: each.app for name, each in self._intent.wanted()[0].apps.items()}
+        open_ones = [name for name in apps if self._seen.get(name, ("", False))[1]]
+        return [*as_root(apps, root=self._root), *open_to_all(open_ones)]
+
+    def _unseen(self) -> dict[AppName, Instance]:
+        return {
+            i.app: i
+            for i in self._observed.instances.values()
+            if i.state is InstanceState.READY
+            and i.port
+            and self._seen.get(i.app, ("", False))[0] != i.spec
+        }
