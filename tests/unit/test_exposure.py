@@ -80,8 +80,8 @@ def test_a_status_has_the_note_about_root():
 
 
 def test_several_open_apps_are_named_in_one_note():
-    past = "listen on all addresses, so others reach them past nginx; let them listen on 127.0.0.1"
-    assert open_to_all(["a", "b"]) == [f"apps: a, b {past}"]
-    assert open_to_all(["a"]) == [
-        "apps.a: listens on all addresses, so others reach it past nginx; let it listen on 127.0.0.1"
+    way = "so others reach {} past nginx; let {} listen on 127.0.0.1"
+    assert open_to_all(["a"]) == [f"apps.a: listens on all addresses, {way.format('it', 'it')}"]
+    assert open_to_all(["a", "b"]) == [
+        f"apps: a, b listen on all addresses, {way.format('them', 'them')}"
     ]

@@ -40,13 +40,17 @@ def test_a_notice_of_any_bytes_says_a_short_plain_line_or_nothing(said):
     assert status is None or (len(status) <= LONGEST_STATUS and status.isprintable())
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_files_sent_with_notices_are_closed_and_connections_bounded(tmp_path):
     paths = NoticePaths(*(str(tmp_path / name) for name in ("notify", "send", "preload")))
 
     async def scenario():
         notices = UnixNotices()
         await notices.open(paths, lambda _: None)
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = open_files()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             null = os.open("/dev/null", os.O_RDONLY)
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 200))
@@ -55,7 +59,7 @@ def test_files_sent_with_notices_are_closed_and_connections_bounded(tmp_path):
                 await asyncio.sleep(0)
             os.close(null)
         await asyncio.sleep(0.05)
-        after = len(list(Path("/proc/self/fd").iterdir()))
+        after = open_files()
         held = [await asyncio.open_unix_connection(paths.send) for _ in range(300)]
         ends = [asyncio.create_task(reader.read()) for reader, _ in held]
         done, _ = await asyncio.wait(ends, timeout=2)
