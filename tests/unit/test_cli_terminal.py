@@ -17,8 +17,8 @@ from portico.cli.main import _as_it_came
 from portico.cli.session import as_json
 from portico.cli.tail import Tail
 from portico.cli.terminal import Terminal
-from portico.core.model.harmless import harmless
 from portico.daemon.main import _Harmless
+from portico.system.harmless import harmless
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OBEYED = {

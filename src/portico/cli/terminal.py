@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TextIO
 
-from portico.core.model.harmless import harmless
+from portico.system.harmless import harmless
 
 Style = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bold", "dim", ""]
 _CODES: Final[Mapping[Style, str]] = {

@@ -8,8 +8,8 @@ from portico.cli.session import Session
 from portico.cli.terminal import Stream
 from portico.client.client import Client
 from portico.client.wire import TICK
-from portico.core.model.harmless import harmless
 from portico.errors import Failed, PorticoError, Refused, Unreachable
+from portico.system.harmless import harmless
 
 if TYPE_CHECKING:
     from portico.core.model.views import ChangeView

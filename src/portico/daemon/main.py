@@ -16,13 +16,13 @@ from typing import IO, Final
 
 from portico import __version__
 from portico.adapters.state.database import assert_usable
-from portico.core.model.harmless import harmless
 from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import leave_when_idle, live
 from portico.daemon.wiring import Mode, Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
+from portico.system.harmless import harmless
 from portico.system.home import ALREADY_SERVED, Home
 from portico.system.notify import Notify
 from portico.system.waiting import wait_for

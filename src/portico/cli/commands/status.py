@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
-from portico.cli.documents import tell_notes
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.cli.words import duration, moment, size
@@ -132,4 +131,5 @@ def _rest(session: Session, status: StatusView) -> None:
         )
     for trouble in troubles:
         session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")
-    tell_notes(session, status.notes)
+    for note in status.notes:
+        session.terminal.tell(f"{session.terminal.err.paint('note', 'yellow')}: {note}")
