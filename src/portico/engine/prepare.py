@@ -108,7 +108,8 @@ class Preparation:
         if problems:
             raise ConfigError(inputs.request.source, problems)
         certificates = await self._certificates_for(desired, make=False)
-        return await self._rendered(desired, build, certificates, tuple(notes(document, root=self._machine.root)))
+        said = tuple(notes(document, root=self._machine.root))
+        return await self._rendered(desired, build, certificates, said)
 
     async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
         request = inputs.request
