@@ -154,6 +154,7 @@ websocket = true
 grpc = false
 buffering = true
 request_buffering = false
+retries = 2
 gzip = true
 headers = { X-Frame-Options = "DENY" }
 request_headers = { X-Forwarded-Prefix = "" }

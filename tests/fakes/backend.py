@@ -17,9 +17,11 @@ class Backend:
     """HTTP/1.1 on a free port. Every answer but these is JSON: port, client (its port), method,
     path, headers, body (its length).
 
-    `?size=N` pads it, `?sleep=S` waits first, `?status=N`; `?stream=N` sends N lines, one every
-    0.2 s; an upgrade to websocket is accepted and then everything is sent back. With `hangs_up`
-    it gives nobody an answer, after so many seconds. `asked` holds `GET /path?query` of all.
+    `?size=N` pads it, `?header=N` its head, `?sleep=S` waits first, `?status=N`; `?stream=N` sends
+    N lines, one every 0.2 s; `?begin=TEXT` sends no more than this, and `?hang_up=1` nothing; an
+    upgrade to websocket is accepted and then everything is sent back. With `hangs_up` it gives
+    nobody an answer, after so many seconds. `asked` holds `GET /path?query` of all, `connections`
+    counts those that were taken.
     """
 
     def __init__(self, *, hangs_up: float | None = None) -> None:
@@ -27,6 +29,10 @@ class Backend:
         self._server.hangs_up = hangs_up
         self.asked = self._server.asked
         self.port: int = self._server.server_port
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -49,7 +55,12 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, *args: object) -> None:
         self.asked: list[str] = []
+        self.connections = 0
         super().__init__(*args)
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        self.connections += 1
+        return True
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients may hang up at any time."""
@@ -64,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         if self.server.hangs_up is not None:
             time.sleep(self.server.hangs_up)
+            self.close_connection = True
+        elif "hang_up" in query or "begin" in query:
+            self.wfile.write(query.get("begin", [""])[0].encode())
             self.close_connection = True
         elif self.headers.get("Upgrade") == "websocket":
             self._echo()
@@ -86,6 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         text = json.dumps(facts).encode()
         self.send_response(int(query.get("status", ["200"])[0]))
         self.send_header("Content-Type", "application/json")
+        self.send_header("X-Padding", "x" * int(query.get("header", ["0"])[0]))
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         if self.command != "HEAD":
@@ -118,5 +133,5 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT"):
+for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"):
     setattr(_Handler, f"do_{method}", _Handler.answer)

@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from portico.core.render.claims import CLAIMS
+from portico.core.render.headers import FROM_TRUSTED
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -38,6 +40,13 @@ app = "web"
 [sites."behind.test"]
 app = "web"
 real_ip = {trust = ["127.0.0.0/8", "10.0.0.0/8"]}
+
+[sites."behind.test".routes]
+"/b" = {app = "web", strip_prefix = true}
+
+[sites."stranger.test"]
+app = "web"
+real_ip = {trust = ["10.0.0.0/8"]}
 """
 
 
@@ -93,6 +102,31 @@ def test_the_address_of_a_client_behind_a_trusted_proxy_is_believed(edge):
     seen = edge.get("behind.test", X_Forwarded_For="6.6.6.6, 192.0.2.7, 10.1.1.1").json["headers"]
     assert seen["X-Real-IP"] == "192.0.2.7"
     assert seen["X-Forwarded-For"] == "192.0.2.7"
+
+
+def test_what_a_client_claims_to_be_told_by_a_proxy_does_not_reach_the_app(edge):
+    claims = {name.replace("-", "_"): "/evil" for name in (*CLAIMS, *FROM_TRUSTED)}
+    for site, path, of_ours in (
+        ("app.test", "/", {}),
+        ("app.test", "/api/", {"X-Forwarded-Prefix": "/api"}),
+        ("stranger.test", "/", {}),
+    ):
+        seen = edge.get(site, path, **claims).json["headers"]
+        assert {name: seen[name] for name in CLAIMS if name in seen} == of_ours
+        assert "/evil" not in seen.values()
+
+
+def test_what_a_trusted_proxy_says_reaches_the_app(edge):
+    claims = {name.replace("-", "_"): "told" for name in (*CLAIMS, *FROM_TRUSTED)}
+    seen = edge.get("behind.test", **claims).json["headers"]
+    assert {seen[name] for name in (*CLAIMS, *FROM_TRUSTED)} == {"told"}
+    assert (
+        edge.get("behind.test", "/b/", X_Forwarded_Prefix="/a").json["headers"][
+            "X-Forwarded-Prefix"
+        ]
+        == "/a/b"
+    )
+    assert edge.get("behind.test").json["headers"]["X-Forwarded-Proto"] == "https"
 
 
 def test_the_proxy_protocol_tells_the_address_of_a_client():

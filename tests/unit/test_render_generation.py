@@ -86,6 +86,8 @@ def test_what_is_only_tuning_is_left_out_where_the_build_cannot_do_it():
     assert missing == {
         "keepalive_min_timeout 2s;",
         "http2 on;",
+        "http2_max_concurrent_streams 128;",
+        "keepalive 0;",
         "pcre_jit on;",
         "worker_processes 2;",
     }

@@ -11,10 +11,12 @@ from portico.core.model.place import Build
 from portico.core.model.upstream import Server, Upstream
 from portico.core.render.directive import to_text
 from portico.core.render.upstream_block import network_map, upstream_blocks
-from tests.rendered import place_for
+from tests.rendered import block, place_for
 
 
-def lines(upstream: Upstream, apps: dict[str, App] | None = None, **place: object) -> list[str]:
+def lines(
+    upstream: Upstream, apps: dict[str, App] | None = None, named: str = "web", **place: object
+) -> list[str]:
     desired = Desired(
         apps={
             name: DesiredApp(name, app, 4, Spec("1", name, app, "/", {}))
@@ -23,7 +25,7 @@ def lines(upstream: Upstream, apps: dict[str, App] | None = None, **place: objec
         upstreams={"web": upstream},
     )
     text = to_text(upstream_blocks(desired, place_for(desired, **place)))
-    return [line.strip() for line in text.splitlines()[1:-1]]
+    return block(text, f"upstream {named}")
 
 
 def of_app(balance: str, **keys: object) -> list[str]:
@@ -53,6 +55,18 @@ def test_the_method_comes_first_then_the_cookie_then_the_servers():
 def test_a_method_is_adapted_to_peers_that_come_and_go(balance, of_an_app, of_servers):
     assert of_app(balance)[1] == of_an_app
     assert outside("10.0.0.1:80", balance=balance)[1] == of_servers
+
+
+def test_another_try_goes_by_turns_and_on_no_connection_that_was_kept():
+    """`hash`, `sticky` and `least_conn` may choose a dead peer every time."""
+    upstream = Upstream(
+        apps=("web",), servers=(Server(address="10.0.0.1:80", backup=True),),
+        balance="least_conn", sticky=True, keepalive=7,
+    )  # fmt: skip
+    first = lines(upstream, {"web": App(command="run")})
+    again = lines(upstream, {"web": App(command="run")}, named="web.again")
+    servers = [line for line in first if line.startswith(("server ", "resolver", "include"))]
+    assert again == ["zone web.again 256k;", *servers, "keepalive 0;"]
 
 
 def test_round_robin_needs_no_words():

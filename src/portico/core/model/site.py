@@ -180,6 +180,11 @@ class Handling(Table):
     request_buffering: bool | None = Field(
         None, description="false passes uploads on while they arrive."
     )
+    retries: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        None,
+        description="How often a GET, HEAD or OPTIONS is repeated that was sent and got no "
+        "answer; 1 if unset. Other requests never are.",
+    )
     gzip: bool | None = Field(None, description="Compress text; true if unset.")
     headers: dict[HeaderName, HeaderValue] | None = Field(
         None, description="Headers added to every answer."

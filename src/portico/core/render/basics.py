@@ -13,6 +13,7 @@ from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
+from portico.core.render.repetition import repetition_maps
 from portico.core.render.settings import DEFAULTS, changed
 from portico.core.render.static import hidden_map
 from portico.core.render.tls import tls_basics
@@ -54,6 +55,7 @@ def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
     yield from log_basics()
     yield from tls_basics(place.build)
     yield from compression()
+    yield from repetition_maps()
     yield from passing_basics()
     if desired.is_proven_by_alpn:
         yield from trusted_inside()
@@ -69,7 +71,9 @@ def _connections(place: Place) -> Iterator[Directive]:
     yield d("server_tokens", "off")
     yield d("absolute_redirect", "off")
     yield d("keepalive_timeout", "65s")
-    yield d("keepalive_requests", "10000")
+    # What nginx recommends against clients that open streams only to reset them: a connection
+    # ends after so many (HTTP/2 Rapid Reset, CVE-2023-44487).
+    yield d("keepalive_requests", "1000")
     if "keepalive_min_timeout" in place.build.can:
         # After a reload, an idle connection is answered for so long instead of being cut.
         yield d("keepalive_min_timeout", "2s")
@@ -80,6 +84,7 @@ def _connections(place: Place) -> Iterator[Directive]:
     yield d("large_client_header_buffers", "4", "16k")
     if "http2" in place.build.can:
         yield d("http2", "on")
+        yield d("http2_max_concurrent_streams", "128")
 
 
 def _temp_folders(home: str, user: str) -> Iterator[Directive]:
@@ -108,6 +113,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield d("server_names_hash_bucket_size", str(_bucket(names)))
     yield d("proxy_headers_hash_max_size", "1024")
     yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
+    yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
     yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
 
 

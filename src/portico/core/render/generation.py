@@ -9,8 +9,9 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import Place
 from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
+from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
-from portico.core.render.headers import hsts_maps
+from portico.core.render.headers import FROM_TRUSTED, hsts_maps
 from portico.core.render.limits import htpasswd_files, limit_zones
 from portico.core.render.listeners import Listening, shared_servers
 from portico.core.render.pages import maintenance_maps
@@ -53,6 +54,7 @@ def _http(sites: list[tuple[Scope, ...]], desired: Desired, place: Place) -> Ite
     yield from http_basics(desired, place)
     yield from includes(desired.folder, desired.edge.include)
     yield from hsts_maps(desired)
+    yield from claim_maps(desired, FROM_TRUSTED)
     yield from maintenance_maps(desired)
     for places in sites:
         yield from limit_zones(places)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Hsts, Site
+from portico.core.render.claims import CLAIMS, said, trusts
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.scope import Scope
 
@@ -23,6 +25,12 @@ _FORWARDED = {
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
 }
+FROM_TRUSTED = {
+    name: _FORWARDED[name]
+    for name in ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
+}
+"""What a trusted proxy in front knows better, where it says so."""
+_PREFIX = "X-Forwarded-Prefix"
 _UPGRADING = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NOT_UPGRADING = {"Upgrade": "", "Connection": ""}
 
@@ -70,20 +78,37 @@ def request_headers(
 ) -> tuple[Directive, ...]:
     """All of them: nginx inherits headers from the level above only if a level has none."""
     websocket = scope.value(lambda handling: handling.websocket) is not False
-    ours = _FORWARDED | ({"X-Forwarded-Prefix": prefix} if prefix else {})
-    if directive == "proxy_set_header":
-        ours |= _UPGRADING if websocket else _NOT_UPGRADING
+    ours = _ours(directive, prefix, websocket=websocket, trusting=trusts(scope.site))
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
     return (
-        *(
-            d(directive, name, literal(value) if name == "X-Forwarded-Prefix" else Raw(value))
-            if value
-            else d(directive, name, "")
-            for name, value in ours.items()
-            if name.lower() not in theirs
-        ),
+        *(line for name, line in ours if name not in theirs),
         *(d(directive, WithDollar(name), literal(value)) for name, value in theirs.values()),
     )
+
+
+@lru_cache(maxsize=64)
+def _ours(
+    directive: str, prefix: str, *, websocket: bool, trusting: bool
+) -> tuple[tuple[str, Directive], ...]:
+    """The same for nearly every place: with the name in small letters."""
+    headers = _FORWARDED | _claims(prefix, trusting=trusting)
+    if directive == "proxy_set_header":
+        headers |= _UPGRADING if websocket else _NOT_UPGRADING
+    return tuple(
+        (
+            name.lower(),
+            d(directive, name, WithDollar(value) if name == _PREFIX else Raw(value or '""')),
+        )
+        for name, value in headers.items()
+    )
+
+
+def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
+    """What a client may not say, and the path that was taken off."""
+    if not trusting:
+        return dict.fromkeys(CLAIMS, "") | ({_PREFIX: literal(prefix)} if prefix else {})
+    theirs = {name: f"${said(name)}" for name in (*CLAIMS, *FROM_TRUSTED)}
+    return theirs | {_PREFIX: f"${{{said(_PREFIX)}}}{literal(prefix)}"}
 
 
 def response_headers(scope: Scope) -> tuple[Directive, ...]:

@@ -13,7 +13,13 @@ from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.pages import PLACE, gate
-from portico.core.render.passing import has_second_chance, passing, second_chance, stripped
+from portico.core.render.passing import passing, stripped
+from portico.core.render.repetition import (
+    again_location,
+    again_upstream,
+    beginning,
+    stream_location,
+)
 from portico.core.render.scope import Scope
 from portico.core.render.settings import DOOR, Settings, changed, settings, treatment
 from portico.core.render.static import static_files
@@ -33,8 +39,9 @@ def locations(
             yield location.directive(
                 (*lines, *_passed(location, location.name, upstream, place, number))
             )
-            if has_second_chance(location.scope, upstream):
-                yield second_chance(_again(number), location.name, changed(own, above))
+            yield from _beside(
+                location, location.name, upstream, place, number, tuple(changed(own, above))
+            )
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
         else:
@@ -83,8 +90,10 @@ class Location:
         return self.scope.target.app or self.scope.target.upstream
 
     @property
-    def is_stripped(self) -> bool:
-        return bool(self.prefix and self.scope.route and self.scope.route.strip_prefix)
+    def stripped(self) -> str:
+        """What is taken off the path, `/static`, if anything is."""
+        route = self.scope.route
+        return self.prefix.rstrip("/") if route and route.strip_prefix else ""
 
     def directive(self, lines: Sequence[Directive]) -> Directive:
         modifier = (Raw(self.match.modifier),) if self.match.modifier else ()
@@ -126,23 +135,46 @@ def _settings(location: Location) -> Settings:
     """What nginx answers by itself does without what is for proxying, and gRPC has its own."""
     if location.name is None or location.scope.value(lambda handling: handling.grpc):
         return treatment(location.scope)
-    own = settings(location.scope)
-    if not location.is_stripped:
-        return own
-    prefix = location.prefix.rstrip("/")
-    return {**own, "request headers": request_headers(location.scope, prefix=prefix)}
+    headers = request_headers(location.scope, prefix=location.stripped)
+    return {**settings(location.scope), "request headers": headers}
 
 
 def _passed(
     location: Location, name: str, upstream: Upstream, place: Place, number: int
 ) -> Iterator[Directive]:
-    if location.is_stripped:
-        yield from stripped(location.prefix)
-    yield from passing(location.scope, name, upstream, place, _again(number))
+    yield from beginning(location.scope, _again(number), _stream(number))
+    yield from _stripped(location)
+    yield from passing(location.scope, name, upstream, place, location.stripped)
+
+
+def _beside(
+    location: Location,
+    name: str,
+    upstream: Upstream,
+    place: Place,
+    number: int,
+    settings: Sequence[Directive],
+) -> Iterator[Directive]:
+    """The path is taken off already where a request comes again."""
+    scope = location.scope
+    again = passing(scope, again_upstream(name), upstream, place, location.stripped)
+    yield from again_location(scope, _again(number), settings, again)
+    once = passing(scope, name, upstream, place, location.stripped)
+    stream = (*_stripped(location), *once)
+    yield from stream_location(scope, _stream(number), settings, stream)
+
+
+def _stripped(location: Location) -> Iterator[Directive]:
+    if location.stripped:
+        yield from stripped(location.stripped)
 
 
 def _again(number: int) -> str:
     return f"@again_{number}"
+
+
+def _stream(number: int) -> str:
+    return f"@stream_{number}"
 
 
 def _redirected(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Maintenance, Site
@@ -19,10 +19,10 @@ _TEXT = (
 )
 
 
-def error_pages(site: Site, *, without: str = "") -> Iterator[Directive]:
+def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Directive]:
     """For errors of nginx's own; an error that an app answers with keeps the app's page."""
     for code in site.error_pages:
-        if code != without and not (code == "503" and site.maintenance):
+        if code not in without and not (code == "503" and site.maintenance):
             yield d("error_page", code, f"{PLACE}/{code}")
     if site.maintenance:
         yield d("error_page", "503", MAINTENANCE)

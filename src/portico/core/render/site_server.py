@@ -9,10 +9,12 @@ from portico.core.model.place import Place
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.challenge import challenge_answer
+from portico.core.render.claims import trusted_peers
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.listeners import Listening, is_redirected, server_names
 from portico.core.render.location import locations
 from portico.core.render.pages import error_pages, page_locations
+from portico.core.render.repetition import failed_location
 from portico.core.render.scope import Scope
 from portico.core.render.settings import DEFAULTS, changed, settings
 from portico.core.render.tls import certificate
@@ -44,6 +46,7 @@ def _lines(
         yield from _to_tls(site, listening)
     yield from site_log(name, site, desired, place)
     yield from _real_ip(site.real_ip)
+    yield from trusted_peers(name, site)
     here = settings(scope)
     yield from changed(here, DEFAULTS)
     yield from error_pages(site)
@@ -51,6 +54,8 @@ def _lines(
     if not is_redirected(site):
         yield from challenge_answer(place)
     yield from locations(places, here, desired, place)
+    if any(place.target.app or place.target.upstream for place in places):
+        yield failed_location()
     yield from includes(desired.folder, site.include)
 
 

@@ -18,17 +18,22 @@ from portico.core.render.directive import (
     size,
     whole_seconds,
 )
+from portico.core.render.repetition import again_upstream
 from portico.core.render.seeds import seed_includes
 
 NETWORK = "portico_network"
 """The variable that holds what ip_hash looks at of a client's address."""
 PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
 KEEPALIVE_BY_DEFAULT = (1, 29, 7)
+_BY_TURNS = {"balance": Balance(), "sticky": False, "keepalive": 0}
+"""For another try, where the operator's method may choose the same peer again."""
 
 
 def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
     for name, upstream in desired.upstreams.items():
         yield d("upstream", name, block=_block(name, upstream, desired, place))
+        again, by_turns = again_upstream(name), upstream.model_copy(update=_BY_TURNS)
+        yield d("upstream", again, block=_block(again, by_turns, desired, place))
 
 
 def network_map() -> Directive:

@@ -1,0 +1,166 @@
+"""Another try for a request that failed: where, how often, and for which requests.
+
+nginx tries each request once, on one instance. What fails comes to a named location, which looks
+at what became of all tries so far and tries once more or gives up:
+
+    to nobody was anything sent      any request is tried again: no program has seen it
+    it was sent, no answer began     a safe request without a body is repeated, `retries` times
+    an answer began, or none came    the request is over: it was carried out, or is too slow
+    in time
+
+Every try chooses among the peers that are there now. From the second on it chooses by turns and
+without connections that were kept, in an upstream of its own: the operator's method may choose a
+dead instance every time (`hash`, `sticky`, `least_conn`: it has no connections).
+
+A body that is passed on while it arrives cannot be sent twice, and no call of gRPC is repeated.
+For these nginx's own way is exact: a POST goes on to the next peer only if nothing was sent to
+this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.pages import error_pages
+from portico.core.render.scope import Scope
+
+ONCE, SENT, TIMED_OUT, STREAMS = (
+    f"portico_{name}" for name in ("once", "sent", "timed_out", "streams")
+)
+FAILED: Final = "@failed"
+_TO_STREAM: Final = "418"
+"""A code that nginx never answers with by itself."""
+RETRIES: Final = 1
+MOST: Final = 7
+"""Tries of one request. nginx follows ten redirects inside, each try is one."""
+_CODES: Final = ("502", "504")
+
+
+def repetition_maps() -> tuple[Directive, ...]:
+    """`$portico_sent` is empty while nothing was sent, 1 to 3 where a request that may be repeated
+    was sent so often, and `over` otherwise.
+
+    nginx keeps a list for each of these variables, `127.0.0.1:3000 : 127.0.0.1:3001`. Where no
+    peer was to be had, it has the name of the upstream instead of an address.
+    """
+    columns = ("addr", "status", "bytes_received", "bytes_sent")
+    tries = "|".join((f"${ONCE}", *(f"$upstream_{column}" for column in columns)))
+    sent = r"[^|1-9]*[1-9][0-9]*"
+    return (
+        d(
+            "map",
+            Raw('"$request_method:$content_length:$http_transfer_encoding"'),
+            Raw(f"${ONCE}"),
+            block=(d("default", "1"), d('"~^(GET|HEAD|OPTIONS):0?:$"', "")),
+        ),
+        d(
+            "map",
+            Raw(f'"{tries}"'),
+            Raw(f"${SENT}"),
+            block=(
+                d("volatile"),
+                d("default", "over"),
+                d(rf'"~^[^|]*\|([^|]* : ){{{MOST - 1}}}"', "over"),
+                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\|"', "over"),  # no peer
+                d(r'"~\|[^|]*504[^|]*504\|"', "over"),
+                d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
+                d(r'"~\|[^|1-9]*$"', ""),
+                d(r'"~\|([^|]* )?504\|"', "over"),
+                *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
+            ),
+        ),
+        d(
+            "map",
+            Raw("$upstream_status"),
+            Raw(f"${TIMED_OUT}"),
+            block=(d("default", ""), d('"~504$"', "1")),
+        ),
+        d(
+            "map",
+            Raw("$request_method"),
+            Raw(f"${STREAMS}"),
+            block=(d("default", ""), d('"~^(POST|PATCH|LOCK)$"', "1")),
+        ),
+    )
+
+
+def beginning(scope: Scope, again: str, stream: str) -> Iterator[Directive]:
+    """First in a location that passes requests on: where go those that failed, and those that
+    nginx itself may try again. A location that has one error_page has none of its server's.
+    """
+    grpc = _is_grpc(scope)
+    if grpc:
+        yield d("grpc_next_upstream", "off")
+    else:
+        yield d("error_page", *_CODES, "=", again)
+    if _has_stream(scope):
+        yield d("error_page", _TO_STREAM, "=", stream)
+    yield from error_pages(scope.site, without=() if grpc else _CODES)
+    yield d("recursive_error_pages", "on")
+    if _has_stream(scope):
+        yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _TO_STREAM),))
+
+
+def again_location(
+    scope: Scope, again: str, settings: Iterable[Directive], passing: Iterable[Directive]
+) -> Iterator[Directive]:
+    """`passing` passes requests to `again_upstream`. A named location has nothing of the location
+    it is entered from, only of the server: `settings` are repeated in it.
+    """
+    if _is_grpc(scope):
+        return
+    given = scope.value(lambda handling: handling.retries)
+    repeated = "123"[: RETRIES if given is None else given]
+    ends = [f'(${SENT} ~ "{f"[^{repeated}]" if repeated else "."}")']
+    ends += [f"(${ONCE})"] if _has_stream(scope) else []
+    lines = (
+        *settings,
+        d("error_page", *_CODES, "=", again),
+        *error_pages(scope.site, without=_CODES),
+        d("recursive_error_pages", "on"),
+        *(
+            d("if", Raw(end), block=(d("error_page", *_CODES, "=", FAILED), d("return", "502")))
+            for end in ends
+        ),
+        *passing,
+    )
+    yield d("location", again, block=lines)
+
+
+def stream_location(
+    scope: Scope, stream: str, settings: Iterable[Directive], passing: Iterable[Directive]
+) -> Iterator[Directive]:
+    if _has_stream(scope):
+        protocol = "grpc" if _is_grpc(scope) else "proxy"
+        lines = (
+            *settings,
+            d(f"{protocol}_next_upstream", "error", "timeout"),
+            d(f"{protocol}_next_upstream_tries", "3"),
+            d(f"{protocol}_next_upstream_timeout", "10s"),
+            *passing,
+        )
+        yield d("location", stream, block=lines)
+
+
+def failed_location() -> Directive:
+    """Where a request ends that is not tried again: with the code of its last try, and the page
+    of the server for it.
+    """
+    late = d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
+    return d("location", FAILED, block=(late, d("return", "502")))
+
+
+def again_upstream(name: str) -> str:
+    """No app or upstream of an operator is called so: their names have no dot."""
+    return f"{name}.again"
+
+
+def _has_stream(scope: Scope) -> bool:
+    unbuffered = scope.value(lambda handling: handling.request_buffering) is False
+    return unbuffered or _is_grpc(scope)
+
+
+def _is_grpc(scope: Scope) -> bool:
+    return bool(scope.value(lambda handling: handling.grpc))

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.core.render.directive import to_text
+from portico.core.render.repetition import MOST, repetition_maps
+from tests.rendered import APP, block, nginx_conf, site
+
+KEY = "$portico_once|$upstream_addr|$upstream_status|$upstream_bytes_received|$upstream_bytes_sent"
+MAPS = to_text(repetition_maps())
+PATTERNS = [
+    (re.compile(found[1]), found[2].strip('"'))
+    for line in block(MAPS, f'map "{KEY}" $portico_sent')
+    if (found := re.fullmatch(r'"~(.*)" (\S+);', line))
+]
+REFUSED, RESET, TIMED_OUT, NO_PEER = ("502", 0, 0), ("502", 0, 99), ("504", 0, 99), ("", 0, 0)
+BEGUN, NOT_REACHED = ("502", 5, 99), ("504", 0, 0)
+
+
+def sent(*tries: tuple[str, int, int], once: str = "") -> str:
+    """What `$portico_sent` is after such tries: status, bytes received, bytes sent."""
+    columns = (
+        ["web" if t == NO_PEER else "127.0.0.1:3000" for t in tries],
+        [status or "502" for status, _, _ in tries],
+        [str(received) for _, received, _ in tries],
+        [str(count) for _, _, count in tries],
+    )
+    key = "|".join((once, *(" : ".join(column) for column in columns)))
+    found = (value for pattern, value in PATTERNS if pattern.search(key.replace("\\\\", "\\")))
+    return next(found, "over")
+
+
+@pytest.mark.parametrize("once", ["", "1"])
+def test_what_was_sent_to_nobody_may_be_sent(once):
+    assert sent(REFUSED, once=once) == ""
+    assert sent(*(MOST - 1) * [REFUSED], once=once) == ""
+    assert sent(NOT_REACHED, REFUSED, once=once) == ""
+
+
+@pytest.mark.parametrize(
+    "tries",
+    [(NO_PEER,), (REFUSED, NO_PEER), (NOT_REACHED, NOT_REACHED), MOST * (REFUSED,)],
+)
+def test_no_peer_and_too_many_tries_are_the_end(tries):
+    assert sent(*tries) == "over"
+
+
+def test_what_was_sent_is_counted_and_what_was_not_is_not():
+    assert sent(RESET) == "1"
+    assert sent(REFUSED, RESET, REFUSED) == "1"
+    assert sent(RESET, RESET) == "2"
+    assert sent(RESET, REFUSED, RESET, RESET) == "3"
+    assert sent(*4 * [RESET]) == "over"
+
+
+@given(
+    st.lists(st.sampled_from([REFUSED, RESET, TIMED_OUT, NO_PEER, BEGUN, NOT_REACHED]), min_size=1)
+)
+def test_a_request_that_may_not_be_repeated_goes_on_only_while_nothing_was_sent(tries):
+    if any(sent_ for _, _, sent_ in tries):
+        assert sent(*tries, once="1") == "over"
+
+
+@given(
+    st.lists(st.sampled_from([REFUSED, RESET, NOT_REACHED]), max_size=4),
+    st.sampled_from([TIMED_OUT, BEGUN, NO_PEER]),
+)
+def test_a_timeout_and_an_answer_that_has_begun_are_the_end(tries, last):
+    assert sent(*tries, last) == "over"
+
+
+def test_what_may_be_repeated_has_a_safe_method_and_no_body():
+    head = 'map "$request_method:$content_length:$http_transfer_encoding" $portico_once'
+    assert block(MAPS, head) == ["default 1;", '"~^(GET|HEAD|OPTIONS):0?:$" "";']
+
+
+@pytest.mark.parametrize(
+    ("keys", "end"), [("", "[^1]"), ("retries = 0", "."), ("retries = 3", "[^123]")]
+)
+def test_a_request_is_repeated_as_often_as_the_file_says(keys, end):
+    assert block(nginx_conf(site(keys)), "location @again_0") == [
+        "error_page 502 504 = @again_0;",
+        "recursive_error_pages on;",
+        f'if ($portico_sent ~ "{end}") {{',
+        "error_page 502 504 = @failed;",
+        "return 502;",
+        "}",
+        "proxy_pass http://web.again;",
+    ]
+
+
+def test_nginx_itself_tries_once_but_for_a_post_whose_body_it_passes_on():
+    conf = nginx_conf(site(routes='"/u" = {request_buffering = false}\n"/g" = {grpc = true}'))
+    assert "    proxy_next_upstream off;" in conf
+    assert "non_idempotent" not in conf
+    assert "grpc_next_upstream off;" in block(conf, "location /g")
+    for number, protocol in ((1, "proxy"), (2, "grpc")):
+        stream = block(conf, f"location @stream_{number}")
+        assert f"{protocol}_next_upstream error timeout;" in stream
+        assert f"{protocol}_pass {protocol.replace('proxy', 'http')}://web;" in stream
+
+
+def test_grpc_is_not_tried_again_and_a_body_that_was_passed_on_is_not():
+    conf = nginx_conf(site(routes='"/u" = {request_buffering = false}\n"/g" = {grpc = true}'))
+    assert "if ($portico_once) {" in block(conf, "location @again_1")
+    assert "@again_2" not in conf
+
+
+def test_servers_elsewhere_are_tried_as_apps_are():
+    text = f"""
+    {APP}
+    [upstreams.old]
+    servers = ["a.test:443"]
+    tls = true
+    [sites."app.test"]
+    upstream = "old"
+    """
+    again = block(nginx_conf(text), "location @again_0")
+    assert {"proxy_ssl_name a.test;", "proxy_pass https://old.again;"} < set(again)
+
+
+def test_the_named_location_repeats_what_its_route_says():
+    conf = nginx_conf(site(routes='"/x" = {proxy_read_timeout = 5, headers = {A = "1"}}'))
+    repeated = block(conf, "location @again_1")
+    assert {"proxy_read_timeout 5s;", "add_header A 1 always;"} < set(repeated)
+
+
+def test_an_operators_pages_are_kept_beside_another_try():
+    conf = nginx_conf(
+        site('error_pages = {404 = "a.html", 502 = "b.html"}', '"/x" = {gzip=false}')
+    )
+    for place in ("/x", "@again_1"):
+        lines = block(conf, f"location {place}")
+        assert [line for line in lines if "error_page" in line and "@failed" not in line] == [
+            "error_page 502 504 = @again_1;",
+            "error_page 404 /.portico/404;",
+            "recursive_error_pages on;",
+        ]
+    assert "error_page 502 /.portico/502;" in conf
+
+
+def test_a_site_that_passes_nothing_on_has_no_place_for_failures():
+    assert "@failed" not in nginx_conf('[sites."a.test"]\nredirect = "https://b.test"\n')
