@@ -18,6 +18,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
+from portico.core.model.included import Line
 from portico.core.model.instance import Exit, Instance, Listening, LogFiles, Process
 from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build, CertificateFiles
@@ -281,6 +282,12 @@ class Nginx(Protocol):
         `files` is name to text; `nginx.conf` is the main one. The build is the one that they are
         for; the one found last if unset. Raises Failed with nginx's own words, and leaves nothing
         behind.
+        """
+
+    def included(self, path: str) -> tuple[Line, ...]:
+        """The lines of an operator's file, with those that it includes in their place. Blocks.
+
+        A file that cannot be read is one line `include`: nginx has its own word on it.
         """
 
     async def discard(self, generation: Tested) -> None:

@@ -19,6 +19,7 @@ from portico.core.model.place import Build, CertificateFiles, Place
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.render.generation import fingerprint, render_generation
+from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.own_pairs import own_pair
 from portico.engine.surroundings import Surroundings
 from portico.errors import ConfigError, Failed, Problem
@@ -149,11 +150,21 @@ class Preparation:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
         candidate = await self.render(inputs)
         problems = await self._surroundings.problems(candidate.desired)
+        losses = await asyncio.to_thread(self._losses, candidate.desired)
+        problems += [
+            Problem(key, f"{loss.where}: {loss.what}", loss.hint)
+            for key, loss in losses
+            if loss.misleads
+        ]
         if problems:
             raise ConfigError(inputs.request.source, problems)
-        notes = (*candidate.notes, *await self._surroundings.notes(candidate.desired))
+        said = (f"{key}: {loss.where}: {loss.what}" for key, loss in losses)
+        notes = (*candidate.notes, *await self._surroundings.notes(candidate.desired), *said)
         certified = replace(await self._certified(candidate), notes=notes)
         return await self._tested_if_new(certified, inputs)
+
+    def _losses(self, desired: Desired) -> list[tuple[str, Loss]]:
+        return list(all_losses(desired, self._nginx.included))
 
     async def _tested_if_new(self, candidate: Candidate, inputs: Inputs) -> Candidate:
         if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:

@@ -17,6 +17,7 @@ from portico.adapters.nginx.acceptance import accept
 from portico.adapters.nginx.binary import Binaries
 from portico.adapters.nginx.complaints import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
+from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
     NotTaken,
     Paths,
@@ -30,6 +31,7 @@ from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
 from portico.adapters.nginx.upgrading import TRIAL, conclude, upgrade
+from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
@@ -125,6 +127,9 @@ class NginxProgram:
                 raise
             await asyncio.to_thread(self._generations.prune)
         return Tested(generation.number, generation.fingerprint)
+
+    def included(self, path: str) -> tuple[Line, ...]:
+        return read_included(path)
 
     async def discard(self, generation: Tested) -> None:
         async with self._changing:

@@ -22,6 +22,11 @@ def absolute(path: str, folder: str) -> str:
     return path if path.startswith("/") else f"{folder.rstrip('/')}/{path}"
 
 
+def paths(given: str | tuple[str, ...], folder: str) -> tuple[str, ...]:
+    """One path or several, as `absolute` has them."""
+    return tuple(absolute(each, folder) for each in ([given] if isinstance(given, str) else given))
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One version of an app's program: what makes two processes of it alike or not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from portico.core.model.desired import Desired, absolute
+from portico.core.model.desired import Desired, paths
 from portico.core.model.place import Place
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
@@ -48,7 +48,10 @@ def _lines(
     yield from _real_ip(site.real_ip)
     yield from trusted_peers(name, site)
     here = settings(scope)
-    yield from changed(here, DEFAULTS)
+    above = DEFAULTS
+    if site.include:  # one such line of the operator's, and nginx inherits none of ours
+        above = {group: lines for group, lines in DEFAULTS.items() if group != "request headers"}
+    yield from changed(here, above)
     yield from error_pages(site)
     yield from page_locations(scope)
     if not is_redirected(site):
@@ -61,8 +64,8 @@ def _lines(
 
 def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
     """The only place where lines that are not Portico's come in."""
-    for file in (files,) if isinstance(files, str) else files:
-        yield d("include", absolute(file, folder))
+    for path in paths(files, folder):
+        yield d("include", path)
 
 
 def _to_tls(site: Site, listening: Listening) -> Iterator[Directive]:

@@ -1,0 +1,141 @@
+"""What an operator's own lines take away from a site.
+
+nginx inherits some directives from the level above only if a level has none of them: a location
+with one `proxy_set_header` has no other. What stands in the server block itself does no harm,
+because Portico writes its own there as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.desired import Desired, paths
+from portico.core.model.included import Line
+from portico.core.model.site import Site
+from portico.core.render.headers import request_headers
+from portico.core.render.scope import Scope
+from portico.core.render.settings import settings
+
+_HEADERS: Final = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}
+_WHOLE: Final = {
+    *("add_header", "allow", "deny", "limit_req", "limit_conn", "auth_basic", "access_log"),
+}
+"""What is inherited as a whole, or, like `auth_basic`, replaced."""
+_HINT: Final = "leave it to Portico, or write request_headers in the site or a route"
+_REPLACED: Final = {
+    "error_page": "has no effect on what is passed to an app; write error_pages",
+    "proxy_next_upstream": "lets nginx repeat requests by itself, more often than `retries` says",
+    "proxy_http_version": "takes WebSockets and kept connections away if it is not 1.1",
+}
+"""In a server block or a location."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    where: str
+    """File and line."""
+    what: str
+    hint: str = ""
+    misleads: bool = False
+    """Whether a program would be told what a client made up."""
+
+
+def all_losses(
+    desired: Desired, read: Callable[[str], tuple[Line, ...]]
+) -> Iterator[tuple[str, Loss]]:
+    """Each with the key of the file that it follows from; `read` gives the lines of a file."""
+    for path in paths(desired.edge.include, desired.folder):
+        for loss in losses(read(path), None, desired.upstreams):
+            yield "edge.include", loss
+    for name, site in desired.sites.items():
+        scope = Scope(name, site, desired.folder)
+        for path in paths(site.include, desired.folder):
+            for loss in losses(read(path), scope, desired.upstreams):
+                yield f'sites."{name}".include', loss
+
+
+def losses(
+    lines: Iterable[Line], scope: Scope | None, upstreams: Collection[str]
+) -> Iterator[Loss]:
+    """`scope` is the site whose server block has these lines, None for the http block;
+    `upstreams` are the names of apps and upstreams.
+    """
+    ours = _names(scope)
+    written = set() if scope is None else _written(scope)
+    for line in lines:
+        if line.name == "proxy_set_header" and line.args and line.args[0].lower() in ours:
+            what = f"sets {line.args[0]}, which Portico sets too: a program would get both"
+            yield Loss(line.where, what, _HINT, misleads=True)
+        yield from _anywhere(line)
+        if line.block is not None:
+            yield from _inner(line, line.block, ours, written, upstreams, own={})
+
+
+def _inner(
+    head: Line,
+    block: tuple[Line, ...],
+    ours: Collection[str],
+    written: Collection[str],
+    upstreams: Collection[str],
+    own: dict[str, frozenset[str]],
+) -> Iterator[Loss]:
+    """`own` has the headers that the nearest block with any sets, by directive."""
+    own = own | {name: found for name in _HEADERS.values() if (found := _set_in(block, name))}
+    called = " ".join((head.name, *head.args))
+    for name in sorted({line.name for line in block} & _WHOLE & {*written}):
+        yield Loss(head.where, f"{called} has {name}, and so none of the site's")
+    for line in block:
+        if line.name in _HEADERS and line.args:
+            yield from _of_pass(line, called, ours, upstreams, own.get(_HEADERS[line.name]))
+        yield from _anywhere(line)
+        if line.block is not None:
+            yield from _inner(line, line.block, ours, written, upstreams, own)
+
+
+def _of_pass(
+    line: Line,
+    called: str,
+    ours: Collection[str],
+    upstreams: Collection[str],
+    own: frozenset[str] | None,
+) -> Iterator[Loss]:
+    """No `grpc_set_header` of ours stands above an operator's location."""
+    if own is None and line.name == "proxy_pass":
+        return
+    missing = sorted({*ours} - (own or set()))
+    if missing:
+        what = f"{called} does not set {len(missing)} headers that Portico sets"
+        what += f", such as {_shown(missing)}: a client's own would reach the program"
+        to_ours = re.split(r"[/$:]", line.args[0].partition("://")[2])[0] in upstreams
+        yield Loss(line.where, what, _HINT, misleads=to_ours)
+
+
+def _shown(missing: list[str]) -> str:
+    usual = ("x-forwarded-for", "x-real-ip", "x-forwarded-proto", "host")
+    return next((name for name in usual if name in missing), missing[0])
+
+
+def _anywhere(line: Line) -> Iterator[Loss]:
+    if line.name == "include":
+        what = f"{' '.join(line.args)} cannot be looked into: only nginx judges it"
+        yield Loss(line.where, what)
+    elif line.name in _REPLACED and line.args != ("1.1",):
+        yield Loss(line.where, f"{line.name} {_REPLACED[line.name]}")
+
+
+def _set_in(block: tuple[Line, ...], name: str) -> frozenset[str]:
+    return frozenset(line.args[0].lower() for line in block if line.name == name and line.args)
+
+
+def _names(scope: Scope | None) -> frozenset[str]:
+    lines = settings(scope)["request headers"] if scope else request_headers(Scope("", Site()))
+    return frozenset(line.head.split()[1].strip('"').lower() for line in lines)
+
+
+def _written(scope: Scope) -> set[str]:
+    """The directives that the site's server block has of ours."""
+    names = {line.head.split()[0] for group in settings(scope).values() for line in group}
+    return names | ({"access_log"} if scope.site.access_log else set())
