@@ -325,10 +325,15 @@ class NameServer:
 
     def __init__(self):
         self.answer = lambda query: query
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self.port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
+        self._tcp = self._udp = None
+        while self._tcp is None:  # a port that is free for one may be taken for the other
+            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._udp.bind(("127.0.0.1", 0))
+            self.port = self._udp.getsockname()[1]
+            try:
+                self._tcp = socket.create_server(("127.0.0.1", self.port))
+            except OSError:
+                self._udp.close()
         self._threads = [threading.Thread(target=each) for each in (self._by_udp, self._by_tcp)]
         for each in self._threads:
             each.start()

@@ -76,10 +76,10 @@ def test_an_ecosystem_file_of_any_bytes_is_read_or_refused(tmp_path_factory, con
     "content",
     [
         LATIN,
-        b"a = " + b"[" * 5_000,
-        b"[" * 5_000,
-        b"a:\n" + b"- " * 5_000,
-        b'{"apps": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b"a = " + b"[" * 2_000,
+        b"[" * 2_000,
+        b"a:\n" + b"- " * 2_000,
+        b'{"apps": ' + b"[" * 2_000 + b"]" * 2_000 + b"}",
     ],
     ids=["Latin-1", "TOML", "JSON", "YAML", "closed"],
 )

@@ -70,6 +70,7 @@ class Machine:
             self.troubles,
             clock=self.clock,
             disks=self,
+            exposure=SimpleNamespace(look=self._nothing),
             logs=self,
             nginx=SimpleNamespace(rotate=self._rotate_nginx),
             unreadable=self._unreadable,
@@ -88,6 +89,9 @@ class Machine:
 
     async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
         return dict.fromkeys(folders, FULL) if self.is_full else {}
+
+    async def _nothing(self):
+        pass
 
     async def _rotate_nginx(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         return {}
