@@ -131,7 +131,7 @@ def test_the_line_runs_as_cron_runs_it_wherever_the_home_is(tmp_path):
     assert f"nothing runs in {home}" in ran.stderr
 
 
-@pytest.mark.parametrize("home", ["/var/lib/portico", "/srv/a folder with 100%"])
+@pytest.mark.parametrize("home", ["/var/lib/portico", '/srv/a "folder" with 100% \\'])
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_systemd_finds_nothing_wrong_with_the_timer(tmp_path, home):
     units = Machine(tmp_path, Path(home)).schedule.units()

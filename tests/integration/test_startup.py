@@ -16,7 +16,7 @@ from portico.system.notify import Notify
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-@pytest.mark.parametrize("home", ["/var/lib/portico", "/srv/a folder with 100%"])
+@pytest.mark.parametrize("home", ["/var/lib/portico", '/srv/a "folder" with 100% \\'])
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, home):
     unit = unit_of(Home(Path(home)), {}, root=True)
     assert unit.launcher

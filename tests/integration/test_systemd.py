@@ -20,7 +20,7 @@ unit="$XDG_CONFIG_HOME/systemd/user/$3"
 case "$2" in
     start)
         env $(sed -n 's/^Environment="\\(.*\\)"$/\\1/p' "$unit") NOTIFY_SOCKET={told}.nobody \\
-            setsid $(sed -n 's/^ExecStart=//p' "$unit") >/dev/null 2>&1 & ;;
+            setsid sh -c "exec $(sed -n 's/^ExecStart=//p' "$unit")" >/dev/null 2>&1 & ;;
     restart) kill $(cat {home}/daemon.lock); "$0" --user start "$3" ;;
 esac
 """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from portico.client.client import Client
 from portico.errors import Failed, Unreachable
 from portico.system.home import ALREADY_SERVED, Home
+from portico.system.ownership import assert_talks_to_owner
 from portico.system.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def connect(
 
     Where none does it is started if `start`, or if the home remembers something: then the new
     daemon adopts what still runs. Otherwise Unreachable. Failed when it does not come up. Where
-    the home has a unit, systemd starts it.
+    the home has a unit, systemd starts it. Refused where others could write in the home.
     """
+    assert_talks_to_owner(home.path)
     client = Client(home.socket)
     if client.answers():
         return client

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from portico.client.systemd import BOOTED, WITHIN, call, unit_of, verify, write
+from portico.client.systemd import BOOTED, WITHIN, call, quoted, unit_of, verify, write
 from portico.errors import Failed, Refused
 from portico.system.home import Home
 
@@ -27,7 +27,7 @@ _SERVICE: Final = (
     _BY
     + """\
 [Unit]
-Description=Renew the certificates of Portico in {home}
+Description=Renew the certificates of Portico ({home})
 Wants=network-online.target
 After=network-online.target
 
@@ -131,6 +131,8 @@ class Schedule:
             when = " ".join(before.split()[:5])
         environ = f"PATH={_PATH} {shlex.quote(f'PORTICO_HOME={self._home.path}')}"
         command = f"env {environ} {shlex.join(_RENEW)}".replace("%", "\\%")
+        if not command.isprintable():
+            raise Refused(f"cannot write {command!a} into a crontab: it cannot be printed")
         if not self._has_cron():
             raise Refused(
                 "cannot install a line for cron: this machine has none; nothing was changed. "
@@ -228,8 +230,8 @@ class Schedule:
         home = str(self._home.path).replace("%", "%%")
         service = _SERVICE.format(
             home=home,
-            program=shlex.join(_RENEW).replace("%", "%%"),
-            environment=f'"PORTICO_HOME={home}"',
+            program=quoted(*_RENEW),
+            environment=quoted(f"PORTICO_HOME={self._home.path}"),
         )
         timer = _TIMER.format(home=home)
         return {f"{self._name}.service": service, self._timer.name: timer}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.errors import Failed
+from portico.errors import Failed, Refused
 from portico.system.home import Home
 from portico.system.launcher import ADDRESS
 
@@ -26,7 +25,7 @@ WITHIN: Final = 120.0
 DAEMON: Final = """\
 # Written by `portico startup`; `portico unstartup` removes it.
 [Unit]
-Description=Portico in {home}
+Description=Portico ({home})
 Wants=network-online.target{launcher_unit}
 After=network-online.target nss-lookup.target{launcher_unit}
 StartLimitIntervalSec=0
@@ -89,7 +88,7 @@ SystemCallArchitectures=native
 LAUNCHER: Final = """\
 # Written by `portico startup`; `portico unstartup` removes it.
 [Unit]
-Description=Programs of Portico in {home}
+Description=Programs of Portico ({home})
 StartLimitIntervalSec=0
 
 [Service]
@@ -167,7 +166,7 @@ def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None)
     launcher = _launcher(home, name, folder, environ) if root else None
     variables = {"PORTICO_HOME": home.path} | ({ADDRESS: home.launch} if root else {})
     text = DAEMON.format(
-        home=home.path,
+        home=str(home.path).replace("%", "%%"),
         program=_program("portico.daemon.main"),
         environment=_environment(variables),
         launcher_unit=f" {launcher.name}" if launcher else "",
@@ -180,7 +179,7 @@ def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None)
 def _launcher(home: Home, beside: str, folder: Path, environ: Mapping[str, str]) -> Unit:
     name = f"{beside.removesuffix('.service')}-programs.service"
     text = LAUNCHER.format(
-        home=home.path,
+        home=str(home.path).replace("%", "%%"),
         program=_program("portico.system.launcher"),
         environment=_environment({"PORTICO_HOME": home.path}),
     )
@@ -188,11 +187,11 @@ def _launcher(home: Home, beside: str, folder: Path, environ: Mapping[str, str])
 
 
 def _program(module: str) -> str:
-    return shlex.join([sys.executable, "-P", "-m", module]).replace("%", "%%")
+    return quoted(sys.executable, "-P", "-m", module)
 
 
 def _environment(variables: Mapping[str, object]) -> str:
-    return " ".join(f'"{name}={value}"' for name, value in variables.items()).replace("%", "%%")
+    return quoted(*(f"{name}={value}" for name, value in variables.items()))
 
 
 def unit_in_charge(
@@ -213,6 +212,19 @@ def verify(units: Mapping[str, str], environ: Mapping[str, str], *, user: bool) 
             draft.write_text(units[draft.name])
         options = ["--user"] if user else []
         call(["systemd-analyze", *options, "verify", *map(str, drafts)], environ)
+
+
+def quoted(*words: str) -> str:
+    """Words of a unit, each of which systemd takes as it is: systemd.syntax(7). None has a `$`
+    that is to stay, but for the path of a program, which systemd looks for no variable in.
+
+    Refused where one has a newline, which would end the line, or another such character.
+    """
+    for word in words:
+        if not word.isprintable():
+            raise Refused(f"cannot write {word!a} into a unit: it cannot be printed")
+    escaped = (w.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") for w in words)
+    return " ".join(f'"{word}"' for word in escaped)
 
 
 def _slug(path: Path) -> str:

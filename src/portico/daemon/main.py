@@ -25,11 +25,13 @@ from portico.system.clock import SystemClock
 from portico.system.harmless import harmless
 from portico.system.home import ALREADY_SERVED, Home
 from portico.system.notify import Notify
+from portico.system.ownership import assert_own
 from portico.system.waiting import wait_for
 
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
 LOCK_WITHIN: Final = 5.0
+LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_BEGINNINGS: Final = 5
 """So often in a row the daemon begins anew by itself; the last times in safe mode."""
 PAUSE: Final = 0.5
@@ -42,13 +44,14 @@ def main() -> None:
     try:
         home = Home.find(os.environ, root=os.geteuid() == 0)
         if options.check:
+            assert_own(home.path, os.geteuid())
             assert_usable(home.database)
             return
         home.make()
+        lock = _lock(home)
     except (PorticoError, OSError) as error:
         sys.exit(f"porticod: {error}")
     _log_to(home, foreground=options.foreground)
-    lock = _lock(home)
     if lock is None:
         print(f"porticod: another daemon serves {home.path}", file=sys.stderr)  # noqa: T201
         sys.exit(ALREADY_SERVED)
@@ -122,7 +125,8 @@ class _Harmless(logging.Formatter):
 
 def _lock(home: Home) -> IO[str] | None:
     """One daemon a home: a kernel lock, which no crash can leave behind."""
-    held = home.lock.open("a")
+    held = os.fdopen(os.open(home.lock, LOCK_FLAGS, 0o600), "r+")
+    os.fchmod(held.fileno(), 0o600)  # who can open it can lock it
 
     def is_taken() -> bool:
         try:

@@ -63,14 +63,15 @@ def account_of_owner(uid: int, gid: int) -> Account:
     return Account(found.pw_name, uid, found.pw_gid, groups)
 
 
-def group_with_members(gid: int) -> str:
-    """`group staff`; empty where nobody but root is in it."""
+def group_with_members(gid: int, uid: int = 0) -> str:
+    """`group staff`; empty where nobody but root and this user is in it."""
     try:
         name, members = (found := grp.getgrgid(gid)).gr_name, set(found.gr_mem)
     except KeyError:
         return f"group {gid}"
     members |= {user.pw_name for user in pwd.getpwall() if user.pw_gid == gid}
-    return f"group {name}" if members - {"root"} else ""
+    own = {user.pw_name for user in pwd.getpwall() if user.pw_uid in {0, uid}}
+    return f"group {name}" if members - own else ""
 
 
 def _user(name: str) -> pwd.struct_passwd:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from portico.errors import Refused
+from portico.system.ownership import assert_own
 
 ALREADY_SERVED: Final = 4
 """The exit code of a daemon that finds another one in its home."""
@@ -28,6 +30,11 @@ class Home:
         else:
             state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '/')}/.local/state"
             home = cls(Path(state) / "portico")
+        if not str(home.path).isprintable():  # it is written into units, crontabs and messages
+            raise Refused(
+                f"cannot use {str(home.path)!a} as PORTICO_HOME: it has characters that "
+                "cannot be printed; choose another folder"
+            )
         if len(str(home.socket)) > LONGEST_SOCKET_PATH:
             raise Refused(
                 f"cannot use {home.path} as PORTICO_HOME: the path of a unix socket in it would "
@@ -38,8 +45,13 @@ class Home:
     def make(self) -> None:
         """Create the folders. Keys, environments and logs are for this user alone; nginx's
         workers, another user, only pass through to the files of their generation.
+
+        Refused where others could write in the home, or put another one in its place.
         """
-        self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for folder in reversed([each for each in self.path.parents if not each.exists()]):
+            folder.mkdir(mode=0o755, exist_ok=True)
+        self.path.mkdir(mode=0o711, exist_ok=True)
+        assert_own(self.path, os.geteuid())
         self.nginx.mkdir(mode=0o711, exist_ok=True)
         for folder in (self.logs, self.certificates):
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,0 +1,62 @@
+"""Whose a folder is: who could write in it, or put another one in its place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from portico.errors import Refused
+from portico.system.account import account_of_owner, group_with_members
+
+
+def assert_own(home: Path, uid: int) -> None:
+    """Refused unless this user alone, beside root, decides what the home is and what is in it.
+
+    All folders on the way to it count, those of links too, as sshd does it for its files. In one
+    that others may write, such as /tmp, the sticky bit keeps them from what is not theirs.
+    """
+    if (owner := home.stat().st_uid) != uid:
+        raise Refused(f"cannot use {home} as PORTICO_HOME: it belongs to {_user(owner)}")
+    way, seen = [home], set[Path]()
+    while way:
+        at = way.pop()
+        for each in (at, *at.parents):
+            if each in seen:
+                continue
+            seen.add(each)
+            if wrong := _wrong(each, uid, sticky=each != home):
+                raise Refused(f"cannot use {home} as PORTICO_HOME: {wrong}")
+            if each.is_symlink():
+                way.append(each.parent / each.readlink())
+
+
+def _wrong(path: Path, uid: int, *, sticky: bool) -> str:
+    """`sticky` says whether its sticky bit is enough."""
+    found = path.lstat()
+    if found.st_uid not in {0, uid}:
+        return (
+            f"{path} belongs to {_user(found.st_uid)}, who could put another folder in its place"
+        )
+    if stat.S_ISLNK(found.st_mode) or (sticky and found.st_mode & stat.S_ISVTX):
+        return ""
+    writer = group_with_members(found.st_gid, uid) if found.st_mode & stat.S_IWGRP else ""
+    writer = "everybody" if found.st_mode & stat.S_IWOTH else writer
+    return f"{writer} can write in {path}; `chmod go-w {path}` ends that" if writer else ""
+
+
+def _user(uid: int) -> str:
+    return f"user {account_of_owner(uid, -1).name or uid}"
+
+
+def assert_talks_to_owner(home: Path) -> None:
+    """Refused where a daemon that answers in the home could be a stranger's. Root may talk to
+    everybody's.
+    """
+    try:
+        owner = home.stat().st_uid
+    except OSError:
+        return  # there is none
+    if os.geteuid() != 0 and owner not in {0, os.geteuid()}:
+        raise Refused(f"cannot use {home} as PORTICO_HOME: it belongs to {_user(owner)}")
+    assert_own(home, owner)
