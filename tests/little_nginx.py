@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -144,6 +145,11 @@ async def spread(port: int, count: int, path: str = "/{}") -> Counter[str]:
         status, body = await get(port, path.format(number))
         seen[body if status == 200 else str(status)] += 1
     return seen
+
+
+def users_of_nginx() -> frozenset[int]:
+    """As whom its workers run where its master is root's."""
+    return frozenset({pwd.getpwnam("nobody").pw_uid})
 
 
 async def eventually(check: Callable[[], object], within: float = 60.0) -> float:

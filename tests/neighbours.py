@@ -70,14 +70,17 @@ class Neighbour:
 
     def close(self) -> None:
         """End what is his, by pid, and remove the account."""
+        his = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if self.uid in process.uids():
                     process.kill()
+                    his.append(process)
         for process in self._started:
             process.wait(60)
             if process.stdout:
                 process.stdout.close()
+        psutil.wait_procs(his, 10)  # as long as one of them is there, userdel refuses
         subprocess.run(["userdel", self.name], check=True, capture_output=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portico.core.model.certificate import (
     About,
@@ -216,6 +216,13 @@ class Discovery(Protocol):
     @property
     def address(self) -> str:
         """`127.0.0.1:5353`, for nginx's `resolver`; the same over restarts."""
+
+
+class Held(NamedTuple):
+    """Open sockets that keep an address for whoever inherits them: nginx, that of discovery."""
+
+    address: str = ""
+    sockets: tuple[int, ...] = ()
 
 
 class Probes(Protocol):

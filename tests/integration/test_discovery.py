@@ -15,13 +15,21 @@ import dns.rcode
 import pytest
 
 from portico.adapters.discovery.responder import Responder
-from portico.adapters.processes.sockets import LinuxPorts
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
-from portico.errors import Failed
 from portico.system.clock import SystemClock
-from portico.system.names import own_loopback
-from tests.little_nginx import WEB, Client, LittleNginx, eventually, get, program, spread
+from portico.system.names import own_loopbacks
+from tests.little_nginx import (
+    WEB,
+    Client,
+    LittleNginx,
+    eventually,
+    get,
+    program,
+    spread,
+    users_of_nginx,
+)
+from tests.neighbours import Neighbour
 from tests.stack import free_port
 
 CLOCK = SystemClock()
@@ -89,8 +97,9 @@ async def lab(folder: Path, *names: str) -> AsyncIterator[Lab]:
         yield lab
 
 
-async def open_responder(port: int = 0) -> Responder:
-    return await Responder.open(port, CLOCK, LinuxPorts(CLOCK))
+async def open_responder(remembered: str = "", *hosts: str) -> Responder:
+    hosts = hosts or ("127.0.0.1",)
+    return await Responder.open(CLOCK, remembered, hosts, users=users_of_nginx)
 
 
 def in_lab(folder: Path, names: str, story: Callable[[Lab], Awaitable[None]]) -> None:
@@ -186,7 +195,7 @@ def test_a_dead_responder_costs_no_peer_and_its_successor_is_asked_again(tmp_pat
         while CLOCK.monotonic() < begun + 3:
             assert set(await spread(lab.port, 10)) == {"a", "b"}
 
-        lab.responder = await open_responder(lab.responder.port)
+        lab.responder = await open_responder(lab.responder.address)
         lab.publish("c")
         await eventually(lambda: lab.answers_from("c"))
         await lab.responder.stop()
@@ -199,7 +208,7 @@ def test_peers_stay_while_the_daemon_does_not_know_the_app_yet(tmp_path):
         lab.publish("a", "b")
         await lab.begin()
         await lab.responder.stop()
-        lab.responder = await open_responder(lab.responder.port)
+        lab.responder = await open_responder(lab.responder.address)
         log = lab.nginx.folder / "error.log"
         await eventually(lambda: "Server failure" in log.read_text())
 
@@ -278,14 +287,19 @@ def test_a_withdrawn_app_has_no_peers_any_more(tmp_path):
     in_lab(tmp_path, "a", story)
 
 
-def test_a_remembered_port_that_is_taken_is_reported_with_its_holder():
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_where_a_remembered_port_is_taken_another_one_serves(tmp_path, kind):
+    own = own_loopbacks(tmp_path)
+
     async def story():
-        port = free_port()
-        held = rf"127.0.0.1:{port}.* held by pid \d+ \(\w+"
-        with socket.create_server(("127.0.0.1", port)), pytest.raises(Failed, match=held):
-            await open_responder(port)
-        responder = await open_responder(port)
-        assert responder.address == f"127.0.0.1:{port}"
+        with socket.socket(socket.AF_INET, kind) as taken:
+            taken.bind((own[0], 0))
+            remembered = f"{own[0]}:{taken.getsockname()[1]}"
+            responder = await open_responder(remembered, *own)
+            assert responder.address != remembered
+            await responder.stop()
+        responder = await open_responder(remembered, *own)
+        assert responder.address == remembered
         await responder.stop()
 
     asyncio.run(story())
@@ -293,8 +307,9 @@ def test_a_remembered_port_that_is_taken_is_reported_with_its_holder():
 
 def test_two_daemons_of_one_machine_find_ports_of_their_own():
     async def story():
-        first, second = await open_responder(), await open_responder()
-        assert first.port != second.port
+        first = await open_responder()
+        second = await open_responder(first.address)
+        assert first.address != second.address
         await first.stop()
         await second.stop()
 
@@ -303,35 +318,95 @@ def test_two_daemons_of_one_machine_find_ports_of_their_own():
 
 def test_daemons_of_different_homes_cannot_take_each_others_place(tmp_path):
     """One is away, the other comes up on the same port: the first one's nginx hears nothing."""
-    one, other = (own_loopback(tmp_path / name) for name in ("one", "other"))
-    assert one != other
-    assert one == own_loopback(tmp_path / "one")
+    one, other = (own_loopbacks(tmp_path / name) for name in ("one", "other"))
+    assert not set(one) & set(other)
+    assert one == own_loopbacks(tmp_path / "one")
 
     async def story() -> None:
         port = free_port()
-        there = await Responder.open(port, CLOCK, LinuxPorts(CLOCK), other)
-        back = await Responder.open(port, CLOCK, LinuxPorts(CLOCK), one)
-        assert back.address == f"{one}:{port}"
-        for each in (there, back):
+        there = await open_responder(f"{other[0]}:{port}", *other)
+        back = await open_responder(f"{one[0]}:{port}", *one)
+        elsewhere = await open_responder(there.address, *one)
+        assert back.address == f"{one[0]}:{port}"
+        assert elsewhere.address.startswith(f"{one[0]}:")
+        for each in (there, back, elsewhere):
             await each.stop()
 
     asyncio.run(story())
+
+
+ASKS = """
+import socket, sys, time
+host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+query = bytes.fromhex(sys.argv[4])
+mine = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+for one in mine:
+    one.connect((host, port))
+    one.setblocking(False)
+answered, end = 0, time.monotonic() + float(sys.argv[5])
+print("begun", flush=True)
+while time.monotonic() < end:
+    for one in mine:
+        try:
+            one.send(query)
+            answered += bool(one.recv(512))
+        except OSError:
+            pass
+print(answered < 1000)
+"""
+"""Asks one question from many ports, as fast as it can, for so many seconds."""
+
+
+def asks(neighbour: Neighbour, responder: Responder, count: int, seconds: float) -> list[str]:
+    host, _, port = responder.address.rpartition(":")
+    query = dns.message.make_query("_http._tcp.web.portico.internal", "SRV").to_wire().hex()
+    return [ASKS, host, port, str(count), query, str(seconds)]
+
+
+def test_a_neighbour_who_asks_is_not_taken_for_nginx(neighbour):
+    async def story():
+        responder = await open_responder()
+        responder.publish("web", (Endpoint(1, InstanceId("web.1.1"), 3001),))
+        said = await asyncio.to_thread(neighbour.python, *asks(neighbour, responder, 50, 2))
+        assert said.stdout == "begun\nTrue\n"
+        assert responder.told("web") == (0, 0.0)
+        await responder.stop()
+
+    asyncio.run(story())
+
+
+def test_a_neighbour_who_asks_without_end_holds_up_no_change(tmp_path, neighbour):
+    async def story(lab):
+        lab.publish("a")
+        await lab.begin()
+        flood = neighbour.start_python(*asks(neighbour, lab.responder, 500, 600))
+        assert flood.stdout
+        assert await asyncio.to_thread(flood.stdout.readline) == "begun\n"
+
+        for name in "bab":
+            version = lab.publish(name)
+            await eventually(lambda version=version: lab.responder.told("web")[0] == version)
+            await eventually(lambda name=name: lab.answers_from(name))
+
+    in_lab(tmp_path, "a b", story)
 
 
 def test_garbage_holds_up_nobody():
     async def story():
         responder = await open_responder()
         responder.publish("web", (Endpoint(1, InstanceId("web.1.1"), 3001),))
+        host, _, port = responder.address.rpartition(":")
+        address = host, int(port)
         noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for number in range(5000):
-            noise.sendto(number.to_bytes(2, "big") * (number % 60), ("127.0.0.1", responder.port))
+            noise.sendto(number.to_bytes(2, "big") * (number % 60), address)
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        _, writer = await asyncio.open_connection("127.0.0.1", responder.port)
+        _, writer = await asyncio.open_connection(*address)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
 
         query = dns.message.make_query("_http._tcp.web.portico.internal", "SRV")
-        where = {"where": "127.0.0.1", "port": responder.port, "timeout": 2}
+        where = {"where": host, "port": int(port), "timeout": 2}
         for ask in (dns.asyncquery.udp, dns.asyncquery.tcp):
             response = await ask(query, **where)
             assert [record.port for record in response.answer[0]] == [3001]

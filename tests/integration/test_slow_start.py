@@ -12,11 +12,10 @@ import psutil
 import pytest
 
 from portico.adapters.discovery.responder import Responder
-from portico.adapters.processes.sockets import LinuxPorts
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
 from portico.system.clock import SystemClock
-from tests.little_nginx import WEB, LittleNginx, eventually, get, program
+from tests.little_nginx import WEB, LittleNginx, eventually, get, program, users_of_nginx
 from tests.stack import PROGRAMS, Stack, free_port
 from tests.stack import eventually as soon
 
@@ -100,7 +99,7 @@ async def first_second(folder: Path, method: str, weight: int) -> tuple[int, int
             )
             for name, port in ports.items()
         }
-        responder = await Responder.open(0, SystemClock(), LinuxPorts(SystemClock()))
+        responder = await Responder.open(SystemClock(), users=users_of_nginx)
         stack.push_async_callback(responder.stop)
 
         def publish(*names: str) -> None:

@@ -163,6 +163,19 @@ def test_a_damaged_question_does_no_harm(data):
     assert reply is None or dns.message.from_wire(reply.octets)
 
 
+@given(st.binary(max_size=300), st.integers(0, 20), st.sampled_from([41, 250, 249, 24, 0, 6]))
+def test_any_record_behind_a_question_does_no_harm(octets, records, kind):
+    """Options (EDNS), signatures, and what a stranger makes of them."""
+    query = bytearray(dns.message.make_query(SRV_OF_WEB, "SRV").to_wire())
+    query[10:12] = records.to_bytes(2, "big")
+    length = len(octets).to_bytes(2, "big")
+    record = b"\0" + kind.to_bytes(2, "big") + b"\x10\x00" + bytes(4) + length + octets
+
+    reply = reply_to(bytes(query) + record * records, WEB, tcp=False)
+
+    assert reply is None or dns.message.from_wire(reply.octets).id == int.from_bytes(query[:2])
+
+
 def test_an_answer_is_no_question():
     response = dns.message.make_response(dns.message.make_query(SRV_OF_WEB, "SRV"))
 

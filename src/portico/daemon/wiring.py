@@ -24,6 +24,8 @@ from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.logs.files import FileLogs
+from portico.adapters.nginx.generations import discovery_of
+from portico.adapters.nginx.processes import users_of
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.nginx.workers import user_of_workers
 from portico.adapters.probes.loopback import LoopbackProbes
@@ -69,10 +71,17 @@ from portico.engine.upkeep import Upkeep
 from portico.engine.watching import Watching
 from portico.errors import Failed, PorticoError
 from portico.importers.others import OthersHere
-from portico.ports import Clock, Ports
+from portico.ports import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
-from portico.system.names import authorities, hosts, nameservers, own_loopback, speaks_ipv6
+from portico.system.names import (
+    authorities,
+    hosts,
+    nameservers,
+    own_loopbacks,
+    speaks_ipv6,
+    unprivileged_from,
+)
 from portico.system.zone import time_zone
 
 log = logging.getLogger(__name__)
@@ -82,7 +91,7 @@ Mode = Literal["command", "unit", "foreground"]
 STARTING_A_CORE: Final = 8
 """Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
-"""Setting: nginx is configured with this port, so every daemon of this home answers on it."""
+"""Setting of a Portico that did not yet note in a generation where its files ask."""
 SECRET: Final = "secret"  # noqa: S105 - a name
 """Setting: as in `Place`."""
 
@@ -118,7 +127,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
     tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
-    discovery = await _discovery(home, state, clock, ports)
+    discovery = await _discovery(home, state, clock)
 
     def seeds() -> Mapping[str, str]:
         """The peers that discovery hands out, or will as soon as it is asked."""
@@ -132,7 +141,9 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         )
 
     start_program = start_program_of(os.environ)  # noqa: TID251 - set by our own unit
-    nginx = NginxProgram(home, ports, seeds=seeds, start_program=start_program)
+    nginx = NginxProgram(
+        home, ports, seeds=seeds, start_program=start_program, held=discovery.held
+    )
     logs = FileLogs(home.logs)
     paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
@@ -351,18 +362,25 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     )
 
 
-async def _discovery(home: Home, state: SqliteState, clock: Clock, ports: Ports) -> Responder:
-    remembered, host = int(state.setting(DISCOVERY_PORT) or 0), own_loopback(home.path)
-    try:
-        responder = await Responder.open(remembered, clock, ports, host)
-    except Failed as error:
-        # Another port costs one reload of nginx, whose files name it; without any, new
-        # instances would never be found.
-        responder = await Responder.open(0, clock, ports, host)
-        log.warning("%s; answering on %s now", error, responder.address)
-    port = responder.address.rpartition(":")[2]
-    if port != state.setting(DISCOVERY_PORT):  # nothing need be written to take over
-        state.put_setting(DISCOVERY_PORT, port)
+async def _discovery(home: Home, state: SqliteState, clock: Clock) -> Responder:
+    own, folder = own_loopbacks(home.path), home.nginx.resolve()
+    remembered = await asyncio.to_thread(discovery_of, folder)
+    if not remembered and (port := state.setting(DISCOVERY_PORT)):
+        remembered = f"{own[0]}:{port}"
+    responder = await Responder.open(
+        clock,
+        remembered,
+        own,
+        below=unprivileged_from() if os.geteuid() == 0 else 0,
+        users=partial(users_of, folder),
+    )
+    if remembered and responder.address != remembered:
+        log.warning(
+            "cannot answer nginx on %s any more: another program has that port; answering on %s, "
+            "where another nginx will ask",
+            remembered,
+            responder.address,
+        )
     return responder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,6 +11,8 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+LOOPBACKS: Final = 4
+UNPRIVILEGED: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 STORES: Final = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch, Alpine
     Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
@@ -41,18 +44,29 @@ def speaks_ipv6() -> bool:
     return False
 
 
-def own_loopback(home: Path) -> str:
-    """An address of the loopback network that is this home's alone, where the system has more
-    than one (Linux has all of 127/8).
+def own_loopbacks(home: Path) -> tuple[str, ...]:
+    """Addresses of the loopback network that are this home's alone, where the system has more
+    than one (Linux has all of 127/8); some, for the case that one's ports are all taken.
 
-    On a shared one another installation can take the port of a daemon that is away for a moment,
-    and tell this one's nginx where its own apps of the same name are.
+    On a shared one the nginx of another installation could be told where this one's apps are.
     """
-    own = "127." + ".".join(str(1 + octet % 254) for octet in sha256(bytes(home)).digest()[:3])
-    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((own, 0))
-        return own
-    return "127.0.0.1"
+    seeds = (bytes(home), *(bytes(home) + bytes([0, number]) for number in range(1, LOOPBACKS)))
+    digests = [sha256(seed).digest()[:3] for seed in seeds]
+    own = ["127." + ".".join(str(1 + octet % 254) for octet in digest) for digest in digests]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((own[0], 0))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:  # and not where all its ports are taken
+                return ("127.0.0.1",)
+    return tuple(own)
+
+
+def unprivileged_from(setting: Path = UNPRIVILEGED) -> int:
+    """The first port that every user may bind: ip_unprivileged_port_start of ip(7)."""
+    with suppress(OSError, ValueError):
+        return int(setting.read_text())
+    return 1024
 
 
 def hosts(hosts_file: Path = Path("/etc/hosts")) -> frozenset[str]:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from portico.adapters.discovery.askers import Askers
+from portico.adapters.discovery.lines import Lines
+from portico.adapters.discovery.owners import Asker, Owners
+from portico.adapters.discovery.places import Place, take
 from portico.adapters.discovery.wire import Reply, reply_to
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
-from portico.errors import Failed
-from portico.ports import Clock, Ports
+from portico.ports import Clock, Held
 
 log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
-FIRST_PORT, LAST_PORT = 10_053, 10_152  # below those of instances, and those of the system
 LONGEST_QUERY: Final = 4096
 AT_A_TIME: Final = 64  # datagrams, before others get their turn
-RECEIVE_BUFFER: Final = 1 << 20  # a reload with 300 slots asks 300 addresses at once
 IDLE: Final = 30.0
 MOST_REMEMBERED: Final = 4096
 ID: Final = 2  # octets of a message's id; what follows decides the answer
-
-NOTHING_LOST: Final = "nginx keeps the instances it was told of last"
 
 
 class _Known(NamedTuple):
@@ -38,6 +36,9 @@ class _Known(NamedTuple):
 class Responder:
     """Implements `Discovery` on a UDP and a TCP port of loopback, both of one number.
 
+    Only what nginx asks counts. Who else asks gets no answer, once it is known that nginx does
+    not run as that user.
+
     `told` is exact about every worker that still asks. It cannot see a worker of an older
     generation whose fellow that asked for both has exited: such a worker keeps the peers of that
     moment for the requests of connections it still holds (`keepalive_min_timeout`, and no new
@@ -45,8 +46,9 @@ class Responder:
     drained is proved by the connections to its port.
     """
 
-    def __init__(self, host: str, port: int, clock: Clock) -> None:
-        self._host, self._port, self._clock = host, port, clock
+    def __init__(self, place: Place, owners: Owners, clock: Clock) -> None:
+        self._place, self._owners, self._clock = place, owners, clock
+        self._lines = Lines(place, self._receive)
         self._apps: dict[str, tuple[Endpoint, ...]] = {}
         self._withdrawn: set[str] = set()
         self._version = 0
@@ -55,47 +57,51 @@ class Responder:
         self._askers = Askers()
         self._truncated: dict[bytes, int] = {}
         """By the whole question, which nginx repeats over TCP: the UDP port that asked it."""
-        self._udp: socket.socket | None = None
-        self._tcp: asyncio.Server | None = None
+        self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
     @classmethod
     async def open(
-        cls, remembered: int, clock: Clock, ports: Ports, host: str = HOST
+        cls,
+        clock: Clock,
+        remembered: str = "",
+        hosts: Sequence[str] = (HOST,),
+        *,
+        below: int = 0,
+        users: Callable[[], frozenset[int]] = frozenset,
     ) -> Responder:
-        """Listen on the remembered port; 0 takes the first free one of a fixed range.
+        """Answer at the remembered address, else at a free one of these hosts, which have to be
+        this home's alone; as root at a port below `below`, where other users have none.
 
-        Raises Failed when the port is taken, with who holds it.
+        `users` says as whom nginx's workers run, beside our own user; it may block. Raises Failed
+        when every port is taken.
         """
-        candidates = [remembered] if remembered else range(FIRST_PORT, LAST_PORT + 1)
-        for port in candidates:
-            responder = cls(host, port, clock)
-            try:
-                await responder._listen()
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise Failed(f"cannot answer nginx on {host}:{port}: {error}") from error
-            else:
-                return responder
-        raise Failed(await _taken(host, remembered, ports))
+        place = await asyncio.to_thread(take, remembered, hosts, below=below, draw=clock.jitter())
+        known = await asyncio.to_thread(users)  # of an nginx that runs, from its first question on
+        responder = cls(place, Owners((place.host, place.port), users, clock, known), clock)
+        responder._server = await asyncio.start_server(responder._converse, sock=place.tcp)
+        asyncio.get_running_loop().add_reader(place.udp, responder._receive, place.udp)
+        return responder
 
     async def stop(self) -> None:
-        if self._udp is not None:
-            asyncio.get_running_loop().remove_reader(self._udp)
-            self._udp.close()
-        if self._tcp is not None:
-            self._tcp.close()
+        if self._server is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._place.udp)
+        self._server.close()
+        self._server = None
         for writer in tuple(self._open):
             writer.close()
-        self._udp = self._tcp = None
+        self._lines.close()
+        self._owners.close()
+        self._place.close()
 
     @property
     def address(self) -> str:
-        return f"{self._host}:{self._port}"
+        return self._place.address
 
     @property
-    def port(self) -> int:
-        return self._port
+    def held(self) -> Held:
+        return Held(self.address, tuple(each.fileno() for each in self._place.keepers))
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         if self._apps.get(app) == endpoints:
@@ -116,19 +122,6 @@ class Responder:
     def told(self, app: str) -> tuple[int, float]:
         return self._askers.told(app)
 
-    async def _listen(self) -> None:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            udp.setblocking(False)
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            udp.bind((self._host, self._port))
-            self._tcp = await asyncio.start_server(self._converse, self._host, self._port)
-        except OSError:
-            udp.close()
-            raise
-        self._udp = udp
-        asyncio.get_running_loop().add_reader(udp, self._receive, udp)
-
     def _receive(self, udp: socket.socket) -> None:
         for _ in range(AT_A_TIME):
             try:
@@ -136,18 +129,26 @@ class Responder:
             except BlockingIOError:
                 return
             except OSError as error:
-                log.warning("cannot read a question of nginx: %s", error)
+                self._lines.failed(udp, error)
                 return
-            self._answer_datagram(udp, query, sender)
+            asker = self._owners.asker(socket.SOCK_DGRAM, sender)
+            if asker is not Asker.STRANGER:
+                self._answer_datagram(udp, query, sender, counts=asker is Asker.NGINX)
 
-    def _answer_datagram(self, udp: socket.socket, query: bytes, sender: tuple[str, int]) -> None:
+    def _answer_datagram(
+        self, udp: socket.socket, query: bytes, sender: tuple[str, int], *, counts: bool
+    ) -> None:
         reply, version = self._reply(query, tcp=False)
         if reply is None:
             return
+        if counts:
+            self._lines.open(sender)
         try:
             udp.sendto(query[:ID] + reply.octets, sender)
         except OSError:
             return  # a lost answer is asked for again
+        if not counts:
+            return
         if reply.truncated:
             if len(self._truncated) >= MOST_REMEMBERED:
                 self._truncated.clear()
@@ -159,15 +160,19 @@ class Responder:
         """Answer the questions of one TCP connection, each after its length (RFC 1035 4.2.2)."""
         self._open.add(writer)
         try:
+            sender = writer.get_extra_info("peername")
+            asker = self._owners.asker(socket.SOCK_STREAM, sender)
             with contextlib.suppress(OSError, EOFError, TimeoutError):
-                while await self._answer_one(reader, writer):
+                while asker is not Asker.STRANGER and await self._answer_one(
+                    reader, writer, counts=asker is Asker.NGINX
+                ):
                     pass
         finally:
             self._open.discard(writer)
             writer.close()
 
     async def _answer_one(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
     ) -> bool:
         async with asyncio.timeout(IDLE):
             length = int.from_bytes(await reader.readexactly(2), "big")
@@ -180,7 +185,7 @@ class Responder:
             octets = query[:ID] + reply.octets
             writer.write(len(octets).to_bytes(2, "big") + octets)
             await writer.drain()
-        asker = self._truncated.pop(query, None)
+        asker = self._truncated.pop(query, None) if counts else None
         if reply.app and asker is not None:
             self._askers.answered(reply.app, asker, version, self._clock.monotonic())
         return True
@@ -199,16 +204,3 @@ class Responder:
             known = _Known(without_id, self._versions.get(reply.app or "", 0))
             self._known[key] = known
         return known
-
-
-async def _taken(host: str, port: int, ports: Ports) -> str:
-    if not port:
-        return (
-            f"cannot answer nginx: the ports {FIRST_PORT} to {LAST_PORT} of {host} are all "
-            f"taken; {NOTHING_LOST}"
-        )
-    holder = await ports.holder(port) or "another program"
-    return (
-        f"cannot answer nginx on {host}:{port}, where it asks: the port is held by {holder}; "
-        f"stop that program and start the daemon again; {NOTHING_LOST}"
-    )

@@ -39,6 +39,8 @@ class Generation:
     """Whether an nginx was seen to serve it: one to go back to."""
     version: str = ""
     """Of that nginx."""
+    discovery: str = ""
+    """Where its upstreams ask. A master that serves it keeps that address; empty: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class Generations:
         """What nginx is told to read."""
         return self._link / MAIN
 
-    def write(self, files: Mapping[str, str], fingerprint: str, build: Build) -> Generation:
+    def write(
+        self, files: Mapping[str, str], fingerprint: str, build: Build, discovery: str = ""
+    ) -> Generation:
         """Write a new one, under the next number. Names may not lead out of its folder.
 
         Files with passwords are for nginx's workers, all others for its master alone.
@@ -89,7 +93,13 @@ class Generations:
         readers = _group_of_workers(files.get(MAIN, ""))
         self._all.mkdir(mode=0o711, parents=True, exist_ok=True)
         number = max(self._numbers(), default=0) + 1
-        generation = Generation(number, fingerprint, build.program, version=build.version_text)
+        generation = Generation(
+            number,
+            fingerprint,
+            build.program,
+            version=build.version_text,
+            discovery=discovery,
+        )
         unfinished = self._all / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -192,6 +202,12 @@ class Generations:
         with suppress(OSError):
             return sorted(int(path.name) for path in self._all.iterdir() if path.name.isdecimal())
         return []
+
+
+def discovery_of(folder: Path) -> str:
+    """Where the files in force ask discovery; empty if there are none. `folder` is HOME/nginx."""
+    current = Generations(folder).current()
+    return current.discovery if current else ""
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,12 +70,17 @@ class Paths:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
 
-async def start(program: str, paths: Paths, start_program: StartProgram) -> Master:
-    """Start a master that outlives us, then let workers of a killed one finish and go."""
+async def start(
+    program: str, paths: Paths, start_program: StartProgram, keep: Sequence[int] = ()
+) -> Master:
+    """Start a master that outlives us, then let workers of a killed one finish and go.
+
+    It keeps these descriptors open, and so do its workers and who replaces it on the fly.
+    """
     tail = LogTail(paths.error_log)
     # A master that was killed has left it, and no other could listen there. bind(2)
     await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
-    said = await _start(program, paths, start_program)
+    said = await _start(program, paths, start_program, keep)
     try:
         async with asyncio.timeout(START_WITHIN):
             master = await _first_worker(paths, tail)
@@ -138,10 +143,12 @@ async def _tell(folder: Path, number: signal.Signals) -> None:
             process.signal(number)
 
 
-async def _start(program: str, paths: Paths, start_program: StartProgram) -> str:
+async def _start(
+    program: str, paths: Paths, start_program: StartProgram, keep: Sequence[int]
+) -> str:
     """Run it until it has gone into the background; what it said meanwhile."""
     words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
-    nginx = Program(words, {"PATH": SEARCH}, str(paths.folder))
+    nginx = Program(words, {"PATH": SEARCH}, str(paths.folder), keep=tuple(keep))
     said = ""
     try:
         async with running(start_program, nginx, stdout=DEVNULL) as process:

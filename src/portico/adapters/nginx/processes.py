@@ -24,6 +24,8 @@ class NginxProcess:
     pid: int
     parent: int
     title: str
+    uid: int
+    """The user that it runs as; the owner of its folder in /proc would not say."""
 
     @property
     def is_master(self) -> bool:
@@ -56,6 +58,13 @@ def orphans(processes: list[NginxProcess]) -> list[NginxProcess]:
     """Those whose master was killed: they serve on, on the same ports, with what they know."""
     masters = {process.pid for process in processes if process.is_master}
     return [p for p in processes if not p.is_master and p.parent not in masters]
+
+
+def users_of(folder: Path) -> frozenset[int]:
+    """Those that workers run as."""
+    found = processes_in(folder)
+    masters = {process.pid for process in found if process.is_master}
+    return frozenset(process.uid for process in found if process.parent in masters)
 
 
 class Master:
@@ -111,9 +120,8 @@ class Master:
 
 def group_of(process: NginxProcess) -> int | None:
     """The group it runs as; the owner of its folder in /proc would not say."""
-    with suppress(OSError, StopIteration):
-        status = Path(f"/proc/{process.pid}/status").read_text(errors="replace")
-        return next(int(row.split()[1]) for row in status.splitlines() if row.startswith("Gid:"))
+    with suppress(OSError):
+        return int(_status(process.pid)["Gid"].split()[0])
     return None
 
 
@@ -129,9 +137,21 @@ def _process(pid: int, folder: bytes) -> NginxProcess | None:
             return None
         title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
         state, parent = _stat(pid)[:2]
-        if _TITLE.match(title) and state != b"Z":
-            return NginxProcess(pid, int(parent), title)
+        uid = int(_status(pid)["Uid"].split()[0])
+        if _TITLE.match(title) and state != b"Z" and _may_be_ours(uid, title):
+            return NginxProcess(pid, int(parent), title, uid)
     return None
+
+
+def _may_be_ours(uid: int, title: str) -> bool:
+    """Everybody can enter the folder and choose a title. Root's workers run as somebody else."""
+    own = os.geteuid()
+    return uid == own or (own == 0 and "master process" not in title)
+
+
+def _status(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 def _stat(pid: int) -> list[bytes]:

@@ -35,7 +35,7 @@ from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
-from portico.ports import Ports, Tested
+from portico.ports import Held, Ports, Tested
 from portico.system.home import Home
 from portico.system.programs import StartProgram, start_here
 
@@ -47,6 +47,7 @@ PATIENCE: Final = 60.0
 ASKED_WITHIN: Final = 3.0
 """Seconds in which a worker that got no answer from discovery has surely asked again."""
 MORE_PATIENCE: Final = 5.0
+NOTHING_HELD: Final = Held()
 
 
 class NginxProgram:
@@ -64,12 +65,14 @@ class NginxProgram:
         reload_within: float = RELOAD_WITHIN,
         seeds: Callable[[], Mapping[str, str]] = dict,
         start_program: StartProgram = start_here,
+        held: Held = NOTHING_HELD,
     ) -> None:
         """`seeds` says which peers a new nginx begins with, beside one that serves: files by
-        name, which the files of a generation include from HOME/nginx/seeds.
+        name, which the files of a generation include from HOME/nginx/seeds. `held` is where
+        all files that are installed ask discovery: nginx keeps that port from others.
         """
         self._home, self._ports, self._reload_within = home, ports, reload_within
-        self._seeds, self._start_program = seeds, start_program
+        self._seeds, self._start_program, self._held = seeds, start_program, held
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
         self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
@@ -96,7 +99,7 @@ class NginxProgram:
         return NginxSeen(
             pid,
             generation.number,
-            generation.fingerprint,
+            _live(generation, self._held.address),
             self._refused,
             program=generation.program,
             version=generation.version,
@@ -115,7 +118,7 @@ class NginxProgram:
             await asyncio.to_thread(self._make_folders)
             try:
                 generation = await asyncio.to_thread(
-                    self._generations.write, files, fingerprint, build
+                    self._generations.write, files, fingerprint, build, self._held.address
                 )
             except OSError as error:
                 why = f"cannot write the new files of nginx: {error}; what is live stays"
@@ -248,7 +251,12 @@ class NginxProgram:
     async def _has_to_go(self, master: Master, generation: Generation) -> bool:
         serving = self._serving
         other = serving is not None and serving.generation.program != generation.program
-        return other or await is_leaving(master, self._paths.folder)
+        asks_elsewhere = bool(self._held.address) and not self._asks_here(serving)
+        return other or asks_elsewhere or await is_leaving(master, self._paths.folder)
+
+    def _asks_here(self, serving: Serving | None) -> bool:
+        """Whether the address that is asked is the one its master keeps, and we answer at."""
+        return serving is not None and serving.generation.discovery == self._held.address
 
     @property
     def _is_outdated(self) -> bool:
@@ -256,6 +264,9 @@ class NginxProgram:
 
     async def _start_anew(self, generation: Generation, old: Master | None) -> None:
         """Have the program started, by its old master if there is one."""
+        if generation.discovery not in {"", self._held.address}:
+            where = f"discovery at {generation.discovery}, where another program may answer"
+            raise NotTaken(f"its files ask {where}", certain=True)
         await asyncio.to_thread(self._make_folders)
         program = await self._program(generation)
         file = await asyncio.to_thread(_file, program)
@@ -263,11 +274,10 @@ class NginxProgram:
         seeds = self._seeds() if beside else {}
         await asyncio.to_thread(self._generations.sow, seeds)
         try:
-            master = await (
-                upgrade(old, self._paths)
-                if old
-                else start(program, self._paths, self._start_program)
-            )
+            if old:
+                master = await upgrade(old, self._paths)
+            else:
+                master = await start(program, self._paths, self._start_program, self._held.sockets)
         except NotTaken:
             await asyncio.to_thread(self._generations.weed)
             raise
@@ -383,6 +393,12 @@ def _is_outdated(serving: Serving) -> bool:
     """Whether another file lies where its program was when it was started."""
     now = _file(serving.generation.program)
     return bool(now and serving.file) and now != serving.file
+
+
+def _live(generation: Generation, discovery: str) -> str:
+    """Never what is wanted, where it asks discovery elsewhere."""
+    elsewhere = "" if generation.discovery == discovery else f"@{generation.discovery}"
+    return generation.fingerprint + elsewhere
 
 
 def _is_by(serving: Serving, master: Master) -> bool:
