@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from portico.core.model.balancing import Balance, Method, Sticky
 from portico.core.model.desired import Desired, DesiredApp
@@ -27,13 +28,25 @@ PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
 KEEPALIVE_BY_DEFAULT = (1, 29, 7)
 _BY_TURNS = {"balance": Balance(), "sticky": False, "keepalive": 0}
 """For another try, where the operator's method may choose the same peer again."""
+_PASSED_OVER = {"max_fails": 1, "fail_timeout": 1.0}
+"""For another try: one try knows nothing of those before it, so a peer that just failed one is left
+out until nginx has asked discovery again."""
 
 
 def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
+    desired_again = _again(desired)
     for name, upstream in desired.upstreams.items():
         yield d("upstream", name, block=_block(name, upstream, desired, place))
         again, by_turns = again_upstream(name), upstream.model_copy(update=_BY_TURNS)
-        yield d("upstream", again, block=_block(again, by_turns, desired, place))
+        yield d("upstream", again, block=_block(again, by_turns, desired_again, place))
+
+
+def _again(desired: Desired) -> Desired:
+    apps = {
+        name: replace(app, app=app.app.model_copy(update=_PASSED_OVER))
+        for name, app in desired.apps.items()
+    }
+    return replace(desired, apps=apps)
 
 
 def network_map() -> Directive:
