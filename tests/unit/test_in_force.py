@@ -80,7 +80,7 @@ class Portico:
                     changes,
                     self,
                     self.in_force,
-                    None,
+                    self,
                     self,
                     self,
                     *nothing[:2],
@@ -170,6 +170,13 @@ class Portico:
         await self.in_force.served()
 
     async def upgrade(self) -> None:
+        pass
+
+    @property
+    def exposure(self):
+        return self
+
+    async def look(self) -> None:
         pass
 
     async def sites(self, *_: object) -> None:

@@ -29,8 +29,8 @@ KEEPALIVE_BY_DEFAULT = (1, 29, 7)
 _BY_TURNS = {"balance": Balance(), "sticky": False, "keepalive": 0}
 """For another try, where the operator's method may choose the same peer again."""
 _PASSED_OVER = {"max_fails": 1, "fail_timeout": 1.0}
-"""For another try: one try knows nothing of those before it, so a peer that just failed one is left
-out until nginx has asked discovery again."""
+"""For another try, which knows nothing of those before it: a peer that just failed one is left out
+until nginx has asked discovery again."""
 
 
 def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
