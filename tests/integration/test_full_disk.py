@@ -42,8 +42,7 @@ def small(stack: Stack) -> Iterator[Stack]:
         pytest.skip("this machine lets nobody mount a disk")
     try:
         yield stack
-        with suppress(FileNotFoundError):
-            (stack.home / "ballast").unlink()
+        make_room(stack.home)  # until then a daemon stays: what it has ended is not on disk yet
         stack.portico("down", "--now", seconds=60)
         eventually(lambda: not daemons(stack), within=60)
     finally:
@@ -56,6 +55,12 @@ def fill(home: Path) -> None:
             with suppress(OSError):
                 while file.write(b"\0" * size):
                     pass
+
+
+def make_room(home: Path) -> None:
+    for file in (home / "ballast", *(home / "logs" / "apps").glob("*.log*")):
+        with suppress(FileNotFoundError):
+            file.write_bytes(b"")
 
 
 def daemons(stack: Stack) -> list[psutil.Process]:
@@ -71,6 +76,27 @@ def daemons(stack: Stack) -> list[psutil.Process]:
 
 def running(stack: Stack, name: str) -> list[dict]:
     return [i for i in stack.instances(name) if i["pid"]]
+
+
+def test_everything_can_be_made_smaller_while_a_program_fills_the_disk(small: Stack):
+    small.up(FLOOD + SLEEPS)
+    fill(small.home)
+    small.done("scale", "sleeps", "1")
+    assert len(small.instances("sleeps")) == 1
+    small.done("stop", "sleeps")
+    assert running(small, "sleeps") == []
+    small.done("stop", "flood")
+    assert running(small, "flood") == []
+    small.done("down")
+    assert small.status()["apps"] == []
+
+
+def test_down_ends_all_on_a_full_disk_and_it_stays_so(small: Stack):
+    small.up(FLOOD + SLEEPS)
+    fill(small.home)
+    small.done("down", "--now")
+    make_room(small.home)
+    assert small.status()["apps"] == []
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])
