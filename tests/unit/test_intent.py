@@ -202,3 +202,14 @@ def test_that_a_rollout_was_given_up_is_said_until_the_app_is_tried_again_or_lea
         end(wanted)
         assert wanted.reverted == {}
         assert intent(state).reverted == {}
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[1]", '"', '{"default": "x"}', "null", "\ud800"])
+def test_what_nobody_can_read_of_what_is_in_force_ends_no_start_and_no_app(garbage):
+    state = MemoryState()
+    accepted = up(intent(state), web="v1")
+    state.put_setting("paused", garbage)
+    state.put_setting("in_force", garbage or "{")
+    after = intent(state)
+    assert after.paused() == frozenset()
+    assert after.on_disk() == {"default": accepted}

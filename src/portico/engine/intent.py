@@ -10,10 +10,13 @@ Everything goes to disk first and counts from then on. Only what makes things sm
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -25,6 +28,8 @@ from portico.engine.prepare import Candidate, Inputs, request_of
 from portico.errors import Failed
 from portico.ports import AppRecord, Nginx, Revision, State, Tested
 
+log = logging.getLogger(__name__)
+
 PAUSED: Final = "paused"
 """Name of the setting that lists the sites closed by hand, a JSON array."""
 IN_FORCE: Final = "in_force"
@@ -34,6 +39,8 @@ VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 SITES: Final = "the sites"
 """What a change holds, beside apps, that changes nginx's files: no app can have this name."""
+_PAUSED: Final = TypeAdapter(frozenset[str])
+_NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
 
 class Intent:
@@ -41,7 +48,7 @@ class Intent:
         self._state, self._nginx = state, nginx
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
-        self._paused = frozenset[str](json.loads(state.setting(PAUSED) or "[]"))
+        self._paused = _read_paused(state.setting(PAUSED) or "[]")
         self._unwritten: dict[str, Callable[[], object]] = {}
         self.unwritten = ""
         """Why some of this is only in memory; empty while all is on disk."""
@@ -160,7 +167,12 @@ class Intent:
         return {project: known[number] for project, number in numbers if number in known}
 
     def _numbers(self) -> dict[str, int]:
-        found = json.loads(self._state.setting(IN_FORCE) or "{}")
+        """Where nobody can read them any more the newest file is: nothing in force ends all."""
+        try:
+            found = _NUMBERS.validate_json(self._state.setting(IN_FORCE) or "{}")
+        except ValidationError as error:
+            log.warning("cannot read which file is in force, so the newest is: %s", error)
+            found = max((each.number for each in self._state.revisions()), default={})
         return {PROJECT: found} if isinstance(found, int) else found
 
     def touched(self, candidate: Candidate) -> list[str]:
@@ -392,3 +404,11 @@ class Intent:
             abrupt=record.abrupt,
             replace=self._replace,
         )
+
+
+def _read_paused(text: str) -> frozenset[str]:
+    try:
+        return _PAUSED.validate_json(text)
+    except ValidationError as error:
+        log.warning("cannot read which sites are paused, so none is: %s", error)
+        return frozenset()
