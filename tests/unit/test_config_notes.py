@@ -41,8 +41,8 @@ from tests.documents import read
             "apps.web.max_fails: has no effect: nginx never takes out the only peer",
         ),
         (
-            'apps.web = { command = "x", instances = 2, fail_timeout = 20 }',
-            "apps.web.fail_timeout: has no effect without max_fails: for apps that is 0",
+            'apps.web = { command = "x", instances = 2, max_fails = 0, fail_timeout = 20 }',
+            "apps.web.fail_timeout: has no effect: max_fails is 0",
         ),
         (
             'apps.web = { command = "x", slow_start = 30 }',

@@ -17,17 +17,18 @@ PATTERNS = [
     for line in block(MAPS, f'map "{KEY}" $portico_sent')
     if (found := re.fullmatch(r'"~(.*)" (\S+);', line))
 ]
-REFUSED, RESET, TIMED_OUT, NO_PEER = ("502", 0, 0), ("502", 0, 99), ("504", 0, 99), ("", 0, 0)
+REFUSED, RESET, TIMED_OUT = ("502", 0, 0), ("502", 0, 99), ("504", 0, 99)
+NO_PEER, NONE_AT_ALL = ("", 0, 0), ("", 0, -1)
 BEGUN, NOT_REACHED = ("502", 5, 99), ("504", 0, 0)
 
 
 def sent(*tries: tuple[str, int, int], once: str = "") -> str:
     """What `$portico_sent` is after such tries: status, bytes received, bytes sent."""
     columns = (
-        ["web" if t == NO_PEER else "127.0.0.1:3000" for t in tries],
+        [{NO_PEER: "web", NONE_AT_ALL: "web.again"}.get(t, "127.0.0.1:3000") for t in tries],
         [status or "502" for status, _, _ in tries],
         [str(received) for _, received, _ in tries],
-        [str(count) for _, _, count in tries],
+        [str(max(0, count)) for _, _, count in tries],
     )
     key = "|".join((once, *(" : ".join(column) for column in columns)))
     found = (value for pattern, value in PATTERNS if pattern.search(key.replace("\\\\", "\\")))
@@ -39,11 +40,27 @@ def test_what_was_sent_to_nobody_may_be_sent(once):
     assert sent(REFUSED, once=once) == ""
     assert sent(*(MOST - 1) * [REFUSED], once=once) == ""
     assert sent(NOT_REACHED, REFUSED, once=once) == ""
+    assert sent(NO_PEER, once=once) == ""
+    assert sent(REFUSED, NO_PEER, once=once) == ""
+
+
+def test_where_all_peers_have_just_failed_all_are_asked():
+    [line] = [line for line in block(MAPS, "map $upstream_addr $portico_nobody") if line[0] == '"']
+    pattern = re.compile(line.partition("~")[2].partition('"')[0])
+    for last in ("web", "127.0.0.1:3000 : web"):
+        assert pattern.search(last)
+    for last in ("127.0.0.1:3000", "web : 127.0.0.1:3000", "[::1]:80", "unix:/run/a.sock"):
+        assert not pattern.search(last)
 
 
 @pytest.mark.parametrize(
     "tries",
-    [(NO_PEER,), (REFUSED, NO_PEER), (NOT_REACHED, NOT_REACHED), MOST * (REFUSED,)],
+    [
+        (NO_PEER, NONE_AT_ALL),
+        (REFUSED, NO_PEER, NONE_AT_ALL),
+        (NOT_REACHED, NOT_REACHED),
+        MOST * (REFUSED,),
+    ],
 )
 def test_no_peer_and_too_many_tries_are_the_end(tries):
     assert sent(*tries) == "over"
@@ -61,13 +78,13 @@ def test_what_was_sent_is_counted_and_what_was_not_is_not():
     st.lists(st.sampled_from([REFUSED, RESET, TIMED_OUT, NO_PEER, BEGUN, NOT_REACHED]), min_size=1)
 )
 def test_a_request_that_may_not_be_repeated_goes_on_only_while_nothing_was_sent(tries):
-    if any(sent_ for _, _, sent_ in tries):
+    if any(sent_ > 0 for _, _, sent_ in tries):
         assert sent(*tries, once="1") == "over"
 
 
 @given(
     st.lists(st.sampled_from([REFUSED, RESET, NOT_REACHED]), max_size=4),
-    st.sampled_from([TIMED_OUT, BEGUN, NO_PEER]),
+    st.sampled_from([TIMED_OUT, BEGUN, NONE_AT_ALL]),
 )
 def test_a_timeout_and_an_answer_that_has_begun_are_the_end(tries, last):
     assert sent(*tries, last) == "over"
@@ -89,7 +106,7 @@ def test_a_request_is_repeated_as_often_as_the_file_says(keys, end):
         "error_page 502 504 = @failed;",
         "return 502;",
         "}",
-        "proxy_pass http://web.again;",
+        'proxy_pass "http://web$portico_nobody";',
     ]
 
 
@@ -120,7 +137,7 @@ def test_servers_elsewhere_are_tried_as_apps_are():
     upstream = "old"
     """
     again = block(nginx_conf(text), "location @again_0")
-    assert {"proxy_ssl_name a.test;", "proxy_pass https://old.again;"} < set(again)
+    assert {"proxy_ssl_name a.test;", 'proxy_pass "https://old$portico_nobody";'} < set(again)
 
 
 def test_the_named_location_repeats_what_its_route_says():

@@ -11,7 +11,7 @@ from portico.core.model.place import Build
 from portico.core.model.upstream import Server, Upstream
 from portico.core.render.directive import to_text
 from portico.core.render.upstream_block import network_map, upstream_blocks
-from tests.rendered import block, place_for
+from tests.rendered import APP, block, nginx_conf, place_for, site
 
 
 def lines(
@@ -57,7 +57,7 @@ def test_a_method_is_adapted_to_peers_that_come_and_go(balance, of_an_app, of_se
     assert outside("10.0.0.1:80", balance=balance)[1] == of_servers
 
 
-def test_another_try_goes_by_turns_and_on_no_connection_that_was_kept():
+def test_where_all_have_failed_all_are_asked_by_turns_and_on_no_connection_that_was_kept():
     """`hash`, `sticky` and `least_conn` may choose a dead peer every time."""
     upstream = Upstream(
         apps=("web",), servers=(Server(address="10.0.0.1:80", backup=True),),
@@ -66,8 +66,7 @@ def test_another_try_goes_by_turns_and_on_no_connection_that_was_kept():
     first = lines(upstream, {"web": App(command="run")})
     again = lines(upstream, {"web": App(command="run")}, named="web.again")
     servers = [line for line in first if line.startswith(("server ", "resolver", "include"))]
-    # What has just failed another try is left out by those that follow.
-    servers[0] = servers[0].replace(" max_fails=0;", " fail_timeout=1s;")
+    servers[0] = servers[0].replace(" fail_timeout=1s;", " max_fails=0;")
     assert again == ["zone web.again 256k;", *servers, "keepalive 0;"]
 
 
@@ -85,11 +84,11 @@ def test_an_apps_weight_is_left_to_discovery():
     """A weight on the line would replace all that discovery answers."""
     web = App(command="run", weight=5, backup=True, down=True)
     alone = lines(Upstream(apps=("web",)), {"web": web})
-    assert alone[1] == "server web.portico.internal service=http resolve max_fails=0;"
+    assert alone[1] == "server web.portico.internal service=http resolve fail_timeout=1s;"
     joined = lines(Upstream(apps=("web", "b")), {"web": web, "b": App(command="run")})
     assert joined[1:3] == [
-        "server web.portico.internal service=http resolve max_fails=0 backup down;",
-        "server b.portico.internal service=http resolve max_fails=0;",
+        "server web.portico.internal service=http resolve fail_timeout=1s backup down;",
+        "server b.portico.internal service=http resolve fail_timeout=1s;",
     ]
 
 
@@ -150,3 +149,9 @@ def test_beside_an_app_whose_weights_are_multiplied_those_of_servers_are_too():
     text = to_text(upstream_blocks(desired, place_for(desired)))
     assert "server 10.0.0.5:80 weight=10;" in text
     assert "server 10.0.0.6:80 weight=30;" in text
+
+
+def test_where_connections_are_limited_nobody_else_is_asked_than_the_peers_that_are_counted():
+    """The other upstream would count their connections anew."""
+    limited = nginx_conf(site().replace(APP, f"{APP}max_conns = 2\n"))
+    assert "proxy_pass http://web;" in block(limited, "location @again_0")

@@ -105,7 +105,7 @@ def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
         for key in sorted(app.model_fields_set & _OF_SEVERAL):
             yield (*path, key), "has no effect: nginx never takes out the only peer"
     elif "fail_timeout" in app.model_fields_set and not app.max_fails:
-        yield (*path, "fail_timeout"), "has no effect without max_fails: for apps that is 0"
+        yield (*path, "fail_timeout"), "has no effect: max_fails is 0"
     if alone and app.instances == 1 and app.slow_start:
         yield (*path, "slow_start"), "has no effect: nobody else could take the rest of the share"
     if alone and app.weight > 1 and not any(slot.weight for slot in app.slots.values()):

@@ -221,15 +221,15 @@ class App(Table):
         "0 gives it all at once.",
     )
     max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
-    # nginx keeps failures against an address, also when another process answers there meanwhile:
-    # instances that died one after the other were all out together, though all were back.
+    # Until Portico has told nginx who is gone, which takes a second at most. nginx keeps failures
+    # against an address, also when another process answers there meanwhile: so not for longer.
     max_fails: Count = Field(
-        0,
-        description="Failures within fail_timeout for which nginx itself takes an instance out; "
-        "0 leaves that to Portico, which knows when it is back.",
+        1,
+        description="Failures within fail_timeout for which nginx itself leaves an instance out, "
+        "unless it would leave out all; 0 is never.",
     )
     fail_timeout: Duration = Field(
-        10.0, description="For how long failures count and an instance stays out; whole seconds."
+        1.0, description="For how long failures count and an instance stays out; whole seconds."
     )
     backup: bool = Field(
         False, description="Stand in for the other peers of an upstream, when all are gone."

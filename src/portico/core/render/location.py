@@ -16,8 +16,8 @@ from portico.core.render.pages import PLACE, gate
 from portico.core.render.passing import passing, stripped
 from portico.core.render.repetition import (
     again_location,
-    again_upstream,
     beginning,
+    name_again,
     stream_location,
 )
 from portico.core.render.scope import Scope
@@ -40,7 +40,7 @@ def locations(
                 (*lines, *_passed(location, location.name, upstream, place, number))
             )
             yield from _beside(
-                location, location.name, upstream, place, number, tuple(changed(own, above))
+                location, location.name, desired, place, number, tuple(changed(own, above))
             )
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
@@ -150,18 +150,25 @@ def _passed(
 def _beside(
     location: Location,
     name: str,
-    upstream: Upstream,
+    desired: Desired,
     place: Place,
     number: int,
     settings: Sequence[Directive],
 ) -> Iterator[Directive]:
     """The path is taken off already where a request comes again."""
-    scope = location.scope
-    again = passing(scope, again_upstream(name), upstream, place, location.stripped)
+    scope, upstream = location.scope, desired.upstreams[name]
+    # Where all peers have as many connections as they may, others would be counted anew.
+    target = name if _is_limited(upstream, desired) else name_again(name)
+    again = passing(scope, target, upstream, place, location.stripped)
     yield from again_location(scope, _again(number), settings, again)
     once = passing(scope, name, upstream, place, location.stripped)
     stream = (*_stripped(location), *once)
     yield from stream_location(scope, _stream(number), settings, stream)
+
+
+def _is_limited(upstream: Upstream, desired: Desired) -> bool:
+    limits = [server.max_conns for server in upstream.servers]
+    return any(limits) or any(desired.apps[name].app.max_conns for name in upstream.apps)
 
 
 def _stripped(location: Location) -> Iterator[Directive]:

@@ -41,7 +41,7 @@ def passing(
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{name}")
         return
     yield from _tls(upstream, scope, place, "proxy")
-    yield d("proxy_pass", f"{'https' if upstream.tls else 'http'}://{name}")
+    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{name}"))
 
 
 def stripped(prefix: str) -> Iterator[Directive]:

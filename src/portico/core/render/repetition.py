@@ -8,9 +8,10 @@ at what became of all tries so far and tries once more or gives up:
     an answer began, or none came    the request is over: it was carried out, or is too slow
     in time
 
-Every try chooses among the peers that are there now. From the second on it chooses by turns and
-without connections that were kept, in an upstream of its own: the operator's method may choose a
-dead instance every time (`hash`, `sticky`, `least_conn`: it has no connections).
+Every try chooses among the peers that are there now, without those that failed within the last
+second: a process that is being killed takes connections until its last moment, and would be chosen
+for the repetition too. Where that leaves nobody, all peers are asked by turns, in an upstream of
+its own.
 
 A body that is passed on while it arrives cannot be sent twice, and no call of gRPC is repeated.
 For these nginx's own way is exact: a POST goes on to the next peer only if nothing was sent to
@@ -26,8 +27,8 @@ from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.pages import error_pages
 from portico.core.render.scope import Scope
 
-ONCE, SENT, TIMED_OUT, STREAMS = (
-    f"portico_{name}" for name in ("once", "sent", "timed_out", "streams")
+ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
+    f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams")
 )
 FAILED: Final = "@failed"
 _TO_STREAM: Final = "418"
@@ -36,6 +37,7 @@ RETRIES: Final = 1
 MOST: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
 _CODES: Final = ("502", "504")
+_AGAIN: Final = ".again"
 
 
 def repetition_maps() -> tuple[Directive, ...]:
@@ -63,13 +65,19 @@ def repetition_maps() -> tuple[Directive, ...]:
                 d("volatile"),
                 d("default", "over"),
                 d(rf'"~^[^|]*\|([^|]* : ){{{MOST - 1}}}"', "over"),
-                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\|"', "over"),  # no peer
+                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', "over"),  # no peer at all
                 d(r'"~\|[^|]*504[^|]*504\|"', "over"),
                 d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
                 d(r'"~\|[^|1-9]*$"', ""),
                 d(r'"~\|([^|]* )?504\|"', "over"),
                 *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
             ),
+        ),
+        d(
+            "map",
+            Raw("$upstream_addr"),
+            Raw(f"${NOBODY}"),
+            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+$"', _AGAIN)),
         ),
         d(
             "map",
@@ -106,8 +114,8 @@ def beginning(scope: Scope, again: str, stream: str) -> Iterator[Directive]:
 def again_location(
     scope: Scope, again: str, settings: Iterable[Directive], passing: Iterable[Directive]
 ) -> Iterator[Directive]:
-    """`passing` passes requests to `again_upstream`. A named location has nothing of the location
-    it is entered from, only of the server: `settings` are repeated in it.
+    """`passing` passes requests to `name_again`. A named location has nothing of the location it
+    is entered from, only of the server: `settings` are repeated in it.
     """
     if _is_grpc(scope):
         return
@@ -154,7 +162,12 @@ def failed_location() -> Directive:
 
 def again_upstream(name: str) -> str:
     """No app or upstream of an operator is called so: their names have no dot."""
-    return f"{name}.again"
+    return f"{name}{_AGAIN}"
+
+
+def name_again(name: str) -> str:
+    """The same upstream, or `again_upstream` where the last try found nobody in it."""
+    return f"{name}${NOBODY}"
 
 
 def _has_stream(scope: Scope) -> bool:

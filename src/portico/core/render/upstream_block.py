@@ -27,10 +27,9 @@ NETWORK = "portico_network"
 PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
 KEEPALIVE_BY_DEFAULT = (1, 29, 7)
 _BY_TURNS = {"balance": Balance(), "sticky": False, "keepalive": 0}
-"""For another try, where the operator's method may choose the same peer again."""
-_PASSED_OVER = {"max_fails": 1, "fail_timeout": 1.0}
-"""For another try, which knows nothing of those before it: a peer that just failed one is left out
-until nginx has asked discovery again."""
+"""Of `again_upstream`: its peers are asked by turns, on new connections."""
+_NEVER_OUT = {"max_fails": 0, "fail_timeout": 10.0}
+"""And none is left out for having failed: here come requests when all others are."""
 
 
 def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
@@ -43,7 +42,7 @@ def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
 
 def _again(desired: Desired) -> Desired:
     apps = {
-        name: replace(app, app=app.app.model_copy(update=_PASSED_OVER))
+        name: replace(app, app=app.app.model_copy(update=_NEVER_OUT))
         for name, app in desired.apps.items()
     }
     return replace(desired, apps=apps)
