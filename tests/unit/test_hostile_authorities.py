@@ -46,6 +46,11 @@ from portico.adapters.certificates.facts import facts
 from portico.errors import Failed
 from tests.signing import Signer
 
+# It says so on standard error of the child that reads them, and goes on.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::cryptography.utils.CryptographyDeprecationWarning"
+)
+
 LONGEST_TEXT = 100_000
 NOW = 1_800_000_000.0
 
