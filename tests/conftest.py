@@ -6,8 +6,8 @@ import pytest
 from hypothesis import settings
 
 # How long an example takes says more about the machine's other work than about the code.
-# The same examples in every run, so that none is red by chance; `--hypothesis-profile=explore` looks
-# for new ones.
+# The same examples in every run, so that none is red by chance: new ones are looked for with
+# `--hypothesis-profile=explore`.
 settings.register_profile("portico", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("portico")
