@@ -47,10 +47,10 @@ def test_what_was_sent_to_nobody_may_be_sent(once):
 def test_where_all_peers_have_just_failed_all_are_asked():
     [line] = [line for line in block(MAPS, "map $upstream_addr $portico_nobody") if line[0] == '"']
     pattern = re.compile(line.partition("~")[2].partition('"')[0])
-    for last in ("web", "127.0.0.1:3000 : web"):
-        assert pattern.search(last)
-    for last in ("127.0.0.1:3000", "web : 127.0.0.1:3000", "[::1]:80", "unix:/run/a.sock"):
-        assert not pattern.search(last)
+    for tries in ("web", "127.0.0.1:3000 : web", "web : 127.0.0.1:3000"):
+        assert pattern.search(tries)
+    for tries in ("127.0.0.1:3000", "127.0.0.1:3000 : [::1]:80", "unix:/run/a.sock"):
+        assert not pattern.search(tries)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,13 @@ def test_where_all_peers_have_just_failed_all_are_asked():
 )
 def test_no_peer_and_too_many_tries_are_the_end(tries):
     assert sent(*tries) == "over"
+
+
+def test_an_instance_that_is_met_twice_because_all_others_have_just_failed_counts_once():
+    assert sent(RESET, NO_PEER, RESET) == "1"
+    assert sent(RESET, NO_PEER, RESET, once="1") == "over"
+    assert sent(RESET, NO_PEER, RESET, RESET) == "3"
+    assert sent(RESET, NO_PEER, BEGUN) == "over"
 
 
 def test_what_was_sent_is_counted_and_what_was_not_is_not():

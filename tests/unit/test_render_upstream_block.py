@@ -66,7 +66,7 @@ def test_where_all_have_failed_all_are_asked_by_turns_and_on_no_connection_that_
     first = lines(upstream, {"web": App(command="run")})
     again = lines(upstream, {"web": App(command="run")}, named="web.again")
     servers = [line for line in first if line.startswith(("server ", "resolver", "include"))]
-    servers[0] = servers[0].replace(" fail_timeout=1s;", " max_fails=0;")
+    servers[0] = servers[0].replace(" fail_timeout=0s;", " max_fails=0;")
     assert again == ["zone web.again 256k;", *servers, "keepalive 0;"]
 
 
@@ -84,11 +84,11 @@ def test_an_apps_weight_is_left_to_discovery():
     """A weight on the line would replace all that discovery answers."""
     web = App(command="run", weight=5, backup=True, down=True)
     alone = lines(Upstream(apps=("web",)), {"web": web})
-    assert alone[1] == "server web.portico.internal service=http resolve fail_timeout=1s;"
+    assert alone[1] == "server web.portico.internal service=http resolve fail_timeout=0s;"
     joined = lines(Upstream(apps=("web", "b")), {"web": web, "b": App(command="run")})
     assert joined[1:3] == [
-        "server web.portico.internal service=http resolve fail_timeout=1s backup down;",
-        "server b.portico.internal service=http resolve fail_timeout=1s;",
+        "server web.portico.internal service=http resolve fail_timeout=0s backup down;",
+        "server b.portico.internal service=http resolve fail_timeout=0s;",
     ]
 
 

@@ -221,15 +221,18 @@ class App(Table):
         "0 gives it all at once.",
     )
     max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
-    # Until Portico has told nginx who is gone, which takes a second at most. nginx keeps failures
-    # against an address, also when another process answers there meanwhile: so not for longer.
+    # A process that is killed takes connections until its end, and Portico tells nginx within a
+    # second. nginx keeps failures against an address, also when another process answers there
+    # meanwhile: so not for longer, or instances that died one after the other would all be out.
     max_fails: Count = Field(
         1,
         description="Failures within fail_timeout for which nginx itself leaves an instance out, "
         "unless it would leave out all; 0 is never.",
     )
     fail_timeout: Duration = Field(
-        1.0, description="For how long failures count and an instance stays out; whole seconds."
+        0.0,
+        description="For how long failures count and an instance stays out, in whole seconds; 0 "
+        "is until the clock shows the next one.",
     )
     backup: bool = Field(
         False, description="Stand in for the other peers of an upstream, when all are gone."

@@ -8,10 +8,10 @@ at what became of all tries so far and tries once more or gives up:
     an answer began, or none came    the request is over: it was carried out, or is too slow
     in time
 
-Every try chooses among the peers that are there now, without those that failed within the last
-second: a process that is being killed takes connections until its last moment, and would be chosen
-for the repetition too. Where that leaves nobody, all peers are asked by turns, in an upstream of
-its own.
+Every try chooses among the peers that are there now, without those that failed in this second:
+a process that is being killed takes connections until its last moment, and would be chosen for
+the repetition too. Where that leaves nobody, all peers are asked by turns, in an upstream of its
+own; and what meets there the instance that it comes from is sent on once more.
 
 A body that is passed on while it arrives cannot be sent twice, and no call of gRPC is repeated.
 For these nginx's own way is exact: a POST goes on to the next peer only if nothing was sent to
@@ -70,6 +70,8 @@ def repetition_maps() -> tuple[Directive, ...]:
                 d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
                 d(r'"~\|[^|1-9]*$"', ""),
                 d(r'"~\|([^|]* )?504\|"', "over"),
+                # Twice to the same, because all others have just failed: that one is dying.
+                d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+ : \2\|.*\|[^|]*[1-9][^|]*$"', "1"),
                 *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
             ),
         ),
@@ -77,7 +79,7 @@ def repetition_maps() -> tuple[Directive, ...]:
             "map",
             Raw("$upstream_addr"),
             Raw(f"${NOBODY}"),
-            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+$"', _AGAIN)),
+            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+( |$)"', _AGAIN)),
         ),
         d(
             "map",
@@ -166,7 +168,7 @@ def again_upstream(name: str) -> str:
 
 
 def name_again(name: str) -> str:
-    """The same upstream, or `again_upstream` where the last try found nobody in it."""
+    """The same upstream, or `again_upstream` once a try has found nobody in it."""
     return f"{name}${NOBODY}"
 
 
