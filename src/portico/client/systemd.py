@@ -22,6 +22,15 @@ BOOTED: Final = Path("/run/systemd/system")
 WITHIN: Final = 120.0
 """Seconds for one call; a start waits until the daemon is ready, for at most 90."""
 
+OUTLIVED: Final = """\
+KillMode=process
+SendSIGKILL=no
+Delegate=yes
+OOMPolicy=continue
+LimitNOFILE=1048576
+TasksMax=infinity"""
+"""Of a unit whose end is that of its main process alone: what it has started goes on."""
+
 DAEMON: Final = """\
 # Written by `portico startup`; `portico unstartup` removes it.
 [Unit]
@@ -44,12 +53,7 @@ TimeoutStopSec=30
 
 # Only the daemon is stopped and started anew: instances and nginx go on meanwhile, and the next
 # daemon adopts them. `portico down` ends everything.
-KillMode=process
-SendSIGKILL=no
-Delegate=yes
-OOMPolicy=continue
-LimitNOFILE=1048576
-TasksMax=infinity
+{outlived}
 {rights}
 [Install]
 WantedBy={target}
@@ -100,12 +104,7 @@ Restart=always
 RestartSec=1
 
 # It starts instances, nginx and hooks with all that they may need, and they outlive it.
-KillMode=process
-SendSIGKILL=no
-Delegate=yes
-OOMPolicy=continue
-LimitNOFILE=1048576
-TasksMax=infinity
+{outlived}
 """
 
 
@@ -168,6 +167,7 @@ def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None)
     text = DAEMON.format(
         home=str(home.path).replace("%", "%%"),
         program=_program("portico.daemon.main"),
+        outlived=OUTLIVED,
         environment=_environment(variables),
         launcher_unit=f" {launcher.name}" if launcher else "",
         rights=SYSTEM_RIGHTS.format(launcher=launcher.name) if launcher else USER_RIGHTS,
@@ -181,6 +181,7 @@ def _launcher(home: Home, beside: str, folder: Path, environ: Mapping[str, str])
     text = LAUNCHER.format(
         home=str(home.path).replace("%", "%%"),
         program=_program("portico.system.launcher"),
+        outlived=OUTLIVED,
         environment=_environment({"PORTICO_HOME": home.path}),
     )
     return Unit(name, folder / name, text, environ, user=False)
