@@ -66,13 +66,9 @@ def test_websockets_stay_open_and_reach_every_instance(stack):
             await socket_.close()
         return pids
 
-    def reaches_everyone() -> bool:
-        pids = asyncio.run(talk())
-        assert all(len(heard) == 1 for heard in pids)
-        return set.union(*pids) == everyone
-
-    # nginx hears of the instance that was ready last within a second.
-    eventually(reaches_everyone)
+    pids = asyncio.run(talk())
+    assert all(len(heard) == 1 for heard in pids)
+    assert set.union(*pids) == everyone
 
 
 @pytest.mark.alone

@@ -140,12 +140,10 @@ class Observed:
         self.try_again()
         self._nginx_leaving = None
 
-    def untold(self) -> list[str]:
-        """Apps about which nginx asks and does not know the newest answer yet."""
+    def untold(self, apps: Iterable[str]) -> list[str]:
+        """Those of them whose newest endpoints nginx has not heard of yet."""
         return [
-            app
-            for app, version in self._versions.items()
-            if 0 < self._discovery.told(app)[0] < version
+            app for app in apps if self._discovery.told(app)[0] < self._versions.get(app, 0)
         ]
 
     async def look(self) -> World:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from portico.core.model.desired import Desired
@@ -22,6 +22,8 @@ MANY_SITES: Final = 20
 LONGEST_WAIT: Final = 900.0
 """Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
 SITES_ANSWER_WITHIN: Final = 10.0
+NGINX_ASKS_WITHIN: Final = 10.0
+"""Seconds; it asks every second, after a lost answer every two."""
 ASKED_AT_ONCE: Final = 16
 UPGRADE_WITHIN: Final = 180.0
 """Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
@@ -64,6 +66,7 @@ class Settling:
             if failed := (*given_up, *state.failed):
                 raise Failed("\n".join((*failed, *self._last_lines(names))))
             if state.done:
+                await self._nginx_knows(names)
                 return
             for line in state.waiting:
                 if line not in said:
@@ -88,7 +91,6 @@ class Settling:
 
     async def sites(self, change: Change, desired: Desired) -> None:
         """Ask every site through nginx, as a visitor would; several at a time."""
-        await self._nginx_knows()
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
         few = len(desired.sites) <= MANY_SITES
@@ -106,10 +108,14 @@ class Settling:
         if not few:
             change.say(f"{len(desired.sites)} sites answer")
 
-    async def _nginx_knows(self) -> None:
-        """Wait until nginx was told of the newest endpoints; it asks every second."""
-        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
-        while self._observed.untold() and self._clock.monotonic() < end:
+    async def _nginx_knows(self, apps: Collection[str]) -> None:
+        """Wait until nginx has the newest endpoints of these apps; it asks every second."""
+        end = self._clock.monotonic() + NGINX_ASKS_WITHIN
+        while self._clock.monotonic() < end:
+            desired, generation = self._intent.wanted()
+            asked_about = {app for group in desired.upstreams.values() for app in group.apps}
+            if not generation or not self._observed.untold(asked_about.intersection(apps)):
+                return
             await self._clock.sleep(0.05)
 
     async def _answer(self, name: str, desired: Desired, end: float) -> str | None:
