@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ PROGRAMS = Path(__file__).parent / "programs"
 CHECKOUT = Path(__file__).parent.parent
 
 T = TypeVar("T")
+
+MARKS_KEPT = 200
+"""Ports that `free_port` keeps from other runs; no test needs as many."""
+_marks: deque[socket.socket] = deque()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,16 @@ class Stack:
             process.stdout.close()
 
     def status(self) -> dict:
+        """What `portico status --json` shows, which takes five times as long to ask. The command
+        is asked where no daemon answers: it starts one.
+        """
+        api = _Unix(self.home / "api.sock")
+        try:
+            with suppress(OSError, http.client.HTTPException):
+                api.request("GET", "/v1/status")
+                return json.load(api.getresponse())
+        finally:
+            api.close()
         return json.loads(self.done("status", "--json").stdout)
 
     def instances(self, app: str) -> list[dict]:
@@ -265,6 +280,17 @@ class _Loopback(http.client.HTTPConnection):
         self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
 
 
+class _Unix(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("portico", timeout=60)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class _LoopbackTls(http.client.HTTPSConnection):
     def connect(self) -> None:
         plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
@@ -320,17 +346,23 @@ def processor_seconds() -> float:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, of those that belong to this process of pytest alone:
-    neither the system gives them to connections nor Portico to instances.
+    """A port that nothing listens on, and that no other test of this machine will be given while
+    this one lasts. Neither the system gives it to connections nor Portico to instances.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    for port in random.SystemRandom().sample(range(10000 + worker, 20000, workers), 50):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
+    for port in random.SystemRandom().sample(range(10000, 20000), 50):
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0portico-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
-                return port
+        except OSError:
+            mark.close()
+        else:
+            _marks.append(mark)
+            if len(_marks) > MARKS_KEPT:
+                _marks.popleft().close()
+            return port
     raise OSError("no free port between 10000 and 20000")
 
 

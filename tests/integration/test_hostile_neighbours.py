@@ -16,6 +16,7 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.system.home import Home
 from portico.system.names import own_loopbacks, unprivileged_from
 from tests.neighbours import Neighbour
+from tests.network import own_network
 from tests.stack import PROGRAMS, Stack, eventually
 
 TWO_ECHOES = (
@@ -137,13 +138,14 @@ def test_with_all_ports_of_an_address_taken_discovery_answers_at_another(
     tmp_path, neighbour, kind
 ):
     own = own_loopbacks(tmp_path)
-    takes(neighbour, own[0], kind, unprivileged_from(), 1 << 16)
+    with own_network():  # who takes them all leaves none for outgoing connections
+        takes(neighbour, own[0], kind, unprivileged_from(), 1 << 16)
 
-    for below in (0, unprivileged_from()):
-        place = take("", own, below=below, draw=0.3)
-        with closing(place):
-            assert place.port in UNASSIGNED if below else place.host in own[1:]
-            assert gets_nothing(neighbour, place.address)
+        for below in (0, unprivileged_from()):
+            place = take("", own, below=below, draw=0.3)
+            with closing(place):
+                assert place.port in UNASSIGNED if below else place.host in own[1:]
+                assert gets_nothing(neighbour, place.address)
 
 
 POSES = """

@@ -142,9 +142,7 @@ class Observed:
 
     def untold(self, apps: Iterable[str]) -> list[str]:
         """Those of them whose newest endpoints nginx has not heard of yet."""
-        return [
-            app for app in apps if self._discovery.told(app)[0] < self._versions.get(app, 0)
-        ]
+        return [app for app in apps if self._discovery.told(app)[0] < self._versions.get(app, 0)]
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""

@@ -46,6 +46,14 @@ async def upgrade(old: Master, paths: Paths) -> Master:
 async def conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
     """The same for an upgrade that has been begun, perhaps by another daemon."""
     try:
+        return await _conclude(old, paths, tail)
+    except NotTaken:
+        await _has_its_file_back(old, paths)
+        raise
+
+
+async def _conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
+    try:
         async with asyncio.timeout(START_WITHIN):
             new = await _second(old, paths, tail)
     except TimeoutError:
@@ -116,6 +124,15 @@ async def _dismiss(new: Master, paths: Paths) -> None:
         await orphan(new, paths.folder)
         await retire_orphans(paths.folder)
     new.close()
+
+
+async def _has_its_file_back(old: Master, paths: Paths) -> None:
+    """Wait until the old master has noticed that the new one is gone, and names its file anew."""
+    end = asyncio.get_running_loop().time() + TERM_WITHIN
+    while paths.old_pid_file.exists() and old.is_running():
+        if asyncio.get_running_loop().time() > end:
+            return
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def _end_children(old: Master, paths: Paths) -> None:

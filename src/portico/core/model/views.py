@@ -13,7 +13,7 @@ from portico.core.model.names import Domain
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class DocumentRequest(View):
