@@ -11,7 +11,10 @@ from tests.fakes import pebble
 from tests.stack import eventually
 from tests.tls import served_serial
 
-pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
+]
 
 SITE = "shop.example.com"
 FILE = """

@@ -13,7 +13,10 @@ from portico.core.model.instance import InstanceState
 from tests.fakes import pebble
 from tests.tls import served_serial
 
-pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
+]
 
 FILE = """
 [tls]

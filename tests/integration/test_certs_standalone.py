@@ -11,7 +11,10 @@ from cryptography import x509
 from tests.fakes import pebble
 from tests.stack import eventually
 
-pytestmark = pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
+]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.stack import PROGRAMS, Stack, eventually
 from tests.tls import served_serial
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
 ]
 SITES = {place: f"shop{number}.example.com" for number, place in enumerate(PLACES)}

@@ -17,7 +17,10 @@ import pytest
 
 from tests.stack import Stack, eventually
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk"),
+]
 
 FLOOD = """
 [apps.flood]

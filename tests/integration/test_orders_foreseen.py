@@ -24,6 +24,7 @@ command = "python3 -m http.server --bind 127.0.0.1 $PORT"
 app = "web"
 """
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: authorities ask at port 80"),
 ]
