@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from portico.adapters.nginx.processes import Master
 from portico.adapters.state.sqlite import SqliteState
 from portico.system.home import Home
 from portico.system.names import own_loopbacks, unprivileged_from
-from tests.neighbours import Neighbour
+from tests import newer
+from tests.neighbours import Neighbour, make_neighbour
 from tests.network import own_network
 from tests.stack import PROGRAMS, Stack, eventually
 
@@ -27,8 +31,9 @@ TWO_ECHOES = (
 OUTGOING = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 BINDS = """
-import itertools, signal, socket, sys, time
+import itertools, os, signal, socket, sys, time
 host, port, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+counter = os.open(sys.argv[4], os.O_WRONLY) if sys.argv[4:] else None
 signal.signal(signal.SIGTERM, lambda *_: globals().update(rounds=0))
 SHARED, AGAIN = socket.SO_REUSEPORT, socket.SO_REUSEADDR
 ways = list(itertools.product(
@@ -51,10 +56,16 @@ while done < rounds:
             except OSError:
                 pass
     done += 1
-    time.sleep(0.02)
+    if counter is not None:
+        os.pwrite(counter, b"%d" % done, 0)
+    time.sleep(0.005)
 print(done, "rounds:", got[:3])
 """
-"""Binds a port in every way there is, so many times or until SIGTERM; says what that got it."""
+"""Binds a port in every way there is, so many times or until SIGTERM; says what that got it. How
+many times it has done so is in a file.
+"""
+
+ROUNDS = 50
 
 LOCKS = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH | fcntl.LOCK_NB)"
 
@@ -98,6 +109,76 @@ def gets_nothing(neighbour: Neighbour, address: str) -> bool:
     said = neighbour.python(BINDS, host, port, "20").stdout
     assert said == "begun\n20 rounds: []\n"
     return True
+
+
+class Siege:
+    """A neighbour who tries to bind an address without end."""
+
+    def __init__(self, neighbour: Neighbour, address: str, counter: Path) -> None:
+        host, _, port = address.rpartition(":")
+        self._counter = counter
+        counter.touch()
+        shutil.chown(counter, neighbour.uid)
+        self._program = neighbour.start_python(BINDS, host, port, str(1 << 30), str(counter))
+        self.goes_on()
+
+    def goes_on(self) -> None:
+        """Wait for some more rounds, so that what comes next is in the middle of them."""
+        before = self._rounds()
+        eventually(lambda: self._rounds() > before + ROUNDS)
+
+    def end(self) -> str:
+        """What it got."""
+        self._program.send_signal(signal.SIGTERM)
+        said, _ = self._program.communicate(timeout=60)
+        return said.partition(":")[2].strip()
+
+    def _rounds(self) -> int:
+        return int(self._counter.read_text() or 0)
+
+
+@pytest.fixture(params=["of root", "of a user"])
+def owner(request) -> Iterator[Neighbour | None]:
+    """Whose installation it is, if not root's."""
+    if request.param == "of root":
+        yield None
+        return
+    with closing(make_neighbour()) as owner:
+        yield owner
+
+
+@pytest.mark.alone
+def test_a_neighbour_who_besieges_discovery_never_has_it_and_costs_no_request(
+    owner, stack, neighbour
+):
+    if owner:
+        stack.belong_to(owner.uid, owner.gid)
+    stack.up(TWO_ECHOES, workers=2, nginx=str(newer.nginx(stack.root / "nginx")))
+    (address,) = resolvers(stack.home)
+    assert (int(address.rpartition(":")[2]) in UNASSIGNED) == (owner is None)
+    ours = {str(instance["pid"]) for instance in stack.instances("web")}
+    siege = Siege(neighbour, address, stack.root / "rounds")
+
+    with stack.load("app.localhost", rate=50, connections=4) as load:
+        stack.kill_daemon()
+        siege.goes_on()
+        stack.done("upgrade", "--daemon")
+        siege.goes_on()
+        newer.nginx(stack.root / "nginx", later=True)
+        stack.done("upgrade")
+        siege.goes_on()
+        workers = psutil.Process(stack.status()["nginx"]["pid"]).children()
+        killed = stack.kill_nginx()
+        siege.goes_on()
+        eventually(lambda: stack.status()["nginx"]["pid"] not in {None, killed})
+        eventually(lambda: not any(worker.is_running() for worker in workers))
+        siege.goes_on()
+        report = load.stop()
+
+    assert siege.end() == "[]"
+    assert report.failed == {}, report.first_failures
+    assert set(report.answers) <= ours
+    assert resolvers(stack.home) == {address}
 
 
 def test_an_nginx_that_does_not_keep_the_port_is_replaced_by_one_that_does(stack, neighbour):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # -P keeps the folder that `portico` was typed in off the path: its json.py is not ours to run
 DAEMON: Final = (sys.executable, "-P", "-m", "portico.daemon.main")
-START_WITHIN: Final = 20.0  # seconds
+START_WITHIN: Final = 90.0
+"""Seconds for a program that has begun, on a busy machine too; as systemd's TimeoutStartSec."""
 FindUnit = Callable[[Home, Mapping[str, str]], "Unit | None"]
 """Which unit of systemd starts the daemon of a home, if one does."""
 _TAIL = 15  # lines of the daemon's log in an error

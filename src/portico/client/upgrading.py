@@ -8,17 +8,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from portico import __version__
 from portico.client.client import Client
-from portico.client.connect import DAEMON, FindUnit, connect, start_unit
+from portico.client.connect import DAEMON, START_WITHIN, FindUnit, connect, start_unit
 from portico.client.leaving import make_leave, mode_of
 from portico.client.systemd import unit_in_charge
 from portico.errors import Failed
 from portico.system.home import Home
-
-CHECK_WITHIN: Final = 30.0  # seconds
 
 
 def is_newer(version: str, than: str) -> bool:
@@ -64,7 +61,7 @@ def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> No
             env={**environ, "PORTICO_HOME": str(home.path)},
             capture_output=True,
             text=True,
-            timeout=CHECK_WITHIN,
+            timeout=START_WITHIN,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
