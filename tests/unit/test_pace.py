@@ -91,6 +91,5 @@ def test_all_are_started_in_the_end_however_few_at_a_time(most, instances):
         assert sum(isinstance(step, StartInstance) for step in steps) <= most
         if not steps:
             break
-        for step in steps:
-            wanted, seen = after(step, wanted, seen)
+        wanted, seen = after(steps, wanted, seen)
     assert len(seen.instances) == its.instances

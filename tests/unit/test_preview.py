@@ -5,6 +5,7 @@ import pytest
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
 from portico.core.planning.preview import preview
+from tests.stack import processor_seconds
 from tests.unit.worlds import SERVING, app, desired, one, said, world
 
 S = InstanceState
@@ -104,3 +105,11 @@ def test_a_preview_of_many_instances_ends():
     before = [one(slot=n) for n in range(1, 61)]
     shown = steps([its], world(*before, knows=[its]))
     assert len([step for step in shown if step.startswith("stop")]) == 60
+
+
+def test_the_end_of_thousands_of_instances_is_foreseen_in_a_moment():
+    many = [one(slot=slot) for slot in range(1, 4001)]
+    before = processor_seconds()
+    shown = preview(desired(), world(*many, knows=[app()]), generation="")
+    assert len(shown) == 8002
+    assert processor_seconds() - before < 2, "each step copied all of them: 4.5 s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -81,7 +82,8 @@ class Operations(CertificateOperations):
 
     async def plan(self, request: DocumentRequest) -> PlanView:
         candidate = await self._preparation.render(self._inputs(request))
-        steps = preview(
+        steps = await asyncio.to_thread(
+            preview,
             self._intent.preview(candidate),
             self._observed.now(),
             generation=candidate.fingerprint if candidate.desired.sites else "",

@@ -1,12 +1,12 @@
 """What the steps will be, one after the other, if every step works: `portico plan`.
 
-`after` says what each step makes of the world. The same function lets tests walk through every
-order of events without a process.
+`after` says what the steps of a round make of the world. The same function lets tests walk through
+every order of events without a process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -51,65 +51,72 @@ def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, .
         now = plan(desired, world, generation=generation)
         if not now:
             break
-        for step in now:
-            desired, world = after(step, desired, world)
+        desired, world = after(now, desired, world)
         steps += [step for step in now if not isinstance(step, QUIET)]
     return tuple(steps)
 
 
-def after(  # noqa: C901, PLR0911, PLR0912 - one case a kind of step
-    step: Step, desired: Desired, world: World
+def after(steps: Sequence[Step], desired: Desired, world: World) -> tuple[Desired, World]:
+    """What is wanted and what is, once these have worked and their processes have done their part,
+    one after the other.
+    """
+    its = dict(world.instances)  # copied once, however many steps change one of them
+    world = replace(world, instances=its)
+    for step in steps:
+        desired, world = _after(step, desired, world, its)
+    return desired, _settled(world)
+
+
+def _after(  # noqa: C901, PLR0912 - one case a kind of step
+    step: Step, desired: Desired, world: World, its: dict[InstanceId, Instance]
 ) -> tuple[Desired, World]:
-    """What is wanted and what is, once the step has worked and its process has done its part."""
     match step:
         case StartInstance(app, slot, port):
-            return desired, _put(world, _started(desired.apps[app], slot, port, world))
+            started = _started(desired.apps[app], slot, port, world)
+            its[started.id] = started
         case Respawn(instance):
-            again = moved(world.instances[instance], InstanceEvent.SPAWNED, now=world.now)
-            return desired, _put(world, replace(again, state=InstanceState.READY, crashes=0))
+            again = moved(its[instance], InstanceEvent.SPAWNED, now=world.now)
+            its[instance] = replace(again, state=InstanceState.READY, crashes=0)
         case Restart(instance):
-            again = replace(world.instances[instance], state=InstanceState.READY, since=world.now)
-            return desired, _put(world, again)
+            its[instance] = replace(its[instance], state=InstanceState.READY, since=world.now)
         case Publish(app, endpoints):
-            return desired, replace(world, endpoints={**world.endpoints, app: endpoints})
+            world = replace(world, endpoints={**world.endpoints, app: endpoints})
         case Drain(instance):
-            drained = moved(world.instances[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
-            return desired, _settled(_put(world, drained))
+            its[instance] = moved(its[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
         case MarkWorn(instance, why):
-            return desired, _put(world, replace(world.instances[instance], worn=why))
+            its[instance] = replace(its[instance], worn=why)
         case SkipRun():
-            return desired, world
+            pass
         case Interrupt(instance, why):
-            return desired, _put(world, replace(world.instances[instance], reason=why))
+            its[instance] = replace(its[instance], reason=why)
         case Stop(instance) | Kill(instance):
-            gone = replace(world.instances[instance], state=InstanceState.GONE, process=None)
-            return desired, _put(world, gone)
+            its[instance] = replace(its[instance], state=InstanceState.GONE, process=None)
         case Forget(instance):
-            left = {k: v for k, v in world.instances.items() if k != instance}
-            return desired, replace(world, instances=left)
+            del its[instance]
         case Revert(app):
             before = desired.apps[app]
             spec = replace(before.spec, id=before.good or before.spec.id)
-            return _wanting(desired, replace(before, spec=spec)), world
+            desired = _wanting(desired, replace(before, spec=spec))
         case Complete(app):
             done = replace(desired.apps[app], good=desired.apps[app].spec.id, abrupt=False)
-            return _wanting(desired, done), world
+            desired = _wanting(desired, done)
         case DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
             former = {k: v for k, v in desired.former.items() if k != app}
-            return replace(desired, former=former), replace(world, endpoints=known)
+            desired, world = replace(desired, former=former), replace(world, endpoints=known)
         case SwitchGeneration(fingerprint):
             nginx = replace(world.nginx, live=fingerprint, pid=world.nginx.pid or 1)
-            return desired, replace(world, nginx=nginx)
+            world = replace(world, nginx=nginx)
         case StartNginx():
-            return desired, replace(world, nginx=replace(world.nginx, pid=1))
+            world = replace(world, nginx=replace(world.nginx, pid=1))
         case UpgradeNginx():
             nginx = replace(world.nginx, outdated=False, halfway=False)
-            return replace(desired, upgrade=False), replace(world, nginx=nginx)
+            desired, world = replace(desired, upgrade=False), replace(world, nginx=nginx)
         case StopNginx():
-            return desired, replace(world, nginx=replace(world.nginx, pid=None, live=""))
+            world = replace(world, nginx=replace(world.nginx, pid=None, live=""))
         case _:
             assert_never(step)
+    return desired, world
 
 
 def _at_rest(world: World) -> World:
@@ -147,11 +154,6 @@ def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Inst
         since=world.now,
         spawned=world.now,
     )
-
-
-def _put(world: World, instance: Instance) -> World:
-    instances: Mapping[InstanceId, Instance] = {**world.instances, instance.id: instance}
-    return replace(world, instances=instances)
 
 
 def _settled(world: World) -> World:
