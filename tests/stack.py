@@ -2,7 +2,8 @@
 
 Its home and its project lie in one fresh folder of /tmp, because the path of a unix socket is
 short and because nginx's workers, another user, must be able to reach static files. Ports are
-free ones. `close` ends whatever is left and tells what `portico down` should have ended.
+free ones. The end of the `with` ends whatever is left, and fails where `portico down` should have
+ended it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import psutil
 
@@ -69,6 +70,13 @@ class Stack:
         self._as: tuple[str, ...] = ()
         """Words before each command."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        left = self.close()
+        assert left == []
+
     def belong_to(self, uid: int, gid: int) -> None:
         """From now on commands are another user's, with no rights of root but to read all files:
         the Python of the tests may lie where he may not.
@@ -76,7 +84,8 @@ class Stack:
         for path in (self.root, self.folder):
             os.chown(path, uid, gid)
         who = (f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
-        self._as = ("setpriv", *who, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+        reads = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+        self._as = ("setpriv", *who, *reads)
 
     # commands
 

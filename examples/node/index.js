@@ -1,9 +1,12 @@
 // A plain Node program. All that Portico asks of it: listen on $PORT.
 'use strict';
+const fs = require('node:fs');
 const http = require('node:http');
+const path = require('node:path');
 
 const port = Number(process.env.PORT || 3000);
 const instance = Number(process.env.NODE_APP_INSTANCE || 0) + 1;
+const PAGE = fs.readFileSync(path.join(__dirname, 'page.html'), 'utf8');
 const started = Date.now();
 let answered = 0;
 
@@ -35,42 +38,5 @@ function send(response, type, body) {
 
 function page(facts) {
   const rows = Object.entries(facts).map(([name, value]) => `<dt>${name}<dd>${value}`).join('');
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Hello from instance ${facts.instance}</title>
-<style>
-  :root { color-scheme: light dark; --hue: ${(facts.instance * 83) % 360}; }
-  body { font: 17px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1.5rem; }
-  h1 { font-size: 1.7rem; font-weight: 600; margin: 0 0 .3rem; }
-  h1 b { color: hsl(var(--hue) 65% 45%); }
-  dl { display: grid; grid-template-columns: 7rem 1fr; gap: .2rem 1rem; margin: 1.5rem 0;
-       padding: 1rem 1.25rem; border-left: 4px solid hsl(var(--hue) 65% 45%);
-       background: hsl(var(--hue) 40% 50% / .08); font-variant-numeric: tabular-nums; }
-  dt { opacity: .65; } dd { margin: 0; }
-  ol { list-style: none; display: flex; flex-wrap: wrap; gap: 6px; padding: 0; margin: .5rem 0; }
-  li { min-width: 1.9em; padding: .15em .3em; text-align: center; border-radius: 4px; color: #fff;
-       background: hsl(calc(var(--n) * 83) 55% 42%); }
-  button { font: inherit; padding: .35rem 1rem; cursor: pointer; }
-</style>
-<h1>Hello from instance <b>${facts.instance}</b></h1>
-<p>One of the copies of this program answered. The next request may meet another one.</p>
-<dl>${rows}</dl>
-<p><button id="ask">Ask 20 times more</button></p>
-<ol id="answers" aria-label="Which instance answered"></ol>
-<script>
-  document.getElementById('ask').onclick = async () => {
-    for (let n = 0; n < 20; n += 1) {
-      const facts = await (await fetch('/api')).json();
-      const item = document.createElement('li');
-      item.style.setProperty('--n', facts.instance);
-      item.textContent = facts.instance;
-      item.title = 'pid ' + facts.pid + ', port ' + facts.port;
-      document.getElementById('answers').append(item);
-    }
-  };
-</script>
-</html>
-`;
+  return PAGE.replaceAll('{rows}', rows).replaceAll('{n}', instance).replaceAll('{hue}', instance * 83 % 360);
 }

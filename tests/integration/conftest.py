@@ -24,12 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     """A whole Portico; the test fails too if `portico down` leaves anything running."""
-    stack = Stack()
-    try:
+    with Stack() as stack:
         yield stack
-    finally:
-        left = stack.close()
-    assert left == []
 
 
 @pytest.fixture

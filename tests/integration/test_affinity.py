@@ -22,13 +22,9 @@ BALANCE = {
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    stack = Stack()
-    try:
+    with Stack() as stack:
         stack.up("".join(_app(name, balance) for name, balance in BALANCE.items()), workers=2)
         yield stack
-    finally:
-        left = stack.close()
-    assert left == []
 
 
 def _app(name: str, balance: str) -> str:

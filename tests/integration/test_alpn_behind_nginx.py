@@ -45,23 +45,18 @@ ADDRESSES = "127.0.0.1", "127.0.0.2"
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     """A site for an authority's certificate beside one of the machine's own."""
-    stack = Stack()
-    with pebble.running(tmp_path_factory.mktemp("pebble")) as authority:
+    with pebble.running(tmp_path_factory.mktemp("pebble")) as authority, Stack() as stack:
         stack.http, stack.https = authority.http, authority.tls
-        try:
-            stack.up(
-                FILE.format(
-                    directory=authority.directory,
-                    root=authority.root,
-                    program=PROGRAMS / "echo.py",
-                ),
-                bind=ADDRESSES,
-                workers=2,
-            )
-            yield stack
-        finally:
-            left = stack.close()
-    assert left == []
+        stack.up(
+            FILE.format(
+                directory=authority.directory,
+                root=authority.root,
+                program=PROGRAMS / "echo.py",
+            ),
+            bind=ADDRESSES,
+            workers=2,
+        )
+        yield stack
 
 
 def certificate(stack):

@@ -50,13 +50,9 @@ upstream = "both"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """All the apps at once: they do not disturb each other, and starting takes time."""
-    stack = Stack()
-    try:
+    with Stack() as stack:
         stack.up("".join(app(name, keys) for name, keys in APPS.items()) + TOGETHER, workers=2)
         yield stack
-    finally:
-        left = stack.close()
-    assert left == []
 
 
 def app(name: str, keys: str) -> str:

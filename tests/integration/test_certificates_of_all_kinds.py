@@ -162,17 +162,18 @@ def machine(tmp_path_factory) -> Iterator[Machine]:
         externalAccountBindingRequired=True,
         externalAccountMACKeys=dict([EAB_KEY]),
     )
-    with names as names, usual as usual, bound as bound, acme_proxy.before(usual) as proxy:
+    with (
+        names as names,
+        usual as usual,
+        bound as bound,
+        acme_proxy.before(usual) as proxy,
+        Stack() as stack,
+    ):
         proxy.profiles = {"tlsserver": "45 days"}
-        stack = Stack()
         stack.http, stack.https = usual.http, usual.tls
         machine = Machine(stack, usual, bound, proxy, names, _alternative(usual))
-        try:
-            _start(machine)
-            yield machine
-        finally:
-            left = stack.close()
-    assert left == []
+        _start(machine)
+        yield machine
 
 
 def _start(machine: Machine) -> None:

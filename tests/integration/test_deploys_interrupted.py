@@ -89,18 +89,14 @@ class Mortal:
 
 @pytest.fixture(scope="module")
 def mortal(authority):
-    stack = Stack()
-    stack.http, stack.https = authority.http, authority.tls
-    mortal = Mortal(stack, authority)
-    try:
+    with Stack() as stack:
+        stack.http, stack.https = authority.http, authority.tls
+        mortal = Mortal(stack, authority)
         text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
         sites = "".join(REDIRECT.format(site=site) for site in SITES.values())
         stack.up(text + sites, bind=["127.0.0.1"])
         eventually(lambda: all(view["served"] for view in mortal.certificates().values()))
         yield mortal
-    finally:
-        left = stack.close()
-    assert left == []
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -40,12 +40,8 @@ class Refuser:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """One for all: each test puts a file of its own in force."""
-    stack = Stack()
-    try:
+    with Stack() as stack:
         yield stack
-    finally:
-        left = stack.close()
-    assert left == []
 
 
 @pytest.fixture(scope="module")
