@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portico.client.schedule import Schedule
 from portico.core.config.document import read_document
 from portico.core.planning.environment import parse_env_file
 from portico.errors import ConfigError, Failed
@@ -16,7 +18,9 @@ from portico.importers.certbot import read_conf, read_folder
 from portico.importers.certbot_writing import leave_alone
 from portico.importers.read import read_file
 from portico.importers.renewers import find_renewers
+from portico.system.home import Home
 from portico.system.text import read_text
+from tests.stack import processor_seconds
 
 LATIN = "[apps.web]\n# Büro\ncommand = 'a'\n".encode("latin-1")
 TOML = [
@@ -150,8 +154,22 @@ def test_a_folder_of_certbot_may_hold_anything(tmp_path_factory, conf, registrat
         leave_alone(path)
 
 
+CRON = [
+    b"* * * * * root ",
+    b"certbot renew ",
+    b"/acme.sh --cron",
+    b"# portico-certs",
+    b"#",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"\xfc",
+]
+crontabs = st.lists(st.sampled_from(CRON) | st.binary(max_size=12), max_size=6).map(b"".join)
+
+
 @settings(max_examples=60)
-@given(st.binary(max_size=60), st.binary(max_size=60))
+@given(crontabs, st.binary(max_size=60))
 def test_crontabs_and_certbots_files_of_any_bytes_are_looked_through(
     tmp_path_factory, crontab, conf
 ):
@@ -159,7 +177,22 @@ def test_crontabs_and_certbots_files_of_any_bytes_are_looked_through(
     (root / "etc" / "letsencrypt" / "renewal").mkdir(parents=True)
     (root / "etc" / "letsencrypt" / "renewal" / "a.conf").write_bytes(conf)
     (root / "etc" / "crontab").write_bytes(crontab)
-    find_renewers(root)
+    (root / "etc" / "cron.d").mkdir()
+    (root / "etc" / "cron.d" / "portico-certs").write_bytes(crontab)
+    for each in find_renewers(root):
+        assert each.what
+    schedule = Schedule(Home(Path("/var/lib/portico")), {}, at=root, root=True)
+    assert schedule.entry().kind in {"none", "cron"}
+
+
+def test_a_crontab_of_one_long_line_is_looked_through_in_a_moment(tmp_path):
+    crontabs = tmp_path / "var/spool/cron/crontabs"
+    crontabs.mkdir(parents=True)
+    (crontabs / "ann").write_bytes(b"certbot " * 40_000)
+    (crontabs / "bob").write_bytes(b"* * * * * acme.sh --cron\n")
+    before = processor_seconds()
+    assert [each.what for each in find_renewers(tmp_path)] == ["* * * * * acme.sh --cron"]
+    assert processor_seconds() - before < 2
 
 
 @given(st.text(max_size=60))

@@ -26,6 +26,10 @@ _CRONTABS: Final = (
     "var/spool/cron/*",
     "var/spool/cron/crontabs/*",
 )
+_MOST: Final = 1 << 20
+"""Octets that are looked at of a file; a user's own crontab may be of any size."""
+_LONGEST: Final = 4096
+"""Characters that are looked at of a line: for one of MiBs the patterns would take minutes."""
 _RENEWS: Final = re.compile(
     r"(?:^|[\s/;&|])(?:"
     r"(?:certbot|letsencrypt)(?:-auto)?\s(?:.*\s)?(?:renew|certonly)\b"
@@ -55,7 +59,7 @@ def _in_crontabs(root: Path) -> Iterator[Renewer]:
     for pattern in _CRONTABS:
         for path in sorted(root.glob(pattern)):
             try:
-                lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+                lines = _lines(path) if path.is_file() else []
             except OSError:
                 continue
             for number, line in enumerate(lines, 1):
@@ -63,6 +67,12 @@ def _in_crontabs(root: Path) -> Iterator[Renewer]:
                     yield Renewer(
                         f"{path}:{number}", line.strip(), "put a # in front of this line"
                     )
+
+
+def _lines(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        text = file.read(_MOST).decode(errors="replace")
+    return [line[:_LONGEST] for line in text.splitlines()]
 
 
 def _in_systemd(root: Path) -> Iterator[Renewer]:
