@@ -18,6 +18,7 @@ from tests.stack import PROGRAMS, Stack, eventually
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.alone,
+    pytest.mark.xdist_group("alpn"),  # they share what takes long to set up
 ]
 
 FILE = """
