@@ -107,8 +107,8 @@ class Processes(Protocol):
         """Look at what all instances use, unless that was done just now."""
 
     def usage(self, process: Process) -> tuple[int, float]:
-        """Resident bytes with all children, and percent of a core since last asked; as they were
-        when all were measured last.
+        """Resident bytes with all children, and percent of a core since it was measured before;
+        as they were when all were measured last.
         """
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:

@@ -64,16 +64,27 @@ def mark(logs: Path) -> dict[str, str]:
     return {LOGS: str(logs.resolve())}
 
 
-def families(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
-    """All processes of these instances; the leaders may have ended."""
-    found = {leader: table.family(leader, mark.members) for leader, mark in wanted.items()}
-    known = {each.pid for family in found.values() for each in family}
+def families(
+    table: Table, wanted: Mapping[Process, Mark], others: Iterable[Process] = ()
+) -> dict[Process, list[Stat]]:
+    """All processes of these instances; the leaders may have ended.
+
+    `others` lead sessions of other instances: what is in these is not looked into.
+    """
+    found = descended(table, wanted)
+    sessions = (table.session(leader) for leader in others)
+    known = {each.pid for family in (*found.values(), *sessions) for each in family}
     strays = _marked(table, wanted.values(), besides=known)
     for leader, mark in wanted.items():
         if strays[mark]:
             pids = {each.pid for each in (*found[leader], *strays[mark])}
             found[leader] = table.family(leader, pids)
     return found
+
+
+def descended(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
+    """Those that are told by descent or control group. Nobody's environment is read for it."""
+    return {leader: table.family(leader, mark.members) for leader, mark in wanted.items()}
 
 
 def belonging(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat]]:

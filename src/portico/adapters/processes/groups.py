@@ -13,11 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from portico.adapters.processes.proc import read
+
 SYSTEMD: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: then all groups are its own, but for those
 below a unit that has Delegate=."""
 SUFFIX: Final = ".instances"
 """Of the folder of one home's groups."""
+_LINKS_OF_A_LEAF: Final = 2
+"""One more for each group below it."""
 
 
 def leave() -> None:
@@ -61,10 +65,13 @@ def enter(group: Path, pid: int) -> bool:
 
 def members(group: Path) -> set[int]:
     """All that runs in it, and in groups that were made below it."""
-    found: set[int] = set()
-    for folder, _, _ in os.walk(group):
-        with suppress(OSError):
-            found |= set(map(int, Path(folder, "cgroup.procs").read_text().split()))
+    found, waiting = set[int](), [str(group)]
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError):  # read so often that making Paths would be most of the work
+            found |= set(map(int, read(f"{folder}/cgroup.procs").split()))
+            if os.stat(folder).st_nlink != _LINKS_OF_A_LEAF:  # noqa: PTH116 - as above
+                waiting += [each.path for each in os.scandir(folder) if each.is_dir()]
     return found
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from portico.adapters.processes.batch import Batch
-from portico.adapters.processes.finding import Mark, families
+from portico.adapters.processes.finding import Mark, descended, families
 from portico.adapters.processes.listening import listeners
 from portico.adapters.processes.proc import (
     Stat,
     Table,
     may_read_sockets,
     sockets,
+    stat,
     user_of,
 )
 from portico.adapters.processes.sockets import holders
@@ -41,7 +42,8 @@ class Seat:
     """Where an instance should answer."""
 
     process: Process
-    mark: Mark
+    mark: Mark = field(compare=False)
+    """That of the process: it makes no other seat, and looking it up would take longest."""
     port: int
 
 
@@ -85,8 +87,15 @@ class Owners:
 
     @staticmethod
     def _find_out(changed: Mapping[Seat, frozenset[Socket]]) -> dict[Seat, Answering]:
-        every = families(Table(), {seat.process: seat.mark for seat in changed})
-        found = {seat: _held(every[seat.process]) for seat in changed}
+        """Each way of looking costs more than the one before, and is for what that has left open:
+        mostly the first process of an instance listens itself.
+        """
+        found: dict[Seat, Family] = {}
+        for members in (_first, _descended, _marked):
+            left = [seat for seat in changed if not _is_own(changed[seat], found.get(seat))]
+            if left:
+                every = members({seat.process: seat.mark for seat in left})
+                found |= {seat: _held(every[seat.process]) for seat in left}
         foreign = {
             each.inode: each.uid
             for seat, seen in changed.items()
@@ -95,6 +104,27 @@ class Owners:
         }
         named = holders(foreign)
         return {seat: answering(seen, found[seat], named) for seat, seen in changed.items()}
+
+
+Members = dict[Process, list[Stat]]
+
+
+def _first(wanted: Mapping[Process, Mark]) -> Members:
+    seen = {process: stat(process.pid) for process in wanted}
+    return {p: [s] if s and s.started == p.started else [] for p, s in seen.items()}
+
+
+def _descended(wanted: Mapping[Process, Mark]) -> Members:
+    return descended(Table(), wanted)
+
+
+def _marked(wanted: Mapping[Process, Mark]) -> Members:
+    return families(Table(), wanted)
+
+
+def _is_own(seen: Collection[Socket], family: Family | None) -> bool:
+    """More processes of it would change nothing."""
+    return family is not None and answering(seen, family, {}).owner is Owner.ITSELF
 
 
 def _held(family: Iterable[Stat]) -> Family:

@@ -33,7 +33,7 @@ class Stat:
 def stat(pid: int) -> Stat | None:
     """None if there is no such process."""
     try:
-        line = _read(f"/proc/{pid}/stat")
+        line = read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name of the program stands in parentheses and may itself hold some.
@@ -99,7 +99,7 @@ def is_running(process: Process) -> bool:
 def program_name(pid: int) -> str:
     """`node`; empty if that process has gone."""
     with suppress(OSError):
-        return " ".join(_read(f"/proc/{pid}/comm").decode(errors="replace").split())
+        return " ".join(read(f"/proc/{pid}/comm").decode(errors="replace").split())
     return ""
 
 
@@ -108,7 +108,7 @@ def inherited_environment(pid: int) -> bytes:
     to look at.
     """
     with suppress(OSError):
-        return _read(f"/proc/{pid}/environ")
+        return read(f"/proc/{pid}/environ")
     return b""
 
 
@@ -138,7 +138,7 @@ def _names(folder: str) -> list[str]:
     return os.listdir(folder)  # noqa: PTH208 - making Paths takes longer than reading the files
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     """A file of /proc that has less than 64 KiB: the kernel gives it in one piece."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

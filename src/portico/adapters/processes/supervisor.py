@@ -12,6 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Seat
 from portico.adapters.processes.proc import TICKS_PER_SECOND, Stat, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
-from portico.adapters.processes.watch import Leavings, Watch, end_left, end_orphans
+from portico.adapters.processes.watch import Leavings, Left, Watch, end_left, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.core.model.names import InstanceId
@@ -52,17 +53,16 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._seen: tuple[float, Mapping[Process, Sequence[Stat]]] = (-STALE, {})
+        self._measured = -STALE
+        self._usage: Mapping[Process, _Usage] = {}
         self._measuring: asyncio.Future[None] | None = None
         groups.leave()
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
             groups.tidy(self._groups)
-        self._leavings: Leavings = Batch(end_left)
+        self._leavings: Leavings = Batch(self._end_left)
         self._owners = Owners()
         self._answering: Answers = Batch(self._owners.look)
-        self._usage: dict[Process, tuple[float, int, float]] = {}
-        """When it was last asked for, the ticks it had used then, and the percent answered."""
         _let_programs_have_their_signals()
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
@@ -130,26 +130,23 @@ class LinuxProcesses:
         """With a thousand instances a look takes a while: who asks often gets what was seen
         last, and only who has not asked for long waits for the next.
         """
-        age = self._clock.monotonic() - self._seen[0]
+        age = self._clock.monotonic() - self._measured
         if age > FRESH and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.get_running_loop().run_in_executor(None, self._look)
         if age > STALE and self._measuring is not None:
             await self._measuring
 
     def _look(self) -> None:
-        now = self._clock.monotonic()
-        self._seen = now, self._families()
+        now, before = self._clock.monotonic(), self._usage
+        self._usage = {
+            process: _used(process, family, before.get(process), now)
+            for process, family in self._families().items()
+        }
+        self._measured = now
 
     def usage(self, process: Process) -> tuple[int, float]:
-        taken, families = self._seen
-        family = families.get(process, [])
-        ticks = sum(each.ticks for each in family)
-        born = process.started / TICKS_PER_SECOND
-        since, before, percent = self._usage.get(process, (born, 0, 0.0))
-        if taken > since:
-            percent = max(0.0, 100 * (ticks - before) / TICKS_PER_SECOND / (taken - since))
-            self._usage[process] = taken, ticks, percent
-        return sum(each.resident for each in family), percent
+        seen = self._usage.get(process)
+        return (seen.resident, seen.percent) if seen else (0, 0.0)
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:
         families = await asyncio.to_thread(self._families)
@@ -173,7 +170,6 @@ class LinuxProcesses:
     ) -> None:
         def ended(ending: Exit) -> None:
             self._watched.pop(process, None)
-            self._usage.pop(process, None)
             self._owners.forget(process)
             on_exit(ending)
 
@@ -186,6 +182,10 @@ class LinuxProcesses:
         assert seen is not None  # noqa: S101 - it was not released yet
         return Process(child.pid, seen.started), child, mark
 
+    def _end_left(self, asked: Sequence[Left]) -> list[tuple[bool, Exit]]:
+        ended = {each.process for each in asked}
+        return end_left(asked, [each for each in list(self._watched) if each not in ended])
+
     def _grouped(self, launch: Launch, pid: int) -> Mark:
         """Its mark, with a group of its own where there can be one."""
         self._groups = groups.folder_for(pid, self._logs) or self._groups
@@ -196,6 +196,24 @@ class LinuxProcesses:
 
     def _mark(self, launch: Launch) -> Mark:
         return Mark.of(launch, self._logs, self._groups)
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    at: float
+    ticks: int
+    percent: float
+    """Of one core, since the look before."""
+    resident: int
+
+
+def _used(process: Process, family: Sequence[Stat], before: _Usage | None, now: float) -> _Usage:
+    ticks = sum(each.ticks for each in family)
+    resident = sum(each.resident for each in family)
+    since = before.at if before else process.started / TICKS_PER_SECOND
+    used = (ticks - (before.ticks if before else 0)) / TICKS_PER_SECOND
+    percent = max(0.0, 100 * used / (now - since)) if now > since else 0.0
+    return _Usage(now, ticks, percent, resident)
 
 
 def _abandon(job: asyncio.Future[tuple[Process, Child, Mark]]) -> None:

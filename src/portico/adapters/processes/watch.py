@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -121,9 +121,12 @@ class Watch:
         self._on_exit(ending)
 
 
-def end_left(asked: Sequence[Left]) -> list[tuple[bool, Exit]]:
-    """For each process that has ended, whether nothing is left. What is left is told or killed."""
-    family = families(Table(), {each.process: each.mark for each in asked})
+def end_left(asked: Sequence[Left], others: Collection[Process]) -> list[tuple[bool, Exit]]:
+    """For each process that has ended, whether nothing is left. What is left is told or killed.
+
+    `others` are processes of other instances.
+    """
+    family = families(Table(), {each.process: each.mark for each in asked}, others)
     return [(_end(each, family[each.process]), _exit(each.child.exit_code())) for each in asked]
 
 
