@@ -177,3 +177,15 @@ def test_others_have_their_turn_between_any_two_steps():
     rounds.on_step = ask
     rounds.run()
     assert len(turns) >= 5
+
+
+def test_others_have_their_turn_between_a_look_and_its_plan():
+    """Each of them takes a while with a thousand instances. What is said then is planned for."""
+    rounds = Rounds(desired(app(instances=5)), NOTHING)
+
+    def want_three() -> None:
+        rounds.wanted = desired(app(instances=3))
+
+    rounds.on_look = lambda: asyncio.get_running_loop().call_soon(want_three)
+    rounds.run()
+    assert rounds.reserved[0] == [1, 2, 3]

@@ -69,9 +69,12 @@ class ReconcileLoop:
         begun = self._clock.monotonic()
         world = await self._observe()
         world, self._due = replace(world, due=world.due | self._due), frozenset()
+        looked = self._clock.monotonic()
+        await asyncio.sleep(0)  # looking and planning are long enough each
+        planning = self._clock.monotonic()
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
-        self._rest = min(self._clock.monotonic() - begun, LONGEST_REST)
+        self._rest = min(looked - begun + self._clock.monotonic() - planning, LONGEST_REST)
         possible = await self._reserved(steps)
         hopeless: set[str] = set()
         for number, step in enumerate(possible):

@@ -18,6 +18,7 @@ from portico.core.model.views import (
     SiteView,
     StatusView,
 )
+from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
 from portico.core.planning.order import Wait, waits
 from portico.core.planning.runs import ended_badly
@@ -34,6 +35,7 @@ from portico.system.memory import resident_bytes
 
 S = InstanceState
 SHOWN_LINES: Final = 10
+_TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
 
 
 class StatusReport:
@@ -65,7 +67,8 @@ class StatusReport:
         await self._processes.measure()
         desired, _ = self._intent.wanted()
         revision, paused = self._intent.revision, self._intent.paused()
-        instances = self._observed.now().by_app()
+        world = self._observed.now()
+        instances = world.by_app()
         held = waits(desired, instances)
         return StatusView(
             apps=tuple(
@@ -82,11 +85,11 @@ class StatusReport:
                 )
                 for name, site in desired.sites.items()
             ),
-            nginx=self._nginx(),
+            nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
             source=revision.source if revision else "",
             revision=revision.number if revision else 0,
-            troubles=tuple(self._all_troubles(held)),
+            troubles=tuple(self._all_troubles(held, world)),
             notes=tuple(self.exposure.notes()),
         )
 
@@ -153,8 +156,8 @@ class StatusReport:
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
         )
 
-    def _nginx(self) -> NginxView:
-        seen, build = self._observed.now().nginx, self._intent.build
+    def _nginx(self, seen: NginxSeen) -> NginxView:
+        build = self._intent.build
         return NginxView(
             pid=seen.pid,
             version=seen.version or (build.version_text if build else ""),
@@ -170,14 +173,13 @@ class StatusReport:
         uptime = round(self._clock.monotonic() - self._begun, 1)
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
 
-    def _all_troubles(self, held: Mapping[str, Wait]) -> Iterator[str]:
+    def _all_troubles(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
         for name, why in self._intent.reverted.items():
             yield f"{name} runs the version before: {why}"
-        if self._observed.now().nginx.outdated:
+        if world.nginx.outdated:
             yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
-        for i in self._observed.instances.values():
-            troubled = i.state in {S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING}
-            if troubled or i.taken or ended_badly(self._intent.app_of(i), i):
+        for i in world.instances.values():
+            if i.state in _TROUBLED or i.taken or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
             if note := self._noted(i):
                 yield f"{i.id} {note}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -11,6 +12,9 @@ from portico.core.model.check import Check, CheckPath
 from portico.core.model.cron import Cron
 from portico.core.model.names import AppName
 from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table, Words
+
+_CONNECTS: Final = Check()
+_asks_for = lru_cache(lambda path: Check(path=path))
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Weight = Annotated[int, Field(ge=1, le=65535)]
@@ -269,8 +273,8 @@ class App(Table):
     def check(self) -> Check:
         match self.health:
             case None:
-                return Check()
+                return _CONNECTS
             case str(path):
-                return Check(path=path)
+                return _asks_for(path)
             case check:
                 return check
