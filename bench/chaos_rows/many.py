@@ -14,6 +14,7 @@ import psutil
 from bench.chaos_rows.outcome import Effort, Outcome, Row
 from bench.chaos_rows.site import Site, portico
 from portico.client.client import Client
+from portico.core.model import verbs
 from tests.answers import asked
 from tests.stack import PROGRAMS, eventually
 
@@ -77,7 +78,7 @@ def _is_small(outcome: Outcome, site: Site) -> None:
 def _leaves(outcome: Outcome, site: Site) -> None:
     """SIGTERM in the middle of a rollout."""
     pid = site.status()["daemon"]["pid"]
-    Client(site.home / "api.sock").act("reload", "web")
+    Client(site.home / "api.sock").ask(verbs.RELOAD, app="web")
     time.sleep(1)
     file, begun = os.pidfd_open(pid), time.monotonic()
     os.kill(pid, signal.SIGTERM)

@@ -20,6 +20,7 @@ import psutil
 
 from bench.chaos_rows.outcome import Effort, Outcome
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.errors import PorticoError
 from tests.load import Loss, Report
 from tests.stack import PROGRAMS, RunningLoad, Stack, eventually, kill
@@ -46,7 +47,7 @@ class Site(Stack):
         """Those started here; they leave when nothing is wanted any more."""
 
     def status(self) -> dict:
-        return Client(self.home / "api.sock").status()  # type: ignore[return-value]
+        return Client(self.home / "api.sock").ask(verbs.STATUS)  # type: ignore[return-value]
 
     def revive(self) -> dict:
         """Any command starts a daemon where there is none."""

@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import contextmanager
 
+from portico import __version__
 from portico.api.server import serve
 from portico.core.model.views import (
     AccountsView,
@@ -26,6 +27,7 @@ from portico.core.model.views import (
     StatusView,
     StepView,
     TrustView,
+    VersionView,
 )
 from portico.errors import ConfigError, NotFound, Problem, Refused
 from portico.system.home import Home
@@ -61,6 +63,9 @@ class FakeControl:
             revision=3,
         )
 
+    def version(self):
+        return VersionView(version=__version__, pid=os.getpid())
+
     async def metrics(self):
         return "portico_nginx_up 1\n"
 
@@ -73,8 +78,9 @@ class FakeControl:
         step = StepView(what="start web.3 on port 41003", why="3 are wanted, 2 run")
         return PlanView(steps=(step,))
 
-    async def render(self, request):
-        return RenderView(files={"nginx.conf": "events {}\n", "source": str(request is not None)})
+    async def render(self, document):
+        source = str(document is not None)
+        return RenderView(files={"nginx.conf": "events {}\n", "source": source})
 
     async def up(self, request, who):
         self._usable(request)
@@ -127,7 +133,11 @@ class FakeControl:
             raise NotFound(f"there is no change {change}")
         return self.views[change]
 
-    async def follow(self, change):
+    def follow(self, change):
+        self.change(change)
+        return self._follow(change)
+
+    async def _follow(self, change):
         shown = None
         while True:
             if self.views[change] != shown:

@@ -12,13 +12,19 @@ import time
 
 import pytest
 
-from portico.client.client import Client, Document
+from portico.client.client import Client
 from portico.client.connect import connect
+from portico.core.model import verbs
 from portico.errors import ConfigError, Failed, NotFound, Unreachable
 from portico.system.home import ALREADY_SERVED, Home
 from tests.fakes.control import FakeControl, log_file, serving
 
-DOCUMENT = Document("portico.toml", "/srv", {"apps": {"web": {"instances": 2}}}, {"A": "b"})
+DOCUMENT = {
+    "source": "portico.toml",
+    "folder": "/srv",
+    "table": {"apps": {"web": {"instances": 2}}},
+    "environ": {"A": "b"},
+}
 
 SERVING = """
 import os, sys, threading
@@ -43,39 +49,39 @@ def served(tmp_path):
 
 def test_answers_are_read_by_the_names_of_the_views(served):
     _, client = served
-    status = client.status()
+    status = client.ask(verbs.STATUS)
     assert [instance.pid for instance in status.apps[0].instances] == [4711, 4712]
     assert status.nginx.version == "1.31.3"
-    assert client.version().pid == os.getpid()
-    assert client.check(DOCUMENT).notes == ["web: a note"]
-    assert client.render(None).files["nginx.conf"] == "events {}\n"
-    assert client.plan(DOCUMENT).steps[0].why == "3 are wanted, 2 run"
-    assert client.history()[1].number == 1
+    assert client.ask(verbs.VERSION).pid == os.getpid()
+    assert client.ask(verbs.CHECK, **DOCUMENT).notes == ["web: a note"]
+    assert client.ask(verbs.RENDER).files["nginx.conf"] == "events {}\n"
+    assert client.ask(verbs.PLAN, **DOCUMENT).steps[0].why == "3 are wanted, 2 run"
+    assert client.ask(verbs.HISTORY)[1].number == 1
     with pytest.raises(Failed, match="another version"):
         _ = status.nothing_like_it
 
 
 def test_a_document_arrives_whole(served):
     control, client = served
-    client.up(DOCUMENT)
+    client.ask(verbs.UP, **DOCUMENT)
     _, request = control.asked[0]
-    assert (request.table, request.environ) == (DOCUMENT.table, DOCUMENT.environ)
+    assert (request.table, request.environ) == (DOCUMENT["table"], DOCUMENT["environ"])
 
 
 def test_names_cannot_leave_their_place_in_the_path(served):
     control, client = served
     with pytest.raises(NotFound, match=r"there is no app x\?y%; there is web"):
-        client.delete("x?y%")
+        client.ask(verbs.DELETE, app="x?y%")
     with pytest.raises(NotFound, match=r"/v1/apps/\.\./changes"):
-        client.delete("../changes")
+        client.ask(verbs.DELETE, app="../changes")
     control.log_files = [log_file("/a"), log_file("/b", app="a&b")]
-    assert [file.path for file in client.logs("a&b")] == ["/b"]
+    assert [file.path for file in client.ask(verbs.LOGS, app="a&b")] == ["/b"]
 
 
 def test_a_wrong_file_arrives_as_the_error_it_was(served):
     _, client = served
     with pytest.raises(ConfigError) as caught:
-        client.check(Document("x.toml", "/", {}, {}))
+        client.ask(verbs.CHECK, source="x.toml", folder="/", table={})
     assert caught.value.source == "x.toml"
     assert caught.value.problems[0].hint == 'write "[apps.web]"'
 
@@ -83,7 +89,7 @@ def test_a_wrong_file_arrives_as_the_error_it_was(served):
 def test_a_followed_change_ends_with_its_end(served):
     control, client = served
     control.holding = True
-    change = client.act("reload", None)
+    change = client.ask(verbs.RELOAD, app=None)
     seen, idle = [], threading.Event()
     for view in client.follow(change.id, idle.set):
         seen.append(view.state)
@@ -101,7 +107,7 @@ def test_a_daemon_that_leaves_ends_the_following(tmp_path):
     control.holding = True
     with serving(control, tmp_path / "home") as home:
         client = Client(home.socket)
-        stream = client.follow(client.act("stop", "web").id)
+        stream = client.follow(client.ask(verbs.STOP, app="web").id)
         assert next(stream).state == "doing"
     with pytest.raises(Unreachable, match="before change c1 had ended"):
         next(stream)
@@ -120,7 +126,7 @@ def test_an_answer_that_is_cut_off_is_no_answer(tmp_path):
 
         threading.Thread(target=half).start()
         with pytest.raises(Unreachable, match="ended the connection"):
-            Client(tmp_path / "api.sock").status()
+            Client(tmp_path / "api.sock").ask(verbs.STATUS)
 
 
 def test_nothing_is_started_for_one_who_only_reads_an_empty_home(tmp_path):
@@ -137,12 +143,12 @@ def test_a_daemon_is_started_where_it_is_wanted_or_where_something_is_remembered
         home.make()
         home.database.touch()
     client = connect(home, dict(os.environ), start=asked, program=[sys.executable, "-c", SERVING])
-    daemon = client.version().pid
+    daemon = client.ask(verbs.VERSION).pid
     try:
         assert daemon != os.getpid()
         assert os.getsid(daemon) == daemon
         assert "a daemon begins" in home.daemon_log.read_text()
-        assert connect(home, {}).version().pid == daemon
+        assert connect(home, {}).ask(verbs.VERSION).pid == daemon
     finally:
         end(daemon)
 
@@ -164,7 +170,7 @@ def test_a_daemon_that_ends_because_another_was_quicker_is_no_failure(tmp_path):
     )
     try:
         program = [sys.executable, "-c", LEAVING]
-        assert connect(home, dict(os.environ), start=True, program=program).version().pid
+        assert connect(home, dict(os.environ), start=True, program=program).ask(verbs.VERSION).pid
     finally:
         first.kill()
         first.wait()

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 from portico.client.client import Client
 from portico.client.leaving import make_leave
+from portico.core.model import verbs
 from portico.errors import Unreachable
 from portico.system.home import Home
 from portico.system.waiting import wait_for
@@ -67,7 +68,7 @@ def test_a_bug_ends_the_daemon_and_the_same_process_begins_anew(tmp_path):
         )
         assert begun
         assert wait_for(client.answers, WITHIN)
-        assert client.version().pid == daemon.pid
+        assert client.ask(verbs.VERSION).pid == daemon.pid
         make_leave(client)
         assert daemon.wait(WITHIN) == 0
     assert not home.deaths.exists()
@@ -82,7 +83,9 @@ def test_a_start_that_keeps_dying_begins_in_safe_mode_in_which_stop_up_and_down_
 
     def safe() -> list[str]:
         with suppress(Unreachable):  # no command: it would start a daemon that is whole
-            return [each for each in client.status().troubles if "runs in safe mode" in each]
+            return [
+                each for each in client.ask(verbs.STATUS).troubles if "runs in safe mode" in each
+            ]
         return []
 
     with started(home, stack.root, WITH_THIS_APP):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.errors import PorticoError
 from tests.stack import eventually
 
@@ -22,8 +23,8 @@ def test_a_file_put_in_force_is_not_undone_by_whoever_pauses_and_resumes_meanwhi
     def pause_and_resume() -> None:
         while not stop.is_set():
             try:
-                said.append(client.pause("s0.localhost").state)
-                said.append(client.resume("s0.localhost").state)
+                said.append(client.ask(verbs.PAUSE, site="s0.localhost").state)
+                said.append(client.ask(verbs.RESUME, site="s0.localhost").state)
             except PorticoError as error:
                 said.append(str(error))
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.system.home import Home
 from tests.stack import PROGRAMS, Stack, eventually
 
@@ -31,7 +32,7 @@ def up(stack: Stack, app: str = "", program: str = "echo.py", site: str = "") ->
 
 def status(stack: Stack):
     """As the command line has it, without the time that a process needs to start."""
-    return Client(Home(stack.home).socket).status()
+    return Client(Home(stack.home).socket).ask(verbs.STATUS)
 
 
 def slots(stack: Stack) -> list:

@@ -13,6 +13,7 @@ import signal
 import pytest
 
 from portico.client.client import Client
+from portico.core.model import verbs
 from tests.answers import asked
 from tests.instances import is_dead
 from tests.stack import PROGRAMS, Stack, eventually
@@ -57,7 +58,7 @@ def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_g
     stack.up(MANY)
     daemon = stack.status()["daemon"]["pid"]
     ended = os.pidfd_open(daemon)
-    Client(stack.home / "api.sock").act("reload", "web")
+    Client(stack.home / "api.sock").ask(verbs.RELOAD, app="web")
     eventually(lambda: any(not i["current"] for i in stack.instances("web")))
     os.kill(daemon, signal.SIGTERM)
     eventually(lambda: select.select([ended], [], [], 0)[0], within=10)

@@ -9,6 +9,7 @@ import pytest
 from portico.client.connect import connect
 from portico.client.systemd import unit_in_charge, unit_of
 from portico.client.upgrading import replace_daemon
+from portico.core.model import verbs
 from portico.system.home import Home
 from tests import newer
 from tests.stack import eventually
@@ -52,17 +53,17 @@ def test_where_systemd_looks_after_the_daemon_it_is_asked_to_start_it(stack, sys
     client = connect(home, stack.environ, start=True, find_unit=find)
     unit = unit_of(home, stack.environ, root=False).name
     assert told.read_text() == f"--user start {unit}\n"
-    assert client.status().daemon.mode == "unit"
+    assert client.ask(verbs.STATUS).daemon.mode == "unit"
 
 
 def test_where_systemd_looks_after_the_daemon_it_is_asked_to_replace_it(stack, systemd):
     home, find, told = systemd
     client = connect(home, stack.environ, start=True, find_unit=find)
-    before = client.version().pid
+    before = client.ask(verbs.VERSION).pid
     told.unlink()
     replace_daemon(home, stack.environ, client, find_unit=find)
     assert told.read_text().splitlines()[0].startswith("--user restart portico-")
-    eventually(lambda: client.answers() and client.version().pid != before)
+    eventually(lambda: client.answers() and client.ask(verbs.VERSION).pid != before)
 
 
 def test_a_unit_that_names_another_program_is_written_anew_first(stack, systemd):

@@ -1,11 +1,11 @@
-"""The API as a Starlette application: every line of the table, and every error as an ErrorView."""
+"""The API as a Starlette application: every verb, and every error as an ErrorView."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -14,11 +14,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from portico.api.calls import Call, Result
 from portico.api.openapi import PROMETHEUS, document
-from portico.api.resource import Call, Given, Resource
-from portico.api.table import TABLE
+from portico.core.model.verbs import VERBS
 from portico.core.model.views import ErrorView, ProblemView, View
-from portico.engine.control import Control
 from portico.errors import ConfigError, PorticoError
 
 LARGEST_BODY: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
@@ -28,25 +27,23 @@ _LINES = "application/x-ndjson"
 log = logging.getLogger(__name__)
 
 
-def build_app(control: Control) -> Starlette:
+def build_app(operations: object) -> Starlette:
+    """`operations` has a method for every verb."""
     routes = [
-        Route(line.path, partial(_answer, line, control), methods=[line.method]) for line in TABLE
+        Route(path, partial(_answer, Call.of(verb), operations), methods=[verb.method])
+        for verb in VERBS
+        for path, _ in verb.paths
     ]
     routes.append(Route("/openapi.json", _openapi))
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
 
 
-async def _answer(line: Resource[Any], control: Control, request: Request) -> Response:
+async def _answer(call: Call, operations: object, request: Request) -> Response:
     try:
-        raw = await _body(request)
-        call = Call(
-            control=control,
-            who=request.client.host if request.client else "",
-            path=request.path_params,
-            query=request.query_params,
-            body=line.takes.model_validate_json(raw or b"{}"),
-        )
-        return _given(await line.handle(call), line.status)
+        body = call.body.model_validate_json(await _body(request) or b"{}")
+        who = request.client.host if request.client else ""
+        result = await call(operations, who, request.path_params, request.query_params, body)
+        return _response(result, call.verb.status)
     except ValidationError as error:
         return _unreadable(error)
     except PorticoError as error:
@@ -70,14 +67,14 @@ async def _body(request: Request) -> bytes:
     return bytes(raw)
 
 
-def _given(given: Given, status: int) -> Response:
-    if isinstance(given, str):
-        return Response(given, status, media_type=PROMETHEUS)
-    if isinstance(given, View):
-        return Response(given.model_dump_json(), status, media_type="application/json")
-    if isinstance(given, AsyncIterator):
-        return StreamingResponse(_lines(given), status, media_type=_LINES)
-    listed = ",".join(view.model_dump_json() for view in given)
+def _response(result: Result, status: int) -> Response:
+    if isinstance(result, str):
+        return Response(result, status, media_type=PROMETHEUS)
+    if isinstance(result, View):
+        return Response(result.model_dump_json(), status, media_type="application/json")
+    if isinstance(result, AsyncIterator):
+        return StreamingResponse(_lines(result), status, media_type=_LINES)
+    listed = ",".join(view.model_dump_json() for view in result)
     return Response(f"[{listed}]", status, media_type="application/json")
 
 
@@ -125,4 +122,4 @@ def _error(view: ErrorView, status: int) -> Response:
 
 
 async def _openapi(_: Request) -> Response:
-    return JSONResponse(document(TABLE))
+    return JSONResponse(document(VERBS))

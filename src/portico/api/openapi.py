@@ -1,16 +1,16 @@
-"""The OpenAPI 3.1 document, made from the table and the models."""
+"""The OpenAPI 3.1 document, made from the verbs and the models."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portico import __version__
-from portico.api.resource import Nothing, Resource
+from portico.api.calls import Call, Nothing, answer_model, parameters
+from portico.core.model.verbs import Verb
 from portico.core.model.views import ErrorView
 
 Json = dict[str, object]
@@ -24,12 +24,12 @@ _MEDIA: Final = {
 }
 
 
-def document(table: Iterable[Resource[Any]]) -> Json:
-    lines = tuple(table)
-    shapes = _Shapes(lines)
+def document(verbs: Sequence[Verb[Any]]) -> Json:
+    schemas = _Schemas(verbs)
     paths: dict[str, Json] = {}
-    for line in lines:
-        paths.setdefault(line.path, {})[line.method.lower()] = _operation(line, shapes)
+    for verb in verbs:
+        for path, name in verb.paths:
+            paths.setdefault(path, {})[verb.method.lower()] = _operation(verb, path, name, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -38,20 +38,20 @@ def document(table: Iterable[Resource[Any]]) -> Json:
             "description": "The API of porticod, on the unix socket api.sock in PORTICO_HOME.",
         },
         "paths": paths,
-        "components": {"schemas": shapes.definitions},
+        "components": {"schemas": schemas.definitions},
     }
 
 
-class _Shapes:
+class _Schemas:
     """JSON Schemas of all models, with their definitions where OpenAPI wants them."""
 
-    def __init__(self, lines: Iterable[Resource[Any]]) -> None:
+    def __init__(self, verbs: Iterable[Verb[Any]]) -> None:
         wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {
             (ErrorView, "serialization"): None
         }
-        for line in lines:
-            wanted[line.takes, "validation"] = None
-            wanted[line.gives, "serialization"] = None
+        for verb in verbs:
+            wanted[Call.of(verb).body, "validation"] = None
+            wanted[answer_model(verb), "serialization"] = None
         self._schemas, rest = models_json_schema(
             list(wanted), ref_template="#/components/schemas/{model}"
         )
@@ -61,51 +61,46 @@ class _Shapes:
         return self._schemas[model, mode]
 
 
-def _operation(line: Resource[Any], shapes: _Shapes) -> Json:
-    one = shapes(line.gives, "serialization")
+def _operation(verb: Verb[Any], path: str, name: str, schemas: _Schemas) -> Json:
+    one, body = schemas(answer_model(verb), "serialization"), Call.of(verb).body
     shaped: dict[str, Mapping[str, object]] = {
         "list": {"type": "array", "items": one},
         "text": {"type": "string"},
     }
-    given = shaped.get(line.shape, one)
     operation: Json = {
-        "operationId": _operation_id(line),
-        "summary": line.says,
+        "operationId": name,
+        "summary": verb.summary,
         "responses": {
-            str(line.status): _content(line.says, _MEDIA[line.shape], given),
+            str(verb.status): _content(
+                verb.summary, _MEDIA[verb.shape], shaped.get(verb.shape, one)
+            ),
             "default": _content(
-                "What went wrong.", _MEDIA["one"], shapes(ErrorView, "serialization")
+                "What went wrong.", _MEDIA["one"], schemas(ErrorView, "serialization")
             ),
         },
     }
-    if parameters := _parameters(line):
-        operation["parameters"] = parameters
-    if line.takes is not Nothing:
-        body = _content("", _MEDIA["one"], shapes(line.takes, "validation"))
-        required = any(field.is_required() for field in line.takes.model_fields.values())
-        operation["requestBody"] = {"content": body["content"], "required": required}
+    if found := _parameters(verb, path):
+        operation["parameters"] = found
+    if body is not Nothing:
+        content = _content("", _MEDIA["one"], schemas(body, "validation"))["content"]
+        required = any(field.is_required() for field in body.model_fields.values())
+        operation["requestBody"] = {"content": content, "required": required}
     return operation
 
 
-def _operation_id(line: Resource[Any]) -> str:
-    """The handler's name; the ones that act on all at once are told apart by their path."""
-    all_at_once = {f"/v1/apps/{line.name}", f"/v1/certificates/{line.name}"}
-    return f"{line.name}_all" if line.path in all_at_once else line.name
-
-
-def _parameters(line: Resource[Any]) -> list[Json]:
-    text = {"type": "string"}
-    return [
-        *(
-            {"name": name, "in": "path", "required": True, "schema": text}
-            for name in re.findall(r"\{(\w+)\}", line.path)
-        ),
-        *(
-            {"name": name, "in": "query", "description": says, "schema": text}
-            for name, says in line.query.items()
-        ),
+def _parameters(verb: Verb[Any], path: str) -> list[Json]:
+    text: Json = {"type": "string"}
+    in_path: list[Json] = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in parameters(verb)
+        if f"{{{name}}}" in path
     ]
+    in_query: list[Json] = [
+        {"name": name, "in": "query", "description": about, "schema": text}
+        for name, about in verb.query.items()
+    ]
+    return in_path + in_query
 
 
-def _content(says: str, media: str, schema: Mapping[str, object]) -> Json:
-    return {"description": says, "content": {media: {"schema": schema}}}
+def _content(description: str, media: str, schema: Mapping[str, object]) -> Json:
+    return {"description": description, "content": {media: {"schema": schema}}}

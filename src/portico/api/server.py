@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from portico.api.app import build_app
-from portico.engine.control import Control
 from portico.errors import Refused
 
 # uvicorn loads watchfiles for a reloading of its own wherever it is installed: memory for nothing.
@@ -31,7 +30,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
 async def serve(
-    control: Control,
+    operations: object,
     socket_path: Path,
     stop: asyncio.Event,
     allowed_uids: frozenset[int],
@@ -47,7 +46,7 @@ async def serve(
     """
     listener = _bind(socket_path)
     config = Config(
-        build_app(control),
+        build_app(operations),
         http="h11",
         ws="none",
         lifespan="off",

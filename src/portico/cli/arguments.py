@@ -56,12 +56,3 @@ def file_arguments(parser: Parser) -> None:
 
 def app_argument(parser: Parser) -> None:
     parser.add_argument("app", metavar="APP", help="name of the app")
-
-
-def apps_argument(parser: Parser, *, one: bool = False) -> None:
-    """`one` says that a single instance can be named too."""
-    also = "; or one instance, such as web.2" if one else ""
-    parser.add_argument(
-        "app", metavar="APP", nargs="?", help=f'name of the app; all if unset or "all"{also}'
-    )
-    json_option(parser)

@@ -9,6 +9,7 @@ from portico.cli.arguments import Parser
 from portico.cli.loading import parser_of
 from portico.cli.table import COMMANDS, find
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.errors import PorticoError
 from portico.system.home import Home
 
@@ -69,5 +70,5 @@ def _names(metavar: str, home: Home) -> list[str]:
     client = Client(home.socket)
     if not client.answers():
         return []
-    status = client.status()
+    status = client.ask(verbs.STATUS)
     return [each.name for each in (status.apps if metavar == "APP" else status.sites)]

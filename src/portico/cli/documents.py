@@ -6,7 +6,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from portico.cli.session import Session
-from portico.client.client import Document
 from portico.importers.read import Imported, read_file
 
 
@@ -19,8 +18,14 @@ def read(session: Session, args: Namespace) -> Imported:
     return found
 
 
-def document(found: Imported) -> Document:
-    return Document(found.source, found.folder, found.table, found.environ)
+def request(found: Imported) -> dict[str, object]:
+    """The fields of views.DocumentRequest."""
+    return {
+        "source": found.source,
+        "folder": found.folder,
+        "table": found.table,
+        "environ": found.environ,
+    }
 
 
 def tell_notes(session: Session, notes: tuple[str, ...] | list[str]) -> None:

@@ -22,6 +22,10 @@ class CommandModule(Protocol):
 
 
 def load(command: Command) -> CommandModule:
+    if command.verb is not None:
+        from portico.cli.verb_command import VerbCommand  # noqa: PLC0415 - other commands need none
+
+        return VerbCommand(command.verb)
     return cast("CommandModule", import_module(f"portico.cli.commands.{command.name}"))
 
 

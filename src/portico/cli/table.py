@@ -1,10 +1,13 @@
-"""Every command, in one table. `commands/NAME.py` is imported only when it is asked for."""
+"""Every command, in one table. `commands/NAME.py` is imported only when it is asked for; a verb
+that has a group is a command without a file.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from portico.core.model.verbs import CHANGE_APPS, VERBS, Verb
 from portico.errors import Refused
 
 
@@ -16,11 +19,14 @@ class Command:
     words: tuple[str, ...] = ()
     """Other words for it; PM2's are among them."""
     group: str = ""
+    verb: Verb[Any] | None = None
+    """What it asks for, if that is all it does."""
 
 
-_RUN, _LOOK, _APPS, _MORE = "run a file", "look", "change what runs", "more"
+_RUN, _LOOK, _MORE = "run a file", "look", "more"
+_GROUPS: Final = (_RUN, _LOOK, CHANGE_APPS, _MORE)
 
-COMMANDS: Final = (
+_WITH_A_FILE: Final = (
     Command("up", "Apply a file, and wait until every site answers.", group=_RUN),
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
     Command("down", "Stop everything, nginx and the daemon too.", ("kill",), _RUN),
@@ -34,15 +40,6 @@ COMMANDS: Final = (
     Command("history", "Show the files that were applied.", group=_LOOK),
     Command("changes", "Show the changes in progress and lately ended.", group=_LOOK),
     Command("follow", "Wait for a change and show its progress.", group=_LOOK),
-    Command("start", "Start an app, or all.", group=_APPS),
-    Command("stop", "Stop an app, or all; they stay known.", group=_APPS),
-    Command("restart", "Stop and start an app, or all.", group=_APPS),
-    Command("reload", "Replace instances one by one, losing no request.", group=_APPS),
-    Command("scale", "Run so many instances of an app.", group=_APPS),
-    Command("delete", "Stop an app and forget it.", ("del",), _APPS),
-    Command("pause", "Answer for a site with its maintenance page.", group=_APPS),
-    Command("resume", "Open a paused site again.", group=_APPS),
-    Command("rollback", "Apply an earlier revision again.", group=_APPS),
     Command(
         "certs",
         "Show, obtain, renew and move the certificates of authorities.",
@@ -55,6 +52,14 @@ COMMANDS: Final = (
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),
     Command("completion", "Print or install completion for your shell.", group=_MORE),
+)
+_VERBS: Final = tuple(
+    Command(verb.name, verb.summary, verb.aliases, verb.group, verb)
+    for verb in VERBS
+    if verb.group
+)
+COMMANDS: Final = tuple(
+    sorted((*_WITH_A_FILE, *_VERBS), key=lambda command: _GROUPS.index(command.group))
 )
 SHORTHANDS: Final = {"jlist": ("status", "--json"), "prettylist": ("status", "--json")}
 """Words of PM2 that are a command with an option here."""

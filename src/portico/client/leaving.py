@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.errors import Failed, Refused
 from portico.system.waiting import wait_for
 
@@ -27,7 +28,7 @@ def make_leave(client: Client) -> None:
     """Ask the daemon that answers to end, and wait until it has. Failed if it does not; Refused
     where its end would be the end of everything.
     """
-    daemon = client.status().daemon
+    daemon = client.ask(verbs.STATUS).daemon
     pid = daemon.pid
     if mode_of(daemon) == "foreground":
         raise Refused(

@@ -14,6 +14,7 @@ from portico.client.client import Client
 from portico.client.connect import DAEMON, START_WITHIN, FindUnit, connect, start_unit
 from portico.client.leaving import make_leave, mode_of
 from portico.client.systemd import unit_in_charge
+from portico.core.model import verbs
 from portico.errors import Failed
 from portico.system.home import Home
 
@@ -38,14 +39,14 @@ def replace_daemon(
     """
     _check(program, home, environ)
     unit = find_unit(home, environ)
-    if unit and mode_of(client.status().daemon) == "unit":
+    if unit and mode_of(client.ask(verbs.STATUS).daemon) == "unit":
         if not unit.is_in_place():  # it names the program of another version
             unit.put_in_place()
         start_unit(unit, client, "restart")
     else:
         make_leave(client)
         connect(home, environ, start=True, program=program, find_unit=find_unit)
-    if (version := client.version().version) != __version__:
+    if (version := client.ask(verbs.VERSION).version) != __version__:
         raise Failed(
             f"the daemon that came back is porticod {version}, and not {__version__}: whoever "
             "starts it starts another program than this one's; it looks after everything"

@@ -48,6 +48,10 @@ class CertificateOperations:
         return await self._keeper.account.view(await self._keeper.wanted())
 
     async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+        """Renew what is due, or what is named and forced; waits for nothing that is not. A dry
+        run renews on staging, whether due or not, and changes nothing that is served.
+        """
+
         async def work(change: Change) -> None:
             if dry_run:
                 await self._trying.renew(name, change)
@@ -58,12 +62,16 @@ class CertificateOperations:
         return self._of_certificate(kind, name or "all certificates", who, work)
 
     async def issue(self, name: str, who: str) -> ChangeView:
+        """Obtain the certificate of a site at once, if it has none."""
+
         async def work(change: Change) -> None:
             await self._keeper.issue(name, change)
 
         return self._of_certificate("issue", name, who, work)
 
     async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+        """Obtain one that no nginx serves, if there is none that is good, and keep it."""
+
         async def work(change: Change) -> None:
             await self._keeper.issue_standalone(name, change, force=request.force)
 
@@ -71,6 +79,8 @@ class CertificateOperations:
         return self._of_certificate("issue", name, who, work)
 
     async def revoke(self, name: str, who: str) -> ChangeView:
+        """Revoke the certificate held, and obtain another one."""
+
         async def work(change: Change) -> None:
             await self._keeper.revoke(name)
             await self._keeper.renew(name, change, force=False)
@@ -78,6 +88,8 @@ class CertificateOperations:
         return self._of_certificate("revoke", name, who, work)
 
     async def forget(self, name: str, who: str) -> ChangeView:
+        """Delete a certificate that no site uses, with its files and keys."""
+
         async def work(change: Change) -> None:
             await self._moving.forget(name)
             change.say(f"{name}: its certificates and keys are gone")
@@ -91,16 +103,20 @@ class CertificateOperations:
         return self._changes.begin(kind, name, (), work)
 
     async def take_over(self, folder: str, who: str) -> ImportView:
+        """Import what certbot keeps in a folder. Failed if nothing of it can be."""
         view = await self._moving.take(folder)
         for each in view.taken:
             self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
         return view
 
     async def hand_over(self, folder: str, who: str) -> ExportView:
+        """Write every certificate into a folder as certbot keeps it."""
         self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
         return await self._moving.give(folder)
 
     async def roll_over(self, who: str) -> ChangeView:
+        """Give the accounts a new key. Nothing is ordered meanwhile."""
+
         async def work(change: Change) -> None:
             wanted = await self._keeper.wanted()
             thumbprint = await self._keeper.account.roll_over(wanted)
@@ -110,6 +126,8 @@ class CertificateOperations:
         return self._of_certificate("rollover", "the account's key", who, work)
 
     async def deactivate(self, issuer: str, who: str) -> ChangeView:
+        """Give up the account at an authority, a directory URL, for ever."""
+
         async def work(change: Change) -> None:
             wanted = await self._keeper.wanted()
             url = await self._keeper.account.deactivate(issuer, wanted)

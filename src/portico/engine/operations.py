@@ -1,11 +1,17 @@
-"""What an operator can ask for. Implements `Control`; every long one is a change."""
+"""What an operator can ask for: a method for every row of `core/model/verbs.py`.
+
+Each raises a PorticoError for what an operator can act on. Those that return a ChangeView have
+accepted the work and go on with it; follow it by its id.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from portico import __version__
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
 from portico.core.model.views import (
@@ -19,6 +25,7 @@ from portico.core.model.views import (
     StatusView,
     StepView,
     TrustView,
+    VersionView,
 )
 from portico.core.planning.preview import preview
 from portico.engine.certificates import Keeper
@@ -93,8 +100,9 @@ class Operations(CertificateOperations):
             notes=candidate.notes,
         )
 
-    async def render(self, request: DocumentRequest | None) -> RenderView:
-        inputs = self._inputs(request) if request else self._intent.inputs(self._current())
+    async def render(self, document: DocumentRequest | None) -> RenderView:
+        """The nginx files of a document, or of what is in force."""
+        inputs = self._inputs(document) if document else self._intent.inputs(self._current())
         candidate = await self._preparation.render(inputs)
         return RenderView(files=dict(candidate.files))
 
@@ -118,6 +126,8 @@ class Operations(CertificateOperations):
         return self._changes.view(change)
 
     def follow(self, change: str) -> AsyncIterator[ChangeView]:
+        """The change now, and again after each of its steps, until it has ended."""
+        self._changes.view(change)  # NotFound before there is anything to read
         return self._changes.follow(change)
 
     def logs(self, app: str | None) -> list[LogFileView]:
@@ -130,12 +140,17 @@ class Operations(CertificateOperations):
         trust = await (self._certificates.untrust() if remove else self._certificates.trust())
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
 
+    def version(self) -> VersionView:
+        return VersionView(version=__version__, pid=os.getpid())
+
     async def metrics(self) -> str:
+        """The status and the certificates in the text format of Prometheus."""
         return metrics_text(await self.status(), await self.certificates(), self._clock.now())
 
     # Changing what is wanted
 
     async def up(self, request: DocumentRequest, who: str) -> ChangeView:
+        """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
         return await self._put_in_force(lambda: self._revision(request, who), holds=[SITES])
 
     def _revision(self, request: DocumentRequest, who: str) -> Revision:
@@ -189,6 +204,7 @@ class Operations(CertificateOperations):
         self._keeper.wake()
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
+        """End everything. A second call, while it is under way, waits for nothing any more."""
         self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
         going = next((c for c in self._changes.under_way() if c.kind == "down"), None)
         if going is not None:
@@ -202,6 +218,7 @@ class Operations(CertificateOperations):
         return self._changes.begin("down", subject, [EVERY_APP], self._settling.end)
 
     async def upgrade(self, who: str) -> ChangeView:
+        """Replace the nginx that runs by today's program of it, losing no request."""
         self._current()
         self._state.add_event(self._clock.now(), "upgrade", "nginx", f"by {who}")
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
@@ -222,6 +239,7 @@ class Operations(CertificateOperations):
             await self._settling.apps(change, ())
 
     async def start(self, app: str | None, who: str) -> ChangeView:
+        """Start one app, or all (None)."""
         names = self._named(app)
         self._intent.set_stopped(names, stopped=False)
         return self._begun("start", app, names, who)
@@ -271,6 +289,7 @@ class Operations(CertificateOperations):
         return await self._put_in_force(edit, smaller=True)
 
     async def pause(self, site: str, who: str) -> ChangeView:
+        """Answer with the maintenance page until `resume`."""
         await self._in_force.pause(site, paused=True)
         return self._begun("pause", site, [], who)
 

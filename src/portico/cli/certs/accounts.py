@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
+from portico.core.model import verbs
 from portico.errors import Refused
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_account(session: Session, args: Namespace) -> None:
     del args
-    view = session.client().account()
+    view = session.client().ask(verbs.ACCOUNT)
     if session.json:
         session.show_json(view)
         return
@@ -34,7 +35,7 @@ def show_account(session: Session, args: Namespace) -> None:
 def roll_over(session: Session, args: Namespace) -> None:
     del args
     client = session.client()
-    watch_to_its_end(session, client, client.roll_over())
+    watch_to_its_end(session, client, client.ask(verbs.ROLL_OVER))
 
 
 def deactivate(session: Session, args: Namespace) -> None:
@@ -44,7 +45,7 @@ def deactivate(session: Session, args: Namespace) -> None:
             "nothing was changed"
         )
     client = session.client()
-    watch_to_its_end(session, client, client.deactivate(args.name))
+    watch_to_its_end(session, client, client.ask(verbs.DEACTIVATE, issuer=args.name))
 
 
 def _account(view: AccountView) -> str:

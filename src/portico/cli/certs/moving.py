@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from portico.cli.certs.showing import name_renewers
 from portico.cli.documents import tell_notes
 from portico.cli.session import Session
+from portico.core.model import verbs
 from portico.importers.certbot import DEFAULT
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def take_over(session: Session, folder: str | None) -> None:
     client = session.client(start=True)
-    view = client.take_over(str(Path(folder or DEFAULT).absolute()))
+    view = client.ask(verbs.IMPORT, folder=str(Path(folder or DEFAULT).absolute()))
     if session.json:
         session.show_json(view)
         return
@@ -33,7 +34,7 @@ def take_over(session: Session, folder: str | None) -> None:
 
 
 def hand_over(session: Session, folder: str) -> None:
-    view = session.client().hand_over(str(Path(folder).absolute()))
+    view = session.client().ask(verbs.EXPORT, folder=str(Path(folder).absolute()))
     if session.json:
         session.show_json(view)
         return

@@ -10,6 +10,7 @@ from typing import Final
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
+from portico.core.model import verbs
 from portico.errors import Refused
 
 STANDALONE: Final = (
@@ -69,7 +70,7 @@ def issue(session: Session, args: Namespace) -> None:
         if not names:
             raise Refused("`portico certs issue --standalone` needs a --domain NAME")
         client = session.client(start=True)
-        change = client.issue_standalone(_request(args, names))
+        change = client.ask(verbs.ISSUE_STANDALONE, **_request(args, names))
     else:
         if not args.name or _given(args) or args.force:
             raise Refused(
@@ -78,7 +79,7 @@ def issue(session: Session, args: Namespace) -> None:
                 "NAME --force` renews one that is good"
             )
         client = session.client()
-        change = client.issue(args.name)
+        change = client.ask(verbs.ISSUE, name=args.name)
     watch_to_its_end(session, client, change)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
 from portico.cli.words import moment
+from portico.core.model import verbs
 from portico.errors import NotFound
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def show_all(session: Session) -> None:
     client = session.client()
-    views = client.certificates()
+    views = client.ask(verbs.CERTIFICATES)
     if session.json:
         session.show_json(views)
         return
@@ -33,11 +34,11 @@ def show_all(session: Session) -> None:
             session.terminal.say(f"{view.name}: {view.warning}")
         if view.error:
             session.terminal.say(f"{view.name}: {view.error}")
-    name_renewers(session, client.renewers())
+    name_renewers(session, client.ask(verbs.RENEWERS))
 
 
 def show_one(session: Session, name: str) -> None:
-    views = session.client().certificates()
+    views = session.client().ask(verbs.CERTIFICATES)
     view = next((view for view in views if view.name == name), None)
     if view is None:
         known = ", ".join(view.name for view in views) or "none"

@@ -14,6 +14,7 @@ from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch, watch_to_its_end
+from portico.core.model import verbs
 from portico.errors import Refused
 
 Act = Callable[[Session, Namespace], None]
@@ -85,7 +86,7 @@ def _renew(session: Session, args: Namespace) -> None:
     if args.force and args.dry_run:
         raise Refused("a --dry-run tries everything, whether due or not: leave out --force")
     client = session.client()
-    change = client.renew(args.name, force=args.force, dry_run=args.dry_run)
+    change = client.ask(verbs.RENEW, name=args.name, force=args.force, dry_run=args.dry_run)
     if args.quiet:
         watch(session, client, change, quiet=True)
     else:
@@ -94,12 +95,12 @@ def _renew(session: Session, args: Namespace) -> None:
 
 def _revoke(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_to_its_end(session, client, client.revoke(name))
+    watch_to_its_end(session, client, client.ask(verbs.REVOKE, name=name))
 
 
 def _forget(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_to_its_end(session, client, client.forget(name))
+    watch_to_its_end(session, client, client.ask(verbs.FORGET, name=name))
 
 
 def _import(session: Session, args: Namespace) -> None:

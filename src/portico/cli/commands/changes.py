@@ -9,6 +9,7 @@ from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.cli.words import moment
+from portico.core.model import verbs
 
 STATES: Final[dict[str, Style]] = {"failed": "red", "done": "green", "doing": "yellow"}
 
@@ -18,7 +19,7 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    changes = session.client().changes()
+    changes = session.client().ask(verbs.CHANGES)
     if session.json:
         session.show_json(changes)
         return

@@ -8,6 +8,7 @@ from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.session import Session
 from portico.cli.words import several
+from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
@@ -16,7 +17,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     found = documents.read(session, args)
-    view = session.client(start=True).check(documents.document(found))
+    view = session.client(start=True).ask(verbs.CHECK, **documents.request(found))
     if session.json:
         session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
         return

@@ -8,6 +8,7 @@ from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
 from portico.client.leaving import LEAVE_WITHIN, mode_of
+from portico.core.model import verbs
 from portico.system.waiting import wait_for
 
 
@@ -22,7 +23,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
-    leaves = mode_of(client.status().daemon) == "command"
-    watch_to_its_end(session, client, client.down(now=args.now))
+    leaves = mode_of(client.ask(verbs.STATUS).daemon) == "command"
+    watch_to_its_end(session, client, client.ask(verbs.DOWN, now=args.now))
     if leaves:  # so that whoever comes next does not meet it on its way out
         wait_for(lambda: not client.answers(), LEAVE_WITHIN)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_to_its_end
+from portico.core.model import verbs
 from portico.errors import NotFound
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
-    change = client.change(args.change) if args.change else _newest(client)
+    change = client.ask(verbs.CHANGE, change=args.change) if args.change else _newest(client)
     watch_to_its_end(session, client, change)
 
 
 def _newest(client: Client) -> ChangeView:
-    changes = client.changes()
+    changes = client.ask(verbs.CHANGES)
     if not changes:
         raise NotFound("there was no change since the daemon started")
     return max(changes, key=lambda change: change.started)

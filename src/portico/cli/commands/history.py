@@ -7,6 +7,7 @@ from argparse import Namespace
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.words import moment
+from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
@@ -14,7 +15,7 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    revisions = session.client().history()
+    revisions = session.client().ask(verbs.HISTORY)
     if session.json:
         session.show_json(revisions)
         return

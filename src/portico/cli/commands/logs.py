@@ -11,6 +11,7 @@ from portico.cli.session import Session
 from portico.cli.tail import Tail
 from portico.cli.terminal import Style
 from portico.client.client import Client
+from portico.core.model import verbs
 from portico.errors import Failed, Refused, Unreachable
 from portico.system.account import account_if_known
 from portico.system.waiting import pause
@@ -82,7 +83,7 @@ class _Asked:
         self._client, self._app, self._nginx = client, app, nginx
 
     def files(self) -> list[LogFileView]:
-        found = self._client.logs(self._app)
+        found = self._client.ask(verbs.LOGS, app=self._app)
         return [file for file in found if (file.stream in _OUTPUT) != self._nginx]
 
     def files_or_none(self) -> list[LogFileView]:

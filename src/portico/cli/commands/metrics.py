@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
+from portico.core.model import verbs
 
 
 def options(_: Parser) -> None:
@@ -13,4 +14,4 @@ def options(_: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    session.terminal.pour(session.client().metrics().rstrip("\n"))
+    session.terminal.pour(session.client().ask(verbs.METRICS).rstrip("\n"))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.session import Session
+from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
@@ -15,7 +16,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     found = documents.read(session, args)
-    view = session.client(start=True).plan(documents.document(found))
+    view = session.client(start=True).ask(verbs.PLAN, **documents.request(found))
     if session.json:
         session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
         return

@@ -7,6 +7,7 @@ from argparse import Namespace
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.session import Session
+from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
@@ -18,10 +19,10 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     if args.current:
-        view = session.client().render(None)
+        view = session.client().ask(verbs.RENDER)
     else:
         found = documents.read(session, args)
-        view = session.client(start=True).render(documents.document(found))
+        view = session.client(start=True).ask(verbs.RENDER, document=documents.request(found))
     if session.json:
         session.show_json(view)
         return

@@ -7,6 +7,7 @@ from argparse import Namespace
 from portico.cli.arguments import Parser, app_argument, json_option
 from portico.cli.commands.status import HEADS, STATES, instance_row, tell_reasons
 from portico.cli.session import Session
+from portico.core.model import verbs
 from portico.errors import NotFound
 
 
@@ -17,7 +18,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
-    apps = client.status().apps
+    apps = client.ask(verbs.STATUS).apps
     app = next((each for each in apps if each.name == args.app), None)
     if app is None:
         known = ", ".join(each.name for each in apps) or "none"
@@ -30,7 +31,7 @@ def run(session: Session, args: Namespace) -> None:
     say(f"  command  {app.command}")
     say(f"  cwd      {app.cwd}")
     say(f"  balance  {app.balance}")
-    for path in sorted({file.path for file in client.logs(app.name)}):
+    for path in sorted({file.path for file in client.ask(verbs.LOGS, app=app.name)}):
         say(f"  log      {path}")
     if app.instances:
         say()

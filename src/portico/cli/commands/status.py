@@ -10,6 +10,7 @@ from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.cli.words import duration, moment, size
+from portico.core.model import verbs
 
 if TYPE_CHECKING:
     from portico.core.model.views import AppView, InstanceView, StatusView
@@ -46,7 +47,7 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    status = session.client().status()
+    status = session.client().ask(verbs.STATUS)
     if session.json:
         session.show_json(status)
         return

@@ -15,6 +15,7 @@ from portico.cli.watching import watch
 from portico.client.client import Client
 from portico.client.leaving import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
+from portico.core.model import verbs
 
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
@@ -30,11 +31,11 @@ def options(parser: Parser) -> None:
 def run(session: Session, args: Namespace) -> None:
     found = documents.read(session, args)
     client = _newest(session, session.client(start=True))
-    change = watch(session, client, client.up(documents.document(found)))
+    change = watch(session, client, client.ask(verbs.UP, **documents.request(found)))
     if session.json:
         session.show_json(change)
     else:
-        status = client.status()
+        status = client.ask(verbs.STATUS)
         _show(session, status, found.source)
         said = {line.removeprefix("note: ") for line in change.lines}
         documents.tell_notes(session, [each for each in status.notes if each not in said])
@@ -42,10 +43,10 @@ def run(session: Session, args: Namespace) -> None:
 
 def _newest(session: Session, client: Client) -> Client:
     """A daemon that is not older than this program: the file may need what only that one knows."""
-    daemon = client.version().version
+    daemon = client.ask(verbs.VERSION).version
     if not is_newer(__version__, than=daemon):
         return client
-    if mode_of(client.status().daemon) == "foreground":
+    if mode_of(client.ask(verbs.STATUS).daemon) == "foreground":
         session.terminal.tell(
             f"porticod {daemon} runs in the foreground and stays; end it where it was started, "
             f"and start it anew there to get {__version__}"

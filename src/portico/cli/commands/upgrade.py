@@ -12,6 +12,7 @@ from portico.cli.session import Session
 from portico.cli.watching import watch
 from portico.cli.words import several
 from portico.client.upgrading import replace_daemon
+from portico.core.model import verbs
 
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
@@ -43,12 +44,12 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
-    before = client.status()
+    before = client.ask(verbs.STATUS)
     if args.daemon or before.daemon.version != __version__:
         client = replace_daemon(session.home, session.environ, client)
     if before.nginx.pid is not None:
-        watch(session, client, client.upgrade())
-    _show(session, before, client.status())
+        watch(session, client, client.ask(verbs.UPGRADE))
+    _show(session, before, client.ask(verbs.STATUS))
 
 
 def _show(session: Session, before: StatusView, after: StatusView) -> None:

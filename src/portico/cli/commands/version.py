@@ -8,6 +8,7 @@ from portico import __version__
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.client.client import Client
+from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
@@ -16,7 +17,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, _: Namespace) -> None:
     client = Client(session.home.socket)
-    daemon = client.version() if client.answers() else None
+    daemon = client.ask(verbs.VERSION) if client.answers() else None
     if session.json:
         session.show_json({"portico": __version__, "porticod": daemon})
         return

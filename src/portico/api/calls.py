@@ -1,0 +1,61 @@
+"""What the API does with a verb: the method of the engine that is called, and with what."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from portico.core.model import views
+from portico.core.model.verbs import Verb
+from portico.core.model.views import View
+
+Result = View | str | Sequence[View] | AsyncIterator[View]
+
+
+class Nothing(View):
+    """The body of a request whose path says everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the engine, called by the names of what is in the path, the query and the body.
+
+    It is told `who` asked (`root (pid 4711)`, as the system names the other end of the socket) if
+    it wants to know, and gets the body whole as `request`, or else its fields.
+    """
+
+    verb: Verb[Any]
+    body: type[View]
+
+    @classmethod
+    def of(cls, verb: Verb[Any]) -> Call:
+        return cls(verb, getattr(views, verb.request) if verb.request else Nothing)
+
+    async def __call__(
+        self,
+        operations: object,
+        who: str,
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        body: View,
+    ) -> Result:
+        method = getattr(operations, self.verb.name)
+        known: dict[str, object] = dict.fromkeys(parameters(self.verb))
+        known |= {name: query.get(name) for name in self.verb.query}
+        known |= {**path, **dict(body), "who": who, "request": body}
+        wanted = inspect.signature(method).parameters
+        result = method(**{name: known[name] for name in wanted})
+        return await result if inspect.isawaitable(result) else result  # type: ignore[no-any-return]  # of the verb's answer
+
+
+def parameters(verb: Verb[Any]) -> list[str]:
+    """Those in its path."""
+    return re.findall(r"\{(\w+)\}", verb.path)
+
+
+def answer_model(verb: Verb[Any]) -> type[View]:
+    """`Nothing` for text."""
+    return getattr(views, verb.answer, Nothing)

@@ -1,0 +1,45 @@
+"""Commands that are nothing but a verb: they ask for a change and wait for its end."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import Any, Final
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.cli.watching import watch_to_its_end
+from portico.core.model.verbs import Verb
+from portico.errors import Refused
+
+_FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class VerbCommand:
+    verb: Verb[Any]
+
+    def options(self, parser: Parser) -> None:
+        for argument in self.verb.arguments:
+            parser.add_argument(
+                argument.name,
+                metavar=argument.metavar,
+                nargs="?" if argument.is_optional else None,
+                type=int if argument.is_number else str,
+                help=argument.help,
+            )
+        json_option(parser)
+
+    def run(self, session: Session, args: Namespace) -> None:
+        given = {each.name: getattr(args, each.name) for each in self.verb.arguments}
+        if "app" in given:
+            given["app"] = _app(given["app"])
+        client = session.client()
+        watch_to_its_end(session, client, client.ask(self.verb, **given))
+
+
+def _app(name: str | None) -> str | None:
+    """`all` and nothing are every app; PM2's users also name a file here."""
+    if name and name.endswith(_FILES):
+        raise Refused(f"{name} is a file, not an app: `portico up {name}` applies it")
+    return None if name == "all" else name

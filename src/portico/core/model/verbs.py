@@ -1,0 +1,377 @@
+"""Everything that can be asked of the daemon: one row a verb.
+
+The API serves the rows and describes them as OpenAPI, the client asks by them, and those that
+have a group are commands of their own, with help and reference. What a row calls `name` is the
+method of `engine/operations.py` that does it. No pydantic here: commands start in an instant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from portico.core.model.views import (
+        AccountsView,
+        CertificateView,
+        ChangeView,
+        CheckView,
+        ExportView,
+        ImportView,
+        LogFileView,
+        PlanView,
+        RenderView,
+        RenewerView,
+        RevisionView,
+        StatusView,
+        TrustView,
+        VersionView,
+    )
+
+Answer = TypeVar("Answer")
+
+KNOWN: Final = 30.0
+"""Seconds to wait for what the daemon knows."""
+WORKED_OUT: Final = 180.0
+"""For what it must work out first: reading and testing a whole file."""
+EACH_CERTIFICATE: Final = 1800.0
+"""For what takes a while for each of thousands of certificates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A word of a command. In the path or the body of the request it has the same name."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    is_optional: bool = False
+    is_number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[Answer]):
+    name: str
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    """A part in brackets may be left out: `/v1/apps/[{app}/]start` is for one app, or for all."""
+    summary: str
+    """One line, in the imperative."""
+    answer: str = "ChangeView"
+    """The name of a model of `core/model/views.py`; `str` for text."""
+    shape: Literal["one", "list", "stream", "text"] = "one"
+    """A stream is one JSON value a line, as long as the connection holds; a text is no JSON."""
+    request: str = ""
+    """A model too: the body, whose fields are arguments of the method. One that takes `request`
+    gets it whole."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Name to description."""
+    seconds: float = WORKED_OUT
+    """How long a client waits for the answer."""
+    group: str = ""
+    """Of the command in `portico --help`; empty where another command asks."""
+    arguments: tuple[Argument, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> Iterator[tuple[str, str]]:
+        """Each with the name of its operation, which is another one for all at once."""
+        yield re.sub(r"[][]", "", self.path), self.name
+        if "[" in self.path:
+            yield re.sub(r"\[.*\]", "", self.path), f"{self.name}_all"
+
+    @property
+    def status(self) -> int:
+        """202 for what goes on after the answer, as a change that can be followed."""
+        return 202 if self.method != "GET" and self.answer == "ChangeView" else 200
+
+
+CHANGE_APPS: Final = "change what runs"
+_ONE_APP: Final = Argument("app", "name of the app", "APP")
+_ALL: Final = 'name of the app; all if unset or "all"'
+_APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
+_INSTANCES: Final = Argument(
+    "app", f"{_ALL}; or one instance, such as web.2", "APP", is_optional=True
+)
+_SITE: Final = Argument("site", "name of the site", "SITE")
+
+STATUS: Final[Verb[StatusView]] = Verb(
+    "status", "GET", "/v1/status", "Show what runs.", "StatusView", seconds=KNOWN
+)
+METRICS: Final[Verb[str]] = Verb(
+    "metrics",
+    "GET",
+    "/v1/metrics",
+    "Show what runs and which certificates there are, as Prometheus reads it.",
+    "str",
+    "text",
+    seconds=KNOWN,
+)
+CHECK: Final[Verb[CheckView]] = Verb(
+    "check",
+    "POST",
+    "/v1/check",
+    "Say whether a file could be used. Changes nothing.",
+    "CheckView",
+    request="DocumentRequest",
+)
+PLAN: Final[Verb[PlanView]] = Verb(
+    "plan",
+    "POST",
+    "/v1/plan",
+    "Say what `up` with this file would do, step by step. Changes nothing.",
+    "PlanView",
+    request="DocumentRequest",
+)
+RENDER: Final[Verb[RenderView]] = Verb(
+    "render",
+    "POST",
+    "/v1/render",
+    "Show the nginx files of a file, or of what is in force. Changes nothing.",
+    "RenderView",
+    request="RenderRequest",
+)
+UP: Final[Verb[ChangeView]] = Verb(
+    "up", "POST", "/v1/up", "Check a whole file, then apply it.", request="DocumentRequest"
+)
+DOWN: Final[Verb[ChangeView]] = Verb(
+    "down",
+    "POST",
+    "/v1/down",
+    "Stop nginx and every instance. A second call stops waiting for open requests.",
+    request="DownRequest",
+)
+START: Final[Verb[ChangeView]] = Verb(
+    "start",
+    "POST",
+    "/v1/apps/[{app}/]start",
+    "Start an app, or all.",
+    group=CHANGE_APPS,
+    arguments=(_APPS,),
+)
+STOP: Final[Verb[ChangeView]] = Verb(
+    "stop",
+    "POST",
+    "/v1/apps/[{app}/]stop",
+    "Stop an app, or all; they stay known.",
+    group=CHANGE_APPS,
+    arguments=(_APPS,),
+)
+RESTART: Final[Verb[ChangeView]] = Verb(
+    "restart",
+    "POST",
+    "/v1/apps/[{app}/]restart",
+    "Stop and start an app, or all.",
+    group=CHANGE_APPS,
+    arguments=(_INSTANCES,),
+)
+RELOAD: Final[Verb[ChangeView]] = Verb(
+    "reload",
+    "POST",
+    "/v1/apps/[{app}/]reload",
+    "Replace instances one by one, losing no request.",
+    group=CHANGE_APPS,
+    arguments=(_INSTANCES,),
+)
+SCALE: Final[Verb[ChangeView]] = Verb(
+    "scale",
+    "POST",
+    "/v1/apps/{app}/scale",
+    "Run so many instances of an app.",
+    request="ScaleRequest",
+    group=CHANGE_APPS,
+    arguments=(_ONE_APP, Argument("instances", "how many, 1 to 1000", "N", is_number=True)),
+)
+DELETE: Final[Verb[ChangeView]] = Verb(
+    "delete",
+    "DELETE",
+    "/v1/apps/{app}",
+    "Stop an app and forget it.",
+    group=CHANGE_APPS,
+    arguments=(_ONE_APP,),
+    aliases=("del",),
+)
+PAUSE: Final[Verb[ChangeView]] = Verb(
+    "pause",
+    "POST",
+    "/v1/sites/{site}/pause",
+    "Answer for a site with its maintenance page.",
+    group=CHANGE_APPS,
+    arguments=(_SITE,),
+)
+RESUME: Final[Verb[ChangeView]] = Verb(
+    "resume",
+    "POST",
+    "/v1/sites/{site}/resume",
+    "Open a paused site again.",
+    group=CHANGE_APPS,
+    arguments=(_SITE,),
+)
+ROLLBACK: Final[Verb[ChangeView]] = Verb(
+    "rollback",
+    "POST",
+    "/v1/rollback",
+    "Apply an earlier revision again.",
+    request="RollbackRequest",
+    group=CHANGE_APPS,
+    arguments=(
+        Argument(
+            "revision",
+            "its number in `portico history`; the one before the current if unset",
+            "REVISION",
+            is_optional=True,
+            is_number=True,
+        ),
+    ),
+)
+UPGRADE: Final[Verb[ChangeView]] = Verb(
+    "upgrade",
+    "POST",
+    "/v1/upgrade",
+    "Switch nginx to the program installed now, without losing a request.",
+)
+CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
+    "certificates",
+    "GET",
+    "/v1/certificates",
+    "Show the certificates of authorities, and what comes next for each.",
+    "CertificateView",
+    "list",
+    seconds=KNOWN,
+)
+RENEW: Final[Verb[ChangeView]] = Verb(
+    "renew",
+    "POST",
+    "/v1/certificates/[{name}/]renew",
+    "Renew a certificate, or every one that is due.",
+    request="RenewRequest",
+)
+ISSUE: Final[Verb[ChangeView]] = Verb(
+    "issue",
+    "POST",
+    "/v1/certificates/{name}/issue",
+    "Obtain the certificate of a site at once, if it has none.",
+)
+ISSUE_STANDALONE: Final[Verb[ChangeView]] = Verb(
+    "issue_standalone",
+    "POST",
+    "/v1/certificates/issue",
+    "Obtain a certificate that no nginx serves, and keep it.",
+    request="StandaloneRequest",
+)
+REVOKE: Final[Verb[ChangeView]] = Verb(
+    "revoke",
+    "POST",
+    "/v1/certificates/{name}/revoke",
+    "Revoke a certificate and obtain another one.",
+)
+FORGET: Final[Verb[ChangeView]] = Verb(
+    "forget",
+    "DELETE",
+    "/v1/certificates/{name}",
+    "Delete a certificate that no site uses, with its keys.",
+)
+RENEWERS: Final[Verb[Sequence[RenewerView]]] = Verb(
+    "renewers",
+    "GET",
+    "/v1/certificates/renewers",
+    "Show other programs on this machine that renew certificates.",
+    "RenewerView",
+    "list",
+    seconds=KNOWN,
+)
+IMPORT: Final[Verb[ImportView]] = Verb(
+    "take_over",
+    "POST",
+    "/v1/certificates/import",
+    "Import the certificates that certbot keeps in a folder.",
+    "ImportView",
+    request="FolderRequest",
+    seconds=EACH_CERTIFICATE,
+)
+EXPORT: Final[Verb[ExportView]] = Verb(
+    "hand_over",
+    "POST",
+    "/v1/certificates/export",
+    "Write every certificate into a folder as certbot keeps it.",
+    "ExportView",
+    request="FolderRequest",
+    seconds=EACH_CERTIFICATE,
+)
+ACCOUNT: Final[Verb[AccountsView]] = Verb(
+    "account",
+    "GET",
+    "/v1/account",
+    "Show the accounts at authorities, without asking one.",
+    "AccountsView",
+    seconds=KNOWN,
+)
+ROLL_OVER: Final[Verb[ChangeView]] = Verb(
+    "roll_over",
+    "POST",
+    "/v1/account/rollover",
+    "Give the accounts at all authorities a new key.",
+)
+DEACTIVATE: Final[Verb[ChangeView]] = Verb(
+    "deactivate",
+    "POST",
+    "/v1/account/deactivate",
+    "Give up the account at an authority, for ever.",
+    request="DeactivateRequest",
+)
+HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
+    "history",
+    "GET",
+    "/v1/history",
+    "Show the files that were applied, newest first.",
+    "RevisionView",
+    "list",
+    seconds=KNOWN,
+)
+CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
+    "changes",
+    "GET",
+    "/v1/changes",
+    "Show the changes in progress and recently finished.",
+    shape="list",
+    seconds=KNOWN,
+)
+CHANGE: Final[Verb[ChangeView]] = Verb(
+    "change", "GET", "/v1/changes/{change}", "Show one change.", seconds=KNOWN
+)
+FOLLOW: Final[Verb[ChangeView]] = Verb(
+    "follow",
+    "GET",
+    "/v1/changes/{change}/follow",
+    "Show a change now, and again after each of its steps, until it has ended.",
+    shape="stream",
+    seconds=KNOWN,
+)
+LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
+    "logs",
+    "GET",
+    "/v1/logs",
+    "Show where the output of instances and nginx's logs are.",
+    "LogFileView",
+    "list",
+    query={"app": "Of this app only."},
+    seconds=KNOWN,
+)
+TRUST: Final[Verb[TrustView]] = Verb(
+    "trust",
+    "POST",
+    "/v1/trust",
+    "Make this machine trust the local authority.",
+    "TrustView",
+    request="TrustRequest",
+)
+VERSION: Final[Verb[VersionView]] = Verb(
+    "version", "GET", "/v1/version", "Show which daemon answers.", "VersionView", seconds=KNOWN
+)
+
+VERBS: Final[tuple[Verb[Any], ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Verb)
+)
+"""In the order above, which is also that of commands in `portico --help`."""
