@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from portico.client.systemd import BOOTED, WITHIN, call, quoted, unit_of, verify, write
+from portico.client.systemd import BOOTED, WITHIN, call, quoted, unit_of, verify
 from portico.errors import Failed, Refused
+from portico.system import files
 from portico.system.home import Home
 
 Kind = Literal["none", "cron", "systemd"]
@@ -141,7 +142,7 @@ class Schedule:
         if self._root:
             line = f"{when} root {command} # {self._name}\n"
             self._cron_folder.mkdir(parents=True, exist_ok=True)
-            write(self._cron_file, _BY + line)
+            files.write(self._cron_file, _BY + line, 0o644)
             self._cron_file.chmod(0o644)  # cron passes over what others may write
         else:
             self._put_crontab(f"{self._others()}{when} {command} # {self._name}\n")
@@ -214,7 +215,7 @@ class Schedule:
         verify(texts, self._environ, user=not self._root)
         self._units.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            write(self._units / name, text)
+            files.write(self._units / name, text, 0o644)
         try:
             self._systemctl("daemon-reload")
             self._systemctl("enable", "--now", self._timer.name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Failed, Refused
+from portico.system import files
 from portico.system.home import Home
 from portico.system.launcher import ADDRESS
 
@@ -135,7 +136,7 @@ class Unit:
         verify({unit.name: unit.text for unit in units}, self.environ, user=self.user)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for unit in units:
-            write(unit.path, unit.text)
+            files.write(unit.path, unit.text, 0o644)
         self.systemctl("daemon-reload")
 
     def is_in_place(self) -> bool:
@@ -230,16 +231,6 @@ def quoted(*words: str) -> str:
 
 def _slug(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", str(path)).strip("-")
-
-
-def write(path: Path, text: str) -> None:
-    """Whole, or not at all."""
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def call(command: Sequence[str], environ: Mapping[str, str]) -> None:

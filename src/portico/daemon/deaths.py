@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from portico.system import files
 
 IN_A_ROW: Final = 600.0
 """Seconds from one death to the next at most."""
@@ -32,14 +33,8 @@ class Deaths:
         number = self.count(now) + 1
         text = json.dumps([number, now])
         self._environ[VARIABLE] = text
-        new = self._path.with_name(f"{self._path.name}.new")
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            new.replace(self._path)
+            files.write(self._path, text)
         except OSError as error:
             log.warning("cannot note the death of the daemon: %s", error)
         return number

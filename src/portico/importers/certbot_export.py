@@ -6,7 +6,6 @@ way. Whoever goes back to certbot takes that line out.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate
 from portico.core.model.names import folder_name
-from portico.importers.certbot_writing import leave_alone, without_certbot, written
+from portico.importers.certbot_writing import leave_alone, without_certbot
+from portico.system import files
 
 KINDS: Final = ("cert", "chain", "fullchain", "privkey")
 _WRITTEN_FOR: Final = "5.8.0"  # certbot warns of folders of a newer one
@@ -44,14 +44,14 @@ def _export(folder: Path, certificate: Certificate) -> str:
         number = _next_number(archive / name)
         for kind, content in contents.items():
             mode = 0o600 if kind == "privkey" else 0o644
-            _write(archive / name / f"{kind}{number}.pem", content, mode)
+            files.write_new(archive / name / f"{kind}{number}.pem", content, mode)
         for kind in KINDS:
-            _link(live / name / f"{kind}.pem", f"../../archive/{name}/{kind}{number}.pem")
+            files.link(live / name / f"{kind}.pem", f"../../archive/{name}/{kind}{number}.pem")
     conf = renewal / f"{name}.conf"
     if conf.exists():
         leave_alone(conf)
     else:  # certbot knows of it only from now on
-        written(conf, _conf(folder.absolute(), name, certificate), 0o644).replace(conf)
+        files.write(conf, _conf(folder.absolute(), name, certificate), 0o644)
     return name
 
 
@@ -98,18 +98,3 @@ def _conf(folder: Path, name: str, certificate: Certificate) -> str:
     elif size := _SIZES.get(certificate.key_type or ""):
         lines += ["key_type = rsa", f"rsa_key_size = {size}"]
     return "\n".join([*lines, ""])
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _link(path: Path, target: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.replace(path)

@@ -16,8 +16,9 @@ from portico.importers.certbot import (
     CertbotLineage,
     read_folder,
 )
-from portico.importers.certbot_writing import leave_alone, without_certbot, written
+from portico.importers.certbot_writing import leave_alone, without_certbot
 from portico.ports import Called, Certificates, Facts, Lineages, OwnPair, Taken, TakenOver
+from portico.system import files
 from portico.system.text import read_text
 
 
@@ -118,11 +119,13 @@ def _is_in(pem: str, key: Path) -> bool:
 def _write_account(key: Path, pem: str, account: CertbotAccount, server: str) -> None:
     """Raises FileExistsError where there is a key: it may have an account already."""
     key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = written(key, pem, 0o600)
+    new = key.with_name(f".{key.name}.new")
+    new.unlink(missing_ok=True)
+    files.write_new(new, pem)
     try:
         key.hardlink_to(new)
     finally:
         new.unlink()
     if account.url:
-        remembered = key.with_suffix(".json")
-        written(remembered, json.dumps({server: account.url}), 0o600).replace(remembered)
+        files.write(key.with_suffix(".json"), json.dumps({server: account.url}))
+    files.sync_folder(key.parent)

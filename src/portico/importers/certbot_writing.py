@@ -11,6 +11,7 @@ from typing import Final
 
 from portico.errors import Failed, Refused
 from portico.importers.certbot import without_renewal
+from portico.system import files
 from portico.system.text import read_text
 
 _LOCK: Final = ".certbot.lock"
@@ -43,17 +44,4 @@ def leave_alone(conf: Path) -> None:
     """Mark a certificate so that certbot does not renew it."""
     before = read_text(conf)
     if (after := without_renewal(before)) != before:
-        new = written(conf, after, conf.stat().st_mode & 0o777)
-        new.replace(conf)
-
-
-def written(path: Path, text: str, mode: int) -> Path:
-    """The text in a new file, to be put in the place of `path`."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    return new
+        files.write(conf, after, conf.stat().st_mode & 0o777)

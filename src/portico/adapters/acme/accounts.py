@@ -15,9 +15,10 @@ from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Authority
 from portico.adapters.acme.documents import AccountDocument, base64url
 from portico.adapters.acme.failures import AcmeFailure, Denied, unready
-from portico.adapters.acme.files import locked, rename, write_whole
+from portico.adapters.acme.files import locked, rename
 from portico.adapters.acme.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
+from portico.system.files import write
 
 _URLS: Final = TypeAdapter(dict[str, str])
 
@@ -247,4 +248,4 @@ def _read_urls(path: Path) -> dict[str, str]:
 
 
 def _write_urls(path: Path, urls: Mapping[str, str]) -> None:
-    write_whole(path, json.dumps(urls).encode())
+    write(path, json.dumps(urls).encode())

@@ -1,6 +1,4 @@
-"""Files of which a power cut leaves the old one or the new one, and a lock that ends with its
-process.
-"""
+"""A lock on a folder, which ends with its process, and renames that a power cut undoes or not."""
 
 from __future__ import annotations
 
@@ -13,34 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.acme.attempt import Attempt
+from portico.system.files import sync_folder
 
 _LOOK_AGAIN: Final = 0.1  # seconds
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """For this user alone. What is there already stays until the new one is complete."""
-    new = path.with_name(f"{path.name}.part")
-    new.unlink(missing_ok=True)  # of a run that was killed
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    new.rename(path)
-    sync_folder(path.parent)
 
 
 def rename(path: Path, target: Path) -> None:
     path.rename(target)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

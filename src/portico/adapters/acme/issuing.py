@@ -24,11 +24,12 @@ from portico.adapters.acme.failures import (
     unready,
     words,
 )
-from portico.adapters.acme.files import locked, write_whole
+from portico.adapters.acme.files import locked
 from portico.adapters.acme.keys import make_key, read_key, signing_request
 from portico.adapters.acme.proving import look_ahead, prove
 from portico.adapters.acme.record import Asked, OrderFolder, Record
 from portico.adapters.acme.wire import Dns, Issued, IssueRequest, Step, ToDo
+from portico.system.files import write
 
 LISTED: Final = 50  # orders of the account that are looked at, to find one that may be ours
 
@@ -196,7 +197,7 @@ class Issuing:
                 f"{authority.host} has signed another key under this order, which another "
                 "certificate of the same names has used; the next attempt begins a new one"
             )
-        write_whole(self._folder.chain, chosen.pem.encode())
+        write(self._folder.chain, chosen.pem.encode())
         self._say("issued", f"{authority.host} has signed the certificate")
 
     def _issued(self) -> Issued:

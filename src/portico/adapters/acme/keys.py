@@ -21,8 +21,8 @@ from josepy.jwa import ES256, ES384, ES512, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from portico.adapters.acme.failures import unready
-from portico.adapters.acme.files import write_whole
 from portico.core.model.certificate import KeyType
+from portico.system.files import write
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -37,7 +37,7 @@ def make_key(path: Path, key_type: KeyType) -> None:
     """Write a new one, for this user alone, on disk before anybody uses it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = _new(key_type)
-    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 def _new(key_type: KeyType) -> Key:

@@ -14,9 +14,10 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.failures import unready
-from portico.adapters.acme.files import remove_unused, write_whole
+from portico.adapters.acme.files import remove_unused
 from portico.adapters.acme.wire import IssueRequest
 from portico.core.model.certificate import KeyType
+from portico.system.files import write
 
 RECORD: Final = "order.json"
 KEY: Final = "privkey.pem"
@@ -93,7 +94,7 @@ class OrderFolder:
         return record if self.key.exists() else None
 
     def write(self, record: Record) -> Record:
-        write_whole(self.path / RECORD, _RECORD.dump_json(record))
+        write(self.path / RECORD, _RECORD.dump_json(record))
         return record
 
     def clear(self) -> None:

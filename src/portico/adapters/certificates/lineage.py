@@ -5,7 +5,6 @@ A generation appears complete or not at all, and never changes afterwards.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Final
 
 from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
+from portico.system.files import sync_folder, write_new
 
 CHAIN: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
@@ -45,29 +45,13 @@ def write_folder(target: Path, content: Mapping[str, bytes]) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=target.parent))
     try:
         for name, each in content.items():
-            write_file(unfinished / name, each)
+            write_new(unfinished / name, each)
         sync_folder(unfinished)
         unfinished.rename(target)
     except OSError:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     sync_folder(target.parent)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(folder: Path, numbers: list[int]) -> None:

@@ -19,11 +19,10 @@ from portico.adapters.certificates.lineage import (
     KEY,
     generations,
     remove,
-    sync_folder,
-    write_file,
     write_generation,
 )
 from portico.core.model.names import folder_name
+from portico.system.files import write
 
 KEPT: Final = 2  # the generation in use, and the one that an older nginx generation names
 RENEW_AT: Final = 2 / 3  # of a certificate's life
@@ -120,7 +119,4 @@ def _ended(generation: Path, now: float) -> bool:
 
 
 def _write_index(folder: Path, entries: Mapping[str, Entry]) -> None:
-    new = folder / f"{INDEX}.new"
-    write_file(new, index_text(folder, entries))
-    new.rename(folder / INDEX)
-    sync_folder(folder)
+    write(folder / INDEX, index_text(folder, entries))

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.certificate import Certificate
 from portico.core.model.place import CertificateFiles
+from portico.system.files import link, sync_folder, write_new
 
 Pointer = Literal["current", "previous"]
 
@@ -66,9 +67,9 @@ class Shelf:
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
         texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL: "".join(blocks)}
         try:
-            _write(unfinished / KEY, key, 0o600)
+            write_new(unfinished / KEY, key)
             for name, text in texts.items():
-                _write(unfinished / name, text.encode(), 0o644)
+                write_new(unfinished / name, text, 0o644)
         except OSError:
             discard(unfinished)
             raise
@@ -78,11 +79,11 @@ class Shelf:
         """Make it the generation that it is described as; returns it with its files."""
         digests = {name: _digest(unfinished / name) for name in PEMS}
         record = _RECORD.dump_json(_Meta(described, digests), indent=1)
-        _write(unfinished / _META, record, 0o644)
-        _sync(unfinished)
+        write_new(unfinished / _META, record, 0o644)
+        sync_folder(unfinished)
         place = self.folder / str(described.generation)
         unfinished.rename(place)
-        _sync(self.folder)
+        sync_folder(self.folder)
         return located(described, place)
 
     def generations(self) -> list[int]:
@@ -113,8 +114,8 @@ class Shelf:
             return None
 
     def point(self, pointer: Pointer, number: int) -> None:
-        _link(self.folder / pointer, str(number))
-        _sync(self.folder)
+        link(self.folder / pointer, str(number))
+        sync_folder(self.folder)
 
     def show(self) -> None:
         """Have the links that other programs read; they never change."""
@@ -126,9 +127,9 @@ class Shelf:
             if _pointed(path := self.live / name) != f"{current}/{name}"
         }
         for path, target in wrong.items():
-            _link(path, target)
+            link(path, target)
         if wrong:  # waiting for the disk would take a minute for thousands of them
-            _sync(self.live)
+            sync_folder(self.live)
 
     def drop(self, numbers: list[int]) -> None:
         """Take away these generations, and what a run that was killed has left."""
@@ -151,14 +152,6 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -168,18 +161,3 @@ def _pointed(path: Path) -> str:
         return str(path.readlink())
     except OSError:
         return ""
-
-
-def _link(path: Path, target: str) -> None:
-    new = path.with_name(f"{_UNFINISHED}{path.name}")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from portico.adapters.nginx.workers import account_of_workers
 from portico.core.model.place import Build
 from portico.core.render.limits import HTPASSWD
+from portico.system.files import link, sync_folder, write, write_new
 
 MAIN: Final = "nginx.conf"
 KEEP: Final = 5
@@ -105,13 +106,13 @@ class Generations:
         unfinished.mkdir(mode=0o700)
         for name, text in files.items():
             path = _inside(unfinished, name)
-            _write(path, text)
+            write_new(path, text)
             if name.startswith(HTPASSWD):
                 _give(path, readers, 0o640)
-        _write(unfinished / _ABOUT, _GENERATION.dump_json(generation).decode())
-        _sync(unfinished)
+        write_new(unfinished / _ABOUT, _GENERATION.dump_json(generation))
+        sync_folder(unfinished)
         unfinished.rename(self.folder(generation.number))
-        _sync(self._all)
+        sync_folder(self._all)
         return generation
 
     def read(self, number: int) -> Generation | None:
@@ -135,11 +136,8 @@ class Generations:
         else:
             folder = self.folder(generation.number)
             _give(folder, _group_of_workers((folder / MAIN).read_text("utf-8")), 0o710)
-            new = self._root / ".current"
-            new.unlink(missing_ok=True)
-            new.symlink_to(Path(self._all.name) / folder.name)
-            new.rename(self._link)
-        _sync(self._root)
+            link(self._link, f"{self._all.name}/{folder.name}")
+        sync_folder(self._root)
 
     def serving(self) -> Serving | None:
         with suppress(OSError, ValueError):
@@ -155,9 +153,9 @@ class Generations:
             return
         number = serving.generation.number
         about = replace(serving.generation, served=True)
-        _replace(self.folder(number) / _ABOUT, _GENERATION.dump_json(about).decode())
+        write(self.folder(number) / _ABOUT, _GENERATION.dump_json(about))
         seen = _Noted(number, serving.pid, serving.started, serving.file)
-        _replace(self._serving, _NOTED.dump_json(seen).decode())
+        write(self._serving, _NOTED.dump_json(seen))
         self.prune()
 
     def sow(self, files: Mapping[str, str]) -> None:
@@ -169,7 +167,7 @@ class Generations:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         for name, text in files.items():
-            _write(_inside(unfinished, name), text)
+            write_new(_inside(unfinished, name), text)
         unfinished.rename(self._seeds)
 
     def weed(self) -> bool:
@@ -227,26 +225,3 @@ def _give(path: Path, group: int | None, mode: int) -> None:
     if group is not None:
         os.chown(path, -1, group)
         path.chmod(mode)
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}")
-    _write(new, text)
-    new.rename(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

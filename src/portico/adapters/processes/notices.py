@@ -23,6 +23,7 @@ from portico.adapters.processes.proc import stat
 from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
 from portico.ports import Notice
+from portico.system import files
 
 log = logging.getLogger(__name__)
 
@@ -196,10 +197,4 @@ def _keep(path: Path, content: bytes) -> None:
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:
             return
-    new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(0o644)
-    new.replace(path)
+    files.write(path, content, 0o644)
