@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from portico.api.app import LARGEST_BODY
+from portico.api.connection import LARGEST_BODY
 from portico.api.server import serve
 from portico.core.model.verbs import VERBS
 from portico.errors import Refused
@@ -151,6 +151,40 @@ def test_a_body_without_end_is_refused(tmp_path):
     assert answer.status_code == 413
 
 
+def exchange(path, *parts):
+    """What comes back for each part on one connection, until what is awaited has come."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(str(path / "api.sock"))
+        heard = []
+        for sent, awaited in parts:
+            client.sendall(sent)
+            heard.append(b"")
+            while awaited not in heard[-1] and (more := client.recv(65536)):
+                heard[-1] += more
+        return heard
+
+
+def test_one_connection_has_room_for_many_requests(tmp_path):
+    ask = b"GET /v1/version HTTP/1.1\r\nHost: a\r\n\r\n"
+    down = b"POST /v1/down HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n"
+    waiting = down + b"Expect: 100-continue\r\n\r\n"
+    parts = (ask + ask[:9], b'"pid"'), (ask[9:], b'"pid"'), (waiting, b"100"), (b"{}", b"202")
+    with api(tmp_path):
+        *both, go_on, accepted = exchange(tmp_path, *parts)
+    assert [heard.startswith(b"HTTP/1.1 200 OK") for heard in both] == [True, True]
+    assert go_on.startswith(b"HTTP/1.1 100")
+    assert accepted.startswith(b"HTTP/1.1 202 Accepted")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\nno\r\n\r\n"])
+def test_what_is_no_http_is_refused_and_ends_the_connection(tmp_path, sent):
+    with api(tmp_path) as client:
+        (heard,) = exchange(tmp_path, (sent, b"nothing was changed"))
+        assert heard.startswith(b"HTTP/1.1 400 Bad Request")
+        assert client.get("/v1/version").status_code == 200
+
+
 def test_a_bug_is_answered_shortly_and_logged_in_full(tmp_path, caplog):
     class Broken(FakeControl):
         def status(self):
@@ -195,7 +229,7 @@ def test_the_daemon_leaves_in_time_although_somebody_follows(tmp_path, caplog):
         assert time.monotonic() - asked < 30
         while follower.recv(4096):
             pass
-    assert [record.message for record in caplog.records if "uvicorn" in record.name] == []
+    assert [record.message for record in caplog.records if "portico.api" in record.name] == []
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,7 @@ def test_status_imports_nothing_that_it_does_not_need(served):
         check=True,
     )
     assert "web.1.1" in found.stdout
-    heavy = "asyncio pydantic starlette psutil http subprocess typing_extensions logging yaml"
+    heavy = "asyncio pydantic h11 psutil http subprocess typing_extensions logging yaml"
     assert set(found.stderr.split()).isdisjoint(
         [
             *heavy.split(),

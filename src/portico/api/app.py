@@ -1,18 +1,16 @@
-"""The API as a Starlette application: every verb, and every error as an ErrorView."""
+"""The API: which verb a request means, and every error as an ErrorView."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncIterator
-from functools import partial
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from portico.api.calls import Call, Result
 from portico.api.openapi import PROMETHEUS, document
@@ -20,62 +18,94 @@ from portico.core.model.verbs import VERBS
 from portico.core.model.views import ErrorView, ProblemView, View
 from portico.errors import ConfigError, PorticoError
 
-LARGEST_BODY: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
-_BAD_REQUEST, _TOO_LARGE, _INTERNAL = 400, 413, 500
-_LINES = "application/x-ndjson"
+_BAD_REQUEST, _NOT_FOUND, _NOT_ALLOWED, _INTERNAL = 400, 404, 405, 500
+_OK: Final = 200
+_JSON, _LINES = "application/json", "application/x-ndjson"
+_OPENAPI: Final = "/openapi.json"
 
 log = logging.getLogger(__name__)
 
 
-def build_app(operations: object) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    target: str
+    """The path and its query, as they came."""
+    who: str
+    """`root (pid 4711)`, as the system names the other end of the socket."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    media: str
+    body: str | AsyncIterator[str]
+    """A stream has one line a piece, and ends with its connection."""
+
+
+class Api:
     """`operations` has a method for every verb."""
-    routes = [
-        Route(path, partial(_answer, Call.of(verb), operations), methods=[verb.method])
-        for verb in VERBS
-        for path, _ in verb.paths
-    ]
-    routes.append(Route("/openapi.json", _openapi))
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+    def __init__(self, operations: object) -> None:
+        self._operations = operations
+        self._routes = [
+            (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), Call.of(verb))
+            for verb in VERBS
+            for path, _ in verb.paths
+        ]
+
+    async def answer(self, request: Request) -> Answer:
+        path, _, query = request.target.partition("?")
+        if (request.method, path) == ("GET", _OPENAPI):
+            return Answer(_OK, _JSON, json.dumps(document(VERBS)))
+        calls = {call.verb.method: (call, found) for call, found in self._meant(path)}
+        if request.method not in calls:
+            status = _NOT_ALLOWED if calls else _NOT_FOUND
+            what = "Method Not Allowed" if calls else "Not Found"
+            return refused(status, f"{request.method} {unquote(path)}: {what}")
+        call, found = calls[request.method]
+        return await self._answer(call, request, found, dict(parse_qsl(query)))
+
+    def _meant(self, path: str) -> Iterator[tuple[Call, Mapping[str, str]]]:
+        for pattern, call in reversed(self._routes):
+            if match := pattern.fullmatch(path):
+                yield call, {name: unquote(value) for name, value in match.groupdict().items()}
+
+    async def _answer(
+        self, call: Call, request: Request, path: Mapping[str, str], query: Mapping[str, str]
+    ) -> Answer:
+        try:
+            body = call.body.model_validate_json(request.body or b"{}")
+            result = await call(self._operations, request.who, path, query, body)
+        except ValidationError as error:
+            return _unreadable(error)
+        except PorticoError as error:
+            return failed(error.http_status, _view(error))
+        except Exception as error:  # the boundary: a bug of ours must not be silence to the other
+            log.exception("%s %s failed", request.method, request.target)
+            text = f"porticod failed inside: {type(error).__name__}: {error}; its log says where"
+            return failed(_INTERNAL, ErrorView(error=text, exit_code=1))
+        return _written(result, call.verb.status)
 
 
-async def _answer(call: Call, operations: object, request: Request) -> Response:
-    try:
-        body = call.body.model_validate_json(await _body(request) or b"{}")
-        who = request.client.host if request.client else ""
-        result = await call(operations, who, request.path_params, request.query_params, body)
-        return _response(result, call.verb.status)
-    except ValidationError as error:
-        return _unreadable(error)
-    except PorticoError as error:
-        return _error(_view(error), error.http_status)
-    except ClientDisconnect:
-        return Response()  # nobody is there to read it
-    except HTTPException:
-        raise
-    except Exception as error:  # the boundary: a bug of ours must not be silence to the other end
-        log.exception("%s %s failed", request.method, request.url.path)
-        text = f"porticod failed inside: {type(error).__name__}: {error}; its log says where"
-        return _error(ErrorView(error=text, exit_code=1), _INTERNAL)
+def refused(status: int, why: str) -> Answer:
+    """What is wrong with the request itself: only a foreign client hears this."""
+    return failed(status, ErrorView(error=f"{why}; nothing was changed", exit_code=2))
 
 
-async def _body(request: Request) -> bytes:
-    raw = bytearray()
-    async for part in request.stream():
-        raw += part
-        if len(raw) > LARGEST_BODY:
-            raise HTTPException(_TOO_LARGE, f"a request has at most {LARGEST_BODY} bytes")
-    return bytes(raw)
+def failed(status: int, view: ErrorView) -> Answer:
+    return Answer(status, _JSON, view.model_dump_json())
 
 
-def _response(result: Result, status: int) -> Response:
+def _written(result: Result, status: int) -> Answer:
     if isinstance(result, str):
-        return Response(result, status, media_type=PROMETHEUS)
+        return Answer(status, PROMETHEUS, result)
     if isinstance(result, View):
-        return Response(result.model_dump_json(), status, media_type="application/json")
+        return Answer(status, _JSON, result.model_dump_json())
     if isinstance(result, AsyncIterator):
-        return StreamingResponse(_lines(result), status, media_type=_LINES)
-    listed = ",".join(view.model_dump_json() for view in result)
-    return Response(f"[{listed}]", status, media_type="application/json")
+        return Answer(status, _LINES, _lines(result))
+    return Answer(status, _JSON, f"[{','.join(view.model_dump_json() for view in result)}]")
 
 
 async def _lines(views: AsyncIterator[View]) -> AsyncIterator[str]:
@@ -99,7 +129,7 @@ def _view(error: PorticoError) -> ErrorView:
     return ErrorView(error=str(error), exit_code=error.exit_code)
 
 
-def _unreadable(error: ValidationError) -> Response:
+def _unreadable(error: ValidationError) -> Answer:
     """The request itself, not a file in it, is wrong: only a foreign client does this."""
     problems = tuple(
         ProblemView(where=".".join(map(str, each["loc"])) or "body", what=each["msg"])
@@ -107,19 +137,4 @@ def _unreadable(error: ValidationError) -> Response:
     )
     listed = "; ".join(f"{each.where}: {each.what}" for each in problems)
     text = f"cannot read the request: {listed}; nothing was changed"
-    return _error(ErrorView(error=text, exit_code=2, problems=problems), _BAD_REQUEST)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else _INTERNAL
-    detail = error.detail if isinstance(error, HTTPException) else str(error)
-    text = f"{request.method} {request.url.path}: {detail}; nothing was changed"
-    return _error(ErrorView(error=text, exit_code=2), status)
-
-
-def _error(view: ErrorView, status: int) -> Response:
-    return Response(view.model_dump_json(), status, media_type="application/json")
-
-
-async def _openapi(_: Request) -> Response:
-    return JSONResponse(document(VERBS))
+    return failed(_BAD_REQUEST, ErrorView(error=text, exit_code=2, problems=problems))

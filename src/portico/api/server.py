@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pwd
 import socket
 import stat
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from portico.api.app import build_app
+from portico.api.app import Api
+from portico.api.connection import Connection
 from portico.errors import Refused
 
-# uvicorn loads watchfiles for a reloading of its own wherever it is installed: memory for nothing.
-_loaded = sys.modules.setdefault("watchfiles", None)  # type: ignore[arg-type]  # hides it
-from uvicorn.config import Config  # noqa: E402 - see above
-from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: E402
-from uvicorn.server import ServerState  # noqa: E402
-
-if _loaded is None:
-    del sys.modules["watchfiles"]
-
 GRACE: Final = 1.0  # seconds that open requests get when the daemon leaves
-ROUNDS: Final = 4  # of the event loop: from a connect to its protocol, from an end to its close
+ROUNDS: Final = 4  # of the event loop: from a connect to its task, from an end to its close
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+
+log = logging.getLogger(__name__)
 
 
 async def serve(
@@ -38,29 +32,11 @@ async def serve(
 ) -> None:
     """Answer until `stop` is set, then let open requests end within `GRACE` and leave.
 
-    `listening` is called when whoever connects is answered. Raises Refused when another process
-    answers on the socket already.
-
-    uvicorn's protocol is used without its server, which would take over the signals, configure
-    logging and wake the process ten times a second.
+    `operations` has a method for every verb. `listening` is called when whoever connects is
+    answered. Raises Refused when another process answers on the socket already.
     """
-    listener = _bind(socket_path)
-    config = Config(
-        build_app(operations),
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # who asks is what the kernel says, no header
-    )
-    config.load()
-    state = ServerState()
-
-    def protocol() -> asyncio.Protocol:
-        return _CheckedProtocol(config, state, allowed_uids)
-
-    server = await asyncio.get_running_loop().create_unix_server(protocol, sock=listener)
+    listener, clients = _bind(socket_path), _Clients(Api(operations), allowed_uids)
+    server = await asyncio.start_unix_server(clients.serve, sock=listener)
     listening()
     try:
         await stop.wait()
@@ -68,22 +44,44 @@ async def serve(
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name, in our own folder
         await _rounds()  # CPython loses a connection whose accept a close overtakes
         server.close()
-        await _finish(state)
+        await clients.finish()
 
 
-class _CheckedProtocol(H11Protocol):
-    """HTTP for users who are allowed; anybody else is cut off before a byte is read."""
+class _Clients:
+    """Who is connected. Users who are not allowed are cut off before a byte is read."""
 
-    def __init__(self, config: Config, state: ServerState, allowed: frozenset[int]) -> None:
-        super().__init__(config, state, {})
-        self._allowed = allowed
+    def __init__(self, api: Api, allowed: frozenset[int]) -> None:
+        self._api, self._allowed = api, allowed
+        self._open: dict[asyncio.Task[Any], Connection] = {}
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
-        pid, uid = _peer(transport.get_extra_info("socket"))
-        if uid not in self._allowed:
-            transport.abort()
-        self.client = (f"{_user(uid)} (pid {pid})", 0)  # what Request.client.host gives
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        pid, uid = _peer(writer.get_extra_info("socket"))
+        if task is None or uid not in self._allowed:
+            writer.transport.abort()
+            return
+        connection = Connection(reader, writer, f"{_user(uid)} (pid {pid})", self._api.answer)
+        self._open[task] = connection
+        try:
+            await connection.serve()
+        except Exception:
+            log.exception("a connection to the API failed")
+        finally:
+            del self._open[task]
+            writer.close()
+
+    async def finish(self) -> None:
+        for task, connection in tuple(self._open.items()):
+            connection.is_last = True
+            if not connection.is_answering:
+                task.cancel()
+        if tasks := tuple(self._open):
+            await asyncio.wait(tasks, timeout=GRACE)
+        for task in tuple(self._open):
+            task.cancel()  # ends a followed stream as if its reader had gone
+        if tasks := tuple(self._open):
+            await asyncio.wait(tasks, timeout=GRACE)
+        await _rounds()
 
 
 def _bind(path: Path) -> socket.socket:
@@ -124,18 +122,6 @@ def _user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"user {uid}"
-
-
-async def _finish(state: ServerState) -> None:
-    for connection in tuple(state.connections):
-        connection.shutdown()
-    if state.tasks:
-        await asyncio.wait(tuple(state.tasks), timeout=GRACE)
-    for connection in tuple(state.connections):
-        connection.transport.abort()  # ends a followed stream as if its reader had gone
-    if state.tasks:
-        await asyncio.wait(tuple(state.tasks), timeout=GRACE)
-    await _rounds()
 
 
 async def _rounds() -> None:

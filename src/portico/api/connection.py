@@ -1,0 +1,131 @@
+"""One connection of HTTP/1.1 (RFC 9112): a request is read, answered, and then the next one.
+
+h11 knows the protocol; here are its octets, and how long anybody is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+import h11
+
+from portico.api.app import Answer, Request, refused
+
+LARGEST_BODY: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
+IDLE: Final = 60.0
+"""Seconds that a client may take to send something, or to take what it is sent."""
+_READ_AT_ONCE: Final = 1 << 16
+_BAD_REQUEST, _TOO_LARGE = 400, 413
+
+
+class TooLarge(Exception):
+    pass
+
+
+class Connection:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        who: str,
+        answer: Callable[[Request], Awaitable[Answer]],
+    ) -> None:
+        self._reader, self._writer, self._who, self._answer = reader, writer, who, answer
+        self._http = h11.Connection(h11.SERVER)
+        self.is_answering = False
+        self.is_last = False
+        """Whether it ends after the request that is under way."""
+
+    async def serve(self) -> None:
+        """Returns when either side has ended it, or let the other wait for too long."""
+        try:
+            while await self._serve_one() and not self.is_last:
+                self._http.start_next_cycle()
+        except* (OSError, TimeoutError, h11.ProtocolError):
+            pass  # the client is gone, or speaks no HTTP
+
+    async def _serve_one(self) -> bool:
+        """Whether another request may follow."""
+        try:
+            request = await self._request()
+        except TooLarge:
+            answer = refused(_TOO_LARGE, f"a request has at most {LARGEST_BODY} bytes")
+        except h11.RemoteProtocolError as error:
+            answer = refused(error.error_status_hint or _BAD_REQUEST, str(error))
+        else:
+            if request is None:
+                return False
+            self.is_answering = True
+            answer = await self._answer(request)
+        await self._send(answer)
+        self.is_answering = False
+        return bool(self._http.our_state is self._http.their_state is h11.DONE)
+
+    async def _request(self) -> Request | None:
+        """None where the client has ended the connection."""
+        head, body = None, bytearray()
+        while True:
+            match event := await self._event():
+                case h11.Request():
+                    head = event
+                case h11.Data():
+                    body += event.data
+                    if len(body) > LARGEST_BODY:
+                        raise TooLarge
+                case h11.EndOfMessage() if head is not None:
+                    method, target = head.method.decode(), head.target.decode("latin-1")
+                    return Request(method, target, self._who, bytes(body))
+                case _:
+                    return None
+
+    async def _event(self) -> h11.Event:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                go_on = h11.InformationalResponse(status_code=100, headers=[])
+                await self._write(self._http.send(go_on))
+            async with asyncio.timeout(IDLE):
+                self._http.receive_data(await self._reader.read(_READ_AT_ONCE))
+        assert not isinstance(event, type)  # noqa: S101 - PAUSED: nobody sends on before an answer
+        return event
+
+    async def _send(self, answer: Answer) -> None:
+        headers = [("Content-Type", answer.media)]
+        if isinstance(answer.body, str):
+            body = answer.body.encode()
+            headers.append(("Content-Length", str(len(body))))
+            await self._begin(answer.status, headers)
+            await self._write(self._http.send(h11.Data(data=body)))
+        else:
+            await self._begin(answer.status, [*headers, ("Connection", "close")])
+            await self._stream(answer.body)
+        await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _begin(self, status: int, headers: list[tuple[str, str]]) -> None:
+        response = h11.Response(
+            status_code=status, headers=headers, reason=HTTPStatus(status).phrase
+        )
+        await self._write(self._http.send(response))
+
+    async def _stream(self, lines: AsyncIterator[str]) -> None:
+        """Until it ends, or its reader does: one who only listens sends nothing any more."""
+
+        async def send() -> None:
+            async for line in lines:
+                await self._write(self._http.send(h11.Data(data=line.encode())))
+
+        async def listen() -> None:
+            await self._reader.read()
+            sending.cancel()
+
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(send())
+            listening = group.create_task(listen())
+            sending.add_done_callback(lambda _: listening.cancel())
+
+    async def _write(self, data: bytes | None) -> None:
+        self._writer.write(data or b"")
+        async with asyncio.timeout(IDLE):
+            await self._writer.drain()
