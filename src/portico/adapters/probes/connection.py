@@ -57,7 +57,12 @@ async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[Connect
     with socket.socket(family) as plain:
         plain.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(plain, (host, port))
+        try:
+            plain.connect((host, port))
+        except BlockingIOError:
+            # On loopback it is connected by the next turn, and the loop need not watch it.
+            await asyncio.sleep(0)
+            await loop.sock_connect(plain, (host, port))
         # Where nobody listens, a connection to a port of the ephemeral range can, by chance,
         # get that very port as its own and reach itself (RFC 9293 3.5, simultaneous open).
         if plain.getsockname() == plain.getpeername():

@@ -36,7 +36,8 @@ _CHUNK: Final = 1 << 16
 _SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
 _ERROR, _DONE = 2, 3
 _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, pid
-_REQUEST: Final = struct.Struct("=BBBxI48x")  # family, protocol, extensions, states, socket
+_REQUEST: Final = struct.Struct("=BBBxI2s46x")
+"""Family, protocol, extensions, states, and of a socket its port."""
 _FOUND: Final = struct.Struct("!4xH2x16s")  # sport and src of inet_diag_msg
 _OWNER: Final = struct.Struct("=II")  # idiag_uid and idiag_inode
 _OWNER_AT: Final = 64
@@ -54,15 +55,17 @@ class Listener:
     inode: int
 
 
-def listeners() -> list[Listener]:
+def listeners(port: int = 0) -> list[Listener]:
+    """All of them, or those of a port."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
             kernel.settimeout(WITHIN)
-            return [*_asked(kernel, socket.AF_INET), *_asked(kernel, socket.AF_INET6)]
+            families = (socket.AF_INET, socket.AF_INET6)
+            return [each for family in families for each in _asked(kernel, family, port)]
     except OSError as error:
         if error.errno not in _UNABLE:
             raise
-    return list(_read())
+    return [each for each in _read() if port in {0, each.at.port}]
 
 
 def rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
@@ -74,8 +77,9 @@ def rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
             yield from pattern.finditer(complete + newline)
 
 
-def _asked(kernel: socket.socket, family: socket.AddressFamily) -> Iterator[Listener]:
-    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << int(_LISTEN, 16))
+def _asked(kernel: socket.socket, family: socket.AddressFamily, port: int) -> Iterator[Listener]:
+    states = 1 << int(_LISTEN, 16)
+    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states, port.to_bytes(2))
     kernel.send(
         _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + request
     )
@@ -88,10 +92,10 @@ def _asked(kernel: socket.socket, family: socket.AddressFamily) -> Iterator[List
                 return
             if kind == _ERROR:
                 raise OSError(-struct.unpack_from("=i", data, body)[0], "cannot ask for sockets")
-            port, address = _FOUND.unpack_from(data, body)
+            found, address = _FOUND.unpack_from(data, body)
             uid, inode = _OWNER.unpack_from(data, body + _OWNER_AT)
             packed = address[:4] if data[body] == socket.AF_INET else address
-            yield Listener(Listening(port, _address(packed)), uid, inode)
+            yield Listener(Listening(found, _address(packed)), uid, inode)
             at += (length + 3) & ~3
 
 

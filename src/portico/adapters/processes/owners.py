@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, descended, families
-from portico.adapters.processes.listening import listeners
+from portico.adapters.processes.listening import Listener, listeners
 from portico.adapters.processes.proc import (
     Stat,
     Table,
@@ -35,6 +36,10 @@ from portico.core.planning.ownership import (
 _REACHED: Final = frozenset({"*", "127.0.0.1"})
 """Addresses whose listeners take connections to 127.0.0.1. One of IPv6 that takes no IPv4 looks
 the same here; as only one of several, it has to be the instance's all the same."""
+
+
+FEW: Final = 8
+"""Ports that the kernel is asked about one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Owners:
 
     def _found(self, seats: Collection[Seat]) -> dict[Seat, Answering]:
         here: defaultdict[int, set[Socket]] = defaultdict(set)
-        for each in listeners():
+        for each in _listeners({seat.port for seat in seats}):
             if each.at.address in _REACHED:
                 here[each.at.port].add(Socket(each.inode, each.uid))
         now = {seat: frozenset(here[seat.port]) for seat in seats}
@@ -104,6 +109,13 @@ class Owners:
         }
         named = holders(foreign)
         return {seat: answering(seen, found[seat], named) for seat, seen in changed.items()}
+
+
+def _listeners(ports: Collection[int]) -> Iterable[Listener]:
+    """Those of these ports, and perhaps others. A start is asked about alone, while the kernel
+    may know of a thousand.
+    """
+    return chain.from_iterable(map(listeners, ports)) if len(ports) <= FEW else listeners()
 
 
 Members = dict[Process, list[Stat]]

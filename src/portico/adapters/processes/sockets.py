@@ -103,7 +103,7 @@ def _is_free(port: int) -> bool:
 
 
 def _holder(port: int) -> str | None:
-    found = {each.inode: each.uid for each in listeners() if each.at.port == port}
+    found = {each.inode: each.uid for each in listeners(port)}
     named = holders(found)
     return next((holder.text for holder in named.values()), None)
 
