@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -69,6 +70,9 @@ def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack
         assert served_serial(stack.https, name) == view["serial"].lstrip("0")
     assert (stack.root / "served").exists()
     assert stack.status()["sites"][0]["certificate"] == "authority"
+    log = (stack.home / "logs/porticod.log").read_text()
+    for said in ("made an account at", "has taken the order", "has signed the certificate"):
+        assert re.search(rf"certificate shop\.example\.com: .*{said}", log)
     metrics = stack.done("metrics").stdout
     assert 'portico_certificate_served{certificate="shop.example.com"} 1\n' in metrics
     assert 'portico_app_instances{app="web",state="ready"} 2\n' in metrics

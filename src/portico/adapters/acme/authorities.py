@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from portico.ports import Accounts, AuthorityError, Obtained
 from portico.system.programs import StartProgram, start_here
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 RFC2136: Final = "rfc2136"
 COMMAND: Final = "command"
 ROLLOVER_WITHIN: Final = 30.0
@@ -73,6 +76,8 @@ class Authorities:
         def tell(progress: wire.Progress) -> None:
             if progress.step == "account":
                 made_account()
+            level = logging.WARNING if progress.step == "note" else logging.INFO
+            log.log(level, "certificate %s: %s", lineage.name, progress.text)
 
         request = self._request(lineage, issuer, order, replaces)
         if no_account:
