@@ -58,6 +58,12 @@ class Outside:
     def app_of(self, _: Instance) -> App:
         return self.app
 
+    def digest(self) -> None:
+        """Nothing was heard."""
+
+    def watch(self) -> None:
+        """Nobody is asked."""
+
 
 class TakenOver:
     """A daemon has taken over what is on record of one instance, 100 seconds after that."""
@@ -71,23 +77,7 @@ class TakenOver:
         **keys,
     ) -> None:
         self.outside = Outside(runs, found, App(command="run", **keys))
-        state, clock = MemoryState(), FakeClock()
-        state.put_instance(before)
-        asyncio.run(clock.advance(100.0))
-        observed = Observed(state, clock, self.outside, self.outside, self.outside)
-        supervision = Undigested(
-            observed,
-            self.outside,
-            self.outside,
-            lambda: None,
-            clock=clock,
-            logs=self.outside,
-            ports=self.outside,
-            liveness=self.outside,
-            ownership=self.outside,
-            processes=self.outside,
-            readiness=self.outside,
-        )
+        supervision, observed = taking_over([before], self.outside, Undigested)
         asyncio.run(supervision.adopt())
         self.now = observed.instances[before.id]
         self.ended = supervision.ended
@@ -96,6 +86,30 @@ class TakenOver:
 class Undigested(Supervision):
     async def digest(self) -> None:
         self.ended = self._ended
+
+
+def taking_over(
+    before: Sequence[Instance], outside: Outside, kind: type[Supervision] = Supervision
+) -> tuple[Supervision, Observed]:
+    state, clock = MemoryState(), FakeClock()
+    for each in before:
+        state.put_instance(each)
+    asyncio.run(clock.advance(100.0))
+    observed = Observed(state, clock, outside, outside, outside)
+    supervision = kind(
+        observed,
+        outside,
+        outside,
+        lambda: None,
+        clock=clock,
+        logs=outside,
+        ports=outside,
+        liveness=outside,
+        ownership=outside,
+        processes=outside,
+        readiness=outside,
+    )
+    return supervision, observed
 
 
 def test_a_start_that_was_not_come_to_is_made_now_and_has_all_of_its_time():
@@ -137,3 +151,20 @@ def test_an_instance_that_was_ready_and_is_gone_has_exited_and_leaves_nobody():
     after = TakenOver(before, runs=OTHER, found=OTHER)
     assert after.ended == [(before.id, Exit())]
     assert after.outside.ended == [(before.id, None)]
+
+
+def test_others_have_their_turn_between_any_two_ends_of_instances():
+    """`down --now` of a thousand is heard of in one round."""
+    heard: list[str] = []
+
+    class Heard(Outside):
+        def app_of(self, i: Instance) -> App:
+            heard.append(i.id)
+            asyncio.get_running_loop().call_soon(heard.append, "others")
+            return super().app_of(i)
+
+    leaving = [one(S.STOPPING, slot=n) for n in (1, 2, 3)]
+    supervision, observed = taking_over(leaving, Heard(None, None, App(command="run")))
+    asyncio.run(supervision.adopt())
+    assert {i.state for i in observed.instances.values()} == {S.GONE}
+    assert heard[-6:] == ["web.1.1", "others", "web.2.2", "others", "web.3.3", "others"]

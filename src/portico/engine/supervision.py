@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -142,6 +143,7 @@ class Supervision:
         with self._tasks.fence("what programs say of themselves"):
             self._readiness.digest()
         for instance, ending in ended:
+            await asyncio.sleep(0)  # a thousand may have ended at once
             i = self._observed.instances.get(instance)
             if i:
                 reason = str(ending)
