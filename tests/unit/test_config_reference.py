@@ -22,6 +22,13 @@ def test_the_reference_is_as_the_code_says(name):
     assert written == PAGES[name](), "stale: run scripts/reference"
 
 
+def test_the_picture_of_the_folders_is_as_their_imports_say():
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    drawn = runpy.run_path(str(ROOT / "scripts" / "picture"))["drawn"]
+    assert page == drawn(page), "stale: run scripts/picture"
+    assert "  cli --> client\n" in page
+
+
 def test_the_reference_has_every_key_with_a_description():
     text = reference()
     for place, table in TABLES.items():
