@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from portico.system.launcher import StartOutside
-from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
+from portico.system.programs import DEVNULL, STDOUT, Program, StartProgram, running, start_here
 from tests.stack import eventually
 
 
@@ -158,6 +159,17 @@ def test_a_program_goes_on_when_the_launcher_is_killed_and_the_next_one_starts_o
     with launcher(tmp_path):
         assert run(outside, sh("echo again"))[1] == b"again\n"
     assert time.monotonic() - begun < 30
+
+
+def test_what_a_program_leaves_behind_is_the_launchers_which_buries_it(tmp_path):
+    """Also one that says of nobody that it is his: in a session of its own, nothing told."""
+    with launcher(tmp_path) as process:
+        left = f"setsid env -i sh -c 'echo $$ >{tmp_path}/pid; exec sleep 600' & exit 0"
+        run(StartOutside(str(tmp_path / "launch")), sh(left), stdout=DEVNULL, stderr=DEVNULL)
+        orphan = psutil.Process(int(eventually(lambda: _text(tmp_path / "pid"))))
+        eventually(lambda: orphan.ppid() == process.pid)
+        orphan.kill()
+        eventually(lambda: not psutil.pid_exists(orphan.pid))
 
 
 def test_the_launcher_serves_no_other_user(home, neighbour):

@@ -18,7 +18,7 @@ from portico.ports import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
 from portico.system.notify import Notify
-from portico.system.orphans import Orphans, inherit_orphans
+from portico.system.orphans import BURY_EVERY, Orphans, inherit_orphans
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ COLLECTED_AFTER: Final = 20_000
 """Objects that have come and not gone; 700 if nothing is said (gc.set_threshold)."""
 IDLE_BEFORE_LEAVING: Final = 30.0
 """Seconds. A daemon that has nothing to look after leaves; the next command starts another."""
-
-BURY_EVERY: Final = 5.0  # seconds
 
 
 class Left(Exception):

@@ -5,7 +5,7 @@ connection is one program: the request is its length (4 octets), JSON and, as SC
 standard streams, its folder where that is held open, and what else it keeps; the answer is a line
 of JSON with the pid, and a pidfd. Then each `?` is answered with a line that has the exit code, or
 null. The program goes on when the connection ends, and so when the daemon does; once it has ended,
-its number is given back.
+its number is given back. What programs leave behind becomes the launcher's, which buries it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Final, NoReturn
 
 from portico.system.home import Home
 from portico.system.notify import Notify
+from portico.system.orphans import BURY_EVERY, Orphans, inherit_orphans
 from portico.system.programs import STDOUT, Child, Program, StartProgram, start_here
 from portico.system.waiting import wait_for
 
@@ -134,6 +135,7 @@ def _line(connection: socket.socket) -> bytes:
 def main() -> None:
     home = Home.find(os.environ, root=os.geteuid() == 0)
     home.make()
+    inherit_orphans()
     listener = _listener(home.launch)
     Notify(os.environ).ready()
     asyncio.run(serve(listener))
@@ -152,18 +154,30 @@ def _listener(path: Path) -> socket.socket:
 
 async def serve(listener: socket.socket) -> NoReturn:
     """Start programs for processes of this user."""
+    started = set[int]()
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_bury_orphans(started))
         while True:
             connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-            tasks.create_task(_serve(connection))
+            tasks.create_task(_serve(connection, started))
 
 
-async def _serve(connection: socket.socket) -> None:
+async def _bury_orphans(started: set[int]) -> NoReturn:
+    """All but programs that somebody may still ask for."""
+    orphans = Orphans()
+    while True:
+        await asyncio.sleep(BURY_EVERY)
+        await asyncio.to_thread(orphans.bury, frozenset(started))
+
+
+async def _serve(connection: socket.socket, started: set[int]) -> None:
     """One connection, whatever it sends."""
     with connection:
         try:
             if _uid_of(connection) == os.geteuid() and (child := await _start(connection)):
+                started.add(child.pid)
                 await _look_after(child, connection)
+                started.discard(child.pid)
         except (OSError, ValueError, TypeError, struct.error) as error:
             print(f"a request could not be served: {error}", file=sys.stderr)  # noqa: T201
 
