@@ -28,7 +28,7 @@ class Machine:
     def __init__(self, folder: Path, home: Path, *, root: bool = True):
         self.folder, self.table = folder, folder / "table"
         self.programs = folder / "bin"
-        self.programs.mkdir()
+        self.programs.mkdir(parents=True)
         self.environ = {
             **os.environ,
             "PATH": f"{self.programs}:/usr/bin:/bin",
@@ -163,13 +163,37 @@ def test_a_user_has_a_timer_of_their_own_that_outlives_the_login(tmp_path):
     machine.boots_systemd()
     machine.environ["PATH"] = str(machine.programs)  # systemd looks at it only in a login
     entry = machine.schedule.set("systemd", 0)
-    at = "home/x/.config/systemd/user/portico-srv-shop-certs.timer"
+    at = "home/x/.config/systemd/user/portico-certs@srv-shop.timer"
     assert entry.where == str(tmp_path / at)
     assert machine.called == [
         "--user daemon-reload",
-        "--user enable --now portico-srv-shop-certs.timer",
+        "--user enable --now portico-certs@srv-shop.timer",
         "enable-linger",
     ]
+
+
+def test_an_entry_of_a_former_name_is_this_homes_only_and_gives_way(tmp_path):
+    homes = [Path("/srv/a-b"), Path("/srv/a/b")]
+    ours, others = [Machine(tmp_path / name, home) for name, home in zip("ab", homes, strict=True)]
+    for machine in (ours, others):
+        machine.has("cron")
+        machine.boots_systemd()
+    lines = [machine.schedule.set("cron", 0).what for machine in (ours, others)]
+    former = ours.folder / "etc/cron.d/portico-srv-a-b-certs"
+    for line, kept in zip(lines, ([], [former.name]), strict=True):
+        former.write_text(line.rpartition("#")[0] + "# portico-srv-a-b-certs\n")
+        ours.schedule.set("none", 0)
+        assert [path.name for path in former.parent.iterdir()] == kept
+    former.unlink()
+
+    texts = [machine.schedule.units() for machine in (ours, others)]
+    folder = ours.folder / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    for text, kept in zip(texts, (0, 2), strict=True):
+        for name in text:
+            (folder / f"portico-srv-a-b-certs{Path(name).suffix}").write_text(text[name])
+        ours.schedule.set("cron", 0)
+        assert len([*folder.iterdir()]) == kept
 
 
 def test_a_timer_that_systemd_refuses_leaves_everything_as_it_was(machine):

@@ -62,7 +62,7 @@ def test_where_systemd_looks_after_the_daemon_it_is_asked_to_replace_it(stack, s
     before = client.ask(verbs.VERSION).pid
     told.unlink()
     replace_daemon(home, stack.environ, client, find_unit=find)
-    assert told.read_text().splitlines()[0].startswith("--user restart portico-")
+    assert told.read_text().splitlines()[0].startswith("--user restart portico@")
     eventually(lambda: client.answers() and client.ask(verbs.VERSION).pid != before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from portico.client.systemd import BOOTED, WITHIN, call, quoted, unit_of, verify
+from portico.client.systemd import (
+    BOOTED,
+    WITHIN,
+    call,
+    former_name,
+    name_of,
+    quoted,
+    unit_of,
+    verify,
+)
 from portico.errors import Failed, Refused
 from portico.system import files
 from portico.system.home import Home
@@ -81,22 +91,33 @@ class Schedule:
         *,
         at: Path = Path("/"),
         root: bool | None = None,
+        former: str = "",
     ) -> None:
+        """`former` is a name that an earlier Portico gave it, and to that of other homes too."""
         self._home, self._environ = home, environ
         self._root = os.geteuid() == 0 if root is None else root
+        self._name = former or name_of(home, environ, root=self._root, of="certs")
+        self._in_cron = re.sub(r"[^A-Za-z0-9-]", lambda c: f"_{ord(c[0]):02x}", self._name)
+        """cron passes over files that have other characters in their names."""
+        self._is_former = bool(former)
+        self._former = (
+            None
+            if former
+            else Schedule(home, environ, at=at, root=root, former=f"{former_name(home)}-certs")
+        )
         unit = unit_of(home, environ, root=self._root)
-        self._name = f"{unit.name.removesuffix('.service')}-certs"
         self._units = at / unit.path.parent.relative_to("/")
         self._cron_folder = at / "etc/cron.d"
         self._booted = at / BOOTED.relative_to("/")
 
     def entry(self) -> Entry:
         """What is installed; of two, which somebody else has made, the timer."""
-        if self._timer.exists():
+        if self._has_timer():
             return Entry("systemd", str(self._timer), self._timer.name)
         where = str(self._cron_file) if self._root else "crontab"
-        line = self._line()
-        return Entry("cron", where, line) if line else Entry("none")
+        if line := self._line():
+            return Entry("cron", where, line)
+        return self._former.entry() if self._former else Entry("none")
 
     def set(self, kind: Kind, draw: float) -> Entry:
         """Install this one, then remove the other. A line that is there already keeps its hour
@@ -110,28 +131,35 @@ class Schedule:
             self._drop_timer()
         if kind != "cron":
             self._drop_line()
+        if self._former and self._former.entry().kind != "none":
+            self._former.set("none", draw)
         return self.entry()
 
     # cron
 
     @property
     def _cron_file(self) -> Path:
-        return self._cron_folder / self._name
+        return self._cron_folder / self._in_cron
 
     def _line(self) -> str:
         lines = self._crontab().splitlines()
         return next((each for each in lines if self._is_ours(each)), "")
 
     def _is_ours(self, line: str) -> bool:
-        return line.endswith(f"# {self._name}")
+        of_this_home = not self._is_former or self._home_in_cron in line
+        return line.endswith(f"# {self._in_cron}") and of_this_home
+
+    @property
+    def _home_in_cron(self) -> str:
+        return shlex.quote(f"PORTICO_HOME={self._home.path}").replace("%", "\\%")
 
     def _add_line(self, draw: float) -> None:
         minute = int(draw * 12 * 60)
         when = f"{minute % 60} {minute // 60},{minute // 60 + 12} * * *"
         if before := self._line():
             when = " ".join(before.split()[:5])
-        environ = f"PATH={_PATH} {shlex.quote(f'PORTICO_HOME={self._home.path}')}"
-        command = f"env {environ} {shlex.join(_RENEW)}".replace("%", "\\%")
+        renew = shlex.join(_RENEW).replace("%", "\\%")
+        command = f"env PATH={_PATH} {self._home_in_cron} {renew}"
         if not command.isprintable():
             raise Refused(f"cannot write {command!a} into a crontab: it cannot be printed")
         if not self._has_cron():
@@ -140,16 +168,17 @@ class Schedule:
                 "`portico certs schedule --systemd` installs a timer where systemd is its init"
             )
         if self._root:
-            line = f"{when} root {command} # {self._name}\n"
+            line = f"{when} root {command} # {self._in_cron}\n"
             self._cron_folder.mkdir(parents=True, exist_ok=True)
             files.write(self._cron_file, _BY + line, 0o644)
             self._cron_file.chmod(0o644)  # cron passes over what others may write
         else:
-            self._put_crontab(f"{self._others()}{when} {command} # {self._name}\n")
+            self._put_crontab(f"{self._others()}{when} {command} # {self._in_cron}\n")
 
     def _drop_line(self) -> None:
         if self._root:
-            self._cron_file.unlink(missing_ok=True)
+            if self._line() or not self._is_former:
+                self._cron_file.unlink(missing_ok=True)
             return
         if (others := self._others()) != self._crontab():
             self._put_crontab(others)
@@ -205,6 +234,16 @@ class Schedule:
     def _timer(self) -> Path:
         return self._units / f"{self._name}.timer"
 
+    def _has_timer(self) -> bool:
+        if not self._timer.exists() or not self._is_former:
+            return self._timer.exists()
+        service = self._timer.with_suffix(".service")
+        return service.exists() and self._home_in_systemd in service.read_text()
+
+    @property
+    def _home_in_systemd(self) -> str:
+        return quoted(f"PORTICO_HOME={self._home.path}")
+
     def _add_timer(self) -> None:
         if not self._booted.exists():
             raise Refused(
@@ -232,14 +271,14 @@ class Schedule:
         service = _SERVICE.format(
             home=home,
             program=quoted(*_RENEW),
-            environment=quoted(f"PORTICO_HOME={self._home.path}"),
+            environment=self._home_in_systemd,
         )
         timer = _TIMER.format(home=home)
         return {f"{self._name}.service": service, self._timer.name: timer}
 
     def _drop_timer(self) -> None:
         files = [each for name in self.units() if (each := self._units / name).exists()]
-        if not files:
+        if not files or (self._is_former and not self._has_timer()):
             return
         if self._booted.exists():
             self._systemctl("disable", "--now", self._timer.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Final
 
 from portico.errors import Failed, Refused
@@ -22,6 +24,10 @@ BOOTED: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: sd_booted(3)."""
 WITHIN: Final = 120.0
 """Seconds for one call; a start waits until the daemon is ready, for at most 90."""
+
+LONGEST_ESCAPED: Final = 200
+"""Of the 255 characters that the name of a unit may have."""
+_UNESCAPED: Final = frozenset(f"{ascii_letters}{digits}:_.".encode())
 
 OUTLIVED: Final = """\
 KillMode=process
@@ -111,7 +117,7 @@ RestartSec=1
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit a home: `portico.service` for the usual one."""
+    """One unit a home: `portico.service`, or `portico@srv-shop.service` for another home."""
 
     name: str
     path: Path
@@ -148,22 +154,70 @@ class Unit:
         """Take it away; what it has started goes on."""
         if BOOTED.exists():
             self.systemctl("disable", "--now", self.name)
-        for unit in filter(None, [self, self.launcher]):
-            if unit is not self and BOOTED.exists():
-                self.systemctl("stop", unit.name)
-            unit.path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        if self.launcher and self.launcher.path.exists():
+            if BOOTED.exists():
+                self.systemctl("stop", self.launcher.name)
+            self.launcher.path.unlink()
         if BOOTED.exists():
             self.systemctl("daemon-reload")
 
 
 def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None) -> Unit:
-    """The unit that this home has, or would have."""
+    """The unit that this home would have."""
     root = os.geteuid() == 0 if root is None else root
+    names = [name_of(home, environ, root=root, of=of) for of in ("", "programs")]
+    return _unit(home, environ, *names, root=root)
+
+
+def former_unit(
+    home: Home, environ: Mapping[str, str], *, root: bool | None = None
+) -> Unit | None:
+    """The unit that this home has from an earlier Portico, under a name that others could have."""
+    root = os.geteuid() == 0 if root is None else root
+    name = former_name(home)
+    unit = _unit(home, environ, name, f"{name}-programs", root=root)
+    its = quoted(f"PORTICO_HOME={home.path}")
+    return unit if unit.path.exists() and its in unit.path.read_text() else None
+
+
+def name_of(home: Home, environ: Mapping[str, str], *, root: bool, of: str = "") -> str:
+    """Of a unit: `portico`, or `portico@srv-shop` of a home that is not the usual one. That of
+    another unit beside it, `of` what, is `portico-certs` or `portico-certs@srv-shop`.
+    """
+    kind = f"portico-{of}" if of else "portico"
     usual = Home.find({**environ, "PORTICO_HOME": ""}, root=root)
-    name = "portico.service" if usual == home else f"portico-{_slug(home.path)}.service"
+    return kind if usual == home else f"{kind}@{_escaped(home.path)}"
+
+
+def former_name(home: Home) -> str:
+    """Of the unit of a home that is not the usual one, until 0.1: `/a/b` and `/a-b` had one."""
+    return f"portico-{re.sub(r'[^A-Za-z0-9]+', '-', str(home.path)).strip('-')}"
+
+
+def _escaped(path: Path) -> str:
+    """As `systemd-escape --path` writes it (systemd.unit(5)); what is too long is cut, with a
+    number that belongs to it, as systemd does that.
+    """
+    raw = os.fsencode(path)
+    escaped = "".join(map(_escaped_octet, raw.strip(b"/"))) or "-"
+    escaped = escaped.replace(".", r"\x2e", 1) if escaped[0] == "." else escaped
+    if len(escaped) > LONGEST_ESCAPED:
+        escaped = f"{escaped[:LONGEST_ESCAPED]}_{hashlib.sha256(raw).hexdigest()[:16]}"
+    return escaped
+
+
+def _escaped_octet(octet: int) -> str:
+    if octet == ord("/"):
+        return "-"
+    return chr(octet) if octet in _UNESCAPED else rf"\x{octet:02x}"
+
+
+def _unit(home: Home, environ: Mapping[str, str], stem: str, programs: str, *, root: bool) -> Unit:
+    name = f"{stem}.service"
     config = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME')}/.config"
     folder = Path("/etc/systemd/system") if root else Path(config) / "systemd" / "user"
-    launcher = _launcher(home, name, folder, environ) if root else None
+    launcher = _launcher(home, f"{programs}.service", folder, environ) if root else None
     variables = {"PORTICO_HOME": home.path} | ({ADDRESS: home.launch} if root else {})
     text = DAEMON.format(
         home=str(home.path).replace("%", "%%"),
@@ -177,8 +231,7 @@ def unit_of(home: Home, environ: Mapping[str, str], *, root: bool | None = None)
     return Unit(name, folder / name, text, environ, user=not root, launcher=launcher)
 
 
-def _launcher(home: Home, beside: str, folder: Path, environ: Mapping[str, str]) -> Unit:
-    name = f"{beside.removesuffix('.service')}-programs.service"
+def _launcher(home: Home, name: str, folder: Path, environ: Mapping[str, str]) -> Unit:
     text = LAUNCHER.format(
         home=str(home.path).replace("%", "%%"),
         program=_program("portico.system.launcher"),
@@ -200,7 +253,7 @@ def unit_in_charge(
     home: Home, environ: Mapping[str, str], *, booted: Path = BOOTED, root: bool | None = None
 ) -> Unit | None:
     """The unit that starts and keeps the daemon of this home, if systemd runs and has one."""
-    unit = unit_of(home, environ, root=root)
+    unit = former_unit(home, environ, root=root) or unit_of(home, environ, root=root)
     return unit if booted.exists() and unit.path.exists() else None
 
 
@@ -227,10 +280,6 @@ def quoted(*words: str) -> str:
             raise Refused(f"cannot write {word!a} into a unit: it cannot be printed")
     escaped = (w.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") for w in words)
     return " ".join(f'"{word}"' for word in escaped)
-
-
-def _slug(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", str(path)).strip("-")
 
 
 def call(command: Sequence[str], environ: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.client.client import Client
 from portico.client.leaving import make_leave
-from portico.client.systemd import BOOTED, Unit, unit_of
+from portico.client.systemd import BOOTED, Unit, former_unit, unit_of
 from portico.errors import Refused
 
 
@@ -28,7 +28,10 @@ def run(session: Session, args: Namespace) -> None:
             "changed. Let its own init run this at every boot: "
             f"PORTICO_HOME={session.home.path} porticod"
         )
+    former = former_unit(session.home, session.environ)
     unit.put_in_place()
+    if former:
+        former.remove()
     _hand_over(session, unit)
     session.terminal.say(f"{unit.path}: everything that runs now is back after a boot")
 

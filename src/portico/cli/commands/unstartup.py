@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
-from portico.client.systemd import unit_of
+from portico.client.systemd import former_unit, unit_of
 
 
 def options(parser: Parser) -> None:
@@ -15,7 +15,8 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     del args
-    unit = unit_of(session.home, session.environ)
+    home, environ = session.home, session.environ
+    unit = former_unit(home, environ) or unit_of(home, environ)
     if not unit.path.exists():
         session.terminal.say(f"there is no {unit.path}; nothing was changed")
         return
