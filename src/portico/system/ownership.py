@@ -31,18 +31,27 @@ def assert_own(home: Path, uid: int) -> None:
                 way.append(each.parent / each.readlink())
 
 
+def writer(seen: os.stat_result, uid: int = 0, *, sticky: bool = True) -> str:
+    """Who but root and this user can write it, or make and rename files in it: `ann`, `group
+    staff`, `everybody`. Empty where nobody can. `sticky` says whether its sticky bit is enough.
+    """
+    if seen.st_uid not in {0, uid}:
+        return account_of_owner(seen.st_uid, seen.st_gid).name or f"user {seen.st_uid}"
+    if stat.S_ISLNK(seen.st_mode) or (sticky and seen.st_mode & stat.S_ISVTX):
+        return ""
+    if seen.st_mode & stat.S_IWOTH:
+        return "everybody"
+    return group_with_members(seen.st_gid, uid) if seen.st_mode & stat.S_IWGRP else ""
+
+
 def _wrong(path: Path, uid: int, *, sticky: bool) -> str:
-    """`sticky` says whether its sticky bit is enough."""
     found = path.lstat()
+    who = writer(found, uid, sticky=sticky)
     if found.st_uid not in {0, uid}:
         return (
             f"{path} belongs to {_user(found.st_uid)}, who could put another folder in its place"
         )
-    if stat.S_ISLNK(found.st_mode) or (sticky and found.st_mode & stat.S_ISVTX):
-        return ""
-    writer = group_with_members(found.st_gid, uid) if found.st_mode & stat.S_IWGRP else ""
-    writer = "everybody" if found.st_mode & stat.S_IWOTH else writer
-    return f"{writer} can write in {path}; `chmod go-w {path}` ends that" if writer else ""
+    return f"{who} can write in {path}; `chmod go-w {path}` ends that" if who else ""
 
 
 def _user(uid: int) -> str:

@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from portico.system.account import Account, account_of_owner, group_with_members
+from portico.system.account import Account, account_of_owner
+from portico.system.ownership import writer
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -72,7 +73,7 @@ def other_writer(path: str | Path) -> str:
         with suppress(OSError):
             walk.to_the_end(make=False, follow=True)
             walk.passed.append(os.stat(walk.name, dir_fd=walk.folder))
-        return next(filter(None, map(_writer, walk.passed)), "")
+        return next(filter(None, map(writer, walk.passed)), "")
 
 
 def closed_to(account: Account, paths: Sequence[tuple[str, bool]]) -> list[str]:
@@ -238,17 +239,6 @@ def _closed_itself(folder: Path) -> str:
     except OSError:
         return ""
     return ""
-
-
-def _writer(seen: os.stat_result) -> str:
-    """Who but root may write it, or make and rename files in it."""
-    if not _is_roots(seen):
-        return account_of_owner(seen.st_uid, seen.st_gid).name or f"user {seen.st_uid}"
-    if stat.S_ISLNK(seen.st_mode) or seen.st_mode & stat.S_ISVTX:
-        return ""  # everybody can make files there, and change those of nobody else
-    if seen.st_mode & stat.S_IWOTH:
-        return "everybody"
-    return group_with_members(seen.st_gid) if seen.st_mode & stat.S_IWGRP else ""
 
 
 def _become(uid: int, gid: int, groups: tuple[int, ...]) -> None:

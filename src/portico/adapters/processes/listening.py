@@ -11,7 +11,6 @@ import errno
 import ipaddress
 import re
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.instance import Listening
+from portico.system.socket_table import LISTEN, listening, open_table
 
 TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 ROW: Final = (
@@ -29,18 +29,9 @@ ROW: Final = (
 )
 """A row of proc_pid_net(5), for a pattern of its state (include/net/tcp_states.h)."""
 _ANY: Final = re.compile(ROW % b"[0-9A-F]{2}", re.MULTILINE)
-_LISTEN: Final = b"0A"
+_LISTEN: Final = b"%02X" % LISTEN
 _CHUNK: Final = 1 << 16
 
-# Numbers of netlink(7) and sock_diag(7).
-_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
-_ERROR, _DONE = 2, 3
-_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, pid
-_REQUEST: Final = struct.Struct("=BBBxI2s46x")
-"""Family, protocol, extensions, states, and of a socket its port."""
-_FOUND: Final = struct.Struct("!4xH2x16s")  # sport and src of inet_diag_msg
-_OWNER: Final = struct.Struct("=II")  # idiag_uid and idiag_inode
-_OWNER_AT: Final = 64
 _UNABLE: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
 WITHIN: Final = 2.0
 
@@ -58,10 +49,12 @@ class Listener:
 def listeners(port: int = 0) -> list[Listener]:
     """All of them, or those of a port."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
-            kernel.settimeout(WITHIN)
-            families = (socket.AF_INET, socket.AF_INET6)
-            return [each for family in families for each in _asked(kernel, family, port)]
+        with open_table(WITHIN) as table:
+            return [
+                Listener(Listening(each.port, _address(each.address)), each.uid, each.inode)
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for each in listening(table, family, port)
+            ]
     except OSError as error:
         if error.errno not in _UNABLE:
             raise
@@ -75,28 +68,6 @@ def rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
         while chunk := file.read(_CHUNK):
             complete, newline, rest = (rest + chunk).rpartition(b"\n")
             yield from pattern.finditer(complete + newline)
-
-
-def _asked(kernel: socket.socket, family: socket.AddressFamily, port: int) -> Iterator[Listener]:
-    states = 1 << int(_LISTEN, 16)
-    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, states, port.to_bytes(2))
-    kernel.send(
-        _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + request
-    )
-    while True:
-        data, at = kernel.recv(_CHUNK), 0
-        while at < len(data):
-            length, kind, *_ = _HEADER.unpack_from(data, at)
-            body = at + _HEADER.size
-            if kind == _DONE:
-                return
-            if kind == _ERROR:
-                raise OSError(-struct.unpack_from("=i", data, body)[0], "cannot ask for sockets")
-            found, address = _FOUND.unpack_from(data, body)
-            uid, inode = _OWNER.unpack_from(data, body + _OWNER_AT)
-            packed = address[:4] if data[body] == socket.AF_INET else address
-            yield Listener(Listening(found, _address(packed)), uid, inode)
-            at += (length + 3) & ~3
 
 
 def _read() -> Iterator[Listener]:
