@@ -90,6 +90,7 @@ def test_after_the_death_of_the_nginx_master_sites_are_back_in_seconds(four):
         eventually(lambda: not any(map(_runs, workers)))
         report = load.stop()
     assert report.longest_gap_s < 6, report.first_failures
+    assert starts_of_nginx(four) == 1
     assert four.get("app.localhost").status == 200
 
 
@@ -102,6 +103,12 @@ def test_the_death_of_every_nginx_process_is_over_in_seconds(four):
         eventually(lambda: four.get("app.localhost").status == 200)
         report = load.stop()
     assert report.longest_gap_s < 6, report.first_failures
+    assert starts_of_nginx(four) == 1
+
+
+def starts_of_nginx(stack: Stack) -> int:
+    """How often it took to have another: how long each takes is the machine's."""
+    return (stack.home / "logs/porticod.log").read_text().count(" start nginx: ")
 
 
 def _runs(pid: int) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 
 import pytest
 
@@ -57,16 +56,12 @@ def test_a_program_whose_output_nobody_reads_is_ended():
 
 @pytest.mark.parametrize("command", [FLOODS, LEAVES])
 def test_a_tool_that_takes_too_long_is_over_at_its_deadline(command, told):
-    begun = time.monotonic()
     with pytest.raises(Failed, match="took longer than 1 s"):
         within(60, run((*command, told), 1))
-    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize("command", [FLOODS, LEAVES])
 def test_a_hook_that_takes_too_long_is_over_at_its_deadline(command, told):
-    begun = time.monotonic()
     said = within(60, HookRunner().run((*command, told), {}, 1))
     assert said is not None
     assert said.endswith("took longer than 1 s and was killed")
-    assert time.monotonic() - begun < 60

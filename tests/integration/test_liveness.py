@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -17,8 +18,10 @@ from tests.stack import PROGRAMS, Stack, eventually
 
 TOLD = 1.5
 """Seconds after which nginx, which asks every second, knows what has changed."""
-SEEN = 10.0
-"""Seconds that a look from outside may be late on a busy machine."""
+LATE = 2.0
+"""Seconds for which a busy machine may hold up the daemon itself. When it did what is its log's to
+say: a look from outside may be much later.
+"""
 
 
 def up(stack: Stack, app: str = "", program: str = "echo.py", site: str = "") -> None:
@@ -43,6 +46,13 @@ def states(stack: Stack) -> list[str]:
     return [i["state"] for i in slots(stack)]
 
 
+def logged(stack: Stack, what: str) -> float:
+    """The wall time at which the daemon has said so, the first time."""
+    lines = (stack.home / "logs/porticod.log").read_text().splitlines()
+    line = next(line for line in lines if what in line)
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+
+
 def who_answers(stack: Stack, number: int = 30) -> set[int]:
     with stack.client("app.localhost") as client:
         return {client.ask("GET").json["pid"] for _ in range(number)}
@@ -57,21 +67,16 @@ def test_a_hung_program_is_out_in_time_and_comes_back(stack, program):
     hung = slots(stack)[1]
     with stack.load("app.localhost", rate=100, connections=64, timeout=60) as load:
         time.sleep(1)
-        stopped = time.monotonic()
+        stopped, at = time.monotonic(), time.time()
         os.kill(hung["pid"], signal.SIGSTOP)
-        eventually(lambda: states(stack)[1] == "unready", every=0.02)
-        out = time.monotonic() - stopped
-        eventually(lambda: states(stack)[1] == "restarting", every=0.02)
-        restarting = time.monotonic() - stopped
-        eventually(lambda: states(stack) == ["ready"] * 3, every=0.02)
-        back = time.monotonic() - stopped
+        eventually(lambda: (states(stack) == ["ready"] * 3) and slots(stack)[1]["restarts"])
         time.sleep(TOLD)
         report = load.stop()
-    print(
-        f"{program}: out after {out:.2f}s, told to stop after {restarting:.2f}s, back {back:.2f}s"
-    )
-    assert 2 <= out <= 3 * 1 + 1 + SEEN
-    assert restarting <= out + 3 + 2 + SEEN
+    out = logged(stack, f"{hung['id']} unready") - at
+    restarting = logged(stack, f"restart {hung['id']}") - at
+    print(f"{program}: out after {out:.2f}s, told to stop after {restarting:.2f}s")
+    assert 2 <= out <= 3 * 1 + 1 + LATE
+    assert restarting <= out + 3 + LATE
     now = slots(stack)[1]
     assert (now["restarts"], now["pid"] != hung["pid"]) == (1, True)
     assert [loss for loss in report.losses if loss["sent"] > stopped + out + TOLD] == []

@@ -155,6 +155,9 @@ def test_a_killed_master_is_noticed_and_its_workers_are_replaced_at_once(reusepo
         assert orphans(workers) == []
         await eventually(lambda: not orphans(lab.processes))
         assert not reuseport or load.lost == []
+        # nginx tries every 500 ms: the workers were told to go at its first complaint.
+        tries = (lab.home.path / "logs/nginx/error.log").read_text().count("bind() to")
+        assert tries <= (0 if reuseport else 3)
         assert await lab.says() == "one"
         await lab.kill_master()
         await eventually(lambda: len(deaths) == 2)
