@@ -13,8 +13,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.acme.chains import ari_id, check, choose, read_chain
+from portico.adapters.acme.chains import check, choose, read_chain
 from portico.adapters.acme.failures import AcmeFailure
+from portico.system.x509 import ari_id
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 KEY, ISSUER, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))

@@ -21,7 +21,7 @@ from portico.adapters.acme import asking, network
 from portico.adapters.acme.asking import AcmeChild, AcmeFailed
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Authority
-from portico.adapters.acme.chains import ari_id, check, choose, issuers, read_chain
+from portico.adapters.acme.chains import check, choose, issuers, read_chain
 from portico.adapters.acme.describing import directory
 from portico.adapters.acme.dns.lookup import Authoritative, Lookup
 from portico.adapters.acme.dns.propagation import Wanted, wait_until_served
@@ -44,6 +44,7 @@ from portico.adapters.certificates.account_keys import jwk_of, pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
 from portico.errors import Failed
+from portico.system.x509 import ari_id
 from tests.signing import Signer
 
 # It says so on standard error of the child that reads them, and goes on.

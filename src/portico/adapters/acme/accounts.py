@@ -13,12 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Authority
-from portico.adapters.acme.documents import AccountDocument, base64url
+from portico.adapters.acme.documents import AccountDocument
 from portico.adapters.acme.failures import AcmeFailure, Denied, unready
 from portico.adapters.acme.files import locked, rename
 from portico.adapters.acme.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
 from portico.system.files import write
+from portico.system.x509 import base64url
 
 _URLS: Final = TypeAdapter(dict[str, str])
 

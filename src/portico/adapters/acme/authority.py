@@ -27,13 +27,13 @@ from portico.adapters.acme.documents import (
     Authorization,
     Identifier,
     Order,
-    base64url,
 )
 from portico.adapters.acme.failures import unavailable, unready
 from portico.adapters.acme.keys import algorithm
 from portico.adapters.acme.network import Network
 from portico.adapters.acme.wire import Server
 from portico.core.model.certificate import Binding
+from portico.system.x509 import base64url
 
 _CREATED: Final = 201
 _TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,26 +9,14 @@ from itertools import pairwise
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.x509.oid import NameOID
 
-from portico.adapters.acme.documents import base64url
 from portico.adapters.acme.failures import unavailable
 from portico.adapters.acme.keys import Key
 from portico.adapters.acme.wire import Checks
+from portico.system.x509 import UNREADABLE, Chain, common_name, names_of, plain, signed
+from portico.system.x509 import read_chain as load_chain
 
 SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
-
-UNREADABLE: Final = (
-    ValueError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-)
-"""What reading a certificate may raise."""
-
-Chain = list[x509.Certificate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +43,13 @@ def choose(chains: Sequence[str], preferred: str | None) -> Chosen:
 def read_chain(pem: str) -> Chain:
     """Certificates of which all that is looked at here can be read. Raises AcmeFailure."""
     try:
-        chain = x509.load_pem_x509_certificates(pem.encode())
-        for each in chain:
-            # None of it is read before it is asked for.
-            _ = each.public_key(), each.extensions, each.subject, each.issuer
-            _ = each.not_valid_before_utc, each.not_valid_after_utc
+        return load_chain(pem.encode())
     except UNREADABLE as error:
         raise unavailable(f"cannot read the certificate that was sent: {error}") from error
-    return chain
 
 
 def issuers(chain: Chain) -> list[str]:
-    return [_common_name(each.issuer) for each in chain]
-
-
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string()
+    return [common_name(each.issuer) for each in chain]
 
 
 def check(chain: Chain, key: Key, names: Sequence[str], now: float) -> Checks:
@@ -94,36 +71,18 @@ def _pair(leaf: x509.Certificate, key: Key) -> str:
 
 
 def _names(leaf: x509.Certificate, names: Sequence[str]) -> str:
-    wanted, held = set(map(_plain, names)), names_in(leaf)
+    wanted, held = set(map(plain, names)), names_of(leaf)
     problems = [f"lacks {', '.join(sorted(wanted - held))}"] if wanted - held else []
     if held - wanted:
         problems.append(f"also has {', '.join(sorted(held - wanted))}")
     return f"the certificate {' and '.join(problems)}" if problems else ""
 
 
-def _plain(name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name.lower()
-
-
-def names_in(leaf: x509.Certificate) -> set[str]:
-    try:
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    dns = found.get_values_for_type(x509.DNSName)
-    return {*map(str.lower, dns), *map(str, found.get_values_for_type(x509.IPAddress))}
-
-
 def _links(chain: Chain) -> Iterator[str]:
     if len(chain) == 1 and chain[0].issuer != chain[0].subject:
         yield "the certificate of its issuer is missing"
     for number, (one, following) in enumerate(pairwise(chain), 1):
-        try:
-            one.verify_directly_issued_by(following)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        if not signed(one, following):
             yield f"certificate {number + 1} has not signed certificate {number}"
         if not _may_sign(following):
             yield f"certificate {number + 1} may not sign certificates"
@@ -145,15 +104,3 @@ def _dates(chain: Chain, now: datetime) -> Iterator[str]:
             yield f"certificate {number} is valid from {each.not_valid_before_utc:%Y-%m-%d %H:%M}"
         if now > each.not_valid_after_utc:
             yield f"certificate {number} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M}"
-
-
-def ari_id(leaf: x509.Certificate) -> str:
-    """By which RFC 9773 4.1 knows it; empty when it does not name its issuer's key."""
-    kind = x509.AuthorityKeyIdentifier
-    try:
-        issuer = leaf.extensions.get_extension_for_class(kind).value.key_identifier
-    except x509.ExtensionNotFound:
-        return ""
-    serial = leaf.serial_number
-    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")  # DER: the sign bit is free
-    return f"{base64url(issuer)}.{base64url(octets)}" if issuer else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from ipaddress import ip_address
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
+
+from portico.system.x509 import base64url
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,3 @@ def key_authorization(token: str, thumbprint: str) -> str:
 def txt_value(authorization: str) -> str:
     """What the TXT record of a DNS-01 challenge holds. RFC 8555 8.4."""
     return base64url(hashlib.sha256(authorization.encode()).digest())
-
-
-def base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -14,7 +14,7 @@ from typing import Final
 from portico.adapters.acme.accounts import open_account
 from portico.adapters.acme.attempt import Attempt, pauses
 from portico.adapters.acme.authority import Authority
-from portico.adapters.acme.chains import ari_id, check, choose, is_for, issuers, read_chain
+from portico.adapters.acme.chains import check, choose, is_for, issuers, read_chain
 from portico.adapters.acme.dns.publishing import TxtRecords
 from portico.adapters.acme.documents import Identifier, Order
 from portico.adapters.acme.failures import (
@@ -30,6 +30,7 @@ from portico.adapters.acme.proving import look_ahead, prove
 from portico.adapters.acme.record import Asked, OrderFolder, Record
 from portico.adapters.acme.wire import Dns, Issued, IssueRequest, Step, ToDo
 from portico.system.files import write
+from portico.system.x509 import ari_id
 
 LISTED: Final = 50  # orders of the account that are looked at, to find one that may be ours
 

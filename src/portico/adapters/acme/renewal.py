@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from portico.adapters.acme.attempt import Attempt
 from portico.adapters.acme.authority import Publicly
-from portico.adapters.acme.chains import UNREADABLE, ari_id
 from portico.adapters.acme.documents import RENEWAL
 from portico.adapters.acme.failures import Denied, unready
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
+from portico.system.x509 import UNREADABLE, ari_id
 
 SOONEST: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
 LATEST: Final = 86400.0

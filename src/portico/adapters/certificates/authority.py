@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -28,18 +28,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import write_folder
 from portico.errors import Failed
+from portico.system.x509 import UNREADABLE
 
 ROOT_LIFE: Final = timedelta(days=3652)
 LEAF_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
-UNREADABLE: Final = (
-    ValueError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-)
-"""What reading a certificate may raise."""
 _KEY: Final = "key.pem"
 _LONGEST_HOST: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from portico.adapters.certificates.authority import UNREADABLE
-from portico.adapters.certificates.signing import names_of
 from portico.adapters.certificates.wire import Pair
 from portico.system.rights import open_file
+from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
 
 SOON: Final = timedelta(days=14)
 LARGEST: Final = 1 << 20  # a chain has some kilobytes
@@ -72,14 +71,9 @@ def _read_chain(path: str) -> list[x509.Certificate]:
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise _Unusable(f"{path} holds no certificate in PEM form{_other_form(data, 'x509')}")
     try:
-        chain = x509.load_pem_x509_certificates(data)
-        for each in chain:
-            # None of it is read before it is asked for.
-            _ = each.public_key(), each.extensions, each.subject, each.issuer
-            _ = each.not_valid_before_utc, each.not_valid_after_utc, each.signature_hash_algorithm
+        return read_chain(data)
     except UNREADABLE as error:
         raise _Unusable(f"{path} holds a certificate that cannot be read: {error}") from error
-    return chain
 
 
 def _read_key(path: str) -> PrivateKeyTypes:
@@ -199,14 +193,6 @@ def _names_issuer(leaf: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return False
     return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in access)
-
-
-def signed(one: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        one.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _match_problems(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
@@ -12,13 +10,12 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
-from portico.adapters.certificates.examine import examine, signed
-from portico.adapters.certificates.signing import names_of
+from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.certificate import KeyType
 from portico.ports import Facts
+from portico.system.x509 import ari_id, common_name, names_of, plain, signed
 
 SKEW: Final = 300.0  # seconds by which an authority's clock may be ahead of ours
 
@@ -36,51 +33,23 @@ def facts(pair: Pair, now: float) -> dict[str, object]:
             serial=f"{leaf.serial_number:x}",
             not_before=leaf.not_valid_before_utc.timestamp(),
             not_after=leaf.not_valid_after_utc.timestamp(),
-            issuer=_common_name(leaf.issuer),
-            ari_id=_ari_id(leaf),
+            issuer=common_name(leaf.issuer),
+            ari_id=ari_id(leaf),
             key_type=_key_type(leaf),
         )
     )
 
 
 def _more_names(leaf: x509.Certificate, wanted: list[str]) -> Iterator[str]:
-    more = sorted(names_of(leaf) - set(map(_plain, wanted)))
+    more = sorted(names_of(leaf) - set(map(plain, wanted)))
     if wanted and more:
         yield f"the certificate also has {', '.join(more)}, which was not asked for"
-
-
-def _plain(name: str) -> str:
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name.lower()
 
 
 def _links(chain: list[x509.Certificate]) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(chain), 1):
         if not signed(one, following):
             yield f"certificate {number + 1} of the chain has not signed certificate {number}"
-
-
-def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string()
-
-
-def _ari_id(leaf: x509.Certificate) -> str:
-    """RFC 9773 4.1; empty when the certificate does not name its issuer's key."""
-    try:
-        kind = x509.AuthorityKeyIdentifier
-        issuer = leaf.extensions.get_extension_for_class(kind).value.key_identifier
-    except x509.ExtensionNotFound:
-        return ""
-    serial = leaf.serial_number
-    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")  # DER: the sign bit is free
-    return f"{_base64url(issuer)}.{_base64url(octets)}" if issuer else ""
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _key_type(leaf: x509.Certificate) -> KeyType | None:

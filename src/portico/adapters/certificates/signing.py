@@ -12,7 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.certificates.authority import UNREADABLE, Authority, local_authority
+from portico.adapters.certificates.authority import Authority, local_authority
 from portico.adapters.certificates.index import INDEX, Entry, index_text, read_index
 from portico.adapters.certificates.lineage import (
     CHAIN,
@@ -23,6 +23,7 @@ from portico.adapters.certificates.lineage import (
 )
 from portico.core.model.names import folder_name
 from portico.system.files import write
+from portico.system.x509 import UNREADABLE, names_of, plain
 
 KEPT: Final = 2  # the generation in use, and the one that an older nginx generation names
 RENEW_AT: Final = 2 / 3  # of a certificate's life
@@ -76,25 +77,13 @@ def _kept(
         entry = _entry(number, names, leaf)
         good = (
             entry["good_from"] <= now < entry["renew_at"]
-            and names_of(leaf) == set(names)
+            and names_of(leaf) == set(map(plain, names))
             and key.public_key() == leaf.public_key()
             and authority.signed(leaf)
         )
     except (OSError, TypeError, *UNREADABLE):
         return None
     return entry if good else None
-
-
-def names_of(leaf: x509.Certificate) -> set[str]:
-    """The names a certificate is for, as text; only its subjectAltName counts (RFC 9525 2)."""
-    try:
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return {
-        *found.get_values_for_type(x509.DNSName),
-        *map(str, found.get_values_for_type(x509.IPAddress)),
-    }
 
 
 def _entry(number: int, names: list[str], leaf: x509.Certificate) -> Entry:
