@@ -20,7 +20,8 @@ from portico.adapters.nginx import binary
 from portico.adapters.nginx.complaints import MOST_KEPT, LogTail, complaints
 from portico.adapters.processes.notices import LONGEST_STATUS, UnixNotices, parse
 from portico.adapters.processes.proc import program_name, stat
-from portico.api.app import build_app
+from portico.api.app import Api, Request
+from portico.api.connection import Connection
 from portico.core.planning.environment import NoticePaths
 
 NGINX = [
@@ -168,30 +169,35 @@ paths = st.sampled_from(["/v1/up", "/v1/check", "/v1/status", "/v1/apps/a/scale"
 @settings(max_examples=80)
 @given(st.sampled_from(["GET", "POST", "DELETE", "X"]), paths, bodies)
 def test_a_request_of_any_bytes_is_answered_in_words(method, path, body):
-    async def ask():
-        sent = []
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "headers": [],
-            "client": ("root (pid 1)", 0),
-            "root_path": "",
-        }
+    request = Request(method, path, "root (pid 1)", body)
+    answer = asyncio.run(Api(SimpleNamespace()).answer(request))
+    assert 400 <= answer.status < 600
+    assert json.loads(answer.body)["error"]
 
-        async def receive():
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message):
-            sent.append(message)
+class Sent(bytearray):
+    """The other end of a connection."""
 
-        await build_app(SimpleNamespace())(scope, receive, send)
-        return sent
+    write = bytearray.extend
 
-    first, *rest = asyncio.run(ask())
-    assert 200 <= first["status"] < 600
-    content = b"".join(each.get("body", b"") for each in rest)
-    if content and method != "X":
-        json.loads(content)
+    async def drain(self):
+        pass
+
+
+requests = st.sampled_from(
+    [b"GET /v1/status HTTP/1.1\r\nHost: a\r\n\r\n", b"POST /v1/up HTTP/1.1\r\n"]
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(requests | st.binary(max_size=80), min_size=1, max_size=4))
+def test_a_connection_of_any_bytes_is_answered_with_http_or_ends(parts):
+    async def talk():
+        reader, sent = asyncio.StreamReader(), Sent()
+        reader.feed_data(b"".join(parts))
+        reader.feed_eof()
+        await Connection(reader, sent, "root (pid 1)", Api(SimpleNamespace()).answer).serve()
+        return bytes(sent)
+
+    sent = asyncio.run(talk())
+    assert sent == b"" or sent.startswith(b"HTTP/1.1 ")

@@ -64,6 +64,8 @@ class _Clients:
         self._open[task] = connection
         try:
             await connection.serve()
+        except asyncio.CancelledError:
+            pass  # by `finish`; asyncio would print that of a connection as an error
         except Exception:
             log.exception("a connection to the API failed")
         finally:
