@@ -149,14 +149,22 @@ class Stack:
         """What `portico status --json` shows, which takes five times as long to ask. The command
         is asked where no daemon answers: it starts one.
         """
+        with suppress(OSError, http.client.HTTPException):
+            return self.api("/v1/status")
+        return json.loads(self.done("status", "--json").stdout)
+
+    def api(self, path: str) -> Any:
+        """What the daemon answers to a GET. OSError where there is none."""
         api = _Unix(self.home / "api.sock")
         try:
-            with suppress(OSError, http.client.HTTPException):
-                api.request("GET", "/v1/status")
-                return json.load(api.getresponse())
+            api.request("GET", path)
+            return json.load(api.getresponse())
         finally:
             api.close()
-        return json.loads(self.done("status", "--json").stdout)
+
+    def is_settled(self) -> bool:
+        """Whether no change is under way."""
+        return all(change["state"] != "doing" for change in self.api("/v1/changes"))
 
     def instances(self, app: str) -> list[dict]:
         """The instances of an app that are not leaving, as `portico status --json` shows them."""

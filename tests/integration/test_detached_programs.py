@@ -52,7 +52,7 @@ class Running:
 
     def _is_up(self) -> bool:
         with suppress(OSError):
-            return self.stack.get(SITE).status == 200
+            return self.stack.get(SITE).status == 200 and self.stack.is_settled()
         return False
 
     def answers(self, *, not_of: int = 0) -> dict[str, int]:
