@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 
 from portico.core.model.desired import Spec
@@ -20,16 +21,24 @@ class MemoryState:
         self._instances: dict[InstanceId, Instance] = {}
         self._settings: dict[str, str] = {}
         self._serials: dict[str, int] = {}
+        self._specs: dict[str, Spec] = {}
         self.full = False
         """Nothing more can be written; found out at the end of a transaction."""
         self.noted: list[tuple[float, str, str, str]] = []
 
     @contextmanager
     def together(self, *, durable: bool = True) -> Iterator[None]:
-        before = list(self._revisions), dict(self._apps), dict(self._settings)
-        yield
+        tables = {name: table for name, table in vars(self).items() if name.startswith("_")}
+        before = {name: copy(table) for name, table in tables.items()}
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    def commit(self) -> None:
         if self.full:
-            self._revisions, self._apps, self._settings = before
             raise Failed("cannot record several changes: database or disk is full")
 
     def revisions(self) -> list[Revision]:
@@ -48,6 +57,7 @@ class MemoryState:
 
     def put_app(self, record: AppRecord) -> None:
         self._apps[record.name] = record
+        self._specs |= {spec.id: spec for spec in (record.target, record.good) if spec}
 
     def drop_app(self, name: str) -> None:
         self._apps.pop(name, None)
@@ -62,8 +72,7 @@ class MemoryState:
         self._instances.pop(instance, None)
 
     def specs(self) -> Mapping[str, Spec]:
-        known = [spec for r in self._apps.values() for spec in (r.target, r.good) if spec]
-        return {spec.id: spec for spec in known}
+        return dict(self._specs)
 
     def next_serial(self, app: str) -> int:
         self._serials[app] = self._serials.get(app, 0) + 1

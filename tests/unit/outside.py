@@ -1,17 +1,27 @@
-"""What goes on without the daemon, in memory: programs, connections, nginx, and time."""
+"""What goes on without the daemon, in memory: programs, connections, nginx, and time.
+
+It stands behind the ports of the engine (`Host`, `Nginx`, `Discovery`). A daemon may be lost at
+any call of those that change something (`Outside.reach`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
-from portico.core.planning.steps import Step
+from portico.core.planning.ownership import Answering, Owner
+from portico.errors import Failed
+from portico.ports import Launch, Notice, Tested
+from tests.fakes.clock import VirtualLoop
 
 ASKS_EVERY = 1.0  # as nginx does for answers with TTL 0
 CRASH = Exit(1)
+FIRST_FREE_PORT = 41000
 
 
 @dataclass(frozen=True)
@@ -44,90 +54,112 @@ class Running:
     app: str
     port: int
     program: Program
-    born: float
-    told_to_stop: float | None = None
-    killed: bool = False
-    spoke: bool = False
+    process: Process
+    on_exit: Callable[[Exit], None]
+    """Of the daemon that watches it."""
+    stops_at: float | None = None
+    """Told to stop, it ends then."""
     hung: bool = False
     """It runs and answers nothing, not even a signal that it could ignore."""
     connections: int = 0
 
     def answers(self, now: float) -> bool:
-        if self.program.ready_after is None or self.hung or self.told_to_stop is not None:
+        if self.program.ready_after is None or self.hung or self.stops_at is not None:
             return False
-        return now - self.born >= self.program.ready_after
+        return now - self.process.started >= self.program.ready_after
 
 
 @dataclass(eq=False)
-class Daemon:
-    """What is lost with the daemon."""
+class Discovery:
+    """Answers of one daemon; implements ports.Discovery."""
 
-    begun: float
+    outside: Outside
     endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
-    version: int = 0
     versions: dict[str, int] = field(default_factory=dict)
-    told: dict[str, tuple[int, float]] = field(default_factory=dict)
+    asked: dict[str, tuple[int, float]] = field(default_factory=dict)
     """By app: the newest version that nginx got, and since when."""
-    left: dict[InstanceId, tuple[int, float]] = field(default_factory=dict)
-    """Since which version, and when, an instance is in no answer."""
-    ended: list[tuple[InstanceId, Exit]] = field(default_factory=list)
-    probed_at: dict[InstanceId, float] = field(default_factory=dict)
-    said_ready: list[InstanceId] = field(default_factory=list)
-    heard: list[tuple[InstanceId, Process | None, str | None]] = field(default_factory=list)
-    """Which instance, which process of it, and what the probe found wrong."""
-    steps: list[Step] = field(default_factory=list)
-    """The rest of the plan under way."""
+
+    def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
+        self.outside.reach("publish")
+        self.endpoints[app], self.versions[app] = endpoints, self.versions.get(app, 0) + 1
+        return self.versions[app]
+
+    def withdraw(self, app: str) -> None:
+        self.outside.reach("withdraw")
+        for known in (self.endpoints, self.versions, self.asked):
+            known.pop(app, None)
+
+    def told(self, app: str) -> tuple[int, float]:
+        return self.asked.get(app, (0, 0.0))
+
+    def answer(self, app: str) -> tuple[Endpoint, ...]:
+        if self.told(app)[0] < self.versions[app]:
+            self.asked[app] = self.versions[app], self.outside.now
+        return self.endpoints[app]
 
 
 class Outside:
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.loop = VirtualLoop(1000.0)
         self.processes: dict[InstanceId, Running] = {}
+        self.serial = 0
         self.nginx = NginxSeen()
+        self.refuses: set[str] = set()
+        """Generations that nginx does not take over."""
         self.peers: dict[str, tuple[Endpoint, ...]] = {}
         """What nginx was told last, for every app that its generation names."""
-        self.asked_at: dict[str, float] = {}
-        self.daemon: Daemon | None = None
+        self.discovery: Discovery | None = None
+        """Of the daemon that lives."""
+        self.notices: list[Notice] = []
+        self.dies_at, self.dies_in = "", 0
+        """Where the daemon is to be lost: at such a call (any, if empty) after so many; 0: not."""
         self.on_crash: Callable[[str], None] = lambda app: None
         """Called just before a process that answers ends by itself."""
         self.on_hang: Callable[[str], None] = lambda app: None
         self.on_ask: Callable[[str], None] = lambda app: None
+        self.on_notice: Callable[[Notice], None] = lambda notice: None
+        self.on_nginx_exit: Callable[[], None] = lambda: None
+        self._asks(dict[str, float]())
 
-    def tick(self, seconds: float) -> None:
-        """Time passes, while the daemon is busy with something else."""
-        end = self.now + seconds
-        while self.now < end:
-            self.now = min(end, self.now + ASKS_EVERY / 2)
-            for process in list(self.processes.values()):
-                self._live(process)
-            for app in self.peers:
-                if self.now - self.asked_at.get(app, 0.0) >= ASKS_EVERY:
-                    self.ask(app)
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    def reach(self, call: str) -> None:
+        """A call that changes something; the daemon may not live to make it."""
+        if self.dies_in and self.dies_at in {"", call}:
+            self.dies_in -= 1
+            if not self.dies_in and self.discovery:
+                self.end_daemon()
+        if self.discovery is None:  # nor does any other task of a lost daemon
+            raise asyncio.CancelledError
+
+    def end_daemon(self) -> None:
+        self.discovery, self.dies_in, self.notices = None, 0, []
+
+    def _asks(self, asked_at: dict[str, float]) -> None:
+        """Nginx, again and again."""
+        for app in self.peers:
+            if self.now - asked_at.get(app, 0.0) >= ASKS_EVERY:
+                asked_at[app] = self.now
+                self.ask(app)
+        self.loop.call_later(ASKS_EVERY / 2, self._asks, asked_at)
 
     def ask(self, app: str) -> None:
         """A question of nginx where an app is; without a daemon it keeps what it has.
 
         It asks only about those that its files name.
         """
-        if self.daemon is None or app not in self.peers or app not in self.daemon.endpoints:
-            return
-        self.asked_at[app] = self.now
-        self.peers[app] = self.daemon.endpoints[app]
-        version = self.daemon.versions[app]
-        if self.daemon.told.get(app, (0, 0.0))[0] < version:
-            self.daemon.told[app] = version, self.now
-        self.on_ask(app)
+        if self.discovery and app in self.peers and app in self.discovery.endpoints:
+            self.peers[app] = self.discovery.answer(app)
+            self.on_ask(app)
 
     def answering(self, app: str) -> list[Endpoint]:
         """The peers nginx has of an app that would answer a request now."""
-        return [
-            peer
-            for peer in self.peers.get(app, ())
-            if peer.instance in self.processes and self.processes[peer.instance].answers(self.now)
-        ]
+        return [peer for peer in self.peers.get(app, ()) if self.answers(peer.instance)]
 
-    def launch(self, instance: InstanceId, app: str, port: int, program: Program) -> None:
-        self.processes[instance] = Running(instance, app, port, program, self.now)
+    def answers(self, instance: InstanceId) -> bool:
+        return instance in self.processes and self.processes[instance].answers(self.now)
 
     def crash(self, process: Running, ending: Exit = CRASH) -> None:
         """It ends by itself, or by somebody else's hand."""
@@ -140,29 +172,167 @@ class Outside:
             self.on_hang(process.app)
         process.hung = True
 
+    def recover(self, process: Running) -> None:
+        process.hung = False
+        if process.stops_at is not None:
+            self.later(max(0.0, process.stops_at - self.now), self._stop, process)
+
     def nginx_dies(self) -> None:
-        self.nginx = replace(self.nginx, pid=None)
-        self.peers = {}
+        self.nginx_ends(replace(self.nginx, pid=None))
+        self.on_nginx_exit()
 
-    def lose_daemon(self) -> None:
-        self.daemon = None
+    def nginx_ends(self, seen: NginxSeen) -> None:
+        self.nginx, self.peers = seen, {}
+        for process in self.processes.values():
+            process.connections = 0
 
-    def _live(self, process: Running) -> None:
-        program, age = process.program, self.now - process.born
-        if not (process.hung or process.spoke) and age >= (program.says_ready_after or age + 1):
-            process.spoke = True
-            if self.daemon is not None:  # else nobody hears it, ever
-                self.daemon.said_ready.append(process.instance)
-        if process.killed:
-            self._end(process, Exit(signal=9))
-        elif program.exits_after is not None and age >= program.exits_after:
-            self.crash(process, program.ends)
-        elif process.hung or process.told_to_stop is None or program.stops_after is None:
-            pass
-        elif self.now - process.told_to_stop >= program.stops_after:
+    def launch(self, launch: Launch, program: Program, on_exit: Callable[[Exit], None]) -> Process:
+        same = [p for p in self.processes.values() if p.port == launch.port != 0]
+        assert not same, f"{launch.instance} gets port {launch.port}, which {same[0]} has"
+        assert launch.instance not in self.processes, f"{launch.instance} runs twice"
+        self.serial += 1
+        process, name = Process(self.serial, self.now), launch.spec.app_name
+        its = Running(launch.instance, name, launch.port, program, process, on_exit)
+        self.processes[launch.instance] = its
+        self.later(program.exits_after, self.crash, its, program.ends)
+        self.later(program.says_ready_after, self._speak, its)
+        return process
+
+    def tell(self, process: Running, signal: str) -> None:
+        if signal == "SIGKILL":
+            self.later(0.0, self._end, process, Exit(signal=9))
+        elif process.stops_at is None:
+            after = process.program.stops_after
+            process.stops_at = float("inf") if after is None else self.now + after
+            self.later(after, self._stop, process)
+
+    def later(self, seconds: float | None, act: Callable[..., None], process: Running, *more):
+        def if_it_runs() -> None:
+            if self.processes.get(process.instance) is process:
+                act(process, *more)
+
+        if seconds is not None:
+            self.loop.call_later(seconds, if_it_runs)
+
+    def _stop(self, process: Running) -> None:
+        if not process.hung and process.stops_at is not None and process.stops_at <= self.now:
             self._end(process, Exit(0))
+
+    def _speak(self, process: Running) -> None:
+        if self.discovery and not process.hung:  # else nobody hears it, ever
+            self.notices.append(Notice(frozenset({process.process.pid}), ready=True))
+            self.on_notice(self.notices[-1])
 
     def _end(self, process: Running, ending: Exit) -> None:
         del self.processes[process.instance]
-        if self.daemon is not None:
-            self.daemon.ended.append((process.instance, ending))
+        if self.discovery:
+            process.on_exit(ending)
+
+
+class Host:
+    """Implements Processes, Ports, Probes, Notices and Logs."""
+
+    def __init__(self, outside: Outside, program: Callable[[str], Program]) -> None:
+        """`program` is that of a version, by its id."""
+        self._outside, self._processes, self._program = outside, outside.processes, program
+
+    async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
+        self._outside.reach("spawn")
+        process = self._outside.launch(launch, self._program(launch.spec.id), on_exit)
+        self._outside.reach("spawned")
+        return process
+
+    async def adopt(
+        self, launch: Launch, process: Process, on_exit: Callable[[Exit], None]
+    ) -> bool:
+        its = self._runs(process)
+        if its is not None:
+            its.on_exit = lambda _: on_exit(Exit())  # nobody can see how it ends
+        return its is not None
+
+    async def find(self, since: Sequence[tuple[Launch, float]]) -> Mapping[InstanceId, Process]:
+        found = [(self._processes.get(launch.instance), at) for launch, at in since]
+        return {i.instance: i.process for i, at in found if i and i.process.started >= at}
+
+    async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
+        self._outside.reach("end of orphans")
+        for launch, stays in lost:
+            its = self._processes.get(launch.instance)
+            if its is not None and its.process != stays:
+                self._outside.crash(its, Exit(signal=9))
+
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+        runs = [self._runs(process) for process, _ in asked]
+        return [Answering(Owner.ITSELF if its else Owner.NOBODY) for its in runs]
+
+    def signal(self, process: Process, name: str) -> None:
+        self._outside.reach("signal")
+        if its := self._runs(process):
+            self._outside.tell(its, name)
+
+    def _runs(self, process: Process) -> Running | None:
+        return next((its for its in self._processes.values() if its.process == process), None)
+
+    async def free(self, avoid: frozenset[int]) -> int:
+        taken = avoid.union(its.port for its in self._processes.values())
+        return max(FIRST_FREE_PORT, *taken) + 1 if taken else FIRST_FREE_PORT
+
+    async def holder(self, port: int) -> str | None:
+        holders = [its for its in self._processes.values() if its.port == port]
+        return f"pid {holders[0].process.pid}" if holders else None
+
+    async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
+        return {its.port: its.connections for its in self._processes.values()}
+
+    async def listening(self, process: Process) -> frozenset:
+        return frozenset()
+
+    async def probe(self, check: Check, port: int) -> str | None:
+        its = next((its for its in self._processes.values() if its.port == port), None)
+        return None if its and its.answers(self._outside.now) else "no answer"
+
+    def heard(self) -> list[Notice]:
+        heard, self._outside.notices = self._outside.notices, []
+        return heard
+
+    def begin(self, spec: object, slot: int) -> None:
+        """No output is kept."""
+
+    async def last_lines(self, spec: object, slot: int, count: int) -> list[str]:
+        return []
+
+
+class Nginx:
+    """Implements ports.Nginx as far as steps need it. A fingerprint names its apps: `api+web`."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def seen(self) -> NginxSeen:
+        return self._outside.nginx
+
+    async def install(self, files: object, fingerprint: str, build: object = None) -> Tested:
+        return Tested(0, fingerprint)
+
+    async def switch(self, generation: Tested) -> None:
+        self._outside.reach("switch")
+        wanted, before = generation.fingerprint, self._outside.nginx
+        if wanted in self._outside.refuses:
+            raise Failed("nginx says no")
+        self._outside.nginx = NginxSeen(1, before.generation + 1, wanted, program="nginx")
+        peers = self._outside.peers
+        self._outside.peers = {app: peers.get(app, ()) for app in names(wanted)}
+        self._outside.reach("switched")
+
+    async def start(self) -> None:
+        self._outside.reach("start of nginx")
+        self._outside.nginx = replace(self._outside.nginx, pid=1)
+        self._outside.peers = dict.fromkeys(names(self._outside.nginx.live), ())
+
+    async def stop(self, *, graceful: bool, hurried: Callable[[], bool]) -> None:
+        self._outside.reach("stop of nginx")
+        self._outside.nginx_ends(NginxSeen())
+
+
+def names(fingerprint: str) -> list[str]:
+    return fingerprint.partition(" ")[0].split("+")

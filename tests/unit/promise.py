@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from portico.core.model.instance import InstanceState
-from tests.unit.simulation import FIRST_FREE_PORT, Machine
+from tests.unit.outside import FIRST_FREE_PORT
+from tests.unit.simulation import Machine
 
 S = InstanceState
 

@@ -1,138 +1,319 @@
-"""A machine in memory: a disk, an operator, and a daemon that may be lost at any step.
+"""A machine in memory: a disk, an operator, and a daemon that may be lost at any call.
 
-What the daemon knows is apart from what is on disk. Steps are performed and events applied as
-the engine does it, with the same functions of the core; nothing is decided here. What must never
-happen, whatever the operator does, is asserted where it would happen.
+The daemon is the engine that ships, between ports that are in memory, on virtual time. What must
+never happen, whatever the operator does, is asserted where it would happen.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal, assert_never
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.instance import (
-    LEAVING,
-    LIVE,
-    PROVEN,
-    Exit,
-    Instance,
-    InstanceEvent,
-    InstanceState,
-    Process,
-)
+from portico.core.model.instance import PROVEN, Instance, InstanceState
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint, NginxSeen, World
-from portico.core.planning.health import probed
+from portico.core.model.place import Build
+from portico.core.model.site import Site
+from portico.core.model.world import World
 from portico.core.planning.leaving import drain_limit
-from portico.core.planning.lifecycle import (
-    adopted,
-    booted,
-    exited,
-    interrupted,
-    killed,
-    moved,
-    spawned,
-)
 from portico.core.planning.order import is_back
-from portico.core.planning.reconcile import plan
-from portico.core.planning.steps import (
-    Complete,
-    Drain,
-    DropApp,
-    Forget,
-    Interrupt,
-    Kill,
-    MarkWorn,
-    Publish,
-    Respawn,
-    Restart,
-    Revert,
-    SkipRun,
-    StartInstance,
-    StartNginx,
-    Step,
-    Stop,
-    StopNginx,
-    SwitchGeneration,
-    UpgradeNginx,
-)
-from portico.ports import AppRecord
-from tests.unit.outside import ASKS_EVERY, GOOD, Daemon, Outside, Program, Running
+from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
+from portico.daemon.life import take_over
+from portico.engine.execute import Executor
+from portico.engine.in_force import InForce
+from portico.engine.intent import Intent
+from portico.engine.liveness import Liveness
+from portico.engine.loop import ReconcileLoop
+from portico.engine.observed import BOOT, Observed
+from portico.engine.ownership import Ownership
+from portico.engine.prepare import Candidate, Inputs
+from portico.engine.readiness import Readiness
+from portico.engine.safe_mode import SafeMode
+from portico.engine.supervision import Supervision
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
+from portico.errors import ConfigError, NotFound, PorticoError, Problem
+from portico.ports import AppRecord, Revision
+from tests.fakes.state import MemoryState
+from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 
-S, E = InstanceState, InstanceEvent
-SETTLE, UNASKED = 1.0, 4.0  # as in the engine
-FIRST_FREE_PORT = 41000
+S = InstanceState
 MOST_STEPS_AT_ONCE = 200  # of one moment; more is a plan that never comes to rest
+
+
+class Disk(MemoryState):
+    def __init__(self, outside: Outside) -> None:
+        super().__init__()
+        self.outside = outside
+
+    def commit(self) -> None:
+        self.outside.reach("write")
+        super().commit()
+
+
+class Bugs(Troubles):
+    """What nobody foresaw ends the test instead of being contained."""
+
+    def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
+        raise error
+
+
+class Watched(Observed):
+    def __init__(self, machine: Machine, discovery: Discovery) -> None:
+        clock, host = machine.loop, machine.host
+        super().__init__(machine.disk, clock, discovery, machine.nginx_port, host)
+        self._machine = machine
+
+    def put(self, instance: Instance) -> None:
+        before = self.instances[instance.id]
+        if instance.state is S.UNREADY is not before.state and self._machine.answers(before.id):
+            self._machine.on_crash(instance.app)  # it has come back unnoticed
+        super().put(instance)
+
+
+class Preparation:
+    """Renders a file, which takes as long as it is told; it holds an app's keys and version."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    async def again(self, inputs: Inputs) -> Candidate:
+        if self._machine.rendering_takes:
+            await asyncio.sleep(self._machine.rendering_takes)
+        desired = self._desired(inputs)
+        paused = " ".join(sorted(inputs.paused & desired.sites.keys()))
+        fingerprint = f"{'+'.join(sorted(desired.sites))} {paused}".strip()
+        return Candidate(desired, {}, fingerprint, Build("nginx", (1, 31, 0)), ())
+
+    check = resume = render = again
+
+    def _desired(self, inputs: Inputs) -> Desired:
+        table, asked = inputs.request.table, inputs.asked
+        for name, (app, _) in table.items():
+            if not table.keys() >= set(app.after):
+                raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
+        return Desired(
+            apps={name: _wanted(name, *its, asked.get(name, 0)) for name, its in table.items()},
+            sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
+        )
+
+
+def _wanted(name: str, app: App, version: str, asked: int) -> DesiredApp:
+    """Its port is part of the version."""
+    version = f"{version}:{app.port}" + (f"+{asked}" if asked else "")
+    assert app.instances != "max"
+    return DesiredApp(name, app, app.instances, Spec(version, name, app, "/srv", {}, asked))
+
+
+class Daemon:
+    """What is lost with it. Put together as in daemon/wiring.py, and for `take_over`."""
+
+    def __init__(self, machine: Machine, group: asyncio.TaskGroup) -> None:
+        self._machine, clock, host = machine, machine.loop, machine.host
+        state, self.nginx = machine.disk, machine.nginx_port
+        machine.discovery = self.discovery = Discovery(machine)
+        self.group, self.troubles, self.takes_over = group, Bugs(), True
+        self._attentive, self._may_do, self._done_at = asyncio.Event(), 0.0, [0.0]
+        self.tasks = Tasks(group, self.troubles, clock)
+        self.intent, self.observed = Intent(state, self.nginx), Watched(machine, self.discovery)
+        self.loop = ReconcileLoop(
+            clock,
+            self.intent.wanted,
+            self._observe,
+            self._perform,
+            self._failed,
+            self._reserve,
+            turn=self._attentive.wait,
+            longest_rest=0.0,
+        )
+        known = self.observed, self.intent
+        wake = self.loop.wake
+        self.ownership = Ownership(self.observed, wake, clock=clock, processes=host)
+        self.readiness = Readiness(*known, wake, clock=clock, notices=host)
+        self.supervision = Supervision(
+            *known,
+            self.tasks,
+            wake,
+            clock=clock,
+            logs=host,
+            ports=host,
+            liveness=Liveness(
+                *known,
+                self.tasks,
+                wake,
+                clock=clock,
+                ownership=self.ownership,
+                probes=host,
+                processes=host,
+                safe_mode=SafeMode(0, self.troubles),
+            ),
+            ownership=self.ownership,
+            processes=host,
+            readiness=self.readiness,
+        )
+        self._execute = Executor(
+            *known,
+            self.supervision,
+            self.troubles,
+            self.tasks,
+            wake,
+            clock=clock,
+            nginx=self.nginx,
+            ports=host,
+            processes=host,
+            state=state,
+        )
+        self.in_force = InForce(
+            *known[::-1], self.loop, Preparation(machine), self.troubles, clock=clock
+        )
+
+    @property
+    def endpoints(self) -> dict:
+        return self.discovery.endpoints
+
+    async def live(self) -> None:
+        await take_over(self)
+        self.takes_over = False
+        self._machine.on_notice, self._machine.on_nginx_exit = self.readiness.said, self.loop.wake
+        self.group.create_task(self.loop.run())
+        self.tasks.repeat("owners of ports", self.ownership.look, self.ownership.pause)
+
+    def attend(self, steps: float) -> None:
+        """Go on with so many steps at most; else it is busy with something else."""
+        self._may_do = steps
+        self._attentive.set() if steps else self._attentive.clear()
+
+    async def _observe(self) -> World:
+        await self._attentive.wait()
+        await self.supervision.digest()
+        self.intent.write_again()
+        return await self.observed.look()
+
+    async def _perform(self, step: Step) -> None:
+        self._done_at = [at for at in self._done_at if at == self._machine.now]
+        self._done_at.append(self._machine.now)
+        assert len(self._done_at) < MOST_STEPS_AT_ONCE, (
+            f"the plan never comes to rest: {self._machine.done[-6:]}"
+        )
+        self._machine.done.append(step)
+        self.attend(self._may_do - 1)
+        self._machine.assert_allowed(step)
+        await self._execute(step)
+
+    async def _reserve(self, steps: Sequence[StartInstance]) -> None:
+        await self._execute.reserve(steps)
+
+    def _failed(self, step: Step, error: Exception) -> None:
+        if not isinstance(error, PorticoError):
+            raise error
+        self.troubles.report(str(step), str(error))
 
 
 class Machine(Outside):
     def __init__(self) -> None:
         super().__init__()
-        self.file: dict[str, App] = {}
-        self.records: dict[str, AppRecord] = {}
-        self.instances: dict[InstanceId, Instance] = {}
         self.programs: dict[str, Program] = {}
         """By the id of a version."""
-        self.specs: dict[str, Spec] = {}
-        self.serial = 0
-        self.refuses: set[str] = set()
-        """Generations that nginx does not take over."""
+        self.disk, self.nginx_port = Disk(self), Nginx(self)
+        self.host = Host(self, lambda version: self.programs[version.partition("+")[0]])
         self.done: list[Step] = []
-        self.dies_in_a_start: Literal["", "before it", "after it"] = ""
-        """The daemon is lost in the next one, when the instance is on record, without a process
-        or without its process on record.
-        """
+        self.rendering_takes = 0.0
+        self.refused: list[PorticoError] = []
+        """What operators were told whose wish was not granted."""
+        self.on_said: Callable[[], None] = lambda: None
+        """Called when something else is wanted."""
+        self._errors: list[BaseException] = []
+        self.loop.set_exception_handler(lambda _, it: self._errors.append(it["exception"]))
+        self._life: asyncio.Task[None] | None = None
+        self.daemon: Daemon | None = None
+        self.begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lose_daemon()
+        self.loop.close()
 
     # What the operator does
 
     def up(self, name: str, app: App, version: str, program: Program = GOOD) -> None:
-        """Put a file with this app in force. Its port is part of the version."""
-        spec = Spec(f"{version}:{app.port}", name, app, "/srv", {})
-        self.programs[spec.id], self.specs[spec.id] = program, spec
-        record = self.records.get(name) or AppRecord(name, spec, None)
-        self.file[name] = app
-        self._want(replace(record, target=spec, abrupt=False))
+        """Put a file with this app in force."""
+        self.programs[f"{version}:{app.port}"] = program
+        self._edit(lambda table: {**table, name: (app, version)})
 
-    def up_again(self, name: str, app: App) -> None:
+    def up_again(self, name: str, **keys: object) -> None:
         """The same with another number of instances and the like: no new version."""
-        self.file[name] = app
-        self._said()
+
+        def edit(table: dict) -> dict:
+            if name not in table:
+                raise NotFound(f"there is no app {name}")
+            app, version = table[name]
+            return {**table, name: (app.model_copy(update=keys), version)}
+
+        self._edit(edit)
 
     def remove(self, name: str) -> None:
-        self.file.pop(name, None)
-        self._said()
+        self._edit(lambda table: {n: its for n, its in table.items() if n != name}, smaller=True)
 
     def reload(self, name: str, *, abrupt: bool = False) -> None:
-        record = self.records[name]
-        again = replace(record.target, asked=record.target.asked + 1)
-        again = replace(again, id=f"{again.id.split('+')[0]}+{again.asked}")
-        self.programs[again.id] = self.programs[record.target.id]
-        self.specs[again.id] = again
-        self._want(replace(record, target=again, abrupt=abrupt, stopped=False))
+        self._ask(lambda daemon: daemon.intent.ask_again([name], abrupt=abrupt))
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
-        self._want(replace(self.records[name], stopped=stopped))
+        self._ask(lambda daemon: daemon.intent.set_stopped([name], stopped=stopped))
 
     def wear(self, process: Running) -> None:
-        """It has become old, or holds too much memory."""
-        i = self.instances[process.instance]
-        if i.state is S.READY:
-            self._put(replace(i, worn="it is old"))
+        """It is to be replaced, as if it had become old."""
+        if self.instances[process.instance].state is S.READY:
+            self._ask(lambda d: d.intent.ask_to_replace(frozenset({process.instance})))
 
-    def _want(self, record: AppRecord) -> None:
-        self.records[record.name] = record
-        self._said()
+    def pause(self, site: str, *, paused: bool) -> None:
+        self._ask(lambda daemon: daemon.in_force.pause(site, paused=paused))
 
-    def _said(self) -> None:
-        """A plan for what was wanted before is not carried on with."""
-        if self.daemon is None:
+    def down(self, *, hurry: bool) -> None:
+        self._ask(lambda daemon: daemon.in_force.clear(hurry=hurry))
+
+    def _edit(self, edit: Callable[[dict], dict], *, smaller: bool = False) -> None:
+        def revision() -> Revision:
+            now = self.intent.revision
+            table = edit(dict(now.document if now else {}))
+            return Revision(0, self.now, "me", "portico.toml", "/srv", table, {})
+
+        self._ask(lambda d: d.in_force.accept(revision, lambda _: None, smaller=smaller))
+
+    def _ask(self, wish: Callable[[Daemon], Awaitable[object] | None]) -> None:
+        """It may still be under way when this returns, where rendering takes a while."""
+        while self.daemon is None:
             self.begin()
+        self.daemon.group.create_task(self._granted(wish, self.daemon))
+        self._let(0.0)
+
+    async def _granted(self, wish: Callable, daemon: Daemon) -> None:
+        try:
+            waits = wish(daemon)
+            if waits is not None:
+                await waits
+        except PorticoError as error:
+            self.refused.append(error)
         else:
-            self.daemon.steps = []
+            daemon.loop.wake()
+            self.on_said()
 
     # What can be seen
+
+    @property
+    def file(self) -> dict[str, App]:
+        return {name: app.app for name, app in self.intent.desired.apps.items()}
+
+    @property
+    def records(self) -> dict[str, AppRecord]:
+        return dict(self.intent.records())
+
+    @property
+    def instances(self) -> dict[InstanceId, Instance]:
+        return self.observed.instances
 
     def of(self, app: str) -> list[Instance]:
         return [i for i in self.instances.values() if i.app == app]
@@ -140,261 +321,106 @@ class Machine(Outside):
     def in_state(self, state: InstanceState, app: str = "web") -> list[Instance]:
         return [i for i in self.of(app) if i.state is state]
 
-    def desired(self) -> Desired:
-        return Desired(
-            apps={name: self._wanted(name, app) for name, app in self.file.items()},
-            former={
-                name: DesiredApp(name, record.target.app, 0, record.target)
-                for name, record in self.records.items()
-                if name not in self.file
-            },
-        )
-
-    @property
-    def generation(self) -> str:
-        return "+".join(sorted(name for name, app in self.file.items() if app.listens))
-
-    def _wanted(self, name: str, app: App) -> DesiredApp:
-        record = self.records[name]
-        good = record.good.id if record.good else None
-        assert app.instances != "max"
-        return DesiredApp(
-            name, app, app.instances, record.target, good, record.stopped, record.abrupt
-        )
-
     # What the daemon does
 
     def begin(self) -> None:
-        """A new daemon takes over what runs."""
-        self.daemon = Daemon(self.now)
-        for i in self.instances.values():
-            if i.state in {S.STARTING, S.BACKOFF} and i.process is None and i.id in self.processes:
-                self._put(spawned(i, Process(self.serial, self.now), now=self.now))
-            elif i.state is S.STARTING and i.id not in self.processes:
-                self._put(interrupted(i, now=self.now))
-            elif i.state in LIVE and i.id not in self.processes:
-                self.daemon.ended.append((i.id, Exit()))
-            else:
-                self._put(adopted(i, now=self.now))
+        """A new daemon takes over what runs; it may be lost in that."""
+
+        async def live() -> None:
+            async with asyncio.TaskGroup() as group:
+                self.daemon = Daemon(self, group)
+                self.intent, self.observed = self.daemon.intent, self.daemon.observed
+                await self.daemon.live()
+
+        self._life = self.loop.create_task(live())
+        self._let(0.0)
+        while self.daemon is not None and self.daemon.takes_over:
+            self.tick(0.1)
+        if self.daemon is not None:
+            self.on_said()  # what it does not know was not written
 
     def boot(self) -> None:
         """The machine is started anew: nothing runs, and the disk is as it was."""
-        super().lose_daemon()
+        self.lose_daemon()
         self.nginx_dies()
         self.processes.clear()
-        for i in list(self.instances.values()):
-            self._put(booted(i, now=self.now))
+        self.disk.put_setting(BOOT, "the one before")
         self.begin()
 
-    def lose_daemon(self, moment: Literal["", "before it", "after it"] = "") -> None:
-        """Now, or in the next start of an instance."""
-        self.dies_in_a_start = moment
-        if not moment:
-            super().lose_daemon()
+    def lose_daemon(self, at: str | None = None, after: int = 1) -> None:
+        """Now; or at such a call, the so-manieth, of any kind if that is empty."""
+        if at is not None:
+            self.dies_at, self.dies_in = at, after
+        elif self.daemon is not None:
+            self.end_daemon()
+            self._let(0.0)
+
+    def end_daemon(self) -> None:
+        super().end_daemon()
+        self.daemon = None
+        assert self._life is not None
+        self._life.cancel()
 
     def tick(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.now < end:
-            super().tick(min(ASKS_EVERY / 2, end - self.now))
-            if self.daemon is not None:
-                self._probe(self.daemon)
+        """Time passes, while the daemon is busy with something else."""
+        self._let(seconds)
 
     def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.now < end:
-            self.tick(0.1)
-            self.rest()
+        self._let(seconds, steps=float("inf"))
 
     def rest(self) -> None:
-        """Rounds, until there is nothing left to do in this moment."""
-        for _ in range(MOST_STEPS_AT_ONCE):
-            if not self.step():
-                return
-        raise AssertionError(f"the plan never comes to rest: {self.done[-6:]}")
+        """Until there is nothing left to do in this moment."""
+        self.run(0.0)
 
     def step(self) -> bool:
         """Perform one step, of the plan under way or of a new one; False if there is none."""
-        daemon = self.daemon
-        assert daemon is not None
-        if not daemon.steps:
-            self._digest(daemon)
-            world = self._observed(daemon)
-            daemon.steps = list(plan(self.desired(), world, generation=self.generation))
-        if not daemon.steps:
-            return False
-        step = daemon.steps.pop(0)
-        self.done.append(step)
-        self._perform(step, daemon)
-        return True
+        done = len(self.done)
+        self._let(0.0, steps=1)
+        return len(self.done) > done
 
-    def _probe(self, daemon: Daemon) -> None:
-        for i in self.instances.values():
-            process, every = self.processes.get(i.id), self._keys(i.id).check.interval
-            if process and i.state in PROVEN and self.now - daemon.probed_at.get(i.id, 0) >= every:
-                daemon.probed_at[i.id] = self.now
-                trouble = None if process.answers(self.now) else "no answer"
-                daemon.heard.append((i.id, i.process, trouble))
+    def _let(self, seconds: float, steps: float = 0) -> None:
+        if self.daemon is not None:
+            self.daemon.attend(steps)
+        self.loop.run_until(self.now + seconds)
+        if self.daemon is not None:
+            self.daemon.attend(0)
+        if self._life is not None and self._life.done() and not self._life.cancelled():
+            self._life.result()
+        if self._errors:
+            raise self._errors[0]
 
-    def _digest(self, daemon: Daemon) -> None:
-        said_ready, daemon.said_ready = daemon.said_ready, []
-        for instance in said_ready:
-            if (heard := self.instances.get(instance)) and heard.state is S.STARTING:
-                self._put(replace(heard, said_ready=True))
-        for i in [i for i in self.instances.values() if i.state is S.STARTING]:
-            process = self.processes.get(i.id)
-            if process is None:
-                continue
-            if process.answers(self.now) and (i.said_ready or not self._waits(i)):
-                self._put(moved(i, E.CHECK_PASSED, now=self.now))
-        heard, daemon.heard = daemon.heard, []
-        for instance, process_asked, trouble in heard:
-            i = self.instances.get(instance)
-            if i and i.process == process_asked:
-                self._judge(i, trouble)
-        ended, daemon.ended = daemon.ended, []
-        for instance, ending in ended:
-            i, app = self.instances[instance], self._keys(instance)
-            self._put(exited(i, ending, app, now=self.now, jitter=0.0, reason=str(ending)))
+    # What must not happen
 
-    def _waits(self, i: Instance) -> bool:
-        return self.specs[i.spec].app.wait_ready
-
-    def _judge(self, i: Instance, trouble: str | None) -> None:
-        after = probed(i, trouble, self._keys(i.id).check, now=self.now)
-        process = self.processes.get(i.id)
-        if after.state is S.UNREADY is not i.state and process and process.answers(self.now):
-            self.on_crash(i.app)  # it has come back, and the probes do not know it yet
-        self._put(after)
-
-    def _keys(self, instance: InstanceId) -> App:
-        name = self.instances[instance].app
-        return self.file.get(name) or self.records[name].target.app
-
-    def _observed(self, daemon: Daemon) -> World:
-        settled = frozenset(i.id for i in self.instances.values() if self._settled(i, daemon))
-        connections = {
-            i: self.processes[i].connections if i in self.processes else 0
-            for i in settled
-            if self.instances[i].state in LEAVING
-        }
-        instances, endpoints = dict(self.instances), dict(daemon.endpoints)
-        return World(self.now, instances, endpoints, settled, connections, self.nginx)
-
-    def _settled(self, i: Instance, daemon: Daemon) -> bool:
-        """Whether nginx was told some time ago, or does not ask about this app."""
-        handed_out = {endpoint.instance for endpoint in daemon.endpoints.get(i.app, ())}
-        is_out = i.state is S.UNREADY and i.app in daemon.endpoints and i.id not in handed_out
-        if i.state is not S.DRAINING and not is_out:
-            return False
-        version, told_at = daemon.told.get(i.app, (0, daemon.begun))
-        left, left_at = daemon.left.get(i.id, (daemon.version + 1, daemon.begun))
-        told = version >= left and self.now - told_at > SETTLE
-        unasked = self.now - max(i.since, left_at, told_at) > UNASKED
-        return told or unasked or self.nginx.pid is None
-
-    def _perform(self, step: Step, daemon: Daemon) -> None:  # noqa: PLR0912 - one case a kind
+    def assert_allowed(self, step: Step) -> None:
         match step:
-            case StartInstance():
-                self._start(step)
+            case StartInstance(app) if not self.of(app):
+                self._assert_who_comes_before_is_ready(app)
             case Respawn(instance):
                 app = self.instances[instance].app
                 if all(is_back(i) for i in self.of(app)):
                     self._assert_who_comes_before_is_ready(app)
-                self._spawn(self.instances[instance])
-            case Restart(instance, why):
-                self._assert_nothing_is_sent_to(instance, daemon)
-                self._ask_to_stop(instance, E.RESTART_ASKED, why)
-            case Publish(app, endpoints):
-                self._publish(app, endpoints, daemon)
-            case Drain(instance, why):
+            case Restart(instance):
+                self._assert_nothing_is_sent_to(instance)
+            case Drain(instance) if not self.intent.desired.hurry:
                 self._assert_who_comes_after_is_gone(self.instances[instance].app)
-                self._put(moved(self.instances[instance], E.DRAIN_ASKED, now=self.now, reason=why))
-            case MarkWorn(instance, why):
-                self._put(replace(self.instances[instance], worn=why))
-            case SkipRun():
-                pass
-            case Interrupt(instance, why):
-                self._put(replace(self.instances[instance], since=self.now, reason=why))
-                self.processes[instance].told_to_stop = self.now
-            case Stop(instance, why):
-                self._stop(self.instances[instance], why, daemon)
-            case Kill(instance, why):
-                self._kill(self.instances[instance], why)
-            case Forget(instance):
-                del self.instances[instance]
-            case Revert(app):
-                record = self.records[app]
-                assert record.good is not None
-                self._want(replace(record, target=record.good, abrupt=False))
-            case Complete(app):
-                record = self.records[app]
-                self._want(replace(record, good=record.target, abrupt=False))
-            case DropApp(app):
-                daemon.endpoints.pop(app, None)
-                daemon.told.pop(app, None)
-                del self.records[app]
-                self._said()
-            case SwitchGeneration(fingerprint):
-                self._switch(fingerprint)
-            case StartNginx():
-                self.nginx = replace(self.nginx, pid=1)
-                self.peers = dict.fromkeys(self.nginx.live.split("+"), ())
-            case UpgradeNginx():
-                self.nginx = replace(self.nginx, outdated=False, halfway=False)
-            case StopNginx():
-                self.nginx, self.peers = NginxSeen(), {}
+            case Stop(instance):
+                self._assert_may_stop(self.instances[instance])
+            case Kill(instance):
+                assert self.instances[instance].state not in PROVEN | {S.DRAINING}
             case _:
-                assert_never(step)
+                pass
 
-    def _start(self, step: StartInstance) -> None:
-        if not self.of(step.app):
-            self._assert_who_comes_before_is_ready(step.app)
-        self.serial += 1
-        spec = self.records[step.app].target
-        name = InstanceId(f"{step.app}.{step.slot}.{self.serial}")
-        port = step.port or (FIRST_FREE_PORT + self.serial if spec.app.listens else 0)
-        new = Instance(name, step.app, step.slot, spec.id, port, S.STARTING, self.now)
-        self._put(new)
-        self._spawn(new)
-
-    def _dies(self, moment: str) -> bool:
-        if self.dies_in_a_start != moment:
-            return False
-        self.lose_daemon()
-        return True
-
-    def _spawn(self, i: Instance) -> None:
-        same_port = [p for p in self.processes.values() if p.port == i.port != 0]
-        assert not same_port, f"{i.id} gets port {i.port}, which {same_port[0].instance} has"
-        if self._dies("before it"):
-            return
-        self.launch(i.id, i.app, i.port, self.programs[i.spec])
-        if not self._dies("after it"):
-            self._put(spawned(i, Process(self.serial, self.now), now=self.now))
-
-    def _publish(self, app: str, endpoints: tuple[Endpoint, ...], daemon: Daemon) -> None:
-        daemon.version += 1
-        daemon.versions[app], daemon.endpoints[app] = daemon.version, endpoints
-        handed_out = {endpoint.instance for endpoint in endpoints}
-        for i in self.of(app):
-            if i.id not in handed_out:
-                daemon.left.setdefault(i.id, (daemon.version, self.now))
-        for instance in handed_out:
-            daemon.left.pop(instance, None)
-
-    def _stop(self, i: Instance, why: str, daemon: Daemon) -> None:
+    def _assert_may_stop(self, i: Instance) -> None:
         record = self.records.get(i.app)
-        if not (record and record.abrupt and i.app in self.file):
-            self._assert_nothing_is_sent_to(i.id, daemon)
-            limit = drain_limit(i.slot, self._keys(i.id).drain_timeout)
-            if i.id in self.processes and self.now - i.since < limit:
-                assert self.processes[i.id].connections == 0, f"{i.id} still has connections"
-        self._ask_to_stop(i.id, E.STOP_ASKED, why)
-        if i.process is None:
-            self._put(moved(self.instances[i.id], E.FINISHED, now=self.now, reason=why))
+        if self.intent.desired.hurry or (record and record.abrupt and i.app in self.file):
+            return
+        self._assert_nothing_is_sent_to(i.id)
+        limit = drain_limit(i.slot, self.intent.app_of(i).drain_timeout)
+        if i.id in self.processes and self.now - i.since < limit:
+            assert self.processes[i.id].connections == 0, f"{i.id} still has connections"
 
-    def _assert_nothing_is_sent_to(self, instance: InstanceId, daemon: Daemon) -> None:
-        handed_out = [e.instance for app in daemon.endpoints.values() for e in app]
+    def _assert_nothing_is_sent_to(self, instance: InstanceId) -> None:
+        handed_out = [e.instance for app in self.daemon.endpoints.values() for e in app]
         assert instance not in handed_out, f"{instance} is handed out"
         told = [peer.instance for peers in self.peers.values() for peer in peers]
         assert instance not in told, f"nginx still sends requests to {instance}"
@@ -412,24 +438,3 @@ class Machine(Outside):
         for other in ending if app in ending else ():
             after = (self.file.get(other) or self.records[other].target.app).after
             assert app not in after or not self.of(other), f"{app} ends before {other}"
-
-    def _ask_to_stop(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
-        self._put(moved(self.instances[instance], event, now=self.now, reason=why))
-        if instance in self.processes:
-            self.processes[instance].told_to_stop = self.now
-
-    def _kill(self, i: Instance, why: str) -> None:
-        assert i.state not in PROVEN | {S.DRAINING}
-        self._put(killed(i, now=self.now, why=why))
-        if i.id in self.processes:
-            self.processes[i.id].killed = True
-
-    def _switch(self, fingerprint: str) -> None:
-        if fingerprint in self.refuses:
-            self.nginx = replace(self.nginx, refused=fingerprint, refused_because="nginx says no")
-            return
-        self.nginx = NginxSeen(1, self.nginx.generation + 1, fingerprint)
-        self.peers = {app: self.peers.get(app, ()) for app in fingerprint.split("+")}
-
-    def _put(self, i: Instance) -> None:
-        self.instances[i.id] = i

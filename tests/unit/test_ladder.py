@@ -17,8 +17,7 @@ NEVER_AGAIN = Program(ready_after=100.0)
 
 
 @pytest.fixture
-def machine() -> Machine:
-    machine = Machine()
+def machine(machine: Machine) -> Machine:
     machine.up("web", App(instances=4, health=CHECK, stop_timeout=2, max_restarts=3), "v1")
     machine.run(3)
     assert len(machine.in_state(S.READY)) == 4
@@ -65,7 +64,7 @@ def test_a_hung_instance_leaves_is_restarted_and_comes_back(machine):
 def test_one_that_recovers_in_time_is_not_restarted(machine):
     (hung,) = hang(machine, 2)
     seconds_until(machine, lambda: slots(machine) == [1, 3, 4])
-    machine.processes[hung].hung = False
+    machine.recover(machine.processes[hung])
     seconds_until(machine, lambda: slots(machine) == [1, 2, 3, 4])
     assert machine.instances[hung].restarts == 0
     assert not any(isinstance(step, Restart) for step in machine.done)
@@ -126,11 +125,10 @@ def test_a_slot_whose_instance_fails_its_check_is_replaced_first_and_at_once(mac
     assert started == [3]
 
 
-def test_a_rollout_with_pinned_ports_never_takes_the_last_that_perhaps_answers():
-    machine = Machine()
+def test_a_rollout_with_pinned_ports_never_takes_the_last_that_perhaps_answers(machine):
     check = Check(interval=1.0, fall=3, restart=False)
     machine.up("web", App(instances=2, port=3000, health=check), "v1")
-    machine.run(3)
+    machine.run(20)
     hang(machine, 1, 2)
     machine.run(6)
     assert slots(machine) == [1, 2]

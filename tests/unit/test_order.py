@@ -290,7 +290,11 @@ troubles = st.lists(
 @given(files(), troubles, troubles, st.booleans())
 def test_all_that_can_begin_does_in_order_and_all_ends_in_the_other(file, first, last, stop):
     """That nothing begins or ends too early is asserted by the machine, at every step."""
-    machine = Machine()
+    with Machine() as machine:
+        play(machine, file, first, last, stop=stop)
+
+
+def play(machine, file, first, last, *, stop):
     for name, (its, program) in file.items():
         machine.up(name, its, f"{name}1", program)
     suffer(machine, first)
@@ -302,8 +306,10 @@ def test_all_that_can_begin_does_in_order_and_all_ends_in_the_other(file, first,
         begun = all(can_run(before, file) for before in its.after)
         assert begun or not machine.of(name)
         assert name in wanted or not ready(machine, name)
-    for name in NAMES:
-        machine.set_stopped(name, stopped=True) if stop else machine.remove(name)
+    for name in NAMES if stop else ():
+        machine.set_stopped(name, stopped=True)
+    if not stop:
+        machine.down(hurry=False)
     suffer(machine, last)
     until(machine, lambda: not machine.instances)
 
@@ -321,8 +327,7 @@ def until(machine, come_true, seconds=120):
     end = machine.now + seconds
     while not come_true():
         assert machine.now < end, machine.instances
-        machine.tick(0.5)
-        machine.rest()
+        machine.run(0.5)
 
 
 def suffer(machine, events):

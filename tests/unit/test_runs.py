@@ -15,7 +15,6 @@ from portico.core.planning.reconcile import plan
 from portico.core.planning.runs import ended_badly, ended_well, scheduled
 from portico.core.planning.steps import Complete, Drain, StartInstance
 from tests.unit.outside import Program
-from tests.unit.simulation import Machine
 
 S = InstanceState
 NOW = 1000.0
@@ -103,8 +102,7 @@ def test_a_run_is_not_started_again_when_it_has_ended(code):
     assert ended_badly(TASK, after) is (code != 0)
 
 
-def test_what_is_to_run_once_is_as_wanted_when_it_has_ended_well():
-    machine = Machine()
+def test_what_is_to_run_once_is_as_wanted_when_it_has_ended_well(machine):
     once = Program(ready_after=None, exits_after=0.5, ends=Exit(0))
     machine.up("jobs", ONCE, "v1", once)
     machine.run(20)
@@ -114,8 +112,7 @@ def test_what_is_to_run_once_is_as_wanted_when_it_has_ended_well():
     assert sum(isinstance(step, StartInstance) for step in machine.done) == 1
 
 
-def test_another_version_of_it_runs_once_more():
-    machine = Machine()
+def test_another_version_of_it_runs_once_more(machine):
     machine.up("jobs", ONCE, "v1", Program(ready_after=None, exits_after=0.5, ends=Exit(0)))
     machine.run(10)
     machine.up("jobs", ONCE, "v2", Program(ready_after=None, exits_after=0.5, ends=Exit(0)))

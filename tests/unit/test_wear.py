@@ -13,7 +13,6 @@ from portico.core.planning.reconcile import TRY_AGAIN
 from portico.core.planning.steps import Drain, Revert, StartInstance
 from portico.core.planning.wear import SETTLES_WITHIN, SPREAD, age_limit, wear
 from tests.unit.outside import CRASHING, GOOD
-from tests.unit.simulation import Machine
 
 S = InstanceState
 MIB = 1 << 20
@@ -78,8 +77,7 @@ def test_what_is_asked_for_by_hand_is_replaced():
 
 
 @pytest.mark.parametrize("port", [None, 3000])
-def test_all_worn_at_once_are_replaced_one_after_the_other(port):
-    machine = Machine()
+def test_all_worn_at_once_are_replaced_one_after_the_other(machine, port):
     machine.up("web", App(instances=3, port=port, drain_timeout=5), "v1")
     machine.run(10)
     before = {i.id for i in machine.in_state(S.READY)}
@@ -99,8 +97,7 @@ def test_all_worn_at_once_are_replaced_one_after_the_other(port):
     assert not any(i.worn for i in machine.instances.values())
 
 
-def test_a_lone_instance_on_a_pinned_port_is_stood_in_for():
-    machine = Machine()
+def test_a_lone_instance_on_a_pinned_port_is_stood_in_for(machine):
     machine.up("web", App(instances=1, port=3000, drain_timeout=5), "v1")
     machine.run(10)
     (only,) = machine.in_state(S.READY)
@@ -114,8 +111,7 @@ def test_a_lone_instance_on_a_pinned_port_is_stood_in_for():
     assert after.port == 3000
 
 
-def test_if_the_successor_does_not_come_up_the_worn_one_serves_and_it_is_tried_again():
-    machine = Machine()
+def test_if_the_successor_does_not_come_up_the_worn_one_serves_and_it_is_tried_again(machine):
     machine.up("web", App(instances=2, max_restarts=2, drain_timeout=5), "v1")
     machine.run(10)
     worn = machine.in_state(S.READY)[0]
@@ -134,12 +130,13 @@ def test_if_the_successor_does_not_come_up_the_worn_one_serves_and_it_is_tried_a
     assert sum(isinstance(step, StartInstance) for step in machine.done) == 3
 
 
-def test_a_worn_instance_is_still_to_be_replaced_after_it_crashed_and_after_a_new_daemon():
-    machine = Machine()
+def test_a_worn_instance_is_still_to_be_replaced_after_it_crashed_and_after_a_new_daemon(machine):
     machine.up("web", App(instances=2, drain_timeout=5), "v1")
     machine.run(10)
     worn = machine.in_state(S.READY)[0]
     machine.wear(machine.processes[worn.id])
+    for _ in range(2):  # it is marked, and that is on record
+        assert machine.step()
     machine.crash(machine.processes[worn.id])
     machine.lose_daemon()
     machine.begin()

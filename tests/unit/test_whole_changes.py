@@ -22,13 +22,11 @@ S = InstanceState
 KEYS = {"ready_timeout": 5, "stop_timeout": 3, "drain_timeout": 4}
 
 
-def running(name="web", **keys) -> Machine:
-    machine = Machine()
+def running(machine: Machine, name="web", **keys) -> None:
     machine.up(name, App(**KEYS | keys), "v1")
     machine.run(3)
     assert len(machine.answering(name)) == machine.file[name].instances
     machine.done.clear()
-    return machine
 
 
 def roll(machine: Machine, program=GOOD, **keys) -> tuple[int, int]:
@@ -52,8 +50,8 @@ def kinds(machine: Machine, *wanted: type) -> list[str]:
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_rollout_replaces_a_batch_at_a_time_and_loses_nobody(batch):
-    machine = running(instances=6, batch=batch)
+def test_a_rollout_replaces_a_batch_at_a_time_and_loses_nobody(machine, batch):
+    running(machine, instances=6, batch=batch)
     assert roll(machine) == (6, batch)
     assert versions(machine) == ["v2"] * 6
     assert machine.records["web"].good.id == "v2:None"
@@ -61,15 +59,15 @@ def test_a_rollout_replaces_a_batch_at_a_time_and_loses_nobody(batch):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_with_pinned_ports_a_batch_at_most_is_away(batch):
-    machine = running(instances=4, port=3000, batch=batch)
+def test_with_pinned_ports_a_batch_at_most_is_away(machine, batch):
+    running(machine, instances=4, port=3000, batch=batch)
     assert roll(machine) == (4 - batch, batch)
     assert sorted(i.port for i in machine.in_state(S.READY)) == [3000, 3001, 3002, 3003]
     assert kinds(machine, StartInstance) == ["StartInstance"] * 4
 
 
-def test_a_lone_pinned_port_is_served_all_the_time():
-    machine = running(port=3000)
+def test_a_lone_pinned_port_is_served_all_the_time(machine):
+    running(machine, port=3000)
     assert roll(machine)[0] == 1
     assert [i.port for i in machine.in_state(S.READY)] == [3000]
     assert kinds(machine, StartInstance, Drain, Stop) == [
@@ -82,16 +80,16 @@ def test_a_lone_pinned_port_is_served_all_the_time():
     ]
 
 
-def test_a_program_that_moves_to_other_ports_is_served_all_the_time():
-    machine = running(instances=3, port=3000)
+def test_a_program_that_moves_to_other_ports_is_served_all_the_time(machine):
+    running(machine, instances=3, port=3000)
     assert roll(machine, port=3001)[0] == 3
     assert sorted(i.port for i in machine.in_state(S.READY)) == [3001, 3002, 3003]
 
 
 @pytest.mark.parametrize("program", [CRASHING, HANGING])
 @pytest.mark.parametrize("port", [None, 3000])
-def test_a_version_that_does_not_come_up_is_reverted_and_nobody_notices(program, port):
-    machine = running(instances=3, port=port)
+def test_a_version_that_does_not_come_up_is_reverted_and_nobody_notices(machine, program, port):
+    running(machine, instances=3, port=port)
     fewest, _ = roll(machine, program)
     assert fewest == (3 if port is None else 2)
     assert versions(machine) == ["v1"] * 3
@@ -99,8 +97,8 @@ def test_a_version_that_does_not_come_up_is_reverted_and_nobody_notices(program,
     assert len(machine.instances) == 3
 
 
-def test_open_connections_hold_a_rollout_up_for_drain_timeout_only():
-    machine = running()
+def test_open_connections_hold_a_rollout_up_for_drain_timeout_only(machine):
+    running(machine)
     (old,) = machine.in_state(S.READY)
     machine.processes[old.id].connections = 1
     machine.up("web", machine.file["web"], "v2")
@@ -110,8 +108,7 @@ def test_open_connections_hold_a_rollout_up_for_drain_timeout_only():
     assert old.id not in machine.instances
 
 
-def test_a_program_that_ignores_its_signal_is_killed():
-    machine = Machine()
+def test_a_program_that_ignores_its_signal_is_killed(machine):
     machine.up("web", App(**KEYS), "v1", STUBBORN)
     machine.run(3)
     machine.set_stopped("web", stopped=True)
@@ -120,8 +117,8 @@ def test_a_program_that_ignores_its_signal_is_killed():
     assert kinds(machine, Stop, Kill) == ["Stop", "Kill"]
 
 
-def test_a_restart_is_abrupt_and_ends_with_new_instances():
-    machine = running(instances=2)
+def test_a_restart_is_abrupt_and_ends_with_new_instances(machine):
+    running(machine, instances=2)
     machine.reload("web", abrupt=True)
     machine.rest()
     assert [i.state for i in machine.instances.values()] == [S.STOPPING] * 2
@@ -130,8 +127,8 @@ def test_a_restart_is_abrupt_and_ends_with_new_instances():
     assert not machine.records["web"].abrupt
 
 
-def test_an_app_is_stopped_and_started_by_hand():
-    machine = running(instances=2)
+def test_an_app_is_stopped_and_started_by_hand(machine):
+    running(machine, instances=2)
     machine.set_stopped("web", stopped=True)
     machine.run(10)
     assert not machine.instances
@@ -141,23 +138,25 @@ def test_an_app_is_stopped_and_started_by_hand():
     assert len(machine.answering("web")) == 2
 
 
-def test_an_app_that_is_removed_leaves_after_nginx_names_it_no_more():
-    machine = running("old")
+def test_an_app_that_is_removed_leaves_after_nginx_names_it_no_more(machine):
+    running(machine, "old")
     machine.up("web", App(**KEYS), "v1")
     machine.remove("old")
     machine.run(0.3)
     assert [i.state for i in machine.of("old")] == [S.READY]
     machine.run(10)
-    assert machine.generation == machine.nginx.live == "web"
+    assert machine.intent.fingerprint == machine.nginx.live == "web"
     assert not machine.of("old")
     assert machine.daemon.endpoints.keys() == machine.records.keys() == {"web"}
 
 
-@pytest.mark.parametrize("moment", ["before it", "after it"])
+@pytest.mark.parametrize("moment", ["spawn", "spawned"])
 @pytest.mark.parametrize("gone", [0.1, 60])
 @pytest.mark.parametrize("port", [None, 3000])
-def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(moment, port, gone):
-    machine = running(instances=2, port=port)
+def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(
+    machine, moment, port, gone
+):
+    running(machine, instances=2, port=port)
     machine.up("web", machine.file["web"], "v2")
     for _ in range(300):
         if not any(i.spec.startswith("v2") for i in machine.instances.values()):
@@ -174,9 +173,9 @@ def test_a_daemon_that_dies_in_a_start_reverts_nothing_and_leaves_nobody(moment,
     assert machine.processes.keys() == machine.instances.keys()
 
 
-def test_a_daemon_that_dies_in_a_restart_leaves_nobody():
-    machine = running()
-    machine.lose_daemon("after it")
+def test_a_daemon_that_dies_in_a_restart_leaves_nobody(machine):
+    running(machine)
+    machine.lose_daemon("spawned")
     machine.crash(next(iter(machine.processes.values())))
     machine.tick(1)
     while machine.daemon is not None:
@@ -188,8 +187,8 @@ def test_a_daemon_that_dies_in_a_restart_leaves_nobody():
     assert kinds(machine, Respawn) == ["Respawn"]
 
 
-def test_a_removed_app_is_looked_after_for_as_long_as_nginx_serves_it():
-    machine = running("old")
+def test_a_removed_app_is_looked_after_for_as_long_as_nginx_serves_it(machine):
+    running(machine, "old")
     machine.up("web", App(**KEYS), "v1")
     machine.refuses.add("web")
     machine.remove("old")
@@ -202,8 +201,8 @@ def test_a_removed_app_is_looked_after_for_as_long_as_nginx_serves_it():
     assert len(machine.answering("old")) == 1
 
 
-def test_an_app_that_was_removed_is_forgotten_also_by_a_new_daemon():
-    machine = running("old")
+def test_an_app_that_was_removed_is_forgotten_also_by_a_new_daemon(machine):
+    running(machine, "old")
     machine.up("web", App(**KEYS), "v1")
     machine.run(3)
     machine.remove("old")
@@ -214,11 +213,11 @@ def test_an_app_that_was_removed_is_forgotten_also_by_a_new_daemon():
     machine.begin()
     machine.run(1)
     assert machine.records.keys() == {"web"}
-    assert machine.desired().former == {}
+    assert machine.intent.desired.former == {}
 
 
-def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force():
-    machine = running()
+def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force(machine):
+    running(machine)
     machine.refuses.add("api+web")
     machine.up("api", App(**KEYS), "v1")
     machine.run(5)
@@ -228,13 +227,13 @@ def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force():
 
 
 @pytest.mark.parametrize("port", [None, 3000])
-def test_a_rollout_goes_on_where_the_daemon_was_lost(port):
-    machine = running(instances=2, port=port)
+def test_a_rollout_goes_on_where_the_daemon_was_lost(machine, port):
+    running(machine, instances=2, port=port)
     machine.up("web", machine.file["web"], "v2")
     for _ in range(600):
         if not machine.step():
             machine.tick(0.1)
-        elif len(machine.done) % 3 == 0:
+        elif len(machine.done) % 4 == 0:
             machine.lose_daemon()
             machine.begin()
         assert machine.answering("web")

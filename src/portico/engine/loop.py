@@ -25,10 +25,15 @@ TIMED: Final = (StartInstance, Respawn, SkipRun, MarkWorn)
 """What is done when it is time for an app."""
 
 
+async def _turn_of_others() -> None:
+    """Requests, signals and ends of programs."""
+    await asyncio.sleep(0)
+
+
 class ReconcileLoop:
     """The only task that changes the world. Everybody else calls `wake`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that it does is given to it
         self,
         clock: Clock,
         desired: Callable[[], tuple[Desired, str]],
@@ -36,13 +41,18 @@ class ReconcileLoop:
         execute: Callable[[Step], Awaitable[None]],
         failed: Callable[[Step, Exception], None],
         reserve: Callable[[Sequence[StartInstance]], Awaitable[None]],
+        *,
+        turn: Callable[[], Awaitable[object]] = _turn_of_others,
+        longest_rest: float = LONGEST_REST,
     ) -> None:
         """`desired` returns the same object for as long as nothing else is wanted.
 
-        `reserve` is told of all starts of a round before the first of them is executed.
+        `reserve` is told of all starts of a round before the first of them is executed. Before
+        each step others have their `turn`.
         """
         self._clock, self._desired, self._observe = clock, desired, observe
         self._execute, self._failed, self._reserve = execute, failed, reserve
+        self._turn, self._longest_rest = turn, longest_rest
         self._woken, self._rest = asyncio.Event(), 0.0
         self._due = frozenset[str]()
         """Of which it was time in a round that ended before it came to them."""
@@ -74,12 +84,11 @@ class ReconcileLoop:
         planning = self._clock.monotonic()
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
-        self._rest = min(looked - begun + self._clock.monotonic() - planning, LONGEST_REST)
+        self._rest = min(looked - begun + self._clock.monotonic() - planning, self._longest_rest)
         possible = await self._reserved(steps)
         hopeless: set[str] = set()
         for number, step in enumerate(possible):
-            # Others have their turn between any two steps: requests, signals, ends of programs.
-            await asyncio.sleep(0)
+            await self._turn()
             if self._wants_else(desired):
                 self._due = world.due & {
                     _subject(s) for s in possible[number:] if isinstance(s, TIMED)
