@@ -188,7 +188,7 @@ class FakeControl:
 
     def _app_change(self, kind, app, who, detail=None):
         if app not in {None, *self.app_names}:
-            raise NotFound(f"there is no app {app}; there is {', '.join(self.app_names)}")
+            raise NotFound(f"there is no app {app}; known: {', '.join(self.app_names)}")
         return self._change(kind, app or "every app", who, detail if detail is not None else app)
 
     def _change(self, kind, subject, who, detail):

@@ -126,7 +126,7 @@ class Authority:
 
     async def renewal_window(self, issuer, certificate):
         if self.window is None:
-            raise AuthorityError("it has no renewal information")
+            raise AuthorityError("it does not offer renewal information")
         return *self.window, "", self.clock.now() + 3600
 
 

@@ -53,14 +53,14 @@ def test_a_key_alone_finds_its_account_again(acme):
 
 def test_where_no_account_may_be_made_one_that_is_there_is_found_and_none_is_made(acme, pebble):
     until = time.time() + 3600
-    none_now = NoAccount("10 accounts were made of 10", until)
+    none_now = NoAccount("10 of 10 new accounts used", until)
 
     failure = refused(acme, none_now=none_now)
     made = acme.account()
     acme.key.with_suffix(".json").unlink()
     found = acme.account(none_now=none_now)
 
-    assert failure.text.endswith("now: 10 accounts were made of 10")
+    assert failure.text.endswith("now: 10 of 10 new accounts used")
     assert failure.retry_at == until
     assert (made.created, found.created, found.url) == (True, False, made.url)
 
@@ -143,9 +143,7 @@ def test_accounts_at_two_authorities_have_one_key_and_get_a_new_one_together(acm
         new = acme.answer(AccountRequest(acme.own(), "rollover", also=(other.server,)))
         found = acme.account(), there.account()
 
-        assert failure.text.endswith(
-            f"accounts at {other.directory} have it too, and would be lost"
-        )
+        assert failure.text.endswith(f"accounts at {other.directory} which would be lost")
         assert tuple(each.url for each in found) == urls
         assert {each.thumbprint for each in found} == {new.thumbprint}
         assert acme.key.read_bytes() != key
@@ -162,7 +160,7 @@ def test_an_account_that_is_deactivated_is_so_for_ever_and_a_new_key_gets_a_new_
     assert (given_up.accounts, given_up.deactivated) == ({}, there)
     failure = refused(acme)
     assert failure.kind == "unready"
-    assert "was deactivated, and none is made there for this key again" in failure.text
+    assert "was deactivated and cannot be created again with the same key" in failure.text
     assert acme.key.read_bytes() == key
     assert "there is no account" in refused(acme, "deactivate").text
     renewed = acme.account("rollover")
@@ -243,7 +241,7 @@ def test_an_authority_for_customers_takes_an_account_that_is_bound(tmp_path, alg
         later = acme.account()
 
     assert without.kind == "unready"
-    assert "set eab to the key id and the HMAC key that it gave you" in without.text
+    assert "set eab to the key id and HMAC key that it gave you" in without.text
     assert (unknown.kind, wrong.kind) == ("refused", "unready")
     assert secret not in unknown.text + repr(Binding(key_id, secret, algorithm))
     assert (bound.created, later.created) == (True, False)
@@ -253,4 +251,4 @@ def test_a_contact_that_the_authority_refuses_is_told_in_its_words(acme):
     failure = refused(acme, contact=("nobody",))
 
     assert failure.kind == "refused"
-    assert failure.text.startswith("cannot make an account: 127.0.0.1:")
+    assert failure.text.startswith("cannot create an account: 127.0.0.1:")

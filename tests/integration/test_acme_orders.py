@@ -100,7 +100,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_ordered(acme, pebble):
         failure = acme.fail("a.test", **by(Standalone(pebble.http, address="127.0.0.1")))
 
     assert failure.kind == "unready"
-    assert ": Address already in use; stop what listens there" in failure.text
+    assert ": Address already in use; stop the program that listens there" in failure.text
     assert "order" not in acme.steps
 
 
@@ -168,7 +168,7 @@ def test_a_preferred_chain_is_taken_by_its_issuer(acme, pebble):
     assert [issued.issuers[-1] for issued in taken] == names
     assert [issued.notes for issued in taken] == [()] * 3
     assert other.issuers[-1] == names[0]
-    assert other.notes[0].startswith("no chain has the issuer Nobody; offered: ")
+    assert other.notes[0].startswith("no chain was issued by Nobody; offered: ")
 
 
 def test_a_name_that_cannot_be_proven_is_told_with_the_reason_of_each(acme, pebble):
@@ -195,9 +195,9 @@ def test_after_a_failed_proof_the_next_attempt_begins_a_new_order(acme, pebble):
 @pytest.mark.parametrize(
     ("names", "methods", "why"),
     [
-        (["*.a.test"], (Http(),), r"\*\.a\.test: a wildcard needs DNS-01"),
-        (["*.a.test", "127.0.0.1"], (Manual(),), "127.0.0.1: no challenge is configured"),
-        (["a.test"], (), "cannot prove by nothing"),
+        (["*.a.test"], (Http(),), r"\*\.a\.test: a wildcard needs dns-01"),
+        (["*.a.test", "127.0.0.1"], (Manual(),), "127.0.0.1: no configured challenge"),
+        (["a.test"], (), "cannot validate by nothing"),
     ],
 )
 def test_what_cannot_be_proven_with_the_challenges_at_hand_is_not_ordered(

@@ -113,12 +113,12 @@ def test_the_time_until_it_is_asked_again_is_kept_within_reason(
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"suggestedWindow": {"start": "soon", "end": "later"}}, "has no window as RFC 9773"),
+        ({"suggestedWindow": {"start": "soon", "end": "later"}}, "has no suggestedWindow"),
         (
             {"suggestedWindow": {"start": "2030-01-01T00:00:00", "end": "2030-01-02T00:00:00"}},
-            "has no window as RFC 9773",
+            "has no suggestedWindow",
         ),
-        ({}, "has no window as RFC 9773"),
+        ({}, "has no suggestedWindow"),
         (window(2e9, 1.9e9), "ends before it begins"),
     ],
 )
@@ -141,9 +141,9 @@ def test_where_there_is_no_window_to_be_had_the_reason_is_told(acme, proxy, cert
     proxy.asked.clear()
     ended = renewal(acme, expired)
 
-    assert without.why.endswith("has no renewal information")
+    assert without.why.endswith("does not offer renewal information")
     assert "no such certificate" in unknown.why
-    assert ended.why == "the certificate has expired: renew it now"
+    assert ended.why == "the certificate has expired; renew it now"
     assert proxy.asked == []  # RFC 9773 4.3: clients must not ask for expired ones
     assert {info.start for info in (without, unknown, ended)} == {None}
 
@@ -184,7 +184,7 @@ def test_a_certificate_is_revoked_by_its_own_key(acme, pebble, key_type):
 def test_what_cannot_be_revoked_is_told(acme, certificate):
     own = acme.own()  # another account than the certificate's
     for more, why in (
-        ({"account": own, "reason": 2}, "take 0, 1, 3, 4 or 5"),
+        ({"account": own, "reason": 2}, "use 0, 1, 3, 4 or 5"),
         ({}, "without an account or the certificate's key"),
         ({"account": own}, "cannot revoke it: 127.0.0.1"),
     ):

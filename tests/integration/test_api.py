@@ -130,7 +130,7 @@ def test_a_wrong_file_is_answered_with_all_its_problems(tmp_path):
         ("POST", "/v1/up", b'{"source": 1}', 400, "folder: Field required"),
         ("POST", "/v1/apps/web/scale", b'{"instances": 0}', 400, "instances"),
         ("POST", "/v1/apps/web/scale", b"", 400, "instances"),
-        ("POST", "/v1/apps/nope/start", b"", 404, "there is no app nope; there is web"),
+        ("POST", "/v1/apps/nope/start", b"", 404, "there is no app nope; known: web"),
         ("GET", "/v1/changes/nope", b"", 404, "there is no change nope"),
         ("GET", "/v1/changes/nope/follow", b"", 404, "there is no change nope"),
         ("GET", "/v2/status", b"", 404, "Not Found"),
@@ -194,7 +194,9 @@ def test_a_bug_is_answered_shortly_and_logged_in_full(tmp_path, caplog):
         answer = client.get("/v1/status")
         assert client.get("/v1/version").status_code == 200
     assert answer.status_code == 500
-    assert answer.json()["error"].startswith("porticod failed inside: ZeroDivisionError: by zero")
+    assert answer.json()["error"].startswith(
+        "internal error in porticod: ZeroDivisionError: by zero"
+    )
     assert "Traceback" in caplog.text
 
 

@@ -121,7 +121,7 @@ def test_nothing_is_taken_over_while_certbot_works_there(machine, signer):
         stdout=subprocess.PIPE,
     ) as other:
         other.stdout.readline()
-        with pytest.raises(Refused, match=r"certbot works in .* now"):
+        with pytest.raises(Refused, match=r"certbot is running in .* now"):
             machine.take()
         other.communicate(b"\n")
     assert machine.lineages.held("a.test") is None
@@ -142,7 +142,9 @@ def test_the_account_goes_over_once_and_its_key_stays_secret(machine, signer):
     again = machine.take()
     assert (again.account, again.notes) == ("", [])
     machine.account.write_text("another key")
-    assert machine.take().notes == ["the account of certbot is not taken over: there is one here"]
+    assert machine.take().notes == [
+        "certbot's account is not imported: there already is an account"
+    ]
     assert machine.account.read_text() == "another key"
 
 
@@ -162,7 +164,7 @@ def test_a_newer_certificate_here_is_not_replaced_by_an_older_one(machine, signe
     write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - 9 * DAY))
     mine = machine.keep("a.test", signer.sign("a.test", at=NOW - DAY), ("a.test",), tmp_path)
     [over] = machine.take().lineages
-    assert over.notes[-1] == "there is a newer certificate here already, which stays"
+    assert over.notes[-1] == "the certificate here is newer and was kept"
     assert machine.lineages.held("a.test") == mine
 
 
@@ -171,7 +173,7 @@ def test_a_certificate_for_fewer_names_takes_nobodys_place(machine, signer, tmp_
     mine = machine.keep("a.test", signer.sign(*names, at=NOW - 9 * DAY), names, tmp_path)
     write_lineage(machine.old, "a.test", signer.sign("a.test", at=NOW - DAY))
     [why] = machine.take().skipped
-    assert why == "a.test: a.test has a certificate here already, for a.test, www.a.test"
+    assert why == "a.test: a.test already has a certificate here, for a.test, www.a.test"
     assert machine.lineages.held("a.test") == mine
     assert "autorenew" not in (machine.old / "renewal" / "a.test.conf").read_text()
 
@@ -185,7 +187,7 @@ def test_what_is_exported_and_imported_again_is_the_same(machine, signer, tmp_pa
     other.old = machine.old
     taken = other.take()
     [over] = taken.lineages
-    assert over.notes == ("certbot was told to leave it alone before: autorenew = False",)
+    assert over.notes == ("certbot does not renew it: autorenew = False",)
     again = other.lineages.held("a.test")
     assert (again.serial, again.issuer, again.ari_id) == (stored.serial, SERVER, stored.ari_id)
 

@@ -85,21 +85,21 @@ def test_an_account_is_shown_gets_a_new_key_is_given_up_and_another_one_follows(
 
     told = stack.done("certs", "rollover").stderr
     second, same = shown(stack)
-    assert f"a new one, with thumbprint {second}" in told
+    assert f"new thumbprint {second}" in told
     assert second != first
     assert same == account
     assert answered(stack) == second
     assert renewed(stack)["accounts"] == 1
 
     told = stack.done("certs", "deactivate", authority.directory).stderr
-    assert f"{account['url']} is deactivated for ever" in told
+    assert f"{account['url']} is deactivated permanently" in told
     assert shown(stack) == (second, {**account, "deactivated": True})
     again = stack.portico("certs", "deactivate", authority.directory)
-    assert (again.returncode, "is deactivated already" in again.stderr) == (2, True)
+    assert (again.returncode, "is already deactivated" in again.stderr) == (2, True)
     served = certificate(stack)["serial"]
     refused = stack.portico("certs", "renew", SITE, "--force")
     assert refused.returncode == 1
-    assert "was deactivated, and none is made there for this key again" in refused.stderr
+    assert "was deactivated and cannot be created again with the same key" in refused.stderr
     assert served_serial(stack.https, SITE) == served.lstrip("0")
 
     stack.done("certs", "rollover")

@@ -151,7 +151,9 @@ def test_what_is_good_stays_as_it_is_and_starts_no_child(home, child, clock):
 
     assert again == first
     assert {lineage: content(pair) for lineage, pair in again.items()} == before
-    with pytest.raises(Failed, match=r"cannot make certificates: cannot run /there/is/no/python"):
+    with pytest.raises(
+        Failed, match=r"cannot create certificates: cannot run /there/is/no/python"
+    ):
         local(without_child(home, clock), c_test="c.test")
 
 
@@ -275,7 +277,7 @@ def test_a_damaged_authority_is_never_replaced_in_silence(home, child):
     pair = local(child, a_test="a.test")["a.test"]
     (root(home).parent / "key.pem").write_text("nothing")
 
-    with pytest.raises(Failed, match=r"is damaged: .*to begin with a new one, remove that folder"):
+    with pytest.raises(Failed, match=r"is damaged: .*To create a new one, remove that folder"):
         local(child, b_test="b.test")
 
     assert local(child, a_test="a.test")["a.test"] == pair
@@ -307,7 +309,9 @@ def test_a_child_that_hangs_is_stopped_at_its_deadline(home, clock, tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
     child = CertificateChild(home, hanging, clock, Places((), ()), deadline=3.0)
 
-    with pytest.raises(Failed, match=r"took longer than 3 s and was stopped; certificates that"):
+    with pytest.raises(
+        Failed, match=r"timed out after 3 s and was stopped; existing certificates"
+    ):
         local(child, a_test="a.test")
 
     assert_gone(tmp_path / "pid")
@@ -344,14 +348,16 @@ def test_a_child_that_fails_is_told_with_its_last_words(home, clock, tmp_path):
     failing = program(tmp_path, "echo one >&2; echo 'the disk is on fire' >&2; exit 3")
     child = CertificateChild(home, failing, clock, Places((), ()))
 
-    with pytest.raises(Failed, match=r"cannot make certificates: the disk is on fire; cert.*stay"):
+    with pytest.raises(
+        Failed, match=r"cannot create certificates: the disk is on fire; cert.*stay"
+    ):
         local(child, a_test="a.test")
 
 
 def test_a_folder_that_cannot_be_written_is_told(home, child):
     (home.certificates / "local").write_text("in the way")
 
-    with pytest.raises(Failed, match=r"cannot make certificates: .*File exists.*/local"):
+    with pytest.raises(Failed, match=r"cannot create certificates: .*File exists.*/local"):
         local(child, a_test="a.test")
 
 

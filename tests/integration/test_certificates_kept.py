@@ -71,7 +71,7 @@ def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack
     assert (stack.root / "served").exists()
     assert stack.status()["sites"][0]["certificate"] == "authority"
     log = (stack.home / "logs/porticod.log").read_text()
-    for said in ("made an account at", "has taken the order", "has signed the certificate"):
+    for said in ("made an account at", "has taken the order", "issued the certificate"):
         assert re.search(rf"certificate shop\.example\.com: .*{said}", log)
     metrics = stack.done("metrics").stdout
     assert 'portico_certificate_served{certificate="shop.example.com"} 1\n' in metrics
@@ -110,7 +110,7 @@ def test_no_account_is_made_beyond_the_limit_of_them(stack, authority):
     SqliteState(stack.home / "portico.db").add_ledger(entries)
     start(stack, authority)
     view = until(stack, lambda view: view["error"])
-    assert "now: 10 accounts were made of 10" in view["error"]
+    assert "now: 10 of 10 new accounts used" in view["error"]
     assert view["next_at"] == pytest.approx(now + 3 * 3600 - 60, abs=5)
 
 
@@ -127,5 +127,5 @@ def test_an_authority_that_is_down_is_tried_again_later_and_holds_up_no_site(sta
 
     authority.start()
     told = stack.done("certs", "issue", "shop.example.com").stderr
-    assert "privkey.pem are good until" in told, "by hand it need not wait its time"
+    assert "privkey.pem are valid until" in told, "by hand it need not wait its time"
     assert until(stack, lambda view: view["served"])["issuer"] == authority.directory

@@ -281,7 +281,7 @@ def test_a_renewal_keeps_its_profile_and_its_chain(machine):
 
 def test_a_person_is_told_what_to_publish_and_the_order_goes_on_when_it_is_there(machine):
     told = eventually(lambda: machine.certificates()[BY_HAND]["error"])
-    assert f"`portico certs renew {BY_HAND} --force` goes on with the same order" in told
+    assert f"`portico certs renew {BY_HAND} --force` to continue this order" in told
     where, value = re.search(r"publish (\S+) TXT ([\w-]+);", told).groups()
     early = machine.stack.portico("certs", "renew", BY_HAND, "--force")
     assert early.returncode != 0

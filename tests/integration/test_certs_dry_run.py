@@ -72,9 +72,9 @@ def test_a_dry_run_orders_on_staging_and_asks_nginx_and_changes_nothing(stack, a
     there, generation = files(stack), stack.status()["nginx"]["generation"]
     change = json.loads(stack.done("certs", "renew", "--dry-run", "--json").stdout)
     assert change["lines"] == [
-        f"shop.example.com: {at} has signed for it",
-        "nginx takes it all (nginx -t)",
-        "what is served, the folder and the ledger of the authority are as before",
+        f"shop.example.com: {at} issued a certificate",
+        "nginx -t accepts the configuration",
+        "served certificates, stored files and rate limits are unchanged",
     ]
     [after] = held(stack)
     assert used(after) == used(before)
@@ -97,6 +97,6 @@ def test_where_no_staging_is_known_nothing_is_ordered_and_that_is_said(stack, au
     orders = authority.log.count("order-plz")
     told = stack.portico("certs", "renew", "--dry-run")
     assert told.returncode == 2
-    assert f"not tried: no staging of {authority.directory} is known" in told.stderr
+    assert f"not tried: {authority.directory} has no known staging" in told.stderr
     assert authority.log.count("order-plz") == orders
     assert used(held(stack)[0]) == used(before)

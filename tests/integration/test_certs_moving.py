@@ -40,9 +40,9 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
     certbots(stack, signer, "old.example.com", at=time.time() - 100 * DAY)
     write_account(folder)
     told = stack.done("certs", "import", str(folder)).stdout
-    assert "shop.example.com: taken over for shop.example.com, www.example.com" in told
-    assert "not taken over, certbot goes on: old.example.com: " in told
-    settings = told[told.index("# renewed as before") :].partition("note:")[0]
+    assert "shop.example.com: imported for shop.example.com, www.example.com" in told
+    assert "not imported, certbot keeps renewing it: old.example.com: " in told
+    settings = told[told.index("# add this to portico.toml") :].partition("note:")[0]
     tls = tomllib.loads(settings)["sites"]["shop.example.com"]["tls"]
     assert (tls["issuer"], tls["email"]) == (SERVER, "ops@a.test")
     [before] = held(stack)
@@ -81,10 +81,10 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
 def test_a_folder_of_nobody_or_of_expired_certificates_changes_nothing(stack, signer):
     told = stack.portico("certs", "import", str(stack.root))
     assert told.returncode == 2
-    assert "is no folder of certbot" in told.stderr
+    assert "is not a certbot folder" in told.stderr
     folder = certbots(stack, signer, "old.example.com", at=time.time() - 100 * DAY)
     told = stack.portico("certs", "import", str(folder), "--json")
     assert told.returncode == 1
-    assert "certbot goes on:\n  old.example.com: " in json.loads(told.stdout)["error"]
+    assert "certbot keeps renewing:\n  old.example.com: " in json.loads(told.stdout)["error"]
     assert held(stack) == []
     assert "nothing was written" in stack.portico("certs", "export", str(folder)).stderr

@@ -42,7 +42,7 @@ def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, au
     told = stack.done(*ask).stderr
     [view] = held(stack)
     folder = Path(view["folder"])
-    assert f"mail.example.com: {folder}/fullchain.pem and privkey.pem are good until" in told
+    assert f"mail.example.com: {folder}/fullchain.pem and privkey.pem are valid until" in told
     leaf = x509.load_pem_x509_certificate((folder / "fullchain.pem").read_bytes())
     assert f"{leaf.serial_number:x}" == view["serial"]
     assert (view["issuer"], view["wanted"]) == (authority.directory, True)
@@ -70,8 +70,8 @@ def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, au
 @pytest.mark.parametrize(
     ("names", "hook", "code", "says"),
     [
-        (("*.example.com",), "true", 2, "*.example.com can only be proved in DNS"),
-        (("app.internal",), "true", 2, "app.internal is no public name"),
+        (("*.example.com",), "true", 2, "*.example.com can only be validated in DNS"),
+        (("app.internal",), "true", 2, "app.internal is not a public name"),
         (("no name",), "true", 2, "nothing was changed"),
         ((), "true", 2, "needs a --domain NAME"),
         (("a.example.com",), "exit 3", 1, "the hook of a.example.com failed"),
@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_costs_no_order(stack, authority):
     stack.up(file, bind=["127.0.0.1"])
     told = stack.portico(*words(authority, "mail.example.com"))
     assert told.returncode == 1
-    assert f"cannot answer the authority on port {authority.http}" in told.stderr
+    assert f"cannot answer the challenge on port {authority.http}" in told.stderr
     assert held(stack) == [], "what could not be had at all is not kept"
     told = stack.portico(*words(authority, "shop.example.com"))
     assert "shop.example.com is a site of the file in force" in told.stderr

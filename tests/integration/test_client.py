@@ -160,7 +160,7 @@ def test_a_daemon_that_dies_at_its_start_is_quoted(tmp_path):
     program = [sys.executable, "-c", "raise SystemExit('no such nginx')"]
     with pytest.raises(Failed) as caught:
         connect(home, dict(os.environ), start=True, program=program)
-    assert str(caught.value) == "cannot start the daemon: it ended at once:\n  no such nginx"
+    assert str(caught.value) == "cannot start the daemon: it exited immediately:\n  no such nginx"
 
 
 def test_a_daemon_that_ends_because_another_was_quicker_is_no_failure(tmp_path):

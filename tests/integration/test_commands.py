@@ -65,7 +65,7 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
         "  web.2.2  pid 4712  port 41002",
     ]
     assert following == (
-        "next: portico trust (browsers then accept the local certificate), portico status, "
+        "next: portico trust (makes browsers accept the local certificate), portico status, "
         "portico logs -f, portico reload web, portico down"
     )
     assert err == "  web.1 answers\n"
@@ -77,8 +77,8 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
 
 def test_certs_names_others_who_renew(served):
     code, out, err = served.portico("certs")
-    assert (code, out) == (0, "no site has a public name: local certificates serve them all\n")
-    assert "somebody else renews certificates here: certbot renew in /etc/crontab:7" in err
+    assert (code, out) == (0, "no site has a public name; all use local certificates\n")
+    assert "another program also renews certificates: certbot renew in /etc/crontab:7" in err
     assert err.endswith("put a # there\n")
 
 
@@ -91,7 +91,7 @@ def test_certs_account_shows_every_account_and_asks_the_daemon_alone(served):
         "  account: https://ca.test/acct/1",
         "  contact: ops@example.com",
         "https://old.test/dir",
-        "  account: https://old.test/7, deactivated for ever",
+        "  account: https://old.test/7, deactivated permanently",
         "  contact: -",
     ]
     view = served.read("certs", "account")
@@ -183,7 +183,7 @@ def test_commands_ask_for_what_they_say(served, argv, asked):
 
 def test_an_app_that_is_not_there_is_named(served):
     code, _, err = served.portico("reload", "wbe")
-    assert (code, err) == (2, "there is no app wbe; there is web\n")
+    assert (code, err) == (2, "there is no app wbe; known: web\n")
     assert served.portico("show", "wbe")[0] == 2
 
 
@@ -294,7 +294,7 @@ def test_an_interrupt_leaves_the_change_to_go_on_and_names_it(served):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == (
-            "up goes on without you; `portico follow c1` comes back to it\n"
+            "up continues in the background; `portico follow c1` shows it\n"
         )
     served.control.end("c1")
     assert served.portico("follow")[1].startswith("done: up ")

@@ -90,7 +90,7 @@ def test_a_start_that_keeps_dying_begins_in_safe_mode_in_which_stop_up_and_down_
 
     with started(home, stack.root, WITH_THIS_APP):
         (said,) = eventually(safe, within=WITHIN)
-        assert said.startswith("porticod died 3 times in a row")
+        assert said.startswith("porticod crashed 3 times in a row")
         assert [i["state"] for i in stack.instances("broken")] == ["ready"]
         stack.done("stop", "other")
         assert stack.instances("other") == []

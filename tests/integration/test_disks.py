@@ -37,7 +37,7 @@ def test_a_full_disk_is_named_once_until_there_is_room(tmp_path, small_disk):
     (small_disk / "logs").mkdir()
     (small_disk / "ballast").write_bytes(bytes(900 << 10))
     assert full(tmp_path, small_disk, small_disk / "logs") == [
-        f"the disk of {small_disk} is full: what runs goes on, what it writes there is lost"
+        f"disk full at {small_disk}: apps keep running, but writes there fail"
     ]
     (small_disk / "ballast").unlink()
     assert full(tmp_path, small_disk) == []
@@ -46,7 +46,7 @@ def test_a_full_disk_is_named_once_until_there_is_room(tmp_path, small_disk):
 def test_a_disk_that_takes_no_more_files_is_named(tmp_path, small_disk):
     for number in range(30):
         (small_disk / str(number)).touch()
-    assert "no more files" in full(small_disk)[0]
+    assert "no inodes" in full(small_disk)[0]
 
 
 def test_a_folder_that_is_not_there_yet_is_passed_over(tmp_path):

@@ -66,7 +66,9 @@ def test_entries_on_several_ports_run_as_they_stand(folder):
     assert (found.folder, found.source) == (str(folder), str(folder / "ecosystem.config.js"))
     for app in found.table["apps"].values():
         assert (app["watch"], app["ignore_watch"]) == (True, ["./logs", "node_modules"])
-    assert found.notes == ("shop-1, shop-2, shop-3 run the same program: together they are shop",)
+    assert found.notes == (
+        "shop-1, shop-2, shop-3 run the same program and form the upstream shop",
+    )
 
 
 def test_a_site_in_front_of_them_shows_their_upstream(folder):
@@ -136,7 +138,7 @@ def test_the_file_sees_the_environment_of_the_shell(folder):
         ("module.exports = {apps: [", "SyntaxError"),
         ("module.exports = {apps: [{script: nothing}]}", "ReferenceError: nothing is not defined"),
         ("require('./nope')", "Cannot find module './nope'"),
-        ("process.exit(3)", "ended Node with code 3 before it had given its apps"),
+        ("process.exit(3)", "ended Node with code 3 before it exported its apps"),
         ("process.kill(process.pid, 'SIGTERM')", "ended Node by signal 15"),
         ("module.exports = () => ({apps: []})", "exports a function"),
         ("module.exports = Promise.resolve({apps: []})", "exports a promise"),
@@ -160,16 +162,16 @@ def test_the_line_of_an_error_is_named(folder):
 
 def test_a_file_that_never_ends_is_ended(folder):
     endless = write(folder, "a.config.js", "for (;;);")
-    with pytest.raises(ConfigError, match="did not end within 1 s"):
+    with pytest.raises(ConfigError, match="did not finish within 1 s"):
         evaluate(endless, os.environ, within=1)
-    assert "await what never comes" in problem(
+    assert "await something that never resolves" in problem(
         write(folder, "a.config.mjs", "await new Promise(() => {});")
     )
 
 
 def test_without_node_the_missing_program_is_named(folder):
     path = write(folder, "a.config.js", SHOP)
-    with pytest.raises(ConfigError, match="there is no node in PATH"):
+    with pytest.raises(ConfigError, match="node is not in PATH"):
         read_file(path, {"PATH": str(folder)})
     plain = write(folder, "a.json", '{"script": "index.js"}')
     assert read_file(plain, {"PATH": ""}).table["apps"]
@@ -185,9 +187,9 @@ def test_without_node_the_missing_program_is_named(folder):
         (
             "index.js",
             "process.exit()",
-            'run it by a portico.toml: [apps.index] script = "index.js"',
+            'run it with a portico.toml: [apps.index] script = "index.js"',
         ),
-        ("notes.txt", "hello", "no kind of file that is known"),
+        ("notes.txt", "hello", "has an unknown file type"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_where(folder, name, text, says):
@@ -196,7 +198,7 @@ def test_a_file_that_cannot_be_read_says_where(folder, name, text, says):
 
 def test_a_file_that_is_not_there_or_no_text_is_named(folder):
     assert "cannot be read: No such file" in problem(folder / "portico.toml")
-    assert "has no portico.toml and no file of PM2" in problem(folder)
+    assert "has no portico.toml and no PM2 file" in problem(folder)
     (folder / "portico.toml").write_bytes(b"a = 1\nb = '\xff'\n")
     assert problem(folder / "portico.toml") == "line 2: is not UTF-8 text"
 
@@ -274,7 +276,7 @@ def test_paths_start_in_the_shells_folder_when_the_scripts_are_there(folder, mon
     monkeypatch.chdir(folder)
     found = read(path)
     assert found.table["apps"]["index"]["cwd"] == str(folder)
-    assert found.notes == (f"paths start in {folder}, where the scripts are",)
+    assert found.notes == (f"paths are relative to {folder}, where the scripts are",)
     (folder / "deploy" / "index.js").touch()
     assert "cwd" not in apps(path)["index"]
 

@@ -176,7 +176,7 @@ def test_a_second_down_does_not_wait_for_anything(stack, words):
     up(stack, **STUBBORN)
     with slow_request(stack) as slow, stack.running("down") as down:
         eventually(lambda: is_refused(stack))
-        assert "open requests are not waited for any more" in stack.done(*words).stderr
+        assert "no longer waiting for open requests" in stack.done(*words).stderr
         assert down.wait(60) == 0
         slow.end()
     assert slow.answer is None or slow.answer.status >= 500
@@ -193,7 +193,7 @@ def test_whoever_interrupts_down_only_stops_watching(stack):
         down.send_signal(signal.SIGINT)
         _, said = down.communicate(timeout=60)
         assert down.returncode == 130
-        assert "down goes on without you" in said
+        assert "down continues in the background" in said
         let_it_answer(stack)
         assert slow.end().status == 200
     eventually(lambda: not any(map(psutil.pid_exists, pids)))
@@ -206,7 +206,7 @@ def test_down_gives_up_an_up_that_does_not_come_to_an_end(stack):
         stack.done("down")
         assert coming.wait(60) == 1
         assert coming.stdout
-        assert "was given up: everything ends" in coming.stdout.read()
+        assert "was cancelled: everything is being stopped" in coming.stdout.read()
 
 
 def test_after_down_everything_can_come_up_again_at_once(stack):

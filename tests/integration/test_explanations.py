@@ -65,11 +65,11 @@ def test_a_program_whose_own_port_is_taken(tmp_path, taken, program):
 
 def test_a_program_that_does_not_listen_on_the_port_it_is_given(tmp_path, taken, free):
     assert why_it_ended(tmp_path, free, command=node("listen.js", taken)) == (
-        f"exited with code 1: it tried port {taken}, which is in use: "
+        f"exited with code 1: it tried port {taken}, which is in use; "
         f"make it listen on $PORT ({free})"
     )
     assert why_it_is_not_ready(tmp_path, taken, command=node("listen.js", free)) == (
-        f"listens on {free} instead of {taken}: make it listen on $PORT"
+        f"listens on {free} instead of {taken}; make it listen on $PORT"
     )
 
 
@@ -81,8 +81,8 @@ def test_a_program_that_never_listens(tmp_path, free):
 
 def test_a_program_that_listens_where_nginx_does_not_ask(tmp_path, free):
     assert why_it_is_not_ready(tmp_path, free, command=node("listen.js", free, "::1")) == (
-        f"listens on port {free} of [::1] only, where nginx does not ask: "
-        "make it listen on 127.0.0.1"
+        f"listens on port {free} of [::1] only, which nginx does not use; make it listen on "
+        "127.0.0.1"
     )
 
 
@@ -95,15 +95,15 @@ def test_a_program_that_listens_and_says_nothing(tmp_path, free):
 @pytest.mark.parametrize(
     ("script", "text", "reason"),
     [
-        ("a.js", "require('nowhere')", "module nowhere was not found: is it installed?"),
-        ("a.mjs", "import 'nowhere'", "module nowhere was not found: is it installed?"),
-        ("a.py", "import nowhere", "module nowhere was not found: is it installed?"),
+        ("a.js", "require('nowhere')", "module nowhere was not found; is it installed?"),
+        ("a.mjs", "import 'nowhere'", "module nowhere was not found; is it installed?"),
+        ("a.py", "import nowhere", "module nowhere was not found; is it installed?"),
         ("a.js", "\nconst = 5;", "SyntaxError: Unexpected token '=' ({}/a.js:2)"),
         ("a.py", "\ndef f(:", "SyntaxError: invalid syntax ({}/a.py:2)"),
         ("a.js", "null.x", "TypeError: Cannot read properties of null (reading 'x')"),
         ("a.py", "{}['answer']", "KeyError: 'answer'"),
         ("a.py", "raise SystemExit('no database')", "no database"),
-        ("a.sh", "nod index.js\nexit 1", "its shell found no program nod"),
+        ("a.sh", "nod index.js\nexit 1", "its shell did not find program nod"),
     ],
 )
 def test_a_program_that_dies_of_a_mistake_in_it(tmp_path, free, script, text, reason):
@@ -115,4 +115,7 @@ def test_a_program_that_dies_of_a_mistake_in_it(tmp_path, free, script, text, re
 def test_a_program_that_needs_more_memory_than_it_may_have(tmp_path, free):
     eater = "const a = []; for (;;) a.push(new Array(1000).fill(a.length))"
     reason = why_it_ended(tmp_path, free, command=("node", "--max-old-space-size=16", "-e", eater))
-    assert reason == "was killed by SIGABRT: its heap was full: it leaks, or needs a higher limit"
+    assert (
+        reason
+        == "was killed by SIGABRT: its heap was full; it leaks memory or needs a higher limit"
+    )

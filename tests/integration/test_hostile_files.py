@@ -113,7 +113,9 @@ def test_a_link_in_place_of_the_log_folder_leads_root_nowhere(ground):
         assert why.endswith(f"is not writable for {ground.user}")
         why = start(ground, command="true", user=None, logs={"stdout": name})
         assert why.endswith("is not writable for the owner of its folder")
-    assert rotate(ground, ground.his / "log/out.log") == "Permission denied; it goes on growing"
+    assert (
+        rotate(ground, ground.his / "log/out.log") == "Permission denied; the file keeps growing"
+    )
 
 
 def test_what_such_a_link_leads_to_is_not_shown(ground):
@@ -311,7 +313,7 @@ def test_nginx_keeps_passwords_and_logs_to_itself(stack, ground, public, neighbo
     lines = f'[sites."a.localhost"]\nfolder = "/tmp"\ninclude = "{ground.root}/lines.conf"'
     said = stack.portico("check", str(stack.write(lines)))
     assert said.returncode != 0
-    assert f"would command root, and {ground.user} can change it" in said.stdout + said.stderr
+    assert f"is read by root, but {ground.user} can change it" in said.stdout + said.stderr
 
     eventually(lambda: any(closed in each for each in stack.status()["troubles"]))
     ground.his.chmod(0o755)

@@ -75,7 +75,7 @@ def test_what_is_foreseen_to_fail_is_remembered_and_costs_nothing(keeping):
     assert keeping.authority.orders == []
     assert not used(keeping)
     trouble = keeping.state.memory("a.example.com").last_trouble
-    assert "no order was sent" in trouble.error
+    assert "order not placed" in trouble.error
     assert trouble.retry_at == pytest.approx(keeping.clock.now() + 60, abs=0.1)
     assert len(keeping.troubles.sentences()) == 2
     keeping.authority.seen = Seen()
@@ -112,7 +112,7 @@ def test_a_name_that_nobody_signs_for_is_asked_of_nobody(tmp_path, name):
     keeping.look()
     assert [who for _, who in keeping.authority.orders] == ["a.example.com"]
     assert keeping.authority.looked == 1
-    assert "no order was sent" in keeping.state.memory(name).last_trouble.error
+    assert "order not placed" in keeping.state.memory(name).last_trouble.error
     assert any(name in sentence for sentence in keeping.troubles.sentences())
 
 
@@ -259,7 +259,7 @@ def test_a_bug_in_the_care_of_one_certificate_leaves_the_others_and_is_not_repea
     ordered = [name for _, name in keeping.authority.orders]
     assert sorted(ordered) == ["a.example.com", "b.example.com"]
     (said,) = keeping.troubles.sentences()
-    assert said.startswith("care of certificate a.example.com: a bug in portico, LookupError(")
+    assert said.startswith("work on certificate a.example.com: a bug in portico, LookupError(")
     keeping.authority.bugs = set()
     keeping.look()  # as the next daemon does
     assert keeping.troubles.sentences() == []

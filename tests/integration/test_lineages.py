@@ -133,13 +133,13 @@ def test_a_generation_number_is_never_given_twice(disk, signer, tmp_path):
 @pytest.mark.parametrize(
     ("names", "change", "said"),
     [
-        (NAMES, {"key": True}, "is not that of the certificate"),
+        (NAMES, {"key": True}, "does not match the certificate"),
         (("a.test", "b.test"), {}, "does not cover b.test"),
         (("a.test",), {}, "also has www.a.test"),
         (NAMES, {"at": NOW - 100 * DAY}, "expired"),
-        (NAMES, {"at": NOW + DAY}, "is valid from"),
-        (NAMES, {"chain": "strange"}, "has not signed certificate 1"),
-        (NAMES, {"chain": "none"}, "there is no certificate in PEM form"),
+        (NAMES, {"at": NOW + DAY}, "is not valid before"),
+        (NAMES, {"chain": "strange"}, "did not sign certificate 1"),
+        (NAMES, {"chain": "none"}, "no certificate in PEM format"),
     ],
 )
 def test_what_is_wrong_is_refused_and_leaves_nothing(disk, signer, tmp_path, names, change, said):
@@ -155,7 +155,7 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(disk, signer, tmp_path, nam
     key = (other if change.get("key") else signed).key_file(tmp_path)
     with pytest.raises(Failed, match=said) as told:
         asyncio.run(lineages.store("a.test", names, chain, key, ABOUT))
-    assert str(told.value).endswith("; what was there stays")
+    assert str(told.value).endswith("; the existing one is unchanged")
     assert lineages.held("a.test") == good
     assert [each.name for each in _lineage(lineages).iterdir()] == ["1"]
 

@@ -95,11 +95,11 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
     switch.touch()
     eventually(lambda: states(stack)[1] == "unready")
     ill = slots(stack)[1]
-    assert ill["reason"] == "fails its check: answered 503"
+    assert ill["reason"] == "fails its health check: answered 503"
     assert status(stack).apps[0]["state"] == "degraded"
-    assert f"{ill['id']} fails its check: answered 503" in status(stack).troubles
+    assert f"{ill['id']} fails its health check: answered 503" in status(stack).troubles
     shown = stack.done("status").stdout
-    assert f"{ill['id']} is unready: fails its check: answered 503" in shown
+    assert f"{ill['id']} is unready: fails its health check: answered 503" in shown
     others = everybody - {ill["pid"]}
     eventually(lambda: who_answers(stack) == others)
 
@@ -107,7 +107,7 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
     with (stack.folder / "portico.toml").open("a") as file:
         file.write("gzip = false\n")
     told = stack.portico("up")  # the site has changed at once; the app is as it was
-    assert (told.returncode, f"{ill['id']} fails its check" in told.stderr) == (1, True)
+    assert (told.returncode, f"{ill['id']} fails its health check" in told.stderr) == (1, True)
     assert status(stack).nginx["generation"] > generation
     assert who_answers(stack, 100) == others
 
@@ -135,7 +135,7 @@ def test_when_all_fail_their_check_all_go_on_getting_requests(stack):
         eventually(lambda: states(stack) == ["unready"] * 3)
         time.sleep(TOLD)
         assert who_answers(stack) == everybody
-        trouble = "no instance of web passes its check; they get requests all the same"
+        trouble = "every instance of web fails its health check; requests are still sent to them"
         assert trouble in status(stack).troubles
         switch.unlink()
         eventually(lambda: states(stack) == ["ready"] * 3)

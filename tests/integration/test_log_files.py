@@ -110,7 +110,7 @@ def test_a_link_is_never_followed(tmp_path, logs):
     target.write_text("x" * 5000)
     path.symlink_to(target)
     said = asyncio.run(logs.rotate(SPEC, str(path), 4096, 5))
-    assert said == "Too many levels of symbolic links; it goes on growing"
+    assert said == "Too many levels of symbolic links; the file keeps growing"
     assert target.stat().st_size == 5000
 
 
@@ -129,7 +129,7 @@ def test_a_log_that_cannot_be_copied_is_emptied_so_that_it_cannot_fill_the_disk(
         rotated_before.write_bytes(b"o" * 80 * KIB)
         path.write_bytes(b"x" * 150 * KIB)
         said = asyncio.run(logs.rotate(SPEC, str(path), 64 * KIB, 5))
-        assert said == "No space left on device; it was emptied without a whole copy"
+        assert said == "No space left on device; it was truncated without a complete copy"
         assert path.stat().st_size == 0
         assert [each.name for each in rotated(path)] == ["web.log.1"]
         assert rotated_before.read_bytes() == b"o" * 80 * KIB

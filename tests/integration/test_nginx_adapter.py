@@ -55,8 +55,8 @@ def test_files_that_nginx_refuses_are_explained_and_leave_nothing_behind():
             await lab.nginx.install(lab.files("two", more="nonsense on;"), "two")
 
         assert str(caught.value) == (
-            'nginx does not accept the new files: unknown directive "nonsense" '
-            "(site.conf, line 5); what is live stays"
+            'nginx -t rejected the new files: unknown directive "nonsense" (site.conf, line '
+            "5); the running configuration is unchanged"
         )
         assert lab.generations == before
         assert await lab.says() == "one"
@@ -70,8 +70,8 @@ def test_a_port_in_use_is_named_with_its_holder_and_nginx_does_not_run():
             await lab.serve("one")
 
         assert f"port {lab.port} is held by pid {os.getpid()} (" in str(caught.value)
-        assert "choose another one with [edge] http and https" in str(caught.value)
-        assert str(caught.value).endswith("nginx does not run")
+        assert "set other ports in [edge] http and https" in str(caught.value)
+        assert str(caught.value).endswith("nginx is not running")
         assert lab.nginx.seen().pid is None
         assert lab.processes == []
         assert await lab.serve("two")

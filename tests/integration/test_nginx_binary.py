@@ -58,7 +58,7 @@ def test_an_nginx_that_is_too_old_is_refused_if_named_and_passed_over_if_not(tmp
 
 @pytest.mark.parametrize(
     ("named", "words"),
-    [("/nowhere/nginx", "there is no such program"), ("/bin/true", "does not tell a version")],
+    [("/nowhere/nginx", "no such program"), ("/bin/true", "does not report an nginx version")],
 )
 def test_what_is_no_nginx_is_refused(named, words):
     with pytest.raises(Refused, match=words):
@@ -71,13 +71,13 @@ def test_what_is_no_nginx_is_refused(named, words):
         (
             "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\n",
             (
-                "only root may listen on port 80: choose another one with [edge] http and "
-                "https, from 1024 on"
+                "only root may listen on port 80: set other ports in [edge] http and https, "
+                "1024 or higher"
             ),
         ),
         (
             "nginx: [emerg] bind() to 192.0.2.1:8080 failed (99: Address not available)\n",
-            "192.0.2.1 is no address of this machine: see [edge] bind",
+            "192.0.2.1 is not an address of this machine; see [edge] bind",
         ),
         (
             (
@@ -94,7 +94,7 @@ def test_what_is_no_nginx_is_refused(named, words):
             'no "events" section in configuration',
         ),
         ("Illegal instruction\n", "Illegal instruction"),
-        ("", "nginx did not say why"),
+        ("", "nginx gave no reason"),
     ],
 )
 def test_nginx_is_quoted_without_its_noise(said, told):

@@ -128,8 +128,9 @@ def test_a_program_that_does_not_take_the_files_changes_nothing(tmp_path):
             await lab.nginx.upgrade(build)
 
         assert str(caught.value) == (
-            f"cannot replace nginx by 1.31.3 ({program}): nginx does not accept the new files: "
-            'unknown directive "zone"; what is live stays; what ran serves on'
+            f"cannot replace nginx with 1.31.3 ({program}): nginx -t rejected the new files: "
+            'unknown directive "zone"; the running configuration is unchanged; the previous '
+            "nginx keeps serving"
         )
         assert lab.nginx.seen().pid == before.pid
         assert await lab.says() == "1.31.3"
@@ -169,7 +170,7 @@ def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
 
         upgrade = asyncio.create_task(lab.nginx.upgrade(await lab.nginx.build(str(program))))
         await kill_one()
-        with pytest.raises(Failed, match="died at once; what ran serves on"):
+        with pytest.raises(Failed, match="exited immediately; the previous nginx keeps serving"):
             await upgrade
 
         seen = lab.nginx.seen()

@@ -48,7 +48,7 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     up_file(stack, limit=0.5)
     failed = stack.portico("up")
     assert failed.returncode == 1
-    assert "wait_ready is set and it never said that it is ready" in failed.stderr
+    assert "wait_ready is set, but it did not send sd_notify READY=1" in failed.stderr
     assert "web waits for db, which waits for gate: gate.1.1 was not ready" in failed.stderr
     assert noted(stack, "begun") == ["cache"]
     assert state(stack, "web") == "waiting"

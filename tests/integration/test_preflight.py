@@ -121,7 +121,7 @@ def test_redirects_are_followed_to_the_usual_ports_and_no_further(acme, names, r
     assert found.addresses[0].wrong == ""
     with serving(port, 302, "http://b.example.test:8099"):
         (found,) = look(acme, names, port=port).names
-    assert "where no authority follows" in found.addresses[0].wrong
+    assert "which authorities do not follow" in found.addresses[0].wrong
     with serving(port, 302, f"http://{NAME}:{port}"):
         (found,) = look(acme, names, port=port).names
     assert "redirects more than 10 times" in found.addresses[0].wrong
@@ -143,7 +143,7 @@ def test_resolvers_that_are_silent_are_told_with_their_address(acme, names, reco
         (found,) = look(acme, names, within=3.0).names
     finally:
         names.silent.discard("127.0.0.1")
-    assert f"cannot look up {NAME} in DNS: no answer in time" in found.trouble
+    assert f"cannot look up {NAME} in DNS: timed out" in found.trouble
     assert "see resolvers" in found.trouble
 
 
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_nothing_else_is_asked(acme,
 @pytest.mark.parametrize(
     ("asked", "method", "said"),
     [
-        ("*.example.test", None, "a wildcard needs DNS-01"),
+        ("*.example.test", None, "a wildcard needs dns-01"),
         (NAME, Lexicon("cloudfare"), "cloudfare"),
         (NAME, Lexicon("cloudflare"), "cloudflare"),
     ],
@@ -184,7 +184,7 @@ def test_what_could_not_be_proven_is_told_before_anything_is_ordered(
     [
         ("https://127.0.0.1:1/dir", "cannot reach 127.0.0.1:1: Connection refused"),
         ("https://127.0.0.1:{acme}/nothing-here", "cannot read its directory"),
-        ("https:///dir", "is no URL that can be asked"),
+        ("https:///dir", "is not a usable URL"),
     ],
 )
 def test_a_directory_that_is_wrong_or_does_not_answer_is_told(

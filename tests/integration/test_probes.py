@@ -128,8 +128,8 @@ def test_early_hints_and_endless_or_broken_bodies_do_not_change_it():
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"", "closed the connection without an answer"),
-        (b"HTTP/1.1 20", "closed the connection without an answer"),
+        (b"", "closed the connection without answering"),
+        (b"HTTP/1.1 20", "closed the connection without answering"),
         (b"\x15\x03\x03\x00\x02\x02\x50", "is no HTTP: it speaks TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is no HTTP: it sent b'SSH-2.0-OpenSSH_9.2\\r'"),
     ],
@@ -153,7 +153,7 @@ def test_where_nothing_listens():
 
 def test_an_app_that_nginx_cannot_reach_is_told_so():
     assert (
-        probe(ok(), listens="::1")[0] == "listens on [::1]:PORT only: make it listen on 127.0.0.1"
+        probe(ok(), listens="::1")[0] == "listens on [::1]:PORT only; make it listen on 127.0.0.1"
     )
 
 
@@ -206,9 +206,12 @@ def test_a_grpc_server_without_health_is_told_so():
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no gRPC: it sent b'HTTP/1.1 400 Bad Req'"),
-        (b"\x15\x03\x03\x00\x02\x02\x50", "is no gRPC: it speaks TLS"),
-        (b"", "closed the connection without an answer"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "does not speak gRPC: it sent b'HTTP/1.1 400 Bad Req'",
+        ),
+        (b"\x15\x03\x03\x00\x02\x02\x50", "does not speak gRPC: it speaks TLS"),
+        (b"", "closed the connection without answering"),
     ],
 )
 def test_what_is_no_grpc_is_said(answer, said):

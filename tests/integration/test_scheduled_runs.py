@@ -45,7 +45,11 @@ def test_a_run_that_still_goes_on_is_not_started_twice(stack):
     eventually(lambda: app(stack)["state"] == "running")
     stack.done("restart", "clean")
     log = stack.home / "logs/porticod.log"
-    eventually(lambda: "skip a run of clean: clean.1.1 of before still runs" in log.read_text())
+    eventually(
+        lambda: (
+            "skip a run of clean: the previous run clean.1.1 has not finished" in log.read_text()
+        )
+    )
     eventually(lambda: app(stack)["state"] == "scheduled")
     assert (stack.folder / "runs").read_text() == "run\n"
 
@@ -111,4 +115,4 @@ def test_a_time_zone_that_is_not_known_is_a_problem_of_the_file(stack):
     )
     result = stack.portico("up")
     assert result.returncode == 2
-    assert 'apps.clean.tz: there is no time zone "Mars/Phobos" on this machine' in result.stderr
+    assert 'apps.clean.tz: time zone "Mars/Phobos" does not exist on this machine' in result.stderr

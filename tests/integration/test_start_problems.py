@@ -34,12 +34,12 @@ def test_a_program_that_is_nowhere(tmp_path):
     assert problems(tmp_path, command="nod index.js") == [
         'there is no program "nod" in PATH (/usr/bin:/bin)'
     ]
-    assert problems(tmp_path, command="./serve") == [f"there is no file {tmp_path}/serve"]
-    assert problems(tmp_path, script="nod") == [f"there is no file {tmp_path}/nod"]
+    assert problems(tmp_path, command="./serve") == [f"file {tmp_path}/serve does not exist"]
+    assert problems(tmp_path, script="nod") == [f"file {tmp_path}/nod does not exist"]
 
 
 def test_a_script_that_is_nowhere_or_that_nothing_runs(tmp_path):
-    assert problems(tmp_path, script="app.py") == [f"there is no file {tmp_path}/app.py"]
+    assert problems(tmp_path, script="app.py") == [f"file {tmp_path}/app.py does not exist"]
     (tmp_path / "server.ts").touch()
     assert problems(tmp_path, script="server.ts") == [
         'there is no program "bun" or "tsx" in PATH (/usr/bin:/bin): '
@@ -50,7 +50,7 @@ def test_a_script_that_is_nowhere_or_that_nothing_runs(tmp_path):
 def test_a_file_that_may_not_be_executed(tmp_path):
     (tmp_path / "serve").write_text("#!/bin/sh\n")
     assert problems(tmp_path, script="serve") == [
-        f"{tmp_path}/serve is not executable: chmod +x it, or set interpreter"
+        f"{tmp_path}/serve is not executable; chmod +x it, or set interpreter"
     ]
 
 
@@ -58,12 +58,12 @@ def test_a_folder_that_is_not_there(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "current").symlink_to("release-7")
     assert problems(tmp_path, command="true", cwd="gone") == [
-        f"there is no folder {tmp_path}/gone"
+        f"folder {tmp_path}/gone does not exist"
     ]
     assert problems(tmp_path, command="true", cwd="current") == [
-        f"there is no folder {tmp_path}/current"
+        f"folder {tmp_path}/current does not exist"
     ]
-    assert problems(tmp_path, command="true", cwd="file") == [f"{tmp_path}/file is no folder"]
+    assert problems(tmp_path, command="true", cwd="file") == [f"{tmp_path}/file is not a folder"]
 
 
 def test_env_files_that_cannot_be_used(tmp_path):
@@ -71,13 +71,13 @@ def test_env_files_that_cannot_be_used(tmp_path):
     (tmp_path / "latin").write_bytes(b"A=1\n\nB=\xe4\n")
     (tmp_path / "huge").write_text("A=1\n" * 300_000)
     assert problems(tmp_path, command="true", env_file=("gone",)) == [
-        f"there is no env_file {tmp_path}/gone"
+        f"env_file {tmp_path}/gone does not exist"
     ]
     assert problems(tmp_path, command="true", env_file="bad") == [
         f"{tmp_path}/bad line 2: 'B' has no =; write NAME=value"
     ]
     assert problems(tmp_path, command="true", env_file="latin") == [
-        f"{tmp_path}/latin line 3: is no UTF-8 text"
+        f"{tmp_path}/latin line 3: not UTF-8 text"
     ]
     assert problems(tmp_path, command="true", env_file="huge") == [
         f"env_file {tmp_path}/huge is larger than 1 MiB"
@@ -88,9 +88,9 @@ def test_log_files_that_cannot_be_written(tmp_path):
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "file").touch()
     said = {
-        "link": f"log file {tmp_path}/link is a symbolic link: name the file itself",
+        "link": f"log file {tmp_path}/link is a symbolic link; use the path of the file itself",
         ".": f"log file {tmp_path} is a folder",
-        "file/log": f"there can be no log file {tmp_path}/file/log: {tmp_path}/file is no folder",
+        "file/log": f"cannot create log file {tmp_path}/file/log: {tmp_path}/file is not a folder",
     }
     for name, problem in said.items():
         assert problems(tmp_path, command="true", logs={"stdout": name}) == [problem]
@@ -110,7 +110,7 @@ def test_all_problems_are_told_at_once(tmp_path):
     assert len(said) == 3
     said = problems(tmp_path, command="cd x && nod")
     assert len(said) == 1
-    assert "no shell runs it" in said[0]
+    assert "not run by a shell" in said[0]
 
 
 def test_what_can_be_started_has_no_problems_and_is_not_started(tmp_path):
@@ -121,9 +121,9 @@ def test_what_can_be_started_has_no_problems_and_is_not_started(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"#!/no/such/program\n", "the #! line of {} names a program that is not there"),
-        (b"echo no first line\n", "{} is no program for this machine, and has no #! line"),
-        (b"\x7fELF nonsense", "{} is no program for this machine, and has no #! line"),
+        (b"#!/no/such/program\n", "the #! line of {} names a program that does not exist"),
+        (b"echo no first line\n", "{} is not an executable for this machine and has no #! line"),
+        (b"\x7fELF nonsense", "{} is not an executable for this machine and has no #! line"),
     ],
 )
 def test_what_only_the_kernel_refuses_is_a_failure_in_words(tmp_path, content, reason):

@@ -217,7 +217,10 @@ def test_a_damaged_file_is_put_aside_and_what_is_in_force_goes_on(begin, path, d
 
     [trouble] = state.troubles
     assert "was damaged" in trouble
-    assert "portico.db.damaged-1; a new one begins; what is in force was found" in trouble
+    assert (
+        "portico.db.damaged-1; starting with an empty database; the file in force was restored"
+        in trouble
+    )
     assert "events are lost" in trouble
     assert path.with_name("portico.db.damaged-1").read_bytes() == damaged
     assert state.revisions() == [replace(revision(), number=1)]
@@ -269,7 +272,7 @@ def test_a_write_to_a_file_that_is_damaged_fails_once_and_says_so(begin, path):
     fill(state)
     settle(path)
     garbage(path)
-    with pytest.raises(Failed, match=r"a new file begins, and what runs goes on; try again"):
+    with pytest.raises(Failed, match=r"starting with a new file"):
         state.put_instance(instance(2))
     state.put_instance(instance(2))
     assert len(state.instances()) == 2
@@ -283,7 +286,10 @@ def test_a_lost_file_is_made_again_from_what_stands_beside_it(begin, path):
 
     state = begin()
 
-    assert "was missing or empty; a new one begins; what is in force" in state.troubles[0]
+    assert (
+        "was missing or empty; starting with an empty database; what is in force"
+        in state.troubles[0]
+    )
     assert (state.instances(), len(state.apps())) == ([instance(1)], 1)
 
 
@@ -298,8 +304,8 @@ def test_unusable_side_files_are_told_and_spoil_nothing(begin, path, text):
 
     state = begin()
 
-    assert "not known any more: run `portico up` again" in state.troubles[0]
-    assert "have to be stopped by hand" in state.troubles[0]
+    assert "the file in force was lost: run `portico up` again" in state.troubles[0]
+    assert "stop them by hand" in state.troubles[0]
     assert (state.instances(), state.apps(), state.revisions()) == ([], [], [])
     fill(state)
 
@@ -486,7 +492,7 @@ def test_a_full_disk_is_told_loses_nothing_and_is_forgotten_when_there_is_room(s
     state.put_instance(instance(1))
     fill_disk(small_disk / "filler")
 
-    with pytest.raises(Failed, match=r"cannot record.*full.*holds what it held before"):
+    with pytest.raises(Failed, match=r"cannot record.*full.*nothing was written"):
         state.put_instance(instance(1, reason="again " * 100_000))
     assert state.instances() == [instance(1)]
 

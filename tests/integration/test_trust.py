@@ -105,13 +105,13 @@ def test_node_is_told_the_file_that_every_user_may_read(tmp_path):
     assert f"NODE_EXTRA_CA_CERTS={result.done[0]}" in "".join(result.skipped)
     alone = asyncio.run(child(tmp_path).trust())
     assert f"NODE_EXTRA_CA_CERTS={alone.root}" in "".join(alone.skipped)
-    assert "the system's store: none was found; install the package" in alone.skipped[0]
+    assert "the system's store: not found; install the package" in alone.skipped[0]
 
 
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        (("no-such-program",), "no-such-program is not installed; the package is called"),
+        (("no-such-program",), "no-such-program is not installed; install the package"),
         (("sh", "-c", "echo one; echo two >&2; exit 4"), "sh failed: two"),
         (("false",), "false failed: exit code 1"),
     ],
@@ -143,7 +143,7 @@ def test_whoever_is_not_root_is_told_what_root_has_to_type(tmp_path):
 
     name = f"portico-{short_name(pem)}.crt"
     assert result.skipped[0] == (
-        f"{anchors}: only root may write there; type `sudo install -m 644 {root} {anchors}/{name} "
+        f"{anchors}: only root may write there; run `sudo install -m 644 {root} {anchors}/{name} "
         "&& sudo update-ca-certificates`"
     )
 
@@ -226,7 +226,7 @@ def test_a_damaged_profile_is_told_and_the_others_are_done(tmp_path):
 
 def test_people_without_browsers_are_told_so(tmp_path):
     result = asyncio.run(child(tmp_path, homes=[tmp_path, tmp_path / "nobody-lives-here"]).trust())
-    assert any("no profile of Firefox or Chromium was found" in line for line in result.skipped)
+    assert any("no Firefox or Chromium profile found" in line for line in result.skipped)
 
 
 def test_without_certutil_its_package_is_named(tmp_path, monkeypatch):
@@ -236,14 +236,12 @@ def test_without_certutil_its_package_is_named(tmp_path, monkeypatch):
 
     result = asyncio.run(child(tmp_path, homes=[tmp_path]).trust())
 
-    assert any(
-        "certutil is not installed; its package is libnss3" in line for line in result.skipped
-    )
+    assert any("certutil is not installed; install libnss3" in line for line in result.skipped)
 
 
 def test_without_an_authority_there_is_nothing_to_take_away(tmp_path):
     result = asyncio.run(child(tmp_path).untrust())
-    assert result.skipped == ("everywhere: there is no local authority yet",)
+    assert result.skipped == ("everywhere: no local authority exists yet",)
 
 
 def test_the_places_are_the_systems_and_those_of_who_asks():

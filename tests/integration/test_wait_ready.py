@@ -49,7 +49,10 @@ def test_instances_are_ready_when_they_say_so_also_to_a_new_daemon_and_not_when_
         (web,) = stack.instances("web")
         assert (web["state"], web["says"]) == ("starting", "warms up")
         (jobs,) = stack.instances("jobs")
-        assert (jobs["state"], jobs["says"]) == ("starting", "nothing yet, and wait_ready is set")
+        assert (jobs["state"], jobs["says"]) == (
+            "starting",
+            "no readiness notification yet (wait_ready)",
+        )
         stack.kill_daemon()
     (stack.root / "go.jobs").touch()  # it says so to nobody at first
     eventually(lambda: states(stack)["jobs"] == "ready")
@@ -63,7 +66,7 @@ def test_instances_are_ready_when_they_say_so_also_to_a_new_daemon_and_not_when_
     write(stack, version=2, more=".never", limit=2)
     result = stack.portico("up")
     assert result.returncode == 1
-    assert "was not ready within 2s: wait_ready is set and it never said" in result.stderr
+    assert "was not ready within 2s: wait_ready is set, but it did not send" in result.stderr
     assert [i["pid"] for i in stack.instances("web")] == [web["pid"]]
     assert stack.get("app.localhost").status == 200
 

@@ -211,7 +211,7 @@ def test_changes_of_files_are_rolled_out_and_no_request_is_lost(stack):
         words.write_text("broken")
         eventually(lambda: stack.status()["troubles"])
         (trouble,) = stack.status()["troubles"]
-        assert trouble.startswith("web runs the version before")
+        assert trouble.startswith("web is running its previous version")
         assert "these words are broken" in trouble
         assert served() == "three"
         words.write_text("four")

@@ -39,7 +39,7 @@ def test_instances_that_leak_are_replaced_one_after_the_other_and_no_request_is_
         report = load.stop()
     assert report.failed == {}, report.first_failures
     said = (stack.home / "logs/porticod.log").read_text()
-    assert "and max_memory is 64 MiB" in said
+    assert "max_memory is 64 MiB" in said
 
 
 @pytest.mark.parametrize("command", ["reload", "restart"])

@@ -85,7 +85,7 @@ class Authority:
         if self.down:
             return Told(why="no answer")
         if not self.has_ari:
-            return Told(machine + 6 * HOUR, why="it has no renewal information")
+            return Told(machine + 6 * HOUR, why="it does not offer renewal information")
         if self.malformed:
             return Told(machine + 6 * HOUR, now, now - DAY)
         middle = held.not_after - held.lifetime / (2 if self.days < 10 else 3)

@@ -96,7 +96,7 @@ def test_without_nginx_there_is_nobody_to_tell(here):
 def test_the_key_stays_while_a_certificate_is_obtained_with_it(here):
     async def both():
         async with here.account.used("a.test"):
-            with pytest.raises(Refused, match=r"obtain a certificate, for a\.test; nothing was"):
+            with pytest.raises(Refused, match=r"obtain a certificate for a\.test; nothing was"):
                 await here.account.roll_over(here.wanted)
             with pytest.raises(Refused, match="cannot deactivate the account while"):
                 await here.account.deactivate(FIRST.directory, here.wanted)
@@ -113,7 +113,7 @@ def test_no_order_is_begun_before_nginx_answers_for_the_new_key(here):
             rolling = tasks.create_task(here.account.roll_over(here.wanted))
             await here.authorities.begun.wait()
             order = tasks.create_task(here.used())
-            with pytest.raises(Refused, match="it is being changed already"):
+            with pytest.raises(Refused, match="it is already being changed"):
                 await here.account.roll_over(here.wanted)
             assert not order.done()
             here.authorities.answers.set()
@@ -147,7 +147,7 @@ def test_a_replacement_that_was_interrupted_is_ended_before_anything_is_ordered(
 
 
 def test_a_new_key_that_nginx_was_not_told_of_is_told_and_not_replaced_again(here):
-    here.rendering.error = AuthorityError("nginx has not taken it over")
+    here.rendering.error = AuthorityError("nginx did not load the new configuration")
     with pytest.raises(AuthorityError):
         asyncio.run(here.account.roll_over(here.wanted))
     here.rendering.error = None
@@ -157,10 +157,10 @@ def test_a_new_key_that_nginx_was_not_told_of_is_told_and_not_replaced_again(her
 
 
 def test_only_an_account_that_there_is_is_given_up_and_only_once(here):
-    with pytest.raises(NotFound, match=f"there is one at {FIRST.directory}"):
+    with pytest.raises(NotFound, match=f"accounts: {FIRST.directory}"):
         asyncio.run(here.account.deactivate(SECOND.directory, here.wanted))
     assert asyncio.run(here.account.deactivate(FIRST.directory, here.wanted)) == URL
-    with pytest.raises(Refused, match="is deactivated already"):
+    with pytest.raises(Refused, match="is already deactivated"):
         asyncio.run(here.account.deactivate(FIRST.directory, here.wanted))
     first, second = asyncio.run(here.account.view(here.wanted)).accounts
     assert (first.url, first.deactivated) == (URL, True)

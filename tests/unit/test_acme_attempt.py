@@ -37,7 +37,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun_and_says_when_to_come_back():
     clock = Stepping()
     one = attempt(clock, 60)
 
-    with pytest.raises(AcmeFailure, match="the time for it was over while waiting") as caught:
+    with pytest.raises(AcmeFailure, match="timed out while waiting") as caught:
         one.pause(3600, "waiting")
 
     assert clock.monotonic() == 0

@@ -72,10 +72,10 @@ def test_a_good_certificate_has_nothing_wrong():
             "the certificate lacks b.test and also has *.a.test",
         ),
         (looked_at(signed(), MIDDLE), "the certificate lacks *.a.test, a.test"),
-        (looked_at(LEAF), "the certificate of its issuer is missing"),
+        (looked_at(LEAF), "its issuer's certificate is missing"),
         (
             looked_at(LEAF, signed("other", "root", by=OTHER, key=OTHER, ca=True)),
-            "certificate 2 has not signed certificate 1",
+            "certificate 1 was not signed by certificate 2",
         ),
         (
             looked_at(LEAF, signed("middle", "root", key=ISSUER, by=OTHER)),
@@ -90,8 +90,8 @@ def test_what_is_wrong_with_a_certificate_is_told(found, problem):
 @pytest.mark.parametrize(
     ("days", "problem"),
     [
-        ((-90, -1), "certificate 1 expired on 2026-11-21 00:00"),
-        ((1, 90), "certificate 1 is valid from 2026-11-23 00:00"),
+        ((-90, -1), "certificate 1 expired on 2026-11-21 00:00:00 UTC"),
+        ((1, 90), "certificate 1 is not valid before 2026-11-23 00:00:00 UTC"),
         ((1 / 500, 90), ""),  # clocks differ by some minutes
     ],
 )
@@ -114,7 +114,7 @@ def test_addresses_are_the_same_in_whatever_way_they_are_written():
         ("Old Root", 0, ""),
         ("New Root", 1, ""),
         ("middle", 0, ""),
-        ("Nobody", 0, "no chain has the issuer Nobody; offered: Old Root, New Root"),
+        ("Nobody", 0, "no chain was issued by Nobody; available: Old Root, New Root"),
     ],
 )
 def test_a_chain_is_preferred_by_its_topmost_issuer_then_by_any(preferred, number, note):
@@ -126,7 +126,7 @@ def test_a_chain_is_preferred_by_its_topmost_issuer_then_by_any(preferred, numbe
 
 
 def test_what_is_no_certificate_is_told():
-    with pytest.raises(AcmeFailure, match="cannot read the certificate that was sent"):
+    with pytest.raises(AcmeFailure, match="cannot read the certificate that it sent"):
         read_chain("<html>")
 
 

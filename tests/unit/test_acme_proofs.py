@@ -50,8 +50,8 @@ def test_all_names_that_cannot_be_proven_are_told_at_once():
         list(planned(["a.test", "*.b.test", "*.c.test"], (Http(),)))
 
     assert caught.value.failure.names == {
-        "*.b.test": "a wildcard needs DNS-01",
-        "*.c.test": "a wildcard needs DNS-01",
+        "*.b.test": "a wildcard needs dns-01",
+        "*.c.test": "a wildcard needs dns-01",
     }
     with pytest.raises(AcmeFailure, match=r"a.test: the authority offers dns-01"):
         proofs([authorization("a.test", ("dns-01",))], (Http(),), "thumb")
@@ -104,5 +104,5 @@ def test_an_address_may_have_a_port(text, pair):
 
 @pytest.mark.parametrize("text", ["", "ns1.example.com", "192.0.2.1:x", "192.0.2.256"])
 def test_what_is_no_address_is_told(text):
-    with pytest.raises(AcmeFailure, match="it is no address such as"):
+    with pytest.raises(AcmeFailure, match="not an address such as"):
         split_address(text)

@@ -91,7 +91,7 @@ def test_a_change_that_ends_by_a_bug_has_failed_and_the_others_go_on():
 
     failed, after = in_group(scenario)
     assert (failed.state, failed.exit_code) == ("failed", 1)
-    assert failed.error == "a bug in portico; porticod.log has the details"
+    assert failed.error == "internal error (a bug in portico); details in porticod.log"
     assert after.state == "done"
 
 
@@ -103,7 +103,7 @@ def test_a_second_change_of_an_app_is_refused_by_name_and_another_app_is_not_hel
             await go_on.wait()
 
         first = changes.begin("reload", "web", ["web"], work)
-        with pytest.raises(Refused, match=f"reload of web is under way as change {first.id}"):
+        with pytest.raises(Refused, match=f"reload of web is running .change {first.id}"):
             changes.begin("restart", "web", ["web"], work)
         with pytest.raises(Refused, match="reload of web"):
             changes.hold([EVERY_APP])
@@ -160,13 +160,13 @@ def test_what_is_overruled_ends_at_once_and_is_told_why():
         follow = changes.follow(first.id)
         await anext(follow)
         await asyncio.sleep(0)
-        changes.overrule("everything ends")
+        changes.overrule("everything is being stopped")
         changes.begin("down", "1 app", [EVERY_APP], lambda change: asyncio.sleep(0))
         return [view async for view in follow][-1]
 
     last = in_group(scenario)
     assert (last.state, last.lines, last.exit_code) == ("failed", ("waiting for ever",), 1)
-    assert last.error == "up of portico.toml was given up: everything ends"
+    assert last.error == "up of portico.toml was cancelled: everything is being stopped"
 
 
 def test_what_has_ended_is_not_overruled():
@@ -175,7 +175,7 @@ def test_what_has_ended_is_not_overruled():
         async for _ in changes.follow(first.id):
             assert not changes.told.is_set()
         assert changes.told.is_set()
-        changes.overrule("everything ends")
+        changes.overrule("everything is being stopped")
         return changes.view(first.id)
 
     assert in_group(scenario).state == "done"

@@ -56,23 +56,23 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
     code, out, _ = portico(*argv)
     assert code == 0
     assert all(f"\n  {command.name} " in out for command in COMMANDS)
-    assert "\n  3     no daemon answers" in out
+    assert "\n  3     the daemon does not answer" in out
 
 
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["stauts"], "there is no command stauts; did you mean `portico status`?"),
+        (["stauts"], "unknown command stauts; did you mean `portico status`?"),
         (["frobnicate"], "`portico --help` lists them"),
         (["scale", "web"], "the following arguments are required: N"),
         (["scale", "web", "many"], "invalid int value: 'many'; see portico scale --help"),
         (["status", "--jsn"], "unrecognized arguments: --jsn"),
         (["--hme", "/x", "status"], "unrecognized arguments: --hme"),
-        (["logs", "-n", "-1"], "N is 0 or more"),
+        (["logs", "-n", "-1"], "N must be 0 or more"),
         (["up", "/nowhere/portico.toml"], "cannot be read: No such file or directory"),
         (["start", "ecosystem.config.js"], "`portico up ecosystem.config.js` applies it"),
         (["certs", "list", "--force"], "`portico certs list` takes no --force"),
-        (["certs", "renew", "--dry-run", "--force"], "leave out --force"),
+        (["certs", "renew", "--dry-run", "--force"], "omit --force"),
         (["certs", "show"], "needs the NAME of a site"),
         (["certs", "account", "shop"], "`portico certs account` takes no NAME"),
         (["certs", "rollover", "--force"], "`portico certs rollover` takes no --force"),
@@ -91,7 +91,7 @@ def test_a_wrong_line_ends_with_2_and_says_why(argv, says):
 def test_without_a_daemon_and_without_state_the_exit_code_is_3(argv):
     code, out, err = portico(*argv)
     assert (code, out) == (3, "")
-    assert "nothing runs in /nowhere/at/all" in err
+    assert "no daemon is running in /nowhere/at/all" in err
     assert "start with `portico up`" in err
 
 
@@ -104,7 +104,7 @@ def test_an_error_is_json_where_json_was_asked_for():
 def test_the_version_needs_no_daemon():
     assert portico("--version")[1] == "portico 0.1.0\n"
     code, out, _ = portico("version")
-    assert (code, out) == (0, "portico  0.1.0\nporticod does not run in /nowhere/at/all\n")
+    assert (code, out) == (0, "portico  0.1.0\nporticod is not running in /nowhere/at/all\n")
 
 
 def test_run_becomes_the_daemon_in_the_foreground(tmp_path, monkeypatch):

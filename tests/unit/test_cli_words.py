@@ -5,7 +5,8 @@ import io
 import pytest
 
 from portico.cli.terminal import Terminal
-from portico.cli.words import duration, moment, several, size
+from portico.cli.words import duration, several, size
+from portico.core.model.moments import moment
 
 
 class Screen(io.StringIO):
@@ -37,8 +38,9 @@ def test_a_size_is_in_the_largest_unit_that_fits(count, text):
     assert size(count) == text
 
 
-def test_a_moment_is_a_local_date():
-    assert moment(1e9)[:8] == "2001-09-"
+def test_a_moment_is_in_utc_and_says_so():
+    assert moment(1e9) == "2001-09-09 01:46:40 UTC"
+    assert moment(float("inf")) == "never"
     assert several(1, "app") + several(0, "site") == "1 app0 sites"
 
 

@@ -27,7 +27,7 @@ def test_versions_are_compared_by_their_numbers(version, than, newer):
         (Replaced("1.31.3", "1.31.4", 7, 8), "1.31.3 → 1.31.4"),
         (Replaced("1.31.3", "1.31.3", 7, 8), "1.31.3 anew"),
         (Replaced("1.31.3", "1.31.3", 7, 7), "1.31.3 stays"),
-        (Replaced("", "", None, None), "does not run"),
+        (Replaced("", "", None, None), "not running"),
     ],
 )
 def test_what_became_of_a_program_is_said_in_two_words(replaced, says):

@@ -87,7 +87,7 @@ def test_a_named_interpreter_gets_its_own_arguments_first():
 @pytest.mark.parametrize(
     ("app", "problem"),
     [
-        ({}, "neither a command nor a script"),
+        ({}, "no command or script"),
         ({"command": "  "}, "names no program"),
         ({"command": ()}, "names no program"),
         ({"command": "A=1"}, "names no program"),

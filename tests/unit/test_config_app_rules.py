@@ -10,16 +10,16 @@ from tests.documents import complaints, read
     ("app", "problem"),
     [
         ("", ": needs a command or a script"),
-        ('script = "a.js"\ncommand = "b"', ": has a command and a script; it runs one of them"),
+        ('script = "a.js"\ncommand = "b"', ": has a command and a script; set only one"),
         ('command = "  "', '.command: must name a program, not "  "'),
         ("command = []", ".command: must name a program, not []"),
         (
             'command = "a"\ninterpreter = "node"',
-            ".interpreter: belongs to a script, and there is a command",
+            ".interpreter: is for a script, but the app has a command",
         ),
         (
             'command = "a"\ninterpreter_args = "-u"',
-            ".interpreter_args: belongs to a script, and there is a command",
+            ".interpreter_args: is for a script, but the app has a command",
         ),
         ('command = "a"\nfail_timeout = "500ms"', ".fail_timeout: must be whole seconds, not 0.5"),
         (
@@ -28,30 +28,33 @@ from tests.documents import complaints, read
         ),
         (
             'command = "a"\nport = false\nhealth = "/"',
-            ".health: needs a port to ask, or a command, and port is false",
+            ".health: needs a command, because port is false",
         ),
         (
             'command = "a"\nport = false\nschedule = "@daily"\nwait_ready = true',
-            ".wait_ready: makes no sense with a schedule: nobody waits for it",
+            ".wait_ready: cannot be combined with schedule: nothing waits for it",
         ),
-        ('command = "a"\nslots.2 = {}', ".slots.2: is no slot: the app has 1 instance"),
+        (
+            'command = "a"\nslots.2 = {}',
+            ".slots.2: is not a slot of the app, which has 1 instance",
+        ),
         (
             'command = "a"\ninstances = 3\nslots.4.down = true',
-            ".slots.4: is no slot: the app has 3 instances",
+            ".slots.4: is not a slot of the app, which has 3 instances",
         ),
-        ('command = "a"\ntimeout = 5', ".timeout: belongs to a schedule, and there is none"),
-        ('command = "a"\ntz = "UTC"', ".tz: belongs to a schedule, and there is none"),
+        ('command = "a"\ntimeout = 5', ".timeout: needs a schedule"),
+        ('command = "a"\ntz = "UTC"', ".tz: needs a schedule"),
         (
             'command = "a"\nschedule = "@daily"',
-            ".schedule: is for a program that listens nowhere (write port = false)",
+            ".schedule: is only for a program without a port (write port = false)",
         ),
         (
             'command = "a"\nschedule = "@daily"\nport = false\ninstances = 2',
-            ".instances: must be 1: a schedule has one run at a time",
+            ".instances: must be 1 with schedule: one run at a time",
         ),
         (
             'command = "a"\nschedule = "@daily"\nport = false\nwatch = true',
-            ".watch: makes no sense with a schedule: each run ends by itself",
+            ".watch: cannot be combined with schedule: each run exits by itself",
         ),
     ],
 )

@@ -44,14 +44,14 @@ def test_what_an_old_nginx_lacks_is_told_with_the_version_that_has_it():
 
 
 def test_what_was_left_out_of_a_build_is_told_too():
-    without = "needs an nginx built with it; /opt/nginx (1.31.3) is not"
+    without = "needs an nginx built with it; /opt/nginx (1.31.3) was built without it"
     assert f'sites."a.test".real_ip: real_ip {without}' in told(ASKS, BARE)
     assert f'sites."a.test".https: https {without}' in told(ASKS, BARE)
 
 
 def test_an_nginx_that_cannot_look_into_handshakes_proves_no_name_by_alpn():
     asks = 'sites."a.example" = { folder = "x", tls = { challenge = "tls-alpn-01" } }'
-    without = "needs an nginx built with it; /opt/nginx (1.31.3) is not"
+    without = "needs an nginx built with it; /opt/nginx (1.31.3) was built without it"
     assert f'sites."a.example".tls.challenge: tls-alpn-01 {without}' in told(asks, BARE)
 
 

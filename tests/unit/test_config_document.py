@@ -90,7 +90,7 @@ def test_all_problems_of_a_file_are_told_at_once():
         "  apps.web.instances: must be between 1 and 1000, not 0",
         '  apps.web.comand: unknown key (did you mean "command"?)',
         '  sites."app.localhost".gzipp: unknown key (did you mean "gzip"?)',
-        "  apps.api: has a command and a script; it runs one of them",
+        "  apps.api: has a command and a script; set only one",
         '  sites."app.localhost".app: there is no app "wep" (did you mean "web"?)',
         "  edge.https: overlaps with edge.http: both would have port 8080",
     ]
@@ -167,12 +167,12 @@ def test_text_that_no_system_can_hold_is_refused_wherever_it_is(bad):
             for step in path[:-1]:
                 inner = inner[step]
             inner[path[-1]] = bad
-            assert any("holds a character" in problem for problem in complaints(table)), path
+            assert any("contains NUL or" in problem for problem in complaints(table)), path
 
 
 def test_a_name_that_no_system_can_hold_is_refused():
     assert complaints({"apps": {"w\0b": {"command": "x"}}}) == [
-        'apps."w\\u0000b": is no name: it holds a character text cannot have'
+        'apps."w\\u0000b": is not a valid name: it contains NUL or an unpaired surrogate'
     ]
 
 
@@ -191,7 +191,7 @@ def test_a_number_beyond_all_measure_is_refused():
         f"apps.web.instances: must be between 1 and 1000, not 1{'0' * 59}..."
     ]
     (problem,) = complaints({"apps": {"web": {"command": "x", "instances": 1 << 20000}}})
-    assert problem.startswith("the file: holds a value that cannot be read")
+    assert problem.startswith("the file: contains a value that cannot be read")
 
 
 def test_the_time_to_read_grows_as_the_file_does():

@@ -20,7 +20,7 @@ from tests.documents import complaints, read
             'apps.web = { command = "x", port = 65534, instances = 3 }',
             [
                 (
-                    "apps.web.port: leaves no room: the last instance would have port 65536, "
+                    "apps.web.port: is too high: the last instance would have port 65536, "
                     "and ports end at 65535"
                 )
             ],

@@ -11,29 +11,29 @@ APP = '[apps.web]\ncommand = "a"\n'
 @pytest.mark.parametrize(
     ("health", "problem"),
     [
-        ('path = "/"\ncommand = "a"', ": has path and command; a check asks one of them"),
-        ('path = "/"\ngrpc = true', ": has path and grpc; a check asks one of them"),
+        ('path = "/"\ncommand = "a"', ": has path and command; set only one"),
+        ('path = "/"\ngrpc = true', ": has path and grpc; set only one"),
         ('command = " "', ".command: must name a program"),
         ("command = []", ".command: must name a program"),
-        ("status = [200]", ".status: belongs to a path, and there is none"),
-        ('grpc = true\nhost = "a"', ".host: belongs to a path, and there is none"),
-        ('body = "ok"', ".body: belongs to a path, and there is none"),
+        ("status = [200]", ".status: is for a path, but none is set"),
+        ('grpc = true\nhost = "a"', ".host: is for a path, but none is set"),
+        ('body = "ok"', ".body: is for a path, but none is set"),
         (
             'path = "/"\nmethod = "HEAD"\nbody = "ok"',
-            ".body: cannot be found: the answer to HEAD has none",
+            ".body: cannot match: an answer to HEAD has no body",
         ),
         (
             'path = "/"\nbody = "~ (ok"',
-            ".body: is no regular expression: missing ) at position 3",
+            ".body: is not a regular expression: missing ) at position 3",
         ),
-        ('path = "/"\nheaders.Host = "a"', ".headers.Host: has a key of its own: host"),
+        ('path = "/"\nheaders.Host = "a"', ".headers.Host: is set by the key host"),
         (
             'path = "/"\nheaders.content-length = "5"',
-            ".headers.content-length: is Portico's to send: a check has no body",
+            ".headers.content-length: is set by Portico: a check has no body",
         ),
         (
             'path = "/"\nheaders.Upgrade = "websocket"',
-            ".headers.Upgrade: is Portico's to send: a check has no body",
+            ".headers.Upgrade: is set by Portico: a check has no body",
         ),
         (
             'path = "/"\nheaders.X-A = "a\\tb"',
@@ -41,7 +41,7 @@ APP = '[apps.web]\ncommand = "a"\n'
         ),
         (
             'path = "/"\nbody = "~ a{99999999999999999999}"',
-            ".body: is no regular expression: repeat count too big at position 2",
+            ".body: is not a regular expression: repeat count too big at position 2",
         ),
         (
             'path = "/ü"',
@@ -94,7 +94,7 @@ def test_a_worker_can_be_checked_by_a_command_only():
     worker = f"{APP}port = false\nhealth"
     assert complaints(f'{worker} = {{ command = "true" }}') == []
     assert complaints(f"{worker} = {{ grpc = true }}") == [
-        "apps.web.health: needs a port to ask, or a command, and port is false"
+        "apps.web.health: needs a command, because port is false"
     ]
 
 

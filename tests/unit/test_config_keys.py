@@ -65,13 +65,13 @@ def test_the_right_key_is_guessed(table, key, right):
 @pytest.mark.parametrize(
     ("table", "key", "hint"),
     [
-        (App, "exec_mode", "instances alone decides it"),
+        (App, "exec_mode", "set only instances"),
         (App, "ip_hash", 'write balance = "ip_hash"'),
         (App, "server_name", 'a domain is the name of a site: [sites."NAME"]'),
         (Site, "listen", "the ports are http and https in [edge]"),
         (Upstream, "slow_start", "nginx has it only in its commercial build"),
-        (Site, "instances", "that is a key of [apps.NAME]"),
-        (App, "certificate", 'that is a key of [sites."NAME"]'),
+        (Site, "instances", "it is a key of [apps.NAME]"),
+        (App, "certificate", 'it is a key of [sites."NAME"]'),
         (App, "zzzz", None),
     ],
 )

@@ -18,7 +18,7 @@ from tests.documents import read
         ),
         (
             'apps.web.command = "x"\nsites."a.test".folder = "x"',
-            "apps.web: no site passes requests to it; a worker has port = false",
+            "apps.web: no site passes requests to it; for a worker, set port = false",
         ),
         (
             'apps.web = { command = "x", drain_timeout = 60 }\nsites."a.test".app = "web"',
@@ -34,11 +34,11 @@ from tests.documents import read
         ),
         (
             'apps.web = { command = "x", env.PORT = 3000 }',
-            "apps.web.env.PORT: is not passed on: each instance is told its own port",
+            "apps.web.env.PORT: is not passed on: Portico sets it to each instance's own port",
         ),
         (
             'apps.web = { command = "x", max_fails = 3 }',
-            "apps.web.max_fails: has no effect: nginx never takes out the only peer",
+            "apps.web.max_fails: has no effect: nginx never disables the only peer",
         ),
         (
             'apps.web = { command = "x", instances = 2, max_fails = 0, fail_timeout = 20 }',
@@ -46,22 +46,22 @@ from tests.documents import read
         ),
         (
             'apps.web = { command = "x", slow_start = 30 }',
-            "apps.web.slow_start: has no effect: nobody else could take the rest of the share",
+            "apps.web.slow_start: has no effect with a single instance",
         ),
         (
             'apps.web = { command = "x", instances = 2, weight = 3 }',
-            "apps.web.weight: has no effect: all instances weigh the same",
+            "apps.web.weight: has no effect: all instances have the same weight",
         ),
         (
             'upstreams.u.servers = [{ address = "a", fail_timeout = 20 }]',
             (
-                "upstreams.u.servers[0].fail_timeout: has no effect: nginx never takes out the "
+                "upstreams.u.servers[0].fail_timeout: has no effect: nginx never disables the "
                 "only peer"
             ),
         ),
         (
             'upstreams.u.servers = ["a", "a:80"]',
-            'upstreams.u.servers[1]: "a:80" is there a second time',
+            'upstreams.u.servers[1]: has "a:80" twice',
         ),
         (
             'upstreams.u = { servers = ["a"], tls_verify = false }',
@@ -70,8 +70,8 @@ from tests.documents import read
         (
             'sites."a.test" = { folder = "x", hsts = { preload = true, max_age = "1d" } }',
             (
-                'sites."a.test".hsts.preload: browsers\' lists ask for include_subdomains and a '
-                "max_age of a year or more"
+                'sites."a.test".hsts.preload: browsers\' preload lists require include_subdomains '
+                "and a max_age of a year or more"
             ),
         ),
         (
@@ -83,14 +83,11 @@ from tests.documents import read
                 'apps.web = { command = "x", sticky = true }\n'
                 'sites."a.test" = { app = "web", https = false }'
             ),
-            (
-                'sites."a.test": its visitors lose their sticky cookie, which is secure: '
-                "https is false"
-            ),
+            ('sites."a.test": its sticky cookie is secure, so it is lost with https = false'),
         ),
         (
             'sites."a.test" = { folder = "x", routes."/a" = { folder = "y", deny = ["all"] } }',
-            'sites."a.test".routes."/a".deny: has all, and allow is empty: nobody may enter',
+            'sites."a.test".routes."/a".deny: denies everyone: it has "all", and allow is empty',
         ),
     ],
 )

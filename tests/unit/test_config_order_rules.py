@@ -17,14 +17,14 @@ def file(**after: list[str]) -> str:
             {"web": ["db-workr"], "db-worker": []},
             'apps.web.after[0]: there is no app "db-workr" (did you mean "db-worker"?)',
         ),
-        ({"web": ["web"]}, "apps.web.after[0]: an app cannot come after itself"),
+        ({"web": ["web"]}, "apps.web.after[0]: an app cannot start after itself"),
         (
             {"a": ["x", "b"], "b": ["c"], "c": ["a"], "x": []},
-            'apps.a.after[1]: none of them could begin: "a" after "b" after "c" after "a"',
+            'apps.a.after[1]: these apps wait for each other: "a" after "b" after "c" after "a"',
         ),
         (
             {"a": ["b"], "b": ["c"], "c": ["b"]},
-            'apps.b.after[0]: none of them could begin: "b" after "c" after "b"',
+            'apps.b.after[0]: these apps wait for each other: "b" after "c" after "b"',
         ),
     ],
 )
@@ -39,8 +39,8 @@ def test_an_order_that_can_be_is_taken():
 def test_nothing_waits_for_a_program_that_runs_at_its_times_nor_does_it_wait():
     task = 'command = "x"\nport = false\nschedule = "@daily"'
     assert complaints(f"{file(web=['task'])}\n[apps.task]\n{task}") == [
-        'apps.web.after[0]: app "task" runs at its times: nothing can wait for it'
+        'apps.web.after[0]: app "task" runs on a schedule, so nothing can wait for it'
     ]
     assert complaints(f"{file(db=[])}\n[apps.task]\n{task}\nafter = ['db']") == [
-        "apps.task.after: makes no sense with a schedule: it has its times"
+        "apps.task.after: cannot be combined with schedule"
     ]

@@ -23,7 +23,9 @@ from tests.documents import complaints
     ],
 )
 def test_a_redirect_that_leads_to_itself(site, where):
-    assert complaints(f'[sites."a.test"]\n{site}') == [f'sites."a.test"{where}: leads to itself']
+    assert complaints(f'[sites."a.test"]\n{site}') == [
+        f'sites."a.test"{where}: redirects to itself'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_a_redirect_that_leads_elsewhere(site):
 def test_variables_are_not_filled_in():
     assert complaints('sites."a.test".redirect = "https://b.test$request_uri"') == [
         (
-            'sites."a.test".redirect: has a $, and variables are not filled in '
+            'sites."a.test".redirect: contains a $, but variables are not supported '
             "(keep_path = true adds the request's path and query)"
         )
     ]

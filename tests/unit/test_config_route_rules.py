@@ -18,13 +18,13 @@ FORMS = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
         ("", FORMS),
         ("@name", FORMS),
         ("/a\nb", FORMS),
-        ("/a?b=c", "is compared with the path of a request, which ends before the ?"),
-        ("~ (a", "is no regular expression: a ( is never closed"),
-        ("~ a)", "is no regular expression: a ) is never opened"),
-        ("~* [a-z", "is no regular expression: a [ is never closed"),
-        ("~ *.php", "is no regular expression: nothing comes before the *"),
-        ("~ a|+", "is no regular expression: nothing comes before the +"),
-        ("~ a\\", "is no regular expression: it ends with a \\"),
+        ("/a?b=c", "never matches: it is compared with a request's path, which has no ?"),
+        ("~ (a", "is not a regular expression: a ( is not closed"),
+        ("~ a)", "is not a regular expression: unmatched )"),
+        ("~* [a-z", "is not a regular expression: a [ is not closed"),
+        ("~ *.php", "is not a regular expression: nothing to repeat before *"),
+        ("~ a|+", "is not a regular expression: nothing to repeat before +"),
+        ("~ a\\", "is not a regular expression: trailing \\"),
     ],
 )
 def test_a_route_that_nginx_would_not_take(key, problem):
@@ -65,24 +65,24 @@ def test_a_route_that_nginx_takes(key):
                 '(write { folder = "..." } or { redirect = "..." })'
             ),
         ),
-        ('"/x" = "jobs"', '."/x": app "jobs" listens nowhere: its port is false'),
+        ('"/x" = "jobs"', '."/x": app "jobs" has no port: its port is false'),
         ('"/x".app = "wep"', '."/x".app: there is no app "wep" (did you mean "web"?)'),
         ('"/x" = {}', '."/x": needs app, upstream, folder or redirect: the site has none'),
         (
             '"/x" = { app = "web", folder = "y" }',
-            '."/x": has app and folder; requests go to one of them',
+            '."/x": has app and folder; set only one',
         ),
         (
             '"~ x" = { app = "web", strip_prefix = true }',
-            '."~ x".strip_prefix: needs a prefix, and the route is a regex',
+            '."~ x".strip_prefix: needs a prefix, but the route is a regex',
         ),
         (
             '"= /x" = { app = "web", strip_prefix = true }',
-            '."= /x".strip_prefix: needs a prefix, and the route is one path alone',
+            '."= /x".strip_prefix: needs a prefix, but the route is an exact path',
         ),
         (
             '"/x" = { redirect = "/y", grpc = true }',
-            '."/x".grpc: needs an app or an upstream, and there is redirect',
+            '."/x".grpc: needs an app or an upstream, not redirect',
         ),
     ],
 )

@@ -6,7 +6,7 @@ from tests.documents import complaints
 
 NAME = "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
 ADDRESS = 'an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"'
-LENGTH = 'a length of time such as "30s", "5m" or a number of seconds'
+LENGTH = 'a duration such as "30s", "5m" or a number of seconds'
 DOMAIN = "a domain name or an IP address"
 
 
@@ -37,7 +37,10 @@ DOMAIN = "a domain name or an IP address"
         ("env.A = [1]", "env.A: must be text, a number, true or false, not a list"),
         (
             'env."1A" = 1',
-            'env.1A: must be a name of letters, digits and _ that starts with no digit, not "1A"',
+            (
+                "env.1A: must be a name of letters, digits and _ that does not start with a digit"
+                ', not "1A"'
+            ),
         ),
         ('user = "a b"', 'user: must be the name of a user or group, not "a b"'),
         (
@@ -59,7 +62,7 @@ DOMAIN = "a domain name or an IP address"
             'sticky.samesite = "Lax"',
             'sticky.samesite: must be "strict", "lax" or "none", not "Lax"',
         ),
-        ("sticky.Sticky = 1", "sticky.Sticky: unknown key (that is a key of [apps.NAME])"),
+        ("sticky.Sticky = 1", "sticky.Sticky: unknown key (it is a key of [apps.NAME])"),
         # lengths of time and sizes
         ('stop_timeout = "soon"', f'stop_timeout: must be {LENGTH}, not "soon"'),
         ("stop_timeout = -1", "stop_timeout: must be between 0 and ten years, not -1"),
@@ -128,8 +131,8 @@ def test_a_wrong_key_of_an_app_is_told_in_plain_words(line, problem):
         (
             'servers = ["a"]\nbalance = "hash request_uri"',
             (
-                "balance: hash needs one key with a variable of nginx in it: "
-                '"hash $request_uri" or "hash $cookie_user consistent"'
+                'balance: hash needs one key with an nginx variable: "hash $request_uri" or '
+                '"hash $cookie_user consistent"'
             ),
         ),
     ],
@@ -150,7 +153,7 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
         (
             'aliases = ["www.*"]',
             (
-                f'aliases[0]: must be {DOMAIN}, not "www.*"; a wildcard stands first and alone, '
+                f'aliases[0]: must be {DOMAIN}, not "www.*"; a wildcard must be the first label, '
                 'as in "*.example.com"'
             ),
         ),
@@ -224,10 +227,7 @@ def test_passwords_and_header_values_are_not_repeated_in_messages():
     )
     assert told == [
         'sites."a.test".request_headers.Authorization: must be one line of text',
-        (
-            'sites."a.test".basic_auth.users.ann: must be the hash of a password as htpasswd '
-            "writes it"
-        ),
+        ('sites."a.test".basic_auth.users.ann: must be a password hash as written by htpasswd'),
     ]
 
 

@@ -20,7 +20,7 @@ from portico.core.model.upstream import Upstream
         (
             Check,
             "interval",
-            'a length of time such as "30s", "5m" or a number of seconds',
+            'a duration such as "30s", "5m" or a number of seconds',
             "0.1 seconds or more",
         ),
         (Redirect, "status", "301, 302, 303, 307 or 308", ""),
@@ -49,7 +49,7 @@ def test_lists_and_tables_know_what_is_in_them():
     assert servers.values.table is not None
     env = fields_of(App)["env"]
     assert env.keys is not None
-    assert env.keys.words == "a name of letters, digits and _ that starts with no digit"
+    assert env.keys.words == "a name of letters, digits and _ that does not start with a digit"
 
 
 def test_alternatives_are_joined_so_that_they_can_be_told_apart():

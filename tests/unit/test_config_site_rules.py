@@ -16,31 +16,31 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
     [
         ("", ": needs app, upstream, folder, redirect or routes"),
         ("maintenance.on = false", ": needs app, upstream, folder, redirect or routes"),
-        ('app = "web"\nfolder = "x"', ": has app and folder; requests go to one of them"),
+        ('app = "web"\nfolder = "x"', ": has app and folder; set only one"),
         (
             'app = "web"\nroutes."/" = "legacy"',
-            ': has app and a route for "/", which mean the same; keep one',
+            ': has app and a route for "/", which are the same; set only one',
         ),
         ('app = "wep"', '.app: there is no app "wep" (did you mean "web"?)'),
         ('app = "legacy"', '.app: there is no app "legacy" (write upstream = "legacy")'),
-        ('app = "jobs"', '.app: app "jobs" listens nowhere: its port is false'),
+        ('app = "jobs"', '.app: app "jobs" has no port: its port is false'),
         ('upstream = "web"', '.upstream: there is no upstream "web" (write app = "web")'),
         (
             'upstream = "legcy"',
             '.upstream: there is no upstream "legcy" (did you mean "legacy"?)',
         ),
-        ('app = "web"\ncertificate = "a.pem"', ": has a certificate, and needs its key"),
-        ('app = "web"\nkey = "a.key"', ": has a key, and needs its certificate"),
-        ('app = "web"\nhttps = false\nhsts = true', ".hsts: needs https, which is false"),
-        ('folder = "x"\ngrpc = true', ".grpc: needs an app or an upstream, and there is folder"),
+        ('app = "web"\ncertificate = "a.pem"', ": has a certificate but no key"),
+        ('app = "web"\nkey = "a.key"', ": has a key but no certificate"),
+        ('app = "web"\nhttps = false\nhsts = true', ".hsts: needs https, but it is false"),
+        ('folder = "x"\ngrpc = true', ".grpc: needs an app or an upstream, not folder"),
         (
             'app = "web"\nallow = ["10.0.0.1"]\ndeny = ["10.0.0.1"]',
-            '.deny: has "10.0.0.1", and so has allow',
+            '.deny: has "10.0.0.1", which is also in allow',
         ),
         ('app = "web"\nbasic_auth = {}', ".basic_auth: needs users or a file"),
         (
             'app = "web"\nbasic_auth = { users.a = "b", file = "c" }',
-            ".basic_auth: has users and a file; it takes one of them",
+            ".basic_auth: has users and a file; set only one",
         ),
         ('app = "web"\naliases = ["a.test"]', '.aliases[0]: the site has "a.test" already'),
         (
@@ -97,9 +97,12 @@ def test_one_site_answers_names_that_nobody_has():
         sites."b.test" = { folder = "b", default = true }
         """
     ) == [
-        'sites."b.test".default: is true in sites."a.test" already; one site answers other names'
+        (
+            'sites."b.test".default: is true in sites."a.test" already; only one site can answer '
+            "other names"
+        )
     ]
 
 
 def test_the_certificate_of_all_sites_needs_its_key():
-    assert complaints('tls.certificate = "a.pem"') == ["tls: has a certificate, and needs its key"]
+    assert complaints('tls.certificate = "a.pem"') == ["tls: has a certificate but no key"]

@@ -12,30 +12,36 @@ WEB = 'apps.web = { command = "x", instances = 2, slow_start = 30'
     [
         (
             f'{WEB}, balance = "ip_hash" }}',
-            "apps.web.slow_start: would move visitors at every step: apps.web has ip_hash",
+            (
+                "apps.web.slow_start: cannot be combined with ip_hash of apps.web: each step "
+                "would move clients"
+            ),
         ),
         (
             f'{WEB} }}\nupstreams.u = {{ apps = ["web"], balance = "hash $uri" }}',
-            "apps.web.slow_start: would move visitors at every step: upstreams.u has hash",
+            (
+                "apps.web.slow_start: cannot be combined with hash of upstreams.u: each step "
+                "would move clients"
+            ),
         ),
         (
             f"{WEB}, port = false }}",
-            "apps.web.slow_start: needs requests to share, and port is false",
+            "apps.web.slow_start: needs a port, but port is false",
         ),
         (
             f"{WEB}, weight = 7000 }}",
-            "apps.web.weight: must be 6553 or less beside a slow_start",
+            "apps.web.weight: must be 6553 or less with slow_start",
         ),
         (
             f"{WEB}, slots.2.weight = 7000 }}",
-            "apps.web.slots.2.weight: must be 6553 or less beside a slow_start",
+            "apps.web.slots.2.weight: must be 6553 or less with slow_start",
         ),
         (
             (
                 f'{WEB} }}\nupstreams.u = {{ apps = ["web"], '
                 'servers = [{ address = "a", weight = 7000 }] }'
             ),
-            "upstreams.u.servers[0].weight: must be 6553 or less beside a slow_start",
+            "upstreams.u.servers[0].weight: must be 6553 or less with slow_start",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from tests.documents import complaints
 
 NEEDS_NAME = (
-    ": needs tls_name, the one name to verify: its servers have several, or only addresses"
+    ": needs tls_name, the name to verify: its servers have several names or only addresses"
 )
 
 
@@ -34,16 +34,22 @@ def test_methods_without_backups_refuse_them_wherever_they_are_set(method):
         """
     )
     assert told == [
-        f"apps.web.slots.3.backup: cannot be true: apps.web has {word}, which knows no backups",
+        (
+            f"apps.web.slots.3.backup: cannot be true: apps.web has {word}, which does not "
+            "support backups"
+        ),
         (
             "upstreams.legacy.servers[1].backup: cannot be true: upstreams.legacy has "
-            f"{word}, which knows no backups"
+            f"{word}, which does not support backups"
         ),
         (
             "apps.web.slots.3.backup: cannot be true: upstreams.both has "
-            f"{word}, which knows no backups"
+            f"{word}, which does not support backups"
         ),
-        f"apps.spare.backup: cannot be true: upstreams.both has {word}, which knows no backups",
+        (
+            f"apps.spare.backup: cannot be true: upstreams.both has {word}, which does not "
+            "support backups"
+        ),
     ]
 
 
@@ -63,34 +69,34 @@ def test_other_methods_take_backups(method):
         ("upstreams.a.servers = []", ["upstreams.a: needs servers or apps"]),
         (
             'upstreams.a.servers = [{ address = "a", down = true }]',
-            ["upstreams.a: has only peers that are down; nobody would answer"],
+            ["upstreams.a: has only peers that are down"],
         ),
         (
             'upstreams.a.servers = [{ address = "a", backup = true }]',
-            ["upstreams.a: has only backups, and nothing they could stand in for"],
+            ["upstreams.a: has only backups; at least one peer must not be a backup"],
         ),
         (
             'apps.a = { command = "x", down = true }',
-            ["apps.a: has only peers that are down; nobody would answer"],
+            ["apps.a: has only peers that are down"],
         ),
         (
             'apps.a = { command = "x", instances = 2, slots = { 1.down = true, 2.down = true } }',
-            ["apps.a: has only peers that are down; nobody would answer"],
+            ["apps.a: has only peers that are down"],
         ),
         (
             'apps.a = { command = "x", slots.1.backup = true }',
-            ["apps.a: has only backups, and nothing they could stand in for"],
+            ["apps.a: has only backups; at least one peer must not be a backup"],
         ),
         (
             'apps.a = { command = "x", backup = true }',
-            ["apps.a.backup: has nothing to stand in for: no upstream names the app"],
+            ["apps.a.backup: has no effect: no upstream uses the app"],
         ),
         (
             """
             apps.a = { command = "x", backup = true }
             upstreams.u.apps = ["a"]
             """,
-            ["upstreams.u: has only backups, and nothing they could stand in for"],
+            ["upstreams.u: has only backups; at least one peer must not be a backup"],
         ),
         # of "max" instances there is one more than the slots that have a table
         ('apps.a = { command = "x", instances = "max", slots.1.down = true }', []),
@@ -119,8 +125,8 @@ def test_somebody_has_to_answer(toml, problems):
     ("upstream", "problem"),
     [
         ('apps = ["wep"]', '.apps[0]: there is no app "wep" (did you mean "web"?)'),
-        ('apps = ["web", "web"]', '.apps[1]: names app "web" a second time'),
-        ('apps = ["jobs"]', '.apps[0]: app "jobs" listens nowhere: its port is false'),
+        ('apps = ["web", "web"]', '.apps[1]: names app "web" twice'),
+        ('apps = ["jobs"]', '.apps[0]: app "jobs" has no port: its port is false'),
         (
             'apps = ["web"]\ntls = true',
             ".tls: is for servers; apps speak plain HTTP on this machine",
@@ -139,7 +145,7 @@ def test_somebody_has_to_answer(toml, problems):
         ),
         (
             'servers = ["a"]\nsticky = { samesite = "none", secure = false }',
-            '.sticky.secure: must be true with samesite = "none": browsers insist',
+            '.sticky.secure: must be true with samesite = "none": browsers require it',
         ),
     ],
 )
@@ -166,7 +172,7 @@ def test_an_upstream_cannot_have_the_name_of_an_app():
         apps.web.command = "x"
         upstreams.web.servers = ["a"]
         """
-    ) == ['upstreams.web: "web" is the name of an app already']
+    ) == ['upstreams.web: "web" is already the name of an app']
 
 
 @pytest.mark.parametrize(

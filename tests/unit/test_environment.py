@@ -115,11 +115,11 @@ def test_an_env_file_is_read_as_dotenv_files_are(text, found):
     ("text", "problem"),
     [
         ("A=1\nB", ".env line 2: 'B' has no =; write NAME=value"),
-        ("A=1\n\n# x\n1B=2", ".env line 4: '1B' is no name of a variable"),
+        ("A=1\n\n# x\n1B=2", ".env line 4: '1B' is not a valid variable name"),
         ("A='1\nB=2", ".env line 1: the quote of A is not closed, or something follows it"),
         ("A='1' 2", ".env line 1: the quote of A is not closed, or something follows it"),
         ('A="1\n2"\nB=\0', ".env line 3: the value of B holds a NUL character"),
-        ("=1", ".env line 1: '' is no name of a variable"),
+        ("=1", ".env line 1: '' is not a valid variable name"),
     ],
 )
 def test_a_bad_line_of_an_env_file_is_named(text, problem):

@@ -28,23 +28,21 @@ def test_nothing_is_said_of_a_certificate_in_its_youth_nor_of_none():
 @pytest.mark.parametrize(
     ("left", "said"),
     [
-        (0.24, "less than a quarter of its certificate's life is left: it expires at "),
-        (0.09, "less than a tenth of its certificate's life is left: it expires at "),
+        (0.24, "with less than a quarter of its lifetime left"),
+        (0.09, "with less than a tenth of its lifetime left"),
         (0.0, "its certificate expired at "),
         (-1.0, "its certificate expired at "),
     ],
 )
 def test_the_thresholds_are_parts_of_its_own_life_however_long_that_is(days, left, said):
-    assert at(left, days=days).startswith(said)
+    assert said in at(left, days=days)
 
 
 @pytest.mark.parametrize("days", [160 / 24, 45])
 def test_a_renewal_that_is_late_and_fails_is_told_before_any_threshold(days):
     held = certificate(days=days)
     late = backstop(held) + HOUR
-    assert warning(held, FAILED, late).startswith(
-        "renewing its certificate is late and has failed"
-    )
+    assert warning(held, FAILED, late).endswith("; renewal is late and has failed")
     assert warning(held, QUIET, late) == "", "it is being renewed now"
     undeployed = replace(QUIET, deploy_trouble=Trouble(1, "nginx -t", NOW, NOW + HOUR))
     assert "has failed" in warning(held, undeployed, late)

@@ -51,13 +51,13 @@ def test_a_verdict_changes_after_so_many_probes_in_a_row(rise, fall, probes, sta
 def test_an_unready_instance_says_since_when_and_why():
     unready = probed(READY, "answered 503", Check(fall=1), now=NOW)
     assert (unready.state, unready.since) == (S.UNREADY, NOW)
-    assert unready.reason == "fails its check: answered 503"
+    assert unready.reason == "fails its health check: answered 503"
     assert probed(unready, None, Check(), now=NOW + 5) == replace(READY, since=NOW + 5)
 
 
 def test_a_ready_instance_tells_of_its_first_failures_until_it_is_well_again():
     failing = probed(READY, "answered 503", Check(), now=NOW)
-    assert failing.reason == "fails its check: answered 503 (1 of 3)"
+    assert failing.reason == "fails its health check: answered 503 (1 of 3)"
     assert failing.since == READY.since
     assert probed(failing, None, Check(), now=NOW) == READY
 

@@ -497,7 +497,7 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     child = AcmeChild(str(program), clearing=20.0)
     request = DirectoryRequest(Server("http://a.test/"))
     answer_type = TypeAdapter(AccountAnswer)
-    with pytest.raises(AcmeFailed, match="the child for directory has"):
+    with pytest.raises(AcmeFailed, match="the child process for directory "):
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
 
 

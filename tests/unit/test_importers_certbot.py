@@ -70,7 +70,7 @@ def test_dynamic_updates_go_over_all_but_their_secret(tmp_path):
         "key_name": "acme.",
         "algorithm": "hmac-sha512",
     }
-    assert "write it alone to a file" in found.notes[0]
+    assert "write it to a file of its own" in found.notes[0]
     assert "c2VjcmV0" not in str(found)
 
 
@@ -124,12 +124,12 @@ def test_deploy_hooks_go_over_and_those_that_stop_the_server_do_not(tmp_path):
 def test_what_has_no_equal_here_is_told(tmp_path):
     found = lineage(tmp_path, "authenticator = manual\nreuse_key = True\n")
     assert len(found.notes) == 2
-    assert "every certificate gets a key of its own" in found.notes[0]
-    assert "http-01 is tried" in found.notes[1]
+    assert "every certificate gets a new key" in found.notes[0]
+    assert "it uses http-01" in found.notes[1]
 
 
 def test_another_folder_is_refused(tmp_path):
-    with pytest.raises(NotFound, match="is no folder of certbot"):
+    with pytest.raises(NotFound, match="is not a certbot folder"):
         read_folder(tmp_path)
 
 
@@ -180,7 +180,7 @@ def test_renewers_in_crontabs_are_found_and_named(tmp_path, line):
     write(tmp_path, "var/spool/cron/crontabs/root", f"# certbot renew\nMAILTO=x\n{line}\n")
     [found] = find_renewers(tmp_path)
     assert found.where == f"{tmp_path}/var/spool/cron/crontabs/root:3"
-    assert (found.what, found.remedy) == (line, "put a # in front of this line")
+    assert (found.what, found.remedy) == (line, "comment out this line")
 
 
 def test_renewers_in_every_place_are_found(tmp_path):

@@ -198,7 +198,7 @@ def test_the_attribute_port_sets_the_variable():
 def test_variables_are_written_as_node_writes_them():
     table, notes = one(env={"N": 1, "B": True, "O": {"a": [1]}, "Z": None, "my.name": "x"})
     assert table["env"] == {"N": 1, "B": True, "O": '{"a": [1]}', "Z": "null"}
-    assert notes == ("index.js: env: 'my.name' is no name of a variable and is left out",)
+    assert notes == ("index.js: env: 'my.name' is not a valid variable name and is ignored",)
 
 
 def test_env_name_is_over_env_and_over_what_deploy_has():
@@ -217,7 +217,7 @@ def test_env_name_is_over_env_and_over_what_deploy_has():
     around = Surroundings(lambda _: "text", environment="production")
     found = convert(exported, around)
     assert found.table["apps"]["index-production"]["env"] == {"A": 1, "B": 2, "C": 0}
-    assert "plain: there is no env_production; env alone is used" in found.notes
+    assert "plain: env_production does not exist; only env is used" in found.notes
     assert any(note.startswith("deploy is not supported") for note in found.notes)
     assert "env_production" not in json.dumps(convert(exported).notes)
 
@@ -233,7 +233,7 @@ def test_instances_are_counted_as_pm2_counts_them(instances, expected):
 def test_a_cluster_is_told_that_each_instance_has_a_port_of_its_own():
     table, notes = one(name="web", exec_mode="cluster", instances=4, env={"PORT": 3000})
     assert table["port"] == 3000
-    assert "web: each instance listens on a port of its own, from 3000 on" in notes[0]
+    assert "web: each instance listens on its own port, from 3000 on" in notes[0]
     assert "port" not in one(instances="max")[0]
 
 
@@ -342,16 +342,14 @@ def test_apps_are_found_where_pm2_finds_them(exported):
 def test_what_is_misspelt_is_told_with_what_was_meant():
     found = convert({"apps": [{"script": "index.js", "instanses": 2}], "deplpy": {}})
     assert found.notes == (
-        'deplpy is no part of a PM2 file; did you mean "deploy"?',
-        'index.js: instanses is no attribute of PM2; did you mean "instances"?',
+        'deplpy is not a key of a PM2 file; did you mean "deploy"?',
+        'index.js: instanses is not an attribute of PM2; did you mean "instances"?',
     )
 
 
 def test_apps_with_the_same_note_share_it():
     found = convert([{"name": name, "script": "index.js", "vizion": True} for name in "ab"])
-    assert found.notes == (
-        "a, b: vizion is not supported: Portico does not look at version control",
-    )
+    assert found.notes == ("a, b: vizion is not supported: Portico does not use version control",)
 
 
 def test_everything_that_is_wrong_is_told_at_once():
@@ -360,10 +358,10 @@ def test_everything_that_is_wrong_is_told_at_once():
     ) == [
         "apps[0].max_restarts: must be a whole number, not 'ten'",
         'apps[0].min_uptime: must be a number of milliseconds or text like "10s", not []',
-        "apps[0].script: is missing: it names the file to run",
+        "apps[0].script: is missing: the file to run",
         "apps[1]: must be an object that describes an app, not 7",
         "apps[2].script: must be text, not 5.5",
-        "apps[2].script: is missing: it names the file to run",
+        "apps[2].script: is missing: the file to run",
     ]
     assert problems([{"script": "a", "instances": "many", "port": 70000, "env": "A=b"}])
     assert problems(None) == ["the file[0]: must be an object that describes an app, not None"]

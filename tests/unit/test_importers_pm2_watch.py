@@ -54,7 +54,7 @@ def test_patterns_mean_what_they_did(ignored, patterns):
 def test_what_is_no_pattern_of_ours_is_told_by_name():
     keys, notes = watched(ignore_watch=["a", r"/\.(git|svn)/", "*.{js,map}"])
     assert keys["ignore_watch"] == ["./a"]
-    assert [note.split(" is left out")[0] for note in notes] == [
+    assert [note.split(" is ignored")[0] for note in notes] == [
         r"index.js: ignore_watch /\.(git|svn)/",
         "index.js: ignore_watch *.{js,map}",
     ]
@@ -81,8 +81,8 @@ def test_options_are_told_by_name_where_they_matter():
     )
     assert keys["ignore_watch"] == ["./a"]
     assert notes == (
-        "index.js: watch_options.followSymlinks is not supported: name what links lead to",
-        "index.js: watch_options.usePolling is not supported: the kernel tells of changes",
+        "index.js: watch_options.followSymlinks is not supported: use the target of a link",
+        "index.js: watch_options.usePolling is not needed: the kernel reports changes",
         (
             "index.js: watch_options.awaitWriteFinish is not needed: "
             "watch_delay counts from the last change"
@@ -94,7 +94,7 @@ def test_options_are_told_by_name_where_they_matter():
 def test_what_runs_at_its_times_is_not_watched():
     keys, notes = watched(cron_restart="@daily", autorestart=False)
     assert keys == {}
-    assert "index.js: watch is not needed: each run starts the program as it is then" in notes
+    assert "index.js: watch is not needed: each run starts the current program" in notes
 
 
 def test_a_wrong_value_is_a_problem_of_the_file():

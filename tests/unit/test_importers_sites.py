@@ -33,8 +33,8 @@ def test_where_several_could_be_meant_the_choices_are_named():
     with pytest.raises(ConfigError) as caught:
         chosen(table)
     assert str(caught.value.problems[0]) == (
-        "--site: it must be said what it shows "
-        "(there is --site app.localhost=s, app.localhost=api, app.localhost=web)"
+        "--site: its target is required (possible: --site app.localhost=s, app.localhost=api, "
+        "app.localhost=web)"
     )
     assert chosen(table, "app.localhost=web") == {"app": "web"}
     with pytest.raises(ConfigError, match="there is no app or upstream s-9"):
@@ -43,7 +43,7 @@ def test_where_several_could_be_meant_the_choices_are_named():
 
 def test_a_site_of_the_file_is_not_written_over():
     table = {"apps": {"web": WEB}, "sites": {"app.localhost": {"app": "web"}}}
-    with pytest.raises(ConfigError, match="a site of the file already"):
+    with pytest.raises(ConfigError, match="already a site of the file"):
         chosen(table)
     assert with_site(table, "b.localhost", "x")["sites"].keys() == {"app.localhost", "b.localhost"}
 

@@ -171,7 +171,7 @@ def test_what_a_home_of_before_there_were_projects_has_in_force_is_the_default_o
     assert [*intent(state).on_disk()] == ["default"]
 
 
-# A rollout that was given up
+# A rollout that was cancelled
 
 
 def reverted() -> tuple[MemoryState, Intent]:

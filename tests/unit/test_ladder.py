@@ -49,7 +49,7 @@ def test_a_hung_instance_leaves_is_restarted_and_comes_back(machine):
     assert seconds_until(machine, lambda: slots(machine) == [1, 3, 4]) <= 3 * 1 + 1 + 1
     assert machine.instances[hung].state is S.UNREADY
     assert seconds_until(machine, lambda: machine.instances[hung].state is S.RESTARTING) <= 5
-    assert machine.instances[hung].reason == "fails its check: no answer"
+    assert machine.instances[hung].reason == "fails its health check: no answer"
     seconds_until(machine, lambda: slots(machine) == [1, 2, 3, 4])
     assert (machine.instances[hung].restarts, machine.instances[hung].crashes) == (1, 1)
     assert [type(step).__name__ for step in machine.done] == [

@@ -84,7 +84,7 @@ def test_a_connection_holds_a_drain_until_the_time_of_its_slot_is_over(waited, s
     world = world_of(i, settled=frozenset({i.id}), connections={i.id: 3})
     steps = plan(Desired(apps={"web": app}), world, generation="")
     assert [step.why for step in steps if isinstance(step, Stop)] == (
-        ["still connected after 17.5s"] if stops else []
+        ["it still has connections after 17.5s"] if stops else []
     )
     if not stops:
         assert wake_at(Desired(apps={"web": app}), world) == NOW - waited + 17.5
@@ -92,7 +92,7 @@ def test_a_connection_holds_a_drain_until_the_time_of_its_slot_is_over(waited, s
 
 def test_nginx_leaves_first_and_the_instances_answer_what_it_still_has():
     steps = plan(GOING, world_of(instance(1), instance(2), nginx=NginxSeen(1, live="g")))
-    assert steps == (StopNginx(graceful=True, why="no site is wanted"),)
+    assert steps == (StopNginx(graceful=True, why="no site is configured"),)
 
 
 def test_a_worker_has_nothing_to_do_with_nginx_and_leaves_at_once():
@@ -127,7 +127,7 @@ def test_the_time_that_nginx_has_had_counts_for_a_drain_that_begins_late():
     world = world_of(i, nginx=nginx, settled=frozenset({i.id}), connections={i.id: 1})
     assert drained_at(i, GOING, world) == NOW
     assert [s.why for s in plan(GOING, world) if isinstance(s, Stop)] == [
-        "still connected after 20s"
+        "it still has connections after 20s"
     ]
 
 
@@ -136,7 +136,7 @@ def test_in_a_hurry_nothing_waits_for_anything():
     world = world_of(instance(1), nginx=NginxSeen(1, live="g"))
     steps = plan(hurry, world)
     assert kinds(steps) == {"StopNginx", "Drain", "Publish"}
-    assert StopNginx(graceful=False, why="no site is wanted") in steps
+    assert StopNginx(graceful=False, why="no site is configured") in steps
     i = instance(1, state=S.DRAINING)
     assert kinds(plan(hurry, world_of(i, endpoints={"web": ()}))) >= {"Stop"}
 

@@ -34,7 +34,7 @@ def test_the_sixth_certificate_for_the_same_names_waits_until_the_first_is_a_wee
     assert refusal(entries[:8], "b.test", "a.test") is None
     found = refusal(entries, "b.test", "A.test")
     assert found.until == NOW - DAY + 1 + 7 * DAY
-    assert found.why == "5 certificates for exactly a.test, b.test were obtained of 5"
+    assert found.why == "5 of 5 certificates for exactly a.test, b.test used"
     assert refusal(entries, "a.test", now=NOW) is None, "another set has its own five"
     assert refusal(entries, "a.test", "b.test", now=found.until) is None
 
@@ -42,7 +42,7 @@ def test_the_sixth_certificate_for_the_same_names_waits_until_the_first_is_a_wee
 def test_the_fifty_first_certificate_of_a_domain_waits_whatever_its_names_are():
     entries = [e for n in range(50) for e in obtained(1, f"n{n}.a.co.uk", at=NOW - DAY + n)]
     found = refusal(entries, "new.a.co.uk", "c.test")
-    assert found.why == "50 certificates under a.co.uk were obtained of 50"
+    assert found.why == "50 of 50 certificates for a.co.uk used"
     assert found.until == NOW - DAY + 1 + 7 * DAY
     assert refusal(entries, "b.co.uk") is None
 
@@ -55,7 +55,7 @@ def test_five_failed_validations_of_a_name_in_an_hour_hold_up_every_order_with_i
     found = refusal(entries, "a.test", "b.test")
     assert (found.until, found.why) == (
         NOW + 10 * MINUTE,
-        "5 validations of a.test have failed of 5",
+        "5 of 5 failed validations of a.test used",
     )
     assert refusal(entries[1:], "a.test") is None
     assert refusal(entries, "b.test") is None
@@ -69,7 +69,7 @@ def test_the_three_hundred_and_first_order_within_three_hours_waits_even_if_all_
         entries.append(Entry(NOW - HOUR + n, URL, "order", (f"n{n}.test",), order))
         entries.append(Entry(NOW - HOUR + n + 1, URL, "abandoned", (f"n{n}.test",), order))
     found = refusal(entries, "a.test")
-    assert (found.until, found.why) == (NOW + 2 * HOUR, "300 orders were sent of 300")
+    assert (found.until, found.why) == (NOW + 2 * HOUR, "300 of 300 orders used")
     assert refusal(entries[2:], "a.test") is None
 
 
@@ -133,7 +133,7 @@ def test_staging_has_limits_and_a_ledger_of_its_own():
     many = obtained(1500, "a.test", at=NOW - HOUR, step=1.0, issuer=issuer.staging)
     assert refusal(many, "a.test", issuer=issuer) is None
     found = refusal(many, "a.test", issuer=issuer, staging=True)
-    assert found.why == "1500 orders were sent of 1500"
+    assert found.why == "1500 of 1500 orders used"
 
 
 def test_an_authoritys_own_refusal_is_obeyed_for_a_day_at_most_and_by_replacements_too():

@@ -97,8 +97,8 @@ def test_a_new_process_after_an_exit_is_a_restart_and_keeps_id_port_and_count_of
 
 
 def test_a_move_notes_when_and_why():
-    after = moved(one(), InstanceEvent.DRAIN_ASKED, now=NOW + 2, reason="2 are wanted")
-    assert (after.state, after.since, after.reason) == (S.DRAINING, NOW + 2, "2 are wanted")
+    after = moved(one(), InstanceEvent.DRAIN_ASKED, now=NOW + 2, reason="scaled to 2")
+    assert (after.state, after.since, after.reason) == (S.DRAINING, NOW + 2, "scaled to 2")
 
 
 def test_a_killed_instance_has_its_time_once_more_before_it_is_killed_again():
@@ -137,7 +137,7 @@ def test_a_boot_is_no_crash_and_leaves_nothing_of_the_clock_before():
     again = booted(ran, now=3.0)
     assert (again.crashes, again.worn, again.process) == (0, "", None)
     assert (again.since, again.spawned, again.retry_at) == (3.0, 3.0, 3.0)
-    assert again.reason == "the machine was started anew"
+    assert again.reason == "the machine was rebooted"
 
 
 @pytest.mark.parametrize("state", [S.STARTING, S.READY, S.UNREADY])

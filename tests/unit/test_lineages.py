@@ -157,23 +157,21 @@ def test_each_issuer_is_asked_within_its_own_limits():
         ),
         (
             '[tls]\nlimits.domain = "3/31d"\n[sites."a.example"]\napp = "web"',
-            (
-                "tls.limits.domain: must be within 30 days, which is how long is counted, "
-                'not "3/31d"'
-            ),
+            ('tls.limits.domain: must be within 30 days, the longest time counted, not "3/31d"'),
         ),
         (
             '[sites."*.example.com"]\napp = "web"',
             (
-                'sites."*.example.com".tls.dns: is required to prove "*.example.com" by dns-01 '
-                '(say who publishes records: [tls.dns]; or ask nobody: issuer = "local")'
+                'sites."*.example.com".tls.dns: is required to validate "*.example.com" '
+                "with dns-01 (configure [tls.dns], or use a local certificate: issuer = "
+                '"local")'
             ),
         ),
         (
             '[tls]\nchallenge = "http-01"\n[sites."*.example.com"]\napp = "web"',
             (
-                'sites."*.example.com".tls.challenge: cannot prove "*.example.com": '
-                "only dns-01 or manual proves a wildcard"
+                'sites."*.example.com".tls.challenge: cannot validate "*.example.com": '
+                "a wildcard needs dns-01 or manual"
             ),
         ),
         (
@@ -182,19 +180,19 @@ def test_each_issuer_is_asked_within_its_own_limits():
                 '[sites."b.example.com"]\napp = "web"\nreal_ip = {trust = ["10.0.0.1"]}'
             ),
             (
-                "tls.challenge: tls-alpn-01 does not go with real_ip, which the site "
-                '"b.example.com" has (take http-01 or dns-01)'
+                "tls.challenge: tls-alpn-01 cannot be combined with real_ip, which the site "
+                '"b.example.com" has (use http-01 or dns-01)'
             ),
         ),
         (
             '[tls]\nchallenge = "manual"\n[sites."203.0.113.7"]\napp = "web"',
-            'sites."203.0.113.7".tls.challenge: manual cannot prove 203.0.113.7',
+            'sites."203.0.113.7".tls.challenge: manual cannot validate 203.0.113.7',
         ),
         (
             '[tls]\nkey_type = ["rsa2048", "rsa4096"]',
             (
-                "tls.key_type: must be one type, or one of ECDSA and one of RSA side by side "
-                '(as in ["ecdsa-p256", "rsa2048"])'
+                "tls.key_type: must be one type, or one ECDSA and one RSA type (as in "
+                '["ecdsa-p256", "rsa2048"])'
             ),
         ),
         (

@@ -195,9 +195,11 @@ def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one
         await watching.clock.advance(5.1)
         watching.round()
         assert watching.known.first.state is S.UNREADY
-        assert watching.known.first.reason.endswith("porticod.log has the details")
+        assert watching.known.first.reason.endswith("details in porticod.log")
         (said,) = watching.troubles.sentences()
-        assert said.startswith("check of web.1.1: a bug in portico, UnicodeDecodeError")
+        assert said.startswith(
+            "check of web.1.1: internal error (a bug in portico), UnicodeDecodeError"
+        )
         watching.probes.bug = None
         await watching.clock.advance(10)
         watching.round()

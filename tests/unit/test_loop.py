@@ -88,8 +88,8 @@ def test_a_version_is_not_kept_as_good_after_another_one_was_asked_for():
 
     rounds.on_step = up
     first, *rest = rounds.run()
-    assert first == "hand out slots 1 of web"
-    assert "keep this version of web as good" not in rest
+    assert first == "publish slots 1 of web"
+    assert "mark this version of web as good" not in rest
 
 
 def test_what_is_said_while_the_world_is_looked_at_is_planned_for():
@@ -151,7 +151,7 @@ def test_all_that_a_round_starts_is_reserved_at_once_and_before_the_first_of_it(
 
     def see(step: str) -> None:
         assert rounds.reserved == [[1, 2, 3, 1, 2]]
-        if step == "hand out slots none of api":
+        if step == "publish slots none of api":
             raise Failed("the end of this test")  # or the world would go on as it is
 
     rounds.on_step = see
@@ -162,7 +162,7 @@ def test_where_nothing_can_be_reserved_what_is_no_start_is_done_all_the_same():
     rounds = Rounds(desired(app(instances=3), app("api", instances=2)), NOTHING)
     rounds.reserve_fails = True
     assert [step for step in rounds.run() if step.startswith("start")] == []
-    assert "hand out slots none of api" in rounds.done
+    assert "publish slots none of api" in rounds.done
 
 
 def test_others_have_their_turn_between_any_two_steps():

@@ -112,7 +112,7 @@ def test_a_moment_drawn_for_an_earlier_certificate_is_drawn_anew():
         (Told(why="its answer has no window"), "its answer has no window"),
         (
             Told(None, NOW + 5, NOW + 5),
-            "the window that its authority suggests ends before it begins",
+            "the renewal window of its authority ends before it starts",
         ),
         (Told(None, NOW + 5, None, why="half"), "half"),
     ],

@@ -11,7 +11,7 @@ from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from portico.ports import Renewer
 
-CRON = Renewer("/etc/crontab:7", "0 4 * * * root certbot renew", "put a # in front of this line")
+CRON = Renewer("/etc/crontab:7", "0 4 * * * root certbot renew", "comment out this line")
 
 
 class Keeper:
@@ -51,7 +51,7 @@ def test_another_renewer_is_a_trouble_until_it_is_gone():
     moving, troubles = make(Keeper(1), others)
     [sentence] = look(moving, troubles)
     assert "'0 4 * * * root certbot renew' in /etc/crontab:7" in sentence
-    assert sentence.endswith("put a # in front of this line")
+    assert sentence.endswith("comment out this line")
     others.found.clear()
     assert look(moving, troubles) == []
 

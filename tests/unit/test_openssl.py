@@ -35,7 +35,7 @@ def test_the_last_day_of_support_is_one_with_support():
 
 def test_only_the_nginx_that_came_with_portico_is_warned_of():
     bundled = Build("/venv/nginx", (1, 31, 3), "OpenSSL 3.3.7", bundled=True)
-    words = "OpenSSL 3.3.7, a line without support since 2026-04-09"
+    words = "OpenSSL 3.3.7, unsupported since 2026-04-09"
     assert words in openssl_warning(bundled, NOW)
     assert openssl_warning(replace(bundled, openssl="OpenSSL 3.5.4"), NOW) == ""
     assert openssl_warning(replace(bundled, bundled=False), NOW) == ""

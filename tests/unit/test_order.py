@@ -60,8 +60,8 @@ def why(apps, *instances):
         ),
         (
             DB,
-            [BOTH[0], db(S.UNREADY, slot=2, reason="fails its check: 500")],
-            ("waits for db: db.2.2 fails its check: 500", True),
+            [BOTH[0], db(S.UNREADY, slot=2, reason="fails its health check: 500")],
+            ("waits for db: db.2.2 fails its health check: 500", True),
         ),
         (
             app("db", stopped=True),

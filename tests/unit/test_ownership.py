@@ -61,8 +61,11 @@ def test_where_a_programs_sockets_cannot_be_read_its_user_is_what_counts():
 
 def test_what_is_said_names_the_port_and_who_has_it():
     assert taken_by(3000, MALLORY.text) == (
-        "port 3000 is held by pid 812 (python3) of user mallory, which it did not start"
+        "port 3000 is held by pid 812 (python3) of user mallory, which is not one of its processes"
     )
-    assert taken_by(3000, "") == "port 3000 is held by another program, which it did not start"
+    assert (
+        taken_by(3000, "")
+        == "port 3000 is held by another program, which is not one of its processes"
+    )
     assert "pid 99 (docker-proxy), which listens on port 3000" in passed_on(3000, PROXY.text)
     assert "nothing listens on port 3000" in silent(3000)

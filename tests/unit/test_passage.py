@@ -22,7 +22,7 @@ class Nginx:
     async def render_again(self) -> None:
         await asyncio.sleep(0)
         if self.refuses:
-            raise Failed("nginx has not taken it over")
+            raise Failed("nginx did not load the new configuration")
         self.rendered.append(self.passage.is_open)
         self.opened.set()
 
@@ -73,7 +73,7 @@ def test_where_nginx_does_not_open_it_nothing_is_ordered():
     async def order() -> bool:
         nginx = Nginx()
         nginx.refuses = True
-        with pytest.raises(Failed, match="has not taken it over"):
+        with pytest.raises(Failed, match="did not load the new configuration"):
             async with nginx.through():
                 pytest.fail("ordered")
         return nginx.passage.is_open

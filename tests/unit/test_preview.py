@@ -20,8 +20,8 @@ def test_a_first_start_is_shown_to_its_end():
     assert steps([app(good=None, instances=2)], world(nginx=NginxSeen())) == [
         "start web.1 on a free port",
         "start web.2 on a free port",
-        "hand out slots none of web",
-        "hand out slots 1, 2 of web",
+        "publish slots none of web",
+        "publish slots 1, 2 of web",
         "switch nginx to the new generation",
     ]
 
@@ -32,9 +32,9 @@ def test_a_rollout_is_shown_slot_by_slot():
         "start web.1 on a free port",
         "drain web.1.1",
         "start web.2 on a free port",
-        "hand out slots 1, 2 of web",
+        "publish slots 1, 2 of web",
         "drain web.2.2",
-        "hand out slots 1, 2 of web",
+        "publish slots 1, 2 of web",
         "stop web.1.1",
         "stop web.2.2",
     ]
@@ -43,7 +43,7 @@ def test_a_rollout_is_shown_slot_by_slot():
 def test_a_single_pinned_port_is_shown_with_its_stand_in():
     its = app(version="v2", port=3000)
     shown = steps([its], world(one(port=3000), knows=[its]))
-    assert [step for step in shown if not step.startswith("hand out")] == [
+    assert [step for step in shown if not step.startswith("publish")] == [
         "start web.1 on a free port",
         "drain web.1.1",
         "stop web.1.1",
@@ -59,7 +59,7 @@ def test_a_removed_app_is_shown_leaving_after_nginx_has_switched():
     assert shown[-4:] == [
         "switch nginx to the new generation",
         "drain old.1.1",
-        "hand out slots none of old",
+        "publish slots none of old",
         "stop old.1.1",
     ]
 
@@ -86,7 +86,7 @@ def test_a_busy_nginx_is_shown_what_comes_after():
 def test_a_version_that_has_already_failed_is_shown_to_be_reverted_once():
     its = app(version="v2")
     shown = steps([its], world(one(), one(S.BACKOFF, version="v2", crashes=1), knows=[its]))
-    assert shown == ["revert web to the version before", "drain web.1.11"]
+    assert shown == ["roll back web to the previous version", "drain web.1.11"]
 
 
 def test_the_end_of_everything_is_shown():
@@ -95,7 +95,7 @@ def test_the_end_of_everything_is_shown():
     assert shown == [
         "stop nginx",
         "drain web.1.1",
-        "hand out slots none of web",
+        "publish slots none of web",
         "stop web.1.1",
     ]
 

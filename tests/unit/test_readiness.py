@@ -94,7 +94,7 @@ def test_the_word_of_a_stranger_or_of_the_process_before_counts_for_nothing():
 
 def test_what_it_says_is_shown_until_another_process_takes_its_place():
     known = Known(one(S.STARTING))
-    assert known.readiness.says(known.first) == "nothing yet, and wait_ready is set"
+    assert known.readiness.says(known.first) == "no readiness notification yet (wait_ready)"
     known.after(Notice(frozenset({4001}), status="loads 40 %"))
     assert known.readiness.says(known.first) == "loads 40 %"
     known.put(replace(known.first, process=Process(4002, 8.0), said_ready=True))
@@ -140,7 +140,7 @@ def test_who_said_it_and_fails_its_check_has_that_as_the_reason():
 def test_a_rollout_to_a_version_that_never_says_it_is_reverted():
     its = app(version="v2", wait_ready=True, ready_timeout=5)
     new = one(S.STARTING, version="v2", since=NOW - 5)
-    assert planned(its, one(), new) == ["revert web to the version before"]
+    assert planned(its, one(), new) == ["roll back web to the previous version"]
 
 
 def test_a_new_process_has_said_nothing_and_under_a_new_daemon_it_has_its_time_once_more():

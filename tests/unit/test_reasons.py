@@ -102,7 +102,7 @@ RUBY = "Address already in use - bind(2) for '127.0.0.1' port 3000 (Errno::EADDR
 )
 def test_a_busy_port_is_told_apart_in_many_languages(text, tried):
     assert why(text) == (
-        f"exited with code 1: it tried port {tried}, which is in use: "
+        f"exited with code 1: it tried port {tried}, which is in use; "
         "make it listen on $PORT (41003)"
     )
     assert why(text, port=tried, holder="pid 812 (node)") == (
@@ -121,7 +121,7 @@ def test_a_busy_port_is_told_apart_in_many_languages(text, tried):
 )
 def test_a_busy_port_without_its_number(text):
     assert why(text).endswith(
-        ": the port it tried is in use by another program: make it listen on $PORT (41003)"
+        ": the port it tried is in use by another program; make it listen on $PORT (41003)"
     )
     assert why(text, holder="pid 812 (node)").endswith(": port 41003 is in use by pid 812 (node)")
 
@@ -138,30 +138,39 @@ def test_a_busy_port_without_its_number(text):
     ],
 )
 def test_a_missing_module_is_named(text, module):
-    assert why(text) == f"exited with code 1: module {module} was not found: is it installed?"
+    assert why(text) == f"exited with code 1: module {module} was not found; is it installed?"
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("Error: Cannot find module '/srv/web/index.js'", "there is no file /srv/web/index.js"),
-        ("python3: can't open file '/srv/app.py': [Errno 2] No", "there is no file /srv/app.py"),
-        ("sh: 1: nod: not found", "its shell found no program nod"),
-        ("bash: line 1: nod: command not found", "its shell found no program nod"),
+        ("Error: Cannot find module '/srv/web/index.js'", "file /srv/web/index.js does not exist"),
+        (
+            "python3: can't open file '/srv/app.py': [Errno 2] No",
+            "file /srv/app.py does not exist",
+        ),
+        ("sh: 1: nod: not found", "its shell did not find program nod"),
+        ("bash: line 1: nod: command not found", "its shell did not find program nod"),
         (NODE_SYNTAX, "SyntaxError: Unexpected token '=' (/srv/web/index.js:3)"),
         (PYTHON_SYNTAX, "SyntaxError: invalid syntax (/srv/web/app.py:3)"),
         ("PHP Parse error:  syntax error, end", "Parse error:  syntax error, end"),
         (
             "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
-            "its heap was full: it leaks, or needs a higher limit",
+            "its heap was full; it leaks memory or needs a higher limit",
         ),
         (
             "Error: listen EACCES: permission denied 0.0.0.0:80",
-            "it tried to listen on port 80, which only root may: make it listen on $PORT (41003)",
+            (
+                "it tried to listen on port 80, which only root may use; make it listen on "
+                "$PORT (41003)"
+            ),
         ),
         (
             "listen tcp :443: bind: permission denied",
-            "it tried to listen on port 443, which only root may: make it listen on $PORT (41003)",
+            (
+                "it tried to listen on port 443, which only root may use; make it listen on "
+                "$PORT (41003)"
+            ),
         ),
         (
             "Error: EACCES: permission denied, open '/etc/shadow'",
@@ -186,7 +195,7 @@ def test_a_program_is_quoted_on_why_it_died(text, reason):
     [
         (Exit(1), 0.31, "exited with code 1 after 0.3s"),
         (Exit(1), 5.0, "exited with code 1 after 5s"),
-        (Exit(0), 61, "exited with code 0 after 61s: it ended by itself, without an error"),
+        (Exit(0), 61, "exited with code 0 after 61s: it exited without an error"),
         (Exit(signal=11), 7300, "was killed by SIGSEGV after 2h"),
         (Exit(signal=40), 200000, "was killed by signal 40 after 2d"),
         (Exit(), None, "exited"),
@@ -198,7 +207,7 @@ def test_an_end_without_words(ending, uptime, reason):
 
 def test_a_kill_that_nobody_asked_for_may_be_a_lack_of_memory():
     assert why("serving", None, 9, uptime=720.0) == (
-        "was killed by SIGKILL after 12m: perhaps the machine ran out of memory"
+        "was killed by SIGKILL after 12m: the machine may have run out of memory"
     )
 
 
@@ -216,19 +225,19 @@ def listens(*places, trouble="nothing listens on port 41003", port_env="PORT"):
 
 
 def test_an_app_that_never_opened_a_port():
-    assert listens() == "opened no port within 30s: make it listen on $PORT (41003)"
+    assert listens() == "opened no port within 30s; make it listen on $PORT (41003)"
 
 
 def test_an_app_that_listens_elsewhere():
     assert listens((9229, "127.0.0.1"), (3000, "*"), port_env="port") == (
-        "listens on 3000, 9229 instead of 41003: make it listen on $port"
+        "listens on 3000, 9229 instead of 41003; make it listen on $port"
     )
 
 
 def test_an_app_that_nginx_cannot_reach():
     assert listens((41003, "[::1]")) == (
-        "listens on port 41003 of [::1] only, where nginx does not ask: "
-        "make it listen on 127.0.0.1"
+        "listens on port 41003 of [::1] only, which nginx does not use; make it listen on "
+        "127.0.0.1"
     )
 
 

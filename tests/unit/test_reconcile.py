@@ -28,7 +28,7 @@ def test_at_first_instances_are_started_and_discovery_learns_the_app():
     assert rounds([app(good=None, instances=2)], world(nginx=NginxSeen())) == [
         "start web.1 on a free port",
         "start web.2 on a free port",
-        "hand out slots none of web",
+        "publish slots none of web",
     ]
 
 
@@ -38,8 +38,8 @@ def test_a_ready_instance_is_handed_out_before_nginx_hears_of_its_site():
     ready = world(one(), endpoints={"web": ()}, nginx=nothing)
     assert rounds([its], starting) == []
     assert rounds([its], ready) == [
-        "hand out slots 1 of web",
-        "keep this version of web as good",
+        "publish slots 1 of web",
+        "mark this version of web as good",
     ]
     assert rounds([app()], world(one(), knows=[its], nginx=nothing)) == [
         "switch nginx to the new generation"
@@ -52,7 +52,7 @@ def test_when_all_is_as_wanted_nothing_is_done():
 
 
 def test_a_new_daemon_hands_out_again_what_runs():
-    assert rounds([app()], world(one(), nginx=SERVING)) == ["hand out slots 1 of web"]
+    assert rounds([app()], world(one(), nginx=SERVING)) == ["publish slots 1 of web"]
 
 
 # nginx
@@ -148,7 +148,7 @@ def test_while_nginx_is_busy_it_is_asked_for_nothing_else():
     ],
 )
 def test_a_version_is_given_up_with_its_first_instance_that_does_not_work(broken):
-    assert planned(app(version="v2"), one(), broken) == ["revert web to the version before"]
+    assert planned(app(version="v2"), one(), broken) == ["roll back web to the previous version"]
 
 
 def test_a_revert_says_whose_fault_it_was():
@@ -172,7 +172,7 @@ def test_a_revert_says_whose_fault_it_was():
 )
 def test_nothing_is_given_up_where_there_is_nothing_to_go_back_to_or_nobody_wants_to(its):
     steps = planned(its, one(S.BACKOFF, version="v2", crashes=1, retry_at=NOW + 1))
-    assert "revert web to the version before" not in steps
+    assert "roll back web to the previous version" not in steps
 
 
 def test_what_an_earlier_attempt_left_behind_is_not_held_against_a_version():
@@ -185,7 +185,7 @@ def test_a_version_becomes_the_good_one_when_all_of_it_is_ready():
     halfway = one(version="v2"), one(S.STARTING, slot=2, version="v2")
     done = one(version="v2"), one(slot=2, version="v2")
     assert planned(its, *halfway) == []
-    assert planned(its, *done) == ["keep this version of web as good"]
+    assert planned(its, *done) == ["mark this version of web as good"]
 
 
 # Starting again
@@ -270,7 +270,7 @@ def test_nothing_is_stopped_while_discovery_hands_it_out():
     handed_out = world(replace(i, state=S.READY), knows=[its]).endpoints
     steps = rounds([its], replace(seen, endpoints=handed_out))
     assert "stop web.1.1" not in steps
-    assert "hand out slots none of web" in steps
+    assert "publish slots none of web" in steps
 
 
 def test_a_restart_waits_neither_for_nginx_nor_for_connections():
@@ -296,7 +296,7 @@ def test_a_removed_app_stays_until_nginx_names_it_no_more():
     new = app()
     assert all("old" not in step for step in rounds([new], seen))
     after = replace(seen, nginx=SERVING)
-    assert rounds([], after) == ["drain old.1.1", "hand out slots none of old"]
+    assert rounds([], after) == ["drain old.1.1", "publish slots none of old"]
 
 
 def test_a_removed_app_is_dropped_when_nothing_of_it_is_left():

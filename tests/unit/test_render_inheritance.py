@@ -29,7 +29,7 @@ def test_a_header_beside_ours_takes_nothing_away(tmp_path, in_http):
 def test_a_header_that_portico_sets_too_is_refused(tmp_path, in_http):
     (loss,) = lost(tmp_path, "proxy_set_header x-forwarded-for $remote_addr;", in_http=in_http)
     assert loss.misleads
-    assert loss.what == ("sets x-forwarded-for, which Portico sets too: a program would get both")
+    assert loss.what == ("sets x-forwarded-for, which Portico also sets, so apps get both")
     assert "request_headers" in loss.hint
 
 
@@ -45,7 +45,7 @@ def test_a_header_that_portico_sets_too_is_refused(tmp_path, in_http):
 def test_an_app_that_a_client_could_mislead_is_refused(tmp_path, text):
     found = lost(tmp_path, text)
     assert [loss.misleads for loss in found] in ([True], [True, True])
-    assert "a client's own would reach the program" in found[0].what
+    assert "a client's own headers would reach the app" in found[0].what
 
 
 def test_a_program_elsewhere_is_the_operators_matter_and_said(tmp_path):
@@ -73,7 +73,7 @@ def test_what_inherits_ours_is_left_alone(tmp_path):
 )
 def test_what_a_location_takes_away_from_itself_is_said(tmp_path, line, name):
     (loss,) = lost(tmp_path, f"location /x {{ {line} }}", OURS)
-    assert loss.what == f"location /x has {name}, and so none of the site's"
+    assert loss.what == f"location /x has {name}, so it does not inherit the site's"
     assert not loss.misleads
     assert lost(tmp_path, f"location /x {{ {line} }}", "access_log = false") == []
 
@@ -98,12 +98,12 @@ def test_files_that_a_file_includes_are_read_in_their_place(tmp_path):
 @pytest.mark.parametrize("name", ["/nowhere/a.conf", "relative.conf", "own.conf"])
 def test_a_file_that_cannot_be_read_is_said_and_left_to_nginx(tmp_path, name):
     (loss,) = lost(tmp_path, f"include {name};")
-    assert loss.what == f"{name} cannot be looked into: only nginx judges it"
+    assert loss.what == f"{name} cannot be checked here, only by nginx"
 
 
 def test_a_file_that_includes_itself_comes_to_an_end(tmp_path):
     (loss,) = lost(tmp_path, f"include {tmp_path}/own.conf;")
-    assert "cannot be looked into" in loss.what
+    assert "cannot be checked here" in loss.what
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,13 @@ def test_a_route_is_written_as_nginx_writes_it(key, modifier, path):
 
 @pytest.mark.parametrize("key", ["", "a", "@again_0", "= a", "^~ a", "~", "~ ", "=", "if /a"])
 def test_what_is_no_path_is_refused(key):
-    with pytest.raises(Refused, match="cannot write a location"):
+    with pytest.raises(Refused, match="cannot render a location"):
         Match.parse(key)
 
 
 def test_a_route_that_cannot_be_written_is_told_with_its_site():
     desired = Desired(sites={"app.test": Site(redirect="/a", routes={"x": "web"})})
-    with pytest.raises(Refused, match=r'^sites\."app\.test": cannot write a location'):
+    with pytest.raises(Refused, match=r'^sites\."app\.test": cannot render a location'):
         render_generation(desired, place_for(desired))
 
 

@@ -119,9 +119,9 @@ def test_a_certificate_that_is_past_its_backstop_when_it_comes_does_not_make_a_l
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
-        (lineage("a.test", "b.test"), "it is for a.test, and a.test, b.test is wanted"),
-        (lineage(key_type="rsa2048"), "its key is ecdsa-p256, and rsa2048 is wanted"),
-        (lineage(issuers=(SECOND,)), f"it is of {FIRST.directory}, which is not asked any more"),
+        (lineage("a.test", "b.test"), "it is for a.test instead of a.test, b.test"),
+        (lineage(key_type="rsa2048"), "its key is ecdsa-p256 instead of rsa2048"),
+        (lineage(issuers=(SECOND,)), f"its issuer {FIRST.directory} is no longer configured"),
     ],
 )
 def test_other_names_key_or_issuer_are_due_now_but_wait_after_a_failure(wanted, why):
@@ -153,7 +153,9 @@ def test_a_failure_is_waited_out_and_its_words_are_shown():
     memory = replace(SERVED, troubles={FIRST.directory: trouble(2, retry_at=NOW + 600)})
     action = act(held, memory)
     assert (action.kind, action.at) == ("issue", NOW + 600)
-    assert action.why == "two thirds of its life is over; the last attempt failed: no answer"
+    assert (
+        action.why == "two thirds of its lifetime has passed; the last attempt failed: no answer"
+    )
     assert act(held, memory, now=NOW + 600).due(NOW + 600)
 
 
@@ -197,7 +199,7 @@ def test_what_the_ledger_refuses_waits_for_the_moment_it_names():
     held = certificate(at=NOW - 70 * DAY)
     action = act(held, ledger=full())
     assert (action.kind, action.at) == ("issue", NOW + 6 * DAY)
-    assert "5 certificates for exactly a.test were obtained of 5" in action.why
+    assert "5 of 5 certificates for exactly a.test used" in action.why
 
 
 def test_what_the_ledger_refuses_for_long_is_asked_of_the_next_issuer():
@@ -237,7 +239,7 @@ def test_who_asks_by_hand_is_not_made_to_wait_except_by_the_ledger():
     assert (action.kind, action.due(NOW), action.why) == (
         "issue",
         True,
-        "it was asked for by hand",
+        "it was requested by hand",
     )
     assert act(held, troubled, ledger=full()).at == NOW + 6 * DAY
     assert act(held, troubled, wanted=lineage(renewal=False)).kind == "issue"

@@ -62,7 +62,7 @@ def test_slots_beyond_those_wanted_are_drained():
         "drain web.2.2",
         "drain web.3.3",
     ]
-    assert why(rollout(app(instances=1), [one(), one(slot=2)], NOW)) == ["1 are wanted"]
+    assert why(rollout(app(instances=1), [one(), one(slot=2)], NOW)) == ["scaled to 1"]
 
 
 def test_a_scale_down_keeps_one_that_serves_until_a_slot_that_stays_does():
@@ -142,8 +142,8 @@ def test_a_worker_is_replaced_in_the_same_way():
 
 
 def test_a_worn_instance_is_replaced_by_one_of_the_same_version():
-    worn = one(worn="it has reached its max_age")
-    assert why(rollout(app(), [worn], NOW)) == ["it has reached its max_age"]
+    worn = one(worn="it reached its max_age")
+    assert why(rollout(app(), [worn], NOW)) == ["it reached its max_age"]
     assert steps(app(), worn, one(serial=2)) == ["drain web.1.1"]
 
 

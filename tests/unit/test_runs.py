@@ -44,25 +44,41 @@ def steps(app: DesiredApp, *instances: Instance, due: bool = False) -> list[str]
     ("instances", "due", "expected"),
     [
         ([], False, []),
-        ([], True, ["start clean.1 on a free port: it is time"]),
+        ([], True, ["start clean.1 on a free port: scheduled time"]),
         ([run(S.STOPPED)], False, []),
-        ([run(S.STOPPED)], True, ["start clean.1.4 again: it is time"]),
+        ([run(S.STOPPED)], True, ["start clean.1.4 again: scheduled time"]),
         ([run(S.READY)], False, []),
-        ([run(S.READY)], True, ["skip a run of clean: clean.1.4 of before still runs"]),
-        ([run(S.STARTING)], True, ["skip a run of clean: clean.1.4 of before still runs"]),
-        ([run(S.DRAINING)], True, ["skip a run of clean: clean.1.4 of before still runs"]),
+        (
+            [run(S.READY)],
+            True,
+            ["skip a run of clean: the previous run clean.1.4 has not finished"],
+        ),
+        (
+            [run(S.STARTING)],
+            True,
+            ["skip a run of clean: the previous run clean.1.4 has not finished"],
+        ),
+        (
+            [run(S.DRAINING)],
+            True,
+            ["skip a run of clean: the previous run clean.1.4 has not finished"],
+        ),
         (
             [run(S.STOPPED, spec="v0")],
             True,
             [
                 "drain clean.1.4: the version has changed",
-                "start clean.1 on a free port: it is time",
+                "start clean.1 on a free port: scheduled time",
             ],
         ),
         ([run(S.STOPPED, spec="v0")], False, []),
         ([run(S.READY, spec="v0")], False, []),
-        ([run(S.READY, spec="v0")], True, ["skip a run of clean: clean.1.4 of before still runs"]),
-        ([run(S.READY, is_run=False)], False, ["drain clean.1.4: it runs at its times now"]),
+        (
+            [run(S.READY, spec="v0")],
+            True,
+            ["skip a run of clean: the previous run clean.1.4 has not finished"],
+        ),
+        ([run(S.READY, is_run=False)], False, ["drain clean.1.4: it runs on a schedule now"]),
         (
             [run(S.READY, spawned=NOW - 60)],
             False,
@@ -78,7 +94,7 @@ def test_a_run_that_does_not_stop_is_killed_when_its_time_is_up():
     told = replace(run(S.READY, spawned=NOW - 70), reason="ran longer", since=NOW - 4)
     assert steps(wanted(), told) == []
     assert steps(wanted(), replace(told, since=NOW - 5)) == [
-        "kill clean.1.4: did not stop when asked to"
+        "kill clean.1.4: did not stop in time"
     ]
 
 
@@ -91,7 +107,7 @@ def test_what_is_stopped_by_hand_runs_no_more():
 def test_a_schedule_is_as_wanted_before_its_first_run():
     world = World(NOW, endpoints={"clean": ()})
     assert plan(Desired(apps={"clean": wanted()}), world) == (
-        Complete("clean", "it runs at its times"),
+        Complete("clean", "it runs on a schedule"),
     )
 
 

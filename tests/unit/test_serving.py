@@ -79,7 +79,7 @@ def test_what_did_not_help_one_is_not_tried_on_the_others():
     failing, given_up = instances(S.UNREADY, S.FAILED, since=DUE - 9)
     assert to_restart(app(), [failing, given_up], NOW) == []
     assert [e.slot for e in endpoints_of(app(), [failing, given_up], NOW)] == [1]
-    # One that was given up before has nothing to do with it.
+    # One that was cancelled before has nothing to do with it.
     given_up, failing = instances(S.FAILED, S.UNREADY, since=DUE - 9)
     assert slots(to_restart(app(), [given_up, failing], NOW)) == [2]
 

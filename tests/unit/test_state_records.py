@@ -89,5 +89,5 @@ def test_a_record_that_cannot_be_read_is_named_with_what_to_do():
     spec = Spec("1", "web", App(command="x"), "/srv", {})
     text = to_json(SPEC, spec).replace('"instances":1', '"instances":0')
 
-    with pytest.raises(Failed, match=r"app\.instances.*nothing was changed; start that version"):
+    with pytest.raises(Failed, match=r"app\.instances.*nothing was changed. Run that version"):
         from_json(SPEC, text)

@@ -69,7 +69,7 @@ def test_a_task_that_fails_ends_nothing_but_itself_and_the_log_has_its_traceback
         await daemon.clock.advance(5)
         assert done.is_set()
         assert daemon.troubles.sentences() == [
-            f"work on web: a bug in portico, {BUG!r}; porticod.log has the details",
+            f"work on web: internal error (a bug in portico), {BUG!r}; details in porticod.log",
             "rotation of out.log: the disk is full",
         ]
 
@@ -163,7 +163,7 @@ def test_safe_mode_begins_after_some_deaths_is_said_and_ends_with_another_file()
     mode = SafeMode(AFTER, troubles)
     assert mode.is_on
     (said,) = troubles.sentences()
-    assert said.startswith("porticod died 3 times in a row and runs in safe mode")
+    assert said.startswith("porticod crashed 3 times in a row and runs in safe mode")
     mode.end()
     assert not mode.is_on
     assert troubles.sentences() == []

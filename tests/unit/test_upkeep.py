@@ -20,7 +20,7 @@ from tests.unit.worlds import one
 MB = 1 << 20
 SPEC = Spec("v1", "web", App(command="run", logs={"max_size": "10MB", "keep": 5}), "/srv", {})
 PATH = "/logs/apps/web.1.out.log"
-FULL = "the disk of /logs/apps is full: what it writes there is lost"
+FULL = "disk full at /logs/apps: writes there fail"
 
 
 def growth(written: float, seconds: float = 1.0) -> Growth:
@@ -43,7 +43,7 @@ def test_the_log_that_grows_fastest_decides_when_all_are_looked_at_again(rates, 
 
 def test_one_that_outruns_every_look_is_named():
     assert floods(growth(100 * MB)) == ""
-    assert f"web.1.1 writes to {PATH} faster than its limits" in floods(growth(130 * MB))
+    assert f"web.1.1 writes to {PATH} faster than it can be rotated" in floods(growth(130 * MB))
 
 
 def test_nobody_is_named_for_a_disk_that_others_have_filled():
@@ -152,7 +152,7 @@ def test_who_was_seen_to_fill_a_disk_is_named_for_as_long_as_it_is_full():
 
 def test_a_log_that_was_emptied_without_a_copy_is_said_until_the_next_look():
     machine = Machine()
-    machine.said = "No space left on device; it was emptied without a whole copy"
+    machine.said = "No space left on device; it was truncated without a complete copy"
     machine.look(11 * MB)
     assert machine.troubles.sentences() == [f"cannot rotate {PATH}: {machine.said}"]
     machine.look(0)

@@ -36,7 +36,7 @@ def marked(its: DesiredApp, i: Instance, held: int = 0) -> list[str]:
 
 def test_an_instance_over_its_limit_of_memory_is_worn():
     said = marked(app(max_memory="300M"), instance(), 312 * MIB)
-    assert said == ["it holds 312 MiB of memory, and max_memory is 300 MiB"]
+    assert said == ["it uses 312 MiB of memory; max_memory is 300 MiB"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_no_other_instance_is(keys, fields, held):
 
 
 def test_an_instance_that_has_reached_its_age_is_worn():
-    assert marked(app(max_age="1h"), instance(age=3970)) == ["it has reached its max_age"]
+    assert marked(app(max_age="1h"), instance(age=3970)) == ["it reached its max_age"]
 
 
 def test_ages_are_spread_evenly_within_a_tenth():
@@ -72,7 +72,7 @@ def test_what_is_asked_for_by_hand_is_replaced():
     by_hand = DesiredApp(
         its.name, its.app, 2, its.spec, replace=frozenset([InstanceId("web.1.1")])
     )
-    assert marked(by_hand, instance()) == ["asked for by hand"]
+    assert marked(by_hand, instance()) == ["requested by hand"]
     assert marked(by_hand, instance(serial=2)) == []
 
 

@@ -53,17 +53,19 @@ def test_a_command_is_split_and_filled_in_as_a_shell_would(command, words):
 def test_what_only_a_shell_can_do_is_refused_with_the_line_that_does_it(command, syntax):
     with pytest.raises(ValueError) as caught:
         split(command, VARIABLES)
-    assert f'holds "{syntax}", and no shell runs it: write ["sh", "-c", "' in str(caught.value)
+    assert f'holds "{syntax}", but is not run by a shell; write ["sh", "-c", "' in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize("command", ["node 'index.js", 'node "index.js', "node \\"])
 def test_an_open_quote_is_an_error(command):
-    with pytest.raises(ValueError, match="quote or a backslash"):
+    with pytest.raises(ValueError, match="unclosed quote or a trailing backslash"):
         split(command, VARIABLES)
 
 
 def test_a_variable_that_is_not_set_is_an_error_that_names_it():
-    with pytest.raises(ValueError, match=r"uses \$NOPE, which is not set: set it in env"):
+    with pytest.raises(ValueError, match=r"uses \$NOPE, which is not set; set it in env"):
         split("node --port $NOPE", VARIABLES)
 
 

@@ -84,7 +84,10 @@ class Api:
             return failed(error.http_status, _view(error))
         except Exception as error:  # the boundary: a bug of ours must not be silence to the other
             log.exception("%s %s failed", request.method, request.target)
-            text = f"porticod failed inside: {type(error).__name__}: {error}; its log says where"
+            text = (
+                f"internal error in porticod: {type(error).__name__}: {error}; details in "
+                "porticod.log"
+            )
             return failed(_INTERNAL, ErrorView(error=text, exit_code=1))
         return _written(result, call.verb.status)
 

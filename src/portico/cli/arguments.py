@@ -29,8 +29,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def home_option(parser: Parser) -> None:
-    parser.add_argument("--home", metavar="FOLDER", help="where the state lies: PORTICO_HOME")
-    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    parser.add_argument("--home", metavar="FOLDER", help="state folder: PORTICO_HOME")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help")
 
 
 def json_option(parser: Parser) -> None:
@@ -43,14 +43,14 @@ def file_arguments(parser: Parser) -> None:
         "path",
         metavar="PATH",
         nargs="?",
-        help="a file or its folder: portico.toml or a file of PM2; the current folder if unset",
+        help="portico.toml or a PM2 file, or its folder; default: the current folder",
     )
     parser.add_argument(
         "--site",
         metavar="NAME[=APP]",
-        help="put what the file runs behind a site of this domain name",
+        help="add a site with this domain name for the file's app",
     )
-    parser.add_argument("--env", metavar="NAME", help="in a file of PM2, also take env_NAME")
+    parser.add_argument("--env", metavar="NAME", help="for a PM2 file: also use env_NAME")
     json_option(parser)
 
 

@@ -9,10 +9,10 @@ from portico.cli.table import COMMANDS, Command
 
 EXIT_CODES: Final = {
     0: "done",
-    1: "it was tried and failed; the text says what still holds",
-    2: "the file or the request is wrong; nothing was changed",
-    3: "no daemon answers",
-    130: "interrupted; what the daemon had begun goes on",
+    1: "failed; the message says what is still in effect",
+    2: "invalid file or request; nothing was changed",
+    3: "the daemon does not answer",
+    130: "interrupted; the daemon continues what it started",
 }
 HOME: Final = "PORTICO_HOME, else /var/lib/portico as root, else the XDG state folder"
 
@@ -22,8 +22,8 @@ def overview() -> str:
     for group, commands in groupby(COMMANDS, lambda command: command.group):
         lines += [f"{group}:", *map(_line, commands), ""]
     lines += [
-        "`portico COMMAND --help` says more. Most commands take --json.",
-        f"State lies in --home FOLDER: {HOME}.",
+        "`portico COMMAND --help` shows its options. Most commands accept --json.",
+        f"State folder, --home FOLDER: {HOME}.",
         "",
         "exit codes:",
         *(f"  {code:<5} {means}" for code, means in EXIT_CODES.items()),

@@ -23,7 +23,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "<!-- Written by scripts/reference from the code. -->"
     yield ""
-    yield f"Every command takes `--home FOLDER` (where the state lies: {HOME}) and `--help`."
+    yield f"Every command accepts `--home FOLDER` (state folder: {HOME}) and `--help`."
     yield "Results go to standard output, notes and progress to standard error. Colour is for"
     yield "terminals only, and not with `NO_COLOR`. With `--json` an error is JSON too."
     yield ""

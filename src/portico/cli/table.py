@@ -27,28 +27,28 @@ _RUN, _LOOK, _MORE = "run a file", "look", "more"
 _GROUPS: Final = (_RUN, _LOOK, CHANGE_APPS, _MORE)
 
 _WITH_A_FILE: Final = (
-    Command("up", "Apply a file, and wait until every site answers.", group=_RUN),
+    Command("up", "Apply a file and wait until every site answers.", group=_RUN),
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
-    Command("down", "Stop everything, nginx and the daemon too.", ("kill",), _RUN),
-    Command("check", "Say whether a file could be used.", ("validate",), _RUN),
-    Command("plan", "Say what `up` would do, step by step.", group=_RUN),
+    Command("down", "Stop everything, including nginx and the daemon.", ("kill",), _RUN),
+    Command("check", "Validate a file.", ("validate",), _RUN),
+    Command("plan", "Show what `up` would do, step by step.", group=_RUN),
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _LOOK),
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _LOOK),
-    Command("logs", "Show the output of apps, and follow it.", ("log",), _LOOK),
-    Command("metrics", "Print what Prometheus reads.", group=_LOOK),
-    Command("history", "Show the files that were applied.", group=_LOOK),
-    Command("changes", "Show the changes in progress and lately ended.", group=_LOOK),
-    Command("follow", "Wait for a change and show its progress.", group=_LOOK),
+    Command("logs", "Show or follow the output of apps.", ("log",), _LOOK),
+    Command("metrics", "Print metrics for Prometheus.", group=_LOOK),
+    Command("history", "Show the revisions that were applied.", group=_LOOK),
+    Command("changes", "Show changes in progress and recently finished.", group=_LOOK),
+    Command("follow", "Follow a change until it has finished.", group=_LOOK),
     Command(
         "certs",
-        "Show, obtain, renew and move the certificates of authorities.",
+        "Show, obtain, renew, import and export certificates.",
         ("certificates",),
         _MORE,
     ),
-    Command("startup", "Bring everything back after a boot.", group=_MORE),
-    Command("unstartup", "Leave boots alone again.", group=_MORE),
-    Command("upgrade", "Let newer programs of Portico and nginx take over.", group=_MORE),
+    Command("startup", "Start everything again at boot.", group=_MORE),
+    Command("unstartup", "Do not start at boot any more.", group=_MORE),
+    Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),
     Command("completion", "Print or install completion for your shell.", group=_MORE),
@@ -77,4 +77,4 @@ def find(word: str) -> tuple[Command, tuple[str, ...]]:
 
     near = get_close_matches(word, _BY_WORD, 1)
     meant = f"; did you mean `portico {near[0]}`?" if near else "; `portico --help` lists them"
-    raise Refused(f"there is no command {word}{meant}")
+    raise Refused(f"unknown command {word}{meant}")

@@ -41,5 +41,5 @@ class VerbCommand:
 def _app(name: str | None) -> str | None:
     """`all` and nothing are every app; PM2's users also name a file here."""
     if name and name.endswith(_FILES):
-        raise Refused(f"{name} is a file, not an app: `portico up {name}` applies it")
+        raise Refused(f"{name} is a file, not an app; `portico up {name}` applies it")
     return None if name == "all" else name

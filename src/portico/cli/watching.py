@@ -37,7 +37,7 @@ def watch(
     except KeyboardInterrupt:
         spinner.clear()
         session.terminal.tell(
-            f"{change.kind} goes on without you; `portico follow {change.id}` comes back to it"
+            f"{change.kind} continues in the background; `portico follow {change.id}` shows it"
         )
         raise
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -28,11 +27,6 @@ def size(count: float) -> str:
         count /= _STEP
         power += 1
     return f"{count:.{bool(power):d}f} {_SIZES[power]}"
-
-
-def moment(at: float) -> str:
-    """Wall time as a local date."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def several(count: int, noun: str) -> str:

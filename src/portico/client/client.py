@@ -41,7 +41,7 @@ class Record(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise Failed(f"the daemon is of another version: it says no {name!r}") from None
+            raise Failed(f"the daemon has another version: its answer has no {name!r}") from None
 
 
 class Client:
@@ -76,7 +76,7 @@ class Client:
                     return
         except wire.NotOk as error:
             raise _error(error.status, error.body) from None
-        raise Unreachable(f"the daemon left before change {change} had ended")
+        raise Unreachable(f"the daemon stopped before change {change} had finished")
 
     def _ask(self, method: str, target: str, body: Mapping[str, object], seconds: float) -> bytes:
         # TOML has dates, and JSON has none: the daemon then says which key must be what
@@ -123,7 +123,7 @@ def _read(raw: bytes) -> object:
     try:
         return json.loads(raw, object_hook=Record)
     except ValueError:
-        raise Failed(f"the daemon's answer is no JSON: {raw[:80]!r}") from None
+        raise Failed(f"the daemon's answer is not JSON: {raw[:80]!r}") from None
 
 
 def _error(status: int, raw: bytes) -> PorticoError:

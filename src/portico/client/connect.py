@@ -47,9 +47,7 @@ def connect(
     if client.answers():
         return client
     if not start and not home.database.exists():
-        raise Unreachable(
-            f"nothing runs in {home.path}: no daemon answers; start with `portico up`"
-        )
+        raise Unreachable(f"no daemon is running in {home.path}; start with `portico up`")
     if unit := (find_unit or _find_unit)(home, environ):
         start_unit(unit, client)
     else:
@@ -67,8 +65,8 @@ def start_unit(unit: Unit, client: Client, word: Literal["start", "restart"] = "
     unit.systemctl(word, unit.name)
     if not wait_for(client.answers, START_WITHIN):
         raise Failed(
-            f"systemd has started {unit.name}, and no daemon answers within {START_WITHIN:g} s; "
-            f"`systemctl status {unit.name}` says more"
+            f"systemd started {unit.name}, but no daemon answered within {START_WITHIN:g} s; see "
+            f"`systemctl status {unit.name}`"
         )
 
 
@@ -129,6 +127,8 @@ def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:
     with log.open("rb") if log.exists() else io.BytesIO() as file:
         file.seek(begun)
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL:]
-    what = "ended at once" if gone else f"(pid {pid}) did not answer within {START_WITHIN:g} s"
-    told = "\n  ".join((":", *lines)) if lines else f"; it left nothing in {log}"
+    what = (
+        "exited immediately" if gone else f"(pid {pid}) did not answer within {START_WITHIN:g} s"
+    )
+    told = "\n  ".join((":", *lines)) if lines else f"; nothing in {log}"
     return f"cannot start the daemon: it {what}{told}"

@@ -32,12 +32,12 @@ def make_leave(client: Client) -> None:
     pid = daemon.pid
     if mode_of(daemon) == "foreground":
         raise Refused(
-            f"the daemon (pid {pid}) runs in the foreground, and its end would end everything; "
-            "nothing was changed: end it where it was started, and start it anew there"
+            f"the daemon (pid {pid}) runs in the foreground, and stopping it would stop "
+            "everything; nothing was changed. Restart it where it was started"
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     if not wait_for(lambda: not client.answers(), LEAVE_WITHIN):
         raise Failed(
-            f"the daemon (pid {pid}) did not leave within {LEAVE_WITHIN:g} s; it goes on as before"
+            f"the daemon (pid {pid}) did not exit within {LEAVE_WITHIN:g} s; it keeps running"
         )

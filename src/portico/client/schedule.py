@@ -47,7 +47,7 @@ Type=oneshot
 ExecStart={program}
 Environment={environment}
 
-# The daemon that it may start, and what that one looks after, go on when it has ended.
+# A daemon that it starts, and that daemon's apps, keep running when it exits.
 KillMode=process
 SendSIGKILL=no
 OOMPolicy=continue
@@ -161,11 +161,13 @@ class Schedule:
         renew = shlex.join(_RENEW).replace("%", "\\%")
         command = f"env PATH={_PATH} {self._home_in_cron} {renew}"
         if not command.isprintable():
-            raise Refused(f"cannot write {command!a} into a crontab: it cannot be printed")
+            raise Refused(
+                f"cannot write {command!a} into a crontab: it has unprintable characters"
+            )
         if not self._has_cron():
             raise Refused(
-                "cannot install a line for cron: this machine has none; nothing was changed. "
-                "`portico certs schedule --systemd` installs a timer where systemd is its init"
+                "cannot install a cron job: cron is not installed; nothing was changed. With "
+                "systemd, use `portico certs schedule --systemd`"
             )
         if self._root:
             line = f"{when} root {command} # {self._in_cron}\n"
@@ -206,7 +208,7 @@ class Schedule:
     def _put_crontab(self, text: str) -> None:
         done = self._run_crontab("-", given=text)
         if done.returncode != 0:
-            raise Failed(f"cannot write the crontab: {done.stderr.strip()}; it is as it was")
+            raise Failed(f"cannot write the crontab: {done.stderr.strip()}; it is unchanged")
 
     def _run_crontab(self, word: str, given: str = "") -> subprocess.CompletedProcess[str]:
         try:
@@ -248,7 +250,7 @@ class Schedule:
         if not self._booted.exists():
             raise Refused(
                 "cannot install a timer: systemd is not the init of this machine; nothing was "
-                "changed. `portico certs schedule --cron` installs a line for cron"
+                "changed. Use `portico certs schedule --cron`"
             )
         texts = self.units()
         verify(texts, self._environ, user=not self._root)

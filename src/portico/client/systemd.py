@@ -58,8 +58,8 @@ WatchdogSec=60
 TimeoutStartSec=90
 TimeoutStopSec=30
 
-# Only the daemon is stopped and started anew: instances and nginx go on meanwhile, and the next
-# daemon adopts them. `portico down` ends everything.
+# Only the daemon is restarted: instances and nginx keep running, and the next daemon adopts them.
+# `portico down` stops everything.
 {outlived}
 {rights}
 [Install]
@@ -67,7 +67,7 @@ WantedBy={target}
 """
 
 SYSTEM_RIGHTS: Final = """
-# What the daemon never needs. The programs miss nothing of it, because {launcher} starts them.
+# What the daemon never needs. Programs are not affected, because {launcher} starts them.
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
 KeyringMode=private
@@ -277,7 +277,7 @@ def quoted(*words: str) -> str:
     """
     for word in words:
         if not word.isprintable():
-            raise Refused(f"cannot write {word!a} into a unit: it cannot be printed")
+            raise Refused(f"cannot write {word!a} into a unit: it has unprintable characters")
     escaped = (w.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") for w in words)
     return " ".join(f'"{word}"' for word in escaped)
 
@@ -291,4 +291,4 @@ def call(command: Sequence[str], environ: Mapping[str, str]) -> None:
         raise Failed(f"cannot run {' '.join(command)}: {error}") from None
     if done.returncode != 0:
         told = (done.stderr or done.stdout).strip()
-        raise Failed(f"`{' '.join(command)}` failed: {told}; what runs goes on running")
+        raise Failed(f"`{' '.join(command)}` failed: {told}; running apps are unaffected")

@@ -48,8 +48,8 @@ def replace_daemon(
         connect(home, environ, start=True, program=program, find_unit=find_unit)
     if (version := client.ask(verbs.VERSION).version) != __version__:
         raise Failed(
-            f"the daemon that came back is porticod {version}, and not {__version__}: whoever "
-            "starts it starts another program than this one's; it looks after everything"
+            f"the restarted daemon is porticod {version}, not {__version__}: its unit or init "
+            "starts another program. Apps keep running"
         )
     return client
 
@@ -69,10 +69,7 @@ def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> No
         raise Failed(f"cannot run {' '.join(command)}: {error}; nothing was changed") from None
     if done.returncode != 0:
         told = (done.stderr or done.stdout).strip().removeprefix("porticod: ")
-        raise Failed(
-            f"porticod {__version__} cannot take the place of the daemon that runs, and that one "
-            f"goes on: {told}"
-        )
+        raise Failed(f"porticod {__version__} cannot replace the daemon; it keeps running: {told}")
 
 
 def _numbers(version: str) -> list[int]:

@@ -104,7 +104,7 @@ def _head(connection: socket.socket) -> tuple[int, int, bytes]:
     while _HEAD_END not in got:
         part = connection.recv(65536)
         if not part:
-            raise ConnectionResetError("closed before it answered")
+            raise ConnectionResetError("connection closed before an answer")
         got += part
     head, _, begun = got.partition(_HEAD_END)
     first, *fields = head.decode("latin-1").split("\r\n")
@@ -126,4 +126,4 @@ def _next(connection: socket.socket, idle: Callable[[], None]) -> bytes:
 
 def _lost(path: Path, error: OSError | None = None) -> Unreachable:
     why = f" ({error.strerror or error})" if error else ""
-    return Unreachable(f"the daemon on {path} ended the connection before it had answered{why}")
+    return Unreachable(f"the daemon on {path} closed the connection before it answered{why}")

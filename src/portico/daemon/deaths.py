@@ -36,7 +36,7 @@ class Deaths:
         try:
             files.write(self._path, text)
         except OSError as error:
-            log.warning("cannot note the death of the daemon: %s", error)
+            log.warning("cannot record the crash of the daemon: %s", error)
         return number
 
     def forget(self) -> None:

@@ -86,14 +86,14 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
         log.error("%s", error)  # noqa: TRY400 - its text is for the operator
         return error.exit_code
     except Exception:
-        log.exception("a bug in portico: %s is not in force", file)
+        log.exception("internal error (a bug in portico): %s is not in force", file)
         return 1
     await _tell(operations, change)  # what does not become ready now is started again and again
     return 0
 
 
 async def _down(operations: Operations, signals: Signals) -> None:
-    log.info("ending everything; a second signal does not wait for open requests")
+    log.info("shutting down; send the signal again to stop waiting for open requests")
     ending = await operations.down("signal", now=False)
     async with asyncio.TaskGroup() as tasks:
         done = tasks.create_task(_tell(operations, ending))

@@ -52,9 +52,9 @@ async def live(  # noqa: PLR0913 - what main has made
             _collect_seldom()
             group.create_task(portico.loop.run(), name="reconcile")
             group.create_task(beside(portico), name="beside")
-            portico.tasks.start("signs of life", partial(_signs_of_life, notify, clock))
+            portico.tasks.start("watchdog signal", partial(_signs_of_life, notify, clock))
             portico.tasks.start(
-                "begin of what is periodic", partial(_begin_periodic, portico, deaths)
+                "start of periodic tasks", partial(_begin_periodic, portico, deaths)
             )
             portico.tasks.repeat(
                 "owners of ports", portico.ownership.look, portico.ownership.pause
@@ -70,7 +70,7 @@ async def live(  # noqa: PLR0913 - what main has made
             raise Left  # noqa: TRY301 - it is what ends the group
     except* Left:
         notify.leaving()
-        log.info("left; instances and nginx go on")
+        log.info("exiting; instances and nginx keep running")
 
 
 def _collect_seldom() -> None:
@@ -92,7 +92,7 @@ async def _begin_periodic(portico: Portico, deaths: Deaths) -> None:
     repeat = portico.tasks.repeat
     repeat("upkeep", portico.upkeep.look, portico.upkeep.pause)
     repeat("certificates", portico.keeper.look, portico.keeper.pause)
-    repeat("other renewers", portico.moving.look, portico.moving.pause)
+    repeat("search for other renewers", portico.moving.look, portico.moving.pause)
     repeat("watching of files", portico.watching.look, portico.watching.pause)
 
 
@@ -128,7 +128,7 @@ async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
         told = await _told(portico.changes, IDLE_BEFORE_LEAVING / 2)
         idle = idle + 1 + told if _is_idle(portico) else 0
-    log.info("nothing to look after; leaving")
+    log.info("idle; exiting")
     stop.set()
 
 

@@ -10,6 +10,7 @@ import logging.handlers
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -53,7 +54,7 @@ def main() -> None:
         sys.exit(f"porticod: {error}")
     _log_to(home, foreground=options.foreground)
     if lock is None:
-        print(f"porticod: another daemon serves {home.path}", file=sys.stderr)  # noqa: T201
+        print(f"porticod: another daemon is running in {home.path}", file=sys.stderr)  # noqa: T201
         sys.exit(ALREADY_SERVED)
     with lock:
         sys.exit(_serve(home, options))
@@ -66,9 +67,11 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
         code = asyncio.run(_run(home, clock, options, deaths))
     except ExceptionGroup as ended:
         if told := ended.subgroup(PorticoError):
-            log.error("cannot go on: %s", told.exceptions[0])  # noqa: TRY400 - no bug
+            log.error("cannot continue: %s", told.exceptions[0])  # noqa: TRY400 - no bug
             return 1
-        log.exception("a bug ended the daemon; instances and nginx go on")
+        log.exception(
+            "internal error (a bug in portico), exiting; instances and nginx keep running"
+        )
     else:
         deaths.forget()
         return code
@@ -81,7 +84,7 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
 def _begin_anew(clock: SystemClock, count: int) -> int:
     """Become a new daemon, a few times at most: what fails again and again needs a person."""
     if count > MOST_BEGINNINGS:
-        log.error("died %d times in a row; the next portico command starts it again", count)
+        log.error("crashed %d times in a row; giving up until the next portico command", count)
         return 1
     asyncio.run(clock.sleep(PAUSE * count))
     return os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program again
@@ -91,12 +94,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="porticod", description=__doc__)
     parser.add_argument("--version", action="version", version=f"porticod {__version__}")
     parser.add_argument(
-        "--foreground", action="store_true", help="log to standard error; SIGTERM ends everything"
+        "--foreground", action="store_true", help="log to standard error; SIGTERM stops everything"
     )
     parser.add_argument(
-        "--check", action="store_true", help="say whether it could look after this home, and end"
+        "--check", action="store_true", help="check that it can run in this home, and exit"
     )
-    parser.add_argument("--up", type=Path, metavar="PATH", help="apply this file first")
+    parser.add_argument("--up", type=Path, metavar="PATH", help="apply this file at start")
     return parser.parse_args()
 
 
@@ -118,6 +121,9 @@ class _Harmless(logging.Formatter):
     """A log is read on terminals, and holds words of programs, authorities and files: they can
     begin no line that looks like one of ours.
     """
+
+    converter = staticmethod(time.gmtime)
+    default_msec_format = "%s,%03d UTC"
 
     def format(self, record: logging.LogRecord) -> str:
         return harmless(super().format(record)).replace("\n", "\n  ")

@@ -160,7 +160,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         await supervision.digest()
         intent.write_again()
         if not safe_mode.is_on:
-            with troubles.fence("watching before a start"):
+            with troubles.fence("file watches at start"):
                 await watching.begin()
         world = replace(await observed.look(), most_starting=most_starting)
         with troubles.fence("memory of instances"):
@@ -376,8 +376,8 @@ async def _discovery(home: Home, state: SqliteState, clock: Clock) -> Responder:
     )
     if remembered and responder.address != remembered:
         log.warning(
-            "cannot answer nginx on %s any more: another program has that port; answering on %s, "
-            "where another nginx will ask",
+            "cannot answer nginx on %s: another program took that port; answering on %s, for "
+            "the next nginx",
             remembered,
             responder.address,
         )

@@ -41,7 +41,7 @@ class AccountKeeper:
         """While inside, neither the key nor the accounts change; waits until they have."""
         async with self._changing:
             if self._state.setting(ROLLING):
-                raise Refused("the account's key is still being replaced; it is tried again soon")
+                raise Refused("the account's key is still being replaced; retrying soon")
             self._users.append(certificate)
         try:
             yield
@@ -117,10 +117,10 @@ class AccountKeeper:
         """For ever. Returns the account's URL."""
         known = await self._authorities.accounts()
         if directory in known.deactivated:
-            raise Refused(f"our account at {directory} is deactivated already")
+            raise Refused(f"the account at {directory} is already deactivated")
         if directory not in known.urls:
             there = ", ".join(known.urls) or "none"
-            raise NotFound(f"we have no account at {directory}; there is one at {there}")
+            raise NotFound(f"no account at {directory}; accounts: {there}")
         self._refuse_if_used("deactivate the account")
         async with self._changing:
             issuer = _issuers(wanted.values()).get(directory) or Issuer(directory)
@@ -131,11 +131,11 @@ class AccountKeeper:
         if self._users:
             names = ", ".join(sorted(set(self._users)))
             raise Refused(
-                f"cannot {what} while it is used to obtain a certificate, for {names}; nothing "
-                "was changed; repeat it when that has ended"
+                f"cannot {what} while it is in use to obtain a certificate for {names}; nothing "
+                "was changed. Try again when that has finished"
             )
         if self._changing.locked():
-            raise Refused(f"cannot {what}: it is being changed already; nothing else was changed")
+            raise Refused(f"cannot {what}: it is already being changed; nothing else was changed")
 
 
 def _behind_nginx(wanted: Mapping[str, Lineage]) -> bool:

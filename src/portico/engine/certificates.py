@@ -18,6 +18,7 @@ from portico.core.model.certificate import (
     Memory,
 )
 from portico.core.model.desired import Desired
+from portico.core.model.moments import moment
 from portico.core.model.place import CertificateFiles
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import memories
@@ -30,7 +31,7 @@ from portico.engine.changes import Change
 from portico.engine.deploying import Deploying
 from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
-from portico.engine.obtaining import Obtaining, moment_of
+from portico.engine.obtaining import Obtaining
 from portico.engine.passage import Passage
 from portico.engine.standalone import forget, standalone_lineages
 from portico.engine.tasks import Tasks
@@ -155,7 +156,7 @@ class Keeper:
             wanted=False,
             folder=self._lineages.folder(name),
             next="nothing",
-            why=f"the file in force has no site {name} that it is for",
+            why="no site in the file in force uses it",
         )
 
     def _view(self, lineage: Lineage, memory: Memory, ledger: Ledger) -> CertificateView:
@@ -213,14 +214,16 @@ class Keeper:
             now, action = self._clock.now(), self.obtaining.next(lineage)
             busy = lineage.name in self._under_way
             if begun and not busy and self._is_resting(lineage.name):
-                return f"{lineage.name}: a bug in portico; porticod.log has the details"
+                return (
+                    f"{lineage.name}: internal error (a bug in portico); details in porticod.log"
+                )
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 memory = self._state.memory(lineage.name)
                 if begun and memory.last_trouble:
                     return f"{lineage.name}: {memory.last_trouble.error}"
                 if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
                     return f"{lineage.name}: {other}"
-                done = "done" if begun else f"skipped, not due before {moment_of(action.at)}"
+                done = "done" if begun else f"skipped, not due before {moment(action.at)}"
                 change.say(f"{lineage.name}: {done}: {action.why}")
                 return ""
             begun = begun or action.kind in {"issue", "deploy"}
@@ -228,7 +231,9 @@ class Keeper:
             self._due = {lineage.name: lineage, **self._due}
             self._employ()
             await self._clock.sleep(0.2)
-        return f"{lineage.name}: not ended within {RENEW_WITHIN:g} s; it goes on"
+        return (
+            f"{lineage.name}: still running after {RENEW_WITHIN:g} s; continuing in the background"
+        )
 
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
@@ -237,10 +242,10 @@ class Keeper:
         await self.renew(name, change, force=missing)
         if lineage is not None and self._misses(lineage):
             action = self.obtaining.next(lineage)
-            raise Failed(f"{name}: not before {moment_of(action.at)}: {action.why}")
+            raise Failed(f"{name}: not before {moment(action.at)}: {action.why}")
         if held := self._lineages.held(name):
-            folder, until = self._lineages.folder(name), moment_of(held.not_after)
-            change.say(f"{name}: {folder}/fullchain.pem and privkey.pem are good until {until}")
+            folder, until = self._lineages.folder(name), moment(held.not_after)
+            change.say(f"{name}: {folder}/fullchain.pem and privkey.pem are valid until {until}")
 
     async def issue_standalone(self, name: str, change: Change, *, force: bool) -> None:
         """The same for one that no site is for; it is kept only if it could be obtained."""
@@ -258,10 +263,10 @@ class Keeper:
         """Revoke the certificate held, and want another one."""
         lineage, held = (await self.wanted()).get(name), self._lineages.held(name)
         if lineage is None or held is None:
-            raise NotFound(f"there is no certificate of an authority for {name!r}")
+            raise NotFound(f"there is no certificate from an authority for {name!r}")
         issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
         if issuer is None:
-            raise Refused(f"{name} was signed by {held.issuer}, which is not asked any more")
+            raise Refused(f"{name} was issued by {held.issuer}, which is no longer configured")
         async with self.account.used(name):
             await self._authorities.revoke(issuer, held, SUPERSEDED)
         self._state.put_memory(memories.forced(self._state.memory(name), self._clock.now()))
@@ -285,7 +290,7 @@ class Keeper:
         async for lineage in _unhurried(wanted.values()):
             memory = known.get(lineage.name) or Memory(lineage.name)
             of = f"certificate {lineage.name}"
-            with self._troubles.fence(f"look at {of}", of=of):
+            with self._troubles.fence(f"check of {of}", of=of):
                 self._warn(lineage, memory)
                 action = self.obtaining.next_of(lineage, memory, ledger)
                 if action.due(self._clock.now()) and not self._is_resting(lineage.name):
@@ -327,7 +332,7 @@ class Keeper:
         self._under_way.add(name)
         self._rests[name] = self._clock.monotonic() + REST
         try:
-            with self._troubles.fence(f"care of certificate {name}", of=f"certificate {name}"):
+            with self._troubles.fence(f"work on certificate {name}", of=f"certificate {name}"):
                 await self._do_what_is_due(name)
                 del self._rests[name]
         finally:
@@ -381,7 +386,7 @@ def chosen(wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
     if name is None:
         return list(wanted.values())
     if name not in wanted:
-        raise NotFound(f"there is no certificate {name!r}; there is {', '.join(wanted)}")
+        raise NotFound(f"there is no certificate {name!r}; known: {', '.join(wanted)}")
     return [wanted[name]]
 
 

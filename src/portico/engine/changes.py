@@ -81,8 +81,8 @@ class Changes:
             if EVERY_APP in wanted | change.apps or wanted & change.apps:
                 taken = ", ".join(sorted(wanted & change.apps)) or change.subject
                 raise Refused(
-                    f"cannot begin: {change.kind} of {taken} is under way as change {change.id}; "
-                    f"wait for it, or watch it with `portico follow {change.id}`"
+                    f"cannot start: {change.kind} of {taken} is running (change {change.id}); "
+                    f"wait, or run `portico follow {change.id}`"
                 )
 
     def begin(
@@ -111,7 +111,7 @@ class Changes:
     def overrule(self, why: str) -> None:
         """End what is under way: something was asked for that makes all of it pointless."""
         for change in self.under_way():
-            change.end(Failed(f"{change.kind} of {change.subject} was given up: {why}"))
+            change.end(Failed(f"{change.kind} of {change.subject} was cancelled: {why}"))
             if change.task:
                 change.task.cancel()
 
@@ -124,7 +124,7 @@ class Changes:
         except PorticoError as error:
             change.end(error)
         except Exception:
-            change.end(Failed("a bug in portico; porticod.log has the details"))
+            change.end(Failed("internal error (a bug in portico); details in porticod.log"))
             raise
         else:
             change.end(None)
@@ -155,5 +155,5 @@ class Changes:
             return self._all[name]
         except KeyError:
             raise NotFound(
-                f"there is no change {name!r}; a daemon remembers only its own"
+                f"there is no change {name!r}; changes of an earlier daemon are not kept"
             ) from None

@@ -67,7 +67,7 @@ class Deploying:
                 if not isinstance(error, PorticoError):
                     raise
                 raise Failed(
-                    f"{lineage.name} is not served with its new certificate: {error}"
+                    f"the new certificate of {lineage.name} is not served: {error}"
                 ) from error
         await self._deployed(lineage, held)
 
@@ -92,7 +92,7 @@ class Deploying:
                 rsa=is_rsa(lineage.key_type) if lineage.beside else None,
             )
             if served != {expected}:
-                raise Failed(f"a handshake for {name} still gets another certificate")
+                raise Failed(f"TLS handshakes for {name} still return another certificate")
 
     async def _run_hooks(self, lineage: Lineage) -> str:
         """What went wrong with the first that failed, after which none is run; else empty."""

@@ -84,7 +84,9 @@ class InForce:
             return await self._preparation.again(inputs)
         except PorticoError as error:
             await self._preparation.render(inputs)  # raises where the file cannot be used
-            self._troubles.report(FILES, f"{error}; nginx keeps the files it has", of=FILES)
+            self._troubles.report(
+                FILES, f"{error}; the running configuration is unchanged", of=FILES
+            )
             return await self._preparation.without_nginx(inputs, live=self._live())
 
     async def pause(self, site: str, *, paused: bool) -> None:
@@ -94,7 +96,7 @@ class InForce:
             known = self._intent.desired.sites.keys()
             if site not in known:
                 there = ", ".join(known) or "none"
-                raise NotFound(f"there is no site {site!r}; there is {there}")
+                raise NotFound(f"there is no site {site!r}; known: {there}")
             others = (self._intent.paused() & known) - {site}
             sites = others | {site} if paused else others
             self._assert_some()
@@ -135,9 +137,11 @@ class InForce:
             if nginx.live == wanted:
                 return
             if nginx.refused == wanted:
-                raise Failed(f"nginx does not take it over: {nginx.refused_because}")
+                raise Failed(f"nginx did not load the new configuration: {nginx.refused_because}")
             if self._clock.monotonic() > end:
-                raise Failed(f"nginx has not taken it over within {SERVED_WITHIN:g} s")
+                raise Failed(
+                    f"nginx did not load the new configuration within {SERVED_WITHIN:g} s"
+                )
             await self._clock.sleep(0.1)
 
     def clear(self, *, hurry: bool) -> None:
@@ -159,12 +163,12 @@ class InForce:
         self._intent.resume(candidate, revisions)
 
     async def _resumed(self, inputs: Inputs) -> Candidate | None:
-        with self._troubles.fence("rendering of what is in force", of=FILES):
+        with self._troubles.fence("rendering of the file in force", of=FILES):
             return await _in_time(self._preparation.resume(inputs))
         return None
 
     async def _read(self, inputs: Inputs) -> Candidate | None:
-        with self._troubles.fence("reading of what is in force", of=FILES):
+        with self._troubles.fence("reading of the file in force", of=FILES):
             return await self._preparation.without_nginx(inputs, live=self._live())
         return None
 

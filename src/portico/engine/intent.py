@@ -171,7 +171,7 @@ class Intent:
         try:
             found = _NUMBERS.validate_json(self._state.setting(IN_FORCE) or "{}")
         except ValidationError as error:
-            log.warning("cannot read which file is in force, so the newest is: %s", error)
+            log.warning("cannot read which file is in force, using the newest: %s", error)
             found = max((each.number for each in self._state.revisions()), default={})
         return {PROJECT: found} if isinstance(found, int) else found
 
@@ -275,7 +275,7 @@ class Intent:
     def revert(self, app: str, why: str) -> None:
         record = self._records[app]
         if record.good is None:
-            raise Failed(f"cannot revert {app}: no version of it was ever ready")
+            raise Failed(f"cannot roll back {app}: no version of it was ever ready")
         self._put([replace(record, target=record.good, abrupt=False, reverted=why)], must=False)
 
     @property
@@ -410,5 +410,5 @@ def _read_paused(text: str) -> frozenset[str]:
     try:
         return _PAUSED.validate_json(text)
     except ValidationError as error:
-        log.warning("cannot read which sites are paused, so none is: %s", error)
+        log.warning("cannot read which sites are paused, using none: %s", error)
         return frozenset()

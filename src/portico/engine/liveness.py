@@ -77,7 +77,7 @@ class Liveness:
         """
         with self._tasks.fence(f"check of {i.id}", of=i.id):
             return await self._ask(i)
-        return "the probe ended by a bug in portico; porticod.log has the details"
+        return "internal error in the probe (a bug in portico); details in porticod.log"
 
     async def _ask(self, i: Instance) -> str | None:
         """Before it gets requests, or gets them again, it has to be the one that answered."""

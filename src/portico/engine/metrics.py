@@ -29,20 +29,22 @@ def _daemon(status: StatusView) -> Iterator[str]:
     up = nginx.pid is not None
     yield _family("portico_nginx_up", "Whether nginx's master runs.", [({}, up)])
     yield _family(
-        "portico_nginx_generation", "Number of the files it has.", [({}, nginx.generation)]
+        "portico_nginx_generation",
+        "Generation of the configuration that nginx has loaded.",
+        [({}, nginx.generation)],
     )
 
 
 def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     yield _family(
         "portico_app_instances_wanted",
-        "Instances that an app should have.",
+        "Configured instances of an app.",
         [({"app": app.name}, app.wanted) for app in apps],
     )
     yield _family("portico_app_instances", "Instances by state.", _by_state(apps))
     yield _family(
         "portico_app_restarts_total",
-        "Restarts of the instances that are there now.",
+        "Restarts of the current instances.",
         [({"app": app.name}, sum(i.restarts for i in app.instances)) for app in apps],
         kind="counter",
     )
@@ -54,7 +56,7 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     )
     yield _family(
         "portico_instance_restarts",
-        "Restarts of an instance since it was made.",
+        "Restarts of an instance since it was created.",
         [(labels, i.restarts) for labels, i in every],
     )
 
@@ -73,24 +75,24 @@ def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]
         return _family(f"portico_certificate_{name}", says, named)
 
     ends = [(view, view.given_until) for view in views if view.given_until is not None]
-    yield family("not_after_seconds", "When the one expires that nginx has, since 1970.", ends)
+    yield family("not_after_seconds", "Expiry of the served certificate, Unix time.", ends)
     yield family(
         "left_seconds",
-        "Until then; negative after it.",
+        "Seconds until expiry; negative after it.",
         [(view, round(end - now, 1)) for view, end in ends],
     )
     yield family(
-        "served", "Whether every listener was seen to serve it.", [(v, v.served) for v in views]
+        "served", "Whether every listener serves the certificate.", [(v, v.served) for v in views]
     )
     yield family(
         "last_try_failed",
-        "Whether the last order or deploy came to nothing.",
+        "Whether the last order or deploy failed.",
         [(view, bool(view.error)) for view in views],
     )
-    yield family("warning", "Whether its end is too near.", [(v, bool(v.warning)) for v in views])
+    yield family("warning", "Whether it expires too soon.", [(v, bool(v.warning)) for v in views])
     yield family(
         "next_seconds",
-        "When something is done for it next, since 1970.",
+        "Time of its next action, Unix time.",
         [(view, view.next_at) for view in views if view.next_at is not None],
     )
 

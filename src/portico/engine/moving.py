@@ -64,7 +64,9 @@ class Moving:
         taken = await self._others.take(folder, self._called)
         if taken.skipped and not taken.lineages:
             reasons = "\n  ".join(taken.skipped)
-            raise Failed(f"cannot take anything over from {folder}; certbot goes on:\n  {reasons}")
+            raise Failed(
+                f"cannot import anything from {folder}; certbot keeps renewing:\n  {reasons}"
+            )
         self._remember(taken.lineages)
         self._keeper.wake()
         await self.look()
@@ -114,7 +116,7 @@ class Moving:
         current = map(self._lineages.current, self._lineages.names())
         certificates = [each for each in current if each]
         if not certificates:
-            raise Refused("there is no certificate of an authority here; nothing was written")
+            raise Refused("there is no certificate from an authority; nothing was written")
         names = await self._others.give(folder, certificates)
         return ExportView(folder=folder, names=names)
 
@@ -141,6 +143,6 @@ class Moving:
 
 def _sentence(renewer: Renewer) -> str:
     return (
-        f"certificates are renewed by others too, {renewer.what!r} in {renewer.where}: if they "
-        f"are for names that are served here, {renewer.remedy}"
+        f"another program also renews certificates, {renewer.what!r} in {renewer.where}; if they "
+        f"are for names served here, {renewer.remedy}"
     )

@@ -24,15 +24,15 @@ def file_problems(desired: Desired) -> Iterator[Problem]:
     for where, path, is_folder in (*_includes(desired), *_for_workers(desired)):
         full = Path(path)
         if not full.exists():
-            yield Problem(where, f"there is no {'' if is_folder else 'file '}{full}")
+            yield Problem(where, f"{full} does not exist")
         elif is_folder != full.is_dir():
-            yield Problem(where, f"{full} is {'no folder' if is_folder else 'no file'}")
+            yield Problem(where, f"{full} is {'not a folder' if is_folder else 'not a file'}")
     for where, path, _ in commands:
         if writer := other_writer(path):
             yield Problem(
                 where,
-                f"{path} would command root, and {writer} can change it",
-                "give the file and the folders above it to root, with chmod go-w",
+                f"{path} is read by root, but {writer} can change it",
+                "chown the file and the folders above it to root, with chmod go-w",
             )
 
 
@@ -53,7 +53,7 @@ def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
         if closed:
             act, mode = ("read", "o+r") if closed == path and not is_folder else ("enter", "o+x")
             yield (
-                f"{where}: nginx's workers{whose} may not {act} {closed}, so requests fail: "
+                f"{where}: nginx's workers{whose} may not {act} {closed}, so requests fail; "
                 f"chmod {mode} it, or set [edge] user"
             )
 

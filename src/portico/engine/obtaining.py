@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from portico.core.model.certificate import (
@@ -17,12 +16,13 @@ from portico.core.model.certificate import (
     Lineage,
     Memory,
 )
+from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
 from portico.core.planning import memories
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.memories import Told
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import NEVER, Action, next_action
+from portico.core.planning.renewal import Action, next_action
 from portico.errors import Failed, Refused
 from portico.ports import Authorities, AuthorityError, Clock, Lineages, Obtained, State
 
@@ -126,7 +126,7 @@ class Obtaining:
         if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
             raise Failed("; ".join(map(str, found)))
         if refusal := self.ledger().refusal(staging, lineage.names):
-            raise Refused(f"{refusal.why}; not before {moment_of(refusal.until)}")
+            raise Refused(f"{refusal.why}; not before {moment(refusal.until)}")
         async with self._way(lineage):
             return await self._obtain(lineage, staging, order, "", exempt=False)
 
@@ -170,7 +170,7 @@ class Obtaining:
             raise
         if found:
             why = "; ".join(map(str, found))
-            refusal = Failed(f"no order was sent, for it would fail: {why}")
+            refusal = Failed(f"order not placed because it would fail: {why}")
             self._remember_trouble(lineage, issuer, refusal)
             raise refusal
 
@@ -239,7 +239,3 @@ class Obtaining:
         memory = self._state.memory(lineage.name)
         now, draw = self._clock.now(), self._clock.jitter()
         self._state.put_memory(memories.told(memory, held, answer, now=now, draw=draw))
-
-
-def moment_of(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" if at != NEVER else "ever"

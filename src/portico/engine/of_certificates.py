@@ -92,7 +92,7 @@ class CertificateOperations:
 
         async def work(change: Change) -> None:
             await self._moving.forget(name)
-            change.say(f"{name}: its certificates and keys are gone")
+            change.say(f"{name}: certificates and keys removed")
 
         return self._of_certificate("forget", name, who, work)
 
@@ -121,7 +121,7 @@ class CertificateOperations:
             wanted = await self._keeper.wanted()
             thumbprint = await self._keeper.account.roll_over(wanted)
             self._keeper.wake()
-            change.say(f"the key of our accounts is a new one, with thumbprint {thumbprint}")
+            change.say(f"the account key was replaced; new thumbprint {thumbprint}")
 
         return self._of_certificate("rollover", "the account's key", who, work)
 
@@ -131,10 +131,10 @@ class CertificateOperations:
         async def work(change: Change) -> None:
             wanted = await self._keeper.wanted()
             url = await self._keeper.account.deactivate(issuer, wanted)
-            change.say(f"{url} is deactivated for ever; what it has obtained is served on")
+            change.say(f"{url} is deactivated permanently; its certificates are still served")
             change.say(
-                f"{issuer} makes no account for this key again: `portico certs rollover` gives a "
-                "new key, after which orders go on"
+                f"{issuer} accepts no new account with this key; run `portico certs rollover` "
+                "to make a new key and continue orders"
             )
 
         return self._of_certificate("deactivate", issuer, who, work)

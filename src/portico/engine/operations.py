@@ -208,10 +208,10 @@ class Operations(CertificateOperations):
         self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
         going = next((c for c in self._changes.under_way() if c.kind == "down"), None)
         if going is not None:
-            going.say("asked again: open requests are not waited for any more")
+            going.say("second request: no longer waiting for open requests")
             self._in_force.clear(hurry=True)
             return going.view()
-        self._changes.overrule("everything ends")
+        self._changes.overrule("everything is being stopped")
         apps = len(self._intent.desired.apps)
         self._in_force.clear(hurry=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"
@@ -227,11 +227,11 @@ class Operations(CertificateOperations):
         candidate = await self._in_force.rendered_again()  # the new one may be able to do more
         seen, build = self._observed.now().nginx, candidate.build
         if seen.pid is None or not candidate.desired.sites:
-            change.say("nginx does not run")
+            change.say("nginx is not running")
         elif seen.runs(build):
-            change.say(f"nginx {seen.version} is the one there is")
+            change.say(f"nginx is already at {seen.version}")
         else:
-            change.say(f"nginx {seen.version} gives way to {build.version_text}")
+            change.say(f"replacing nginx {seen.version} with {build.version_text}")
             if self._intent.is_in_force(seen):
                 self._intent.ask_upgrade(build)
             self._loop.wake()
@@ -273,7 +273,7 @@ class Operations(CertificateOperations):
             if name in {i.id, f"{i.app}.{i.slot}"} and i.state not in LEAVING
         )
         if not found:
-            raise NotFound(f"there is no instance {name!r}; `portico status` shows all there are")
+            raise NotFound(f"there is no instance {name!r}; see `portico status`")
         self._intent.ask_to_replace(found)
         return self._begun(kind, name, [app], who, replaced=found)
 
@@ -377,7 +377,7 @@ class Operations(CertificateOperations):
 
     def _unknown(self, app: str) -> NotFound:
         known = ", ".join(self._intent.desired.apps) or "none"
-        return NotFound(f"there is no app {app!r}; there is {known}")
+        return NotFound(f"there is no app {app!r}; known: {known}")
 
     def _inputs(self, request: DocumentRequest) -> Inputs:
         return self._intent.inputs(self._revision(request, ""))

@@ -61,7 +61,7 @@ class Ownership:
             after = self._judged(known[seen], found)
             if after != known[seen]:
                 self._observed.put(after)
-                log.warning("%s: %s", after.id, after.reason or "its port is its own again")
+                log.warning("%s: %s", after.id, after.reason or "it holds its port again")
 
     async def _look(self, *asked: Instance) -> list[Answering]:
         seats = [(i.process, i.port) for i in asked if i.process is not None]

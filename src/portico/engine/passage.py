@@ -34,7 +34,7 @@ class Passage:
                 try:
                     await render_again()
                 except PorticoError as error:
-                    raise Failed(f"nginx cannot let the authority in: {error}") from error
+                    raise Failed(f"nginx cannot pass tls-alpn-01 on: {error}") from error
                 yield
         finally:
             self._wanted -= 1
@@ -49,4 +49,4 @@ class Passage:
         try:
             await render_again()
         except PorticoError as error:  # the certificate may well be there
-            log.warning("nginx still passes on what speaks acme-tls/1: %s", error)
+            log.warning("nginx still passes acme-tls/1 on: %s", error)

@@ -52,7 +52,7 @@ class Readiness:
         if own := self._says.get((i.id, i.process)):
             return own
         waits = i.state is InstanceState.STARTING and not i.said_ready and self.must_say(i)
-        return "nothing yet, and wait_ready is set" if waits else ""
+        return "no readiness notification yet (wait_ready)" if waits else ""
 
     def digest(self) -> None:
         for notice in self._notices.heard():
@@ -74,7 +74,7 @@ class Readiness:
                 self._says[i.id, i.process] = notice.status
             if notice.ready and _is_starting(i) and not i.said_ready:
                 self._observed.put(replace(i, said_ready=True))
-                log.info("%s says that it is ready", i.id)
+                log.info("%s reported that it is ready", i.id)
 
     def _concerned(self, notice: Notice) -> list[Instance]:
         return [

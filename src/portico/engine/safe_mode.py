@@ -24,9 +24,9 @@ class SafeMode:
             return
         troubles.report(
             SUBJECT,
-            f"porticod died {deaths} times in a row and runs in safe mode, without checks, "
-            "watching, log rotation and certificates; porticod.log has the cause, and `portico "
-            "up` of a corrected file ends safe mode",
+            f"porticod crashed {deaths} times in a row and runs in safe mode, without checks, "
+            "watching, log rotation and certificates. See porticod.log; `portico up` with a "
+            "corrected file ends safe mode",
         )
 
     @property

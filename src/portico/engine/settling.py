@@ -73,11 +73,11 @@ class Settling:
                     change.say(line)
             said = state.waiting
             await self._next_round()
-        raise Failed(f"gave up waiting after {LONGEST_WAIT:g}s; `portico status` shows the rest")
+        raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
 
     def _given_up(self, targets: Mapping[str, str]) -> list[str]:
         return [
-            f"{name} was reverted to the version before, which serves as it did: {why}"
+            f"{name} was rolled back; the previous version is serving: {why}"
             for name, why in self._intent.reverted.items()
             if name in targets
         ]
@@ -140,7 +140,7 @@ class Settling:
     async def end(self, change: Change) -> None:
         """Wait until nothing runs any more."""
         while words := " and ".join(self._left()):
-            change.say(f"{words} still to stop")
+            change.say(f"waiting for {words} to stop")
             await self._next_round()
 
     def _left(self) -> Iterator[str]:

@@ -28,14 +28,14 @@ def remember(state: State, request: StandaloneRequest, sites: Mapping[str, objec
     """Keep it from now on; returns its name. Refused where it can never be had this way."""
     name = request.names[0]
     if name in sites:
-        raise Refused(f"{name} is a site of the file in force: `portico certs issue {name}`")
+        raise Refused(f"{name} is a site of the file in force; run `portico certs issue {name}`")
     if request.issuer == LOCAL:
-        raise Refused("the local authority signs for sites only: name another issuer")
+        raise Refused("the local authority issues only for sites; use another issuer")
     for each in request.names:
         if each.startswith("*."):
-            raise Refused(f"{each} can only be proved in DNS: write a site with a [tls.dns]")
+            raise Refused(f"{each} can only be validated in DNS; configure a site with [tls.dns]")
         if is_local_name(each):
-            raise Refused(f"{each} is no public name: no authority signs for it")
+            raise Refused(f"{each} is not a public name; no authority issues certificates for it")
     others = [each for each in _remembered(state) if each.names[0] != name]
     _put(state, [*others, request.model_copy(update={"force": False})])
     return name

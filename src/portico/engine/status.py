@@ -175,9 +175,9 @@ class StatusReport:
 
     def _all_troubles(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
         for name, why in self._intent.reverted.items():
-            yield f"{name} runs the version before: {why}"
+            yield f"{name} is running its previous version: {why}"
         if world.nginx.outdated:
-            yield "nginx runs, and its program was replaced: `portico upgrade` takes the new one"
+            yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
         for i in world.instances.values():
             if i.state in _TROUBLED or i.taken or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
@@ -187,7 +187,7 @@ class StatusReport:
         if self._observed.unrecorded:
             yield self._observed.unrecorded
         if self._intent.unwritten:
-            yield f"what was stopped or ended last is not on disk yet: {self._intent.unwritten}"
+            yield f"the latest changes could not be written to disk: {self._intent.unwritten}"
         yield from self._nobody_well()
         yield from self._troubles.sentences()
 
@@ -195,7 +195,10 @@ class StatusReport:
         known = self._observed.instances
         for app, endpoints in self._observed.endpoints.items():
             if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
-                yield f"no instance of {app} passes its check; they get requests all the same"
+                yield (
+                    f"every instance of {app} fails its health check; requests are still sent "
+                    "to them"
+                )
 
 
 def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool) -> SiteView:

@@ -84,7 +84,7 @@ class Supervision:
         for i in lost:
             with self._tasks.fence(f"search for {i.id}", of=i.id):
                 left.append((self._launch(i), await self._find_again(i, found.get(i.id))))
-        with self._tasks.fence("end of what instances have left behind"):
+        with self._tasks.fence("cleanup of leftover processes"):
             await self._processes.end_orphans(left)
         await self.digest()
 
@@ -140,14 +140,14 @@ class Supervision:
         self._ownership.digest()
         self._liveness.digest()
         ended, self._ended = self._ended, []
-        with self._tasks.fence("what programs say of themselves"):
+        with self._tasks.fence("status reports of programs"):
             self._readiness.digest()
         for instance, ending in ended:
             await asyncio.sleep(0)  # a thousand may have ended at once
             i = self._observed.instances.get(instance)
             if i:
                 reason = str(ending)
-                with self._tasks.fence(f"reason of the end of {i.id}", of=i.id):
+                with self._tasks.fence(f"reason of the exit of {i.id}", of=i.id):
                     i = await self._displaced(i)
                     reason = await self._reason(i, ending)
                 self._end(i, ending, reason)
@@ -216,7 +216,7 @@ class Supervision:
                 self._wake()
                 return
             if trouble is not None:
-                with self._tasks.fence(f"look at where {i.id} listens", of=i.id):
+                with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
                     await self._remember_listening(now, trouble)
             pause = min(pause * 1.5, SLOWEST_PROBE)
 

@@ -85,7 +85,7 @@ class Surroundings:
                 yield Problem(
                     f"edge.{key}",
                     f"port {port} is held by {holder}",
-                    f"stop it, or choose another port: [edge] {key} = {port + 1000}",
+                    f"stop it, or set another port: [edge] {key} = {port + 1000}",
                 )
 
     async def _of_certificates(self, desired: Desired) -> AsyncIterator[Problem]:

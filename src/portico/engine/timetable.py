@@ -47,6 +47,6 @@ class Timetable:
             try:
                 self._zones[name] = self._time_zone(name)
             except ValueError as error:  # it was there when the file was applied
-                log.warning("%s; schedules go by UTC", error)
+                log.warning("%s; schedules use UTC", error)
                 self._zones[name] = UTC
         return self._zones[name]

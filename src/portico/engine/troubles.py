@@ -39,14 +39,14 @@ class Troubles:
 
     def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
         """Report an error that nobody raised on purpose; `what` has failed by it."""
-        sentence = f"{what}: a bug in portico, {error!r}; porticod.log has the details"
+        sentence = f"{what}: internal error (a bug in portico), {error!r}; details in porticod.log"
         if self.of(subject) != sentence:
-            log.error("%s: a bug in portico", what, exc_info=error)
+            log.error("%s: internal error (a bug in portico)", what, exc_info=error)
         self.report(subject, sentence, of=of)
 
     def over(self, subject: str) -> None:
         if self._standing.pop(subject, None):
-            log.info("%s: works again", subject)
+            log.info("%s: resolved", subject)
 
     def over_with(self, gone: str) -> None:
         """The app or certificate is gone, and what was wrong with it."""

@@ -61,8 +61,8 @@ class Trying:
         if troubles:
             raise Failed("\n".join(troubles))
         if not tried:
-            raise Refused("nothing could be tried: there is no certificate with a staging")
-        change.say("what is served, the folder and the ledger of the authority are as before")
+            raise Refused("nothing to try: no certificate has a staging directory")
+        change.say("served certificates, stored files and rate limits are unchanged")
 
     async def _obtain(
         self, lineages: Sequence[Lineage], change: Change
@@ -73,8 +73,8 @@ class Trying:
             staging = _staging(issuer)
             if staging is None:
                 change.say(
-                    f"{lineage.name}: not tried: no staging of {issuer.directory} is known, and "
-                    "an order there would count; name one as `staging`"
+                    f"{lineage.name}: not tried: {issuer.directory} has no known staging "
+                    "directory; set `staging`"
                 )
                 continue
             try:
@@ -83,7 +83,7 @@ class Trying:
                 troubles.append(f"{lineage.name}: {error}")
             else:
                 tried.append(lineage)
-                change.say(f"{lineage.name}: {staging.directory} has signed for it")
+                change.say(f"{lineage.name}: {staging.directory} issued a certificate")
         return tried, troubles
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
@@ -103,7 +103,7 @@ class Trying:
         candidate = await self._preparation.resume(self._intent.inputs())
         tested = await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
         await self._nginx.discard(tested)
-        return "nginx takes it all (nginx -t)"
+        return "nginx -t accepts the configuration"
 
     @asynccontextmanager
     async def _emptied(self) -> AsyncIterator[None]:

@@ -73,9 +73,9 @@ class Upkeep:
             self._seldom_at = self._clock.monotonic()
             with self._troubles.fence("rotation of nginx's logs"):
                 await self._rotate_nginx()
-            with self._troubles.fence("a look at where apps listen"):
+            with self._troubles.fence("check of where apps listen"):
                 await self._exposure.look()
-            with self._troubles.fence("a look at the files that sites name"):
+            with self._troubles.fence("check of the files that sites use"):
                 await self._look_at_files()
 
     async def pause(self) -> None:

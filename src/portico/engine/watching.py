@@ -86,7 +86,7 @@ class Watching:
             if found.changed:
                 self._pending[name] = noted(self._pending.get(name), found.changed, now)
             if found.trouble:
-                trouble = f"cannot watch all files of {name}: {found.trouble}; it is tried again"
+                trouble = f"cannot watch all files of {name}: {found.trouble}; retrying"
                 self._troubles.report(f"watch {name}", trouble)
             else:
                 self._troubles.over(f"watch {name}")

@@ -76,7 +76,7 @@ def _confs(folder: Path) -> list[Path]:
     try:
         return sorted(each for each in (folder / "renewal").iterdir() if each.suffix == ".conf")
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{folder} is no folder of certbot: it has no folder renewal") from None
+        raise NotFound(f"{folder} is not a certbot folder: it has no folder renewal") from None
     except OSError as error:
         raise Failed(
             f"cannot read {error.filename}: {error.strerror}; nothing was changed"
@@ -129,7 +129,7 @@ def _lineage(folder: Path, conf: Path) -> CertbotLineage:
     settings |= _challenge(params, notes)
     settings |= _hooks(folder, params, notes)
     if params.get("autorenew", "True") == "False":
-        notes.append("certbot was told to leave it alone before: autorenew = False")
+        notes.append("certbot does not renew it: autorenew = False")
     return CertbotLineage(
         conf.stem,
         conf,
@@ -168,7 +168,7 @@ def _account(folder: Path, server: str, number: str) -> CertbotAccount | None:
 
 def _key(params: Section, notes: list[str]) -> dict[str, object]:
     if params.get("reuse_key") == "True":
-        notes.append("reuse_key is not taken over: every certificate gets a key of its own")
+        notes.append("reuse_key is not imported: every certificate gets a new key")
     kind = params.get("key_type", "rsa")  # as certbot reads a file that does not say
     known, chosen = (
         (_SIZES, params.get("rsa_key_size", "2048"))
@@ -177,7 +177,7 @@ def _key(params: Section, notes: list[str]) -> dict[str, object]:
     )
     if chosen in known:
         return {"key_type": known[chosen]}
-    notes.append(f"keys of {kind} {chosen} are not made here: it gets one of ecdsa-p256")
+    notes.append(f"keys of {kind} {chosen} are not supported: it gets ecdsa-p256")
     return {}
 
 
@@ -195,7 +195,7 @@ def _challenge(params: Section, notes: list[str]) -> dict[str, object]:
         return {"challenge": "dns-01", "dns": dns}
     if how.startswith("dns-"):
         return {"challenge": "dns-01", "dns": _provider(how.removeprefix("dns-"), params, notes)}
-    notes.append(f"its challenge ({how or 'not told'}) is not taken over: http-01 is tried")
+    notes.append(f"its challenge ({how or 'unknown'}) is not imported: it uses http-01")
     return {"challenge": "http-01"}
 
 
@@ -204,7 +204,7 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
     if name != "rfc2136":
         notes.append(
             f"the credentials of {name} in {credentials or 'its environment'} have other names "
-            "in dns-lexicon: write them to a file of NAME=value lines, and name it in tls.dns"
+            "in dns-lexicon; write them to a file of NAME=value lines, and set it in tls.dns"
         )
         return {"provider": f"lexicon:{name}"}
     dns: dict[str, object] = {"provider": "rfc2136"}
@@ -219,8 +219,8 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
     if algorithm := given.get("dns_rfc2136_algorithm"):
         dns["algorithm"] = algorithm.lower()
     notes.append(
-        f"the secret in {credentials} is not copied: write it alone to a file, and name that file "
-        "as secret_file in tls.dns"
+        f"the secret in {credentials} is not copied; write it to a file of its own, and set "
+        "that as secret_file in tls.dns"
     )
     return dns
 
@@ -231,7 +231,7 @@ def _hooks(folder: Path, params: Section, notes: list[str]) -> dict[str, object]
         if hook := params.get(f"{kind}_hook"):
             told.append(hook)
         notes.extend(
-            f"the {kind} hook {each} is not taken over: nothing is stopped for a renewal here"
+            f"the {kind} hook {each} is not imported: no program is stopped for a renewal"
             for each in told
         )
     deploy = [*_programs(folder / "renewal-hooks" / "deploy")]

@@ -63,9 +63,9 @@ class Taking:
         notes = list(lineage.notes)
         held = self._lineages.held(name)
         if held and set(held.names) != set(facts.names):
-            raise Failed(f"{name} has a certificate here already, for {', '.join(held.names)}")
+            raise Failed(f"{name} already has a certificate here, for {', '.join(held.names)}")
         if held and held.not_before > facts.not_before:
-            notes.append("there is a newer certificate here already, which stays")
+            notes.append("the certificate here is newer and was kept")
         else:
             await self._store(name, lineage, facts)
         await asyncio.to_thread(leave_alone, lineage.conf)
@@ -94,9 +94,9 @@ class Taking:
                 return
             await asyncio.to_thread(_write_account, self._account_key, pem, account, server)
         except FileExistsError:
-            taken.notes.append("the account of certbot is not taken over: there is one here")
+            taken.notes.append("certbot's account is not imported: there already is an account")
         except (OSError, PorticoError) as error:
-            taken.notes.append(f"the account {account.url} is not taken over: {error}")
+            taken.notes.append(f"the account {account.url} is not imported: {error}")
         else:
             taken.account = account.url
 

@@ -25,14 +25,14 @@ def without_certbot(folder: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
         raise Failed(
-            f"cannot write in {folder}, where certbot has to be told to leave certificates alone: "
-            f"{error.strerror}; nothing was changed"
+            f"cannot write in {folder}, to make certbot stop renewing: {error.strerror}; "
+            "nothing was changed"
         ) from error
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise Refused(f"certbot works in {folder} now; try again when it has ended") from error
+        raise Refused(f"certbot is running in {folder}; try again when it has finished") from error
     try:
         yield
     finally:

@@ -33,9 +33,9 @@ def exported(path: Path, environ: Mapping[str, str]) -> object:
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
         return evaluate(path, environ)
     if path.suffix in _SCRIPTS:
-        hint = f'run it by a portico.toml: [apps.{path.stem}] script = "{path.name}"'
-        raise wrong(path, "is a program and no *.config.js with settings", hint)
-    raise wrong(path, "is no kind of file that is known", "there is portico.toml, and PM2's files")
+        hint = f'run it with a portico.toml: [apps.{path.stem}] script = "{path.name}"'
+        raise wrong(path, "is a program, not a *.config.js with settings", hint)
+    raise wrong(path, "has an unknown file type", "supported are portico.toml and PM2's files")
 
 
 def read_text(path: Path) -> str:
@@ -82,4 +82,4 @@ def _yaml(path: Path, text: str) -> object:
     except RecursionError:
         raise wrong(path, TOO_DEEP) from None
     except ValueError as error:  # the 30th of February
-        raise wrong(path, f"holds a value that cannot be read: {error}") from None
+        raise wrong(path, f"contains a value that cannot be read: {error}") from None

@@ -63,18 +63,18 @@ def evaluate(path: Path, environ: Mapping[str, str], *, within: float = WITHIN) 
     """
     node = shutil.which("node", path=environ.get("PATH"))
     if node is None:
-        raise _wrong(path, "is evaluated by Node, and there is no node in PATH", "install Node")
+        raise _wrong(path, "is evaluated by Node, but node is not in PATH", "install Node")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         code = _run([node, "-e", _ASK, str(path)], output, errors, environ, within)
         if code is None:
-            raise _wrong(path, f"did not end within {within:g} s: does it wait for something?")
+            raise _wrong(path, f"did not finish within {within:g} s; does it wait for something?")
         raw = _contents(output)
         if not raw:
             raise _wrong(path, _ended(code, _contents(errors)))
     try:
         return _exported(path, json.loads(raw))
     except (ValueError, RecursionError):
-        what = f"exports more than {_LONGEST >> 20} MiB, or what is nested too deeply"
+        what = f"exports more than {_LONGEST >> 20} MiB, or is nested too deeply"
         raise _wrong(path, what) from None
 
 
@@ -118,7 +118,7 @@ def _exported(path: Path, told: Mapping[str, object]) -> object:
             raise _wrong(path, _in_nodes_words(str(told["words"])))
         case "function" | "promise" as what:
             hint = "export the object itself: module.exports = { apps: [...] }"
-            raise _wrong(path, f"exports a {what}, which PM2 does not take either", hint)
+            raise _wrong(path, f"exports a {what}, which PM2 does not support either", hint)
         case what:
             raise _wrong(path, f"exports {what}, not an object with apps")
 
@@ -128,8 +128,8 @@ def _ended(code: int, errors: str) -> str:
         return _in_nodes_words(errors)
     how = f"with code {code}" if code >= 0 else f"by signal {-code}"
     return (
-        f"ended Node {how} before it had given its apps: does it call process.exit(), "
-        "or await what never comes?"
+        f"ended Node {how} before it exported its apps; does it call process.exit(), or await "
+        "something that never resolves?"
     )
 
 

@@ -37,7 +37,7 @@ class OthersHere:
             names = await asyncio.to_thread(export, Path(folder), certificates)
         except OSError as error:
             raise Failed(
-                f"cannot write {error.filename}: {error.strerror}; what certbot knows is whole"
+                f"cannot write {error.filename}: {error.strerror}; certbot's folder is unchanged"
             ) from error
         return {each.lineage: name for each, name in zip(certificates, names, strict=True)}
 
@@ -50,5 +50,5 @@ def _assert_only_roots(folder: str) -> None:
     if writer := other_writer(folder):
         raise Refused(
             f"cannot use {folder}: {writer} can change it or a folder above it; nothing was "
-            "changed; use a copy in a folder that only root can write"
+            "changed. Use a copy in a folder that only root can write"
         )

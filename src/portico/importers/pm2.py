@@ -45,7 +45,7 @@ def from_pm2(exported: object, source: str, around: Surroundings) -> FromPm2:
     _settle_ports(apps, around, told)
     groups = upstreams(apps)
     for name, together in groups.items():
-        told.note(f"{', '.join(together)} run the same program: together they are {name}")
+        told.note(f"{', '.join(together)} run the same program and form the upstream {name}")
     table = {"upstreams": {name: {"apps": list(names)} for name, names in groups.items()}}
     return FromPm2({"apps": apps} | (table if groups else {}), told.notes())
 
@@ -72,7 +72,7 @@ def _entries(exported: object, told: Told) -> Iterator[tuple[str, Mapping[str, o
 def _say_what_else(exported: Mapping[str, object], told: Told) -> None:
     for key in exported.keys() - {"apps"}:
         hint = did_you_mean(nearest(key, (*_LISTS, *TOP_LEVEL)))
-        unknown = "no part of a PM2 file" + (f"; {hint}" if hint else "")
+        unknown = "not a key of a PM2 file" + (f"; {hint}" if hint else "")
         told.note(f"{key} is {TOP_LEVEL.get(key, unknown)}")
 
 
@@ -88,7 +88,7 @@ def _values(entry: Mapping[str, object], where: str, told: Told) -> Values:
             continue
         if attribute is None and not word.startswith("env_"):
             hint = did_you_mean(nearest(word, BY_WORD))
-            told.note(f"{word} is no attribute of PM2" + (f"; {hint}" if hint else ""))
+            told.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
         elif value not in (attribute.idle if isinstance(attribute, Mapped) else (None,)):
             try:
                 read = attribute.value(value) if attribute else variables(value)
@@ -148,8 +148,8 @@ def _several(app: Table) -> str:
     first = f", from {app['port']} on" if app.get("port") else ""
     variable = app.get("port_env", "PORT")
     return (
-        f"each instance listens on a port of its own{first}, in the variable {variable}; "
-        "under PM2 they share one"
+        f"each instance listens on its own port{first}, in the variable {variable}; with PM2 "
+        "they share one"
     )
 
 

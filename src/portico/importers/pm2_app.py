@@ -72,7 +72,7 @@ def _program(values: Values, around: Surroundings, told: Told) -> Table:
     cwd = _cwd(values, around)
     script = _path(str(values.get("script", "")), around)
     if not script:
-        told.problem("script", "is missing: it names the file to run")
+        told.problem("script", "is missing: the file to run")
     kind = around.look(posixpath.join(cwd, script))
     table: Table = {"cwd": cwd} if cwd else {}
     if " " in script and kind == "missing":
@@ -102,13 +102,13 @@ def _variables(values: Values, deployed: Values, around: Surroundings, told: Tol
     if around.environment is not None:
         named = f"env_{around.environment}"
         if named not in values:
-            told.note(f"there is no {named}; env alone is used")
+            told.note(f"{named} does not exist; only env is used")
         merged |= _object(values.get(named))
     if _is_python(values):
         merged.setdefault("PYTHONUNBUFFERED", "1")  # so PM2 does: output is seen at once
     for name in merged:
         if not _VARIABLE.fullmatch(name):
-            told.note(f"env: {name!r} is no name of a variable and is left out")
+            told.note(f"env: {name!r} is not a valid variable name and is ignored")
     return {name: _variable(value) for name, value in merged.items() if _VARIABLE.fullmatch(name)}
 
 
@@ -131,7 +131,7 @@ def _port(values: Values, variables: Table, told: Told) -> Table:
     """The pinned port, named after the variable that carries it and taken out of them."""
     counted = values.get("increment_var")
     if counted is not None and str(counted).lower() != "port":
-        told.note(f"increment_var {counted} is not counted up; only PORT is")
+        told.note(f"increment_var {counted} is not supported; only PORT is incremented")
     if "port" in values:
         variables["PORT"] = values["port"]
     for name in ("PORT", "port"):
@@ -166,7 +166,7 @@ def _times(values: Values, port: Table, told: Told) -> Table:
     alone = values.get("instances", 1) == 1 and not port
     if values.get("autorestart", True) or not alone:
         return {"restart_schedule": times}
-    told.note("cron_restart without autorestart: it runs at its times, and not at once")
+    told.note("cron_restart without autorestart: it runs at its times, not immediately")
     return {"schedule": times, "port": False}
 
 
@@ -188,7 +188,7 @@ def _logs(values: Values, around: Surroundings) -> Table:
 def _inherits(values: Values, told: Told) -> bool:
     left_out = values.get("filter_env")
     if isinstance(left_out, (str, list)) and left_out:
-        told.note("filter_env: nothing at all is inherited, not only what it does not name")
+        told.note("filter_env: no variable is inherited, not only those that it filters")
     return not left_out
 
 

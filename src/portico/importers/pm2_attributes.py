@@ -148,26 +148,26 @@ def _ready_within(value: object) -> float:
 ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     # what runs
     Read(
-        ("script", "exec", "cmd", "command"), text, "script; with a blank in it, command = bash -c"
+        ("script", "exec", "cmd", "command"),
+        text,
+        "script; if it contains a blank, command = bash -c",
     ),
     Read(("name",), text, "the app's name, in lower case and without blanks"),
-    Read(("name_prefix",), text, "stands before the name"),
-    Read(("append_env_to_name",), flag, "the name of --env stands behind the name"),
+    Read(("name_prefix",), text, "prefix of the name"),
+    Read(("append_env_to_name",), flag, "the name of --env is appended to the name"),
     Read(("cwd",), text, "cwd"),
     Mapped(("args",), "args", words),
-    Read(
-        ("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is not chosen"
-    ),
+    Read(("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is ignored"),
     Mapped(("node_args", "interpreterArgs", "interpreter_args"), "interpreter_args", words),
     Read(("env",), variables, "env, over the environment of your shell (inherit_env)"),
     Read(("filter_env",), _filter, "true: inherit_env = false"),
     Mapped(("uid", "user"), "user", text),
     Mapped(("gid",), "group", text),
     # how many, and where they listen
-    Read(("instances",), how_many, "instances; each gets a port of its own"),
-    Read(("exec_mode",), text, "no difference: each instance is a process with a port of its own"),
+    Read(("instances",), how_many, "instances; each gets its own port"),
+    Read(("exec_mode",), text, "no difference: each instance is a process with its own port"),
     Read(("port",), port, "port, with port_env = PORT"),
-    Read(("increment_var",), text, "port, which counts up from the first instance's"),
+    Read(("increment_var",), text, "port, incremented for each instance"),
     Mapped(("instance_var",), "instance_env", text),
     # how they live
     Mapped(("autostart",), "autostart", flag),
@@ -181,51 +181,53 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         ("listen_timeout",),
         "ready_timeout",
         _ready_within,
-        f"where it is longer than {READY_WITHIN:g} s: PM2 goes on without the app, Portico waits",
+        f"if it is longer than {READY_WITHIN:g} s: PM2 continues without the app, Portico waits",
     ),
-    Mapped(("kill_timeout",), "stop_timeout", seconds, "10 s without it, PM2 has 1.6 s"),
+    Mapped(("kill_timeout",), "stop_timeout", seconds, "default: 10 s; PM2: 1.6 s"),
     Mapped(
         ("max_memory_restart",),
         "max_memory",
         parse_size,
-        "a rollout of that instance; looked at every 5 s, PM2 every 30 s",
+        "a rollout of that instance; checked every 5 s; PM2: every 30 s",
         _OFF,
     ),
     Read(
         ("watch",),
         watched,
-        "watch: a change makes a rollout; of a pattern the folder that it starts with; links in "
-        "what is watched are not followed",
+        "watch: a change starts a rollout. For a pattern, its base folder is watched; symbolic "
+        "links in it are not followed",
     ),
     Read(
         ("ignore_watch",),
         texts,
-        "ignore_watch, beside node_modules, logs and the like; what is hidden too, where it is "
-        "not set. Regular expressions are left out, and named",
+        "ignore_watch, in addition to node_modules, logs and the like, and hidden files if it "
+        "is not set. Regular expressions are ignored with a note",
     ),
-    Read(("watch_delay",), seconds, "watch_delay, from the last change on, PM2 from the first"),
+    Read(
+        ("watch_delay",), seconds, "watch_delay, counted from the last change; PM2: from the first"
+    ),
     Read(
         ("watch_options",),
         variables,
-        "ignored: ignore_watch; others are left out, and named where they matter",
+        "ignored: ignore_watch; other options are ignored, with a note if they matter",
     ),
     Read(
         ("cron_restart", "cron"),
         cron,
-        "restart_schedule, a rollout; with autorestart false, of an app without a port: schedule; "
-        "of six fields the first, seconds, is left out",
+        "restart_schedule, a rollout; with autorestart false, of an app without a port: "
+        "schedule; of six fields, the first (seconds) is ignored",
     ),
     Mapped(
         ("wait_ready",),
         "wait_ready",
         flag,
-        "process.send('ready'); its port, or its `health` path, has to answer too. Where it never "
-        "comes the start has failed; PM2 goes on after listen_timeout",
+        "process.send('ready'); its port, or its `health` path, has to answer too. Without it "
+        "the start fails; PM2 continues after listen_timeout",
         _OFF,
     ),
     Missing(
         ("shutdown_with_message",),
-        "not supported: programs get no messages; listen for the signal SIGINT",
+        "not supported: programs get no messages; handle the signal SIGINT",
     ),
     Missing(("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"),
     Missing(
@@ -236,7 +238,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     # output
     Read(("out_file", "out", "output", "out_log"), _log, "logs.stdout"),
     Read(("error_file", "error", "err", "err_file", "err_log"), _log, "logs.stderr"),
-    Read(("log_file", "log"), _log, "logs.stdout and logs.stderr, where they are not set"),
+    Read(("log_file", "log"), _log, "logs.stdout and logs.stderr, if those are not set"),
     Missing(("disable_logs",), "not supported: output is kept, and its size is capped"),
     Missing(("log_type",), "not supported: lines are kept as the app writes them"),
     Missing(("log_date_format",), "not supported: lines are kept as the app writes them"),
@@ -249,31 +251,31 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     # PM2's own
     Missing(
         ("namespace",),
-        "not supported: commands take the name of an app, or act on all",
+        "not supported: commands accept the name of an app, or act on all",
         (*_OFF, "default"),
     ),
     Missing(("install_url",), "not supported: Portico installs no apps"),
     Missing(("force",), "not needed: two apps may run the same script"),
-    Missing(("execute_command",), "not needed: whatever is no script is run as a command"),
+    Missing(("execute_command",), "not needed: anything that is not a script is run as a command"),
     Missing(("post_update",), "not supported: Portico pulls no source code"),
-    Missing(("vizion",), "not supported: Portico does not look at version control"),
+    Missing(("vizion",), "not supported: Portico does not use version control"),
     Missing(
         ("source_map_support",),
         "not supported: set node_args to --enable-source-maps",
     ),
     Missing(("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)),
     Missing(("username",), "not needed: to run as another user, set user"),
-    Missing(("windowsHide",), "without meaning outside Windows", (*_OFF, True)),
+    Missing(("windowsHide",), "only for Windows", (*_OFF, True)),
     *(
         Missing((name,), "not supported: it belongs to PM2's paid monitoring")
         for name in ("pmx", "automation", "trace", "v8", "event_loop_inspector", "deep_monitoring")
     ),
-    Missing(("disable_trace",), "not needed: nothing is traced", (*_OFF, True)),
+    Missing(("disable_trace",), "not needed: there is no tracing", (*_OFF, True)),
     Missing(("io",), "not supported: it belongs to PM2's paid monitoring"),
     Missing(("write",), "not supported: Portico writes nothing into your folder"),
 )
 TOP_LEVEL: Final[Mapping[str, str]] = {
-    "deploy": "not supported: Portico copies nothing to other machines",
+    "deploy": "not supported: Portico does not deploy to other machines",
     "static": 'not supported: serve a folder with [sites."NAME"] folder = "…" in portico.toml',
 }
 

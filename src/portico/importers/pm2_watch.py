@@ -18,8 +18,8 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
     "ignored": ((), ""),
     "persistent": ((True,), "not supported when false"),
     "ignoreInitial": ((True,), "not supported when false"),
-    "followSymlinks": ((False,), "not supported: name what links lead to"),
-    "usePolling": ((False,), "not supported: the kernel tells of changes"),
+    "followSymlinks": ((False,), "not supported: use the target of a link"),
+    "usePolling": ((False,), "not needed: the kernel reports changes"),
     "awaitWriteFinish": ((False,), "not needed: watch_delay counts from the last change"),
     "atomic": ((True, False), "not needed"),
 }
@@ -32,7 +32,7 @@ def watching(values: Mapping[str, object], told: Told) -> dict[str, object]:
     if not watched:
         return {}
     if values.get("cron_restart") and not values.get("autorestart", True):
-        told.note("watch is not needed: each run starts the program as it is then")
+        told.note("watch is not needed: each run starts the current program")
         return {}
     options = _object(values.get("watch_options"))
     _tell_options(options, told)
@@ -71,7 +71,7 @@ def _patterns(ignored: object, told: Told) -> Iterator[str]:
         if pattern.startswith(_HIDDEN_AS_DOCUMENTED):
             yield _HIDDEN
         elif _NO_PATTERN.search(plain):
-            told.note(f"ignore_watch {pattern} is left out: it is no pattern of *, ? and [a-z]")
+            told.note(f"ignore_watch {pattern} is ignored: it is not a pattern of *, ? and [a-z]")
         elif expression or "/" in plain.rstrip("/"):
             yield plain
         else:

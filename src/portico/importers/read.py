@@ -73,7 +73,7 @@ def find_file(path: Path) -> Path:
     for name in NAMES:
         if (path / name).is_file():
             return path / name
-    raise wrong(path, "has no portico.toml and no file of PM2", "write one, or name another")
+    raise wrong(path, "has no portico.toml and no PM2 file", "create one, or give another path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _toml(path: Path, reading: _Reading) -> _Loaded:
     except RecursionError:
         raise wrong(path, TOO_DEEP) from None
     except ValueError as error:  # a number of more digits than Python reads
-        raise wrong(path, f"holds a value that cannot be read: {error}") from None
+        raise wrong(path, f"contains a value that cannot be read: {error}") from None
     named = own.pop(ECOSYSTEM, None)
     if named is None:
         return _Loaded(own)
@@ -152,7 +152,7 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
         # PM2 starts every path in the shell's folder: take that one if the scripts are there
         other, found = _take(value, path, Path.cwd(), reading)
         if found:
-            note = f"paths start in {Path.cwd()}, where the scripts are"
+            note = f"paths are relative to {Path.cwd()}, where the scripts are"
             taken = FromPm2(other.table, (*other.notes, note))
     apps = tables(taken.table["apps"])
     silent = frozenset(name for name, app in apps.items() if app.get("port") is False)

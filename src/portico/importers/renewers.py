@@ -64,9 +64,7 @@ def _in_crontabs(root: Path) -> Iterator[Renewer]:
                 continue
             for number, line in enumerate(lines, 1):
                 if not line.lstrip().startswith("#") and _RENEWS.search(line):
-                    yield Renewer(
-                        f"{path}:{number}", line.strip(), "put a # in front of this line"
-                    )
+                    yield Renewer(f"{path}:{number}", line.strip(), "comment out this line")
 
 
 def _lines(path: Path) -> list[str]:

@@ -18,15 +18,13 @@ def with_site(table: Table, asked: str, source: str) -> dict[str, object]:
     choices = _choices(table)
     sites = tables(table.get("sites"))
     if name in sites:
-        raise _wrong(source, f"{name} is a site of the file already")
+        raise _wrong(source, f"{name} is already a site of the file")
     if not target and len(choices) == 1:
         (target,) = choices
     if target not in choices:
         listed = ", ".join(f"{name}={choice}" for choice in choices) or "no app"
-        what = (
-            f"there is no app or upstream {target}" if target else "it must be said what it shows"
-        )
-        raise _wrong(source, what, f"there is --site {listed}")
+        what = f"there is no app or upstream {target}" if target else "its target is required"
+        raise _wrong(source, what, f"possible: --site {listed}")
     return {**table, "sites": {**sites, name: {choices[target]: target}}}
 
 

@@ -30,8 +30,8 @@ def account_of(user: str | None, group: str | None) -> Account:
         if (found is None or found.pw_uid == os.geteuid()) and gid == os.getegid():
             return Account()
         raise ValueError(
-            f"cannot run as {user or f'group {group}'}: only root can; "
-            "leave user and group out, or run Portico as root"
+            f"cannot run as {user or f'group {group}'}: only root can; remove user and group, "
+            "or run Portico as root"
         )
     if found is None:
         return Account(None, None, gid, (gid,))

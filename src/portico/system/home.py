@@ -32,8 +32,8 @@ class Home:
             home = cls(Path(state) / "portico")
         if not str(home.path).isprintable():  # it is written into units, crontabs and messages
             raise Refused(
-                f"cannot use {str(home.path)!a} as PORTICO_HOME: it has characters that "
-                "cannot be printed; choose another folder"
+                f"cannot use {str(home.path)!a} as PORTICO_HOME: it has unprintable characters; "
+                "choose another folder"
             )
         if len(str(home.socket)) > LONGEST_SOCKET_PATH:
             raise Refused(

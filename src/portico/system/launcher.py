@@ -179,7 +179,7 @@ async def _serve(connection: socket.socket, started: set[int]) -> None:
                 await _look_after(child, connection)
                 started.discard(child.pid)
         except (OSError, ValueError, TypeError, struct.error) as error:
-            print(f"a request could not be served: {error}", file=sys.stderr)  # noqa: T201
+            print(f"cannot handle a request: {error}", file=sys.stderr)  # noqa: T201
 
 
 def _uid_of(connection: socket.socket) -> int:
@@ -217,7 +217,7 @@ async def _request(connection: socket.socket, data: bytes) -> dict[str, Any]:
     while len(data) < _LENGTH.size + length:
         more = await loop.sock_recv(connection, 1 << 16)
         if not more:
-            raise ConnectionResetError("a request ended in the middle")
+            raise ConnectionResetError("a request was truncated")
         data += more
     request: dict[str, Any] = json.loads(data[_LENGTH.size :])
     return request

@@ -48,10 +48,8 @@ def _wrong(path: Path, uid: int, *, sticky: bool) -> str:
     found = path.lstat()
     who = writer(found, uid, sticky=sticky)
     if found.st_uid not in {0, uid}:
-        return (
-            f"{path} belongs to {_user(found.st_uid)}, who could put another folder in its place"
-        )
-    return f"{who} can write in {path}; `chmod go-w {path}` ends that" if who else ""
+        return f"{path} belongs to {_user(found.st_uid)}, who could replace it"
+    return f"{who} can write in {path}; run `chmod go-w {path}`" if who else ""
 
 
 def _user(uid: int) -> str:

@@ -22,7 +22,7 @@ def time_zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'there is no time zone "{name}" on this machine') from None
+        raise ValueError(f'time zone "{name}" does not exist on this machine') from None
 
 
 def _local() -> tzinfo:

@@ -85,14 +85,14 @@ def _open(account: Account, attempt: Attempt) -> Opened:
         return found
     if account.server.directory in _deactivated(account):
         raise unready(
-            f"our account at {account.server.directory} was deactivated, and none is made there "
-            "for this key again: `portico certs rollover` gives a new key; after that orders go on"
+            f"our account at {account.server.directory} was deactivated and cannot be created "
+            "again with the same key; run `portico certs rollover` to make a new key"
         )
     authority = Authority(account.server, attempt, _have_key(account))
     document, created = _registered(account, authority)
     _remember(account, authority.account_url)
     if created:
-        attempt.say("account", f"made an account at {authority.host}: {authority.account_url}")
+        attempt.say("account", f"created an account at {authority.host}: {authority.account_url}")
     return Opened(authority, document, created)
 
 
@@ -120,7 +120,7 @@ def _registered(account: Account, authority: Authority) -> tuple[AccountDocument
     except Denied as denied:
         if denied.code != "accountDoesNotExist":
             raise
-        text = f"cannot make an account at {authority.host} now: {account.none_now.why}"
+        text = f"cannot create an account at {authority.host} now: {account.none_now.why}"
         failure = Failure("unready", text, retry_at=account.none_now.until)
         raise AcmeFailure(failure) from denied
 
@@ -144,8 +144,8 @@ def _replace_key(accounts: Sequence[Account], attempt: Attempt) -> None:
     named = {each.server.directory for each in accounts}
     if unnamed := sorted(set(_all_remembered(first)) - named):
         raise unready(
-            f"cannot replace the account's key {first.key}: accounts at {', '.join(unnamed)} "
-            "have it too, and would be lost"
+            f"cannot replace the account's key {first.key}: it is also the key of accounts at "
+            f"{', '.join(unnamed)}, which would be lost"
         )
     opened = [found for each in accounts if (found := _found(each, attempt))]
     if not path.exists():
@@ -193,7 +193,7 @@ def _deactivate(account: Account, attempt: Attempt) -> None:
     """Only one that there is. It never comes back, and its key gets no other one there."""
     url = known_url(account)
     if not url:
-        raise unready(f"there is no account at {account.server.directory}")
+        raise unready(f"no account at {account.server.directory}")
     try:
         if found := _found(account, attempt):
             found.authority.deactivate()

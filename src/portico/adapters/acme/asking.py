@@ -77,7 +77,7 @@ class AcmeChild:
         try:
             return await self._ask(request, _ISSUE, tell)
         except AcmeFailed as failed:
-            holds = "certificates that were there stay in use"
+            holds = "existing certificates stay in use"
             raise AcmeFailed(failed.failure, holds) from None
 
     async def forget(self, folder: str, order: str) -> None:
@@ -87,7 +87,7 @@ class AcmeChild:
         except AcmeFailure as failed:
             raise AcmeFailed(failed.failure) from failed
         if not removed:
-            raise Failed(f"cannot forget the order {order}: a run works on it; it stays")
+            raise Failed(f"cannot remove order {order}: another process is using it")
 
     async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
         return await self._ask(request, TypeAdapter(RenewalInfo))
@@ -108,7 +108,7 @@ class AcmeChild:
         try:
             return answer.validate_python(line.answer)
         except ValidationError as error:
-            text = f"the child for {request.act} has answered what nobody can read: {error}"
+            text = f"the child process for {request.act} returned an unreadable answer: {error}"
             raise AcmeFailed(Failure("unready", text)) from error
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
@@ -128,13 +128,13 @@ class AcmeChild:
                 )
                 code = await process.wait()
         except TimeoutError:
-            text = f"it took longer than {limit:g} s and was stopped"
+            text = f"timed out after {limit:g} s and was stopped"
             raise AcmeFailed(Failure("late", text)) from None
         except OSError as error:
             text = f"cannot run {self._python}: {error.strerror}"
             raise AcmeFailed(Failure("unready", text)) from error
         if line is None:
-            text = f"the child for {request.act} has failed: {words or f'exit {code}'}"
+            text = f"the child process for {request.act} failed: {words or f'exit {code}'}"
             raise AcmeFailed(Failure("unready", text))
         return line
 

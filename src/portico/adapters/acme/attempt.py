@@ -65,6 +65,4 @@ def pauses() -> Callable[[], float]:
 
 
 def late(what: str, retry_at: float | None = None) -> AcmeFailure:
-    return AcmeFailure(
-        Failure("late", f"the time for it was over while {what}", retry_at=retry_at)
-    )
+    return AcmeFailure(Failure("late", f"timed out while {what}", retry_at=retry_at))

@@ -87,7 +87,9 @@ class Authorities:
         if isinstance(answer, wire.ToDo):
             raise AuthorityError(_by_hand(lineage.name, answer))
         if answer.checks.problems:
-            raise AuthorityError(f"what was signed is of no use: {answer.checks.problems[0]}")
+            raise AuthorityError(
+                f"the issued certificate is unusable: {answer.checks.problems[0]}"
+            )
         return Obtained(answer.chain, answer.key, answer.replaced)
 
     async def preflight(
@@ -161,8 +163,8 @@ def account_key(folder: Path) -> Path:
 def _by_hand(lineage: str, todo: wire.ToDo) -> str:
     puts = "; ".join(f"{put.where} TXT {put.value}" for put in todo.puts)
     return (
-        f"it waits for you to publish {puts}; when every name server has it, "
-        f"`portico certs renew {lineage} --force` goes on with the same order"
+        f"publish {puts}; when every name server has it, run `portico certs renew {lineage} "
+        "--force` to continue this order"
     )
 
 

@@ -59,7 +59,7 @@ class Publicly:
     def renewal_info(self, certificate: str) -> tuple[bytes, float | None]:
         """The document for a renewal id, and how many seconds it holds. RFC 9773 4.2 and 4.3."""
         url = f"{self.directory.renewal_info.rstrip('/')}/{certificate}"
-        answer = self._network.get(url, "ask when to renew")
+        answer = self._network.get(url, "get renewal information")
         return answer.content, self._network.asked_to_wait(answer)
 
 
@@ -89,10 +89,10 @@ class Authority(Publicly):
             payload["externalAccountBinding"] = self._bound(binding)
         elif self.directory.meta.binding_required:
             raise unready(
-                f"cannot make an account: {self.host} makes accounts for its customers only: "
-                "set eab to the key id and the HMAC key that it gave you"
+                f"cannot create an account: {self.host} requires external account binding; set "
+                "eab to the key id and HMAC key that it gave you"
             )
-        return self._new_account(payload, "make an account")
+        return self._new_account(payload, "create an account")
 
     def find(self) -> AccountDocument:
         """The account of this key, if there is one; else Denied. RFC 8555 7.3.1."""
@@ -136,7 +136,7 @@ class Authority(Publicly):
     def _bound(self, binding: Binding) -> dict[str, object]:
         key = binding.hmac_key.strip().rstrip("=").translate(_TO_BASE64URL)
         if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
-            raise unready("cannot make an account: the HMAC key in eab is no base64url")
+            raise unready("cannot create an account: the HMAC key in eab is not base64url")
         return messages.ExternalAccountBinding.from_data(
             self._key.public_key(),
             binding.key_id,
@@ -162,7 +162,7 @@ class Authority(Publicly):
         answer = self._network.post(self.directory.new_order, payload, what)
         url = answer.headers.get("Location")
         if not url:
-            raise unavailable(f"cannot {what}: {self.host} does not tell the order's URL")
+            raise unavailable(f"cannot {what}: {self.host} sent no URL for the order")
         return url, self._network.read(ORDER, answer, what)
 
     def open_orders(self) -> Iterator[str]:
@@ -177,26 +177,26 @@ class Authority(Publicly):
 
     def order(self, url: str) -> tuple[Order, float | None]:
         """The order, and how many seconds to wait before it is asked for again, if it said so."""
-        what = "look at the order"
+        what = "get the order"
         answer = self._network.post(url, None, what)
         return self._network.read(ORDER, answer, what), self._network.asked_to_wait(answer)
 
     def authorization(self, url: str) -> tuple[Authorization, float | None]:
-        what = "look at an authorization"
+        what = "get an authorization"
         answer = self._network.post(url, None, what)
         return self._network.read(AUTHORIZATION, answer, what), self._network.asked_to_wait(answer)
 
     def answer(self, challenge: str) -> None:
         """Tell it that the proof is in place."""
-        self._network.post(challenge, {}, "have the proof looked at")
+        self._network.post(challenge, {}, "trigger validation")
 
     def finalize(self, url: str, request: x509.CertificateSigningRequest) -> None:
         payload = {"csr": base64url(request.public_bytes(Encoding.DER))}
-        self._network.post(url, payload, "have the certificate signed")
+        self._network.post(url, payload, "finalize the order")
 
     def chains(self, url: str) -> list[str]:
         """The certificate with its chain, PEM; the default one first, then all alternates."""
-        what = "fetch the certificate"
+        what = "download the certificate"
         first = self._network.post(url, None, what)
         links = islice(_links(first, "alternate"), _ALTERNATES)
         others = [self._network.post(each, None, what) for each in links]
@@ -206,7 +206,9 @@ class Authority(Publicly):
 
     def revoke(self, certificate: x509.Certificate, reason: int) -> None:
         payload = {"certificate": base64url(certificate.public_bytes(Encoding.DER))}
-        self._network.post(self.directory.revoke, payload | {"reason": reason}, "revoke it")
+        self._network.post(
+            self.directory.revoke, payload | {"reason": reason}, "revoke the certificate"
+        )
 
 
 def _addresses(contact: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from cryptography import x509
 from portico.adapters.acme.failures import unavailable
 from portico.adapters.acme.keys import Key
 from portico.adapters.acme.wire import Checks
+from portico.core.model.moments import moment
 from portico.system.x509 import UNREADABLE, Chain, common_name, names_of, plain, signed
 from portico.system.x509 import read_chain as load_chain
 
@@ -37,7 +38,7 @@ def choose(chains: Sequence[str], preferred: str | None) -> Chosen:
             if fits(found):
                 return Chosen(pem)
     offered = ", ".join(dict.fromkeys(found[-1] for found in names))
-    return Chosen(chains[0], f"no chain has the issuer {preferred}; offered: {offered}")
+    return Chosen(chains[0], f"no chain was issued by {preferred}; available: {offered}")
 
 
 def read_chain(pem: str) -> Chain:
@@ -45,7 +46,7 @@ def read_chain(pem: str) -> Chain:
     try:
         return load_chain(pem.encode())
     except UNREADABLE as error:
-        raise unavailable(f"cannot read the certificate that was sent: {error}") from error
+        raise unavailable(f"cannot read the certificate that it sent: {error}") from error
 
 
 def issuers(chain: Chain) -> list[str]:
@@ -53,12 +54,11 @@ def issuers(chain: Chain) -> list[str]:
 
 
 def check(chain: Chain, key: Key, names: Sequence[str], now: float) -> Checks:
-    moment = datetime.fromtimestamp(now, UTC)
     return Checks(
         pair=_pair(chain[0], key),
         names=_names(chain[0], names),
         chain="; ".join(_links(chain)),
-        dates="; ".join(_dates(chain, moment)),
+        dates="; ".join(_dates(chain, datetime.fromtimestamp(now, UTC))),
     )
 
 
@@ -80,10 +80,10 @@ def _names(leaf: x509.Certificate, names: Sequence[str]) -> str:
 
 def _links(chain: Chain) -> Iterator[str]:
     if len(chain) == 1 and chain[0].issuer != chain[0].subject:
-        yield "the certificate of its issuer is missing"
+        yield "its issuer's certificate is missing"
     for number, (one, following) in enumerate(pairwise(chain), 1):
         if not signed(one, following):
-            yield f"certificate {number + 1} has not signed certificate {number}"
+            yield f"certificate {number} was not signed by certificate {number + 1}"
         if not _may_sign(following):
             yield f"certificate {number + 1} may not sign certificates"
 
@@ -98,9 +98,10 @@ def _may_sign(certificate: x509.Certificate) -> bool:
 def _dates(chain: Chain, now: datetime) -> Iterator[str]:
     leaf = chain[0]
     if leaf.not_valid_after_utc <= leaf.not_valid_before_utc:
-        yield "the certificate ends before it begins"
+        yield "the certificate expires before it becomes valid"
     for number, each in enumerate(chain, 1):
-        if now + SKEW < each.not_valid_before_utc:
-            yield f"certificate {number} is valid from {each.not_valid_before_utc:%Y-%m-%d %H:%M}"
-        if now > each.not_valid_after_utc:
-            yield f"certificate {number} expired on {each.not_valid_after_utc:%Y-%m-%d %H:%M}"
+        begin, end = each.not_valid_before_utc, each.not_valid_after_utc
+        if now + SKEW < begin:
+            yield f"certificate {number} is not valid before {moment(begin.timestamp())}"
+        if now > end:
+            yield f"certificate {number} expired on {moment(end.timestamp())}"

@@ -136,7 +136,7 @@ def problem_of(body: bytes, status: int) -> Problem:
         return PROBLEM.validate_json(body)
     except ValidationError:
         text = body[:200].decode("utf-8", "replace")
-        return Problem(detail=f"status {status} and no problem document: {text}", status=status)
+        return Problem(detail=f"status {status} without a problem document: {text}", status=status)
 
 
 def key_authorization(token: str, thumbprint: str) -> str:

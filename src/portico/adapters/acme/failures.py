@@ -12,35 +12,36 @@ from typing import Final
 
 from portico.adapters.acme.documents import Problem
 from portico.adapters.acme.wire import Failure, Kind, Limit
+from portico.core.model.moments import moment
 
 _PLAIN: Final[Mapping[str, str]] = {
     "accountDoesNotExist": "it does not know this account",
-    "alreadyReplaced": "it has replaced that certificate already",
-    "alreadyRevoked": "the certificate is revoked already",
+    "alreadyReplaced": "that certificate was already replaced",
+    "alreadyRevoked": "the certificate is already revoked",
     "badCSR": "it does not accept the signing request",
-    "badNonce": "it did not accept any of several nonces",
+    "badNonce": "it rejected several nonces in a row",
     "badPublicKey": "it does not accept this key",
-    "badRevocationReason": "it does not accept this reason",
-    "badSignatureAlgorithm": "it does not accept signatures of this key",
+    "badRevocationReason": "it does not accept this revocation reason",
+    "badSignatureAlgorithm": "it does not accept this key's signature algorithm",
     "caa": "a CAA record forbids it to issue for this name",
     "compound": "there are several problems",
     "connection": "it could not connect",
     "dns": "it could not look the name up in DNS",
     "dnssec": "it could not verify the name's DNSSEC",
-    "externalAccountRequired": "it wants accounts to be bound to a customer: set eab",
-    "incorrectResponse": "it found something else than the proof",
+    "externalAccountRequired": "it requires external account binding; set eab",
+    "incorrectResponse": "it got an unexpected response to the challenge",
     "invalidContact": "it does not accept the contact address",
     "invalidProfile": "it has no such profile",
     "malformed": "it does not accept the request",
     "orderNotReady": "the order is not ready",
-    "rateLimited": "there were too many requests",
+    "rateLimited": "too many requests",
     "rejectedIdentifier": "it does not issue for this name",
-    "serverInternal": "it has a problem of its own",
+    "serverInternal": "it has an internal error",
     "tls": "the TLS handshake with this server failed",
-    "unauthorized": "it does not allow it",
+    "unauthorized": "not authorized",
     "unsupportedContact": "it does not accept this kind of contact",
     "unsupportedIdentifier": "it does not issue for this kind of name",
-    "userActionRequired": "a person has to do something first",
+    "userActionRequired": "its operator requires an action by you first",
 }
 _LIMITS: Final[tuple[tuple[str, Limit], ...]] = (  # Boulder's words
     (r"exact set of", "same_names"),
@@ -113,7 +114,7 @@ def denial(problem: Problem, answer: Answered) -> Failure:
         "limited" if limited else "unavailable" if answer.status >= _THEIR_OWN else "refused"
     )
     retry_at = _retry_at(problem, answer)
-    again = f"; it may be asked again at {moment(retry_at)}" if retry_at else ""
+    again = f"; retry after {moment(retry_at)}" if retry_at else ""
     verb = "is not available" if kind == "unavailable" else "refuses"
     text = f"cannot {answer.what}: {answer.host} {verb}: {words(problem)}{again}"
     limit: Limit = _limit(problem) if limited else ""
@@ -174,7 +175,3 @@ def retry_after(header: str | None, now: float) -> float | None:
         return min(max(0.0, told.timestamp() - now), _LONGEST_WAIT)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

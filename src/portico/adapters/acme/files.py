@@ -38,7 +38,7 @@ def locked(folder: Path, attempt: Attempt) -> Iterator[None]:
 
 def _take(descriptor: int, folder: Path, attempt: Attempt) -> None:
     while not _lock(descriptor):
-        attempt.pause(_LOOK_AGAIN, f"another run works in {folder}")
+        attempt.pause(_LOOK_AGAIN, f"another process is using {folder}")
 
 
 def _lock(descriptor: int) -> bool:

@@ -76,7 +76,7 @@ class Issuing:
         self._take_away_leftovers()
         self._folder.clear()
         make_key(self._folder.key, self._request.key_type)
-        self._say("key", f"made a key of type {self._request.key_type}")
+        self._say("key", f"created a {self._request.key_type}")
         return self._folder.write(Record(self._asked))
 
     # one order, sent once
@@ -84,7 +84,7 @@ class Issuing:
     def _have_order(self, record: Record, authority: Authority) -> tuple[Record, Order]:
         if record.order:
             if order := self._still_good(record, authority):
-                self._say("found", f"go on with the order {record.order}")
+                self._say("found", f"continue order {record.order}")
                 return record, order
             record = self._begun_anew()
         look_ahead(self._request, self._folder, self._attempt)
@@ -125,7 +125,7 @@ class Issuing:
         for url, _ in zip(authority.open_orders(), range(LISTED), strict=False):
             order = self._known(url, authority) if url not in known else None
             if order and set(order.identifiers) == wanted and self._could_be_ours(order):
-                self._say("found", f"go on with the order {url}")
+                self._say("found", f"continue order {url}")
                 return url, order, False
         return None
 
@@ -145,10 +145,10 @@ class Issuing:
         except Denied as denied:
             if not replaces or not _is_about_replacing(denied):
                 raise
-            self._say("note", f"it is no replacement for {authority.host}: {denied}")
+            self._say("note", f"{authority.host} did not accept it as a replacement: {denied}")
             replaces = None
             url, order = authority.new_order(names, profile, None)
-        self._say("order", f"{authority.host} has taken the order {url}")
+        self._say("order", f"{authority.host} accepted order {url}")
         return url, order, bool(replaces)
 
     def _check_profile(self, authority: Authority) -> None:
@@ -170,23 +170,25 @@ class Issuing:
         except Denied as denied:
             if denied.code != "orderNotReady":  # then the order says what is the matter
                 raise
-        self._say("finalized", f"asked {authority.host} to sign")
+        self._say("finalized", f"finalized the order at {authority.host}")
 
     def _order_after(self, status: str, record: Record, authority: Authority) -> Order:
         pause: Callable[[], float] = pauses()
         while True:
             order, seconds = authority.order(record.order)
             if order.status == "invalid":
-                why = words(order.error) if order.error else "it gives no reason"
+                why = words(order.error) if order.error else "it gave no reason"
                 names = {
                     each.identifier.value: words(each)
                     for each in (order.error.subproblems if order.error else ())
                     if each.identifier
                 }
-                raise refused(f"{authority.host} refuses the order: {why}", names)
+                raise refused(f"{authority.host} rejected the order: {why}", names)
             if order.status != status:
                 return order
-            self._attempt.pause(max(pause(), seconds or 0), f"{authority.host} works on the order")
+            self._attempt.pause(
+                max(pause(), seconds or 0), f"{authority.host} processes the order"
+            )
 
     def _fetch(self, order: Order, authority: Authority) -> None:
         chosen = choose(authority.chains(order.certificate or ""), self._request.preferred_chain)
@@ -195,11 +197,11 @@ class Issuing:
         if not is_for(read_chain(chosen.pem)[0], read_key(self._folder.key)):
             self._folder.clear()
             raise unavailable(
-                f"{authority.host} has signed another key under this order, which another "
-                "certificate of the same names has used; the next attempt begins a new one"
+                f"{authority.host} issued this order for another key, because another certificate "
+                "of the same names used it; the next attempt creates a new order"
             )
         write(self._folder.chain, chosen.pem.encode())
-        self._say("issued", f"{authority.host} has signed the certificate")
+        self._say("issued", f"{authority.host} issued the certificate")
 
     def _issued(self) -> Issued:
         record, pem = self._folder.record, self._folder.chain.read_text()

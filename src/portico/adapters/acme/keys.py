@@ -61,7 +61,7 @@ def read_key(path: Path) -> Key:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise unready(f"cannot use the key {path}: {error}") from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise unready(f"cannot use the key {path}: it is neither RSA nor ECDSA")
+        raise unready(f"cannot use the key {path}: neither RSA nor ECDSA")
     return key
 
 
@@ -77,7 +77,7 @@ def algorithm(key: JWK) -> JWASignature:
         return RS256
     curve = key.key.curve.name
     if curve not in _ALGORITHMS:
-        raise unready(f"cannot sign with a key on {curve}: take P-256, P-384 or RSA")
+        raise unready(f"cannot sign with a key on {curve}; use P-256, P-384 or RSA")
     return _ALGORITHMS[curve]
 
 

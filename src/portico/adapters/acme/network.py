@@ -28,13 +28,13 @@ from portico.adapters.acme.documents import Problem, problem_of
 from portico.adapters.acme.failures import (
     Answered,
     Denied,
-    moment,
     retry_after,
     unavailable,
     unready,
 )
 from portico.adapters.acme.keys import algorithm
 from portico.adapters.acme.wire import Server
+from portico.core.model.moments import moment
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ class Network:
         while True:
             self._last = None
             try:
-                return send(self._attempt.timeout(TIMEOUT, f"asking it to {what}"))
+                return send(self._attempt.timeout(TIMEOUT, f"connecting to {what}"))
             except requests.RequestException as error:
                 raise self._unreachable(what, error) from error
             except _NONSENSE as error:
@@ -123,7 +123,7 @@ class Network:
         seconds = max(again - self._attempt.now(), 0.1)
         if seconds > min(WAITED_OUT, self._attempt.left()):
             return False
-        self._attempt.say("note", f"{self.host} asks to wait {seconds:.0f} s")
+        self._attempt.say("note", f"{self.host} asked to wait {seconds:.0f} s")
         self._attempt.pause(seconds, f"waiting to {what}")
         return True
 
@@ -131,7 +131,7 @@ class Network:
         """The library drops the answer; the session has shown it to us."""
         answer = self._last
         if answer is None or answer.ok:
-            why = Problem(detail=f"its answer was not as RFC 8555 has it: {error}")
+            why = Problem(detail=f"its answer does not follow RFC 8555: {error}")
             return Denied(why, self._answered(what, 502))
         return Denied(
             problem_of(answer.content, answer.status_code),
@@ -150,7 +150,7 @@ class Network:
                 "authority, set ca_bundle)"
             )
         elif isinstance(error, ValueError):  # InvalidURL, InvalidSchema, MissingSchema
-            return unready(f"cannot {what}: {self._server.directory} is no URL that can be asked")
+            return unready(f"cannot {what}: {self._server.directory} is not a usable URL")
         return unavailable(text)
 
     @property
@@ -164,7 +164,7 @@ class Network:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
-            text = f"cannot {what}: {answer.url} is not as RFC 8555 has it: {where} {first['msg']}"
+            text = f"cannot {what}: {answer.url} does not follow RFC 8555: {where} {first['msg']}"
             raise unavailable(text) from error
 
     def asked_to_wait(self, answer: requests.Response) -> float | None:
@@ -216,9 +216,9 @@ def reason(error: BaseException) -> str:
         if isinstance(each, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {each.verify_message}"
         if isinstance(each, TimeoutError | requests.Timeout):
-            return "no answer in time"
+            return "timed out"
         if isinstance(each, socket.gaierror):
-            return f"its name is not found in DNS ({each.strerror})"
+            return f"its name does not resolve ({each.strerror})"
         if isinstance(each, OSError) and each.strerror:
             inner = each
     return str(getattr(inner, "strerror", None) or inner)

@@ -87,13 +87,13 @@ def _raise_for(problems: Mapping[str, str], methods: Sequence[Method]) -> None:
     if problems:
         ways = ", ".join(dict.fromkeys(method.kind for method in methods)) or "nothing"
         each = "; ".join(f"{name}: {why}" for name, why in problems.items())
-        raise unready(f"cannot prove by {ways} whose names these are: {each}", problems)
+        raise unready(f"cannot validate these names with {ways}: {each}", problems)
 
 
 def _why_none(name: str) -> str:
     if name.startswith("*."):
-        return "a wildcard needs DNS-01"
-    return "no challenge is configured that can prove it"
+        return "a wildcard needs dns-01"
+    return "no configured challenge can validate it"
 
 
 def challenge_type(method: Method) -> str:

@@ -71,7 +71,9 @@ def prove(
         for proof in found:
             if not proof.is_answered:
                 authority.answer(proof.challenge.url)
-                attempt.say("answered", f"asked {authority.host} to look at {proof.name}")
+                attempt.say(
+                    "answered", f"triggered validation of {proof.name} at {authority.host}"
+                )
         _wait(authorizations, authority, attempt)
     return None
 
@@ -136,10 +138,10 @@ def _wait(authorizations: Sequence[str], authority: Authority, attempt: Attempt)
                     ended[url] = document
         if len(ended) == len(authorizations):
             break
-        attempt.pause(max(pause(), asked_to_wait), f"{authority.host} looked at the names")
+        attempt.pause(max(pause(), asked_to_wait), f"{authority.host} validated the names")
     if failed := {each.name: _why(each) for each in ended.values() if each.status in _FAILED}:
         raise _unproven(failed, authority.host)
-    attempt.say("proven", f"{authority.host} knows now whose names these are")
+    attempt.say("proven", f"{authority.host} has validated all names")
 
 
 def _why(authorization: Authorization) -> str:
@@ -149,4 +151,4 @@ def _why(authorization: Authorization) -> str:
 
 def _unproven(failed: Mapping[str, str], host: str) -> AcmeFailure:
     each = "; ".join(f"{name}: {why}" for name, why in failed.items())
-    return AcmeFailure(Failure("unproven", f"{host} has looked, and refuses: {each}", failed))
+    return AcmeFailure(Failure("unproven", f"validation failed at {host}: {each}", failed))

@@ -52,7 +52,7 @@ class Reaching:
             no_way = ":" in address and error.errno in _NO_WAY
             return Address(address, reason(error), unasked=no_way)
         except (http.client.HTTPException, ValueError) as error:
-            return Address(address, f"what answers is no HTTP: {error!r}")
+            return Address(address, f"the answer is not HTTP: {error!r}")
         if answer.status == _FOUND and answer.body.strip() == f"{token}.{self._thumbprint}":
             return Address(address)
         server = f" ({answer.server})" if answer.server else ""
@@ -66,10 +66,10 @@ class Reaching:
             host, secure = parts.hostname or "", parts.scheme == "https"
             port = parts.port or (HTTPS if secure else self._port)
             if parts.scheme not in {"http", "https"} or port not in {self._port, HTTPS}:
-                raise unready(f"it redirects to {url}, where no authority follows")
+                raise unready(f"it redirects to {url}, which authorities do not follow")
             to = address if host == name else next(iter(lookup.addresses(host)), "")
             if not to:
-                raise unready(f"it redirects to {host}, which is not in DNS")
+                raise unready(f"it redirects to {host}, which does not resolve")
             answer = self._get(to, port, parts, secure=secure)
             if answer.status not in _REDIRECTS or not answer.location:
                 return answer

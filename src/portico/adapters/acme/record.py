@@ -116,7 +116,7 @@ class OrderFolder:
 
 def order_path(folder: str, order: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,220}", order):
-        raise unready(f"cannot keep an order under the name {order!r}: take letters, digits and -")
+        raise unready(f"cannot use {order!r} as an order's name; use only letters, digits and -")
     return Path(folder) / order
 
 

@@ -27,12 +27,14 @@ def renewal_info(request: RenewalInfoRequest, attempt: Attempt) -> RenewalInfo:
     known_as, now = ari_id(leaf), attempt.now()
     later = now + AFTER_TROUBLE
     if not known_as:
-        return RenewalInfo("", later, why="the certificate does not name its issuer's key")
+        return RenewalInfo("", later, why="the certificate has no authority key identifier")
     if leaf.not_valid_after_utc.timestamp() < now:
-        return RenewalInfo(known_as, later, why="the certificate has expired: renew it now")
+        return RenewalInfo(known_as, later, why="the certificate has expired; renew it now")
     authority = Publicly(request.server, attempt)
     if not authority.directory.renewal_info:
-        return RenewalInfo(known_as, later, why=f"{authority.host} has no renewal information")
+        return RenewalInfo(
+            known_as, later, why=f"{authority.host} does not offer renewal information"
+        )
     try:
         body, wait = authority.renewal_info(known_as)
     except Denied as denied:
@@ -48,9 +50,9 @@ def _read(body: bytes, known_as: str, again: float, later: float) -> RenewalInfo
         document = RENEWAL.validate_json(body)
         start, end = moment(document.window.start), moment(document.window.end)
     except (ValidationError, ValueError):
-        return RenewalInfo(known_as, later, why="its answer has no window as RFC 9773 has it")
+        return RenewalInfo(known_as, later, why="its answer has no suggestedWindow (RFC 9773)")
     if end <= start:
-        return RenewalInfo(known_as, later, why="its window ends before it begins")
+        return RenewalInfo(known_as, later, why="its window ends before it starts")
     return RenewalInfo(known_as, again, start, end, document.explanation)
 
 
@@ -58,7 +60,7 @@ def moment(text: str) -> float:
     """RFC 3339, with its zone."""
     read = datetime.fromisoformat(text)
     if read.tzinfo is None:
-        raise ValueError(f"{text} has no zone")
+        raise ValueError(f"{text} has no time zone")
     return read.timestamp()
 
 

@@ -19,7 +19,7 @@ _USUAL: Final = frozenset({0, 1, 3, 4, 5})  # reasons that a subscriber may give
 def revoke(request: RevokeRequest, attempt: Attempt) -> Revoked:
     leaf = read_leaf(request.certificate)
     if request.reason not in _USUAL:
-        raise unready(f"cannot revoke for reason {request.reason}: take 0, 1, 3, 4 or 5")
+        raise unready(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
     authority = _authority(request, attempt)
     if not authority.directory.revoke:
         raise unready(f"cannot revoke a certificate: {authority.host} does not offer it")

@@ -47,8 +47,8 @@ def listen(where: Standalone | TlsAlpn) -> socket.socket:
         )
     except OSError as error:
         raise unready(
-            f"cannot answer the authority on port {where.port}: {os.strerror(error.errno or 0)}; "
-            "stop what listens there, or let nginx answer (http-01)"
+            f"cannot answer the challenge on port {where.port}: {os.strerror(error.errno or 0)}; "
+            "stop the program that listens there, or let nginx answer (http-01)"
         ) from error
 
 
@@ -62,7 +62,7 @@ def _listen_inside(path: Path) -> socket.socket:
         listener.listen(64)
     except OSError as error:
         raise unready(
-            f"cannot answer the authority at {path}: {os.strerror(error.errno or 0)}"
+            f"cannot answer the challenge at {path}: {os.strerror(error.errno or 0)}"
         ) from error
     return listener
 
@@ -76,7 +76,7 @@ def answering_http(where: Standalone, proofs: Sequence[Proof]) -> Iterator[None]
 
         def do_GET(self) -> None:
             found = answers.get(self.path)
-            body = (found or "this server only answers a certificate authority\n").encode()
+            body = (found or "this server only answers ACME challenges\n").encode()
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", "text/plain")
             self.send_header("Content-Length", str(len(body)))

@@ -35,9 +35,9 @@ def pem_of(jwk: str) -> str:
     try:
         key = JWK.json_loads(jwk)
     except _NONSENSE as error:
-        raise Failed(f"it is no JSON Web Key: {error}") from error
+        raise Failed(f"not a JSON Web Key: {error}") from error
     if not isinstance(key, JWKRSA | JWKEC) or not hasattr(key.key, "private_bytes"):
-        raise Failed("it is no private key of RSA or ECDSA")
+        raise Failed("not an RSA or ECDSA private key")
     pem = key.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return bytes(pem).decode()
 
@@ -46,9 +46,9 @@ def jwk_of(pem: str) -> str:
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Failed(f"it is no private key in PEM form: {error}") from error
+        raise Failed(f"not a private key in PEM format: {error}") from error
     if isinstance(key, rsa.RSAPrivateKey):
         return json.dumps(JWKRSA(key=key).to_json())
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return json.dumps(JWKEC(key=key).to_json())
-    raise Failed("it is no private key of RSA or ECDSA")
+    raise Failed("not an RSA or ECDSA private key")

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from portico.adapters.certificates.wire import Pair
+from portico.core.model.moments import moment
 from portico.system.rights import open_file
 from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
 
@@ -41,7 +42,7 @@ class _Unusable(Exception):
 
 
 def examine(pair: Pair, now: float) -> Found:
-    moment = datetime.fromtimestamp(now, UTC)
+    at = datetime.fromtimestamp(now, UTC)
     problems: list[str] = []
     notes: list[str] = []
     chain: list[x509.Certificate] = []
@@ -56,10 +57,10 @@ def examine(pair: Pair, now: float) -> Found:
     except _Unusable as unusable:
         problems.append(str(unusable))
     if chain:
-        problems.extend(_date_problems(pair["certificate"], chain[0], moment))
+        problems.extend(_date_problems(pair["certificate"], chain[0], at))
         problems.extend(_name_problems(pair["certificate"], chain[0], pair["names"]))
         problems.extend(_weaknesses(pair["certificate"], chain))
-        notes.extend(_date_notes(pair["certificate"], chain[0], moment))
+        notes.extend(_date_notes(pair["certificate"], chain[0], at))
         notes.extend(_chain_notes(pair["certificate"], chain))
     if chain and key:
         problems.extend(_match_problems(pair, chain, key))
@@ -69,7 +70,7 @@ def examine(pair: Pair, now: float) -> Found:
 def _read_chain(path: str) -> list[x509.Certificate]:
     data = _read(path)
     if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise _Unusable(f"{path} holds no certificate in PEM form{_other_form(data, 'x509')}")
+        raise _Unusable(f"{path} holds no certificate in PEM format{_other_form(data, 'x509')}")
     try:
         return read_chain(data)
     except UNREADABLE as error:
@@ -81,13 +82,13 @@ def _read_key(path: str) -> PrivateKeyTypes:
     # A block may follow others: EC parameters, or the certificate in the same file.
     block = _KEY.search(data)
     if not block:
-        raise _Unusable(f"{path} holds no private key in PEM form{_other_form(data, 'pkey')}")
+        raise _Unusable(f"{path} holds no private key in PEM format{_other_form(data, 'pkey')}")
     try:
         return load_pem_private_key(block[0], None)
     except TypeError:
         raise _Unusable(
-            f"the key in {path} is encrypted, which is not supported; decrypt it with "
-            f"`openssl pkey -in {path} -out NEWFILE` and name that file"
+            f"the key in {path} is encrypted, which is not supported; decrypt it with `openssl "
+            f"pkey -in {path} -out NEWFILE` and use that file"
         ) from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _Unusable(f"{path} holds a key that cannot be read: {error}") from error
@@ -116,27 +117,23 @@ def _other_form(data: bytes, command: str) -> str:
 def _open_to_all(path: str) -> Iterator[str]:
     mode = Path(path).stat().st_mode & 0o777
     if mode & 0o004:
-        yield f"{path} may be read by every user (mode {mode:04o}); `chmod 600 {path}`"
+        yield f"{path} is readable by every user (mode {mode:04o}); run `chmod 600 {path}`"
 
 
 def _date_problems(path: str, leaf: x509.Certificate, now: datetime) -> Iterator[str]:
     if now < leaf.not_valid_before_utc:
-        yield f"the certificate in {path} is valid from {_day(leaf.not_valid_before_utc)} only"
+        begin = moment(leaf.not_valid_before_utc.timestamp())
+        yield f"the certificate in {path} is not valid before {begin}"
     if now > leaf.not_valid_after_utc:
-        yield f"the certificate in {path} expired on {_day(leaf.not_valid_after_utc)}"
+        end = moment(leaf.not_valid_after_utc.timestamp())
+        yield f"the certificate in {path} expired on {end}"
 
 
 def _date_notes(path: str, leaf: x509.Certificate, now: datetime) -> Iterator[str]:
     left = leaf.not_valid_after_utc - now
     if timedelta(0) <= left < SOON:
-        yield (
-            f"the certificate in {path} expires on {_day(leaf.not_valid_after_utc)}, "
-            f"in {left.days} days"
-        )
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+        end = moment(leaf.not_valid_after_utc.timestamp())
+        yield f"the certificate in {path} expires on {end}, in {left.days} days"
 
 
 def _name_problems(path: str, leaf: x509.Certificate, wanted: list[str]) -> Iterator[str]:
@@ -162,8 +159,8 @@ def _weaknesses(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
         key = certificate.public_key()
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < FEWEST_RSA_BITS:
             yield (
-                f"certificate {number} in {path} has an RSA key of {key.key_size} bits; "
-                f"clients and nginx refuse fewer than {FEWEST_RSA_BITS}"
+                f"certificate {number} in {path} has an RSA key of {key.key_size} bits; clients "
+                f"and nginx require at least {FEWEST_RSA_BITS}"
             )
         algorithm = certificate.signature_hash_algorithm
         is_root = certificate.issuer == certificate.subject  # trusted for itself, not its hash
@@ -174,14 +171,14 @@ def _weaknesses(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
 def _chain_notes(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
     if len(chain) == 1 and _names_issuer(chain[0]):
         yield (
-            f"{path} holds only the site's own certificate; clients that do not fetch the one "
-            f"of its issuer ({chain[0].issuer.rfc4514_string()}) will refuse it: append that"
+            f"{path} has no intermediate certificate ({chain[0].issuer.rfc4514_string()}); append "
+            "it, or most clients will reject the certificate"
         )
     for number, (one, following) in enumerate(pairwise(chain), 1):
         if not signed(one, following):
             yield (
                 f"the chain in {path} is out of order: certificate {number + 1} "
-                f"({following.subject.rfc4514_string()}) has not signed certificate {number}"
+                f"({following.subject.rfc4514_string()}) did not sign certificate {number}"
             )
             return
 
@@ -203,8 +200,8 @@ def _match_problems(
         return
     if any(each.public_key() == mine for each in chain):
         yield (
-            f"the chain in {pair['certificate']} is out of order: the certificate of the key in "
+            f"the chain in {pair['certificate']} is out of order: the certificate for the key in "
             f"{pair['key']} must come first"
         )
     else:
-        yield f"the key in {pair['key']} is not that of the certificate in {pair['certificate']}"
+        yield f"the key in {pair['key']} does not match the certificate in {pair['certificate']}"

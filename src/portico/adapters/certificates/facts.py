@@ -43,13 +43,13 @@ def facts(pair: Pair, now: float) -> dict[str, object]:
 def _more_names(leaf: x509.Certificate, wanted: list[str]) -> Iterator[str]:
     more = sorted(names_of(leaf) - set(map(plain, wanted)))
     if wanted and more:
-        yield f"the certificate also has {', '.join(more)}, which was not asked for"
+        yield f"the certificate also has {', '.join(more)}, which was not requested"
 
 
 def _links(chain: list[x509.Certificate]) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(chain), 1):
         if not signed(one, following):
-            yield f"certificate {number + 1} of the chain has not signed certificate {number}"
+            yield f"certificate {number + 1} of the chain did not sign certificate {number}"
 
 
 def _key_type(leaf: x509.Certificate) -> KeyType | None:

@@ -62,7 +62,7 @@ class CertificateChild:
             "host": socket.gethostname(),
             "lineages": wanted,
         }
-        return good | _FILES.validate_json(await self._ask("make certificates", request))
+        return good | _FILES.validate_json(await self._ask("create certificates", request))
 
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         return expected(self._folder, names, self._clock.now())
@@ -82,7 +82,7 @@ class CertificateChild:
             return []
         now = self._clock.now()
         request: Request = {"act": "facts", "now": now, "pairs": _pairs(pairs)}
-        return _FACTS.validate_json(await self._ask("look into certificates", request))
+        return _FACTS.validate_json(await self._ask("read certificates", request))
 
     async def account_key(self, jwk: str) -> str:
         request: Request = {"act": "pem", "key": jwk}
@@ -99,13 +99,13 @@ class CertificateChild:
             "folder": str(self._folder),
             "host": socket.gethostname(),
         }
-        answer = await self._ask("make the local authority", request)
+        answer = await self._ask("create the local authority", request)
         return await trust.install(_PATH.validate_json(answer), self._places)
 
     async def untrust(self) -> Trust:
         root = self._folder / AUTHORITY / ROOT
         if not root.exists():
-            return Trust(str(root), (), ("everywhere: there is no local authority yet",))
+            return Trust(str(root), (), ("everywhere: no local authority exists yet",))
         return await trust.uninstall(root, self._places)
 
     async def _ask(self, what: str, request: Request) -> bytes:
@@ -126,4 +126,4 @@ def _pairs(pairs: Sequence[OwnPair]) -> list[Pair]:
     ]
 
 
-_HOLDS: Final = "certificates that were there stay in use"
+_HOLDS: Final = "existing certificates stay in use"

@@ -53,12 +53,12 @@ async def change(homes: Sequence[Path], pem: str, name: str, *, add: bool) -> Ch
 
 
 _NO_PROFILE: Final = (
-    "browsers: no profile of Firefox or Chromium was found; when one has been started for the "
-    "first time, run `portico trust` again"
+    "browsers: no Firefox or Chromium profile found; start the browser once, then run `portico "
+    "trust` again"
 )
 _NO_CERTUTIL: Final = (
-    "browsers: certutil is not installed; its package is libnss3-tools (Debian, Ubuntu), "
-    "nss-tools (Fedora, Alpine) or nss (Arch); then run this again"
+    "browsers: certutil is not installed; install libnss3-tools (Debian, Ubuntu), nss-tools "
+    "(Fedora, Alpine) or nss (Arch), then run this again"
 )
 
 

@@ -42,7 +42,7 @@ async def run(
             async with asyncio.timeout(deadline):
                 out, err = await process.communicate(given, MOST_ANSWERED)
     except TimeoutError:
-        raise Failed(f"{command[0]} took longer than {deadline:g} s and was stopped") from None
+        raise Failed(f"{command[0]} timed out after {deadline:g} s and was stopped") from None
     except OSError as error:
         raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
     words = err.decode(errors="replace").strip().splitlines()

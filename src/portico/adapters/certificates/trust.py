@@ -139,7 +139,7 @@ async def _in_stores(stores: Sequence[SystemStore], pem: str, root: Path, *, add
     return Changed(tuple(done), tuple(skipped))
 
 
-_NO_STORE: Final = "the system's store: none was found; install the package ca-certificates"
+_NO_STORE: Final = "the system's store: not found; install the package ca-certificates"
 
 
 def _present(stores: Sequence[SystemStore]) -> list[SystemStore]:
@@ -162,7 +162,7 @@ def _put(target: Path, pem: str | None) -> bool:
 async def _refresh(command: Sequence[str]) -> None:
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if not program:
-        raise Failed(f"{command[0]} is not installed; the package is called ca-certificates")
+        raise Failed(f"{command[0]} is not installed; install the package ca-certificates")
     ran = await run((program, *command[1:]), DEADLINE)
     if ran.code:
         raise Failed(f"{command[0]} failed: {ran.last_words or f'exit code {ran.code}'}")
@@ -171,15 +171,15 @@ async def _refresh(command: Sequence[str]) -> None:
 def _by_hand(store: SystemStore, root: Path, target: Path, *, add: bool) -> str:
     first = f"install -m 644 {root} {target}" if add else f"rm {target}"
     command = " ".join(store.added if add else store.removed)
-    return f"{store.folder}: only root may write there; type `sudo {first} && sudo {command}`"
+    return f"{store.folder}: only root may write there; run `sudo {first} && sudo {command}`"
 
 
 def _hints(installed: Sequence[str], root: Path) -> tuple[str, ...]:
     readable = next(iter(installed), str(root))  # HOME is closed to other users
-    hints = [f"Node.js: it reads none of these; start it with NODE_EXTRA_CA_CERTS={readable}"]
+    hints = [f"Node.js does not read these stores; start it with NODE_EXTRA_CA_CERTS={readable}"]
     if sys.platform == "darwin":
         hints.append(
-            "the macOS keychain: type `sudo security add-trusted-cert -d -r trustRoot "
-            f"-k /Library/Keychains/System.keychain {root}`"
+            "the macOS keychain: run `sudo security add-trusted-cert -d -r trustRoot -k "
+            f"/Library/Keychains/System.keychain {root}`"
         )
     return tuple(hints)

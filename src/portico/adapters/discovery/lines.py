@@ -35,7 +35,7 @@ class Lines:
         try:
             line = self._place.line(asker)
         except OSError as error:
-            log.warning("cannot open a socket for nginx's questions alone: %s", error)
+            log.warning("cannot open the discovery socket for nginx: %s", error)
             return
         self._open[asker] = line
         asyncio.get_running_loop().add_reader(line, self._receive, line)
@@ -44,7 +44,7 @@ class Lines:
         """Reading failed: of a line, because its other end is closed."""
         asker = next((asker for asker, line in self._open.items() if line is udp), None)
         if asker is None:
-            log.warning("cannot read a question of nginx: %s", error)
+            log.warning("cannot read a DNS query from nginx: %s", error)
         else:
             self._end(asker)
 

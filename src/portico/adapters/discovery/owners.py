@@ -88,7 +88,9 @@ def _table() -> socket.socket | None:
     try:
         return open_table(0)
     except OSError as error:
-        log.warning("cannot see who asks discovery, and believes everybody: %s", error)
+        log.warning(
+            "cannot identify the senders of discovery queries, so all are answered: %s", error
+        )
         return None
 
 

@@ -75,7 +75,7 @@ def take(remembered: str, hosts: Sequence[str], *, below: int, draw: float) -> P
             return place
     raise Failed(
         f"cannot answer nginx: other programs hold every port of {', '.join(hosts)}; nginx keeps "
-        "the instances it was told of last"
+        "using the last known instances"
     )
 
 

@@ -32,14 +32,14 @@ def _full(folders: Iterable[str]) -> dict[str, str]:
         except OSError:
             continue  # made when it is first written to
         if trouble := _trouble(room):
-            found[folder] = disks.setdefault(device, f"the disk of {folder} is full: {trouble}")
+            found[folder] = disks.setdefault(device, f"disk full at {folder}: {trouble}")
     return found
 
 
 def _trouble(room: os.statvfs_result) -> str:
     """What others than root have left: nginx's workers and most programs are others."""
     if room.f_bavail * room.f_frsize < NO_ROOM:
-        return "what runs goes on, what it writes there is lost"
+        return "apps keep running, but writes there fail"
     if room.f_files and room.f_favail < FEW_FILES:  # some file systems do not count files
-        return "what runs goes on, but no more files can be made there"
+        return "no inodes are left; apps keep running, but no new files can be created there"
     return ""

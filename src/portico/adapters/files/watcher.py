@@ -76,7 +76,7 @@ class _Watch:
         if before is not None:
             changed += [root for root in there if here[root] != before[root]]
         self._roots, self._rest = here, max(0, self._rest - 1)
-        missing = next((f"{root} is not there" for root in here if not here[root]), "")
+        missing = next((f"{root} does not exist" for root in here if not here[root]), "")
         return Look(min(changed, default=""), missing or self._trouble)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class HookRunner:
                 async with asyncio.timeout(deadline):
                     output, _ = await process.communicate()
         except TimeoutError:
-            return f"{command[0]} took longer than {deadline:g} s and was killed"
+            return f"{command[0]} timed out after {deadline:g} s and was killed"
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         if process.exit_code == 0:

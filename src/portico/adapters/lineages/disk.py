@@ -71,7 +71,7 @@ class DiskLineages:
         async with self._changing:
             known, shelf = self._known.get(lineage), self._shelf(lineage)
             if not known or generation not in known.generations:
-                raise _failed(lineage, f"generation {generation} is not there")
+                raise _failed(lineage, f"generation {generation} does not exist")
             try:
                 await asyncio.to_thread(_switch, shelf, generation)
             except OSError as error:
@@ -159,7 +159,7 @@ def _read(shelf: Shelf) -> tuple[_Known, list[str]]:
         try:
             known.generations[number] = shelf.read(number)
         except Unusable as error:
-            wrong.append(f"generation {number} is left out: {error}")
+            wrong.append(f"generation {number} was skipped: {error}")
     return known, wrong
 
 
@@ -235,15 +235,15 @@ def _accept(facts: Facts, about: About, held: Certificate | None) -> None:
     """Raises Unusable, with every reason why it cannot be used."""
     problems = list(facts.problems)
     if about.staging and held and not held.staging:
-        problems.append(
-            "staging has signed it, whom nobody trusts, and one that is trusted is here"
-        )
+        problems.append("it is a staging certificate and must not replace a trusted one")
     if problems:
         raise Unusable("; ".join(problems))
 
 
 def _failed(lineage: str, why: str) -> Failed:
-    return Failed(f"cannot keep the certificate for {lineage}: {why}; what was there stays")
+    return Failed(
+        f"cannot store the certificate for {lineage}: {why}; the existing one is unchanged"
+    )
 
 
 def _where(error: OSError) -> str:

@@ -62,7 +62,7 @@ class Shelf:
         """A new generation that nobody sees yet. Raises OSError, and Unusable for no chain."""
         blocks = [f"{block}\n" for block in _BLOCK.findall(chain)]
         if not blocks:
-            raise Unusable("there is no certificate in PEM form")
+            raise Unusable("no certificate in PEM format")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
         texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL: "".join(blocks)}
@@ -103,7 +103,7 @@ class Shelf:
         except ValidationError as error:
             raise Unusable(f"{place / _META} cannot be read") from error
         if damaged:
-            raise Unusable(f"{', '.join(damaged)} in {place} is not what was written there")
+            raise Unusable(f"{', '.join(damaged)} in {place} was changed after it was written")
         # The folder may have been moved since: its place is where it is now.
         return located(replace(meta.certificate, generation=number), place)
 

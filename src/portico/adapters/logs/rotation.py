@@ -40,7 +40,7 @@ def rotate(path: Path, max_size: int, keep: int, account: Account = _NO_USER) ->
     except FileNotFoundError:
         return None
     except OSError as error:
-        return f"{error.strerror}; it goes on growing"
+        return f"{error.strerror}; the file keeps growing"
 
 
 class _Rotation:
@@ -55,7 +55,7 @@ class _Rotation:
         try:
             return self._rotate(file)
         except OSError as error:
-            return f"{error.strerror}; it goes on growing"
+            return f"{error.strerror}; the file keeps growing"
         finally:
             os.close(file)
 
@@ -84,7 +84,7 @@ class _Rotation:
         except OSError as error:
             self._remove(part)
             os.ftruncate(file, 0)
-            return f"{error.strerror}; it was emptied without a whole copy"
+            return f"{error.strerror}; it was truncated without a complete copy"
         return None
 
     def _make_room(self, size: int, allowed: int) -> list[str]:

@@ -30,11 +30,13 @@ async def accept(
             _, said = await process.communicate()
     except TimeoutError:
         raise Failed(
-            f"nginx did not finish testing the new files within {WITHIN:g} seconds; "
-            "can the names of outside servers be resolved? What is live stays"
+            f"nginx -t timed out after {WITHIN:g} seconds; check that the names of upstream "
+            "servers resolve. The running configuration is unchanged"
         ) from None
     except OSError as error:
         raise Failed(f"cannot run {program}: {error.strerror}") from error
     if process.exit_code:
         why = await explain(said.decode(errors="replace"), paths.folder, ports)
-        raise Failed(f"nginx does not accept the new files: {why}; what is live stays")
+        raise Failed(
+            f"nginx -t rejected the new files: {why}; the running configuration is unchanged"
+        )

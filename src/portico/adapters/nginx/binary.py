@@ -51,8 +51,8 @@ class Binaries:
             program = shutil.which(named, path=self._search)
             if program is None:
                 raise Refused(
-                    f"cannot use {named} as nginx ([edge] nginx): there is no such program; "
-                    "nothing was changed"
+                    f"cannot use {named} as nginx ([edge] nginx): no such program; nothing was "
+                    "changed"
                 )
             return _fit(await self.inspect(program))
         if system := shutil.which("nginx", path=self._search):
@@ -74,9 +74,9 @@ def _fit(build: Build) -> Build:
     if lacks := _lacks(build):
         oldest = ".".join(map(str, OLDEST))
         raise Refused(
-            f"cannot use {build.program}, which is nginx {build.version_text}: it lacks "
-            f"{lacks}; Portico needs {oldest} or later, and takes its own nginx if [edge] nginx "
-            "is not set; nothing was changed"
+            f"cannot use {build.program}, which is nginx {build.version_text}: it lacks {lacks}; "
+            f"Portico needs {oldest} or later. Nothing was changed; leave [edge] nginx unset to "
+            "use Portico's own nginx"
         )
     return build
 
@@ -90,8 +90,7 @@ def _from_wheel() -> str:
         program = nginx_binary()
     except RuntimeError as error:
         raise Refused(
-            f"no nginx is to be had: the system has none that will do, and {error}; name one as "
-            "[edge] nginx"
+            f"no usable nginx found: the system has none, and {error}; set [edge] nginx"
         ) from error
     if not os.access(program, os.X_OK):
         program.chmod(0o755)  # installers do not all keep the mode
@@ -103,8 +102,8 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
     version = _VERSION.search(said.text)
     if said.code or not version:
         raise Refused(
-            f"cannot use {program} as nginx: it does not tell a version of nginx with -V; "
-            "nothing was changed"
+            f"cannot use {program} as nginx: `-V` does not report an nginx version; nothing was "
+            "changed"
         )
     openssl = _OPENSSL.search(said.text)
     return Build(
@@ -128,7 +127,7 @@ async def _features(program: str, start_program: StartProgram) -> frozenset[str]
                 break
             lacking = _blamed(said.text, owners)
             if lacking is None:
-                said_so = said.text.strip().partition("\n")[0] or "it did not even say why"
+                said_so = said.text.strip().partition("\n")[0] or "it printed nothing"
                 raise Refused(f"cannot use {program} as nginx: {said_so}")
             left = without(left, lacking)
     return left
@@ -148,7 +147,7 @@ async def _run(start_program: StartProgram, *words: str) -> _Said:
             async with asyncio.timeout(WITHIN):
                 output, _ = await process.communicate()
     except TimeoutError:
-        return _Said(-1, f"no answer within {WITHIN:g} seconds")
+        return _Said(-1, f"timed out after {WITHIN:g} seconds")
     except OSError as error:
         return _Said(-1, str(error))
     return _Said(await process.wait(), output.decode(errors="replace"))

@@ -102,7 +102,7 @@ async def explain(said: str, folder: Path, ports: Ports) -> str:
     fatal = [each.text for each in complaints(said) if each.level == "emerg"]
     reasons = dict.fromkeys(text for text in fatal if text != _STILL)
     if not reasons:
-        return said.strip().partition("\n")[0] or "nginx did not say why"
+        return said.strip().partition("\n")[0] or "nginx gave no reason"
     told = [await _explained(reason, folder, ports) for reason in list(reasons)[:MOST]]
     return "; ".join(told)
 
@@ -116,14 +116,14 @@ async def _explained(reason: str, folder: Path, ports: Ports) -> str:
 
 
 async def _port(address: str, port: int, code: int, reason: str, ports: Ports) -> str:
-    choose = "choose another one with [edge] http and https"
+    choose = "set other ports in [edge] http and https"
     if code == errno.EADDRINUSE:
         holder = await ports.holder(port) or "another program"
         return f"port {port} is held by {holder}: stop that program, or {choose}"
     if code == errno.EACCES:
-        return f"only root may listen on port {port}: {choose}, from 1024 on"
+        return f"only root may listen on port {port}: {choose}, 1024 or higher"
     if code == errno.EADDRNOTAVAIL:
-        return f"{address} is no address of this machine: see [edge] bind"
+        return f"{address} is not an address of this machine; see [edge] bind"
     return reason
 
 

@@ -102,7 +102,7 @@ async def reload(master: Master, paths: Paths, within: float) -> None:
                 if any(each.is_final for each in said):
                     raise NotTaken("\n".join(map(str, said)), certain=True)
                 if not master.is_running():
-                    raise NotTaken("its master process died of it", certain=False)
+                    raise NotTaken("its master process died during the reload", certain=False)
                 await asyncio.sleep(LOOK_EVERY)
     except TimeoutError:
         slow = f"its workers were not replaced within {within:g} seconds"

@@ -121,7 +121,10 @@ class NginxProgram:
                     self._generations.write, files, fingerprint, build, self._held.address
                 )
             except OSError as error:
-                why = f"cannot write the new files of nginx: {error}; what is live stays"
+                why = (
+                    f"cannot write the new files of nginx: {error}; the running configuration is "
+                    "unchanged"
+                )
                 raise Failed(why) from error
             try:
                 await self._accept(generation)
@@ -165,7 +168,7 @@ class NginxProgram:
                 return
             current = await asyncio.to_thread(self._generations.current)
             if current is None:
-                raise Failed("cannot start nginx: it has been given no files yet")
+                raise Failed("cannot start nginx: it has no configuration yet")
             try:
                 await self._bring_up(current)
             except NotTaken as error:
@@ -192,7 +195,7 @@ class NginxProgram:
             left = await end(self._paths.folder, patience=patience, hurried=hurried)
         if left:
             pids = ", ".join(str(process.pid) for process in left)
-            raise Failed(f"cannot stop nginx: the kernel does not end its processes {pids}")
+            raise Failed(f"cannot stop nginx: its processes {pids} did not exit")
 
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         """Number the log files that are larger; what went wrong for each, by path."""
@@ -214,7 +217,8 @@ class NginxProgram:
             await asyncio.to_thread(self._generations.point, generation)
         except OSError as error:
             raise Failed(
-                f"cannot say which files nginx is to read: {error}; nginx serves what it served"
+                f"cannot switch nginx to the new files: {error}; the running configuration is "
+                "unchanged"
             ) from error
 
     async def _accept(self, generation: Generation) -> None:
@@ -230,9 +234,13 @@ class NginxProgram:
             why = await explain(str(error), self._paths.folder, self._ports)
             if not self._masters.running():
                 await self._go_back(current)
-            holds = "what ran serves on" if self._masters.running() else "nginx does not run"
+            holds = (
+                "the previous nginx keeps serving"
+                if self._masters.running()
+                else "nginx is not running"
+            )
             raise Failed(
-                f"cannot replace nginx by {new.version} ({new.program}): {why}; {holds}"
+                f"cannot replace nginx with {new.version} ({new.program}): {why}; {holds}"
             ) from None
 
     async def _bring_up(self, generation: Generation) -> None:
@@ -295,7 +303,7 @@ class NginxProgram:
             try:
                 master = await conclude(old, self._paths, LogTail(self._paths.error_log))
             except NotTaken as error:
-                log.warning("nginx goes on with its old program: %s", error)
+                log.warning("nginx keeps its old program: %s", error)
                 self._masters.hold(old)
                 master = old
             else:
@@ -319,14 +327,14 @@ class NginxProgram:
             try:
                 await reload(master, self._paths, self._reload_within)
             except NotTaken as error:
-                log.warning("nginx keeps the peers that it began with: %s", error)
+                log.warning("nginx keeps the peers that it started with: %s", error)
 
     async def _note(self, generation: Generation, master: Master, file: str) -> None:
         self._serving = Serving(generation, master.pid, master.started, file)
         try:
             await asyncio.to_thread(self._generations.serves, self._serving)
         except OSError as error:  # a later daemon will reload once more than it had to
-            log.warning("cannot note what nginx serves now: %s", error)
+            log.warning("cannot record which generation nginx serves: %s", error)
 
     async def _version(self, program: str) -> str:
         with contextlib.suppress(Refused):
@@ -348,8 +356,8 @@ class NginxProgram:
         if before and self._masters.running():
             holds = f"generation {before.number} stays in force"
         else:
-            holds = "nginx does not run"
-        return f"nginx did not take over generation {new.number}: {why}; {holds}"
+            holds = "nginx is not running"
+        return f"nginx did not load generation {new.number}: {why}; {holds}"
 
     async def _patience(self) -> float:
         text = await asyncio.to_thread(_text, self._generations.main_file)

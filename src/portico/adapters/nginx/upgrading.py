@@ -58,12 +58,12 @@ async def _conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
             new = await _second(old, paths, tail)
     except TimeoutError:
         await _end_children(old, paths)
-        slow = f"the new program did not come up within {START_WITHIN:g} seconds"
+        slow = f"the new program did not start within {START_WITHIN:g} seconds"
         raise NotTaken(slow, certain=True) from None
     old.signal(signal.SIGWINCH)
     if not await _holds(new, paths) and await _serves_again(old, paths):
         await _dismiss(new, paths)
-        raise NotTaken("workers of the new program died at once", certain=True)
+        raise NotTaken("the workers of the new program exited immediately", certain=True)
     old.signal(signal.SIGQUIT)
     return new
 
@@ -79,7 +79,7 @@ async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
         if failed := _failed(old, tail):
             raise NotTaken(failed, certain=True)
         if not old.is_running():
-            raise NotTaken("the master process died of it", certain=False)
+            raise NotTaken("the master process died during the replacement", certain=False)
         await asyncio.sleep(LOOK_EVERY)
 
 

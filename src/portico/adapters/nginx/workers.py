@@ -31,7 +31,9 @@ async def user_of_workers(start_program: StartProgram, name: str = NAME) -> str:
     if not _exists(name):
         trouble = await _make(start_program, name)
         if not _exists(name):  # another daemon may have been first
-            log.warning("nginx's workers run as nobody, without a user of their own: %s", trouble)
+            log.warning(
+                "nginx's workers run as user nobody instead of their own user: %s", trouble
+            )
             return _nobody()
     return name
 
@@ -58,7 +60,7 @@ async def _make(start_program: StartProgram, name: str) -> str:
     """Why it could not be made, if it could not."""
     program = shutil.which("useradd", path=_PATH)
     if program is None:
-        return "there is no useradd to make one"
+        return "useradd is not installed"
     nothing = ("--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin")
     words = (program, "--system", "--user-group", *nothing, name)
     try:

@@ -18,7 +18,7 @@ class TooLong(Exception):
     """It has sent MOST bytes, and its answer has not ended."""
 
     def __init__(self) -> None:
-        super().__init__(f"sent {MOST >> 10} KiB, and no end of its answer")
+        super().__init__(f"sent more than {MOST >> 10} KiB in answer")
 
 
 class Connection:
@@ -47,7 +47,7 @@ class NotSpoken(Exception):
         # RFC 8446 5.1: an alert or a handshake.
         is_tls = data[:2] in {b"\x15\x03", b"\x16\x03"}
         what = "speaks TLS" if is_tls else f"sent {data[:20]!r}"
-        super().__init__(f"is no {protocol}: it {what}")
+        super().__init__(f"does not speak {protocol}: it {what}")
 
 
 @asynccontextmanager

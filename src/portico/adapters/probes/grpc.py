@@ -119,7 +119,7 @@ def _trouble(answer: _Answer, service: str) -> str | None:
             return "does not offer grpc.health.v1"
         case None:
             http = answer.headers.get(b":status", b"nothing")
-            return f"is no gRPC: it answered {_words(http)}"
+            return f"does not speak gRPC: it answered {_words(http)}"
         case _:
             # Percent-encoded UTF-8, says the gRPC protocol; what is neither is shown as it can be.
             message = unquote_to_bytes(answer.headers.get(b"grpc-message", b""))

@@ -33,7 +33,7 @@ async def ask_http(check: Check, port: int, connection: Connection) -> str | Non
         )
         sent = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
     except h11.LocalProtocolError as error:  # in a file that an earlier Portico took
-        return f"cannot be asked: {error}"
+        return f"cannot be probed: {error}"
     await connection.send(sent)
     limit = LARGEST_READ if check.body is None else LARGEST_SEARCHED
     answer = await _answer(http, connection, limit)
@@ -44,7 +44,7 @@ async def ask_http(check: Check, port: int, connection: Connection) -> str | Non
     try:
         is_there = _holds(answer.body, check.body)
     except TimeoutError:
-        return f"answered {answer.status}: {check.body!r} takes too long to look for in it"
+        return f"answered {answer.status}: {check.body!r} takes too long to search for"
     return None if is_there else f"answered {answer.status} without {check.body!r}"
 
 

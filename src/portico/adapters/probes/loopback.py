@@ -23,7 +23,7 @@ class LoopbackProbes:
         except ConnectionRefusedError:
             return await _elsewhere(port)
         except (ConnectionError, EOFError):
-            return "closed the connection without an answer"
+            return "closed the connection without answering"
         except (NotSpoken, TooLong) as error:
             return str(error)
         except OSError as error:
@@ -42,5 +42,5 @@ async def _elsewhere(port: int) -> str:
     """An app that listens on `localhost` may have got ::1 for it, and nothing else."""
     with suppress(OSError):
         async with asyncio.timeout(1), connected(port, "::1"):
-            return f"listens on [::1]:{port} only: make it listen on 127.0.0.1"
+            return f"listens on [::1]:{port} only; make it listen on 127.0.0.1"
     return f"nothing listens on port {port}"

@@ -24,7 +24,7 @@ async def run_check(
     """None when the command exits with 0, else what was wrong. It is killed at its timeout."""
     found, problems = await asyncio.to_thread(look_up, _instead(launch, check.command), folder)
     if found is None:
-        return f"its check cannot be run: {'; '.join(problems)}"
+        return f"its check cannot run: {'; '.join(problems)}"
     try:
         with entered(found) as cwd:
             program = found.as_program(cwd)
@@ -33,9 +33,9 @@ async def run_check(
                     output = await ending(process.stdout, MOST_KEPT)
                     code = await process.wait()
     except TimeoutError:
-        return f"its check took longer than {check.limit:g}s"
+        return f"its check timed out after {check.limit:g}s"
     except (OSError, ValueError) as error:
-        return f"its check cannot be run: {found.program}: {error}"
+        return f"its check cannot run: {found.program}: {error}"
     return None if code == 0 else _failed(code, output)
 
 

@@ -68,7 +68,8 @@ class UnixNotices:
         except OSError as error:
             self.close()
             raise Failed(
-                f"cannot hear who says that it is ready: {error}; apps with wait_ready will not be"
+                f"cannot open the readiness socket: {error}; apps with wait_ready will not become "
+                "ready"
             ) from error
         asyncio.get_running_loop().add_reader(self._datagrams, self._read, self._datagrams)
 
@@ -115,7 +116,7 @@ class UnixNotices:
             writer.write(b"heard\n")
             await writer.drain()
         except (OSError, TimeoutError, ValueError) as error:
-            log.info("a program left while it was heard: %s", error)
+            log.info("a program disconnected while it reported its status: %s", error)
         finally:
             self._open.discard(writer)
             writer.close()
@@ -127,7 +128,7 @@ class UnixNotices:
             return False
         sessions = _sessions(pid)
         if not sessions:
-            log.info("pid %d said how it is, and ended before it was known whose it was", pid)
+            log.info("pid %d reported its status, but exited before it could be identified", pid)
             return False
         before = self._notices.get(sessions, Notice(sessions))
         if sessions not in self._notices and len(self._notices) >= MOST_KEPT:

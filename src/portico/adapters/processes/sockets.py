@@ -85,7 +85,7 @@ def _any_port(avoid: Collection[int]) -> int:
             port: int = attempt.getsockname()[1]
             if port not in avoid:
                 return port
-    raise Failed("no port is free: all of this machine are in use")
+    raise Failed("no free port: all ports of this machine are in use")
 
 
 def _is_free(port: int) -> bool:

@@ -125,9 +125,9 @@ def _working_folder(spec: Spec, account: Account) -> str:
     try:
         folder = open_file(named, account, _FOLDER)
     except FileNotFoundError:
-        raise ValueError(f"there is no folder {named}") from None
+        raise ValueError(f"folder {named} does not exist") from None
     except NotADirectoryError:
-        raise ValueError(f"{named} is no folder") from None
+        raise ValueError(f"{named} is not a folder") from None
     try:
         return str(Path(f"/proc/self/fd/{folder}").readlink())
     finally:
@@ -147,17 +147,17 @@ def _env_file(path: Path, account: Account) -> dict[str, str]:
     try:
         return parse_env_file(raw.decode(), str(path))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} line {line_of(error)}: is no UTF-8 text") from error
+        raise ValueError(f"{path} line {line_of(error)}: not UTF-8 text") from error
 
 
 def _read(path: Path, account: Account) -> bytes:
     try:
         with os.fdopen(open_file(path, account), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError(f"env_file {path} is no file")
+                raise ValueError(f"env_file {path} is not a file")
             return file.read(LARGEST_ENV_FILE + 1)
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"there is no env_file {path}") from None
+        raise ValueError(f"env_file {path} does not exist") from None
     except OSError as error:
         why = f"{error.strerror}{_with_whose_rights(account)}"
         raise ValueError(f"cannot read env_file {path}: {why}") from error
@@ -174,7 +174,7 @@ def _command_line(
 
 def _find_program(line: CommandLine, cwd: str) -> str:
     if line.script is not None and not Path(cwd, line.script).is_file():
-        raise ValueError(f"there is no file {Path(cwd, line.script)}")
+        raise ValueError(f"file {Path(cwd, line.script)} does not exist")
     path = line.environment["PATH"]
     for name in line.programs:
         if "/" not in name:
@@ -182,7 +182,7 @@ def _find_program(line: CommandLine, cwd: str) -> str:
                 return found
         elif (file := Path(cwd, name)).is_file():
             if not os.access(file, os.X_OK):
-                raise ValueError(f"{file} is not executable: chmod +x it, or set interpreter")
+                raise ValueError(f"{file} is not executable; chmod +x it, or set interpreter")
             return str(file)
     raise ValueError(_no_program(line, cwd, path))
 
@@ -191,19 +191,21 @@ def _no_program(line: CommandLine, cwd: str, path: str) -> str:
     names = [f'"{name}"' for name in line.programs if "/" not in name]
     what = f"there is no program {' or '.join(names)} in PATH ({path})"
     if not names or line.programs[0].startswith("./"):
-        what = f"there is no file {Path(cwd, line.programs[0])}"
+        what = f"file {Path(cwd, line.programs[0])} does not exist"
     return f"{what}: {line.hint}" if line.hint else what
 
 
 def _check_logs(logs: LogFiles, account: Account) -> None:
     for path in (Path(logs.stdout), Path(logs.stderr)):
         if path.is_symlink():
-            raise ValueError(f"log file {path} is a symbolic link: name the file itself")
+            raise ValueError(
+                f"log file {path} is a symbolic link; use the path of the file itself"
+            )
         if path.is_dir():
             raise ValueError(f"log file {path} is a folder")
         nearest = next(each for each in (path, *path.parents) if each.exists())
         if nearest != path and not nearest.is_dir():
-            raise ValueError(f"there can be no log file {path}: {nearest} is no folder")
+            raise ValueError(f"cannot create log file {path}: {nearest} is not a folder")
         _check_is_writable(path, nearest, account)
 
 
@@ -233,7 +235,7 @@ def _check_reach(file: Path, account: Account) -> None:
         if not seen.st_mode >> shift & stat.S_IXOTH:
             raise ValueError(
                 f"wait_ready needs {file.parent}, and {account.name or account.uid} may not enter "
-                f"{folder}: choose another PORTICO_HOME, or chmod it"
+                f"{folder}; choose another PORTICO_HOME, or chmod it"
             )
 
 
@@ -291,9 +293,9 @@ def _in_words(error: OSError | ValueError, start: Start) -> str:
     who = start.account.name or "this user"
     match error.errno:
         case errno.ENOENT if error.filename == start.program:
-            return f"the #! line of {start.program} names a program that is not there"
+            return f"the #! line of {start.program} names a program that does not exist"
         case errno.ENOEXEC:
-            return f"{start.program} is no program for this machine, and has no #! line"
+            return f"{start.program} is not an executable for this machine and has no #! line"
         case errno.EACCES if error.filename == start.program:
             return f"{who} may not execute {start.program}"
         case _:

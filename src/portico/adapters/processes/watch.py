@@ -105,7 +105,9 @@ class Watch:
         if self._closed or job.cancelled():
             return
         if error := job.exception():
-            log.error("cannot see what %s has left behind", self.mark.instance, exc_info=error)
+            log.error(
+                "cannot find processes left behind by %s", self.mark.instance, exc_info=error
+            )
         is_empty, ending = (False, Exit()) if error else job.result()
         since = self._killing_since
         stuck = since is not None and self._clock.monotonic() > since + GIVE_UP
@@ -114,7 +116,7 @@ class Watch:
             self._pause = min(self._pause * 1.5, SLOWEST_LOOK)
             return
         if stuck:
-            log.warning("something that %s has started does not end", self.mark.instance)
+            log.warning("a process started by %s does not exit", self.mark.instance)
         # Released only now: until then nobody else can get its number, or that of its session.
         self.close()
         self._child.release()

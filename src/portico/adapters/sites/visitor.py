@@ -45,11 +45,11 @@ class Visitor:
                 finally:
                     writer.transport.abort()
         except TimeoutError:
-            return f"no answer within {DEADLINE:g}s"
+            return f"timed out after {DEADLINE:g}s"
         except (OSError, h11.RemoteProtocolError) as error:
             return f"{address}:{port}: {error.__class__.__name__}: {error}"
         if status in SILENT:
-            return f"nginx answers {status}: nothing behind it does"
+            return f"nginx returned {status}: no backend answered"
         return None
 
     async def served(

@@ -29,7 +29,7 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
         aside = _put_aside(path)
         db = _open(path)
         return db, [
-            f"{path} was damaged ({damage}) and is kept as {aside.name}; {_begin(db, path)}"
+            f"{path} was damaged ({damage}) and was renamed to {aside.name}; {_begin(db, path)}"
         ]
     if found or not any((path.parent / name).exists() for name in (IN_FORCE, INSTANCES)):
         return db, []
@@ -110,8 +110,8 @@ def _assert_known(db: sqlite3.Connection, path: Path) -> int:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise Failed(
-            f"cannot use {path}: it was written by a newer Portico (tables of version "
-            f"{version}, this one knows {len(MIGRATIONS)}); nothing was changed; install that one"
+            f"cannot use {path}: it was written by a newer Portico (tables of version {version}, "
+            f"this one knows {len(MIGRATIONS)}); nothing was changed; install that version"
         )
     return version
 
@@ -131,14 +131,14 @@ def _put_aside(path: Path) -> Path:
 def _begin(db: sqlite3.Connection, path: Path) -> str:
     """Fill the new database from the side files; says what goes on and what is lost."""
     restored: list[SideFile] = restore(db, path.parent)
-    told = ["a new one begins"]
+    told = ["starting with an empty database"]
     if IN_FORCE in restored:
-        told.append("what is in force was found in in-force.json and goes on")
+        told.append("the file in force was restored from in-force.json")
         told.append("older revisions and events are lost")
     else:
-        told.append("what was in force is not known any more: run `portico up` again")
+        told.append("the file in force was lost: run `portico up` again")
     if INSTANCES in restored:
-        told.append("running instances were found in instances.json")
+        told.append("running instances were restored from instances.json")
     else:
-        told.append("instances that still run are not known and have to be stopped by hand")
+        told.append("instances that still run are unknown; stop them by hand")
     return "; ".join(told)

@@ -63,6 +63,6 @@ def _unreadable(error: ValidationError) -> Failed:
 
 def _unlike(what: str) -> Failed:
     return Failed(
-        f"cannot read what an earlier Portico has recorded: {what}; nothing was changed; "
-        "start that version again, or put portico.db away and run `portico up`"
+        f"cannot read the records of an earlier Portico: {what}; nothing was changed. Run that "
+        "version again, or move portico.db aside and run `portico up`"
     )

@@ -105,7 +105,7 @@ class SqliteState:
             self._specs_unused = True
 
     def drop_app(self, name: str) -> None:
-        with self._write(f"that app {name} is gone", durable=True, stale=side.IN_FORCE) as db:
+        with self._write(f"the removal of app {name}", durable=True, stale=side.IN_FORCE) as db:
             db.execute("DELETE FROM app WHERE name = ?", (name,))
             self._specs_unused = True
 
@@ -119,7 +119,7 @@ class SqliteState:
             db.execute("REPLACE INTO instance VALUES (?, ?, ?)", row)
 
     def drop_instance(self, instance: InstanceId) -> None:
-        with self._write(f"that instance {instance} is gone", stale=side.INSTANCES) as db:
+        with self._write(f"the removal of instance {instance}", stale=side.INSTANCES) as db:
             db.execute("DELETE FROM instance WHERE id = ?", (instance,))
             self._specs_unused = True
 
@@ -151,12 +151,12 @@ class SqliteState:
         return from_json(MEMORY, rows[0][0]) if rows else Memory(lineage)
 
     def put_memory(self, memory: Memory) -> None:
-        with self._write(f"what is known of {memory.lineage}", durable=True) as db:
+        with self._write(f"the renewal state of {memory.lineage}", durable=True) as db:
             row = (memory.lineage, to_json(MEMORY, memory))
             db.execute("REPLACE INTO memory VALUES (?, ?)", row)
 
     def drop_memory(self, lineage: str) -> None:
-        with self._write(f"that {lineage} is gone", durable=True) as db:
+        with self._write(f"the removal of certificate {lineage}", durable=True) as db:
             db.execute("DELETE FROM memory WHERE lineage = ?", (lineage,))
 
     def ledger_since(self, at: float) -> list[Entry]:
@@ -172,7 +172,7 @@ class SqliteState:
         return int(number)
 
     def add_ledger(self, entries: Sequence[Entry]) -> None:
-        with self._write("what an authority counts", durable=True) as db:
+        with self._write("an entry for an authority's limits", durable=True) as db:
             for entry in entries:
                 row = (entry.at, to_json(ENTRY, entry))
                 added = db.execute("INSERT INTO ledger (at, record) VALUES (?, ?)", row)
@@ -182,7 +182,7 @@ class SqliteState:
     def no_ledger_after(self, now: float) -> None:
         if not self._rows("SELECT 1 FROM ledger WHERE at > ? LIMIT 1", now):
             return
-        with self._write("what an authority counts", durable=True) as db:
+        with self._write("an entry for an authority's limits", durable=True) as db:
             db.execute("UPDATE ledger SET at = ? WHERE at > ?", (now, now))
 
     def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
@@ -235,24 +235,24 @@ class SqliteState:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            failure = self._failure("read what is recorded", error)
+            failure = self._failure("read records", error)
             if not is_damage(error):
                 raise failure from error
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise self._failure("read what is recorded", error) from error
+            raise self._failure("read records", error) from error
 
     def _failure(self, what: str, error: sqlite3.Error) -> Failed:
         """Of a damaged file too, which is then put aside as the next start would do."""
-        holds = "it holds what it held before, and what runs goes on"
+        holds = "nothing was written; running apps are unaffected"
         if is_damage(error):
             self._db.close()
             self._db, troubles = open_database(self._path)
             self._ledger = {}
             for sentence in troubles:
                 self._tell(sentence)
-            holds = "a new file begins, and what runs goes on; try again"
+            holds = "starting with a new file; running apps are unaffected, so try again"
         return Failed(f"cannot {what} in {self._path}: {error}; {holds}")
 
 

@@ -23,13 +23,13 @@ def show_account(session: Session, args: Namespace) -> None:
     say = session.terminal.say
     say(f"key with thumbprint {view.thumbprint}")
     if view.halfway:
-        say("  it is being replaced; `portico certs rollover` brings that to its end")
+        say("  it is being replaced; run `portico certs rollover` to finish")
     for each in view.accounts:
         say(f"{each.directory}")
         say(f"  account: {_account(each)}")
         say(f"  contact: {', '.join(each.contact) or '-'}")
     if not view.accounts:
-        say("no site has a public name, and there is no account")
+        say("no account: no site has a public name")
 
 
 def roll_over(session: Session, args: Namespace) -> None:
@@ -50,7 +50,7 @@ def deactivate(session: Session, args: Namespace) -> None:
 
 def _account(view: AccountView) -> str:
     if view.deactivated:
-        return f"{view.url}, deactivated for ever"
+        return f"{view.url}, deactivated permanently"
     if not view.url:
-        return "none yet; one is made with the first order"
-    return view.url if view.wanted else f"{view.url}, which nothing in the file needs"
+        return "none yet; it is created with the first order"
+    return view.url if view.wanted else f"{view.url}, not used by the file"

@@ -26,7 +26,7 @@ def take_over(session: Session, folder: str | None) -> None:
     _show(session, view)
     if unsaid := [each for each in view.taken if each.settings]:
         session.terminal.say()
-        session.terminal.say("# renewed as before with this in portico.toml:")
+        session.terminal.say("# add this to portico.toml to renew as before:")
         for each in unsaid:
             for line in _tables(f'sites."{each.name}".tls', each.settings):
                 session.terminal.say(line)
@@ -41,24 +41,24 @@ def hand_over(session: Session, folder: str) -> None:
     for name, called in view.names.items():
         session.terminal.say(f"{name}: {view.folder}/live/{called}")
     session.terminal.say(
-        f"`certbot --config-dir {view.folder} certificates` lists them; Portico goes on renewing "
-        "them, and certbot leaves them alone until autorenew = False is taken out of a "
-        "renewal/NAME.conf there"
+        f"`certbot --config-dir {view.folder} certificates` lists them. Portico keeps renewing "
+        "them, and certbot does not until you remove autorenew = False from renewal/NAME.conf "
+        "there"
     )
 
 
 def _show(session: Session, view: ImportView) -> None:
     say = session.terminal.say
     for each in view.taken:
-        say(f"{each.name}: taken over for {', '.join(each.names)}; certbot leaves it alone")
+        say(f"{each.name}: imported for {', '.join(each.names)}; certbot no longer renews it")
         say(f"  next: {each.next}: {each.why}")
         tell_notes(session, [f"{each.name}: {note}" for note in each.notes])
     for skipped in view.skipped:
-        say(f"not taken over, certbot goes on: {skipped}")
+        say(f"not imported, certbot keeps renewing it: {skipped}")
     if view.account:
         say(f"account: {view.account}")
     if not view.taken and not view.skipped:
-        say("certbot keeps no certificate there")
+        say("certbot has no certificates there")
     tell_notes(session, view.notes)
 
 

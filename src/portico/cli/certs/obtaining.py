@@ -24,43 +24,45 @@ def standalone_options(parser: Parser) -> None:
     parser.add_argument(
         "--standalone",
         action="store_true",
-        help="issue: without nginx, the authority is answered by Portico itself meanwhile",
+        help="issue: without nginx; Portico answers the challenge itself",
     )
     parser.add_argument(
         "--domain",
         metavar="NAME",
         action="append",
-        help="standalone: a name for the certificate, again for each further one",
+        help="standalone: domain name; repeat for more names",
     )
-    parser.add_argument("--email", metavar="ADDRESS", help="standalone: contact of the account")
+    parser.add_argument(
+        "--email", metavar="ADDRESS", help="standalone: contact address of the account"
+    )
     parser.add_argument(
         "--issuer",
         metavar="ISSUER",
-        help="standalone: known name or directory URL of the authority; letsencrypt if unset",
+        help="standalone: known name or directory URL of the authority; default: letsencrypt",
     )
     parser.add_argument(
         "--ca-bundle",
         metavar="FILE",
-        help="standalone: whom to trust when speaking to a private authority, PEM",
+        help="standalone: PEM file of certificates to trust for a private authority",
     )
     parser.add_argument(
-        "--key-type", metavar="TYPE", help="standalone: as in the file; ecdsa-p256 if unset"
+        "--key-type", metavar="TYPE", help="standalone: as in the file; default: ecdsa-p256"
     )
     parser.add_argument(
         "--http-port",
         metavar="PORT",
         type=int,
-        help="standalone: where to answer what comes in on port 80; 80 if unset",
+        help="standalone: port to answer on if port 80 is forwarded; default: 80",
     )
     parser.add_argument(
         "--deploy-hook",
         metavar="COMMAND",
-        help="standalone: what to run with each new certificate, with certbot's variables",
+        help="standalone: program to run for each new certificate, with certbot's variables",
     )
     parser.add_argument(
         "--no-preflight",
         action="store_true",
-        help="standalone: do not look first at what would make the order fail",
+        help="standalone: skip the checks before an order",
     )
 
 
@@ -74,9 +76,8 @@ def issue(session: Session, args: Namespace) -> None:
     else:
         if not args.name or _given(args) or args.force:
             raise Refused(
-                "`portico certs issue` takes the NAME of a site and nothing else; with "
-                "--standalone it takes the names and settings themselves; `portico certs renew "
-                "NAME --force` renews one that is good"
+                "`portico certs issue` takes only the NAME of a site, or --standalone with names "
+                "and settings; `portico certs renew NAME --force` renews a valid certificate"
             )
         client = session.client()
         change = client.ask(verbs.ISSUE, name=args.name)

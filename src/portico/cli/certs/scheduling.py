@@ -18,12 +18,12 @@ KINDS: Final[tuple[Kind, ...]] = ("cron", "systemd", "none")
 def schedule_options(parser: Parser) -> None:
     says = {
         "cron": "a line for cron that runs `portico certs renew`",
-        "systemd": "a timer that runs it",
-        "none": "neither: the daemon renews by itself in any case",
+        "systemd": "a systemd timer that runs it",
+        "none": "neither; the daemon renews by itself anyway",
     }
     for kind in KINDS:
         parser.add_argument(
-            f"--{kind}", action="store_true", help=f"schedule: {says[kind]}; takes away the other"
+            f"--{kind}", action="store_true", help=f"schedule: {says[kind]}; removes the other"
         )
 
 

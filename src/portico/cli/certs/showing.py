@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
-from portico.cli.words import moment
 from portico.core.model import verbs
+from portico.core.model.moments import moment
 from portico.errors import NotFound
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def show_all(session: Session) -> None:
         ]
         session.terminal.table(("certificate", "valid until", "served", "next"), rows)
     else:
-        session.terminal.say("no site has a public name: local certificates serve them all")
+        session.terminal.say("no site has a public name; all use local certificates")
     for view in views:
         if view.warning:
             session.terminal.say(f"{view.name}: {view.warning}")
@@ -42,19 +42,19 @@ def show_one(session: Session, name: str) -> None:
     view = next((view for view in views if view.name == name), None)
     if view is None:
         known = ", ".join(view.name for view in views) or "none"
-        raise NotFound(f"there is no certificate {name!r}; there is {known}")
+        raise NotFound(f"there is no certificate {name!r}; known: {known}")
     if session.json:
         session.show_json(view)
         return
     say = session.terminal.say
     say(f"{view.name}: {', '.join(view.names)}")
-    say(f"  valid until {_until(view)}, signed by {view.issuer or 'nobody yet'}")
+    say(f"  valid until {_until(view)}, issued by {view.issuer or '-'}")
     say(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
     say(f"  files for other programs: {view.folder or '-'}")
     say(f"  next: {_next(view)}: {view.why}")
     if view.warning:
         say(f"  {view.warning}")
-    if view.error:
+    if view.error and view.error not in view.why:
         say(f"  last error: {view.error}")
     for limit in view.ledger:
         say(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
@@ -64,8 +64,8 @@ def name_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
     mark = session.terminal.err.paint("note", "yellow")
     for each in renewers:
         session.terminal.tell(
-            f"{mark}: somebody else renews certificates here: {each.what} in {each.where}; if "
-            f"they are for names that are served here, {each.remedy}"
+            f"{mark}: another program also renews certificates: {each.what} in {each.where}; if "
+            f"they are for names served here, {each.remedy}"
         )
 
 

@@ -27,29 +27,27 @@ def options(parser: Parser) -> None:
         nargs="?",
         default="list",
         choices=tuple(_ACTS),
-        help=f"one of {', '.join(_ACTS)}; list if unset",
+        help=f"one of {', '.join(_ACTS)}; default: list",
     )
     parser.add_argument(
         "name",
         metavar="NAME",
         nargs="?",
         help="show, issue, renew, revoke, forget: the site's name; import: certbot's folder, "
-        "/etc/letsencrypt if unset; export: the folder to write for certbot; deactivate: the "
-        "authority, as in the key issuer",
+        "default /etc/letsencrypt; export: the folder to write; deactivate: the authority, "
+        "as in the key issuer",
     )
     parser.add_argument(
         "--force",
         action="store_true",
-        help="renew: also what is not due, as with issue --standalone",
+        help="renew, issue --standalone: also if not due",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="renew: on the authority's staging, changing nothing that is served",
+        help="renew: use the authority's staging; change nothing that is served",
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="renew: say nothing where nothing went wrong"
-    )
+    parser.add_argument("--quiet", action="store_true", help="renew: print only errors")
     schedule_options(parser)
     standalone_options(parser)
     json_option(parser)
@@ -84,7 +82,7 @@ def _show(session: Session, args: Namespace) -> None:
 
 def _renew(session: Session, args: Namespace) -> None:
     if args.force and args.dry_run:
-        raise Refused("a --dry-run tries everything, whether due or not: leave out --force")
+        raise Refused("--dry-run includes certificates that are not due; omit --force")
     client = session.client()
     change = client.ask(verbs.RENEW, name=args.name, force=args.force, dry_run=args.dry_run)
     if args.quiet:

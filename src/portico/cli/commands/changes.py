@@ -8,8 +8,8 @@ from typing import Final
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.terminal import Style
-from portico.cli.words import moment
 from portico.core.model import verbs
+from portico.core.model.moments import moment
 
 STATES: Final[dict[str, Style]] = {"failed": "red", "done": "green", "doing": "yellow"}
 

@@ -48,9 +48,11 @@ def options(parser: Parser) -> None:
         metavar="SHELL",
         nargs="?",
         choices=SCRIPTS,
-        help="bash, zsh or fish; yours if unset",
+        help="bash, zsh or fish; default: your shell",
     )
-    parser.add_argument("--install", action="store_true", help="write it where the shell looks")
+    parser.add_argument(
+        "--install", action="store_true", help="write it where the shell loads completions"
+    )
 
 
 def run(session: Session, args: Namespace) -> None:
@@ -61,10 +63,10 @@ def run(session: Session, args: Namespace) -> None:
         session.terminal.pour(SCRIPTS[shell])
         return
     path = _write(shell, session.environ)
-    session.terminal.say(f"written to {path}; new shells have it")
+    session.terminal.say(f"written to {path}; new shells load it")
     if shell == "zsh":
         session.terminal.say(
-            f"if $fpath does not have {path.parent}: fpath+=({path.parent}) in ~/.zshrc"
+            f"if $fpath does not contain {path.parent}: fpath+=({path.parent}) in ~/.zshrc"
         )
 
 

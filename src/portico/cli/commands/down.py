@@ -16,7 +16,7 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--now",
         action="store_true",
-        help="at once: wait for no request, and a second for programs",
+        help="do not wait for open requests; give apps one second",
     )
     json_option(parser)
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("change", metavar="ID", nargs="?", help="its id; the newest if unset")
+    parser.add_argument(
+        "change", metavar="ID", nargs="?", help="id of the change; default: the newest"
+    )
     json_option(parser)
 
 
@@ -30,5 +32,5 @@ def run(session: Session, args: Namespace) -> None:
 def _newest(client: Client) -> ChangeView:
     changes = client.ask(verbs.CHANGES)
     if not changes:
-        raise NotFound("there was no change since the daemon started")
+        raise NotFound("no change since the daemon started")
     return max(changes, key=lambda change: change.started)

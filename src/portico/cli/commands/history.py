@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.cli.words import moment
 from portico.core.model import verbs
+from portico.core.model.moments import moment
 
 
 def options(parser: Parser) -> None:

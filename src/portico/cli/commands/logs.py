@@ -27,15 +27,15 @@ _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blu
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("app", metavar="APP", nargs="?", help="name of the app; all if unset")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is added")
+    parser.add_argument("app", metavar="APP", nargs="?", help="name of the app; default: all")
+    parser.add_argument("-f", "--follow", action="store_true", help="follow the files")
     parser.add_argument(
         "-n",
         "--lines",
         metavar="N",
         type=int,
         default=LINES,
-        help=f"so many lines of each file; {LINES} if unset",
+        help=f"number of lines of each file; default: {LINES}",
     )
     parser.add_argument(
         "--nginx", action="store_true", help="nginx's access and error logs instead"
@@ -45,7 +45,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     if args.lines < 0:
-        raise Refused(f"cannot show {args.lines} lines: N is 0 or more")
+        raise Refused(f"cannot show {args.lines} lines: N must be 0 or more")
     client = session.client()
     asked = _Asked(client, args.app, nginx=args.nginx)
     if session.json:

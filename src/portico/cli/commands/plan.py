@@ -25,4 +25,4 @@ def run(session: Session, args: Namespace) -> None:
         why = session.terminal.out.paint(f"({step.why})", "dim")
         session.terminal.say(f"{number:3}. {step.what}  {why}")
     if not view.steps:
-        session.terminal.say("nothing to do: everything is as the file says")
+        session.terminal.say("nothing to do; everything matches the file")

@@ -12,9 +12,7 @@ from portico.core.model import verbs
 
 def options(parser: Parser) -> None:
     file_arguments(parser)
-    parser.add_argument(
-        "--current", action="store_true", help="what is in force now, not what a file would give"
-    )
+    parser.add_argument("--current", action="store_true", help="for the file in force")
 
 
 def run(session: Session, args: Namespace) -> None:

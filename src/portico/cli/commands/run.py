@@ -18,8 +18,8 @@ def options(parser: Parser) -> None:
         "path",
         metavar="PATH",
         nargs="?",
-        help="a file or its folder; the current folder if unset; "
-        "where that has none, what is in force already",
+        help="a file or its folder; default: the current folder, or the file in force if that has "
+        "none",
     )
 
 

@@ -22,7 +22,7 @@ def run(session: Session, args: Namespace) -> None:
     app = next((each for each in apps if each.name == args.app), None)
     if app is None:
         known = ", ".join(each.name for each in apps) or "none"
-        raise NotFound(f"there is no app {args.app}; there is {known}")
+        raise NotFound(f"there is no app {args.app}; known: {known}")
     if session.json:
         session.show_json(app)
         return

@@ -13,7 +13,9 @@ from portico.errors import Refused
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("--print", action="store_true", help="print the units, install nothing")
+    parser.add_argument(
+        "--print", action="store_true", help="print the units without installing them"
+    )
 
 
 def run(session: Session, args: Namespace) -> None:
@@ -24,16 +26,15 @@ def run(session: Session, args: Namespace) -> None:
         return
     if not BOOTED.exists():
         raise Refused(
-            "cannot install a unit: systemd is not the init of this machine; nothing was "
-            "changed. Let its own init run this at every boot: "
-            f"PORTICO_HOME={session.home.path} porticod"
+            "cannot install a unit: systemd is not the init of this machine; nothing was changed. "
+            f"Have your init run this at boot: PORTICO_HOME={session.home.path} porticod"
         )
     former = former_unit(session.home, session.environ)
     unit.put_in_place()
     if former:
         former.remove()
     _hand_over(session, unit)
-    session.terminal.say(f"{unit.path}: everything that runs now is back after a boot")
+    session.terminal.say(f"{unit.path}: everything running now will start again at boot")
 
 
 def _hand_over(session: Session, unit: Unit) -> None:

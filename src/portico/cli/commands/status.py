@@ -9,8 +9,9 @@ from portico import __version__
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.terminal import Style
-from portico.cli.words import duration, moment, size
+from portico.cli.words import duration, size
 from portico.core.model import verbs
+from portico.core.model.moments import moment
 
 if TYPE_CHECKING:
     from portico.core.model.views import AppView, InstanceView, StatusView
@@ -54,7 +55,7 @@ def run(session: Session, _: Namespace) -> None:
     if status.apps:
         session.terminal.table(HEADS, [row for app in status.apps for row in _rows(app)], STATES)
     else:
-        session.terminal.say("no app runs; start with `portico up`")
+        session.terminal.say("no app is running; start with `portico up`")
     _sites(session, status)
     for app in status.apps:
         tell_reasons(session, app)
@@ -83,7 +84,7 @@ def tell_reasons(session: Session, app: AppView) -> None:
         session.terminal.say(f"{app.name} {app.waits}")
     for instance in app.instances:
         if instance.worn:
-            session.terminal.say(f"{instance.id} is to be replaced: {instance.worn}")
+            session.terminal.say(f"{instance.id} will be replaced: {instance.worn}")
         if instance.says:
             session.terminal.say(f"{instance.id} says: {instance.says}")
         if instance.reason and instance.state != "ready":
@@ -127,8 +128,8 @@ def _rest(session: Session, status: StatusView) -> None:
     troubles = [*status.troubles]
     if daemon.version != __version__:
         troubles.append(
-            f"this is portico {__version__}, and the daemon is {daemon.version}: "
-            "`portico upgrade` replaces it"
+            f"portico is {__version__} but the daemon is {daemon.version}; run `portico upgrade` "
+            "to replace it"
         )
     for trouble in troubles:
         session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")

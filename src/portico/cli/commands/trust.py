@@ -10,7 +10,7 @@ from portico.core.model import verbs
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("--remove", action="store_true", help="take the trust away again")
+    parser.add_argument("--remove", action="store_true", help="remove the certificate again")
     json_option(parser)
 
 
@@ -19,7 +19,7 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(view)
         return
-    done = "taken away from" if args.remove else "installed in"
+    done = "removed from" if args.remove else "installed in"
     for place in view.installed:
         session.terminal.say(f"{session.terminal.out.paint(done, 'green')} {place}")
     for place in view.skipped:

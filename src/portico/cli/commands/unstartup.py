@@ -18,9 +18,9 @@ def run(session: Session, args: Namespace) -> None:
     home, environ = session.home, session.environ
     unit = former_unit(home, environ) or unit_of(home, environ)
     if not unit.path.exists():
-        session.terminal.say(f"there is no {unit.path}; nothing was changed")
+        session.terminal.say(f"{unit.path} does not exist; nothing was changed")
         return
     unit.remove()
     session.terminal.say(
-        f"{unit.path} is gone; what runs goes on, and the next portico command adopts it"
+        f"{unit.path} removed; apps keep running, and the next portico command adopts them"
     )

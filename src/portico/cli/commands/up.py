@@ -48,11 +48,11 @@ def _newest(session: Session, client: Client) -> Client:
         return client
     if mode_of(client.ask(verbs.STATUS).daemon) == "foreground":
         session.terminal.tell(
-            f"porticod {daemon} runs in the foreground and stays; end it where it was started, "
-            f"and start it anew there to get {__version__}"
+            f"porticod {daemon} runs in the foreground and was not replaced; restart it where it "
+            f"was started to get {__version__}"
         )
         return client
-    session.terminal.tell(f"porticod {daemon} gives way to {__version__}")
+    session.terminal.tell(f"replacing porticod {daemon} with {__version__}")
     return replace_daemon(session.home, session.environ, client)
 
 
@@ -76,14 +76,14 @@ def _show(session: Session, status: StatusView, source: str) -> None:
 
 
 def _port(port: int) -> str:
-    return f"port {port}" if port else "listens nowhere"
+    return f"port {port}" if port else "no port"
 
 
 def _next(status: StatusView, source: str) -> Iterator[str]:
     if any(site.certificate == "local" for site in status.sites):
-        yield "portico trust (browsers then accept the local certificate)"
+        yield "portico trust (makes browsers accept the local certificate)"
     if status.apps and not status.sites:
-        yield f"portico up {source} --site app.localhost (puts HTTPS before it)"
+        yield f"portico up {source} --site app.localhost (adds HTTPS)"
     yield from ("portico status", "portico logs -f")
     if status.apps:
         yield f"portico reload {status.apps[0].name}"

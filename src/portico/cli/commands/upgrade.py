@@ -29,7 +29,7 @@ class Replaced:
 
     def __str__(self) -> str:
         if self.after_pid is None:
-            return "does not run"
+            return "not running"
         if self.before != self.after:
             return f"{self.before} → {self.after}"
         return self.after + (" anew" if self.before_pid != self.after_pid else " stays")
@@ -37,7 +37,7 @@ class Replaced:
 
 def options(parser: Parser) -> None:
     parser.add_argument(
-        "--daemon", action="store_true", help="replace the daemon also where its version is ours"
+        "--daemon", action="store_true", help="replace the daemon even if its version is the same"
     )
     json_option(parser)
 
@@ -70,7 +70,7 @@ def _show(session: Session, before: StatusView, after: StatusView) -> None:
         return
     session.terminal.say(f"porticod {daemon} (same {several(same, 'instance')}), nginx {nginx}")
     if same < len(pids):
-        session.terminal.tell(f"{len(pids) - same} of {len(pids)} instances ended meanwhile")
+        session.terminal.tell(f"{len(pids) - same} of {len(pids)} instances exited meanwhile")
 
 
 def _pids(status: StatusView) -> set[int]:

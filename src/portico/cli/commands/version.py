@@ -23,11 +23,10 @@ def run(session: Session, _: Namespace) -> None:
         return
     session.terminal.say(f"portico  {__version__}")
     if daemon is None:
-        session.terminal.say(f"porticod does not run in {session.home.path}")
+        session.terminal.say(f"porticod is not running in {session.home.path}")
         return
     session.terminal.say(f"porticod {daemon.version} (pid {daemon.pid})")
     if daemon.version != __version__:
         session.terminal.tell(
-            "the daemon is of another version; `portico upgrade` puts this one in its place, and "
-            "what it looks after goes on meanwhile"
+            "the daemon has another version; `portico upgrade` replaces it while apps keep running"
         )

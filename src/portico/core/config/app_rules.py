@@ -44,11 +44,11 @@ def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
                 yield Finding((*path, "command"), f"must name a program, not {shown(command)}")
             for key in ("interpreter", "interpreter_args"):
                 if getattr(app, key) and not draft.doubts(path, "script"):
-                    yield Finding((*path, key), "belongs to a script, and there is a command")
+                    yield Finding((*path, key), "is for a script, but the app has a command")
         case None, _:
             pass
         case _:
-            yield Finding(path, "has a command and a script; it runs one of them")
+            yield Finding(path, "has a command and a script; set only one")
 
 
 def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     for slot in app.slots:
         if int(slot) > app.instances:
             count = "1 instance" if app.instances == 1 else f"{app.instances} instances"
-            yield Finding((*path, "slots", slot), f"is no slot: the app has {count}")
+            yield Finding((*path, "slots", slot), f"is not a slot of the app, which has {count}")
 
 
 def user_findings(document: Document) -> Iterator[Finding]:

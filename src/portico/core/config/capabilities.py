@@ -45,7 +45,10 @@ def _lack(needed: str, build: Build) -> str:
     if build.version < since:
         first = ".".join(map(str, since))
         return f"needs nginx {first} or later; {build.program} is {build.version_text}"
-    return f"needs an nginx built with it; {build.program} ({build.version_text}) is not"
+    return (
+        f"needs an nginx built with it; {build.program} ({build.version_text}) was built "
+        "without it"
+    )
 
 
 def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:

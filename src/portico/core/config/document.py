@@ -47,7 +47,7 @@ def _json_values(table: Mapping[str, object], source: str) -> dict[str, object]:
         problem = Problem("the file", "is nested too deeply")
         raise ConfigError(source, [problem]) from None
     except ValueError as error:
-        problem = Problem("the file", f"holds a value that cannot be read: {error}")
+        problem = Problem("the file", f"contains a value that cannot be read: {error}")
         raise ConfigError(source, [problem]) from None
     return copy
 
@@ -97,13 +97,15 @@ def _unreadable(content: object) -> Iterator[Finding]:
         elif isinstance(value, list):
             inner = enumerate(value)
         elif isinstance(value, str) and _is_broken(value):
-            yield Finding(path, "holds a character that text cannot have")
+            yield Finding(path, "contains NUL or an unpaired surrogate")
         if len(path) > _DEEPEST:
             yield Finding(path[:3], "is nested too deeply")
             continue
         for step, deeper in inner:
             if isinstance(step, str) and _is_broken(step):
-                yield Finding((*path, step), "is no name: it holds a character text cannot have")
+                yield Finding(
+                    (*path, step), "is not a valid name: it contains NUL or an unpaired surrogate"
+                )
             else:
                 places.append(((*path, step), deeper))
 

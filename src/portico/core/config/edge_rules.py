@@ -38,7 +38,7 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
     spans = [*_edge_spans(document.edge, machine), *_app_spans(document, machine)]
     for span in spans:
         if span.last > LAST_PORT:
-            what = f"leaves no room: the last instance would have port {span.last}"
+            what = f"is too high: the last instance would have port {span.last}"
             yield Finding(span.path, f"{what}, and ports end at {LAST_PORT}")
     yield from _overlaps(spans)
 

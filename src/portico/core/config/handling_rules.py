@@ -13,9 +13,9 @@ def handling_findings(
 ) -> Iterator[Finding]:
     """`targets` are the keys that say where the requests go."""
     if handling.grpc and targets in (["folder"], ["redirect"]):
-        yield Finding((*path, "grpc"), f"needs an app or an upstream, and there is {targets[0]}")
+        yield Finding((*path, "grpc"), f"needs an app or an upstream, not {targets[0]}")
     for network in sorted({*handling.allow} & {*handling.deny}):
-        yield Finding((*path, "deny"), f'has "{network}", and so has allow')
+        yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
     yield from _basic_auth(draft, path, handling)
 
 
@@ -27,4 +27,4 @@ def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Findin
     if not auth.users and auth.file is None:
         yield Finding(here, "needs users or a file")
     elif auth.users and auth.file is not None:
-        yield Finding(here, "has users and a file; it takes one of them")
+        yield Finding(here, "has users and a file; set only one")

@@ -30,7 +30,7 @@ def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]
     check = app.check
     has_command = check.command is not None or draft.doubts(path, "command")
     if app.health is not None and not app.listens and not has_command:
-        yield Finding(path, "needs a port to ask, or a command, and port is false")
+        yield Finding(path, "needs a command, because port is false")
     yield from _kind(path, check)
     yield from _http(draft, path, check)
     if check.limit > check.interval and not draft.doubts(path, "interval"):
@@ -43,7 +43,7 @@ def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]
 def _kind(path: Path, check: Check) -> Iterator[Finding]:
     kinds = [kind for kind in _KINDS if getattr(check, kind)]
     if len(kinds) > 1:
-        yield Finding(path, f"has {' and '.join(kinds)}; a check asks one of them")
+        yield Finding(path, f"has {' and '.join(kinds)}; set only one")
     if check.command is not None and not "".join(check.command).strip():
         yield Finding((*path, "command"), "must name a program")
 
@@ -52,11 +52,11 @@ def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
     if check.path is None and not draft.doubts(path, "path"):
         for key in _OF_HTTP:
             if getattr(check, key) != getattr(_ANY, key):
-                yield Finding((*path, key), "belongs to a path, and there is none")
+                yield Finding((*path, key), "is for a path, but none is set")
     if check.method == "HEAD" and check.body is not None:
-        yield Finding((*path, "body"), "cannot be found: the answer to HEAD has none")
+        yield Finding((*path, "body"), "cannot match: an answer to HEAD has no body")
     for name in check.headers:
         if name.lower() == "host":
-            yield Finding((*path, "headers", name), "has a key of its own: host")
+            yield Finding((*path, "headers", name), "is set by the key host")
         if name.lower() in _OF_THE_CONNECTION:
-            yield Finding((*path, "headers", name), "is Portico's to send: a check has no body")
+            yield Finding((*path, "headers", name), "is set by Portico: a check has no body")

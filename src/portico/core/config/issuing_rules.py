@@ -39,8 +39,8 @@ def _alpn(document: Document) -> Iterator[Finding]:
     path = next(challenged_by_alpn(document), None)
     behind = next((name for name, site in document.sites.items() if site.real_ip), None)
     if path and behind:
-        what = f'tls-alpn-01 does not go with real_ip, which the site "{behind}" has'
-        yield Finding(path, what, "take http-01 or dns-01")
+        what = f'tls-alpn-01 cannot be combined with real_ip, which the site "{behind}" has'
+        yield Finding(path, what, "use http-01 or dns-01")
 
 
 def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def _settings(path: Path, settings: Issuing) -> Iterator[Finding]:
         yield from _provider((*path, "dns"), settings.dns)
     kinds = [is_rsa(each) for each in settings.key_types]
     if not kinds or len(kinds) != len(set(kinds)):
-        what = "must be one type, or one of ECDSA and one of RSA side by side"
+        what = "must be one type, or one ECDSA and one RSA type"
         yield Finding((*path, "key_type"), what, 'as in ["ecdsa-p256", "rsa2048"]')
 
 
@@ -69,15 +69,15 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
     if wildcard and settings.challenge not in {None, "dns-01", "manual"}:
-        what = f'cannot prove "{wildcard}": only dns-01 or manual proves a wildcard'
+        what = f'cannot validate "{wildcard}": a wildcard needs dns-01 or manual'
         yield Finding((*path, "tls", "challenge"), what)
     elif by_dns and settings.dns is None:
-        what = f'is required to prove "{wildcard or name}" by dns-01'
-        hint = 'say who publishes records: [tls.dns]; or ask nobody: issuer = "local"'
+        what = f'is required to validate "{wildcard or name}" with dns-01'
+        hint = 'configure [tls.dns], or use a local certificate: issuer = "local"'
         yield Finding((*path, "tls", "dns"), what, hint)
     address = next(filter(is_ip, names), None)
     if address and (by_dns or settings.challenge == "manual"):
-        what = f"{settings.challenge or 'dns-01'} cannot prove {address}"
+        what = f"{settings.challenge or 'dns-01'} cannot validate {address}"
         yield Finding((*path, "tls", "challenge"), what)
 
 

@@ -35,7 +35,7 @@ def hint_for(key: str, table: type[Table]) -> str | None:
     if right := nearest(word, known, alike=_CLOSE):
         return did_you_mean(right)
     if home := next((name for name, other in TABLES.items() if word in other.model_fields), None):
-        return f"that is a key of {home}"
+        return f"it is a key of {home}"
     return did_you_mean(nearest(word, known, alike=_FAR))
 
 
@@ -82,7 +82,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "upstreams": "upstream backend backends pools",
         "tls": "ssl",
         "edge": "nginx http global listen options",
-        "Portico does not copy programs to other machines": "deploy",
+        "Portico does not deploy to other machines": "deploy",
         "write a site with a folder": "static",
     },
     App: {
@@ -94,7 +94,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "env": "environment",
         "env_file": "environment_file envfile dotenv",
         "instances": "workers replicas processes numprocs numprocesses scale count copies",
-        "instances alone decides it": "exec_mode",
+        "set only instances": "exec_mode",
         "instance_env": "instance_var",
         "port": "listen ports",
         "health": "healthcheck health_check check checks readiness liveness probe",
@@ -120,7 +120,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "restart_schedule": "cron_restart",
         "schedule": "cron crontab timer on_calendar every",
         "tz": "timezone time_zone cron_timezone",
-        "an app's name is that of its table": "name",
+        "the table's name is the app's name: [apps.NAME]": "name",
         'a domain is the name of a site: [sites."NAME"]': "server_name domain domains host",
         **_BALANCE,
         "balance": "lb_policy load_balancing lb method algorithm strategy",
@@ -143,7 +143,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "tls_verify": "proxy_ssl_verify",
         "tls_ca": "proxy_ssl_trusted_certificate ca",
         "tls": "ssl https",
-        "Portico sets it by itself": "zone resolver resolve",
+        "Portico sets it automatically": "zone resolver resolve",
         "nginx has it only in its commercial build": "queue slow_start health_check state ntlm",
         "keepalive": "keepalive_connections",
         **_BALANCE,
@@ -163,7 +163,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "real_ip.header": "real_ip_header",
         "error_pages": "error_page",
         "default": "default_server",
-        "Portico switches it on where nginx can": "http2 http3 quic",
+        "Portico enables it if nginx supports it": "http2 http3 quic",
     },
     Route: _SERVING,
     Folder: {"path": "root alias folder dir directory", "listing": "autoindex browse"},

@@ -50,8 +50,8 @@ def open_to_all(apps: Sequence[str]) -> list[str]:
     """One note for all of these, which listen on all addresses."""
     return _of_apps(
         apps,
-        one="listens on all addresses, so others reach it past nginx; let it listen on 127.0.0.1",
-        several="listen on all addresses, so others reach them past nginx; let them listen on "
+        one="listens on all addresses, so clients can bypass nginx; make it listen on 127.0.0.1",
+        several="listen on all addresses, so clients can bypass nginx; make them listen on "
         "127.0.0.1",
     )
 
@@ -92,7 +92,7 @@ def _unused(document: Document) -> Iterator[_Note]:
     served = names_served(document)
     for name, app in document.apps.items():
         if app.listens and name not in served:
-            yield ("apps", name), "no site passes requests to it; a worker has port = false"
+            yield ("apps", name), "no site passes requests to it; for a worker, set port = false"
     for name in document.upstreams:
         if name not in served:
             yield ("upstreams", name), "no site passes requests to it"
@@ -100,26 +100,29 @@ def _unused(document: Document) -> Iterator[_Note]:
 
 def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
     if app.listens and app.port_env in app.env:
-        yield (*path, "env", app.port_env), "is not passed on: each instance is told its own port"
+        yield (
+            (*path, "env", app.port_env),
+            "is not passed on: Portico sets it to each instance's own port",
+        )
     if alone and app.instances == 1:
         for key in sorted(app.model_fields_set & _OF_SEVERAL):
-            yield (*path, key), "has no effect: nginx never takes out the only peer"
+            yield (*path, key), "has no effect: nginx never disables the only peer"
     elif "fail_timeout" in app.model_fields_set and not app.max_fails:
         yield (*path, "fail_timeout"), "has no effect: max_fails is 0"
     if alone and app.instances == 1 and app.slow_start:
-        yield (*path, "slow_start"), "has no effect: nobody else could take the rest of the share"
+        yield (*path, "slow_start"), "has no effect with a single instance"
     if alone and app.weight > 1 and not any(slot.weight for slot in app.slots.values()):
-        yield (*path, "weight"), "has no effect: all instances weigh the same"
+        yield (*path, "weight"), "has no effect: all instances have the same weight"
 
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[_Note]:
     if len(upstream.servers) == 1 and not upstream.apps:
         for key in sorted(upstream.servers[0].model_fields_set & _OF_SEVERAL):
-            yield (*path, "servers", 0, key), "has no effect: nginx never takes out the only peer"
+            yield (*path, "servers", 0, key), "has no effect: nginx never disables the only peer"
     addresses = [server.address for server in upstream.servers]
     for index, address in enumerate(addresses):
         if address in addresses[:index]:
-            yield (*path, "servers", index), f'"{address}" is there a second time'
+            yield (*path, "servers", index), f'has "{address}" twice'
     for key in sorted(upstream.model_fields_set & {"tls_name", "tls_verify", "tls_ca"}):
         if not upstream.tls:
             yield (*path, key), "has no effect without tls = true"
@@ -129,13 +132,13 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
     match site.hsts:
         case Hsts(preload=True, include_subdomains=whole, max_age=age) if not whole or age < _YEAR:
             need = "include_subdomains and a max_age of a year or more"
-            yield (*path, "hsts", "preload"), f"browsers' lists ask for {need}"
+            yield (*path, "hsts", "preload"), f"browsers' preload lists require {need}"
         case _:
             pass
     if not site.https and site.certificate is not None:
         yield (*path, "certificate"), "has no effect with https = false"
     if not site.https and _sticky_cookie_is_secure(site, document):
-        yield path, "its visitors lose their sticky cookie, which is secure: https is false"
+        yield path, "its sticky cookie is secure, so it is lost with https = false"
     yield from _nobody(path, site)
     for key, route in site.routes.items():
         if not isinstance(route, str):
@@ -151,4 +154,4 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
 
 def _nobody(path: Path, handling: Handling) -> Iterator[_Note]:
     if "all" in handling.deny and not handling.allow:
-        yield (*path, "deny"), "has all, and allow is empty: nobody may enter"
+        yield (*path, "deny"), 'denies everyone: it has "all", and allow is empty'

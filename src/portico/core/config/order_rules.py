@@ -12,9 +12,7 @@ def order_findings(draft: Draft) -> Iterator[Finding]:
     apps = draft.document.apps
     for name, app in apps.items():
         if app.after and app.schedule is not None:
-            yield Finding(
-                ("apps", name, "after"), "makes no sense with a schedule: it has its times"
-            )
+            yield Finding(("apps", name, "after"), "cannot be combined with schedule")
         for index, other in enumerate(app.after):
             yield from _named(draft, ("apps", name, "after", index), other)
     told: set[str] = set()
@@ -32,7 +30,7 @@ def _named(draft: Draft, path: Path, other: str) -> Iterator[Finding]:
             right = nearest(other, draft.document.apps)
             yield Finding(path, f'there is no app "{other}"', did_you_mean(right))
     elif app.schedule is not None:
-        yield Finding(path, f'app "{other}" runs at its times: nothing can wait for it')
+        yield Finding(path, f'app "{other}" runs on a schedule, so nothing can wait for it')
 
 
 def _circle(start: str, apps: Mapping[str, App]) -> tuple[str, ...]:
@@ -54,6 +52,6 @@ def _wrong_order(circle: tuple[str, ...], apps: Mapping[str, App]) -> Finding:
     first, second = circle[0], circle[1 % len(circle)]
     path: Path = ("apps", first, "after", apps[first].after.index(second))
     if len(circle) == 1:
-        return Finding(path, "an app cannot come after itself")
+        return Finding(path, "an app cannot start after itself")
     way = " after ".join(f'"{name}"' for name in (*circle, first))
-    return Finding(path, f"none of them could begin: {way}")
+    return Finding(path, f"these apps wait for each other: {way}")

@@ -27,9 +27,11 @@ def redirect_findings(name: str, site: Site, served: AbstractSet[str]) -> Iterat
             continue
         if "$" in table.to:
             hint = "keep_path = true adds the request's path and query"
-            yield Finding((*where, "redirect"), "has a $, and variables are not filled in", hint)
+            yield Finding(
+                (*where, "redirect"), "contains a $, but variables are not supported", hint
+            )
         elif not by_regex and _leads_to(table, key, name, site, served) == key:
-            yield Finding((*where, "redirect"), "leads to itself")
+            yield Finding((*where, "redirect"), "redirects to itself")
 
 
 def _leads_to(

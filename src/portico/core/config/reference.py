@@ -32,7 +32,7 @@ app = "web"
 ```
 
 An editor that knows JSON Schema completes and checks keys with
-[portico.schema.json](portico.schema.json); `portico check` says everything that is wrong with a
+[portico.schema.json](portico.schema.json); `portico check` reports everything that is wrong with a
 file at once. Paths are relative to the folder of the file. A length of time is a number of
 seconds or text such as `"500ms"`, `"30s"`, `"1h30m"`; a size is a number of bytes or `"512k"`,
 `"10m"`, `"1g"`. `ecosystem = "ecosystem.config.js"`, above all tables, joins the apps of a PM2
@@ -74,7 +74,7 @@ class _Section:
             keys = ", ".join(f"`{key}`" for key, where in self.known.items() if where == place)
             parts.append(f"Keys that mean the same as in {place}: {keys}.")
         if rows:
-            parts.append("\n".join(("| key | is | if unset | |", "|---|---|---|---|", *rows)))
+            parts.append("\n".join(("| key | value | default | |", "|---|---|---|---|", *rows)))
         return "\n\n".join(parts) + "\n"
 
 
@@ -162,7 +162,7 @@ def _words() -> str:
     lines = [
         "## Words of other tools",
         "",
-        "What nginx, PM2 and others call it, and what it is here.",
+        "Names in nginx, PM2 and other tools, and the key here.",
     ]
     for place, table in TABLES.items():
         rights: dict[str, list[str]] = {}

@@ -18,7 +18,7 @@ def app_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
             right = nearest(name, draft.document.apps)
             yield Finding(path, f'there is no app "{name}"', did_you_mean(right))
     elif not app.listens:
-        yield Finding(path, f'app "{name}" listens nowhere: its port is false')
+        yield Finding(path, f'app "{name}" has no port: its port is false')
 
 
 def upstream_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:

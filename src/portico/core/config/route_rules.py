@@ -28,8 +28,8 @@ def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
         if not targets_of(route) and not targets_of(site) and not doubts:
             yield Finding(here, "needs app, upstream, folder or redirect: the site has none")
         if route.strip_prefix and not key.startswith(("/", "^~")):
-            kind = "a regex" if key.startswith("~") else "one path alone"
-            yield Finding((*here, "strip_prefix"), f"needs a prefix, and the route is {kind}")
+            kind = "a regex" if key.startswith("~") else "an exact path"
+            yield Finding((*here, "strip_prefix"), f"needs a prefix, but the route is {kind}")
 
 
 def targets_of(target: Target) -> list[str]:
@@ -40,7 +40,7 @@ def targets_of(target: Target) -> list[str]:
 def target_findings(draft: Draft, path: Path, target: Target) -> Iterator[Finding]:
     targets = targets_of(target)
     if len(targets) > 1:
-        yield Finding(path, f"has {' and '.join(targets)}; requests go to one of them")
+        yield Finding(path, f"has {' and '.join(targets)}; set only one")
     if target.app is not None:
         yield from app_named(draft, (*path, "app"), target.app)
     if target.upstream is not None:
@@ -50,12 +50,12 @@ def target_findings(draft: Draft, path: Path, target: Target) -> Iterator[Findin
 def _key(path: Path, key: str) -> Iterator[Finding]:
     if found := re.fullmatch(r"~\*? (\S.*)", key):
         if wrong := _wrong_with_regex(found[1]):
-            yield Finding(path, f"is no regular expression: {wrong}")
+            yield Finding(path, f"is not a regular expression: {wrong}")
     elif not re.fullmatch(r"((=|\^~) )?/[^\x00-\x1f\x7f]*", key):
         what = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
         yield Finding(path, what, _right_key(key))
     elif "?" in key:
-        yield Finding(path, "is compared with the path of a request, which ends before the ?")
+        yield Finding(path, "never matches: it is compared with a request's path, which has no ?")
 
 
 def _right_key(key: str) -> str | None:
@@ -70,7 +70,7 @@ def _wrong_with_regex(regex: str) -> str | None:
     literal = re.sub(r"\\Q.*?(\\E|$)", "x", regex)
     for piece in re.findall(r"\\.|\[:\^?\w+:\]|\[\^?\]?|.", literal):
         if before == "|" and piece in {"*", "+", "?"}:
-            return f"nothing comes before the {piece}"
+            return f"nothing to repeat before {piece}"
         before = "" if in_class else piece
         if in_class:
             in_class = piece not in {"]", "[]", "[^]"}
@@ -79,7 +79,7 @@ def _wrong_with_regex(regex: str) -> str | None:
         else:
             depth += (piece == "(") - (piece == ")")
         if piece == "\\" or depth < 0:
-            return "it ends with a \\" if piece == "\\" else "a ) is never opened"
+            return "trailing \\" if piece == "\\" else "unmatched )"
     if in_class or depth:
-        return f"a {'[' if in_class else '('} is never closed"
+        return f"a {'[' if in_class else '('} is not closed"
     return None

@@ -14,20 +14,24 @@ def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.schedule is not None:
         yield from _scheduled(draft, path, app)
     elif app.timeout is not None and not draft.doubts(path, "schedule"):
-        yield Finding((*path, "timeout"), "belongs to a schedule, and there is none")
+        yield Finding((*path, "timeout"), "needs a schedule")
     timed = app.schedule or app.restart_schedule
     if app.tz is not None and not timed and not draft.doubts(path, "schedule", "restart_schedule"):
-        yield Finding((*path, "tz"), "belongs to a schedule, and there is none")
+        yield Finding((*path, "tz"), "needs a schedule")
 
 
 def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.listens and not draft.doubts(path, "port"):
         hint = "write port = false"
-        yield Finding((*path, "schedule"), "is for a program that listens nowhere", hint)
+        yield Finding((*path, "schedule"), "is only for a program without a port", hint)
     if app.instances != 1:
-        yield Finding((*path, "instances"), "must be 1: a schedule has one run at a time")
+        yield Finding((*path, "instances"), "must be 1 with schedule: one run at a time")
     for key in _OF_WHAT_STAYS:
         if getattr(app, key):
-            yield Finding((*path, key), "makes no sense with a schedule: each run ends by itself")
+            yield Finding(
+                (*path, key), "cannot be combined with schedule: each run exits by itself"
+            )
     if app.wait_ready:
-        yield Finding((*path, "wait_ready"), "makes no sense with a schedule: nobody waits for it")
+        yield Finding(
+            (*path, "wait_ready"), "cannot be combined with schedule: nothing waits for it"
+        )

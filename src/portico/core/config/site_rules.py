@@ -28,7 +28,7 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from redirect_findings(name, site, served)
         yield from _pair(draft, path, site)
         if site.hsts and not site.https:
-            yield Finding((*path, "hsts"), "needs https, which is false")
+            yield Finding((*path, "hsts"), "needs https, but it is false")
 
 
 def _domains(document: Document) -> Iterator[Finding]:
@@ -47,14 +47,16 @@ def _domains(document: Document) -> Iterator[Finding]:
 def _defaults(document: Document) -> Iterator[Finding]:
     first, *others = [name for name, site in document.sites.items() if site.default] or [""]
     for name in others:
-        what = f"is true in {written(('sites', first))} already; one site answers other names"
+        what = (
+            f"is true in {written(('sites', first))} already; only one site can answer other names"
+        )
         yield Finding(("sites", name, "default"), what)
 
 
 def _target(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
     targets = targets_of(site)
     if targets and "/" in site.routes:
-        what = f'has {targets[0]} and a route for "/", which mean the same; keep one'
+        what = f'has {targets[0]} and a route for "/", which are the same; set only one'
         yield Finding(path, what)
     closed = site.maintenance is True or (site.maintenance and site.maintenance.on)
     if (
@@ -70,6 +72,6 @@ def _pair(draft: Draft, path: Path, holder: Site | Tls) -> Iterator[Finding]:
     if draft.doubts(path, "certificate", "key"):
         return
     if holder.certificate is not None and holder.key is None:
-        yield Finding(path, "has a certificate, and needs its key")
+        yield Finding(path, "has a certificate but no key")
     if holder.key is not None and holder.certificate is None:
-        yield Finding(path, "has a key, and needs its certificate")
+        yield Finding(path, "has a key but no certificate")

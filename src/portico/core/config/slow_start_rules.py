@@ -18,14 +18,17 @@ def slow_start_findings(draft: Draft) -> Iterator[Finding]:
     for name, app in document.apps.items():
         path: Path = ("apps", name, "slow_start")
         if app.slow_start and not app.listens:
-            yield Finding(path, "needs requests to share, and port is false")
+            yield Finding(path, "needs a port, but port is false")
         for where, balance in _groups_of(name, document) if app.slow_start else ():
             if balance.method in {Method.HASH, Method.IP_HASH}:
-                what = f"would move visitors at every step: {written(where)} has {balance.method}"
+                what = (
+                    f"cannot be combined with {balance.method} of {written(where)}: each step "
+                    "would move clients"
+                )
                 yield Finding(path, what)
     for path, weight in _weights(document):
         if weight > LARGEST_WEIGHT:
-            yield Finding(path, f"must be {LARGEST_WEIGHT} or less beside a slow_start")
+            yield Finding(path, f"must be {LARGEST_WEIGHT} or less with slow_start")
 
 
 def _groups_of(name: str, document: Document) -> Iterator[tuple[Path, Balance]]:

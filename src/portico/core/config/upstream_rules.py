@@ -28,12 +28,12 @@ def upstream_findings(draft: Draft) -> Iterator[Finding]:
         if app.listens:
             yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
         if app.backup and name not in named and not draft.doubts((), "upstreams"):
-            what = "has nothing to stand in for: no upstream names the app"
+            what = "has no effect: no upstream uses the app"
             yield Finding(("apps", name, "backup"), what)
     for name, upstream in document.upstreams.items():
         path = ("upstreams", name)
         if name in document.apps:
-            yield Finding(path, f'"{name}" is the name of an app already')
+            yield Finding(path, f'"{name}" is already the name of an app')
         yield from _members(draft, path, upstream)
         yield from _tls(path, upstream)
 
@@ -47,7 +47,7 @@ def _groups(document: Document) -> Iterator[tuple[Path, App | Upstream]]:
 def _sticky(path: Path, group: App | Upstream) -> Iterator[Finding]:
     sticky = group.sticky
     if isinstance(sticky, Sticky) and sticky.samesite == "none" and not sticky.secure:
-        what = 'must be true with samesite = "none": browsers insist'
+        what = 'must be true with samesite = "none": browsers require it'
         yield Finding((*path, "sticky", "secure"), what)
 
 
@@ -65,7 +65,7 @@ def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
     for index, name in enumerate(upstream.apps):
         yield from app_named(draft, (*path, "apps", index), name)
         if name in upstream.apps[:index]:
-            yield Finding((*path, "apps", index), f'names app "{name}" a second time')
+            yield Finding((*path, "apps", index), f'names app "{name}" twice')
     if draft.doubts(path, "servers", "apps"):
         return
     if not upstream.servers and not upstream.apps:
@@ -77,13 +77,15 @@ def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
 
 def _pool(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Finding]:
     if not balance.has_backup:
-        what = f"cannot be true: {written(path)} has {balance.method}, which knows no backups"
+        what = (
+            f"cannot be true: {written(path)} has {balance.method}, which does not support backups"
+        )
         for backup in dict.fromkeys(peer.backup for peer in peers if peer.backup):
             yield Finding(backup, what)
     elif all(peer.backup for peer in peers):
-        yield Finding(path, "has only backups, and nothing they could stand in for")
+        yield Finding(path, "has only backups; at least one peer must not be a backup")
     if all(peer.down for peer in peers):
-        yield Finding(path, "has only peers that are down; nobody would answer")
+        yield Finding(path, "has only peers that are down")
 
 
 def _tls(path: Path, upstream: Upstream) -> Iterator[Finding]:
@@ -96,5 +98,5 @@ def _tls(path: Path, upstream: Upstream) -> Iterator[Finding]:
     if upstream.servers and upstream.tls_verify and not upstream.tls_name and not by_name:
         yield Finding(
             path,
-            "needs tls_name, the one name to verify: its servers have several, or only addresses",
+            "needs tls_name, the name to verify: its servers have several names or only addresses",
         )

@@ -21,7 +21,7 @@ Weight = Annotated[int, Field(ge=1, le=65535)]
 EnvName = Annotated[
     str,
     Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
-    Kind("a name of letters, digits and _ that starts with no digit"),
+    Kind("a name of letters, digits and _ that does not start with a digit"),
 ]
 EnvValue = Annotated[str | int | float | bool, Kind("text, a number, true or false")]
 SlotNumber = Annotated[
@@ -63,17 +63,19 @@ class Logs(Table):
     stderr: FilePath | None = Field(
         None, description="File for standard error; the same file may serve both."
     )
-    max_size: Size = Field(10 << 20, ge=4096, description="A larger file is rotated.")
+    max_size: Size = Field(10 << 20, ge=4096, description="Size at which a file is rotated.")
     keep: Annotated[int, Field(ge=0, le=1000)] = Field(
-        5, description="How many rotated files stay."
+        5, description="Number of rotated files to keep."
     )
 
 
 class SlotServer(Table):
     """What differs for one slot of an app; slots are numbered from 1."""
 
-    weight: Weight | None = Field(None, description="Its share of the requests.")
-    backup: bool | None = Field(None, description="Gets requests only when all others are gone.")
+    weight: Weight | None = Field(None, description="Its weight.")
+    backup: bool | None = Field(
+        None, description="Gets requests only when all others are unavailable."
+    )
     down: bool | None = Field(None, description="Runs, but gets no requests.")
 
 
@@ -95,7 +97,8 @@ class App(Table):
     interpreter_args: Words = Field((), description="Arguments before the script.")
     cwd: FilePath | None = Field(
         None,
-        description="Folder to run in; the file's if unset. A link is followed at every start.",
+        description="Working directory; default: the file's folder. Links are resolved at every "
+        "start.",
     )
     env: dict[EnvName, EnvValue] = Field(
         default_factory=dict, description="Environment variables of the instances."
@@ -109,20 +112,25 @@ class App(Table):
     user: UserName | None = Field(
         None, description="Run as this user (only where Portico is root)."
     )
-    group: UserName | None = Field(None, description="Run in this group; the user's own if unset.")
+    group: UserName | None = Field(
+        None, description="Run in this group; default: the user's primary group."
+    )
 
     # how many, and where they listen
     instances: Annotated[int, Field(ge=1, le=1000)] | Literal["max"] = Field(
-        1, description='How many copies; "max" is one a core.'
+        1, description='Number of instances; "max" is one per core.'
     )
     port: Port | NoPort | None = Field(
         None,
-        description="Pinned port of the first instance, the next ones follow; automatic if unset; "
-        "false for a worker that listens nowhere.",
+        description="Port of the first instance; the next ones follow. Default: automatic. false: "
+        "a worker without a port.",
     )
-    port_env: EnvName = Field("PORT", description="The variable that tells an instance its port.")
+    port_env: EnvName = Field(
+        "PORT", description="Environment variable with the port of the instance."
+    )
     instance_env: EnvName = Field(
-        "NODE_APP_INSTANCE", description="The variable that tells an instance its number, from 0."
+        "NODE_APP_INSTANCE",
+        description="Environment variable with the number of the instance, from 0.",
     )
     health: CheckPath | Check | None = Field(
         None,
@@ -133,49 +141,49 @@ class App(Table):
     # how they live
     after: tuple[AppName, ...] = Field(
         (),
-        description="Apps that have to be ready before this one begins; they end after it.",
+        description="Apps that must be ready before this one starts; they are stopped after it.",
     )
-    autostart: bool = Field(True, description="Start with `portico up`; else only when asked to.")
-    autorestart: bool = Field(True, description="Start again what exits.")
+    autostart: bool = Field(
+        True, description="Start with `portico up`; if false, only with `portico start`."
+    )
+    autorestart: bool = Field(True, description="Restart an instance that exits.")
     stop_exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
         (), description="Exit codes after which an instance is left stopped."
     )
     backoff: Duration = Field(
         0.1, ge=0.01, description="Delay before the first restart; doubles each time."
     )
-    backoff_limit: Duration = Field(
-        15.0, ge=0.01, description="The longest delay between restarts."
-    )
+    backoff_limit: Duration = Field(15.0, ge=0.01, description="Maximum delay between restarts.")
     max_restarts: Count = Field(
         16,
-        description="After so many exits in a row, each within min_uptime, an instance is left "
+        description="Number of exits in a row, each within min_uptime, after which an instance is "
         "failed.",
     )
     min_uptime: Duration = Field(1.0, description="An exit sooner than this counts as a crash.")
     max_memory: Size | None = Field(
         None,
         ge=1 << 20,
-        description="Replace an instance that holds more, with its children, by a new one.",
+        description="Replace an instance that uses more, including its children.",
     )
     max_age: Duration | None = Field(
-        None, ge=10, description="Replace an instance that is older, give or take a tenth."
+        None, ge=10, description="Replace an instance that is older, plus or minus a tenth."
     )
     restart_schedule: Cron | None = Field(
         None,
-        description="Replace all instances at these times, one after the other: a cron "
-        'expression of five fields such as "0 4 * * *".',
+        description="Replace all instances at these times, one after the other: a cron expression "
+        'of five fields such as "0 4 * * *".',
     )
     schedule: Cron | None = Field(
         None,
-        description="Run at these times, and not otherwise: a cron expression; for a program "
-        "that ends by itself.",
+        description="Run only at these times: a cron expression; for a program that exits by "
+        "itself.",
     )
     timeout: Duration | None = Field(
-        None, ge=1, description="End a run of a `schedule` that takes longer."
+        None, ge=1, description="Stop a run of a `schedule` that takes longer."
     )
     tz: TimeZone | None = Field(
         None,
-        description="Time zone of the schedules, such as Europe/Berlin; the machine's if unset.",
+        description="Time zone of the schedules, such as Europe/Berlin; default: the machine's.",
     )
     watch: bool | FilePath | tuple[FilePath, ...] = Field(
         False,
@@ -184,64 +192,72 @@ class App(Table):
     )
     ignore_watch: FilePath | tuple[FilePath, ...] = Field(
         (),
-        description="What of it does not count: names of files and folders, or paths from the "
-        "app's folder, with `*`, `**`, `?` and `[a-z]`; beside node_modules, logs and the like.",
+        description="Files to ignore, in addition to node_modules, logs and the like: names of "
+        "files and folders, or paths from the app's folder, with `*`, `**`, `?` and "
+        "`[a-z]`.",
     )
     watch_delay: Duration = Field(
         0.5, description="Replace them when no file has changed for this long."
     )
     ready_timeout: Duration = Field(
-        30.0, ge=0.1, description="An instance must be ready within this."
+        30.0, ge=0.1, description="Time within which an instance must be ready."
     )
     wait_ready: bool = Field(
         False,
-        description="An instance is ready only when it says so too: READY=1 of sd_notify, or "
-        "process.send('ready') of Node.",
+        description="An instance is ready only after it has also sent READY=1 (sd_notify) or "
+        "process.send('ready') (Node).",
     )
     batch: int = Field(
-        1, ge=1, le=1000, description="How many instances a rollout replaces at a time."
+        1, ge=1, le=1000, description="Number of instances that a rollout replaces at a time."
     )
-    drain_timeout: Duration = Field(30.0, description="How long open requests may hold up a stop.")
-    stop_signal: Signal = Field("SIGTERM", description="The signal that asks an instance to stop.")
-    stop_timeout: Duration = Field(10.0, description="After this a stopping instance is killed.")
-    logs: Logs = Field(Logs(), description="Where output goes and how much of it is kept.")
+    drain_timeout: Duration = Field(
+        30.0, description="How long to wait for open requests before a stop."
+    )
+    stop_signal: Signal = Field("SIGTERM", description="The signal to stop an instance with.")
+    stop_timeout: Duration = Field(
+        10.0, description="How long to wait before a stopping instance is killed."
+    )
+    logs: Logs = Field(Logs(), description="Where output is written and how much is kept.")
 
     # how nginx treats them: the words of nginx's upstream
     balance: BalanceField = Field(
         "round_robin",
         validate_default=True,
-        description="The balancing method, in nginx's words. `hash` and `ip_hash` place instances "
-        "by a consistent hash of their slots, so that a rollout moves no visitor.",
+        description="The balancing method, as in nginx. `hash` and `ip_hash` place instances by a "
+        "consistent hash of their slots, so that a rollout moves no visitor.",
     )
     sticky: bool | Sticky = Field(
         False, description="Keep a visitor on one instance by a cookie; true, or a table."
     )
     weight: Weight = Field(
-        1, description="Share of each instance, beside other slots or other apps of an upstream."
+        1,
+        description="Weight of each instance, relative to other slots or apps of an upstream.",
     )
     slow_start: Duration = Field(
         0.0,
-        description="For so long the share of an instance grows that becomes ready beside others; "
-        "0 gives it all at once.",
+        description="Time in which the weight of an instance that has become ready is raised to "
+        "its full value; 0: at once.",
     )
-    max_conns: Count = Field(0, description="Connections at a time to an instance; 0 is no limit.")
+    max_conns: Count = Field(
+        0, description="Maximum number of connections to an instance; 0: no limit."
+    )
     # A process that is killed takes connections until its end, and Portico tells nginx within a
     # second. nginx keeps failures against an address, also when another process answers there
     # meanwhile: so not for longer, or instances that died one after the other would all be out.
     max_fails: Count = Field(
         1,
-        description="Failures within fail_timeout for which nginx itself leaves an instance out, "
-        "unless it would leave out all; 0 is never.",
+        description="Failures within fail_timeout after which nginx skips an instance, unless it "
+        "would skip all; 0: never.",
     )
     fail_timeout: Duration = Field(
         0.0,
-        description="For how long failures count and an instance stays out, in whole seconds; 0 "
-        "is until the clock shows the next one.",
+        description="How long failures count and an instance is skipped, in whole seconds; 0: "
+        "until the next second.",
     )
     backup: bool = Field(
-        False, description="Stand in for the other peers of an upstream, when all are gone."
+        False, description="Get requests only when all other peers of an upstream are unavailable."
     )
-    down: bool = Field(False, description="Run, but get no requests.")
+    down: bool = Field(False, description="Run without getting requests.")
     slots: dict[SlotNumber, SlotServer] = Field(
         default_factory=dict, description="Weight, backup and down of single slots, by number."
     )

@@ -75,8 +75,8 @@ class Balance:
                 return cls(Method.HASH, tuple(words))
             case _:
                 raise ValueError(
-                    "hash needs one key with a variable of nginx in it: "
-                    '"hash $request_uri" or "hash $cookie_user consistent"'
+                    'hash needs one key with an nginx variable: "hash $request_uri" or "hash '
+                    '$cookie_user consistent"'
                 )
 
     @property
@@ -122,17 +122,17 @@ class Sticky(Table):
         str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), Kind("a name of letters, digits, - and _")
     ] = Field("portico", description="The cookie's name.")
     expires: Duration | None = Field(
-        None, ge=1, description="How long a browser keeps it; a session if unset."
+        None, ge=1, description="How long a browser keeps it; default: the browser session."
     )
     domain: (
         Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$"), Kind("a domain name")] | None
-    ) = Field(None, description="The domain it is sent to; the site's own if unset.")
+    ) = Field(None, description="The domain it is sent to; default: the site's own.")
     path: (
         Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*$"), Kind('a path that starts with "/"')]
         | None
-    ) = Field("/", description="The paths it is sent with.")
-    httponly: bool = Field(True, description="Scripts in the page cannot read it.")
-    secure: bool = Field(True, description="It is sent over HTTPS only.")
+    ) = Field("/", description="The path it is sent with.")
+    httponly: bool = Field(True, description="Hide it from scripts in the page.")
+    secure: bool = Field(True, description="Send it over HTTPS only.")
     samesite: Literal["strict", "lax", "none"] | None = Field(
-        "lax", description="Whether it is sent with requests that other sites cause."
+        "lax", description="Whether it is sent with cross-site requests."
     )

@@ -23,7 +23,7 @@ def parse_body(text: str) -> str:
         try:
             regex.compile(text[1:].strip())
         except (regex.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
     return text
 
 
@@ -35,8 +35,8 @@ class Check(Table):
     """
 
     # what is asked
-    path: CheckPath | None = Field(None, description="HTTP path to ask for.")
-    method: Literal["GET", "HEAD"] = Field("GET", description="How the path is asked for.")
+    path: CheckPath | None = Field(None, description="HTTP path to request.")
+    method: Literal["GET", "HEAD"] = Field("GET", description="HTTP method of the request.")
     host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
         None, description="The Host header to send."
     )
@@ -44,19 +44,19 @@ class Check(Table):
         default_factory=dict, description="Other headers to send."
     )
     status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
-        (), description="Answers that count as good; 200 to 399 if unset."
+        (), description="Status codes that count as good; default: 200 to 399."
     )
     body: Annotated[str, AfterValidator(parse_body), Field(min_length=1), Kind("text")] | None = (
         Field(
             None,
-            description="Text that the first 256 KiB of the answer must hold; after a ~ a "
-            "regular expression.",
+            description="Text that the first 256 KiB of the answer must contain; with a leading "
+            "~, a regular expression.",
         )
     )
     command: Words | None = Field(
         None,
-        description="A program to run as the instance is run, instead of a question to its port; "
-        "exit code 0 is good.",
+        description="Program to run in the environment of the instance, instead of a request to "
+        "its port; exit code 0 is good.",
     )
     grpc: (
         bool
@@ -65,32 +65,31 @@ class Check(Table):
         ]
     ) = Field(
         False,
-        description="Ask by grpc.health.v1; true for the server as a whole, or a service's name.",
+        description="Use grpc.health.v1; true for the whole server, or the name of a service.",
     )
 
     # when, and what follows
     interval: Duration = Field(
         5.0,
         ge=0.1,
-        description="Between two probes of an instance; sooner while an answer is overdue for "
-        "more than a second, so that a hung program is out within fall intervals and a second.",
+        description="Time between two probes of an instance; shorter while an answer is overdue "
+        "by more than a second, so that a hung program gets no more requests after "
+        "fall intervals and a second.",
     )
     timeout: Duration | None = Field(
         None,
         ge=0.01,
-        description="A probe that takes longer has failed; the interval, at most 5s, if unset.",
+        description="A probe that takes longer has failed; default: the interval, at most 5s.",
     )
-    rise: _Times = Field(
-        1, description="Good probes in a row before an instance gets requests, at first or again."
-    )
+    rise: _Times = Field(1, description="Good probes in a row before an instance gets requests.")
     fall: _Times = Field(
         3, description="Failed probes in a row before an instance gets no more requests."
     )
     grace: Duration = Field(
-        0.0, description="For so long after its start failed probes of an instance do not count."
+        0.0, description="Time after its start in which failed probes of an instance do not count."
     )
     restart: bool = Field(
-        True, description="Restart an instance that goes on failing for another fall intervals."
+        True, description="Restart an instance that keeps failing for another fall intervals."
     )
 
     @property

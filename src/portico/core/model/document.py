@@ -17,15 +17,14 @@ class Document(Table):
 
     apps: dict[AppName, App] = Field(default_factory=dict, description="What runs, by name.")
     upstreams: dict[AppName, Upstream] = Field(
-        default_factory=dict, description="Servers elsewhere, or several apps together, by name."
+        default_factory=dict, description="Groups of other servers or of several apps, by name."
     )
     sites: dict[Domain, Site] = Field(
         default_factory=dict, description="Where requests go, by the first domain name of a site."
     )
-    tls: Tls = Field(Tls(), description="The certificate of sites that have none of their own.")
+    tls: Tls = Field(Tls(), description="The certificate of sites without their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")
     ecosystem: str | None = Field(
         None,
-        description="A file of PM2 whose apps join these; what is said here of one wins. "
-        "Whoever reads the file joins them: here the apps are already in their place.",
+        description="A PM2 file whose apps are added to these; settings here take precedence.",
     )

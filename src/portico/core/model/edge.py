@@ -36,34 +36,41 @@ BindAddress = Annotated[
 class Edge(Table):
     """Where nginx listens, and its limits."""
 
-    http: Port | None = Field(None, description="Port of plain HTTP; 80 as root, 8080 otherwise.")
-    https: Port | None = Field(None, description="Port of HTTPS; 443 as root, 8443 otherwise.")
+    http: Port | None = Field(
+        None, description="Port of plain HTTP; default: 80 as root, 8080 otherwise."
+    )
+    https: Port | None = Field(
+        None, description="Port of HTTPS; default: 443 as root, 8443 otherwise."
+    )
     bind: tuple[BindAddress, ...] | None = Field(
-        None, description="Addresses to listen on; loopback alone unless a site has a public name."
+        None,
+        description="Addresses to listen on; default: loopback, or all if a site has a public "
+        "name.",
     )
     nginx: FilePath | None = Field(
-        None, description="The nginx program to use; found by itself if unset."
+        None, description="The nginx program to use; default: found automatically."
     )
     user: UserName | None = Field(
         None,
-        description="User of nginx's workers, where Portico is root; portico-nginx if unset, "
-        "which is made where there is none.",
+        description="User of nginx's workers, if Portico runs as root; default: portico-nginx, "
+        "which is created if missing.",
     )
     workers: Annotated[int, Field(ge=1, le=512)] | Literal["auto"] = Field(
-        "auto", description='nginx\'s worker processes; "auto" is one a core.'
+        "auto", description='nginx\'s worker processes; "auto" is one per core.'
     )
     worker_connections: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
-        16384, description="Connections that a worker may have open, those to instances included."
+        16384,
+        description="Maximum number of connections of a worker, including those to instances.",
     )
     shutdown_timeout: Annotated[int, Field(ge=1, le=86400)] = Field(
-        60, description="Seconds an old worker may finish what it has after a reload."
+        60, description="How long an old worker may finish its connections after a reload."
     )
     access_log_format: Literal["json", "combined"] = Field(
-        "json", description="One JSON object a line, or nginx's classic form."
+        "json", description="One JSON object per line, or nginx's combined format."
     )
-    log_max_size: Size = Field(50 << 20, ge=65536, description="A larger log is rotated.")
+    log_max_size: Size = Field(50 << 20, ge=65536, description="Size at which a log is rotated.")
     log_keep: Annotated[int, Field(ge=0, le=1000)] = Field(
-        5, description="How many rotated logs stay."
+        5, description="Number of rotated logs to keep."
     )
     include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for the http block."

@@ -52,7 +52,7 @@ class Eab(Table):
     hmac_key_file: str = Field(description="File that holds the key, base64url.")
     algorithm: Literal["HS256", "HS384", "HS512"] = Field("HS256", description="Of the key.")
     issuer: Issuer | None = Field(
-        None, description="Who gave it; every issuer that is asked is told it if unset."
+        None, description="The issuer that gave it; default: used for every issuer."
     )
 
 
@@ -64,7 +64,7 @@ def parse_limit(text: str) -> Limit:
     limit = Limit(int(most), parse_duration(within))
     if not 0 < limit.within <= COUNTED_FOR:
         days = f"{COUNTED_FOR / DAY:g} days"
-        raise ValueError(f"must be within {days}, which is how long is counted, not {shown(text)}")
+        raise ValueError(f"must be within {days}, the longest time counted, not {shown(text)}")
     return limit
 
 
@@ -86,18 +86,16 @@ class AuthorityLimits(Table):
     """What an authority lets one account do, where that is not what Let's Encrypt does."""
 
     same_names: LimitText | None = Field(
-        None, description='Certificates for the same set of names; "5/7d" if unset.'
+        None, description='Certificates for the same set of names; default: "5/7d".'
     )
-    failed_validations: LimitText | None = Field(
-        None, description='Of each name; "5/1h" if unset.'
-    )
+    failed_validations: LimitText | None = Field(None, description='Per name; default: "5/1h".')
     domain: LimitText | None = Field(
-        None, description='Certificates of a registered domain; "50/7d" if unset.'
+        None, description='Certificates of a registered domain; default: "50/7d".'
     )
     orders: LimitText | None = Field(None, description='"300/3h" if unset.')
     accounts: LimitText | None = Field(None, description='New accounts; "10/3h" if unset.')
     issuer: Issuer | None = Field(
-        None, description="Whose limits these are; those of every issuer if unset."
+        None, description="The issuer that these limits are for; default: every issuer."
     )
 
 
@@ -113,11 +111,13 @@ class DnsProvider(Table):
         None, description="rfc2136: file with the TSIG secret, base64."
     )
     algorithm: str = Field("hmac-sha256", description="rfc2136: of the TSIG key.")
-    zone: str | None = Field(None, description="rfc2136: the zone to update; found if unset.")
-    auth: Argv = Field(
-        (), description="command: program that publishes, told by certbot's variables."
+    zone: str | None = Field(
+        None, description="rfc2136: the zone to update; default: found in DNS."
     )
-    cleanup: Argv = Field((), description="command: program that takes away again.")
+    auth: Argv = Field(
+        (), description="command: program that publishes a record, with certbot's variables."
+    )
+    cleanup: Argv = Field((), description="command: program that removes it.")
     credentials: str | None = Field(
         None, description="lexicon: file of NAME=value lines, the provider's own options."
     )
@@ -132,28 +132,28 @@ class Issuing(Table):
     issuer: Issuer | tuple[Issuer, ...] | None = Field(
         None,
         description="Known name or directory URL of the authority; several are tried in turn. "
-        "letsencrypt if unset.",
+        "Default: letsencrypt.",
     )
     staging: Issuer | None = Field(
         None,
-        description="Directory on which the first of the issuers lets one try orders, for "
-        "`certs renew --dry-run` and for new names. Let's Encrypt's is known.",
+        description="Staging directory of the first issuer, for `certs renew --dry-run` and for "
+        "new names. Let's Encrypt's is known.",
     )
-    email: Email | None = Field(None, description="Contact of the account.")
+    email: Email | None = Field(None, description="Contact address of the account.")
     ca_bundle: str | None = Field(
-        None, description="PEM file of whom to trust when speaking to a private authority."
+        None, description="PEM file of certificates to trust for a private authority."
     )
     challenge: Challenge | None = Field(
         None,
-        description="How ownership is proved: http-01 if unset, dns-01 for wildcards. "
+        description="How names are validated; default: http-01, and dns-01 for wildcards. "
         "tls-alpn-01 needs port 443 alone, and an nginx with stream and ssl_preread; "
         "manual: TXT records that you publish yourself.",
     )
-    dns: DnsProvider | None = Field(None, description="Who publishes records for dns-01.")
+    dns: DnsProvider | None = Field(None, description="How records for dns-01 are published.")
     key_type: KeyType | tuple[KeyType, ...] | None = Field(
         None,
-        description="ecdsa-p256 if unset. One ECDSA and one RSA type side by side make two "
-        "certificates, of which each client gets the one that it can check.",
+        description="Default: ecdsa-p256. One ECDSA and one RSA type make two certificates; each "
+        "client gets the one it supports.",
     )
     profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
         None, description="The authority's profile: shortlived, tlsserver, ..."
@@ -162,20 +162,20 @@ class Issuing(Table):
         None, description="Common name of an issuer that the chain should have."
     )
     resolvers: tuple[str, ...] | None = Field(
-        None, description='DNS servers to ask, "address:port"; the system\'s if unset.'
+        None, description='DNS servers to ask, "address:port"; default: the system\'s.'
     )
     preflight: bool | None = Field(
         None,
-        description="Whether to look before an order at all that would make it fail: DNS, port "
-        "80, CAA, the clock, the disk. true if unset.",
+        description="Whether to check before an order what would make it fail: DNS, port 80, CAA, "
+        "the clock, the disk. Default: true.",
     )
     eab: Eab | tuple[Eab, ...] | None = Field(
-        None, description="External account binding; several where several issuers want one."
+        None, description="External account binding; a list if several issuers require one."
     )
     limits: AuthorityLimits | tuple[AuthorityLimits, ...] | None = Field(
         None,
-        description="How much is asked of an authority at most; several where several issuers "
-        "differ. What would be too much is not sent, and is shown by `certs show`.",
+        description="Rate limits of an authority; a list if several issuers differ. An order over "
+        "a limit is not sent; `certs show` shows it.",
     )
     deploy_hook: Argv | None = Field(
         None,

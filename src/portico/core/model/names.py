@@ -58,11 +58,11 @@ def _no_domain(text: str) -> str:
     """Says too where the parts belong that operators of nginx write around a name."""
     where = ""
     if "/" in text:
-        where = "; leave out all but the name"
+        where = "; write only the name"
     elif re.search(r"^[^:]+:[0-9]+$", text):
         where = "; ports are set in [edge]"
     elif "*" in text or text.startswith("."):
-        where = '; a wildcard stands first and alone, as in "*.example.com"'
+        where = '; a wildcard must be the first label, as in "*.example.com"'
     return f"must be {_DOMAIN.text}, not {shown(text)}{where}"
 
 

@@ -26,8 +26,8 @@ def openssl_warning(build: Build, now: float) -> str:
     if not build.bundled or since is None:
         return ""
     return (
-        f"the nginx that came with Portico has {build.openssl}, a line without support since "
-        f"{since}; install nginx 1.27.4 or later on this system, and `portico upgrade` takes it"
+        f"the nginx included with Portico has {build.openssl}, unsupported since {since}; install "
+        "nginx 1.27.4 or later on this system, then run `portico upgrade`"
     )
 
 

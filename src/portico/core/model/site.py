@@ -59,23 +59,25 @@ Connections = Annotated[int, Field(ge=1, le=65535)]
 class RateLimit(Table):
     """How many requests one client may send (nginx limit_req)."""
 
-    rate: Rate = Field(description="Requests a second or a minute.")
-    burst: Count = Field(0, description="How many more may wait for their turn.")
-    nodelay: bool = Field(False, description="Pass a burst on at once instead of in turn.")
+    rate: Rate = Field(description="Requests per second or minute.")
+    burst: Count = Field(0, description="How many excess requests may wait.")
+    nodelay: bool = Field(False, description="Pass a burst on without delay.")
     per: Literal["address", "site"] = Field(
-        "address", description="Count each client by its address, or all together."
+        "address", description="Count by client address, or for the whole site."
     )
-    status: LimitStatus = Field(429, description="The answer to requests beyond the limit.")
+    status: LimitStatus = Field(429, description="Status code for requests over the limit.")
 
 
 class ConnectionLimit(Table):
     """How many connections one client may hold (nginx limit_conn)."""
 
-    connections: Connections = Field(description="Connections, or HTTP/2 requests, at a time.")
-    per: Literal["address", "site"] = Field(
-        "address", description="Count each client by its address, or all together."
+    connections: Connections = Field(
+        description="Maximum number of connections, or HTTP/2 requests."
     )
-    status: LimitStatus = Field(429, description="The answer to connections beyond the limit.")
+    per: Literal["address", "site"] = Field(
+        "address", description="Count by client address, or for the whole site."
+    )
+    status: LimitStatus = Field(429, description="Status code for connections over the limit.")
 
 
 class BasicAuth(Table):
@@ -83,7 +85,7 @@ class BasicAuth(Table):
 
     realm: Annotated[
         str, Field(pattern=r'^[^\x00-\x1f\x7f"\\$]*$'), Kind('one line of text without ", \\ or $')
-    ] = Field("restricted", description="What a browser names when it asks for the password.")
+    ] = Field("restricted", description="The realm that a browser shows with the password prompt.")
     users: dict[
         Annotated[
             str,
@@ -93,42 +95,42 @@ class BasicAuth(Table):
         Annotated[
             str,
             Field(pattern=r"^[!-9;-~]+$"),
-            Kind("the hash of a password as htpasswd writes it", secret=True),
+            Kind("a password hash as written by htpasswd", secret=True),
         ],
-    ] = Field(default_factory=dict, description="Name to password hash.")
+    ] = Field(default_factory=dict, description="User names and password hashes.")
     file: NginxPath | None = Field(None, description="An htpasswd file, instead of users.")
 
 
 class RealIp(Table):
     """The client's address when another proxy stands in front (nginx realip)."""
 
-    trust: tuple[Network, ...] = Field(description="Networks of the proxies to believe.")
+    trust: tuple[Network, ...] = Field(description="Networks of trusted proxies.")
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$"), Kind("the name of a header")] = (
-        Field("X-Forwarded-For", description="The header that has the client's address.")
+        Field("X-Forwarded-For", description="The header with the client's address.")
     )
     recursive: bool = Field(
-        True, description="Take the last address in the header that is no trusted proxy's."
+        True, description="Use the last address in the header that is not of a trusted proxy."
     )
     proxy_protocol: bool = Field(
-        False, description="The proxy speaks the PROXY protocol to this site."
+        False, description="The proxy uses the PROXY protocol for this site."
     )
 
 
 class Hsts(Table):
     """Browsers are told to use HTTPS only (RFC 6797)."""
 
-    max_age: Duration = Field(31536000.0, description="For how long they remember it.")
-    include_subdomains: bool = Field(False, description="Holds for all names below, too.")
-    preload: bool = Field(False, description="Consent to the lists that browsers come with.")
+    max_age: Duration = Field(31536000.0, description="How long browsers remember it.")
+    include_subdomains: bool = Field(False, description="Applies to all subdomains, too.")
+    preload: bool = Field(False, description="Consent to the preload lists of browsers.")
 
 
 class Maintenance(Table):
     """Answer 503 with a page instead of passing requests on."""
 
-    on: bool = Field(True, description="false keeps the page ready for `portico pause`.")
-    page: NginxPath | None = Field(None, description="HTML file to answer with.")
-    retry_after: Duration = Field(120.0, description="When clients may come back (Retry-After).")
-    allow: tuple[Network, ...] = Field((), description="Networks that still reach the site.")
+    on: bool = Field(True, description="Serve it now; if false, only with `portico pause`.")
+    page: NginxPath | None = Field(None, description="HTML file to serve.")
+    retry_after: Duration = Field(120.0, description="When clients may retry (Retry-After).")
+    allow: tuple[Network, ...] = Field((), description="Networks that can still reach the site.")
 
 
 class Redirect(Table):
@@ -138,7 +140,7 @@ class Redirect(Table):
         description="URL or path; with keep_path the request's path and query are added."
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
-        308, description="301 and 308 are for ever; 307 and 308 keep the method."
+        308, description="301 and 308 are permanent; 307 and 308 keep the method."
     )
     keep_path: bool = Field(False, description="Add the request's path and query.")
 
@@ -146,63 +148,63 @@ class Redirect(Table):
 class Folder(Table):
     """A folder of static files."""
 
-    path: NginxPath = Field(description="The folder; relative to the file's.")
+    path: NginxPath = Field(description="The folder, relative to the file's.")
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$"), Kind("the name of a file")] = Field(
-        "index.html", description="The file that answers for a folder."
+        "index.html", description="The index file of a folder."
     )
-    spa: bool = Field(False, description="Answer the index for every path that is no file.")
-    listing: bool = Field(False, description="Show the files of a folder without an index.")
-    expires: Duration | None = Field(None, description="How long browsers may keep a file.")
+    spa: bool = Field(False, description="Serve the index for every path that is not a file.")
+    listing: bool = Field(False, description="List the files of a folder without an index.")
+    expires: Duration | None = Field(None, description="How long browsers may cache a file.")
 
 
 class Handling(Table):
     """How requests are treated; of a site, or of one route only."""
 
     client_max_body_size: Size | None = Field(
-        None, description="Largest request body; 0 is no limit. 1m if unset, none for gRPC."
+        None, description="Maximum request body; 0: no limit. Default: 1m, no limit for gRPC."
     )
     proxy_connect_timeout: Duration | None = Field(
-        None, ge=0.001, description="To reach an instance; 5s if unset."
+        None, ge=0.001, description="Timeout for connecting to an instance; default: 5s."
     )
     proxy_read_timeout: Duration | None = Field(
-        None, ge=0.001, description="Between two reads; 60s if unset."
+        None, ge=0.001, description="Timeout between two reads; default: 60s."
     )
     proxy_send_timeout: Duration | None = Field(
-        None, ge=0.001, description="Between two writes; 60s if unset."
+        None, ge=0.001, description="Timeout between two writes; default: 60s."
     )
-    websocket: bool | None = Field(None, description="Pass protocol upgrades on; true if unset.")
-    grpc: bool | None = Field(None, description="Speak gRPC to the app.")
+    websocket: bool | None = Field(None, description="Pass protocol upgrades on; default: true.")
+    grpc: bool | None = Field(None, description="Use gRPC to the app.")
     buffering: bool | None = Field(
         None,
-        description="false passes every answer on byte by byte, as server-sent events need it; "
-        "a program can also ask for that, with the header X-Accel-Buffering: no.",
+        description="false: pass responses on as they arrive, for server-sent events. An app can "
+        "request it per response with X-Accel-Buffering: no.",
     )
     request_buffering: bool | None = Field(
-        None, description="false passes uploads on while they arrive."
+        None, description="false: pass uploads on as they arrive."
     )
     retries: Annotated[int, Field(ge=0, le=3)] | None = Field(
         None,
-        description="How often a GET, HEAD or OPTIONS is repeated that was sent and got no "
-        "answer; 1 if unset. Other requests never are.",
+        description="How often a GET, HEAD or OPTIONS that was sent and got no answer is "
+        "repeated; default: 1. Other requests are never repeated.",
     )
-    gzip: bool | None = Field(None, description="Compress text; true if unset.")
+    gzip: bool | None = Field(None, description="Compress text; default: true.")
     headers: dict[HeaderName, HeaderValue] | None = Field(
-        None, description="Headers added to every answer."
+        None, description="Headers to add to every response."
     )
     request_headers: dict[HeaderName, HeaderValue] | None = Field(
-        None, description="Headers set on requests to the app; an empty value removes one."
+        None, description="Headers to set on requests to the app; an empty value removes one."
     )
     rate_limit: Rate | RateLimit | None = Field(
-        None, description='Requests one client may send: "10r/s", or a table.'
+        None, description='Request rate per client: "10r/s", or a table.'
     )
     connection_limit: Connections | ConnectionLimit | None = Field(
-        None, description="Connections one client may hold: a number, or a table."
+        None, description="Connections per client: a number, or a table."
     )
-    basic_auth: BasicAuth | None = Field(None, description="Ask for a name and a password.")
+    basic_auth: BasicAuth | None = Field(None, description="Require a user name and password.")
     allow: tuple[Network, ...] = Field(
-        (), description="Networks that may enter; all others may not."
+        (), description="Networks that have access; all others are denied."
     )
-    deny: tuple[Network, ...] = Field((), description="Networks that may not enter.")
+    deny: tuple[Network, ...] = Field((), description="Networks that are denied.")
 
 
 class Target(Table):
@@ -223,7 +225,9 @@ class Route(Handling, Target):
     `~ regex`, `~* regex` (any case), or `^~ /prefix`, which goes before every regex.
     """
 
-    strip_prefix: bool = Field(False, description="Take the route's path off before passing on.")
+    strip_prefix: bool = Field(
+        False, description="Remove the route's path before passing a request on."
+    )
 
 
 class Site(Handling, Target):
@@ -231,31 +235,32 @@ class Site(Handling, Target):
 
     aliases: tuple[Domain, ...] = Field((), description="Further names of the same site.")
     routes: dict[RouteKey, Route | str] = Field(
-        default_factory=dict, description="Path to a table, or to the name of an app or upstream."
+        default_factory=dict,
+        description="Paths, each with a table or the name of an app or upstream.",
     )
     certificate: NginxPath | None = Field(
         None, description="PEM file of your own certificate with its chain."
     )
     key: NginxPath | None = Field(None, description="PEM file of its private key.")
     tls: Issuing | None = Field(
-        None, description="What differs from `[tls]` for this site's certificate."
+        None, description="Settings of this site's certificate that differ from `[tls]`."
     )
-    https: bool = Field(True, description="false serves plain HTTP only.")
-    redirect_http: bool = Field(True, description="Answer http with a redirect to https.")
+    https: bool = Field(True, description="false: serve plain HTTP only.")
+    redirect_http: bool = Field(True, description="Redirect http to https.")
     default: bool = Field(False, description="Also answer names that no site has.")
     hsts: bool | Hsts = Field(
         False, description="Tell browsers to use HTTPS only; true (one year), or a table."
     )
     real_ip: RealIp | None = Field(
-        None, description="Believe a proxy in front about the client's address."
+        None, description="Trust a proxy in front for the client's address."
     )
     maintenance: bool | Maintenance = Field(
         False, description="Answer 503 instead of passing requests on; true, or a table."
     )
     error_pages: dict[ErrorCode, NginxPath] = Field(
-        default_factory=dict, description="Status code to HTML file."
+        default_factory=dict, description="Status codes and their HTML files."
     )
-    access_log: bool = Field(True, description="false keeps no access log of this site.")
+    access_log: bool = Field(True, description="false: no access log for this site.")
     include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for this site's server block."
     )

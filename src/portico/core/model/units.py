@@ -33,7 +33,7 @@ _NUMBER, _UNIT = r"[0-9]{1,15}(?:\.[0-9]{1,9})?", "ms|s|m|h|d|w"
 _LONGEST = 10 * 365 * 86400.0
 _LARGEST = 1 << 50
 _LONGEST_SHOWN = 60
-_DURATION = Kind('a length of time such as "30s", "5m" or a number of seconds', "seconds")
+_DURATION = Kind('a duration such as "30s", "5m" or a number of seconds', "seconds")
 _SIZE = Kind('a size such as "512k", "10m" or a number of bytes', "bytes")
 _RATE = Kind('a rate such as "10r/s" or "30r/m"')
 

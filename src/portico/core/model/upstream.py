@@ -50,17 +50,17 @@ class Server(Table):
     """A peer elsewhere, with the parameters of nginx's `server` line."""
 
     address: Annotated[str, AfterValidator(parse_address), _ADDRESS] = Field(
-        description='"host:port", "[::1]:port" or "unix:/path"; port 80 if unset.'
+        description='"host:port", "[::1]:port" or "unix:/path"; default port: 80.'
     )
-    weight: Weight = Field(1, description="Its share of the requests.")
-    max_conns: Count = Field(0, description="Connections at a time; 0 is no limit.")
+    weight: Weight = Field(1, description="Its weight.")
+    max_conns: Count = Field(0, description="Maximum number of connections; 0: no limit.")
     max_fails: Count = Field(
-        1, description="Failures within fail_timeout that take it out; 0 is never."
+        1, description="Failures within fail_timeout after which it is skipped; 0: never."
     )
     fail_timeout: Duration = Field(
-        10.0, description="For how long failures count and it stays out; whole seconds."
+        10.0, description="How long failures count and it is skipped; whole seconds."
     )
-    backup: bool = Field(False, description="Gets requests only when all others are gone.")
+    backup: bool = Field(False, description="Gets requests only when all others are unavailable.")
     down: bool = Field(False, description="Gets no requests.")
 
 
@@ -75,9 +75,9 @@ class Upstream(Table):
         ],
         ...,
     ] = Field((), description='Addresses "host:port", or tables with nginx\'s server parameters.')
-    apps: tuple[AppName, ...] = Field((), description="Apps whose instances are peers together.")
+    apps: tuple[AppName, ...] = Field((), description="Apps whose instances are peers.")
     balance: BalanceField = Field(
-        "round_robin", validate_default=True, description="The balancing method, in nginx's words."
+        "round_robin", validate_default=True, description="The balancing method, as in nginx."
     )
     sticky: bool | Sticky = Field(
         False, description="Keep a visitor on one peer by a cookie; true, or a table."
@@ -85,13 +85,13 @@ class Upstream(Table):
     keepalive: Annotated[int, Field(ge=0, le=65535)] = Field(
         64, description="Idle connections nginx keeps open to the peers, per worker."
     )
-    tls: bool = Field(False, description="Speak HTTPS to the servers.")
+    tls: bool = Field(False, description="Use HTTPS to the servers.")
     tls_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.*-]+$"), Kind("a domain name")] | None = (
         Field(
-            None, description="The name to ask the servers for and to verify; their host if unset."
+            None, description="The name to send as SNI and to verify; default: the server's host."
         )
     )
-    tls_verify: bool = Field(True, description="Refuse a server whose certificate is not trusted.")
+    tls_verify: bool = Field(True, description="Reject a server whose certificate is not trusted.")
     tls_ca: NginxPath | None = Field(
-        None, description="PEM file of the authorities to trust; the system's if unset."
+        None, description="PEM file of the authorities to trust; default: the system's."
     )

@@ -88,12 +88,12 @@ class Verb(Generic[Answer]):
         return 202 if self.method != "GET" and self.answer == "ChangeView" else 200
 
 
-CHANGE_APPS: Final = "change what runs"
+CHANGE_APPS: Final = "control apps"
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
-_ALL: Final = 'name of the app; all if unset or "all"'
+_ALL: Final = "name of the app; default: all"
 _APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
 _INSTANCES: Final = Argument(
-    "app", f"{_ALL}; or one instance, such as web.2", "APP", is_optional=True
+    "app", f"{_ALL}; or an instance, such as web.2", "APP", is_optional=True
 )
 _SITE: Final = Argument("site", "name of the site", "SITE")
 
@@ -104,7 +104,7 @@ METRICS: Final[Verb[str]] = Verb(
     "metrics",
     "GET",
     "/v1/metrics",
-    "Show what runs and which certificates there are, as Prometheus reads it.",
+    "Show metrics of apps, instances and certificates for Prometheus.",
     "str",
     "text",
     seconds=KNOWN,
@@ -113,7 +113,7 @@ CHECK: Final[Verb[CheckView]] = Verb(
     "check",
     "POST",
     "/v1/check",
-    "Say whether a file could be used. Changes nothing.",
+    "Validate a file. Changes nothing.",
     "CheckView",
     request="DocumentRequest",
 )
@@ -121,7 +121,7 @@ PLAN: Final[Verb[PlanView]] = Verb(
     "plan",
     "POST",
     "/v1/plan",
-    "Say what `up` with this file would do, step by step. Changes nothing.",
+    "Show what `up` with this file would do, step by step. Changes nothing.",
     "PlanView",
     request="DocumentRequest",
 )
@@ -129,7 +129,7 @@ RENDER: Final[Verb[RenderView]] = Verb(
     "render",
     "POST",
     "/v1/render",
-    "Show the nginx files of a file, or of what is in force. Changes nothing.",
+    "Show the nginx configuration for a file, or for the file in force. Changes nothing.",
     "RenderView",
     request="RenderRequest",
 )
@@ -155,7 +155,7 @@ STOP: Final[Verb[ChangeView]] = Verb(
     "stop",
     "POST",
     "/v1/apps/[{app}/]stop",
-    "Stop an app, or all; they stay known.",
+    "Stop an app, or all, without removing it.",
     group=CHANGE_APPS,
     arguments=(_APPS,),
 )
@@ -171,7 +171,7 @@ RELOAD: Final[Verb[ChangeView]] = Verb(
     "reload",
     "POST",
     "/v1/apps/[{app}/]reload",
-    "Replace instances one by one, losing no request.",
+    "Replace instances one by one without losing a request.",
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -179,16 +179,19 @@ SCALE: Final[Verb[ChangeView]] = Verb(
     "scale",
     "POST",
     "/v1/apps/{app}/scale",
-    "Run so many instances of an app.",
+    "Set the number of instances of an app.",
     request="ScaleRequest",
     group=CHANGE_APPS,
-    arguments=(_ONE_APP, Argument("instances", "how many, 1 to 1000", "N", is_number=True)),
+    arguments=(
+        _ONE_APP,
+        Argument("instances", "number of instances, 1 to 1000", "N", is_number=True),
+    ),
 )
 DELETE: Final[Verb[ChangeView]] = Verb(
     "delete",
     "DELETE",
     "/v1/apps/{app}",
-    "Stop an app and forget it.",
+    "Stop an app and remove it.",
     group=CHANGE_APPS,
     arguments=(_ONE_APP,),
     aliases=("del",),
@@ -197,7 +200,7 @@ PAUSE: Final[Verb[ChangeView]] = Verb(
     "pause",
     "POST",
     "/v1/sites/{site}/pause",
-    "Answer for a site with its maintenance page.",
+    "Serve the maintenance page of a site.",
     group=CHANGE_APPS,
     arguments=(_SITE,),
 )
@@ -205,7 +208,7 @@ RESUME: Final[Verb[ChangeView]] = Verb(
     "resume",
     "POST",
     "/v1/sites/{site}/resume",
-    "Open a paused site again.",
+    "Resume a paused site.",
     group=CHANGE_APPS,
     arguments=(_SITE,),
 )
@@ -219,7 +222,7 @@ ROLLBACK: Final[Verb[ChangeView]] = Verb(
     arguments=(
         Argument(
             "revision",
-            "its number in `portico history`; the one before the current if unset",
+            "number in `portico history`; default: the one before the current",
             "REVISION",
             is_optional=True,
             is_number=True,
@@ -230,13 +233,13 @@ UPGRADE: Final[Verb[ChangeView]] = Verb(
     "upgrade",
     "POST",
     "/v1/upgrade",
-    "Switch nginx to the program installed now, without losing a request.",
+    "Switch nginx to the installed program without losing a request.",
 )
 CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
     "certificates",
     "GET",
     "/v1/certificates",
-    "Show the certificates of authorities, and what comes next for each.",
+    "Show the certificates from authorities and the next action for each.",
     "CertificateView",
     "list",
     seconds=KNOWN,
@@ -252,20 +255,20 @@ ISSUE: Final[Verb[ChangeView]] = Verb(
     "issue",
     "POST",
     "/v1/certificates/{name}/issue",
-    "Obtain the certificate of a site at once, if it has none.",
+    "Obtain the certificate of a site now, if it has none.",
 )
 ISSUE_STANDALONE: Final[Verb[ChangeView]] = Verb(
     "issue_standalone",
     "POST",
     "/v1/certificates/issue",
-    "Obtain a certificate that no nginx serves, and keep it.",
+    "Obtain and renew a certificate that nginx does not serve.",
     request="StandaloneRequest",
 )
 REVOKE: Final[Verb[ChangeView]] = Verb(
     "revoke",
     "POST",
     "/v1/certificates/{name}/revoke",
-    "Revoke a certificate and obtain another one.",
+    "Revoke a certificate and obtain a new one.",
 )
 FORGET: Final[Verb[ChangeView]] = Verb(
     "forget",
@@ -286,7 +289,7 @@ IMPORT: Final[Verb[ImportView]] = Verb(
     "take_over",
     "POST",
     "/v1/certificates/import",
-    "Import the certificates that certbot keeps in a folder.",
+    "Import the certificates of a certbot folder.",
     "ImportView",
     request="FolderRequest",
     seconds=EACH_CERTIFICATE,
@@ -295,7 +298,7 @@ EXPORT: Final[Verb[ExportView]] = Verb(
     "hand_over",
     "POST",
     "/v1/certificates/export",
-    "Write every certificate into a folder as certbot keeps it.",
+    "Export every certificate into a folder for certbot.",
     "ExportView",
     request="FolderRequest",
     seconds=EACH_CERTIFICATE,
@@ -304,7 +307,7 @@ ACCOUNT: Final[Verb[AccountsView]] = Verb(
     "account",
     "GET",
     "/v1/account",
-    "Show the accounts at authorities, without asking one.",
+    "Show the accounts at authorities, as stored here.",
     "AccountsView",
     seconds=KNOWN,
 )
@@ -318,14 +321,14 @@ DEACTIVATE: Final[Verb[ChangeView]] = Verb(
     "deactivate",
     "POST",
     "/v1/account/deactivate",
-    "Give up the account at an authority, for ever.",
+    "Deactivate the account at an authority permanently.",
     request="DeactivateRequest",
 )
 HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "history",
     "GET",
     "/v1/history",
-    "Show the files that were applied, newest first.",
+    "Show the revisions that were applied, newest first.",
     "RevisionView",
     "list",
     seconds=KNOWN,
@@ -334,7 +337,7 @@ CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
     "changes",
     "GET",
     "/v1/changes",
-    "Show the changes in progress and recently finished.",
+    "Show changes in progress and recently finished.",
     shape="list",
     seconds=KNOWN,
 )
@@ -345,7 +348,7 @@ FOLLOW: Final[Verb[ChangeView]] = Verb(
     "follow",
     "GET",
     "/v1/changes/{change}/follow",
-    "Show a change now, and again after each of its steps, until it has ended.",
+    "Show a change, and again after each of its steps, until it has finished.",
     shape="stream",
     seconds=KNOWN,
 )
@@ -353,10 +356,10 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     "logs",
     "GET",
     "/v1/logs",
-    "Show where the output of instances and nginx's logs are.",
+    "Show the paths of the logs of instances and nginx.",
     "LogFileView",
     "list",
-    query={"app": "Of this app only."},
+    query={"app": "Only this app."},
     seconds=KNOWN,
 )
 TRUST: Final[Verb[TrustView]] = Verb(
@@ -368,7 +371,12 @@ TRUST: Final[Verb[TrustView]] = Verb(
     request="TrustRequest",
 )
 VERSION: Final[Verb[VersionView]] = Verb(
-    "version", "GET", "/v1/version", "Show which daemon answers.", "VersionView", seconds=KNOWN
+    "version",
+    "GET",
+    "/v1/version",
+    "Show the version of the daemon.",
+    "VersionView",
+    seconds=KNOWN,
 )
 
 VERBS: Final[tuple[Verb[Any], ...]] = tuple(

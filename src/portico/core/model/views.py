@@ -34,15 +34,15 @@ class DownRequest(View):
 
 
 class RenderRequest(View):
-    document: DocumentRequest | None = Field(None, description="Without it, what is in force.")
+    document: DocumentRequest | None = Field(None, description="Default: the file in force.")
 
 
 class RollbackRequest(View):
-    revision: int | None = Field(None, ge=1, description="The one before the current if unset.")
+    revision: int | None = Field(None, ge=1, description="Default: the one before the current.")
 
 
 class TrustRequest(View):
-    remove: bool = Field(False, description="Take the root certificate away again.")
+    remove: bool = Field(False, description="Remove the root certificate again.")
 
 
 class ProblemView(View):
@@ -118,12 +118,12 @@ class InstanceView(View):
     uptime_s: float
     memory_bytes: int
     cpu_percent: float
-    current: bool = Field(description="Runs the version that is in force or being rolled out.")
+    current: bool = Field(description="Whether it runs the version in force or being rolled out.")
     reason: str = ""
-    worn: str = Field("", description="Why it is to be replaced, while it serves on.")
-    says: str = Field("", description="How it is, in its own words: STATUS= of sd_notify.")
+    worn: str = Field("", description="Why it will be replaced, while it keeps serving.")
+    says: str = Field("", description="Status text that it reported: STATUS= of sd_notify.")
     exit_code: int | None = Field(
-        None, description="Of its last process that ended; null after a signal, or if unknown."
+        None, description="Of its last process that exited; null after a signal, or if unknown."
     )
     ran_s: float | None = Field(None, description="How long that process lived, in seconds.")
 
@@ -136,9 +136,9 @@ class AppView(View):
     balance: str
     command: str
     cwd: str
-    waits: str = Field("", description="What it waits for before it begins, in words.")
+    waits: str = Field("", description="What it waits for before it starts.")
     schedule: str = ""
-    next_run: float | None = Field(None, description="Wall time, seconds since 1970.")
+    next_run: float | None = Field(None, description="Unix time, seconds.")
 
 
 class SiteView(View):
@@ -164,7 +164,7 @@ class LimitView(View):
 
 
 class CertificateView(View):
-    """One lineage: what is held, and what comes next."""
+    """A certificate and its next action."""
 
     name: str
     names: tuple[str, ...]
@@ -193,8 +193,8 @@ class CertificateView(View):
 
 
 class RenewRequest(View):
-    force: bool = Field(False, description="Also where it is not due.")
-    dry_run: bool = Field(False, description="On staging, and nothing that is served changes.")
+    force: bool = Field(False, description="Also if it is not due.")
+    dry_run: bool = Field(False, description="Use staging; nothing that is served changes.")
 
 
 class StandaloneRequest(View):
@@ -207,10 +207,10 @@ class StandaloneRequest(View):
     key_type: KeyType | None = Field(None, description="As in the file.")
     preflight: bool = Field(True, description="As in the file.")
     http_port: int = Field(
-        80, ge=1, le=65535, description="Where to answer; the authority asks on port 80."
+        80, ge=1, le=65535, description="Port to answer on; the authority connects to port 80."
     )
     deploy_hook: tuple[str, ...] = Field((), description="As in the file.")
-    force: bool = Field(False, description="Renew it also where that is not due.")
+    force: bool = Field(False, description="Renew it also if it is not due.")
 
 
 class AccountView(View):
@@ -231,7 +231,7 @@ class AccountsView(View):
     thumbprint: str
     """Of the key. RFC 7638."""
     halfway: bool = Field(
-        False, description="The key is being replaced, and that has not come to its end."
+        False, description="The key is being replaced, and that has not finished."
     )
     accounts: tuple[AccountView, ...]
 
@@ -245,12 +245,12 @@ class FolderRequest(View):
 
 
 class TakenView(View):
-    """One lineage that was taken over from certbot."""
+    """A certificate that was imported from certbot."""
 
     name: str
     names: tuple[str, ...]
     settings: Mapping[str, object] = Field(
-        description='What the file in force does not say yet of `[sites."NAME".tls]`.'
+        description='What the file in force does not have yet in `[sites."NAME".tls]`.'
     )
     notes: tuple[str, ...] = ()
     next: str
@@ -259,7 +259,7 @@ class TakenView(View):
 
 
 class RenewerView(View):
-    """Somebody else on this machine who renews certificates."""
+    """Another program on this machine that renews certificates."""
 
     where: str
     what: str
@@ -267,20 +267,22 @@ class RenewerView(View):
 
 
 class ImportView(View):
-    """What has become of the certificates in a folder of certbot."""
+    """The result of importing a certbot folder."""
 
     taken: tuple[TakenView, ...]
-    skipped: tuple[str, ...] = Field(description="What stays with certbot, each with why.")
+    skipped: tuple[str, ...] = Field(
+        description="What certbot keeps renewing, each with the reason."
+    )
     notes: tuple[str, ...] = ()
-    account: str = Field("", description="URL of the account that was taken over.")
+    account: str = Field("", description="URL of the account that was imported.")
     renewers: tuple[RenewerView, ...] = ()
 
 
 class ExportView(View):
-    """What certbot finds in a folder now."""
+    """The result of an export for certbot."""
 
     folder: str
-    names: Mapping[str, str] = Field(description="What certbot calls each certificate.")
+    names: Mapping[str, str] = Field(description="certbot's name for each certificate.")
 
 
 class NginxView(View):
@@ -289,10 +291,10 @@ class NginxView(View):
     generation: int
     program: str
     outdated: bool = Field(
-        False, description="Another file lies where its program was: `portico upgrade` takes it."
+        False, description="Its program was replaced on disk; `portico upgrade` switches to it."
     )
     openssl: str = Field("", description="`OpenSSL 3.5.4`, or empty where nginx does not say.")
-    warning: str = Field("", description="Why another nginx would be better; empty if none would.")
+    warning: str = Field("", description="Why another nginx is recommended; empty if none is.")
 
 
 class DaemonView(View):
@@ -303,8 +305,8 @@ class DaemonView(View):
     uptime_s: float
     mode: Literal["command", "unit", "foreground"] = Field(
         "command",
-        description="What began it: a command, and it leaves when nothing is left to look after; "
-        "an init that keeps it; or `portico run`, whose end is the end of everything.",
+        description="What started it: a command (it exits when nothing is left to run), an init, "
+        "or `portico run` (its exit stops everything).",
     )
 
 

@@ -26,7 +26,7 @@ _INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
     ".pl": ("perl",),
 }
 _NODE_TYPES: Final = (
-    'install tsx or bun, or set interpreter = "node" if yours is version 22.18 or later'
+    'install tsx or bun, or set interpreter = "node" if your Node is 22.18 or later'
 )
 
 
@@ -63,7 +63,7 @@ def command_line(app: App, environment: Mapping[str, str], told: Mapping[str, st
 
 def _script(app: App, arguments: list[str], environment: Mapping[str, str]) -> CommandLine:
     if app.script is None:
-        raise ValueError("there is neither a command nor a script to run")
+        raise ValueError("no command or script to run")
     ending = posixpath.splitext(app.script)[1].lower()
     own = _words(app.interpreter_args, environment)
     if app.interpreter not in {None, "none"}:
@@ -71,7 +71,7 @@ def _script(app: App, arguments: list[str], environment: Mapping[str, str]) -> C
     elif app.interpreter is None and ending in _INTERPRETERS:
         programs = _INTERPRETERS[ending]
     elif own:
-        raise ValueError(f"interpreter_args needs an interpreter, and {app.script!r} has none")
+        raise ValueError(f"interpreter_args needs an interpreter, but {app.script!r} has none")
     else:
         return CommandLine(_itself(app.script), tuple(arguments), environment)
     hint = _NODE_TYPES if programs is _TYPESCRIPT else ""

@@ -127,7 +127,7 @@ def _wrong(rest: str) -> str:
     if not equals:
         return f"{line[:40]!r} has no =; write NAME=value"
     if not re.fullmatch(r"(export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*", name):
-        return f"{name.strip()[:40]!r} is no name of a variable"
+        return f"{name.strip()[:40]!r} is not a valid variable name"
     if value.strip()[:1] in {"'", '"'}:
         return f"the quote of {name.strip()} is not closed, or something follows it"
     return f"the value of {name.strip()} holds a NUL character"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
 from portico.core.model.certificate import Certificate, Memory
+from portico.core.model.moments import moment
 from portico.core.planning.renewal import backstop
 
 QUARTER: Final = 1 / 4
@@ -20,14 +20,14 @@ def warning(served: Certificate | None, memory: Memory, now: float) -> str:
     """
     if served is None:
         return ""
-    end = f"{datetime.fromtimestamp(served.not_after, UTC):%Y-%m-%d %H:%M} UTC"
+    end = moment(served.not_after)
     left = served.not_after - now
     if left <= 0:
-        return f"its certificate expired at {end}, and browsers refuse it"
+        return f"its certificate expired at {end}; browsers reject it"
     if left < TENTH * served.lifetime:
-        return f"less than a tenth of its certificate's life is left: it expires at {end}"
+        return f"its certificate expires at {end}, with less than a tenth of its lifetime left"
     if left < QUARTER * served.lifetime:
-        return f"less than a quarter of its certificate's life is left: it expires at {end}"
+        return f"its certificate expires at {end}, with less than a quarter of its lifetime left"
     if now > backstop(served) and (memory.last_trouble or memory.deploy_trouble):
-        return f"renewing its certificate is late and has failed: it expires at {end}"
+        return f"its certificate expires at {end}; renewal is late and has failed"
     return ""

@@ -47,8 +47,7 @@ def floods(log: Growth) -> str:
     if log.rate * SOONEST <= log.max_size * (log.keep + 1):
         return ""
     return (
-        f"{log.instance} writes to {log.path} faster than its limits can be kept; it may fill the "
-        "disk"
+        f"{log.instance} writes to {log.path} faster than it can be rotated; it may fill the disk"
     )
 
 

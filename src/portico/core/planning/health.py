@@ -57,4 +57,4 @@ def recovery(check: Check) -> float:
 
 
 def _words(trouble: str | None) -> str:
-    return f"fails its check: {trouble}" if trouble else ""
+    return f"fails its health check: {trouble}" if trouble else ""

@@ -21,7 +21,7 @@ SPREAD: Final = 0.25
 """The part of `drain_timeout` over which stops of one moment are spread."""
 HURRIED_STOP: Final = 1.0
 """Seconds that a program gets after its stop signal where nothing is waited for any more."""
-UNWANTED: Final = "its app is not wanted any more"
+UNWANTED: Final = "its app was removed"
 
 
 def unwanted(
@@ -46,7 +46,7 @@ def unwanted(
         if needed_ones != handed_out:
             yield Publish(name, needed_ones, UNWANTED)
         if name not in left:
-            yield DropApp(name, "nothing of it is left")
+            yield DropApp(name, "all its processes have exited")
 
 
 def is_named(world: World, generation: str) -> bool:
@@ -58,12 +58,12 @@ def leaving(desired: Desired, world: World) -> Iterator[Step]:
     handed_out = {e.instance for endpoints in world.endpoints.values() for e in endpoints}
     for i in world.instances.values():
         if i.state is S.GONE:
-            yield Forget(i.id, "it is gone")
+            yield Forget(i.id, "it has exited")
         elif i.state is S.DRAINING and i.id not in handed_out:
             if why := _drained(i, desired, world):
                 yield Stop(i.id, why)
         elif i.state is S.STOPPING and world.now - i.since >= stop_limit(i, desired):
-            yield Kill(i.id, "did not stop when asked to")
+            yield Kill(i.id, "did not stop in time")
 
 
 def drained_at(i: Instance, desired: Desired, world: World) -> float:
@@ -111,11 +111,11 @@ def _drained(i: Instance, desired: Desired, world: World) -> str:
     """Why it may be stopped now; empty while it may not."""
     app = desired.apps.get(i.app)
     if desired.hurry or (app is not None and app.abrupt):
-        return "asked to stop at once"
+        return "immediate stop requested"
     if i.id not in world.settled:
         return ""
     if world.connections.get(i.id) == 0:
-        return "nothing is connected to it"
+        return "it has no connections"
     limit = drain_limit(i.slot, keys(desired, i).drain_timeout)
     over = world.now >= drained_at(i, desired, world)
-    return f"still connected after {limit:g}s" if over else ""
+    return f"it still has connections after {limit:g}s" if over else ""

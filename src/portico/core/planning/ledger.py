@@ -147,7 +147,7 @@ class Ledger:
                 continue
             until = min(entry.until or 0.0, min(entry.at, self.now) + LONGEST)
             if until > self.now and (found is None or until > found.until):
-                found = Refusal(f"{directory} asks to be left alone until then", until)
+                found = Refusal(f"rate-limited by {directory}", until)
         return found
 
 
@@ -160,11 +160,11 @@ def _worst(uses: Iterable[Use], now: float) -> Refusal | None:
 
 
 _REASONS: Final[dict[Counted, str]] = {
-    "same names": "{use.used} certificates for exactly {use.of} were obtained of {use.most}",
-    "domain": "{use.used} certificates under {use.of} were obtained of {use.most}",
-    "failed validations": "{use.used} validations of {use.of} have failed of {use.most}",
-    "orders": "{use.used} orders were sent of {use.most}",
-    "accounts": "{use.used} accounts were made of {use.most}",
+    "same names": "{use.used} of {use.most} certificates for exactly {use.of} used",
+    "domain": "{use.used} of {use.most} certificates for {use.of} used",
+    "failed validations": "{use.used} of {use.most} failed validations of {use.of} used",
+    "orders": "{use.used} of {use.most} orders used",
+    "accounts": "{use.used} of {use.most} new accounts used",
 }
 
 

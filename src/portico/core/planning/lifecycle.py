@@ -25,7 +25,7 @@ after so long without is its restart the first one again."""
 MOST_MOVES: Final = 16
 
 S, E = InstanceState, InstanceEvent
-BOOTED: Final = "the machine was started anew"
+BOOTED: Final = "the machine was rebooted"
 
 
 def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:

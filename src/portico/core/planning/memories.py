@@ -83,7 +83,7 @@ def told(memory: Memory, held: Certificate, answer: Told, *, now: float, draw: f
     if answer.start is None or answer.end is None:
         return replace(memory, window=window_of(held, memory))
     if answer.end <= answer.start:
-        why = "the window that its authority suggests ends before it begins"
+        why = "the renewal window of its authority ends before it starts"
         return replace(memory, window=window_of(held, memory), ari_trouble=why)
     known = window_of(held, memory)
     if known and answer.start <= known.renew_at <= answer.end:

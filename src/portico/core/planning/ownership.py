@@ -95,14 +95,16 @@ def _owner(socket: Socket, family: Family, holder: Holder | None) -> Owner:
 
 def taken_by(port: int, holder: str) -> str:
     """The reason of an instance whose port somebody else has."""
-    return f"port {port} is held by {holder or 'another program'}, which it did not start"
+    return (
+        f"port {port} is held by {holder or 'another program'}, which is not one of its processes"
+    )
 
 
 def passed_on(port: int, holder: str) -> str:
     """What is said of an instance that answers through a process of root."""
     return (
-        f"gets its requests through {holder or 'a process of root'}, which listens on port {port} "
-        "and is none of its processes"
+        f"gets its requests from {holder or 'a process of root'}, which listens on port {port} "
+        "and is not one of its processes"
     )
 
 

@@ -100,11 +100,13 @@ def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
     for name in lineage.names:
         if is_ip(name):
             if not private and not ip_address(name).is_global:
-                yield Finding(f"{name} is no public address", _ASK_NOBODY)
+                yield Finding(f"{name} is not a public address", _ASK_NOBODY)
         elif malformed := _malformed(name.removeprefix("*.")):
-            yield Finding(f"{name} is no domain name: {malformed}", "correct it in the file")
+            yield Finding(
+                f"{name} is not a valid domain name: {malformed}", "correct it in the file"
+            )
         elif not private and (why := _not_public(name)):
-            yield Finding(f"{name} is no public name: {why}", _ASK_NOBODY)
+            yield Finding(f"{name} is not a public name: {why}", _ASK_NOBODY)
 
 
 def findings(lineage: Lineage, issuer: Issuer, seen: Seen) -> Iterator[Finding]:
@@ -129,13 +131,15 @@ def challenge_of(name: str, challenges: Sequence[Challenge]) -> Challenge | None
     return None
 
 
-_ASK_NOBODY: Final = 'no authority signs for it; for a local certificate, issuer = "local"'
+_ASK_NOBODY: Final = (
+    'no authority issues certificates for it; for a local one, set issuer = "local"'
+)
 
 
 def _malformed(name: str) -> str:
     for label in name.split("."):
         if not _LABEL.fullmatch(label):
-            return f"{label!r} cannot be a part of one"
+            return f"{label!r} is not a valid label"
         if label[2:4] == "--" and not label.startswith("xn"):
             return f"{label!r} is reserved (RFC 5890)"
     return ""
@@ -145,10 +149,10 @@ def _not_public(name: str) -> str:
     plain = name.removeprefix("*.")
     last = plain.rpartition(".")[2]
     if is_local_name(plain) or last in _NOBODYS:
-        return f"nobody can register names under .{last}"
+        return f".{last} is not a public suffix"
     if "." not in plain:
-        return "it has only one part"
-    return "its last part is a number" if last.isdigit() else ""
+        return "it has only one label"
+    return "its last label is a number" if last.isdigit() else ""
 
 
 def _machine(seen: Seen) -> Iterator[Finding]:
@@ -157,17 +161,17 @@ def _machine(seen: Seen) -> Iterator[Finding]:
         way = "ahead of" if ahead > 0 else "behind"
         yield Finding(
             f"this machine's clock is {abs(ahead) / 60:.0f} minutes {way} the authority's",
-            "set it, and have it kept right (chrony, systemd-timesyncd)",
+            "set it, and synchronize it (chrony, systemd-timesyncd)",
         )
     for each in seen.unwritable:
-        what = f"a new certificate could not be put on disk: cannot write to {each}"
-        yield Finding(what, "give the daemon's user the right to write there, or make room")
+        what = f"a new certificate could not be stored: cannot write to {each}"
+        yield Finding(what, "give the daemon's user write permission there, or free disk space")
     if seen.room is not None and seen.room < LEAST_ROOM:
-        left = f"{seen.room >> 10} KiB are left on the disk of the certificates"
-        yield Finding(left, "make room there")
+        left = f"only {seen.room >> 10} KiB are free on the disk of the certificates"
+        yield Finding(left, "free disk space")
     if seen.files is not None and seen.files < FEWEST_FILES:
-        left = f"only {seen.files} more files can be made on the disk of the certificates"
-        yield Finding(left, "remove some there")
+        left = f"only {seen.files} inodes are free on the disk of the certificates"
+        yield Finding(left, "remove files there")
 
 
 def _allowed(name: Name, seen: Seen, challenge: Challenge | None) -> Iterator[Finding]:
@@ -183,7 +187,7 @@ def _allowed(name: Name, seen: Seen, challenge: Challenge | None) -> Iterator[Fi
     if records and not any(_permits(each.value, seen, challenge) for each in records):
         said = "; ".join(f'{each.tag} "{each.value}"' for each in records)
         yield Finding(
-            f"CAA records of {name.caa_of} forbid the authority to sign for {name.name} ({said})",
+            f"CAA records of {name.caa_of} forbid the authority to issue for {name.name} ({said})",
             f'add one: {name.caa_of} CAA 0 {records[0].tag} "{wanted}"',
         )
 
@@ -220,20 +224,20 @@ def _permits(value: str, seen: Seen, challenge: Challenge | None) -> bool:
 def _reached(name: Name, *, private: bool) -> Iterator[Finding]:
     """Every address has to be ours: authorities ask any of them, and IPv6 first."""
     if not name.addresses and name.by_address:
-        what = f"{name.name} is not to be found in DNS: it has neither an A nor an AAAA record"
-        yield Finding(what, "make one that names this machine's public address")
+        what = f"{name.name} does not resolve: it has neither an A nor an AAAA record"
+        yield Finding(what, "create one with this machine's public address")
     known_good = any(not each.wrong and not each.unasked for each in name.addresses)
     for each in name.addresses:
         kind = "AAAA" if ":" in each.address else "A"
         record = f"the {kind} record of {name.name}" if each.address != name.name else "it"
         if not private and not ip_address(each.address).is_global:
-            what = f"{name.name} leads to {each.address}, which only a private network reaches"
-            yield Finding(what, f"have {record} name this machine's public address")
+            what = f"{name.name} resolves to {each.address}, a private address"
+            yield Finding(what, f"set {record} to this machine's public address")
         elif each.unasked and known_good:
             continue  # what no other machine of ours can tell; the authority will
         elif each.wrong:
             yield Finding(
-                f"{name.name} at {each.address} does not lead here: {each.wrong}",
-                f"have {record} name this machine or remove it, and let port 80 through; where "
-                "only this machine cannot ask itself there (NAT), set preflight = false",
+                f"{name.name} at {each.address} does not reach this machine: {each.wrong}",
+                f"set {record} to this machine or remove it, and open port 80; if only this "
+                "machine cannot reach itself there (NAT), set preflight = false",
             )

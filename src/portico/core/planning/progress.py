@@ -63,7 +63,7 @@ def progress(
     if generation and world.nginx.refused == generation:
         failed.append(world.nginx.refused_because)
     elif generation and (world.nginx.pid is None or world.nginx.live != generation):
-        waiting.append("nginx: the new generation is not in force yet")
+        waiting.append("nginx: the new generation is not loaded yet")
     elif not generation and (world.nginx.pid is not None or world.nginx.live):
         waiting.append("nginx: still to stop")
     return Progress(tuple(waiting), tuple(failed))
@@ -85,12 +85,12 @@ def _trouble(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
 
 def _meanwhile(i: Instance, mine: Sequence[Instance]) -> str:
     serving = (o.id for o in mine if o.slot == i.slot and o.worn and o.state is S.READY)
-    return "".join(f"; {each} serves on" for each in serving)
+    return "".join(f"; {each} keeps serving" for each in serving)
 
 
 def _missing(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
     if left := sum(i.id in replaced and i.state not in LEAVING for i in mine):
-        return f"{app.name}: {left} still to be replaced"
+        return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
     return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"

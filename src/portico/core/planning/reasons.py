@@ -15,8 +15,7 @@ from portico.core.model.instance import Exit, Listening
 
 LONGEST_LINE: Final = 300
 NEVER_SAID: Final = (
-    "wait_ready is set and it never said that it is ready: sd_notify READY=1 or "
-    "process.send('ready')"
+    "wait_ready is set, but it did not send sd_notify READY=1 or process.send('ready')"
 )
 _REACHABLE: Final = frozenset({"127.0.0.1", "*"})
 _LOWEST_FREE_PORT: Final = 1024
@@ -70,7 +69,7 @@ def explain(
 def explain_end(ending: Exit, uptime: float) -> str:
     """Of a program that was to end: all there is to say, unless something went wrong."""
     if ending == Exit():
-        return "ended while no daemon watched, so that its exit code is not known"
+        return "exited while no daemon was running, so its exit code is unknown"
     return f"{_ending(ending)} after {_seconds(uptime)}" if ending.code == 0 else ""
 
 
@@ -85,15 +84,15 @@ def explain_listening(
     """Why an instance was not ready in time, from where it listens and what its check said."""
     waited = _seconds(limit)
     if not listening:
-        return f"opened no port within {waited}: make it listen on ${port_env} ({port})"
+        return f"opened no port within {waited}; make it listen on ${port_env} ({port})"
     here = sorted(each.address for each in listening if each.port == port)
     if not here:
         others = ", ".join(map(str, sorted({each.port for each in listening})))
-        return f"listens on {others} instead of {port}: make it listen on ${port_env}"
+        return f"listens on {others} instead of {port}; make it listen on ${port_env}"
     if _REACHABLE.isdisjoint(here):
         return (
-            f"listens on port {port} of {', '.join(here)} only, where nginx does not ask: "
-            "make it listen on 127.0.0.1"
+            f"listens on port {port} of {', '.join(here)} only, which nginx does not use; make "
+            "it listen on 127.0.0.1"
         )
     return f"was not ready within {waited}: {trouble}"
 
@@ -111,9 +110,9 @@ def _cause(
         if cause := find(lines):
             return cause
     if ending.signal == signal.SIGKILL:
-        return "perhaps the machine ran out of memory"
+        return "the machine may have run out of memory"
     words = _last_words(lines)
-    return words or ("it ended by itself, without an error" if ending.code == 0 else "")
+    return words or ("it exited without an error" if ending.code == 0 else "")
 
 
 def _ports(lines: Iterable[str], pattern: re.Pattern[str]) -> frozenset[int] | None:
@@ -134,15 +133,15 @@ def _port_in_use(tried: frozenset[int], port: int, own: str, holder: str | None)
     if port in tried or (not tried and holder):
         return f"port {port} is in use by {holder or 'another program'}"
     if not tried:
-        return f"the port it tried is in use by another program: make it listen on {own}"
+        return f"the port it tried is in use by another program; make it listen on {own}"
     others = ", ".join(map(str, sorted(tried)))
-    return f"it tried port {others}, which is in use: make it listen on {own}"
+    return f"it tried port {others}, which is in use; make it listen on {own}"
 
 
 def _may_not_listen(tried: frozenset[int], own: str) -> str:
     low = sorted(port for port in tried if port < _LOWEST_FREE_PORT)
-    which = f"port {low[0]}, which only root may" if low else "its port: permission denied"
-    return f"it tried to listen on {which}: make it listen on {own}"
+    which = f"port {low[0]}, which only root may use" if low else "its port: permission denied"
+    return f"it tried to listen on {which}; make it listen on {own}"
 
 
 def _missing(lines: Sequence[str]) -> str:
@@ -150,12 +149,12 @@ def _missing(lines: Sequence[str]) -> str:
         if found := _MISSING.search(line):
             name = next(name for name in found.groups() if name)
             if name.startswith(("/", ".")):
-                return f"there is no file {name}"
-            return f"module {name} was not found: is it installed?"
+                return f"file {name} does not exist"
+            return f"module {name} was not found; is it installed?"
         if found := _NO_SCRIPT.search(line):
-            return f"there is no file {found['python'] or found['ruby']}"
+            return f"file {found['python'] or found['ruby']} does not exist"
         if found := _NO_PROGRAM.search(line):
-            return f"its shell found no program {found[1]}"
+            return f"its shell did not find program {found[1]}"
     return ""
 
 
@@ -171,7 +170,7 @@ def _syntax(lines: Sequence[str]) -> str:
 
 def _out_of_heap(lines: Sequence[str]) -> str:
     full = any(map(_OUT_OF_HEAP.search, lines))
-    return "its heap was full: it leaks, or needs a higher limit" if full else ""
+    return "its heap was full; it leaks memory or needs a higher limit" if full else ""
 
 
 _CAUSES: Final[tuple[Callable[[Sequence[str]], str], ...]] = (_missing, _syntax, _out_of_heap)

@@ -85,15 +85,15 @@ def _nginx(
     )
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
-            yield StopNginx(graceful=not desired.hurry, why="no site is wanted")
+            yield StopNginx(graceful=not desired.hurry, why="no site is configured")
     elif seen.halfway:
-        yield UpgradeNginx("its program was being replaced when an earlier daemon ended")
+        yield UpgradeNginx("its program was being replaced when the previous daemon exited")
     elif desired.upgrade and seen.pid is not None and not waiting:
-        yield UpgradeNginx("another program is to take its place")
+        yield UpgradeNginx("its program will be replaced")
     elif generation not in {seen.live, seen.refused} and not waiting:
-        yield SwitchGeneration(generation, "sites, routes or TLS have changed")
+        yield SwitchGeneration(generation, "sites, routes or TLS changed")
     elif seen.pid is None and seen.live:
-        yield StartNginx("its master process has died")
+        yield StartNginx("its master process died")
 
 
 def _may_be_served(
@@ -132,10 +132,10 @@ def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool)
 
 def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     if app.name not in world.endpoints:
-        yield Publish(app.name, (), "it serves nobody")
+        yield Publish(app.name, (), "it serves no requests")
     yield from scheduled(app, mine, due=app.name in world.due, now=world.now)
     if app.good != app.spec.id:
-        yield Complete(app.name, "it runs at its times")
+        yield Complete(app.name, "it runs on a schedule")
 
 
 def _kept(
@@ -176,13 +176,13 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
         if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
-            yield Respawn(i.id, "the instance that it is to replace is worn")
+            yield Respawn(i.id, "it replaces an instance")
         elif i.state is S.STARTING and i.process is None and not app.stopped:
-            yield Respawn(i.id, "an earlier daemon did not come to it")
+            yield Respawn(i.id, "the previous daemon did not finish it")
         elif _never_ready(i, app, now):
             yield Kill(i.id, _why_never_ready(i, app))
         elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:
-            yield Kill(i.id, "did not stop when asked to")
+            yield Kill(i.id, "did not stop in time")
 
 
 def _unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 from portico.core.model.certificate import (
@@ -20,6 +19,7 @@ from portico.core.model.certificate import (
     Memory,
     Window,
 )
+from portico.core.model.moments import moment
 from portico.core.planning.ledger import Ledger
 
 ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
@@ -67,7 +67,7 @@ def next_action(
     case = _Case(lineage, held, memory, ledger, now)
     actions = [*_deploying(case), *_issuing(case), *_asking(case)]
     if not actions:
-        return Action("nothing", NEVER, "it is not renewed here")
+        return Action("nothing", NEVER, "renewal is off")
     return min(actions, key=lambda action: max(action.at, now))
 
 
@@ -110,7 +110,7 @@ def _due(case: _Case) -> tuple[float, str]:
     """When a new certificate is wanted, whatever stands in the way of it."""
     held, now = case.held, case.now
     if (asked := _asked(case)) is not None:
-        return asked, "it was asked for by hand"
+        return asked, "it was requested by hand"
     if not case.lineage.renewal:
         return NEVER, ""
     if held is None:
@@ -130,31 +130,31 @@ def _asked(case: _Case) -> float | None:
     return None if all(_failed_since(case, i, forced) for i in case.lineage.issuers) else forced
 
 
-def _failed_since(case: _Case, issuer: Issuer, moment: float) -> bool:
+def _failed_since(case: _Case, issuer: Issuer, since: float) -> bool:
     trouble = case.memory.troubles.get(issuer.directory)
-    return trouble is not None and trouble.at > moment
+    return trouble is not None and trouble.at > since
 
 
 def _changed(lineage: Lineage, held: Certificate) -> str:
     if set(held.names) != set(lineage.names):
-        return f"it is for {', '.join(held.names)}, and {', '.join(lineage.names)} is wanted"
+        return f"it is for {', '.join(held.names)} instead of {', '.join(lineage.names)}"
     if held.key_type != lineage.key_type:
-        return f"its key is {held.key_type or 'of another kind'}, and {lineage.key_type} is wanted"
+        return f"its key is {held.key_type or 'of another type'} instead of {lineage.key_type}"
     if held.issuer and held.issuer not in {issuer.directory for issuer in lineage.issuers}:
-        return f"it is of {held.issuer}, which is not asked any more"
+        return f"its issuer {held.issuer} is no longer configured"
     return ""
 
 
 def _renewal(held: Certificate, memory: Memory, now: float) -> tuple[float, str]:
     at, window = backstop(held), window_of(held, memory)
-    why = "half of its life" if held.lifetime < SHORT_LIVED else "two thirds of its life"
-    why = f"{why} is over then" if at > now else f"{why} is over"
+    why = "half of its lifetime" if held.lifetime < SHORT_LIVED else "two thirds of its lifetime"
+    why = f"{why} will have passed" if at > now else f"{why} has passed"
     if window and window.renew_at < at:
         at, why = window.renew_at, "its authority suggests this time"
         if window.explanation:
             why = f"{why}: {window.explanation}"
     if now >= held.not_after:
-        why = f"it expired on {_day(held.not_after)}"
+        why = f"it expired on {moment(held.not_after)}"
     return max(at, _settled_at(held, now)), why
 
 
@@ -257,9 +257,5 @@ def _asking(case: _Case) -> Iterator[Action]:
     for issuer in case.lineage.issuers:
         if issuer.directory == held.issuer:
             at = now if case.memory.ask_ari_at is None else case.memory.ask_ari_at
-            yield Action("ask_ari", at, "to hear when its authority wants it renewed", issuer)
+            yield Action("ask_ari", at, "to get renewal information from its authority", issuer)
             return
-
-
-def _day(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M} UTC"

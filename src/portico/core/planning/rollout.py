@@ -100,7 +100,7 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
 
 def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
     """What is in no wanted slot leaves, but the last one that serves only after another does."""
-    why = "stopped by hand" if app.stopped else f"{app.instances} are wanted"
+    why = "stopped by hand" if app.stopped else f"scaled to {app.instances}"
     keep = takes_requests(app) and not app.abrupt
     for i in instances:
         serves = i.state in PROVEN
@@ -141,7 +141,7 @@ def _abrupt(app: DesiredApp, slot: Slot) -> Iterator[Step]:
     for i in slot.old:
         yield Drain(i.id, "restarted by hand")
     if not slot.new and not slot.old and not slot.leaving and not slot.holder:
-        yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
+        yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
 
 
 def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
@@ -149,7 +149,7 @@ def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
         for i in slot.old:
             yield Drain(i.id, "its successor is ready")
     elif not slot.new and may_begin:
-        why = _why_replaced(slot.old) if slot.old else "wanted, not running"
+        why = _why_replaced(slot.old) if slot.old else "configured, not running"
         yield StartInstance(app.name, slot.number, None, why)
 
 
@@ -161,10 +161,10 @@ def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> It
                 if i is not slot.holder:
                     yield Drain(i.id, "its successor is ready")
     elif may_begin and slot.holder is None:
-        yield StartInstance(app.name, slot.number, slot.port, "wanted, not running")
+        yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
     elif may_begin and last and not slot.ready:
         if not slot.new:
-            why = "stands in while the port changes hands"
+            why = "temporary instance while the pinned port is handed over"
             yield StartInstance(app.name, slot.number, None, why)
     elif may_begin and slot.holder in slot.old:
         for i in slot.old:

@@ -33,7 +33,7 @@ def scheduled(
     last = next((i for i in staying if i.spec == app.spec.id and i.is_run), None)
     for i in staying:
         if app.stopped or not i.is_run:
-            yield Drain(i.id, "stopped by hand" if app.stopped else "it runs at its times now")
+            yield Drain(i.id, "stopped by hand" if app.stopped else "it runs on a schedule now")
     if app.stopped:
         return
     for i in running:
@@ -42,13 +42,13 @@ def scheduled(
         return
     going = [i for i in instances if i.process is not None]
     if going:
-        yield SkipRun(app.name, f"{going[0].id} of before still runs")
+        yield SkipRun(app.name, f"the previous run {going[0].id} has not finished")
     elif last:
-        yield Respawn(last.id, "it is time")
+        yield Respawn(last.id, "scheduled time")
     else:
         for i in staying:
             yield Drain(i.id, "the version has changed")
-        yield StartInstance(app.name, 1, None, "it is time")
+        yield StartInstance(app.name, 1, None, "scheduled time")
 
 
 def is_up(app: App, i: Instance) -> bool:
@@ -76,4 +76,4 @@ def _too_long(app: App, i: Instance, now: float) -> Iterator[Step]:
     if not i.reason:
         yield Interrupt(i.id, f"ran longer than its timeout of {app.timeout:g}s")
     elif now - i.since >= app.stop_timeout:
-        yield Kill(i.id, "did not stop when asked to")
+        yield Kill(i.id, "did not stop in time")

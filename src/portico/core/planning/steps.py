@@ -59,9 +59,9 @@ class Publish:
 
     def __str__(self) -> str:
         if len(self.endpoints) > MOST_NAMED:
-            return f"hand out {len(self.endpoints)} slots of {self.app}"
+            return f"publish {len(self.endpoints)} slots of {self.app}"
         slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
-        return f"hand out slots {slots} of {self.app}"
+        return f"publish slots {slots} of {self.app}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Revert:
     why: str
 
     def __str__(self) -> str:
-        return f"revert {self.app} to the version before"
+        return f"roll back {self.app} to the previous version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Complete:
     why: str
 
     def __str__(self) -> str:
-        return f"keep this version of {self.app} as good"
+        return f"mark this version of {self.app} as good"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class UpgradeNginx:
     why: str
 
     def __str__(self) -> str:
-        return "replace the nginx that runs"
+        return "replace the running nginx"
 
 
 @dataclass(frozen=True, slots=True)

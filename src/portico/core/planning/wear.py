@@ -42,15 +42,15 @@ def _why(app: DesiredApp, i: Instance, world: World) -> str:
     age, held = world.now - i.spawned, world.memory.get(i.id, 0)
     limit, longest = app.app.max_memory, app.app.max_age
     if i.id in app.replace:
-        return "asked for by hand"
+        return "requested by hand"
     if i.state is not InstanceState.READY:
         return ""
     if limit is not None and held > limit and age >= SETTLES_WITHIN:
-        return f"it holds {_mebibytes(held)} of memory, and max_memory is {_mebibytes(limit)}"
+        return f"it uses {_mebibytes(held)} of memory; max_memory is {_mebibytes(limit)}"
     if app.app.restart_schedule is not None and app.name in world.due:
-        return "its restart_schedule says so"
+        return "its restart_schedule"
     if longest is not None and age >= age_limit(longest, i.id):
-        return "it has reached its max_age"
+        return "it reached its max_age"
     return ""
 
 

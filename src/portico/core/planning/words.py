@@ -45,7 +45,7 @@ def split(text: str, variables: Mapping[str, str]) -> list[str]:
     while at < len(text):
         piece = _PIECE.match(text, at)
         if piece is None:
-            raise ValueError(f"{text!r} has a quote or a backslash with nothing after it")
+            raise ValueError(f"{text!r} has an unclosed quote or a trailing backslash")
         at = piece.end()
         if piece["space"] is None:
             value = _value(piece, text, variables)
@@ -80,8 +80,8 @@ def _value(piece: re.Match[str], text: str, variables: Mapping[str, str]) -> str
             return _variable(piece, text, variables)
         case "shell":
             raise ValueError(
-                f'{text!r} holds "{piece["shell"]}", and no shell runs it: '
-                f'write ["sh", "-c", {json.dumps(text, ensure_ascii=False)}]'
+                f'{text!r} holds "{piece["shell"]}", but is not run by a shell; write ["sh", '
+                f'"-c", {json.dumps(text, ensure_ascii=False)}]'
             )
         case kind:
             return piece[kind or 0]
@@ -93,5 +93,5 @@ def _variable(piece: re.Match[str], text: str, variables: Mapping[str, str]) -> 
     if otherwise is not None:
         return variables.get(name) or otherwise
     if name not in variables:
-        raise ValueError(f"{text!r} uses ${name}, which is not set: set it in env or env_file")
+        raise ValueError(f"{text!r} uses ${name}, which is not set; set it in env or env_file")
     return variables[name]

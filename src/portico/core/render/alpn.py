@@ -79,7 +79,7 @@ def _socket(home: str, name: str) -> str:
     path = f"{home}/nginx/{name}"
     if len(path.encode()) > LONGEST_PATH:
         raise Refused(
-            f"cannot prove names by tls-alpn-01: the unix socket {path} would have a path longer "
-            f"than {LONGEST_PATH} bytes; choose a shorter PORTICO_HOME, or http-01"
+            f"cannot use tls-alpn-01: the path of the unix socket {path} is longer than "
+            f"{LONGEST_PATH} bytes; choose a shorter PORTICO_HOME, or http-01"
         )
     return f"unix:{path}"

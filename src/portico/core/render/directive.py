@@ -97,7 +97,7 @@ def quote(arg: str) -> str:
     elif _UNPRINTABLE.search(arg):
         raise _cannot_write(arg, "it has a control character")
     elif "$" in arg and not isinstance(arg, WithDollar):
-        raise _cannot_write(arg, 'nginx would take "$" for the beginning of a variable')
+        raise _cannot_write(arg, 'nginx would read "$" as the start of a variable')
     else:
         fit = '"' + arg.replace("\\", r"\\").replace('"', r"\"") + '"'
     if len(fit) > LONGEST // 4 and len(fit.encode()) > LONGEST:

@@ -24,11 +24,11 @@ _WHOLE: Final = {
     *("add_header", "allow", "deny", "limit_req", "limit_conn", "auth_basic", "access_log"),
 }
 """What is inherited as a whole, or, like `auth_basic`, replaced."""
-_HINT: Final = "leave it to Portico, or write request_headers in the site or a route"
+_HINT: Final = "remove it, or use request_headers in the site or a route"
 _REPLACED: Final = {
-    "error_page": "has no effect on what is passed to an app; write error_pages",
-    "proxy_next_upstream": "lets nginx repeat requests by itself, more often than `retries` says",
-    "proxy_http_version": "takes WebSockets and kept connections away if it is not 1.1",
+    "error_page": "has no effect on requests passed to an app; use error_pages",
+    "proxy_next_upstream": "makes nginx repeat requests more often than `retries` allows",
+    "proxy_http_version": "disables WebSockets and keepalive connections if it is not 1.1",
 }
 """In a server block or a location."""
 
@@ -67,7 +67,7 @@ def losses(
     written = set() if scope is None else _written(scope)
     for line in lines:
         if line.name == "proxy_set_header" and line.args and line.args[0].lower() in ours:
-            what = f"sets {line.args[0]}, which Portico sets too: a program would get both"
+            what = f"sets {line.args[0]}, which Portico also sets, so apps get both"
             yield Loss(line.where, what, _HINT, misleads=True)
         yield from _anywhere(line)
         if line.block is not None:
@@ -86,7 +86,7 @@ def _inner(
     own = own | {name: found for name in _HEADERS.values() if (found := _set_in(block, name))}
     called = " ".join((head.name, *head.args))
     for name in sorted({line.name for line in block} & _WHOLE & {*written}):
-        yield Loss(head.where, f"{called} has {name}, and so none of the site's")
+        yield Loss(head.where, f"{called} has {name}, so it does not inherit the site's")
     for line in block:
         if line.name in _HEADERS and line.args:
             yield from _of_pass(line, called, ours, upstreams, own.get(_HEADERS[line.name]))
@@ -108,7 +108,7 @@ def _of_pass(
     missing = sorted({*ours} - (own or set()))
     if missing:
         what = f"{called} does not set {len(missing)} headers that Portico sets"
-        what += f", such as {_shown(missing)}: a client's own would reach the program"
+        what += f", such as {_shown(missing)}: a client's own headers would reach the app"
         to_ours = re.split(r"[/$:]", line.args[0].partition("://")[2])[0] in upstreams
         yield Loss(line.where, what, _HINT, misleads=to_ours)
 
@@ -120,7 +120,7 @@ def _shown(missing: list[str]) -> str:
 
 def _anywhere(line: Line) -> Iterator[Loss]:
     if line.name == "include":
-        what = f"{' '.join(line.args)} cannot be looked into: only nginx judges it"
+        what = f"{' '.join(line.args)} cannot be checked here, only by nginx"
         yield Loss(line.where, what)
     elif line.name in _REPLACED and line.args != ("1.1",):
         yield Loss(line.where, f"{line.name} {_REPLACED[line.name]}")

@@ -60,7 +60,7 @@ class Match:
         found = re.fullmatch(r"(=|~\*|~|\^~|)\s*(\S.*)", key.strip(), re.DOTALL)
         if not found or (not found[1].startswith("~") and not found[2].startswith("/")):
             raise Refused(
-                f"cannot write a location for the route {key!a}: it has to be a path, "
+                f"cannot render a location for route {key!a}: it must be a path, "
                 '"= /path" or "~ regex"; nothing was changed'
             )
         return cls(found[1], found[2])

@@ -32,7 +32,7 @@ class Programs:
         path = self._settings.environ.get("PATH", os.defpath)
         for argv in filter(None, (self._settings.auth, self._settings.cleanup)):
             if not shutil.which(argv[0], path=path):
-                raise unready(f"cannot run {argv[0]} for {entry.domain}: there is no such program")
+                raise unready(f"cannot run {argv[0]} for {entry.domain}: no such program")
 
     def put(self, entry: Entry, attempt: Attempt) -> str:
         return self._run(self._settings.auth, entry, attempt)
@@ -48,12 +48,16 @@ class Programs:
         try:
             ran = _finish(argv, environ, limit)
         except subprocess.TimeoutExpired:
-            raise unready(f"cannot {what}: it took longer than {limit:g} s, was stopped") from None
+            raise unready(
+                f"cannot {what}: it timed out after {limit:g} s and was stopped"
+            ) from None
         except OSError as error:
             raise unready(f"cannot {what}: {error.strerror}") from error
         if ran.returncode:
             words = (ran.stderr.strip() or ran.stdout.strip())[-LONGEST_WORDS:]
-            raise unready(f"cannot {what}: it ended with {ran.returncode}: {words or 'no words'}")
+            raise unready(
+                f"cannot {what}: it exited with code {ran.returncode}: {words or 'no output'}"
+            )
         return ran.stdout.strip()[:LONGEST_OUTPUT]
 
 

@@ -16,7 +16,7 @@ CHILD: Final = "portico.adapters.acme.dns.lexicon_child"
 _WORDS: Final = {
     "check": "find the zone of",
     "create": "publish the TXT record of",
-    "delete": "take away the TXT record of",
+    "delete": "remove the TXT record of",
 }
 
 

@@ -30,7 +30,7 @@ def main() -> None:
     try:
         _change(request)
     except ImportError as error:
-        sys.exit(f"dns-lexicon is not complete here ({error}): pip install 'portico[dns]'")
+        sys.exit(f"dns-lexicon is not installed completely ({error}): pip install 'portico[dns]'")
     except Exception as error:  # noqa: BLE001 - ninety providers, each with errors of its own
         words = " ".join(str(error).split()) or type(error).__name__
         sys.exit(without_secrets(words, request["options"])[:_LONGEST_WORDS])

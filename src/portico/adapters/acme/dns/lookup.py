@@ -48,7 +48,7 @@ class Lookup:
         seen = [name]
         while found := self._ask(seen[-1], CNAME):
             if found[0] in seen or len(seen) > LONGEST_CHAIN:
-                raise unready(f"cannot prove {name}: CNAME records lead round and round")
+                raise unready(f"cannot validate {name}: its CNAME records form a loop")
             seen.append(found[0])
         return seen[-1]
 
@@ -86,7 +86,7 @@ class Lookup:
             for address in self._ask(name, kind)
         ]
         if not found:
-            raise unready(f"cannot find the name servers of {zone}: it has no NS record to follow")
+            raise unready(f"cannot find the name servers of {zone}: it has no usable NS record")
         return found
 
     def _ask(self, name: str, kind: RdataType) -> list[str]:
@@ -112,7 +112,7 @@ def resolver(addresses: Sequence[str]) -> dns.resolver.Resolver:
     try:
         found = dns.resolver.Resolver(configure=not addresses)
     except dns.resolver.NoResolverConfiguration as error:
-        raise unready("the system knows no name server to ask: set resolvers") from error
+        raise unready("no DNS resolver is configured on this system; set resolvers") from error
     if addresses:
         pairs = [split_address(each) for each in addresses]
         found.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in pairs]
@@ -127,7 +127,7 @@ def split_address(text: str) -> tuple[str, int]:
     try:
         return str(ip_address(host.strip("[]"))), int(port)
     except ValueError:
-        raise unready(f"cannot ask {text}: it is no address such as 192.0.2.1:53") from None
+        raise unready(f"cannot use resolver {text}: not an address such as 192.0.2.1:53") from None
 
 
 def _plain(name: dns.name.Name) -> str:
@@ -136,7 +136,7 @@ def _plain(name: dns.name.Name) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, dns.resolver.NoRootSOA):
-        return "no zone has it"
+        return "it is in no zone"
     if isinstance(error, dns.exception.Timeout):
-        return "no answer in time"
+        return "timed out"
     return " ".join(str(error).split())

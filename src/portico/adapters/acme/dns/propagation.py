@@ -102,11 +102,11 @@ def _give_up(
     if lacking:
         where = ", ".join(sorted({f"{q.server} for {q.wanted.name}" for q in lacking}))
         raise unready(
-            f"the TXT record is published, but not yet served by {where}; the authority was not "
-            "asked to look, since it would count a failure"
+            f"the TXT record is published, but {where} does not serve it yet; validation was not "
+            "triggered, since it would fail and count"
         )
     if dead:
         where = ", ".join(sorted({str(q.server) for q in silent}))
-        raise unready(f"cannot see whether the TXT record is served: no answer from {where}")
+        raise unready(f"cannot check whether the TXT record is served: no answer from {where}")
     for server in sorted({str(q.server) for q in silent}):
         attempt.say("note", f"the name server {server} does not answer; all others serve it")

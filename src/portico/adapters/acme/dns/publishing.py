@@ -61,7 +61,7 @@ class TxtRecords:
                 self._attempt.say("note", str(failure))
                 continue
             self._record([other for other in self._on_record() if other != each])
-            self._attempt.say("cleaned", f"took the TXT record of {each.name} away")
+            self._attempt.say("cleaned", f"removed the TXT record of {each.name}")
 
     def _put(self, entry: Entry) -> None:
         new = Published(self._publisher.by, entry.domain, entry.name, entry.zone, entry.value)
@@ -69,7 +69,7 @@ class TxtRecords:
         self._record([*others, new])  # before it exists: a killed run leaves no record unknown
         if output := self._publisher.put(entry, self._attempt):
             self._record([*others, replace(new, output=output)])
-        self._attempt.say("published", f"published a TXT record of {entry.name}")
+        self._attempt.say("published", f"published a TXT record for {entry.name}")
 
     def _entries(self, wanted: Sequence[tuple[str, str]]) -> list[Entry]:
         """Domain and value, each with where it belongs."""
@@ -100,7 +100,7 @@ def wait_for(entries: Sequence[Entry], lookups: Lookups, attempt: Attempt) -> No
     wanted = [Wanted(name, zone, frozenset(each)) for (name, zone), each in values.items()]
     wait_until_served(wanted, lookup, lookups.patience, attempt)
     names = ", ".join(sorted({entry.name for entry in entries}))
-    attempt.say("served", f"every name server has the TXT records of {names}")
+    attempt.say("served", f"every name server serves the TXT records of {names}")
 
 
 def entries_by_hand(proofs: Sequence[Proof], lookups: Lookups, attempt: Attempt) -> list[Entry]:

@@ -45,7 +45,7 @@ class Updates:
     def take_away(self, entry: Entry, _output: str, attempt: Attempt) -> None:
         update = self._update(entry)
         update.delete(_absolute(entry.name), "TXT", f'"{entry.value}"')
-        self._send(update, f"take the TXT record of {entry.name} away", attempt)
+        self._send(update, f"remove the TXT record of {entry.name}", attempt)
 
     def _update(self, entry: Entry) -> dns.update.UpdateMessage:
         zone = self._settings.zone or entry.zone
@@ -59,11 +59,11 @@ class Updates:
         try:
             answer = dns.query.tcp(update, self._address, limit, self._port)
         except (dns.tsig.PeerError, dns.exception.FormError) as error:  # unsigned is no answer
-            raise unready(f"cannot {what}: {server} refuses the key: {_plain(error)}") from error
+            raise unready(f"cannot {what}: {server} rejected the key: {_plain(error)}") from error
         except (dns.exception.DNSException, OSError, EOFError) as error:
             raise unready(f"cannot {what}: {server} does not answer: {_plain(error)}") from error
         if (code := answer.rcode()) != dns.rcode.NOERROR:
-            raise unready(f"cannot {what}: {server} answers {dns.rcode.to_text(code)}")
+            raise unready(f"cannot {what}: {server} answered {dns.rcode.to_text(code)}")
 
 
 def _key(settings: Rfc2136) -> dns.tsig.Key:
@@ -73,11 +73,13 @@ def _key(settings: Rfc2136) -> dns.tsig.Key:
     except (dns.exception.DNSException, UnicodeError) as error:
         raise unready(f"the key {settings.key_name} cannot be used: {_plain(error)}") from error
     if algorithm not in dns.tsig.mac_sizes:
-        raise unready(f"{settings.algorithm} is no TSIG algorithm: hmac-sha256 is usual")
+        raise unready(
+            f"{settings.algorithm} is not a TSIG algorithm; the usual one is hmac-sha256"
+        )
     try:
         secret = base64.b64decode(settings.secret, validate=True)
     except ValueError:
-        raise unready(f"the secret of the key {settings.key_name} is no base64") from None
+        raise unready(f"the secret of the key {settings.key_name} is not valid base64") from None
     return dns.tsig.Key(name, secret, algorithm)
 
 
@@ -87,5 +89,5 @@ def _absolute(name: str) -> dns.name.Name:
 
 def _plain(error: Exception) -> str:
     if isinstance(error, dns.exception.Timeout):
-        return "no answer in time"
+        return "timed out"
     return str(getattr(error, "strerror", None) or str(error) or type(error).__name__)
