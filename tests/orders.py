@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.acme.asking import AcmeChild
-from portico.adapters.acme.attempt import Attempt
-from portico.adapters.acme.child import perform
-from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.child.context import RunContext
+from portico.adapters.acme.child.failures import AcmeFailure
+from portico.adapters.acme.child.main import perform
+from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import (
     Account,
     AccountAnswer,
@@ -24,12 +24,12 @@ from portico.adapters.acme.wire import (
     Http,
     Issued,
     IssueRequest,
+    ManualSteps,
     Method,
     Progress,
     Request,
     Server,
     Step,
-    ToDo,
 )
 from portico.system.clock import SystemClock
 from portico.system.waiting import pause
@@ -67,9 +67,9 @@ class Acme:
         settings = {"methods": (Http(),), "deadline": 40.0, "account": self.own()} | more
         return IssueRequest(order=order, folder=str(self.orders), names=names, **settings)
 
-    def ask(self, request: IssueRequest) -> Issued | ToDo:
+    def ask(self, request: IssueRequest) -> Issued | ManualSteps:
         answer = self.answer(request)
-        assert isinstance(answer, Issued | ToDo)
+        assert isinstance(answer, Issued | ManualSteps)
         return answer
 
     def issue(self, *names: str, **more: object) -> Issued:
@@ -92,7 +92,9 @@ class Acme:
         def say(step: Step, text: str) -> None:
             self.said.append(Progress(step, text, clock.now()))
 
-        return perform(request, Attempt(clock, pause, clock.monotonic() + request.deadline, say))
+        return perform(
+            request, RunContext(clock, pause, clock.monotonic() + request.deadline, say)
+        )
 
     @property
     def steps(self) -> list[str]:

@@ -7,7 +7,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.wire import AccountRequest, NoAccount, Server
 from portico.core.model.certificate import Binding
 from tests.fakes.pebble import EAB_KEY, running

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portico.adapters.acme.asking import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.adapters.acme.wire import (
     Account,
     AccountRequest,
@@ -138,7 +138,7 @@ def test_progress_is_told_in_order_and_what_libraries_print_is_ignored(tmp_path)
 def test_the_daemon_imports_none_of_what_the_child_needs():
     heavy = ("cryptography", "requests", "acme", "josepy", "dns")
     there = f"print([name for name in {heavy} if name in sys.modules])"
-    text = f"import portico.adapters.acme.asking, sys; {there}"
+    text = f"import portico.adapters.acme.child_client, sys; {there}"
     ran = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
 
     assert ran.stdout == "[]\n"

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from portico.adapters.acme.wire import Dns, Lookups, Manual, Rfc2136, Standalone, ToDo
+from portico.adapters.acme.wire import Dns, Lookups, Manual, ManualSteps, Rfc2136, Standalone
 from tests.fakes import bind, name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, needs_pebble
@@ -223,12 +223,12 @@ def test_a_person_publishes_the_records_and_is_told_when_they_are_not_there(acme
 
     todo = acme.ask(ask)
     early = acme.fail(*done.names, methods=done.methods)
-    assert isinstance(todo, ToDo)
-    for put in todo.puts:
+    assert isinstance(todo, ManualSteps)
+    for put in todo.steps:
         names.records.setdefault((put.where, "TXT"), []).append(f'"{put.value}"')
     issued = acme.ask(done)
 
-    assert {put.where for put in todo.puts} == {"_acme-challenge.k.example.test"}
+    assert {put.where for put in todo.steps} == {"_acme-challenge.k.example.test"}
     assert early.kind == "unready"
     assert "does not serve it yet" in early.text
     assert issued.checks.problems == ()

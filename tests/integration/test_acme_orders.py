@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.acme.wire import Http, Manual, Standalone, TlsAlpn, ToDo
+from portico.adapters.acme.wire import Http, Manual, ManualSteps, Standalone, TlsAlpn
 from tests.fakes.pebble import running
 from tests.little_nginx import LittleNginx
 from tests.orders import Acme, by, needs_pebble
@@ -230,15 +230,15 @@ def test_a_person_is_told_what_to_put_where_and_goes_on_with_the_same_order(acme
     todo = acme.ask(acme.request("a.test", "b.test", **by(manual)))
     again = acme.ask(acme.request("a.test", "b.test", **by(manual)))
 
-    assert isinstance(todo, ToDo)
+    assert isinstance(todo, ManualSteps)
     assert again == todo
-    assert {put.name: put.where.rsplit("/", 1)[0] for put in todo.puts} == {
+    assert {put.name: put.where.rsplit("/", 1)[0] for put in todo.steps} == {
         "a.test": "http://a.test/.well-known/acme-challenge",
         "b.test": "http://b.test/.well-known/acme-challenge",
     }
     thumbprint = acme.account().thumbprint
-    assert {put.value for put in todo.puts} == {
-        f"{put.where.rsplit('/', 1)[1]}.{thumbprint}" for put in todo.puts
+    assert {put.value for put in todo.steps} == {
+        f"{put.where.rsplit('/', 1)[1]}.{thumbprint}" for put in todo.steps
     }
     with acme.answering(pebble.http):
         acme.issue("a.test", "b.test", **by(Manual("http-01", done=True)))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.wire import (
     DirectoryRequest,
     Issued,

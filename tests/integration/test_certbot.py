@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portico.adapters.acme.asking import AcmeChild
+from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import Account, AccountRequest
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from portico.adapters.acme.asking import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.adapters.acme.wire import Dns, Lexicon, Lookups, PreflightRequest, Server
 from portico.core.planning.preflight import Caa
 from tests.fakes import name_server

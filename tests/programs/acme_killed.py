@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 
-from portico.adapters.acme import child
+from portico.adapters.acme.child import main as child
 
 ACTS = {"http.client.send", "socket.connect", "os.rename", "os.remove", "subprocess.Popen"}
 

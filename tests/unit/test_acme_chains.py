@@ -13,8 +13,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.acme.chains import check, choose, read_chain
-from portico.adapters.acme.failures import AcmeFailure
+from portico.adapters.acme.child.failures import AcmeFailure
+from portico.adapters.acme.child.orders.chains import check, choose, read_chain
 from portico.system.x509 import ari_id
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.acme.dns.lexicon_child import without_secrets
-from portico.adapters.acme.documents import Problem, problem_of
-from portico.adapters.acme.failures import Answered, denial, retry_after, words
+from portico.adapters.acme.child.challenges.dns.lexicon_child import without_secrets
+from portico.adapters.acme.child.documents import Problem, problem_of
+from portico.adapters.acme.child.failures import Answered, denial, retry_after, words
 from portico.adapters.acme.wire import REQUEST, Failure, IssueRequest
 
 NOW = 1_790_000_000.0

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from portico.adapters.acme.dns.lookup import split_address
-from portico.adapters.acme.documents import (
+from portico.adapters.acme.child.challenges.dns.lookup import split_address
+from portico.adapters.acme.child.challenges.responses import planned, proofs, server_name
+from portico.adapters.acme.child.documents import (
     Authorization,
     Challenge,
     Identifier,
     key_authorization,
     txt_value,
 )
-from portico.adapters.acme.failures import AcmeFailure
-from portico.adapters.acme.proofs import planned, proofs, server_name
+from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.wire import Command, Dns, Http, Manual, Standalone, TlsAlpn
 
 DNS = Dns(Command(("hook",)))

@@ -17,20 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from portico.adapters.acme import asking, network
-from portico.adapters.acme.asking import AcmeChild, AcmeFailed
-from portico.adapters.acme.attempt import Attempt
-from portico.adapters.acme.authority import Authority
-from portico.adapters.acme.chains import check, choose, issuers, read_chain
-from portico.adapters.acme.describing import directory
-from portico.adapters.acme.dns.lookup import Authoritative, Lookup
-from portico.adapters.acme.dns.propagation import Wanted, wait_until_served
-from portico.adapters.acme.dns.publisher import Entry
-from portico.adapters.acme.dns.rfc2136 import Updates
-from portico.adapters.acme.documents import problem_of
-from portico.adapters.acme.failures import AcmeFailure, Answered, denial, retry_after
-from portico.adapters.acme.keys import make_key, read_jwk, read_key
-from portico.adapters.acme.reaching import Reaching
+from portico.adapters.acme import child_client
+from portico.adapters.acme.child.challenges.dns.lookup import Authoritative, Lookup
+from portico.adapters.acme.child.challenges.dns.propagation import Wanted, wait_until_served
+from portico.adapters.acme.child.challenges.dns.publisher import Entry
+from portico.adapters.acme.child.challenges.dns.rfc2136 import Updates
+from portico.adapters.acme.child.checks.directory import directory
+from portico.adapters.acme.child.checks.self_check import SelfCheck
+from portico.adapters.acme.child.context import RunContext
+from portico.adapters.acme.child.documents import problem_of
+from portico.adapters.acme.child.failures import AcmeFailure, Answered, denial, retry_after
+from portico.adapters.acme.child.orders.chains import check, choose, issuers, read_chain
+from portico.adapters.acme.child.protocol import network
+from portico.adapters.acme.child.protocol.authority import Authority
+from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
+from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.adapters.acme.wire import (
     LINE,
     AccountAnswer,
@@ -72,9 +73,9 @@ class Hasty:
         self.ahead += max(seconds, 0.01)
 
 
-def attempt(seconds=60.0):
+def context(seconds=60.0):
     clock = Hasty()
-    return Attempt(clock, clock.wait, clock.monotonic() + seconds, lambda *_: None)
+    return RunContext(clock, clock.wait, clock.monotonic() + seconds, lambda *_: None)
 
 
 class Scripted:
@@ -176,7 +177,7 @@ def in_words(act):
 def test_any_directory_is_read_or_refused(scripted, given_answer):
     scripted.answer = lambda _: given_answer
     server = Server(f"http://127.0.0.1:{scripted.port}/directory")
-    run = attempt()
+    run = context()
     with run.exits:
         in_words(lambda: directory(DirectoryRequest(server), run))
 
@@ -203,7 +204,7 @@ def test_any_answer_to_a_signed_request_is_read_or_refused(scripted, key, given_
         return given_answer
 
     scripted.answer = answer_to
-    run = attempt()
+    run = context()
     with run.exits:
         authority = Authority(Server(f"{base}/directory"), run, key)
         acts = [
@@ -225,7 +226,7 @@ def test_an_answer_without_an_end_is_given_up(scripted, encoding):
     body = b" " * (network.LARGEST * 4)
     fields = {"Content-Encoding": encoding} if encoding else {}
     scripted.answer = lambda _: answer(200, fields, gzip.compress(body) if encoding else body)
-    run = attempt()
+    run = context()
     with run.exits, pytest.raises(AcmeFailure, match="its answer has more than"):
         directory(DirectoryRequest(Server(f"http://127.0.0.1:{scripted.port}/")), run)
 
@@ -408,7 +409,7 @@ replies = st.builds(
 @given(replies)
 def test_any_answer_of_a_resolver_is_read_or_told_in_words(name_server, to):
     name_server.answer = to
-    run = attempt(0.1)
+    run = context(0.1)
     lookup = Lookup(Lookups((f"127.0.0.1:{name_server.port}",), name_server.port), run)
     for ask in (lookup.target, lookup.addresses, lookup.caa, lookup.servers):
         in_words(lambda ask=ask: ask("a.test"))
@@ -424,7 +425,7 @@ def test_any_answer_of_an_authoritative_server_is_read_or_told_in_words(name_ser
             return [Authoritative("ns.a.test", "127.0.0.1", name_server.port)]
 
     wanted = [Wanted("_acme-challenge.a.test", "a.test", frozenset({"v"}))]
-    in_words(lambda: wait_until_served(wanted, Known(), 0.1, attempt(0.3)))
+    in_words(lambda: wait_until_served(wanted, Known(), 0.1, context(0.3)))
 
 
 @settings(max_examples=60)
@@ -438,12 +439,12 @@ def test_any_answer_to_an_update_is_read_or_told_in_words(name_server, to, algor
     name_server.answer = to
     to_ask = Rfc2136(f"127.0.0.1:{name_server.port}", name, "c2VjcmV0", algorithm, zone)
     entry = Entry("a.test", "_acme-challenge.a.test", "a.test", "value")
-    in_words(lambda: Updates(to_ask).put(entry, attempt(1.0)))
+    in_words(lambda: Updates(to_ask).put(entry, context(1.0)))
 
 
 def test_a_question_is_one_that_these_servers_can_answer(name_server):
     name_server.answer = lambda q: dns.message.make_response(dns.message.from_wire(q)).to_wire()
-    lookup = Lookup(Lookups((f"127.0.0.1:{name_server.port}",), name_server.port), attempt(5.0))
+    lookup = Lookup(Lookups((f"127.0.0.1:{name_server.port}",), name_server.port), context(5.0))
     assert lookup.addresses("a.test") == []
 
 
@@ -451,9 +452,9 @@ def test_a_question_is_one_that_these_servers_can_answer(name_server):
 @given(answers)
 def test_any_answer_of_a_web_server_is_no_answer_to_a_challenge(scripted, given_answer):
     scripted.answer = lambda _: given_answer
-    run = attempt(5.0)
+    run = context(5.0)
     lookup = Lookup(Lookups(("127.0.0.1:1",)), run)
-    found = Reaching("thumb", scripted.port, run).ask("a.test", "127.0.0.1", lookup)
+    found = SelfCheck("thumb", scripted.port, run).ask("a.test", "127.0.0.1", lookup)
     assert found.wrong or found.unasked
 
 
@@ -473,7 +474,7 @@ def test_any_line_of_a_child_is_passed_over_unless_it_is_an_answer(lines):
         for each in [*lines, LINE.dump_json(Line(answer={"thumbprint": "t"})), b"junk"]:
             stream.feed_data(each + b"\n")
         stream.feed_eof()
-        return await asking._read(stream, told.append)  # noqa: SLF001 - the seam of both processes
+        return await child_client._read(stream, told.append)  # noqa: SLF001 - the seam of both processes
 
     line = asyncio.run(read())
     assert line is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar, assert_never
 
 from portico.adapters.acme import wire
-from portico.adapters.acme.asking import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
@@ -84,7 +84,7 @@ class Authorities:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             request = replace(request, account=replace(request.account, none_now=none_now))
         answer = await _told(self._child.issue(request, tell))
-        if isinstance(answer, wire.ToDo):
+        if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
         if answer.checks.problems:
             raise AuthorityError(
@@ -160,10 +160,10 @@ def account_key(folder: Path) -> Path:
     return folder / "account" / "key.pem"
 
 
-def _by_hand(lineage: str, todo: wire.ToDo) -> str:
-    puts = "; ".join(f"{put.where} TXT {put.value}" for put in todo.puts)
+def _by_hand(lineage: str, todo: wire.ManualSteps) -> str:
+    steps = "; ".join(f"{step.where} TXT {step.value}" for step in todo.steps)
     return (
-        f"publish {puts}; when every name server has it, run `portico certs renew {lineage} "
+        f"publish {steps}; when every name server has it, run `portico certs renew {lineage} "
         "--force` to continue this order"
     )
 

@@ -150,8 +150,8 @@ class Dns:
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """A person does it. The first request answers what to put where (ToDo), a second one of the
-    same order, with `done`, goes on.
+    """A person does it. The first request answers ManualSteps, a second one of the same order,
+    with `done`, goes on.
     """
 
     proof: Literal["http-01", "dns-01"] = "dns-01"
@@ -185,8 +185,8 @@ class AccountRequest:
 
 @dataclass(frozen=True, slots=True)
 class IssueRequest:
-    """Answers Issued, or ToDo. The same request goes on where an earlier one was interrupted,
-    and answers the same certificate again until `forget`.
+    """Answers Issued, or ManualSteps. The same request goes on where an earlier one was
+    interrupted, and answers the same certificate again until `forget`.
     """
 
     account: Account
@@ -328,7 +328,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class ManualStep:
     """One thing for a person to do."""
 
     name: str
@@ -339,8 +339,8 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
-class ToDo:
-    puts: tuple[Put, ...]
+class ManualSteps:
+    steps: tuple[ManualStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +421,7 @@ class Failure:
     retry_at: float | None = None
 
 
-Answer = AccountAnswer | Issued | ToDo | RenewalInfo | Revoked | Directory | Seen
+Answer = AccountAnswer | Issued | ManualSteps | RenewalInfo | Revoked | Directory | Seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""Proves to an authority whose names these are: shows it, has it look, and waits for its word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
+from typing import Final, assert_never
+
+from portico.adapters.acme.child.challenges.dns.publishing import (
+    TxtRecords,
+    entries_by_hand,
+    wait_for,
+)
+from portico.adapters.acme.child.challenges.responses import Proof, planned, proofs
+from portico.adapters.acme.child.challenges.serving import answering_http, answering_tls, listen
+from portico.adapters.acme.child.context import RunContext, pauses
+from portico.adapters.acme.child.documents import Authorization
+from portico.adapters.acme.child.failures import AcmeFailure, words
+from portico.adapters.acme.child.order_folder import OrderFolder, names_of
+from portico.adapters.acme.child.protocol.authority import Authority
+from portico.adapters.acme.wire import (
+    Dns,
+    Failure,
+    Http,
+    IssueRequest,
+    Manual,
+    ManualSteps,
+    Method,
+    Standalone,
+    TlsAlpn,
+)
+
+_FAILED: Final = frozenset({"invalid", "deactivated", "expired", "revoked"})
+
+
+def look_ahead(request: IssueRequest, folder: OrderFolder, context: RunContext) -> None:
+    """What would keep us from proving the names, found before anything is ordered."""
+    plan = list(planned(names_of(request), request.methods))
+    for method in request.methods:
+        names = [name for name, chosen in plan if chosen is method]
+        if not names:
+            continue
+        match method:
+            case Standalone() | TlsAlpn():
+                listen(method).close()
+            case Dns():
+                TxtRecords(method, folder, context).check(names)
+            case Http() | Manual():
+                pass
+            case _:
+                assert_never(method)
+
+
+def prove(
+    request: IssueRequest,
+    authorizations: Sequence[str],
+    authority: Authority,
+    folder: OrderFolder,
+    context: RunContext,
+) -> ManualSteps | None:
+    """All authorizations of an order; a person's part is returned instead, while it is not done.
+
+    Raises AcmeFailure with what is wrong with each name. Nothing that was shown stays behind.
+    """
+    documents = [authority.authorization(url)[0] for url in authorizations]
+    open_ones = [each for each in documents if each.status == "pending"]
+    found = proofs(open_ones, request.methods, authority.thumbprint)
+    by_hand = [proof for proof in found if _is_for_a_person(proof)]
+    if by_hand and not _are_published(by_hand, context):
+        return ManualSteps(tuple(proof.put for proof in by_hand))
+    with ExitStack() as shown:
+        for method, those in _by_method(request.methods, found):
+            shown.enter_context(_shown(method, those, folder, context))
+        for proof in found:
+            if not proof.is_answered:
+                authority.answer(proof.challenge.url)
+                context.say(
+                    "answered", f"triggered validation of {proof.name} at {authority.host}"
+                )
+        _wait(authorizations, authority, context)
+    return None
+
+
+def _is_for_a_person(proof: Proof) -> bool:
+    return isinstance(proof.method, Manual) and not proof.method.done and not proof.is_answered
+
+
+def _are_published(by_hand: Sequence[Proof], context: RunContext) -> bool:
+    for proof in by_hand:
+        method = proof.method
+        if not (isinstance(method, Manual) and method.look and method.proof == "dns-01"):
+            return False
+        lookups = replace(method.lookups, patience=0.0)
+        try:
+            wait_for(entries_by_hand([proof], lookups, context), lookups, context)
+        except AcmeFailure:
+            return False
+    return True
+
+
+def _by_method(
+    methods: Sequence[Method], found: Sequence[Proof]
+) -> Iterator[tuple[Method, list[Proof]]]:
+    for method in methods:
+        if those := [proof for proof in found if proof.method is method]:
+            yield method, those
+
+
+def _shown(
+    method: Method, those: Sequence[Proof], folder: OrderFolder, context: RunContext
+) -> AbstractContextManager[None]:
+    match method:
+        case Http():
+            return nullcontext()
+        case Standalone():
+            return answering_http(method, those)
+        case TlsAlpn():
+            return answering_tls(method, those, context)
+        case Dns():
+            return TxtRecords(method, folder, context).published(those)
+        case Manual():
+            in_dns = [proof for proof in those if proof.challenge.type == "dns-01"]
+            if in_dns:
+                wait_for(entries_by_hand(in_dns, method.lookups, context), method.lookups, context)
+            return nullcontext()
+        case _:
+            assert_never(method)
+
+
+def _wait(authorizations: Sequence[str], authority: Authority, context: RunContext) -> None:
+    """Until none is open any more; all of them, so that each failure is told."""
+    ended: dict[str, Authorization] = {}
+    pause: Callable[[], float] = pauses()
+    while True:
+        asked_to_wait = 0.0
+        for url in authorizations:
+            if url not in ended:
+                document, seconds = authority.authorization(url)
+                asked_to_wait = max(asked_to_wait, seconds or 0.0)
+                if document.status != "pending":
+                    ended[url] = document
+        if len(ended) == len(authorizations):
+            break
+        context.pause(max(pause(), asked_to_wait), f"{authority.host} validated the names")
+    if failed := {each.name: _why(each) for each in ended.values() if each.status in _FAILED}:
+        raise _unproven(failed, authority.host)
+    context.say("proven", f"{authority.host} has validated all names")
+
+
+def _why(authorization: Authorization) -> str:
+    told = [words(each.error) for each in authorization.challenges if each.error]
+    return "; ".join(told) or f"its authorization is {authorization.status}"
+
+
+def _unproven(failed: Mapping[str, str], host: str) -> AcmeFailure:
+    each = "; ".join(f"{name}: {why}" for name, why in failed.items())
+    return AcmeFailure(Failure("unproven", f"validation failed at {host}: {each}", failed))

@@ -1,0 +1,127 @@
+"""Looks at everything that would make an order fail, as the authority will. Orders nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.acme.child.challenges.dns.lookup import Lookup
+from portico.adapters.acme.child.challenges.responses import planned
+from portico.adapters.acme.child.challenges.validation import look_ahead
+from portico.adapters.acme.child.checks.directory import directory
+from portico.adapters.acme.child.checks.self_check import SelfCheck
+from portico.adapters.acme.child.context import RunContext
+from portico.adapters.acme.child.failures import AcmeFailure
+from portico.adapters.acme.child.order_folder import OrderFolder, names_of
+from portico.adapters.acme.child.protocol.accounts import account, known_url
+from portico.adapters.acme.wire import (
+    AccountRequest,
+    DirectoryRequest,
+    Http,
+    Method,
+    PreflightRequest,
+    Standalone,
+    TlsAlpn,
+)
+from portico.core.model.names import is_ip
+from portico.core.planning.preflight import Address, Caa, Name, Seen
+
+AT_ONCE: Final = 8
+_TRIAL: Final = bytes(64 << 10)
+"""What is written to see whether it can be: quotas and full disks only show then."""
+
+
+def preflight(request: PreflightRequest, context: RunContext) -> Seen:
+    """Raises AcmeFailure when the authority itself does not answer."""
+    issue = request.issue
+    told = directory(DirectoryRequest(issue.account.server), context)
+    unwritable = tuple(filter(None, map(_unwritable, request.folders)))
+    room, files = _room(request.folders)
+    unprovable, names = "", tuple[Name, ...]()
+    try:
+        plan = list(planned(names_of(issue), issue.methods))
+        look_ahead(issue, OrderFolder(issue.folder, issue.order), context)
+    except AcmeFailure as failed:
+        unprovable, plan = str(failed), []
+    if plan and not unwritable:  # without a place for its key there is no account to answer for
+        names = _looked_at(plan, request, context)
+    return Seen(
+        names=names,
+        identities=told.caa,
+        account=known_url(issue.account),
+        clock_ahead=told.clock_skew,
+        unwritable=unwritable,
+        room=room,
+        files=files,
+        unprovable=unprovable,
+    )
+
+
+def _looked_at(
+    plan: Sequence[tuple[str, Method]], request: PreflightRequest, context: RunContext
+) -> tuple[Name, ...]:
+    reaching = None
+    if any(isinstance(method, Http) for _, method in plan):
+        thumbprint = account(AccountRequest(request.issue.account, do="key"), context).thumbprint
+        reaching = SelfCheck(thumbprint, request.port, context)
+    look = partial(_look, request, reaching, context)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return tuple(pool.map(look, plan))
+
+
+def _look(
+    request: PreflightRequest,
+    reaching: SelfCheck | None,
+    context: RunContext,
+    planned: tuple[str, Method],
+) -> Name:
+    name, method = planned
+    by_address = isinstance(method, Http | Standalone | TlsAlpn)
+    lookup = Lookup(request.lookups, context)
+    try:
+        found = lookup.addresses(name) if by_address and not is_ip(name) else []
+        owner, records = lookup.caa(name) if not is_ip(name) else ("", [])
+        addresses = tuple(
+            reaching.ask(name, each, lookup)
+            if reaching and isinstance(method, Http)
+            else Address(each, unasked=True)
+            for each in ([name] if is_ip(name) else found)
+        )
+    except AcmeFailure as failed:
+        return Name(name, by_address, trouble=str(failed))
+    caa = tuple(
+        Caa(each.flags, each.tag.decode(errors="replace"), each.value.decode(errors="replace"))
+        for each in records
+    )
+    return Name(name, by_address, addresses, caa, owner)
+
+
+def _unwritable(folder: str) -> str:
+    """Why nothing can be written there; empty if it can."""
+    place = _nearest(Path(folder))
+    try:
+        with tempfile.TemporaryFile(dir=place) as trial:
+            trial.write(_TRIAL)
+            trial.flush()
+            os.fsync(trial.fileno())
+    except OSError as error:
+        return f"{place}: {error.strerror or error}"
+    return ""
+
+
+def _room(folders: Sequence[str]) -> tuple[int | None, int | None]:
+    """Bytes and files that are left for us, on the fullest of their disks."""
+    stats = [os.statvfs(_nearest(Path(folder))) for folder in folders]
+    root = os.geteuid() == 0
+    room = [(s.f_bfree if root else s.f_bavail) * s.f_frsize for s in stats]
+    files = [(s.f_ffree if root else s.f_favail) for s in stats if s.f_files]
+    return min(room, default=None), min(files, default=None)
+
+
+def _nearest(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -1,0 +1,243 @@
+"""The story of a certificate, from its names to its chain.
+
+Everything is on disk before the authority hears of it, so that a run that was killed at any
+moment is continued by the next: the same key, the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from portico.adapters.acme.child.challenges.dns.publishing import TxtRecords
+from portico.adapters.acme.child.challenges.validation import look_ahead, prove
+from portico.adapters.acme.child.context import RunContext, pauses
+from portico.adapters.acme.child.documents import Identifier, Order
+from portico.adapters.acme.child.failures import (
+    Denied,
+    refused,
+    unavailable,
+    unready,
+    words,
+)
+from portico.adapters.acme.child.files import locked
+from portico.adapters.acme.child.order_folder import Asked, OrderFolder, Record
+from portico.adapters.acme.child.orders.chains import check, choose, is_for, issuers, read_chain
+from portico.adapters.acme.child.protocol.accounts import open_account
+from portico.adapters.acme.child.protocol.authority import Authority
+from portico.adapters.acme.child.protocol.keys import make_key, read_key, signing_request
+from portico.adapters.acme.wire import Dns, Issued, IssueRequest, ManualSteps, Step
+from portico.system.files import write
+from portico.system.x509 import ari_id
+
+LISTED: Final = 50  # orders of the account that are looked at, to find one that may be ours
+
+
+class Issuing:
+    def __init__(self, request: IssueRequest, context: RunContext) -> None:
+        self._request = request
+        self._context = replace(context, say=self._say)
+        self._tell, self._notes = context.say, list[str]()
+        self._folder = OrderFolder(request.folder, request.order)
+        self._asked = Asked.of(request)
+
+    def run(self) -> Issued | ManualSteps:
+        with locked(self._folder.path, self._context):
+            record = self._begun()
+            if not self._folder.chain.exists():
+                opened = open_account(self._request.account, self._context)
+                if todo := self._obtain(record, opened.authority):
+                    return todo
+            self._take_away_leftovers()
+            return self._issued()
+
+    def _obtain(self, record: Record, authority: Authority) -> ManualSteps | None:
+        """The states of an order, RFC 8555 7.1.6: pending, ready, processing, valid."""
+        record, order = self._have_order(record, authority)
+        if order.status == "pending":
+            if todo := self._prove(order, authority):
+                return todo
+            order = self._order_after("pending", record, authority)
+        if order.status == "ready":
+            self._finalize(order, authority)
+            order = self._order_after("ready", record, authority)
+        if order.status == "processing":
+            order = self._order_after("processing", record, authority)
+        self._fetch(order, authority)
+        return None
+
+    def _begun(self) -> Record:
+        """The record of an earlier run for this certificate; else a new one, with a key."""
+        record = self._folder.record
+        if record and record.asked == self._asked:
+            return record
+        self._take_away_leftovers()
+        self._folder.clear()
+        make_key(self._folder.key, self._request.key_type)
+        self._say("key", f"created a {self._request.key_type}")
+        return self._folder.write(Record(self._asked))
+
+    # one order, sent once
+
+    def _have_order(self, record: Record, authority: Authority) -> tuple[Record, Order]:
+        if record.order:
+            if order := self._still_good(record, authority):
+                self._say("found", f"continue order {record.order}")
+                return record, order
+            record = self._begun_anew()
+        look_ahead(self._request, self._folder, self._context)
+        # Within the account's lock, so that no other run takes this order for its own lost one.
+        with locked(Path(self._request.account.key).parent, self._context):
+            url, order, replaced = self._sent_before(record, authority) or self._send(authority)
+            account = authority.account_url
+            record = Record(self._asked, order=url, account=account, replaced=replaced)
+            return self._folder.write(record), order
+
+    def _begun_anew(self) -> Record:
+        self._take_away_leftovers()
+        self._folder.clear()
+        return self._begun()
+
+    def _still_good(self, record: Record, authority: Authority) -> Order | None:
+        if record.account != authority.account_url:  # the authority has forgotten the account
+            return None
+        return self._known(record.order, authority)
+
+    def _known(self, url: str, authority: Authority) -> Order | None:
+        try:
+            order, _ = authority.order(url)
+        except Denied as denied:
+            if denied.failure.kind == "refused":  # it has forgotten the order
+                return None
+            raise
+        return order if order.status != "invalid" else None
+
+    def _sent_before(self, record: Record, authority: Authority) -> tuple[str, Order, bool] | None:
+        """The order of a run that was killed before it heard its URL. Authorities without a list
+        of orders answer the same order when it is asked for again, as Boulder does.
+        """
+        if not record.sending:
+            return None
+        known = self._folder.other_orders()
+        wanted = {Identifier.of(name) for name in self._asked.names}
+        for url, _ in zip(authority.open_orders(), range(LISTED), strict=False):
+            order = self._known(url, authority) if url not in known else None
+            if order and set(order.identifiers) == wanted and self._could_be_ours(order):
+                self._say("found", f"continue order {url}")
+                return url, order, False
+        return None
+
+    def _could_be_ours(self, order: Order) -> bool:
+        return order.status in {"pending", "ready"} and order.profile in {
+            None,
+            self._asked.profile,
+        }
+
+    def _send(self, authority: Authority) -> tuple[str, Order, bool]:
+        self._check_profile(authority)
+        self._folder.write(Record(self._asked, sending=True))
+        replaces = self._request.replaces if authority.directory.renewal_info else None
+        names, profile = self._asked.names, self._asked.profile
+        try:
+            url, order = authority.new_order(names, profile, replaces)
+        except Denied as denied:
+            if not replaces or not _is_about_replacing(denied):
+                raise
+            self._say("note", f"{authority.host} did not accept it as a replacement: {denied}")
+            replaces = None
+            url, order = authority.new_order(names, profile, None)
+        self._say("order", f"{authority.host} accepted order {url}")
+        return url, order, bool(replaces)
+
+    def _check_profile(self, authority: Authority) -> None:
+        profile, offered = self._asked.profile, authority.directory.meta.profiles or {}
+        if profile and profile not in offered:
+            have = f"it has {', '.join(sorted(offered))}" if offered else "it has none"
+            raise unready(f"{authority.host} has no profile {profile}: {have}")
+
+    # from the proof to the certificate
+
+    def _prove(self, order: Order, authority: Authority) -> ManualSteps | None:
+        return prove(self._request, order.authorizations, authority, self._folder, self._context)
+
+    def _finalize(self, order: Order, authority: Authority) -> None:
+        try:
+            authority.finalize(
+                order.finalize, signing_request(self._folder.key, self._asked.names)
+            )
+        except Denied as denied:
+            if denied.code != "orderNotReady":  # then the order says what is the matter
+                raise
+        self._say("finalized", f"finalized the order at {authority.host}")
+
+    def _order_after(self, status: str, record: Record, authority: Authority) -> Order:
+        pause: Callable[[], float] = pauses()
+        while True:
+            order, seconds = authority.order(record.order)
+            if order.status == "invalid":
+                why = words(order.error) if order.error else "it gave no reason"
+                names = {
+                    each.identifier.value: words(each)
+                    for each in (order.error.subproblems if order.error else ())
+                    if each.identifier
+                }
+                raise refused(f"{authority.host} rejected the order: {why}", names)
+            if order.status != status:
+                return order
+            self._context.pause(
+                max(pause(), seconds or 0), f"{authority.host} processes the order"
+            )
+
+    def _fetch(self, order: Order, authority: Authority) -> None:
+        chosen = choose(authority.chains(order.certificate or ""), self._request.preferred_chain)
+        if chosen.note:
+            self._say("note", chosen.note)
+        if not is_for(read_chain(chosen.pem)[0], read_key(self._folder.key)):
+            self._folder.clear()
+            raise unavailable(
+                f"{authority.host} issued this order for another key, because another certificate "
+                "of the same names used it; the next context creates a new order"
+            )
+        write(self._folder.chain, chosen.pem.encode())
+        self._say("issued", f"{authority.host} issued the certificate")
+
+    def _issued(self) -> Issued:
+        record, pem = self._folder.record, self._folder.chain.read_text()
+        chain, key = read_chain(pem), read_key(self._folder.key)
+        leaf, names = chain[0], issuers(chain)
+        return Issued(
+            chain=pem,
+            key=str(self._folder.key),
+            names=self._asked.names,
+            issuer=names[0],
+            issuers=tuple(names),
+            not_before=leaf.not_valid_before_utc.timestamp(),
+            not_after=leaf.not_valid_after_utc.timestamp(),
+            serial=f"{leaf.serial_number:x}",
+            ari_id=ari_id(leaf),
+            checks=check(chain, key, self._asked.names, self._context.now()),
+            account=record.account if record else "",
+            replaced=bool(record and record.replaced),
+            notes=tuple(self._notes),
+        )
+
+    def _take_away_leftovers(self) -> None:
+        """TXT records of runs that were killed."""
+        for method in self._request.methods:
+            if isinstance(method, Dns) and self._folder.record:
+                TxtRecords(method, self._folder, self._context).take_away()
+
+    def _say(self, step: Step, text: str) -> None:
+        if step == "note":
+            self._notes.append(text)
+        self._tell(step, text)
+
+
+def _is_about_replacing(denied: Denied) -> bool:
+    """RFC 9773 5 has a type for one reason only; for others there are words."""
+    if denied.failure.kind != "refused":
+        return False
+    detail = denied.problem.detail.lower()
+    return denied.code == "alreadyReplaced" or "replac" in detail or "ari " in detail

@@ -1,0 +1,252 @@
+"""Accounts at an authority: found by their key, made once, their key replaced without a gap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, assert_never
+
+from josepy.jwk import JWK
+from pydantic import TypeAdapter, ValidationError
+
+from portico.adapters.acme.child.context import RunContext
+from portico.adapters.acme.child.documents import AccountDocument
+from portico.adapters.acme.child.failures import AcmeFailure, Denied, unready
+from portico.adapters.acme.child.files import locked, rename
+from portico.adapters.acme.child.protocol.authority import Authority
+from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
+from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
+from portico.system.files import write
+from portico.system.x509 import base64url
+
+_URLS: Final = TypeAdapter(dict[str, str])
+
+
+def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
+    own = request.account
+    with locked(Path(own.key).parent, context):
+        match request.do:
+            case "key":
+                return _known(own)
+            case "have":
+                opened = _open(own, context)
+                return opened.answer(opened.document)
+            case "contact":
+                opened = _open(own, context)
+                return opened.answer(opened.authority.change_contact(own.contact))
+            case "rollover":
+                others = [replace(own, server=server) for server in request.also]
+                _replace_key([own, *others], context)
+                return _known(own)
+            case "deactivate":
+                _deactivate(own, context)
+                return _known(own)
+            case _:
+                assert_never(request.do)
+
+
+def _known(account: Account) -> AccountAnswer:
+    """What can be said without asking anybody."""
+    return AccountAnswer(
+        base64url(_have_key(account).thumbprint()),
+        known_url(account),
+        accounts=_all_remembered(account),
+        deactivated=_deactivated(account),
+        halfway=_new_key(account).exists(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    authority: Authority
+    document: AccountDocument
+    created: bool
+
+    def answer(self, document: AccountDocument) -> AccountAnswer:
+        return AccountAnswer(
+            self.authority.thumbprint,
+            self.authority.account_url,
+            document.status,
+            self.created,
+            document.addresses,
+        )
+
+
+def open_account(account: Account, context: RunContext) -> Opened:
+    """The account, ready to sign with; made if there is none, or if the authority lost it."""
+    with locked(Path(account.key).parent, context):
+        return _open(account, context)
+
+
+def _open(account: Account, context: RunContext) -> Opened:
+    if found := _found(account, context):
+        return found
+    if account.server.directory in _deactivated(account):
+        raise unready(
+            f"our account at {account.server.directory} was deactivated and cannot be created "
+            "again with the same key; run `portico certs rollover` to make a new key"
+        )
+    authority = Authority(account.server, context, _have_key(account))
+    document, created = _registered(account, authority)
+    _remember(account, authority.account_url)
+    if created:
+        context.say("account", f"created an account at {authority.host}: {authority.account_url}")
+    return Opened(authority, document, created)
+
+
+def _found(account: Account, context: RunContext) -> Opened | None:
+    """The one that was made before; None if there was none, or the authority has lost it."""
+    if replaced := _with_new_key(account, context):
+        return replaced
+    url = known_url(account)
+    if not url:
+        return None
+    authority = Authority(account.server, context, _have_key(account))
+    try:
+        return Opened(authority, authority.use(url), created=False)
+    except Denied as denied:
+        if denied.code != "accountDoesNotExist":
+            raise
+    return None
+
+
+def _registered(account: Account, authority: Authority) -> tuple[AccountDocument, bool]:
+    if account.none_now is None:
+        return authority.register(account.contact, account.binding)
+    try:
+        return authority.find(), False
+    except Denied as denied:
+        if denied.code != "accountDoesNotExist":
+            raise
+        text = f"cannot create an account at {authority.host} now: {account.none_now.why}"
+        failure = Failure("unready", text, retry_at=account.none_now.until)
+        raise AcmeFailure(failure) from denied
+
+
+def _have_key(account: Account) -> JWK:
+    path = Path(account.key)
+    if not path.exists():
+        make_key(path, "ecdsa-p256")
+    return read_jwk(path)
+
+
+# replacing the key
+
+
+def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
+    """At every authority where it is known, and only then in our own file: until that has
+    happened both keys are there, and each authority is asked with the one that it knows. Nothing
+    is begun before all of them have answered.
+    """
+    first, path = accounts[0], _new_key(accounts[0])
+    named = {each.server.directory for each in accounts}
+    if unnamed := sorted(set(_all_remembered(first)) - named):
+        raise unready(
+            f"cannot replace the account's key {first.key}: it is also the key of accounts at "
+            f"{', '.join(unnamed)}, which would be lost"
+        )
+    opened = [found for each in accounts if (found := _found(each, context))]
+    if not path.exists():
+        make_key(path, "ecdsa-p256")
+    new = read_jwk(path)
+    for each in opened:
+        if each.authority.thumbprint != base64url(new.thumbprint()):
+            each.authority.change_key(new)
+    _take_new_key(first)
+
+
+def _take_new_key(account: Account) -> None:
+    """With it accounts can be made again where the one of the old key was deactivated."""
+    rename(_new_key(account), Path(account.key))
+    _write_urls(_urls(account), _all_remembered(account))
+    _write_urls(_marks(account), {})
+
+
+def _with_new_key(account: Account, context: RunContext) -> Opened | None:
+    """The account, if a run that did not come to its end has replaced the key here."""
+    new, url = _new_key(account), known_url(account)
+    if not url or not new.exists():
+        return None
+    authority = Authority(account.server, context, read_jwk(new))
+    try:
+        document = authority.use(url)
+    except Denied as denied:
+        if denied.failure.kind != "refused":
+            raise
+        return None
+    if len(_all_remembered(account)) == 1:
+        _take_new_key(account)
+    return Opened(authority, document, created=False)
+
+
+def _new_key(account: Account) -> Path:
+    path = Path(account.key)
+    return path.with_name(f"{path.name}.new")
+
+
+# deactivating
+
+
+def _deactivate(account: Account, context: RunContext) -> None:
+    """Only one that there is. It never comes back, and its key gets no other one there."""
+    url = known_url(account)
+    if not url:
+        raise unready(f"no account at {account.server.directory}")
+    try:
+        if found := _found(account, context):
+            found.authority.deactivate()
+    except Denied as denied:
+        if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
+            raise
+    _write_urls(_marks(account), {**_deactivated(account), account.server.directory: url})
+    _write_urls(_urls(account), _all_remembered(account))
+
+
+def _says_deactivated(denied: Denied) -> bool:
+    """RFC 8555 7.3.6 has no code of its own for it."""
+    return denied.code == "unauthorized" and "deactivated" in denied.failure.text
+
+
+# which accounts the key has
+
+
+def known_url(account: Account) -> str:
+    """Of the account at this authority; empty if none is known here. Nobody is asked."""
+    return _all_remembered(account).get(account.server.directory, "")
+
+
+def _remember(account: Account, url: str) -> None:
+    _write_urls(_urls(account), {**_all_remembered(account), account.server.directory: url})
+
+
+def _all_remembered(account: Account) -> dict[str, str]:
+    """Those that can be used, whatever a run that was killed has left."""
+    given_up = _deactivated(account)
+    known = _read_urls(_urls(account))
+    return {each: url for each, url in known.items() if each not in given_up}
+
+
+def _deactivated(account: Account) -> dict[str, str]:
+    return _read_urls(_marks(account))
+
+
+def _urls(account: Account) -> Path:
+    return Path(account.key).with_suffix(".json")
+
+
+def _marks(account: Account) -> Path:
+    return Path(account.key).with_suffix(".deactivated.json")
+
+
+def _read_urls(path: Path) -> dict[str, str]:
+    """URLs of accounts by those of directories; none if the file is lost or damaged."""
+    try:
+        return _URLS.validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return {}
+
+
+def _write_urls(path: Path, urls: Mapping[str, str]) -> None:
+    write(path, json.dumps(urls).encode())
