@@ -17,7 +17,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from portico.api.connection import LARGEST_BODY
+from portico.api.connection import MAX_BODY_SIZE
 from portico.api.server import serve
 from portico.core.model.verbs import VERBS
 from portico.errors import Refused
@@ -147,7 +147,7 @@ def test_every_error_has_the_same_shape(tmp_path, method, path, content, status,
 
 def test_a_body_without_end_is_refused(tmp_path):
     with api(tmp_path) as client:
-        answer = client.post("/v1/check", content=b" " * (LARGEST_BODY + 1))
+        answer = client.post("/v1/check", content=b" " * (MAX_BODY_SIZE + 1))
     assert answer.status_code == 413
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from portico.core.model.certificate import Challenge, Memory
 from portico.core.planning.preflight import Address, Name, Seen
-from portico.engine.certificates import AT_ONCE
+from portico.engine.certificates import MAX_WORKERS
 from portico.engine.deploying import Deploying
 from portico.errors import Failed
 from portico.ports import AuthorityError
@@ -46,7 +46,7 @@ def test_however_many_are_due_the_authoritys_limit_is_never_passed(tmp_path):
         assert sum(at <= other < at + 3 * HOUR for other, _ in orders) <= MOST
     assert {name for _, name in orders} == set(NAMES), "all had their turn"
     assert len(orders) == len(NAMES), "and each of them one"
-    assert keeping.authority.most_at_once == AT_ONCE
+    assert keeping.authority.most_at_once == MAX_WORKERS
 
 
 def test_a_domain_with_many_names_is_held_to_its_own_limit(tmp_path):

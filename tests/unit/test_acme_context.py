@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.adapters.acme.child.context import CLEANUP_TIME, LONGEST_PAUSE, RunContext, pauses
+from portico.adapters.acme.child.context import CLEANUP_TIME, MAX_PAUSE, RunContext, pauses
 from portico.adapters.acme.child.failures import AcmeFailure
 from tests.fakes.clock import FakeClock
 
@@ -62,4 +62,4 @@ def test_pauses_grow_to_a_limit():
 
     assert seen[0] < 0.5
     assert seen == sorted(seen)
-    assert seen[-1] == LONGEST_PAUSE
+    assert seen[-1] == MAX_PAUSE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.discovery.askers import ACTIVE_FOR, Askers
+from portico.adapters.discovery.askers import ACTIVE_TIME, Askers
 from portico.adapters.discovery.wire import reply_to
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
@@ -205,12 +205,12 @@ def test_a_worker_that_asks_no_more_is_not_waited_for():
     askers = Askers()
     askers.answered("web", 1, 1, 10.0)
     askers.answered("web", 2, 2, 10.5)
-    askers.answered("web", 2, 2, 10.0 + ACTIVE_FOR)
+    askers.answered("web", 2, 2, 10.0 + ACTIVE_TIME)
     assert askers.told("web") == (1, 10.0)
 
-    askers.answered("web", 2, 2, 10.1 + ACTIVE_FOR)
+    askers.answered("web", 2, 2, 10.1 + ACTIVE_TIME)
 
-    assert askers.told("web") == (2, 10.1 + ACTIVE_FOR)
+    assert askers.told("web") == (2, 10.1 + ACTIVE_TIME)
 
 
 def test_nothing_was_told_of_an_app_that_nobody_asked_about():

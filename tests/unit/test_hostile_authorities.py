@@ -223,7 +223,7 @@ def test_any_answer_to_a_signed_request_is_read_or_refused(scripted, key, given_
 def test_an_answer_without_an_end_is_given_up(scripted, encoding):
     import gzip  # noqa: PLC0415 - one case's
 
-    body = b" " * (network.LARGEST * 4)
+    body = b" " * (network.MAX_ANSWER_SIZE * 4)
     fields = {"Content-Encoding": encoding} if encoding else {}
     scripted.answer = lambda _: answer(200, fields, gzip.compress(body) if encoding else body)
     run = context()

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from portico.adapters.logs.files import LAST_BYTES, last_lines
 from portico.adapters.nginx import binary
-from portico.adapters.nginx.complaints import MOST_KEPT, LogTail, complaints
-from portico.adapters.processes.notices import LONGEST_STATUS, UnixNotices, parse
+from portico.adapters.nginx.complaints import MAX_KEPT, LogTail, complaints
+from portico.adapters.processes.notices import MAX_STATUS_LENGTH, UnixNotices, parse
 from portico.adapters.processes.proc import program_name, stat
 from portico.api.app import Api, Request
 from portico.api.connection import Connection
@@ -38,7 +38,7 @@ NGINX = [
 @given(st.binary(max_size=300) | st.builds(b"STATUS=%b\nREADY=1".__mod__, st.binary(max_size=300)))
 def test_a_notice_of_any_bytes_says_a_short_plain_line_or_nothing(said):
     _, status = parse(said)
-    assert status is None or (len(status) <= LONGEST_STATUS and status.isprintable())
+    assert status is None or (len(status) <= MAX_STATUS_LENGTH and status.isprintable())
 
 
 def open_files():
@@ -103,7 +103,7 @@ def test_any_words_of_nginx_are_complaints_or_passed_over(tmp_path_factory, said
     log = tmp_path_factory.mktemp("nginx") / "error.log"
     tail = LogTail(log)
     log.write_bytes(said + b"\n")
-    assert len(tail.complaints()) <= MOST_KEPT
+    assert len(tail.complaints()) <= MAX_KEPT
 
 
 def test_a_grave_complaint_is_seen_behind_many_megabytes_and_each_byte_is_read_once(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portico.adapters.probes import grpc, http
-from portico.adapters.probes.connection import MOST
+from portico.adapters.probes.connection import MAX_ANSWER_SIZE
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.core.model.check import Check
 
@@ -163,7 +163,7 @@ def test_a_grpc_answer_that_is_cut_off_is_no_good_one(data, said):
 )
 def test_an_answer_without_an_end_costs_a_bounded_number_of_bytes(check, parts):
     begun = PREFACE if check.grpc else b""
-    repeated = b"".join(parts) * (MOST * 3 // len(b"".join(parts)))
+    repeated = b"".join(parts) * (MAX_ANSWER_SIZE * 3 // len(b"".join(parts)))
     before = time.process_time()
     said = probe(check, begun, repeated)
     assert said == "sent more than 512 KiB in answer"
@@ -177,7 +177,7 @@ def test_headers_without_an_end_are_no_http():
 
 
 def test_a_body_longer_than_what_is_read_is_judged_by_what_was_read():
-    chunks = b"1\r\na\r\n" * (MOST // 5)
+    chunks = b"1\r\na\r\n" * (MAX_ANSWER_SIZE // 5)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert probe(Check(path="/", timeout=60.0), head, chunks) is None
     assert (

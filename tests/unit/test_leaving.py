@@ -14,7 +14,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
-from portico.core.planning.leaving import SPREAD, drain_limit, drained_at
+from portico.core.planning.leaving import STOP_SPREAD, drain_limit, drained_at
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Drain, Publish, Stop, StopNginx, UpgradeNginx
 
@@ -67,14 +67,14 @@ def test_slots_that_begin_to_drain_together_end_one_after_the_other(slot, second
 
 @given(st.integers(1, 1000), st.floats(0, 86400))
 def test_no_slot_drains_longer_than_the_file_allows(slot, timeout):
-    assert timeout * (1 - SPREAD) <= drain_limit(slot, timeout) <= timeout
+    assert timeout * (1 - STOP_SPREAD) <= drain_limit(slot, timeout) <= timeout
 
 
 @given(st.integers(2, 300))
 def test_of_many_slots_no_two_end_together_and_no_part_of_the_time_is_crowded(count):
     ends = sorted(drain_limit(slot, 1.0) for slot in range(1, count + 1))
     gaps = [later - sooner for sooner, later in pairwise(ends)]
-    assert min(gaps) >= SPREAD / (2 * count)
+    assert min(gaps) >= STOP_SPREAD / (2 * count)
 
 
 @pytest.mark.parametrize(("waited", "stops"), [(14.9, False), (15.1, False), (17.6, True)])

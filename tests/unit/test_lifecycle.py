@@ -5,7 +5,7 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.instance import LEAVING, Exit, InstanceEvent, InstanceState, Process
 from portico.core.planning.lifecycle import (
-    MOST_MOVES,
+    MAX_MOVES,
     booted,
     exited,
     killed,
@@ -160,7 +160,7 @@ def test_a_start_on_another_port_because_one_was_taken_is_no_crash_of_the_progra
     ("before", "app"),
     [
         (one(S.STARTING, taken=True, port=3000), APP.model_copy(update={"port": 3000})),
-        (one(S.STARTING, taken=True, restarts=MOST_MOVES), APP),
+        (one(S.STARTING, taken=True, restarts=MAX_MOVES), APP),
     ],
 )
 def test_where_there_is_no_other_port_or_there_were_many_it_is_a_crash(before, app):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from portico.core.model.certificate import Memory, Window
 from portico.core.planning import memories
-from portico.core.planning.memories import LONGEST_WAIT, Told
+from portico.core.planning.memories import MAX_WAIT, Told
 from tests.unit.certificates import ARI_ID, DAY, FIRST, HOUR, MINUTE, NOW, certificate, lineage
 
 URL = FIRST.directory
@@ -171,4 +171,4 @@ def test_no_step_of_the_clock_makes_anything_wait_for_much_more_than_a_day(steps
         troubles = [*memory.troubles.values(), memory.deploy_trouble]
         waits = [trouble.retry_at for trouble in troubles if trouble]
         waits += [memory.ask_ari_at] if memory.ask_ari_at else []
-        assert all(at <= now + LONGEST_WAIT + 1 for at in waits)
+        assert all(at <= now + MAX_WAIT + 1 for at in waits)

@@ -13,7 +13,7 @@ from portico.core.model.desired import DesiredApp, Spec
 from portico.core.model.instance import InstanceState, Process
 from portico.core.model.world import World
 from portico.core.planning.lifecycle import spawned
-from portico.core.planning.pace import MOMENT
+from portico.core.planning.pace import START_ALLOWANCE
 from portico.core.planning.preview import after
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Respawn, StartInstance
@@ -45,8 +45,8 @@ def test_a_start_that_takes_long_gives_its_place_away_and_the_loop_wakes_for_tha
     its = app(instances=100, good=None)
     seen = world(*starting(8), knows=[its], most_starting=8)
     assert starts(its, seen) == []
-    assert wake_at(desired(its), seen) == NOW + MOMENT
-    assert len(starts(its, replace(seen, now=NOW + MOMENT))) == 8
+    assert wake_at(desired(its), seen) == NOW + START_ALLOWANCE
+    assert len(starts(its, replace(seen, now=NOW + START_ALLOWANCE))) == 8
 
 
 def test_an_instance_that_is_ready_gives_its_place_away():

@@ -6,9 +6,9 @@ import pytest
 
 from portico.core.model.certificate import Challenge, Issuer
 from portico.core.planning.preflight import (
-    FEWEST_FILES,
-    LEAST_ROOM,
-    WRONG_CLOCK,
+    MAX_CLOCK_SKEW,
+    MIN_FILES,
+    MIN_ROOM,
     Address,
     Caa,
     Name,
@@ -166,14 +166,14 @@ def test_a_clock_that_is_wrong_is_told(ahead, said):
     assert said in told(replace(FINE, clock_ahead=ahead))[0]
 
 
-@pytest.mark.parametrize("ahead", [None, WRONG_CLOCK, -WRONG_CLOCK])
+@pytest.mark.parametrize("ahead", [None, MAX_CLOCK_SKEW, -MAX_CLOCK_SKEW])
 def test_a_clock_that_is_a_little_off_or_cannot_be_compared_is_no_reason(ahead):
     assert told(replace(FINE, clock_ahead=ahead)) == []
 
 
 def test_a_disk_without_room_and_a_folder_that_cannot_be_written_are_told():
-    assert told(replace(FINE, room=LEAST_ROOM - 1))[0].endswith("free disk space")
-    assert "inodes" in told(replace(FINE, files=FEWEST_FILES - 1))[0]
+    assert told(replace(FINE, room=MIN_ROOM - 1))[0].endswith("free disk space")
+    assert "inodes" in told(replace(FINE, files=MIN_FILES - 1))[0]
     assert told(replace(FINE, room=None, files=None)) == []
     (said,) = told(replace(FINE, unwritable=("/srv/c: Permission denied",)))
     assert "cannot write to /srv/c: Permission denied: give the daemon's user" in said

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.render.directive import to_text
-from portico.core.render.repetition import MOST, repetition_maps
+from portico.core.render.repetition import MAX_TRIES, repetition_maps
 from tests.rendered import APP, block, nginx_conf, site
 
 KEY = "$portico_once|$upstream_addr|$upstream_status|$upstream_bytes_received|$upstream_bytes_sent"
@@ -38,7 +38,7 @@ def sent(*tries: tuple[str, int, int], once: str = "") -> str:
 @pytest.mark.parametrize("once", ["", "1"])
 def test_what_was_sent_to_nobody_may_be_sent(once):
     assert sent(REFUSED, once=once) == ""
-    assert sent(*(MOST - 1) * [REFUSED], once=once) == ""
+    assert sent(*(MAX_TRIES - 1) * [REFUSED], once=once) == ""
     assert sent(NOT_REACHED, REFUSED, once=once) == ""
     assert sent(NO_PEER, once=once) == ""
     assert sent(REFUSED, NO_PEER, once=once) == ""
@@ -59,7 +59,7 @@ def test_where_all_peers_have_just_failed_all_are_asked():
         (NO_PEER, NONE_AT_ALL),
         (REFUSED, NO_PEER, NONE_AT_ALL),
         (NOT_REACHED, NOT_REACHED),
-        MOST * (REFUSED,),
+        MAX_TRIES * (REFUSED,),
     ],
 )
 def test_no_peer_and_too_many_tries_are_the_end(tries):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from portico.core.model.certificate import Entry, Issuer, Memory, Trouble, Window
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import (
+    FAILURES_BEFORE_NEXT_ISSUER,
     NEVER,
-    PATIENCE,
     SPREAD,
     backstop,
     next_action,
@@ -174,10 +174,10 @@ def test_a_clock_that_is_behind_orders_nothing():
 
 def test_the_next_issuer_is_asked_when_the_first_has_failed_for_long_or_time_is_short():
     both = lineage(issuers=(FIRST, SECOND))
-    waiting = {FIRST.directory: trouble(PATIENCE - 1, retry_at=NOW + HOUR)}
+    waiting = {FIRST.directory: trouble(FAILURES_BEFORE_NEXT_ISSUER - 1, retry_at=NOW + HOUR)}
     old = certificate(at=NOW - 70 * DAY)
     assert act(old, replace(SERVED, troubles=waiting), wanted=both).issuer == FIRST
-    long = {FIRST.directory: trouble(PATIENCE, retry_at=NOW + HOUR)}
+    long = {FIRST.directory: trouble(FAILURES_BEFORE_NEXT_ISSUER, retry_at=NOW + HOUR)}
     action = act(old, replace(SERVED, troubles=long), wanted=both)
     assert (action.issuer, action.due(NOW), action.replaces) == (SECOND, True, "")
     once = {FIRST.directory: trouble(1, retry_at=NOW + HOUR)}

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from portico.core.model.cron import parse_cron
-from portico.core.planning.schedule import LATE, look, next_moment, set_timer
+from portico.core.planning.schedule import MAX_LATENESS, look, next_moment, set_timer
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -55,7 +55,7 @@ def test_each_moment_is_due_once():
 
 def test_a_moment_that_was_missed_is_not_made_up_for():
     timer = set_timer("0 4 * * *", at("2026-06-01 03:00"), BERLIN)
-    timer, due = look(timer, at("2026-06-01 04:00") + LATE + 1, BERLIN)
+    timer, due = look(timer, at("2026-06-01 04:00") + MAX_LATENESS + 1, BERLIN)
     assert not due
     assert timer.due == at("2026-06-02 04:00")
 

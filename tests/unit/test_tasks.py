@@ -8,8 +8,8 @@ import logging
 from functools import partial
 
 from portico.daemon.deaths import Deaths
-from portico.engine.safe_mode import AFTER, SafeMode
-from portico.engine.tasks import LONGEST_PAUSE, Tasks
+from portico.engine.safe_mode import DEATHS_BEFORE, SafeMode
+from portico.engine.tasks import MAX_PAUSE, Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
@@ -109,10 +109,10 @@ def test_a_periodic_task_goes_on_with_its_next_beat_later_each_time_it_fails():
         daemon.tasks.repeat("upkeep", beat, lambda: daemon.clock.sleep(10))
         await daemon.clock.advance(60)
         assert beats == [0, 11, 23, 37, 55]
-        await daemon.clock.advance(3 * LONGEST_PAUSE)
-        assert beats[-1] - beats[-2] <= LONGEST_PAUSE + 10
+        await daemon.clock.advance(3 * MAX_PAUSE)
+        assert beats[-1] - beats[-2] <= MAX_PAUSE + 10
         breaks = False
-        await daemon.clock.advance(LONGEST_PAUSE + 10)
+        await daemon.clock.advance(MAX_PAUSE + 10)
         assert daemon.troubles.sentences() == []
         before = len(beats)
         await daemon.clock.advance(100)
@@ -158,9 +158,9 @@ def test_deaths_are_counted_where_the_disk_is_full_and_whatever_lies_in_the_file
 
 def test_safe_mode_begins_after_some_deaths_is_said_and_ends_with_another_file():
     troubles = Troubles()
-    assert not SafeMode(AFTER - 1, troubles).is_on
+    assert not SafeMode(DEATHS_BEFORE - 1, troubles).is_on
     assert troubles.sentences() == []
-    mode = SafeMode(AFTER, troubles)
+    mode = SafeMode(DEATHS_BEFORE, troubles)
     assert mode.is_on
     (said,) = troubles.sentences()
     assert said.startswith("porticod crashed 3 times in a row and runs in safe mode")

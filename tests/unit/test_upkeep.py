@@ -11,7 +11,14 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.instance import LogFiles
-from portico.core.planning.flood import LATEST, SOONEST, Growth, fills, floods, look_after
+from portico.core.planning.flood import (
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    Growth,
+    fills,
+    floods,
+    look_after,
+)
 from portico.engine.troubles import Troubles
 from portico.engine.upkeep import Upkeep
 from tests.fakes.clock import FakeClock
@@ -30,11 +37,11 @@ def growth(written: float, seconds: float = 1.0) -> Growth:
 @pytest.mark.parametrize(
     ("rates", "seconds"),
     [
-        ([], LATEST),
-        ([0], LATEST),
-        ([MB], LATEST),
+        ([], MAX_INTERVAL),
+        ([0], MAX_INTERVAL),
+        ([MB], MAX_INTERVAL),
         ([MB, 10 * MB], 1.0),
-        ([1000 * MB], SOONEST),
+        ([1000 * MB], MIN_INTERVAL),
     ],
 )
 def test_the_log_that_grows_fastest_decides_when_all_are_looked_at_again(rates, seconds):
@@ -120,12 +127,12 @@ class Machine:
 def test_a_log_that_grows_fast_is_looked_at_more_often_until_it_is_calm_again():
     machine = Machine()
     machine.look(0)
-    assert machine.pauses() == LATEST
+    assert machine.pauses() == MAX_INTERVAL
     machine.look(400 * MB)
     assert machine.rotated == [PATH]
-    assert machine.pauses() == SOONEST
+    assert machine.pauses() == MIN_INTERVAL
     machine.look(0)
-    assert machine.pauses() == LATEST
+    assert machine.pauses() == MAX_INTERVAL
 
 
 def test_what_was_written_after_a_rotation_counts_from_the_beginning():

@@ -8,9 +8,9 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.watched import Look, Watched
-from portico.core.planning.watching import LONGEST, Pending, is_due, is_ignored, noted
+from portico.core.planning.watching import MAX_WAIT, Pending, is_due, is_ignored, noted
 from portico.engine.troubles import Troubles
-from portico.engine.watching import BEGINS_WITHIN, EVERY, Watching
+from portico.engine.watching import BEGIN_TIMEOUT, LOOK_INTERVAL, Watching
 from portico.errors import Refused
 
 # When
@@ -25,9 +25,9 @@ def test_changes_that_come_together_are_one():
 
 
 def test_what_never_comes_to_rest_is_rolled_out_all_the_same():
-    pending = Pending("/srv/x", 10.0, 10.0 + LONGEST)
-    assert is_due(pending, 5.0, 10.0 + LONGEST)
-    assert not is_due(pending, 5.0, 9.9 + LONGEST)
+    pending = Pending("/srv/x", 10.0, 10.0 + MAX_WAIT)
+    assert is_due(pending, 5.0, 10.0 + MAX_WAIT)
+    assert not is_due(pending, 5.0, 9.9 + MAX_WAIT)
 
 
 # What
@@ -161,9 +161,9 @@ class Told:
 
     def passes(self, seconds: float, changed: str = "") -> None:
         self.found = Look(changed, self.found.trouble)
-        for _ in range(int(seconds / EVERY)):
+        for _ in range(int(seconds / LOOK_INTERVAL)):
             asyncio.run(self.watching.look())
-            self.time += EVERY
+            self.time += LOOK_INTERVAL
 
 
 def test_changes_make_one_rollout_when_it_is_quiet():
@@ -231,7 +231,7 @@ def test_files_that_do_not_answer_hold_the_start_up_once_and_not_for_long():
         watching.cancel()
         return waited
 
-    assert asyncio.run(scenario()) == [round(BEGINS_WITHIN), 0, 0]
+    assert asyncio.run(scenario()) == [round(BEGIN_TIMEOUT), 0, 0]
 
 
 def test_nothing_is_asked_of_the_files_while_no_app_watches():

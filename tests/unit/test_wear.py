@@ -9,9 +9,9 @@ from portico.core.model.desired import DesiredApp, Spec
 from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
-from portico.core.planning.reconcile import TRY_AGAIN
+from portico.core.planning.reconcile import RETRY_INTERVAL
 from portico.core.planning.steps import Drain, Revert, StartInstance
-from portico.core.planning.wear import SETTLES_WITHIN, SPREAD, age_limit, wear
+from portico.core.planning.wear import AGE_SPREAD, SETTLE_TIMEOUT, age_limit, wear
 from tests.unit.outside import CRASHING, GOOD
 
 S = InstanceState
@@ -43,7 +43,7 @@ def test_an_instance_over_its_limit_of_memory_is_worn():
     ("keys", "fields", "held"),
     [
         ({"max_memory": "300M"}, {}, 300 * MIB),
-        ({"max_memory": "300M"}, {"age": SETTLES_WITHIN - 1}, 900 * MIB),
+        ({"max_memory": "300M"}, {"age": SETTLE_TIMEOUT - 1}, 900 * MIB),
         ({"max_memory": "300M"}, {"worn": "it is old"}, 900 * MIB),
         ({"max_memory": "300M"}, {"spec": "v0"}, 900 * MIB),
         ({"max_memory": "300M"}, {"state": S.DRAINING}, 900 * MIB),
@@ -62,8 +62,8 @@ def test_an_instance_that_has_reached_its_age_is_worn():
 
 def test_ages_are_spread_evenly_within_a_tenth():
     limits = sorted(age_limit(1000, InstanceId(f"web.1.{serial}")) for serial in range(1, 9))
-    assert limits[0] >= 1000 * (1 - SPREAD)
-    assert limits[-1] <= 1000 * (1 + SPREAD)
+    assert limits[0] >= 1000 * (1 - AGE_SPREAD)
+    assert limits[-1] <= 1000 * (1 + AGE_SPREAD)
     assert min(b - a for a, b in pairwise(limits)) > 10
 
 
@@ -124,7 +124,7 @@ def test_if_the_successor_does_not_come_up_the_worn_one_serves_and_it_is_tried_a
     assert failed.slot == worn.slot
     assert not any(isinstance(step, (Drain, Revert)) for step in machine.done)
     machine.programs[version] = GOOD
-    machine.run(TRY_AGAIN + 10)
+    machine.run(RETRY_INTERVAL + 10)
     assert worn.id not in machine.instances
     assert [i.id for i in machine.in_state(S.READY) if i.slot == worn.slot] == [failed.id]
     assert sum(isinstance(step, StartInstance) for step in machine.done) == 3

@@ -14,10 +14,10 @@ import h11
 
 from portico.api.app import Answer, Request, refused
 
-LARGEST_BODY: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
-IDLE: Final = 60.0
+MAX_BODY_SIZE: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
+IDLE_TIMEOUT: Final = 60.0
 """Seconds that a client may take to send something, or to take what it is sent."""
-_READ_AT_ONCE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 16
 _BAD_REQUEST, _TOO_LARGE = 400, 413
 
 
@@ -52,7 +52,7 @@ class Connection:
         try:
             request = await self._request()
         except TooLarge:
-            answer = refused(_TOO_LARGE, f"a request has at most {LARGEST_BODY} bytes")
+            answer = refused(_TOO_LARGE, f"a request has at most {MAX_BODY_SIZE} bytes")
         except h11.RemoteProtocolError as error:
             answer = refused(error.error_status_hint or _BAD_REQUEST, str(error))
         else:
@@ -73,7 +73,7 @@ class Connection:
                     head = event
                 case h11.Data():
                     body += event.data
-                    if len(body) > LARGEST_BODY:
+                    if len(body) > MAX_BODY_SIZE:
                         raise TooLarge
                 case h11.EndOfMessage() if head is not None:
                     method, target = head.method.decode(), head.target.decode("latin-1")
@@ -86,8 +86,8 @@ class Connection:
             if self._http.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[])
                 await self._write(self._http.send(go_on))
-            async with asyncio.timeout(IDLE):
-                self._http.receive_data(await self._reader.read(_READ_AT_ONCE))
+            async with asyncio.timeout(IDLE_TIMEOUT):
+                self._http.receive_data(await self._reader.read(_READ_SIZE))
         assert not isinstance(event, type)  # noqa: S101 - PAUSED: nobody sends on before an answer
         return event
 
@@ -127,5 +127,5 @@ class Connection:
 
     async def _write(self, data: bytes | None) -> None:
         self._writer.write(data or b"")
-        async with asyncio.timeout(IDLE):
+        async with asyncio.timeout(IDLE_TIMEOUT):
             await self._writer.drain()

@@ -16,8 +16,8 @@ from portico.api.app import Api
 from portico.api.connection import Connection
 from portico.errors import Refused
 
-GRACE: Final = 1.0  # seconds that open requests get when the daemon leaves
-ROUNDS: Final = 4  # of the event loop: from a connect to its task, from an end to its close
+GRACE_TIME: Final = 1.0  # seconds that open requests get when the daemon leaves
+CLOSE_ROUNDS: Final = 4  # of the event loop: from a connect to its task, from an end to its close
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ async def serve(
     allowed_uids: frozenset[int],
     listening: Callable[[], None],
 ) -> None:
-    """Answer until `stop` is set, then let open requests end within `GRACE` and leave.
+    """Answer until `stop` is set, then let open requests end within `GRACE_TIME` and leave.
 
     `operations` has a method for every verb. `listening` is called when whoever connects is
     answered. Raises Refused when another process answers on the socket already.
@@ -78,11 +78,11 @@ class _Clients:
             if not connection.is_answering:
                 task.cancel()
         if tasks := tuple(self._open):
-            await asyncio.wait(tasks, timeout=GRACE)
+            await asyncio.wait(tasks, timeout=GRACE_TIME)
         for task in tuple(self._open):
             task.cancel()  # ends a followed stream as if its reader had gone
         if tasks := tuple(self._open):
-            await asyncio.wait(tasks, timeout=GRACE)
+            await asyncio.wait(tasks, timeout=GRACE_TIME)
         await _rounds()
 
 
@@ -127,5 +127,5 @@ def _user(uid: int) -> str:
 
 
 async def _rounds() -> None:
-    for _ in range(ROUNDS):
+    for _ in range(CLOSE_ROUNDS):
         await asyncio.sleep(0)

@@ -10,15 +10,15 @@ from typing import BinaryIO, Final
 from portico.system.account import Account
 from portico.system.rights import open_file
 
-AT_ONCE: Final = 1 << 20
-LONGEST_LINE: Final = 1 << 20
+READ_SIZE: Final = 1 << 20
+MAX_LINE_LENGTH: Final = 1 << 20
 _BLOCK: Final = 65536
 _NO_USER: Final = Account()
 
 
 class Tail:
-    """One file. Lines come whole unless they are longer than LONGEST_LINE; the last one may still
-    lack its end. Bytes that are no UTF-8 are kept as PEP 383 has them.
+    """One file. Lines come whole unless they are longer than MAX_LINE_LENGTH; the last one may
+    still lack its end. Bytes that are no UTF-8 are kept as PEP 383 has them.
     """
 
     def __init__(self, path: Path, *, lines: int | None, account: Account = _NO_USER) -> None:
@@ -32,15 +32,15 @@ class Tail:
             self._file.seek(_start_of_last(self._file, lines))
 
     def more(self) -> list[str]:
-        """Lines of the next AT_ONCE bytes; empty where none have come."""
+        """Lines of the next READ_SIZE bytes; empty where none have come."""
         found = self._read()
-        if len(found) < AT_ONCE and self._moved():
+        if len(found) < READ_SIZE and self._moved():
             # what was written to the old file until now has been read; go on with the new one
             self.close()
             self._file = self._open()
             found += self._read()
         *whole, self._pending = (self._pending + found).split(b"\n")
-        if len(self._pending) >= LONGEST_LINE:
+        if len(self._pending) >= MAX_LINE_LENGTH:
             whole, self._pending = [*whole, self._pending], b""
         return [_text(line) for line in whole]
 
@@ -73,7 +73,7 @@ class Tail:
             return b""
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
             self._file.seek(0)  # copied and truncated
-        return self._file.read(AT_ONCE)
+        return self._file.read(READ_SIZE)
 
     def _moved(self) -> bool:
         try:
@@ -91,7 +91,7 @@ def _start_of_last(file: BinaryIO, lines: int) -> int:
     """Where the last so many lines begin, or as far back as so many of the longest would."""
     position = end = file.seek(0, os.SEEK_END)
     wanted = lines + _ends_with_newline(file, position)
-    while position and wanted and end - position < lines * LONGEST_LINE:
+    while position and wanted and end - position < lines * MAX_LINE_LENGTH:
         begin = max(0, position - _BLOCK)
         file.seek(begin)
         block = file.read(position - begin)

@@ -29,7 +29,9 @@ from portico.errors import (
 if TYPE_CHECKING:
     from portico.core.model.views import ChangeView, ErrorView
 
-SILENCE: Final = 60.0  # a followed change may say nothing for so long before the daemon is asked
+SILENCE_TIMEOUT: Final = (
+    60.0  # a followed change may say nothing for so long before the daemon is asked
+)
 _ERRORS: Final = 400
 _NOT_FOUND = 404
 
@@ -96,7 +98,7 @@ class _Watch:
     def __call__(self) -> None:
         self._idle()
         self._ticks += 1
-        if self._ticks * wire.TICK >= SILENCE:
+        if self._ticks * wire.TICK >= SILENCE_TIMEOUT:
             self._client.ask(verbs.VERSION)
             self.heard()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # -P keeps the folder that `portico` was typed in off the path: its json.py is not ours to run
 DAEMON: Final = (sys.executable, "-P", "-m", "portico.daemon.main")
-START_WITHIN: Final = 90.0
+START_TIMEOUT: Final = 90.0
 """Seconds for a program that has begun, on a busy machine too; as systemd's TimeoutStartSec."""
 FindUnit = Callable[[Home, Mapping[str, str]], "Unit | None"]
 """Which unit of systemd starts the daemon of a home, if one does."""
@@ -63,9 +63,9 @@ def _find_unit(home: Home, environ: Mapping[str, str]) -> Unit | None:
 
 def start_unit(unit: Unit, client: Client, word: Literal["start", "restart"] = "start") -> None:
     unit.systemctl(word, unit.name)
-    if not wait_for(client.answers, START_WITHIN):
+    if not wait_for(client.answers, START_TIMEOUT):
         raise Failed(
-            f"systemd started {unit.name}, but no daemon answered within {START_WITHIN:g} s; see "
+            f"systemd started {unit.name}, but no daemon answered within {START_TIMEOUT:g} s; see "
             f"`systemctl status {unit.name}`"
         )
 
@@ -83,7 +83,7 @@ def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], clien
     except OSError as error:
         raise Failed(f"cannot start the daemon in {home.path}: {error}") from None
     started = _Started(pid, client)
-    if not wait_for(started, START_WITHIN) or started.gone:
+    if not wait_for(started, START_TIMEOUT) or started.gone:
         raise Failed(_why(pid, log, begun, gone=started.gone))
 
 
@@ -128,7 +128,7 @@ def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:
         file.seek(begun)
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL:]
     what = (
-        "exited immediately" if gone else f"(pid {pid}) did not answer within {START_WITHIN:g} s"
+        "exited immediately" if gone else f"(pid {pid}) did not answer within {START_TIMEOUT:g} s"
     )
     told = "\n  ".join((":", *lines)) if lines else f"; nothing in {log}"
     return f"cannot start the daemon: it {what}{told}"

@@ -16,7 +16,7 @@ from portico.system.waiting import wait_for
 if TYPE_CHECKING:
     from portico.core.model.views import DaemonView
 
-LEAVE_WITHIN: Final = 15.0  # seconds
+LEAVE_TIMEOUT: Final = 15.0  # seconds
 
 
 def mode_of(daemon: DaemonView) -> str:
@@ -37,7 +37,7 @@ def make_leave(client: Client) -> None:
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    if not wait_for(lambda: not client.answers(), LEAVE_WITHIN):
+    if not wait_for(lambda: not client.answers(), LEAVE_TIMEOUT):
         raise Failed(
-            f"the daemon (pid {pid}) did not exit within {LEAVE_WITHIN:g} s; it keeps running"
+            f"the daemon (pid {pid}) did not exit within {LEAVE_TIMEOUT:g} s; it keeps running"
         )

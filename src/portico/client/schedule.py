@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from portico.client.systemd import (
     BOOTED,
-    WITHIN,
+    COMMAND_TIMEOUT,
     call,
     former_name,
     name_of,
@@ -219,7 +219,7 @@ class Schedule:
                 capture_output=True,
                 encoding="utf-8",
                 errors="surrogateescape",  # the lines of others stay as they are
-                timeout=WITHIN,
+                timeout=COMMAND_TIMEOUT,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:

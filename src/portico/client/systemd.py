@@ -22,10 +22,10 @@ from portico.system.launcher import ADDRESS
 
 BOOTED: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: sd_booted(3)."""
-WITHIN: Final = 120.0
+COMMAND_TIMEOUT: Final = 120.0
 """Seconds for one call; a start waits until the daemon is ready, for at most 90."""
 
-LONGEST_ESCAPED: Final = 200
+MAX_ESCAPED_LENGTH: Final = 200
 """Of the 255 characters that the name of a unit may have."""
 _UNESCAPED: Final = frozenset(f"{ascii_letters}{digits}:_.".encode())
 
@@ -202,8 +202,8 @@ def _escaped(path: Path) -> str:
     raw = os.fsencode(path)
     escaped = "".join(map(_escaped_octet, raw.strip(b"/"))) or "-"
     escaped = escaped.replace(".", r"\x2e", 1) if escaped[0] == "." else escaped
-    if len(escaped) > LONGEST_ESCAPED:
-        escaped = f"{escaped[:LONGEST_ESCAPED]}_{hashlib.sha256(raw).hexdigest()[:16]}"
+    if len(escaped) > MAX_ESCAPED_LENGTH:
+        escaped = f"{escaped[:MAX_ESCAPED_LENGTH]}_{hashlib.sha256(raw).hexdigest()[:16]}"
     return escaped
 
 
@@ -285,7 +285,12 @@ def quoted(*words: str) -> str:
 def call(command: Sequence[str], environ: Mapping[str, str]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - our own words, no shell
-            command, env=environ, capture_output=True, text=True, timeout=WITHIN, check=False
+            command,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"cannot run {' '.join(command)}: {error}") from None

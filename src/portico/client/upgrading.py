@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from portico import __version__
 from portico.client.client import Client
-from portico.client.connect import DAEMON, START_WITHIN, FindUnit, connect, start_unit
+from portico.client.connect import DAEMON, START_TIMEOUT, FindUnit, connect, start_unit
 from portico.client.leaving import make_leave, mode_of
 from portico.client.systemd import unit_in_charge
 from portico.core.model import verbs
@@ -62,7 +62,7 @@ def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> No
             env={**environ, "PORTICO_HOME": str(home.path)},
             capture_output=True,
             text=True,
-            timeout=START_WITHIN,
+            timeout=START_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.system import files
 
-IN_A_ROW: Final = 600.0
+MAX_GAP: Final = 600.0
 """Seconds from one death to the next at most."""
 VARIABLE: Final = "PORTICO_DEATHS"
 """The same for the program that this process becomes, should the file not be writable."""
@@ -26,7 +26,7 @@ class Deaths:
     def count(self, now: float) -> int:
         """Those in a row until now, on the wall clock."""
         number, last = max((self._in_file(), self._in_environ()), key=lambda each: each[1])
-        return number if abs(now - last) < IN_A_ROW else 0
+        return number if abs(now - last) < MAX_GAP else 0
 
     def add(self, now: float) -> int:
         """One more, now. Returns how many that makes."""

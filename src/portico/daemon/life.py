@@ -18,7 +18,7 @@ from portico.ports import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
 from portico.system.notify import Notify
-from portico.system.orphans import BURY_EVERY, Orphans, inherit_orphans
+from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def live(  # noqa: PLR0913 - what main has made
             portico.tasks.repeat(
                 "orphans",
                 partial(_bury_orphans, Orphans(), portico),
-                partial(clock.sleep, BURY_EVERY),
+                partial(clock.sleep, REAP_INTERVAL),
             )
             portico.nginx.watch(portico.loop.wake)
             await serve(portico.operations, home.socket, stop, uids, notify.ready)

@@ -31,11 +31,11 @@ from portico.system.waiting import wait_for
 
 LOG_SIZE: Final = 5 << 20
 LOGS_KEPT: Final = 3
-LOCK_WITHIN: Final = 5.0
+LOCK_TIMEOUT: Final = 5.0
 LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-MOST_BEGINNINGS: Final = 5
+MAX_RESTARTS: Final = 5
 """So often in a row the daemon begins anew by itself; the last times in safe mode."""
-PAUSE: Final = 0.5
+RESTART_PAUSE: Final = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +83,10 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
 
 def _begin_anew(clock: SystemClock, count: int) -> int:
     """Become a new daemon, a few times at most: what fails again and again needs a person."""
-    if count > MOST_BEGINNINGS:
+    if count > MAX_RESTARTS:
         log.error("crashed %d times in a row; giving up until the next portico command", count)
         return 1
-    asyncio.run(clock.sleep(PAUSE * count))
+    asyncio.run(clock.sleep(RESTART_PAUSE * count))
     return os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program again
 
 
@@ -141,7 +141,7 @@ def _lock(home: Home) -> IO[str] | None:
             return False
         return True
 
-    if not wait_for(is_taken, LOCK_WITHIN):  # the one before may just be leaving
+    if not wait_for(is_taken, LOCK_TIMEOUT):  # the one before may just be leaving
         held.close()
         return None
     with suppress(OSError):  # on a full disk the lock holds, and nobody can read whose it is

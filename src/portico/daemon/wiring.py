@@ -88,7 +88,7 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["command", "unit", "foreground"]
 """As in `DaemonView`."""
-STARTING_A_CORE: Final = 8
+STARTS_PER_CORE: Final = 8
 """Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting of a Portico that did not yet note in a generation where its files ask."""
@@ -154,7 +154,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     observed = Observed(state, clock, discovery, nginx, ports)
     gauges = Gauges(intent, clock=clock, processes=processes)
     timetable = Timetable(intent, clock, time_zone)
-    most_starting = STARTING_A_CORE * _cores()
+    most_starting = STARTS_PER_CORE * _cores()
 
     async def observe() -> World:
         await supervision.digest()

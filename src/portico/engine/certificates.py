@@ -42,17 +42,17 @@ from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY: Final = 30.0
+LOOK_INTERVAL: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
-AT_ONCE: Final = 4
-ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
+MAX_WORKERS: Final = 4
+ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
 """What protects a name comes before what can wait."""
-LONGEST_ROW: Final = 6
+MAX_CONSECUTIVE_ACTIONS: Final = 6
 """Acts for one lineage in a row: tried, issued, deployed, asked about, and some to spare."""
-REST: Final = 3600.0
-STRETCH: Final = 250
+PAUSE_AFTER_TOO_MANY: Final = 3600.0
+YIELD_EVERY: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
-RENEW_WITHIN: Final = 900.0
+RENEW_TIMEOUT: Final = 900.0
 SUPERSEDED: Final = 4
 """Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
 
@@ -113,7 +113,7 @@ class Keeper:
 
     async def pause(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout(LOOK_INTERVAL):
                 await self._woken.wait()
         except TimeoutError:
             pass
@@ -207,7 +207,7 @@ class Keeper:
         if force:
             memory = self._state.memory(lineage.name)
             self._state.put_memory(memories.forced(memory, self._clock.now()))
-        end = self._clock.monotonic() + RENEW_WITHIN
+        end = self._clock.monotonic() + RENEW_TIMEOUT
         begun = False
         self._rests.pop(lineage.name, None)
         while self._clock.monotonic() < end:
@@ -231,9 +231,8 @@ class Keeper:
             self._due = {lineage.name: lineage, **self._due}
             self._employ()
             await self._clock.sleep(0.2)
-        return (
-            f"{lineage.name}: still running after {RENEW_WITHIN:g} s; continuing in the background"
-        )
+        still = f"still running after {RENEW_TIMEOUT:g} s; continuing in the background"
+        return f"{lineage.name}: {still}"
 
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
@@ -294,7 +293,7 @@ class Keeper:
                 self._warn(lineage, memory)
                 action = self.obtaining.next_of(lineage, memory, ledger)
                 if action.due(self._clock.now()) and not self._is_resting(lineage.name):
-                    due.append((ORDER.index(action.kind), lineage))
+                    due.append((ACTION_ORDER.index(action.kind), lineage))
         due.sort(key=lambda each: each[0])
         self._due = {lineage.name: lineage for _, lineage in due}
         self._employ()
@@ -313,7 +312,7 @@ class Keeper:
 
     def _employ(self) -> None:
         """Have a few at work on what is due, as long as anything is."""
-        for _ in range(min(AT_ONCE - self._workers, len(self._due))):
+        for _ in range(min(MAX_WORKERS - self._workers, len(self._due))):
             self._workers += 1
             self._tasks.start("certificates", self._work)
 
@@ -330,7 +329,7 @@ class Keeper:
     async def _care_for(self, name: str) -> None:
         """Do what is due for one lineage, one thing after the other, as it is wanted by then."""
         self._under_way.add(name)
-        self._rests[name] = self._clock.monotonic() + REST
+        self._rests[name] = self._clock.monotonic() + PAUSE_AFTER_TOO_MANY
         try:
             with self._troubles.fence(f"work on certificate {name}", of=f"certificate {name}"):
                 await self._do_what_is_due(name)
@@ -340,7 +339,7 @@ class Keeper:
 
     async def _do_what_is_due(self, name: str) -> None:
         try:
-            for _ in range(LONGEST_ROW):
+            for _ in range(MAX_CONSECUTIVE_ACTIONS):
                 lineage = (await self.wanted()).get(name)
                 action = self.obtaining.next(lineage) if lineage else None
                 if not lineage or not action or not action.due(self._clock.now()):
@@ -393,6 +392,6 @@ def chosen(wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
 async def _unhurried(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
     """Thousands of them, with a turn for everybody else now and then."""
     for number, lineage in enumerate(lineages):
-        if number % STRETCH == 0:
+        if number % YIELD_EVERY == 0:
             await asyncio.sleep(0)
         yield lineage

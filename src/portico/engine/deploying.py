@@ -19,7 +19,7 @@ from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
-HOOK_WITHIN: Final = 60.0
+HOOK_TIMEOUT: Final = 60.0
 
 
 class Deploying:
@@ -101,7 +101,7 @@ class Deploying:
             "RENEWED_DOMAINS": " ".join(lineage.names),
         }
         for hook in lineage.hooks:
-            trouble = await self._hooks.run(hook, environ, HOOK_WITHIN)
+            trouble = await self._hooks.run(hook, environ, HOOK_TIMEOUT)
             result = trouble or "ended well"
             self._state.add_event(self._clock.now(), "hook", lineage.name, result)
             if trouble:

@@ -12,7 +12,7 @@ from portico.core.model.world import World
 from portico.engine.intent import Intent
 from portico.ports import Clock, Processes
 
-MEMORY_EVERY: Final = 5.0
+MEMORY_INTERVAL: Final = 5.0
 """Seconds. PM2 looks every 30: a leak of 100 MB/s would fill a machine meanwhile."""
 
 
@@ -24,7 +24,7 @@ class Gauges:
 
     async def read(self, world: World) -> World:
         """The world with what the gauges show."""
-        if self._clock.monotonic() - self._weighed_at >= MEMORY_EVERY:
+        if self._clock.monotonic() - self._weighed_at >= MEMORY_INTERVAL:
             self._memory = await self._weigh(world)
             self._weighed_at = self._clock.monotonic()
         return replace(world, memory=self._memory)

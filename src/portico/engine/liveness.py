@@ -10,7 +10,7 @@ from functools import partial
 from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
-from portico.core.planning.health import PROMPT, pace, probed
+from portico.core.planning.health import OVERDUE_TIME, pace, probed
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.ownership import Ownership
@@ -117,7 +117,7 @@ class Liveness:
         are not asked together.
         """
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
-        patience = PROMPT if check.limit > PROMPT else 0.0
+        patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
         while self._watched(instance, process) is not None:
             work = partial(self._probe, instance, process)
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)

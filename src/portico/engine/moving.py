@@ -20,7 +20,7 @@ from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports import Clock, Lineages, Others, Renewer, State, TakenOver
 
-LOOK_EVERY: Final = 3600.0
+LOOK_INTERVAL: Final = 3600.0
 
 
 class Moving:
@@ -41,7 +41,7 @@ class Moving:
         self._named: set[str] = set()
 
     async def pause(self) -> None:
-        await self._clock.sleep(LOOK_EVERY)
+        await self._clock.sleep(LOOK_INTERVAL)
 
     async def look(self) -> None:
         """Name other renewers in `status`, while any certificate here is of an authority."""

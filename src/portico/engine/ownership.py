@@ -15,7 +15,7 @@ from portico.ports import Clock, Processes
 
 log = logging.getLogger(__name__)
 
-EVERY: Final = 1.0
+LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at all ports. nginx asks where instances are as often."""
 LOOKED_AT: Final = PROVEN | {InstanceState.STARTING}
 
@@ -34,7 +34,7 @@ class Ownership:
         await self._look(*self._looked_at())
 
     async def pause(self) -> None:
-        await self._clock.sleep(EVERY)
+        await self._clock.sleep(LOOK_INTERVAL)
 
     async def trouble(self, i: Instance, *, silence: bool) -> str | None:
         """Why an answer on its port would not be its own, as of now; None if it is.

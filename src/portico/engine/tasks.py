@@ -10,7 +10,7 @@ from portico.engine.troubles import Troubles
 from portico.ports import Clock
 
 FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 300.0
+MAX_PAUSE: Final = 300.0
 """Seconds after a beat that failed, in addition to what is waited for anyway."""
 
 
@@ -65,5 +65,5 @@ class Tasks:
                 went_well = True
             if not went_well:
                 await self._clock.sleep(extra)
-            extra = FIRST_PAUSE if went_well else min(2 * extra, LONGEST_PAUSE)
+            extra = FIRST_PAUSE if went_well else min(2 * extra, MAX_PAUSE)
             await pause()

@@ -12,14 +12,14 @@ from typing import Final
 
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.names import InstanceId
-from portico.core.planning.flood import LATEST, Growth, fills, floods, look_after, written
+from portico.core.planning.flood import MAX_INTERVAL, Growth, fills, floods, look_after, written
 from portico.engine.exposure import Exposure
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
 from portico.ports import Clock, Disks, Logs, Nginx
 
-SELDOM: Final = 10.0
+NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
 
 
@@ -55,10 +55,10 @@ class Upkeep:
         """Of each log at the last look, and when that was."""
         self._full: dict[str, str] = {}
         """By disk: who fills it, as far as that was seen."""
-        self._pause = LATEST
+        self._pause = MAX_INTERVAL
         self._unreadable = unreadable
         self._closed: list[str] = []
-        self._seldom_at = -SELDOM
+        self._seldom_at = -NGINX_LOG_INTERVAL
 
     async def look(self) -> None:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
@@ -69,7 +69,7 @@ class Upkeep:
             self._say(f"flood {growth.path}", floods(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
-        if self._clock.monotonic() - self._seldom_at >= SELDOM:
+        if self._clock.monotonic() - self._seldom_at >= NGINX_LOG_INTERVAL:
             self._seldom_at = self._clock.monotonic()
             with self._troubles.fence("rotation of nginx's logs"):
                 await self._rotate_nginx()

@@ -20,9 +20,9 @@ from portico.ports import Clock, Files
 
 log = logging.getLogger(__name__)
 
-EVERY: Final = 0.5
+LOOK_INTERVAL: Final = 0.5
 """Seconds between two looks at what has changed."""
-BEGINS_WITHIN: Final = 2.0
+BEGIN_TIMEOUT: Final = 2.0
 """Seconds that a round of the loop waits for it: files may lie on a disk that does not answer."""
 
 
@@ -47,7 +47,7 @@ class Watching:
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(EVERY if self._watched else None):
+            async with asyncio.timeout(LOOK_INTERVAL if self._watched else None):
                 await self._woken.wait()
 
     async def begin(self) -> None:
@@ -57,7 +57,7 @@ class Watching:
         if self._wanted() in (self._watched, self._begun):
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(BEGINS_WITHIN):
+            async with asyncio.timeout(BEGIN_TIMEOUT):
                 while self._watched != self._wanted():
                     self._looked.clear()
                     self._woken.set()

@@ -11,7 +11,7 @@ from typing import Final
 from portico.errors import ConfigError, Problem
 from portico.importers.javascript import evaluate
 from portico.importers.pm2_app import Kind
-from portico.system.text import LARGEST, line_of
+from portico.system.text import MAX_FILE_SIZE, line_of
 
 TOO_DEEP: Final = "is nested too deeply"
 _SCRIPTS: Final = (".js", ".cjs", ".mjs")
@@ -41,11 +41,11 @@ def exported(path: Path, environ: Mapping[str, str]) -> object:
 def read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+            raw = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
         raise wrong(path, f"cannot be read: {error.strerror}") from None
-    if len(raw) > LARGEST:
-        raise wrong(path, f"is larger than {LARGEST} bytes")
+    if len(raw) > MAX_FILE_SIZE:
+        raise wrong(path, f"is larger than {MAX_FILE_SIZE} bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

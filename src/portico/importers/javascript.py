@@ -15,9 +15,9 @@ from typing import IO, Final
 
 from portico.errors import ConfigError, Problem
 
-WITHIN: Final = 10.0  # seconds that a file of settings may take
-_LONGEST = 16 << 20  # bytes of an answer
-_WORDS = 10  # lines of an error of the file
+EVALUATION_TIMEOUT: Final = 10.0  # seconds that a file of settings may take
+_MAX_ANSWER_SIZE = 16 << 20  # bytes of an answer
+_ERROR_LINES = 10  # lines of an error of the file
 _NOT_THEIRS = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
 
 # The answer goes to a file descriptor of its own, so that the file may print what it likes.
@@ -55,7 +55,9 @@ read()
 """
 
 
-def evaluate(path: Path, environ: Mapping[str, str], *, within: float = WITHIN) -> object:
+def evaluate(
+    path: Path, environ: Mapping[str, str], *, within: float = EVALUATION_TIMEOUT
+) -> object:
     """The object or list that the file exports, as JSON values.
 
     Raises ConfigError when there is no Node, when the file throws, ends the process or hangs,
@@ -74,7 +76,7 @@ def evaluate(path: Path, environ: Mapping[str, str], *, within: float = WITHIN) 
     try:
         return _exported(path, json.loads(raw))
     except (ValueError, RecursionError):
-        what = f"exports more than {_LONGEST >> 20} MiB, or is nested too deeply"
+        what = f"exports more than {_MAX_ANSWER_SIZE >> 20} MiB, or is nested too deeply"
         raise _wrong(path, what) from None
 
 
@@ -107,7 +109,7 @@ def _run(
 
 def _contents(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(_LONGEST).decode(errors="replace")
+    return file.read(_MAX_ANSWER_SIZE).decode(errors="replace")
 
 
 def _exported(path: Path, told: Mapping[str, object]) -> object:
@@ -140,7 +142,7 @@ def _in_nodes_words(text: str) -> str:
         for line in text.strip().splitlines()
         if line.strip() and not _NOT_THEIRS.match(line)
     ]
-    return "\n    ".join(("cannot be evaluated:", *lines[:_WORDS]))
+    return "\n    ".join(("cannot be evaluated:", *lines[:_ERROR_LINES]))
 
 
 def _wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:

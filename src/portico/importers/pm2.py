@@ -18,7 +18,7 @@ from portico.importers.pm2_attributes import BY_WORD, TOP_LEVEL, Mapped, Missing
 from portico.importers.pm2_upstreams import upstreams
 from portico.importers.told import Told
 
-LONGEST_NAME: Final = 50
+MAX_NAME_LENGTH: Final = 50
 _LISTS: Final = ("apps", "pm2")
 
 
@@ -114,7 +114,7 @@ def _name(values: Values, around: Surroundings, taken: Mapping[str, object], tol
         wanted = f"{values['name_prefix']}:{wanted}"
     if values.get("append_env_to_name") and around.environment:
         wanted = f"{wanted}-{around.environment}"
-    short = re.sub(r"[^a-z0-9_-]+", "-", wanted.lower()).strip("-_")[:LONGEST_NAME].strip("-_")
+    short = re.sub(r"[^a-z0-9_-]+", "-", wanted.lower()).strip("-_")[:MAX_NAME_LENGTH].strip("-_")
     tried = (f"{short or 'app'}-{number}" for number in count(2))
     name = short or "app"
     while name in taken:

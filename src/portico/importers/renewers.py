@@ -26,9 +26,9 @@ _CRONTABS: Final = (
     "var/spool/cron/*",
     "var/spool/cron/crontabs/*",
 )
-_MOST: Final = 1 << 20
+_MAX_FILE_SIZE: Final = 1 << 20
 """Octets that are looked at of a file; a user's own crontab may be of any size."""
-_LONGEST: Final = 4096
+_MAX_LINE_LENGTH: Final = 4096
 """Characters that are looked at of a line: for one of MiBs the patterns would take minutes."""
 _RENEWS: Final = re.compile(
     r"(?:^|[\s/;&|])(?:"
@@ -69,8 +69,8 @@ def _in_crontabs(root: Path) -> Iterator[Renewer]:
 
 def _lines(path: Path) -> list[str]:
     with path.open("rb") as file:
-        text = file.read(_MOST).decode(errors="replace")
-    return [line[:_LONGEST] for line in text.splitlines()]
+        text = file.read(_MAX_FILE_SIZE).decode(errors="replace")
+    return [line[:_MAX_LINE_LENGTH] for line in text.splitlines()]
 
 
 def _in_systemd(root: Path) -> Iterator[Renewer]:

@@ -13,7 +13,7 @@ from portico.system.ownership import assert_own
 
 ALREADY_SERVED: Final = 4
 """The exit code of a daemon that finds another one in its home."""
-LONGEST_SOCKET_PATH = 107  # sun_path of unix(7), less its closing zero
+MAX_SOCKET_PATH_LENGTH = 107  # sun_path of unix(7), less its closing zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class Home:
                 f"cannot use {str(home.path)!a} as PORTICO_HOME: it has unprintable characters; "
                 "choose another folder"
             )
-        if len(str(home.socket)) > LONGEST_SOCKET_PATH:
+        if len(str(home.socket)) > MAX_SOCKET_PATH_LENGTH:
             raise Refused(
                 f"cannot use {home.path} as PORTICO_HOME: the path of a unix socket in it would "
-                f"be longer than {LONGEST_SOCKET_PATH} characters; choose a shorter folder"
+                f"be longer than {MAX_SOCKET_PATH_LENGTH} characters; choose a shorter folder"
             )
         return home
 

@@ -25,18 +25,18 @@ from typing import Any, Final, NoReturn
 
 from portico.system.home import Home
 from portico.system.notify import Notify
-from portico.system.orphans import BURY_EVERY, Orphans, inherit_orphans
+from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
 from portico.system.programs import STDOUT, Child, Program, StartProgram, start_here
 from portico.system.waiting import wait_for
 
 ADDRESS: Final = "PORTICO_LAUNCHER"
 """Environment variable of a daemon whose rights are cut: the path of the launcher's socket."""
-WITHIN: Final = 30.0
+ANSWER_TIMEOUT: Final = 30.0
 """Seconds for one answer: after a crash systemd starts the launcher again meanwhile."""
-RETRY_EVERY: Final = 0.1
-LONGEST_REQUEST: Final = 8 << 20
+RETRY_INTERVAL: Final = 0.1
+MAX_REQUEST_SIZE: Final = 8 << 20
 """Octets. The kernel takes no more than 6 MiB of words and environment (execve(2))."""
-MOST_FILES: Final = 64
+MAX_FILES: Final = 64
 BACKLOG: Final = 1024
 _LENGTH: Final = struct.Struct("!I")
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
@@ -95,7 +95,7 @@ def start_program_of(environ: Mapping[str, str]) -> StartProgram:
 
 def _connected(address: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(WITHIN)
+    connection.settimeout(ANSWER_TIMEOUT)
 
     def connect() -> bool:
         with suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError):
@@ -103,7 +103,7 @@ def _connected(address: str) -> socket.socket:
             return True
         return False
 
-    if not wait_for(connect, WITHIN, RETRY_EVERY):
+    if not wait_for(connect, ANSWER_TIMEOUT, RETRY_INTERVAL):
         connection.close()
         raise OSError(errno.ECONNREFUSED, "the launcher does not answer", address)
     return connection
@@ -166,7 +166,7 @@ async def _bury_orphans(started: set[int]) -> NoReturn:
     """All but programs that somebody may still ask for."""
     orphans = Orphans()
     while True:
-        await asyncio.sleep(BURY_EVERY)
+        await asyncio.sleep(REAP_INTERVAL)
         await asyncio.to_thread(orphans.bury, frozenset(started))
 
 
@@ -190,7 +190,7 @@ def _uid_of(connection: socket.socket) -> int:
 async def _start(connection: socket.socket) -> Child | None:
     """Start the program that is asked for, and answer."""
     await _readable(connection)
-    data, files, _, _ = socket.recv_fds(connection, 1 << 16, MOST_FILES)
+    data, files, _, _ = socket.recv_fds(connection, 1 << 16, MAX_FILES)
     try:
         request = await _request(connection, data)
         stdin, stdout, stderr, *more = files
@@ -212,7 +212,7 @@ async def _start(connection: socket.socket) -> Child | None:
 async def _request(connection: socket.socket, data: bytes) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     (length,) = _LENGTH.unpack_from(data)
-    if length > LONGEST_REQUEST:
+    if length > MAX_REQUEST_SIZE:
         raise ValueError(f"a request of {length} octets is too long")
     while len(data) < _LENGTH.size + length:
         more = await loop.sock_recv(connection, 1 << 16)

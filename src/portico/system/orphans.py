@@ -12,7 +12,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-BURY_EVERY: Final = 5.0  # seconds
+REAP_INTERVAL: Final = 5.0  # seconds
 _PR_SET_CHILD_SUBREAPER: Final = 36
 PARENT, STATE = 1, 0  # fields 4 and 3 of /proc/PID/stat, counted from the end of the name
 
@@ -37,7 +37,7 @@ class Orphans:
         that somebody here waits for.
 
         Other children of our own are gone sooner, and their exit codes are not ours. Call it
-        every BURY_EVERY seconds.
+        every REAP_INTERVAL seconds.
         """
         ended = frozenset(_ended_children()) - set(others)
         for pid in ended & self._seen:

@@ -20,12 +20,12 @@ from typing import Final, Protocol
 PIPE: Final = subprocess.PIPE
 DEVNULL: Final = subprocess.DEVNULL
 STDOUT: Final = subprocess.STDOUT
-KILLED_WITHIN: Final = 1.0
+KILL_TIMEOUT: Final = 1.0
 """Seconds after SIGKILL. What is not gone then waits in the kernel, for a disk perhaps."""
-LONGEST_LINE: Final = 1 << 16
-MOST_KEPT: Final = 1 << 16
+MAX_LINE_LENGTH: Final = 1 << 16
+MAX_OUTPUT_KEPT: Final = 1 << 16
 """Bytes of an output, which a program could write for ever."""
-_PIECE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,9 @@ class Running:
             self.exit_code = -1 if code is None else code
         return self.exit_code
 
-    async def communicate(self, given: bytes = b"", most: int = MOST_KEPT) -> tuple[bytes, bytes]:
+    async def communicate(
+        self, given: bytes = b"", most: int = MAX_OUTPUT_KEPT
+    ) -> tuple[bytes, bytes]:
         """Give it its whole input, read its output and its errors to their ends, and wait. Of
         each the last `most` bytes are kept.
         """
@@ -163,7 +165,7 @@ class Running:
         if self._stdin is not None and self._stdin.get_write_buffer_size():
             self._stdin.abort()  # it has not read all of it, and nobody waits for that
         with suppress(TimeoutError):
-            async with asyncio.timeout(KILLED_WITHIN):
+            async with asyncio.timeout(KILL_TIMEOUT):
                 await self.wait()
         asyncio.get_running_loop().remove_reader(self._child.pidfd)
         os.close(self._child.pidfd)
@@ -202,7 +204,7 @@ async def running(
     stdin: int = DEVNULL,
     stdout: int = PIPE,
     stderr: int = PIPE,
-    limit: int = LONGEST_LINE,
+    limit: int = MAX_LINE_LENGTH,
 ) -> AsyncIterator[Running]:
     """Start a program; on leaving it is over, as `Running.end` says.
 
@@ -247,7 +249,7 @@ async def _launched(
 async def ending(stream: StreamReader | None, most: int) -> bytes:
     """The last bytes of what a program says, once nobody holds it open any more."""
     kept = bytearray()
-    while stream and (data := await stream.read(_PIECE)):
+    while stream and (data := await stream.read(_READ_SIZE)):
         kept += data
         del kept[:-most]
     return bytes(kept)

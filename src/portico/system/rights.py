@@ -23,7 +23,7 @@ from portico.system.ownership import writer
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_MOST_LINKS: Final = 40  # as the kernel's
+_MAX_LINKS: Final = 40  # as the kernel's
 _NO_USER: Final = Account()
 _ASK: Final = ctypes.c_uint(-1)
 _SETGROUPS: Final = {"x86_64": 116, "ppc64le": 81, "i686": 206, "armv7l": 206, "s390x": 206}
@@ -158,7 +158,7 @@ class _Walk:
 
     def _take_apart(self, target: Path) -> None:
         self._links += 1
-        if self._links > _MOST_LINKS:
+        if self._links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if target.is_absolute():
             self._enter(os.open("/", _FOLDER))

@@ -9,23 +9,23 @@ from typing import Final
 from portico.errors import Failed
 from portico.system.rights import open_file
 
-LARGEST: Final = 32 << 20
+MAX_FILE_SIZE: Final = 32 << 20
 """Bytes; a file of 5,000 sites has 5 MiB."""
 
 
 def read_text(path: Path) -> str:
     """Opened with the rights of who can write its folder (`rights`). Raises Failed where it cannot
-    be read, is no UTF-8 or is larger than LARGEST.
+    be read, is no UTF-8 or is larger than MAX_FILE_SIZE.
     """
     try:
         with os.fdopen(open_file(path), "rb") as file:
-            raw = file.read(LARGEST + 1)
+            raw = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a NUL in its name
         raise Failed(f"cannot read {path}: {error}") from error
-    if len(raw) > LARGEST:
-        raise Failed(f"cannot read {path}: it is larger than {LARGEST >> 20} MiB")
+    if len(raw) > MAX_FILE_SIZE:
+        raise Failed(f"cannot read {path}: it is larger than {MAX_FILE_SIZE >> 20} MiB")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

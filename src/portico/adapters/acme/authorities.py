@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 RFC2136: Final = "rfc2136"
 COMMAND: Final = "command"
-ROLLOVER_WITHIN: Final = 30.0
-EACH_WITHIN: Final = 30.0
+ROLLOVER_TIMEOUT: Final = 30.0
+EACH_AUTHORITY_TIMEOUT: Final = 30.0
 """Seconds more for each authority that is told the new key."""
 
 
@@ -52,7 +52,7 @@ class Authorities:
                 account,
                 do="rollover",
                 also=tuple(others),
-                deadline=ROLLOVER_WITHIN + EACH_WITHIN * len(issuers),
+                deadline=ROLLOVER_TIMEOUT + EACH_AUTHORITY_TIMEOUT * len(issuers),
             )
         )
 

@@ -45,8 +45,8 @@ Tell = Callable[[Progress], None]
 
 CHILD: Final = "portico.adapters.acme.child.main"
 CLEANUP_TIME: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
-_LONGEST_LINE: Final = 1 << 22
-_LONGEST_WORDS: Final = 4096
+_MAX_LINE_LENGTH: Final = 1 << 22
+_MAX_ERROR_LENGTH: Final = 4096
 _ISSUE: Final[TypeAdapter[Issued | ManualSteps]] = TypeAdapter(Issued | ManualSteps)
 
 
@@ -119,7 +119,7 @@ class AcmeChild:
         start_program = self._start_program if _runs_a_program(request) else start_here
         try:
             async with (
-                running(start_program, program, stdin=PIPE, limit=_LONGEST_LINE) as process,
+                running(start_program, program, stdin=PIPE, limit=_MAX_LINE_LENGTH) as process,
                 asyncio.timeout(limit),
             ):
                 process.give(REQUEST.dump_json(request))
@@ -162,6 +162,6 @@ async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line |
 
 
 async def _last_words(stream: asyncio.StreamReader | None) -> str:
-    kept = await ending(stream, _LONGEST_WORDS)
+    kept = await ending(stream, _MAX_ERROR_LENGTH)
     lines = kept.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

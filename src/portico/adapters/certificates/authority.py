@@ -34,7 +34,7 @@ ROOT_LIFE: Final = timedelta(days=3652)
 LEAF_LIFE: Final = timedelta(days=90)
 BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
 _KEY: Final = "key.pem"
-_LONGEST_HOST: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
+_MAX_HOST_LENGTH: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _unusable(place: Path, why: str) -> Failed:
 def _make(place: Path, host: str, now: float) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     moment = datetime.fromtimestamp(now, UTC)
-    common = f"Portico local authority ({host[:_LONGEST_HOST]}, {moment:%Y-%m-%d})"
+    common = f"Portico local authority ({host[:_MAX_HOST_LENGTH]}, {moment:%Y-%m-%d})"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     root = (
         _builder(name, name, key.public_key())

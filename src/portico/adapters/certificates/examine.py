@@ -23,9 +23,9 @@ from portico.core.model.moments import moment
 from portico.system.rights import open_file
 from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
 
-SOON: Final = timedelta(days=14)
-LARGEST: Final = 1 << 20  # a chain has some kilobytes
-FEWEST_RSA_BITS: Final = 2048
+EXPIRY_NOTICE: Final = timedelta(days=14)
+MAX_FILE_SIZE: Final = 1 << 20  # a chain has some kilobytes
+MIN_RSA_BITS: Final = 2048
 _KEY: Final = re.compile(
     rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
 )
@@ -97,10 +97,10 @@ def _read_key(path: str) -> PrivateKeyTypes:
 def _read(path: str) -> bytes:
     try:
         with os.fdopen(open_file(path), "rb") as file:
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
         raise _Unusable(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > LARGEST:
+    if len(data) > MAX_FILE_SIZE:
         raise _Unusable(f"{path} is larger than 1 MB, too large for a certificate or key")
     return data
 
@@ -131,7 +131,7 @@ def _date_problems(path: str, leaf: x509.Certificate, now: datetime) -> Iterator
 
 def _date_notes(path: str, leaf: x509.Certificate, now: datetime) -> Iterator[str]:
     left = leaf.not_valid_after_utc - now
-    if timedelta(0) <= left < SOON:
+    if timedelta(0) <= left < EXPIRY_NOTICE:
         end = moment(leaf.not_valid_after_utc.timestamp())
         yield f"the certificate in {path} expires on {end}, in {left.days} days"
 
@@ -157,10 +157,10 @@ def covers(held: set[str], name: str) -> bool:
 def _weaknesses(path: str, chain: list[x509.Certificate]) -> Iterator[str]:
     for number, certificate in enumerate(chain, 1):
         key = certificate.public_key()
-        if isinstance(key, rsa.RSAPublicKey) and key.key_size < FEWEST_RSA_BITS:
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
             yield (
                 f"certificate {number} in {path} has an RSA key of {key.key_size} bits; clients "
-                f"and nginx require at least {FEWEST_RSA_BITS}"
+                f"and nginx require at least {MIN_RSA_BITS}"
             )
         algorithm = certificate.signature_hash_algorithm
         is_root = certificate.issuer == certificate.subject  # trusted for itself, not its hash

@@ -17,12 +17,12 @@ from portico.core.model.certificate import KeyType
 from portico.ports import Facts
 from portico.system.x509 import ari_id, common_name, names_of, plain, signed
 
-SKEW: Final = 300.0  # seconds by which an authority's clock may be ahead of ours
+MAX_CLOCK_SKEW: Final = 300.0  # seconds by which an authority's clock may be ahead of ours
 
 
 def facts(pair: Pair, now: float) -> dict[str, object]:
     """Facts, as JSON values. `names` must be exactly the certificate's, unless there are none."""
-    if problems := examine(pair, now + SKEW)["problems"]:
+    if problems := examine(pair, now + MAX_CLOCK_SKEW)["problems"]:
         return asdict(Facts(tuple(problems)))
     chain = x509.load_pem_x509_certificates(Path(pair["certificate"]).read_bytes())
     leaf = chain[0]

@@ -24,7 +24,7 @@ from portico.errors import Failed
 from portico.ports import Clock, Facts, Findings, OwnPair, Trust
 from portico.system.home import Home
 
-DEADLINE: Final = 120.0  # seconds; a thousand new lineages take some two
+CHILD_TIMEOUT: Final = 120.0  # seconds; a thousand new lineages take some two
 _CHILD: Final = "portico.adapters.certificates.child"
 _PATH: Final = TypeAdapter(Path)
 _FILES: Final = TypeAdapter(dict[str, CertificateFiles])
@@ -44,7 +44,7 @@ class CertificateChild:
         python: str,
         clock: Clock,
         places: trust.Places,
-        deadline: float = DEADLINE,
+        deadline: float = CHILD_TIMEOUT,
     ) -> None:
         self._folder = home.certificates / "local"
         self._python, self._clock, self._places = python, clock, places

@@ -13,7 +13,7 @@ from typing import Final
 from portico.adapters.certificates.running import run
 from portico.errors import Failed
 
-DEADLINE: Final = 20.0
+CERTUTIL_TIMEOUT: Final = 20.0
 _PROFILES: Final = (
     # Chromium and its kin, then Firefox; each also as a snap and a flatpak
     ".pki/nssdb",
@@ -97,6 +97,6 @@ async def _certutil(program: str, database: _Database, *words: str, given: str =
     # Root acts as the owner: the files stay theirs, and a link leads nowhere they may not go.
     owner = database.owner if os.geteuid() == 0 else None
     command = (program, "-d", f"sql:{database.folder}", "-f", os.devnull, *words)
-    ran = await run(command, DEADLINE, given=given.encode(), owner=owner)
+    ran = await run(command, CERTUTIL_TIMEOUT, given=given.encode(), owner=owner)
     if ran.code:
         raise Failed(ran.last_words or f"certutil failed with exit code {ran.code}")

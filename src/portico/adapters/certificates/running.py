@@ -11,7 +11,7 @@ from typing import Final
 from portico.errors import Failed
 from portico.system.programs import PIPE, Program, running, start_here
 
-MOST_ANSWERED: Final = 1 << 26
+MAX_ANSWER_SIZE: Final = 1 << 26
 """Bytes; what is known of 5,000 lineages has 3 MiB."""
 
 
@@ -40,7 +40,7 @@ async def run(
     try:
         async with running(start_here, program, stdin=PIPE) as process:
             async with asyncio.timeout(deadline):
-                out, err = await process.communicate(given, MOST_ANSWERED)
+                out, err = await process.communicate(given, MAX_ANSWER_SIZE)
     except TimeoutError:
         raise Failed(f"{command[0]} timed out after {deadline:g} s and was stopped") from None
     except OSError as error:

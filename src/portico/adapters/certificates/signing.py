@@ -25,7 +25,9 @@ from portico.core.model.names import folder_name
 from portico.system.files import write
 from portico.system.x509 import UNREADABLE, names_of, plain
 
-KEPT: Final = 2  # the generation in use, and the one that an older nginx generation names
+GENERATIONS_KEPT: Final = (
+    2  # the generation in use, and the one that an older nginx generation names
+)
 RENEW_AT: Final = 2 / 3  # of a certificate's life
 THREADS: Final = 16  # they wait for the disk, which syncs many files at once as fast as one
 
@@ -62,7 +64,7 @@ def _have(authority: Authority, folder: Path, names: Sequence[str], now: float) 
         return entry
     chain, key = authority.sign(wanted, now)
     number = write_generation(folder, chain, key)
-    remove(folder, [n for n in numbers[: 1 - KEPT] if _ended(folder / str(n), now)])
+    remove(folder, [n for n in numbers[: 1 - GENERATIONS_KEPT] if _ended(folder / str(n), now)])
     return _entry(number, wanted, x509.load_pem_x509_certificate(chain))
 
 

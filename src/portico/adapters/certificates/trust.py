@@ -25,7 +25,7 @@ from portico.adapters.certificates.running import run
 from portico.errors import Failed
 from portico.ports import Trust
 
-DEADLINE: Final = 60.0  # seconds; update-ca-certificates takes up to five on a slow disk
+STORE_TIMEOUT: Final = 60.0  # seconds; update-ca-certificates takes up to five on a slow disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ async def _refresh(command: Sequence[str]) -> None:
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if not program:
         raise Failed(f"{command[0]} is not installed; install the package ca-certificates")
-    ran = await run((program, *command[1:]), DEADLINE)
+    ran = await run((program, *command[1:]), STORE_TIMEOUT)
     if ran.code:
         raise Failed(f"{command[0]} failed: {ran.last_words or f'exit code {ran.code}'}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-ACTIVE_FOR: Final = 3.0
+ACTIVE_TIME: Final = 3.0
 """Seconds. An asker asks every second (TTL 0), after a lost answer every two."""
 
 
@@ -33,7 +33,7 @@ class Askers:
 
     def answered(self, app: str, asker: int, version: int, now: float) -> None:
         asking = self._asking.get(app, {}) | {asker: Asking(version, now)}
-        active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_FOR}
+        active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_TIME}
         self._asking[app] = active
         everyone = min(one.version for one in active.values())
         if everyone > self.told(app)[0]:

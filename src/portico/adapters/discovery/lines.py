@@ -16,7 +16,7 @@ from portico.adapters.discovery.places import Place
 
 log = logging.getLogger(__name__)
 
-MOST: Final = 512
+MAX_LINES: Final = 512
 """nginx asks from a port for each upstream. With more of them, the longest open one is closed."""
 Address = tuple[str, int]
 
@@ -30,7 +30,7 @@ class Lines:
         """Let what it sends from now on come alone."""
         if asker in self._open:
             return
-        if len(self._open) >= MOST:
+        if len(self._open) >= MAX_LINES:
             self._end(next(iter(self._open)))
         try:
             line = self._place.line(asker)

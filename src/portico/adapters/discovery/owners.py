@@ -16,9 +16,9 @@ from portico.system.socket_table import Address, find, open_table
 
 log = logging.getLogger(__name__)
 
-STRANGER_FOR: Final = 1.0
+STRANGER_TIME: Final = 1.0
 """Seconds until it is looked again whether nginx runs as a user."""
-MOST_STRANGERS: Final = 1024
+MAX_STRANGERS: Final = 1024
 
 
 class Asker(Enum):
@@ -55,7 +55,7 @@ class Owners:
             return Asker.NGINX
         if uid is None:
             return Asker.UNKNOWN  # it is closed already
-        if self._clock.monotonic() - self._strangers.get(uid, float("-inf")) < STRANGER_FOR:
+        if self._clock.monotonic() - self._strangers.get(uid, float("-inf")) < STRANGER_TIME:
             return Asker.STRANGER
         self._look(uid)
         return Asker.UNKNOWN
@@ -75,7 +75,7 @@ class Owners:
                 return
             self._known |= looked.result()
             if uid not in self._known:
-                if len(self._strangers) >= MOST_STRANGERS:
+                if len(self._strangers) >= MAX_STRANGERS:
                     self._strangers.clear()
                 self._strangers[uid] = self._clock.monotonic()
 

@@ -26,8 +26,8 @@ UNASSIGNED: Final = range(288, 308)
 """No service has a port of these (IANA), so that we stand in nobody's way."""
 RECEIVE_BUFFER: Final = 1 << 20  # a reload with 300 slots asks 300 addresses at once
 BACKLOG: Final = 100
-DRAWS: Final = 16
-LEFT_WITHIN: Final = 1.0
+MAX_DRAWS: Final = 16
+LEAVE_TIMEOUT: Final = 1.0
 """Seconds in which a daemon that has just ended has closed its sockets."""
 _TAKEN: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 
@@ -81,7 +81,7 @@ def take(remembered: str, hosts: Sequence[str], *, below: int, draw: float) -> P
 
 def _again(host: str, port: int) -> Place | None:
     """Beside what keeps the port for us, but never beside another daemon that answers there."""
-    if wait_for(lambda: not _is_answered(host, port), LEFT_WITHIN):
+    if wait_for(lambda: not _is_answered(host, port), LEAVE_TIMEOUT):
         return _take(host, port)
     return None
 
@@ -92,7 +92,7 @@ def _candidates(hosts: Sequence[str], below: int, draw: float) -> Iterator[tuple
     """
     for port in _from(range(UNASSIGNED.start, min(UNASSIGNED.stop, below)), draw):
         yield hosts[0], port
-    yield from itertools.repeat((hosts[0], 0), DRAWS)
+    yield from itertools.repeat((hosts[0], 0), MAX_DRAWS)
     for host in hosts:
         for port in _from(range(max(below, 1024), 1 << 16), draw):
             yield host, port
@@ -147,7 +147,7 @@ def _bound(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
 
 
 def _is_answered(host: str, port: int) -> bool:
-    with suppress(OSError), socket.create_connection((host, port), timeout=LEFT_WITHIN):
+    with suppress(OSError), socket.create_connection((host, port), timeout=LEAVE_TIMEOUT):
         return True
     return False
 

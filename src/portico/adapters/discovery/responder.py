@@ -21,11 +21,11 @@ from portico.ports import Clock, Held
 log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
-LONGEST_QUERY: Final = 4096
-AT_A_TIME: Final = 64  # datagrams, before others get their turn
-IDLE: Final = 30.0
-MOST_REMEMBERED: Final = 4096
-ID: Final = 2  # octets of a message's id; what follows decides the answer
+MAX_QUERY_SIZE: Final = 4096
+DATAGRAMS_AT_ONCE: Final = 64  # datagrams, before others get their turn
+IDLE_TIMEOUT: Final = 30.0
+MAX_REMEMBERED: Final = 4096
+ID_LENGTH: Final = 2  # octets of a message's id; what follows decides the answer
 
 
 class _Known(NamedTuple):
@@ -123,9 +123,9 @@ class Responder:
         return self._askers.told(app)
 
     def _receive(self, udp: socket.socket) -> None:
-        for _ in range(AT_A_TIME):
+        for _ in range(DATAGRAMS_AT_ONCE):
             try:
-                query, sender = udp.recvfrom(LONGEST_QUERY)
+                query, sender = udp.recvfrom(MAX_QUERY_SIZE)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -144,13 +144,13 @@ class Responder:
         if counts:
             self._lines.open(sender)
         try:
-            udp.sendto(query[:ID] + reply.octets, sender)
+            udp.sendto(query[:ID_LENGTH] + reply.octets, sender)
         except OSError:
             return  # a lost answer is asked for again
         if not counts:
             return
         if reply.truncated:
-            if len(self._truncated) >= MOST_REMEMBERED:
+            if len(self._truncated) >= MAX_REMEMBERED:
                 self._truncated.clear()
             self._truncated[query] = sender[1]
         elif reply.app:
@@ -174,15 +174,15 @@ class Responder:
     async def _answer_one(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
     ) -> bool:
-        async with asyncio.timeout(IDLE):
+        async with asyncio.timeout(IDLE_TIMEOUT):
             length = int.from_bytes(await reader.readexactly(2), "big")
-            if length > LONGEST_QUERY:
+            if length > MAX_QUERY_SIZE:
                 return False
             query = await reader.readexactly(length)
             reply, version = self._reply(query, tcp=True)
             if reply is None:
                 return False
-            octets = query[:ID] + reply.octets
+            octets = query[:ID_LENGTH] + reply.octets
             writer.write(len(octets).to_bytes(2, "big") + octets)
             await writer.drain()
         asker = self._truncated.pop(query, None) if counts else None
@@ -192,15 +192,15 @@ class Responder:
 
     def _reply(self, query: bytes, *, tcp: bool) -> _Known:
         """The reply without its id: the same question has the same answer until a change."""
-        key = tcp, query[ID:]
+        key = tcp, query[ID_LENGTH:]
         known = self._known.get(key)
         if known is None:
             reply = reply_to(query, Zone(self._apps, frozenset(self._withdrawn)), tcp=tcp)
             if reply is None:
                 return _Known(None, 0)
-            if len(self._known) >= MOST_REMEMBERED:
+            if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
-            without_id = Reply(reply.octets[ID:], reply.app, reply.truncated)
+            without_id = Reply(reply.octets[ID_LENGTH:], reply.app, reply.truncated)
             known = _Known(without_id, self._versions.get(reply.app or "", 0))
             self._known[key] = known
         return known

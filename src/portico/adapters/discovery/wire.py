@@ -17,11 +17,13 @@ import dns.rrset
 
 from portico.core.planning.discovery import Answer, Peer, Zone
 
-SHORTEST: Final = 17  # a header and a question for the root
-NO_QUERY: Final = 0xF8  # the QR bit and the opcode: all zero in a plain question
-OVER_UDP: Final = 4096  # what nginx's resolver reads; it does not announce it (no EDNS)
-OVER_TCP: Final = 65_535
-SRV_RECORD: Final = 20  # octets around a target's text: 12 of every record, 6 of numbers, 2 of it
+MIN_QUERY_SIZE: Final = 17  # a header and a question for the root
+NO_QUERY_BITS: Final = 0xF8  # the QR bit and the opcode: all zero in a plain question
+MAX_UDP_SIZE: Final = 4096  # what nginx's resolver reads; it does not announce it (no EDNS)
+MAX_TCP_SIZE: Final = 65_535
+SRV_RECORD_SIZE: Final = (
+    20  # octets around a target's text: 12 of every record, 6 of numbers, 2 of it
+)
 SLOT_TTL: Final = 3600  # a slot's address stays; only SRV answers change
 
 
@@ -35,7 +37,7 @@ class Reply:
 
 def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
     """Answer a question; None for what is no question, to which silence is the answer."""
-    if len(query) < SHORTEST or query[2] & NO_QUERY:
+    if len(query) < MIN_QUERY_SIZE or query[2] & NO_QUERY_BITS:
         return None
     try:
         message = dns.message.from_wire(query)
@@ -50,17 +52,17 @@ def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
         response.flags |= dns.flags.TC
         return Reply(response.to_wire(), answer.app, truncated=True)
     response.answer = [_records(question, answer)] if answer.peers or answer.address else []
-    return Reply(response.to_wire(max_size=OVER_TCP), answer.app, truncated=False)
+    return Reply(response.to_wire(max_size=MAX_TCP_SIZE), answer.app, truncated=False)
 
 
 def _udp_size(message: dns.message.Message) -> int:
     """RFC 6891 6.2.3 for who announces a size; nginx announces none and reads 4,096 octets."""
-    return max(512, min(message.payload, OVER_UDP)) if message.edns >= 0 else OVER_UDP
+    return max(512, min(message.payload, MAX_UDP_SIZE)) if message.edns >= 0 else MAX_UDP_SIZE
 
 
 def _size(query: bytes, answer: Answer) -> int:
     """Exact for SRV records, whose owner is a pointer and whose target is written out."""
-    return len(query) + sum(SRV_RECORD + len(peer.target) for peer in answer.peers)
+    return len(query) + sum(SRV_RECORD_SIZE + len(peer.target) for peer in answer.peers)
 
 
 def _records(question: dns.rrset.RRset, answer: Answer) -> dns.rrset.RRset:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-NO_ROOM: Final = 256 << 10  # bytes; less is gone before anybody looks again
-FEW_FILES: Final = 16
+MIN_ROOM: Final = 256 << 10  # bytes; less is gone before anybody looks again
+MIN_FILES: Final = 16
 
 
 class MountedDisks:
@@ -38,8 +38,8 @@ def _full(folders: Iterable[str]) -> dict[str, str]:
 
 def _trouble(room: os.statvfs_result) -> str:
     """What others than root have left: nginx's workers and most programs are others."""
-    if room.f_bavail * room.f_frsize < NO_ROOM:
+    if room.f_bavail * room.f_frsize < MIN_ROOM:
         return "apps keep running, but writes there fail"
-    if room.f_files and room.f_favail < FEW_FILES:  # some file systems do not count files
+    if room.f_files and room.f_favail < MIN_FILES:  # some file systems do not count files
         return "no inodes are left; apps keep running, but no new files can be created there"
     return ""

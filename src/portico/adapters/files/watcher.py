@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _POLL_MS: Final = 1
 """What has happened is asked for, not waited for: no thread is kept busy by it."""
-_AT_ONCE: Final = 400
+_PLACES_AT_ONCE: Final = 400
 """Places in one object of watchfiles: all of Python waits while it is made, 25 µs for each."""
-_REST: Final = 20
+_PAUSE_MS: Final = 20
 """Looks between two attempts: what cannot be watched is often large."""
 _ADDED: Final = 1
 """`watchfiles.Change.added`, which cannot be imported here."""
@@ -89,9 +89,11 @@ class _Watch:
         could not be watched before may have changed since.
         """
         old, untold = self._events, roots if self._trouble else []
-        self._trouble, self._rest = "", _REST
+        self._trouble, self._rest = "", _PAUSE_MS
         found = places(self.watched, roots)
-        self._events = [_events(found[n : n + _AT_ONCE]) for n in range(0, len(found), _AT_ONCE)]
+        self._events = [
+            _events(found[n : n + _PLACES_AT_ONCE]) for n in range(0, len(found), _PLACES_AT_ONCE)
+        ]
         changes = self._counting(self._events) + self._counting(old)
         for each in old:
             each.close()

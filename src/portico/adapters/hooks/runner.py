@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
-TOLD: Final = 400  # characters of its output in an error
+MAX_SHOWN_OUTPUT: Final = 400  # characters of its output in an error
 
 
 class HookRunner:
@@ -32,5 +32,5 @@ class HookRunner:
             return f"{command[0]}: {error.strerror}"
         if process.exit_code == 0:
             return None
-        told = output.decode(errors="replace").strip()[-TOLD:]
+        told = output.decode(errors="replace").strip()[-MAX_SHOWN_OUTPUT:]
         return f"{command[0]} exited with code {process.exit_code}: {told}"

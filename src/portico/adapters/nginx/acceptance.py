@@ -12,7 +12,7 @@ from portico.errors import Failed
 from portico.ports import Ports
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
-WITHIN: Final = 60.0
+TEST_TIMEOUT: Final = 60.0
 """Seconds. nginx asks the system for the addresses of outside servers while it tests."""
 
 
@@ -25,12 +25,12 @@ async def accept(
     try:
         async with (
             running(start_program, test, stdout=DEVNULL) as process,
-            asyncio.timeout(WITHIN),
+            asyncio.timeout(TEST_TIMEOUT),
         ):
             _, said = await process.communicate()
     except TimeoutError:
         raise Failed(
-            f"nginx -t timed out after {WITHIN:g} seconds; check that the names of upstream "
+            f"nginx -t timed out after {TEST_TIMEOUT:g} seconds; check that the names of upstream "
             "servers resolve. The running configuration is unchanged"
         ) from None
     except OSError as error:

@@ -19,11 +19,11 @@ from portico.core.model.place import Build
 from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
-OLDEST: Final = (1, 27, 4)
+MIN_VERSION: Final = (1, 27, 4)
 SEARCH: Final = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
 )
-WITHIN: Final = 10.0  # seconds for one run; it takes 0.01
+RUN_TIMEOUT: Final = 10.0  # seconds for one run; it takes 0.01
 
 _VERSION: Final = re.compile(r"nginx/([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _OPENSSL: Final = re.compile(r"(?:running|built) with ((?:Open|Libre|Boring)SSL \S+)")
@@ -72,7 +72,7 @@ class Binaries:
 
 def _fit(build: Build) -> Build:
     if lacks := _lacks(build):
-        oldest = ".".join(map(str, OLDEST))
+        oldest = ".".join(map(str, MIN_VERSION))
         raise Refused(
             f"cannot use {build.program}, which is nginx {build.version_text}: it lacks {lacks}; "
             f"Portico needs {oldest} or later. Nothing was changed; leave [edge] nginx unset to "
@@ -144,10 +144,10 @@ def _blamed(text: str, owners: list[str]) -> str | None:
 async def _run(start_program: StartProgram, *words: str) -> _Said:
     try:
         async with running(start_program, Program(words, {}), stderr=STDOUT) as process:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(RUN_TIMEOUT):
                 output, _ = await process.communicate()
     except TimeoutError:
-        return _Said(-1, f"timed out after {WITHIN:g} seconds")
+        return _Said(-1, f"timed out after {RUN_TIMEOUT:g} seconds")
     except OSError as error:
         return _Said(-1, str(error))
     return _Said(await process.wait(), output.decode(errors="replace"))

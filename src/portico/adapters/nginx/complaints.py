@@ -12,14 +12,14 @@ from typing import Final
 
 from portico.ports import Ports
 
-MOST: Final = 3
+MAX_SHOWN: Final = 3
 GRAVE: Final = frozenset({"emerg", "alert"})
 """Levels that say why nginx does not come up. Clients and instances can fill a log with others."""
-READ_AT_ONCE: Final = 1 << 20
+READ_SIZE: Final = 1 << 20
 """Bytes of the log in one look."""
-LONGEST_LINE: Final = 1 << 14
+MAX_LINE_LENGTH: Final = 1 << 14
 """Bytes; nginx writes 2,048."""
-MOST_KEPT: Final = 100
+MAX_KEPT: Final = 100
 
 _ON_STDERR: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
 _IN_LOG: Final = re.compile(
@@ -64,7 +64,7 @@ def complaints(text: str) -> list[Complaint]:
 
 class LogTail:
     """The grave complaints that have been written to a file since now, at most the first
-    MOST_KEPT. However much else is written, each byte is read once, and little of it at a time.
+    MAX_KEPT. However much else is written, each byte is read once, and little of it at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,12 +75,12 @@ class LogTail:
 
     def complaints(self) -> list[Complaint]:
         *lines, self._rest = (self._rest + self._more()).split(b"\n")
-        self._rest = self._rest[:LONGEST_LINE]
+        self._rest = self._rest[:MAX_LINE_LENGTH]
         for line in lines:
             if any(b"[%b]" % level.encode() in line for level in GRAVE):
-                found = complaints(line[:LONGEST_LINE].decode(errors="replace"))
+                found = complaints(line[:MAX_LINE_LENGTH].decode(errors="replace"))
                 self._found += [each for each in found if each.level in GRAVE]
-        self._found = self._found[:MOST_KEPT]
+        self._found = self._found[:MAX_KEPT]
         return self._found
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class LogTail:
             if os.fstat(file.fileno()).st_size < self._from:  # emptied in place
                 self._from = 0
             file.seek(self._from)
-            data = file.read(READ_AT_ONCE)
+            data = file.read(READ_SIZE)
             self._from += len(data)
             return data
         return b""
@@ -103,7 +103,7 @@ async def explain(said: str, folder: Path, ports: Ports) -> str:
     reasons = dict.fromkeys(text for text in fatal if text != _STILL)
     if not reasons:
         return said.strip().partition("\n")[0] or "nginx gave no reason"
-    told = [await _explained(reason, folder, ports) for reason in list(reasons)[:MOST]]
+    told = [await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN]]
     return "; ".join(told)
 
 

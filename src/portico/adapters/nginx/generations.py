@@ -26,7 +26,7 @@ from portico.core.render.limits import HTPASSWD
 from portico.system.files import link, sync_folder, write, write_new
 
 MAIN: Final = "nginx.conf"
-KEEP: Final = 5
+GENERATIONS_KEPT: Final = 5
 _ABOUT: Final = "generation.json"
 
 
@@ -189,7 +189,11 @@ class Generations:
         everything = [found for number in self._numbers() if (found := self.read(number))]
         keep = {current.number} if current else set()
         for served in (True, False):
-            keep |= set([found.number for found in everything if found.served is served][-KEEP:])
+            keep |= set(
+                [found.number for found in everything if found.served is served][
+                    -GENERATIONS_KEPT:
+                ]
+            )
         for number in self._numbers():
             if number not in keep:
                 self.remove(number)

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from portico.core.model.included import Line
 
-LARGEST: Final = 1 << 20  # bytes; a longer one is a table of addresses
-DEEPEST: Final = 10
+MAX_FILE_SIZE: Final = 1 << 20  # bytes; a longer one is a table of addresses
+MAX_DEPTH: Final = 10
 
 
 def read_included(path: str, depth: int = 0) -> tuple[Line, ...]:
     """What cannot be read stays an `include`: what is absent, too large, or no nginx syntax.
     Blocks.
     """
-    parsed = _parsed(path) if depth <= DEEPEST else None
+    parsed = _parsed(path) if depth <= MAX_DEPTH else None
     if parsed is None:
         return (Line("include", (path,), path, 0),)
     return tuple(_lines(parsed, path, depth))
@@ -28,7 +28,7 @@ def _parsed(path: str) -> list[dict[str, Any]] | None:
 
     file = Path(path)
     try:
-        if not file.is_file() or file.stat().st_size > LARGEST:
+        if not file.is_file() or file.stat().st_size > MAX_FILE_SIZE:
             return None
         # One file at a time: nginx looks for relative names where the main file is.
         read = crossplane.parse(path, single=True, check_ctx=False, check_args=False)

@@ -25,11 +25,11 @@ from portico.adapters.nginx.processes import (
 from portico.core.render.alpn import INSIDE
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
-START_WITHIN: Final = 20.0
-LEAVE_WITHIN: Final = 2.0
-TERM_WITHIN: Final = 5.0
-LOOK_EVERY: Final = 0.02
-READ_AT_ONCE: Final = 1 << 16
+START_TIMEOUT: Final = 20.0
+LEAVE_TIMEOUT: Final = 2.0
+TERM_TIMEOUT: Final = 5.0
+LOOK_INTERVAL: Final = 0.02
+READ_SIZE: Final = 1 << 16
 
 SEARCH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Nginx's whole environment. It needs none, but writes its title over it."""
@@ -82,7 +82,7 @@ async def start(
     await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
     said = await _start(program, paths, start_program, keep)
     try:
-        async with asyncio.timeout(START_WITHIN):
+        async with asyncio.timeout(START_TIMEOUT):
             master = await _first_worker(paths, tail)
     except TimeoutError:
         raise NotTaken(f"{said}{tail}", certain=False) from None
@@ -103,7 +103,7 @@ async def reload(master: Master, paths: Paths, within: float) -> None:
                     raise NotTaken("\n".join(map(str, said)), certain=True)
                 if not master.is_running():
                     raise NotTaken("its master process died during the reload", certain=False)
-                await asyncio.sleep(LOOK_EVERY)
+                await asyncio.sleep(LOOK_INTERVAL)
     except TimeoutError:
         slow = f"its workers were not replaced within {within:g} seconds"
         raise NotTaken(slow, certain=False) from None
@@ -118,7 +118,9 @@ async def is_leaving(master: Master, folder: Path) -> bool:
 async def orphan(master: Master, folder: Path) -> None:
     """End a master alone: its workers serve on until another one takes over from them."""
     master.signal(signal.SIGKILL)
-    await left_after(LEAVE_WITHIN, folder, lambda found: [p for p in found if p.pid == master.pid])
+    await left_after(
+        LEAVE_TIMEOUT, folder, lambda found: [p for p in found if p.pid == master.pid]
+    )
 
 
 async def end(folder: Path, *, patience: float, hurried: Callable[[], bool]) -> list[NginxProcess]:
@@ -131,7 +133,7 @@ async def end(folder: Path, *, patience: float, hurried: Callable[[], bool]) -> 
         await left_after(patience, folder, lambda found: [] if hurried() else found)
     for number in (signal.SIGTERM, signal.SIGKILL):
         await _tell(folder, number)
-        await left_after(TERM_WITHIN, folder, lambda found: found)
+        await left_after(TERM_TIMEOUT, folder, lambda found: found)
     return await look(folder)
 
 
@@ -152,10 +154,10 @@ async def _start(
     said = ""
     try:
         async with running(start_program, nginx, stdout=DEVNULL) as process:
-            async with asyncio.timeout(START_WITHIN):
+            async with asyncio.timeout(START_TIMEOUT):
                 assert process.stderr is not None  # noqa: S101 - it was asked for
-                while data := await process.stderr.read(READ_AT_ONCE):
-                    said = (said + data.decode(errors="replace"))[-READ_AT_ONCE:]
+                while data := await process.stderr.read(READ_SIZE):
+                    said = (said + data.decode(errors="replace"))[-READ_SIZE:]
                     if any(each.is_taken_port for each in complaints(said)):
                         await retire_orphans(paths.folder)
                 code = await process.wait()
@@ -177,7 +179,7 @@ async def _first_worker(paths: Paths, tail: LogTail) -> Master:
             master.close()
         if any(each.is_final for each in tail.complaints()):
             raise NotTaken(str(tail), certain=True)
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK_INTERVAL)
 
 
 def _replaced(workers: list[NginxProcess], before: set[int]) -> bool:
@@ -192,7 +194,7 @@ async def retire_orphans(folder: Path) -> None:
     for process in orphans(await look(folder)):
         process.signal(signal.SIGQUIT)
     stuck = await left_after(
-        LEAVE_WITHIN, folder, lambda found: [p for p in orphans(found) if not p.is_leaving]
+        LEAVE_TIMEOUT, folder, lambda found: [p for p in orphans(found) if not p.is_leaving]
     )
     for process in stuck:
         process.signal(signal.SIGKILL)
@@ -208,7 +210,7 @@ async def left_after(
     while left := which(await look(folder)):
         if asyncio.get_running_loop().time() > deadline:
             return left
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK_INTERVAL)
     return []
 
 

@@ -30,7 +30,7 @@ from portico.adapters.nginx.lifecycle import (
 from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
-from portico.adapters.nginx.upgrading import TRIAL, conclude, upgrade
+from portico.adapters.nginx.upgrading import TRIAL_TIME, conclude, upgrade
 from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
@@ -41,12 +41,12 @@ from portico.system.programs import StartProgram, start_here
 
 log = logging.getLogger(__name__)
 
-RELOAD_WITHIN: Final = 60.0  # thousands of sites, each with its certificate
+RELOAD_TIMEOUT: Final = 60.0  # thousands of sites, each with its certificate
 SHUTDOWN: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
-PATIENCE: Final = 60.0
-ASKED_WITHIN: Final = 3.0
+LEAVE_TIMEOUT: Final = 60.0
+ASK_TIMEOUT: Final = 3.0
 """Seconds in which a worker that got no answer from discovery has surely asked again."""
-MORE_PATIENCE: Final = 5.0
+SECOND_LEAVE_TIMEOUT: Final = 5.0
 NOTHING_HELD: Final = Held()
 
 
@@ -62,7 +62,7 @@ class NginxProgram:
         self,
         home: Home,
         ports: Ports,
-        reload_within: float = RELOAD_WITHIN,
+        reload_within: float = RELOAD_TIMEOUT,
         seeds: Callable[[], Mapping[str, str]] = dict,
         start_program: StartProgram = start_here,
         held: Held = NOTHING_HELD,
@@ -293,7 +293,7 @@ class NginxProgram:
         version = await self._version(program) or generation.version
         await self._note(replace(generation, program=program, version=version), master, file)
         if seeds and not old:
-            await asyncio.sleep(TRIAL)  # discovery has answered its workers by then
+            await asyncio.sleep(TRIAL_TIME)  # discovery has answered its workers by then
         await self._weed(master)
 
     async def _settled(self) -> Master | None:
@@ -310,7 +310,7 @@ class NginxProgram:
                 self._masters.hand_over(master, old)
                 await self._note_found(master)
         if master and self._generations.is_sown:
-            await asyncio.sleep(ASKED_WITHIN)  # no daemon answered, until we did
+            await asyncio.sleep(ASK_TIMEOUT)  # no daemon answered, until we did
             await self._weed(master)
         return master
 
@@ -362,7 +362,7 @@ class NginxProgram:
     async def _patience(self) -> float:
         text = await asyncio.to_thread(_text, self._generations.main_file)
         granted = SHUTDOWN.search(text)
-        return (float(granted[1]) if granted else PATIENCE) + MORE_PATIENCE
+        return (float(granted[1]) if granted else LEAVE_TIMEOUT) + SECOND_LEAVE_TIMEOUT
 
     def _make_folders(self) -> None:
         """What is in them is nginx's matter; nobody else may look into its logs."""

@@ -16,9 +16,9 @@ from typing import Final
 
 from portico.adapters.nginx.complaints import LogTail
 from portico.adapters.nginx.lifecycle import (
-    LOOK_EVERY,
-    START_WITHIN,
-    TERM_WITHIN,
+    LOOK_INTERVAL,
+    START_TIMEOUT,
+    TERM_TIMEOUT,
     NotTaken,
     Paths,
     left_after,
@@ -28,7 +28,7 @@ from portico.adapters.nginx.lifecycle import (
 )
 from portico.adapters.nginx.processes import Master, NginxProcess, workers_of
 
-TRIAL: Final = 1.5
+TRIAL_TIME: Final = 1.5
 """Seconds in which no worker of the new program may die. Discovery has answered them long before:
 they ask within milliseconds."""
 
@@ -54,11 +54,11 @@ async def conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
 
 async def _conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
     try:
-        async with asyncio.timeout(START_WITHIN):
+        async with asyncio.timeout(START_TIMEOUT):
             new = await _second(old, paths, tail)
     except TimeoutError:
         await _end_children(old, paths)
-        slow = f"the new program did not start within {START_WITHIN:g} seconds"
+        slow = f"the new program did not start within {START_TIMEOUT:g} seconds"
         raise NotTaken(slow, certain=True) from None
     old.signal(signal.SIGWINCH)
     if not await _holds(new, paths) and await _serves_again(old, paths):
@@ -80,7 +80,7 @@ async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
             raise NotTaken(failed, certain=True)
         if not old.is_running():
             raise NotTaken("the master process died during the replacement", certain=False)
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK_INTERVAL)
 
 
 def _failed(old: Master, tail: LogTail) -> str:
@@ -96,13 +96,13 @@ async def _holds(new: Master, paths: Paths) -> bool:
     """Whether every worker that came up lives on."""
     seen: set[int] = set()
     loop = asyncio.get_running_loop()
-    end = loop.time() + TRIAL
+    end = loop.time() + TRIAL_TIME
     while loop.time() < end:
         workers = {worker.pid for worker in workers_of(new, await look(paths.folder))}
         seen |= workers
         if seen - workers or not new.is_running():
             return False
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK_INTERVAL)
     return True
 
 
@@ -114,13 +114,13 @@ async def _serves_again(old: Master, paths: Paths) -> bool:
         staying = [worker for worker in workers_of(old, found) if not worker.is_leaving]
         return [] if staying else [p for p in found if p.pid == old.pid]
 
-    waiting = await left_after(TERM_WITHIN, paths.folder, without)
+    waiting = await left_after(TERM_TIMEOUT, paths.folder, without)
     return old.is_running() and not waiting
 
 
 async def _dismiss(new: Master, paths: Paths) -> None:
     new.signal(signal.SIGQUIT)
-    if await left_after(TERM_WITHIN, paths.folder, lambda found: _only(new, found)):
+    if await left_after(TERM_TIMEOUT, paths.folder, lambda found: _only(new, found)):
         await orphan(new, paths.folder)
         await retire_orphans(paths.folder)
     new.close()
@@ -128,11 +128,11 @@ async def _dismiss(new: Master, paths: Paths) -> None:
 
 async def _has_its_file_back(old: Master, paths: Paths) -> None:
     """Wait until the old master has noticed that the new one is gone, and names its file anew."""
-    end = asyncio.get_running_loop().time() + TERM_WITHIN
+    end = asyncio.get_running_loop().time() + TERM_TIMEOUT
     while paths.old_pid_file.exists() and old.is_running():
         if asyncio.get_running_loop().time() > end:
             return
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(LOOK_INTERVAL)
 
 
 async def _end_children(old: Master, paths: Paths) -> None:

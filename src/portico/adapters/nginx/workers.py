@@ -20,7 +20,7 @@ from portico.system.programs import STDOUT, Program, StartProgram, running
 log = logging.getLogger(__name__)
 
 NAME: Final = "portico-nginx"
-WITHIN: Final = 30.0
+USERADD_TIMEOUT: Final = 30.0
 """Seconds; useradd waits for others that change the same files."""
 _PATH: Final = "/usr/sbin:/sbin:/usr/bin:/bin"
 _USER: Final = re.compile(r"^user (\S+?)(?: (\S+))?;$", re.MULTILINE)
@@ -65,7 +65,7 @@ async def _make(start_program: StartProgram, name: str) -> str:
     words = (program, "--system", "--user-group", *nothing, name)
     try:
         async with running(start_program, Program(words, {}), stderr=STDOUT) as process:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(USERADD_TIMEOUT):
                 said, _ = await process.communicate()
     except (OSError, TimeoutError) as error:
         return f"{program}: {error}"

@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-PIECE: Final = 1 << 14
+READ_SIZE: Final = 1 << 14
 """Bytes that are read at a time: to take them apart is not to hold others of the loop up."""
-MOST: Final = 1 << 19
+MAX_ANSWER_SIZE: Final = 1 << 19
 """Bytes that are read of one answer."""
 
 
 class TooLong(Exception):
-    """It has sent MOST bytes, and its answer has not ended."""
+    """It has sent MAX_ANSWER_SIZE bytes, and its answer has not ended."""
 
     def __init__(self) -> None:
-        super().__init__(f"sent more than {MOST >> 10} KiB in answer")
+        super().__init__(f"sent more than {MAX_ANSWER_SIZE >> 10} KiB in answer")
 
 
 class Connection:
     def __init__(self, of: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._socket, self._loop = of, loop
-        self._left = MOST
+        self._left = MAX_ANSWER_SIZE
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._socket, data)
@@ -35,7 +35,7 @@ class Connection:
             raise TooLong
         # What is there is read without a turn of the loop, and so without a look at the deadline.
         await asyncio.sleep(0)
-        data = await self._loop.sock_recv(self._socket, PIECE)
+        data = await self._loop.sock_recv(self._socket, READ_SIZE)
         self._left -= len(data)
         return data
 

@@ -26,10 +26,10 @@ from h2.exceptions import ProtocolError
 
 from portico.adapters.probes.connection import Connection, NotSpoken
 
-PREFIX: Final = 5  # octets before a message: not compressed, and its length
+PREFIX_LENGTH: Final = 5  # octets before a message: not compressed, and its length
 SETTINGS: Final = b"\x04"
 SERVING: Final = 1
-LONGEST_WORDS: Final = 200
+MAX_ERROR_LENGTH: Final = 200
 WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
@@ -111,7 +111,7 @@ def _trouble(answer: _Answer, service: str) -> str | None:
     status = answer.headers.get(b"grpc-status")
     match status:  # codes of gRPC: OK, NOT_FOUND, UNIMPLEMENTED
         case b"0":
-            said = _serving_status(bytes(answer.data[PREFIX:]))
+            said = _serving_status(bytes(answer.data[PREFIX_LENGTH:]))
             return None if said == SERVING else f"answered {WORDS.get(said, said)}"
         case b"5":
             return f'knows no service "{service}"'
@@ -132,4 +132,4 @@ def _serving_status(message: bytes) -> int:
 
 
 def _words(said: bytes) -> str:
-    return " ".join(said.decode(errors="replace")[:LONGEST_WORDS].split())
+    return " ".join(said.decode(errors="replace")[:MAX_ERROR_LENGTH].split())

@@ -10,12 +10,12 @@ import h11
 from portico.adapters.probes.connection import Connection, NotSpoken, TooLong
 from portico.core.model.check import Check
 
-LARGEST_SEARCHED: Final = 1 << 18
+MAX_SEARCHED_SIZE: Final = 1 << 18
 """Bytes of a body that are searched."""
-LARGEST_READ: Final = 1 << 16
+MAX_READ_SIZE: Final = 1 << 16
 """Bytes that are waited for of one that is not searched."""
 GOOD: Final = range(200, 400)
-LONGEST_SEARCH: Final = 0.1
+SEARCH_TIMEOUT: Final = 0.1
 """Seconds for a regular expression, which nothing else could end; one that is usual takes 1 ms."""
 
 
@@ -35,7 +35,7 @@ async def ask_http(check: Check, port: int, connection: Connection) -> str | Non
     except h11.LocalProtocolError as error:  # in a file that an earlier Portico took
         return f"cannot be probed: {error}"
     await connection.send(sent)
-    limit = LARGEST_READ if check.body is None else LARGEST_SEARCHED
+    limit = MAX_READ_SIZE if check.body is None else MAX_SEARCHED_SIZE
     answer = await _answer(http, connection, limit)
     if answer.status not in (check.status or GOOD):
         return f"answered {answer.status}"
@@ -70,7 +70,7 @@ def _holds(body: bytes, wanted: str) -> bool:
         return wanted in text
     import regex  # noqa: PLC0415 - 2 MB, and rarely used
 
-    return regex.search(wanted[1:].strip(), text, timeout=LONGEST_SEARCH) is not None
+    return regex.search(wanted[1:].strip(), text, timeout=SEARCH_TIMEOUT) is not None
 
 
 async def _answer(http: h11.Connection, connection: Connection, limit: int) -> Answer:

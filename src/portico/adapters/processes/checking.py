@@ -13,9 +13,9 @@ from portico.core.model.units import Words
 from portico.ports import Launch
 from portico.system.programs import STDOUT, StartProgram, ending, running
 
-MOST_KEPT: Final = 4096
+MAX_OUTPUT_KEPT: Final = 4096
 """Bytes of its output; the end of it says why it failed."""
-LONGEST_WORDS: Final = 200
+MAX_ERROR_LENGTH: Final = 200
 
 
 async def run_check(
@@ -30,7 +30,7 @@ async def run_check(
             program = found.as_program(cwd)
             async with running(start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(check.limit):
-                    output = await ending(process.stdout, MOST_KEPT)
+                    output = await ending(process.stdout, MAX_OUTPUT_KEPT)
                     code = await process.wait()
     except TimeoutError:
         return f"its check timed out after {check.limit:g}s"
@@ -49,4 +49,4 @@ def _instead(launch: Launch, command: Words | None) -> Launch:
 def _failed(code: int, output: bytes) -> str:
     how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
     lines = output.decode(errors="replace").strip().splitlines()
-    return f"its check {how}: {lines[-1][:LONGEST_WORDS]}" if lines else f"its check {how}"
+    return f"its check {how}: {lines[-1][:MAX_ERROR_LENGTH]}" if lines else f"its check {how}"

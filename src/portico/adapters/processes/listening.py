@@ -33,7 +33,7 @@ _LISTEN: Final = b"%02X" % LISTEN
 _CHUNK: Final = 1 << 16
 
 _UNABLE: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
-WITHIN: Final = 2.0
+ANSWER_TIMEOUT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Listener:
 def listeners(port: int = 0) -> list[Listener]:
     """All of them, or those of a port."""
     try:
-        with open_table(WITHIN) as table:
+        with open_table(ANSWER_TIMEOUT) as table:
             return [
                 Listener(Listening(each.port, _address(each.address)), each.uid, each.inode)
                 for family in (socket.AF_INET, socket.AF_INET6)

@@ -27,17 +27,17 @@ from portico.system import files
 
 log = logging.getLogger(__name__)
 
-LONGEST: Final = 4096
+MAX_MESSAGE_SIZE: Final = 4096
 """Bytes of a message that are read."""
-LONGEST_STATUS: Final = 200
-MOST_KEPT: Final = 1000
+MAX_STATUS_LENGTH: Final = 200
+MAX_KEPT: Final = 1000
 """Senders that wait to be asked for: anybody on the machine may send, and go on sending."""
-MOST_OPEN: Final = 256
+MAX_OPEN: Final = 256
 """Connections of Node programs; more are closed at once, and their programs come again."""
-AT_ONCE: Final = 64
+MESSAGES_AT_ONCE: Final = 64
 """Messages that are read before others of the event loop have their turn."""
-SPEAK_WITHIN: Final = 5.0
-DEEPEST: Final = 64  # generations from a sender up
+SPEAK_TIMEOUT: Final = 5.0
+MAX_GENERATIONS: Final = 64  # generations from a sender up
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _MOST_FILES: Final = 253  # SCM_MAX_FD
 _PRELOAD: Final = Path(__file__).with_name("process_send.cjs")
@@ -91,7 +91,7 @@ class UnixNotices:
             writer.transport.abort()
 
     def _read(self, datagrams: socket.socket) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(MESSAGES_AT_ONCE):
             try:
                 said, pid = _receive(datagrams)
             except OSError:  # nothing is left
@@ -100,12 +100,12 @@ class UnixNotices:
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One word, answered when it is on record: until then its sender would say it again."""
-        if len(self._open) >= MOST_OPEN:
+        if len(self._open) >= MAX_OPEN:
             writer.transport.abort()
             return
         self._open.add(writer)
         try:
-            async with asyncio.timeout(SPEAK_WITHIN):
+            async with asyncio.timeout(SPEAK_TIMEOUT):
                 said = await reader.readline()
             peer = writer.get_extra_info("socket")
             raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -131,7 +131,7 @@ class UnixNotices:
             log.info("pid %d reported its status, but exited before it could be identified", pid)
             return False
         before = self._notices.get(sessions, Notice(sessions))
-        if sessions not in self._notices and len(self._notices) >= MOST_KEPT:
+        if sessions not in self._notices and len(self._notices) >= MAX_KEPT:
             return False
         said_last = before.status if status is None else status
         self._notices[sessions] = Notice(sessions, ready or before.ready, said_last)
@@ -148,7 +148,7 @@ def parse(said: bytes) -> tuple[bool, str | None]:
         if name == "READY":
             ready = ready or value.strip() == "1"
         elif name == "STATUS":
-            status = "".join(c for c in value if c.isprintable())[:LONGEST_STATUS].strip()
+            status = "".join(c for c in value if c.isprintable())[:MAX_STATUS_LENGTH].strip()
     return ready, status
 
 
@@ -157,7 +157,7 @@ def _receive(datagrams: socket.socket) -> tuple[bytes, int]:
     that is also what systemd-notify waits for before it ends.
     """
     space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MOST_FILES * 4)
-    said, extras, *_ = datagrams.recvmsg(LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+    said, extras, *_ = datagrams.recvmsg(MAX_MESSAGE_SIZE, space, socket.MSG_CMSG_CLOEXEC)
     pid = 0
     for level, kind, data in extras:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
@@ -172,7 +172,7 @@ def _receive(datagrams: socket.socket) -> tuple[bytes, int]:
 def _sessions(pid: int) -> frozenset[int]:
     """Its session and those above it; none if it has ended."""
     found: set[int] = set()
-    for _ in range(DEEPEST):
+    for _ in range(MAX_GENERATIONS):
         seen = stat(pid) if pid > 1 else None
         if seen is None:
             break

@@ -38,7 +38,7 @@ _REACHED: Final = frozenset({"*", "127.0.0.1"})
 the same here; as only one of several, it has to be the instance's all the same."""
 
 
-FEW: Final = 8
+MAX_PORTS_ONE_BY_ONE: Final = 8
 """Ports that the kernel is asked about one by one."""
 
 
@@ -115,7 +115,11 @@ def _listeners(ports: Collection[int]) -> Iterable[Listener]:
     """Those of these ports, and perhaps others. A start is asked about alone, while the kernel
     may know of a thousand.
     """
-    return chain.from_iterable(map(listeners, ports)) if len(ports) <= FEW else listeners()
+    return (
+        chain.from_iterable(map(listeners, ports))
+        if len(ports) <= MAX_PORTS_ONE_BY_ONE
+        else listeners()
+    )
 
 
 Members = dict[Process, list[Stat]]

@@ -29,7 +29,7 @@ from portico.ports import Clock
 
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
-MOST_TRIED: Final = 500
+MAX_TRIED: Final = 500
 _TAKEN_BY_CUSTOM: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
@@ -50,7 +50,7 @@ class LinuxPorts:
         begin = int(self._clock.jitter() * len(self._range))
         taken = {*avoid, *self._given, *_TAKEN_BY_CUSTOM}
         here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
-        for port in islice(here, MOST_TRIED):
+        for port in islice(here, MAX_TRIED):
             if _is_free(port):
                 self._given.append(port)
                 return port

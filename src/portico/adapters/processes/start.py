@@ -34,7 +34,7 @@ from portico.system.programs import DEVNULL, Child, Program, StartProgram
 from portico.system.rights import folder_of, is_roots_alone, open_file
 from portico.system.text import line_of
 
-LARGEST_ENV_FILE: Final = 1 << 20
+MAX_ENV_FILE_SIZE: Final = 1 << 20
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY
 # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -142,7 +142,7 @@ def _env_files(spec: Spec, account: Account) -> list[dict[str, str]]:
 
 def _env_file(path: Path, account: Account) -> dict[str, str]:
     raw = _read(path, account)
-    if len(raw) > LARGEST_ENV_FILE:
+    if len(raw) > MAX_ENV_FILE_SIZE:
         raise ValueError(f"env_file {path} is larger than 1 MiB")
     try:
         return parse_env_file(raw.decode(), str(path))
@@ -155,7 +155,7 @@ def _read(path: Path, account: Account) -> bytes:
         with os.fdopen(open_file(path, account), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError(f"env_file {path} is not a file")
-            return file.read(LARGEST_ENV_FILE + 1)
+            return file.read(MAX_ENV_FILE_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"env_file {path} does not exist") from None
     except OSError as error:

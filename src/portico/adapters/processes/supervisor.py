@@ -33,9 +33,9 @@ from portico.errors import Failed
 from portico.ports import Clock, Launch
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
-FRESH: Final = 1.0
+FRESH_TIME: Final = 1.0
 """Seconds for which one look at all processes serves every question about usage."""
-STALE: Final = 3.0
+STALE_TIME: Final = 3.0
 """Seconds after which nobody is answered from it any more."""
 
 
@@ -53,7 +53,7 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._measured = -STALE
+        self._measured = -STALE_TIME
         self._usage: Mapping[Process, _Usage] = {}
         self._measuring: asyncio.Future[None] | None = None
         groups.leave()
@@ -131,9 +131,9 @@ class LinuxProcesses:
         last, and only who has not asked for long waits for the next.
         """
         age = self._clock.monotonic() - self._measured
-        if age > FRESH and (self._measuring is None or self._measuring.done()):
+        if age > FRESH_TIME and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.get_running_loop().run_in_executor(None, self._look)
-        if age > STALE and self._measuring is not None:
+        if age > STALE_TIME and self._measuring is not None:
             await self._measuring
 
     def _look(self) -> None:

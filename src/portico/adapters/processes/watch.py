@@ -25,11 +25,11 @@ from portico.system.programs import Child
 
 log = logging.getLogger(__name__)
 
-PATIENCE: Final = 60.0
+CHILDREN_TIMEOUT: Final = 60.0
 """Seconds for which the children of a process that was told to stop may finish their work."""
-LOOK_AGAIN: Final = 0.05  # seconds; then half as much again, to the limit
-SLOWEST_LOOK: Final = 0.25
-GIVE_UP: Final = 5.0
+FIRST_INTERVAL: Final = 0.05  # seconds; then half as much again, to the limit
+MAX_INTERVAL: Final = 0.25
+KILL_TIMEOUT: Final = 5.0
 """Seconds after SIGKILL: what is still there then waits in the kernel, for a disk perhaps."""
 
 
@@ -68,14 +68,14 @@ class Watch:
         """Until when what the process leaves behind may go on; not at all unless it was told."""
         self._tell: signal.Signals | None = None
         self._killing_since: float | None = None
-        self._pause = LOOK_AGAIN
+        self._pause = FIRST_INTERVAL
         self._closed = False
         self.mark = mark
         self._loop.add_reader(child.pidfd, self._ended)
 
     def told(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
-        patience = 0.0 if name == "SIGKILL" else PATIENCE
+        patience = 0.0 if name == "SIGKILL" else CHILDREN_TIMEOUT
         self._patient_until = self._clock.monotonic() + patience
         self._tell = signal.Signals[name]
 
@@ -95,7 +95,7 @@ class Watch:
             return
         now = self._clock.monotonic()
         if self._killing_since is None and now >= self._patient_until:
-            self._killing_since, self._pause = now, LOOK_AGAIN
+            self._killing_since, self._pause = now, FIRST_INTERVAL
         kill = self._killing_since is not None
         left = Left(self._process, self._child, self.mark, kill, self._tell)
         self._tell = None
@@ -110,10 +110,10 @@ class Watch:
             )
         is_empty, ending = (False, Exit()) if error else job.result()
         since = self._killing_since
-        stuck = since is not None and self._clock.monotonic() > since + GIVE_UP
+        stuck = since is not None and self._clock.monotonic() > since + KILL_TIMEOUT
         if not is_empty and not stuck:
             self._loop.call_later(self._pause, self._look)
-            self._pause = min(self._pause * 1.5, SLOWEST_LOOK)
+            self._pause = min(self._pause * 1.5, MAX_INTERVAL)
             return
         if stuck:
             log.warning("a process started by %s does not exit", self.mark.instance)

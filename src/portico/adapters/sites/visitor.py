@@ -12,11 +12,11 @@ import h11
 from portico.core.model.desired import Listeners
 from portico.core.model.site import Site
 
-DEADLINE: Final = 10.0
+VISIT_TIMEOUT: Final = 10.0
 SILENT: Final = frozenset({502, 504})
 """What nginx answers itself when nothing behind it does."""
-LARGEST_READ: Final = 65536
-NOBODY: Final = b"PROXY UNKNOWN\r\n"
+MAX_READ_SIZE: Final = 65536
+NO_BACKEND: Final = b"PROXY UNKNOWN\r\n"
 """The PROXY protocol's header (version 1, 2.1) of one who speaks for himself."""
 
 
@@ -33,11 +33,11 @@ class Visitor:
         address = _reachable(listeners.addresses)
         port = listeners.https if site.https else listeners.http
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(VISIT_TIMEOUT):
                 reader, writer = await asyncio.open_connection(address, port)
                 try:
                     if proxied:
-                        writer.write(NOBODY)
+                        writer.write(NO_BACKEND)
                     if site.https:
                         await writer.start_tls(self._tls, server_hostname=host)
                     request = _grpc_call(host) if site.grpc else _first_page(host)
@@ -45,7 +45,7 @@ class Visitor:
                 finally:
                     writer.transport.abort()
         except TimeoutError:
-            return f"timed out after {DEADLINE:g}s"
+            return f"timed out after {VISIT_TIMEOUT:g}s"
         except (OSError, h11.RemoteProtocolError) as error:
             return f"{address}:{port}: {error.__class__.__name__}: {error}"
         if status in SILENT:
@@ -72,11 +72,11 @@ class Visitor:
         self, address: str, port: int, host: str, tls: ssl.SSLContext, *, proxied: bool
     ) -> str:
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(VISIT_TIMEOUT):
                 _, writer = await asyncio.open_connection(address, port)
                 try:
                     if proxied:
-                        writer.write(NOBODY)
+                        writer.write(NO_BACKEND)
                     await writer.start_tls(tls, server_hostname=host)
                     return _fingerprint(writer)
                 finally:
@@ -135,7 +135,7 @@ async def _first_status(
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(LARGEST_READ))
+            connection.receive_data(await reader.read(MAX_READ_SIZE))
         elif isinstance(event, h11.Response):
             return event.status_code
 

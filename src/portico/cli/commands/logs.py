@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from portico.core.model.views import LogFileView
 
 LINES: Final = 15
-LOOK_EVERY: Final = 0.2  # seconds
-ASK_EVERY: Final = 10  # looks, before the daemon is asked for new instances
+LOOK_INTERVAL: Final = 0.2  # seconds
+LOOKS_BEFORE_ASKING: Final = 10  # looks, before the daemon is asked for new instances
 _OUTPUT: Final = frozenset({"stdout", "stderr"})
 _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blue")
 
@@ -69,9 +69,9 @@ def _follow(shown: _Shown, asked: _Asked) -> None:
     shown.lines = None
     looks = 0
     while True:
-        pause(LOOK_EVERY)
+        pause(LOOK_INTERVAL)
         looks += 1
-        if looks % ASK_EVERY == 0:
+        if looks % LOOKS_BEFORE_ASKING == 0:
             shown.add(asked.files_or_none())
         shown.print_more()
 

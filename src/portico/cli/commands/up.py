@@ -20,7 +20,7 @@ from portico.core.model import verbs
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
 
-MOST: Final = 8  # instances of an app that are listed one by one
+MAX_LISTED_INSTANCES: Final = 8  # instances of an app that are listed one by one
 _STATES: Final[dict[str, Style]] = {"ready": "green", "stopped": "dim", "failed": "red"}
 
 
@@ -66,10 +66,10 @@ def _show(session: Session, status: StatusView, source: str) -> None:
         ready = sum(each.state == "ready" for each in app.instances)
         doing = "answer" if any(each.port for each in app.instances) else "run"
         say(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
-        for instance in app.instances[:MOST]:
+        for instance in app.instances[:MAX_LISTED_INSTANCES]:
             say(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
-        if len(app.instances) > MOST:
-            say(f"  and {len(app.instances) - MOST} more: portico show {app.name}")
+        if len(app.instances) > MAX_LISTED_INSTANCES:
+            say(f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}")
     for trouble in status.troubles:
         session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")
     say(f"next: {', '.join(_next(status, source))}")

@@ -18,8 +18,8 @@ from portico.errors import ConfigError, Problem
 
 __all__ = ["Document", "read_document"]
 
-_ROUNDS = 20  # two or three leave out all that is wrong
-_DEEPEST = 40
+_MAX_PASSES = 20  # two or three leave out all that is wrong
+_MAX_DEPTH = 40
 
 
 def read_document(table: Mapping[str, object], *, source: str) -> Document:
@@ -73,7 +73,7 @@ def _draft(content: dict[str, object], findings: list[Finding]) -> Draft:
     found = list(_unreadable(content))
     findings += found
     doubtful = _left_out(content, found)
-    for attempt in range(_ROUNDS):
+    for attempt in range(_MAX_PASSES):
         try:
             document = Document.model_validate_json(json.dumps(content))
         except ValidationError as error:
@@ -98,7 +98,7 @@ def _unreadable(content: object) -> Iterator[Finding]:
             inner = enumerate(value)
         elif isinstance(value, str) and _is_broken(value):
             yield Finding(path, "contains NUL or an unpaired surrogate")
-        if len(path) > _DEEPEST:
+        if len(path) > _MAX_DEPTH:
             yield Finding(path[:3], "is nested too deeply")
             continue
         for step, deeper in inner:

@@ -14,8 +14,8 @@ from portico.core.model.names import is_local_name
 from portico.core.model.site import Handling, Hsts, Site
 from portico.core.model.upstream import Upstream
 
-_MOST_NAMED = 5
-_YEAR = 31536000
+_MAX_NAMED = 5
+_YEAR_SECONDS = 31536000
 _OF_SEVERAL = {"max_fails", "fail_timeout"}
 _Note: TypeAlias = tuple[Path, str]
 
@@ -63,8 +63,8 @@ def _of_apps(apps: Sequence[str], *, one: str, several: str) -> list[str]:
         case [name]:
             return [f"{written(('apps', name))}: {one}"]
         case _:
-            named = ", ".join(apps[:_MOST_NAMED])
-            more = len(apps) - _MOST_NAMED
+            named = ", ".join(apps[:_MAX_NAMED])
+            more = len(apps) - _MAX_NAMED
             return [f"apps: {named}{f' and {more} more' if more > 0 else ''} {several}"]
 
 
@@ -130,7 +130,9 @@ def _upstream(path: Path, upstream: Upstream) -> Iterator[_Note]:
 
 def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
     match site.hsts:
-        case Hsts(preload=True, include_subdomains=whole, max_age=age) if not whole or age < _YEAR:
+        case Hsts(preload=True, include_subdomains=whole, max_age=age) if (
+            not whole or age < _YEAR_SECONDS
+        ):
             need = "include_subdomains and a max_age of a year or more"
             yield (*path, "hsts", "preload"), f"browsers' preload lists require {need}"
         case _:

@@ -10,7 +10,7 @@ from portico.core.model.balancing import Balance, Method
 from portico.core.model.desired import WEIGHT_SCALE
 from portico.core.model.document import Document
 
-LARGEST_WEIGHT = 65535 // WEIGHT_SCALE  # RFC 2782: the weight of an SRV record has 16 bits
+MAX_WEIGHT = 65535 // WEIGHT_SCALE  # RFC 2782: the weight of an SRV record has 16 bits
 
 
 def slow_start_findings(draft: Draft) -> Iterator[Finding]:
@@ -27,8 +27,8 @@ def slow_start_findings(draft: Draft) -> Iterator[Finding]:
                 )
                 yield Finding(path, what)
     for path, weight in _weights(document):
-        if weight > LARGEST_WEIGHT:
-            yield Finding(path, f"must be {LARGEST_WEIGHT} or less with slow_start")
+        if weight > MAX_WEIGHT:
+            yield Finding(path, f"must be {MAX_WEIGHT} or less with slow_start")
 
 
 def _groups_of(name: str, document: Document) -> Iterator[tuple[Path, Balance]]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from portico.core.model.site import HeaderName, HeaderValue
 from portico.core.model.units import Duration, Kind, Table, Words
 
-LONGEST_PROBE: Final = 5.0
+MAX_PROBE_TIME: Final = 5.0
 """Seconds, where no timeout is set."""
 CheckPath = Annotated[str, Field(pattern=r"^/[!-~]*$"), Kind('a path that starts with "/"')]
 _Times = Annotated[int, Field(ge=1, le=1000)]
@@ -95,4 +95,4 @@ class Check(Table):
     @property
     def limit(self) -> float:
         """Seconds that a probe may take."""
-        return min(LONGEST_PROBE, self.interval) if self.timeout is None else self.timeout
+        return min(MAX_PROBE_TIME, self.interval) if self.timeout is None else self.timeout

@@ -17,8 +17,8 @@ InstanceId = NewType("InstanceId", str)
 PROJECT = "default"
 """The project of a file that names none."""
 DISCOVERY_DOMAIN = "portico.internal"
-LONGEST_NAME = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
-_LONGEST_FOLDER = 200  # NAME_MAX is 255 bytes
+MAX_NAME_LENGTH = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
+_MAX_FOLDER_LENGTH = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
@@ -47,8 +47,8 @@ def parse_domain(text: str) -> str:
         name = name if name.isascii() else name.encode("idna").decode()
     except ValueError:
         raise ValueError(_no_domain(text)) from None
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"must have at most {LONGEST_NAME} characters, not {len(name)}")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"must have at most {MAX_NAME_LENGTH} characters, not {len(name)}")
     if not all(map(_LABEL.fullmatch, name.removeprefix("*.").split("."))):
         raise ValueError(_no_domain(text))
     return name
@@ -86,9 +86,9 @@ def folder_name(lineage: str) -> str:
     if lineage == "authority":
         return "_authority"
     name = re.sub(r"[*:]", "_", lineage)
-    if re.fullmatch(r"[a-z0-9_][a-z0-9._+-]*", name) and len(name) <= _LONGEST_FOLDER:
+    if re.fullmatch(r"[a-z0-9_][a-z0-9._+-]*", name) and len(name) <= _MAX_FOLDER_LENGTH:
         return name
-    plain = re.sub(r"[^a-z0-9_-]", "-", name)[:_LONGEST_FOLDER]
+    plain = re.sub(r"[^a-z0-9_-]", "-", name)[:_MAX_FOLDER_LENGTH]
     return f"{plain}_{hashlib.sha256(lineage.encode()).hexdigest()[:16]}"
 
 

@@ -30,9 +30,9 @@ class Kind:
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "": 1.0}
 _BYTES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NUMBER, _UNIT = r"[0-9]{1,15}(?:\.[0-9]{1,9})?", "ms|s|m|h|d|w"
-_LONGEST = 10 * 365 * 86400.0
-_LARGEST = 1 << 50
-_LONGEST_SHOWN = 60
+_MAX_DURATION = 10 * 365 * 86400.0
+_MAX_SIZE = 1 << 50
+_MAX_SHOWN_LENGTH = 60
 _DURATION = Kind('a duration such as "30s", "5m" or a number of seconds', "seconds")
 _SIZE = Kind('a size such as "512k", "10m" or a number of bytes', "bytes")
 _RATE = Kind('a rate such as "10r/s" or "30r/m"')
@@ -43,7 +43,7 @@ def shown(value: object) -> str:
     if isinstance(value, (dict, list)):
         return "a table" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}..."
 
 
 def parse_duration(value: object) -> float:
@@ -56,7 +56,7 @@ def parse_duration(value: object) -> float:
             raise ValueError(f"must be {_DURATION.text}, not {shown(value)}")
         parts = re.findall(f"({_NUMBER})({_UNIT})?", text)
         seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if not 0 <= seconds <= _LONGEST:
+    if not 0 <= seconds <= _MAX_DURATION:
         raise ValueError(f"must be between 0 and ten years, not {shown(value)}")
     return float(seconds)
 
@@ -68,8 +68,8 @@ def parse_size(value: object) -> int:
     if not found:
         raise ValueError(f"must be {_SIZE.text}, not {shown(value)}")
     size = int(found[1]) * _BYTES[found[2]]
-    if size > _LARGEST:
-        raise ValueError(f"must be {_LARGEST >> 30}g or less, not {shown(value)}")
+    if size > _MAX_SIZE:
+        raise ValueError(f"must be {_MAX_SIZE >> 30}g or less, not {shown(value)}")
     return size
 
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-KNOWN: Final = 30.0
+QUICK_TIMEOUT: Final = 30.0
 """Seconds to wait for what the daemon knows."""
-WORKED_OUT: Final = 180.0
+WORK_TIMEOUT: Final = 180.0
 """For what it must work out first: reading and testing a whole file."""
-EACH_CERTIFICATE: Final = 1800.0
+CERTIFICATES_TIMEOUT: Final = 1800.0
 """For what takes a while for each of thousands of certificates."""
 
 
@@ -68,7 +68,7 @@ class Verb(Generic[Answer]):
     gets it whole."""
     query: Mapping[str, str] = field(default_factory=dict)
     """Name to description."""
-    seconds: float = WORKED_OUT
+    seconds: float = WORK_TIMEOUT
     """How long a client waits for the answer."""
     group: str = ""
     """Of the command in `portico --help`; empty where another command asks."""
@@ -98,7 +98,7 @@ _INSTANCES: Final = Argument(
 _SITE: Final = Argument("site", "name of the site", "SITE")
 
 STATUS: Final[Verb[StatusView]] = Verb(
-    "status", "GET", "/v1/status", "Show what runs.", "StatusView", seconds=KNOWN
+    "status", "GET", "/v1/status", "Show what runs.", "StatusView", seconds=QUICK_TIMEOUT
 )
 METRICS: Final[Verb[str]] = Verb(
     "metrics",
@@ -107,7 +107,7 @@ METRICS: Final[Verb[str]] = Verb(
     "Show metrics of apps, instances and certificates for Prometheus.",
     "str",
     "text",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 CHECK: Final[Verb[CheckView]] = Verb(
     "check",
@@ -242,7 +242,7 @@ CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
     "Show the certificates from authorities and the next action for each.",
     "CertificateView",
     "list",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 RENEW: Final[Verb[ChangeView]] = Verb(
     "renew",
@@ -283,7 +283,7 @@ RENEWERS: Final[Verb[Sequence[RenewerView]]] = Verb(
     "Show other programs on this machine that renew certificates.",
     "RenewerView",
     "list",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 IMPORT: Final[Verb[ImportView]] = Verb(
     "take_over",
@@ -292,7 +292,7 @@ IMPORT: Final[Verb[ImportView]] = Verb(
     "Import the certificates of a certbot folder.",
     "ImportView",
     request="FolderRequest",
-    seconds=EACH_CERTIFICATE,
+    seconds=CERTIFICATES_TIMEOUT,
 )
 EXPORT: Final[Verb[ExportView]] = Verb(
     "hand_over",
@@ -301,7 +301,7 @@ EXPORT: Final[Verb[ExportView]] = Verb(
     "Export every certificate into a folder for certbot.",
     "ExportView",
     request="FolderRequest",
-    seconds=EACH_CERTIFICATE,
+    seconds=CERTIFICATES_TIMEOUT,
 )
 ACCOUNT: Final[Verb[AccountsView]] = Verb(
     "account",
@@ -309,7 +309,7 @@ ACCOUNT: Final[Verb[AccountsView]] = Verb(
     "/v1/account",
     "Show the accounts at authorities, as stored here.",
     "AccountsView",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 ROLL_OVER: Final[Verb[ChangeView]] = Verb(
     "roll_over",
@@ -331,7 +331,7 @@ HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "Show the revisions that were applied, newest first.",
     "RevisionView",
     "list",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
     "changes",
@@ -339,10 +339,10 @@ CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
     "/v1/changes",
     "Show changes in progress and recently finished.",
     shape="list",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 CHANGE: Final[Verb[ChangeView]] = Verb(
-    "change", "GET", "/v1/changes/{change}", "Show one change.", seconds=KNOWN
+    "change", "GET", "/v1/changes/{change}", "Show one change.", seconds=QUICK_TIMEOUT
 )
 FOLLOW: Final[Verb[ChangeView]] = Verb(
     "follow",
@@ -350,7 +350,7 @@ FOLLOW: Final[Verb[ChangeView]] = Verb(
     "/v1/changes/{change}/follow",
     "Show a change, and again after each of its steps, until it has finished.",
     shape="stream",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     "logs",
@@ -360,7 +360,7 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     "LogFileView",
     "list",
     query={"app": "Only this app."},
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 TRUST: Final[Verb[TrustView]] = Verb(
     "trust",
@@ -376,7 +376,7 @@ VERSION: Final[Verb[VersionView]] = Verb(
     "/v1/version",
     "Show the version of the daemon.",
     "VersionView",
-    seconds=KNOWN,
+    seconds=QUICK_TIMEOUT,
 )
 
 VERBS: Final[tuple[Verb[Any], ...]] = tuple(

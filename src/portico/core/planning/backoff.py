@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MOST_DOUBLINGS = 32  # the limit is reached long before; keeps the power small
+_MAX_DOUBLINGS = 32  # the limit is reached long before; keeps the power small
 
 
 def restart_delay(crashes: int, *, first: float, limit: float, jitter: float) -> float:
@@ -12,5 +12,5 @@ def restart_delay(crashes: int, *, first: float, limit: float, jitter: float) ->
     """
     if crashes == 0:
         return 0.0
-    grown = first * 2.0 ** min(crashes - 1, _MOST_DOUBLINGS)
+    grown = first * 2.0 ** min(crashes - 1, _MAX_DOUBLINGS)
     return min(grown, limit) * (1 + jitter / 10)

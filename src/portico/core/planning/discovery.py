@@ -23,7 +23,7 @@ from typing import Final
 from portico.core.model.names import DISCOVERY_DOMAIN, app_host, slot_host
 from portico.core.model.world import Endpoint
 
-LONGEST_ANSWER: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
+MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
 RECORD_OVERHEAD: Final = 20  # name by pointer, type, class, TTL, lengths, three numbers
 SERVICE: Final = ("_http", "_tcp")
 NOWHERE: Final = "nowhere"
@@ -96,7 +96,7 @@ def _peers(app: str, endpoints: Endpoints) -> tuple[Peer, ...]:
     if not endpoints:
         return (Peer(0, 1, NOWHERE_PORT, f"{NOWHERE}.{app_host(app)}"),)
     peers = tuple(Peer(int(e.backup), e.weight, e.port, slot_host(app, e.slot)) for e in endpoints)
-    most = LONGEST_ANSWER // (RECORD_OVERHEAD + max(len(peer.target) for peer in peers))
+    most = MAX_ANSWER_SIZE // (RECORD_OVERHEAD + max(len(peer.target) for peer in peers))
     return peers[:most]
 
 

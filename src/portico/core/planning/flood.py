@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-SOONEST: Final = 0.5
-LATEST: Final = 2.0
+MIN_INTERVAL: Final = 0.5
+MAX_INTERVAL: Final = 2.0
 """Seconds between two looks: a program may begin to write just after one."""
-MUCH: Final = 1 << 20
+MIN_FLOOD_SIZE: Final = 1 << 20
 """Bytes; who has written less between two looks does not fill a disk."""
 
 
@@ -39,12 +39,12 @@ def written(before: int, now: int) -> int:
 def look_after(logs: Iterable[Growth]) -> float:
     """Seconds until the first of them has grown by its limit, if it goes on as it did."""
     times = [log.max_size / log.rate for log in logs if log.rate > 0]
-    return max(SOONEST, min([LATEST, *times]))
+    return max(MIN_INTERVAL, min([MAX_INTERVAL, *times]))
 
 
 def floods(log: Growth) -> str:
     """What to say of one that takes more than its limits grant before anybody can look."""
-    if log.rate * SOONEST <= log.max_size * (log.keep + 1):
+    if log.rate * MIN_INTERVAL <= log.max_size * (log.keep + 1):
         return ""
     return (
         f"{log.instance} writes to {log.path} faster than it can be rotated; it may fill the disk"
@@ -54,4 +54,8 @@ def floods(log: Growth) -> str:
 def fills(logs: Iterable[Growth]) -> str:
     """Who has written most; empty where nobody has written much."""
     most = max(logs, key=lambda log: log.written, default=None)
-    return f"{most.instance} writes most, to {most.path}" if most and most.written >= MUCH else ""
+    return (
+        f"{most.instance} writes most, to {most.path}"
+        if most and most.written >= MIN_FLOOD_SIZE
+        else ""
+    )

@@ -13,7 +13,7 @@ from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN, Instance, InstanceEvent, InstanceState
 from portico.core.planning.lifecycle import moved
 
-PROMPT: Final = 1.0
+OVERDUE_TIME: Final = 1.0
 """Seconds over `fall` intervals in which a hung program is out, whatever the timeout is. An
 answer that takes longer is overdue."""
 
@@ -43,7 +43,7 @@ def pace(check: Check, *, overdue: bool) -> float:
     good probe is found out when the last of `fall` more has waited its whole time; where that is
     longer than a second, those after the first begin so much sooner.
     """
-    longer = max(0.0, check.limit - PROMPT)
+    longer = max(0.0, check.limit - OVERDUE_TIME)
     if check.fall == 1:
         return check.interval - longer
     return check.interval - longer / (check.fall - 1) if overdue else check.interval

@@ -17,9 +17,9 @@ from portico.core.model.world import World
 from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, Step, Stop
 
 S = InstanceState
-SPREAD: Final = 0.25
+STOP_SPREAD: Final = 0.25
 """The part of `drain_timeout` over which stops of one moment are spread."""
-HURRIED_STOP: Final = 1.0
+HURRIED_STOP_TIMEOUT: Final = 1.0
 """Seconds that a program gets after its stop signal where nothing is waited for any more."""
 UNWANTED: Final = "its app was removed"
 
@@ -85,13 +85,13 @@ def drain_limit(slot: int, timeout: float) -> float:
     share, digit, rest = 0.0, 0.5, slot - 1
     while rest:
         share, digit, rest = share + digit * (rest % 2), digit / 2, rest // 2
-    return timeout * (1 - SPREAD * share)
+    return timeout * (1 - STOP_SPREAD * share)
 
 
 def stop_limit(i: Instance, desired: Desired) -> float:
     """Seconds from the stop signal to SIGKILL."""
     limit = keys(desired, i).stop_timeout
-    return min(limit, HURRIED_STOP) if desired.hurry else limit
+    return min(limit, HURRIED_STOP_TIMEOUT) if desired.hurry else limit
 
 
 def keys(desired: Desired, i: Instance) -> App:

@@ -18,7 +18,7 @@ from portico.core.planning.domains import registered_domain
 
 Counted = Literal["same names", "domain", "failed validations", "orders", "accounts"]
 
-LONGEST: Final = DAY  # that an authority's own `Retry-After` is believed
+MAX_RETRY_AFTER: Final = DAY  # that an authority's own `Retry-After` is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Ledger:
         for entry in self._limited.get(directory, ()):
             if entry.names and mine.isdisjoint(map(_validated, entry.names)):
                 continue
-            until = min(entry.until or 0.0, min(entry.at, self.now) + LONGEST)
+            until = min(entry.until or 0.0, min(entry.at, self.now) + MAX_RETRY_AFTER)
             if until > self.now and (found is None or until > found.until):
                 found = Refusal(f"rate-limited by {directory}", until)
         return found

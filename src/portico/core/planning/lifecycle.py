@@ -19,10 +19,10 @@ from portico.core.model.instance import (
 )
 from portico.core.planning.backoff import restart_delay
 
-STEADY: Final = 600.0
+STEADY_TIME: Final = 600.0
 """Seconds. A program that keeps failing its check needs longer for it than one that exits: only
 after so long without is its restart the first one again."""
-MOST_MOVES: Final = 16
+MAX_MOVES: Final = 16
 
 S, E = InstanceState, InstanceEvent
 BOOTED: Final = "the machine was rebooted"
@@ -126,7 +126,7 @@ def moves(instance: Instance, app: App) -> bool:
     Not for ever: a program whose leftovers take every port that it gets is in a crash loop.
     """
     pinned = instance.port == app.pinned(instance.slot)
-    return instance.taken and not pinned and instance.restarts < MOST_MOVES
+    return instance.taken and not pinned and instance.restarts < MAX_MOVES
 
 
 def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[InstanceEvent, int]:
@@ -145,6 +145,6 @@ def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[Ins
 def _crashes(instance: Instance, app: App, uptime: float) -> int:
     """How many in a row it are with this one."""
     if instance.state is InstanceState.RESTARTING:
-        return instance.crashes + 1 if uptime < STEADY else 1
+        return instance.crashes + 1 if uptime < STEADY_TIME else 1
     early = instance.state not in PROVEN or uptime < app.min_uptime
     return instance.crashes + 1 if early else 0

@@ -12,11 +12,11 @@ from typing import Final
 from portico.core.model.certificate import DAY, HOUR, Certificate, Lineage, Memory, Trouble, Window
 from portico.core.planning.renewal import window_of
 
-WAITS: Final = (60.0, 600.0, 6000.0, DAY)
+FAILURE_PAUSES: Final = (60.0, 600.0, 6000.0, DAY)
 """Seconds after the first, second, third and every further failure in a row."""
-SOONEST: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
+MIN_WAIT: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
 LATEST: Final = DAY
-LONGEST_WAIT: Final = 1.1 * DAY  # with its jitter
+MAX_WAIT: Final = 1.1 * DAY  # with its jitter
 ASKED_AGAIN: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
 _ATTEMPTS: Final = 6  # that fit into the life of a certificate, however short
 
@@ -47,7 +47,7 @@ def failed(  # noqa: PLR0913
     """
     trouble = _after(memory.troubles.get(issuer), error, held, now, draw)
     if retry_at is not None:
-        told = now + min(max(retry_at - now, SOONEST), LATEST)
+        told = now + min(max(retry_at - now, MIN_WAIT), LATEST)
         trouble = replace(trouble, retry_at=max(trouble.retry_at, told))
     return replace(memory, troubles={**memory.troubles, issuer: trouble})
 
@@ -78,7 +78,7 @@ def told(memory: Memory, held: Certificate, answer: Told, *, now: float, draw: f
 
     What makes no sense changes nothing of what was known before.
     """
-    again = min(max((answer.ask_again or now + ASKED_AGAIN) - now, SOONEST), LATEST)
+    again = min(max((answer.ask_again or now + ASKED_AGAIN) - now, MIN_WAIT), LATEST)
     memory = replace(memory, asked_ari=now, ask_ari_at=now + again, ari_trouble=answer.why)
     if answer.start is None or answer.end is None:
         return replace(memory, window=window_of(held, memory))
@@ -129,7 +129,7 @@ def _moments(memory: Memory) -> Sequence[float]:
 def _back(trouble: Trouble, now: float) -> Trouble:
     if trouble.at <= now:
         return trouble
-    wait = min(trouble.retry_at - trouble.at, LONGEST_WAIT)
+    wait = min(trouble.retry_at - trouble.at, MAX_WAIT)
     return replace(trouble, at=now, retry_at=now + wait)
 
 
@@ -138,7 +138,7 @@ def _after(
 ) -> Trouble:
     """The jitter is late, so that those that failed together do not return together."""
     failures = before.failures + 1 if before else 1
-    wait = WAITS[min(failures, len(WAITS)) - 1]
+    wait = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES)) - 1]
     if held is not None:
-        wait = min(wait, max(held.lifetime / _ATTEMPTS, SOONEST))
+        wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT))
     return Trouble(failures, error, now, now + wait * (1 + draw / 10))

@@ -16,7 +16,7 @@ from portico.core.model.instance import STARTABLE, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.steps import Respawn, StartInstance, Step
 
-MOMENT: Final = 1.0
+START_ALLOWANCE: Final = 1.0
 """Seconds for which a start may have its place."""
 
 
@@ -42,7 +42,7 @@ def room_at(world: World) -> float | None:
     """When, at the latest, one more may be started; None where time does not decide it."""
     if world.most_starting is None or not (begun := _starting(world)):
         return None
-    return min(i.spawned for i in begun) + MOMENT
+    return min(i.spawned for i in begun) + START_ALLOWANCE
 
 
 def _is_back(step: StartInstance | Respawn, world: World) -> bool:
@@ -60,5 +60,7 @@ def _starting(world: World) -> list[Instance]:
     return [
         i
         for i in world.instances.values()
-        if i.state is InstanceState.STARTING and i.process and world.now - i.spawned < MOMENT
+        if i.state is InstanceState.STARTING
+        and i.process
+        and world.now - i.spawned < START_ALLOWANCE
     ]

@@ -15,11 +15,11 @@ from typing import Final
 from portico.core.model.certificate import Challenge, Issuer, Lineage
 from portico.core.model.names import is_ip, is_local_name
 
-WRONG_CLOCK: Final = 600.0
+MAX_CLOCK_SKEW: Final = 600.0
 """Seconds. Authorities date certificates back by an hour, and limits are a matter of days."""
-LEAST_ROOM: Final = 1 << 20
+MIN_ROOM: Final = 1 << 20
 """Bytes for a key, a chain, the record of an order, and the one before."""
-FEWEST_FILES: Final = 32
+MIN_FILES: Final = 32
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _NOBODYS: Final = frozenset(  # RFC 2606, 6761, 7686, 8375, and what ICANN will not delegate
     {
@@ -157,7 +157,7 @@ def _not_public(name: str) -> str:
 
 def _machine(seen: Seen) -> Iterator[Finding]:
     ahead = seen.clock_ahead
-    if ahead is not None and abs(ahead) > WRONG_CLOCK:
+    if ahead is not None and abs(ahead) > MAX_CLOCK_SKEW:
         way = "ahead of" if ahead > 0 else "behind"
         yield Finding(
             f"this machine's clock is {abs(ahead) / 60:.0f} minutes {way} the authority's",
@@ -166,10 +166,10 @@ def _machine(seen: Seen) -> Iterator[Finding]:
     for each in seen.unwritable:
         what = f"a new certificate could not be stored: cannot write to {each}"
         yield Finding(what, "give the daemon's user write permission there, or free disk space")
-    if seen.room is not None and seen.room < LEAST_ROOM:
+    if seen.room is not None and seen.room < MIN_ROOM:
         left = f"only {seen.room >> 10} KiB are free on the disk of the certificates"
         yield Finding(left, "free disk space")
-    if seen.files is not None and seen.files < FEWEST_FILES:
+    if seen.files is not None and seen.files < MIN_FILES:
         left = f"only {seen.files} inodes are free on the disk of the certificates"
         yield Finding(left, "remove files there")
 

@@ -38,8 +38,8 @@ from portico.core.planning.steps import (
     UpgradeNginx,
 )
 
-MOST_ROUNDS: Final = 10_000
-QUIET: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to read
+MAX_ROUNDS: Final = 10_000
+UNLISTED_STEPS: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to read
 SOME_PORT: Final = -1  # a free one, which is found only when an instance is started
 
 
@@ -47,12 +47,12 @@ def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, .
     """Every step from here to the end."""
     steps: list[Step] = []
     world = _at_rest(world)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         now = plan(desired, world, generation=generation)
         if not now:
             break
         desired, world = after(now, desired, world)
-        steps += [step for step in now if not isinstance(step, QUIET)]
+        steps += [step for step in now if not isinstance(step, UNLISTED_STEPS)]
     return tuple(steps)
 
 

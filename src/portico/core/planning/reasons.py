@@ -13,7 +13,7 @@ from typing import Final
 
 from portico.core.model.instance import Exit, Listening
 
-LONGEST_LINE: Final = 300
+MAX_LINE_LENGTH: Final = 300
 NEVER_SAID: Final = (
     "wait_ready is set, but it did not send sd_notify READY=1 or process.send('ready')"
 )
@@ -184,7 +184,7 @@ def _last_words(lines: Sequence[str]) -> str:
 
 
 def _plain(line: str) -> str:
-    return _CONTROL.sub("", line)[:LONGEST_LINE]
+    return _CONTROL.sub("", line)[:MAX_LINE_LENGTH]
 
 
 def _ending(ending: Exit) -> str:

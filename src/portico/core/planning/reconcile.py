@@ -42,7 +42,7 @@ from portico.core.planning.steps import (
 from portico.core.planning.wear import wear
 
 S = InstanceState
-TRY_AGAIN: Final = 60.0
+RETRY_INTERVAL: Final = 60.0
 """Seconds after which a crash loop gets another chance, if it is to replace a worn instance."""
 
 
@@ -175,7 +175,11 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
     for i in mine:
         if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
-        elif i.state is S.FAILED and now - i.since >= TRY_AGAIN and _succeeds_a_worn_one(i, mine):
+        elif (
+            i.state is S.FAILED
+            and now - i.since >= RETRY_INTERVAL
+            and _succeeds_a_worn_one(i, mine)
+        ):
             yield Respawn(i.id, "it replaces an instance")
         elif i.state is S.STARTING and i.process is None and not app.stopped:
             yield Respawn(i.id, "the previous daemon did not finish it")

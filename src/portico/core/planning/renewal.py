@@ -27,7 +27,9 @@ ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
 SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
 SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
 SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
-PATIENCE: Final = 4  # failures in a row before the next issuer is asked, if there is time:
+FAILURES_BEFORE_NEXT_ISSUER: Final = (
+    4  # failures in a row before the next issuer is asked, if there is time:
+)
 URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
 NEVER: Final = float("inf")
 
@@ -209,7 +211,9 @@ def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     urgent = held is None or held.not_after - at < URGENT * held.lifetime
     asked = _asked(case)
     if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
-        enough = trouble.failures >= (1 if urgent or asked is not None else PATIENCE)
+        enough = trouble.failures >= (
+            1 if urgent or asked is not None else FAILURES_BEFORE_NEXT_ISSUER
+        )
         why = f"the last attempt failed: {trouble.error}"
         return _Choice(issuer, trouble.retry_at, why, enough)
     if at > case.now:

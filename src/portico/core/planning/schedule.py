@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Final
 
-LATE: Final = 60.0
+MAX_LATENESS: Final = 60.0
 """Seconds. What is due longer was missed: the machine slept, or its clock was set."""
 
 
@@ -34,7 +34,7 @@ def look(timer: Timer, now: float, zone: tzinfo) -> tuple[Timer, bool]:
         return set_timer(timer.expression, now, zone), False
     if timer.due is None or now < timer.due:
         return replace(timer, looked=now), False
-    return set_timer(timer.expression, now, zone), now <= timer.due + LATE
+    return set_timer(timer.expression, now, zone), now <= timer.due + MAX_LATENESS
 
 
 def next_moment(expression: str, after: float, zone: tzinfo) -> float | None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from portico.core.model.instance import Instance, InstanceState
 
-MOST_STEPS: Final = 5
+MAX_STEPS: Final = 5
 
 
 def share(instance: Instance, since: Sequence[float], slow_start: float, now: float) -> float:
@@ -46,7 +46,7 @@ def next_step(instance: Instance, slow_start: float, now: float) -> float | None
 
 def _steps(slow_start: float) -> list[int]:
     """After how many whole seconds each step comes; a second or more apart."""
-    count = min(MOST_STEPS, max(1, int(slow_start)))
+    count = min(MAX_STEPS, max(1, int(slow_start)))
     return [ceil(slow_start * number / count) for number in range(1, count + 1)]
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
 
-MOST_NAMED: Final = 16
+MAX_NAMED: Final = 16
 """More slots than these are counted instead of named."""
 
 
@@ -58,7 +58,7 @@ class Publish:
     why: str
 
     def __str__(self) -> str:
-        if len(self.endpoints) > MOST_NAMED:
+        if len(self.endpoints) > MAX_NAMED:
             return f"publish {len(self.endpoints)} slots of {self.app}"
         slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
         return f"publish slots {slots} of {self.app}"

@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.core.model.watched import Watched
 
-LONGEST: Final = 60.0
+MAX_WAIT: Final = 60.0
 """Seconds after which a rollout begins though files go on changing: an app that writes to what is
 watched must not keep a change of its program from it."""
 IGNORED: Final = (
@@ -54,7 +54,7 @@ def noted(pending: Pending | None, path: str, now: float) -> Pending:
 
 def is_due(pending: Pending, delay: float, now: float) -> bool:
     """Whether a rollout should begin: after the changes it was quiet for `delay` seconds."""
-    return now - pending.last >= delay or now - pending.first >= LONGEST
+    return now - pending.last >= delay or now - pending.first >= MAX_WAIT
 
 
 def is_ignored(path: str, watched: Watched) -> bool:

@@ -15,10 +15,10 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.steps import MarkWorn
 
-SETTLES_WITHIN: Final = 15.0
+SETTLE_TIMEOUT: Final = 15.0
 """Seconds after its start in which no instance is replaced for its memory: one that needs more
 than its limit from the first moment on would be replaced without end."""
-SPREAD: Final = 0.1
+AGE_SPREAD: Final = 0.1
 """Of `max_age`, either way, so that instances that were started together do not end together."""
 _GOLDEN: Final = 0.6180339887498949  # its multiples are spread evenly however many there are
 _MEBIBYTE: Final = 1 << 20
@@ -35,7 +35,7 @@ def wear(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterat
 def age_limit(max_age: float, instance: InstanceId) -> float:
     """How old this instance may become, in seconds."""
     serial = int(instance.rpartition(".")[2])
-    return max_age * (1 - SPREAD + 2 * SPREAD * (serial * _GOLDEN % 1))
+    return max_age * (1 - AGE_SPREAD + 2 * AGE_SPREAD * (serial * _GOLDEN % 1))
 
 
 def _why(app: DesiredApp, i: Instance, world: World) -> str:
@@ -45,7 +45,7 @@ def _why(app: DesiredApp, i: Instance, world: World) -> str:
         return "requested by hand"
     if i.state is not InstanceState.READY:
         return ""
-    if limit is not None and held > limit and age >= SETTLES_WITHIN:
+    if limit is not None and held > limit and age >= SETTLE_TIMEOUT:
         return f"it uses {_mebibytes(held)} of memory; max_memory is {_mebibytes(limit)}"
     if app.app.restart_schedule is not None and app.name in world.due:
         return "its restart_schedule"

@@ -21,7 +21,7 @@ FOLDER: Final = "temp/alpn"
 INSIDE: Final = f"{FOLDER}/https"
 ANSWERS: Final = f"{FOLDER}/acme"
 BACKLOG: Final = "backlog=4096"
-LONGEST_PATH: Final = 107  # sun_path of unix(7), less its closing zero
+MAX_PATH_LENGTH: Final = 107  # sun_path of unix(7), less its closing zero
 _WHERE: Final = "$portico_asked"
 
 
@@ -77,9 +77,9 @@ def stream(desired: Desired, place: Place) -> Iterator[Directive]:
 
 def _socket(home: str, name: str) -> str:
     path = f"{home}/nginx/{name}"
-    if len(path.encode()) > LONGEST_PATH:
+    if len(path.encode()) > MAX_PATH_LENGTH:
         raise Refused(
             f"cannot use tls-alpn-01: the path of the unix socket {path} is longer than "
-            f"{LONGEST_PATH} bytes; choose a shorter PORTICO_HOME, or http-01"
+            f"{MAX_PATH_LENGTH} bytes; choose a shorter PORTICO_HOME, or http-01"
         )
     return f"unix:{path}"

@@ -15,10 +15,10 @@ from portico.errors import Refused
 
 _PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-LONGEST: Final = (
+MAX_ARGUMENT_SIZE: Final = (
     4000  # bytes; nginx reads its file in pieces of 4,096 and no argument may be longer
 )
-LONGEST_SHOWN: Final = 60
+MAX_SHOWN_LENGTH: Final = 60
 DOLLAR: Final = "portico_dollar"
 """A variable that holds `$`: nginx expands variables even in quotes and has no escape for it."""
 
@@ -100,13 +100,13 @@ def quote(arg: str) -> str:
         raise _cannot_write(arg, 'nginx would read "$" as the start of a variable')
     else:
         fit = '"' + arg.replace("\\", r"\\").replace('"', r"\"") + '"'
-    if len(fit) > LONGEST // 4 and len(fit.encode()) > LONGEST:
-        raise _cannot_write(arg, f"it is longer than {LONGEST} bytes")
+    if len(fit) > MAX_ARGUMENT_SIZE // 4 and len(fit.encode()) > MAX_ARGUMENT_SIZE:
+        raise _cannot_write(arg, f"it is longer than {MAX_ARGUMENT_SIZE} bytes")
     return fit
 
 
 def _cannot_write(arg: str, why: str) -> Refused:
-    shown = arg if len(arg) <= LONGEST_SHOWN else arg[:LONGEST_SHOWN] + "..."
+    shown = arg if len(arg) <= MAX_SHOWN_LENGTH else arg[:MAX_SHOWN_LENGTH] + "..."
     return Refused(
         f"cannot write {shown!a} into nginx's configuration: {why}; nothing was changed"
     )

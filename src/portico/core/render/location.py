@@ -21,7 +21,7 @@ from portico.core.render.repetition import (
     stream_location,
 )
 from portico.core.render.scope import Scope
-from portico.core.render.settings import DOOR, Settings, changed, settings, treatment
+from portico.core.render.settings import ACCESS_LIMITS, Settings, changed, settings, treatment
 from portico.core.render.static import static_files
 from portico.errors import Refused
 
@@ -192,7 +192,7 @@ def _redirected(
     number: int,
 ) -> Iterator[Directive]:
     """`return` answers before nginx looks who may come in, a named location after that."""
-    if not any(own[part] for part in DOOR):
+    if not any(own[part] for part in ACCESS_LIMITS):
         yield location.directive((*lines, _redirect(redirect)))
         return
     behind = f"@redirect_{number}"

@@ -33,8 +33,8 @@ ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
 FAILED: Final = "@failed"
 _TO_STREAM: Final = "418"
 """A code that nginx never answers with by itself."""
-RETRIES: Final = 1
-MOST: Final = 7
+DEFAULT_RETRIES: Final = 1
+MAX_TRIES: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
 _CODES: Final = ("502", "504")
 _AGAIN: Final = ".again"
@@ -64,7 +64,7 @@ def repetition_maps() -> tuple[Directive, ...]:
             block=(
                 d("volatile"),
                 d("default", "over"),
-                d(rf'"~^[^|]*\|([^|]* : ){{{MOST - 1}}}"', "over"),
+                d(rf'"~^[^|]*\|([^|]* : ){{{MAX_TRIES - 1}}}"', "over"),
                 d(r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', "over"),  # no peer at all
                 d(r'"~\|[^|]*504[^|]*504\|"', "over"),
                 d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
@@ -122,7 +122,7 @@ def again_location(
     if _is_grpc(scope):
         return
     given = scope.value(lambda handling: handling.retries)
-    repeated = "123"[: RETRIES if given is None else given]
+    repeated = "123"[: DEFAULT_RETRIES if given is None else given]
     ends = [f'(${SENT} ~ "{f"[^{repeated}]" if repeated else "."}")']
     ends += [f"(${ONCE})"] if _has_stream(scope) else []
     lines = (

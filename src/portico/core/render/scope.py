@@ -11,7 +11,7 @@ from portico.core.model.desired import absolute
 from portico.core.model.site import Handling, Route, Site, Target
 
 T = TypeVar("T")
-LONGEST: Final = 200  # with room for what stands around it
+MAX_NAME_LENGTH: Final = 200  # with room for what stands around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def scopes(name: str, site: Site, folder: str, secret: str = "") -> Iterator[Sco
 
 def file_name(site: str) -> str:
     """The site's name, cut where a file could not be called so: 255 bytes at most."""
-    return site if len(site) <= LONGEST else f"{site[:LONGEST]}-{digest(site)}"
+    return site if len(site) <= MAX_NAME_LENGTH else f"{site[:MAX_NAME_LENGTH]}-{digest(site)}"
 
 
 def digest(text: str) -> str:

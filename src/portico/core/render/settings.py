@@ -14,7 +14,7 @@ from portico.core.render.scope import Scope
 Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
 """By group: what nginx inherits from the level above as a whole, or not at all."""
 
-DOOR: Final = ("rate", "connections", "networks", "passwords")
+ACCESS_LIMITS: Final = ("rate", "connections", "networks", "passwords")
 """The groups that may keep a client out."""
 CONNECT_TIMEOUT, TIMEOUT = 5.0, 60.0  # seconds
 BODY_SIZE = 1 << 20  # bytes

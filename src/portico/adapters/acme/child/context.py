@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # at run time it would bring the whole model along, a tenth o
     from portico.ports import Clock
 
 FIRST_PAUSE: Final = 0.25  # seconds; most answers are there by then
-LONGEST_PAUSE: Final = 5.0
+MAX_PAUSE: Final = 5.0
 CLEANUP_TIME: Final = 20.0
 """Seconds for removing what was published, after the deadline too."""
 
@@ -59,7 +59,7 @@ def pauses() -> Callable[[], float]:
 
     def pause() -> float:
         nonlocal following
-        following = min(following * 1.5, LONGEST_PAUSE)
+        following = min(following * 1.5, MAX_PAUSE)
         return following
 
     return pause

@@ -55,10 +55,10 @@ _MOMENT: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", 
 _PLAUSIBLE: Final = 1_600_000_000.0  # some texts tell a moment of 1970
 _TOO_MANY: Final = 429
 _THEIR_OWN: Final = 500
-_LONGEST_DETAIL: Final = 600
-_LONGEST_WAIT: Final = 366 * 86400.0
-_LONGEST_NAME: Final = 253
-_MOST_NAMES: Final = 100  # in one certificate
+_MAX_DETAIL_LENGTH: Final = 600
+_MAX_WAIT: Final = 366 * 86400.0
+_MAX_NAME_LENGTH: Final = 253
+_MAX_NAMES: Final = 100  # in one certificate
 
 
 class AcmeFailure(Exception):
@@ -124,9 +124,9 @@ def denial(problem: Problem, answer: Answered) -> Failure:
 def words(problem: Problem) -> str:
     """`it could not connect (10.0.0.1: Connection refused)`, with all subproblems."""
     plain = _PLAIN.get(code(problem), "")
-    detail = " ".join(problem.detail.split())[:_LONGEST_DETAIL]
+    detail = " ".join(problem.detail.split())[:_MAX_DETAIL_LENGTH]
     if not plain:
-        named = f"{problem.type[:_LONGEST_DETAIL]} {problem.status or ''}"
+        named = f"{problem.type[:_MAX_DETAIL_LENGTH]} {problem.status or ''}"
         text = detail or f"its answer was {named}".rstrip()
     else:
         text = f"{plain} ({detail})" if detail else plain
@@ -140,10 +140,10 @@ def code(problem: Problem) -> str:
 
 
 def _single_names(problem: Problem) -> Iterator[tuple[str, str]]:
-    for each in problem.subproblems[:_MOST_NAMES]:
+    for each in problem.subproblems[:_MAX_NAMES]:
         if each.identifier:
             plain = words(replace(each, subproblems=()))  # RFC 8555 6.7.1 has one level of them
-            yield each.identifier.value[:_LONGEST_NAME], plain
+            yield each.identifier.value[:_MAX_NAME_LENGTH], plain
 
 
 def _limit(problem: Problem) -> Limit:
@@ -168,10 +168,10 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
     try:
         if header.strip().isdigit():
-            return min(float(header), _LONGEST_WAIT)
+            return min(float(header), _MAX_WAIT)
         told = parsedate_to_datetime(header)
         if told.tzinfo is None:
             told = told.replace(tzinfo=UTC)
-        return min(max(0.0, told.timestamp() - now), _LONGEST_WAIT)
+        return min(max(0.0, told.timestamp() - now), _MAX_WAIT)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

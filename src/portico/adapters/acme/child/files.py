@@ -13,7 +13,7 @@ from typing import Final
 from portico.adapters.acme.child.context import RunContext
 from portico.system.files import sync_folder
 
-_LOOK_AGAIN: Final = 0.1  # seconds
+_LOCK_RETRY_INTERVAL: Final = 0.1  # seconds
 
 
 def rename(path: Path, target: Path) -> None:
@@ -38,7 +38,7 @@ def locked(folder: Path, context: RunContext) -> Iterator[None]:
 
 def _take(descriptor: int, folder: Path, context: RunContext) -> None:
     while not _lock(descriptor):
-        context.pause(_LOOK_AGAIN, f"another process is using {folder}")
+        context.pause(_LOCK_RETRY_INTERVAL, f"another process is using {folder}")
 
 
 def _lock(descriptor: int) -> bool:

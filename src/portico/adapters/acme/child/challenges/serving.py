@@ -28,8 +28,8 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.wire import Standalone, TlsAlpn
 
-PATIENCE: Final = 10.0  # seconds for one client
-LONGEST_PROXY_LINE: Final = 107  # PROXY protocol, 2.1
+CLIENT_TIMEOUT: Final = 10.0  # seconds for one client
+MAX_PROXY_LINE_LENGTH: Final = 107  # PROXY protocol, 2.1
 ACME_TLS: Final = "acme-tls/1"
 ACME_IDENTIFIER: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
 _LIFE: Final = timedelta(days=1)
@@ -72,7 +72,7 @@ def answering_http(where: Standalone, proofs: Sequence[Proof]) -> Iterator[None]
     answers = {WELL_KNOWN + p.challenge.token: p.key_authorization for p in proofs}
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = PATIENCE
+        timeout = CLIENT_TIMEOUT
 
         def do_GET(self) -> None:
             found = answers.get(self.path)
@@ -99,7 +99,7 @@ def answering_tls(where: TlsAlpn, proofs: Sequence[Proof], context: RunContext) 
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.settimeout(PATIENCE)
+            self.request.settimeout(CLIENT_TIMEOUT)
             if where.socket:
                 _pass_over_proxy_line(self.request)
             # Scanners and a client that leaves in the middle are no business of ours.
@@ -114,7 +114,7 @@ def _pass_over_proxy_line(connection: socket.socket) -> None:
     """Byte by byte: what comes after it is the handshake's."""
     line = b""
     with contextlib.suppress(OSError):
-        while not line.endswith(b"\n") and len(line) < LONGEST_PROXY_LINE:
+        while not line.endswith(b"\n") and len(line) < MAX_PROXY_LINE_LENGTH:
             byte = connection.recv(1)
             if not byte:
                 return

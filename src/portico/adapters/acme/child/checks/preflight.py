@@ -31,8 +31,8 @@ from portico.adapters.acme.wire import (
 from portico.core.model.names import is_ip
 from portico.core.planning.preflight import Address, Caa, Name, Seen
 
-AT_ONCE: Final = 8
-_TRIAL: Final = bytes(64 << 10)
+MAX_PARALLEL_CHECKS: Final = 8
+_TRIAL_DATA: Final = bytes(64 << 10)
 """What is written to see whether it can be: quotas and full disks only show then."""
 
 
@@ -70,7 +70,7 @@ def _looked_at(
         thumbprint = account(AccountRequest(request.issue.account, do="key"), context).thumbprint
         reaching = SelfCheck(thumbprint, request.port, context)
     look = partial(_look, request, reaching, context)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL_CHECKS) as pool:
         return tuple(pool.map(look, plan))
 
 
@@ -106,7 +106,7 @@ def _unwritable(folder: str) -> str:
     place = _nearest(Path(folder))
     try:
         with tempfile.TemporaryFile(dir=place) as trial:
-            trial.write(_TRIAL)
+            trial.write(_TRIAL_DATA)
             trial.flush()
             os.fsync(trial.fileno())
     except OSError as error:

@@ -16,16 +16,16 @@ from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
 from portico.system.x509 import UNREADABLE, ari_id
 
-SOONEST: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
-LATEST: Final = 86400.0
-AFTER_TROUBLE: Final = 6 * 3600.0  # RFC 9773 4.3.3
+MIN_INTERVAL: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
+MAX_INTERVAL: Final = 86400.0
+INTERVAL_AFTER_FAILURE: Final = 6 * 3600.0  # RFC 9773 4.3.3
 
 
 def renewal_info(request: RenewalInfoRequest, context: RunContext) -> RenewalInfo:
     """Without a window where there is none to be had: the certificate's own dates decide then."""
     leaf = read_leaf(request.certificate)
     known_as, now = ari_id(leaf), context.now()
-    later = now + AFTER_TROUBLE
+    later = now + INTERVAL_AFTER_FAILURE
     if not known_as:
         return RenewalInfo("", later, why="the certificate has no authority key identifier")
     if leaf.not_valid_after_utc.timestamp() < now:
@@ -41,7 +41,7 @@ def renewal_info(request: RenewalInfoRequest, context: RunContext) -> RenewalInf
         if denied.failure.kind != "refused":
             raise
         return RenewalInfo(known_as, later, why=str(denied))
-    again = now + min(max(wait or AFTER_TROUBLE, SOONEST), LATEST)
+    again = now + min(max(wait or INTERVAL_AFTER_FAILURE, MIN_INTERVAL), MAX_INTERVAL)
     return _read(body, known_as, again, later)
 
 

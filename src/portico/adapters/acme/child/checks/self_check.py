@@ -18,12 +18,12 @@ from portico.adapters.acme.child.failures import AcmeFailure, unready
 from portico.adapters.acme.child.protocol.network import reason
 from portico.core.planning.preflight import Address
 
-ONE_REQUEST: Final = 10.0  # seconds, as Let's Encrypt grants
-REDIRECTS: Final = 10
+REQUEST_TIMEOUT: Final = 10.0  # seconds, as Let's Encrypt grants
+MAX_REDIRECTS: Final = 10
 HTTPS: Final = 443
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _FOUND: Final = 200
-_LONGEST: Final = 4096
+_MAX_ANSWER_SIZE: Final = 4096
 _NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
@@ -61,7 +61,7 @@ class SelfCheck:
 
     def _follow(self, url: str, name: str, address: str, lookup: Lookup) -> _Answer:
         """Redirects too, but to the two usual ports only; certificates are not looked at."""
-        for _ in range(REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             parts = urlsplit(url)
             host, secure = parts.hostname or "", parts.scheme == "https"
             port = parts.port or (HTTPS if secure else self._port)
@@ -74,10 +74,10 @@ class SelfCheck:
             if answer.status not in _REDIRECTS or not answer.location:
                 return answer
             url = urljoin(url, answer.location)
-        raise unready(f"it redirects more than {REDIRECTS} times")
+        raise unready(f"it redirects more than {MAX_REDIRECTS} times")
 
     def _get(self, address: str, port: int, url: SplitResult, *, secure: bool) -> _Answer:
-        limit = self._context.timeout(ONE_REQUEST, f"asking {url.netloc} at {address}")
+        limit = self._context.timeout(REQUEST_TIMEOUT, f"asking {url.netloc} at {address}")
         connection = http.client.HTTPConnection(address, port, timeout=limit)
         with socket.create_connection((address, port), limit) as plain:
             connection.sock = _secured(plain, url.hostname) if secure else plain
@@ -85,7 +85,7 @@ class SelfCheck:
                 path = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
                 connection.request("GET", path, headers={"Host": url.netloc})
                 given = connection.getresponse()
-                body = given.read(_LONGEST).decode(errors="replace")
+                body = given.read(_MAX_ANSWER_SIZE).decode(errors="replace")
             finally:
                 connection.close()
         headers = given.headers

@@ -17,7 +17,7 @@ from portico.core.model.moments import moment
 from portico.system.x509 import UNREADABLE, Chain, common_name, names_of, plain, signed
 from portico.system.x509 import read_chain as load_chain
 
-SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
+MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _dates(chain: Chain, now: datetime) -> Iterator[str]:
         yield "the certificate expires before it becomes valid"
     for number, each in enumerate(chain, 1):
         begin, end = each.not_valid_before_utc, each.not_valid_after_utc
-        if now + SKEW < begin:
+        if now + MAX_CLOCK_SKEW < begin:
             yield f"certificate {number} is not valid before {moment(begin.timestamp())}"
         if now > end:
             yield f"certificate {number} expired on {moment(end.timestamp())}"

@@ -32,7 +32,9 @@ from portico.adapters.acme.wire import Dns, Issued, IssueRequest, ManualSteps, S
 from portico.system.files import write
 from portico.system.x509 import ari_id
 
-LISTED: Final = 50  # orders of the account that are looked at, to find one that may be ours
+MAX_ORDERS_LISTED: Final = (
+    50  # orders of the account that are looked at, to find one that may be ours
+)
 
 
 class Issuing:
@@ -122,7 +124,7 @@ class Issuing:
             return None
         known = self._folder.other_orders()
         wanted = {Identifier.of(name) for name in self._asked.names}
-        for url, _ in zip(authority.open_orders(), range(LISTED), strict=False):
+        for url, _ in zip(authority.open_orders(), range(MAX_ORDERS_LISTED), strict=False):
             order = self._known(url, authority) if url not in known else None
             if order and set(order.identifiers) == wanted and self._could_be_ours(order):
                 self._say("found", f"continue order {url}")

@@ -37,8 +37,8 @@ from portico.system.x509 import base64url
 
 _CREATED: Final = 201
 _TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet
-_ALTERNATES: Final = 10  # chains beside the default one; authorities have three at most
-_PAGES: Final = 20  # of a list of orders; one has those that are open
+_MAX_ALTERNATES: Final = 10  # chains beside the default one; authorities have three at most
+_MAX_PAGES: Final = 20  # of a list of orders; one has those that are open
 
 
 class PublicDirectory:
@@ -170,7 +170,7 @@ class Authority(PublicDirectory):
     def open_orders(self) -> Iterator[str]:
         """URLs of this account's orders, where the authority tells them. RFC 8555 7.1.2.1."""
         what, page = "list the account's orders", self._account(None, "use the account").orders
-        for _ in range(_PAGES):
+        for _ in range(_MAX_PAGES):
             if not page:
                 return
             answer = self._network.post(page, None, what)
@@ -200,7 +200,7 @@ class Authority(PublicDirectory):
         """The certificate with its chain, PEM; the default one first, then all alternates."""
         what = "download the certificate"
         first = self._network.post(url, None, what)
-        links = islice(_links(first, "alternate"), _ALTERNATES)
+        links = islice(_links(first, "alternate"), _MAX_ALTERNATES)
         others = [self._network.post(each, None, what) for each in links]
         return [answer.content.decode(errors="replace") for answer in (first, *others)]
 

@@ -38,11 +38,11 @@ from portico.core.model.moments import moment
 
 T = TypeVar("T")
 
-TIMEOUT: Final = 30.0  # seconds for one request
-NONCES: Final = 20  # times that one request is sent again with another nonce
-WAITED_OUT: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
-LARGEST: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
-_PIECE: Final = 1 << 14
+REQUEST_TIMEOUT: Final = 30.0  # seconds for one request
+MAX_NONCE_RETRIES: Final = 20  # times that one request is sent again with another nonce
+MAX_RETRY_AFTER: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
+MAX_ANSWER_SIZE: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
+_READ_SIZE: Final = 1 << 14
 _NONSENSE: Final = (
     errors.Error,
     ValueError,
@@ -103,14 +103,14 @@ class Network:
         while True:
             self._last = None
             try:
-                return send(self._context.timeout(TIMEOUT, f"connecting to {what}"))
+                return send(self._context.timeout(REQUEST_TIMEOUT, f"connecting to {what}"))
             except requests.RequestException as error:
                 raise self._unreachable(what, error) from error
             except _NONSENSE as error:
                 denied = self._denied(what, error)
             except OSError as error:  # what requests says of a missing ca_bundle
                 raise unready(f"cannot {what}: {error}") from error
-            if denied.code == "badNonce" and refused_nonces < NONCES:
+            if denied.code == "badNonce" and refused_nonces < MAX_NONCE_RETRIES:
                 refused_nonces += 1
             elif not self._waited(denied, what):
                 raise denied
@@ -121,7 +121,7 @@ class Network:
         if denied.status not in BUSY or again is None:
             return False
         seconds = max(again - self._context.now(), 0.1)
-        if seconds > min(WAITED_OUT, self._context.left()):
+        if seconds > min(MAX_RETRY_AFTER, self._context.left()):
             return False
         self._context.say("note", f"{self.host} asked to wait {seconds:.0f} s")
         self._context.pause(seconds, f"waiting to {what}")
@@ -186,11 +186,13 @@ class _Bounded(HTTPAdapter):
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         answer = super().send(*args, **kwargs | {"stream": True})
         body = b""
-        for piece in answer.iter_content(_PIECE):
+        for piece in answer.iter_content(_READ_SIZE):
             body += piece
-            if len(body) > LARGEST:
+            if len(body) > MAX_ANSWER_SIZE:
                 answer.close()
-                raise requests.RequestException(f"its answer has more than {LARGEST} bytes")
+                raise requests.RequestException(
+                    f"its answer has more than {MAX_ANSWER_SIZE} bytes"
+                )
         answer._content = body  # noqa: SLF001 - what reading it at once would have done
         return answer
 

@@ -16,8 +16,8 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.wire import Command
 
-LONGEST_OUTPUT: Final = 100_000  # characters, as much as an environment can take
-LONGEST_WORDS: Final = 300
+MAX_OUTPUT_LENGTH: Final = 100_000  # characters, as much as an environment can take
+MAX_ERROR_LENGTH: Final = 300
 
 
 class Programs:
@@ -54,11 +54,11 @@ class Programs:
         except OSError as error:
             raise unready(f"cannot {what}: {error.strerror}") from error
         if ran.returncode:
-            words = (ran.stderr.strip() or ran.stdout.strip())[-LONGEST_WORDS:]
+            words = (ran.stderr.strip() or ran.stdout.strip())[-MAX_ERROR_LENGTH:]
             raise unready(
                 f"cannot {what}: it exited with code {ran.returncode}: {words or 'no output'}"
             )
-        return ran.stdout.strip()[:LONGEST_OUTPUT]
+        return ran.stdout.strip()[:MAX_OUTPUT_LENGTH]
 
 
 def _variables(entry: Entry) -> dict[str, str]:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypedDict
 
 TTL: Final = 60  # seconds
-_LONGEST_WORDS: Final = 300
-_SHORTEST_SECRET: Final = 6
+_MAX_ERROR_LENGTH: Final = 300
+_MIN_SECRET_LENGTH: Final = 6
 
 
 class Request(TypedDict):
@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(f"dns-lexicon is not installed completely ({error}): pip install 'portico[dns]'")
     except Exception as error:  # noqa: BLE001 - ninety providers, each with errors of its own
         words = " ".join(str(error).split()) or type(error).__name__
-        sys.exit(without_secrets(words, request["options"])[:_LONGEST_WORDS])
+        sys.exit(without_secrets(words, request["options"])[:_MAX_ERROR_LENGTH])
 
 
 def _change(request: Request) -> None:
@@ -66,7 +66,7 @@ def _change(request: Request) -> None:
 def without_secrets(words: str, options: Mapping[str, str]) -> str:
     """Some providers put the whole request into their error."""
     for value in sorted(options.values(), key=len, reverse=True):
-        if len(value) >= _SHORTEST_SECRET:
+        if len(value) >= _MIN_SECRET_LENGTH:
             words = words.replace(value, "***")
     return words
 

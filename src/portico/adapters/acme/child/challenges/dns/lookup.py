@@ -20,8 +20,8 @@ from portico.adapters.acme.child.failures import AcmeFailure, unready
 from portico.adapters.acme.wire import Lookups
 
 PORT: Final = 53
-ONE_LOOKUP: Final = 10.0  # seconds
-LONGEST_CHAIN: Final = 8  # of CNAMEs; authorities follow about as many
+LOOKUP_TIMEOUT: Final = 10.0  # seconds
+MAX_CNAME_CHAIN: Final = 8  # of CNAMEs; authorities follow about as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Lookup:
         """Where CNAMEs lead, so that a zone of its own can be used for proofs."""
         seen = [name]
         while found := self._ask(seen[-1], CNAME):
-            if found[0] in seen or len(seen) > LONGEST_CHAIN:
+            if found[0] in seen or len(seen) > MAX_CNAME_CHAIN:
                 raise unready(f"cannot validate {name}: its CNAME records form a loop")
             seen.append(found[0])
         return seen[-1]
@@ -55,7 +55,7 @@ class Lookup:
     def zone(self, name: str) -> str:
         """The zone that holds the name."""
         try:
-            limit = self._context.timeout(ONE_LOOKUP, f"looking for the zone of {name}")
+            limit = self._context.timeout(LOOKUP_TIMEOUT, f"looking for the zone of {name}")
             found = dns.resolver.zone_for_name(name, resolver=self._resolver, lifetime=limit)
         except (dns.exception.DNSException, OSError) as error:
             raise self._unanswered(f"find the zone of {name}", error) from error
@@ -93,7 +93,7 @@ class Lookup:
         return [each.to_text().rstrip(".").lower() for each in self._records(name, kind)]
 
     def _records(self, name: str, kind: RdataType) -> list[Rdata]:
-        limit = self._context.timeout(ONE_LOOKUP, f"looking up {name}")
+        limit = self._context.timeout(LOOKUP_TIMEOUT, f"looking up {name}")
         try:
             found = self._resolver.resolve(name, kind, lifetime=limit, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

@@ -24,8 +24,8 @@ from portico.adapters.acme.child.challenges.dns.lookup import Authoritative, Loo
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.failures import unready
 
-ONE_QUESTION: Final = 3.0  # seconds
-AT_ONCE: Final = 16
+QUESTION_TIMEOUT: Final = 3.0  # seconds
+MAX_PARALLEL_QUESTIONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def wait_until_served(
     servers = {zone: lookup.servers(zone) for zone in {each.zone for each in wanted}}
     open_ones = [_Question(server, each) for each in wanted for server in servers[each.zone]]
     pause, ends = pauses(), context.clock.monotonic() + patience
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL_QUESTIONS) as pool:
         while True:
             answers = dict(
                 zip(open_ones, pool.map(partial(_ask, context), open_ones), strict=True)
@@ -73,7 +73,7 @@ def _ask(context: RunContext, question: _Question) -> frozenset[str] | None:
     """What a server has; None when it did not answer."""
     server = question.server
     query = dns.message.make_query(question.wanted.name, dns.rdatatype.TXT, flags=0)
-    limit = min(ONE_QUESTION, max(context.left(), 0.1))
+    limit = min(QUESTION_TIMEOUT, max(context.left(), 0.1))
     try:
         answer, _ = dns.query.udp_with_fallback(
             query, server.address, limit, server.port, ignore_unexpected=True

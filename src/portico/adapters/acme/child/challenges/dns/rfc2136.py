@@ -19,7 +19,7 @@ from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.wire import Rfc2136
 
 TTL: Final = 60  # seconds
-TIMEOUT: Final = 15.0  # seconds
+UPDATE_TIMEOUT: Final = 15.0  # seconds
 
 
 class Updates:
@@ -55,7 +55,7 @@ class Updates:
             raise unready(f"cannot update the zone {zone}: {_plain(error)}") from error
 
     def _send(self, update: dns.update.UpdateMessage, what: str, context: RunContext) -> None:
-        server, limit = self._settings.server, context.timeout(TIMEOUT, f"trying to {what}")
+        server, limit = self._settings.server, context.timeout(UPDATE_TIMEOUT, f"trying to {what}")
         try:
             answer = dns.query.tcp(update, self._address, limit, self._port)
         except (dns.tsig.PeerError, dns.exception.FormError) as error:  # unsigned is no answer
