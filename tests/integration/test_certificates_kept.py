@@ -71,7 +71,7 @@ def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack
     assert (stack.root / "served").exists()
     assert stack.status()["sites"][0]["certificate"] == "authority"
     log = (stack.home / "logs/porticod.log").read_text()
-    for said in ("made an account at", "has taken the order", "issued the certificate"):
+    for said in ("created an account at", "accepted order", "issued the certificate"):
         assert re.search(rf"certificate shop\.example\.com: .*{said}", log)
     metrics = stack.done("metrics").stdout
     assert 'portico_certificate_served{certificate="shop.example.com"} 1\n' in metrics

@@ -7,23 +7,23 @@ from typing import Final
 from portico.importers.pm2_attributes import ATTRIBUTES, TOP_LEVEL, Attribute, Mapped, Read
 
 _HEAD: Final = """\
-# Files of PM2
+# PM2 files
 
 <!-- Written by scripts/reference from the code; change src/portico/importers/ there. -->
 
-`portico up ecosystem.config.js` runs a PM2 file as it stands (also `.cjs`, `.mjs`, `.json`,
+`portico up ecosystem.config.js` runs a PM2 file unchanged (also `.cjs`, `.mjs`, `.json`,
 `.yaml`; JavaScript is evaluated by the Node in your PATH). `--env NAME` adds `env_NAME`.
 
-- An instance listens where its variable `PORT` or `port` says, and that variable keeps its name.
-  An app of one instance with neither runs without a port until a site is put before it.
-- Entries that run one program on several ports become peers of one upstream, named after what
-  their names begin with.
-- `--site NAME` puts what the file runs behind a site; `--site NAME=APP` says which, where there
-  are several. For more than that, write a `portico.toml` beside it with
-  `ecosystem = "ecosystem.config.js"`: its own `[apps]` and `[upstreams]` win, key by key.
-- Programs get the whole environment of the shell (`inherit_env`) and are stopped by SIGINT.
+- An instance listens on the port in its variable `PORT` or `port`; the variable keeps its name.
+  An app with one instance and neither runs without a port until it has a site.
+- Entries that run one program on several ports become peers of one upstream, named after the
+  common start of their names.
+- `--site NAME` adds a site for the file's app; `--site NAME=APP` selects one of several. For more,
+  write a `portico.toml` next to it with `ecosystem = "ecosystem.config.js"`: its own `[apps]` and
+  `[upstreams]` take precedence, key by key.
+- Programs get the whole environment of the shell (`inherit_env`) and are stopped with SIGINT.
 
-What a file asks for and Portico does not do is told by name whenever the file is read.
+Attributes that are not supported are listed whenever the file is read.
 
 | attribute | also | here |
 |---|---|---|
@@ -35,7 +35,7 @@ def reference() -> str:
     rows = [
         *map(_row, ATTRIBUTES),
         "| `env_NAME` | | env, with `--env NAME` |",
-        *(f"| `{name}` (beside `apps`) | | {why} |" for name, why in TOP_LEVEL.items()),
+        *(f"| `{name}` (next to `apps`) | | {why} |" for name, why in TOP_LEVEL.items()),
     ]
     return _HEAD + "\n".join(rows) + "\n"
 

@@ -19,7 +19,7 @@ _HEAD: Final = """\
 
 <!-- Written by scripts/reference from the code; change the descriptions there. -->
 
-The smallest file that serves a program on all cores:
+A minimal file that serves a program on all cores:
 
 ```toml
 [apps.web]
@@ -33,10 +33,10 @@ app = "web"
 
 An editor that knows JSON Schema completes and checks keys with
 [portico.schema.json](portico.schema.json); `portico check` reports everything that is wrong with a
-file at once. Paths are relative to the folder of the file. A length of time is a number of
-seconds or text such as `"500ms"`, `"30s"`, `"1h30m"`; a size is a number of bytes or `"512k"`,
-`"10m"`, `"1g"`. `ecosystem = "ecosystem.config.js"`, above all tables, joins the apps of a PM2
-file to those of this one: see [pm2.md](pm2.md).
+file at once. Paths are relative to the folder of the file. A duration is a number of seconds or
+text such as `"500ms"`, `"30s"`, `"1h30m"`; a size is a number of bytes or `"512k"`, `"10m"`,
+`"1g"`. `ecosystem = "ecosystem.config.js"`, above all tables, adds the apps of a PM2 file: see
+[pm2.md](pm2.md).
 """
 _NAMES: Final = {
     # what stands for the free keys of a table
@@ -160,7 +160,7 @@ def _with_unit(value: float, unit: str) -> str:
 def _words() -> str:
     """The words that are no keys here, with the right ones."""
     lines = [
-        "## Words of other tools",
+        "## Names in other tools",
         "",
         "Names in nginx, PM2 and other tools, and the key here.",
     ]

@@ -55,7 +55,7 @@ NoPort = Annotated[Literal[False], BeforeValidator(_is_false)]
 
 
 class Logs(Table):
-    """Where an app's output goes and how much of it is kept."""
+    """Where an app's output is written and how much is kept."""
 
     stdout: FilePath | None = Field(
         None, description="File for standard output, instead of PORTICO_HOME/logs."
@@ -70,7 +70,7 @@ class Logs(Table):
 
 
 class SlotServer(Table):
-    """What differs for one slot of an app; slots are numbered from 1."""
+    """Settings of a single slot of an app; slots are numbered from 1."""
 
     weight: Weight | None = Field(None, description="Its weight.")
     backup: bool | None = Field(
@@ -80,7 +80,7 @@ class SlotServer(Table):
 
 
 class App(Table):
-    """What the operator runs: one program, its environment, and how many copies of it."""
+    """A program, its environment, and the number of its instances."""
 
     # what runs
     command: Words | None = Field(
@@ -223,11 +223,11 @@ class App(Table):
     balance: BalanceField = Field(
         "round_robin",
         validate_default=True,
-        description="The balancing method, as in nginx. `hash` and `ip_hash` place instances by a "
-        "consistent hash of their slots, so that a rollout moves no visitor.",
+        description="The balancing method, as in nginx. `hash` and `ip_hash` place instances by "
+        "a consistent hash of their slots, so that a rollout moves no client.",
     )
     sticky: bool | Sticky = Field(
-        False, description="Keep a visitor on one instance by a cookie; true, or a table."
+        False, description="Keep a client on one instance with a cookie; true, or a table."
     )
     weight: Weight = Field(
         1,

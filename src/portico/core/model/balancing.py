@@ -116,7 +116,7 @@ BalanceField = Annotated[
 
 
 class Sticky(Table):
-    """A cookie that keeps a visitor on the peer that answered first (nginx `sticky cookie`)."""
+    """A cookie that keeps a client on the peer that answered first (nginx `sticky cookie`)."""
 
     cookie: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), Kind("a name of letters, digits, - and _")

@@ -28,10 +28,9 @@ def parse_body(text: str) -> str:
 
 
 class Check(Table):
-    """How Portico asks an instance whether it may have requests, and whether it still works.
-
-    With a path it is an HTTP check; `command` and `grpc` are other kinds. Without any of them
-    a TCP connection is enough.
+    """The health check of an instance, before it gets requests and while it runs. With `path` it
+    is an HTTP check; `command` and `grpc` are other kinds. Without any of them a TCP connection
+    is enough.
     """
 
     # what is asked

@@ -78,7 +78,7 @@ class Edge(Table):
 
 
 class Tls(Issuing):
-    """What holds for every site's HTTPS, and where certificates come from."""
+    """Settings for every site's HTTPS, and where certificates come from."""
 
     certificate: NginxPath | None = Field(
         None, description="PEM file used by sites without their own."

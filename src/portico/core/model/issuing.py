@@ -46,7 +46,7 @@ Argv = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
 class Eab(Table):
-    """What an authority gave to bind an account to a customer (RFC 8555 7.3.4)."""
+    """External account binding of an authority (RFC 8555 7.3.4)."""
 
     kid: str = Field(min_length=1, description="The key's id.")
     hmac_key_file: str = Field(description="File that holds the key, base64url.")
@@ -83,7 +83,7 @@ LimitText = Annotated[
 
 
 class AuthorityLimits(Table):
-    """What an authority lets one account do, where that is not what Let's Encrypt does."""
+    """Rate limits of an authority that differ from those of Let's Encrypt."""
 
     same_names: LimitText | None = Field(
         None, description='Certificates for the same set of names; default: "5/7d".'
@@ -100,7 +100,7 @@ class AuthorityLimits(Table):
 
 
 class DnsProvider(Table):
-    """Who publishes TXT records for dns-01. Table `[tls.dns]`."""
+    """How TXT records for dns-01 are published. Table `[tls.dns]`."""
 
     provider: Annotated[str, Field(pattern=r"^(rfc2136|command|lexicon:[a-z0-9_-]+)$")] = Field(
         description='"rfc2136", "command", or "lexicon:NAME" for a provider of dns-lexicon.'
@@ -125,8 +125,8 @@ class DnsProvider(Table):
 
 
 class Issuing(Table):
-    """Where certificates come from and how ownership is proved. What a site leaves out is as in
-    `[tls]`.
+    """Where certificates come from and how names are validated. Keys that a site does not set are
+    as in `[tls]`.
     """
 
     issuer: Issuer | tuple[Issuer, ...] | None = Field(

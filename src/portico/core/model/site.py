@@ -57,7 +57,7 @@ Connections = Annotated[int, Field(ge=1, le=65535)]
 
 
 class RateLimit(Table):
-    """How many requests one client may send (nginx limit_req)."""
+    """Request rate per client (nginx limit_req)."""
 
     rate: Rate = Field(description="Requests per second or minute.")
     burst: Count = Field(0, description="How many excess requests may wait.")
@@ -69,7 +69,7 @@ class RateLimit(Table):
 
 
 class ConnectionLimit(Table):
-    """How many connections one client may hold (nginx limit_conn)."""
+    """Connections per client (nginx limit_conn)."""
 
     connections: Connections = Field(
         description="Maximum number of connections, or HTTP/2 requests."
@@ -81,7 +81,7 @@ class ConnectionLimit(Table):
 
 
 class BasicAuth(Table):
-    """HTTP basic authentication; passwords are hashes as `htpasswd` writes them."""
+    """HTTP basic authentication with password hashes as written by `htpasswd`."""
 
     realm: Annotated[
         str, Field(pattern=r'^[^\x00-\x1f\x7f"\\$]*$'), Kind('one line of text without ", \\ or $')
@@ -102,7 +102,7 @@ class BasicAuth(Table):
 
 
 class RealIp(Table):
-    """The client's address when another proxy stands in front (nginx realip)."""
+    """The client's address behind another proxy (nginx realip)."""
 
     trust: tuple[Network, ...] = Field(description="Networks of trusted proxies.")
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$"), Kind("the name of a header")] = (
@@ -117,7 +117,7 @@ class RealIp(Table):
 
 
 class Hsts(Table):
-    """Browsers are told to use HTTPS only (RFC 6797)."""
+    """Tells browsers to use HTTPS only (RFC 6797)."""
 
     max_age: Duration = Field(31536000.0, description="How long browsers remember it.")
     include_subdomains: bool = Field(False, description="Applies to all subdomains, too.")
@@ -134,7 +134,7 @@ class Maintenance(Table):
 
 
 class Redirect(Table):
-    """Send the client elsewhere."""
+    """Redirect the client."""
 
     to: RedirectTo = Field(
         description="URL or path; with keep_path the request's path and query are added."

@@ -47,7 +47,7 @@ def _server_table(value: object) -> object:
 
 
 class Server(Table):
-    """A peer elsewhere, with the parameters of nginx's `server` line."""
+    """Another server, with the parameters of nginx's `server` directive."""
 
     address: Annotated[str, AfterValidator(parse_address), _ADDRESS] = Field(
         description='"host:port", "[::1]:port" or "unix:/path"; default port: 80.'
@@ -65,7 +65,7 @@ class Server(Table):
 
 
 class Upstream(Table):
-    """Peers that serve the same thing: servers elsewhere, or several apps together."""
+    """Peers that serve the same content: other servers, or several apps."""
 
     servers: tuple[
         Annotated[
@@ -80,7 +80,7 @@ class Upstream(Table):
         "round_robin", validate_default=True, description="The balancing method, as in nginx."
     )
     sticky: bool | Sticky = Field(
-        False, description="Keep a visitor on one peer by a cookie; true, or a table."
+        False, description="Keep a client on one peer with a cookie; true, or a table."
     )
     keepalive: Annotated[int, Field(ge=0, le=65535)] = Field(
         64, description="Idle connections nginx keeps open to the peers, per worker."

@@ -90,7 +90,7 @@ class Verb(Generic[Answer]):
 
 CHANGE_APPS: Final = "control apps"
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
-_ALL: Final = "name of the app; default: all"
+_ALL: Final = 'name of the app; default: "all"'
 _APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
 _INSTANCES: Final = Argument(
     "app", f"{_ALL}; or an instance, such as web.2", "APP", is_optional=True
