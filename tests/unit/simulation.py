@@ -226,6 +226,8 @@ class Machine(Outside):
         """Called when something else is wanted."""
         self._errors: list[BaseException] = []
         self.loop.set_exception_handler(lambda _, it: self._errors.append(it["exception"]))
+        self._table: dict[str, tuple[App, str]] = {}
+        """What the file in force has to be."""
         self._life: asyncio.Task[None] | None = None
         self.daemon: Daemon | None = None
         self.begin()
@@ -262,18 +264,22 @@ class Machine(Outside):
         self._ask(lambda daemon: daemon.intent.ask_again([name], abrupt=abrupt))
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
-        self._ask(lambda daemon: daemon.intent.set_stopped([name], stopped=stopped))
+        self._ask(
+            lambda daemon: daemon.intent.set_stopped([name], stopped=stopped), smaller=stopped
+        )
 
     def wear(self, process: Running) -> None:
         """It is to be replaced, as if it had become old."""
         if self.instances[process.instance].state is S.READY:
-            self._ask(lambda d: d.intent.ask_to_replace(frozenset({process.instance})))
+            wish = frozenset({process.instance})
+            self._ask(lambda daemon: daemon.intent.ask_to_replace(wish), smaller=True)
 
     def pause(self, site: str, *, paused: bool) -> None:
         self._ask(lambda daemon: daemon.in_force.pause(site, paused=paused))
 
     def down(self, *, hurry: bool) -> None:
-        self._ask(lambda daemon: daemon.in_force.clear(hurry=hurry))
+        self._table = {}
+        self._ask(lambda daemon: daemon.in_force.clear(hurry=hurry), smaller=True)
 
     def _edit(self, edit: Callable[[dict], dict], *, smaller: bool = False) -> None:
         def revision() -> Revision:
@@ -281,16 +287,23 @@ class Machine(Outside):
             table = edit(dict(now.document if now else {}))
             return Revision(0, self.now, "me", "portico.toml", "/srv", table, {})
 
-        self._ask(lambda d: d.in_force.accept(revision, lambda _: None, smaller=smaller))
+        async def accept(daemon: Daemon) -> None:
+            await daemon.in_force.accept(revision, lambda _: None, smaller=smaller)
+            self._table = edit(self._table)
+            assert self.intent.revision.document == self._table, "somebody's edit is lost"
 
-    def _ask(self, wish: Callable[[Daemon], Awaitable[object] | None]) -> None:
+        self._ask(accept, smaller=smaller)
+
+    def _ask(
+        self, wish: Callable[[Daemon], Awaitable[object] | None], *, smaller: bool = False
+    ) -> None:
         """It may still be under way when this returns, where rendering takes a while."""
         while self.daemon is None:
             self.begin()
-        self.daemon.group.create_task(self._granted(wish, self.daemon))
+        self.daemon.group.create_task(self._granted(wish, self.daemon, smaller=smaller))
         self._let(0.0)
 
-    async def _granted(self, wish: Callable, daemon: Daemon) -> None:
+    async def _granted(self, wish: Callable, daemon: Daemon, *, smaller: bool) -> None:
         try:
             waits = wish(daemon)
             if waits is not None:
@@ -298,6 +311,7 @@ class Machine(Outside):
         except PorticoError as error:
             self.refused.append(error)
         else:
+            assert smaller or not self.intent.unwritten, "more is in force than the disk has"
             daemon.loop.wake()
             self.on_said()
 
@@ -336,8 +350,9 @@ class Machine(Outside):
         self._let(0.0)
         while self.daemon is not None and self.daemon.takes_over:
             self.tick(0.1)
-        if self.daemon is not None:
-            self.on_said()  # what it does not know was not written
+        if self.daemon is not None:  # what it does not know was not written
+            self._table = dict(self.intent.revision.document) if self.intent.revision else {}
+            self.on_said()
 
     def boot(self) -> None:
         """The machine is started anew: nothing runs, and the disk is as it was."""
@@ -409,6 +424,12 @@ class Machine(Outside):
                 assert self.instances[instance].state not in PROVEN | {S.DRAINING}
             case _:
                 pass
+
+    def assert_on_disk(self) -> None:
+        """All that is in force, unless it is said that it is not."""
+        if self.daemon is not None and not self.daemon.takes_over and not self.intent.unwritten:
+            assert {record.name: record for record in self.disk.apps()} == self.records
+            assert self.intent.on_disk() == self.intent.revisions
 
     def _assert_may_stop(self, i: Instance) -> None:
         record = self.records.get(i.app)

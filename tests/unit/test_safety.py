@@ -208,6 +208,7 @@ class Play:
 
     def _check(self) -> None:
         assert len(self.machine.answering("web")) >= self.least
+        self.machine.assert_on_disk()
         for promise in self.promises.values():
             promise.check()
 
