@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.cli.main import _as_it_came
@@ -19,6 +19,7 @@ from portico.cli.tail import Tail
 from portico.cli.terminal import Terminal
 from portico.daemon.main import _Harmless
 from portico.system.harmless import harmless
+from tests.examples import examples
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 OBEYED = {
@@ -88,7 +89,7 @@ def test_plain_text_of_any_language_stays_as_it_is(text):
     assert said(text) == f"{text}\n"
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(st.text(max_size=30) | st.text(st.sampled_from("\x1b[]0123456789;m\x07\r\n\x9b\u202ea")))
 def test_nothing_but_plain_characters_and_colours_reaches_a_terminal(text):
     shown = said(text)
@@ -120,7 +121,7 @@ def test_a_byte_that_is_no_utf_8_leaves_as_that_byte():
     assert "a\ud800ü".encode("ascii", "portico-test") == b"a??"
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(st.text(max_size=9)) | st.dictionaries(st.text(max_size=9), st.integers()))
 def test_json_stays_exact_data_on_a_terminal_too(value):
     shown = said(as_json(value), act="pour")
@@ -169,7 +170,7 @@ def test_the_last_lines_are_looked_for_only_so_far_back(tmp_path):
     assert total < 3 << 20
 
 
-@settings(max_examples=80)
+@examples(50)
 @given(st.binary(max_size=300), st.integers(0, 5))
 def test_lines_of_any_bytes_are_kept_byte_by_byte(tmp_path_factory, content, wanted):
     log = tmp_path_factory.mktemp("logs") / "web.log"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.config.findings import Path, written
 from tests.documents import complaints, full, places
+from tests.examples import examples
 
 NEVER: list[Any] = [{"zz z": [[]]}, [[[]]]]  # no key, table or list of a file may be like these
 JARGON = re.compile(
@@ -24,7 +25,7 @@ EVERYWHERE = [(path, value) for path, value in places(full()) if path]
 
 
 @given(st.data())
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(120)
 def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
     table = full()
     path = _spoil(table, data)
@@ -34,7 +35,7 @@ def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40)
 def test_no_mistake_hides_another(data):
     table = full()
     parts = data.draw(st.lists(st.sampled_from(PARTS), min_size=2, max_size=4, unique=True))

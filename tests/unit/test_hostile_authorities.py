@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dns.message
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -46,6 +46,7 @@ from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
 from portico.errors import Failed
 from portico.system.x509 import ari_id
+from tests.examples import examples
 from tests.signing import Signer
 
 # It says so on standard error of the child that reads them, and goes on.
@@ -172,7 +173,7 @@ def in_words(act):
     LINE.dump_json(Line(failure=said))
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(answers)
 def test_any_directory_is_read_or_refused(scripted, given_answer):
     scripted.answer = lambda _: given_answer
@@ -189,7 +190,7 @@ def key(tmp_path_factory):
     return read_jwk(path)
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(answers, st.integers(0, 6))
 def test_any_answer_to_a_signed_request_is_read_or_refused(scripted, key, given_answer, which):
     base = f"http://127.0.0.1:{scripted.port}"
@@ -287,7 +288,7 @@ def spoiled(pem, changes):
 changes = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=4)
 
 
-@settings(max_examples=300)
+@examples(80)
 @given(changes)
 def test_a_certificate_of_any_octets_is_checked_or_refused(signed, changes):
     given_chain, key = signed
@@ -303,7 +304,7 @@ def test_a_certificate_of_any_octets_is_checked_or_refused(signed, changes):
     in_words(look)
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(changes, st.binary(max_size=30), st.booleans())
 def test_an_own_pair_of_any_octets_is_judged_in_words(
     tmp_path_factory, signed, changes, junk, ends
@@ -405,7 +406,7 @@ replies = st.builds(
 )
 
 
-@settings(max_examples=40)
+@examples(25)
 @given(replies)
 def test_any_answer_of_a_resolver_is_read_or_told_in_words(name_server, to):
     name_server.answer = to
@@ -415,7 +416,7 @@ def test_any_answer_of_a_resolver_is_read_or_told_in_words(name_server, to):
         in_words(lambda ask=ask: ask("a.test"))
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(replies)
 def test_any_answer_of_an_authoritative_server_is_read_or_told_in_words(name_server, to):
     name_server.answer = to
@@ -428,7 +429,7 @@ def test_any_answer_of_an_authoritative_server_is_read_or_told_in_words(name_ser
     in_words(lambda: wait_until_served(wanted, Known(), 0.1, context(0.3)))
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(
     replies,
     st.sampled_from(["hmac-sha256", "a..b", "\u2603" * 70, "x" * 70]),
@@ -448,7 +449,7 @@ def test_a_question_is_one_that_these_servers_can_answer(name_server):
     assert lookup.addresses("a.test") == []
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(answers)
 def test_any_answer_of_a_web_server_is_no_answer_to_a_challenge(scripted, given_answer):
     scripted.answer = lambda _: given_answer
@@ -461,7 +462,7 @@ def test_any_answer_of_a_web_server_is_no_answer_to_a_challenge(scripted, given_
 # the child
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(
     st.lists(
         st.binary(max_size=40) | documents.map(str.encode) | st.just(b"x" * 200_000), max_size=6
@@ -506,7 +507,7 @@ jwk_fields = st.sampled_from(["kty", "n", "e", "d", "p", "crv", "x", "y"])
 jwk_values = values | st.sampled_from(["RSA", "EC", "P-256", "AQAB", "AA"])
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(st.text(max_size=30) | st.dictionaries(jwk_fields, jwk_values).map(json.dumps))
 def test_an_account_key_of_any_text_is_a_key_or_none(text):
     for read in (pem_of, jwk_of):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.client.schedule import Schedule
@@ -20,6 +20,7 @@ from portico.importers.read import read_file
 from portico.importers.renewers import find_renewers
 from portico.system.home import Home
 from portico.system.text import read_text
+from tests.examples import examples
 from tests.stack import processor_seconds
 
 LATIN = "[apps.web]\n# Büro\ncommand = 'a'\n".encode("latin-1")
@@ -59,7 +60,7 @@ def read(path):
         read_document(found.table, source=found.source)
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(toml)
 def test_a_portico_toml_of_any_bytes_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("toml") / "portico.toml"
@@ -67,7 +68,7 @@ def test_a_portico_toml_of_any_bytes_is_read_or_refused(tmp_path_factory, conten
     read(path)
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(yaml)
 def test_an_ecosystem_file_of_any_bytes_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("yaml") / "ecosystem.yaml"
@@ -80,10 +81,10 @@ def test_an_ecosystem_file_of_any_bytes_is_read_or_refused(tmp_path_factory, con
     "content",
     [
         LATIN,
-        b"a = " + b"[" * 2_000,
-        b"[" * 2_000,
-        b"a:\n" + b"- " * 2_000,
-        b'{"apps": ' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+        b"a = " + b"[" * 1_000,
+        b"[" * 1_000,
+        b"a:\n" + b"- " * 1_000,
+        b'{"apps": ' + b"[" * 1_000 + b"]" * 1_000 + b"}",
     ],
     ids=["Latin-1", "TOML", "JSON", "YAML", "closed"],
 )
@@ -102,7 +103,7 @@ def test_an_env_file_of_any_text_is_read_or_refused(text):
         parse_env_file(text, "/e")
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(st.binary(max_size=60), st.booleans())
 def test_text_of_any_bytes_is_read_or_named(tmp_path_factory, content, is_there):
     path = tmp_path_factory.mktemp("text") / "secret"
@@ -137,7 +138,7 @@ registrations = st.binary(max_size=20) | st.sampled_from(
 )
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(contents, registrations)
 def test_a_folder_of_certbot_may_hold_anything(tmp_path_factory, conf, registration):
     folder = tmp_path_factory.mktemp("certbot")
@@ -168,7 +169,7 @@ CRON = [
 crontabs = st.lists(st.sampled_from(CRON) | st.binary(max_size=12), max_size=6).map(b"".join)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(crontabs, st.binary(max_size=60))
 def test_crontabs_and_certbots_files_of_any_bytes_are_looked_through(
     tmp_path_factory, crontab, conf

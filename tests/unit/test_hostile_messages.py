@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.adapters.logs.files import LAST_BYTES, last_lines
@@ -23,6 +23,7 @@ from portico.adapters.processes.proc import program_name, stat
 from portico.api.app import Api, Request
 from portico.api.connection import Connection
 from portico.core.planning.environment import NoticePaths
+from tests.examples import examples
 
 NGINX = [
     b"2026/11/28 03:30:35 [emerg] 1234#1234: host not found\n",
@@ -75,7 +76,7 @@ def test_files_sent_with_notices_are_closed_and_connections_bounded(tmp_path):
     assert refused >= 300 - 256
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(st.binary(max_size=200), st.integers(0, 5), st.integers(0, 300))
 def test_the_last_lines_of_any_bytes_are_text(tmp_path_factory, content, count, since):
     log = tmp_path_factory.mktemp("logs") / "out.log"
@@ -94,7 +95,7 @@ def test_of_a_log_without_ends_of_lines_little_is_read(tmp_path):
     assert last_lines(str(tmp_path), 10) == []
 
 
-@settings(max_examples=100)
+@examples(50)
 @given(st.lists(st.sampled_from(NGINX) | st.binary(max_size=40), max_size=6).map(b"".join))
 def test_any_words_of_nginx_are_complaints_or_passed_over(tmp_path_factory, said):
     for each in complaints(said.decode(errors="replace")):
@@ -166,7 +167,7 @@ bodies = st.binary(max_size=60) | st.sampled_from(
 paths = st.sampled_from(["/v1/up", "/v1/check", "/v1/status", "/v1/apps/a/scale", "/%ff/\0", "//"])
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(st.sampled_from(["GET", "POST", "DELETE", "X"]), paths, bodies)
 def test_a_request_of_any_bytes_is_answered_in_words(method, path, body):
     request = Request(method, path, "root (pid 1)", body)
@@ -189,7 +190,7 @@ requests = st.sampled_from(
 )
 
 
-@settings(max_examples=200)
+@examples(80)
 @given(st.lists(requests | st.binary(max_size=80), min_size=1, max_size=4))
 def test_a_connection_of_any_bytes_is_answered_with_http_or_ends(parts):
     async def talk():

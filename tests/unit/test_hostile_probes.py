@@ -7,13 +7,14 @@ import time
 from contextlib import closing, suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.adapters.probes import grpc, http
 from portico.adapters.probes.connection import MAX_ANSWER_SIZE
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.core.model.check import Check
+from tests.examples import examples
 
 LONGEST_SAID = 500
 HTTP = [
@@ -105,13 +106,13 @@ def fair(said):
     return said is None or (isinstance(said, str) and 0 < len(said) <= LONGEST_SAID)
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(st.lists(st.sampled_from(HTTP) | st.binary(max_size=40), max_size=8))
 def test_any_answer_to_an_http_check_is_judged(parts):
     assert fair(probe(Check(path="/", body="~ hello|^$", timeout=60.0), *parts))
 
 
-@settings(max_examples=250)
+@examples(80)
 @given(st.lists(frames, max_size=6), st.booleans())
 def test_any_answer_to_a_grpc_check_is_judged(parts, begun):
     preface = (PREFACE,) if begun else ()
@@ -177,7 +178,7 @@ def test_headers_without_an_end_are_no_http():
 
 
 def test_a_body_longer_than_what_is_read_is_judged_by_what_was_read():
-    chunks = b"1\r\na\r\n" * (MAX_ANSWER_SIZE // 5)
+    chunks = (b"40\r\n" + b"a" * 64 + b"\r\n") * (MAX_ANSWER_SIZE // 60)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert probe(Check(path="/", timeout=60.0), head, chunks) is None
     assert (
@@ -208,7 +209,7 @@ def test_a_regular_expression_that_would_run_for_ever_is_given_up():
     assert said == "answered 200: '~ ^(a+)+$' takes too long to search for"
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(
     st.dictionaries(
         st.from_regex(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,20}", fullmatch=True),

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.adapters.certificates.index import fresh, index_text, read_index
@@ -24,6 +24,7 @@ from portico.adapters.state.records import (
 )
 from portico.adapters.state.sqlite import SqliteState
 from portico.errors import Failed
+from tests.examples import examples
 
 numbers = st.integers() | st.just(10**30) | st.floats(allow_nan=False)
 values = st.recursive(
@@ -49,7 +50,7 @@ def read_all(state):
 
 
 @pytest.mark.parametrize("kind", [SPEC, INSTANCE, REVISION, MEMORY, ENTRY], ids=repr)
-@settings(max_examples=40)
+@examples(25)
 @given(text=texts)
 def test_a_record_of_any_text_is_read_or_said_to_be_unreadable(kind, text):
     with suppress(Failed):
@@ -62,7 +63,7 @@ def test_an_app_of_any_text_is_read_or_said_to_be_unreadable(text):
         app_from_json(text, {})
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(b"SQLite format 3\0".__add__))
 def test_a_database_of_any_bytes_is_opened_or_put_aside(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("state")
@@ -71,7 +72,7 @@ def test_a_database_of_any_bytes_is_opened_or_put_aside(tmp_path_factory, conten
         read_all(state)
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(
     st.sampled_from(["revision", "spec", "app", "instance", "setting", "memory", "ledger"]),
     st.binary(max_size=20) | st.none() | st.integers(-(2**63), 2**63 - 1) | texts,
@@ -100,7 +101,7 @@ saved = st.builds(
 )
 
 
-@settings(max_examples=80)
+@examples(40)
 @given(saved.map(str.encode) | contents, saved.map(str.encode) | contents)
 def test_side_files_of_any_bytes_let_a_daemon_begin(tmp_path_factory, in_force, instances):
     folder = tmp_path_factory.mktemp("state")
@@ -113,7 +114,7 @@ def test_side_files_of_any_bytes_let_a_daemon_begin(tmp_path_factory, in_force, 
         state.instances()
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(
     contents
     | st.builds(lambda v: json.dumps({"generation": v, "pid": 1, "started": v}).encode(), values),
@@ -145,7 +146,7 @@ def test_a_pid_file_of_any_bytes_names_no_master(tmp_path_factory, content):
     assert Master.from_pid_file(file) is None
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(contents | st.dictionaries(st.text(max_size=3), values).map(json.dumps).map(str.encode))
 def test_an_index_of_any_bytes_is_no_certificate(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("certificates")
@@ -153,7 +154,7 @@ def test_an_index_of_any_bytes_is_no_certificate(tmp_path_factory, content):
     assert fresh(folder, {"a": ["a"]}, 5.0) == {}
 
 
-@settings(max_examples=100)
+@examples(40)
 @given(
     st.fixed_dictionaries(
         {"names": values | st.just(["a"]), "good_from": values, "renew_at": values}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from portico.core.model.app import App
@@ -32,6 +32,7 @@ from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
+from tests.examples import examples
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.state import MemoryState
 
@@ -451,7 +452,7 @@ STORIES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(80)
 @given(STORIES)
 @example(Story([Asked("pause s1", 0), Asked("up B", 1)], [6, 1, 1, 1], []))
 @example(Story([Asked("up C", 0), Asked("deploy", 1), Asked("scale web 4", 1)], [3, 1], [True]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.app import App
@@ -16,6 +16,7 @@ from portico.core.planning.lifecycle import booted
 from portico.core.planning.order import waits
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan
+from tests.examples import examples
 from tests.unit.outside import CRASHING, GOOD, SLOW
 from tests.unit.simulation import Machine
 from tests.unit.worlds import NOW, SERVING, app, desired, one, said, world
@@ -286,7 +287,7 @@ troubles = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(25)
 @given(files(), troubles, troubles, st.booleans())
 def test_all_that_can_begin_does_in_order_and_all_ends_in_the_other(file, first, last, stop):
     """That nothing begins or ends too early is asserted by the machine, at every step."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import crossplane
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -28,6 +28,7 @@ from portico.core.render.directive import (
 )
 from portico.core.render.generation import render_generation
 from portico.errors import Refused
+from tests.examples import examples
 from tests.hostile import FIELDS, INCLUDES, TEXTS, TIDIED, Field
 from tests.rendered import END_OF_BASICS, place_for
 
@@ -42,14 +43,14 @@ hostile = st.text(
 
 @pytest.mark.parametrize("field", EXACT)
 @given(text=hostile)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 def test_text_is_refused_or_is_exactly_one_argument(field, text):
     check_exact(EXACT[field], text)
 
 
 @pytest.mark.parametrize("field", TIDIED)
 @given(text=hostile)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25)
 def test_text_that_is_tidied_is_refused_or_is_one_argument(field, text):
     check_tidied(TIDIED[field], text)
 

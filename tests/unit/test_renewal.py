@@ -320,7 +320,7 @@ def test_a_certificate_is_never_renewed_after_its_backstop_nor_before_it_has_set
     assert at + min(DAY, held.lifetime / 10) * 0.999 <= action.at <= backstop(held) + 0.001
 
 
-def test_a_pass_over_ten_thousand_lineages_takes_less_than_a_second_and_grows_with_their_number():
+def test_a_pass_takes_less_than_a_second_for_ten_thousand_lineages_and_grows_with_them():
     def seconds(count):
         cases = [
             (
@@ -335,6 +335,6 @@ def test_a_pass_over_ten_thousand_lineages_takes_less_than_a_second_and_grows_wi
             next_action(wanted, held, SERVED, ledger, NOW)
         return time.process_time() - began
 
-    few, many = (min(seconds(count) for _ in range(3)) for count in (2_500, 10_000))
-    assert many < 1.0
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1_000, 4_000))
+    assert many < 0.4  # a second for ten thousand
     assert many < 8 * few, "four times as many must not take much more than four times as long"

@@ -8,12 +8,13 @@ nginx may send to it, and that no two processes get one port, is asserted by the
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.app import App, SlotServer
 from portico.core.model.desired import Spec
 from portico.core.model.instance import InstanceState
+from tests.examples import examples
 from tests.unit.outside import CRASHING, GOOD, HANGING, SILENT, SLOW, STUBBORN
 from tests.unit.promise import Promise
 from tests.unit.simulation import Machine
@@ -258,7 +259,7 @@ class Play:
         return found if live == machine.intent.fingerprint else [*found, f"nginx serves {live}"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(120)
 @given(anything)
 def test_whatever_happens_requests_find_an_instance_and_in_the_end_all_is_as_wanted(script):
     with Machine() as machine:
@@ -268,7 +269,7 @@ def test_whatever_happens_requests_find_an_instance_and_in_the_end_all_is_as_wan
         play.calm()
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(60)
 @given(st.integers(1, 5), st.integers(0, 1), st.integers(1, 3), rollouts)
 def test_a_rollout_keeps_as_many_as_before_or_with_pinned_ports_all_but_a_batch(
     count, port, batch, script

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.unit.authority_simulation import Authority, World
 from tests.unit.certificates import DAY, HOUR, NOW
 
@@ -119,11 +120,7 @@ weeks = st.lists(st.tuples(st.floats(0, 2), events), min_size=WEEKS, max_size=WE
 
 @pytest.mark.parametrize("has_ari", [True, False])
 @pytest.mark.parametrize("days", [SHORT, 45])
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@examples(4)
 @given(happening=weeks)
 def test_nothing_expires_and_no_limit_is_hit_whatever_happens(days, has_ari, happening):
     world = World.of(Authority(days, has_ari))

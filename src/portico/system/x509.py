@@ -72,7 +72,7 @@ def ari_id(leaf: x509.Certificate) -> str:
     except x509.ExtensionNotFound:
         return ""
     serial = leaf.serial_number
-    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big")  # DER: the sign bit is free
+    octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)  # as DER has it
     return f"{base64url(issuer)}.{base64url(octets)}" if issuer else ""
 
 
