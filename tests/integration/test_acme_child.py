@@ -114,7 +114,7 @@ def test_the_real_child_tells_what_it_did_and_what_still_holds(tmp_path):
     assert [each.step for each in said] == ["key"]
     assert caught.value.failure.kind == "unavailable"
     assert str(caught.value).startswith("cannot read its directory: cannot reach 127.0.0.1:")
-    assert str(caught.value).endswith("Connection refused; existing certificates stay in use")
+    assert str(caught.value).endswith("Connection refused; existing certificates remain in use")
 
 
 def test_progress_is_told_in_order_and_what_libraries_print_is_ignored(tmp_path):

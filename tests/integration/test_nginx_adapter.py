@@ -87,7 +87,7 @@ def test_a_port_in_use_leaves_the_previous_generation_in_force():
             await lab.serve("two", port=taken)
 
         assert f"port {taken} is held by pid {os.getpid()} (" in str(caught.value)
-        assert str(caught.value).endswith(f"generation {first.number} stays in force")
+        assert str(caught.value).endswith(f"generation {first.number} remains in force")
         seen = lab.nginx.seen()
         assert (seen.generation, seen.live, seen.refused) == (first.number, "one", "two")
         assert await lab.says() == "one"
@@ -112,7 +112,7 @@ def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
         os.kill(master, signal.SIGCONT)
 
         assert "not replaced within 0.3 seconds" in str(caught.value)
-        assert str(caught.value).endswith(f"generation {first.number} stays in force")
+        assert str(caught.value).endswith(f"generation {first.number} remains in force")
         await eventually(lambda: not workers & {p.pid for p in lab.processes})
         assert await lab.says() == "one"
         assert (impatient.seen().live, impatient.seen().refused) == ("one", "two")

@@ -153,7 +153,7 @@ def test_each_issuer_is_asked_within_its_own_limits():
     [
         (
             '[tls]\nlimits.orders = "300"\n[sites."a.example"]\napp = "web"',
-            'tls.limits.orders: must be a number in a length of time, such as "300/3h", not "300"',
+            'tls.limits.orders: must be a number per duration, such as "300/3h", not "300"',
         ),
         (
             '[tls]\nlimits.domain = "3/31d"\n[sites."a.example"]\napp = "web"',

@@ -90,7 +90,7 @@ def _bind(path: Path) -> socket.socket:
     """A listening socket of mode 0600; a file that nobody answers on is taken away first."""
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
         if _answers(path):
-            raise Refused(f"cannot serve on {path}: another porticod answers there")
+            raise Refused(f"cannot listen on {path}: another porticod answers there")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)

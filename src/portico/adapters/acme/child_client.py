@@ -77,7 +77,7 @@ class AcmeChild:
         try:
             return await self._ask(request, _ISSUE, tell)
         except AcmeFailed as failed:
-            holds = "existing certificates stay in use"
+            holds = "existing certificates remain in use"
             raise AcmeFailed(failed.failure, holds) from None
 
     async def forget(self, folder: str, order: str) -> None:

@@ -104,8 +104,8 @@ def _read(place: Path) -> Authority:
 
 def _unusable(place: Path, why: str) -> Failed:
     return Failed(
-        f"the local authority in {place} is damaged: {why}; certificates that it signed stay in "
-        "use. To create a new one, remove that folder and run `portico trust` again"
+        f"the local authority in {place} is damaged: {why}; certificates that it signed remain "
+        "in use. To create a new one, remove that folder and run `portico trust` again"
     )
 
 

@@ -126,4 +126,4 @@ def _pairs(pairs: Sequence[OwnPair]) -> list[Pair]:
     ]
 
 
-_HOLDS: Final = "existing certificates stay in use"
+_HOLDS: Final = "existing certificates remain in use"

@@ -354,7 +354,7 @@ class NginxProgram:
     async def _why_not(self, new: Generation, before: Generation | None, error: NotTaken) -> str:
         why = await explain(str(error), self._paths.folder, self._ports)
         if before and self._masters.running():
-            holds = f"generation {before.number} stays in force"
+            holds = f"generation {before.number} remains in force"
         else:
             holds = "nginx is not running"
         return f"nginx did not load generation {new.number}: {why}; {holds}"

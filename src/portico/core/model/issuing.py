@@ -73,7 +73,7 @@ def _checked_limit(text: str) -> str:
     return text
 
 
-_LIMIT: Final = Kind('a number in a length of time, such as "300/3h"')
+_LIMIT: Final = Kind('a number per duration, such as "300/3h"')
 LimitText = Annotated[
     str,
     AfterValidator(_checked_limit),
@@ -92,8 +92,8 @@ class AuthorityLimits(Table):
     domain: LimitText | None = Field(
         None, description='Certificates of a registered domain; default: "50/7d".'
     )
-    orders: LimitText | None = Field(None, description='"300/3h" if unset.')
-    accounts: LimitText | None = Field(None, description='New accounts; "10/3h" if unset.')
+    orders: LimitText | None = Field(None, description='Default: "300/3h".')
+    accounts: LimitText | None = Field(None, description='New accounts; default: "10/3h".')
     issuer: Issuer | None = Field(
         None, description="The issuer that these limits are for; default: every issuer."
     )
