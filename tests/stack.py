@@ -350,10 +350,17 @@ class RunningLoad:
 
 def kill(pid: int) -> int:
     """SIGKILL a process and wait until it is gone."""
-    process = psutil.Process(pid)
-    process.kill()
-    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: is_gone(pid))
     return pid
+
+
+def is_gone(pid: int) -> bool:
+    """Whether it has ended; its parent may not have looked yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def eventually(check: Callable[[], T], within: float = 60.0, every: float = 0.05) -> T:

@@ -6,10 +6,8 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
@@ -26,7 +24,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.model.certificate import Binding
 from portico.errors import Failed
-from tests.stack import free_port
+from tests.stack import eventually, free_port, is_gone
 
 
 def program(tmp_path, text):
@@ -83,10 +81,7 @@ def written(file):
 
 
 def assert_gone(file):
-    pid, deadline = int(file.read_text()), time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: is_gone(int(file.read_text())))
 
 
 def test_a_child_that_fails_is_told_with_its_last_words(tmp_path):

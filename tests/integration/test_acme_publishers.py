@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 
-import psutil
 import pytest
 
 from portico.adapters.acme.wire import Command, Dns, Lexicon, Lookups
 from tests.fakes import name_server, power_dns
 from tests.fakes.pebble import running
 from tests.orders import Acme, by, needs_pebble
+from tests.stack import eventually, is_gone
 
 pytestmark = needs_pebble
 HOOK = """#!/bin/sh
@@ -160,10 +159,7 @@ def test_a_program_that_hangs_is_stopped_with_all_that_it_has_started(acme, look
 
 
 def assert_gone(pid):
-    deadline = time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: is_gone(pid))
 
 
 def test_a_program_that_is_not_there_is_told_before_anything_is_ordered(acme, lookups, tmp_path):

@@ -7,14 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import Places
 from portico.errors import Failed
 from portico.system.home import Home
-from tests.stack import processor_seconds
+from tests.stack import eventually, is_gone, processor_seconds
 
 DAY = 86400.0
 
@@ -338,10 +337,7 @@ def written(file):
 
 
 def assert_gone(file):
-    pid, deadline = int(file.read_text()), time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: is_gone(int(file.read_text())))
 
 
 def test_a_child_that_fails_is_told_with_its_last_words(home, clock, tmp_path):

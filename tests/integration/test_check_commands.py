@@ -12,7 +12,7 @@ import pytest
 
 from portico.core.model.check import Check
 from tests.instances import launch, supervised
-from tests.stack import eventually
+from tests.stack import eventually, is_gone
 
 NO_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs as another user")
 
@@ -76,14 +76,7 @@ def test_at_its_timeout_it_is_killed_with_what_it_started(tmp_path):
     assert check(tmp_path, command, timeout=2) == "its check timed out after 2s"
     assert time.monotonic() - begun < 60
     left = int(pid.read_text())
-    eventually(lambda: has_ended(left))
-
-
-def has_ended(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    eventually(lambda: is_gone(left))
 
 
 def test_endless_output_is_not_kept(tmp_path):

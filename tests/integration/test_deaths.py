@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually, kill
+from tests.stack import PROGRAMS, Stack, eventually, is_gone, kill
 
 pytestmark = pytest.mark.alone
 
@@ -87,7 +87,7 @@ def test_after_the_death_of_the_nginx_master_sites_are_back_in_seconds(four):
         workers = [w.pid for w in psutil.Process(four.status()["nginx"]["pid"]).children()]
         master = four.kill_nginx()
         eventually(lambda: four.status()["nginx"]["pid"] not in {None, master})
-        eventually(lambda: not any(map(_runs, workers)))
+        eventually(lambda: all(map(is_gone, workers)))
         report = load.stop()
     assert report.longest_gap_s < 6, report.first_failures
     assert starts_of_nginx(four) == 1
@@ -109,7 +109,3 @@ def test_the_death_of_every_nginx_process_is_over_in_seconds(four):
 def starts_of_nginx(stack: Stack) -> int:
     """How often it took to have another: how long each takes is the machine's."""
     return (stack.home / "logs/porticod.log").read_text().count(" start nginx: ")
-
-
-def _runs(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

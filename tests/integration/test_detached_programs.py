@@ -16,11 +16,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from portico.adapters.processes.groups import folder_for
-from tests.stack import PROGRAMS, Stack, free_port
+from tests.stack import PROGRAMS, Stack, free_port, is_gone
 from tests.stack import eventually as within_15_seconds
 
 SITE = "web.localhost"
@@ -69,13 +68,6 @@ class Running:
             return answer.json if own else None
 
         return eventually(look)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.parametrize(
