@@ -236,6 +236,7 @@ def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack
             let_it_answer(stack)
             assert slow.end().status == 200
         assert process.wait(60) == 0
+    assert not (stack.home / "portico.db-wal").exists()  # the state is whole in one file
     assert not any(map(psutil.pid_exists, pids))
 
 

@@ -6,10 +6,12 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final
 
 from portico import __version__
+from portico.adapters.state.sqlite import SqliteState
 from portico.api.server import serve
 from portico.daemon.deaths import Deaths
 from portico.daemon.wiring import Mode, Portico, put_together
@@ -45,32 +47,36 @@ async def live(  # noqa: PLR0913 - what main has made
 ) -> None:
     """Run until `stop` is set. nginx and the instances go on without us."""
     inherit_orphans()
-    try:
-        async with asyncio.TaskGroup() as group:
-            portico = await put_together(home, clock, group, mode, deaths.count(clock.now()))
-            await take_over(portico)
-            _collect_seldom()
-            group.create_task(portico.loop.run(), name="reconcile")
-            group.create_task(beside(portico), name="beside")
-            portico.tasks.start("watchdog signal", partial(_signs_of_life, notify, clock))
-            portico.tasks.start(
-                "start of periodic tasks", partial(_begin_periodic, portico, deaths)
-            )
-            portico.tasks.repeat(
-                "owners of ports", portico.ownership.look, portico.ownership.pause
-            )
-            portico.tasks.repeat(
-                "orphans",
-                partial(_bury_orphans, Orphans(), portico),
-                partial(clock.sleep, REAP_INTERVAL),
-            )
-            portico.nginx.watch(portico.loop.wake)
-            await serve(portico.operations, home.socket, stop, uids, notify.ready)
-            portico.observed.record()
-            raise Left  # noqa: TRY301 - it is what ends the group
-    except* Left:
-        notify.leaving()
-        log.info("exiting; instances and nginx keep running")
+    with ExitStack() as left_open:
+        try:
+            async with asyncio.TaskGroup() as group:
+                state = left_open.enter_context(closing(SqliteState(home.database)))
+                portico = await put_together(
+                    home, state, clock, group, mode, deaths.count(clock.now())
+                )
+                await take_over(portico)
+                _collect_seldom()
+                group.create_task(portico.loop.run(), name="reconcile")
+                group.create_task(beside(portico), name="beside")
+                portico.tasks.start("watchdog signal", partial(_signs_of_life, notify, clock))
+                portico.tasks.start(
+                    "start of periodic tasks", partial(_begin_periodic, portico, deaths)
+                )
+                portico.tasks.repeat(
+                    "owners of ports", portico.ownership.look, portico.ownership.pause
+                )
+                portico.tasks.repeat(
+                    "orphans",
+                    partial(_bury_orphans, Orphans(), portico),
+                    partial(clock.sleep, REAP_INTERVAL),
+                )
+                portico.nginx.watch(portico.loop.wake)
+                await serve(portico.operations, home.socket, stop, uids, notify.ready)
+                portico.observed.record()
+                raise Left  # noqa: TRY301 - it is what ends the group
+        except* Left:
+            notify.leaving()
+            log.info("exiting; instances and nginx keep running")
 
 
 def _collect_seldom() -> None:

@@ -121,10 +121,14 @@ class Portico:
 
 
 async def put_together(  # noqa: PLR0915 - a statement for each part
-    home: Home, clock: Clock, group: asyncio.TaskGroup, mode: Mode, deaths: int
+    home: Home,
+    state: SqliteState,
+    clock: Clock,
+    group: asyncio.TaskGroup,
+    mode: Mode,
+    deaths: int,
 ) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
-    state = SqliteState(home.database)
     ports, troubles = LinuxPorts(clock), Troubles()
     tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
     discovery = await _discovery(home, state, clock)
