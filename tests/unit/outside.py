@@ -20,6 +20,9 @@ from portico.ports import Launch, Notice, Tested
 from tests.fakes.clock import VirtualLoop
 
 ASKS_EVERY = 1.0  # as nginx does for answers with TTL 0
+ASKS_AGAIN = 3.0  # where nobody has answered
+WORKERS = 2  # of nginx, who ask one after the other
+CONNECTS_WITHIN = 0.5  # seconds, a request that was balanced before its worker was told
 CRASH = Exit(1)
 FIRST_FREE_PORT = 41000
 
@@ -76,8 +79,8 @@ class Discovery:
     outside: Outside
     endpoints: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
-    asked: dict[str, tuple[int, float]] = field(default_factory=dict)
-    """By app: the newest version that nginx got, and since when."""
+    asked: dict[str, dict[int, tuple[int, float]]] = field(default_factory=dict)
+    """By app and worker: the newest version that it got, and since when."""
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         self.outside.reach("publish")
@@ -90,11 +93,13 @@ class Discovery:
             known.pop(app, None)
 
     def told(self, app: str) -> tuple[int, float]:
-        return self.asked.get(app, (0, 0.0))
+        versions, moments = zip(*self.asked.get(app, {0: (0, 0.0)}).values(), strict=True)
+        return min(versions), max(moments)
 
-    def answer(self, app: str) -> tuple[Endpoint, ...]:
-        if self.told(app)[0] < self.versions[app]:
-            self.asked[app] = self.versions[app], self.outside.now
+    def answer(self, app: str, worker: int) -> tuple[Endpoint, ...]:
+        asked = self.asked.setdefault(app, {})
+        if asked.get(worker, (0, 0.0))[0] < self.versions[app]:
+            asked[worker] = self.versions[app], self.outside.now
         return self.endpoints[app]
 
 
@@ -106,8 +111,10 @@ class Outside:
         self.nginx = NginxSeen()
         self.refuses: set[str] = set()
         """Generations that nginx does not take over."""
-        self.peers: dict[str, tuple[Endpoint, ...]] = {}
-        """What nginx was told last, for every app that its generation names."""
+        self.workers: list[dict[str, tuple[Endpoint, ...]]] = [{} for _ in range(WORKERS)]
+        """What each of nginx's was told last, for every app that its generation names."""
+        self.dropped: dict[InstanceId, float] = {}
+        """When a worker was told last that an instance is none of its peers any more."""
         self.discovery: Discovery | None = None
         """Of the daemon that lives."""
         self.notices: list[Notice] = []
@@ -119,7 +126,8 @@ class Outside:
         self.on_ask: Callable[[str], None] = lambda app: None
         self.on_notice: Callable[[Notice], None] = lambda notice: None
         self.on_nginx_exit: Callable[[], None] = lambda: None
-        self._asks(dict[str, float]())
+        for worker in range(WORKERS):
+            self.loop.call_later(worker * ASKS_EVERY / WORKERS, self._asks, worker)
 
     @property
     def now(self) -> float:
@@ -137,26 +145,50 @@ class Outside:
     def end_daemon(self) -> None:
         self.discovery, self.dies_in, self.notices = None, 0, []
 
-    def _asks(self, asked_at: dict[str, float]) -> None:
+    def _asks(self, worker: int) -> None:
         """Nginx, again and again."""
-        for app in self.peers:
-            if self.now - asked_at.get(app, 0.0) >= ASKS_EVERY:
-                asked_at[app] = self.now
-                self.ask(app)
-        self.loop.call_later(ASKS_EVERY / 2, self._asks, asked_at)
+        for app in self.workers[worker]:
+            self.ask(app, worker)
+        self.loop.call_later(ASKS_EVERY if self.discovery else ASKS_AGAIN, self._asks, worker)
 
-    def ask(self, app: str) -> None:
-        """A question of nginx where an app is; without a daemon it keeps what it has.
+    def ask(self, app: str, worker: int = 0) -> None:
+        """A question of a worker where an app is; without a daemon it keeps what it has.
 
         It asks only about those that its files name.
         """
-        if self.discovery and app in self.peers and app in self.discovery.endpoints:
-            self.peers[app] = self.discovery.answer(app)
+        peers = self.workers[worker]
+        if self.discovery and app in peers and app in self.discovery.endpoints:
+            before, peers[app] = peers[app], self.discovery.answer(app, worker)
+            gone = {each.instance for each in before} - {each.instance for each in peers[app]}
+            self.dropped |= dict.fromkeys(gone, self.now)
             self.on_ask(app)
 
+    @property
+    def peers(self) -> dict[str, tuple[Endpoint, ...]]:
+        """That all workers know."""
+        first, *others = self.workers
+        return {
+            app: tuple(peer for peer in peers if all(peer in each[app] for each in others))
+            for app, peers in first.items()
+        }
+
+    def sends_to(self, instance: InstanceId) -> bool:
+        """Whether a request may still reach it through nginx."""
+        if self.nginx.pid is None:
+            return False
+        known = {
+            peer.instance for each in self.workers for peers in each.values() for peer in peers
+        }
+        return instance in known or self.now - self.dropped.get(instance, 0.0) < CONNECTS_WITHIN
+
     def answering(self, app: str) -> list[Endpoint]:
-        """The peers nginx has of an app that would answer a request now."""
-        return [peer for peer in self.peers.get(app, ()) if self.answers(peer.instance)]
+        """The peers nginx has of an app that would answer a request now; of the worker that has
+        the fewest.
+        """
+        workers = (
+            [p for p in each.get(app, ()) if self.answers(p.instance)] for each in self.workers
+        )
+        return min(workers, key=len)
 
     def answers(self, instance: InstanceId) -> bool:
         return instance in self.processes and self.processes[instance].answers(self.now)
@@ -182,7 +214,7 @@ class Outside:
         self.on_nginx_exit()
 
     def nginx_ends(self, seen: NginxSeen) -> None:
-        self.nginx, self.peers = seen, {}
+        self.nginx, self.workers = seen, [{} for _ in self.workers]
         for process in self.processes.values():
             process.connections = 0
 
@@ -320,14 +352,16 @@ class Nginx:
         if wanted in self._outside.refuses:
             raise Failed("nginx says no")
         self._outside.nginx = NginxSeen(1, before.generation + 1, wanted, program="nginx")
-        peers = self._outside.peers
-        self._outside.peers = {app: peers.get(app, ()) for app in names(wanted)}
+        self._outside.workers = [
+            {app: peers.get(app, ()) for app in names(wanted)} for peers in self._outside.workers
+        ]
         self._outside.reach("switched")
 
     async def start(self) -> None:
         self._outside.reach("start of nginx")
         self._outside.nginx = replace(self._outside.nginx, pid=1)
-        self._outside.peers = dict.fromkeys(names(self._outside.nginx.live), ())
+        live = names(self._outside.nginx.live)
+        self._outside.workers = [dict.fromkeys(live, ()) for _ in range(WORKERS)]
 
     async def stop(self, *, graceful: bool, hurried: Callable[[], bool]) -> None:
         self._outside.reach("stop of nginx")

@@ -443,8 +443,7 @@ class Machine(Outside):
     def _assert_nothing_is_sent_to(self, instance: InstanceId) -> None:
         handed_out = [e.instance for app in self.daemon.endpoints.values() for e in app]
         assert instance not in handed_out, f"{instance} is handed out"
-        told = [peer.instance for peers in self.peers.values() for peer in peers]
-        assert instance not in told, f"nginx still sends requests to {instance}"
+        assert not self.sends_to(instance), f"nginx still sends requests to {instance}"
 
     def _assert_who_comes_before_is_ready(self, app: str) -> None:
         for before in self.file[app].after:

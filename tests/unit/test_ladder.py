@@ -33,7 +33,7 @@ def hang(machine: Machine, *slots: int) -> list[str]:
 
 
 def slots(machine: Machine) -> list[int]:
-    return [peer.slot for peer in machine.peers["web"]]
+    return [peer.slot for peer in machine.workers[0]["web"]]
 
 
 def seconds_until(machine: Machine, true) -> float:

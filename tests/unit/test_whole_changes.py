@@ -240,3 +240,15 @@ def test_a_rollout_goes_on_where_the_daemon_was_lost(machine, port):
     assert versions(machine) == ["v2", "v2"]
     assert len(machine.instances) == 2
     assert kinds(machine, StartInstance) == ["StartInstance"] * 2
+
+
+def test_a_worker_that_waits_for_the_answer_of_an_earlier_daemon_is_told_before_anything_stops(
+    machine,
+):
+    running(machine, instances=2)
+    machine.lose_daemon()
+    machine.tick(0.6)  # one of nginx's two workers has asked in vain
+    machine.begin()
+    machine.up("web", machine.file["web"], "v2")
+    machine.run(30)
+    assert versions(machine) == ["v2", "v2"]
