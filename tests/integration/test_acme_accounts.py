@@ -162,7 +162,7 @@ def test_an_account_that_is_deactivated_is_so_for_ever_and_a_new_key_gets_a_new_
     assert failure.kind == "unready"
     assert "was deactivated and cannot be created again with the same key" in failure.text
     assert acme.key.read_bytes() == key
-    assert "there is no account" in refused(acme, "deactivate").text
+    assert "no account at" in refused(acme, "deactivate").text
     renewed = acme.account("rollover")
     assert (renewed.accounts, renewed.deactivated, renewed.halfway) == ({}, {}, False)
     assert renewed.thumbprint != before.thumbprint

@@ -154,7 +154,7 @@ def test_a_dead_name_server_among_others_is_noted_and_stops_nothing(acme, names)
         ({"secret": "?"}, "the secret of the key portico is not valid base64"),
         ({"key_name": "nobody"}, r"answered NOTAUTH|rejected the key"),
         ({"zone": "elsewhere.test"}, "answered NOTAUTH"),
-        ({"algorithm": "hmac-nothing"}, "hmac-nothing is no TSIG algorithm"),
+        ({"algorithm": "hmac-nothing"}, "hmac-nothing is not a TSIG algorithm"),
         ({"server": "127.0.0.1:1"}, "127.0.0.1:1 does not answer: Connection refused"),
         ({"server": "ns1.example.test"}, "not an address such as 192.0.2.1:53"),
     ],

@@ -119,7 +119,7 @@ def test_the_time_until_it_is_asked_again_is_kept_within_reason(
             "has no suggestedWindow",
         ),
         ({}, "has no suggestedWindow"),
-        (window(2e9, 1.9e9), "ends before it begins"),
+        (window(2e9, 1.9e9), "ends before it starts"),
     ],
 )
 def test_a_window_that_cannot_be_is_none_and_asked_for_in_six_hours(

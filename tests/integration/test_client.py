@@ -109,7 +109,7 @@ def test_a_daemon_that_leaves_ends_the_following(tmp_path):
         client = Client(home.socket)
         stream = client.follow(client.ask(verbs.STOP, app="web").id)
         assert next(stream).state == "doing"
-    with pytest.raises(Unreachable, match="before change c1 had ended"):
+    with pytest.raises(Unreachable, match="before change c1 had finished"):
         next(stream)
 
 
@@ -125,7 +125,7 @@ def test_an_answer_that_is_cut_off_is_no_answer(tmp_path):
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}")
 
         threading.Thread(target=half).start()
-        with pytest.raises(Unreachable, match="ended the connection"):
+        with pytest.raises(Unreachable, match="closed the connection"):
             Client(tmp_path / "api.sock").ask(verbs.STATUS)
 
 

@@ -259,7 +259,9 @@ def test_a_bug_in_the_care_of_one_certificate_leaves_the_others_and_is_not_repea
     ordered = [name for _, name in keeping.authority.orders]
     assert sorted(ordered) == ["a.example.com", "b.example.com"]
     (said,) = keeping.troubles.sentences()
-    assert said.startswith("work on certificate a.example.com: a bug in portico, LookupError(")
+    assert said.startswith(
+        "work on certificate a.example.com: internal error (a bug in portico), LookupError("
+    )
     keeping.authority.bugs = set()
     keeping.look()  # as the next daemon does
     assert keeping.troubles.sentences() == []

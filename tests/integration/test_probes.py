@@ -130,8 +130,8 @@ def test_early_hints_and_endless_or_broken_bodies_do_not_change_it():
     [
         (b"", "closed the connection without answering"),
         (b"HTTP/1.1 20", "closed the connection without answering"),
-        (b"\x15\x03\x03\x00\x02\x02\x50", "is no HTTP: it speaks TLS"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "is no HTTP: it sent b'SSH-2.0-OpenSSH_9.2\\r'"),
+        (b"\x15\x03\x03\x00\x02\x02\x50", "does not speak HTTP: it speaks TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "does not speak HTTP: it sent b'SSH-2.0-OpenSSH_9.2\\r'"),
     ],
 )
 def test_what_is_no_http_is_said(answer, said):

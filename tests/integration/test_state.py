@@ -287,7 +287,7 @@ def test_a_lost_file_is_made_again_from_what_stands_beside_it(begin, path):
     state = begin()
 
     assert (
-        "was missing or empty; starting with an empty database; what is in force"
+        "was missing or empty; starting with an empty database; the file in force"
         in state.troubles[0]
     )
     assert (state.instances(), len(state.apps())) == ([instance(1)], 1)

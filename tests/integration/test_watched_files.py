@@ -126,7 +126,7 @@ def test_a_folder_that_is_missing_is_said_and_watched_when_it_comes(tmp_path):
     build = tmp_path / "build"
     watch = Watch(tmp_path, "build")
     for _ in range(2):
-        assert watch.look() == Look(trouble=f"{build} is not there")
+        assert watch.look() == Look(trouble=f"{build} does not exist")
         build.mkdir()
         watch.sees(build)
         (build / "a.js").touch()
@@ -232,7 +232,9 @@ def test_watching_begins_and_ends_with_its_key(stack):
     app(stack, "watch = ['build', 'words.txt']")
     (stack.folder / "words.txt").write_text("two")  # at once
     (trouble,) = eventually(lambda: stack.status()["troubles"])
-    assert trouble.startswith(f"cannot watch all files of web: {stack.folder}/build is not there")
+    assert trouble.startswith(
+        f"cannot watch all files of web: {stack.folder}/build does not exist"
+    )
     eventually(lambda: stack.get("app.localhost").body == b"two")
     (before,) = eventually(lambda: stack.instances("web")[0:1])
     (stack.folder / "build").mkdir()

@@ -85,7 +85,7 @@ def test_if_its_successor_fails_the_worn_one_serves_on_and_the_command_says_so(s
     result = stack.portico("reload", before[1])
     assert result.returncode == 1
     assert "exited with code 3" in result.stderr
-    assert f"{before[1]} serves on" in result.stderr
+    assert f"{before[1]} keeps serving" in result.stderr
     assert "no luck today" in result.stderr
     assert {stack.get("app.localhost").json["instance"] for _ in range(8)} == {0, 1}
     broken.unlink()

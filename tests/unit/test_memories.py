@@ -109,7 +109,7 @@ def test_a_moment_drawn_for_an_earlier_certificate_is_drawn_anew():
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (Told(why="its answer has no window"), "its answer has no window"),
+        (Told(why="its answer has no suggestedWindow"), "its answer has no suggestedWindow"),
         (
             Told(None, NOW + 5, NOW + 5),
             "the renewal window of its authority ends before it starts",

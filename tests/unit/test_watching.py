@@ -190,10 +190,10 @@ def test_a_change_during_a_rollout_makes_one_more_after_it():
 
 def test_what_cannot_be_watched_is_a_trouble_until_it_can():
     told = Told()
-    told.found = Look(trouble="/srv/x is not there")
+    told.found = Look(trouble="/srv/x does not exist")
     told.passes(1)
     (trouble,) = told.troubles.sentences()
-    assert trouble.startswith("cannot watch all files of web: /srv/x is not there")
+    assert trouble.startswith("cannot watch all files of web: /srv/x does not exist")
     told.found = Look()
     told.passes(1)
     assert told.troubles.sentences() == []
@@ -243,7 +243,7 @@ def test_nothing_is_asked_of_the_files_while_no_app_watches():
 @pytest.mark.parametrize("stopped", [True, False])
 def test_watching_ends_with_the_key_and_with_the_app(stopped):
     told = Told()
-    told.found = Look("/srv/a.js", "/srv/x is not there")
+    told.found = Look("/srv/a.js", "/srv/x does not exist")
     told.passes(0.5, "/srv/a.js")
     told.want(App(command="x", watch=stopped), stopped=stopped)
     told.passes(5)
