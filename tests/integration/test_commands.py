@@ -216,7 +216,7 @@ def test_everything_that_is_read_is_readable(served):
     assert served.portico("render", "--current")[1].startswith("# nginx.conf\nevents {}\n")
     assert "command  node index.js" in served.portico("describe", "web")[1]
     assert "root (pid 2)  b     *" in served.portico("history")[1]
-    assert "left alone: Firefox: none" in served.portico("trust", "--remove")[1]
+    assert "skipped: Firefox: none" in served.portico("trust", "--remove")[1]
     assert served.portico("up", served.folder)[0] == 0
     assert "c1      up" in served.portico("changes")[1]
 

@@ -54,7 +54,7 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     assert state(stack, "web") == "waiting"
     shown = stack.portico("status")
     assert "db waits for gate: gate.1.1 was not ready" in shown.stdout
-    assert "trouble: web waits for db" in shown.stderr
+    assert "problem: web waits for db" in shown.stderr
 
     (stack.folder / "go").touch()
     stack.done("restart", "gate")

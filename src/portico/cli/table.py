@@ -23,7 +23,7 @@ class Command:
     """What it asks for, if that is all it does."""
 
 
-_RUN, _LOOK, _MORE = "run a file", "look", "more"
+_RUN, _LOOK, _MORE = "run a file", "inspect", "more"
 _GROUPS: Final = (_RUN, _LOOK, CHANGE_APPS, _MORE)
 
 _WITH_A_FILE: Final = (

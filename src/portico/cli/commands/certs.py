@@ -68,7 +68,7 @@ def _refuse_others(args: Namespace, allowed: str) -> None:
     ]
     if given:
         named = "a NAME" if given[0] == "name" else f"--{given[0].replace('_', '-')}"
-        raise Refused(f"`portico certs {args.what}` takes no {named.removeprefix('a ')}")
+        raise Refused(f"`portico certs {args.what}` does not accept {named.removeprefix('a ')}")
 
 
 def _list(session: Session, args: Namespace) -> None:

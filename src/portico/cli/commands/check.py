@@ -22,6 +22,6 @@ def run(session: Session, args: Namespace) -> None:
         session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
         return
     documents.tell_notes(session, view.notes)
-    good = session.terminal.out.paint("good", "green")
+    good = session.terminal.out.paint("ok", "green")
     what = f"{several(view.apps, 'app')}, {several(view.sites, 'site')}, nginx {view.nginx}"
     session.terminal.say(f"{good}: {found.source}: {what}")

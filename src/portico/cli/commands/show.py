@@ -27,7 +27,7 @@ def run(session: Session, args: Namespace) -> None:
         session.show_json(app)
         return
     say = session.terminal.say
-    say(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} wanted")
+    say(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} configured")
     say(f"  command  {app.command}")
     say(f"  cwd      {app.cwd}")
     say(f"  balance  {app.balance}")

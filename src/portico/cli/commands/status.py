@@ -86,7 +86,7 @@ def tell_reasons(session: Session, app: AppView) -> None:
         if instance.worn:
             session.terminal.say(f"{instance.id} will be replaced: {instance.worn}")
         if instance.says:
-            session.terminal.say(f"{instance.id} says: {instance.says}")
+            session.terminal.say(f"{instance.id} reports: {instance.says}")
         if instance.reason and instance.state != "ready":
             state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
             session.terminal.say(f"{instance.id} is {state}: {instance.reason}")
@@ -109,7 +109,7 @@ def _sites(session: Session, status: StatusView) -> None:
             )
             for site in status.sites
         ]
-        session.terminal.table(("site", "goes to", "certificate"), rows)
+        session.terminal.table(("site", "target", "certificate"), rows)
 
 
 def _rest(session: Session, status: StatusView) -> None:
@@ -132,6 +132,6 @@ def _rest(session: Session, status: StatusView) -> None:
             "to replace it"
         )
     for trouble in troubles:
-        session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")
+        session.terminal.tell(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
     for note in status.notes:
         session.terminal.tell(f"{session.terminal.err.paint('note', 'yellow')}: {note}")

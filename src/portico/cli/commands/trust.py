@@ -23,5 +23,5 @@ def run(session: Session, args: Namespace) -> None:
     for place in view.installed:
         session.terminal.say(f"{session.terminal.out.paint(done, 'green')} {place}")
     for place in view.skipped:
-        session.terminal.say(f"{session.terminal.out.paint('left alone:', 'yellow')} {place}")
+        session.terminal.say(f"{session.terminal.out.paint('skipped:', 'yellow')} {place}")
     session.terminal.say(f"the root certificate is {view.root}")

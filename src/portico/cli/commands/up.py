@@ -71,7 +71,7 @@ def _show(session: Session, status: StatusView, source: str) -> None:
         if len(app.instances) > MAX_LISTED_INSTANCES:
             say(f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}")
     for trouble in status.troubles:
-        session.terminal.tell(f"{session.terminal.err.paint('trouble', 'red')}: {trouble}")
+        session.terminal.tell(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
     say(f"next: {', '.join(_next(status, source))}")
 
 

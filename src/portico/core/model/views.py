@@ -52,10 +52,10 @@ class ProblemView(View):
 
 
 class ErrorView(View):
-    """Body of every answer that is no success."""
+    """The body of every error response."""
 
     error: str
-    """The whole text, as it is shown."""
+    """The whole message, as it is shown."""
     exit_code: int
     source: str = ""
     """The file that the problems are in."""
@@ -63,14 +63,14 @@ class ErrorView(View):
 
 
 class VersionView(View):
-    """Which daemon answers."""
+    """The version of the daemon."""
 
     version: str
     pid: int
 
 
 class CheckView(View):
-    """A usable file; what is worth knowing about it is in notes."""
+    """The result for a valid file; hints are in notes."""
 
     apps: int
     sites: int
@@ -153,14 +153,14 @@ class SiteView(View):
 
 
 class LimitView(View):
-    """How much of one of an authority's limits is used up."""
+    """How much of a rate limit of an authority is used."""
 
     limit: str
     of: str
     used: int
     most: int
     free_at: float
-    """When one more fits, wall time."""
+    """When the next request is possible, Unix time."""
 
 
 class CertificateView(View):
@@ -169,26 +169,26 @@ class CertificateView(View):
     name: str
     names: tuple[str, ...]
     issuer: str = ""
-    """Directory URL of who signed what is held; empty while there is nothing."""
+    """Directory URL of the authority that issued it; empty while there is none."""
     serial: str = ""
     not_before: float | None = None
     not_after: float | None = None
     served: bool = False
-    """Every listener was seen to serve it."""
+    """Every listener has been seen to serve it."""
     wanted: bool = True
-    """Something here says that it is to be kept: a site of the file in force."""
+    """A site of the file in force, or a standalone request, needs it."""
     folder: str = ""
-    """Where other programs find it, in certbot's shape."""
+    """Folder for other programs, in certbot's layout."""
     next: str
     """`nothing`, `ask_ari`, `issue` or `deploy`."""
     next_at: float | None = None
     why: str
     error: str = ""
-    """What went wrong last, and still stands."""
+    """The last error, while it is not resolved."""
     given_until: float | None = None
-    """When the one expires that nginx is given, which may be the one before."""
+    """Expiry of the certificate that nginx uses, which may be the previous one."""
     warning: str = ""
-    """Why somebody should look at it before it expires."""
+    """Why an operator should act before it expires."""
     ledger: tuple[LimitView, ...] = ()
 
 
@@ -198,7 +198,7 @@ class RenewRequest(View):
 
 
 class StandaloneRequest(View):
-    """A certificate that no nginx serves: for other programs, which find it in its folder."""
+    """A certificate for other programs, which nginx does not serve."""
 
     names: tuple[Domain, ...] = Field(min_length=1, description="The first one is its name.")
     issuer: Issuer | None = Field(None, description="As in the file.")
@@ -218,15 +218,15 @@ class AccountView(View):
 
     directory: str
     url: str = ""
-    """Empty where there is no account yet."""
+    """Empty while there is no account."""
     contact: tuple[str, ...] = ()
-    """As the file has it."""
+    """As in the file."""
     deactivated: bool = False
     wanted: bool = Field(description="A certificate that is wanted may come from there.")
 
 
 class AccountsView(View):
-    """Our accounts at authorities, which have one key."""
+    """The accounts at authorities, which share one key."""
 
     thumbprint: str
     """Of the key. RFC 7638."""
@@ -319,13 +319,13 @@ class StatusView(View):
     """The file in force."""
     revision: int = 0
     troubles: tuple[str, ...] = ()
-    """What an operator should look at, each a sentence."""
+    """Current problems, one sentence each."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing although nothing is wrong, each a sentence."""
+    """Hints that are not problems, one sentence each."""
 
 
 class ChangeView(View):
-    """A long operation. It goes on whether or not somebody follows it."""
+    """A long operation, which continues whether or not a client follows it."""
 
     id: str
     kind: str
@@ -334,7 +334,7 @@ class ChangeView(View):
     state: Literal["doing", "done", "failed"]
     started: float
     lines: tuple[str, ...] = ()
-    """What has happened so far, in words."""
+    """Progress messages so far."""
     error: str | None = None
     exit_code: int = 0
 
@@ -345,7 +345,7 @@ class LogFileView(View):
     stream: Literal["stdout", "stderr", "access", "error"]
     path: str
     user: str = ""
-    """Who writes it, where the app says so."""
+    """The user who writes it, if the app sets one."""
 
 
 class RevisionView(View):
@@ -360,6 +360,6 @@ class TrustView(View):
     root: str
     """PEM file of the local authority's root certificate."""
     installed: tuple[str, ...]
-    """Where it was installed, or was taken away from."""
+    """Stores where it was installed or removed."""
     skipped: tuple[str, ...]
-    """Where that could not be done, each with why."""
+    """Stores where that was not possible, each with the reason."""

@@ -85,7 +85,7 @@ def _open(account: Account, context: RunContext) -> Opened:
         return found
     if account.server.directory in _deactivated(account):
         raise unready(
-            f"our account at {account.server.directory} was deactivated and cannot be created "
+            f"the account at {account.server.directory} was deactivated and cannot be created "
             "again with the same key; run `portico certs rollover` to make a new key"
         )
     authority = Authority(account.server, context, _have_key(account))
