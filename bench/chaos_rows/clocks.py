@@ -67,7 +67,7 @@ def step(effort: Effort, outcome: Outcome, *, by: str) -> None:
 def _stepped(site: Site, by: str) -> bool:
     """By the time in its log, which is the wall clock's."""
     last = (site.home / "logs/porticod.log").read_text().splitlines()[-1]
-    day = time.strftime("%Y-%m-%d", time.localtime(time.time() + float(by[:-1]) * 86400))
+    day = time.strftime("%Y-%m-%d", time.gmtime(time.time() + float(by[:-1]) * 86400))
     return last.startswith(day)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -50,7 +50,7 @@ def logged(stack: Stack, what: str) -> float:
     """The wall time at which the daemon has said so, the first time."""
     lines = (stack.home / "logs/porticod.log").read_text().splitlines()
     line = next(line for line in lines if what in line)
-    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()
 
 
 def who_answers(stack: Stack, number: int = 30) -> set[int]:
