@@ -143,7 +143,7 @@ def test_accounts_at_two_authorities_have_one_key_and_get_a_new_one_together(acm
         new = acme.answer(AccountRequest(acme.own(), "rollover", also=(other.server,)))
         found = acme.account(), there.account()
 
-        assert failure.text.endswith(f"accounts at {other.directory} which would be lost")
+        assert failure.text.endswith(f"accounts at {other.directory}, which would be lost")
         assert tuple(each.url for each in found) == urls
         assert {each.thumbprint for each in found} == {new.thumbprint}
         assert acme.key.read_bytes() != key

@@ -168,7 +168,7 @@ def test_a_preferred_chain_is_taken_by_its_issuer(acme, pebble):
     assert [issued.issuers[-1] for issued in taken] == names
     assert [issued.notes for issued in taken] == [()] * 3
     assert other.issuers[-1] == names[0]
-    assert other.notes[0].startswith("no chain was issued by Nobody; offered: ")
+    assert other.notes[0].startswith("no chain was issued by Nobody; available: ")
 
 
 def test_a_name_that_cannot_be_proven_is_told_with_the_reason_of_each(acme, pebble):
@@ -197,7 +197,7 @@ def test_after_a_failed_proof_the_next_attempt_begins_a_new_order(acme, pebble):
     [
         (["*.a.test"], (Http(),), r"\*\.a\.test: a wildcard needs dns-01"),
         (["*.a.test", "127.0.0.1"], (Manual(),), "127.0.0.1: no configured challenge"),
-        (["a.test"], (), "cannot validate by nothing"),
+        (["a.test"], (), "cannot validate these names with nothing"),
     ],
 )
 def test_what_cannot_be_proven_with_the_challenges_at_hand_is_not_ordered(

@@ -186,7 +186,7 @@ def test_what_cannot_be_revoked_is_told(acme, certificate):
     for more, why in (
         ({"account": own, "reason": 2}, "use 0, 1, 3, 4 or 5"),
         ({}, "without an account or the certificate's key"),
-        ({"account": own}, "cannot revoke it: 127.0.0.1"),
+        ({"account": own}, "cannot revoke the certificate: 127.0.0.1"),
     ):
         with pytest.raises(AcmeFailure, match=why):
             revoke(acme, certificate.file, **more)

@@ -103,7 +103,7 @@ def test_a_name_in_the_common_name_alone_counts_for_nothing(folder):
 @pytest.mark.parametrize(
     ("after_days", "problem", "note"),
     [
-        (91, r"in dated.pem expired on 20\d\d-\d\d-\d\d \d\d:\d\d UTC", None),
+        (91, r"in dated.pem expired on 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", None),
         (-1, "in dated.pem is not valid before .* UTC", None),
         (80, None, "in dated.pem expires on .* UTC, in 9 days"),
         (70, None, None),
@@ -140,11 +140,11 @@ def test_key_and_certificate_may_share_a_file_and_have_parameters_before_them(fo
     ("content", "problem"),
     [
         (None, "cannot read odd: No such file or directory"),
-        (b"", "odd holds no .* in PEM form$"),
-        (b"-----BEGIN NONSENSE-----", "odd holds no .* in PEM form$"),
+        (b"", "odd holds no .* in PEM format$"),
+        (b"-----BEGIN NONSENSE-----", "odd holds no .* in PEM format$"),
         (b"x" * (2 << 20), "odd is larger than 1 MB"),
         (b"-----BEGIN %b-----\nAAAA\n-----END %b-----\n", "odd holds a .* that cannot be read: "),
-        (b"\x30\x82\x01\x00rest", r"odd holds no .* in PEM form; it looks like DER or PKCS #12"),
+        (b"\x30\x82\x01\x00rest", r"odd holds no .* in PEM format; it looks like DER or PKCS #12"),
     ],
 )
 @pytest.mark.parametrize("kind", ["CERTIFICATE", "PRIVATE KEY"])

@@ -345,7 +345,7 @@ def test_a_child_that_fails_is_told_with_its_last_words(home, clock, tmp_path):
     child = CertificateChild(home, failing, clock, Places((), ()))
 
     with pytest.raises(
-        Failed, match=r"cannot create certificates: the disk is on fire; cert.*remain"
+        Failed, match=r"cannot create certificates: the disk is on fire; existing cert.*remain"
     ):
         local(child, a_test="a.test")
 

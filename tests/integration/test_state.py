@@ -336,7 +336,7 @@ def test_a_file_that_another_program_holds_is_told_and_works_again_afterwards(be
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(
-        Failed, match=r"cannot record instance web.1.1 in .*locked.*what runs goes"
+        Failed, match=r"cannot record instance web.1.1 in .*locked.*running apps are"
     ):
         state.put_instance(instance(1))
     other.execute("ROLLBACK")

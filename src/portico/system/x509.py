@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
+
+from portico.system.base64url import base64url
 
 Chain = list[x509.Certificate]
 """The certificate itself first."""
@@ -74,8 +75,3 @@ def ari_id(leaf: x509.Certificate) -> str:
     serial = leaf.serial_number
     octets = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)  # as DER has it
     return f"{base64url(issuer)}.{base64url(octets)}" if issuer else ""
-
-
-def base64url(data: bytes) -> str:
-    """RFC 7515 2, as ACME writes everything."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

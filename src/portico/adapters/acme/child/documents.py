@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from portico.system.x509 import base64url
+from portico.system.base64url import base64url
 
 
 @dataclass(frozen=True, slots=True)

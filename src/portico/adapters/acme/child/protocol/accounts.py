@@ -18,8 +18,8 @@ from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
 from portico.adapters.acme.wire import Account, AccountAnswer, AccountRequest, Failure
+from portico.system.base64url import base64url
 from portico.system.files import write
-from portico.system.x509 import base64url
 
 _URLS: Final = TypeAdapter(dict[str, str])
 

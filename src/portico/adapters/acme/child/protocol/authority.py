@@ -33,7 +33,7 @@ from portico.adapters.acme.child.protocol.keys import algorithm
 from portico.adapters.acme.child.protocol.network import Network
 from portico.adapters.acme.wire import Server
 from portico.core.model.certificate import Binding
-from portico.system.x509 import base64url
+from portico.system.base64url import base64url
 
 _CREATED: Final = 201
 _TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet
