@@ -278,8 +278,11 @@ class Machine(Outside):
         self._ask(lambda daemon: daemon.in_force.pause(site, paused=paused))
 
     def down(self, *, hurry: bool) -> None:
-        self._table = {}
-        self._ask(lambda daemon: daemon.in_force.clear(hurry=hurry), smaller=True)
+        def clear(daemon: Daemon) -> None:
+            daemon.in_force.clear(hurry=hurry)
+            self._table = {}
+
+        self._ask(clear, smaller=True)
 
     def _edit(self, edit: Callable[[dict], dict], *, smaller: bool = False) -> None:
         def revision() -> Revision:
