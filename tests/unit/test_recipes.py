@@ -1,0 +1,267 @@
+"""The recipes of docs/ARCHITECTURE.md, each followed in a copy of the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+class Copy:
+    def __init__(self, folder: Path, recipe: str) -> None:
+        self._source = folder / "portico"
+        shutil.copytree(ROOT / "src/portico", self._source, ignore=shutil.ignore_patterns("__py*"))
+        section = PAGE.split(f"### {recipe}\n")[1].split("\n##")[0]
+        self._named = set(re.findall(r"`([a-z_/]+\.py|[a-z_0-9/]+/NAME\.py)`", section))
+        self._edited: set[str] = set()
+
+    def edit(self, file: str, before: str, after: str) -> None:
+        """Put something in, before or after what is there."""
+        path = self._source / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"{file}: {before}"
+        path.write_text(text.replace(before, after), encoding="utf-8")
+        self._edited.add(file)
+
+    def add(self, file: str, text: str) -> None:
+        (self._source / file).write_text(text, encoding="utf-8")
+        self._edited.add(str(Path(file).with_name("NAME.py")))
+
+    def run(self, code: str) -> str:
+        """What a program over the copy prints. The page names every file that was edited."""
+        assert self._edited == self._named
+        environ = {**os.environ, "PYTHONPATH": str(self._source.parent)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def copy(request, tmp_path):
+    return Copy(tmp_path, request.param)
+
+
+def recipe(name):
+    return pytest.mark.parametrize("copy", [name], indirect=True, ids=[""])
+
+
+@recipe("A key of the file")
+def test_a_key_is_added_as_the_page_says(copy):
+    copy.edit(
+        "core/model/app.py",
+        "    inherit_env: bool = Field(",
+        '    nickname: str | None = Field(None, description="What its program calls itself.")\n'
+        "    inherit_env: bool = Field(",
+    )
+    copy.edit(
+        "core/planning/environment.py",
+        "        INSTANCE: instance,\n    }\n",
+        "        INSTANCE: instance,\n    }\n"
+        "    if app.nickname:\n"
+        '        itself["NICKNAME"] = app.nickname\n',
+    )
+    printed = copy.run(
+        "from portico.core.config.document import read_document\n"
+        "from portico.core.config.reference import reference\n"
+        "from portico.core.config.json_schema import json_schema\n"
+        "from portico.core.planning import environment\n"
+        "table = {'apps': {'web': {'command': 'x', 'nickname': 'Joe'}}}\n"
+        "app = read_document(table, source='x').apps['web']\n"
+        "print(environment.told(app, 'web', 'web.1.1', 1, 8000)['NICKNAME'])\n"
+        "print('| `nickname` |' in reference(), '\"nickname\"' in json_schema())\n"
+    )
+    assert printed == "Joe\nTrue True\n"
+
+
+@recipe("A verb")
+def test_a_verb_is_added_as_the_page_says(copy):
+    copy.edit(
+        "core/model/verbs.py",
+        "\nVERBS: Final",
+        "POLISH: Final[Verb[ChangeView]] = Verb(\n"
+        '    "polish", "POST", "/v1/apps/{app}/polish", "Polish an app.",\n'
+        "    group=CHANGE_APPS, arguments=(_ONE_APP,),\n"
+        ")\n\nVERBS: Final",
+    )
+    copy.edit(
+        "engine/operations.py",
+        "    async def pause(self, site",
+        "    async def polish(self, app: str, who: str) -> ChangeView:\n"
+        "        done = {'kind': 'polish', 'state': 'done', 'started': 0}\n"
+        "        return ChangeView(id='c1', subject=app, **done)\n\n"
+        "    async def pause(self, site",
+    )
+    printed = copy.run(
+        "import asyncio\n"
+        "from portico.api.app import Api, Request\n"
+        "from portico.api.openapi import document\n"
+        "from portico.cli.help import overview\n"
+        "from portico.cli.reference import reference\n"
+        "from portico.core.model.verbs import VERBS\n"
+        "from portico.engine.operations import Operations\n"
+        "print(any('polish' in line for line in overview().splitlines()))\n"
+        "print('### portico polish APP [--json]' in reference())\n"
+        "print('/v1/apps/{app}/polish' in document(VERBS)['paths'])\n"
+        "api = Api(Operations.__new__(Operations))\n"
+        "request = Request('POST', '/v1/apps/web/polish', 'root', b'')\n"
+        "print(asyncio.run(api.answer(request)).status)\n"
+    )
+    assert printed == "True\nTrue\nTrue\n202\n"
+
+
+@recipe("A kind of check")
+def test_a_kind_of_check_is_added_as_the_page_says(copy):
+    copy.edit(
+        "core/model/check.py",
+        "    # when, and what follows\n",
+        '    greeting: str | None = Field(None, description="What it says first.")\n\n'
+        "    # when, and what follows\n",
+    )
+    copy.edit(
+        "core/config/health_rules.py", '"command", "grpc")', '"command", "grpc", "greeting")'
+    )
+    copy.edit(
+        "adapters/probes/loopback.py",
+        "    return await ask_http(check, port, connection) if check.path else None\n",
+        "    if check.greeting:\n"
+        "        from portico.adapters.probes.greeting import ask_greeting\n\n"
+        "        return await ask_greeting(check.greeting, connection)\n"
+        "    return await ask_http(check, port, connection) if check.path else None\n",
+    )
+    copy.add(
+        "adapters/probes/greeting.py",
+        "async def ask_greeting(wanted, connection):\n"
+        "    said = await connection.receive()\n"
+        "    return None if said.startswith(wanted.encode()) else f'said {said!r}'\n",
+    )
+    printed = copy.run(
+        "import asyncio\n"
+        "from portico.adapters.probes.loopback import LoopbackProbes\n"
+        "from portico.core.config.document import read_document\n"
+        "def check(**keys):\n"
+        "    table = {'apps': {'web': {'command': 'x', 'health': keys}}}\n"
+        "    return read_document(table, source='x').apps['web'].check\n"
+        "async def main():\n"
+        "    async def serve(reader, writer):\n"
+        "        writer.write(b'220 ready'); writer.close()\n"
+        "    server = await asyncio.start_server(serve, '127.0.0.1', 0)\n"
+        "    port = server.sockets[0].getsockname()[1]\n"
+        "    for greeting in ('220', '550'):\n"
+        "        print(await LoopbackProbes().probe(check(greeting=greeting), port))\n"
+        "asyncio.run(main())\n"
+    )
+    assert printed == "None\nsaid b'220 ready'\n"
+
+
+@recipe("A DNS provider")
+def test_a_dns_provider_is_added_as_the_page_says(copy, tmp_path):
+    copy.edit("core/model/issuing.py", "^(rfc2136|command|", "^(rfc2136|command|paper|")
+    copy.edit(
+        "core/model/issuing.py",
+        "    auth: Argv = Field(\n",
+        '    sheet: str | None = Field(None, description="paper: the file to write to.")\n'
+        "    auth: Argv = Field(\n",
+    )
+    copy.edit(
+        "core/config/issuing_rules.py",
+        '        "command": ("auth",),\n',
+        '        "command": ("auth",),\n        "paper": ("sheet",),\n',
+    )
+    copy.edit(
+        "core/planning/lineages.py",
+        "    if dns.secret_file:\n",
+        "    if dns.sheet:\n"
+        '        yield "sheet", absolute(dns.sheet, folder)\n'
+        "    if dns.secret_file:\n",
+    )
+    copy.edit(
+        "adapters/acme/wire.py",
+        "Publisher = Annotated[Rfc2136 |",
+        "@dataclass(frozen=True, slots=True)\nclass Paper:\n    sheet: str\n"
+        '    kind: Literal["paper"] = "paper"\n\n\n'
+        "Publisher = Annotated[Paper | Rfc2136 |",
+    )
+    copy.edit(
+        "adapters/acme/authorities.py",
+        "    if challenge.provider == COMMAND:\n",
+        '    if challenge.provider == "paper":\n'
+        '        return wire.Paper(options["sheet"])\n'
+        "    if challenge.provider == COMMAND:\n",
+    )
+    copy.edit(
+        "adapters/acme/child/challenges/dns/publishing.py",
+        "        case Command() as settings:\n",
+        "        case Paper() as settings:\n            return PaperRecords(settings)\n"
+        "        case Command() as settings:\n",
+    )
+    copy.edit(
+        "adapters/acme/child/challenges/dns/publishing.py",
+        "from portico.adapters.acme.wire import Command,",
+        "from portico.adapters.acme.child.challenges.dns.paper import PaperRecords\n"
+        "from portico.adapters.acme.wire import Paper, Command,",
+    )
+    copy.add(
+        "adapters/acme/child/challenges/dns/paper.py",
+        "class PaperRecords:\n"
+        "    by = 'paper'\n"
+        "    def __init__(self, settings):\n"
+        "        self._sheet = settings.sheet\n"
+        "    def put(self, entry, context):\n"
+        "        open(self._sheet, 'a').write(f'{entry.name} {entry.value}')\n"
+        "        return ''\n",
+    )
+    printed = copy.run(
+        "import tomllib\n"
+        "from portico.adapters.acme import authorities, wire\n"
+        "from portico.adapters.acme.child.challenges.dns.publisher import Entry\n"
+        "from portico.adapters.acme.child.challenges.dns import publishing\n"
+        "from portico.core.config.desired import desired_from\n"
+        "from portico.core.config.document import read_document\n"
+        "from portico.core.planning.lineages import wanted_lineages\n"
+        "table = tomllib.loads('''apps.web.command = \"x\"\n"
+        'tls.dns = { provider = "paper", sheet = "sheet.txt" }\n'
+        '[sites."*.example.com"]\napp = "web"\'\'\')\n'
+        "document = read_document(table, source='x')\n"
+        f"facts = dict(folder='{tmp_path}', environ={{}}, cores=2, root=True)\n"
+        "desired = desired_from(document, **facts)\n"
+        "challenge = wanted_lineages(desired, {})['*.example.com'].challenges[0]\n"
+        "method = wire.Dns(authorities._publisher(challenge))\n"
+        "entry = Entry('example.com', '_acme-challenge.example.com', 'example.com', 'abc')\n"
+        "publishing._publisher(method).put(entry, None)\n"
+    )
+    assert printed == ""
+    assert (tmp_path / "sheet.txt").read_text() == "_acme-challenge.example.com abc"
+
+
+@recipe("A balancing method")
+def test_a_balancing_method_is_added_as_the_page_says(copy):
+    copy.edit(
+        "core/model/balancing.py",
+        '    RANDOM = "random"\n',
+        '    RANDOM = "random"\n    FAIR = "fair"\n',
+    )
+    copy.edit(
+        "core/model/balancing.py",
+        "    Method.LEAST_CONN: ((),),\n",
+        "    Method.LEAST_CONN: ((),),\n    Method.FAIR: ((), ('weighted',)),\n",
+    )
+    printed = copy.run(
+        "from portico.core.config.document import read_document\n"
+        "from portico.core.render.upstream_block import _method\n"
+        "from portico.core.model.upstream import Upstream\n"
+        "table = {'apps': {'web': {'command': 'x', 'balance': 'fair weighted'}}}\n"
+        "balance = read_document(table, source='x').apps['web'].balance\n"
+        "(line,) = _method(Upstream(apps=('web',), balance=balance))\n"
+        "print(line.head)\n"
+    )
+    assert printed == "fair weighted\n"
