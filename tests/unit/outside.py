@@ -214,7 +214,7 @@ class Outside:
         self.on_nginx_exit()
 
     def nginx_ends(self, seen: NginxSeen) -> None:
-        self.nginx, self.workers = seen, [{} for _ in self.workers]
+        self.nginx, self.workers, self.dropped = seen, [{} for _ in self.workers], {}
         for process in self.processes.values():
             process.connections = 0
 
