@@ -97,7 +97,7 @@ def truncated_running(effort: Effort, outcome: Outcome) -> None:
             killed = kill_instance(site.instances("web")[1])
             eventually(lambda: is_replaced(site, killed))
             _is_said(
-                outcome, site, or_else="not noticed: all of it was in memory, and written anew"
+                outcome, site, or_else="not noticed: all of it was in memory, and written again"
             )
             before = site.pids()
             end_daemon(site)
