@@ -88,7 +88,7 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["command", "unit", "foreground"]
 """As in `DaemonView`."""
-STARTS_PER_CORE: Final = 8
+STARTS_PER_CORE: Final = 4
 """Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting of a Portico that did not yet note in a generation where its files ask."""

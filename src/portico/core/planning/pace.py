@@ -16,7 +16,7 @@ from portico.core.model.instance import STARTABLE, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.steps import Respawn, StartInstance, Step
 
-START_ALLOWANCE: Final = 1.0
+START_ALLOWANCE: Final = 0.5
 """Seconds for which a start may have its place."""
 
 
