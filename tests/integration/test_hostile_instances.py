@@ -176,8 +176,8 @@ def test_a_listener_of_root_is_accepted_and_said(stack, neighbour):
         server = subprocess.Popen([sys.executable, PROGRAMS / "listen.py", str(port)])
         try:
             assert coming.wait(60) == 0
-            said = eventually(lambda: [t for t in stack.status()["troubles"] if "through" in t])
-            assert f"through pid {server.pid} (python" in said[0]
+            said = eventually(lambda: [t for t in stack.status()["troubles"] if "listens on" in t])
+            assert f"gets its requests from pid {server.pid} (python" in said[0]
         finally:
             server.kill()
             server.wait(10)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from portico.adapters.nginx.program import NginxProgram
@@ -239,16 +240,17 @@ def test_the_next_daemon_finds_the_old_master_while_the_new_one_is_not_there_yet
         successor = NginxProgram(lab.home, PORTS)
         seen = successor.seen()
         assert (seen.pid, seen.live, seen.halfway) == (old, "$nginx_version", True)
-        await eventually(lambda: children(old) != set(workers(lab, old)))
-        os.kill((children(old) - set(workers(lab, old))).pop(), signal.SIGKILL)
+        await eventually(lambda: asleep(old))
+        os.kill(asleep(old)[0], signal.SIGKILL)
         await eventually(lambda: not successor.seen().halfway)
         assert await lab.says() == "1.31.3"
 
     in_lab(story)
 
 
-def children(pid: int) -> set[int]:
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+def asleep(pid: int) -> list[int]:
+    """Its children that are `sleep` by now."""
+    return [child.pid for child in psutil.Process(pid).children() if child.name() == "sleep"]
 
 
 def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(tmp_path):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.instance import InstanceState
-from portico.daemon import main, wiring
+from portico.daemon import life, main
 
 moment = sys.argv.pop()
 
@@ -33,5 +33,5 @@ class Dying(SqliteState):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-wiring.SqliteState = Dying
+life.SqliteState = Dying
 main.main()
