@@ -75,7 +75,7 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         left = self.close()
-        assert left == []
+        assert left == [], left
 
     def belong_to(self, uid: int, gid: int) -> None:
         """From now on commands are another user's, with no rights of root but to read all files:
@@ -235,6 +235,8 @@ class Stack:
                 result = self.portico("down", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
         self._end_daemon()
+        with suppress(AssertionError):  # what is just ending is not left
+            eventually(lambda: not self._processes(), within=10)
         left = [_describe(process) for process in self._processes()]
         for process in self._processes():
             with suppress(psutil.NoSuchProcess):

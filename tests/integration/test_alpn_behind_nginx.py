@@ -18,7 +18,6 @@ from tests.stack import PROGRAMS, Stack, eventually
 pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.alone,
-    pytest.mark.xdist_group("alpn"),  # they share what takes long to set up
 ]
 
 FILE = """
@@ -132,7 +131,8 @@ def test_names_are_proven_and_no_visitor_of_any_site_notices(stack):
 
 
 def test_after_the_death_of_nginx_the_socket_it_has_left_is_in_nobodys_way(stack):
-    stack.kill_nginx()
+    killed = stack.kill_nginx()
+    eventually(lambda: stack.status()["nginx"]["pid"] not in {None, killed})
     stack.done("certs", "renew", "shop.example.com", "--force")
     assert certificate(stack)["served"]
     assert stack.get("app.localhost").status == 200

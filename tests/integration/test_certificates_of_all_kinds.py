@@ -32,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(bool(pebble.MISSING), reason=pebble.WHY_SKIPPED),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: name servers listen at port 53"),
     pytest.mark.alone,
-    pytest.mark.xdist_group("certificates"),  # they share what takes long to set up
 ]
 
 RENEWED = ("list.example.com", "chain.example.com", "*.wild.example.com")

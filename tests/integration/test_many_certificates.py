@@ -11,7 +11,7 @@ import pytest
 from portico.core.model.certificate import Entry
 from tests.fakes.keeping import DIRECTORY, Keeping
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("many certificates")]
+pytestmark = pytest.mark.alone
 MANY = 10_000
 
 
