@@ -209,7 +209,8 @@ def test_changes_of_files_are_rolled_out_and_no_request_is_lost(stack):
         eventually(lambda: served() == "three")
         eventually(settled)
         words.write_text("broken")
-        eventually(lambda: stack.status()["troubles"])
+        eventually(lambda: not stack.instances("web")[2:] and stack.status()["troubles"])
+        eventually(lambda: len(stack.status()["troubles"]) == 1)  # the crash itself is over
         (trouble,) = stack.status()["troubles"]
         assert trouble.startswith("web is running its previous version")
         assert "these words are broken" in trouble
