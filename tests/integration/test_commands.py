@@ -109,6 +109,13 @@ def test_an_account_gets_a_new_key_or_is_given_up_by_the_name_of_its_authority(s
     assert "'letsencrpt' is neither a directory URL nor one of letsencrypt" in err
 
 
+@pytest.mark.parametrize("argv", [("delete", "all"), ("scale", "all", "2")])
+def test_what_is_for_one_app_does_not_take_all(served, argv):
+    code, _, err = served.portico(*argv)
+    assert (code, err) == (2, "there is no app all; known: web\n")
+    assert served.control.asked == []
+
+
 def test_a_variable_that_is_no_text_does_not_stop_an_up(served):
     served.environ["ODD"] = "\udcff"
     assert served.portico("up", served.folder)[0] == 0

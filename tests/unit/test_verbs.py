@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 
 import pytest
 
@@ -16,7 +15,7 @@ from portico.engine.operations import Operations
 def test_its_method_takes_what_the_request_has(verb):
     method = inspect.signature(getattr(Operations, verb.name)).parameters
     body = set(getattr(views, verb.request).model_fields) if verb.request else set()
-    given = {*re.findall(r"\{(\w+)\}", verb.path), *verb.query, *body, "who", "request"}
+    given = {*verb.parameters, *verb.query, *body, "who", "request"}
     assert set(method) - {"self"} <= given
     assert "request" in method or body <= set(method)
     assert verb.answer == "str" or issubclass(getattr(views, verb.answer), views.View)
@@ -25,8 +24,7 @@ def test_its_method_takes_what_the_request_has(verb):
 @pytest.mark.parametrize("verb", [v for v in VERBS if v.group], ids=lambda verb: verb.name)
 def test_what_its_command_takes_goes_into_the_path_or_the_body(verb):
     body = getattr(views, verb.request).model_fields if verb.request else {}
-    in_path = re.findall(r"\{(\w+)\}", verb.path)
-    assert {argument.name for argument in verb.arguments} == {*in_path, *body}
+    assert {argument.name for argument in verb.arguments} == {*verb.parameters, *body}
     for argument in verb.arguments:
         may_be_missing = f"[{{{argument.name}}}" in verb.path or (
             argument.name in body and not body[argument.name].is_required()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,17 +42,12 @@ class Call:
         body: View,
     ) -> Result:
         method = getattr(operations, self.verb.name)
-        known: dict[str, object] = dict.fromkeys(parameters(self.verb))
+        known: dict[str, object] = dict.fromkeys(self.verb.parameters)
         known |= {name: query.get(name) for name in self.verb.query}
         known |= {**path, **dict(body), "who": who, "request": body}
         wanted = inspect.signature(method).parameters
         result = method(**{name: known[name] for name in wanted})
         return await result if inspect.isawaitable(result) else result  # type: ignore[no-any-return]  # of the verb's answer
-
-
-def parameters(verb: Verb[Any]) -> list[str]:
-    """Those in its path."""
-    return re.findall(r"\{(\w+)\}", verb.path)
 
 
 def answer_model(verb: Verb[Any]) -> type[View]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portico import __version__
-from portico.api.calls import Call, Nothing, answer_model, parameters
+from portico.api.calls import Call, Nothing, answer_model
 from portico.core.model.verbs import Verb
 from portico.core.model.views import ErrorView
 
@@ -92,7 +92,7 @@ def _parameters(verb: Verb[Any], path: str) -> list[Json]:
     text: Json = {"type": "string"}
     in_path: list[Json] = [
         {"name": name, "in": "path", "required": True, "schema": text}
-        for name in parameters(verb)
+        for name in verb.parameters
         if f"{{{name}}}" in path
     ]
     in_query: list[Json] = [

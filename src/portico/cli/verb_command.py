@@ -32,7 +32,7 @@ class VerbCommand:
 
     def run(self, session: Session, args: Namespace) -> None:
         given = {each.name: getattr(args, each.name) for each in self.verb.arguments}
-        if "app" in given:
+        if any(each.name == "app" and each.is_optional for each in self.verb.arguments):
             given["app"] = _app(given["app"])
         client = session.client()
         watch_to_its_end(session, client, client.ask(self.verb, **given))

@@ -29,9 +29,8 @@ from portico.errors import (
 if TYPE_CHECKING:
     from portico.core.model.views import ChangeView, ErrorView
 
-SILENCE_TIMEOUT: Final = (
-    60.0  # a followed change may say nothing for so long before the daemon is asked
-)
+SILENCE_TIMEOUT: Final = 60.0
+"""Seconds for which a followed change may say nothing before the daemon is asked."""
 _ERRORS: Final = 400
 _NOT_FOUND = 404
 
@@ -109,11 +108,14 @@ class _Watch:
 def _target(verb: Verb[Any], arguments: Mapping[str, object]) -> tuple[str, dict[str, object]]:
     """The path with its query, and what is left for the body."""
     path, query, body = verb.path, list[str](), dict(arguments)
-    for name in re.findall(r"\{(\w+)\}", path):
+    for name in verb.parameters:
         value = body.pop(name, None)
-        if value is None:
+        if value is None and "[" in path:
             path = re.sub(r"\[.*\]", "", path)
-        path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
+        elif value is None:
+            raise ValueError(f"{verb.name} needs {name}")
+        else:
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
     for name in verb.query:
         if (value := body.pop(name, None)) is not None:
             query.append(f"{name}={quote(str(value), safe='')}")

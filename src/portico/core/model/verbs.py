@@ -76,6 +76,11 @@ class Verb(Generic[Answer]):
     aliases: tuple[str, ...] = ()
 
     @property
+    def parameters(self) -> list[str]:
+        """The names in its path."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @property
     def paths(self) -> Iterator[tuple[str, str]]:
         """Each with the name of its operation, which is another one for all at once."""
         yield re.sub(r"[][]", "", self.path), self.name
