@@ -117,7 +117,8 @@ class Connection:
                 await self._write(self._http.send(h11.Data(data=line.encode())))
 
         async def listen() -> None:
-            await self._reader.read()
+            while await self._reader.read(_READ_SIZE):
+                pass
             sending.cancel()
 
         async with asyncio.TaskGroup() as group:
