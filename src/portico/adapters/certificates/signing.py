@@ -25,9 +25,8 @@ from portico.core.model.names import folder_name
 from portico.system.files import write
 from portico.system.x509 import UNREADABLE, names_of, plain
 
-GENERATIONS_KEPT: Final = (
-    2  # the generation in use, and the one that an older nginx generation names
-)
+GENERATIONS_KEPT: Final = 2
+"""The generation in use, and the one that an older nginx generation names."""
 RENEW_AT: Final = 2 / 3  # of a certificate's life
 THREADS: Final = 16  # they wait for the disk, which syncs many files at once as fast as one
 

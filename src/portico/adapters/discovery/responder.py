@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 MAX_QUERY_SIZE: Final = 4096
-DATAGRAMS_AT_ONCE: Final = 64  # datagrams, before others get their turn
+DATAGRAMS_AT_ONCE: Final = 64  # before others get their turn
 IDLE_TIMEOUT: Final = 30.0
 MAX_REMEMBERED: Final = 4096
 ID_LENGTH: Final = 2  # octets of a message's id; what follows decides the answer

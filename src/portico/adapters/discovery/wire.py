@@ -21,9 +21,8 @@ MIN_QUERY_SIZE: Final = 17  # a header and a question for the root
 NO_QUERY_BITS: Final = 0xF8  # the QR bit and the opcode: all zero in a plain question
 MAX_UDP_SIZE: Final = 4096  # what nginx's resolver reads; it does not announce it (no EDNS)
 MAX_TCP_SIZE: Final = 65_535
-SRV_RECORD_SIZE: Final = (
-    20  # octets around a target's text: 12 of every record, 6 of numbers, 2 of it
-)
+SRV_RECORD_SIZE: Final = 20
+"""Octets around a target's text: 12 of every record, 6 of numbers, 2 of it."""
 SLOT_TTL: Final = 3600  # a slot's address stays; only SRV answers change
 
 

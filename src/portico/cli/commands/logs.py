@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LINES: Final = 15
 LOOK_INTERVAL: Final = 0.2  # seconds
-LOOKS_BEFORE_ASKING: Final = 10  # looks, before the daemon is asked for new instances
+LOOKS_BEFORE_ASKING: Final = 10  # the daemon for new instances
 _OUTPUT: Final = frozenset({"stdout", "stderr"})
 _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blue")
 

@@ -27,9 +27,8 @@ ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
 SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
 SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
 SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
-FAILURES_BEFORE_NEXT_ISSUER: Final = (
-    4  # failures in a row before the next issuer is asked, if there is time:
-)
+FAILURES_BEFORE_NEXT_ISSUER: Final = 4
+"""Failures in a row before the next issuer is asked, if there is time."""
 URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
 NEVER: Final = float("inf")
 

@@ -15,9 +15,8 @@ from portico.errors import Refused
 
 _PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-MAX_ARGUMENT_SIZE: Final = (
-    4000  # bytes; nginx reads its file in pieces of 4,096 and no argument may be longer
-)
+MAX_ARGUMENT_SIZE: Final = 4000
+"""Bytes; nginx reads its file in pieces of 4,096 and no argument may be longer."""
 MAX_SHOWN_LENGTH: Final = 60
 DOLLAR: Final = "portico_dollar"
 """A variable that holds `$`: nginx expands variables even in quotes and has no escape for it."""

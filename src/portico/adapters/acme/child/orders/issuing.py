@@ -32,9 +32,8 @@ from portico.adapters.acme.wire import Dns, Issued, IssueRequest, ManualSteps, S
 from portico.system.files import write
 from portico.system.x509 import ari_id
 
-MAX_ORDERS_LISTED: Final = (
-    50  # orders of the account that are looked at, to find one that may be ours
-)
+MAX_ORDERS_LISTED: Final = 50
+"""Orders of the account that are looked at, to find one that may be ours."""
 
 
 class Issuing:
