@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.processes.listening import _read, listeners
+from portico.adapters.processes.listening import (
+    _read_connections,
+    _read_listeners,
+    connections,
+    listeners,
+)
 from portico.adapters.processes.proc import stat
 from portico.adapters.processes.sockets import LinuxPorts, _range
 from portico.core.model.instance import Listening, Process
@@ -152,11 +157,24 @@ def test_what_listens_is_told_alike_by_the_kernel_and_in_proc():
     with ExitStack() as stack:
         ports = {stack.enter_context(closing(server(host))).getsockname()[1] for host in hosts}
         told = {each for each in listeners() if each.at.port in ports}
-        read = {each for each in _read() if each.at.port in ports}
+        read = {each for each in _read_listeners() if each.at.port in ports}
         one_by_one = {each for port in ports for each in listeners(port)}
     assert told == read == one_by_one
     assert len(told) == len(hosts)
     assert {each.uid for each in told} == {os.geteuid()}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_connections_are_told_alike_by_the_kernel_and_in_proc(host):
+    with ExitStack() as stack:
+        listening = stack.enter_context(closing(server(host)))
+        port = listening.getsockname()[1]
+        for _ in range(3):
+            stack.enter_context(closing(socket.create_connection((host, port))))
+        told = connections(frozenset({port}))
+        read = {each for each in _read_connections() if each.at.port == port}
+    assert len(told) == len(read) == 3
+    assert {each.at for each in told} == {each.at for each in read}
 
 
 def test_children_are_seen_to_listen_even_in_a_session_of_their_own():

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-LISTEN: Final = 10  # TCP_LISTEN of include/net/tcp_states.h
+ESTABLISHED: Final = 1  # TCP_ESTABLISHED of include/net/tcp_states.h
+LISTEN: Final = 10
 
 _SOCK_DIAG, _BY_FAMILY, _REQUEST, _DUMP = 4, 20, 0x1, 0x300
 _ERROR, _DONE = 2, 3
@@ -17,7 +18,7 @@ _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags
 _QUESTION: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to its id
 _ENDS: Final = struct.Struct("!HH4s12x4s12x")  # struct inet_diag_sockid; ports and addresses
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-_FOUND: Final = struct.Struct("!B3xH2x16s")  # family, sport and src of struct inet_diag_msg
+_FOUND: Final = struct.Struct("!B3xHH16s16s")  # struct inet_diag_msg: family, ports, addresses
 _OWNER: Final = struct.Struct("=II")  # its uid and inode
 _OWNER_AT: Final = 64
 _PIECE: Final = 1 << 16
@@ -33,6 +34,8 @@ class Socket:
     address: bytes
     """Of its own end: 4 octets, or 16 of IPv6."""
     port: int
+    other: tuple[bytes, int]
+    """The other end of a connection."""
     uid: int
     """Of the process that made it."""
     inode: int
@@ -48,12 +51,12 @@ def open_table(within: float) -> socket.socket:
     return table
 
 
-def listening(
-    table: socket.socket, family: socket.AddressFamily, port: int = 0
+def in_state(
+    table: socket.socket, state: int, family: socket.AddressFamily, port: int = 0
 ) -> Iterator[Socket]:
-    """All of TCP that listen, or those of a port. Raises OSError."""
+    """All of TCP in that state, or those of a port. Raises OSError."""
     ends = _ENDS.pack(port, 0, bytes(4), bytes(4)) + bytes(len(_NO_COOKIE))
-    _ask(table, _DUMP, family, socket.SOCK_STREAM, 1 << LISTEN, ends)
+    _ask(table, _DUMP, family, socket.SOCK_STREAM, 1 << state, ends)
     while True:
         data, at = table.recv(_PIECE), 0
         while at < len(data):
@@ -95,6 +98,7 @@ def _ask(
 
 
 def _read(data: bytes, at: int) -> Socket:
-    family, port, address = _FOUND.unpack_from(data, at)
+    family, port, other_port, address, other = _FOUND.unpack_from(data, at)
+    size = 4 if family == socket.AF_INET else 16
     uid, inode = _OWNER.unpack_from(data, at + _OWNER_AT)
-    return Socket(address[:4] if family == socket.AF_INET else address, port, uid, inode)
+    return Socket(address[:size], port, (other[:size], other_port), uid, inode)

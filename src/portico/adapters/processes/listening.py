@@ -1,8 +1,8 @@
-"""All TCP sockets of this machine that listen: who made them, and where.
+"""The TCP sockets of this machine that listen, and its connections.
 
-The kernel is asked for these alone (sock_diag(7)), which takes it a few microseconds each, however
-many connections there are. Where it cannot be asked so, they are read from /proc/net/tcp and tcp6:
-then it goes through its table of all connections.
+The kernel is asked for sockets of one state alone (sock_diag(7)), which takes it a few microseconds
+each, however many there are of others. Where it cannot be asked so, they are read from
+/proc/net/tcp and tcp6, which tell of all.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.instance import Listening
-from portico.system.socket_table import LISTEN, listening, open_table
+from portico.system.socket_table import ESTABLISHED, LISTEN, Socket, in_state, open_table
 
-TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
-ROW: Final = (
+_TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_ROW: Final = (
     rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) (?P<other>[0-9A-F]+:[0-9A-F]{4}) "
     rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
 )
 """A row of proc_pid_net(5), for a pattern of its state (include/net/tcp_states.h)."""
-_ANY: Final = re.compile(ROW % b"[0-9A-F]{2}", re.MULTILINE)
+_ANY: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
+_CONNECTED: Final = re.compile(_ROW % (b"%02X" % ESTABLISHED), re.MULTILINE)
 _LISTEN: Final = b"%02X" % LISTEN
 _CHUNK: Final = 1 << 16
 
@@ -46,22 +47,67 @@ class Listener:
     inode: int
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One end of a connection: two where both ends are of this machine."""
+
+    at: Listening
+    """Where the end is."""
+    other: object
+    """The other end; equal for the same one only."""
+
+
 def listeners(port: int = 0) -> list[Listener]:
     """All of them, or those of a port."""
+    found = _asked(LISTEN, port)
+    if found is None:
+        return [each for each in _read_listeners() if port in {0, each.at.port}]
+    return [Listener(_place(each), each.uid, each.inode) for each in found]
+
+
+def connections(ports: frozenset[int]) -> set[Connection]:
+    """Those with an end at one of these ports. What is told in pieces may tell one twice when
+    others come and go meanwhile: so a set.
+    """
+    found = _asked(ESTABLISHED)
+    if found is None:
+        return {each for each in _read_connections() if each.at.port in ports}
+    return {Connection(_place(each), each.other) for each in found if each.port in ports}
+
+
+def _asked(state: int, port: int = 0) -> list[Socket] | None:
+    """None where the kernel cannot be asked."""
     try:
         with open_table(ANSWER_TIMEOUT) as table:
             return [
-                Listener(Listening(each.port, _address(each.address)), each.uid, each.inode)
+                each
                 for family in (socket.AF_INET, socket.AF_INET6)
-                for each in listening(table, family, port)
+                for each in in_state(table, state, family, port)
             ]
     except OSError as error:
         if error.errno not in _UNABLE:
             raise
-    return [each for each in _read() if port in {0, each.at.port}]
+    return None
 
 
-def rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+def _place(found: Socket) -> Listening:
+    return Listening(found.port, _address(found.address))
+
+
+def _read_listeners() -> Iterator[Listener]:
+    """Those that listen come first, so that reading ends where connections begin."""
+    for path in _TABLES:
+        for row in takewhile(lambda row: row["state"] == _LISTEN, _rows(path, _ANY)):
+            yield Listener(_read_place(row), int(row["uid"]), int(row["inode"]))
+
+
+def _read_connections() -> Iterator[Connection]:
+    for path in _TABLES:
+        for row in _rows(path, _CONNECTED):
+            yield Connection(_read_place(row), row["other"])
+
+
+def _rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
     """Read in pieces, so that nobody waits for the GIL."""
     with suppress(FileNotFoundError), Path(path).open("rb", buffering=0) as file:
         rest = b""
@@ -70,19 +116,12 @@ def rows(path: str, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
             yield from pattern.finditer(complete + newline)
 
 
-def _read() -> Iterator[Listener]:
-    """Those that listen come first, so that reading ends where connections begin."""
-    for path in TABLES:
-        for row in takewhile(lambda row: row["state"] == _LISTEN, rows(path, _ANY)):
-            at = Listening(int(row["port"], 16), address_of(row["address"]))
-            yield Listener(at, int(row["uid"]), int(row["inode"]))
-
-
-def address_of(text: bytes) -> str:
+def _read_place(row: re.Match[bytes]) -> Listening:
     """`0100007F` is 127.0.0.1: words of 32 bits, each in the machine's own byte order."""
-    raw = bytes.fromhex(text.decode())
+    raw = bytes.fromhex(row["address"].decode())
     words = (raw[at : at + 4] for at in range(0, len(raw), 4))
-    return _address(b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words))
+    address = b"".join(socket.htonl(int.from_bytes(word)).to_bytes(4) for word in words)
+    return Listening(int(row["port"], 16), _address(address))
 
 
 @lru_cache(maxsize=1024)

@@ -1,7 +1,6 @@
 """The TCP ports of this machine: free ones, who holds one, and how many connections it has.
 
-All of it is of this network namespace, whoever owns the sockets. Connections are counted in
-/proc/net/tcp and tcp6 (proc_pid_net(5)).
+All of it is of this network namespace, whoever owns the sockets.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import errno
 import os
 import pwd
-import re
 import socket
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.finding import is_marked
-from portico.adapters.processes.listening import ROW, TABLES, address_of, listeners, rows
+from portico.adapters.processes.listening import connections, listeners
 from portico.adapters.processes.proc import Table, pids, program_name, sockets, stat, user_of
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
@@ -34,7 +32,6 @@ _TAKEN_BY_CUSTOM: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
 )
-_ESTABLISHED: Final = re.compile(ROW % b"01", re.MULTILINE)
 
 
 class LinuxPorts:
@@ -144,22 +141,15 @@ def _name(uid: int | None) -> str:
 
 
 def _established(ports: frozenset[int]) -> Counter[int]:
-    # What is read in pieces shows a connection twice when others come and go meanwhile.
-    found = {
-        row.group("port", "address", "other")
-        for path in TABLES
-        for row in rows(path, _ESTABLISHED)
-        if int(row["port"], 16) in ports
-    }
+    count = Counter(each.at for each in connections(ports))
     # At another address of this machine the same port may belong to anybody.
     served = {each.at for each in listeners()}
     closed = ports - {at.port for at in served}  # its connections go on until they end
-    count: Counter[int] = Counter()
-    for (text, address), number in Counter((port, at) for port, at, _ in found).items():
-        port = int(text, 16)
-        if port in closed or served & {Listening(port, address_of(address)), Listening(port, "*")}:
-            count[port] += number
-    return count
+    found: Counter[int] = Counter()
+    for at, number in count.items():
+        if at.port in closed or served & {at, Listening(at.port, "*")}:
+            found[at.port] += number
+    return found
 
 
 def _listening(process: Process) -> frozenset[Listening]:
