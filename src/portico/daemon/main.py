@@ -36,6 +36,14 @@ LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_RESTARTS: Final = 5
 """So often in a row the daemon begins anew by itself; the last times in safe mode."""
 RESTART_PAUSE: Final = 0.5
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a thread that reads /proc lets the loop have the interpreter; 5 ms, as
+Python has it, are long for a loop that waits for it at every turn.
+"""
+AUTOGROUP_NICE: Final = -10
+"""Of the daemon's session, where the kernel shares the processors by session (sched(7)). Each
+program has a session of its own, so a thousand that start at once leave the daemon its share.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +71,8 @@ def main() -> None:
 def _serve(home: Home, options: argparse.Namespace) -> int:
     """Run to the end. After a bug the daemon begins anew and adopts what it looked after."""
     clock, deaths = SystemClock(), Deaths(home.deaths, os.environ)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    _raise_priority()
     try:
         code = asyncio.run(_run(home, clock, options, deaths))
     except ExceptionGroup as ended:
@@ -79,6 +89,13 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
     if options.foreground or "NOTIFY_SOCKET" in os.environ:
         return 1  # who started it starts it again
     return _begin_anew(clock, count)
+
+
+def _raise_priority() -> None:
+    """Of the daemon alone: what it starts does not inherit it. Only root may."""
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(AUTOGROUP_NICE), "ascii")
 
 
 def _begin_anew(clock: SystemClock, count: int) -> int:

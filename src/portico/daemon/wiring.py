@@ -162,6 +162,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
 
     async def observe() -> World:
         await supervision.digest()
+        await asyncio.sleep(0)
         intent.write_again()
         if not safe_mode.is_on:
             with troubles.fence("file watches at start"):

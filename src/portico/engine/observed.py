@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -147,6 +148,7 @@ class Observed:
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
         self.record()
+        await asyncio.sleep(0)  # requests have their turn: with many, each part takes a while
         seen = self._nginx_seen()
         out = self._out()
         settled = frozenset(

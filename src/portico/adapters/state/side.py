@@ -25,15 +25,16 @@ SideFile = Literal["in-force.json", "instances.json"]
 IN_FORCE: Final = "in-force.json"
 INSTANCES: Final = "instances.json"
 
-_TABLES: Final[dict[SideFile, dict[str, str]]] = {
+_TABLES: Final[dict[SideFile, dict[str, tuple[str, str]]]] = {
     IN_FORCE: {
-        "revision": f"SELECT * FROM revision WHERE number IN ({IN_FORCE_NUMBERS})",  # noqa: S608 - ours
-        "spec": "SELECT * FROM spec",
-        "app": "SELECT * FROM app",
-        "setting": "SELECT * FROM setting",
+        "revision": ("number, record", f"revision WHERE number IN ({IN_FORCE_NUMBERS})"),
+        "spec": ("id, record", "spec"),
+        "app": ("name, target, good, record", "app"),
+        "setting": ("name, value", "setting"),
     },
-    INSTANCES: {"instance": "SELECT * FROM instance", "serial": "SELECT * FROM serial"},
+    INSTANCES: {"instance": ("id, spec, record", "instance"), "serial": ("app, last", "serial")},
 }
+"""Of each table in a file its columns, in their order, and the rows."""
 
 
 class _Saved(BaseModel):
@@ -47,8 +48,7 @@ def save(db: sqlite3.Connection, folder: Path, name: SideFile) -> None:
     """Replace the file. Where that fails (a full disk) the old one is worth more than none."""
     new = folder / f"{name}.new"
     with contextlib.suppress(OSError, sqlite3.Error):
-        tables = {table: db.execute(query).fetchall() for table, query in _TABLES[name].items()}
-        text = json.dumps({"version": len(MIGRATIONS), "tables": tables}, ensure_ascii=False)
+        text = _text(db, name)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -57,6 +57,16 @@ def save(db: sqlite3.Connection, folder: Path, name: SideFile) -> None:
                 file.flush()
                 os.fsync(descriptor)
         new.replace(folder / name)
+
+
+def _text(db: sqlite3.Connection, name: SideFile) -> str:
+    """SQLite writes the rows: a thousand instances change with every start of one of them."""
+    tables = []
+    for table, (columns, rows) in _TABLES[name].items():
+        query = f"SELECT json_group_array(json_array({columns})) FROM {rows}"  # noqa: S608 - ours
+        [(text,)] = db.execute(query)
+        tables.append(f"{json.dumps(table)}: {text}")
+    return f'{{"version": {len(MIGRATIONS)}, "tables": {{{", ".join(tables)}}}}}'
 
 
 def restore(db: sqlite3.Connection, folder: Path) -> list[SideFile]:
