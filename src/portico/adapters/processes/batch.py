@@ -14,9 +14,13 @@ Answer = TypeVar("Answer")
 
 
 class Batch(Generic[Question, Answer]):
-    def __init__(self, look: Callable[[Sequence[Question]], Sequence[Answer]]) -> None:
-        """`look` gives an answer for each question, in their order."""
-        self._look = look
+    def __init__(
+        self, look: Callable[[Sequence[Question]], Sequence[Answer]], *, rest: float = 0.0
+    ) -> None:
+        """`look` gives an answer for each question, in their order. After each look comes a rest,
+        in times of what the look took.
+        """
+        self._look, self._rest = look, rest
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._looking = False
 
@@ -32,11 +36,15 @@ class Batch(Generic[Question, Answer]):
             return
         asked, self._waiting, self._looking = self._waiting, [], True
         questions = [question for question, _ in asked]
-        job = asyncio.get_running_loop().run_in_executor(None, self._look, questions)
+        loop = asyncio.get_running_loop()
+        begun, job = loop.time(), loop.run_in_executor(None, self._look, questions)
 
         def looked(job: asyncio.Future[Sequence[Answer]]) -> None:
-            self._looking = False
             self._tell([future for _, future in asked], job)
+            loop.call_later(self._rest * (loop.time() - begun), go_on)
+
+        def go_on() -> None:
+            self._looking = False
             self._begin()
 
         job.add_done_callback(looked)

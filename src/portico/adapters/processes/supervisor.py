@@ -38,6 +38,11 @@ FRESH_TIME: Final = 1.0
 STALE_TIME: Final = 3.0
 """Seconds after which nobody is answered from it any more."""
 
+LOOK_REST: Final = 4.0
+"""Looks at all processes for what those that ended have left behind rest four times as long as
+they take: with thousands of processes a look takes a twentieth of a second and more.
+"""
+
 
 class LinuxProcesses:
     """Made in the main thread, because signals are its own."""
@@ -60,7 +65,7 @@ class LinuxProcesses:
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
             groups.tidy(self._groups)
-        self._leavings: Leavings = Batch(self._end_left)
+        self._leavings: Leavings = Batch(self._end_left, rest=LOOK_REST)
         self._owners = Owners()
         self._answering: Answers = Batch(self._owners.look)
         _let_programs_have_their_signals()
