@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.stack import PROGRAMS, Stack, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
 
+AUTOGROUP = Path("/proc/self/autogroup")
 COUNT = 60
 ANSWERS_WITHIN = 2.0
 """Seconds, for a machine with much else to do; a round that let nobody else in took longer."""
@@ -52,6 +54,15 @@ def test_the_daemon_answers_while_many_instances_are_replaced_and_stopped(stack:
     print(f"{len(answers.seconds)} answers within {answers.longest_ms:.0f} ms")
     assert answers.failed == []
     assert answers.later_than(ANSWERS_WITHIN) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a priority")
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group sessions")
+def test_the_daemon_has_more_weight_than_what_it_starts(stack: Stack):
+    stack.up(MANY)
+    pids = [stack.status()["daemon"]["pid"], *(i["pid"] for i in stack.instances("web"))]
+    nice = [Path(f"/proc/{pid}/autogroup").read_text().split()[-1] for pid in pids]
+    assert nice == ["-10", *["0"] * COUNT]
 
 
 def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_goes_on(stack):

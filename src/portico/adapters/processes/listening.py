@@ -1,8 +1,8 @@
 """The TCP sockets of this machine that listen, and its connections.
 
-The kernel is asked for sockets of one state alone (sock_diag(7)), which takes it a few microseconds
-each, however many there are of others. Where it cannot be asked so, they are read from
-/proc/net/tcp and tcp6, which tell of all.
+The kernel is asked for sockets of one state alone (sock_diag(7)), which takes it a few
+microseconds each, however many there are of others. Where it cannot be asked so, they are read
+from /proc/net/tcp and tcp6, which tell of all.
 """
 
 from __future__ import annotations
