@@ -305,7 +305,7 @@ def read(toml: str) -> Document:
     return read_document(tomllib.loads(toml), source="portico.toml")
 
 
-def complaints(file: str | dict[str, Any]) -> list[str]:
+def problems_of(file: str | dict[str, Any]) -> list[str]:
     """Every problem of a file, as the operator reads it; empty for a sound one."""
     table = tomllib.loads(file) if isinstance(file, str) else file
     try:

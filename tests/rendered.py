@@ -7,7 +7,7 @@ import tomllib
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.desired import Desired
-from portico.core.model.place import Build, CertificateFiles, Place
+from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
 
 ABILITIES = {
@@ -25,7 +25,7 @@ def wanted(text: str, *, folder: str = PROJECT, root: bool = False) -> Desired:
     return desired_from(document, folder=folder, environ={}, cores=2, root=root)
 
 
-def place_for(desired: Desired, **differing: object) -> Place:
+def place_for(desired: Desired, **differing: object) -> RenderContext:
     pairs = {
         name: (
             CertificateFiles(f"{HOME}/certificates/{name}.pem", f"{HOME}/certificates/{name}.key"),
@@ -34,7 +34,7 @@ def place_for(desired: Desired, **differing: object) -> Place:
         if site.https
     }
     usual = {"cores": 2, "nameservers": ("192.0.2.53", "[2001:db8::53]"), "certificates": pairs}
-    return Place(WHEEL, HOME, "127.0.0.1:5353", **(usual | differing))
+    return RenderContext(WHEEL, HOME, "127.0.0.1:5353", **(usual | differing))
 
 
 def rendered(text: str, *, root: bool = False, **place: object) -> dict[str, str]:

@@ -14,7 +14,7 @@ from portico.core.model.certificate import (
     Issuer,
     KeyType,
     Lineage,
-    Memory,
+    RenewalState,
 )
 from portico.core.model.check import Check
 from portico.core.model.desired import Listeners, Spec
@@ -137,7 +137,7 @@ class Notices(Protocol):
         """What each has said since this was last asked; that of then is done with."""
 
 
-class Ports(Protocol):
+class TcpPorts(Protocol):
     """TCP ports of this machine."""
 
     async def free(self, avoid: frozenset[int]) -> int:
@@ -208,7 +208,7 @@ class Discovery(Protocol):
     def withdraw(self, app: str) -> None:
         """The app exists no more."""
 
-    def told(self, app: str) -> tuple[int, float]:
+    def acknowledged(self, app: str) -> tuple[int, float]:
         """The newest version that every nginx worker that asks has been sent, and when the last
         of them was (`Clock.monotonic`); 0 if this daemon was not asked about the app yet.
         """
@@ -313,12 +313,14 @@ class Nginx(Protocol):
         """Replace the program that runs by this build of it, losing no request; its files stay.
 
         Does nothing where that one runs already, and first ends what another daemon has begun
-        of this: `seen().halfway`. Raises Failed; then the one before serves on.
+        of this: `seen().is_upgrade_interrupted`. Raises Failed; then the one before serves on.
         """
 
-    async def stop(self, *, graceful: bool, hurried: Callable[[], bool] = lambda: False) -> None:
+    async def stop(
+        self, *, graceful: bool, should_abort: Callable[[], bool] = lambda: False
+    ) -> None:
         """End it. A graceful end takes no new connection and lets requests finish, as long as the
-        files grant them, and until `hurried` says not to wait any longer.
+        files grant them, and until `should_abort` says not to wait any longer.
         """
 
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
@@ -592,7 +594,7 @@ Called = Callable[[Sequence[str]], "str | None"]
 """The site that has exactly these names."""
 
 
-class Others(Protocol):
+class Certbot(Protocol):
     """Other programs that keep certificates on this machine: certbot's folder, and renewers."""
 
     async def take(self, folder: str, called: Called) -> Taken:
@@ -689,15 +691,15 @@ class State(Protocol):
 
     def put_setting(self, name: str, value: str) -> None: ...
 
-    def memories(self) -> Mapping[str, Memory]:
+    def renewal_states(self) -> Mapping[str, RenewalState]:
         """What is remembered of certificates, by lineage."""
 
-    def memory(self, lineage: str) -> Memory:
+    def renewal_state(self, lineage: str) -> RenewalState:
         """An empty one for a lineage that nothing is known of."""
 
-    def put_memory(self, memory: Memory) -> None: ...
+    def put_renewal_state(self, renewal: RenewalState) -> None: ...
 
-    def drop_memory(self, lineage: str) -> None: ...
+    def drop_renewal_state(self, lineage: str) -> None: ...
 
     def ledger_since(self, at: float) -> list[Entry]:
         """Entries of that moment and later, oldest first."""

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import Account, AccountRequest
 from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import Places
+from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
 from portico.errors import Failed, Refused
@@ -45,7 +45,7 @@ class Machine:
         home = Home(folder / "home")
         home.make()
         self.account = home.certificates / "account" / "key.pem"
-        self.child = CertificateChild(home, sys.executable, FakeClock(NOW), Places((), ()))
+        self.child = CertificateChild(home, sys.executable, FakeClock(NOW), TrustStores((), ()))
         self.lineages = DiskLineages(home, self.child, FakeClock(NOW))
         self.old = folder / "letsencrypt"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import Places
+from portico.adapters.certificates.trust import TrustStores
 from portico.ports import Findings, OwnPair
 from portico.system.home import Home
 
@@ -56,7 +56,7 @@ def signed_by(ca, name, *extensions):
 
 def examine(certificate, key, *names, after_days=0.01):
     clock = At(time.time() + after_days * DAY)
-    child = CertificateChild(Home(Path("home")), sys.executable, clock, Places((), ()))
+    child = CertificateChild(Home(Path("home")), sys.executable, clock, TrustStores((), ()))
     [found] = asyncio.run(child.examine([OwnPair(certificate, key, names or ("a.test",))]))
     return found
 
@@ -77,7 +77,9 @@ def test_a_good_pair_has_nothing_wrong(folder, kind):
 
 def test_many_pairs_are_looked_at_in_one_go_and_answered_in_their_order(folder):
     pair = self_signed("good")
-    child = CertificateChild(Home(folder), sys.executable, At(time.time() + 60), Places((), ()))
+    child = CertificateChild(
+        Home(folder), sys.executable, At(time.time() + 60), TrustStores((), ())
+    )
 
     wrong, right = OwnPair(*pair, ("b.test",)), OwnPair(*pair, ("a.test",))
     found = asyncio.run(child.examine([wrong, right] * 250))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import Places
+from portico.adapters.certificates.trust import TrustStores
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.stack import eventually, is_gone, processor_seconds
@@ -42,7 +42,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def child(home, clock):
-    return CertificateChild(home, sys.executable, clock, Places((), ()))
+    return CertificateChild(home, sys.executable, clock, TrustStores((), ()))
 
 
 def local(child, **names):
@@ -138,7 +138,7 @@ def test_keys_are_for_their_owner_alone(home, child):
 
 
 def without_child(home, clock):
-    return CertificateChild(home, "/there/is/no/python", clock, Places((), ()))
+    return CertificateChild(home, "/there/is/no/python", clock, TrustStores((), ()))
 
 
 def test_what_is_good_stays_as_it_is_and_starts_no_child(home, child, clock):
@@ -251,7 +251,9 @@ def test_a_lost_file_is_noticed_although_the_index_is_there(child):
 
 def test_two_first_uses_at_once_agree_on_one_authority(home, clock):
     async def both():
-        children = [CertificateChild(home, sys.executable, clock, Places((), ())) for _ in "12"]
+        children = [
+            CertificateChild(home, sys.executable, clock, TrustStores((), ())) for _ in "12"
+        ]
         return await asyncio.gather(*(child.local({"a.test": ["a.test"]}) for child in children))
 
     one, other = asyncio.run(both())
@@ -306,7 +308,7 @@ def program(tmp_path, text):
 
 def test_a_child_that_hangs_is_stopped_at_its_deadline(home, clock, tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
-    child = CertificateChild(home, hanging, clock, Places((), ()), deadline=3.0)
+    child = CertificateChild(home, hanging, clock, TrustStores((), ()), deadline=3.0)
 
     with pytest.raises(
         Failed, match=r"timed out after 3 s and was stopped; existing certificates"
@@ -318,7 +320,7 @@ def test_a_child_that_hangs_is_stopped_at_its_deadline(home, clock, tmp_path):
 
 def test_a_call_that_is_given_up_takes_its_child_along(home, clock, tmp_path):
     hanging = program(tmp_path, f"sleep 600 &\necho $! > {tmp_path}/pid\nwait")
-    child = CertificateChild(home, hanging, clock, Places((), ()))
+    child = CertificateChild(home, hanging, clock, TrustStores((), ()))
 
     async def give_up():
         async with asyncio.TaskGroup() as group:
@@ -342,7 +344,7 @@ def assert_gone(file):
 
 def test_a_child_that_fails_is_told_with_its_last_words(home, clock, tmp_path):
     failing = program(tmp_path, "echo one >&2; echo 'the disk is on fire' >&2; exit 3")
-    child = CertificateChild(home, failing, clock, Places((), ()))
+    child = CertificateChild(home, failing, clock, TrustStores((), ()))
 
     with pytest.raises(
         Failed, match=r"cannot create certificates: the disk is on fire; existing cert.*remain"

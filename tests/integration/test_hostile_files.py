@@ -22,7 +22,7 @@ from portico.adapters.nginx.processes import group_of, processes_in
 from portico.cli.tail import Tail
 from portico.core.model.watched import Watched
 from portico.errors import Failed, Refused
-from portico.importers.others import OthersHere
+from portico.importers.certbot_bridge import CertbotBridge
 from portico.system.account import account_of
 from portico.system.rights import acting_as, folder_of, open_file
 from tests.instances import Exits, launch, supervised
@@ -224,7 +224,7 @@ def test_files_of_others_are_not_watched_through_a_link_of_his(ground):
 
 
 def test_certificates_are_moved_to_and_from_folders_of_roots_only(ground):
-    others = OthersHere(None, None, ground.root)
+    others = CertbotBridge(None, None, ground.root)
     link(ground.root / "linked", ground.his, ground.root)
     for folder in (ground.his, ground.his / "new", ground.root / "linked/new"):
         for move in (others.give(str(folder), []), others.take(str(folder), None)):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portico.adapters.discovery.places import UNASSIGNED, take
+from portico.adapters.discovery.address import UNASSIGNED, take
 from portico.adapters.nginx.processes import Master
 from portico.adapters.state.sqlite import SqliteState
 from portico.system.home import Home

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import Places
+from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
 from portico.errors import Failed
@@ -39,7 +39,7 @@ def disk(tmp_path):
     clock = FakeClock(NOW)
 
     def begin():
-        child = CertificateChild(home, sys.executable, clock, Places((), ()))
+        child = CertificateChild(home, sys.executable, clock, TrustStores((), ()))
         lineages = DiskLineages(home, child, clock)
         lineages.troubles = asyncio.run(lineages.load())
         return lineages

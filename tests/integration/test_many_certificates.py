@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from portico.core.model.certificate import Entry
-from tests.fakes.keeping import DIRECTORY, Keeping
+from tests.fakes.certificates_kept import DIRECTORY, Keeping
 
 pytestmark = pytest.mark.alone
 MANY = 10_000

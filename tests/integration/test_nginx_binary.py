@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.nginx.binary import Binaries
-from portico.adapters.nginx.complaints import explain
+from portico.adapters.nginx.error_lines import explain
 from portico.errors import Refused
 from tests.little_nginx import BINARY
 from tests.nginx_lab import PORTS

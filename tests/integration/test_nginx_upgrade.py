@@ -82,7 +82,11 @@ def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
         assert load.lost == []
         assert set(load.answers) == {"1.31.3", "1.31.9"}
         seen = lab.nginx.seen()
-        assert (seen.version, seen.outdated, seen.halfway) == ("1.31.9", False, False)
+        assert (seen.version, seen.outdated, seen.is_upgrade_interrupted) == (
+            "1.31.9",
+            False,
+            False,
+        )
         assert (seen.live, seen.generation) == (before.live, before.generation)
         assert seen.pid != before.pid
         await alone(lab)
@@ -149,7 +153,11 @@ def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
             await lab.nginx.upgrade(build)
 
         seen = lab.nginx.seen()
-        assert (seen.pid, seen.live, seen.halfway) == (before.pid, before.live, False)
+        assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (
+            before.pid,
+            before.live,
+            False,
+        )
         assert masters(lab) == [before.pid]
         assert await lab.says() == "1.31.3"
 
@@ -173,7 +181,11 @@ def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
             await upgrade
 
         seen = lab.nginx.seen()
-        assert (seen.pid, seen.live, seen.halfway) == (before.pid, before.live, False)
+        assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (
+            before.pid,
+            before.live,
+            False,
+        )
         await eventually(lambda: masters(lab) == [before.pid])
         assert await lab.says() == "1.31.3"
         await lab.serve("again")
@@ -214,7 +226,7 @@ def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one
                 os.kill(old, getattr(signal, name))
 
             successor = NginxProgram(lab.home, PORTS)
-            assert successor.seen().halfway
+            assert successor.seen().is_upgrade_interrupted
             await successor.upgrade(None)
             await eventually(lambda: load.answers[-1] == "1.31.9")
 
@@ -222,7 +234,11 @@ def test_an_upgrade_that_the_daemon_did_not_live_to_end_is_ended_by_the_next_one
 
         assert load.lost == []
         seen = successor.seen()
-        assert (seen.version, seen.halfway, seen.outdated) == ("1.31.9", False, False)
+        assert (seen.version, seen.is_upgrade_interrupted, seen.outdated) == (
+            "1.31.9",
+            False,
+            False,
+        )
         assert seen.live == "$nginx_version"
         assert seen.pid != old
         await alone(lab)
@@ -240,10 +256,10 @@ def test_the_next_daemon_finds_the_old_master_while_the_new_one_is_not_there_yet
 
         successor = NginxProgram(lab.home, PORTS)
         seen = successor.seen()
-        assert (seen.pid, seen.live, seen.halfway) == (old, "$nginx_version", True)
+        assert (seen.pid, seen.live, seen.is_upgrade_interrupted) == (old, "$nginx_version", True)
         await eventually(lambda: asleep(old))
         os.kill(asleep(old)[0], signal.SIGKILL)
-        await eventually(lambda: not successor.seen().halfway)
+        await eventually(lambda: not successor.seen().is_upgrade_interrupted)
         assert await lab.says() == "1.31.3"
 
     in_lab(story)
@@ -260,7 +276,7 @@ def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(t
     async def story(lab):
         program = await serve_old(lab, tmp_path)
         lab.nginx = NginxProgram(
-            lab.home, PORTS, seeds=lambda: {"web.conf": "add_header X-Seed 1;\n"}
+            lab.home, PORTS, bootstrap_peers=lambda: {"web.conf": "add_header X-Seed 1;\n"}
         )
         await lab.nginx.build(str(program))
         await lab.serve("two", more="include ../../seeds/web.*;")
@@ -278,7 +294,7 @@ def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(t
 
         assert True in seen
         assert not (lab.home.nginx / "seeds").exists()
-        assert not lab.nginx.seen().halfway
+        assert not lab.nginx.seen().is_upgrade_interrupted
         assert await lab.says() == "two"
 
     in_lab(story)
@@ -287,15 +303,18 @@ def test_a_new_program_begins_with_the_peers_it_is_told_and_keeps_none_of_them(t
 def test_peers_that_a_lost_daemon_left_behind_are_taken_away(tmp_path):
     async def story(lab):
         await serve_old(lab, tmp_path)
-        seeds = lab.home.nginx / "seeds"
-        seeds.mkdir()
+        bootstrap_peers = lab.home.nginx / "seeds"
+        bootstrap_peers.mkdir()
         successor = NginxProgram(lab.home, PORTS)
-        assert successor.seen().halfway
+        assert successor.seen().is_upgrade_interrupted
 
         await successor.upgrade(None)
 
-        assert not seeds.exists()
-        assert (successor.seen().halfway, successor.seen().live) == (False, "$nginx_version")
+        assert not bootstrap_peers.exists()
+        assert (successor.seen().is_upgrade_interrupted, successor.seen().live) == (
+            False,
+            "$nginx_version",
+        )
 
     in_lab(story)
 

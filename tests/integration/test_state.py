@@ -16,7 +16,7 @@ import pytest
 from portico.adapters.state.migrations import MIGRATIONS
 from portico.adapters.state.sqlite import EVENTS_KEPT, REVISIONS_KEPT, SqliteState
 from portico.core.model.app import App
-from portico.core.model.certificate import Entry, Memory, Trouble, Window
+from portico.core.model.certificate import Entry, RenewalState, Trouble, Window
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
@@ -349,7 +349,9 @@ def test_a_file_that_another_program_holds_is_told_and_works_again_afterwards(be
 def memory(failures=2):
     trouble = Trouble(failures, "no answer", 100.0, 160.5)
     window = Window("id.7", 5.0, 9.0, 7.25, "https://page")
-    return Memory("a.test", {"https://ca": trouble}, window, 3.0, 8.0, served="7f", staged=("a",))
+    return RenewalState(
+        "a.test", {"https://ca": trouble}, window, 3.0, 8.0, served="7f", staged=("a",)
+    )
 
 
 def entry(at, n=0):
@@ -358,15 +360,15 @@ def entry(at, n=0):
 
 def test_what_is_known_of_certificates_survives_and_nothing_is_known_of_others(begin):
     state = begin()
-    assert (state.memory("a.test"), state.memories()) == (Memory("a.test"), {})
-    state.put_memory(memory())
-    state.put_memory(memory(3))
-    state.put_memory(Memory("b.test"))
+    assert (state.renewal_state("a.test"), state.renewal_states()) == (RenewalState("a.test"), {})
+    state.put_renewal_state(memory())
+    state.put_renewal_state(memory(3))
+    state.put_renewal_state(RenewalState("b.test"))
     again = begin()
-    assert again.memory("a.test") == memory(3)
-    assert again.memories() == {"a.test": memory(3), "b.test": Memory("b.test")}
-    again.drop_memory("b.test")
-    assert list(begin().memories()) == ["a.test"]
+    assert again.renewal_state("a.test") == memory(3)
+    assert again.renewal_states() == {"a.test": memory(3), "b.test": RenewalState("b.test")}
+    again.drop_renewal_state("b.test")
+    assert list(begin().renewal_states()) == ["a.test"]
 
 
 def test_the_ledger_is_kept_in_its_order_and_a_clock_that_was_ahead_is_put_right(begin):
@@ -443,7 +445,7 @@ def test_a_database_of_the_version_before_gets_the_new_tables_and_keeps_the_rest
     db.commit()
     db.close()
     state = begin()
-    assert (state.setting("a"), state.memories(), state.troubles) == ("b", {}, [])
+    assert (state.setting("a"), state.renewal_states(), state.troubles) == ("b", {}, [])
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import (
     SYSTEM_STORES,
-    Places,
     SystemStore,
+    TrustStores,
     install,
     short_name,
 )
@@ -39,7 +39,7 @@ class At:
 def child(tmp_path, *stores, homes=()):
     home = Home(tmp_path / "home")
     home.make()
-    return CertificateChild(home, sys.executable, At(), Places(stores, tuple(homes)))
+    return CertificateChild(home, sys.executable, At(), TrustStores(stores, tuple(homes)))
 
 
 def scratch_store(tmp_path):
@@ -137,7 +137,7 @@ def test_whoever_is_not_root_is_told_what_root_has_to_type(tmp_path):
     store = SystemStore("any", str(anchors), ".crt", ("update-ca-certificates",), ())
     os.seteuid(NOBODY)
     try:
-        result = asyncio.run(install(root, Places((store,))))
+        result = asyncio.run(install(root, TrustStores((store,))))
     finally:
         os.seteuid(0)
 
@@ -246,11 +246,13 @@ def test_without_an_authority_there_is_nothing_to_take_away(tmp_path):
 
 def test_the_places_are_the_systems_and_those_of_who_asks():
     own = pwd.getpwuid(os.geteuid()).pw_dir
-    assert Places.find({"HOME": "/home/ana"}) == Places(SYSTEM_STORES, (Path("/home/ana"),))
-    assert Places.find({}) == Places(SYSTEM_STORES, (Path(own),))
+    assert TrustStores.find({"HOME": "/home/ana"}) == TrustStores(
+        SYSTEM_STORES, (Path("/home/ana"),)
+    )
+    assert TrustStores.find({}) == TrustStores(SYSTEM_STORES, (Path(own),))
     if os.geteuid() == 0:
         daemon = pwd.getpwnam("daemon")
         asked = {"HOME": "/root", "SUDO_UID": str(daemon.pw_uid)}
-        assert Places.find(asked).homes == (Path("/root"), Path(daemon.pw_dir))
-        assert Places.find(asked | {"SUDO_UID": "4294967000"}).homes == (Path("/root"),)
-        assert Places.find(asked | {"SUDO_UID": "x"}).homes == (Path("/root"),)
+        assert TrustStores.find(asked).homes == (Path("/root"), Path(daemon.pw_dir))
+        assert TrustStores.find(asked | {"SUDO_UID": "4294967000"}).homes == (Path("/root"),)
+        assert TrustStores.find(asked | {"SUDO_UID": "x"}).homes == (Path("/root"),)

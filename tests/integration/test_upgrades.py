@@ -137,10 +137,10 @@ def test_a_daemon_that_dies_while_nginx_is_replaced_leaves_that_to_the_next_one(
 
 def begin_with(stack: Stack) -> None:
     """What the daemon does before it has nginx's program replaced."""
-    seeds = stack.home / "nginx/seeds"
-    seeds.mkdir()
+    bootstrap_peers = stack.home / "nginx/seeds"
+    bootstrap_peers.mkdir()
     servers = [f"server 127.0.0.1:{i['port']};\n" for i in stack.instances("web")]
-    (seeds / "web.conf").write_text("".join(servers))
+    (bootstrap_peers / "web.conf").write_text("".join(servers))
 
 
 def test_the_state_of_a_newer_portico_is_refused_in_words_and_what_runs_goes_on(four):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.files.places import places
+from portico.adapters.files.watched_folders import places
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.core.model.watched import Look, Watched
 from tests.stack import Stack, eventually

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from portico.adapters.state.records import ENTRY, MEMORY, from_json, to_json
-from portico.core.model.certificate import Certificate, Entry, Issuer, Memory
-from portico.core.planning import memories
+from portico.core.model.certificate import Certificate, Entry, Issuer, RenewalState
+from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
-from portico.core.planning.memories import Told
 from portico.core.planning.renewal import next_action
+from portico.core.planning.renewal_state import RenewalAnswer
 from tests.unit.certificates import DAY, HOUR, MINUTE, NOW, certificate, lineage
 
 ISSUER = Issuer("https://ca.test/directory", staging="https://staging.test/directory")
@@ -81,18 +81,18 @@ class Authority:
         self.known[signed.ari_id] = signed
         return signed
 
-    def renewal_info(self, now: float, held: Certificate, machine: float) -> Told:
+    def renewal_info(self, now: float, held: Certificate, machine: float) -> RenewalAnswer:
         if self.down:
-            return Told(why="no answer")
+            return RenewalAnswer(why="no answer")
         if not self.has_ari:
-            return Told(machine + 6 * HOUR, why="it does not offer renewal information")
+            return RenewalAnswer(machine + 6 * HOUR, why="it does not offer renewal information")
         if self.malformed:
-            return Told(machine + 6 * HOUR, now, now - DAY)
+            return RenewalAnswer(machine + 6 * HOUR, now, now - DAY)
         middle = held.not_after - held.lifetime / (2 if self.days < 10 else 3)
         if self.window_days is not None:
             middle = min(middle, now + self.window_days * DAY)
         width = held.lifetime * 0.01
-        return Told(machine + 6 * HOUR, middle - width, middle + width)
+        return RenewalAnswer(machine + 6 * HOUR, middle - width, middle + width)
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Keeping:
     """One lineage, with what is on disk."""
 
     names: tuple[str, ...]
-    memory: Memory
+    memory: RenewalState
     held: Certificate | None = None
     served: Certificate | None = None
 
@@ -120,7 +120,7 @@ class World:
     @classmethod
     def of(cls, authority: Authority, lineages: int = 2) -> World:
         names = [(f"n{n}.a.test", f"www.n{n}.a.test") for n in range(lineages)]
-        return cls(authority, [Keeping(each, Memory(each[0])) for each in names])
+        return cls(authority, [Keeping(each, RenewalState(each[0])) for each in names])
 
     def run(self, until: float) -> None:
         while self.now < until:
@@ -149,7 +149,7 @@ class World:
     def _look(self, kept: Keeping) -> float:
         for _ in range(6):  # tried, issued, asked and deployed in one pass, and no more
             machine = self.now + self.ahead
-            kept.memory = memories.settled(kept.memory, machine)
+            kept.memory = renewal_state.clamped_to_clock(kept.memory, machine)
             wanted = lineage(*kept.names, issuers=(ISSUER,))
             action = next_action(
                 wanted, kept.held, kept.memory, self._recent_ledger(machine), machine
@@ -159,7 +159,7 @@ class World:
             match action.kind:
                 case "ask_ari":
                     answer = self.authority.renewal_info(self.now, kept.held, machine)
-                    kept.memory = memories.told(
+                    kept.memory = renewal_state.after_renewal_info(
                         kept.memory, kept.held, answer, now=machine, draw=self._draw()
                     )
                 case "deploy":
@@ -175,19 +175,19 @@ class World:
 
     def _deploy(self, kept: Keeping, machine: float) -> None:
         if self.broken_deploy:
-            kept.memory = memories.not_deployed(
+            kept.memory = renewal_state.not_deployed(
                 kept.memory, "nginx -t", held=kept.held, now=machine, draw=self._draw()
             )
             return
         kept.served = kept.held
-        kept.memory = memories.deployed(kept.memory, kept.held.serial)
+        kept.memory = renewal_state.deployed(kept.memory, kept.held.serial)
 
     def _issue(self, kept: Keeping, wanted, action, machine: float) -> None:
         if action.staging:
             if self.authority.down or self.authority.unprovable:
                 self._failed(kept, "staging", machine)
             else:
-                kept.memory = memories.tried(kept.memory, wanted)
+                kept.memory = renewal_state.after_staging(kept.memory, wanted)
             return
         if abs(self.ahead) > UNNOTICED:
             self._failed(kept, "the clock is wrong", machine)
@@ -206,10 +206,10 @@ class World:
         exempt = self.authority.issued[-1][2]
         self.ledger.append(replace(line, kind="certificate", exempt=exempt))
         kept.held = replace(signed, stored=machine)
-        kept.memory = memories.issued(kept.memory)
+        kept.memory = renewal_state.issued(kept.memory)
 
     def _failed(self, kept: Keeping, why: str, machine: float) -> None:
-        kept.memory = memories.failed(
+        kept.memory = renewal_state.failed(
             kept.memory, ISSUER.directory, why, held=kept.held, now=machine, draw=self._draw()
         )
 

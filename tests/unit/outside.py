@@ -92,7 +92,7 @@ class Discovery:
         for known in (self.endpoints, self.versions, self.asked):
             known.pop(app, None)
 
-    def told(self, app: str) -> tuple[int, float]:
+    def acknowledged(self, app: str) -> tuple[int, float]:
         versions, moments = zip(*self.asked.get(app, {0: (0, 0.0)}).values(), strict=True)
         return min(versions), max(moments)
 
@@ -363,7 +363,7 @@ class Nginx:
         live = names(self._outside.nginx.live)
         self._outside.workers = [dict.fromkeys(live, ()) for _ in range(WORKERS)]
 
-    async def stop(self, *, graceful: bool, hurried: Callable[[], bool]) -> None:
+    async def stop(self, *, graceful: bool, should_abort: Callable[[], bool]) -> None:
         self._outside.reach("stop of nginx")
         self._outside.nginx_ends(NginxSeen())
 

@@ -17,21 +17,21 @@ from portico.core.model.names import InstanceId
 from portico.core.model.place import Build
 from portico.core.model.site import Site
 from portico.core.model.world import World
-from portico.core.planning.leaving import drain_limit
 from portico.core.planning.order import is_back
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
+from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
+from portico.engine.instances.liveness import Liveness
+from portico.engine.instances.ownership import Ownership
+from portico.engine.instances.readiness import Readiness
+from portico.engine.instances.supervision import Supervision
 from portico.engine.intent import Intent
-from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import BOOT, Observed
-from portico.engine.ownership import Ownership
 from portico.engine.prepare import Candidate, Inputs
-from portico.engine.readiness import Readiness
 from portico.engine.safe_mode import SafeMode
-from portico.engine.supervision import Supervision
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, NotFound, PorticoError, Problem
@@ -155,7 +155,7 @@ class Daemon:
         )
         self._execute = Executor(
             *known,
-            self.supervision,
+            self.supervision.spawn,
             self.troubles,
             self.tasks,
             wake,
@@ -176,7 +176,10 @@ class Daemon:
     async def live(self) -> None:
         await take_over(self)
         self.takes_over = False
-        self._machine.on_notice, self._machine.on_nginx_exit = self.readiness.said, self.loop.wake
+        self._machine.on_notice, self._machine.on_nginx_exit = (
+            self.readiness.on_notice,
+            self.loop.wake,
+        )
         self.group.create_task(self.loop.run())
         self.tasks.repeat("owners of ports", self.ownership.look, self.ownership.pause)
 
@@ -261,7 +264,7 @@ class Machine(Outside):
         self._edit(lambda table: {n: its for n, its in table.items() if n != name}, smaller=True)
 
     def reload(self, name: str, *, abrupt: bool = False) -> None:
-        self._ask(lambda daemon: daemon.intent.ask_again([name], abrupt=abrupt))
+        self._ask(lambda daemon: daemon.intent.new_version([name], abrupt=abrupt))
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
         self._ask(
@@ -272,14 +275,14 @@ class Machine(Outside):
         """It is to be replaced, as if it had become old."""
         if self.instances[process.instance].state is S.READY:
             wish = frozenset({process.instance})
-            self._ask(lambda daemon: daemon.intent.ask_to_replace(wish), smaller=True)
+            self._ask(lambda daemon: daemon.intent.request_replacement(wish), smaller=True)
 
     def pause(self, site: str, *, paused: bool) -> None:
         self._ask(lambda daemon: daemon.in_force.pause(site, paused=paused))
 
-    def down(self, *, hurry: bool) -> None:
+    def down(self, *, at_once: bool) -> None:
         def clear(daemon: Daemon) -> None:
-            daemon.in_force.clear(hurry=hurry)
+            daemon.in_force.clear(at_once=at_once)
             self._table = {}
 
         self._ask(clear, smaller=True)
@@ -419,7 +422,7 @@ class Machine(Outside):
                     self._assert_who_comes_before_is_ready(app)
             case Restart(instance):
                 self._assert_nothing_is_sent_to(instance)
-            case Drain(instance) if not self.intent.desired.hurry:
+            case Drain(instance) if not self.intent.desired.at_once:
                 self._assert_who_comes_after_is_gone(self.instances[instance].app)
             case Stop(instance):
                 self._assert_may_stop(self.instances[instance])
@@ -436,7 +439,7 @@ class Machine(Outside):
 
     def _assert_may_stop(self, i: Instance) -> None:
         record = self.records.get(i.app)
-        if self.intent.desired.hurry or (record and record.abrupt and i.app in self.file):
+        if self.intent.desired.at_once or (record and record.abrupt and i.app in self.file):
             return
         self._assert_nothing_is_sent_to(i.id)
         limit = drain_limit(i.slot, self.intent.app_of(i).drain_timeout)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from portico.engine.account import THUMBPRINT, AccountKeeper
+from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
 from portico.errors import NotFound, Refused
 from portico.ports import Accounts, AuthorityError
 from tests.fakes.state import MemoryState
@@ -133,7 +133,10 @@ def test_a_replacement_that_was_not_begun_leaves_everything_as_it_was(here):
 
 
 def test_a_replacement_that_was_interrupted_is_ended_before_anything_is_ordered(here):
-    here.authorities.error, here.authorities.halfway = AuthorityError("no answer"), True
+    here.authorities.error, here.authorities.halfway = (
+        AuthorityError("no answer"),
+        True,
+    )
     with pytest.raises(AuthorityError):
         asyncio.run(here.account.roll_over(here.wanted))
     here.start()

@@ -173,8 +173,8 @@ def test_what_has_ended_is_not_overruled():
     async def scenario(changes):
         first = changes.begin("up", "portico.toml", ["web"], lambda change: asyncio.sleep(0))
         async for _ in changes.follow(first.id):
-            assert not changes.told.is_set()
-        assert changes.told.is_set()
+            assert not changes.end_was_seen.is_set()
+        assert changes.end_was_seen.is_set()
         changes.overrule("everything is being stopped")
         return changes.view(first.id)
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from portico.cli.formatting import duration, several, size
 from portico.cli.terminal import Terminal
-from portico.cli.words import duration, several, size
 from portico.core.model.moments import moment
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.config.rules import machine_problems
-from tests.documents import complaints, read
+from tests.documents import problems_of, read
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ from tests.documents import complaints, read
     ],
 )
 def test_an_app_that_makes_no_sense_by_itself(app, problem):
-    assert complaints(f"[apps.web]\n{app}") == [f"apps.web{problem}"]
+    assert problems_of(f"[apps.web]\n{app}") == [f"apps.web{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_app_that_makes_no_sense_by_itself(app, problem):
     ],
 )
 def test_an_app_that_makes_sense(app):
-    assert complaints(f"[apps.web]\n{app}") == []
+    assert problems_of(f"[apps.web]\n{app}") == []
 
 
 def test_only_root_may_run_programs_as_somebody_else():

@@ -10,7 +10,7 @@ import pytest
 from portico.core.config.document import Document, read_document
 from portico.core.config.shapes import fields_of
 from portico.errors import ConfigError
-from tests.documents import complaints, full, places, read
+from tests.documents import full, places, problems_of, read
 
 SMALLEST = {"apps": {"web": {"command": "node index.js"}}, "sites": {"a.test": {"app": "web"}}}
 
@@ -136,11 +136,11 @@ def test_all_problems_of_a_file_are_told_at_once():
     ],
 )
 def test_one_mistake_is_told_once(toml, problems):
-    assert complaints(toml) == problems
+    assert problems_of(toml) == problems
 
 
 def test_two_spellings_of_a_domain_are_one_site_and_are_told_as_written():
-    assert complaints(
+    assert problems_of(
         """
         [sites."App.Localhost"]
         folder = "a"
@@ -167,11 +167,11 @@ def test_text_that_no_system_can_hold_is_refused_wherever_it_is(bad):
             for step in path[:-1]:
                 inner = inner[step]
             inner[path[-1]] = bad
-            assert any("contains NUL or" in problem for problem in complaints(table)), path
+            assert any("contains NUL or" in problem for problem in problems_of(table)), path
 
 
 def test_a_name_that_no_system_can_hold_is_refused():
-    assert complaints({"apps": {"w\0b": {"command": "x"}}}) == [
+    assert problems_of({"apps": {"w\0b": {"command": "x"}}}) == [
         'apps."w\\u0000b": is not a valid name: it contains NUL or an unpaired surrogate'
     ]
 
@@ -183,14 +183,14 @@ def test_a_file_without_a_bottom_is_refused(depth, where):
     table: dict[str, object] = {}
     for _ in range(depth):
         table = {"a": table}
-    assert f"{where}: is nested too deeply" in complaints({"edge": table})
+    assert f"{where}: is nested too deeply" in problems_of({"edge": table})
 
 
 def test_a_number_beyond_all_measure_is_refused():
-    assert complaints({"apps": {"web": {"command": "x", "instances": 10**400}}}) == [
+    assert problems_of({"apps": {"web": {"command": "x", "instances": 10**400}}}) == [
         f"apps.web.instances: must be between 1 and 1000, not 1{'0' * 59}..."
     ]
-    (problem,) = complaints({"apps": {"web": {"command": "x", "instances": 1 << 20000}}})
+    (problem,) = problems_of({"apps": {"web": {"command": "x", "instances": 1 << 20000}}})
     assert problem.startswith("the file: contains a value that cannot be read")
 
 

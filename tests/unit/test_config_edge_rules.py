@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.config.rules import machine_problems
-from tests.documents import complaints, read
+from tests.documents import problems_of, read
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ from tests.documents import complaints, read
     ],
 )
 def test_ports_that_nobody_can_have(toml, problems):
-    assert complaints(toml) == problems
+    assert problems_of(toml) == problems
 
 
 def test_on_a_machine_the_default_ports_and_its_cores_count_too():

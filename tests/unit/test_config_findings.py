@@ -53,10 +53,10 @@ def test_the_nearest_name_is_near():
 def test_doubts_are_about_what_was_left_out():
     draft = Draft.of(Document(), [("apps", "web", "env", "A"), ("sites", "a.test")])
 
-    assert draft.doubts(("apps", "web"), "env")
-    assert not draft.doubts(("apps", "web"), "command")
-    assert draft.doubts(("sites", "a.test"), "app")
-    assert draft.doubts(("sites",), "a.test")
-    assert not draft.doubts(("sites",), "b.test")
-    assert not Draft(Document()).doubts((), "apps")
-    assert Draft.of(Document(), [()]).doubts(("apps", "web"))
+    assert draft.may_be_set(("apps", "web"), "env")
+    assert not draft.may_be_set(("apps", "web"), "command")
+    assert draft.may_be_set(("sites", "a.test"), "app")
+    assert draft.may_be_set(("sites",), "a.test")
+    assert not draft.may_be_set(("sites",), "b.test")
+    assert not Draft(Document()).may_be_set((), "apps")
+    assert Draft.of(Document(), [()]).may_be_set(("apps", "web"))

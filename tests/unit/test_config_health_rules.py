@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.model.check import Check
-from tests.documents import complaints
+from tests.documents import problems_of
 
 APP = '[apps.web]\ncommand = "a"\n'
 
@@ -65,7 +65,7 @@ APP = '[apps.web]\ncommand = "a"\n'
     ],
 )
 def test_a_check_that_makes_no_sense(health, problem):
-    assert complaints(f"{APP}[apps.web.health]\n{health}") == [f"apps.web.health{problem}"]
+    assert problems_of(f"{APP}[apps.web.health]\n{health}") == [f"apps.web.health{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_a_check_that_makes_no_sense(health, problem):
     ],
 )
 def test_a_check_that_makes_sense(health):
-    assert complaints(f"{APP}[apps.web.health]\n{health}") == []
+    assert problems_of(f"{APP}[apps.web.health]\n{health}") == []
 
 
 def test_a_wrong_path_does_not_make_the_keys_beside_it_wrong():
-    assert complaints(f'{APP}[apps.web.health]\npath = "x"\nbody = "ok"') == [
+    assert problems_of(f'{APP}[apps.web.health]\npath = "x"\nbody = "ok"') == [
         'apps.web.health.path: must be a path that starts with "/", not "x"'
     ]
 
 
 def test_a_worker_can_be_checked_by_a_command_only():
     worker = f"{APP}port = false\nhealth"
-    assert complaints(f'{worker} = {{ command = "true" }}') == []
-    assert complaints(f"{worker} = {{ grpc = true }}") == [
+    assert problems_of(f'{worker} = {{ command = "true" }}') == []
+    assert problems_of(f"{worker} = {{ grpc = true }}") == [
         "apps.web.health: needs a command, because port is false"
     ]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 
 def file(**after: list[str]) -> str:
@@ -29,18 +29,18 @@ def file(**after: list[str]) -> str:
     ],
 )
 def test_an_order_that_cannot_be_is_refused_where_it_is_written(after, problem):
-    assert complaints(file(**after)) == [problem]
+    assert problems_of(file(**after)) == [problem]
 
 
 def test_an_order_that_can_be_is_taken():
-    assert complaints(file(web=["api", "db"], api=["db"], db=[])) == []
+    assert problems_of(file(web=["api", "db"], api=["db"], db=[])) == []
 
 
 def test_nothing_waits_for_a_program_that_runs_at_its_times_nor_does_it_wait():
     task = 'command = "x"\nport = false\nschedule = "@daily"'
-    assert complaints(f"{file(web=['task'])}\n[apps.task]\n{task}") == [
+    assert problems_of(f"{file(web=['task'])}\n[apps.task]\n{task}") == [
         'apps.web.after[0]: app "task" runs on a schedule, so nothing can wait for it'
     ]
-    assert complaints(f"{file(db=[])}\n[apps.task]\n{task}\nafter = ['db']") == [
+    assert problems_of(f"{file(db=[])}\n[apps.task]\n{task}\nafter = ['db']") == [
         "apps.task.after: cannot be combined with schedule"
     ]

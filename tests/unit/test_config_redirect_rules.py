@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tests.documents import complaints
     ],
 )
 def test_a_redirect_that_leads_to_itself(site, where):
-    assert complaints(f'[sites."a.test"]\n{site}') == [
+    assert problems_of(f'[sites."a.test"]\n{site}') == [
         f'sites."a.test"{where}: redirects to itself'
     ]
 
@@ -43,11 +43,11 @@ def test_a_redirect_that_leads_to_itself(site, where):
     ],
 )
 def test_a_redirect_that_leads_elsewhere(site):
-    assert not complaints(f'sites."b.a.test".folder = "x"\n[sites."a.test"]\n{site}')
+    assert not problems_of(f'sites."b.a.test".folder = "x"\n[sites."a.test"]\n{site}')
 
 
 def test_variables_are_not_filled_in():
-    assert complaints('sites."a.test".redirect = "https://b.test$request_uri"') == [
+    assert problems_of('sites."a.test".redirect = "https://b.test$request_uri"') == [
         (
             'sites."a.test".redirect: contains a $, but variables are not supported '
             "(keep_path = true adds the request's path and query)"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 FORMS = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
 
@@ -29,7 +29,7 @@ FORMS = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
 )
 def test_a_route_that_nginx_would_not_take(key, problem):
     table = {"sites": {"a.test": {"routes": {key: {"folder": "x"}}}}}
-    (told,) = complaints(table)
+    (told,) = problems_of(table)
     assert told.endswith(f": {problem}")
     assert told.startswith('sites."a.test".routes.')
 
@@ -51,7 +51,7 @@ def test_a_route_that_nginx_would_not_take(key, problem):
     ],
 )
 def test_a_route_that_nginx_takes(key):
-    assert complaints({"sites": {"a.test": {"routes": {key: {"folder": "x"}}}}}) == []
+    assert problems_of({"sites": {"a.test": {"routes": {key: {"folder": "x"}}}}}) == []
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_a_route_that_nginx_takes(key):
 )
 def test_a_route_that_leads_nowhere(route, problem):
     apps = 'apps.web.command = "x"\napps.jobs = { command = "x", port = false }'
-    told = complaints(f'{apps}\n[sites."a.test".routes]\n{route}')
+    told = problems_of(f'{apps}\n[sites."a.test".routes]\n{route}')
     assert told == [f'sites."a.test".routes{problem}']
 
 
 def test_two_forms_of_a_prefix_are_one_route():
-    assert complaints(
+    assert problems_of(
         """
         [sites."a.test".routes]
         "/x".folder = "a"
@@ -103,7 +103,7 @@ def test_two_forms_of_a_prefix_are_one_route():
 
 
 def test_a_route_without_a_target_has_that_of_its_site():
-    assert not complaints(
+    assert not problems_of(
         """
         apps.web.command = "x"
         sites."a.test" = { app = "web", routes."/upload".client_max_body_size = "1g" }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 NAME = "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
 ADDRESS = 'an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"'
@@ -81,7 +81,7 @@ DOMAIN = "a domain name or an IP address"
 )
 def test_a_wrong_key_of_an_app_is_told_in_plain_words(line, problem):
     command = "" if line.startswith("command") else 'command = "x"'
-    assert complaints(f"[apps.web]\n{command}\n{line}\n") == [f"apps.web.{problem}"]
+    assert problems_of(f"[apps.web]\n{command}\n{line}\n") == [f"apps.web.{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_wrong_key_of_an_app_is_told_in_plain_words(line, problem):
     ],
 )
 def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
-    assert complaints(f"[upstreams.legacy]\n{line}\n") == [f"upstreams.legacy.{problem}"]
+    assert problems_of(f"[upstreams.legacy]\n{line}\n") == [f"upstreams.legacy.{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,9 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
     ],
 )
 def test_a_wrong_key_of_a_site_is_told_in_plain_words(line, problem):
-    assert complaints(f'[sites."a.test"]\nfolder = "x"\n{line}\n') == [f'sites."a.test".{problem}']
+    assert problems_of(f'[sites."a.test"]\nfolder = "x"\n{line}\n') == [
+        f'sites."a.test".{problem}'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -213,11 +215,11 @@ def test_a_wrong_key_of_a_site_is_told_in_plain_words(line, problem):
     ],
 )
 def test_a_wrong_key_elsewhere_is_told_in_plain_words(toml, problem):
-    assert complaints(toml) == [problem]
+    assert problems_of(toml) == [problem]
 
 
 def test_passwords_and_header_values_are_not_repeated_in_messages():
-    told = complaints(
+    told = problems_of(
         """
         [sites."a.test"]
         folder = "x"
@@ -232,5 +234,5 @@ def test_passwords_and_header_values_are_not_repeated_in_messages():
 
 
 def test_long_values_are_cut_short():
-    (told,) = complaints({"apps": {"web": {"command": "x", "stop_timeout": "z" * 1000}}})
+    (told,) = problems_of({"apps": {"web": {"command": "x", "stop_timeout": "z" * 1000}}})
     assert len(told) < 200

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 APPS = """
 apps.web.command = "x"
@@ -50,7 +50,7 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
     ],
 )
 def test_a_site_that_makes_no_sense(site, problem):
-    assert complaints(f'{APPS}[sites."a.test"]\n{site}') == [f'sites."a.test"{problem}']
+    assert problems_of(f'{APPS}[sites."a.test"]\n{site}') == [f'sites."a.test"{problem}']
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_a_site_that_makes_no_sense(site, problem):
     ],
 )
 def test_a_site_that_makes_sense(site):
-    assert complaints(f'{APPS}[sites."a.test"]\n{site}') == []
+    assert problems_of(f'{APPS}[sites."a.test"]\n{site}') == []
 
 
 def test_a_domain_is_served_by_one_site():
-    assert complaints(
+    assert problems_of(
         """
         [sites."a.test"]
         folder = "a"
@@ -91,7 +91,7 @@ def test_a_domain_is_served_by_one_site():
 
 
 def test_one_site_answers_names_that_nobody_has():
-    assert complaints(
+    assert problems_of(
         """
         sites."a.test" = { folder = "a", default = true }
         sites."b.test" = { folder = "b", default = true }
@@ -105,4 +105,4 @@ def test_one_site_answers_names_that_nobody_has():
 
 
 def test_the_certificate_of_all_sites_needs_its_key():
-    assert complaints('tls.certificate = "a.pem"') == ["tls: has a certificate but no key"]
+    assert problems_of('tls.certificate = "a.pem"') == ["tls: has a certificate but no key"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 WEB = 'apps.web = { command = "x", instances = 2, slow_start = 30'
 
@@ -46,7 +46,7 @@ WEB = 'apps.web = { command = "x", instances = 2, slow_start = 30'
     ],
 )
 def test_a_slow_start_that_cannot_be(file, problem):
-    assert complaints(file) == [problem]
+    assert problems_of(file) == [problem]
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_a_slow_start_that_cannot_be(file, problem):
     ],
 )
 def test_a_slow_start_that_can_be(file):
-    assert complaints(file) == []
+    assert problems_of(file) == []

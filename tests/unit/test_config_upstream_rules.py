@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.documents import complaints
+from tests.documents import problems_of
 
 NEEDS_NAME = (
     ": needs tls_name, the name to verify: its servers have several names or only addresses"
@@ -12,7 +12,7 @@ NEEDS_NAME = (
 @pytest.mark.parametrize("method", ["ip_hash", "hash $request_uri", "random two least_conn"])
 def test_methods_without_backups_refuse_them_wherever_they_are_set(method):
     word = method.split()[0]
-    told = complaints(
+    told = problems_of(
         f"""
         [apps.web]
         command = "x"
@@ -55,7 +55,7 @@ def test_methods_without_backups_refuse_them_wherever_they_are_set(method):
 
 @pytest.mark.parametrize("method", ["round_robin", "least_conn", "least_time header inflight"])
 def test_other_methods_take_backups(method):
-    assert not complaints(
+    assert not problems_of(
         f"""
         apps.web = {{ command = "x", instances = 2, balance = "{method}", slots.2.backup = true }}
         """
@@ -118,7 +118,7 @@ def test_other_methods_take_backups(method):
     ],
 )
 def test_somebody_has_to_answer(toml, problems):
-    assert complaints(toml) == problems
+    assert problems_of(toml) == problems
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_somebody_has_to_answer(toml, problems):
 )
 def test_an_upstream_that_makes_no_sense(upstream, problem):
     apps = 'apps.web.command = "x"\napps.jobs = { command = "x", port = false }'
-    assert complaints(f"{apps}\n[upstreams.legacy]\n{upstream}") == [f"upstreams.legacy{problem}"]
+    assert problems_of(f"{apps}\n[upstreams.legacy]\n{upstream}") == [f"upstreams.legacy{problem}"]
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_an_upstream_that_makes_no_sense(upstream, problem):
     ],
 )
 def test_a_certificate_that_can_be_verified(upstream):
-    assert not complaints(f"[upstreams.legacy]\n{upstream}")
+    assert not problems_of(f"[upstreams.legacy]\n{upstream}")
 
 
 def test_an_upstream_cannot_have_the_name_of_an_app():
-    assert complaints(
+    assert problems_of(
         """
         apps.web.command = "x"
         upstreams.web.servers = ["a"]
@@ -185,12 +185,12 @@ def test_an_upstream_cannot_have_the_name_of_an_app():
 )
 def test_a_hash_key_needs_a_variable_that_nginx_has(key, problem):
     toml = f'[apps.web]\ncommand = "x"\nbalance = "hash {key} consistent"\n'
-    assert complaints(toml) == [f"apps.web.balance: {problem}"]
-    assert complaints(f'{toml}[edge]\ninclude = "maps.conf"') == []
+    assert problems_of(toml) == [f"apps.web.balance: {problem}"]
+    assert problems_of(f'{toml}[edge]\ninclude = "maps.conf"') == []
 
 
 @pytest.mark.parametrize(
     "key", ["$arg_id", "$cookie_user", "$http_x_user", "$host$uri", "$scheme:x"]
 )
 def test_variables_that_nginx_has(key):
-    assert not complaints(f'apps.web = {{ command = "x", balance = "hash {key}" }}')
+    assert not problems_of(f'apps.web = {{ command = "x", balance = "hash {key}" }}')

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.config.findings import Path, written
-from tests.documents import complaints, full, places
+from tests.documents import full, places, problems_of
 from tests.examples import examples
 
 NEVER: list[Any] = [{"zz z": [[]]}, [[[]]]]  # no key, table or list of a file may be like these
@@ -29,7 +29,7 @@ EVERYWHERE = [(path, value) for path, value in places(full()) if path]
 def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
     table = full()
     path = _spoil(table, data)
-    problems = complaints(table)
+    problems = problems_of(table)
     assert any(_names(path, problem) for problem in problems), (written(path), problems)
     assert not any(JARGON.search(_told(problem)) for problem in problems), problems
 
@@ -40,7 +40,7 @@ def test_no_mistake_hides_another(data):
     table = full()
     parts = data.draw(st.lists(st.sampled_from(PARTS), min_size=2, max_size=4, unique=True))
     apart = [_spoil(table, data, within=part) for part in parts]
-    problems = complaints(table)
+    problems = problems_of(table)
     for path in apart:
         assert any(_names(path, problem) for problem in problems), (written(path), problems)
 

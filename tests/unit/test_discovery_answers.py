@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.adapters.discovery.askers import ACTIVE_TIME, Askers
+from portico.adapters.discovery.resolvers import ACTIVE_TIME, Resolvers
 from portico.adapters.discovery.wire import reply_to
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
@@ -183,35 +183,35 @@ def test_an_answer_is_no_question():
 
 
 def test_nginx_is_told_when_every_worker_that_asks_has_had_the_answer():
-    askers = Askers()
+    askers = Resolvers()
     for old, new, version, now in ((1, 2, 1, 10.0), (1, 3, 2, 11.0)):
         askers.answered("web", old, version, now)
         askers.answered("web", new, version, now + 0.1)
 
-    assert askers.told("web") == (1, 10.0)  # asker 2 has not had version 2
+    assert askers.acknowledged("web") == (1, 10.0)  # asker 2 has not had version 2
     askers.answered("web", 2, 2, 11.4)
-    assert askers.told("web") == (2, 11.4)
+    assert askers.acknowledged("web") == (2, 11.4)
 
 
 def test_what_was_told_keeps_the_moment_it_was_told_first():
-    askers = Askers()
+    askers = Resolvers()
     for now in (10.0, 11.0, 12.0):
         askers.answered("web", 1, 5, now)
 
-    assert askers.told("web") == (5, 10.0)
+    assert askers.acknowledged("web") == (5, 10.0)
 
 
 def test_a_worker_that_asks_no_more_is_not_waited_for():
-    askers = Askers()
+    askers = Resolvers()
     askers.answered("web", 1, 1, 10.0)
     askers.answered("web", 2, 2, 10.5)
     askers.answered("web", 2, 2, 10.0 + ACTIVE_TIME)
-    assert askers.told("web") == (1, 10.0)
+    assert askers.acknowledged("web") == (1, 10.0)
 
     askers.answered("web", 2, 2, 10.1 + ACTIVE_TIME)
 
-    assert askers.told("web") == (2, 10.1 + ACTIVE_TIME)
+    assert askers.acknowledged("web") == (2, 10.1 + ACTIVE_TIME)
 
 
 def test_nothing_was_told_of_an_app_that_nobody_asked_about():
-    assert Askers().told("web") == (0, 0.0)
+    assert Resolvers().acknowledged("web") == (0, 0.0)

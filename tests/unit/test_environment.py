@@ -10,9 +10,9 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.environment import (
     NoticePaths,
     environment,
-    heard,
+    instance_variables,
     parse_env_file,
-    told,
+    with_notify_paths,
 )
 
 SHELL = {
@@ -29,20 +29,20 @@ SHELL = {
 
 def made(app, environ=SHELL, place=None, files=(), slot=2):
     spec = Spec("v1", "web", app, "/srv/web", environ)
-    own = told(app, "web", InstanceId("web.2.7"), slot, 41003)
+    own = instance_variables(app, "web", InstanceId("web.2.7"), slot, 41003)
     return environment(spec, place or {"PWD": "/srv/web"}, files, own)
 
 
 def test_who_is_to_say_that_it_is_ready_is_told_where_and_keeps_its_own_options_of_node():
     paths = NoticePaths("/home/notify", "/home/send", '/home/a "b"\\send.cjs')
-    got = heard({"NODE_OPTIONS": "--no-warnings", "A": "1"}, paths)
+    got = with_notify_paths({"NODE_OPTIONS": "--no-warnings", "A": "1"}, paths)
     assert got == {
         "A": "1",
         "NOTIFY_SOCKET": "/home/notify",
         "PORTICO_SEND": "/home/send",
         "NODE_OPTIONS": r'--no-warnings --require "/home/a \"b\"\\send.cjs"',
     }
-    assert heard({}, paths)["NODE_OPTIONS"].startswith("--require ")
+    assert with_notify_paths({}, paths)["NODE_OPTIONS"].startswith("--require ")
 
 
 def test_an_instance_inherits_how_programs_are_found_and_no_secrets():

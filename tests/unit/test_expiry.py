@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from portico.core.model.certificate import Memory, Trouble
+from portico.core.model.certificate import RenewalState, Trouble
 from portico.core.planning.expiry import warning
 from portico.core.planning.renewal import backstop
 from tests.unit.certificates import DAY, HOUR, NOW, certificate
 
-QUIET = Memory("a.test")
+QUIET = RenewalState("a.test")
 FAILED = replace(QUIET, troubles={"x": Trouble(3, "no answer", NOW, NOW + DAY)})
 
 

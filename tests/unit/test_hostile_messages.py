@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from portico.adapters.logs.files import LAST_BYTES, last_lines
 from portico.adapters.nginx import binary
-from portico.adapters.nginx.complaints import MAX_KEPT, LogTail, complaints
+from portico.adapters.nginx.error_lines import MAX_KEPT, LogTail, error_lines
 from portico.adapters.processes.notices import MAX_STATUS_LENGTH, UnixNotices, parse
 from portico.adapters.processes.proc import program_name, stat
 from portico.api.app import Api, Request
@@ -98,13 +98,13 @@ def test_of_a_log_without_ends_of_lines_little_is_read(tmp_path):
 @examples(50)
 @given(st.lists(st.sampled_from(NGINX) | st.binary(max_size=40), max_size=6).map(b"".join))
 def test_any_words_of_nginx_are_complaints_or_passed_over(tmp_path_factory, said):
-    for each in complaints(said.decode(errors="replace")):
+    for each in error_lines(said.decode(errors="replace")):
         assert each.is_final in {True, False}
         assert each.is_taken_port in {True, False}
     log = tmp_path_factory.mktemp("nginx") / "error.log"
     tail = LogTail(log)
     log.write_bytes(said + b"\n")
-    assert len(tail.complaints()) <= MAX_KEPT
+    assert len(tail.error_lines()) <= MAX_KEPT
 
 
 def test_a_grave_complaint_is_seen_behind_many_megabytes_and_each_byte_is_read_once(tmp_path):
@@ -114,11 +114,11 @@ def test_a_grave_complaint_is_seen_behind_many_megabytes_and_each_byte_is_read_o
     with log.open("ab") as file:
         file.write(NGINX[2] * ((8 << 20) // len(NGINX[2])) + NGINX[0])
     for _ in range(10):
-        found = tail.complaints()
+        found = tail.error_lines()
     assert [each.text for each in found] == ["host not found"]
     begun = time.process_time()
     for _ in range(200):
-        tail.complaints()
+        tail.error_lines()
     assert time.process_time() - begun < 1.0
 
 
@@ -127,9 +127,9 @@ def test_a_log_that_shrinks_or_vanishes_meanwhile_spoils_nothing(tmp_path):
     log.write_bytes(NGINX[2] * 100)
     tail = LogTail(log)
     log.write_bytes(NGINX[0])
-    assert [each.level for each in tail.complaints()] == ["emerg"]
+    assert [each.level for each in tail.error_lines()] == ["emerg"]
     log.unlink()
-    assert [each.level for each in tail.complaints()] == ["emerg"]
+    assert [each.level for each in tail.error_lines()] == ["emerg"]
 
 
 @given(

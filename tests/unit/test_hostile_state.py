@@ -40,7 +40,7 @@ contents = st.binary(max_size=60) | texts.map(str.encode)
 
 def read_all(state):
     """What a daemon reads when it begins."""
-    for read in (state.revisions, state.apps, state.instances, state.specs, state.memories):
+    for read in (state.revisions, state.apps, state.instances, state.specs, state.renewal_states):
         with suppress(Failed):
             read()
     with suppress(Failed):

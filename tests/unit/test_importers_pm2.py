@@ -7,7 +7,7 @@ import pytest
 from portico.core.model.document import Document
 from portico.errors import ConfigError
 from portico.importers.pm2 import from_pm2
-from portico.importers.pm2_app import Surroundings
+from portico.importers.pm2_app import Pm2Context
 from portico.importers.pm2_attributes import BY_WORD, Mapped, Missing, Read
 from portico.importers.pm2_reference import reference
 
@@ -26,9 +26,7 @@ deep_monitoring io write
 
 
 def texts(*names):
-    return Surroundings(
-        lambda path: "text" if path in names else "missing", cores=4, home="/home/a"
-    )
+    return Pm2Context(lambda path: "text" if path in names else "missing", cores=4, home="/home/a")
 
 
 def convert(exported, around=None):
@@ -214,7 +212,7 @@ def test_env_name_is_over_env_and_over_what_deploy_has():
         ],
         "deploy": {"production": {"env": {"A": 0, "C": 0}}},
     }
-    around = Surroundings(lambda _: "text", environment="production")
+    around = Pm2Context(lambda _: "text", environment="production")
     found = convert(exported, around)
     assert found.table["apps"]["index-production"]["env"] == {"A": 1, "B": 2, "C": 0}
     assert "plain: env_production does not exist; only env is used" in found.notes
@@ -265,7 +263,7 @@ def test_ports_that_would_run_into_another_apps_become_automatic():
     ],
 )
 def test_a_script_is_run_by_what_pm2_would_run_it_with(script, kind, attributes, expected):
-    around = Surroundings(lambda _: kind, home="/home/a")
+    around = Pm2Context(lambda _: kind, home="/home/a")
     found = convert({"apps": [{"name": "x", "script": script, **attributes}]}, around)
     table = found.table["apps"]["x"]
     assert table == table | expected

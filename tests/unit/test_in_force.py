@@ -24,9 +24,9 @@ from portico.core.model.site import Site
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
+from portico.engine.control.operations import Operations
 from portico.engine.in_force import SERVED_WITHIN, InForce
 from portico.engine.intent import Intent
-from portico.engine.operations import Operations
 from portico.engine.prepare import Candidate, Inputs
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
@@ -107,7 +107,7 @@ class Portico:
             else:
                 self.live, self.refused = wanted, ""
 
-    async def told(self, what: str) -> str:
+    async def acknowledged(self, what: str) -> str:
         """What it is answered, with nothing else under way."""
         return await self.ended(asyncio.create_task(self.asked(what)))
 
@@ -214,7 +214,7 @@ class Portico:
                 return await getattr(ask, word)(rest[0], "me")
 
     async def _deploy(self) -> str:
-        """As `Deploying` does it."""
+        """As `Deployment` does it."""
         async with self.deploying:
             before = self.certificate
             self.certificate = before + 1
@@ -249,7 +249,7 @@ def test_a_pause_that_an_up_overtakes_pauses_the_site_of_the_new_file():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up A") == "done"
+        assert await portico.acknowledged("up A") == "done"
         portico.delays = iter([6, 2, 6, 6, 6])
         pausing = asyncio.create_task(portico.asked("pause s1"))
         await settle()
@@ -266,7 +266,7 @@ def test_two_who_scale_at_once_do_not_lose_one_anothers_edit():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up B") == "done"
+        assert await portico.acknowledged("up B") == "done"
         portico.delays = itertools.cycle([3])
         both = [asyncio.create_task(portico.asked(f"scale {n}")) for n in ("web 4", "api 4")]
         await portico.passes(30)
@@ -283,7 +283,7 @@ def test_a_second_file_for_other_sites_waits_until_the_first_is_served():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up B") == "done"
+        assert await portico.acknowledged("up B") == "done"
         portico.takes_over = False
         first = asyncio.create_task(portico.asked("up A"))
         await portico.passes(2)
@@ -299,7 +299,7 @@ def test_a_deployment_that_nginx_refuses_ends_at_once_with_nginxs_reason():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up A") == "done"
+        assert await portico.acknowledged("up A") == "done"
         portico.refusals = iter([True])
         portico.certificate = 2
         deploying = asyncio.create_task(portico.in_force.render_again())
@@ -315,7 +315,7 @@ def test_what_nginx_does_not_take_in_its_test_changes_nothing():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up A") == "done"
+        assert await portico.acknowledged("up A") == "done"
         before = portico.intent.fingerprint
         portico.certificate, portico.broken = 2, "unknown directive in line 3"
         deploying = asyncio.create_task(portico.in_force.render_again())
@@ -342,11 +342,11 @@ def test_what_was_being_rendered_when_everything_was_ended_does_not_come_back():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up A") == "done"
+        assert await portico.acknowledged("up A") == "done"
         portico.delays = itertools.cycle([6])
         pausing = asyncio.create_task(portico.asked("pause s1"))
         await portico.passes(2)
-        assert await portico.told("down") == "done"
+        assert await portico.acknowledged("down") == "done"
         assert await portico.ended(pausing) == "refused"
         assert (portico.intent.revisions, portico.intent.fingerprint) == ({}, "")
 
@@ -357,7 +357,7 @@ def test_a_site_that_left_the_file_meanwhile_cannot_be_paused():
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up B") == "done"
+        assert await portico.acknowledged("up B") == "done"
         portico.delays = iter([6, 0, 0, 0])
         first = asyncio.create_task(portico.asked("pause s1"))
         await settle()
@@ -379,16 +379,16 @@ def test_on_a_full_disk_fewer_instances_stop_and_down_get_through_and_more_do_no
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up B") == "done"
+        assert await portico.acknowledged("up B") == "done"
         portico.state.full = True
         portico.broken = "cannot write the new files: No space left on device"
-        answers = {what: await portico.told(what) for what in (*LARGER, *SMALLER)}
+        answers = {what: await portico.acknowledged(what) for what in (*LARGER, *SMALLER)}
         assert answers == dict.fromkeys(LARGER, "refused") | dict.fromkeys(SMALLER, "done")
         (web,) = portico.intent.desired.apps.values()
         assert (web.instances, web.stopped) == (1, True)
         (said,) = portico.troubles.sentences()
         assert "the running configuration is unchanged" in said
-        assert await portico.told("down") == "done"
+        assert await portico.acknowledged("down") == "done"
         assert not portico.intent.desired.apps
 
     portico.run(story)
@@ -401,7 +401,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
     portico = Portico()
 
     async def story() -> None:
-        assert await portico.told("up B") == "done"
+        assert await portico.acknowledged("up B") == "done"
         after = Portico()
         after.state, after.live, after.broken = portico.state, portico.live, "a bug"
         after.intent = Intent(after.state, nginx=None)

@@ -47,7 +47,7 @@ def test_a_file_after_an_unfinished_restart_is_a_rollout_like_any_other():
     wanted = intent()
     up(wanted, web="v1")
     wanted.complete("web")
-    wanted.ask_again(["web"], abrupt=True)
+    wanted.new_version(["web"], abrupt=True)
     assert wanted.desired.apps["web"].abrupt
     up(wanted, web="v2")
     web = wanted.desired.apps["web"]
@@ -72,7 +72,7 @@ def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
 def test_a_file_that_changes_nothing_of_an_app_leaves_its_restart_a_restart():
     wanted = intent()
     up(wanted, web="v1")
-    wanted.ask_again(["web"], abrupt=True)
+    wanted.new_version(["web"], abrupt=True)
     up(wanted, web=wanted.target_id("web"))
     assert wanted.desired.apps["web"].abrupt
 
@@ -99,7 +99,7 @@ def versions(of: Intent) -> dict[str, str]:
     "asked",
     [
         lambda wanted: up(wanted, web="v2", api="a2", new="n1"),
-        lambda wanted: wanted.ask_again(["web", "api"], abrupt=False),
+        lambda wanted: wanted.new_version(["web", "api"], abrupt=False),
         lambda wanted: wanted.set_stopped(["web", "api"], stopped=False),
         lambda wanted: wanted.set_paused(frozenset({"a.localhost"}), file(web="v2")),
     ],
@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_refused_and_not_put_in_force_later_either(ask
     with pytest.raises(Failed, match="disk is full"):
         asked(wanted)
     state.full = False
-    wanted.ask_to_replace(frozenset())
+    wanted.request_replacement(frozenset())
     wanted.write_again()
     assert versions(wanted) == {"web": "v1", "api": "a1"}
     assert (wanted.revision.number, wanted.paused()) == (1, frozenset())
@@ -154,7 +154,7 @@ def test_a_file_that_makes_things_smaller_has_the_number_on_disk_that_it_had_in_
 def test_down_needs_no_disk_and_what_waited_does_not_come_back_with_it():
     state, wanted = full_disk()
     up(wanted, smaller=True, web="v1")
-    wanted.clear(hurry=True)
+    wanted.clear(at_once=True)
     wanted.drop("api")
     assert (wanted.desired.apps, wanted.revisions) == ({}, {})
     state.full = False
@@ -195,8 +195,8 @@ def test_that_a_rollout_was_given_up_is_said_until_the_app_is_tried_again_or_lea
     for end in (
         lambda wanted: up(wanted, api="a1"),
         lambda wanted: up(wanted, web="v3", api="a1"),
-        lambda wanted: wanted.ask_again(["web"], abrupt=False),
-        lambda wanted: wanted.clear(hurry=False),
+        lambda wanted: wanted.new_version(["web"], abrupt=False),
+        lambda wanted: wanted.clear(at_once=False),
     ):
         state, wanted = reverted()
         end(wanted)

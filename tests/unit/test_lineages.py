@@ -13,8 +13,8 @@ from portico.core.model.issuing import ISSUERS
 from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import (
     secret_files,
+    settings_not_in_file,
     standalone_lineage,
-    unsaid,
     wanted_lineages,
 )
 from portico.errors import ConfigError
@@ -236,10 +236,13 @@ def test_what_the_file_does_not_say_of_settings_that_were_taken_over(tls, unsaid
         "challenge": "http-01",
         "deploy_hook": ["true"],
     }
-    assert unsaid(desired, "example.com", settings).keys() == {*unsaid_keys, "deploy_hook"}
+    assert settings_not_in_file(desired, "example.com", settings).keys() == {
+        *unsaid_keys,
+        "deploy_hook",
+    }
     settings["issuer"] = "http://without.tls"
-    assert unsaid(desired, "example.com", settings) == settings
-    assert unsaid(desired, "other.example", settings) == settings
+    assert settings_not_in_file(desired, "example.com", settings) == settings
+    assert settings_not_in_file(desired, "other.example", settings) == settings
 
 
 def test_a_certificate_for_other_programs_is_wanted_as_it_was_asked_for():

@@ -11,7 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.check import Check
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
-from portico.engine.liveness import Liveness
+from portico.engine.instances.liveness import Liveness
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -76,7 +76,7 @@ class SpreadClock(FakeClock):
         return self._calls % 10 / 10
 
 
-class Watching:
+class FileWatches:
     def __init__(self, known: Known, clock: FakeClock | None = None) -> None:
         self.known, self.clock, self.woken = known, clock or FakeClock(), 0
         self.probes, self.troubles, self.deaths = Probes(self.clock), Troubles(), 0
@@ -122,7 +122,7 @@ def app(**check: object) -> App:
 
 
 def test_an_instance_is_asked_at_the_pace_of_its_check():
-    watching = Watching(Known(app()))
+    watching = FileWatches(Known(app()))
 
     async def story() -> None:
         await watching.clock.advance(16)
@@ -133,7 +133,7 @@ def test_an_instance_is_asked_at_the_pace_of_its_check():
 
 
 def test_instances_are_not_asked_all_at_once():
-    watching = Watching(Known(app(), count=10), SpreadClock())
+    watching = FileWatches(Known(app(), count=10), SpreadClock())
 
     async def story() -> None:
         await watching.clock.advance(4.9)
@@ -145,7 +145,7 @@ def test_instances_are_not_asked_all_at_once():
 
 
 def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
-    watching = Watching(Known(app()))
+    watching = FileWatches(Known(app()))
 
     async def story() -> None:
         watching.probes.trouble = "answered 503"
@@ -159,7 +159,7 @@ def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
 
 
 def test_a_probe_that_takes_long_does_not_hold_up_the_next():
-    watching = Watching(Known(app(interval=5, timeout=5, fall=3)))
+    watching = FileWatches(Known(app(interval=5, timeout=5, fall=3)))
     watching.probes.takes = 5.0
 
     async def story() -> None:
@@ -173,7 +173,7 @@ def test_a_probe_that_takes_long_does_not_hold_up_the_next():
 
 
 def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
-    watching = Watching(Known(app(fall=1)))
+    watching = FileWatches(Known(app(fall=1)))
     watching.probes.takes = 1.0
 
     async def story() -> None:
@@ -188,7 +188,7 @@ def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
 
 
 def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one_ends_well():
-    watching = Watching(Known(app()))
+    watching = FileWatches(Known(app()))
 
     async def story() -> None:
         watching.probes.bug = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
@@ -210,7 +210,7 @@ def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one
 
 
 def test_nobody_is_asked_in_safe_mode():
-    watching = Watching(Known(app()))
+    watching = FileWatches(Known(app()))
     watching.deaths = 3
 
     async def story() -> None:
@@ -222,7 +222,7 @@ def test_nobody_is_asked_in_safe_mode():
 
 
 def test_a_new_interval_holds_at_once():
-    watching = Watching(Known(app(interval=3600)))
+    watching = FileWatches(Known(app(interval=3600)))
 
     async def story() -> None:
         await watching.clock.advance(1)
@@ -235,7 +235,7 @@ def test_a_new_interval_holds_at_once():
 
 
 def test_nobody_is_asked_who_leaves_and_no_worker_that_has_no_command():
-    watching = Watching(Known(app()))
+    watching = FileWatches(Known(app()))
 
     async def story() -> None:
         await watching.clock.advance(0.1)

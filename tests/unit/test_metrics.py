@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from portico.core.model.views import CertificateView, DaemonView, NginxView, StatusView
-from portico.engine.metrics import metrics_text
+from portico.engine.control.metrics import metrics_text
 from tests.fakes.control import app_view
 
 NOW = 1_800_000_000.0

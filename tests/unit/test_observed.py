@@ -30,7 +30,7 @@ class Discovery:
         self.version += 1
         return self.version
 
-    def told(self, app: str) -> tuple[int, float]:
+    def acknowledged(self, app: str) -> tuple[int, float]:
         return self.asked
 
 
@@ -42,7 +42,7 @@ class Nginx:
         return self.now
 
 
-class Ports:
+class TcpPorts:
     async def established(self, ports: frozenset[int]) -> dict[int, int]:
         return {}
 
@@ -55,7 +55,7 @@ class Scene:
         self.instance = one(InstanceState.DRAINING, since=0.0)
         self.state.put_instance(self.instance)
         self.discovery, self.nginx = Discovery(), Nginx(nginx)
-        self.observed = Observed(self.state, self.clock, self.discovery, self.nginx, Ports())
+        self.observed = Observed(self.state, self.clock, self.discovery, self.nginx, TcpPorts())
         self.observed.publish("web", ())
 
     def settled_after(self, seconds: float) -> bool:
@@ -107,7 +107,7 @@ class Disk(MemoryState):
 
 
 def begun(disk: Disk) -> Observed:
-    return Observed(disk, FakeClock(), Discovery(), Nginx(RUNS), Ports())
+    return Observed(disk, FakeClock(), Discovery(), Nginx(RUNS), TcpPorts())
 
 
 def look(observed: Observed) -> None:

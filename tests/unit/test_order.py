@@ -201,7 +201,7 @@ def test_at_down_apps_end_in_the_other_direction():
     assert left(cache, db()) == ["drain db.1.1"]
     assert left(cache, one()) == ["drain web.1.1"], "also where none is left between them"
     assert left(cache) == ["drain cache.1.1"]
-    hurried = replace(nothing, hurry=True)
+    hurried = replace(nothing, at_once=True)
     assert sorted(left(cache, db(), one(), wanted=hurried)) == [
         "drain cache.1.1",
         "drain db.1.1",
@@ -310,7 +310,7 @@ def play(machine, file, first, last, *, stop):
     for name in NAMES if stop else ():
         machine.set_stopped(name, stopped=True)
     if not stop:
-        machine.down(hurry=False)
+        machine.down(at_once=False)
     suffer(machine, last)
     until(machine, lambda: not machine.instances)
 

@@ -13,7 +13,7 @@ from portico.core.model.instance import InstanceState, Process
 from portico.core.planning.lifecycle import adopted, killed, spawned
 from portico.core.planning.reasons import NEVER_SAID
 from portico.core.planning.reconcile import plan
-from portico.engine.readiness import Readiness
+from portico.engine.instances.readiness import Readiness
 from portico.ports import Notice
 from tests.fakes.clock import FakeClock
 from tests.unit.worlds import NOW, app, desired, one, planned, world
@@ -70,12 +70,12 @@ def test_both_its_check_and_its_word_are_needed_in_any_order():
 
 def test_nobody_is_woken_by_strangers_or_by_who_goes_on_saying_it():
     known = Known(one(S.STARTING))
-    known.readiness.said(Notice(frozenset({99}), ready=True))
+    known.readiness.on_notice(Notice(frozenset({99}), ready=True))
     assert known.woken == 0
-    known.readiness.said(SAID)
+    known.readiness.on_notice(SAID)
     assert known.woken == 1
     known.after(SAID)
-    known.readiness.said(SAID)
+    known.readiness.on_notice(SAID)
     assert known.woken == 1
 
 
@@ -94,12 +94,12 @@ def test_the_word_of_a_stranger_or_of_the_process_before_counts_for_nothing():
 
 def test_what_it_says_is_shown_until_another_process_takes_its_place():
     known = Known(one(S.STARTING))
-    assert known.readiness.says(known.first) == "no readiness notification yet (wait_ready)"
+    assert known.readiness.status_text(known.first) == "no readiness notification yet (wait_ready)"
     known.after(Notice(frozenset({4001}), status="loads 40 %"))
-    assert known.readiness.says(known.first) == "loads 40 %"
+    assert known.readiness.status_text(known.first) == "loads 40 %"
     known.put(replace(known.first, process=Process(4002, 8.0), said_ready=True))
     known.after()
-    assert known.readiness.says(known.first) == ""
+    assert known.readiness.status_text(known.first) == ""
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_key_is_added_as_the_page_says(copy):
         "from portico.core.planning import environment\n"
         "table = {'apps': {'web': {'command': 'x', 'nickname': 'Joe'}}}\n"
         "app = read_document(table, source='x').apps['web']\n"
-        "print(environment.told(app, 'web', 'web.1.1', 1, 8000)['NICKNAME'])\n"
+        "print(environment.instance_variables(app, 'web', 'web.1.1', 1, 8000)['NICKNAME'])\n"
         "print('| `nickname` |' in reference(), '\"nickname\"' in json_schema())\n"
     )
     assert printed == "Joe\nTrue True\n"
@@ -94,7 +94,7 @@ def test_a_verb_is_added_as_the_page_says(copy):
         ")\n\nVERBS: Final",
     )
     copy.edit(
-        "engine/operations.py",
+        "engine/control/operations.py",
         "    async def pause(self, site",
         "    async def polish(self, app: str, who: str) -> ChangeView:\n"
         "        done = {'kind': 'polish', 'state': 'done', 'started': 0}\n"
@@ -108,7 +108,7 @@ def test_a_verb_is_added_as_the_page_says(copy):
         "from portico.cli.help import overview\n"
         "from portico.cli.reference import reference\n"
         "from portico.core.model.verbs import VERBS\n"
-        "from portico.engine.operations import Operations\n"
+        "from portico.engine.control.operations import Operations\n"
         "print(any('polish' in line for line in overview().splitlines()))\n"
         "print('### portico polish APP [--json]' in reference())\n"
         "print('/v1/apps/{app}/polish' in document(VERBS)['paths'])\n"

@@ -124,7 +124,7 @@ def test_nginx_stops_when_no_site_is_wanted():
 
 @pytest.mark.parametrize("hurry", [False, True])
 def test_nginx_finishes_its_requests_first_unless_there_is_a_hurry(hurry):
-    (step,) = plan(desired(hurry=hurry), world(), generation="")
+    (step,) = plan(desired(at_once=hurry), world(), generation="")
     assert step.graceful is not hurry
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.generation import fingerprint, render_generation
 from tests.rendered import APP, WHEEL, nginx_conf, place_for, rendered, site, wanted
@@ -66,7 +66,7 @@ def _seconds_for(number: int) -> float:
     return min(_timed(desired, place) for _ in range(3))
 
 
-def _timed(desired: Desired, place: Place) -> float:
+def _timed(desired: Desired, place: RenderContext) -> float:
     begun = time.process_time()
     files = render_generation(desired, place)
     fingerprint(files)
@@ -76,7 +76,7 @@ def _timed(desired: Desired, place: Place) -> float:
 def test_what_is_only_tuning_is_left_out_where_the_build_cannot_do_it():
     desired = wanted(site())
     place = place_for(desired)
-    old = Place(
+    old = RenderContext(
         WHEEL.__class__("nginx", (1, 27, 4)), place.home, "127.0.0.1:5353", place.certificates
     )
     new = render_generation(desired, place)["nginx.conf"].splitlines()

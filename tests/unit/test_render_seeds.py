@@ -5,8 +5,8 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.names import InstanceId
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint
+from portico.core.render.bootstrap_peers import bootstrap_files, bootstrap_includes
 from portico.core.render.directive import to_text
-from portico.core.render.seeds import seed_files, seed_includes
 from tests.rendered import place_for
 
 
@@ -22,11 +22,11 @@ def includes(*apps: str, **of_web: object) -> str:
             for name, app in known.items()
         }
     )
-    return to_text(seed_includes(Upstream(apps=apps), desired, place_for(desired)))
+    return to_text(bootstrap_includes(Upstream(apps=apps), desired, place_for(desired)))
 
 
 def test_each_app_begins_with_its_endpoints_and_their_weights():
-    files = seed_files({"web": (endpoint(1), endpoint(2, weight=3)), "api": (endpoint(1),)})
+    files = bootstrap_files({"web": (endpoint(1), endpoint(2, weight=3)), "api": (endpoint(1),)})
     assert files == {
         "web.conf": "server 127.0.0.1:41001 weight=1;\nserver 127.0.0.1:41002 weight=3;\n",
         "api.conf": "server 127.0.0.1:41001 weight=1;\n",
@@ -34,13 +34,13 @@ def test_each_app_begins_with_its_endpoints_and_their_weights():
 
 
 def test_backups_wait_until_discovery_has_said_that_they_are_some():
-    assert seed_files({"web": (endpoint(1, backup=True), endpoint(2))}) == {
+    assert bootstrap_files({"web": (endpoint(1, backup=True), endpoint(2))}) == {
         "web.conf": "server 127.0.0.1:41002 weight=1;\n"
     }
 
 
 def test_an_app_without_an_endpoint_has_no_file():
-    assert seed_files({"web": (), "api": (endpoint(1, backup=True),)}) == {}
+    assert bootstrap_files({"web": (), "api": (endpoint(1, backup=True),)}) == {}
 
 
 def test_an_upstream_includes_a_pattern_of_the_names_that_its_apps_files_have():

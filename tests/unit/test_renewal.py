@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.model.certificate import Entry, Issuer, Memory, Trouble, Window
+from portico.core.model.certificate import Entry, Issuer, RenewalState, Trouble, Window
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import (
     FAILURES_BEFORE_NEXT_ISSUER,
@@ -29,7 +29,7 @@ from tests.unit.certificates import (
     lineage,
 )
 
-SERVED = Memory("a.test", served="8765", ask_ari_at=NOW + 1000 * DAY, asked_ari=NOW)
+SERVED = RenewalState("a.test", served="8765", ask_ari_at=NOW + 1000 * DAY, asked_ari=NOW)
 
 
 def act(held, memory=SERVED, *, now=NOW, wanted=None, ledger=None):
@@ -46,7 +46,7 @@ def trouble(failures=1, *, retry_at, at=NOW, error="no answer"):
 
 
 def test_a_lineage_without_a_certificate_gets_one_at_once():
-    action = act(None, Memory("a.test"))
+    action = act(None, RenewalState("a.test"))
     assert (action.kind, action.due(NOW), action.issuer) == ("issue", True, FIRST)
     assert action.why == "there is no certificate yet"
     assert (action.replaces, action.exempt, action.staging) == ("", False, False)
@@ -204,7 +204,7 @@ def test_what_the_ledger_refuses_waits_for_the_moment_it_names():
 
 def test_what_the_ledger_refuses_for_long_is_asked_of_the_next_issuer():
     both = lineage(issuers=(FIRST, SECOND))
-    assert act(None, Memory("a.test"), wanted=both, ledger=full()).issuer == SECOND
+    assert act(None, RenewalState("a.test"), wanted=both, ledger=full()).issuer == SECOND
 
 
 def test_a_replacement_is_not_held_up_by_the_ledger():

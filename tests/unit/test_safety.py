@@ -172,7 +172,7 @@ class Play:
             case "rendering takes":
                 machine.rendering_takes = what
             case "down":
-                machine.down(hurry=what)
+                machine.down(at_once=what)
             case "nginx dies":
                 machine.nginx_dies()
             case "roll out":

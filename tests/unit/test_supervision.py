@@ -14,8 +14,8 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.world import NginxSeen
+from portico.engine.instances.supervision import Supervision
 from portico.engine.observed import Observed
-from portico.engine.supervision import Supervision
 from portico.ports import Launch
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState

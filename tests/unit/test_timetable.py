@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.engine.timetable import Timetable
+from portico.engine.instances.timetable import Timetable
 
 START = 1_790_000_040.0  # 14 minutes after a full hour
 

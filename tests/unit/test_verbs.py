@@ -8,7 +8,7 @@ import pytest
 
 from portico.core.model import views
 from portico.core.model.verbs import VERBS
-from portico.engine.operations import Operations
+from portico.engine.control.operations import Operations
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)

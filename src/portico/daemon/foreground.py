@@ -12,7 +12,7 @@ from portico.core.model.views import ChangeView, DocumentRequest
 from portico.daemon.deaths import Deaths
 from portico.daemon.life import live
 from portico.daemon.wiring import Portico
-from portico.engine.operations import Operations
+from portico.engine.control.operations import Operations
 from portico.errors import PorticoError
 from portico.importers.read import read_file
 from portico.ports import Clock

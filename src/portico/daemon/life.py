@@ -14,7 +14,7 @@ from portico import __version__
 from portico.adapters.state.sqlite import SqliteState
 from portico.api.server import serve
 from portico.daemon.deaths import Deaths
-from portico.daemon.wiring import Mode, Portico, put_together
+from portico.daemon.wiring import Mode, Portico, assemble
 from portico.engine.changes import Changes
 from portico.ports import Clock
 from portico.system.boot import boot_id
@@ -30,7 +30,7 @@ IDLE_BEFORE_LEAVING: Final = 30.0
 """Seconds. A daemon that has nothing to look after leaves; the next command starts another."""
 
 
-class Left(Exception):
+class Shutdown(Exception):
     """Ends the group of tasks, and with it everything the daemon does."""
 
 
@@ -51,7 +51,7 @@ async def live(  # noqa: PLR0913 - what main has made
         try:
             async with asyncio.TaskGroup() as group:
                 state = left_open.enter_context(closing(SqliteState(home.database)))
-                portico = await put_together(
+                portico = await assemble(
                     home, state, clock, group, mode, deaths.count(clock.now())
                 )
                 await take_over(portico)
@@ -67,14 +67,14 @@ async def live(  # noqa: PLR0913 - what main has made
                 )
                 portico.tasks.repeat(
                     "orphans",
-                    partial(_bury_orphans, Orphans(), portico),
+                    partial(_reap_orphans, Orphans(), portico),
                     partial(clock.sleep, REAP_INTERVAL),
                 )
                 portico.nginx.watch(portico.loop.wake)
                 await serve(portico.operations, home.socket, stop, uids, notify.ready)
                 portico.observed.record()
-                raise Left  # noqa: TRY301 - it is what ends the group
-        except* Left:
+                raise Shutdown  # noqa: TRY301 - it is what ends the group
+        except* Shutdown:
             notify.leaving()
             log.info("exiting; instances and nginx keep running")
 
@@ -109,8 +109,8 @@ async def _signs_of_life(notify: Notify, clock: Clock) -> None:
         await clock.sleep(notify.alive_every)
 
 
-async def _bury_orphans(orphans: Orphans, portico: Portico) -> None:
-    await asyncio.to_thread(orphans.bury, portico.watched())
+async def _reap_orphans(orphans: Orphans, portico: Portico) -> None:
+    await asyncio.to_thread(orphans.reap, portico.watched())
 
 
 async def take_over(portico: Portico) -> None:
@@ -140,10 +140,10 @@ async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
 
 async def _told(changes: Changes, seconds: float) -> bool:
     """Whether somebody has seen the end of a change within so many seconds."""
-    changes.told.clear()
+    changes.end_was_seen.clear()
     try:
         async with asyncio.timeout(seconds):
-            return await changes.told.wait()
+            return await changes.end_was_seen.wait()
     except TimeoutError:
         return False
 

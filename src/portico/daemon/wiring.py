@@ -17,7 +17,7 @@ from typing import Final, Literal
 from portico import __version__
 from portico.adapters.acme.authorities import Authorities, account_key
 from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import Places
+from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.discovery.responder import Responder
 from portico.adapters.disks.room import MountedDisks
 from portico.adapters.files.watcher import NotifiedFiles
@@ -40,37 +40,37 @@ from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import StartInstance, Step
 from portico.core.render.alpn import answers
-from portico.core.render.seeds import seed_files
-from portico.engine.certificates import IssuedFiles, Keeper
+from portico.core.render.bootstrap_peers import bootstrap_files
+from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.deployment import Deployment
+from portico.engine.certificates.dry_run import DryRun, ScratchFiles
+from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
+from portico.engine.certificates.migration import Migration
 from portico.engine.changes import Changes
-from portico.engine.deploying import Deploying
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.operations import Operations
+from portico.engine.control.status import StatusReport
 from portico.engine.execute import Executor
 from portico.engine.exposure import Exposure
-from portico.engine.gauges import Gauges
+from portico.engine.host_checks import HostChecks
+from portico.engine.housekeeping import Housekeeping
 from portico.engine.in_force import InForce
+from portico.engine.instances.file_watches import FileWatches
+from portico.engine.instances.liveness import Liveness
+from portico.engine.instances.memory_use import MemoryUse
+from portico.engine.instances.ownership import Ownership
+from portico.engine.instances.readiness import Readiness
+from portico.engine.instances.supervision import Supervision
+from portico.engine.instances.timetable import Timetable
 from portico.engine.intent import Intent
-from portico.engine.liveness import Liveness
 from portico.engine.loop import ReconcileLoop
-from portico.engine.moving import Moving
 from portico.engine.observed import Observed
-from portico.engine.operations import Operations
-from portico.engine.ownership import Ownership
-from portico.engine.passage import Passage
 from portico.engine.prepare import Machine, Preparation
-from portico.engine.readiness import Readiness
 from portico.engine.safe_mode import SafeMode
-from portico.engine.settling import Settling
-from portico.engine.status import StatusReport
-from portico.engine.supervision import Supervision
-from portico.engine.surroundings import Surroundings
 from portico.engine.tasks import Tasks
-from portico.engine.timetable import Timetable
 from portico.engine.troubles import Troubles
-from portico.engine.trying import ScratchFiles, Trying
-from portico.engine.upkeep import Upkeep
-from portico.engine.watching import Watching
 from portico.errors import Failed, PorticoError
-from portico.importers.others import OthersHere
+from portico.importers.certbot_bridge import CertbotBridge
 from portico.ports import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
@@ -93,7 +93,7 @@ STARTS_PER_CORE: Final = 4
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting of a Portico that did not yet note in a generation where its files ask."""
 SECRET: Final = "secret"  # noqa: S105 - a name
-"""Setting: as in `Place`."""
+"""Setting: as in `RenderContext`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Portico:
     changes: Changes
     in_force: InForce
     intent: Intent
-    keeper: Keeper
+    keeper: CertificateLoop
     loop: ReconcileLoop
-    moving: Moving
+    moving: Migration
     nginx: NginxProgram
     observed: Observed
     operations: Operations
@@ -114,13 +114,13 @@ class Portico:
     supervision: Supervision
     tasks: Tasks
     troubles: Troubles
-    upkeep: Upkeep
+    upkeep: Housekeeping
     watched: Callable[[], Collection[int]]
     """The pids of children that somebody waits for."""
-    watching: Watching
+    watching: FileWatches
 
 
-async def put_together(  # noqa: PLR0915 - a statement for each part
+async def assemble(  # noqa: PLR0915 - a statement for each part
     home: Home,
     state: SqliteState,
     clock: Clock,
@@ -133,11 +133,11 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
     discovery = await _discovery(home, state, clock)
 
-    def seeds() -> Mapping[str, str]:
+    def bootstrap_peers() -> Mapping[str, str]:
         """The peers that discovery hands out, or will as soon as it is asked."""
         (desired, _), world = intent.wanted(), observed.now()
         instances = world.by_app()
-        return seed_files(
+        return bootstrap_files(
             {
                 name: endpoints_of(app, instances[name], world.now)
                 for name, app in desired.apps.items()
@@ -146,17 +146,21 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
 
     start_program = start_program_of(os.environ)  # noqa: TID251 - set by our own unit
     nginx = NginxProgram(
-        home, ports, seeds=seeds, start_program=start_program, held=discovery.held
+        home,
+        ports,
+        bootstrap_peers=bootstrap_peers,
+        start_program=start_program,
+        held=discovery.held,
     )
     logs = FileLogs(home.logs)
     paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
-    places = Places.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
+    places = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
     sites = Visitor()
     certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
-    gauges = Gauges(intent, clock=clock, processes=processes)
+    gauges = MemoryUse(intent, clock=clock, processes=processes)
     timetable = Timetable(intent, clock, time_zone)
     most_starting = STARTS_PER_CORE * _cores()
 
@@ -191,7 +195,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     notices = UnixNotices()
     readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
     with troubles.fence("notices"):
-        await notices.open(paths, readiness.said)
+        await notices.open(paths, readiness.on_notice)
     ownership = Ownership(observed, loop.wake, clock=clock, processes=processes)
     supervision = Supervision(
         observed,
@@ -219,7 +223,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     execute = Executor(
         observed,
         intent,
-        supervision,
+        supervision.spawn,
         troubles,
         tasks,
         loop.wake,
@@ -231,7 +235,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     )
     workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
     machine = _machine(home, discovery.address, workers, _secret(state))
-    surroundings = Surroundings(
+    host_checks = HostChecks(
         processes,
         ports,
         nginx,
@@ -244,14 +248,14 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
     with troubles.fence("certificates on disk"):
         for name, wrong in (await lineages.load()).items():
             troubles.report(f"certificate {name}", wrong, of=f"certificate {name}")
-    passage = Passage()
+    passage = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passage)
     prepare = partial(
         Preparation,
         machine,
         nginx,
         certificates,
-        surroundings,
+        host_checks,
     )
     preparation = prepare(issued)
     in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
@@ -267,12 +271,12 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         clock=clock,
         logs=logs,
         exposure=exposure,
-        says=readiness.says,
+        says=readiness.status_text,
         next_run=timetable.next,
         noted=ownership.note,
         processes=processes,
     )
-    deploying = Deploying(
+    deploying = Deployment(
         intent,
         in_force,
         clock=clock,
@@ -281,7 +285,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         sites=sites,
         state=state,
     )
-    keeper = Keeper(
+    keeper = CertificateLoop(
         intent,
         in_force,
         deploying,
@@ -295,20 +299,20 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         lineages=lineages,
         state=state,
     )
-    moving = Moving(
+    moving = Migration(
         intent,
         keeper,
         troubles,
         clock=clock,
         lineages=lineages,
-        others=OthersHere(lineages, certificates, account_key(home.certificates)),
+        others=CertbotBridge(lineages, certificates, account_key(home.certificates)),
         state=state,
     )
     scratch = DiskLineages(Home(home.certificates / "scratch"), certificates, clock)
-    trying = Trying(
+    trying = DryRun(
         intent, keeper, prepare(ScratchFiles(scratch, issued)), nginx=nginx, scratch=scratch
     )
-    settling = Settling(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites)
+    settling = Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites)
     operations = Operations(
         intent,
         observed,
@@ -327,7 +331,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         logs=logs,
         state=state,
     )
-    watching = Watching(
+    watching = FileWatches(
         intent,
         troubles,
         operations.reload,
@@ -351,7 +355,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
         supervision,
         tasks,
         troubles,
-        Upkeep(
+        Housekeeping(
             intent,
             observed,
             troubles,
@@ -360,7 +364,7 @@ async def put_together(  # noqa: PLR0915 - a statement for each part
             logs=logs,
             nginx=nginx,
             exposure=exposure,
-            unreadable=surroundings.unreadable,
+            unreadable=host_checks.unreadable,
         ),
         processes.watched,
         watching,

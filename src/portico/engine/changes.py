@@ -34,7 +34,7 @@ class Change:
     lines: list[str] = field(default_factory=list)
     error: str | None = None
     exit_code: int = 0
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    updated: asyncio.Event = field(default_factory=asyncio.Event)
     task: Task | None = None
 
     def say(self, line: str) -> None:
@@ -50,8 +50,8 @@ class Change:
         self._wake()
 
     def _wake(self) -> None:
-        self.moved.set()
-        self.moved = asyncio.Event()
+        self.updated.set()
+        self.updated = asyncio.Event()
 
     def view(self) -> ChangeView:
         return ChangeView(
@@ -71,7 +71,7 @@ class Changes:
         self._tasks, self._clock = tasks, clock
         self._all: dict[str, Change] = {}
         self._begun = 0
-        self.told = asyncio.Event()
+        self.end_was_seen = asyncio.Event()
         """Set whenever a follower was shown the end of a change; for whoever clears it."""
 
     def hold(self, apps: Iterable[str]) -> None:
@@ -142,13 +142,13 @@ class Changes:
     async def follow(self, name: str) -> AsyncIterator[ChangeView]:
         change = self._get(name)
         while True:
-            moved = change.moved
+            updated = change.updated
             view = change.view()
             yield view
             if view.state != "doing":
-                self.told.set()
+                self.end_was_seen.set()
                 return
-            await moved.wait()
+            await updated.wait()
 
     def _get(self, name: str) -> Change:
         try:

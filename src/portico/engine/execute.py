@@ -35,11 +35,10 @@ from portico.core.planning.steps import (
 )
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
-from portico.engine.supervision import Supervision
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
-from portico.ports import Clock, Nginx, Ports, Processes, State
+from portico.ports import Clock, Nginx, Processes, State, TcpPorts
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +48,18 @@ class Executor:
         self,
         observed: Observed,
         intent: Intent,
-        supervision: Supervision,
+        spawn: Callable[[Instance, Spec], Awaitable[None]],
         troubles: Troubles,
         tasks: Tasks,
         wake: Callable[[], None],
         *,
         clock: Clock,
         nginx: Nginx,
-        ports: Ports,
+        ports: TcpPorts,
         processes: Processes,
         state: State,
     ) -> None:
-        self._observed, self._intent, self._supervision = observed, intent, supervision
+        self._observed, self._intent, self._spawn = observed, intent, spawn
         self._troubles, self._tasks, self._wake = troubles, tasks, wake
         self._clock, self._nginx, self._ports = clock, nginx, ports
         self._processes, self._state = processes, state
@@ -82,7 +81,7 @@ class Executor:
                 self._move(instance, InstanceEvent.DRAIN_ASKED, why)
             case MarkWorn(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
-                self._intent.heard_to_replace(instance)
+                self._intent.acknowledge_replacement(instance)
                 self._note("worn", instance, why)
             case SkipRun(app, why):
                 self._note("skip", app, why)
@@ -117,12 +116,12 @@ class Executor:
             case _:
                 assert_never(step)
         if not self._observed.nginx_busy:
-            self._troubles.over(str(step))
+            self._troubles.resolve(str(step))
 
     def _forget(self, instance: Instance) -> None:
         self._observed.forget(instance.id)
         self._troubles.over_with(instance.id)
-        self._intent.heard_to_replace(instance.id)
+        self._intent.acknowledge_replacement(instance.id)
         left = self._observed.instances.values()
         if all(i.spec != instance.spec for i in left):
             self._intent.keep_specs(i.spec for i in left)
@@ -138,7 +137,7 @@ class Executor:
         except PorticoError as error:  # the next round that time asks for tries again
             self._troubles.report(str(step), str(error))
         else:
-            self._troubles.over(str(step))
+            self._troubles.resolve(str(step))
             self._wake()
         finally:
             self._observed.nginx_busy = False
@@ -161,7 +160,7 @@ class Executor:
 
     async def _start(self, app: str, slot: int) -> None:
         instance = self._reserved.pop((app, slot))
-        await self._supervision.spawn(instance, self._intent.spec(instance.spec))
+        await self._spawn(instance, self._intent.spec(instance.spec))
 
     async def _respawn(self, instance: Instance) -> None:
         spec = self._intent.spec(instance.spec)
@@ -171,7 +170,7 @@ class Executor:
         if movable and (starts_slowly or await self._ports.holder(instance.port)):
             instance = replace(instance, port=await self._free_port())
             self._observed.put(instance)  # its process may be found by a next daemon, by its id
-        await self._supervision.spawn(instance, spec)
+        await self._spawn(instance, spec)
 
     @staticmethod
     def _is_pinned(instance: Instance, spec: Spec) -> bool:
@@ -240,7 +239,9 @@ class Executor:
         self._intent.upgraded(build)
 
     async def _stop_nginx(self, *, graceful: bool) -> None:
-        await self._nginx.stop(graceful=graceful, hurried=lambda: self._intent.desired.hurry)
+        await self._nginx.stop(
+            graceful=graceful, should_abort=lambda: self._intent.desired.at_once
+        )
 
     def _note(self, kind: str, subject: str, why: str) -> None:
         self._state.add_event(self._clock.now(), kind, subject, why)

@@ -144,10 +144,10 @@ class InForce:
                 )
             await self._clock.sleep(0.1)
 
-    def clear(self, *, hurry: bool) -> None:
+    def clear(self, *, at_once: bool) -> None:
         """Nothing is in force any more, at once: this waits for nobody's turn."""
         self._changes += 1
-        self._intent.clear(hurry=hurry)
+        self._intent.clear(at_once=at_once)
         self._loop.wake()
 
     async def resume(self) -> None:

@@ -138,10 +138,10 @@ class Intent:
         self._paused = sites
         self.render_again(candidate)
 
-    def clear(self, *, hurry: bool) -> None:
+    def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
         self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, {})}, must=False)
-        self._document, self.fingerprint, self.tested = Desired(hurry=hurry), "", None
+        self._document, self.fingerprint, self.tested = Desired(at_once=at_once), "", None
         self.revisions = {}
         self._resolve()
 
@@ -175,7 +175,7 @@ class Intent:
             found = max((each.number for each in self._state.revisions()), default={})
         return {PROJECT: found} if isinstance(found, int) else found
 
-    def touched(self, candidate: Candidate) -> list[str]:
+    def changed_apps(self, candidate: Candidate) -> list[str]:
         """The apps of which a file changes the program or the number, or that come or go; and the
         sites, if it changes anything for nginx.
         """
@@ -213,7 +213,7 @@ class Intent:
 
     # What is asked of single apps
 
-    def ask_again(self, apps: Iterable[str], *, abrupt: bool) -> None:
+    def new_version(self, apps: Iterable[str], *, abrupt: bool) -> None:
         """Want new instances of the same program (`reload`, `restart`).
 
         What has a schedule runs once more, now.
@@ -241,12 +241,12 @@ class Intent:
     def set_stopped(self, apps: Iterable[str], *, stopped: bool) -> None:
         self._put([replace(self._records[app], stopped=stopped) for app in apps], must=not stopped)
 
-    def ask_to_replace(self, instances: frozenset[InstanceId]) -> None:
+    def request_replacement(self, instances: frozenset[InstanceId]) -> None:
         """Want new ones of the same version in the place of these."""
         self._replace |= instances
         self._resolve()
 
-    def heard_to_replace(self, instance: InstanceId) -> None:
+    def acknowledge_replacement(self, instance: InstanceId) -> None:
         """It is marked, or gone: no more has to be said of it."""
         if instance in self._replace:
             self._replace -= {instance}

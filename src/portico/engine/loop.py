@@ -56,7 +56,7 @@ class ReconcileLoop:
         self._woken, self._rest = asyncio.Event(), 0.0
         self._due = frozenset[str]()
         """Of which it was time in a round that ended before it came to them."""
-        self.moved = asyncio.Condition()
+        self.round_done = asyncio.Condition()
         """Notified after every round that did something."""
 
     def wake(self) -> None:
@@ -89,7 +89,7 @@ class ReconcileLoop:
         hopeless: set[str] = set()
         for number, step in enumerate(possible):
             await self._turn()
-            if self._wants_else(desired):
+            if self._plan_is_stale(desired):
                 self._due = world.due & {
                     _subject(s) for s in possible[number:] if isinstance(s, TIMED)
                 }
@@ -101,9 +101,9 @@ class ReconcileLoop:
             except Exception as error:  # noqa: BLE001 - other apps have their steps all the same
                 hopeless.add(_subject(step))
                 self._failed(step, error)
-        async with self.moved:
-            self.moved.notify_all()
-        if (steps and possible == steps and not hopeless) or self._wants_else(desired):
+        async with self.round_done:
+            self.round_done.notify_all()
+        if (steps and possible == steps and not hopeless) or self._plan_is_stale(desired):
             self.wake()
         return self._pause(desired, world)
 
@@ -122,7 +122,7 @@ class ReconcileLoop:
             return tuple(step for step in steps if not isinstance(step, StartInstance))
         return steps
 
-    def _wants_else(self, desired: Desired) -> bool:
+    def _plan_is_stale(self, desired: Desired) -> bool:
         """Whether something else is wanted by now: by an operator, or because of a step."""
         return self._desired()[0] is not desired
 

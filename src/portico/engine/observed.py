@@ -13,7 +13,7 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.core.planning.lifecycle import booted
 from portico.errors import Failed
-from portico.ports import Clock, Discovery, Nginx, Ports, State
+from portico.ports import Clock, Discovery, Nginx, State, TcpPorts
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Observed:
     """Only the reconcile loop and what it executes change this; everybody else reads."""
 
     def __init__(
-        self, state: State, clock: Clock, discovery: Discovery, nginx: Nginx, ports: Ports
+        self, state: State, clock: Clock, discovery: Discovery, nginx: Nginx, ports: TcpPorts
     ) -> None:
         self._state, self._clock = state, clock
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
@@ -141,9 +141,13 @@ class Observed:
         self.try_again()
         self._nginx_leaving = None
 
-    def untold(self, apps: Iterable[str]) -> list[str]:
+    def not_acknowledged(self, apps: Iterable[str]) -> list[str]:
         """Those of them whose newest endpoints nginx has not heard of yet."""
-        return [app for app in apps if self._discovery.told(app)[0] < self._versions.get(app, 0)]
+        return [
+            app
+            for app in apps
+            if self._discovery.acknowledged(app)[0] < self._versions.get(app, 0)
+        ]
 
     async def look(self) -> World:
         """One snapshot, with the connections of draining instances counted."""
@@ -193,7 +197,7 @@ class Observed:
         now, since = self._clock.monotonic(), max(i.since, left_at)
         if now < self._heard_all_at:
             return False  # a worker may still wait for the answer of the daemon before this one
-        version, told_at = self._discovery.told(i.app)
+        version, told_at = self._discovery.acknowledged(i.app)
         if version == 0:
             return now - max(since, self._begun) > UNASKED
         if left is not None and version >= left:

@@ -15,13 +15,13 @@ from portico.core.config.desired import desired_from
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired
-from portico.core.model.place import Build, CertificateFiles, Place
+from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
+from portico.engine.host_checks import HostChecks
 from portico.engine.own_pairs import own_pair
-from portico.engine.surroundings import Surroundings
 from portico.errors import ConfigError, Failed, Problem
 from portico.ports import Certificates, Nginx, Revision, Tested
 
@@ -63,7 +63,7 @@ class Machine:
     cores: int
     root: bool
     workers: str
-    """As in `Place`."""
+    """As in `RenderContext`."""
     secret: str
     open_files: int
     resolver: str
@@ -72,7 +72,7 @@ class Machine:
     ipv6: bool
     hosts: frozenset[str]
     authorities: str
-    """As in `Place`."""
+    """As in `RenderContext`."""
 
 
 class Issued(Protocol):
@@ -92,11 +92,11 @@ class Preparation:
         machine: Machine,
         nginx: Nginx,
         certificates: Certificates,
-        surroundings: Surroundings,
+        host_checks: HostChecks,
         issued: Issued,
     ) -> None:
         self._machine, self._nginx, self._issued = machine, nginx, issued
-        self._certificates, self._surroundings = certificates, surroundings
+        self._certificates, self._host_checks = certificates, host_checks
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
@@ -149,7 +149,7 @@ class Preparation:
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
         candidate = await self.render(inputs)
-        problems = await self._surroundings.problems(candidate.desired)
+        problems = await self._host_checks.problems(candidate.desired)
         losses = await asyncio.to_thread(self._losses, candidate.desired)
         problems += [
             Problem(key, f"{loss.where}: {loss.what}", loss.hint)
@@ -159,7 +159,7 @@ class Preparation:
         if problems:
             raise ConfigError(inputs.request.source, problems)
         said = (f"{key}: {loss.where}: {loss.what}" for key, loss in losses)
-        notes = (*candidate.notes, *await self._surroundings.notes(candidate.desired), *said)
+        notes = (*candidate.notes, *await self._host_checks.notes(candidate.desired), *said)
         certified = replace(await self._certified(candidate), notes=notes)
         return await self._tested_if_new(certified, inputs)
 
@@ -193,7 +193,7 @@ class Preparation:
         certificates: Mapping[str, tuple[CertificateFiles, ...]],
         said: tuple[str, ...],
     ) -> Candidate:
-        place = Place(
+        place = RenderContext(
             build,
             self._machine.home,
             self._machine.resolver,

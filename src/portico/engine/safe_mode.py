@@ -40,4 +40,4 @@ class SafeMode:
     def end(self) -> None:
         """Another file is in force: what killed the daemon may be gone with the one before."""
         self._off.set()
-        self._troubles.over(SUBJECT)
+        self._troubles.resolve(SUBJECT)

@@ -35,7 +35,7 @@ class Troubles:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is contained here
             self.unforeseen(fence, subject, error, of=of)
         else:
-            self.over(fence)
+            self.resolve(fence)
 
     def unforeseen(self, subject: str, what: str, error: Exception, *, of: str = "") -> None:
         """Report an error that nobody raised on purpose; `what` has failed by it."""
@@ -44,7 +44,7 @@ class Troubles:
             log.error("%s: internal error (a bug in portico)", what, exc_info=error)
         self.report(subject, sentence, of=of)
 
-    def over(self, subject: str) -> None:
+    def resolve(self, subject: str) -> None:
         if self._standing.pop(subject, None):
             log.info("%s: resolved", subject)
 

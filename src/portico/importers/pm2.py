@@ -13,10 +13,10 @@ from itertools import count
 from typing import Final
 
 from portico.core.config.findings import did_you_mean, nearest
-from portico.importers.pm2_app import Surroundings, Table, Values, app_table
+from portico.importers.import_report import ImportReport
+from portico.importers.pm2_app import Pm2Context, Table, Values, app_table
 from portico.importers.pm2_attributes import BY_WORD, TOP_LEVEL, Mapped, Missing, variables
 from portico.importers.pm2_upstreams import upstreams
-from portico.importers.told import Told
 
 MAX_NAME_LENGTH: Final = 50
 _LISTS: Final = ("apps", "pm2")
@@ -28,12 +28,12 @@ class FromPm2:
     notes: tuple[str, ...]
 
 
-def from_pm2(exported: object, source: str, around: Surroundings) -> FromPm2:
+def from_pm2(exported: object, source: str, around: Pm2Context) -> FromPm2:
     """`exported` is what the file exports, as JSON values; `source` is its path.
 
     ConfigError has everything that is wrong with it.
     """
-    told = Told(source)
+    told = ImportReport(source)
     deployed = _deployed(exported, around)
     apps: dict[str, Table] = {}
     for where, entry in _entries(exported, told):
@@ -50,7 +50,7 @@ def from_pm2(exported: object, source: str, around: Surroundings) -> FromPm2:
     return FromPm2({"apps": apps} | (table if groups else {}), told.notes())
 
 
-def _entries(exported: object, told: Told) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _entries(exported: object, told: ImportReport) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The apps, each with its place in the file, where PM2 looks for them."""
     found, place = exported, "the file"
     if isinstance(exported, Mapping):
@@ -69,14 +69,14 @@ def _entries(exported: object, told: Told) -> Iterator[tuple[str, Mapping[str, o
             told.problem("", f"must be an object that describes an app, not {entry!r}")
 
 
-def _say_what_else(exported: Mapping[str, object], told: Told) -> None:
+def _say_what_else(exported: Mapping[str, object], told: ImportReport) -> None:
     for key in exported.keys() - {"apps"}:
         hint = did_you_mean(nearest(key, (*_LISTS, *TOP_LEVEL)))
         unknown = "not a key of a PM2 file" + (f"; {hint}" if hint else "")
         told.note(f"{key} is {TOP_LEVEL.get(key, unknown)}")
 
 
-def _values(entry: Mapping[str, object], where: str, told: Told) -> Values:
+def _values(entry: Mapping[str, object], where: str, told: ImportReport) -> Values:
     """Everything PM2 knows, by its main words and read; the rest, and what is missing, is told."""
     told.about(str(entry.get("name") or entry.get("script") or where), where)
     values: Table = {}
@@ -98,7 +98,7 @@ def _values(entry: Mapping[str, object], where: str, told: Told) -> Values:
     return values
 
 
-def _deployed(exported: object, around: Surroundings) -> Values:
+def _deployed(exported: object, around: Pm2Context) -> Values:
     """With `--env NAME` PM2 also sets what `deploy.NAME.env` has, before an app's own."""
     found = exported
     for key in ("deploy", around.environment, "env"):
@@ -106,7 +106,9 @@ def _deployed(exported: object, around: Surroundings) -> Values:
     return found if isinstance(found, Mapping) else {}
 
 
-def _name(values: Values, around: Surroundings, taken: Mapping[str, object], told: Told) -> str:
+def _name(
+    values: Values, around: Pm2Context, taken: Mapping[str, object], told: ImportReport
+) -> str:
     """PM2's name as a name of ours, unlike every other."""
     script = str(values.get("script", "app")).rpartition("/")[2]
     wanted = str(values.get("name") or script.rpartition(".")[0] or script)
@@ -124,7 +126,7 @@ def _name(values: Values, around: Surroundings, taken: Mapping[str, object], tol
     return name
 
 
-def _settle_ports(apps: Mapping[str, Table], around: Surroundings, told: Told) -> None:
+def _settle_ports(apps: Mapping[str, Table], around: Pm2Context, told: ImportReport) -> None:
     """Where each app listens, now that all are known.
 
     An app of one instance without a port in its variables may listen where it likes or nowhere,
@@ -153,7 +155,7 @@ def _several(app: Table) -> str:
     )
 
 
-def _ports(app: Table, around: Surroundings) -> range:
+def _ports(app: Table, around: Pm2Context) -> range:
     first, instances = app.get("port"), app["instances"]
     number = around.cores if instances == "max" else instances
     if not isinstance(first, int) or not isinstance(number, int):

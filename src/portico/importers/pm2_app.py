@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from portico.importers import pm2_attributes as pm2
+from portico.importers.import_report import ImportReport
 from portico.importers.pm2_watch import watching
-from portico.importers.told import Told
 
 Kind = Literal["missing", "text", "program"]
 """What a path is: nothing, a text that an interpreter reads, or what the system itself runs."""
@@ -29,7 +29,7 @@ _LIMIT = 15.0  # seconds, where PM2's exponential delay ends too
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Pm2Context:
     """What the meaning of a PM2 file depends on."""
 
     look: Callable[[str], Kind]
@@ -42,7 +42,7 @@ class Surroundings:
     """Folder that relative paths start in, where that is not the file's own."""
 
 
-def app_table(values: Values, deployed: Values, around: Surroundings, told: Told) -> Table:
+def app_table(values: Values, deployed: Values, around: Pm2Context, told: ImportReport) -> Table:
     """The table `[apps.NAME]`; `deployed` are variables for `--env` from the file's `deploy`."""
     variables = _variables(values, deployed, around, told)
     port = _port(values, variables, told)
@@ -68,7 +68,7 @@ def _mapped(values: Values) -> Table:
     }
 
 
-def _program(values: Values, around: Surroundings, told: Told) -> Table:
+def _program(values: Values, around: Pm2Context, told: ImportReport) -> Table:
     cwd = _cwd(values, around)
     script = _path(str(values.get("script", "")), around)
     if not script:
@@ -80,12 +80,12 @@ def _program(values: Values, around: Surroundings, told: Told) -> Table:
     return table | {"script": script} | _interpreter(values, script, kind, told)
 
 
-def _cwd(values: Values, around: Surroundings) -> str:
+def _cwd(values: Values, around: Pm2Context) -> str:
     named = _path(str(values.get("cwd", "")), around)
     return posixpath.join(around.base, named) if named else around.base
 
 
-def _interpreter(values: Values, script: str, kind: Kind, told: Told) -> Table:
+def _interpreter(values: Values, script: str, kind: Kind, told: ImportReport) -> Table:
     ending = posixpath.splitext(script)[1].lower()
     name, _, version = str(values.get("exec_interpreter", "")).partition("@")
     if version:
@@ -96,7 +96,7 @@ def _interpreter(values: Values, script: str, kind: Kind, told: Told) -> Table:
     return {"interpreter": name} if name else {}
 
 
-def _variables(values: Values, deployed: Values, around: Surroundings, told: Told) -> Table:
+def _variables(values: Values, deployed: Values, around: Pm2Context, told: ImportReport) -> Table:
     """`env`, with `env_NAME` over it."""
     merged = {**deployed, **_object(values.get("env"))}
     if around.environment is not None:
@@ -127,7 +127,7 @@ def _is_python(values: Values) -> bool:
     return "python" in named or (not named and str(values.get("script")).endswith(".py"))
 
 
-def _port(values: Values, variables: Table, told: Told) -> Table:
+def _port(values: Values, variables: Table, told: ImportReport) -> Table:
     """The pinned port, named after the variable that carries it and taken out of them."""
     counted = values.get("increment_var")
     if counted is not None and str(counted).lower() != "port":
@@ -144,7 +144,7 @@ def _port(values: Values, variables: Table, told: Told) -> Table:
     return {}
 
 
-def _instances(values: Values, around: Surroundings) -> Table:
+def _instances(values: Values, around: Pm2Context) -> Table:
     number = values.get("instances", 1)
     if not isinstance(number, int) or number == 0:
         return {"instances": "max"}
@@ -158,7 +158,7 @@ def _restarts(values: Values) -> Table:
     return {"backoff": fixed, "backoff_limit": fixed} if fixed else {}
 
 
-def _times(values: Values, port: Table, told: Told) -> Table:
+def _times(values: Values, port: Table, told: ImportReport) -> Table:
     """PM2's way to run something at its times is to restart what has ended."""
     times = values.get("cron_restart")
     if not times:
@@ -170,7 +170,7 @@ def _times(values: Values, port: Table, told: Told) -> Table:
     return {"schedule": times, "port": False}
 
 
-def _logs(values: Values, around: Surroundings) -> Table:
+def _logs(values: Values, around: Pm2Context) -> Table:
     both = values.get("log_file")
     found = {
         "stdout": values.get("out_file") or both,
@@ -185,13 +185,13 @@ def _logs(values: Values, around: Surroundings) -> Table:
     return {"logs": named} if named else {}
 
 
-def _inherits(values: Values, told: Told) -> bool:
+def _inherits(values: Values, told: ImportReport) -> bool:
     left_out = values.get("filter_env")
     if isinstance(left_out, (str, list)) and left_out:
         told.note("filter_env: no variable is inherited, not only those that it filters")
     return not left_out
 
 
-def _path(path: str, around: Surroundings) -> str:
+def _path(path: str, around: Pm2Context) -> str:
     """With `~` as PM2 takes it."""
     return posixpath.join(around.home, path[1:].lstrip("/")) if path[:1] == "~" else path

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from portico.importers.told import Told
+from portico.importers.import_report import ImportReport
 
 _HIDDEN: Final = ".*"
 """PM2 ignores what is hidden, and node_modules, where it is told of nothing to ignore."""
@@ -26,7 +26,7 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
 """Of each option the values that change nothing, and what is said of others."""
 
 
-def watching(values: Mapping[str, object], told: Told) -> dict[str, object]:
+def watching(values: Mapping[str, object], told: ImportReport) -> dict[str, object]:
     """The keys `watch`, `ignore_watch` and `watch_delay` of an app."""
     watched = values.get("watch")
     if not watched:
@@ -47,14 +47,14 @@ def watching(values: Mapping[str, object], told: Told) -> dict[str, object]:
     }
 
 
-def _tell_options(options: Mapping[str, object], told: Told) -> None:
+def _tell_options(options: Mapping[str, object], told: ImportReport) -> None:
     for name, value in options.items():
         same, why = _OPTIONS.get(name, ((), "not supported"))
         if why and value not in same:
             told.note(f"watch_options.{name} is {why}")
 
 
-def _path(path: str, told: Told) -> str:
+def _path(path: str, told: ImportReport) -> str:
     """Patterns are taken by chokidar too: all of the folder that one starts with is watched."""
     if not (found := _GLOB.search(path)):
         return path
@@ -63,7 +63,7 @@ def _path(path: str, told: Told) -> str:
     return folder
 
 
-def _patterns(ignored: object, told: Told) -> Iterator[str]:
+def _patterns(ignored: object, told: ImportReport) -> Iterator[str]:
     """Names count anywhere below the app's folder here, and in PM2 only directly in it."""
     for pattern in _texts(ignored):
         expression = _EXPRESSION.fullmatch(pattern)

@@ -12,7 +12,7 @@ from typing import Final
 from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
 from portico.importers.pm2 import FromPm2, from_pm2
-from portico.importers.pm2_app import Kind, Surroundings
+from portico.importers.pm2_app import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
 
 NAMES: Final = (
@@ -168,7 +168,7 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
         seen.add(found)
         return found
 
-    around = Surroundings(
+    around = Pm2Context(
         look,
         cores=reading.cores,
         home=reading.environ.get("HOME", "/"),

@@ -156,18 +156,18 @@ async def serve(listener: socket.socket) -> NoReturn:
     """Start programs for processes of this user."""
     started = set[int]()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_bury_orphans(started))
+        tasks.create_task(_reap_orphans(started))
         while True:
             connection, _ = await asyncio.get_running_loop().sock_accept(listener)
             tasks.create_task(_serve(connection, started))
 
 
-async def _bury_orphans(started: set[int]) -> NoReturn:
+async def _reap_orphans(started: set[int]) -> NoReturn:
     """All but programs that somebody may still ask for."""
     orphans = Orphans()
     while True:
         await asyncio.sleep(REAP_INTERVAL)
-        await asyncio.to_thread(orphans.bury, frozenset(started))
+        await asyncio.to_thread(orphans.reap, frozenset(started))
 
 
 async def _serve(connection: socket.socket, started: set[int]) -> None:

@@ -32,7 +32,7 @@ class Orphans:
     def __init__(self) -> None:
         self._seen: frozenset[int] = frozenset()
 
-    def bury(self, others: Collection[int]) -> None:
+    def reap(self, others: Collection[int]) -> None:
         """Wait for the ended children that were there the last time too, but for those `others`
         that somebody here waits for.
 

@@ -43,7 +43,7 @@ class CertificateChild:
         home: Home,
         python: str,
         clock: Clock,
-        places: trust.Places,
+        places: trust.TrustStores,
         deadline: float = CHILD_TIMEOUT,
     ) -> None:
         self._folder = home.certificates / "local"

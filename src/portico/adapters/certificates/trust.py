@@ -73,7 +73,7 @@ SYSTEM_STORES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class TrustStores:
     """Where a root certificate is to be trusted."""
 
     stores: tuple[SystemStore, ...] = SYSTEM_STORES
@@ -81,7 +81,7 @@ class Places:
     """Home folders of the people whose browsers should trust it."""
 
     @classmethod
-    def find(cls, environ: Mapping[str, str]) -> Places:
+    def find(cls, environ: Mapping[str, str]) -> TrustStores:
         """The system's, and the browsers of this user and of the one who typed `sudo`."""
         homes = [Path(environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir)]
         asking = environ.get("SUDO_UID", "")
@@ -91,7 +91,7 @@ class Places:
         return cls(homes=tuple(homes))
 
 
-async def install(root: Path, places: Places) -> Trust:
+async def install(root: Path, places: TrustStores) -> Trust:
     """Have the certificate in all places. `root` is its PEM file."""
     pem = await asyncio.to_thread(root.read_text)
     system = await _in_stores(places.stores, pem, root, add=True)
@@ -99,7 +99,7 @@ async def install(root: Path, places: Places) -> Trust:
     return _trust(root, system, browsers, Changed((), _hints(system.done, root)))
 
 
-async def uninstall(root: Path, places: Places) -> Trust:
+async def uninstall(root: Path, places: TrustStores) -> Trust:
     pem = await asyncio.to_thread(root.read_text)
     system = await _in_stores(places.stores, pem, root, add=False)
     browsers = await nss.change(places.homes, pem, _label(pem), add=False)

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from portico.adapters.discovery.places import Place
+from portico.adapters.discovery.address import ReservedAddress
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ Address = tuple[str, int]
 
 
 class Lines:
-    def __init__(self, place: Place, receive: Callable[[socket.socket], None]) -> None:
+    def __init__(self, place: ReservedAddress, receive: Callable[[socket.socket], None]) -> None:
         self._place, self._receive = place, receive
         self._open: dict[Address, socket.socket] = {}
 

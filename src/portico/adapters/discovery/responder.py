@@ -9,10 +9,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from portico.adapters.discovery.askers import Askers
+from portico.adapters.discovery.address import ReservedAddress, take
 from portico.adapters.discovery.lines import Lines
 from portico.adapters.discovery.owners import Asker, Owners
-from portico.adapters.discovery.places import Place, take
+from portico.adapters.discovery.resolvers import Resolvers
 from portico.adapters.discovery.wire import Reply, reply_to
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
@@ -46,7 +46,7 @@ class Responder:
     drained is proved by the connections to its port.
     """
 
-    def __init__(self, place: Place, owners: Owners, clock: Clock) -> None:
+    def __init__(self, place: ReservedAddress, owners: Owners, clock: Clock) -> None:
         self._place, self._owners, self._clock = place, owners, clock
         self._lines = Lines(place, self._receive)
         self._apps: dict[str, tuple[Endpoint, ...]] = {}
@@ -54,7 +54,7 @@ class Responder:
         self._version = 0
         self._versions: dict[str, int] = {}
         self._known: dict[tuple[bool, bytes], _Known] = {}
-        self._askers = Askers()
+        self._askers = Resolvers()
         self._truncated: dict[bytes, int] = {}
         """By the whole question, which nginx repeats over TCP: the UDP port that asked it."""
         self._server: asyncio.Server | None = None
@@ -119,8 +119,8 @@ class Responder:
         self._askers.forget(app)
         self._known.clear()
 
-    def told(self, app: str) -> tuple[int, float]:
-        return self._askers.told(app)
+    def acknowledged(self, app: str) -> tuple[int, float]:
+        return self._askers.acknowledged(app)
 
     def _receive(self, udp: socket.socket) -> None:
         for _ in range(DATAGRAMS_AT_ONCE):

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
-from portico.adapters.files.places import Identity, identity, is_folder, places
+from portico.adapters.files.watched_folders import Identity, identity, is_folder, places
 from portico.core.model.watched import Look, Watched
 from portico.core.planning.watching import is_ignored
 from portico.system.account import account_if_known

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portico.adapters.lineages.shelf import FULL, KEY, Shelf, Unusable, discard
+from portico.adapters.lineages.lineage_folder import FULL, KEY, LineageFolder, Unusable, discard
 from portico.core.model.certificate import About, Certificate
 from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
@@ -122,12 +122,12 @@ class DiskLineages:
         [facts] = await self._certificates.inspect([pair])
         return facts
 
-    def _shelf(self, lineage: str) -> Shelf:
+    def _shelf(self, lineage: str) -> LineageFolder:
         return _shelf(self._folder, folder_name(lineage))
 
 
-def _shelf(folder: Path, name: str) -> Shelf:
-    return Shelf(folder / "lineages" / name, folder / "live" / name)
+def _shelf(folder: Path, name: str) -> LineageFolder:
+    return LineageFolder(folder / "lineages" / name, folder / "live" / name)
 
 
 def _load(folder: Path) -> tuple[dict[str, _Known], dict[str, str]]:
@@ -147,7 +147,7 @@ def _load(folder: Path) -> tuple[dict[str, _Known], dict[str, str]]:
     return found, troubles
 
 
-def _read(shelf: Shelf) -> tuple[_Known, list[str]]:
+def _read(shelf: LineageFolder) -> tuple[_Known, list[str]]:
     known, wrong = _Known(), []
     try:
         shelf.folder.chmod(0o700)
@@ -163,7 +163,7 @@ def _read(shelf: Shelf) -> tuple[_Known, list[str]]:
     return known, wrong
 
 
-def _heal(shelf: Shelf, known: _Known) -> list[str]:
+def _heal(shelf: LineageFolder, known: _Known) -> list[str]:
     """Where the current one is damaged, the last one before it that is good takes its place."""
     pointed = shelf.pointed("current")
     if pointed is None:
@@ -183,17 +183,17 @@ def _heal(shelf: Shelf, known: _Known) -> list[str]:
     return []
 
 
-def _begin(shelf: Shelf, chain: str, key: str) -> Path:
+def _begin(shelf: LineageFolder, chain: str, key: str) -> Path:
     return shelf.begin(chain, Path(key).read_bytes())
 
 
-def _next_number(shelf: Shelf) -> int:
+def _next_number(shelf: LineageFolder) -> int:
     """Never one that was there before: nginx may still have files of it open."""
     pointed = (shelf.pointed("current"), shelf.pointed("previous"))
     return max([0, *shelf.generations(), *filter(None, pointed)]) + 1
 
 
-def _switch(shelf: Shelf, generation: int) -> None:
+def _switch(shelf: LineageFolder, generation: int) -> None:
     before = shelf.pointed("current")
     if before != generation:
         if before is not None:
@@ -202,7 +202,7 @@ def _switch(shelf: Shelf, generation: int) -> None:
     shelf.show()
 
 
-def _tidy(shelf: Shelf, known: _Known) -> None:
+def _tidy(shelf: LineageFolder, known: _Known) -> None:
     """Newer ones stay too: they are held, and will be switched to."""
     kept = (known.current, shelf.pointed("previous"))
     gone = [n for n in known.generations if n not in kept and n < (known.current or 0)]

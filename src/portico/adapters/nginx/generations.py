@@ -158,9 +158,9 @@ class Generations:
         write(self._serving, _NOTED.dump_json(seen))
         self.prune()
 
-    def sow(self, files: Mapping[str, str]) -> None:
+    def write_bootstrap_peers(self, files: Mapping[str, str]) -> None:
         """Have the next start begin with these peers, instead of any that were there."""
-        self.weed()
+        self.remove_bootstrap_peers()
         if not files:
             return
         unfinished = self._root / ".seeds"
@@ -170,7 +170,7 @@ class Generations:
             write_new(_inside(unfinished, name), text)
         unfinished.rename(self._seeds)
 
-    def weed(self) -> bool:
+    def remove_bootstrap_peers(self) -> bool:
         """Let no start begin with peers any more; whether one did."""
         there = self._seeds.exists()
         if there:
@@ -178,7 +178,7 @@ class Generations:
         return there
 
     @property
-    def is_sown(self) -> bool:
+    def has_bootstrap_peers(self) -> bool:
         return self._seeds.exists()
 
     def prune(self) -> None:

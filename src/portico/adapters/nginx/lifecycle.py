@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.nginx.complaints import LogTail, complaints
+from portico.adapters.nginx.error_lines import LogTail, error_lines
 from portico.adapters.nginx.processes import (
     Master,
     NginxProcess,
@@ -35,7 +35,7 @@ SEARCH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Nginx's whole environment. It needs none, but writes its title over it."""
 
 
-class NotTaken(Exception):
+class ReloadFailed(Exception):
     """nginx did not come up, or did not take the new files over; its words are the text."""
 
     def __init__(self, said: str, *, certain: bool) -> None:
@@ -85,7 +85,7 @@ async def start(
         async with asyncio.timeout(START_TIMEOUT):
             master = await _first_worker(paths, tail)
     except TimeoutError:
-        raise NotTaken(f"{said}{tail}", certain=False) from None
+        raise ReloadFailed(f"{said}{tail}", certain=False) from None
     await retire_orphans(paths.folder)
     return master
 
@@ -98,15 +98,15 @@ async def reload(master: Master, paths: Paths, within: float) -> None:
     try:
         async with asyncio.timeout(within):
             while not _replaced(workers_of(master, await look(paths.folder)), before):
-                said = [each for each in tail.complaints() if each.pid == master.pid]
+                said = [each for each in tail.error_lines() if each.pid == master.pid]
                 if any(each.is_final for each in said):
-                    raise NotTaken("\n".join(map(str, said)), certain=True)
+                    raise ReloadFailed("\n".join(map(str, said)), certain=True)
                 if not master.is_running():
-                    raise NotTaken("its master process died during the reload", certain=False)
+                    raise ReloadFailed("its master process died during the reload", certain=False)
                 await asyncio.sleep(LOOK_INTERVAL)
     except TimeoutError:
         slow = f"its workers were not replaced within {within:g} seconds"
-        raise NotTaken(slow, certain=False) from None
+        raise ReloadFailed(slow, certain=False) from None
 
 
 async def is_leaving(master: Master, folder: Path) -> bool:
@@ -123,14 +123,16 @@ async def orphan(master: Master, folder: Path) -> None:
     )
 
 
-async def end(folder: Path, *, patience: float, hurried: Callable[[], bool]) -> list[NginxProcess]:
+async def end(
+    folder: Path, *, patience: float, should_abort: Callable[[], bool]
+) -> list[NginxProcess]:
     """End the master and workers without one; returns what even SIGKILL did not end.
 
-    Requests may finish for at most `patience` seconds, and as long as it is not `hurried`.
+    Requests may finish for at most `patience` seconds, and as long as it is not `should_abort`.
     """
     if patience:
         await _tell(folder, signal.SIGQUIT)
-        await left_after(patience, folder, lambda found: [] if hurried() else found)
+        await left_after(patience, folder, lambda found: [] if should_abort() else found)
     for number in (signal.SIGTERM, signal.SIGKILL):
         await _tell(folder, number)
         await left_after(TERM_TIMEOUT, folder, lambda found: found)
@@ -158,15 +160,15 @@ async def _start(
                 assert process.stderr is not None  # noqa: S101 - it was asked for
                 while data := await process.stderr.read(READ_SIZE):
                     said = (said + data.decode(errors="replace"))[-READ_SIZE:]
-                    if any(each.is_taken_port for each in complaints(said)):
+                    if any(each.is_taken_port for each in error_lines(said)):
                         await retire_orphans(paths.folder)
                 code = await process.wait()
     except TimeoutError:
-        raise NotTaken(said, certain=False) from None
+        raise ReloadFailed(said, certain=False) from None
     except OSError as error:
-        raise NotTaken(f"cannot run {program}: {error.strerror}", certain=True) from None
+        raise ReloadFailed(f"cannot run {program}: {error.strerror}", certain=True) from None
     if code:
-        raise NotTaken(said, certain=True)
+        raise ReloadFailed(said, certain=True)
     return said
 
 
@@ -177,8 +179,8 @@ async def _first_worker(paths: Paths, tail: LogTail) -> Master:
             return master
         if master is not None:
             master.close()
-        if any(each.is_final for each in tail.complaints()):
-            raise NotTaken(str(tail), certain=True)
+        if any(each.is_final for each in tail.error_lines()):
+            raise ReloadFailed(str(tail), certain=True)
         await asyncio.sleep(LOOK_INTERVAL)
 
 

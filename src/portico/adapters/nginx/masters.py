@@ -79,7 +79,7 @@ class Masters:
         return old
 
     @property
-    def is_halfway(self) -> bool:
+    def is_upgrade_interrupted(self) -> bool:
         if old := self.half_overtaken():
             old.close()
         return old is not None

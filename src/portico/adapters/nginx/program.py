@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.nginx.acceptance import accept
 from portico.adapters.nginx.binary import Binaries
-from portico.adapters.nginx.complaints import LogTail, explain
+from portico.adapters.nginx.config_test import accept
+from portico.adapters.nginx.error_lines import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
-    NotTaken,
     Paths,
+    ReloadFailed,
     end,
     is_leaving,
     orphan,
@@ -35,7 +35,7 @@ from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
-from portico.ports import Held, Ports, Tested
+from portico.ports import Held, TcpPorts, Tested
 from portico.system.home import Home
 from portico.system.programs import StartProgram, start_here
 
@@ -61,18 +61,18 @@ class NginxProgram:
     def __init__(
         self,
         home: Home,
-        ports: Ports,
+        ports: TcpPorts,
         reload_within: float = RELOAD_TIMEOUT,
-        seeds: Callable[[], Mapping[str, str]] = dict,
+        bootstrap_peers: Callable[[], Mapping[str, str]] = dict,
         start_program: StartProgram = start_here,
         held: Held = NOTHING_HELD,
     ) -> None:
-        """`seeds` says which peers a new nginx begins with, beside one that serves: files by
-        name, which the files of a generation include from HOME/nginx/seeds. `held` is where
-        all files that are installed ask discovery: nginx keeps that port from others.
+        """`bootstrap_peers` says which peers a new nginx begins with, beside one that serves:
+        files by name, which the files of a generation include from HOME/nginx/seeds. `held` is
+        where all files that are installed ask discovery: nginx keeps that port from others.
         """
         self._home, self._ports, self._reload_within = home, ports, reload_within
-        self._seeds, self._start_program, self._held = seeds, start_program, held
+        self._seeds, self._start_program, self._held = bootstrap_peers, start_program, held
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
         self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
@@ -92,9 +92,11 @@ class NginxProgram:
         """After an unwanted death `live` is what a start would bring back."""
         master, serving = self._masters.running(), self._serving
         pid = master.pid if master else None
-        halfway = self._masters.is_halfway or (pid is not None and self._generations.is_sown)
+        interrupted = self._masters.is_upgrade_interrupted or (
+            pid is not None and self._generations.has_bootstrap_peers
+        )
         if serving is None or (master and not _is_by(serving, master)):
-            return NginxSeen(pid, refused=self._refused, halfway=halfway)
+            return NginxSeen(pid, refused=self._refused, is_upgrade_interrupted=interrupted)
         generation = serving.generation
         return NginxSeen(
             pid,
@@ -104,7 +106,7 @@ class NginxProgram:
             program=generation.program,
             version=generation.version,
             outdated=_is_outdated(serving),
-            halfway=halfway,
+            is_upgrade_interrupted=interrupted,
         )
 
     def watch(self, on_exit: Callable[[], None]) -> None:
@@ -154,7 +156,7 @@ class NginxProgram:
             await self._point(new)
             try:
                 await self._bring_up(new)
-            except NotTaken as error:
+            except ReloadFailed as error:
                 self._refused = new.fingerprint
                 await self._point(before)
                 if before and ran and not (error.certain and self._masters.running()):
@@ -171,7 +173,7 @@ class NginxProgram:
                 raise Failed("cannot start nginx: it has no configuration yet")
             try:
                 await self._bring_up(current)
-            except NotTaken as error:
+            except ReloadFailed as error:
                 why = await explain(str(error), self._paths.folder, self._ports)
                 raise Failed(f"cannot start nginx: {why}") from None
 
@@ -185,14 +187,16 @@ class NginxProgram:
             if self._is_outdated or await self._has_to_go(master, new):
                 await self._replace(current, new)
 
-    async def stop(self, *, graceful: bool, hurried: Callable[[], bool] = lambda: False) -> None:
+    async def stop(
+        self, *, graceful: bool, should_abort: Callable[[], bool] = lambda: False
+    ) -> None:
         """Requests under way get as long as the files grant them (`worker_shutdown_timeout`)."""
         async with self._changing:
             self._masters.release()
             self._serving = None
             await asyncio.to_thread(self._generations.serves, None)
             patience = await self._patience() if graceful else 0.0
-            left = await end(self._paths.folder, patience=patience, hurried=hurried)
+            left = await end(self._paths.folder, patience=patience, should_abort=should_abort)
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             raise Failed(f"cannot stop nginx: its processes {pids} did not exit")
@@ -230,7 +234,7 @@ class NginxProgram:
         try:
             await self._accept(new)
             await self._bring_up(new)
-        except (Failed, NotTaken) as error:
+        except (Failed, ReloadFailed) as error:
             why = await explain(str(error), self._paths.folder, self._ports)
             if not self._masters.running():
                 await self._go_back(current)
@@ -274,25 +278,25 @@ class NginxProgram:
         """Have the program started, by its old master if there is one."""
         if generation.discovery not in {"", self._held.address}:
             where = f"discovery at {generation.discovery}, where another program may answer"
-            raise NotTaken(f"its files ask {where}", certain=True)
+            raise ReloadFailed(f"its files ask {where}", certain=True)
         await asyncio.to_thread(self._make_folders)
         program = await self._program(generation)
         file = await asyncio.to_thread(_file, program)
         beside = await asyncio.to_thread(processes_in, self._paths.folder)
-        seeds = self._seeds() if beside else {}
-        await asyncio.to_thread(self._generations.sow, seeds)
+        bootstrap_peers = self._seeds() if beside else {}
+        await asyncio.to_thread(self._generations.write_bootstrap_peers, bootstrap_peers)
         try:
             if old:
                 master = await upgrade(old, self._paths)
             else:
                 master = await start(program, self._paths, self._start_program, self._held.sockets)
-        except NotTaken:
-            await asyncio.to_thread(self._generations.weed)
+        except ReloadFailed:
+            await asyncio.to_thread(self._generations.remove_bootstrap_peers)
             raise
         self._masters.hand_over(master, old)
         version = await self._version(program) or generation.version
         await self._note(replace(generation, program=program, version=version), master, file)
-        if seeds and not old:
+        if bootstrap_peers and not old:
             await asyncio.sleep(TRIAL_TIME)  # discovery has answered its workers by then
         await self._weed(master)
 
@@ -302,14 +306,14 @@ class NginxProgram:
         if (old := self._masters.half_overtaken()) is not None:
             try:
                 master = await conclude(old, self._paths, LogTail(self._paths.error_log))
-            except NotTaken as error:
+            except ReloadFailed as error:
                 log.warning("nginx keeps its old program: %s", error)
                 self._masters.hold(old)
                 master = old
             else:
                 self._masters.hand_over(master, old)
                 await self._note_found(master)
-        if master and self._generations.is_sown:
+        if master and self._generations.has_bootstrap_peers:
             await asyncio.sleep(ASK_TIMEOUT)  # no daemon answered, until we did
             await self._weed(master)
         return master
@@ -323,10 +327,10 @@ class NginxProgram:
 
     async def _weed(self, master: Master) -> None:
         """From now on discovery alone says where instances are."""
-        if await asyncio.to_thread(self._generations.weed):
+        if await asyncio.to_thread(self._generations.remove_bootstrap_peers):
             try:
                 await reload(master, self._paths, self._reload_within)
-            except NotTaken as error:
+            except ReloadFailed as error:
                 log.warning("nginx keeps the peers that it started with: %s", error)
 
     async def _note(self, generation: Generation, master: Master, file: str) -> None:
@@ -348,10 +352,12 @@ class NginxProgram:
         return (self._build or await self.build(None)).program
 
     async def _go_back(self, before: Generation) -> None:
-        with contextlib.suppress(NotTaken):  # the first reason is the one to tell
+        with contextlib.suppress(ReloadFailed):  # the first reason is the one to tell
             await self._bring_up(before)
 
-    async def _why_not(self, new: Generation, before: Generation | None, error: NotTaken) -> str:
+    async def _why_not(
+        self, new: Generation, before: Generation | None, error: ReloadFailed
+    ) -> str:
         why = await explain(str(error), self._paths.folder, self._ports)
         if before and self._masters.running():
             holds = f"generation {before.number} remains in force"

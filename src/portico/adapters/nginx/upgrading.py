@@ -14,13 +14,13 @@ import asyncio
 import signal
 from typing import Final
 
-from portico.adapters.nginx.complaints import LogTail
+from portico.adapters.nginx.error_lines import LogTail
 from portico.adapters.nginx.lifecycle import (
     LOOK_INTERVAL,
     START_TIMEOUT,
     TERM_TIMEOUT,
-    NotTaken,
     Paths,
+    ReloadFailed,
     left_after,
     look,
     orphan,
@@ -36,7 +36,7 @@ they ask within milliseconds."""
 async def upgrade(old: Master, paths: Paths) -> Master:
     """Have the master start its program anew; returns the new one, which serves alone.
 
-    NotTaken when that did not work; then the old one serves alone, as before.
+    ReloadFailed when that did not work; then the old one serves alone, as before.
     """
     tail = LogTail(paths.error_log)
     old.signal(signal.SIGUSR2)
@@ -47,7 +47,7 @@ async def conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
     """The same for an upgrade that has been begun, perhaps by another daemon."""
     try:
         return await _conclude(old, paths, tail)
-    except NotTaken:
+    except ReloadFailed:
         await _has_its_file_back(old, paths)
         raise
 
@@ -59,11 +59,11 @@ async def _conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
     except TimeoutError:
         await _end_children(old, paths)
         slow = f"the new program did not start within {START_TIMEOUT:g} seconds"
-        raise NotTaken(slow, certain=True) from None
+        raise ReloadFailed(slow, certain=True) from None
     old.signal(signal.SIGWINCH)
     if not await _holds(new, paths) and await _serves_again(old, paths):
         await _dismiss(new, paths)
-        raise NotTaken("the workers of the new program exited immediately", certain=True)
+        raise ReloadFailed("the workers of the new program exited immediately", certain=True)
     old.signal(signal.SIGQUIT)
     return new
 
@@ -77,18 +77,18 @@ async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
                 return new
             new.close()
         if failed := _failed(old, tail):
-            raise NotTaken(failed, certain=True)
+            raise ReloadFailed(failed, certain=True)
         if not old.is_running():
-            raise NotTaken("the master process died during the replacement", certain=False)
+            raise ReloadFailed("the master process died during the replacement", certain=False)
         await asyncio.sleep(LOOK_INTERVAL)
 
 
 def _failed(old: Master, tail: LogTail) -> str:
     """What the new program said before it gave up, or the old master about it."""
-    said = [each for each in tail.complaints() if each.is_final and each.pid != old.pid]
+    said = [each for each in tail.error_lines() if each.is_final and each.pid != old.pid]
     if said:
         return "\n".join(map(str, said))
-    alerts = (each.text for each in tail.complaints() if each.level == "alert")
+    alerts = (each.text for each in tail.error_lines() if each.level == "alert")
     return next((text for text in alerts if "new binary process" in text), "")
 
 

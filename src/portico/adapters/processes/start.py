@@ -23,9 +23,9 @@ from portico.core.planning.command_line import CommandLine, command_line
 from portico.core.planning.environment import (
     NoticePaths,
     environment,
-    heard,
+    instance_variables,
     parse_env_file,
-    told,
+    with_notify_paths,
 )
 from portico.errors import Failed
 from portico.ports import Launch
@@ -101,7 +101,7 @@ def look_up(
     variables = line.environment
     if notices is not None and spec.app.wait_ready:
         _attempt(problems, _check_reach, Path(notices.preload), account)
-        variables = heard(variables, notices)
+        variables = with_notify_paths(variables, notices)
     if program is None or problems:
         return None, problems
     return Start(program, line.arguments, cwd, variables, account, logs), []
@@ -167,7 +167,7 @@ def _command_line(
     launch: Launch, cwd: str, files: list[dict[str, str]], account: Account
 ) -> CommandLine:
     spec = launch.spec
-    own = told(spec.app, spec.app_name, launch.instance, launch.slot, launch.port)
+    own = instance_variables(spec.app, spec.app_name, launch.instance, launch.slot, launch.port)
     place = {**account.variables, "PWD": cwd}
     return command_line(spec.app, environment(spec, place, files, own), own)
 

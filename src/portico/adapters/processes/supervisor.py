@@ -23,7 +23,7 @@ from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Seat
 from portico.adapters.processes.proc import TICKS_PER_SECOND, Stat, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
-from portico.adapters.processes.watch import Leavings, Left, Watch, end_left, end_orphans
+from portico.adapters.processes.watch import Leavings, Leftovers, Watch, end_left, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.core.model.names import InstanceId
@@ -119,7 +119,7 @@ class LinuxProcesses:
 
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):
-            watch.told(name)
+            watch.signalled(name)
         # Once it has ended, its watch ends those that it left behind.
         if is_running(process):
             with suppress(ProcessLookupError):
@@ -187,7 +187,7 @@ class LinuxProcesses:
         assert seen is not None  # noqa: S101 - it was not released yet
         return Process(child.pid, seen.started), child, mark
 
-    def _end_left(self, asked: Sequence[Left]) -> list[tuple[bool, Exit]]:
+    def _end_left(self, asked: Sequence[Leftovers]) -> list[tuple[bool, Exit]]:
         ended = {each.process for each in asked}
         return end_left(asked, [each for each in list(self._watched) if each not in ended])
 

@@ -34,7 +34,7 @@ KILL_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leftovers:
     """What a process that has ended has left behind, and what is to be done with it."""
 
     process: Process
@@ -45,7 +45,7 @@ class Left:
     """A signal for those that it was not sent to, because they are in sessions of their own."""
 
 
-Leavings = Batch[Left, tuple[bool, Exit]]
+Leavings = Batch[Leftovers, tuple[bool, Exit]]
 """Whether nothing is left, and how the process itself has ended."""
 
 
@@ -73,7 +73,7 @@ class Watch:
         self.mark = mark
         self._loop.add_reader(child.pidfd, self._ended)
 
-    def told(self, name: str) -> None:
+    def signalled(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
         patience = 0.0 if name == "SIGKILL" else CHILDREN_TIMEOUT
         self._patient_until = self._clock.monotonic() + patience
@@ -97,7 +97,7 @@ class Watch:
         if self._killing_since is None and now >= self._patient_until:
             self._killing_since, self._pause = now, FIRST_INTERVAL
         kill = self._killing_since is not None
-        left = Left(self._process, self._child, self.mark, kill, self._tell)
+        left = Leftovers(self._process, self._child, self.mark, kill, self._tell)
         self._tell = None
         self._leavings.ask(left).add_done_callback(self._looked)
 
@@ -123,7 +123,7 @@ class Watch:
         self._on_exit(ending)
 
 
-def end_left(asked: Sequence[Left], others: Collection[Process]) -> list[tuple[bool, Exit]]:
+def end_left(asked: Sequence[Leftovers], others: Collection[Process]) -> list[tuple[bool, Exit]]:
     """For each process that has ended, whether nothing is left. What is left is told or killed.
 
     `others` are processes of other instances.
@@ -147,7 +147,7 @@ def end_orphans(lost: Mapping[Mark, Process | None]) -> None:
                 _send(each, signal.SIGKILL)
 
 
-def _end(left: Left, family: list[Stat]) -> bool:
+def _end(left: Leftovers, family: list[Stat]) -> bool:
     rest = [each for each in family if each.pid != left.process.pid]
     for each in rest:
         if each.state == "Z" and each.parent == os.getpid():

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from portico.core.model.certificate import Entry, Memory
+from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.errors import Failed
@@ -18,7 +18,7 @@ from portico.ports import AppRecord, Revision
 SPEC: Final = TypeAdapter(Spec)
 INSTANCE: Final = TypeAdapter(Instance)
 REVISION: Final = TypeAdapter(Revision)
-MEMORY: Final = TypeAdapter(Memory)
+MEMORY: Final = TypeAdapter(RenewalState)
 ENTRY: Final = TypeAdapter(Entry)
 _APP: Final = TypeAdapter(AppRecord)
 _ALL_BUT_ID: Final = {field.name for field in fields(Spec)} - {"id"}

@@ -37,7 +37,7 @@ _TABLES: Final[dict[SideFile, dict[str, tuple[str, str]]]] = {
 """Of each table in a file its columns, in their order, and the rows."""
 
 
-class _Saved(BaseModel):
+class _SavedTables(BaseModel):
     model_config = ConfigDict(strict=True)
 
     version: int
@@ -76,7 +76,7 @@ def restore(db: sqlite3.Connection, folder: Path) -> list[SideFile]:
 
 def _restore(db: sqlite3.Connection, path: Path, tables: tuple[str, ...]) -> bool:
     try:
-        saved = _Saved.model_validate_json(path.read_bytes())
+        saved = _SavedTables.model_validate_json(path.read_bytes())
         if saved.version > len(MIGRATIONS):
             return False  # one of an earlier version fits as long as its tables are the same
         with db:

@@ -24,7 +24,7 @@ from portico.adapters.state.records import (
     from_json,
     to_json,
 )
-from portico.core.model.certificate import Entry, Memory
+from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
@@ -142,20 +142,20 @@ class SqliteState:
         with self._write(f"setting {name}", durable=True, stale=side.IN_FORCE) as db:
             db.execute("REPLACE INTO setting VALUES (?, ?)", (name, value))
 
-    def memories(self) -> Mapping[str, Memory]:
+    def renewal_states(self) -> Mapping[str, RenewalState]:
         rows = self._rows("SELECT lineage, record FROM memory")
         return {lineage: from_json(MEMORY, text) for lineage, text in rows}
 
-    def memory(self, lineage: str) -> Memory:
+    def renewal_state(self, lineage: str) -> RenewalState:
         rows = self._rows("SELECT record FROM memory WHERE lineage = ?", lineage)
-        return from_json(MEMORY, rows[0][0]) if rows else Memory(lineage)
+        return from_json(MEMORY, rows[0][0]) if rows else RenewalState(lineage)
 
-    def put_memory(self, memory: Memory) -> None:
-        with self._write(f"the renewal state of {memory.lineage}", durable=True) as db:
-            row = (memory.lineage, to_json(MEMORY, memory))
+    def put_renewal_state(self, renewal: RenewalState) -> None:
+        with self._write(f"the renewal state of {renewal.lineage}", durable=True) as db:
+            row = (renewal.lineage, to_json(MEMORY, renewal))
             db.execute("REPLACE INTO memory VALUES (?, ?)", row)
 
-    def drop_memory(self, lineage: str) -> None:
+    def drop_renewal_state(self, lineage: str) -> None:
         with self._write(f"the removal of certificate {lineage}", durable=True) as db:
             db.execute("DELETE FROM memory WHERE lineage = ?", (lineage,))
 

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
+from portico.cli.formatting import several
 from portico.cli.session import Session
-from portico.cli.words import several
 from portico.core.model import verbs
 
 

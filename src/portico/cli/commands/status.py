@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
+from portico.cli.formatting import duration, size
 from portico.cli.session import Session
 from portico.cli.terminal import Style
-from portico.cli.words import duration, size
 from portico.core.model import verbs
 from portico.core.model.moments import moment
 

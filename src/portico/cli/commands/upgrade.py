@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
+from portico.cli.formatting import several
 from portico.cli.session import Session
 from portico.cli.watching import watch
-from portico.cli.words import several
 from portico.client.upgrading import replace_daemon
 from portico.core.model import verbs
 

@@ -36,14 +36,14 @@ def whole_seconds(path: Path, seconds: float) -> Iterator[Finding]:
 def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     match app.command, app.script:
         case None, None:
-            if not draft.doubts(path, "command", "script"):
+            if not draft.may_be_set(path, "command", "script"):
                 yield Finding(path, "needs a command or a script")
         case (str() | tuple()) as command, None:
             first = command.strip() if isinstance(command, str) else next(iter(command), "")
             if not first:
                 yield Finding((*path, "command"), f"must name a program, not {shown(command)}")
             for key in ("interpreter", "interpreter_args"):
-                if getattr(app, key) and not draft.doubts(path, "script"):
+                if getattr(app, key) and not draft.may_be_set(path, "script"):
                     yield Finding((*path, key), "is for a script, but the app has a command")
         case None, _:
             pass
@@ -52,7 +52,7 @@ def _program(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
 
 
 def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
-    if app.instances == "max" or draft.doubts(path, "instances"):
+    if app.instances == "max" or draft.may_be_set(path, "instances"):
         return
     for slot in app.slots:
         if int(slot) > app.instances:

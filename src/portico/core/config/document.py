@@ -72,17 +72,17 @@ def _draft(content: dict[str, object], findings: list[Finding]) -> Draft:
     """What is left of the content without all that is wrong, which goes to `findings`."""
     found = list(_unreadable(content))
     findings += found
-    doubtful = _left_out(content, found)
+    removed_paths = _left_out(content, found)
     for attempt in range(_MAX_PASSES):
         try:
             document = Document.model_validate_json(json.dumps(content))
         except ValidationError as error:
             found = shape_findings(error, content)
         else:
-            return Draft.of(document, doubtful)
+            return Draft.of(document, removed_paths)
         if attempt == 0:  # what is missing afterwards was left out here
             findings += found
-        doubtful |= _left_out(content, found)
+        removed_paths |= _left_out(content, found)
     return Draft.of(Document(), [()])
 
 
@@ -117,17 +117,17 @@ def _is_broken(text: str) -> bool:
 
 def _left_out(content: dict[str, object], findings: Iterable[Finding]) -> set[Path]:
     """Take what is wrong out of the content; return what may have been meant otherwise."""
-    doubtful: set[Path] = set()
+    removed_paths: set[Path] = set()
     for finding in findings:
         path = finding.path[:-1] if finding.what == REQUIRED else finding.path
         while path and isinstance(path[-1], int):  # a list without one element would mislead
             path = path[:-1]
         if finding.what == UNKNOWN and finding.hint:
-            doubtful.add(path[:-1])
-        doubtful.add(path)
+            removed_paths.add(path[:-1])
+        removed_paths.add(path)
         if path:
             _remove(content, path)
-    return doubtful
+    return removed_paths
 
 
 def _remove(content: dict[str, object], path: Path) -> None:

@@ -54,20 +54,20 @@ class Draft:
     """A document from which everything that was wrong by itself has been left out."""
 
     document: Document
-    doubtful: frozenset[Path] = frozenset()
+    removed_paths: frozenset[Path] = frozenset()
     """What was left out; and tables with an unknown key, which may stand for any other."""
     touched: frozenset[Path] = frozenset()
     """What something was left out of, at any depth."""
 
     @classmethod
-    def of(cls, document: Document, doubtful: Iterable[Path]) -> Draft:
-        left_out = frozenset(doubtful)
+    def of(cls, document: Document, removed_paths: Iterable[Path]) -> Draft:
+        left_out = frozenset(removed_paths)
         touched = (path[:depth] for path in left_out for depth in range(1, len(path) + 1))
         return cls(document, left_out, frozenset(touched))
 
-    def doubts(self, path: Path, *keys: str) -> bool:
+    def may_be_set(self, path: Path, *keys: str) -> bool:
         """Whether the operator may have meant to set one of these keys of a table."""
-        if not self.doubtful:
+        if not self.removed_paths:
             return False
         keyed = ((*path, key) for key in keys)
-        return not (self.doubtful.isdisjoint([(), path]) and self.touched.isdisjoint(keyed))
+        return not (self.removed_paths.isdisjoint([(), path]) and self.touched.isdisjoint(keyed))

@@ -22,7 +22,7 @@ def handling_findings(
 def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Finding]:
     auth = handling.basic_auth
     here: Path = (*path, "basic_auth")
-    if auth is None or draft.doubts(here, "users", "file"):
+    if auth is None or draft.may_be_set(here, "users", "file"):
         return
     if not auth.users and auth.file is None:
         yield Finding(here, "needs users or a file")

@@ -28,12 +28,12 @@ _ANY = Check()
 def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]:
     path: Path = (*app_path, "health")
     check = app.check
-    has_command = check.command is not None or draft.doubts(path, "command")
+    has_command = check.command is not None or draft.may_be_set(path, "command")
     if app.health is not None and not app.listens and not has_command:
         yield Finding(path, "needs a command, because port is false")
     yield from _kind(path, check)
     yield from _http(draft, path, check)
-    if check.limit > check.interval and not draft.doubts(path, "interval"):
+    if check.limit > check.interval and not draft.may_be_set(path, "interval"):
         yield Finding(
             (*path, "timeout"),
             f"must be at most interval, {check.interval:g} seconds, not {check.limit:g}",
@@ -49,7 +49,7 @@ def _kind(path: Path, check: Check) -> Iterator[Finding]:
 
 
 def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
-    if check.path is None and not draft.doubts(path, "path"):
+    if check.path is None and not draft.may_be_set(path, "path"):
         for key in _OF_HTTP:
             if getattr(check, key) != getattr(_ANY, key):
                 yield Finding((*path, key), "is for a path, but none is set")

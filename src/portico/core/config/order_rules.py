@@ -26,7 +26,7 @@ def order_findings(draft: Draft) -> Iterator[Finding]:
 def _named(draft: Draft, path: Path, other: str) -> Iterator[Finding]:
     app = draft.document.apps.get(other)
     if app is None:
-        if not draft.doubts(("apps",), other):
+        if not draft.may_be_set(("apps",), other):
             right = nearest(other, draft.document.apps)
             yield Finding(path, f'there is no app "{other}"', did_you_mean(right))
     elif app.schedule is not None:

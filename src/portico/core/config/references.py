@@ -14,7 +14,7 @@ def app_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
     if app is None:
         if name in draft.document.upstreams:
             yield Finding(path, f'there is no app "{name}"', f'write upstream = "{name}"')
-        elif not draft.doubts(("apps",), name):
+        elif not draft.may_be_set(("apps",), name):
             right = nearest(name, draft.document.apps)
             yield Finding(path, f'there is no app "{name}"', did_you_mean(right))
     elif not app.listens:
@@ -23,7 +23,7 @@ def app_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
 
 def upstream_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
     document = draft.document
-    if name in document.upstreams or draft.doubts(("upstreams",), name):
+    if name in document.upstreams or draft.may_be_set(("upstreams",), name):
         return
     if name in document.apps:
         yield Finding(path, f'there is no upstream "{name}"', f'write app = "{name}"')
@@ -44,7 +44,7 @@ def either_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
             'write { folder = "..." } or { redirect = "..." }',
         )
     elif name not in document.upstreams and not (
-        draft.doubts(("apps",), name) or draft.doubts(("upstreams",), name)
+        draft.may_be_set(("apps",), name) or draft.may_be_set(("upstreams",), name)
     ):
         right = nearest(name, [*document.apps, *document.upstreams])
         yield Finding(path, f'there is no app or upstream "{name}"', did_you_mean(right))

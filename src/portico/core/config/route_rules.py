@@ -24,7 +24,7 @@ def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
             continue
         yield from target_findings(draft, here, route)
         yield from handling_findings(draft, here, route, targets_of(route))
-        doubts = draft.doubts(here, *TARGETS) or draft.doubts(path, *TARGETS)
+        doubts = draft.may_be_set(here, *TARGETS) or draft.may_be_set(path, *TARGETS)
         if not targets_of(route) and not targets_of(site) and not doubts:
             yield Finding(here, "needs app, upstream, folder or redirect: the site has none")
         if route.strip_prefix and not key.startswith(("/", "^~")):

@@ -13,15 +13,19 @@ _OF_WHAT_STAYS = ("restart_schedule", "max_age", "max_memory", "health", "watch"
 def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
     if app.schedule is not None:
         yield from _scheduled(draft, path, app)
-    elif app.timeout is not None and not draft.doubts(path, "schedule"):
+    elif app.timeout is not None and not draft.may_be_set(path, "schedule"):
         yield Finding((*path, "timeout"), "needs a schedule")
     timed = app.schedule or app.restart_schedule
-    if app.tz is not None and not timed and not draft.doubts(path, "schedule", "restart_schedule"):
+    if (
+        app.tz is not None
+        and not timed
+        and not draft.may_be_set(path, "schedule", "restart_schedule")
+    ):
         yield Finding((*path, "tz"), "needs a schedule")
 
 
 def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
-    if app.listens and not draft.doubts(path, "port"):
+    if app.listens and not draft.may_be_set(path, "port"):
         hint = "write port = false"
         yield Finding((*path, "schedule"), "is only for a program without a port", hint)
     if app.instances != 1:

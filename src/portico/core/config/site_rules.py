@@ -63,13 +63,13 @@ def _target(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
         not targets
         and not site.routes
         and not closed
-        and not draft.doubts(path, *TARGETS, "routes", "maintenance")
+        and not draft.may_be_set(path, *TARGETS, "routes", "maintenance")
     ):
         yield Finding(path, "needs app, upstream, folder, redirect or routes")
 
 
 def _pair(draft: Draft, path: Path, holder: Site | Tls) -> Iterator[Finding]:
-    if draft.doubts(path, "certificate", "key"):
+    if draft.may_be_set(path, "certificate", "key"):
         return
     if holder.certificate is not None and holder.key is None:
         yield Finding(path, "has a certificate but no key")

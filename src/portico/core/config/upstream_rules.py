@@ -27,7 +27,7 @@ def upstream_findings(draft: Draft) -> Iterator[Finding]:
     for name, app in document.apps.items():
         if app.listens:
             yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
-        if app.backup and name not in named and not draft.doubts((), "upstreams"):
+        if app.backup and name not in named and not draft.may_be_set((), "upstreams"):
             what = "has no effect: no upstream uses the app"
             yield Finding(("apps", name, "backup"), what)
     for name, upstream in document.upstreams.items():
@@ -66,7 +66,7 @@ def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
         yield from app_named(draft, (*path, "apps", index), name)
         if name in upstream.apps[:index]:
             yield Finding((*path, "apps", index), f'names app "{name}" twice')
-    if draft.doubts(path, "servers", "apps"):
+    if draft.may_be_set(path, "servers", "apps"):
         return
     if not upstream.servers and not upstream.apps:
         yield Finding(path, "needs servers or apps")

@@ -201,7 +201,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class RenewalState:
     """What must survive a restart, for one lineage."""
 
     lineage: str

@@ -89,7 +89,7 @@ class Desired:
     by that."""
     upgrade: bool = False
     """The nginx that runs is to be replaced by today's program of it; tried once."""
-    hurry: bool = False
+    at_once: bool = False
     """What leaves does not wait for its open requests (`portico down --now`)."""
 
     def issuing(self, site: Site) -> Issuing | None:

@@ -37,7 +37,7 @@ class CertificateFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RenderContext:
     """Everything a rendered generation depends on beside the operator's file."""
 
     build: Build

@@ -40,7 +40,7 @@ class NginxSeen:
     version: str = ""
     outdated: bool = False
     """Another file lies where its program was."""
-    halfway: bool = False
+    is_upgrade_interrupted: bool = False
     """A replacement of its program was begun by a daemon that did not live to end it."""
     leaving: float | None = None
     """Since when it takes no connection and finishes what it has; on the clock of `World.now`."""

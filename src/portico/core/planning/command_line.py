@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.app import App
-from portico.core.planning.words import assignments, split
+from portico.core.planning.shell_words import assignments, split
 
 _PYTHON: Final = (".venv/bin/python", "venv/bin/python", "python3")
 _TYPESCRIPT: Final = ("node_modules/.bin/tsx", "bun", "tsx")

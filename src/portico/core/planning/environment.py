@@ -44,17 +44,21 @@ def environment(
     spec: Spec,
     place: Mapping[str, str],
     files: Iterable[Mapping[str, str]],
-    told: Mapping[str, str],
+    own: Mapping[str, str],
 ) -> dict[str, str]:
-    """`place` is PWD, and who it runs as if that is another user; `told` is of `told`."""
+    """`place` is PWD, and who it runs as if that is another user; `own` are the instance's
+    variables.
+    """
     merged = {"PATH": DEFAULT_PATH}
     merged |= inherited(spec.environ, everything=spec.app.inherit_env) | dict(place)
     for file in files:
         merged |= file
-    return merged | {name: _text(value) for name, value in spec.app.env.items()} | dict(told)
+    return merged | {name: _text(value) for name, value in spec.app.env.items()} | dict(own)
 
 
-def told(app: App, app_name: str, instance: InstanceId, slot: int, port: int) -> dict[str, str]:
+def instance_variables(
+    app: App, app_name: str, instance: InstanceId, slot: int, port: int
+) -> dict[str, str]:
     """What Portico tells an instance of itself; nothing else may set these."""
     itself = {
         app.instance_env: str(slot - 1),
@@ -76,7 +80,7 @@ class NoticePaths:
     """What gives Node programs a `process.send`."""
 
 
-def heard(variables: Mapping[str, str], paths: NoticePaths) -> dict[str, str]:
+def with_notify_paths(variables: Mapping[str, str], paths: NoticePaths) -> dict[str, str]:
     """The whole environment of a program that is to say when it is ready."""
     quoted = paths.preload.replace("\\", "\\\\").replace('"', '\\"')
     own = variables.get("NODE_OPTIONS", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.core.model.certificate import Certificate, Memory
+from portico.core.model.certificate import Certificate, RenewalState
 from portico.core.model.moments import moment
 from portico.core.planning.renewal import backstop
 
@@ -12,7 +12,7 @@ QUARTER: Final = 1 / 4
 TENTH: Final = 1 / 10
 
 
-def warning(served: Certificate | None, memory: Memory, now: float) -> str:
+def warning(served: Certificate | None, renewal: RenewalState, now: float) -> str:
     """Empty while there is nothing to worry about. `served` is the one that nginx is given.
 
     The sentence is another one at each threshold, and the same in between: when renewing it is
@@ -28,6 +28,6 @@ def warning(served: Certificate | None, memory: Memory, now: float) -> str:
         return f"its certificate expires at {end}, with less than a tenth of its lifetime left"
     if left < QUARTER * served.lifetime:
         return f"its certificate expires at {end}, with less than a quarter of its lifetime left"
-    if now > backstop(served) and (memory.last_trouble or memory.deploy_trouble):
+    if now > backstop(served) and (renewal.last_trouble or renewal.deploy_trouble):
         return f"its certificate expires at {end}; renewal is late and has failed"
     return ""

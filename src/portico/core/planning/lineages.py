@@ -72,7 +72,9 @@ def standalone_lineage(request: StandaloneRequest) -> Lineage:
     )
 
 
-def unsaid(desired: Desired, site: str, settings: Mapping[str, object]) -> dict[str, object]:
+def settings_not_in_file(
+    desired: Desired, site: str, settings: Mapping[str, object]
+) -> dict[str, object]:
     """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
     found = desired.sites.get(site)
     holds = desired.issuing(found) if found else None

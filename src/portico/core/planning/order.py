@@ -47,7 +47,7 @@ def waits(desired: Desired, instances: Instances) -> dict[str, Wait]:
 
 def stays(desired: Desired, instances: Instances) -> frozenset[str]:
     """The apps that are to end, and have to wait until others are gone that come after them."""
-    if desired.hurry:
+    if desired.at_once:
         return frozenset()
     known = {**desired.former, **desired.apps}
     ending = {

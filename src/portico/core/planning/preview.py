@@ -110,7 +110,7 @@ def _after(  # noqa: C901, PLR0912 - one case a kind of step
         case StartNginx():
             world = replace(world, nginx=replace(world.nginx, pid=1))
         case UpgradeNginx():
-            nginx = replace(world.nginx, outdated=False, halfway=False)
+            nginx = replace(world.nginx, outdated=False, is_upgrade_interrupted=False)
             desired, world = replace(desired, upgrade=False), replace(world, nginx=nginx)
         case StopNginx():
             world = replace(world, nginx=replace(world.nginx, pid=None, live=""))

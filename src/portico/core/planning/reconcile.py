@@ -16,7 +16,6 @@ from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
-from portico.core.planning.leaving import drained_at, is_named, keys, leaving, stop_limit, unwanted
 from portico.core.planning.lifecycle import moves
 from portico.core.planning.order import Wait, is_back, stays, waits
 from portico.core.planning.pace import paced, room_at
@@ -38,6 +37,14 @@ from portico.core.planning.steps import (
     StopNginx,
     SwitchGeneration,
     UpgradeNginx,
+)
+from portico.core.planning.teardown import (
+    drained_at,
+    is_named,
+    keys,
+    leaving,
+    stop_limit,
+    unwanted,
 )
 from portico.core.planning.wear import wear
 
@@ -85,8 +92,8 @@ def _nginx(
     )
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
-            yield StopNginx(graceful=not desired.hurry, why="no site is configured")
-    elif seen.halfway:
+            yield StopNginx(graceful=not desired.at_once, why="no site is configured")
+    elif seen.is_upgrade_interrupted:
         yield UpgradeNginx("its program was being replaced when the previous daemon exited")
     elif desired.upgrade and seen.pid is not None and not waiting:
         yield UpgradeNginx("its program will be replaced")

@@ -16,7 +16,7 @@ from portico.core.model.certificate import (
     Certificate,
     Issuer,
     Lineage,
-    Memory,
+    RenewalState,
     Window,
 )
 from portico.core.model.moments import moment
@@ -60,12 +60,12 @@ def is_missing(lineage: Lineage, held: Certificate | None, now: float) -> bool:
 
 
 def next_action(
-    lineage: Lineage, held: Certificate | None, memory: Memory, ledger: Ledger, now: float
+    lineage: Lineage, held: Certificate | None, renewal: RenewalState, ledger: Ledger, now: float
 ) -> Action:
-    """`memory` is what `settled` has made of it. Of several that are due, deploying comes first,
+    """`renewal` comes from `clamped_to_clock`. Of several that are due, deploying comes first,
     for a certificate on disk protects nobody.
     """
-    case = _Case(lineage, held, memory, ledger, now)
+    case = _Case(lineage, held, renewal, ledger, now)
     actions = [*_deploying(case), *_issuing(case), *_asking(case)]
     if not actions:
         return Action("nothing", NEVER, "renewal is off")
@@ -76,15 +76,15 @@ def next_action(
 class _Case:
     lineage: Lineage
     held: Certificate | None
-    memory: Memory
+    renewal: RenewalState
     ledger: Ledger
     now: float
 
 
 def _deploying(case: _Case) -> Iterator[Action]:
-    if case.held is None or case.held.serial == case.memory.served:
+    if case.held is None or case.held.serial == case.renewal.served:
         return
-    if trouble := case.memory.deploy_trouble:
+    if trouble := case.renewal.deploy_trouble:
         yield Action("deploy", trouble.retry_at, f"it is not served yet: {trouble.error}")
     else:
         yield Action("deploy", case.now, "it is new and not served yet")
@@ -118,21 +118,21 @@ def _due(case: _Case) -> tuple[float, str]:
         return now, "there is no certificate yet"
     if changed := _changed(case.lineage, held):
         return now, changed
-    return _renewal(held, case.memory, now)
+    return _renewal(held, case.renewal, now)
 
 
 def _asked(case: _Case) -> float | None:
     """When somebody asked for one that has not come since: one that came afterwards is what was
     asked for, even where a daemon died before it could say so. Over when every issuer has failed.
     """
-    forced, held = case.memory.forced, case.held
+    forced, held = case.renewal.forced, case.held
     if forced is None or (held and held.stored >= forced):
         return None
     return None if all(_failed_since(case, i, forced) for i in case.lineage.issuers) else forced
 
 
 def _failed_since(case: _Case, issuer: Issuer, since: float) -> bool:
-    trouble = case.memory.troubles.get(issuer.directory)
+    trouble = case.renewal.troubles.get(issuer.directory)
     return trouble is not None and trouble.at > since
 
 
@@ -146,8 +146,8 @@ def _changed(lineage: Lineage, held: Certificate) -> str:
     return ""
 
 
-def _renewal(held: Certificate, memory: Memory, now: float) -> tuple[float, str]:
-    at, window = backstop(held), window_of(held, memory)
+def _renewal(held: Certificate, renewal: RenewalState, now: float) -> tuple[float, str]:
+    at, window = backstop(held), window_of(held, renewal)
     why = "half of its lifetime" if held.lifetime < SHORT_LIVED else "two thirds of its lifetime"
     why = f"{why} will have passed" if at > now else f"{why} has passed"
     if window and window.renew_at < at:
@@ -169,11 +169,11 @@ def backstop(held: Certificate) -> float:
     return held.not_after - left - spread
 
 
-def window_of(held: Certificate, memory: Memory) -> Window | None:
+def window_of(held: Certificate, renewal: RenewalState) -> Window | None:
     """What is known of this very certificate: the window of an earlier one would renew it at
     once, and the next one too, for ever.
     """
-    window = memory.window
+    window = renewal.window
     return window if window and held.ari_id and window.ari_id == held.ari_id else None
 
 
@@ -206,7 +206,7 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 
 
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
-    held, trouble = case.held, case.memory.troubles.get(issuer.directory)
+    held, trouble = case.held, case.renewal.troubles.get(issuer.directory)
     urgent = held is None or held.not_after - at < URGENT * held.lifetime
     asked = _asked(case)
     if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
@@ -235,7 +235,7 @@ def _staging_first(case: _Case, issuer: Issuer) -> bool:
         return False
     names = set(case.lineage.names)
     known = case.held is not None and set(case.held.names) == names
-    return not known and case.memory.staged != tuple(sorted(names))
+    return not known and case.renewal.staged != tuple(sorted(names))
 
 
 def _replaced(case: _Case, issuer: Issuer) -> str:
@@ -248,7 +248,7 @@ def _replaced(case: _Case, issuer: Issuer) -> str:
 
 def _is_exempt(case: _Case, issuer: Issuer) -> bool:
     """Only an authority that has suggested a time for it is known to know the rule."""
-    if case.held is None or window_of(case.held, case.memory) is None:
+    if case.held is None or window_of(case.held, case.renewal) is None:
         return False
     return not _staging_first(case, issuer) and bool(_replaced(case, issuer))
 
@@ -259,6 +259,6 @@ def _asking(case: _Case) -> Iterator[Action]:
         return
     for issuer in case.lineage.issuers:
         if issuer.directory == held.issuer:
-            at = now if case.memory.ask_ari_at is None else case.memory.ask_ari_at
+            at = now if case.renewal.ask_ari_at is None else case.renewal.ask_ari_at
             yield Action("ask_ari", at, "to get renewal information from its authority", issuer)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.scope import file_name
@@ -50,11 +50,13 @@ def log_basics() -> tuple[Directive, ...]:
     )
 
 
-def site_log(name: str, site: Site, desired: Desired, place: Place) -> tuple[Directive, ...]:
+def site_log(
+    name: str, site: Site, desired: Desired, place: RenderContext
+) -> tuple[Directive, ...]:
     return (access_log(file_name(name), desired, place),) if site.access_log else ()
 
 
-def access_log(name: str, desired: Desired, place: Place) -> Directive:
+def access_log(name: str, desired: Desired, place: RenderContext) -> Directive:
     """Written in pieces of 32 KiB, and within a second."""
     path = f"{place.home}/logs/sites/{name}.access.log"
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.render.directive import Directive, Raw, d
 from portico.errors import Refused
 
@@ -41,7 +41,7 @@ def trusted_inside() -> Iterator[Directive]:
     yield d("real_ip_header", "proxy_protocol")
 
 
-def stream(desired: Desired, place: Place) -> Iterator[Directive]:
+def stream(desired: Desired, place: RenderContext) -> Iterator[Directive]:
     """It has the port with the same options as http had: then the sockets stay the same ones,
     and a reload loses none of the connections that wait in them.
     """

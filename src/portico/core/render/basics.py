@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.render.access_log import log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
@@ -22,7 +22,9 @@ from portico.core.render.upstream_block import network_map
 SMALLEST_BUCKET = 128
 
 
-def main_block(desired: Desired, place: Place, http: Iterable[Directive]) -> Iterator[Directive]:
+def main_block(
+    desired: Desired, place: RenderContext, http: Iterable[Directive]
+) -> Iterator[Directive]:
     edge, home = desired.edge, place.home
     if user := _user(desired, place):
         yield d("user", *user.split())
@@ -39,11 +41,11 @@ def main_block(desired: Desired, place: Place, http: Iterable[Directive]) -> Ite
     yield d("http", block=http)
 
 
-def _user(desired: Desired, place: Place) -> str:
+def _user(desired: Desired, place: RenderContext) -> str:
     return (desired.edge.user or place.workers) if place.root else ""
 
 
-def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
+def http_basics(desired: Desired, place: RenderContext) -> Iterator[Directive]:
     yield from mime_types()
     yield from _connections(place)
     yield from _temp_folders(place.home, _user(desired, place).partition(" ")[0])
@@ -62,7 +64,7 @@ def http_basics(desired: Desired, place: Place) -> Iterator[Directive]:
     yield from changed(DEFAULTS, {})
 
 
-def _connections(place: Place) -> Iterator[Directive]:
+def _connections(place: RenderContext) -> Iterator[Directive]:
     """A client that sends its header or body too slowly is let go; one that reads slowly is
     nginx's matter alone, not an instance's.
     """

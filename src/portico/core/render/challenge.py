@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.render.directive import Directive, Raw, d
 
 PATH = r'"^/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)$"'
 
 
-def challenge_answer(place: Place) -> Iterator[Directive]:
+def challenge_answer(place: RenderContext) -> Iterator[Directive]:
     """A location for every server of plain HTTP, open to all, ahead of redirect and gate."""
     if not place.thumbprint:
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
@@ -23,7 +23,7 @@ from portico.errors import Refused
 MAIN = "nginx.conf"
 
 
-def render_generation(desired: Desired, place: Place) -> dict[str, str]:
+def render_generation(desired: Desired, place: RenderContext) -> dict[str, str]:
     """Name to text; `nginx.conf` is the main file, and names are relative to its folder.
 
     Raises Refused for text that nginx cannot be given, and changes nothing.
@@ -49,7 +49,9 @@ def fingerprint(files: Mapping[str, str]) -> str:
     return content.hexdigest()[:16]
 
 
-def _http(sites: list[tuple[Scope, ...]], desired: Desired, place: Place) -> Iterator[Directive]:
+def _http(
+    sites: list[tuple[Scope, ...]], desired: Desired, place: RenderContext
+) -> Iterator[Directive]:
     listening = Listening.of(desired, place)
     yield from http_basics(desired, place)
     yield from includes(desired.folder, desired.edge.include)
@@ -65,7 +67,7 @@ def _http(sites: list[tuple[Scope, ...]], desired: Desired, place: Place) -> Ite
 
 
 def _site(
-    places: tuple[Scope, ...], desired: Desired, listening: Listening, place: Place
+    places: tuple[Scope, ...], desired: Desired, listening: Listening, place: RenderContext
 ) -> Directive:
     try:
         return site_server(places, desired, listening, place)

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.names import is_ip
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
 from portico.core.render.alpn import BACKLOG, inside
@@ -38,7 +38,7 @@ class Listening:
     """Somebody else has the port of https for now, and passes connections on."""
 
     @classmethod
-    def of(cls, desired: Desired, place: Place) -> Listening:
+    def of(cls, desired: Desired, place: RenderContext) -> Listening:
         sites = desired.sites
         default = next((name for name, site in sites.items() if site.default), UNKNOWN)
         return cls(
@@ -81,7 +81,9 @@ def server_names(*names: str) -> Directive:
     return d("server_name", *(f"[{name}]" if ":" in name else name for name in names))
 
 
-def shared_servers(desired: Desired, listening: Listening, place: Place) -> Iterator[Directive]:
+def shared_servers(
+    desired: Desired, listening: Listening, place: RenderContext
+) -> Iterator[Directive]:
     """The servers that are no site's."""
     if listening.http_default == UNKNOWN:
         yield _server(*listening.listens(UNKNOWN, tls=False), server_names("_"), *_misdirected())
@@ -119,7 +121,7 @@ def _refusing(desired: Desired, listening: Listening) -> Iterator[Directive]:
 
 
 def _redirecting(
-    sites: Mapping[str, Site], desired: Desired, listening: Listening, place: Place
+    sites: Mapping[str, Site], desired: Desired, listening: Listening, place: RenderContext
 ) -> Directive:
     """One server for all names, since it treats them alike."""
     return _server(

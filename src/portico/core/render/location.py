@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.site import Folder, Redirect
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
@@ -27,7 +27,7 @@ from portico.errors import Refused
 
 
 def locations(
-    places: Sequence[Scope], above: Settings, desired: Desired, place: Place
+    places: Sequence[Scope], above: Settings, desired: Desired, place: RenderContext
 ) -> Iterator[Directive]:
     """`places` are a site and then its routes; `above` is what its server block says."""
     for number, location in enumerate(_all(places)):
@@ -140,7 +140,7 @@ def _settings(location: Location) -> Settings:
 
 
 def _passed(
-    location: Location, name: str, upstream: Upstream, place: Place, number: int
+    location: Location, name: str, upstream: Upstream, place: RenderContext, number: int
 ) -> Iterator[Directive]:
     yield from beginning(location.scope, _again(number), _stream(number))
     yield from _stripped(location)
@@ -151,7 +151,7 @@ def _beside(
     location: Location,
     name: str,
     desired: Desired,
-    place: Place,
+    place: RenderContext,
     number: int,
     settings: Sequence[Directive],
 ) -> Iterator[Directive]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d
 from portico.core.render.headers import request_headers
@@ -31,7 +31,7 @@ def passing_basics() -> tuple[Directive, ...]:
 
 
 def passing(
-    scope: Scope, name: str, upstream: Upstream, place: Place, prefix: str
+    scope: Scope, name: str, upstream: Upstream, place: RenderContext, prefix: str
 ) -> Iterator[Directive]:
     """The last lines of a location; `prefix` was taken off the path."""
     if scope.value(lambda handling: handling.grpc):
@@ -52,7 +52,9 @@ def stripped(prefix: str) -> Iterator[Directive]:
     yield d("rewrite", WithDollar(pattern), Raw("/$1"), "break")
 
 
-def _tls(upstream: Upstream, scope: Scope, place: Place, protocol: str) -> Iterator[Directive]:
+def _tls(
+    upstream: Upstream, scope: Scope, place: RenderContext, protocol: str
+) -> Iterator[Directive]:
     if not upstream.tls:
         return
     hosts = [server.address.rpartition(":")[0].strip("[]") for server in upstream.servers]

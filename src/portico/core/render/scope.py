@@ -27,7 +27,7 @@ class Scope:
     """The route's, `= /exact`; empty for the site itself."""
     route: Route | None = None
     secret: str = ""
-    """As in `Place`."""
+    """As in `RenderContext`."""
 
     @property
     def target(self) -> Target:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from portico.core.model.desired import Desired, paths
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.challenge import challenge_answer
@@ -24,14 +24,14 @@ PLAIN_TO_TLS = "497"
 
 
 def site_server(
-    places: Sequence[Scope], desired: Desired, listening: Listening, place: Place
+    places: Sequence[Scope], desired: Desired, listening: Listening, place: RenderContext
 ) -> Directive:
     """`places` are the site and then its routes."""
     return d("server", block=_lines(places, desired, listening, place))
 
 
 def _lines(
-    places: Sequence[Scope], desired: Desired, listening: Listening, place: Place
+    places: Sequence[Scope], desired: Desired, listening: Listening, place: RenderContext
 ) -> Iterator[Directive]:
     scope = places[0]
     name, site = scope.name, scope.site

@@ -8,8 +8,9 @@ from dataclasses import replace
 from portico.core.model.balancing import Balance, Method, Sticky
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.names import app_host, is_ip
-from portico.core.model.place import Place
+from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Server, Upstream
+from portico.core.render.bootstrap_peers import bootstrap_includes
 from portico.core.render.directive import (
     Directive,
     Raw,
@@ -20,7 +21,6 @@ from portico.core.render.directive import (
     whole_seconds,
 )
 from portico.core.render.repetition import again_upstream
-from portico.core.render.seeds import seed_includes
 
 NETWORK = "portico_network"
 """The variable that holds what ip_hash looks at of a client's address."""
@@ -32,7 +32,7 @@ _NEVER_OUT = {"max_fails": 0, "fail_timeout": 10.0}
 """And none is left out for having failed: here come requests when all others are."""
 
 
-def upstream_blocks(desired: Desired, place: Place) -> Iterator[Directive]:
+def upstream_blocks(desired: Desired, place: RenderContext) -> Iterator[Directive]:
     desired_again = _again(desired)
     for name, upstream in desired.upstreams.items():
         yield d("upstream", name, block=_block(name, upstream, desired, place))
@@ -61,7 +61,9 @@ def network_map() -> Directive:
     )
 
 
-def _block(name: str, upstream: Upstream, desired: Desired, place: Place) -> Iterator[Directive]:
+def _block(
+    name: str, upstream: Upstream, desired: Desired, place: RenderContext
+) -> Iterator[Directive]:
     apps = [desired.apps[app] for app in upstream.apps]
     yield d("zone", name, _zone_size(apps, upstream.servers))
     # The order is not free: sticky written before the method silently does nothing.
@@ -70,7 +72,7 @@ def _block(name: str, upstream: Upstream, desired: Desired, place: Place) -> Ite
     joined = len(apps) + len(upstream.servers) > 1
     for app in apps:
         yield _app_server(app, joined=joined)
-    yield from seed_includes(upstream, desired, place)
+    yield from bootstrap_includes(upstream, desired, place)
     for server in upstream.servers:
         asked_again = not apps and _is_asked_again(server, place)
         yield _server(
@@ -164,7 +166,7 @@ def _limits(max_conns: int, max_fails: int, fail_timeout: float) -> Iterator[str
         yield f"fail_timeout={whole_seconds(fail_timeout)}"
 
 
-def _resolver(upstream: Upstream, place: Place) -> Iterator[Directive]:
+def _resolver(upstream: Upstream, place: RenderContext) -> Iterator[Directive]:
     """An upstream has one resolver, and apps need discovery's: an outside server beside them
     is resolved by the system when nginx starts.
 
@@ -180,13 +182,13 @@ def _resolver(upstream: Upstream, place: Place) -> Iterator[Directive]:
         yield d("resolver_timeout", "5s")
 
 
-def _is_asked_again(server: Server, place: Place) -> bool:
+def _is_asked_again(server: Server, place: RenderContext) -> bool:
     host = server.address.rpartition(":")[0]
     is_name = host != "unix" and not is_ip(host)
     return is_name and host not in place.hosts and bool(place.nameservers)
 
 
-def _keepalive(upstream: Upstream, place: Place) -> Iterator[Directive]:
+def _keepalive(upstream: Upstream, place: RenderContext) -> Iterator[Directive]:
     if not upstream.keepalive:
         if place.build.version >= KEEPALIVE_BY_DEFAULT:
             yield d("keepalive", "0")

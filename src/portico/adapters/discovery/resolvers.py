@@ -1,0 +1,44 @@
+"""Who asks where an app is, and what each was told last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+ACTIVE_TIME: Final = 3.0
+"""Seconds. An asker asks every second (TTL 0), after a lost answer every two."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    version: int
+    at: float
+
+
+class Resolvers:
+    """An asker is one worker of one generation of nginx, for one `upstream` block.
+
+    nginx has one worker of each generation keep an upstream's peers, which lie in memory that
+    all workers of the generation share. It asks from one UDP port for as long as it lives, and
+    goes on asking while it shuts down after a reload. So an app has been told something when
+    every port that asked within the last seconds has had that answer.
+    """
+
+    def __init__(self) -> None:
+        self._asking: dict[str, dict[int, LastAnswer]] = {}
+        self._told: dict[str, tuple[int, float]] = {}
+
+    def acknowledged(self, app: str) -> tuple[int, float]:
+        return self._told.get(app, (0, 0.0))
+
+    def answered(self, app: str, asker: int, version: int, now: float) -> None:
+        asking = self._asking.get(app, {}) | {asker: LastAnswer(version, now)}
+        active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_TIME}
+        self._asking[app] = active
+        everyone = min(one.version for one in active.values())
+        if everyone > self.acknowledged(app)[0]:
+            self._told[app] = everyone, now
+
+    def forget(self, app: str) -> None:
+        self._asking.pop(app, None)
+        self._told.pop(app, None)

@@ -1,0 +1,154 @@
+"""What is remembered of each thing that was done for a certificate.
+
+`now` is wall time, `draw` a number in [0, 1), drawn by chance for each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from portico.core.model.certificate import (
+    DAY,
+    HOUR,
+    Certificate,
+    Lineage,
+    RenewalState,
+    Trouble,
+    Window,
+)
+from portico.core.planning.renewal import window_of
+
+FAILURE_PAUSES: Final = (60.0, 600.0, 6000.0, DAY)
+"""Seconds after the first, second, third and every further failure in a row."""
+MIN_WAIT: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
+LATEST: Final = DAY
+MAX_WAIT: Final = 1.1 * DAY  # with its jitter
+ASKED_AGAIN: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
+_ATTEMPTS: Final = 6  # that fit into the life of a certificate, however short
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalAnswer:
+    """An answer of RFC 9773 4.2. Without a window, `why` says so."""
+
+    ask_again: float | None = None
+    start: float | None = None
+    end: float | None = None
+    explanation: str = ""
+    why: str = ""
+
+
+def failed(  # noqa: PLR0913
+    renewal: RenewalState,
+    issuer: str,
+    error: str,
+    *,
+    held: Certificate | None,
+    now: float,
+    draw: float,
+    retry_at: float | None = None,
+) -> RenewalState:
+    """After an attempt at an issuer (its directory) that has led to no certificate; `retry_at` is
+    when the authority said to come back.
+    """
+    trouble = _after(renewal.troubles.get(issuer), error, held, now, draw)
+    if retry_at is not None:
+        told = now + min(max(retry_at - now, MIN_WAIT), LATEST)
+        trouble = replace(trouble, retry_at=max(trouble.retry_at, told))
+    return replace(renewal, troubles={**renewal.troubles, issuer: trouble})
+
+
+def after_staging(renewal: RenewalState, lineage: Lineage) -> RenewalState:
+    """After staging has signed a certificate for these names."""
+    return replace(renewal, staged=tuple(sorted(set(lineage.names))))
+
+
+def issued(renewal: RenewalState) -> RenewalState:
+    """After a new certificate is on disk, of which nothing is known yet."""
+    return RenewalState(renewal.lineage, served=renewal.served, staged=renewal.staged)
+
+
+def deployed(renewal: RenewalState, serial: str) -> RenewalState:
+    """After every listener was seen to serve it."""
+    return replace(renewal, served=serial, deploy_trouble=None)
+
+
+def not_deployed(
+    renewal: RenewalState, error: str, *, held: Certificate, now: float, draw: float
+) -> RenewalState:
+    return replace(renewal, deploy_trouble=_after(renewal.deploy_trouble, error, held, now, draw))
+
+
+def after_renewal_info(
+    renewal: RenewalState, held: Certificate, answer: RenewalAnswer, *, now: float, draw: float
+) -> RenewalState:
+    """After the authority was asked about the certificate held, or could not be.
+
+    What makes no sense changes nothing of what was known before.
+    """
+    again = min(max((answer.ask_again or now + ASKED_AGAIN) - now, MIN_WAIT), LATEST)
+    renewal = replace(renewal, asked_ari=now, ask_ari_at=now + again, ari_trouble=answer.why)
+    if answer.start is None or answer.end is None:
+        return replace(renewal, window=window_of(held, renewal))
+    if answer.end <= answer.start:
+        why = "the renewal window of its authority ends before it starts"
+        return replace(renewal, window=window_of(held, renewal), ari_trouble=why)
+    known = window_of(held, renewal)
+    if known and answer.start <= known.renew_at <= answer.end:
+        renew_at = known.renew_at
+    else:
+        renew_at = answer.start + draw * (answer.end - answer.start)
+    window = Window(held.ari_id, answer.start, answer.end, renew_at, answer.explanation)
+    return replace(renewal, window=window, ari_trouble="")
+
+
+def forced(renewal: RenewalState, now: float) -> RenewalState:
+    """Somebody asks for a new certificate now; the ledger still has its say."""
+    return replace(renewal, forced=now)
+
+
+def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
+    """The same state where the clock has gone on, else one that such a clock can have made.
+
+    What was written by a clock that was ahead would otherwise be waited for until that moment.
+    """
+    if max(_moments(renewal), default=now) <= now:
+        return renewal
+    asked, again = renewal.asked_ari, renewal.ask_ari_at
+    if asked is not None and again is not None and asked > now:
+        asked, again = now, now + min(again - asked, LATEST)
+    return replace(
+        renewal,
+        troubles={issuer: _back(trouble, now) for issuer, trouble in renewal.troubles.items()},
+        deploy_trouble=renewal.deploy_trouble and _back(renewal.deploy_trouble, now),
+        asked_ari=asked,
+        ask_ari_at=again,
+        forced=renewal.forced and min(renewal.forced, now),
+    )
+
+
+def _moments(renewal: RenewalState) -> Sequence[float]:
+    """When things happened, as far as the clock of then was right."""
+    moments = [trouble.at for trouble in renewal.troubles.values()]
+    moments += [renewal.deploy_trouble.at] if renewal.deploy_trouble else []
+    return moments + [at for at in (renewal.asked_ari, renewal.forced) if at is not None]
+
+
+def _back(trouble: Trouble, now: float) -> Trouble:
+    if trouble.at <= now:
+        return trouble
+    wait = min(trouble.retry_at - trouble.at, MAX_WAIT)
+    return replace(trouble, at=now, retry_at=now + wait)
+
+
+def _after(
+    before: Trouble | None, error: str, held: Certificate | None, now: float, draw: float
+) -> Trouble:
+    """The jitter is late, so that those that failed together do not return together."""
+    failures = before.failures + 1 if before else 1
+    wait = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES)) - 1]
+    if held is not None:
+        wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT))
+    return Trouble(failures, error, now, now + wait * (1 + draw / 10))

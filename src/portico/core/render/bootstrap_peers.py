@@ -1,0 +1,43 @@
+"""Peers for a new nginx to begin with, while another one serves beside it.
+
+nginx takes connections before discovery has answered its first question, and until then it knows
+no instance: it answers 502, to a POST too (measured on nginx 1.31 under load: a few requests, at
+every replacement of its program). Every upstream of apps therefore includes a file for each app,
+which is there only until nginx has asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from portico.core.model.desired import Desired
+from portico.core.model.place import RenderContext
+from portico.core.model.upstream import Upstream
+from portico.core.model.world import Endpoint
+from portico.core.render.directive import Directive, d, to_text
+
+FOLDER = "seeds"
+"""In HOME/nginx."""
+
+
+def bootstrap_includes(
+    upstream: Upstream, desired: Desired, place: RenderContext
+) -> Iterator[Directive]:
+    """A pattern may match no file, where the name of a file that is not there is an error."""
+    joined = len(upstream.apps) + len(upstream.servers) > 1
+    for name in upstream.apps:
+        app = desired.apps[name].app
+        if not (joined and (app.backup or app.down)):
+            yield d("include", f"{place.home}/nginx/{FOLDER}/{name}.*")
+
+
+def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, str]:
+    """Name to text of what the includes find: the peers of each app that are no backup."""
+    texts = {f"{app}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _servers(peers: tuple[Endpoint, ...]) -> Iterator[Directive]:
+    for peer in peers:
+        if not peer.backup:
+            yield d("server", f"{peer.address}:{peer.port}", f"weight={peer.weight}")

@@ -1,0 +1,130 @@
+"""Renews for show: on staging, into a scratch folder, past `nginx -t`. What is served stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
+from portico.core.model.names import folder_name
+from portico.core.model.place import CertificateFiles
+from portico.engine.certificates.loop import CertificateLoop, select
+from portico.engine.changes import Change
+from portico.engine.intent import Intent
+from portico.engine.prepare import Issued, Preparation
+from portico.errors import Failed, PorticoError, Refused
+from portico.ports import Lineages, Nginx
+
+
+class ScratchFiles:
+    """What nginx would be given. Implements `prepare.Issued`."""
+
+    def __init__(self, scratch: Lineages, issued: Issued) -> None:
+        self._scratch, self._issued = scratch, issued
+
+    def files(self, site: str) -> CertificateFiles | None:
+        current = self._scratch.current(site)
+        return current.files if current else self._issued.files(site)
+
+    def thumbprint(self) -> str:
+        return self._issued.thumbprint()
+
+    def asked_by_alpn(self) -> bool:
+        return self._issued.asked_by_alpn()
+
+
+class DryRun:
+    """`scratch` holds what is obtained meanwhile, and `preparation` renders with it."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        keeper: CertificateLoop,
+        preparation: Preparation,
+        *,
+        nginx: Nginx,
+        scratch: Lineages,
+    ) -> None:
+        self._intent, self._keeper, self._preparation = intent, keeper, preparation
+        self._nginx, self._scratch = nginx, scratch
+        self._one_at_a_time = asyncio.Lock()
+
+    async def renew(self, name: str | None, change: Change) -> None:
+        """Failed if any of it would fail; Refused where there is nothing to try it on."""
+        lineages = select(await self._keeper.wanted(), name)
+        async with self._one_at_a_time, self._emptied():
+            tried, troubles = await self._obtain(lineages, change)
+            if any(lineage.behind_nginx for lineage in tried):
+                change.say(await self._ask_nginx())
+        if troubles:
+            raise Failed("\n".join(troubles))
+        if not tried:
+            raise Refused("nothing to try: no certificate has a staging directory")
+        change.say("served certificates, stored files and rate limits are unchanged")
+
+    async def _obtain(
+        self, lineages: Sequence[Lineage], change: Change
+    ) -> tuple[list[Lineage], list[str]]:
+        tried, troubles = [], []
+        for lineage in lineages:
+            issuer = lineage.issuers[0]
+            staging = _staging(issuer)
+            if staging is None:
+                change.say(
+                    f"{lineage.name}: not tried: {issuer.directory} has no known staging "
+                    "directory; set `staging`"
+                )
+                continue
+            try:
+                await self._try(lineage, staging)
+            except PorticoError as error:
+                troubles.append(f"{lineage.name}: {error}")
+            else:
+                tried.append(lineage)
+                change.say(f"{lineage.name}: {staging.directory} issued a certificate")
+        return tried, troubles
+
+    async def _try(self, lineage: Lineage, staging: Issuer) -> None:
+        order = f"{folder_name(lineage.name)}.trial"
+        async with self._keeper.account.used(lineage.name):
+            obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
+        about = About(staging.directory, lineage.profile_at(staging), staging=True)
+        stored = await self._scratch.store(
+            lineage.name, lineage.names, obtained.chain, obtained.key, about
+        )
+        await self._scratch.switch(lineage.name, stored.generation)
+        await self._keeper.obtaining.forget_trial(order)
+
+    async def _ask_nginx(self) -> str:
+        if not self._intent.revisions:
+            raise Failed("no file is in force")
+        candidate = await self._preparation.resume(self._intent.inputs())
+        tested = await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
+        await self._nginx.discard(tested)
+        return "nginx -t accepts the configuration"
+
+    @asynccontextmanager
+    async def _emptied(self) -> AsyncIterator[None]:
+        """A scratch folder that is empty before and after, whatever an earlier run has left."""
+        await self._scratch.load()
+        try:
+            await self._empty()
+            yield
+        finally:
+            await self._empty()
+
+    async def _empty(self) -> None:
+        for name in self._scratch.names():
+            await self._scratch.remove(name)
+
+
+def _staging(issuer: Issuer) -> Issuer | None:
+    if issuer.is_staging:
+        return issuer
+    if issuer.staging is None:
+        return None
+    return replace(
+        issuer, directory=issuer.staging, staging=None, limits=STAGING_LIMITS, is_staging=True
+    )

@@ -1,0 +1,243 @@
+"""Obtains certificates: what an order leads to is on disk before anything else can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from functools import partial
+
+from portico.core.model.certificate import (
+    COUNTED_FOR,
+    About,
+    Entry,
+    EntryKind,
+    Issuer,
+    Lineage,
+    RenewalState,
+)
+from portico.core.model.moments import moment
+from portico.core.model.names import folder_name
+from portico.core.planning import renewal_state
+from portico.core.planning.ledger import Ledger
+from portico.core.planning.preflight import Finding, findings, name_findings
+from portico.core.planning.renewal import Action, next_action
+from portico.core.planning.renewal_state import RenewalAnswer
+from portico.errors import Failed, Refused
+from portico.ports import Authorities, AuthorityError, Clock, Lineages, Obtained, State
+
+
+class Issuance:
+    """For one lineage at a time; several may be under way, and share one ledger."""
+
+    def __init__(
+        self,
+        way: Callable[[Lineage], AbstractAsyncContextManager[None]],
+        *,
+        authorities: Authorities,
+        clock: Clock,
+        lineages: Lineages,
+        state: State,
+    ) -> None:
+        """While inside `way` an authority is answered."""
+        self._way = way
+        self._authorities, self._clock = authorities, clock
+        self._lineages, self._state = lineages, state
+        self._counted: tuple[int, Ledger] | None = None
+
+    def next(self, lineage: Lineage) -> Action:
+        """What is to be done for a lineage next, and when."""
+        return self.next_of(lineage, self._state.renewal_state(lineage.name), self.ledger())
+
+    def next_of(self, lineage: Lineage, recorded: RenewalState, ledger: Ledger) -> Action:
+        """The same, where all is read already."""
+        now = self._clock.now()
+        renewal = renewal_state.clamped_to_clock(recorded, now)
+        if renewal is not recorded:  # else what the clock has set back would begin anew each time
+            renewal = renewal_state.clamped_to_clock(self._state.renewal_state(lineage.name), now)
+            self._state.put_renewal_state(renewal)
+        return next_action(lineage, self._lineages.held(lineage.name), renewal, ledger, now)
+
+    def ledger(self) -> Ledger:
+        """Of now. Thousands of entries are counted anew only when there is another one."""
+        now, last = self._clock.now(), self._state.last_entry()
+        if self._counted is None or self._counted[0] != last or now < self._counted[1].now:
+            self._state.no_ledger_after(now)
+            self._counted = last, Ledger(self._state.ledger_since(now - COUNTED_FOR), now)
+        return self._counted[1].at(now)
+
+    async def issue(self, lineage: Lineage, action: Action) -> None:
+        """Raises Failed; what has failed is remembered then."""
+        issuer = action.issuer
+        if issuer is None:
+            return
+        held = self._lineages.held(lineage.name)
+        order = f"{folder_name(lineage.name)}.{(held.generation if held else 0) + 1}"
+        asked = issuer
+        if action.staging and issuer.staging:
+            asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
+        if lineage.preflight:
+            await self._look_ahead(lineage, issuer, asked, order)
+        async with AsyncExitStack() as way:
+            try:
+                await way.enter_async_context(self._way(lineage))
+            except Failed as error:
+                self._remember_trouble(lineage, issuer, error)
+                raise
+            if not self._is_another(action, lineage):
+                await self._order(lineage, action, issuer, asked, order)
+
+    async def _order(
+        self, lineage: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
+    ) -> None:
+        try:
+            obtained = await self._obtain(
+                lineage, asked, order, action.replaces, exempt=action.exempt
+            )
+        except AuthorityError as error:
+            self._remember_trouble(lineage, issuer, error, error.retry_at)
+            raise
+        renewal = self._state.renewal_state(lineage.name)
+        if action.staging:
+            self._state.put_renewal_state(renewal_state.after_staging(renewal, lineage))
+        else:
+            about = About(asked.directory, lineage.profile_at(asked), staging=asked.is_staging)
+            try:
+                await self._lineages.store(
+                    lineage.name, lineage.names, obtained.chain, obtained.key, about
+                )
+            except Failed as error:
+                self._remember_trouble(lineage, issuer, error)
+                raise
+            self._state.put_renewal_state(renewal_state.issued(renewal))
+        await self._authorities.forget(order)
+
+    async def clear(self, lineage: Lineage) -> None:
+        """Remove what a daemon that died has left of the order for the certificate held: its key
+        would lie there for ever.
+        """
+        if held := self._lineages.held(lineage.name):
+            order = f"{folder_name(lineage.name)}.{held.generation}"
+            await self._authorities.forget(order)
+            await self._authorities.forget(f"{order}.staging")
+
+    async def order_for_trial(self, lineage: Lineage, staging: Issuer, order: str) -> Obtained:
+        """Order on staging and book it there; nothing is remembered of it with the lineage."""
+        if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
+            raise Failed("; ".join(map(str, found)))
+        if refusal := self.ledger().refusal(staging, lineage.names):
+            raise Refused(f"{refusal.why}; not before {moment(refusal.until)}")
+        async with self._way(lineage):
+            return await self._obtain(lineage, staging, order, "", exempt=False)
+
+    async def forget_trial(self, order: str) -> None:
+        await self._authorities.forget(order)
+
+    async def _obtain(
+        self, lineage: Lineage, asked: Issuer, order: str, replaces: str, *, exempt: bool
+    ) -> Obtained:
+        """What the authority counts is booked, before it is sent and when it has ended."""
+        self._enter("order", lineage, asked, order, exempt=exempt)
+        try:
+            obtained = await self._authorities.issue(
+                lineage,
+                asked,
+                order,
+                replaces or None,
+                no_account=self.ledger().account_refusal(asked),
+                made_account=partial(self._enter, "account", lineage, asked, order),
+            )
+        except AuthorityError as error:
+            self._book_failure(lineage, asked, order, error)
+            raise
+        self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
+        return obtained
+
+    def _is_another(self, action: Action, lineage: Lineage) -> bool:
+        """Looking ahead takes a while, in which others may have used the limits up."""
+        now = self.next(lineage)
+        same = (now.kind, now.issuer, now.staging) == (action.kind, action.issuer, action.staging)
+        return not same or not now.due(self._clock.now())
+
+    async def _look_ahead(
+        self, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
+    ) -> None:
+        """Raises Failed with all that would make the order fail: then none is sent or counted."""
+        try:
+            found = await self._foreseen(lineage, asked, order)
+        except AuthorityError as error:
+            self._remember_trouble(lineage, issuer, error, error.retry_at)
+            raise
+        if found:
+            why = "; ".join(map(str, found))
+            refusal = Failed(f"order not placed because it would fail: {why}")
+            self._remember_trouble(lineage, issuer, refusal)
+            raise refusal
+
+    async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
+        if found := list(name_findings(lineage, asked)):
+            return found
+        folders = self._lineages.folders(lineage.name)
+        seen = await self._authorities.preflight(lineage, asked, order, folders)
+        return list(findings(lineage, asked, seen))
+
+    def _book_failure(
+        self, lineage: Lineage, asked: Issuer, order: str, error: AuthorityError
+    ) -> None:
+        if error.unproven:
+            self._enter("failed_validation", lineage, asked, order, names=error.unproven)
+        self._enter("abandoned", lineage, asked, order)
+        if error.limited and error.retry_at:
+            self._enter("limited", lineage, asked, order, until=error.retry_at)
+
+    def _remember_trouble(
+        self, lineage: Lineage, issuer: Issuer, error: Failed, retry_at: float | None = None
+    ) -> None:
+        self._state.put_renewal_state(
+            renewal_state.failed(
+                self._state.renewal_state(lineage.name),
+                issuer.directory,
+                str(error),
+                held=self._lineages.held(lineage.name),
+                now=self._clock.now(),
+                draw=self._clock.jitter(),
+                retry_at=retry_at,
+            )
+        )
+
+    def _enter(  # noqa: PLR0913 - an entry of the ledger has as many parts
+        self,
+        kind: EntryKind,
+        lineage: Lineage,
+        issuer: Issuer,
+        order: str,
+        *,
+        names: tuple[str, ...] | None = None,
+        exempt: bool = False,
+        until: float | None = None,
+    ) -> None:
+        entry = Entry(
+            self._clock.now(),
+            issuer.directory,
+            kind,
+            lineage.names if names is None else names,
+            order,
+            exempt=exempt,
+            until=until,
+        )
+        self._state.add_ledger([entry])
+
+    async def ask_when(self, lineage: Lineage, action: Action) -> None:
+        held = self._lineages.held(lineage.name)
+        if held is None or action.issuer is None:
+            return
+        try:
+            start, end, page, again = await self._authorities.renewal_window(action.issuer, held)
+            answer = RenewalAnswer(again, start, end, page)
+        except AuthorityError as error:
+            answer = RenewalAnswer(error.retry_at, why=str(error))
+        renewal = self._state.renewal_state(lineage.name)
+        now, draw = self._clock.now(), self._clock.jitter()
+        self._state.put_renewal_state(
+            renewal_state.after_renewal_info(renewal, held, answer, now=now, draw=draw)
+        )

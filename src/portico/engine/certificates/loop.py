@@ -1,0 +1,399 @@
+"""Keeps the certificates of authorities: obtains, renews and deploys them, one by one.
+
+Serving never waits for any of this. A site is served with a local certificate until its own is
+there, and with the last good one for as long as nothing better is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from portico.core.model.certificate import (
+    Lineage,
+    RenewalState,
+)
+from portico.core.model.desired import Desired
+from portico.core.model.moments import moment
+from portico.core.model.place import CertificateFiles
+from portico.core.model.views import CertificateView, LimitView
+from portico.core.planning import renewal_state
+from portico.core.planning.expiry import warning
+from portico.core.planning.ledger import Ledger
+from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
+from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.deployment import Deployment
+from portico.engine.certificates.issuance import Issuance
+from portico.engine.certificates.standalone import forget, standalone_lineages
+from portico.engine.changes import Change
+from portico.engine.in_force import InForce
+from portico.engine.intent import Intent
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
+from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.ports import Authorities, Clock, Lineages, State
+from portico.system.text import read_text
+
+log = logging.getLogger(__name__)
+
+LOOK_INTERVAL: Final = 30.0
+"""Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
+MAX_WORKERS: Final = 4
+ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
+"""What protects a name comes before what can wait."""
+MAX_CONSECUTIVE_ACTIONS: Final = 6
+"""Acts for one lineage in a row: tried, issued, deployed, asked about, and some to spare."""
+PAUSE_AFTER_TOO_MANY: Final = 3600.0
+YIELD_EVERY: Final = 250
+"""Lineages that are looked at in one go: some 10 ms."""
+RENEW_TIMEOUT: Final = 900.0
+SUPERSEDED: Final = 4
+"""Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
+
+
+class IssuedFiles:
+    """What nginx is given. Implements `prepare.Issued`."""
+
+    def __init__(self, state: State, lineages: Lineages, passage: AlpnPassthrough) -> None:
+        self._state, self._lineages, self._passage = state, lineages, passage
+
+    def files(self, lineage: str) -> CertificateFiles | None:
+        current = self._lineages.current(lineage)
+        return current.files if current else None
+
+    def thumbprint(self) -> str:
+        return self._state.setting(THUMBPRINT) or ""
+
+    def asked_by_alpn(self) -> bool:
+        return self._passage.is_open
+
+
+class CertificateLoop:
+    """A task of its own. Whatever goes wrong with one lineage is remembered with it alone."""
+
+    def __init__(  # noqa: PLR0913 - what a certificate passes through on its way
+        self,
+        intent: Intent,
+        in_force: InForce,
+        deploying: Deployment,
+        troubles: Troubles,
+        tasks: Tasks,
+        *,
+        authorities: Authorities,
+        clock: Clock,
+        lineages: Lineages,
+        passage: AlpnPassthrough,
+        state: State,
+    ) -> None:
+        self._intent, self._in_force, self._deploying = intent, in_force, deploying
+        self._troubles, self._tasks = troubles, tasks
+        self._authorities, self._clock = authorities, clock
+        self._lineages, self._passage, self._state = lineages, passage, state
+        self.obtaining = Issuance(
+            self._way, authorities=authorities, clock=clock, lineages=lineages, state=state
+        )
+        self.account = AccountKeeper(in_force, authorities=authorities, state=state)
+        self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
+        self._due: dict[str, Lineage] = {}
+        self._under_way: set[str] = set()
+        self._rests: dict[str, float] = {}
+        """Until when a lineage is left alone, whose care ended by a bug: an authority counts."""
+        self._known: frozenset[str] = frozenset()
+        self._workers = 0
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def pause(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_INTERVAL):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def wanted(self) -> Mapping[str, Lineage]:
+        """Every lineage of the file in force, and those that no site is for, by name."""
+        desired, _ = self._intent.wanted()
+        secrets = {
+            path: await asyncio.to_thread(read_text, Path(path))
+            for path in sorted(set(secret_files(desired)))
+        }
+        if self._read is None or self._read[0] is not desired or self._read[1] != secrets:
+            lineages = await asyncio.to_thread(wanted_lineages, desired, secrets)
+            self._read = desired, secrets, lineages
+        return {**standalone_lineages(self._state), **self._read[2]}
+
+    async def views(self) -> list[CertificateView]:
+        """Of every lineage that is wanted, and of those that are only there."""
+        wanted, ledger, known = (
+            await self.wanted(),
+            self.obtaining.ledger(),
+            self._state.renewal_states(),
+        )
+        others = (name for name in self._lineages.names() if name not in wanted)
+        views = [
+            self._view(lineage, known.get(lineage.name) or RenewalState(lineage.name), ledger)
+            async for lineage in _yielding(wanted.values())
+        ]
+        return [*views, *map(self._view_of_other, others)]
+
+    def _view_of_other(self, name: str) -> CertificateView:
+        held = self._lineages.held(name)
+        return CertificateView(
+            name=name,
+            names=held.names if held else (),
+            issuer=held.issuer if held else "",
+            serial=held.serial if held else "",
+            not_before=held.not_before if held else None,
+            not_after=held.not_after if held else None,
+            wanted=False,
+            folder=self._lineages.folder(name),
+            next="nothing",
+            why="no site in the file in force uses it",
+        )
+
+    def _view(self, lineage: Lineage, renewal: RenewalState, ledger: Ledger) -> CertificateView:
+        held, action = (
+            self._lineages.held(lineage.name),
+            self.obtaining.next_of(lineage, renewal, ledger),
+        )
+        given = self._lineages.current(lineage.name)
+        troubles = (renewal.deploy_trouble, renewal.last_trouble)
+        return CertificateView(
+            name=lineage.name,
+            names=lineage.names,
+            issuer=held.issuer if held else "",
+            serial=held.serial if held else "",
+            not_before=held.not_before if held else None,
+            not_after=held.not_after if held else None,
+            served=held is not None and renewal.served == held.serial,
+            folder=self._lineages.folder(lineage.name) if held else "",
+            next=action.kind,
+            next_at=action.at if action.at != NEVER else None,
+            why=action.why,
+            error=next((trouble.error for trouble in troubles if trouble), ""),
+            given_until=given.not_after if given else None,
+            warning=warning(given, renewal, self._clock.now()),
+            ledger=tuple(
+                LimitView(limit=u.limit, of=u.of, used=u.used, most=u.most, free_at=u.free_at)
+                for u in (
+                    *ledger.uses(lineage.issuers[0], lineage.names),
+                    ledger.accounts(lineage.issuers[0]),
+                )
+            ),
+        )
+
+    async def renew(self, name: str | None, change: Change, *, force: bool) -> None:
+        """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
+        wanted = await self.wanted()
+        lineages = select(wanted, name)
+        await self.account.be_ready(wanted)
+        troubles = [
+            await self._renew(lineage, change, force=force)
+            async for lineage in _yielding(lineages)
+        ]
+        if failed := [trouble for trouble in troubles if trouble]:
+            raise Failed("\n".join(failed))
+
+    async def _renew(self, lineage: Lineage, change: Change, *, force: bool) -> str:
+        """What went wrong; empty if it went well, or nothing was due."""
+        if force:
+            renewal = self._state.renewal_state(lineage.name)
+            self._state.put_renewal_state(renewal_state.forced(renewal, self._clock.now()))
+        end = self._clock.monotonic() + RENEW_TIMEOUT
+        begun = False
+        self._rests.pop(lineage.name, None)
+        while self._clock.monotonic() < end:
+            now, action = self._clock.now(), self.obtaining.next(lineage)
+            busy = lineage.name in self._under_way
+            if begun and not busy and self._is_resting(lineage.name):
+                return (
+                    f"{lineage.name}: internal error (a bug in portico); details in porticod.log"
+                )
+            if not busy and (action.kind == "ask_ari" or not action.due(now)):
+                renewal = self._state.renewal_state(lineage.name)
+                if begun and renewal.last_trouble:
+                    return f"{lineage.name}: {renewal.last_trouble.error}"
+                if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
+                    return f"{lineage.name}: {other}"
+                done = "done" if begun else f"skipped, not due before {moment(action.at)}"
+                change.say(f"{lineage.name}: {done}: {action.why}")
+                return ""
+            begun = begun or action.kind in {"issue", "deploy"}
+            change.say(f"{lineage.name}: {action.kind}: {action.why}")
+            self._due = {lineage.name: lineage, **self._due}
+            self._employ()
+            await self._clock.sleep(0.2)
+        still = f"still running after {RENEW_TIMEOUT:g} s; continuing in the background"
+        return f"{lineage.name}: {still}"
+
+    async def issue(self, name: str, change: Change) -> None:
+        """Obtain one at once where there is none that does, whatever it would wait for."""
+        lineage = (await self.wanted()).get(name)
+        missing = lineage is not None and self._misses(lineage)
+        await self.renew(name, change, force=missing)
+        if lineage is not None and self._misses(lineage):
+            action = self.obtaining.next(lineage)
+            raise Failed(f"{name}: not before {moment(action.at)}: {action.why}")
+        if held := self._lineages.held(name):
+            folder, until = self._lineages.folder(name), moment(held.not_after)
+            change.say(f"{name}: {folder}/fullchain.pem and privkey.pem are valid until {until}")
+
+    async def issue_standalone(self, name: str, change: Change, *, force: bool) -> None:
+        """The same for one that no site is for; it is kept only if it could be obtained."""
+        try:
+            await (self.renew(name, change, force=True) if force else self.issue(name, change))
+        except PorticoError:
+            if self._lineages.held(name) is None:
+                forget(self._state, name)
+            raise
+
+    def _misses(self, lineage: Lineage) -> bool:
+        return is_missing(lineage, self._lineages.held(lineage.name), self._clock.now())
+
+    async def revoke(self, name: str) -> None:
+        """Revoke the certificate held, and want another one."""
+        lineage, held = (await self.wanted()).get(name), self._lineages.held(name)
+        if lineage is None or held is None:
+            raise NotFound(f"there is no certificate from an authority for {name!r}")
+        issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
+        if issuer is None:
+            raise Refused(f"{name} was issued by {held.issuer}, which is no longer configured")
+        async with self.account.used(name):
+            await self._authorities.revoke(issuer, held, SUPERSEDED)
+        self._state.put_renewal_state(
+            renewal_state.forced(self._state.renewal_state(name), self._clock.now())
+        )
+        self.wake()
+
+    async def look(self) -> None:
+        """One pass over all lineages: find what is due. Whoever it is done for by then is left."""
+        self._woken.clear()
+        try:
+            wanted = await self.wanted()
+            await self.account.be_ready(wanted)
+        except PorticoError as error:
+            self._troubles.report("certificates", f"cannot obtain certificates: {error}")
+            return
+        self._troubles.resolve("certificates")
+        for gone in self._known - wanted.keys():
+            self._troubles.over_with(f"certificate {gone}")
+        self._known = frozenset(wanted)
+        ledger, known = self.obtaining.ledger(), self._state.renewal_states()
+        due: list[tuple[int, Lineage]] = []
+        async for lineage in _yielding(wanted.values()):
+            renewal = known.get(lineage.name) or RenewalState(lineage.name)
+            of = f"certificate {lineage.name}"
+            with self._troubles.fence(f"check of {of}", of=of):
+                self._warn(lineage, renewal)
+                action = self.obtaining.next_of(lineage, renewal, ledger)
+                if action.due(self._clock.now()) and not self._is_resting(lineage.name):
+                    due.append((ACTION_ORDER.index(action.kind), lineage))
+        due.sort(key=lambda each: each[0])
+        self._due = {lineage.name: lineage for _, lineage in due}
+        self._employ()
+
+    def _is_resting(self, name: str) -> bool:
+        return self._rests.get(name, 0.0) > self._clock.monotonic()
+
+    def _warn(self, lineage: Lineage, renewal: RenewalState) -> None:
+        """Once for each threshold: nobody else tells the operator."""
+        subject = f"expiry of {lineage.name}"
+        given = self._lineages.current(lineage.name)
+        if said := warning(given, renewal, self._clock.now()):
+            self._troubles.report(subject, said, of=f"certificate {lineage.name}")
+        else:
+            self._troubles.resolve(subject)
+
+    def _employ(self) -> None:
+        """Have a few at work on what is due, as long as anything is."""
+        for _ in range(min(MAX_WORKERS - self._workers, len(self._due))):
+            self._workers += 1
+            self._tasks.start("certificates", self._work)
+
+    async def _work(self) -> None:
+        try:
+            while self._due:
+                name = next(iter(self._due))
+                del self._due[name]
+                if name not in self._under_way:
+                    await self._care_for(name)
+        finally:
+            self._workers -= 1
+
+    async def _care_for(self, name: str) -> None:
+        """Do what is due for one lineage, one thing after the other, as it is wanted by then."""
+        self._under_way.add(name)
+        self._rests[name] = self._clock.monotonic() + PAUSE_AFTER_TOO_MANY
+        try:
+            with self._troubles.fence(f"work on certificate {name}", of=f"certificate {name}"):
+                await self._do_what_is_due(name)
+                del self._rests[name]
+        finally:
+            self._under_way.discard(name)
+
+    async def _do_what_is_due(self, name: str) -> None:
+        try:
+            for _ in range(MAX_CONSECUTIVE_ACTIONS):
+                lineage = (await self.wanted()).get(name)
+                action = self.obtaining.next(lineage) if lineage else None
+                if not lineage or not action or not action.due(self._clock.now()):
+                    break
+                await self._act(lineage, action)
+        except PorticoError as error:
+            self._report(name, error)
+
+    def _report(self, name: str, error: PorticoError) -> None:
+        subject = f"certificate {name}"
+        self._troubles.report(subject, str(error), of=subject)
+
+    async def _act(self, lineage: Lineage, action: Action) -> None:
+        """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
+        log.info("certificate %s: %s: %s", lineage.name, action.kind, action.why)
+        subject = f"certificate {lineage.name}"
+        try:
+            match action.kind:
+                case "issue":
+                    async with self.account.used(lineage.name):
+                        await self.obtaining.issue(lineage, action)
+                    self._troubles.resolve(subject)
+                case "deploy":
+                    await self._deploying.deploy(lineage)
+                    await self.obtaining.clear(lineage)
+                    self._troubles.resolve(subject)
+                case "ask_ari":
+                    await self.obtaining.ask_when(lineage, action)
+                case _:
+                    pass
+        except PorticoError as error:
+            self._report(lineage.name, error)
+
+    def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
+        """To whoever answers the authority."""
+        if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
+            return self._passage.through(self._in_force.render_again)
+        return nullcontext()
+
+
+def select(wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
+    """The one of this name, or all. Raises NotFound."""
+    if name is None:
+        return list(wanted.values())
+    if name not in wanted:
+        raise NotFound(f"there is no certificate {name!r}; known: {', '.join(wanted)}")
+    return [wanted[name]]
+
+
+async def _yielding(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
+    """Thousands of them, with a turn for everybody else now and then."""
+    for number, lineage in enumerate(lineages):
+        if number % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        yield lineage

@@ -1,0 +1,140 @@
+"""What an operator can ask for of certificates and of the accounts that they are obtained with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from portico.core.model.views import (
+    AccountsView,
+    CertificateView,
+    ChangeView,
+    ExportView,
+    ImportView,
+    RenewerView,
+    StandaloneRequest,
+)
+from portico.engine.certificates.dry_run import DryRun
+from portico.engine.certificates.loop import CertificateLoop
+from portico.engine.certificates.migration import Migration
+from portico.engine.certificates.standalone import remember
+from portico.engine.changes import Change, Changes
+from portico.engine.intent import Intent
+from portico.ports import Clock, State
+
+
+class CertificateOperations:
+    def __init__(  # noqa: PLR0913 - all that has to do with certificates
+        self,
+        intent: Intent,
+        changes: Changes,
+        keeper: CertificateLoop,
+        moving: Migration,
+        trying: DryRun,
+        *,
+        clock: Clock,
+        state: State,
+    ) -> None:
+        self._intent, self._changes, self._keeper = intent, changes, keeper
+        self._moving, self._trying = moving, trying
+        self._clock, self._state = clock, state
+
+    async def certificates(self) -> list[CertificateView]:
+        return await self._keeper.views()
+
+    async def renewers(self) -> list[RenewerView]:
+        return await self._moving.renewers()
+
+    async def account(self) -> AccountsView:
+        return await self._keeper.account.view(await self._keeper.wanted())
+
+    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+        """Renew what is due, or what is named and forced; waits for nothing that is not. A dry
+        run renews on staging, whether due or not, and changes nothing that is served.
+        """
+
+        async def work(change: Change) -> None:
+            if dry_run:
+                await self._trying.renew(name, change)
+            else:
+                await self._keeper.renew(name, change, force=force)
+
+        kind = "dry run" if dry_run else "renew"
+        return self._of_certificate(kind, name or "all certificates", who, work)
+
+    async def issue(self, name: str, who: str) -> ChangeView:
+        """Obtain the certificate of a site at once, if it has none."""
+
+        async def work(change: Change) -> None:
+            await self._keeper.issue(name, change)
+
+        return self._of_certificate("issue", name, who, work)
+
+    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+        """Obtain one that no nginx serves, if there is none that is good, and keep it."""
+
+        async def work(change: Change) -> None:
+            await self._keeper.issue_standalone(name, change, force=request.force)
+
+        name = remember(self._state, request, self._intent.desired.sites)
+        return self._of_certificate("issue", name, who, work)
+
+    async def revoke(self, name: str, who: str) -> ChangeView:
+        """Revoke the certificate held, and obtain another one."""
+
+        async def work(change: Change) -> None:
+            await self._keeper.revoke(name)
+            await self._keeper.renew(name, change, force=False)
+
+        return self._of_certificate("revoke", name, who, work)
+
+    async def forget(self, name: str, who: str) -> ChangeView:
+        """Delete a certificate that no site uses, with its files and keys."""
+
+        async def work(change: Change) -> None:
+            await self._moving.forget(name)
+            change.say(f"{name}: certificates and keys removed")
+
+        return self._of_certificate("forget", name, who, work)
+
+    def _of_certificate(
+        self, kind: str, name: str, who: str, work: Callable[[Change], Awaitable[None]]
+    ) -> ChangeView:
+        self._state.add_event(self._clock.now(), kind, name, f"by {who}")
+        return self._changes.begin(kind, name, (), work)
+
+    async def take_over(self, folder: str, who: str) -> ImportView:
+        """Import what certbot keeps in a folder. Failed if nothing of it can be."""
+        view = await self._moving.take(folder)
+        for each in view.taken:
+            self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
+        return view
+
+    async def hand_over(self, folder: str, who: str) -> ExportView:
+        """Write every certificate into a folder as certbot keeps it."""
+        self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
+        return await self._moving.give(folder)
+
+    async def roll_over(self, who: str) -> ChangeView:
+        """Give the accounts a new key. Nothing is ordered meanwhile."""
+
+        async def work(change: Change) -> None:
+            wanted = await self._keeper.wanted()
+            thumbprint = await self._keeper.account.roll_over(wanted)
+            self._keeper.wake()
+            change.say(f"the account key was replaced; new thumbprint {thumbprint}")
+
+        return self._of_certificate("rollover", "the account's key", who, work)
+
+    async def deactivate(self, issuer: str, who: str) -> ChangeView:
+        """Give up the account at an authority, a directory URL, for ever."""
+
+        async def work(change: Change) -> None:
+            wanted = await self._keeper.wanted()
+            url = await self._keeper.account.deactivate(issuer, wanted)
+            change.say(f"{url} is deactivated permanently; its certificates are still served")
+            change.say(
+                f"{issuer} accepts no new account with this key; run `portico certs rollover` "
+                "to make a new key and continue orders"
+            )
+
+        return self._of_certificate("deactivate", issuer, who, work)

@@ -1,0 +1,163 @@
+"""Waits, with whoever asked, until the world has become what was asked for, or cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+from portico.core.model.desired import Desired
+from portico.core.model.names import InstanceId
+from portico.core.planning.progress import progress
+from portico.engine.changes import Change
+from portico.engine.control.status import StatusReport
+from portico.engine.intent import Intent
+from portico.engine.loop import ReconcileLoop
+from portico.engine.observed import Observed
+from portico.errors import Failed
+from portico.ports import Clock, Nginx, Sites
+
+MANY_SITES: Final = 20
+"""More than so many are counted instead of named."""
+LONGEST_WAIT: Final = 900.0
+"""Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
+SITES_ANSWER_WITHIN: Final = 10.0
+NGINX_ASKS_WITHIN: Final = 10.0
+"""Seconds; it asks every second, after a lost answer every two."""
+ASKED_AT_ONCE: Final = 16
+UPGRADE_WITHIN: Final = 180.0
+"""Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
+
+
+class Convergence:
+    def __init__(  # noqa: PLR0913 - it looks at everything and changes nothing
+        self,
+        intent: Intent,
+        observed: Observed,
+        loop: ReconcileLoop,
+        report: StatusReport,
+        *,
+        clock: Clock,
+        nginx: Nginx,
+        sites: Sites,
+    ) -> None:
+        self._intent, self._observed, self._loop = intent, observed, loop
+        self._report, self._clock = report, clock
+        self._nginx, self._sites = nginx, sites
+
+    async def apps(
+        self, change: Change, apps: Iterable[str], replaced: frozenset[InstanceId] = frozenset()
+    ) -> None:
+        """Wait until the world is as wanted for these apps, or cannot become so."""
+        names = list(apps)
+        targets = {name: self._intent.target_id(name) for name in names}
+        begun, said = self._clock.monotonic(), tuple[str, ...]()
+        while (waited := self._clock.monotonic() - begun) < LONGEST_WAIT:
+            given_up = self._given_up(targets)
+            desired, generation = self._intent.wanted()
+            state = progress(
+                desired,
+                self._observed.now(),
+                names,
+                generation=generation,
+                waited=waited,
+                replaced=replaced,
+            )
+            if failed := (*given_up, *state.failed):
+                raise Failed("\n".join((*failed, *self._last_lines(names))))
+            if state.done:
+                await self._nginx_knows(names)
+                return
+            for line in state.waiting:
+                if line not in said:
+                    change.say(line)
+            said = state.waiting
+            await self._next_round()
+        raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
+
+    def _given_up(self, targets: Mapping[str, str]) -> list[str]:
+        return [
+            f"{name} was rolled back; the previous version is serving: {why}"
+            for name, why in self._intent.reverted.items()
+            if name in targets
+        ]
+
+    def _last_lines(self, names: Iterable[str]) -> list[str]:
+        """The end of the output of whatever is in trouble."""
+        lines: list[str] = []
+        for name in names:
+            lines += self._report.last_lines(name)
+        return lines
+
+    async def sites(self, change: Change, desired: Desired) -> None:
+        """Ask every site through nginx, as a visitor would; several at a time."""
+        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
+        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        few = len(desired.sites) <= MANY_SITES
+
+        async def ask(name: str) -> str | None:
+            async with at_once:
+                trouble = await self._answer(name, desired, end)
+            if trouble is None and few:
+                change.say(f"{name} answers")
+            return f"{name} does not answer: {trouble}" if trouble else None
+
+        troubles = await asyncio.gather(*map(ask, desired.sites))
+        if failed := [trouble for trouble in troubles if trouble]:
+            raise Failed("\n".join(failed))
+        if not few:
+            change.say(f"{len(desired.sites)} sites answer")
+
+    async def _nginx_knows(self, apps: Collection[str]) -> None:
+        """Wait until nginx has the newest endpoints of these apps; it asks every second."""
+        end = self._clock.monotonic() + NGINX_ASKS_WITHIN
+        while self._clock.monotonic() < end:
+            desired, generation = self._intent.wanted()
+            asked_about = {app for group in desired.upstreams.values() for app in group.apps}
+            if not generation or not self._observed.not_acknowledged(
+                asked_about.intersection(apps)
+            ):
+                return
+            await self._clock.sleep(0.05)
+
+    async def _answer(self, name: str, desired: Desired, end: float) -> str | None:
+        while True:
+            trouble = await self._sites.ask(
+                name, desired.sites[name], desired.listeners, proxied=_is_proxied(desired)
+            )
+            if trouble is None or self._clock.monotonic() > end:
+                return trouble
+            await self._clock.sleep(0.1)
+
+    async def upgrade(self) -> None:
+        """Wait until nginx was replaced as it was asked for. Failed says why it was not."""
+        end = self._clock.monotonic() + UPGRADE_WITHIN
+        while self._intent.upgrade is not None:
+            if self._clock.monotonic() > end:
+                raise Failed(f"nginx was not replaced within {UPGRADE_WITHIN:g}s")
+            await self._next_round()
+        if self._intent.upgrade_trouble:
+            raise Failed(self._intent.upgrade_trouble)
+
+    async def end(self, change: Change) -> None:
+        """Wait until nothing runs any more."""
+        while words := " and ".join(self._left()):
+            change.say(f"waiting for {words} to stop")
+            await self._next_round()
+
+    def _left(self) -> Iterator[str]:
+        if self._nginx.seen().pid is not None:
+            yield "nginx"
+        if count := len(self._observed.instances):
+            yield "1 instance" if count == 1 else f"{count} instances"
+
+    async def _next_round(self) -> None:
+        try:
+            async with asyncio.timeout(1.0), self._loop.round_done:
+                await self._loop.round_done.wait()
+        except TimeoutError:
+            pass
+
+
+def _is_proxied(desired: Desired) -> bool:
+    return any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())

@@ -1,0 +1,228 @@
+"""What an operator sees of all this: `portico status`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.openssl import openssl_warning
+from portico.core.model.site import Folder, Site
+from portico.core.model.views import (
+    AppView,
+    DaemonView,
+    InstanceView,
+    LogFileView,
+    NginxView,
+    SiteView,
+    StatusView,
+)
+from portico.core.model.world import NginxSeen, World
+from portico.core.planning.app_state import app_state
+from portico.core.planning.order import Wait, waits
+from portico.core.planning.runs import ended_badly
+from portico.core.render.site_urls import site_urls
+from portico.engine.exposure import Exposure
+from portico.engine.instances.supervision import OutputTail
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.own_pairs import own_pair
+from portico.engine.prepare import Issued
+from portico.engine.troubles import Troubles
+from portico.ports import Clock, Logs, Processes
+from portico.system.memory import resident_bytes
+
+S = InstanceState
+SHOWN_LINES: Final = 10
+_TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
+
+
+class StatusReport:
+    def __init__(  # noqa: PLR0913 - it reads from everything
+        self,
+        intent: Intent,
+        observed: Observed,
+        troubles: Troubles,
+        last_words: Callable[[], Mapping[str, OutputTail]],
+        daemon: DaemonView,
+        issued: Issued,
+        *,
+        clock: Clock,
+        logs: Logs,
+        next_run: Callable[[str], float | None],
+        noted: Callable[[Instance], str],
+        processes: Processes,
+        says: Callable[[Instance], str],
+        exposure: Exposure,
+    ) -> None:
+        self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._says, self._noted = says, noted
+        self._last_words, self._next_run, self._issued = last_words, next_run, issued
+        self._daemon, self._clock, self._logs = daemon, clock, logs
+        self._processes, self.exposure = processes, exposure
+        self._begun = clock.monotonic()
+
+    async def view(self) -> StatusView:
+        await self._processes.measure()
+        desired, _ = self._intent.wanted()
+        revision, paused = self._intent.revision, self._intent.paused()
+        world = self._observed.now()
+        instances = world.by_app()
+        held = waits(desired, instances)
+        return StatusView(
+            apps=tuple(
+                self._app(app, instances[name], held.get(name))
+                for name, app in desired.apps.items()
+            ),
+            sites=tuple(
+                _site(
+                    name,
+                    site,
+                    desired,
+                    paused=name in paused,
+                    issued=self._issued.files(name) is not None,
+                )
+                for name, site in desired.sites.items()
+            ),
+            nginx=self._nginx(world.nginx),
+            daemon=self._daemon_now(),
+            source=revision.source if revision else "",
+            revision=revision.number if revision else 0,
+            troubles=tuple(self._all_troubles(held, world)),
+            notes=tuple(self.exposure.notes()),
+        )
+
+    def log_files(self, app: str) -> list[LogFileView]:
+        spec = self._intent.spec_wanted(app)
+        mine = sorted(
+            (i for i in self._observed.instances.values() if i.app == app), key=lambda i: i.slot
+        )
+        views: dict[str, LogFileView] = {}
+        for i in mine:
+            name, files = f"{app}.{i.slot}", self._logs.files(spec, i.slot)
+            user = spec.app.user or ""
+            for view in (
+                LogFileView(app=app, instance=name, stream="stdout", path=files.stdout, user=user),
+                LogFileView(app=app, instance=name, stream="stderr", path=files.stderr, user=user),
+            ):
+                views.setdefault(view.path, view)
+        return list(views.values())
+
+    def last_lines(self, app: str) -> list[str]:
+        """The end of the output of the app's instance that ended badly last."""
+        words = self._last_words().get(app)
+        if words is None or not words.lines:
+            return []
+        shown = words.lines[-SHOWN_LINES:]
+        return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
+
+    def _app(self, app: DesiredApp, found: Iterable[Instance], wait: Wait | None) -> AppView:
+        mine = sorted(found, key=lambda i: (i.slot, i.id))
+        command = app.app.command or app.app.script or ""
+        return AppView(
+            name=app.name,
+            state=app_state(app, mine, waits=wait is not None),
+            instances=tuple(self._instance(i, app) for i in mine),
+            wanted=0 if app.stopped else app.instances,
+            balance=str(app.app.balance),
+            command=command if isinstance(command, str) else " ".join(command),
+            cwd=app.app.cwd or app.spec.folder,
+            waits=wait.why if wait else "",
+            schedule=app.app.schedule or "",
+            next_run=None if app.stopped or not app.app.schedule else self._next_run(app.name),
+        )
+
+    def _instance(self, i: Instance, app: DesiredApp) -> InstanceView:
+        running = i.process is not None and i.state in LIVE
+        memory, cpu = (0, 0.0)
+        if i.process is not None and running:
+            memory, cpu = self._processes.usage(i.process)
+        return InstanceView(
+            id=i.id,
+            slot=i.slot,
+            pid=i.process.pid if i.process and running else None,
+            port=i.port,
+            state=i.state,
+            restarts=i.restarts,
+            uptime_s=round(self._clock.monotonic() - i.spawned, 1) if running else 0.0,
+            memory_bytes=memory,
+            cpu_percent=round(cpu, 1),
+            current=i.spec == app.spec.id,
+            reason=i.reason,
+            worn=i.worn,
+            says=self._says(i),
+            exit_code=i.ended.exit.code if i.ended else None,
+            ran_s=round(i.ended.seconds, 1) if i.ended else None,
+        )
+
+    def _nginx(self, seen: NginxSeen) -> NginxView:
+        build = self._intent.build
+        return NginxView(
+            pid=seen.pid,
+            version=seen.version or (build.version_text if build else ""),
+            generation=seen.generation,
+            program=seen.program or (build.program if build else ""),
+            outdated=seen.outdated,
+            openssl=build.openssl if build else "",
+            warning=openssl_warning(build, self._clock.now()) if build else "",
+        )
+
+    def _daemon_now(self) -> DaemonView:
+        memory = resident_bytes()
+        uptime = round(self._clock.monotonic() - self._begun, 1)
+        return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
+
+    def _all_troubles(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
+        for name, why in self._intent.reverted.items():
+            yield f"{name} is running its previous version: {why}"
+        if world.nginx.outdated:
+            yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
+        for i in world.instances.values():
+            if i.state in _TROUBLED or i.taken or ended_badly(self._intent.app_of(i), i):
+                yield f"{i.id} {i.reason}"
+            if note := self._noted(i):
+                yield f"{i.id} {note}"
+        yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
+        if self._observed.unrecorded:
+            yield self._observed.unrecorded
+        if self._intent.unwritten:
+            yield f"the latest changes could not be written to disk: {self._intent.unwritten}"
+        yield from self._nobody_well()
+        yield from self._troubles.sentences()
+
+    def _nobody_well(self) -> Iterator[str]:
+        known = self._observed.instances
+        for app, endpoints in self._observed.endpoints.items():
+            if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
+                yield (
+                    f"every instance of {app} fails its health check; requests are still sent "
+                    "to them"
+                )
+
+
+def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool) -> SiteView:
+    certificate = ""
+    if site.https:
+        certificate = "authority" if issued else "local"
+        certificate = "own" if own_pair(desired, name) else certificate
+    return SiteView(
+        name=name,
+        urls=site_urls(name, site, desired.listeners),
+        to=_target(site),
+        certificate=certificate,
+        paused=paused,
+    )
+
+
+def _target(site: Site) -> str:
+    if site.app:
+        return f"app {site.app}"
+    if site.upstream:
+        return f"upstream {site.upstream}"
+    if site.folder:
+        folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
+        return f"folder {folder}"
+    if site.redirect:
+        return "redirect"
+    return f"{len(site.routes)} routes"

@@ -1,0 +1,101 @@
+"""What a file needs from the machine around it: programs, files, ports and certificates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.instance import LIVE, Instance
+from portico.core.model.names import InstanceId
+from portico.engine.named_files import file_notes, file_problems, unreadable
+from portico.engine.own_pairs import own_pair
+from portico.errors import Problem
+from portico.ports import Certificates, Launch, Nginx, OwnPair, Processes, TcpPorts
+from portico.system.account import Account, account_if_known
+from portico.system.zone import time_zone
+
+
+class HostChecks:
+    def __init__(  # noqa: PLR0913 - all that is around
+        self,
+        processes: Processes,
+        ports: TcpPorts,
+        nginx: Nginx,
+        certificates: Certificates,
+        *,
+        instances: Callable[[], Mapping[InstanceId, Instance]],
+        in_force: Callable[[], Desired],
+        workers: str,
+    ) -> None:
+        """`workers` as in `RenderContext`."""
+        self._processes, self._ports, self._nginx = processes, ports, nginx
+        self._certificates, self._instances = certificates, instances
+        self._in_force, self._workers = in_force, workers
+
+    async def problems(self, desired: Desired) -> list[Problem]:
+        """Everything that is missing, unreadable or taken."""
+        found = [problem async for problem in self._of_apps(desired)]
+        found += [problem async for problem in self._of_listeners(desired)]
+        found += [problem async for problem in self._of_certificates(desired)]
+        found += await asyncio.to_thread(lambda: list(file_problems(desired)))
+        return found
+
+    async def notes(self, desired: Desired) -> list[str]:
+        """What is worth knowing of the files that are named, although nothing is missing."""
+        return await asyncio.to_thread(lambda: list(file_notes(desired, self._account(desired))))
+
+    async def unreadable(self, desired: Desired) -> list[str]:
+        """What nginx's workers may not read of what they are to answer with."""
+        return await asyncio.to_thread(lambda: list(unreadable(desired, self._account(desired))))
+
+    def _account(self, desired: Desired) -> Account:
+        user, _, group = (desired.edge.user or self._workers).partition(" ")
+        return account_if_known(user or None, group or None)
+
+    async def _of_apps(self, desired: Desired) -> AsyncIterator[Problem]:
+        for name, app in desired.apps.items():
+            launch = Launch(InstanceId(f"{name}.1.0"), app.spec, 1, app.app.port or 1)
+            for what in await self._processes.problems(launch):
+                yield Problem(f"apps.{name}", what)
+            if app.app.tz is not None:
+                try:
+                    time_zone(app.app.tz)
+                except ValueError as error:
+                    yield Problem(f"apps.{name}.tz", str(error))
+            async for problem in self._of_pinned_ports(name, app):
+                yield problem
+
+    async def _of_pinned_ports(self, name: str, app: DesiredApp) -> AsyncIterator[Problem]:
+        if not app.app.port:
+            return
+        ours = {i.port for i in self._instances().values() if i.state in LIVE}
+        for port in range(app.app.port, app.app.port + app.instances):
+            if port not in ours and (holder := await self._ports.holder(port)):
+                yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")
+
+    async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
+        if not desired.sites:
+            return
+        now = self._in_force()
+        ours = {now.listeners.http, now.listeners.https} if self._nginx.seen().pid else set()
+        listeners = desired.listeners
+        for key, port in (("http", listeners.http), ("https", listeners.https)):
+            if port not in ours and (holder := await self._ports.holder(port)):
+                yield Problem(
+                    f"edge.{key}",
+                    f"port {port} is held by {holder}",
+                    f"stop it, or set another port: [edge] {key} = {port + 1000}",
+                )
+
+    async def _of_certificates(self, desired: Desired) -> AsyncIterator[Problem]:
+        pairs = {
+            name: OwnPair(pair.certificate, pair.key, (name, *site.aliases))
+            for name, site in desired.sites.items()
+            if site.https and (pair := own_pair(desired, name)) is not None
+        }
+        for name, findings in zip(
+            pairs, await self._certificates.examine(tuple(pairs.values())), strict=True
+        ):
+            for what in findings.problems:
+                yield Problem(f'sites."{name}".certificate', what)

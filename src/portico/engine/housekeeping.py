@@ -1,0 +1,154 @@
+"""What has to be done now and then, whatever else happens: logs, and a look at the disks.
+
+The faster a log grows, the sooner it is looked at again.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.desired import Desired, Spec
+from portico.core.model.names import InstanceId
+from portico.core.planning.flood import MAX_INTERVAL, Growth, fills, floods, look_after, written
+from portico.engine.exposure import Exposure
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.troubles import Troubles
+from portico.ports import Clock, Disks, Logs, Nginx
+
+NGINX_LOG_INTERVAL: Final = 10.0
+"""Seconds between two looks at what is nginx's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A file that an instance writes to, and what the operator grants it."""
+
+    instance: InstanceId
+    spec: Spec
+    max_size: int
+    keep: int
+
+
+class Housekeeping:
+    def __init__(  # noqa: PLR0913 - all that is looked after
+        self,
+        intent: Intent,
+        observed: Observed,
+        troubles: Troubles,
+        *,
+        clock: Clock,
+        disks: Disks,
+        logs: Logs,
+        nginx: Nginx,
+        exposure: Exposure,
+        unreadable: Callable[[Desired], Awaitable[list[str]]],
+    ) -> None:
+        """`unreadable` says what nginx's workers may not read of the files that sites name."""
+        self._intent, self._observed, self._troubles = intent, observed, troubles
+        self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
+        self._exposure = exposure
+        self._sizes: dict[str, tuple[int, float]] = {}
+        """Of each log at the last look, and when that was."""
+        self._full: dict[str, str] = {}
+        """By disk: who fills it, as far as that was seen."""
+        self._pause = MAX_INTERVAL
+        self._unreadable = unreadable
+        self._closed: list[str] = []
+        self._seldom_at = -NGINX_LOG_INTERVAL
+
+    async def look(self) -> None:
+        """Once at everything; what is wrong with one file keeps no other one from its turn."""
+        logs = self._log_files()
+        grown = await self._grown(logs)
+        self._pause = look_after(grown)
+        for growth in grown:
+            self._say(f"flood {growth.path}", floods(growth), of=growth.instance)
+        await self._rotate_instances(logs, grown)
+        await self._look_at_disks(grown)
+        if self._clock.monotonic() - self._seldom_at >= NGINX_LOG_INTERVAL:
+            self._seldom_at = self._clock.monotonic()
+            with self._troubles.fence("rotation of nginx's logs"):
+                await self._rotate_nginx()
+            with self._troubles.fence("check of where apps listen"):
+                await self._exposure.look()
+            with self._troubles.fence("check of the files that sites use"):
+                await self._look_at_files()
+
+    async def pause(self) -> None:
+        await self._clock.sleep(self._pause)
+
+    async def _grown(self, logs: dict[str, _Log]) -> list[Growth]:
+        sizes, now = await self._logs.sizes(list(logs)), self._clock.monotonic()
+        before = {path: self._sizes.get(path, (size, now)) for path, size in sizes.items()}
+        self._sizes = {path: (size, now) for path, size in sizes.items()}
+        return [
+            Growth(
+                path,
+                log.instance,
+                written(before[path][0], sizes[path]),
+                now - before[path][1],
+                log.max_size,
+                log.keep,
+            )
+            for path, log in logs.items()
+        ]
+
+    async def _rotate_instances(self, logs: dict[str, _Log], grown: list[Growth]) -> None:
+        for growth in grown:
+            path, log = growth.path, logs[growth.path]
+            if self._sizes[path][0] <= log.max_size:
+                self._said(path, None)
+                continue
+            with self._troubles.fence(f"rotation of {path}", of=log.instance):
+                trouble = await self._logs.rotate(log.spec, path, log.max_size, log.keep)
+                self._said(path, trouble)
+
+    async def _rotate_nginx(self) -> None:
+        edge = self._intent.desired.edge
+        for path, trouble in (await self._nginx.rotate(edge.log_max_size, edge.log_keep)).items():
+            self._said(path, trouble)
+
+    async def _look_at_disks(self, grown: list[Growth]) -> None:
+        """Whoever was seen to fill a disk is named for as long as it is full."""
+        folders = {growth.path: posixpath.dirname(growth.path) for growth in grown}
+        full = await self._disks.full(sorted(set(folders.values())))
+        for gone in self._full.keys() - set(full.values()):
+            self._troubles.resolve(gone)
+        names = {
+            disk: fills(each for each in grown if full.get(folders[each.path]) == disk)
+            for disk in set(full.values())
+        }
+        self._full = {disk: name or self._full.get(disk, "") for disk, name in names.items()}
+        for disk, name in self._full.items():
+            self._troubles.report(disk, f"{disk}; {name}" if name else disk)
+
+    async def _look_at_files(self) -> None:
+        desired, _ = self._intent.wanted()
+        sentences = await self._unreadable(desired)
+        for gone in set(self._closed) - set(sentences):
+            self._troubles.resolve(gone)
+        for sentence in sentences:
+            self._troubles.report(sentence, sentence)
+        self._closed = sentences
+
+    def _log_files(self) -> dict[str, _Log]:
+        found: dict[str, _Log] = {}
+        for i in self._observed.instances.values():
+            spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
+            files = self._logs.files(spec, i.slot)
+            for path in (files.stdout, files.stderr):
+                found.setdefault(path, _Log(i.id, spec, limits.max_size, limits.keep))
+        return found
+
+    def _said(self, path: str, trouble: str | None) -> None:
+        self._say(path, f"cannot rotate {path}: {trouble}" if trouble else "")
+
+    def _say(self, subject: str, sentence: str, of: str = "") -> None:
+        if sentence:
+            self._troubles.report(subject, sentence, of=of)
+        else:
+            self._troubles.resolve(subject)

@@ -1,0 +1,142 @@
+"""Instances that were ready are asked again and again whether they still are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from portico.core.model.check import Check
+from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.core.planning.health import OVERDUE_TIME, pace, probed
+from portico.engine.instances.ownership import Ownership
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.safe_mode import SafeMode
+from portico.engine.tasks import Task, Tasks
+from portico.ports import Clock, Launch, Probes, Processes
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    task: Task
+    check: Check
+
+
+class Liveness:
+    def __init__(  # noqa: PLR0913 - what a probe needs, and whom to tell
+        self,
+        observed: Observed,
+        intent: Intent,
+        tasks: Tasks,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        ownership: Ownership,
+        probes: Probes,
+        processes: Processes,
+        safe_mode: SafeMode,
+    ) -> None:
+        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
+        self._clock, self._probes, self._processes = clock, probes, processes
+        self._ownership, self._safe_mode = ownership, safe_mode
+        self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
+        self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
+
+    def watch(self) -> None:
+        """Ask all that are to be asked, as often as the file says now; nobody else any more."""
+        wanted = {
+            (i.id, i.process): self._intent.app_of(i).check
+            for i in self._observed.instances.values()
+            if i.state in PROVEN and self.can_ask(i)
+        }
+        for watched, watcher in list(self._watchers.items()):
+            if wanted.get(watched) != watcher.check:
+                watcher.task.cancel()
+                del self._watchers[watched]
+        for watched in wanted.keys() - self._watchers.keys():
+            check = wanted[watched]
+            work, name = partial(self._watch, *watched, check), watched[0]
+            task = self._tasks.start(f"checks of {name}", work, of=name)
+            self._watchers[watched] = _Watcher(task, check)
+
+    def can_ask(self, i: Instance) -> bool:
+        """Not a worker, which has no port, unless by a command; and nobody in safe mode."""
+        if self._safe_mode.is_on:
+            return False
+        return i.port != 0 or self._intent.app_of(i).check.command is not None
+
+    async def ask(self, i: Instance) -> str | None:
+        """One probe: None when it is well, else what was wrong.
+
+        One that ends as nobody foresaw has failed as well: it does not show that all is well.
+        """
+        with self._tasks.fence(f"check of {i.id}", of=i.id):
+            return await self._ask(i)
+        return "internal error in the probe (a bug in portico); details in porticod.log"
+
+    async def _ask(self, i: Instance) -> str | None:
+        """Before it gets requests, or gets them again, it has to be the one that answered."""
+        check = self._intent.app_of(i).check
+        trouble = await self._probe_once(i, check)
+        if trouble is not None or not i.port or i.state is InstanceState.READY:
+            return trouble
+        return await self._ownership.trouble(i, silence=check.command is None)
+
+    async def _probe_once(self, i: Instance, check: Check) -> str | None:
+        if check.command is None:
+            return await self._probes.probe(check, i.port)
+        launch = Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+        return await self._processes.run_check(launch, check)
+
+    def digest(self) -> None:
+        """Apply what the probes have found since the last round."""
+        heard, self._heard = self._heard, []
+        for instance, process, trouble in heard:
+            if (i := self._watched(instance, process)) is None:
+                continue
+            with self._tasks.fence(f"verdict on {i.id}", of=i.id):
+                self._apply(i, trouble)
+
+    def _apply(self, i: Instance, trouble: str | None) -> None:
+        after = self._judged(i, trouble)
+        if after != i:
+            self._observed.put(after)
+        if after.state is not i.state:
+            level = logging.INFO if after.state is InstanceState.READY else logging.WARNING
+            log.log(level, "%s %s: %s", i.id, after.state, after.reason or "its check passes")
+
+    async def _watch(self, instance: InstanceId, process: Process | None, check: Check) -> None:
+        """Begin a probe at every beat, whether or not the last one has ended.
+
+        The first beat is anywhere within the pace, so that instances that were started together
+        are not asked together.
+        """
+        await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
+        patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
+        while self._watched(instance, process) is not None:
+            work = partial(self._probe, instance, process)
+            probe = self._tasks.start(f"probe of {instance}", work, of=instance)
+            await self._clock.sleep(patience)
+            await self._clock.sleep(pace(check, overdue=not probe.done()) - patience)
+
+    async def _probe(self, instance: InstanceId, process: Process | None) -> None:
+        if (i := self._watched(instance, process)) is None:
+            return
+        trouble = await self.ask(i)
+        i = self._watched(instance, process)
+        if i is not None and (self._heard or self._judged(i, trouble) != i):
+            self._heard.append((instance, process, trouble))
+            self._wake()
+
+    def _judged(self, i: Instance, trouble: str | None) -> Instance:
+        check = self._intent.app_of(i).check
+        return probed(i, trouble, check, now=self._clock.monotonic())
+
+    def _watched(self, instance: InstanceId, process: Process | None) -> Instance | None:
+        i = self._observed.instances.get(instance)
+        return i if i and i.process == process and i.state in PROVEN else None

@@ -1,0 +1,41 @@
+"""What is read now and then and not in every round: how much memory instances hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from portico.core.model.instance import LIVE
+from portico.core.model.names import InstanceId
+from portico.core.model.world import World
+from portico.engine.intent import Intent
+from portico.ports import Clock, Processes
+
+MEMORY_INTERVAL: Final = 5.0
+"""Seconds. PM2 looks every 30: a leak of 100 MB/s would fill a machine meanwhile."""
+
+
+class MemoryUse:
+    def __init__(self, intent: Intent, *, clock: Clock, processes: Processes) -> None:
+        self._intent, self._clock, self._processes = intent, clock, processes
+        self._memory: Mapping[InstanceId, int] = {}
+        self._weighed_at = 0.0
+
+    async def read(self, world: World) -> World:
+        """The world with what the gauges show."""
+        if self._clock.monotonic() - self._weighed_at >= MEMORY_INTERVAL:
+            self._memory = await self._weigh(world)
+            self._weighed_at = self._clock.monotonic()
+        return replace(world, memory=self._memory)
+
+    async def _weigh(self, world: World) -> Mapping[InstanceId, int]:
+        limited = {
+            i.id: i.process
+            for i in world.instances.values()
+            if i.process and i.state in LIVE and self._intent.app_of(i).max_memory is not None
+        }
+        if not limited:
+            return {}
+        held = await self._processes.resident(list(limited.values()))
+        return dict(zip(limited, held, strict=True))

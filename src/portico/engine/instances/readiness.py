@@ -1,0 +1,90 @@
+"""Who is ready: its check has passed and, with `wait_ready`, it said so itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from portico.core.model.instance import LIVE, Instance, InstanceEvent, InstanceState, Process
+from portico.core.model.names import InstanceId
+from portico.core.planning.lifecycle import moved
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.ports import Clock, Notice, Notices
+
+log = logging.getLogger(__name__)
+
+Seen = tuple[InstanceId, Process | None]
+
+
+class Readiness:
+    def __init__(
+        self,
+        observed: Observed,
+        intent: Intent,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        notices: Notices,
+    ) -> None:
+        self._observed, self._intent, self._wake = observed, intent, wake
+        self._clock, self._notices = clock, notices
+        self._passed: set[Seen] = set()
+        """Whose check has passed, and who is still starting."""
+        self._says: dict[Seen, str] = {}
+
+    def passed(self, i: Instance) -> None:
+        """Its check has passed for the first time, or it has none."""
+        self._passed.add((i.id, i.process))
+
+    def on_notice(self, notice: Notice) -> None:
+        """Somebody says that he is ready: no reason to wake for strangers, or a second time."""
+        if any(_is_starting(i) and not i.said_ready for i in self._concerned(notice)):
+            self._wake()
+
+    def requires_notice(self, i: Instance) -> bool:
+        """By the version that it was started as: no other is listened to."""
+        return self._intent.spec(i.spec).app.wait_ready
+
+    def status_text(self, i: Instance) -> str:
+        """How it is, in its own words (STATUS= of sd_notify); or that it has said nothing yet."""
+        if own := self._says.get((i.id, i.process)):
+            return own
+        waits = i.state is InstanceState.STARTING and not i.said_ready and self.requires_notice(i)
+        return "no readiness notification yet (wait_ready)" if waits else ""
+
+    def digest(self) -> None:
+        for notice in self._notices.heard():
+            self._hear(notice)
+        known = {(i.id, i.process): i for i in self._observed.instances.values()}
+        self._says = {seen: text for seen, text in self._says.items() if seen in known}
+        starting = {
+            s for s in self._passed & known.keys() if _is_starting(known[s]) and not known[s].taken
+        }
+        self._passed = {
+            s for s in starting if self.requires_notice(known[s]) and not known[s].said_ready
+        }
+        for seen in starting - self._passed:
+            now = self._clock.monotonic()
+            self._observed.put(moved(known[seen], InstanceEvent.CHECK_PASSED, now=now))
+            log.info("%s is ready after %.1fs", seen[0], now - known[seen].spawned)
+
+    def _hear(self, notice: Notice) -> None:
+        for i in self._concerned(notice):
+            if notice.status is not None:
+                self._says[i.id, i.process] = notice.status
+            if notice.ready and _is_starting(i) and not i.said_ready:
+                self._observed.put(replace(i, said_ready=True))
+                log.info("%s reported that it is ready", i.id)
+
+    def _concerned(self, notice: Notice) -> list[Instance]:
+        return [
+            i
+            for i in self._observed.instances.values()
+            if i.process and i.state in LIVE and i.process.pid in notice.sessions
+        ]
+
+
+def _is_starting(i: Instance) -> bool:
+    return i.state is InstanceState.STARTING

@@ -1,0 +1,273 @@
+"""Instances as they live: spawned, watched until ready, and understood when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from portico.core.model.desired import Spec
+from portico.core.model.instance import (
+    LEAVING,
+    LIVE,
+    STARTABLE,
+    Exit,
+    Instance,
+    InstanceState,
+    Process,
+)
+from portico.core.model.names import InstanceId
+from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
+from portico.core.planning.reasons import explain, explain_end, explain_listening
+from portico.engine.instances.liveness import Liveness
+from portico.engine.instances.ownership import Ownership
+from portico.engine.instances.readiness import Readiness
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.tasks import Tasks
+from portico.errors import Failed
+from portico.ports import Clock, Launch, Logs, Processes, TcpPorts
+
+log = logging.getLogger(__name__)
+
+FIRST_PROBE: Final = 0.05  # seconds after the start; then half as much again, to the limit
+SLOWEST_PROBE: Final = 0.5
+LAST_LINES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTail:
+    instance: InstanceId
+    lines: tuple[str, ...]
+
+
+class Supervision:
+    def __init__(  # noqa: PLR0913 - everything that knows something about an instance
+        self,
+        observed: Observed,
+        intent: Intent,
+        tasks: Tasks,
+        wake: Callable[[], None],
+        *,
+        clock: Clock,
+        logs: Logs,
+        ports: TcpPorts,
+        liveness: Liveness,
+        ownership: Ownership,
+        processes: Processes,
+        readiness: Readiness,
+    ) -> None:
+        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
+        self._readiness, self._ownership = readiness, ownership
+        self._clock, self._logs, self._ports = clock, logs, ports
+        self._liveness, self._processes = liveness, processes
+        self._ended: list[tuple[InstanceId, Exit]] = []
+        self.last_words: dict[str, OutputTail] = {}
+        """By app: the end of the output of its instance that ended badly last."""
+
+    async def adopt(self) -> None:
+        """Take over what an earlier daemon left running."""
+        lost: list[Instance] = []
+        for i in list(self._observed.instances.values()):
+            if i.state not in LIVE | STARTABLE:
+                continue
+            with self._tasks.fence(f"adoption of {i.id}", of=i.id):
+                if not await self._adopt(i):
+                    lost.append(i)
+        found: Mapping[InstanceId, Process] = {}
+        with self._tasks.fence("search for instances"):
+            found = await self._processes.find([(self._launch(i), i.since) for i in lost])
+        left: list[tuple[Launch, Process | None]] = []
+        for i in lost:
+            with self._tasks.fence(f"search for {i.id}", of=i.id):
+                left.append((self._launch(i), await self._find_again(i, found.get(i.id))))
+        with self._tasks.fence("cleanup of leftover processes"):
+            await self._processes.end_orphans(left)
+        await self.digest()
+
+    async def _adopt(self, i: Instance) -> bool:
+        """Whether the process on record still runs."""
+        if i.process is None or not await self._takes_over(i, i.process):
+            return False
+        if i.state is InstanceState.STARTING:
+            self._observed.put(adopted(i, now=self._clock.monotonic()))
+            self._probe(i)
+        return True
+
+    async def _takes_over(self, i: Instance, process: Process) -> bool:
+        return await self._processes.adopt(self._launch(i), process, self._on_exit(i.id))
+
+    def _launch(self, i: Instance) -> Launch:
+        return Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+
+    async def _find_again(self, i: Instance, process: Process | None) -> Process | None:
+        """One that has no process on record, or one that has ended; returns who takes its place.
+
+        The daemon before may have died between a start and its record, so what it started is
+        looked for. And where nobody saw the end of a start it is held against nobody: a crash
+        will be seen the next time. Only what is to run once does not run twice.
+        """
+        starting = i.state in STARTABLE | {InstanceState.STARTING}
+        if process and starting and await self._takes_over(i, process):
+            now = self._clock.monotonic()
+            self._observed.put(spawned(replace(i, process=None), process, now=now))
+            self._probe(i)
+            return process
+        again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
+        if i.state is InstanceState.STARTING and again:
+            self._observed.put(interrupted(i, now=self._clock.monotonic()))
+        elif i.state in LIVE:
+            self._ended.append((i.id, Exit()))
+        return None
+
+    async def spawn(self, instance: Instance, spec: Spec) -> None:
+        """Start its process; a failure to start is one way to end."""
+        launch = Launch(instance.id, spec, instance.slot, instance.port)
+        self._logs.begin(spec, instance.slot)
+        try:
+            process = await self._processes.spawn(launch, self._on_exit(instance.id))
+        except Failed as error:
+            self._end(instance, Exit(), str(error))
+            return
+        self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
+        self._probe(instance)
+
+    async def digest(self) -> None:
+        """Apply what has happened since the last round."""
+        self._ownership.digest()
+        self._liveness.digest()
+        ended, self._ended = self._ended, []
+        with self._tasks.fence("status reports of programs"):
+            self._readiness.digest()
+        for instance, ending in ended:
+            await asyncio.sleep(0)  # a thousand may have ended at once
+            i = self._observed.instances.get(instance)
+            if i:
+                reason = str(ending)
+                with self._tasks.fence(f"reason of the exit of {i.id}", of=i.id):
+                    i = await self._displaced(i)
+                    reason = await self._reason(i, ending)
+                self._end(i, ending, reason)
+        self._liveness.watch()
+
+    async def _displaced(self, i: Instance) -> Instance:
+        """Of one that has ended before it was ready, whether somebody else has its port: nothing
+        that it has started is left.
+        """
+        if i.state is not InstanceState.STARTING or not i.port or i.taken:
+            return i
+        holder = await self._ports.holder(i.port)
+        return replace(i, taken=holder is not None)
+
+    def _probe(self, i: Instance) -> None:
+        self._tasks.start(f"start of {i.id}", partial(self._until_ready, i.id), of=i.id)
+
+    def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
+        def note(ending: Exit) -> None:
+            self._ended.append((instance, ending))
+            self._wake()
+
+        return note
+
+    def _end(self, i: Instance, ending: Exit, reason: str) -> None:
+        app = self._intent.app_of(i)
+        after = exited(
+            i,
+            ending,
+            app,
+            now=self._clock.monotonic(),
+            jitter=self._clock.jitter(),
+            reason=reason,
+        )
+        self._observed.put(after)
+        good = after.state is InstanceState.GONE or ending.code == 0
+        log.log(
+            logging.INFO if good else logging.WARNING,
+            "%s %s: %s",
+            i.id,
+            after.state,
+            reason,
+        )
+
+    async def _until_ready(self, instance: InstanceId) -> None:
+        """Probe a starting instance until it is well, or is no longer starting.
+
+        A worker, which listens nowhere, is well when it has lived for `min_uptime`, or at once
+        if it says by itself when it is ready.
+        """
+        i, good = self._observed.instances[instance], 0
+        process = i.process
+        can_ask = self._liveness.can_ask(i)
+        pause = FIRST_PROBE
+        if not can_ask:
+            pause = (
+                0.0 if self._readiness.requires_notice(i) else self._intent.app_of(i).min_uptime
+            )
+        while True:
+            await self._clock.sleep(pause)
+            now = self._observed.instances.get(instance)
+            if now is None or now.state is not InstanceState.STARTING or now.process != process:
+                return
+            trouble = await self._liveness.ask(now) if can_ask else None
+            good = good + 1 if trouble is None else 0
+            if good and (good >= self._intent.app_of(now).check.rise or not can_ask):
+                self._readiness.passed(now)
+                self._wake()
+                return
+            if trouble is not None:
+                with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
+                    await self._remember_listening(now, trouble)
+            pause = min(pause * 1.5, SLOWEST_PROBE)
+
+    async def _remember_listening(self, i: Instance, trouble: str) -> None:
+        """Near the end of its time, see where it listens: afterwards nobody can tell.
+
+        What is found is the instance's reason from then on, also when it is killed for it.
+        """
+        limit = self._intent.app_of(i).ready_timeout
+        if (
+            i.taken
+            or i.process is None
+            or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE
+        ):
+            return
+        reason = f"was not ready within {limit:g}s: {trouble}"
+        if i.port:
+            listening = await self._ports.listening(i.process)
+            reason = explain_listening(
+                i.port, listening, trouble, limit, port_env=self._intent.app_of(i).port_env
+            )
+        now = self._observed.instances.get(i.id)
+        if now is not None and now.state is InstanceState.STARTING:
+            self._observed.put(replace(now, reason=reason))
+            await self._hear(now)
+
+    async def _reason(self, i: Instance, ending: Exit) -> str:
+        if i.state in LEAVING:
+            return i.reason
+        app, uptime = self._intent.app_of(i), self._clock.monotonic() - i.spawned
+        if i.is_run and i.reason:
+            return i.reason  # it was interrupted
+        if not app.comes_back and (done := explain_end(ending, uptime)):
+            return done
+        lines = await self._hear(i)
+        if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
+            return i.reason  # it was ended for never being ready, or for failing its check
+        spec = self._intent.spec(i.spec)
+        return explain(
+            ending,
+            lines,
+            port=i.port,
+            port_env=spec.app.port_env,
+            uptime=uptime,
+            holder=await self._ports.holder(i.port) if i.port else None,
+        )
+
+    async def _hear(self, i: Instance) -> list[str]:
+        """The end of its output, kept for whoever asks why its app is in trouble."""
+        lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, LAST_LINES)
+        self.last_words[i.app] = OutputTail(i.id, tuple(lines))
+        return lines

@@ -1,0 +1,201 @@
+"""A keeper of certificates between a real database and an authority that signs at a word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from portico.adapters.state.sqlite import SqliteState
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.model.certificate import Certificate
+from portico.core.planning import renewal_state
+from portico.core.planning.preflight import Seen
+from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.loop import CertificateLoop
+from portico.engine.tasks import Tasks
+from portico.engine.troubles import Troubles
+from portico.ports import Accounts, AuthorityError, Obtained
+from tests.fakes.clock import FakeClock
+from tests.unit.certificates import DAY, certificate
+
+DIRECTORY = "https://ca.test/directory"
+
+
+def desired_of(names, directory=DIRECTORY):
+    sites = {name: {"redirect": "https://elsewhere.example.com"} for name in names}
+    document = read_document({"tls": {"issuer": directory}, "sites": sites}, source="x")
+    return desired_from(
+        document, folder="/", environ={}, cores=1, root=True, asked={}, paused=frozenset()
+    )
+
+
+class Ticking(FakeClock):
+    """Time goes on a little between two looks at it, as it does in truth."""
+
+    def now(self) -> float:
+        self._elapsed += 1e-6
+        return super().now()
+
+
+class Lineages:
+    """In memory; `hold` puts one there that was issued at some time."""
+
+    def __init__(self, clock):
+        self.clock, self.newest, self.given = clock, {}, {}
+
+    def hold(self, name, *, at, days=90.0, serial="1", **more) -> Certificate:
+        said = {"issuer": DIRECTORY, "ari_id": ""} | more
+        held = certificate(name, at=at, days=days, serial=serial, **said)
+        self.newest[name] = self.given[name] = held
+        return held
+
+    def held(self, name):
+        return self.newest.get(name)
+
+    def current(self, name):
+        return self.given.get(name)
+
+    def names(self):
+        return sorted(self.newest)
+
+    async def switch(self, name, generation):
+        self.given[name] = self.newest[name]
+
+    def folder(self, name):
+        return f"/live/{name}"
+
+    def folders(self, name):
+        return (f"/lineages/{name}",)
+
+    async def store(self, name, names, chain, key, about):
+        before = self.newest.get(name)
+        held = certificate(*names, at=self.clock.now(), serial=chain, ari_id="")
+        number = before.generation + 1 if before else 1
+        self.newest[name] = replace(held, issuer=about.issuer, generation=number)
+        return self.newest[name]
+
+
+@dataclass
+class Authority:
+    """Implements ports.Authorities."""
+
+    clock: FakeClock
+    orders: list[tuple[float, str]] = field(default_factory=list)
+    seen: Seen = field(default_factory=Seen)
+    down: bool = False
+    refused: set[str] = field(default_factory=set)
+    bugs: set[str] = field(default_factory=set)
+    """What ends an order for these names is nothing that anybody foresaw."""
+    error: AuthorityError | None = None
+    """What every order is answered with."""
+    window: tuple[float, float] | None = None
+    replaced: list[str | None] = field(default_factory=list)
+    """What each order has named as what it follows."""
+    looked: int = 0
+    forgotten: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def accounts(self):
+        return Accounts("thumbprint")
+
+    async def preflight(self, lineage, issuer, order, folders):
+        self.looked += 1
+        if self.down:
+            raise AuthorityError("no answer")
+        return self.seen
+
+    async def issue(self, lineage, issuer, order, replaces, *, no_account, made_account):
+        self.orders.append((self.clock.now(), lineage.name))
+        self.replaced.append(replaces)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if self.error:
+            raise self.error
+        if lineage.name in self.bugs:
+            raise LookupError(lineage.name)
+        if lineage.name in self.refused:
+            raise AuthorityError("it does not issue for this name")
+        return Obtained(f"{len(self.orders):x}", "/key", replaced=False)
+
+    async def forget(self, order):
+        self.forgotten.append(order)
+
+    async def renewal_window(self, issuer, certificate):
+        if self.window is None:
+            raise AuthorityError("it does not offer renewal information")
+        return *self.window, "", self.clock.now() + 3600
+
+
+class Deployment:
+    def __init__(self, clock, lineages, state):
+        self.clock, self.lineages, self.state = clock, lineages, state
+        self.done = []
+
+    async def deploy(self, lineage):
+        held = self.lineages.held(lineage.name)
+        self.lineages.given[lineage.name] = held
+        self.done.append(lineage.name)
+        memory = self.state.renewal_state(lineage.name)
+        self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
+
+    async def render_again(self):
+        pass
+
+
+class Intent:
+    def __init__(self, desired):
+        self.desired = desired
+
+    def wanted(self):
+        return self.desired, ""
+
+
+class Keeping:
+    """`do` runs what a test does with the keeper, and ends when all that is due is done."""
+
+    def __init__(self, folder, names, *, start=1_790_000_000.0):
+        self.clock = Ticking(start)
+        self.names = tuple(names)
+        self.lineages = Lineages(self.clock)
+        self.state = SqliteState(folder / "portico.db")
+        self.authority = Authority(self.clock)
+        self.troubles = Troubles()
+        self.desired = desired_of(self.names)
+
+    def hold_all(self, *, age_days, days=90.0):
+        at = self.clock.now() - age_days * DAY
+        with self.state.together():
+            for number, name in enumerate(self.names):
+                held = self.lineages.hold(name, at=at, days=days, serial=f"{number + 1:x}")
+                memory = self.state.renewal_state(name)
+                self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
+
+    def do(self, work):
+        async def run():
+            async with asyncio.TaskGroup() as group:
+                deploying = Deployment(self.clock, self.lineages, self.state)
+                keeper = CertificateLoop(
+                    Intent(self.desired),
+                    deploying,
+                    deploying,
+                    self.troubles,
+                    Tasks(group, self.troubles, self.clock),
+                    authorities=self.authority,
+                    clock=self.clock,
+                    lineages=self.lineages,
+                    passage=AlpnPassthrough(),
+                    state=self.state,
+                )
+                return await work(keeper)
+
+        return asyncio.run(run())
+
+    def look(self):
+        async def once(keeper):
+            await keeper.look()
+
+        self.do(once)

@@ -1,0 +1,166 @@
+"""How often logs are looked at, and who is named for a disk that is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+
+import pytest
+
+from portico.core.model.app import App
+from portico.core.model.desired import Desired, Spec
+from portico.core.model.instance import LogFiles
+from portico.core.planning.flood import (
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+    Growth,
+    fills,
+    floods,
+    look_after,
+)
+from portico.engine.housekeeping import Housekeeping
+from portico.engine.troubles import Troubles
+from tests.fakes.clock import FakeClock
+from tests.unit.worlds import one
+
+MB = 1 << 20
+SPEC = Spec("v1", "web", App(command="run", logs={"max_size": "10MB", "keep": 5}), "/srv", {})
+PATH = "/logs/apps/web.1.out.log"
+FULL = "disk full at /logs/apps: writes there fail"
+
+
+def growth(written: float, seconds: float = 1.0) -> Growth:
+    return Growth(PATH, "web.1.1", int(written), seconds, 10 * MB, 5)
+
+
+@pytest.mark.parametrize(
+    ("rates", "seconds"),
+    [
+        ([], MAX_INTERVAL),
+        ([0], MAX_INTERVAL),
+        ([MB], MAX_INTERVAL),
+        ([MB, 10 * MB], 1.0),
+        ([1000 * MB], MIN_INTERVAL),
+    ],
+)
+def test_the_log_that_grows_fastest_decides_when_all_are_looked_at_again(rates, seconds):
+    assert look_after([growth(rate) for rate in rates]) == seconds
+
+
+def test_one_that_outruns_every_look_is_named():
+    assert floods(growth(100 * MB)) == ""
+    assert f"web.1.1 writes to {PATH} faster than it can be rotated" in floods(growth(130 * MB))
+
+
+def test_nobody_is_named_for_a_disk_that_others_have_filled():
+    assert fills([]) == fills([growth(1000)]) == ""
+    assert fills([growth(1000), growth(5 * MB)]) == f"web.1.1 writes most, to {PATH}"
+
+
+class Machine:
+    """The logs and disks of one, as the test says they are."""
+
+    def __init__(self) -> None:
+        self.size, self.is_full, self.rotated = 0, False, list[str]()
+        self.said: str | None = None
+        self.clock, self.troubles = FakeClock(), Troubles()
+        instance = one()
+        self.upkeep = Housekeeping(
+            SimpleNamespace(
+                spec=lambda _: SPEC,
+                app_of=lambda _: SPEC.app,
+                desired=SimpleNamespace(edge=SimpleNamespace(log_max_size=1, log_keep=1)),
+                wanted=lambda: (Desired(), ""),
+            ),
+            SimpleNamespace(instances={instance.id: instance}),
+            self.troubles,
+            clock=self.clock,
+            disks=self,
+            exposure=SimpleNamespace(look=self._nothing),
+            logs=self,
+            nginx=SimpleNamespace(rotate=self._rotate_nginx),
+            unreadable=self._unreadable,
+        )
+
+    def files(self, spec: Spec, slot: int) -> LogFiles:
+        return LogFiles.of(spec, slot, "/logs")
+
+    async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
+        return dict.fromkeys(paths, 0) | {PATH: self.size}
+
+    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
+        self.rotated.append(path)
+        self.size = 0
+        return self.said
+
+    async def full(self, folders: Iterable[str]) -> Mapping[str, str]:
+        return dict.fromkeys(folders, FULL) if self.is_full else {}
+
+    async def _nothing(self):
+        pass
+
+    async def _rotate_nginx(self, max_size: int, keep: int) -> Mapping[str, str | None]:
+        return {}
+
+    async def _unreadable(self, desired: Desired) -> list[str]:
+        return []
+
+    def look(self, size: int, after: float = 1.0) -> None:
+        async def looked() -> None:
+            await self.clock.advance(after)
+            self.size = size
+            await self.upkeep.look()
+
+        asyncio.run(looked())
+
+    def pauses(self) -> float:
+        async def paused() -> float:
+            begun, pausing = self.clock.monotonic(), asyncio.ensure_future(self.upkeep.pause())
+            while not pausing.done():
+                await self.clock.advance(0.25)
+            return self.clock.monotonic() - begun
+
+        return asyncio.run(paused())
+
+
+def test_a_log_that_grows_fast_is_looked_at_more_often_until_it_is_calm_again():
+    machine = Machine()
+    machine.look(0)
+    assert machine.pauses() == MAX_INTERVAL
+    machine.look(400 * MB)
+    assert machine.rotated == [PATH]
+    assert machine.pauses() == MIN_INTERVAL
+    machine.look(0)
+    assert machine.pauses() == MAX_INTERVAL
+
+
+def test_what_was_written_after_a_rotation_counts_from_the_beginning():
+    machine = Machine()
+    machine.look(0)
+    machine.look(40 * MB)
+    machine.look(10 * MB)
+    assert machine.pauses() == 1.0
+
+
+def test_who_was_seen_to_fill_a_disk_is_named_for_as_long_as_it_is_full():
+    machine = Machine()
+    machine.look(0)
+    machine.is_full = True
+    machine.look(5 * MB)
+    named = f"{FULL}; web.1.1 writes most, to {PATH}"
+    assert machine.troubles.sentences() == [named]
+    machine.look(5 * MB)
+    assert machine.troubles.sentences() == [named]
+    machine.is_full = False
+    machine.look(5 * MB)
+    assert machine.troubles.sentences() == []
+
+
+def test_a_log_that_was_emptied_without_a_copy_is_said_until_the_next_look():
+    machine = Machine()
+    machine.said = "No space left on device; it was truncated without a complete copy"
+    machine.look(11 * MB)
+    assert machine.troubles.sentences() == [f"cannot rotate {PATH}: {machine.said}"]
+    machine.look(0)
+    assert machine.troubles.sentences() == []
