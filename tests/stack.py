@@ -169,7 +169,7 @@ class Stack:
     def instances(self, app: str) -> list[dict]:
         """The instances of an app that are not leaving, as `portico status --json` shows them."""
         found = [i for a in self.status()["apps"] if a["name"] == app for i in a["instances"]]
-        staying = [i for i in found if i["state"] not in {"draining", "stopping"}]
+        staying = [i for i in found if i["state"] not in {"draining", "stopping", "gone"}]
         return sorted(staying, key=lambda instance: instance["slot"])
 
     # requests
