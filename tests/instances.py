@@ -17,9 +17,9 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, LogFiles, Process
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
-from portico.ports import Launch
 from portico.system.clock import SystemClock
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -14,7 +14,7 @@ from pathlib import Path
 from portico.adapters.nginx.processes import processes_in
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.processes.sockets import LinuxPorts
-from portico.ports import Tested
+from portico.core.model.generation import Tested
 from portico.system.clock import SystemClock
 from portico.system.home import Home
 from tests.little_nginx import Client, eventually, get, is_running

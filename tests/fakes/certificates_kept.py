@@ -9,13 +9,14 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.certificate import Certificate
+from portico.core.model.order import Accounts, Obtained
 from portico.core.planning import renewal_state
 from portico.core.planning.preflight import Seen
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
-from portico.ports import Accounts, AuthorityError, Obtained
+from portico.ports.certificates import AuthorityError
 from tests.fakes.clock import FakeClock
 from tests.unit.certificates import DAY, certificate
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
+from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
-from portico.ports import AppRecord, Revision
 
 
 class MemoryState:

@@ -14,7 +14,7 @@ from portico.core.planning.preflight import Address, Name, Seen
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.loop import MAX_WORKERS
 from portico.errors import Failed
-from portico.ports import AuthorityError
+from portico.ports.certificates import AuthorityError
 from tests.fakes.certificates_kept import DIRECTORY, Keeping
 from tests.unit.certificates import DAY, HOUR, lineage
 

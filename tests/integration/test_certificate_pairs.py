@@ -11,7 +11,7 @@ import pytest
 
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
-from portico.ports import Findings, OwnPair
+from portico.core.model.pair import Findings, OwnPair
 from portico.system.home import Home
 
 DAY = 86400.0

@@ -20,8 +20,8 @@ from portico.core.model.certificate import Entry, RenewalState, Trouble, Window
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
+from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
-from portico.ports import AppRecord, Revision
 
 
 def spec(number="v1", **app):

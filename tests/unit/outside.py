@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from portico.core.model.check import Check
+from portico.core.model.generation import Tested
 from portico.core.model.instance import Exit, Process
+from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
 from portico.core.planning.ownership import Answering, Owner
 from portico.errors import Failed
-from portico.ports import Launch, Notice, Tested
 from tests.fakes.clock import VirtualLoop
 
 ASKS_EVERY = 1.0  # as nginx does for answers with TTL 0

@@ -15,6 +15,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import PROVEN, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build
+from portico.core.model.records import AppRecord, Revision
 from portico.core.model.site import Site
 from portico.core.model.world import World
 from portico.core.planning.order import is_back
@@ -35,7 +36,6 @@ from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, NotFound, PorticoError, Problem
-from portico.ports import AppRecord, Revision
 from tests.fakes.state import MemoryState
 from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 

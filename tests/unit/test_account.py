@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from portico.core.model.order import Accounts
 from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
 from portico.errors import NotFound, Refused
-from portico.ports import Accounts, AuthorityError
+from portico.ports.certificates import AuthorityError
 from tests.fakes.state import MemoryState
 from tests.unit.certificates import FIRST, SECOND, lineage
 

@@ -7,10 +7,10 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.place import Build
+from portico.core.model.records import Revision
 from portico.engine.intent import Intent
 from portico.engine.prepare import Candidate
 from portico.errors import Failed
-from portico.ports import Revision
 from tests.fakes.state import MemoryState
 
 APP = App(command="run")

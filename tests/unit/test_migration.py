@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from portico.core.model.renewers import Renewer
 from portico.engine.certificates.migration import Migration
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
-from portico.ports import Renewer
 
 CRON = Renewer("/etc/crontab:7", "0 4 * * * root certbot renew", "comment out this line")
 

@@ -10,11 +10,11 @@ from portico.adapters.processes.notices import parse
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import InstanceState, Process
+from portico.core.model.launch import Notice
 from portico.core.planning.lifecycle import adopted, killed, spawned
 from portico.core.planning.reasons import NEVER_SAID
 from portico.core.planning.reconcile import plan
 from portico.engine.instances.readiness import Readiness
-from portico.ports import Notice
 from tests.fakes.clock import FakeClock
 from tests.unit.worlds import NOW, app, desired, one, planned, world
 from tests.unit.worlds import why as whys

@@ -18,8 +18,8 @@ from portico.adapters.state.records import (
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceState, Process
+from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
-from portico.ports import AppRecord, Revision
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 seconds = st.floats(0, 1e10)

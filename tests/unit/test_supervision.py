@@ -12,11 +12,11 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.world import NginxSeen
 from portico.engine.instances.supervision import Supervision
 from portico.engine.observed import Observed
-from portico.ports import Launch
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState
 from tests.unit.worlds import one

@@ -15,7 +15,7 @@ from portico.daemon.wiring import Portico
 from portico.engine.control.operations import Operations
 from portico.errors import PorticoError
 from portico.importers.read import read_file
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.notify import Notify
 

@@ -16,7 +16,7 @@ from portico.api.server import serve
 from portico.daemon.deaths import Deaths
 from portico.daemon.wiring import Mode, Portico, assemble
 from portico.engine.changes import Changes
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
 from portico.system.notify import Notify

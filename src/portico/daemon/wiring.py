@@ -71,7 +71,7 @@ from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.importers.certbot_bridge import CertbotBridge
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
 from portico.system.names import (

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from portico.core.model.views import ChangeView
 from portico.engine.tasks import Task, Tasks
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Clock
+from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,10 @@ from portico.engine.observed import Observed
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
-from portico.ports import Clock, Nginx, Processes, State, TcpPorts
+from portico.ports.clock import Clock
+from portico.ports.nginx import Nginx
+from portico.ports.processes import Processes, TcpPorts
+from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.names import AppName
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
-from portico.ports import TcpPorts
+from portico.ports.processes import TcpPorts
 
 
 class Exposure:

@@ -7,11 +7,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
+from portico.core.model.pair import OwnPair
 from portico.engine.named_files import file_notes, file_problems, unreadable
 from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
-from portico.ports import Certificates, Launch, Nginx, OwnPair, Processes, TcpPorts
+from portico.ports.certificates import Certificates
+from portico.ports.nginx import Nginx
+from portico.ports.processes import Processes, TcpPorts
 from portico.system.account import Account, account_if_known
 from portico.system.zone import time_zone
 

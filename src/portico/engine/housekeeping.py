@@ -17,7 +17,9 @@ from portico.engine.exposure import Exposure
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.troubles import Troubles
-from portico.ports import Clock, Disks, Logs, Nginx
+from portico.ports.clock import Clock
+from portico.ports.files import Disks, Logs
+from portico.ports.nginx import Nginx
 
 NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.place import Build
+from portico.core.model.records import Revision
 from portico.core.model.shell import inherited
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
@@ -21,7 +22,7 @@ from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Inputs, Preparation
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Clock, Revision
+from portico.ports.clock import Clock
 
 RENDERED_WITHIN: Final = 300.0
 SERVED_WITHIN: Final = 90.0

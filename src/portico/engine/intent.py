@@ -20,13 +20,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.generation import Tested
 from portico.core.model.instance import Instance
 from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
+from portico.core.model.records import AppRecord, Revision
 from portico.core.model.world import NginxSeen
 from portico.engine.prepare import Candidate, Inputs, request_of
 from portico.errors import Failed
-from portico.ports import AppRecord, Nginx, Revision, State, Tested
+from portico.ports.nginx import Nginx
+from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from portico.core.model.instance import InstanceState
 from portico.core.model.world import World
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import MarkWorn, Respawn, SkipRun, StartInstance, Step
-from portico.ports import Clock
+from portico.ports.clock import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
 LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted

@@ -13,7 +13,10 @@ from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
 from portico.core.planning.lifecycle import booted
 from portico.errors import Failed
-from portico.ports import Clock, Discovery, Nginx, State, TcpPorts
+from portico.ports.clock import Clock
+from portico.ports.nginx import Discovery, Nginx
+from portico.ports.processes import TcpPorts
+from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 

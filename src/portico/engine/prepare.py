@@ -15,7 +15,9 @@ from portico.core.config.desired import desired_from
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired
+from portico.core.model.generation import Tested
 from portico.core.model.place import Build, CertificateFiles, RenderContext
+from portico.core.model.records import Revision
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.render.generation import fingerprint, render_generation
@@ -23,7 +25,8 @@ from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
 from portico.engine.own_pairs import own_pair
 from portico.errors import ConfigError, Failed, Problem
-from portico.ports import Certificates, Nginx, Revision, Tested
+from portico.ports.certificates import Certificates
+from portico.ports.nginx import Nginx
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, Protocol
 
 from portico.engine.troubles import Troubles
-from portico.ports import Clock
+from portico.ports.clock import Clock
 
 FIRST_PAUSE: Final = 1.0
 MAX_PAUSE: Final = 300.0

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from portico.core.model.certificate import Certificate
+from portico.core.model.renewers import Renewer, Taken
 from portico.errors import Failed, Refused
 from portico.importers.certbot_export import export
 from portico.importers.certbot_taking import Taking
 from portico.importers.renewers import find_renewers
-from portico.ports import Called, Certificates, Lineages, Renewer, Taken
+from portico.ports.certificates import Called, Certificates, Lineages
 from portico.system.rights import other_writer
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from portico.core.model.certificate import About, Certificate
+from portico.core.model.pair import Facts, OwnPair
+from portico.core.model.renewers import Taken, TakenOver
 from portico.errors import Failed, PorticoError
 from portico.importers.certbot import (
     CertbotAccount,
@@ -17,7 +19,7 @@ from portico.importers.certbot import (
     read_folder,
 )
 from portico.importers.certbot_writing import leave_alone, without_certbot
-from portico.ports import Called, Certificates, Facts, Lineages, OwnPair, Taken, TakenOver
+from portico.ports.certificates import Called, Certificates, Lineages
 from portico.system import files
 from portico.system.text import read_text
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from portico.core.model.renewers import Renewer
 from portico.errors import Failed
 from portico.importers.certbot import DEFAULT, read_conf
-from portico.ports import Renewer
 from portico.system.text import read_text
 
 _CRONTABS: Final = (

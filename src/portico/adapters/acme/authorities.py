@@ -11,9 +11,10 @@ from typing import Final, TypeVar, assert_never
 from portico.adapters.acme import wire
 from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
+from portico.core.model.order import Accounts, Obtained
 from portico.core.planning.ledger import Refusal
 from portico.core.planning.preflight import Seen
-from portico.ports import Accounts, AuthorityError, Obtained
+from portico.ports.certificates import AuthorityError
 from portico.system.programs import StartProgram, start_here
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.certificate import KeyType
-from portico.ports import Facts
+from portico.core.model.pair import Facts
 from portico.system.x509 import ari_id, common_name, names_of, plain, signed
 
 MAX_CLOCK_SKEW: Final = 300.0  # seconds by which an authority's clock may be ahead of ours

@@ -19,9 +19,10 @@ from portico.adapters.certificates import trust
 from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
 from portico.adapters.certificates.running import run
 from portico.adapters.certificates.wire import Pair, Request
+from portico.core.model.pair import Facts, Findings, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
-from portico.ports import Clock, Facts, Findings, OwnPair, Trust
+from portico.ports.clock import Clock
 from portico.system.home import Home
 
 CHILD_TIMEOUT: Final = 120.0  # seconds; a thousand new lineages take some two

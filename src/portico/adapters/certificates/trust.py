@@ -22,8 +22,8 @@ from typing import Final
 from portico.adapters.certificates import nss
 from portico.adapters.certificates.nss import Changed
 from portico.adapters.certificates.running import run
+from portico.core.model.pair import Trust
 from portico.errors import Failed
-from portico.ports import Trust
 
 STORE_TIMEOUT: Final = 60.0  # seconds; update-ca-certificates takes up to five on a slow disk
 

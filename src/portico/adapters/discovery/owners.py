@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.socket_table import Address, find, open_table
 
 log = logging.getLogger(__name__)

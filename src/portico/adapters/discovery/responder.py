@@ -14,9 +14,10 @@ from portico.adapters.discovery.lines import Lines
 from portico.adapters.discovery.owners import Asker, Owners
 from portico.adapters.discovery.resolvers import Resolvers
 from portico.adapters.discovery.wire import Reply, reply_to
+from portico.core.model.generation import Held
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
-from portico.ports import Clock, Held
+from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from portico.adapters.lineages.lineage_folder import FULL, KEY, LineageFolder, Unusable, discard
 from portico.core.model.certificate import About, Certificate
 from portico.core.model.names import folder_name
+from portico.core.model.pair import Facts, OwnPair
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
-from portico.ports import Certificates, Clock, Facts, OwnPair
+from portico.ports.certificates import Certificates
+from portico.ports.clock import Clock
 from portico.system.home import Home
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from portico.adapters.nginx.error_lines import explain
 from portico.adapters.nginx.lifecycle import Paths
 from portico.errors import Failed
-from portico.ports import TcpPorts
+from portico.ports.processes import TcpPorts
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
 TEST_TIMEOUT: Final = 60.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.ports import TcpPorts
+from portico.ports.processes import TcpPorts
 
 MAX_SHOWN: Final = 3
 GRAVE: Final = frozenset({"emerg", "alert"})

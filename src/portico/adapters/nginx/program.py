@@ -31,11 +31,12 @@ from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
 from portico.adapters.nginx.upgrading import TRIAL_TIME, conclude, upgrade
+from portico.core.model.generation import Held, Tested
 from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
-from portico.ports import Held, TcpPorts, Tested
+from portico.ports.processes import TcpPorts
 from portico.system.home import Home
 from portico.system.programs import StartProgram, start_here
 

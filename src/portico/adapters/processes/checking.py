@@ -9,8 +9,8 @@ from typing import Final
 
 from portico.adapters.processes.start import entered, look_up
 from portico.core.model.check import Check
+from portico.core.model.launch import Launch
 from portico.core.model.units import Words
-from portico.ports import Launch
 from portico.system.programs import STDOUT, StartProgram, ending, running
 
 MAX_OUTPUT_KEPT: Final = 4096

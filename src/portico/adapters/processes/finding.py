@@ -24,9 +24,9 @@ from portico.adapters.processes.proc import (
     user_of,
 )
 from portico.core.model.instance import Process
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import INSTANCE, LOGS
-from portico.ports import Launch
 from portico.system.account import account_of
 
 ROUNDING: Final = 0.05  # seconds; start times are told in ticks

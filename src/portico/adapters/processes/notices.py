@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.proc import stat
+from portico.core.model.launch import Notice
 from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
-from portico.ports import Notice
 from portico.system import files
 
 log = logging.getLogger(__name__)

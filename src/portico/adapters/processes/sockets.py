@@ -23,7 +23,7 @@ from portico.adapters.processes.proc import Table, pids, program_name, sockets, 
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
 from portico.errors import Failed
-from portico.ports import Clock
+from portico.ports.clock import Clock
 
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""

@@ -19,6 +19,7 @@ from typing import Final, ParamSpec, TypeVar
 from portico.adapters.processes.finding import mark
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
+from portico.core.model.launch import Launch
 from portico.core.planning.command_line import CommandLine, command_line
 from portico.core.planning.environment import (
     NoticePaths,
@@ -28,7 +29,6 @@ from portico.core.planning.environment import (
     with_notify_paths,
 )
 from portico.errors import Failed
-from portico.ports import Launch
 from portico.system.account import Account, account_of
 from portico.system.programs import DEVNULL, Child, Program, StartProgram
 from portico.system.rights import folder_of, is_roots_alone, open_file

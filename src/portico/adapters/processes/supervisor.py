@@ -26,11 +26,12 @@ from portico.adapters.processes.start import look_up, start
 from portico.adapters.processes.watch import Leavings, Leftovers, Watch, end_left, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
 from portico.core.planning.ownership import Answering, Owner
 from portico.errors import Failed
-from portico.ports import Clock, Launch
+from portico.ports.clock import Clock
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
 FRESH_TIME: Final = 1.0

@@ -20,7 +20,7 @@ from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, belonging, families
 from portico.adapters.processes.proc import Stat, Table, stat
 from portico.core.model.instance import Exit, Process
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.programs import Child
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
+from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
-from portico.ports import AppRecord, Revision
 
 SPEC: Final = TypeAdapter(Spec)
 INSTANCE: Final = TypeAdapter(Instance)

@@ -28,8 +28,8 @@ from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
+from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
-from portico.ports import AppRecord, Revision
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 from portico.core.model.certificate import Issuer, Lineage
 from portico.core.model.views import AccountsView, AccountView
 from portico.errors import NotFound, PorticoError, Refused
-from portico.ports import Authorities, State
+from portico.ports.certificates import Authorities
+from portico.ports.state import State
 
 THUMBPRINT: Final = "account_thumbprint"
 """Setting: of the account's key, which nginx's files hold."""

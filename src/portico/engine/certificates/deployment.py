@@ -14,7 +14,10 @@ from portico.core.planning import renewal_state
 from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
 from portico.errors import Failed, PorticoError
-from portico.ports import Clock, Hooks, Lineages, Sites, State
+from portico.ports.certificates import Hooks, Lineages
+from portico.ports.clock import Clock
+from portico.ports.nginx import Sites
+from portico.ports.state import State
 from portico.system.text import read_text
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from portico.engine.changes import Change
 from portico.engine.intent import Intent
 from portico.engine.prepare import Issued, Preparation
 from portico.errors import Failed, PorticoError, Refused
-from portico.ports import Lineages, Nginx
+from portico.ports.certificates import Lineages
+from portico.ports.nginx import Nginx
 
 
 class ScratchFiles:

@@ -18,13 +18,16 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
+from portico.core.model.order import Obtained
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.preflight import Finding, findings, name_findings
 from portico.core.planning.renewal import Action, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from portico.errors import Failed, Refused
-from portico.ports import Authorities, AuthorityError, Clock, Lineages, Obtained, State
+from portico.ports.certificates import Authorities, AuthorityError, Lineages
+from portico.ports.clock import Clock
+from portico.ports.state import State
 
 
 class Issuance:

@@ -37,7 +37,9 @@ from portico.engine.intent import Intent
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Authorities, Clock, Lineages, State
+from portico.ports.certificates import Authorities, Lineages
+from portico.ports.clock import Clock
+from portico.ports.state import State
 from portico.system.text import read_text
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
+from portico.core.model.renewers import Renewer, TakenOver
 from portico.core.model.views import (
     ExportView,
     ImportView,
@@ -18,7 +19,9 @@ from portico.engine.certificates.standalone import forget
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports import Certbot, Clock, Lineages, Renewer, State, TakenOver
+from portico.ports.certificates import Certbot, Lineages
+from portico.ports.clock import Clock
+from portico.ports.state import State
 
 LOOK_INTERVAL: Final = 3600.0
 

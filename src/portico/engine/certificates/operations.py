@@ -19,7 +19,8 @@ from portico.engine.certificates.migration import Migration
 from portico.engine.certificates.standalone import remember
 from portico.engine.changes import Change, Changes
 from portico.engine.intent import Intent
-from portico.ports import Clock, State
+from portico.ports.clock import Clock
+from portico.ports.state import State
 
 
 class CertificateOperations:

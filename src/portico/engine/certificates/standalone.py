@@ -13,7 +13,7 @@ from portico.core.model.names import is_local_name
 from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import standalone_lineage
 from portico.errors import Refused
-from portico.ports import State
+from portico.ports.state import State
 
 STANDALONE: Final = "standalone"
 """Name of the setting that lists them, a JSON array."""

@@ -15,7 +15,8 @@ from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.errors import Failed
-from portico.ports import Clock, Nginx, Sites
+from portico.ports.clock import Clock
+from portico.ports.nginx import Nginx, Sites
 
 MANY_SITES: Final = 20
 """More than so many are counted instead of named."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from portico import __version__
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
+from portico.core.model.records import Revision
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -43,7 +44,10 @@ from portico.engine.observed import Observed
 from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
 from portico.engine.safe_mode import SafeMode
 from portico.errors import NotFound, Refused
-from portico.ports import Certificates, Clock, Logs, Revision, State
+from portico.ports.certificates import Certificates
+from portico.ports.clock import Clock
+from portico.ports.files import Logs
+from portico.ports.state import State
 
 
 class Operations(CertificateOperations):

@@ -30,7 +30,9 @@ from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
 from portico.engine.prepare import Issued
 from portico.engine.troubles import Troubles
-from portico.ports import Clock, Logs, Processes
+from portico.ports.clock import Clock
+from portico.ports.files import Logs
+from portico.ports.processes import Processes
 from portico.system.memory import resident_bytes
 
 S = InstanceState

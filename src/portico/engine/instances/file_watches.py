@@ -16,7 +16,8 @@ from portico.core.planning.watching import Pending, is_due, noted
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
-from portico.ports import Clock, Files
+from portico.ports.clock import Clock
+from portico.ports.files import Files
 
 log = logging.getLogger(__name__)
 

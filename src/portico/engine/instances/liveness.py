@@ -9,6 +9,7 @@ from functools import partial
 
 from portico.core.model.check import Check
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import OVERDUE_TIME, pace, probed
 from portico.engine.instances.ownership import Ownership
@@ -16,7 +17,8 @@ from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Task, Tasks
-from portico.ports import Clock, Launch, Probes, Processes
+from portico.ports.clock import Clock
+from portico.ports.processes import Probes, Processes
 
 log = logging.getLogger(__name__)
 

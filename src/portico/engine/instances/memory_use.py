@@ -10,7 +10,8 @@ from portico.core.model.instance import LIVE
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.engine.intent import Intent
-from portico.ports import Clock, Processes
+from portico.ports.clock import Clock
+from portico.ports.processes import Processes
 
 MEMORY_INTERVAL: Final = 5.0
 """Seconds. PM2 looks every 30: a leak of 100 MB/s would fill a machine meanwhile."""

@@ -11,7 +11,8 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import owned, taken
 from portico.core.planning.ownership import Answering, Owner, passed_on, silent, taken_by
 from portico.engine.observed import Observed
-from portico.ports import Clock, Processes
+from portico.ports.clock import Clock
+from portico.ports.processes import Processes
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from portico.core.model.instance import LIVE, Instance, InstanceEvent, InstanceState, Process
+from portico.core.model.launch import Notice
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import moved
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
-from portico.ports import Clock, Notice, Notices
+from portico.ports.clock import Clock
+from portico.ports.processes import Notices
 
 log = logging.getLogger(__name__)
 

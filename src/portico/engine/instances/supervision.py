@@ -19,6 +19,7 @@ from portico.core.model.instance import (
     InstanceState,
     Process,
 )
+from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.reasons import explain, explain_end, explain_listening
@@ -29,7 +30,9 @@ from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.tasks import Tasks
 from portico.errors import Failed
-from portico.ports import Clock, Launch, Logs, Processes, TcpPorts
+from portico.ports.clock import Clock
+from portico.ports.files import Logs
+from portico.ports.processes import Processes, TcpPorts
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 
 from portico.core.planning.schedule import Timer, look, set_timer
 from portico.engine.intent import Intent
-from portico.ports import Clock
+from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 

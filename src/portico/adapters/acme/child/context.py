@@ -11,7 +11,7 @@ from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.wire import Failure, Step
 
 if TYPE_CHECKING:  # at run time it would bring the whole model along, a tenth of a second
-    from portico.ports import Clock
+    from portico.ports.clock import Clock
 
 FIRST_PAUSE: Final = 0.25  # seconds; most answers are there by then
 MAX_PAUSE: Final = 5.0

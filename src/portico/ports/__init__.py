@@ -1,0 +1,1 @@
+"""What portico needs from the outside world, in its own words. Adapters implement these."""

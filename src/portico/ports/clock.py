@@ -1,0 +1,18 @@
+"""Time and chance."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Wall time, seconds since 1970. For people and certificates only."""
+
+    def monotonic(self) -> float:
+        """Seconds since boot, suspend included; the same for every process of this boot."""
+
+    def jitter(self) -> float:
+        """A number in [0, 1), evenly spread."""
+
+    async def sleep(self, seconds: float) -> None: ...

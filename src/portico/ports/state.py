@@ -1,0 +1,90 @@
+"""What the daemon remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from portico.core.model.certificate import (
+    Entry,
+    RenewalState,
+)
+from portico.core.model.desired import Spec
+from portico.core.model.instance import Instance
+from portico.core.model.names import InstanceId
+from portico.core.model.records import AppRecord, Revision
+
+
+class State(Protocol):
+    """The one SQLite file. Every call is done when it returns; Failed when it cannot be.
+
+    What an operator said (revisions, apps, settings) is then on disk and survives a power cut.
+    What is only true while the machine runs (instances, serials, events) survives the death of
+    this process.
+    """
+
+    def together(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """All writes within are done at the end, or none of them: one transaction.
+
+        Nothing may be awaited in it. If not `durable`, what is written survives the death of
+        this process and not a power cut, whatever it is.
+        """
+
+    def revisions(self) -> list[Revision]:
+        """Newest first."""
+
+    def add_revision(self, revision: Revision) -> Revision:
+        """Returns it with its number."""
+
+    def put_revision(self, revision: Revision) -> None:
+        """The same revision, with more known of it."""
+
+    def apps(self) -> list[AppRecord]: ...
+
+    def put_app(self, record: AppRecord) -> None: ...
+
+    def drop_app(self, name: str) -> None: ...
+
+    def instances(self) -> list[Instance]: ...
+
+    def put_instance(self, instance: Instance) -> None: ...
+
+    def drop_instance(self, instance: InstanceId) -> None: ...
+
+    def specs(self) -> Mapping[str, Spec]:
+        """Every version that an app record or an instance refers to, by id."""
+
+    def next_serial(self, app: str) -> int:
+        """The number of the next instance this app gets; never given twice in one boot."""
+
+    def setting(self, name: str) -> str | None: ...
+
+    def put_setting(self, name: str, value: str) -> None: ...
+
+    def renewal_states(self) -> Mapping[str, RenewalState]:
+        """What is remembered of certificates, by lineage."""
+
+    def renewal_state(self, lineage: str) -> RenewalState:
+        """An empty one for a lineage that nothing is known of."""
+
+    def put_renewal_state(self, renewal: RenewalState) -> None: ...
+
+    def drop_renewal_state(self, lineage: str) -> None: ...
+
+    def ledger_since(self, at: float) -> list[Entry]:
+        """Entries of that moment and later, oldest first."""
+
+    def last_entry(self) -> int:
+        """The number of the newest entry, another one for each; 0 if there is none."""
+
+    def add_ledger(self, entries: Sequence[Entry]) -> None: ...
+
+    def no_ledger_after(self, now: float) -> None:
+        """Entries written by a clock that was ahead count as written now."""
+
+    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
+        """Where it cannot be recorded the log has it instead: nothing is refused for that."""
+
+    def events(self, limit: int) -> list[tuple[float, str, str, str]]:
+        """Newest first: wall time, kind, subject, text."""
