@@ -24,10 +24,7 @@ from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
-from portico.engine.instances.liveness import Liveness
-from portico.engine.instances.ownership import Ownership
-from portico.engine.instances.readiness import Readiness
-from portico.engine.instances.supervision import Supervision
+from portico.engine.instances.assembly import assemble_instances
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import BOOT, Observed
@@ -130,29 +127,20 @@ class Daemon:
         )
         known = self.observed, self.intent
         wake = self.loop.wake
-        self.ownership = Ownership(self.observed, wake, clock=clock, processes=host)
-        self.readiness = Readiness(*known, wake, clock=clock, notices=host)
-        self.supervision = Supervision(
+        instances = assemble_instances(
             *known,
             self.tasks,
+            SafeMode(0, self.troubles),
             wake,
             clock=clock,
             logs=host,
+            notices=host,
             ports=host,
-            liveness=Liveness(
-                *known,
-                self.tasks,
-                wake,
-                clock=clock,
-                ownership=self.ownership,
-                probes=host,
-                processes=host,
-                safe_mode=SafeMode(0, self.troubles),
-            ),
-            ownership=self.ownership,
+            probes=host,
             processes=host,
-            readiness=self.readiness,
         )
+        self.ownership, self.readiness = instances.ownership, instances.readiness
+        self.supervision = instances.supervision
         self._execute = Executor(
             *known,
             self.supervision.spawn,

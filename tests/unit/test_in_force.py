@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import NamedTuple, TypeVar
 
 import pytest
@@ -73,7 +74,6 @@ class Portico:
         async def scenario() -> None:
             async with asyncio.TaskGroup() as group:
                 changes = Changes(Tasks(group, self.troubles, self.clock), self.clock)
-                nothing = (None,) * 3
                 self.operations = Operations(
                     self.intent,
                     self,
@@ -83,10 +83,9 @@ class Portico:
                     self.in_force,
                     self,
                     self,
-                    self,
-                    *nothing[:2],
+                    SimpleNamespace(loop=self),
                     SafeMode(0, self.troubles),
-                    certificates=None,
+                    local=None,
                     clock=self.clock,
                     logs=None,
                     state=self.state,

@@ -96,10 +96,11 @@ async def _begin_periodic(portico: Portico, deaths: Deaths) -> None:
         deaths.forget()
         portico.loop.wake()
     repeat = portico.tasks.repeat
-    repeat("upkeep", portico.upkeep.look, portico.upkeep.pause)
-    repeat("certificates", portico.keeper.look, portico.keeper.pause)
-    repeat("search for other renewers", portico.moving.look, portico.moving.pause)
-    repeat("watching of files", portico.watching.look, portico.watching.pause)
+    certificates, watches = portico.certificates, portico.watches
+    repeat("housekeeping", portico.housekeeping.look, portico.housekeeping.pause)
+    repeat("certificates", certificates.loop.look, certificates.loop.pause)
+    repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
+    repeat("watching of files", watches.look, watches.pause)
 
 
 async def _signs_of_life(notify: Notify, clock: Clock) -> None:

@@ -7,9 +7,9 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 from typing import Final, Literal
@@ -35,17 +35,14 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.visitor import Visitor
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.views import DaemonView
-from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
-from portico.core.planning.steps import StartInstance, Step
+from portico.core.planning.steps import Step
 from portico.core.render.alpn import answers
 from portico.core.render.bootstrap_peers import bootstrap_files
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
-from portico.engine.certificates.deployment import Deployment
-from portico.engine.certificates.dry_run import DryRun, ScratchFiles
-from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
-from portico.engine.certificates.migration import Migration
+from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
+from portico.engine.certificates.loop import IssuedFiles
 from portico.engine.changes import Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
@@ -55,13 +52,11 @@ from portico.engine.exposure import Exposure
 from portico.engine.host_checks import HostChecks
 from portico.engine.housekeeping import Housekeeping
 from portico.engine.in_force import InForce
+from portico.engine.instances.assembly import Instances, assemble_instances
 from portico.engine.instances.file_watches import FileWatches
-from portico.engine.instances.liveness import Liveness
-from portico.engine.instances.memory_use import MemoryUse
+from portico.engine.instances.observer import Observer
 from portico.engine.instances.ownership import Ownership
-from portico.engine.instances.readiness import Readiness
 from portico.engine.instances.supervision import Supervision
-from portico.engine.instances.timetable import Timetable
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
@@ -82,7 +77,6 @@ from portico.system.names import (
     speaks_ipv6,
     unprivileged_from,
 )
-from portico.system.zone import time_zone
 
 log = logging.getLogger(__name__)
 
@@ -100,27 +94,33 @@ SECRET: Final = "secret"  # noqa: S105 - a name
 class Portico:
     """A whole daemon, put together and not yet running."""
 
+    certificates: CertificateParts
     changes: Changes
+    housekeeping: Housekeeping
     in_force: InForce
+    instances: Instances
     intent: Intent
-    keeper: CertificateLoop
     loop: ReconcileLoop
-    moving: Migration
     nginx: NginxProgram
     observed: Observed
     operations: Operations
-    ownership: Ownership
     safe_mode: SafeMode
-    supervision: Supervision
     tasks: Tasks
     troubles: Troubles
-    upkeep: Housekeeping
     watched: Callable[[], Collection[int]]
     """The pids of children that somebody waits for."""
-    watching: FileWatches
+    watches: FileWatches
+
+    @property
+    def ownership(self) -> Ownership:
+        return self.instances.ownership
+
+    @property
+    def supervision(self) -> Supervision:
+        return self.instances.supervision
 
 
-async def assemble(  # noqa: PLR0915 - a statement for each part
+async def assemble(
     home: Home,
     state: SqliteState,
     clock: Clock,
@@ -129,101 +129,52 @@ async def assemble(  # noqa: PLR0915 - a statement for each part
     deaths: int,
 ) -> Portico:
     """Open the state, begin to answer nginx, and connect everything; nothing changes yet."""
-    ports, troubles = LinuxPorts(clock), Troubles()
+    troubles = Troubles()
     tasks, safe_mode = Tasks(group, troubles, clock), SafeMode(deaths, troubles)
-    discovery = await _discovery(home, state, clock)
-
-    def bootstrap_peers() -> Mapping[str, str]:
-        """The peers that discovery hands out, or will as soon as it is asked."""
-        (desired, _), world = intent.wanted(), observed.now()
-        instances = world.by_app()
-        return bootstrap_files(
-            {
-                name: endpoints_of(app, instances[name], world.now)
-                for name, app in desired.apps.items()
-            }
-        )
-
     start_program = start_program_of(os.environ)  # noqa: TID251 - set by our own unit
+    ports, logs = LinuxPorts(clock), FileLogs(home.logs)
+    discovery = await _discovery(home, state, clock)
     nginx = NginxProgram(
         home,
         ports,
-        bootstrap_peers=bootstrap_peers,
+        bootstrap_peers=lambda: _bootstrap_peers(intent, observed),
         start_program=start_program,
         held=discovery.held,
     )
-    logs = FileLogs(home.logs)
-    paths = NoticePaths(str(home.notify), str(home.send), str(home.preload))
+    paths, notices = (
+        NoticePaths(str(home.notify), str(home.send), str(home.preload)),
+        UnixNotices(),
+    )
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
-    places = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
-    sites = Visitor()
-    certificates = CertificateChild(home, sys.executable, clock, places)
     intent = Intent(state, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
-    gauges = MemoryUse(intent, clock=clock, processes=processes)
-    timetable = Timetable(intent, clock, time_zone)
-    most_starting = STARTS_PER_CORE * _cores()
-
-    async def observe() -> World:
-        await supervision.digest()
-        await asyncio.sleep(0)
-        intent.write_again()
-        if not safe_mode.is_on:
-            with troubles.fence("file watches at start"):
-                await watching.begin()
-        world = replace(await observed.look(), most_starting=most_starting)
-        with troubles.fence("memory of instances"):
-            world = await gauges.read(world)
-        with troubles.fence("schedules"):
-            return replace(world, due=timetable.due())
-        return world
-
-    def failed(step: Step, error: Exception) -> None:
-        of = str(getattr(step, "instance", "") or getattr(step, "app", ""))
-        if isinstance(error, PorticoError):
-            troubles.report(str(step), str(error), of=of)
-        else:
-            troubles.unforeseen(str(step), str(step), error, of=of)
-
-    async def perform(step: Step) -> None:
-        await execute(step)
-
-    async def reserve(steps: Sequence[StartInstance]) -> None:
-        await execute.reserve(steps)
-
-    loop = ReconcileLoop(clock, intent.wanted, observe, perform, failed, reserve)
-    notices = UnixNotices()
-    readiness = Readiness(observed, intent, loop.wake, clock=clock, notices=notices)
-    with troubles.fence("notices"):
-        await notices.open(paths, readiness.on_notice)
-    ownership = Ownership(observed, loop.wake, clock=clock, processes=processes)
-    supervision = Supervision(
+    loop = ReconcileLoop(
+        clock,
+        intent.wanted,
+        lambda: observer.observe(),  # noqa: PLW0108 - these stand below, on the loop
+        lambda step: execute(step),  # noqa: PLW0108
+        partial(_report_failure, troubles),
+        lambda starts: execute.reserve(starts),  # noqa: PLW0108
+    )
+    instances = assemble_instances(
         observed,
         intent,
         tasks,
+        safe_mode,
         loop.wake,
         clock=clock,
         logs=logs,
+        notices=notices,
         ports=ports,
-        liveness=Liveness(
-            observed,
-            intent,
-            tasks,
-            loop.wake,
-            clock=clock,
-            ownership=ownership,
-            probes=LoopbackProbes(),
-            processes=processes,
-            safe_mode=safe_mode,
-        ),
-        ownership=ownership,
+        probes=LoopbackProbes(),
         processes=processes,
-        readiness=readiness,
     )
+    with troubles.fence("notices"):
+        await notices.open(paths, instances.readiness.on_notice)
     execute = Executor(
         observed,
         intent,
-        supervision.spawn,
+        instances.supervision.spawn,
         troubles,
         tasks,
         loop.wake,
@@ -233,86 +184,64 @@ async def assemble(  # noqa: PLR0915 - a statement for each part
         processes=processes,
         state=state,
     )
+    # Each on the ones above; what an operator asks for stands on all.
+    stores = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
+    local = CertificateChild(home, sys.executable, clock, stores)
+    lineages = DiskLineages(home, local, clock)
+    with troubles.fence("certificates on disk"):
+        for name, wrong in (await lineages.load()).items():
+            troubles.report(f"certificate {name}", wrong, of=f"certificate {name}")
     workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
-    machine = _machine(home, discovery.address, workers, _secret(state))
     host_checks = HostChecks(
         processes,
         ports,
         nginx,
-        certificates,
+        local,
         instances=lambda: observed.instances,
         in_force=lambda: intent.desired,
         workers=workers,
     )
-    lineages = DiskLineages(home, certificates, clock)
-    with troubles.fence("certificates on disk"):
-        for name, wrong in (await lineages.load()).items():
-            troubles.report(f"certificate {name}", wrong, of=f"certificate {name}")
-    passage = AlpnPassthrough()
-    issued = IssuedFiles(state, lineages, passage)
-    prepare = partial(
-        Preparation,
-        machine,
-        nginx,
-        certificates,
-        host_checks,
-    )
+    machine = _machine(home, discovery.address, workers, _secret(state))
+    prepare = partial(Preparation, machine, nginx, local, host_checks)
+    passthrough = AlpnPassthrough()
+    issued = IssuedFiles(state, lineages, passthrough)
     preparation = prepare(issued)
     in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
-    changes = Changes(tasks, clock)
+    sites = Visitor()
+    certificates = assemble_certificates(
+        intent,
+        in_force,
+        issued,
+        prepare,
+        tasks,
+        troubles,
+        authorities=Authorities(
+            home.certificates, sys.executable, answers(str(home.path)), start_program
+        ),
+        certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
+        clock=clock,
+        hooks=HookRunner(start_program),
+        lineages=lineages,
+        nginx=nginx,
+        passthrough=passthrough,
+        scratch=DiskLineages(Home(home.certificates / "scratch"), local, clock),
+        sites=sites,
+        state=state,
+    )
     exposure = Exposure(intent, observed, ports, root=machine.root)
     report = StatusReport(
         intent,
         observed,
         troubles,
-        lambda: supervision.last_words,
+        instances,
         _daemon(home, mode),
         issued,
         clock=clock,
-        logs=logs,
         exposure=exposure,
-        says=readiness.status_text,
-        next_run=timetable.next,
-        noted=ownership.note,
+        logs=logs,
         processes=processes,
     )
-    deploying = Deployment(
-        intent,
-        in_force,
-        clock=clock,
-        hooks=HookRunner(start_program),
-        lineages=lineages,
-        sites=sites,
-        state=state,
-    )
-    keeper = CertificateLoop(
-        intent,
-        in_force,
-        deploying,
-        troubles,
-        tasks,
-        authorities=Authorities(
-            home.certificates, sys.executable, answers(str(home.path)), start_program
-        ),
-        passage=passage,
-        clock=clock,
-        lineages=lineages,
-        state=state,
-    )
-    moving = Migration(
-        intent,
-        keeper,
-        troubles,
-        clock=clock,
-        lineages=lineages,
-        others=CertbotBridge(lineages, certificates, account_key(home.certificates)),
-        state=state,
-    )
-    scratch = DiskLineages(Home(home.certificates / "scratch"), certificates, clock)
-    trying = DryRun(
-        intent, keeper, prepare(ScratchFiles(scratch, issued)), nginx=nginx, scratch=scratch
-    )
-    settling = Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites)
+    changes = Changes(tasks, clock)
     operations = Operations(
         intent,
         observed,
@@ -321,17 +250,15 @@ async def assemble(  # noqa: PLR0915 - a statement for each part
         preparation,
         in_force,
         report,
-        settling,
-        keeper,
-        moving,
-        trying,
+        Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites),
+        certificates,
         safe_mode,
-        certificates=certificates,
+        local=local,
         clock=clock,
         logs=logs,
         state=state,
     )
-    watching = FileWatches(
+    watches = FileWatches(
         intent,
         troubles,
         operations.reload,
@@ -339,36 +266,61 @@ async def assemble(  # noqa: PLR0915 - a statement for each part
         files=NotifiedFiles(),
         home=str(home.path),
     )
+    housekeeping = Housekeeping(
+        intent,
+        observed,
+        troubles,
+        clock=clock,
+        disks=MountedDisks(home.path),
+        exposure=exposure,
+        logs=logs,
+        nginx=nginx,
+        unreadable=host_checks.unreadable,
+    )
+    observer = Observer(
+        intent,
+        observed,
+        instances,
+        watches,
+        safe_mode,
+        troubles,
+        most_starting=STARTS_PER_CORE * _cores(),
+    )
     state.tell(partial(troubles.report, "state"))
     return Portico(
+        certificates,
         changes,
+        housekeeping,
         in_force,
+        instances,
         intent,
-        keeper,
         loop,
-        moving,
         nginx,
         observed,
         operations,
-        ownership,
         safe_mode,
-        supervision,
         tasks,
         troubles,
-        Housekeeping(
-            intent,
-            observed,
-            troubles,
-            clock=clock,
-            disks=MountedDisks(home.path),
-            logs=logs,
-            nginx=nginx,
-            exposure=exposure,
-            unreadable=host_checks.unreadable,
-        ),
         processes.watched,
-        watching,
+        watches,
     )
+
+
+def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
+    """The peers that discovery hands out, or will as soon as it is asked."""
+    (desired, _), world = intent.wanted(), observed.now()
+    instances = world.by_app()
+    return bootstrap_files(
+        {name: endpoints_of(app, instances[name], world.now) for name, app in desired.apps.items()}
+    )
+
+
+def _report_failure(troubles: Troubles, step: Step, error: Exception) -> None:
+    of = str(getattr(step, "instance", "") or getattr(step, "app", ""))
+    if isinstance(error, PorticoError):
+        troubles.report(str(step), str(error), of=of)
+    else:
+        troubles.unforeseen(str(step), str(step), error, of=of)
 
 
 async def _discovery(home: Home, state: SqliteState, clock: Clock) -> Responder:

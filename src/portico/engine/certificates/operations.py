@@ -13,9 +13,7 @@ from portico.core.model.views import (
     RenewerView,
     StandaloneRequest,
 )
-from portico.engine.certificates.dry_run import DryRun
-from portico.engine.certificates.loop import CertificateLoop
-from portico.engine.certificates.migration import Migration
+from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.standalone import remember
 from portico.engine.changes import Change, Changes
 from portico.engine.intent import Intent
@@ -24,29 +22,26 @@ from portico.ports.state import State
 
 
 class CertificateOperations:
-    def __init__(  # noqa: PLR0913 - all that has to do with certificates
+    def __init__(
         self,
         intent: Intent,
         changes: Changes,
-        keeper: CertificateLoop,
-        moving: Migration,
-        trying: DryRun,
+        certificates: CertificateParts,
         *,
         clock: Clock,
         state: State,
     ) -> None:
-        self._intent, self._changes, self._keeper = intent, changes, keeper
-        self._moving, self._trying = moving, trying
+        self._intent, self._changes, self._certificates = intent, changes, certificates
         self._clock, self._state = clock, state
 
     async def certificates(self) -> list[CertificateView]:
-        return await self._keeper.views()
+        return await self._certificates.loop.views()
 
     async def renewers(self) -> list[RenewerView]:
-        return await self._moving.renewers()
+        return await self._certificates.migration.renewers()
 
     async def account(self) -> AccountsView:
-        return await self._keeper.account.view(await self._keeper.wanted())
+        return await self._certificates.loop.account.view(await self._certificates.loop.wanted())
 
     async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
         """Renew what is due, or what is named and forced; waits for nothing that is not. A dry
@@ -55,9 +50,9 @@ class CertificateOperations:
 
         async def work(change: Change) -> None:
             if dry_run:
-                await self._trying.renew(name, change)
+                await self._certificates.dry_run.renew(name, change)
             else:
-                await self._keeper.renew(name, change, force=force)
+                await self._certificates.loop.renew(name, change, force=force)
 
         kind = "dry run" if dry_run else "renew"
         return self._of_certificate(kind, name or "all certificates", who, work)
@@ -66,7 +61,7 @@ class CertificateOperations:
         """Obtain the certificate of a site at once, if it has none."""
 
         async def work(change: Change) -> None:
-            await self._keeper.issue(name, change)
+            await self._certificates.loop.issue(name, change)
 
         return self._of_certificate("issue", name, who, work)
 
@@ -74,7 +69,7 @@ class CertificateOperations:
         """Obtain one that no nginx serves, if there is none that is good, and keep it."""
 
         async def work(change: Change) -> None:
-            await self._keeper.issue_standalone(name, change, force=request.force)
+            await self._certificates.loop.issue_standalone(name, change, force=request.force)
 
         name = remember(self._state, request, self._intent.desired.sites)
         return self._of_certificate("issue", name, who, work)
@@ -83,8 +78,8 @@ class CertificateOperations:
         """Revoke the certificate held, and obtain another one."""
 
         async def work(change: Change) -> None:
-            await self._keeper.revoke(name)
-            await self._keeper.renew(name, change, force=False)
+            await self._certificates.loop.revoke(name)
+            await self._certificates.loop.renew(name, change, force=False)
 
         return self._of_certificate("revoke", name, who, work)
 
@@ -92,7 +87,7 @@ class CertificateOperations:
         """Delete a certificate that no site uses, with its files and keys."""
 
         async def work(change: Change) -> None:
-            await self._moving.forget(name)
+            await self._certificates.migration.forget(name)
             change.say(f"{name}: certificates and keys removed")
 
         return self._of_certificate("forget", name, who, work)
@@ -105,7 +100,7 @@ class CertificateOperations:
 
     async def take_over(self, folder: str, who: str) -> ImportView:
         """Import what certbot keeps in a folder. Failed if nothing of it can be."""
-        view = await self._moving.take(folder)
+        view = await self._certificates.migration.take(folder)
         for each in view.taken:
             self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
         return view
@@ -113,15 +108,15 @@ class CertificateOperations:
     async def hand_over(self, folder: str, who: str) -> ExportView:
         """Write every certificate into a folder as certbot keeps it."""
         self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
-        return await self._moving.give(folder)
+        return await self._certificates.migration.give(folder)
 
     async def roll_over(self, who: str) -> ChangeView:
         """Give the accounts a new key. Nothing is ordered meanwhile."""
 
         async def work(change: Change) -> None:
-            wanted = await self._keeper.wanted()
-            thumbprint = await self._keeper.account.roll_over(wanted)
-            self._keeper.wake()
+            wanted = await self._certificates.loop.wanted()
+            thumbprint = await self._certificates.loop.account.roll_over(wanted)
+            self._certificates.loop.wake()
             change.say(f"the account key was replaced; new thumbprint {thumbprint}")
 
         return self._of_certificate("rollover", "the account's key", who, work)
@@ -130,8 +125,8 @@ class CertificateOperations:
         """Give up the account at an authority, a directory URL, for ever."""
 
         async def work(change: Change) -> None:
-            wanted = await self._keeper.wanted()
-            url = await self._keeper.account.deactivate(issuer, wanted)
+            wanted = await self._certificates.loop.wanted()
+            url = await self._certificates.loop.account.deactivate(issuer, wanted)
             change.say(f"{url} is deactivated permanently; its certificates are still served")
             change.say(
                 f"{issuer} accepts no new account with this key; run `portico certs rollover` "

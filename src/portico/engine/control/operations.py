@@ -29,9 +29,7 @@ from portico.core.model.views import (
     VersionView,
 )
 from portico.core.planning.preview import preview
-from portico.engine.certificates.dry_run import DryRun
-from portico.engine.certificates.loop import CertificateLoop
-from portico.engine.certificates.migration import Migration
+from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.operations import CertificateOperations
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
@@ -60,21 +58,19 @@ class Operations(CertificateOperations):
         preparation: Preparation,
         in_force: InForce,
         report: StatusReport,
-        settling: Convergence,
-        keeper: CertificateLoop,
-        moving: Migration,
-        trying: DryRun,
+        convergence: Convergence,
+        certificates: CertificateParts,
         safe_mode: SafeMode,
         *,
-        certificates: Certificates,
+        local: Certificates,
         clock: Clock,
         logs: Logs,
         state: State,
     ) -> None:
-        super().__init__(intent, changes, keeper, moving, trying, clock=clock, state=state)
+        super().__init__(intent, changes, certificates, clock=clock, state=state)
         self._observed, self._loop = observed, loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
-        self._certificates, self._logs, self._settling = certificates, logs, settling
+        self._local, self._logs, self._convergence = local, logs, convergence
         self._safe_mode = safe_mode
 
     # Reading
@@ -141,7 +137,7 @@ class Operations(CertificateOperations):
         return [view for name in names for view in self._report.log_files(name)]
 
     async def trust(self, *, remove: bool) -> TrustView:
-        trust = await (self._certificates.untrust() if remove else self._certificates.trust())
+        trust = await (self._local.untrust() if remove else self._local.trust())
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
 
     def version(self) -> VersionView:
@@ -190,9 +186,9 @@ class Operations(CertificateOperations):
         async def work(change: Change) -> None:
             for note in candidate.notes:
                 change.say(f"note: {note}")
-            await self._settling.apps(change, candidate.desired.apps)
-            await self._settling.upgrade()
-            await self._settling.sites(change, candidate.desired)
+            await self._convergence.apps(change, candidate.desired.apps)
+            await self._convergence.upgrade()
+            await self._convergence.sites(change, candidate.desired)
             self._intent.served(accepted)
             await self._report.exposure.look()
 
@@ -205,7 +201,7 @@ class Operations(CertificateOperations):
         if self._safe_mode.is_on and (before is None or before.document != revision.document):
             self._safe_mode.end()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
-        self._keeper.wake()
+        self._certificates.loop.wake()
 
     async def down(self, who: str, *, now: bool) -> ChangeView:
         """End everything. A second call, while it is under way, waits for nothing any more."""
@@ -219,7 +215,7 @@ class Operations(CertificateOperations):
         apps = len(self._intent.desired.apps)
         self._in_force.clear(at_once=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"
-        return self._changes.begin("down", subject, [EVERY_APP], self._settling.end)
+        return self._changes.begin("down", subject, [EVERY_APP], self._convergence.end)
 
     async def upgrade(self, who: str) -> ChangeView:
         """Replace the nginx that runs by today's program of it, losing no request."""
@@ -239,8 +235,8 @@ class Operations(CertificateOperations):
             if self._intent.is_in_force(seen):
                 self._intent.ask_upgrade(build)
             self._loop.wake()
-            await self._settling.upgrade()
-            await self._settling.apps(change, ())
+            await self._convergence.upgrade()
+            await self._convergence.apps(change, ())
 
     async def start(self, app: str | None, who: str) -> ChangeView:
         """Start one app, or all (None)."""
@@ -364,7 +360,7 @@ class Operations(CertificateOperations):
         self._loop.wake()
 
         async def work(change: Change) -> None:
-            await self._settling.apps(change, names, replaced)
+            await self._convergence.apps(change, names, replaced)
 
         return self._changes.begin(kind, app or "all apps", names, work)
 

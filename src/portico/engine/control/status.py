@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
@@ -24,7 +24,7 @@ from portico.core.planning.order import Wait, waits
 from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
 from portico.engine.exposure import Exposure
-from portico.engine.instances.supervision import OutputTail
+from portico.engine.instances.assembly import Instances
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
@@ -46,21 +46,17 @@ class StatusReport:
         intent: Intent,
         observed: Observed,
         troubles: Troubles,
-        last_words: Callable[[], Mapping[str, OutputTail]],
+        instances: Instances,
         daemon: DaemonView,
         issued: Issued,
         *,
         clock: Clock,
         logs: Logs,
-        next_run: Callable[[str], float | None],
-        noted: Callable[[Instance], str],
         processes: Processes,
-        says: Callable[[Instance], str],
         exposure: Exposure,
     ) -> None:
         self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._says, self._noted = says, noted
-        self._last_words, self._next_run, self._issued = last_words, next_run, issued
+        self._instances, self._issued = instances, issued
         self._daemon, self._clock, self._logs = daemon, clock, logs
         self._processes, self.exposure = processes, exposure
         self._begun = clock.monotonic()
@@ -113,7 +109,7 @@ class StatusReport:
 
     def last_lines(self, app: str) -> list[str]:
         """The end of the output of the app's instance that ended badly last."""
-        words = self._last_words().get(app)
+        words = self._instances.supervision.last_words.get(app)
         if words is None or not words.lines:
             return []
         shown = words.lines[-SHOWN_LINES:]
@@ -132,8 +128,15 @@ class StatusReport:
             cwd=app.app.cwd or app.spec.folder,
             waits=wait.why if wait else "",
             schedule=app.app.schedule or "",
-            next_run=None if app.stopped or not app.app.schedule else self._next_run(app.name),
+            next_run=None
+            if app.stopped or not app.app.schedule
+            else self._instances.timetable.next(app.name),
         )
+
+    def _next_run(self, app: DesiredApp) -> float | None:
+        if app.stopped or not app.app.schedule:
+            return None
+        return self._instances.timetable.next(app.name)
 
     def _instance(self, i: Instance, app: DesiredApp) -> InstanceView:
         running = i.process is not None and i.state in LIVE
@@ -153,7 +156,7 @@ class StatusReport:
             current=i.spec == app.spec.id,
             reason=i.reason,
             worn=i.worn,
-            says=self._says(i),
+            says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
         )
@@ -183,7 +186,7 @@ class StatusReport:
         for i in world.instances.values():
             if i.state in _TROUBLED or i.taken or ended_badly(self._intent.app_of(i), i):
                 yield f"{i.id} {i.reason}"
-            if note := self._noted(i):
+            if note := self._instances.ownership.note(i):
                 yield f"{i.id} {note}"
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
         if self._observed.unrecorded:

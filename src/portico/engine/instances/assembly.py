@@ -1,0 +1,79 @@
+"""The parts that look after instances beside the loop, connected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from portico.engine.instances.liveness import Liveness
+from portico.engine.instances.memory_use import MemoryUse
+from portico.engine.instances.ownership import Ownership
+from portico.engine.instances.readiness import Readiness
+from portico.engine.instances.supervision import Supervision
+from portico.engine.instances.timetable import Timetable
+from portico.engine.intent import Intent
+from portico.engine.observed import Observed
+from portico.engine.safe_mode import SafeMode
+from portico.engine.tasks import Tasks
+from portico.ports.clock import Clock
+from portico.ports.files import Logs
+from portico.ports.processes import Notices, Probes, Processes, TcpPorts
+from portico.system.zone import time_zone
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    memory_use: MemoryUse
+    ownership: Ownership
+    readiness: Readiness
+    supervision: Supervision
+    timetable: Timetable
+
+
+def assemble_instances(  # noqa: PLR0913 - what is known, and the ports to the outside
+    observed: Observed,
+    intent: Intent,
+    tasks: Tasks,
+    safe_mode: SafeMode,
+    wake: Callable[[], None],
+    *,
+    clock: Clock,
+    logs: Logs,
+    notices: Notices,
+    ports: TcpPorts,
+    probes: Probes,
+    processes: Processes,
+) -> Instances:
+    ownership = Ownership(observed, wake, clock=clock, processes=processes)
+    readiness = Readiness(observed, intent, wake, clock=clock, notices=notices)
+    liveness = Liveness(
+        observed,
+        intent,
+        tasks,
+        wake,
+        clock=clock,
+        ownership=ownership,
+        probes=probes,
+        processes=processes,
+        safe_mode=safe_mode,
+    )
+    supervision = Supervision(
+        observed,
+        intent,
+        tasks,
+        wake,
+        clock=clock,
+        liveness=liveness,
+        logs=logs,
+        ownership=ownership,
+        ports=ports,
+        processes=processes,
+        readiness=readiness,
+    )
+    return Instances(
+        MemoryUse(intent, clock=clock, processes=processes),
+        ownership,
+        readiness,
+        supervision,
+        Timetable(intent, clock, time_zone),
+    )
