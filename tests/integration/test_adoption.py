@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.processes.groups import folder_for, tidy
-from portico.adapters.processes.proc import stat
 from portico.core.model.instance import Exit, Process
+from portico.system.proc import stat
 from tests.instances import Exits, is_dead, launch, python, supervised, until
 
 FIRST_DAEMON = """

@@ -13,9 +13,9 @@ import subprocess
 import sys
 from functools import partial
 
-from portico.adapters.processes.proc import stat
 from portico.core.model.instance import Process
 from portico.core.planning.environment import INSTANCE, LOGS
+from portico.system.proc import stat
 from tests.instances import launch, supervised, until
 from tests.neighbours import Neighbour
 from tests.stack import PROGRAMS, Stack, free_port

@@ -15,10 +15,11 @@ import pytest
 
 from portico.adapters.processes import groups
 from portico.adapters.processes.finding import Mark, families
-from portico.adapters.processes.proc import Table, stat
 from portico.adapters.processes.supervisor import LinuxProcesses
+from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.planning.ownership import Answering, Owner
+from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, supervised
 from tests.stack import free_port
 

@@ -19,10 +19,10 @@ from portico.adapters.processes.listening import (
     connections,
     listeners,
 )
-from portico.adapters.processes.proc import stat
 from portico.adapters.processes.sockets import LinuxPorts, _range
 from portico.core.model.instance import Listening, Process
 from portico.system.clock import SystemClock
+from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
 from tests.stack import free_port
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.processes.proc import stat
 from portico.core.model.instance import Exit
+from portico.system.proc import stat
 from tests.instances import Exits, is_dead, launch, node, python, supervised, until
 
 

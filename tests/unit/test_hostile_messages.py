@@ -19,10 +19,10 @@ from portico.adapters.logs.files import LAST_BYTES, last_lines
 from portico.adapters.nginx import binary
 from portico.adapters.nginx.error_lines import MAX_KEPT, LogTail, error_lines
 from portico.adapters.processes.notices import MAX_STATUS_LENGTH, UnixNotices, parse
-from portico.adapters.processes.proc import program_name, stat
 from portico.api.app import Api, Request
 from portico.api.connection import Connection
 from portico.core.planning.environment import NoticePaths
+from portico.system.proc import program_name, stat
 from tests.examples import examples
 
 NGINX = [

@@ -7,14 +7,14 @@ import logging
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
+
+from portico.system.proc import pids, stat
 
 log = logging.getLogger(__name__)
 
 REAP_INTERVAL: Final = 5.0  # seconds
 _PR_SET_CHILD_SUBREAPER: Final = 36
-PARENT, STATE = 1, 0  # fields 4 and 3 of /proc/PID/stat, counted from the end of the name
 
 
 def inherit_orphans() -> None:
@@ -50,13 +50,7 @@ def _ended_children() -> Iterator[int]:
     """Nothing is read as long as there is none."""
     with suppress(ChildProcessError):
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            yield from _read_ended_children()
-
-
-def _read_ended_children() -> Iterator[int]:
-    mine = str(os.getpid())
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-            if fields[STATE] == "Z" and fields[PARENT] == mine:
-                yield int(folder.name)
+            mine = os.getpid()
+            for each in filter(None, map(stat, pids())):
+                if each.state == "Z" and each.parent == mine:
+                    yield each.pid

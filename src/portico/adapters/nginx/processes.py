@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from portico.system.proc import stat
+
 _TITLE: Final = re.compile(r"\w+: (master process|worker process( is shutting down)?|cache \w+ )")
 
 
@@ -72,7 +74,10 @@ class Master:
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid, self.pidfd = pid, pidfd
-        self.started = float(_stat(pid)[19])
+        seen = stat(pid)
+        if seen is None:
+            raise ProcessLookupError(pid)
+        self.started = seen.started
         """In clock ticks since boot (proc_pid_stat(5), field 22)."""
 
     @classmethod
@@ -136,10 +141,10 @@ def _process(pid: int, folder: bytes) -> NginxProcess | None:
         if os.readlink(f"/proc/{pid}/cwd".encode()) != folder:  # noqa: PTH115 - as above
             return None
         title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-        state, parent = _stat(pid)[:2]
+        seen = stat(pid)
         uid = int(_status(pid)["Uid"].split()[0])
-        if _TITLE.match(title) and state != b"Z" and _may_be_ours(uid, title):
-            return NginxProcess(pid, int(parent), title, uid)
+        if seen and _TITLE.match(title) and seen.state != "Z" and _may_be_ours(uid, title):
+            return NginxProcess(pid, seen.parent, title, uid)
     return None
 
 
@@ -152,9 +157,3 @@ def _may_be_ours(uid: int, title: str) -> bool:
 def _status(pid: int) -> dict[str, str]:
     text = Path(f"/proc/{pid}/status").read_text(errors="replace")
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
-def _stat(pid: int) -> list[bytes]:
-    """From field 3 on. The name before it stands in parentheses and may itself hold some."""
-    text = Path(f"/proc/{pid}/stat").read_bytes()
-    return text[text.rindex(b")") + 2 :].split()

@@ -16,18 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.groups import members
-from portico.adapters.processes.proc import (
-    TICKS_PER_SECOND,
-    Stat,
-    Table,
-    inherited_environment,
-    user_of,
-)
+from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import INSTANCE, LOGS
 from portico.system.account import account_of
+from portico.system.proc import TICKS_PER_SECOND, Stat, inherited_environment, user_of
 
 ROUNDING: Final = 0.05  # seconds; start times are told in ticks
 _WORDS: Final = re.compile(rb"(?:^|\0)(PORTICO_INSTANCE|PORTICO_LOGS)=([^\0]*)")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.proc import read
+from portico.system.proc import read
 
 SYSTEMD: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: then all groups are its own, but for those

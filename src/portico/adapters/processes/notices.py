@@ -19,11 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.proc import stat
 from portico.core.model.launch import Notice
 from portico.core.planning.environment import NoticePaths
 from portico.errors import Failed
 from portico.system import files
+from portico.system.proc import stat
 
 log = logging.getLogger(__name__)
 

@@ -15,15 +15,8 @@ from typing import Final
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, descended, families
 from portico.adapters.processes.listening import Listener, listeners
-from portico.adapters.processes.proc import (
-    Stat,
-    Table,
-    may_read_sockets,
-    sockets,
-    stat,
-    user_of,
-)
 from portico.adapters.processes.sockets import holders
+from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.planning.ownership import (
     Answering,
@@ -32,6 +25,7 @@ from portico.core.planning.ownership import (
     Socket,
     answering,
 )
+from portico.system.proc import Stat, may_read_sockets, sockets, stat, user_of
 
 _REACHED: Final = frozenset({"*", "127.0.0.1"})
 """Addresses whose listeners take connections to 127.0.0.1. One of IPv6 that takes no IPv4 looks

@@ -19,11 +19,12 @@ from typing import Final
 
 from portico.adapters.processes.finding import is_marked
 from portico.adapters.processes.listening import connections, listeners
-from portico.adapters.processes.proc import Table, pids, program_name, sockets, stat, user_of
+from portico.adapters.processes.table import Table
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
 from portico.errors import Failed
 from portico.ports.clock import Clock
+from portico.system.proc import pids, program_name, sockets, stat, user_of
 
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""

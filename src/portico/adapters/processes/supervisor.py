@@ -21,8 +21,8 @@ from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.checking import run_check
 from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Seat
-from portico.adapters.processes.proc import TICKS_PER_SECOND, Stat, Table, is_running, stat
 from portico.adapters.processes.start import look_up, start
+from portico.adapters.processes.table import Table, is_running
 from portico.adapters.processes.watch import Leavings, Leftovers, Watch, end_left, end_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
@@ -32,6 +32,7 @@ from portico.core.planning.environment import NoticePaths
 from portico.core.planning.ownership import Answering, Owner
 from portico.errors import Failed
 from portico.ports.clock import Clock
+from portico.system.proc import TICKS_PER_SECOND, Stat, stat
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
 FRESH_TIME: Final = 1.0

@@ -18,9 +18,10 @@ from typing import Final
 from portico.adapters.processes import groups
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, belonging, families
-from portico.adapters.processes.proc import Stat, Table, stat
+from portico.adapters.processes.table import Table
 from portico.core.model.instance import Exit, Process
 from portico.ports.clock import Clock
+from portico.system.proc import Stat, stat
 from portico.system.programs import Child
 
 log = logging.getLogger(__name__)

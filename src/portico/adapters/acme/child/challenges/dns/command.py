@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Final
-
-import psutil
 
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.wire import Command
+from portico.system.proc import descendants
 
 MAX_OUTPUT_LENGTH: Final = 100_000  # characters, as much as an environment can take
 MAX_ERROR_LENGTH: Final = 300
@@ -94,8 +94,7 @@ def _finish(
 
 def _kill_all(process: subprocess.Popen[str]) -> None:
     """With what it has started, which would hold its output open."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for each in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+    for each in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each.pid, signal.SIGKILL)
     process.kill()
