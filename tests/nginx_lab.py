@@ -50,7 +50,7 @@ class Lab:
         self.home = Home(folder / "home")
         self.home.make()
         self.port = free_port()
-        self.nginx = NginxProgram(self.home, PORTS, reload_within=30)
+        self.nginx = NginxProgram(self.home, PORTS, reload_timeout=30)
 
     def files(
         self, text: str, more: str = "", *, port: int = 0, reuseport: bool = True

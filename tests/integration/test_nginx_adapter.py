@@ -101,7 +101,7 @@ def test_a_port_in_use_leaves_the_previous_generation_in_force():
 def test_a_master_that_does_not_react_ends_up_with_the_previous_generation():
     async def story(lab):
         first = await lab.serve("one")
-        impatient = NginxProgram(lab.home, PORTS, reload_within=0.3)
+        impatient = NginxProgram(lab.home, PORTS, reload_timeout=0.3)
         tested = await impatient.install(lab.files("two"), "two")
         master = impatient.seen().pid
         os.kill(master, signal.SIGSTOP)
@@ -147,7 +147,7 @@ def test_a_killed_master_is_noticed_and_its_workers_are_replaced_at_once(reusepo
 
             await asyncio.wait_for(lab.nginx.start(), 60)
             masters = [process for process in lab.processes if process.is_master]
-            workers = [process for process in lab.processes if not process.is_leaving]
+            workers = [process for process in lab.processes if not process.is_shutting_down]
             assert len(load.answers) > 4
 
         assert deaths == [None]
@@ -228,7 +228,7 @@ def test_a_daemon_that_died_before_the_reload_is_known_to_have_changed_nothing()
         await lab.serve("one")
         tested = await lab.nginx.install(lab.files("two"), "two")
         files = Generations(lab.home.nginx)
-        files.point(files.read(tested.number))
+        files.set_current(files.read(tested.number))
 
         successor = NginxProgram(lab.home, PORTS)
         assert successor.seen().live == "one"
@@ -265,7 +265,7 @@ def test_a_graceful_stop_lets_requests_finish():
         async def slow(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
             asked.set()
-            await eventually(lambda: any(process.is_leaving for process in lab.processes))
+            await eventually(lambda: any(process.is_shutting_down for process in lab.processes))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
             writer.close()
 

@@ -63,7 +63,7 @@ def masters(lab: Lab) -> list[int]:
 async def alone(lab: Lab) -> None:
     """Wait until one master is left, all of whose workers stay."""
     await eventually(lambda: len(masters(lab)) == 1)
-    await eventually(lambda: not any(process.is_leaving for process in lab.processes))
+    await eventually(lambda: not any(process.is_shutting_down for process in lab.processes))
 
 
 @pytest.mark.parametrize("reuseport", [True, False])
@@ -203,7 +203,9 @@ def new_workers(lab: Lab, old: int) -> list[int]:
 
 def serving(lab: Lab, master: int) -> list[int]:
     return [
-        p.pid for p in lab.processes if p.is_worker and p.parent == master and not p.is_leaving
+        p.pid
+        for p in lab.processes
+        if p.is_worker and p.parent == master and not p.is_shutting_down
     ]
 
 
@@ -341,7 +343,7 @@ def test_a_site_that_is_wanted_again_does_not_wait_for_a_master_that_leaves():
         await lab.serve("one", more=SLOW.format(port=backend))
         async with slow_request(lab, backend) as slow:
             stopping = asyncio.create_task(lab.nginx.stop(graceful=True))
-            await eventually(lambda: any(p.is_leaving for p in lab.processes))
+            await eventually(lambda: any(p.is_shutting_down for p in lab.processes))
 
             successor = NginxProgram(lab.home, PORTS)
             tested = await successor.install(lab.files("two"), "two")

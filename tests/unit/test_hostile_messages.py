@@ -99,7 +99,7 @@ def test_of_a_log_without_ends_of_lines_little_is_read(tmp_path):
 @given(st.lists(st.sampled_from(NGINX) | st.binary(max_size=40), max_size=6).map(b"".join))
 def test_any_words_of_nginx_are_complaints_or_passed_over(tmp_path_factory, said):
     for each in error_lines(said.decode(errors="replace")):
-        assert each.is_final in {True, False}
+        assert each.is_fatal in {True, False}
         assert each.is_taken_port in {True, False}
     log = tmp_path_factory.mktemp("nginx") / "error.log"
     tail = LogTail(log)
@@ -137,7 +137,7 @@ def test_a_log_that_shrinks_or_vanishes_meanwhile_spoils_nothing(tmp_path):
     | st.builds("x in /a/nginx.conf:{}".format, st.integers() | st.just("9" * 5000))
 )
 def test_any_output_of_a_test_blames_a_feature_or_none(text):
-    assert binary._blamed(text, ["", "grpc", "stream"]) in {None, "grpc", "stream"}  # noqa: SLF001
+    assert binary._lacking_feature(text, ["", "grpc", "stream"]) in {None, "grpc", "stream"}  # noqa: SLF001
 
 
 @pytest.mark.parametrize("name", [b"a) S 1 (b", b"a\nb\x1b[2J", b"\xff\xfe", b")", b""])

@@ -20,7 +20,7 @@ from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
 MIN_VERSION: Final = (1, 27, 4)
-SEARCH: Final = (
+SEARCH_PATH: Final = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
 )
 RUN_TIMEOUT: Final = 10.0  # seconds for one run; it takes 0.01
@@ -33,7 +33,7 @@ Key = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Output:
     code: int
     text: str
 
@@ -41,7 +41,9 @@ class _Said:
 class Binaries:
     """What was found out is remembered until the file changes."""
 
-    def __init__(self, search: str = SEARCH, start_program: StartProgram = start_here) -> None:
+    def __init__(
+        self, search: str = SEARCH_PATH, start_program: StartProgram = start_here
+    ) -> None:
         self._search, self._start_program = search, start_program
         self._known: dict[Key, Build] = {}
 
@@ -54,13 +56,13 @@ class Binaries:
                     f"cannot use {named} as nginx ([edge] nginx): no such program; nothing was "
                     "changed"
                 )
-            return _fit(await self.inspect(program))
+            return _checked(await self.inspect(program))
         if system := shutil.which("nginx", path=self._search):
             with contextlib.suppress(Refused):
-                build = _fit(await self.inspect(system))
+                build = _checked(await self.inspect(system))
                 if needs <= build.can:
                     return build
-        return replace(_fit(await self.inspect(_from_wheel())), bundled=True)
+        return replace(_checked(await self.inspect(_from_wheel())), bundled=True)
 
     async def inspect(self, program: str) -> Build:
         file = await asyncio.to_thread(os.stat, program)
@@ -70,8 +72,8 @@ class Binaries:
         return self._known[key]
 
 
-def _fit(build: Build) -> Build:
-    if lacks := _lacks(build):
+def _checked(build: Build) -> Build:
+    if lacks := _missing(build):
         oldest = ".".join(map(str, MIN_VERSION))
         raise Refused(
             f"cannot use {build.program}, which is nginx {build.version_text}: it lacks {lacks}; "
@@ -81,7 +83,7 @@ def _fit(build: Build) -> Build:
     return build
 
 
-def _lacks(build: Build) -> str:
+def _missing(build: Build) -> str:
     return ", ".join(sorted(NEEDED - build.can))
 
 
@@ -98,14 +100,14 @@ def _from_wheel() -> str:
 
 
 async def _inspected(program: str, start_program: StartProgram) -> Build:
-    said = await _run(start_program, program, "-V")
-    version = _VERSION.search(said.text)
-    if said.code or not version:
+    output = await _run(start_program, program, "-V")
+    version = _VERSION.search(output.text)
+    if output.code or not version:
         raise Refused(
             f"cannot use {program} as nginx: `-V` does not report an nginx version; nothing was "
             "changed"
         )
-    openssl = _OPENSSL.search(said.text)
+    openssl = _OPENSSL.search(output.text)
     return Build(
         program,
         (int(version[1]), int(version[2]), int(version[3])),
@@ -116,24 +118,24 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
 
 async def _features(program: str, start_program: StartProgram) -> frozenset[str]:
     """Try everything at once, then again without what nginx did not take."""
-    left = ALL
+    features = ALL
     with tempfile.TemporaryDirectory(prefix="portico-probe-") as folder:
-        while left:
-            text, owners = probe(left, folder)
+        while features:
+            text, owners = probe(features, folder)
             (Path(folder) / "nginx.conf").write_text(text)
             arguments = ("-t", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log")
-            said = await _run(start_program, program, *arguments)
-            if not said.code:
+            output = await _run(start_program, program, *arguments)
+            if not output.code:
                 break
-            lacking = _blamed(said.text, owners)
+            lacking = _lacking_feature(output.text, owners)
             if lacking is None:
-                said_so = said.text.strip().partition("\n")[0] or "it printed nothing"
-                raise Refused(f"cannot use {program} as nginx: {said_so}")
-            left = without(left, lacking)
-    return left
+                reason = output.text.strip().partition("\n")[0] or "it printed nothing"
+                raise Refused(f"cannot use {program} as nginx: {reason}")
+            features = without(features, lacking)
+    return features
 
 
-def _blamed(text: str, owners: list[str]) -> str | None:
+def _lacking_feature(text: str, owners: list[str]) -> str | None:
     """The feature that nginx has stumbled over; None if that is none of them."""
     line = _LINE.search(text)
     if line and 0 < int(line[1]) <= len(owners):
@@ -141,13 +143,13 @@ def _blamed(text: str, owners: list[str]) -> str | None:
     return next((name for name in owners if name and f'"{name}"' in text), None)
 
 
-async def _run(start_program: StartProgram, *words: str) -> _Said:
+async def _run(start_program: StartProgram, *argv: str) -> _Output:
     try:
-        async with running(start_program, Program(words, {}), stderr=STDOUT) as process:
+        async with running(start_program, Program(argv, {}), stderr=STDOUT) as process:
             async with asyncio.timeout(RUN_TIMEOUT):
                 output, _ = await process.communicate()
     except TimeoutError:
-        return _Said(-1, f"timed out after {RUN_TIMEOUT:g} seconds")
+        return _Output(-1, f"timed out after {RUN_TIMEOUT:g} seconds")
     except OSError as error:
-        return _Said(-1, str(error))
-    return _Said(await process.wait(), output.decode(errors="replace"))
+        return _Output(-1, str(error))
+    return _Output(await process.wait(), output.decode(errors="replace"))

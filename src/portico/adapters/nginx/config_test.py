@@ -1,4 +1,4 @@
-"""Whether a program of nginx takes the files of a generation: its own word, `nginx -t`."""
+"""Tests the files of a generation with `nginx -t`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ TEST_TIMEOUT: Final = 60.0
 """Seconds. nginx asks the system for the addresses of outside servers while it tests."""
 
 
-async def accept(
+async def run_config_test(
     program: str, main_file: Path, paths: Paths, ports: TcpPorts, start_program: StartProgram
 ) -> None:
-    """Raises Failed, in nginx's words, where it does not take them."""
-    words = (program, *paths.arguments(main_file), "-t", "-q", "-e", "stderr")
-    test = Program(words, {}, str(paths.folder))
+    """Raises Failed, in nginx's words, where it rejects them."""
+    argv = (program, *paths.arguments(main_file), "-t", "-q", "-e", "stderr")
+    test = Program(argv, {}, str(paths.folder))
     try:
         async with (
             running(start_program, test, stdout=DEVNULL) as process,
             asyncio.timeout(TEST_TIMEOUT),
         ):
-            _, said = await process.communicate()
+            _, output = await process.communicate()
     except TimeoutError:
         raise Failed(
             f"nginx -t timed out after {TEST_TIMEOUT:g} seconds; check that the names of upstream "
@@ -36,7 +36,7 @@ async def accept(
     except OSError as error:
         raise Failed(f"cannot run {program}: {error.strerror}") from error
     if process.exit_code:
-        why = await explain(said.decode(errors="replace"), paths.folder, ports)
+        why = await explain(output.decode(errors="replace"), paths.folder, ports)
         raise Failed(
             f"nginx -t rejected the new files: {why}; the running configuration is unchanged"
         )

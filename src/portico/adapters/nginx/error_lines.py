@@ -13,21 +13,21 @@ from typing import Final
 from portico.ports.processes import TcpPorts
 
 MAX_SHOWN: Final = 3
-GRAVE: Final = frozenset({"emerg", "alert"})
+ERROR_LEVELS: Final = frozenset({"emerg", "alert"})
 """Levels that say why nginx does not come up. Clients and instances can fill a log with others."""
 READ_SIZE: Final = 1 << 20
-"""Bytes of the log in one look."""
+"""Bytes of the log read at a time."""
 MAX_LINE_LENGTH: Final = 1 << 14
 """Bytes; nginx writes 2,048."""
 MAX_KEPT: Final = 100
 
-_ON_STDERR: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
-_IN_LOG: Final = re.compile(
+_STDERR_LINE: Final = re.compile(r"nginx: \[(\w+)\] (.*)")
+_LOG_LINE: Final = re.compile(
     r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(\w+)\] ([0-9]{1,10})#\d+: (?:\*\d+ )?(.*)"
 )
-_LOCATED: Final = re.compile(r"(.*) in (/.*):(\d+)")
-_BIND: Final = re.compile(r"bind\(\) to (.*):([0-9]{1,5}) failed \(([0-9]{1,5}): ")
-_STILL: Final = "still could not bind()"
+_LOCATION: Final = re.compile(r"(.*) in (/.*):(\d+)")
+_BIND_ERROR: Final = re.compile(r"bind\(\) to (.*):([0-9]{1,5}) failed \(([0-9]{1,5}): ")
+_GIVE_UP_TEXT: Final = "still could not bind()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class ErrorLine:
     """Who wrote it into the error log."""
 
     @property
-    def is_final(self) -> bool:
+    def is_fatal(self) -> bool:
         """Whether nginx has given up; it tries to bind five times, within two seconds."""
-        return self.level == "emerg" and not _BIND.match(self.text)
+        return self.level == "emerg" and not _BIND_ERROR.match(self.text)
 
     @property
     def is_taken_port(self) -> bool:
-        found = _BIND.match(self.text)
+        found = _BIND_ERROR.match(self.text)
         return bool(found and int(found[3]) == errno.EADDRINUSE)
 
     def __str__(self) -> str:
@@ -52,19 +52,19 @@ class ErrorLine:
 
 
 def error_lines(text: str) -> list[ErrorLine]:
-    """What was said on stderr, or in a part of the error log; other lines are left out."""
+    """Those on stderr, or in a part of the error log; other lines are left out."""
     found = []
     for line in text.splitlines():
-        if said := _ON_STDERR.fullmatch(line):
-            found.append(ErrorLine(said[1], said[2]))
-        elif said := _IN_LOG.fullmatch(line):
-            found.append(ErrorLine(said[1], said[3], int(said[2])))
+        if match := _STDERR_LINE.fullmatch(line):
+            found.append(ErrorLine(match[1], match[2]))
+        elif match := _LOG_LINE.fullmatch(line):
+            found.append(ErrorLine(match[1], match[3], int(match[2])))
     return found
 
 
 class LogTail:
-    """The grave complaints that have been written to a file since now, at most the first
-    MAX_KEPT. However much else is written, each byte is read once, and little of it at a time.
+    """The lines of ERROR_LEVELS written to a file from now on, at most the first MAX_KEPT.
+    However much else is written, each byte is read once, and little of it at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,9 +77,9 @@ class LogTail:
         *lines, self._rest = (self._rest + self._more()).split(b"\n")
         self._rest = self._rest[:MAX_LINE_LENGTH]
         for line in lines:
-            if any(b"[%b]" % level.encode() in line for level in GRAVE):
+            if any(b"[%b]" % level.encode() in line for level in ERROR_LEVELS):
                 found = error_lines(line[:MAX_LINE_LENGTH].decode(errors="replace"))
-                self._found += [each for each in found if each.level in GRAVE]
+                self._found += [each for each in found if each.level in ERROR_LEVELS]
         self._found = self._found[:MAX_KEPT]
         return self._found
 
@@ -97,21 +97,23 @@ class LogTail:
         return b""
 
 
-async def explain(said: str, folder: Path, ports: TcpPorts) -> str:
+async def explain(output: str, folder: Path, ports: TcpPorts) -> str:
     """The reasons in nginx's words, files named as in a generation; `folder` is HOME/nginx."""
-    fatal = [each.text for each in error_lines(said) if each.level == "emerg"]
-    reasons = dict.fromkeys(text for text in fatal if text != _STILL)
+    fatal = [each.text for each in error_lines(output) if each.level == "emerg"]
+    reasons = dict.fromkeys(text for text in fatal if text != _GIVE_UP_TEXT)
     if not reasons:
-        return said.strip().partition("\n")[0] or "nginx gave no reason"
-    told = [await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN]]
-    return "; ".join(told)
+        return output.strip().partition("\n")[0] or "nginx gave no reason"
+    explanations = [
+        await _explained(reason, folder, ports) for reason in list(reasons)[:MAX_SHOWN]
+    ]
+    return "; ".join(explanations)
 
 
 async def _explained(reason: str, folder: Path, ports: TcpPorts) -> str:
-    if bind := _BIND.match(reason):
+    if bind := _BIND_ERROR.match(reason):
         return await _port(bind[1], int(bind[2]), int(bind[3]), reason, ports)
-    if located := _LOCATED.fullmatch(reason):
-        return f"{located[1]} ({_short(located[2], folder)}, line {located[3]})"
+    if located := _LOCATION.fullmatch(reason):
+        return f"{located[1]} ({_short_path(located[2], folder)}, line {located[3]})"
     return reason
 
 
@@ -127,7 +129,7 @@ async def _port(address: str, port: int, code: int, reason: str, ports: TcpPorts
     return reason
 
 
-def _short(file: str, folder: Path) -> str:
+def _short_path(file: str, folder: Path) -> str:
     """`sites/a.conf` for a file of a generation; an operator's own keeps its whole path."""
     inside = re.fullmatch(rf"{re.escape(str(folder))}/(?:generations/\d+|current)/(.+)", file)
     return inside[1] if inside else file

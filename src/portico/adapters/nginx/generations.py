@@ -3,7 +3,7 @@
     HOME/nginx/generations/000012/    nginx.conf, ..., and generation.json about it
     HOME/nginx/current                a link to the one that a start or a reload reads
     HOME/nginx/serving.json           which one a master process was seen to serve
-    HOME/nginx/seeds/                 peers for a new nginx to begin with; there for moments only
+    HOME/nginx/seeds/                 peers for a new nginx to begin with; exists for moments only
 
 Calls block for the disk: everything that a start would read is there, whole, after a power cut.
 """
@@ -27,7 +27,7 @@ from portico.system.files import link, sync_folder, write, write_new
 
 MAIN: Final = "nginx.conf"
 GENERATIONS_KEPT: Final = 5
-_ABOUT: Final = "generation.json"
+_ABOUT_FILE: Final = "generation.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Serving:
     pid: int
     started: float
     file: str = ""
-    """Tells the file of its program from one that is put in its place."""
+    """The identity of its program's file, which changes when another is put in its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
-    """What `serving.json` has of it."""
+class _ServingFile:
+    """The content of `serving.json`."""
 
     generation: int
     pid: int
@@ -66,7 +66,7 @@ class _Noted:
 
 
 _GENERATION: Final = TypeAdapter(Generation)
-_NOTED: Final = TypeAdapter(_Noted)
+_SERVING_FILE: Final = TypeAdapter(_ServingFile)
 
 
 class Generations:
@@ -74,14 +74,14 @@ class Generations:
         """`folder` is HOME/nginx."""
         self._root, self._all = folder, folder / "generations"
         self._link, self._serving = folder / "current", folder / "serving.json"
-        self._seeds = folder / "seeds"
+        self._bootstrap_folder = folder / "seeds"
 
     def folder(self, number: int) -> Path:
         return self._all / f"{number:06}"
 
     @property
     def main_file(self) -> Path:
-        """What nginx is told to read."""
+        """What nginx reads."""
         return self._link / MAIN
 
     def write(
@@ -108,17 +108,17 @@ class Generations:
             path = _inside(unfinished, name)
             write_new(path, text)
             if name.startswith(HTPASSWD):
-                _give(path, readers, 0o640)
-        write_new(unfinished / _ABOUT, _GENERATION.dump_json(generation))
+                _share(path, readers, 0o640)
+        write_new(unfinished / _ABOUT_FILE, _GENERATION.dump_json(generation))
         sync_folder(unfinished)
         unfinished.rename(self.folder(generation.number))
         sync_folder(self._all)
         return generation
 
     def read(self, number: int) -> Generation | None:
-        """None where it is not there, or what is said about it is damaged."""
+        """None where it does not exist, or its generation.json is damaged."""
         with suppress(OSError, ValueError):
-            return _GENERATION.validate_json((self.folder(number) / _ABOUT).read_bytes())
+            return _GENERATION.validate_json((self.folder(number) / _ABOUT_FILE).read_bytes())
         return None
 
     def remove(self, number: int) -> None:
@@ -129,33 +129,33 @@ class Generations:
             return self.read(int(self._link.readlink().name))
         return None
 
-    def point(self, generation: Generation | None) -> None:
+    def set_current(self, generation: Generation | None) -> None:
         """Make it the current one, in one step; None: there is none."""
         if generation is None:
             self._link.unlink(missing_ok=True)
         else:
             folder = self.folder(generation.number)
-            _give(folder, _group_of_workers((folder / MAIN).read_text("utf-8")), 0o710)
+            _share(folder, _group_of_workers((folder / MAIN).read_text("utf-8")), 0o710)
             link(self._link, f"{self._all.name}/{folder.name}")
         sync_folder(self._root)
 
     def serving(self) -> Serving | None:
         with suppress(OSError, ValueError):
-            seen = _NOTED.validate_json(self._serving.read_bytes())
+            seen = _SERVING_FILE.validate_json(self._serving.read_bytes())
             if generation := self.read(seen.generation):
                 return Serving(generation, seen.pid, seen.started, seen.file)
         return None
 
-    def serves(self, serving: Serving | None) -> None:
-        """Note what was seen to be served, and forget generations nobody will go back to."""
+    def record_serving(self, serving: Serving | None) -> None:
+        """Record what was seen to be served, and remove generations that no rollback needs."""
         if serving is None:
             self._serving.unlink(missing_ok=True)
             return
         number = serving.generation.number
         about = replace(serving.generation, served=True)
-        write(self.folder(number) / _ABOUT, _GENERATION.dump_json(about))
-        seen = _Noted(number, serving.pid, serving.started, serving.file)
-        write(self._serving, _NOTED.dump_json(seen))
+        write(self.folder(number) / _ABOUT_FILE, _GENERATION.dump_json(about))
+        seen = _ServingFile(number, serving.pid, serving.started, serving.file)
+        write(self._serving, _SERVING_FILE.dump_json(seen))
         self.prune()
 
     def write_bootstrap_peers(self, files: Mapping[str, str]) -> None:
@@ -168,18 +168,18 @@ class Generations:
         unfinished.mkdir(mode=0o700)
         for name, text in files.items():
             write_new(_inside(unfinished, name), text)
-        unfinished.rename(self._seeds)
+        unfinished.rename(self._bootstrap_folder)
 
     def remove_bootstrap_peers(self) -> bool:
         """Let no start begin with peers any more; whether one did."""
-        there = self._seeds.exists()
+        there = self._bootstrap_folder.exists()
         if there:
-            shutil.rmtree(self._seeds)
+            shutil.rmtree(self._bootstrap_folder)
         return there
 
     @property
     def has_bootstrap_peers(self) -> bool:
-        return self._seeds.exists()
+        return self._bootstrap_folder.exists()
 
     def prune(self) -> None:
         """Keep the current one, the last that were served, and the last that were tested. Only the
@@ -225,7 +225,7 @@ def _group_of_workers(main_text: str) -> int | None:
     return account.gid if account else None
 
 
-def _give(path: Path, group: int | None, mode: int) -> None:
+def _share(path: Path, group: int | None, mode: int) -> None:
     if group is not None:
         os.chown(path, -1, group)
         path.chmod(mode)

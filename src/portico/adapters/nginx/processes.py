@@ -38,7 +38,7 @@ class NginxProcess:
         return "worker process" in self.title
 
     @property
-    def is_leaving(self) -> bool:
+    def is_shutting_down(self) -> bool:
         """A worker that takes no new connections any more and finishes what it has."""
         return self.title.endswith("is shutting down")
 
@@ -96,14 +96,14 @@ class Master:
     def running_in(cls, folder: Path) -> Self | None:
         """One whose workers take connections, rather than one that is on its way out."""
         found = processes_in(folder)
-        serving = {each.parent for each in found if each.is_worker and not each.is_leaving}
+        serving = {each.parent for each in found if each.is_worker and not each.is_shutting_down}
         masters = [each.pid for each in found if each.is_master]
         with suppress(OSError, ValueError):
             pid = max(masters, key=serving.__contains__)
             return cls(pid, os.pidfd_open(pid))
         return None
 
-    def again(self) -> Master:
+    def duplicate(self) -> Master:
         """The same, held once more."""
         return Master(self.pid, os.dup(self.pidfd))
 

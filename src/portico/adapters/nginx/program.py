@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.nginx.binary import Binaries
-from portico.adapters.nginx.config_test import accept
+from portico.adapters.nginx.config_test import run_config_test
 from portico.adapters.nginx.error_lines import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
     Paths,
     ReloadFailed,
-    end,
-    is_leaving,
-    orphan,
+    is_shutting_down,
+    kill_master,
     reload,
     start,
+    stop,
 )
 from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
-from portico.adapters.nginx.upgrading import TRIAL_TIME, conclude, upgrade
+from portico.adapters.nginx.upgrading import TRIAL_TIME, finish_upgrade, upgrade
 from portico.core.model.generation import Held, Tested
 from portico.core.model.included import Line
 from portico.core.model.place import Build
@@ -43,12 +43,12 @@ from portico.system.programs import StartProgram, start_here
 log = logging.getLogger(__name__)
 
 RELOAD_TIMEOUT: Final = 60.0  # thousands of sites, each with its certificate
-SHUTDOWN: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
-LEAVE_TIMEOUT: Final = 60.0
-ASK_TIMEOUT: Final = 3.0
+_SHUTDOWN_SETTING: Final = re.compile(r"worker_shutdown_timeout (\d+)s")
+SHUTDOWN_TIMEOUT: Final = 60.0
+RESOLVE_TIMEOUT: Final = 3.0
 """Seconds in which a worker that got no answer from discovery has surely asked again."""
-SECOND_LEAVE_TIMEOUT: Final = 5.0
-NOTHING_HELD: Final = Held()
+SHUTDOWN_TIMEOUT_MARGIN: Final = 5.0
+NO_ADDRESS: Final = Held()
 
 
 class NginxProgram:
@@ -63,17 +63,21 @@ class NginxProgram:
         self,
         home: Home,
         ports: TcpPorts,
-        reload_within: float = RELOAD_TIMEOUT,
+        reload_timeout: float = RELOAD_TIMEOUT,
         bootstrap_peers: Callable[[], Mapping[str, str]] = dict,
         start_program: StartProgram = start_here,
-        held: Held = NOTHING_HELD,
+        held: Held = NO_ADDRESS,
     ) -> None:
         """`bootstrap_peers` says which peers a new nginx begins with, beside one that serves:
         files by name, which the files of a generation include from HOME/nginx/seeds. `held` is
         where all files that are installed ask discovery: nginx keeps that port from others.
         """
-        self._home, self._ports, self._reload_within = home, ports, reload_within
-        self._seeds, self._start_program, self._held = bootstrap_peers, start_program, held
+        self._home, self._ports, self._reload_timeout = home, ports, reload_timeout
+        self._bootstrap_peers, self._start_program, self._held = (
+            bootstrap_peers,
+            start_program,
+            held,
+        )
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
         self._generations = Generations(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
@@ -90,19 +94,19 @@ class NginxProgram:
         return self._build
 
     def seen(self) -> NginxSeen:
-        """After an unwanted death `live` is what a start would bring back."""
+        """After a crash `live` is what a start would bring back."""
         master, serving = self._masters.running(), self._serving
         pid = master.pid if master else None
         interrupted = self._masters.is_upgrade_interrupted or (
             pid is not None and self._generations.has_bootstrap_peers
         )
-        if serving is None or (master and not _is_by(serving, master)):
+        if serving is None or (master and not _is_of_master(serving, master)):
             return NginxSeen(pid, refused=self._refused, is_upgrade_interrupted=interrupted)
         generation = serving.generation
         return NginxSeen(
             pid,
             generation.number,
-            _live(generation, self._held.address),
+            _served_fingerprint(generation, self._held.address),
             self._refused,
             program=generation.program,
             version=generation.version,
@@ -130,7 +134,7 @@ class NginxProgram:
                 )
                 raise Failed(why) from error
             try:
-                await self._accept(generation)
+                await self._test(generation)
             except BaseException:
                 await asyncio.to_thread(self._generations.remove, generation.number)
                 raise
@@ -154,15 +158,15 @@ class NginxProgram:
                 )
             before = await asyncio.to_thread(self._generations.current)
             ran = self._masters.running() is not None
-            await self._point(new)
+            await self._set_current(new)
             try:
                 await self._bring_up(new)
             except ReloadFailed as error:
                 self._refused = new.fingerprint
-                await self._point(before)
-                if before and ran and not (error.certain and self._masters.running()):
-                    await self._go_back(before)
-                raise Failed(await self._why_not(new, before, error)) from None
+                await self._set_current(before)
+                if before and ran and not (error.reported and self._masters.running()):
+                    await self._roll_back(before)
+                raise Failed(await self._failure_message(new, before, error)) from None
             self._refused = ""
 
     async def start(self) -> None:
@@ -180,12 +184,12 @@ class NginxProgram:
 
     async def upgrade(self, build: Build | None) -> None:
         async with self._changing:
-            master = await self._settled()
+            master = await self._serving_master()
             current = await asyncio.to_thread(self._generations.current)
             if build is None or current is None or master is None:
                 return
             new = replace(current, program=build.program, version=build.version_text)
-            if self._is_outdated or await self._has_to_go(master, new):
+            if self._is_outdated or await self._must_be_replaced(master, new):
                 await self._replace(current, new)
 
     async def stop(
@@ -195,9 +199,11 @@ class NginxProgram:
         async with self._changing:
             self._masters.release()
             self._serving = None
-            await asyncio.to_thread(self._generations.serves, None)
-            patience = await self._patience() if graceful else 0.0
-            left = await end(self._paths.folder, patience=patience, should_abort=should_abort)
+            await asyncio.to_thread(self._generations.record_serving, None)
+            grace_period = await self._grace_period() if graceful else 0.0
+            left = await stop(
+                self._paths.folder, grace_period=grace_period, should_abort=should_abort
+            )
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             raise Failed(f"cannot stop nginx: its processes {pids} did not exit")
@@ -205,7 +211,7 @@ class NginxProgram:
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         """Number the log files that are larger; what went wrong for each, by path."""
         async with self._changing:
-            await asyncio.to_thread(self._shut_logs)
+            await asyncio.to_thread(self._close_logs)
             moved, troubles = await asyncio.to_thread(
                 rotate,
                 [*self._logs[1].glob("*.log"), *self._logs[0].glob("error.log")],
@@ -213,32 +219,34 @@ class NginxProgram:
                 keep,
             )
             if moved and (master := self._masters.running()):
-                await asyncio.to_thread(self._admit_to_logs, master)
+                await asyncio.to_thread(self._open_logs, master)
                 master.signal(signal.SIGUSR1)
         return troubles
 
-    async def _point(self, generation: Generation | None) -> None:
+    async def _set_current(self, generation: Generation | None) -> None:
         try:
-            await asyncio.to_thread(self._generations.point, generation)
+            await asyncio.to_thread(self._generations.set_current, generation)
         except OSError as error:
             raise Failed(
                 f"cannot switch nginx to the new files: {error}; the running configuration is "
                 "unchanged"
             ) from error
 
-    async def _accept(self, generation: Generation) -> None:
+    async def _test(self, generation: Generation) -> None:
         main_file = self._generations.folder(generation.number) / MAIN
-        await accept(generation.program, main_file, self._paths, self._ports, self._start_program)
+        await run_config_test(
+            generation.program, main_file, self._paths, self._ports, self._start_program
+        )
 
     async def _replace(self, current: Generation, new: Generation) -> None:
         """Have another program serve the same files."""
         try:
-            await self._accept(new)
+            await self._test(new)
             await self._bring_up(new)
         except (Failed, ReloadFailed) as error:
             why = await explain(str(error), self._paths.folder, self._ports)
             if not self._masters.running():
-                await self._go_back(current)
+                await self._roll_back(current)
             holds = (
                 "the previous nginx keeps serving"
                 if self._masters.running()
@@ -249,42 +257,44 @@ class NginxProgram:
             ) from None
 
     async def _bring_up(self, generation: Generation) -> None:
-        """Have the current files served, by their program, and note that they are."""
-        master = await self._settled()
-        if master and await self._has_to_go(master, generation):
-            await orphan(master, self._paths.folder)
+        """Have the current files served, by their program, and record that they are."""
+        master = await self._serving_master()
+        if master and await self._must_be_replaced(master, generation):
+            await kill_master(master, self._paths.folder)
             self._masters.release()
             master = None
         if master and not self._is_outdated:
-            await reload(master, self._paths, self._reload_within)
-            await self._note(generation, master, self._serving.file if self._serving else "")
+            await reload(master, self._paths, self._reload_timeout)
+            await self._record_serving(
+                generation, master, self._serving.file if self._serving else ""
+            )
         else:
-            await self._start_anew(generation, master)
+            await self._start_master(generation, master)
 
-    async def _has_to_go(self, master: Master, generation: Generation) -> bool:
+    async def _must_be_replaced(self, master: Master, generation: Generation) -> bool:
         serving = self._serving
         other = serving is not None and serving.generation.program != generation.program
         asks_elsewhere = bool(self._held.address) and not self._asks_here(serving)
-        return other or asks_elsewhere or await is_leaving(master, self._paths.folder)
+        return other or asks_elsewhere or await is_shutting_down(master, self._paths.folder)
 
     def _asks_here(self, serving: Serving | None) -> bool:
-        """Whether the address that is asked is the one its master keeps, and we answer at."""
+        """Whether its upstreams ask at the address that we answer at."""
         return serving is not None and serving.generation.discovery == self._held.address
 
     @property
     def _is_outdated(self) -> bool:
         return self._serving is not None and _is_outdated(self._serving)
 
-    async def _start_anew(self, generation: Generation, old: Master | None) -> None:
-        """Have the program started, by its old master if there is one."""
+    async def _start_master(self, generation: Generation, old: Master | None) -> None:
+        """Start a master, by the old one if there is one."""
         if generation.discovery not in {"", self._held.address}:
             where = f"discovery at {generation.discovery}, where another program may answer"
-            raise ReloadFailed(f"its files ask {where}", certain=True)
+            raise ReloadFailed(f"its files ask {where}", reported=True)
         await asyncio.to_thread(self._make_folders)
         program = await self._program(generation)
-        file = await asyncio.to_thread(_file, program)
+        file = await asyncio.to_thread(_file_identity, program)
         beside = await asyncio.to_thread(processes_in, self._paths.folder)
-        bootstrap_peers = self._seeds() if beside else {}
+        bootstrap_peers = self._bootstrap_peers() if beside else {}
         await asyncio.to_thread(self._generations.write_bootstrap_peers, bootstrap_peers)
         try:
             if old:
@@ -294,50 +304,52 @@ class NginxProgram:
         except ReloadFailed:
             await asyncio.to_thread(self._generations.remove_bootstrap_peers)
             raise
-        self._masters.hand_over(master, old)
+        self._masters.promote(master, old)
         version = await self._version(program) or generation.version
-        await self._note(replace(generation, program=program, version=version), master, file)
+        await self._record_serving(
+            replace(generation, program=program, version=version), master, file
+        )
         if bootstrap_peers and not old:
             await asyncio.sleep(TRIAL_TIME)  # discovery has answered its workers by then
-        await self._weed(master)
+        await self._remove_bootstrap_peers(master)
 
-    async def _settled(self) -> Master | None:
-        """The master that serves, after what a daemon before us has begun was ended."""
-        master = await self._masters.found()
-        if (old := self._masters.half_overtaken()) is not None:
+    async def _serving_master(self) -> Master | None:
+        """The master that serves, after an upgrade that an earlier daemon began is finished."""
+        master = await self._masters.find()
+        if (old := self._masters.interrupted_upgrade()) is not None:
             try:
-                master = await conclude(old, self._paths, LogTail(self._paths.error_log))
+                master = await finish_upgrade(old, self._paths, LogTail(self._paths.error_log))
             except ReloadFailed as error:
                 log.warning("nginx keeps its old program: %s", error)
-                self._masters.hold(old)
+                self._masters.track(old)
                 master = old
             else:
-                self._masters.hand_over(master, old)
+                self._masters.promote(master, old)
                 await self._note_found(master)
         if master and self._generations.has_bootstrap_peers:
-            await asyncio.sleep(ASK_TIMEOUT)  # no daemon answered, until we did
-            await self._weed(master)
+            await asyncio.sleep(RESOLVE_TIMEOUT)  # no daemon answered, until we did
+            await self._remove_bootstrap_peers(master)
         return master
 
     async def _note_found(self, master: Master) -> None:
         current = await asyncio.to_thread(self._generations.current)
         if current is not None:
             version = await self._version(current.program) or current.version
-            file = await asyncio.to_thread(_file, current.program)
-            await self._note(replace(current, version=version), master, file)
+            file = await asyncio.to_thread(_file_identity, current.program)
+            await self._record_serving(replace(current, version=version), master, file)
 
-    async def _weed(self, master: Master) -> None:
+    async def _remove_bootstrap_peers(self, master: Master) -> None:
         """From now on discovery alone says where instances are."""
         if await asyncio.to_thread(self._generations.remove_bootstrap_peers):
             try:
-                await reload(master, self._paths, self._reload_within)
+                await reload(master, self._paths, self._reload_timeout)
             except ReloadFailed as error:
                 log.warning("nginx keeps the peers that it started with: %s", error)
 
-    async def _note(self, generation: Generation, master: Master, file: str) -> None:
+    async def _record_serving(self, generation: Generation, master: Master, file: str) -> None:
         self._serving = Serving(generation, master.pid, master.started, file)
         try:
-            await asyncio.to_thread(self._generations.serves, self._serving)
+            await asyncio.to_thread(self._generations.record_serving, self._serving)
         except OSError as error:  # a later daemon will reload once more than it had to
             log.warning("cannot record which generation nginx serves: %s", error)
 
@@ -352,11 +364,11 @@ class NginxProgram:
             return generation.program
         return (self._build or await self.build(None)).program
 
-    async def _go_back(self, before: Generation) -> None:
-        with contextlib.suppress(ReloadFailed):  # the first reason is the one to tell
+    async def _roll_back(self, before: Generation) -> None:
+        with contextlib.suppress(ReloadFailed):  # the first reason is the one to report
             await self._bring_up(before)
 
-    async def _why_not(
+    async def _failure_message(
         self, new: Generation, before: Generation | None, error: ReloadFailed
     ) -> str:
         why = await explain(str(error), self._paths.folder, self._ports)
@@ -366,22 +378,21 @@ class NginxProgram:
             holds = "nginx is not running"
         return f"nginx did not load generation {new.number}: {why}; {holds}"
 
-    async def _patience(self) -> float:
+    async def _grace_period(self) -> float:
         text = await asyncio.to_thread(_text, self._generations.main_file)
-        granted = SHUTDOWN.search(text)
-        return (float(granted[1]) if granted else LEAVE_TIMEOUT) + SECOND_LEAVE_TIMEOUT
+        granted = _SHUTDOWN_SETTING.search(text)
+        return (float(granted[1]) if granted else SHUTDOWN_TIMEOUT) + SHUTDOWN_TIMEOUT_MARGIN
 
     def _make_folders(self) -> None:
-        """What is in them is nginx's matter; nobody else may look into its logs."""
+        """For nginx alone; no other user may read its logs."""
         (self._home.nginx / "temp").mkdir(mode=0o711, parents=True, exist_ok=True)
         for folder in self._logs:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _admit_to_logs(self, master: Master) -> None:
-        """Told to reopen their logs, workers of another user do it by the path: without a way
-        to it they would write to the renamed file for ever. The way is open until the next look
-        at the logs: nginx gives the files to its workers, who would serve them to anybody with a
-        link to them in a static folder.
+    def _open_logs(self, master: Master) -> None:
+        """Workers of another user reopen their logs by path: without access to the folders they
+        would keep writing to the renamed file. Access ends at the next rotation: nginx gives the
+        files to its workers, who would serve them to anybody with a link in a static folder.
         """
         workers = workers_of(master, processes_in(self._paths.folder))
         group = next((found for worker in workers if (found := group_of(worker))), None)
@@ -391,13 +402,13 @@ class NginxProgram:
             os.chown(folder, -1, group)
             folder.chmod(0o710)
 
-    def _shut_logs(self) -> None:
+    def _close_logs(self) -> None:
         for folder in (self._home.logs, *self._logs):
             with contextlib.suppress(FileNotFoundError):
                 folder.chmod(0o700)
 
 
-def _file(program: str) -> str:
+def _file_identity(program: str) -> str:
     with contextlib.suppress(OSError):
         file = Path(program).stat()
         return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
@@ -405,18 +416,18 @@ def _file(program: str) -> str:
 
 
 def _is_outdated(serving: Serving) -> bool:
-    """Whether another file lies where its program was when it was started."""
-    now = _file(serving.generation.program)
+    """Whether the file of its program was replaced since it was started."""
+    now = _file_identity(serving.generation.program)
     return bool(now and serving.file) and now != serving.file
 
 
-def _live(generation: Generation, discovery: str) -> str:
+def _served_fingerprint(generation: Generation, discovery: str) -> str:
     """Never what is wanted, where it asks discovery elsewhere."""
     elsewhere = "" if generation.discovery == discovery else f"@{generation.discovery}"
     return generation.fingerprint + elsewhere
 
 
-def _is_by(serving: Serving, master: Master) -> bool:
+def _is_of_master(serving: Serving, master: Master) -> bool:
     return (serving.pid, serving.started) == (master.pid, master.started)
 
 

@@ -2,7 +2,7 @@
 
 The old master starts its program anew and hands its sockets over; for a moment both serve. Then
 the old workers finish what they have (SIGWINCH), and when the new ones have held for a while the
-old master leaves (SIGQUIT). Until then it can serve again, with workers that SIGHUP gives it.
+old master exits (SIGQUIT). Until then it can serve again, with workers that SIGHUP gives it.
 
 While both live, `nginx.pid` is the new master's file and `nginx.pid.oldbin` the old one's. Where
 the new one ends, the old one takes its file back by itself.
@@ -16,15 +16,15 @@ from typing import Final
 
 from portico.adapters.nginx.error_lines import LogTail
 from portico.adapters.nginx.lifecycle import (
-    LOOK_INTERVAL,
+    POLL_INTERVAL,
     START_TIMEOUT,
     TERM_TIMEOUT,
     Paths,
     ReloadFailed,
-    left_after,
-    look,
-    orphan,
+    kill_master,
+    list_processes,
     retire_orphans,
+    wait_until_none,
 )
 from portico.adapters.nginx.processes import Master, NginxProcess, workers_of
 
@@ -40,108 +40,106 @@ async def upgrade(old: Master, paths: Paths) -> Master:
     """
     tail = LogTail(paths.error_log)
     old.signal(signal.SIGUSR2)
-    return await conclude(old, paths, tail)
+    return await finish_upgrade(old, paths, tail)
 
 
-async def conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
-    """The same for an upgrade that has been begun, perhaps by another daemon."""
+async def finish_upgrade(old: Master, paths: Paths, tail: LogTail) -> Master:
+    """The same for an upgrade that has begun, perhaps under another daemon."""
     try:
-        return await _conclude(old, paths, tail)
+        return await _finish_upgrade(old, paths, tail)
     except ReloadFailed:
-        await _has_its_file_back(old, paths)
+        await _wait_for_pid_file(old, paths)
         raise
 
 
-async def _conclude(old: Master, paths: Paths, tail: LogTail) -> Master:
+async def _finish_upgrade(old: Master, paths: Paths, tail: LogTail) -> Master:
     try:
         async with asyncio.timeout(START_TIMEOUT):
-            new = await _second(old, paths, tail)
+            new = await _new_master(old, paths, tail)
     except TimeoutError:
-        await _end_children(old, paths)
+        await _kill_children(old, paths)
         slow = f"the new program did not start within {START_TIMEOUT:g} seconds"
-        raise ReloadFailed(slow, certain=True) from None
+        raise ReloadFailed(slow, reported=True) from None
     old.signal(signal.SIGWINCH)
-    if not await _holds(new, paths) and await _serves_again(old, paths):
-        await _dismiss(new, paths)
-        raise ReloadFailed("the workers of the new program exited immediately", certain=True)
+    if not await _is_stable(new, paths) and await _restore_workers(old, paths):
+        await _stop_new_master(new, paths)
+        raise ReloadFailed("the workers of the new program exited immediately", reported=True)
     old.signal(signal.SIGQUIT)
     return new
 
 
-async def _second(old: Master, paths: Paths, tail: LogTail) -> Master:
-    """Wait for a master beside the old one, and for its workers."""
+async def _new_master(old: Master, paths: Paths, tail: LogTail) -> Master:
+    """Wait for a second master, and for its workers."""
     while True:
         new = Master.from_pid_file(paths.pid_file)
         if new is not None:
-            if new.pid != old.pid and workers_of(new, await look(paths.folder)):
+            if new.pid != old.pid and workers_of(new, await list_processes(paths.folder)):
                 return new
             new.close()
-        if failed := _failed(old, tail):
-            raise ReloadFailed(failed, certain=True)
+        if failure := _failure(old, tail):
+            raise ReloadFailed(failure, reported=True)
         if not old.is_running():
-            raise ReloadFailed("the master process died during the replacement", certain=False)
-        await asyncio.sleep(LOOK_INTERVAL)
+            raise ReloadFailed("the master process died during the replacement", reported=False)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
-def _failed(old: Master, tail: LogTail) -> str:
-    """What the new program said before it gave up, or the old master about it."""
-    said = [each for each in tail.error_lines() if each.is_final and each.pid != old.pid]
-    if said:
-        return "\n".join(map(str, said))
+def _failure(old: Master, tail: LogTail) -> str:
+    """What the new program logged before it gave up, or the old master about it."""
+    errors = [each for each in tail.error_lines() if each.is_fatal and each.pid != old.pid]
+    if errors:
+        return "\n".join(map(str, errors))
     alerts = (each.text for each in tail.error_lines() if each.level == "alert")
     return next((text for text in alerts if "new binary process" in text), "")
 
 
-async def _holds(new: Master, paths: Paths) -> bool:
+async def _is_stable(new: Master, paths: Paths) -> bool:
     """Whether every worker that came up lives on."""
     seen: set[int] = set()
     loop = asyncio.get_running_loop()
     end = loop.time() + TRIAL_TIME
     while loop.time() < end:
-        workers = {worker.pid for worker in workers_of(new, await look(paths.folder))}
+        workers = {worker.pid for worker in workers_of(new, await list_processes(paths.folder))}
         seen |= workers
         if seen - workers or not new.is_running():
             return False
-        await asyncio.sleep(LOOK_INTERVAL)
+        await asyncio.sleep(POLL_INTERVAL)
     return True
 
 
-async def _serves_again(old: Master, paths: Paths) -> bool:
-    """Give the old master workers again; False where it is on its way out already."""
+async def _restore_workers(old: Master, paths: Paths) -> bool:
+    """Have the old master start workers again; False where it is exiting already."""
     old.signal(signal.SIGHUP)
 
     def without(found: list[NginxProcess]) -> list[NginxProcess]:
-        staying = [worker for worker in workers_of(old, found) if not worker.is_leaving]
+        staying = [worker for worker in workers_of(old, found) if not worker.is_shutting_down]
         return [] if staying else [p for p in found if p.pid == old.pid]
 
-    waiting = await left_after(TERM_TIMEOUT, paths.folder, without)
+    waiting = await wait_until_none(TERM_TIMEOUT, paths.folder, without)
     return old.is_running() and not waiting
 
 
-async def _dismiss(new: Master, paths: Paths) -> None:
+async def _stop_new_master(new: Master, paths: Paths) -> None:
     new.signal(signal.SIGQUIT)
-    if await left_after(TERM_TIMEOUT, paths.folder, lambda found: _only(new, found)):
-        await orphan(new, paths.folder)
+    if await wait_until_none(
+        TERM_TIMEOUT, paths.folder, lambda found: [p for p in found if p.pid == new.pid]
+    ):
+        await kill_master(new, paths.folder)
         await retire_orphans(paths.folder)
     new.close()
 
 
-async def _has_its_file_back(old: Master, paths: Paths) -> None:
-    """Wait until the old master has noticed that the new one is gone, and names its file anew."""
+async def _wait_for_pid_file(old: Master, paths: Paths) -> None:
+    """Wait until the old master has noticed the exit of the new one and renamed its pid file."""
     end = asyncio.get_running_loop().time() + TERM_TIMEOUT
     while paths.old_pid_file.exists() and old.is_running():
         if asyncio.get_running_loop().time() > end:
             return
-        await asyncio.sleep(LOOK_INTERVAL)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
-async def _end_children(old: Master, paths: Paths) -> None:
+async def _kill_children(old: Master, paths: Paths) -> None:
     """Whatever the new program is doing, it is not serving."""
-    for process in await look(paths.folder):
+    for process in await list_processes(paths.folder):
         if process.is_master and process.parent == old.pid:
             process.signal(signal.SIGKILL)
     await retire_orphans(paths.folder)
-
-
-def _only(master: Master, found: list[NginxProcess]) -> list[NginxProcess]:
-    return [process for process in found if process.pid == master.pid]
