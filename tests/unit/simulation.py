@@ -101,7 +101,7 @@ def _wanted(name: str, app: App, version: str, asked: int) -> DesiredApp:
     """Its port is part of the version."""
     version = f"{version}:{app.port}" + (f"+{asked}" if asked else "")
     assert app.instances != "max"
-    return DesiredApp(name, app, app.instances, Spec(version, name, app, "/srv", {}, asked))
+    return DesiredApp(name, app.instances, Spec(version, name, app, "/srv", {}, asked))
 
 
 class Daemon:

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.config.desired import PROCESS_KEYS, desired_from, spec_of
+from portico.core.config.desired import (
+    PROCESS_KEYS,
+    desired_from,
+    spec_of,
+    version_in_file,
+)
 from portico.core.config.document import read_document
 from portico.core.model.app import App
 from portico.core.model.desired import Desired
@@ -211,3 +216,24 @@ def test_weights_are_multiplied_where_there_is_a_slow_start_and_in_every_group_i
         "third": 10,
         "alone": 1,
     }
+
+
+def test_a_version_that_is_not_the_files_has_its_own_program_and_the_settings_of_the_file():
+    was = App(command="old", port=False, schedule="0 4 * * *", env={"A": "1"}, batch=1)
+    is_now = App(command="new", port=3000, env={"A": "2"}, batch=3, weight=7)
+    before = spec_of("web", was, folder="/srv/old", environ={"A": "b"})
+    now = spec_of("web", is_now, folder="/srv/new", environ={})
+    wanted = version_in_file(before, now)
+    assert (wanted.id, wanted.folder, wanted.environ) == (before.id, "/srv/old", before.environ)
+    for key in App.model_fields:
+        its = was if key in PROCESS_KEYS else is_now
+        assert getattr(wanted.app, key) == getattr(its, key), key
+    assert spec_of("web", wanted.app, folder="/srv/old", environ={}).id == before.id
+
+
+def test_the_outputs_of_a_version_are_its_own_and_how_much_of_them_is_kept_is_the_files():
+    was = App(command="old", logs={"stdout": "old.log", "keep": 1})
+    is_now = App(command="new", logs={"stdout": "new.log", "keep": 9})
+    before, now = (spec_of("web", app, folder="/", environ={}) for app in (was, is_now))
+    logs = version_in_file(before, now).app.logs
+    assert (logs.stdout, logs.keep) == ("old.log", 9)

@@ -5,7 +5,7 @@ import pytest
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import Endpoint
 from portico.core.planning.endpoints import endpoints_of
-from tests.unit.worlds import NOW, app, one
+from tests.unit.worlds import NOW, app, one, rolled_back
 
 S = InstanceState
 
@@ -32,6 +32,11 @@ def test_an_old_instance_is_handed_out_until_the_new_one_in_its_slot_is_ready():
 
 def test_after_a_revert_the_version_before_goes_before_the_one_given_up():
     assert handed_out(app(), one(version="v2"), one()) == ["web.1.1"]
+
+
+def test_after_a_rollback_the_version_says_whether_it_listens_and_the_file_whether_it_is_down():
+    assert handed_out(rolled_back({"port": 3000}, {"port": False}), one(port=3000)) == ["web.1.1"]
+    assert handed_out(rolled_back({"port": 3000}, {"down": True}), one(port=3000)) == []
 
 
 def test_of_two_of_one_version_the_one_at_home_is_handed_out_before_a_stand_in():

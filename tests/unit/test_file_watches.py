@@ -138,7 +138,7 @@ class Told:
 
     def want(self, app: App, **more) -> None:
         spec = Spec("v1", "web", app, "/srv", {})
-        self.intent.desired = Desired(apps={"web": DesiredApp("web", app, 1, spec, **more)})
+        self.intent.desired = Desired(apps={"web": DesiredApp("web", 1, spec, **more)})
 
     def monotonic(self) -> float:
         return self.time

@@ -28,7 +28,7 @@ from portico.engine.changes import Changes
 from portico.engine.control.operations import Operations
 from portico.engine.in_force import SERVED_WITHIN, InForce
 from portico.engine.intent import Intent
-from portico.engine.prepare import Candidate, Inputs
+from portico.engine.prepare import NO_BUILD, Candidate, Inputs
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -141,7 +141,7 @@ class Portico:
         return Candidate(self._desired(inputs), {}, "", Build("nginx", (1, 31, 0)), ())
 
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
-        return Candidate(self._desired(inputs), {}, live, Build("", (0, 0, 0)), ())
+        return Candidate(self._desired(inputs), {}, live, NO_BUILD, ())
 
     @staticmethod
     def _desired(inputs: Inputs) -> Desired:
@@ -150,7 +150,7 @@ class Portico:
         for name, keys in request.table["apps"].items():
             app, asked = App.model_validate({"command": "run", **keys}), inputs.asked.get(name, 0)
             spec = Spec(f"v1+{asked}" if asked else "v1", name, app, "/srv", {}, asked)
-            apps[name] = DesiredApp(name, app, keys["instances"], spec)
+            apps[name] = DesiredApp(name, keys["instances"], spec)
         sites = {name: Site(app="web") for name in request.table["sites"]}
         return Desired(apps=apps, sites=sites)
 

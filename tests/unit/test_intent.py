@@ -6,10 +6,9 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.place import Build
 from portico.core.model.records import Revision
 from portico.engine.intent import Intent
-from portico.engine.prepare import Candidate
+from portico.engine.prepare import NO_BUILD, Candidate
 from portico.errors import Failed
 from tests.fakes.state import MemoryState
 
@@ -23,10 +22,10 @@ def intent(state: MemoryState | None = None) -> Intent:
 def file(**versions: str) -> Candidate:
     """A checked file with these apps, each in a version."""
     apps = {
-        name: DesiredApp(name, APP, 1, Spec(version, name, APP, "/srv", {}))
+        name: DesiredApp(name, 1, Spec(version, name, APP, "/srv", {}))
         for name, version in versions.items()
     }
-    return Candidate(Desired(apps=apps), {}, "", Build("", (0, 0, 0)), ())
+    return Candidate(Desired(apps=apps), {}, "", NO_BUILD, ())
 
 
 REVISION = Revision(0, 0.0, "me", "portico.toml", "/srv", {}, {})
@@ -52,6 +51,25 @@ def test_a_file_after_an_unfinished_restart_is_a_rollout_like_any_other():
     up(wanted, web="v2")
     web = wanted.desired.apps["web"]
     assert (web.spec.id, web.good, web.abrupt) == ("v2", "v1", False)
+
+
+def test_after_a_rollback_an_app_is_the_program_before_with_the_settings_of_the_file():
+    def of(version: str, **keys: object) -> Candidate:
+        spec = Spec(version, "web", App.model_validate(keys), "/srv", {})
+        return Candidate(Desired(apps={"web": DesiredApp("web", 1, spec)}), {}, "", NO_BUILD, ())
+
+    wanted = intent()
+    wanted.accept(of("v1", command="old", schedule="0 4 * * *"), REVISION, smaller=False)
+    wanted.complete("web")
+    wanted.accept(of("v2", command="new", port=3000, weight=7), REVISION, smaller=False)
+    wanted.revert("web", "it ended")
+    web = wanted.desired.apps["web"]
+    assert (web.spec.id, web.app.command, web.app.schedule) == ("v1", "old", "0 4 * * *")
+    assert (web.app.pinned(1), web.app.weight) == (None, 7)
+    assert wanted.pinned_ports() == frozenset()
+    wanted.new_version(["web"], abrupt=False)
+    web = wanted.desired.apps["web"]
+    assert (web.spec.id, web.app.command, web.app.port) == ("v2+1", "new", 3000)
 
 
 def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():

@@ -132,7 +132,7 @@ def test_a_step_that_ends_by_a_bug_keeps_no_other_app_from_its_steps():
 
 def test_a_run_is_not_lost_when_its_round_ends_early_and_none_comes_twice():
     clean = App(command="clean", port=False, schedule="@daily")
-    apps = [DesiredApp(n, clean, 1, Spec("v1", n, clean, "/srv", {}), "v1") for n in "abc"]
+    apps = [DesiredApp(n, 1, Spec("v1", n, clean, "/srv", {}), "v1") for n in "abc"]
     rounds = Rounds(desired(*apps), world(now=0.0, endpoints=dict.fromkeys("abc", ())))
 
     def time_goes_on() -> None:

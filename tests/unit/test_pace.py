@@ -76,7 +76,7 @@ def test_after_a_boot_of_the_machine_all_come_back_a_few_at_a_time():
 
 def test_a_program_whose_time_has_come_is_not_put_off():
     clean = App(command="clean", port=False, schedule="@daily")
-    its = DesiredApp("clean", clean, 1, Spec("v1", "clean", clean, "/srv", {}), "v1")
+    its = DesiredApp("clean", 1, Spec("v1", "clean", clean, "/srv", {}), "v1")
     others = starting(20)
     seen = world(*others, knows=[its], most_starting=8, due=frozenset({"clean"}))
     assert [step.app for step in starts(its, seen)] == ["clean"]

@@ -18,8 +18,7 @@ def includes(*apps: str, **of_web: object) -> str:
     known = {"web": App(command="run", **of_web), "api": App(command="run")}
     desired = Desired(
         apps={
-            name: DesiredApp(name, app, 1, Spec("1", name, app, "/", {}))
-            for name, app in known.items()
+            name: DesiredApp(name, 1, Spec("1", name, app, "/", {})) for name, app in known.items()
         }
     )
     return to_text(bootstrap_includes(Upstream(apps=apps), desired, place_for(desired)))

@@ -19,7 +19,7 @@ def lines(
 ) -> list[str]:
     desired = Desired(
         apps={
-            name: DesiredApp(name, app, 4, Spec("1", name, app, "/", {}))
+            name: DesiredApp(name, 4, Spec("1", name, app, "/", {}))
             for name, app in (apps or {}).items()
         },
         upstreams={"web": upstream},
@@ -142,7 +142,7 @@ def test_the_cookie_has_all_its_attributes():
 
 
 def test_beside_an_app_whose_weights_are_multiplied_those_of_servers_are_too():
-    web = DesiredApp("web", App(command="run"), 4, Spec("1", "web", App(), "/", {}), scale=10)
+    web = DesiredApp("web", 4, Spec("1", "web", App(), "/", {}), scale=10)
     servers = (Server(address="10.0.0.5:80"), Server(address="10.0.0.6:80", weight=3))
     mixed = Upstream(apps=("web",), servers=servers)
     desired = Desired(apps={"web": web}, upstreams={"web": mixed})

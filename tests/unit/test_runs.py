@@ -15,6 +15,7 @@ from portico.core.planning.reconcile import plan
 from portico.core.planning.runs import ended_badly, ended_well, scheduled
 from portico.core.planning.steps import Complete, Drain, StartInstance
 from tests.unit.outside import Program
+from tests.unit.worlds import rolled_back
 
 S = InstanceState
 NOW = 1000.0
@@ -23,7 +24,7 @@ ONCE = App(command="migrate", port=False, autorestart=False)
 
 
 def wanted(app: App = TASK, **more) -> DesiredApp:
-    return DesiredApp("clean", app, 1, Spec("v1", "clean", app, "/srv", {}), **more)
+    return DesiredApp("clean", 1, Spec("v1", "clean", app, "/srv", {}), **more)
 
 
 def run(state: InstanceState = S.READY, **fields) -> Instance:
@@ -182,3 +183,10 @@ def test_how_something_that_is_to_end_has_ended(exit_, keys, well, badly):
 )
 def test_how_an_app_is_in_one_word(app, instances, state):
     assert app_state(app, instances) == state
+
+
+def test_after_a_rollback_to_a_version_with_a_schedule_it_runs_on_that():
+    its = rolled_back({"port": False, "schedule": "0 4 * * *"}, {"port": 3000})
+    world = World(NOW, endpoints={"web": ()}, due=frozenset({"web"}))
+    assert [type(s) for s in plan(Desired(apps={"web": its}), world)] == [StartInstance]
+    assert not list(plan(Desired(apps={"web": its}), replace(world, due=frozenset())))

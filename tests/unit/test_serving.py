@@ -17,7 +17,7 @@ DUE = NOW - 15  # interval 5 s, fall 3
 
 def app(**keys) -> DesiredApp:
     made = App(instances=4, **keys)
-    return DesiredApp("web", made, 4, Spec("v1", "web", made, "/srv", {}))
+    return DesiredApp("web", 4, Spec("v1", "web", made, "/srv", {}))
 
 
 def instances(*states: InstanceState, since: float = DUE) -> list[Instance]:

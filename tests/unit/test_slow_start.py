@@ -30,7 +30,7 @@ def instances(*since: float) -> list[Instance]:
 def weights(slow_start: float, now: float, *since: float, scale: int = 10, **app) -> list[int]:
     made = App(slow_start=slow_start, instances=len(since), **app)
     spec = Spec("v1", "web", made, "/srv", {})
-    wanted = DesiredApp("web", made, len(since), spec, scale=scale)
+    wanted = DesiredApp("web", len(since), spec, scale=scale)
     return [e.weight for e in endpoints_of(wanted, instances(*since), now)]
 
 
@@ -132,7 +132,7 @@ def test_what_is_handed_out_although_it_fails_its_check_is_not_held_back():
 
 def test_the_plan_is_made_again_for_the_next_step():
     app = App(slow_start=30, instances=2)
-    wanted = DesiredApp("web", app, 2, Spec("v1", "web", app, "/srv", {}), scale=10)
+    wanted = DesiredApp("web", 2, Spec("v1", "web", app, "/srv", {}), scale=10)
     desired = Desired(apps={"web": wanted})
     world = World(NOW + 1, {i.id: i for i in instances(LONG_AGO, NOW)})
     assert wake_at(desired, world) == 5006

@@ -48,8 +48,7 @@ def kinds(steps: tuple[object, ...]) -> set[str]:
 
 def former(**apps: App) -> dict[str, DesiredApp]:
     return {
-        name: DesiredApp(name, app, 0, Spec("v1", name, app, "/", {}))
-        for name, app in apps.items()
+        name: DesiredApp(name, 0, Spec("v1", name, app, "/", {})) for name, app in apps.items()
     }
 
 
@@ -79,7 +78,7 @@ def test_of_many_slots_no_two_end_together_and_no_part_of_the_time_is_crowded(co
 
 @pytest.mark.parametrize(("waited", "stops"), [(14.9, False), (15.1, False), (17.6, True)])
 def test_a_connection_holds_a_drain_until_the_time_of_its_slot_is_over(waited, stops):
-    app = DesiredApp("web", WEB, 1, Spec("v1", "web", WEB, "/", {}))
+    app = DesiredApp("web", 1, Spec("v1", "web", WEB, "/", {}))
     i = instance(2, state=S.DRAINING, since=NOW - waited)
     world = world_of(i, settled=frozenset({i.id}), connections={i.id: 3})
     steps = plan(Desired(apps={"web": app}), world, generation="")
@@ -160,7 +159,7 @@ def test_in_a_hurry_a_program_is_killed_a_second_after_its_signal(limit, told, k
         assert wake_at(at_once, world) == i.since + 1
 
 
-WANTED = Desired(apps={"web": DesiredApp("web", WEB, 1, Spec("v1", "web", WEB, "/", {}), "v1")})
+WANTED = Desired(apps={"web": DesiredApp("web", 1, Spec("v1", "web", WEB, "/", {}), "v1")})
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Wanted:
     def __init__(self, **apps: App) -> None:
         self.runs: set[str] = set()
         self.desired = Desired(
-            apps={n: DesiredApp(n, a, 1, Spec("v1", n, a, "/", {})) for n, a in apps.items()}
+            apps={n: DesiredApp(n, 1, Spec("v1", n, a, "/", {})) for n, a in apps.items()}
         )
 
     def take_runs(self) -> frozenset[str]:

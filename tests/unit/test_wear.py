@@ -21,7 +21,7 @@ NOW = 100_000.0
 
 def app(**keys) -> DesiredApp:
     its = App(command="run", **keys)
-    return DesiredApp("web", its, 2, Spec("v1", "web", its, "/srv", {}))
+    return DesiredApp("web", 2, Spec("v1", "web", its, "/srv", {}))
 
 
 def instance(*, age: float = 600.0, serial: int = 1, **fields) -> Instance:
@@ -69,9 +69,7 @@ def test_ages_are_spread_evenly_within_a_tenth():
 
 def test_what_is_asked_for_by_hand_is_replaced():
     its = app()
-    by_hand = DesiredApp(
-        its.name, its.app, 2, its.spec, replace=frozenset([InstanceId("web.1.1")])
-    )
+    by_hand = DesiredApp(its.name, 2, its.spec, replace=frozenset([InstanceId("web.1.1")]))
     assert marked(by_hand, instance()) == ["requested by hand"]
     assert marked(by_hand, instance(serial=2)) == []
 

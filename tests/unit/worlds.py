@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from portico.core.config.desired import version_in_file
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import Instance, InstanceState, Process
@@ -30,7 +32,13 @@ def app(
     """In force in version v1 and rolled out, unless said otherwise; `keys` are the file's."""
     its = App.model_validate({"command": "run", "instances": instances, **keys})
     spec = Spec(version, name, its, "/srv", {})
-    return DesiredApp(name, its, instances, spec, good, stopped, abrupt)
+    return DesiredApp(name, instances, spec, good, stopped, abrupt)
+
+
+def rolled_back(before: dict[str, object], in_file: dict[str, object]) -> DesiredApp:
+    """Version v1 is wanted again, with the keys `before`, while the file still has v2."""
+    file = app(version="v2", **in_file)
+    return replace(file, spec=version_in_file(app(**before).spec, file.spec))
 
 
 def one(

@@ -121,7 +121,7 @@ async def take_over(portico: Portico) -> None:
     is_first = portico.intent.is_first_of(__version__)
     await portico.in_force.resume()
     seen, build = portico.nginx.seen(), portico.intent.build
-    if build is None or not build.program:
+    if build is None:
         return
     if is_first and portico.intent.is_in_force(seen) and not seen.runs(build):
         portico.intent.ask_upgrade(build)

@@ -168,8 +168,9 @@ class Executor:
     async def _respawn(self, instance: Instance) -> None:
         spec = self._intent.spec(instance.spec)
         movable = spec.app.listens and not self._is_pinned(instance, spec)
+        app = self._intent.app_of(instance)
         # On its old port it would have its old share until nginx has asked discovery again.
-        starts_slowly = spec.app.slow_start > 0 and spec.app.instances != 1
+        starts_slowly = app.slow_start > 0 and app.instances != 1
         if movable and (starts_slowly or await self._ports.holder(instance.port)):
             instance = replace(instance, port=await self._free_port())
             self._observed.put(instance)  # its process may be found by a next daemon, by its id

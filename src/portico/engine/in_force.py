@@ -13,13 +13,12 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.place import Build
 from portico.core.model.records import Revision
 from portico.core.model.shell import inherited
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
-from portico.engine.prepare import Candidate, Inputs, Preparation
+from portico.engine.prepare import NO_BUILD, Candidate, Inputs, Preparation
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.clock import Clock
@@ -179,10 +178,10 @@ class InForce:
         for i in self._observed.instances.values():
             slots[i.app] = max(slots.get(i.app, 0), i.slot)
         apps = {
-            name: DesiredApp(name, record.target.app, slots.get(name, 0), record.target)
+            name: DesiredApp(name, slots.get(name, 0), record.target)
             for name, record in self._intent.records().items()
         }
-        return Candidate(Desired(apps=apps), {}, self._live(), Build("", (0, 0, 0)), ())
+        return Candidate(Desired(apps=apps), {}, "", NO_BUILD, ())
 
     # How
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from portico.core.config.desired import version_in_file
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import Tested
@@ -26,7 +27,7 @@ from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.world import NginxSeen
-from portico.engine.prepare import Candidate, Inputs, request_of
+from portico.engine.prepare import NO_BUILD, Candidate, Inputs, request_of
 from portico.errors import Failed
 from portico.ports.nginx import Nginx
 from portico.ports.state import State
@@ -55,15 +56,12 @@ class Intent:
         self._unwritten: dict[str, Callable[[], object]] = {}
         self.unwritten = ""
         """Why some of this is only in memory; empty while all is on disk."""
-        self._files: Mapping[str, str] = {}
-        self._document = self.desired = Desired()
+        self._file = Candidate(Desired(), {}, "", NO_BUILD, ())
+        """The files in force, rendered: every app of it in the version of its file."""
+        self.desired = Desired()
+        """The same, with every app in the version that is wanted."""
         self.revisions: Mapping[str, Revision] = {}
         """By project."""
-        self.tested: Tested | None = None
-        self.build: Build | None = None
-        """The nginx that the files in force were rendered for."""
-        self.fingerprint = ""
-        """Of the nginx files that belong to what is wanted; empty when no site is."""
         self._replace: frozenset[InstanceId] = frozenset()
         self._runs: set[str] = set()
         self.upgrade: Build | None = None
@@ -74,6 +72,20 @@ class Intent:
 
     def wanted(self) -> tuple[Desired, str]:
         return self.desired, self.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the nginx files that belong to what is wanted; empty when no site is."""
+        return self._file.fingerprint
+
+    @property
+    def tested(self) -> Tested | None:
+        return self._file.tested
+
+    @property
+    def build(self) -> Build | None:
+        """The nginx that the files in force were rendered for; None where nobody knows."""
+        return self._file.build if self._file.build.program else None
 
     # What the files say; only `InForce` asks for these
 
@@ -131,9 +143,7 @@ class Intent:
 
     def render_again(self, candidate: Candidate) -> None:
         """The files in force, rendered anew."""
-        self._document, self._files = candidate.desired, candidate.files
-        self.tested, self.build = candidate.tested, candidate.build
-        self.fingerprint = candidate.fingerprint if candidate.desired.sites else ""
+        self._file = candidate
         self._resolve()
 
     def set_paused(self, sites: frozenset[str], candidate: Candidate) -> None:
@@ -144,7 +154,7 @@ class Intent:
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
         self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, {})}, must=False)
-        self._document, self.fingerprint, self.tested = Desired(at_once=at_once), "", None
+        self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
         self._resolve()
 
@@ -191,8 +201,7 @@ class Intent:
             or new[name].spec.id != self._records[name].target.id
             or new[name].instances != now[name].instances
         ]
-        files = candidate.fingerprint if candidate.desired.sites else ""
-        return apps if files == self.fingerprint else [*apps, SITES]
+        return apps if candidate.fingerprint == self.fingerprint else [*apps, SITES]
 
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
@@ -211,8 +220,11 @@ class Intent:
 
     async def install_again(self) -> Tested:
         """The tested generation is not at hand: a daemon before this one switched to it."""
-        self.tested = await self._nginx.install(self._files, self.fingerprint, self.build)
-        return self.tested
+        file = self._file
+        tested = await self._nginx.install(file.files, file.fingerprint, file.build)
+        if self._file is file:
+            self._file = replace(file, tested=tested)
+        return tested
 
     # What is asked of single apps
 
@@ -226,15 +238,15 @@ class Intent:
         self._runs |= {name for name in names if self._is_scheduled(name)}
 
     def _again(self, app: str, *, abrupt: bool) -> AppRecord:
-        record, document = self._records[app], self._document.apps[app].spec
+        record, in_file = self._records[app], self._file.desired.apps[app].spec
         if self._is_scheduled(app):
             return replace(record, stopped=False)
-        asked = max(record.target.asked, document.asked) + 1
-        target = replace(document, asked=asked, id=f"{document.id.split('+')[0]}+{asked}")
+        asked = max(record.target.asked, in_file.asked) + 1
+        target = replace(in_file, asked=asked, id=f"{in_file.id.split('+')[0]}+{asked}")
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 
     def _is_scheduled(self, app: str) -> bool:
-        return self._document.apps[app].app.schedule is not None
+        return self._file.desired.apps[app].app.schedule is not None
 
     def take_runs(self) -> frozenset[str]:
         """The runs asked for since this was called last."""
@@ -284,7 +296,7 @@ class Intent:
     @property
     def reverted(self) -> Mapping[str, str]:
         """Why, of each app whose rollout was given up."""
-        records = ((name, self._records[name]) for name in self._document.apps)
+        records = ((name, self._records[name]) for name in self._file.desired.apps)
         return {name: record.reverted for name, record in records if record.reverted}
 
     def complete(self, app: str) -> None:
@@ -314,7 +326,7 @@ class Intent:
         return {name: record.target.asked for name, record in self._records.items()}
 
     def app_of(self, instance: Instance) -> App:
-        """Its app as the file says now, or as it said when the instance was started."""
+        """Its app as it is wanted now, or as it was when the instance was started."""
         wanted = self.desired.apps.get(instance.app)
         return wanted.app if wanted else self._specs[instance.spec].app
 
@@ -380,9 +392,9 @@ class Intent:
                     self._specs[spec.id] = spec
 
     def _resolve(self) -> None:
-        apps = self._document.apps
+        apps = self._file.desired.apps
         self.desired = replace(
-            self._document,
+            self._file.desired,
             apps={name: self._resolved(app) for name, app in apps.items()},
             former={
                 name: self._former(record)
@@ -395,13 +407,13 @@ class Intent:
     def _former(self, record: AppRecord) -> DesiredApp:
         """As it was wanted last; after a restart of the daemon, as far as that is on record."""
         known = self.desired.apps.get(record.name) or self.desired.former.get(record.name)
-        return known or DesiredApp(record.name, record.target.app, 0, record.target)
+        return known or DesiredApp(record.name, 0, record.target)
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
         record = self._records[app.name]
         return replace(
             app,
-            spec=record.target,
+            spec=version_in_file(record.target, app.spec),
             good=record.good.id if record.good else None,
             stopped=record.stopped,
             abrupt=record.abrupt,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import desired_from
@@ -28,15 +28,21 @@ from portico.errors import ConfigError, Failed, Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
 
+NO_BUILD: Final = Build("", (0, 0, 0))
+"""Where only the apps of a file could be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A file that passed every check."""
 
     desired: Desired
+    """Every app in the version of the file."""
     files: Mapping[str, str]
     fingerprint: str
+    """Of the files; empty when there is no site, and nginx is not needed."""
     build: Build
+    """The nginx that the files were rendered for."""
     notes: tuple[str, ...]
     tested: Tested | None = None
 
@@ -147,7 +153,7 @@ class Preparation:
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
         _, desired = await self._read(inputs)
-        return Candidate(desired, {}, live, Build("", (0, 0, 0)), ())
+        return Candidate(desired, {}, live if desired.sites else "", NO_BUILD, ())
 
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
@@ -213,7 +219,7 @@ class Preparation:
             asked_by_alpn=self._issued.asked_by_alpn(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
-        return Candidate(desired, files, fingerprint(files), build, said)
+        return Candidate(desired, files, fingerprint(files) if desired.sites else "", build, said)
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool

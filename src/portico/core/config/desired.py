@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
@@ -59,7 +60,6 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     apps = {
         name: DesiredApp(
             name,
-            app,
             cores if app.instances == "max" else app.instances,
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
             scale=WEIGHT_SCALE if name in scaled else 1,
@@ -102,6 +102,18 @@ def spec_of(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     shell = inherited(environ, everything=app.inherit_env)
     return Spec(f"{digest}+{asked}" if asked else digest, name, app, folder, shell, asked)
+
+
+def version_in_file(version: Spec, file: Spec) -> Spec:
+    """A version of an app as it is wanted where the file holds another one: its program is the
+    version's, and all other settings are the file's.
+    """
+    if version.id.partition("+")[0] == file.id.partition("+")[0]:
+        return replace(version, app=file.app)
+    program = {key: getattr(version.app, key) for key in PROCESS_KEYS}
+    outputs = {"stdout": version.app.logs.stdout, "stderr": version.app.logs.stderr}
+    logs = file.app.logs.model_copy(update=outputs)
+    return replace(version, app=file.app.model_copy(update={**program, "logs": logs}))
 
 
 def _own_upstream(name: str, app: App) -> Upstream:

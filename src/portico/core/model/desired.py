@@ -48,9 +48,10 @@ class DesiredApp:
     """An app as it should be now."""
 
     name: str
-    app: App
     instances: int
     spec: Spec
+    """The version wanted. After a rollback it is not the file's: then the program is that of the
+    version, and all other settings are the file's."""
     good: str | None = None
     """Id of the last version that was ready everywhere: what a rollout reverts to."""
     stopped: bool = False
@@ -61,6 +62,10 @@ class DesiredApp:
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
     scale: int = 1
     """What all its weights are multiplied by, so that a slow start has something to divide."""
+
+    @property
+    def app(self) -> App:
+        return self.spec.app
 
 
 @dataclass(frozen=True, slots=True)

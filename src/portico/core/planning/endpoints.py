@@ -28,7 +28,7 @@ def endpoints_of(
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
-    pinned = instance.port == app.spec.app.pinned(instance.slot)
+    pinned = instance.port == app.app.pinned(instance.slot)
     return instance.spec == app.spec.id, not instance.worn, pinned, instance.spawned
 
 

@@ -149,7 +149,7 @@ def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Inst
         app.name,
         slot,
         app.spec.id,
-        port or (SOME_PORT if app.spec.app.listens else 0),
+        port or (SOME_PORT if app.app.listens else 0),
         InstanceState.READY,
         since=world.now,
         spawned=world.now,

@@ -218,7 +218,7 @@ def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
 
 def _why_never_ready(i: Instance, app: DesiredApp) -> str:
     limit = f"was not ready within {app.app.ready_timeout:g}s"
-    if i.spec == app.spec.id and app.spec.app.wait_ready and not i.said_ready:
+    if i.spec == app.spec.id and app.app.wait_ready and not i.said_ready:
         return f"{limit}: {NEVER_SAID}" + (f"; besides, it {i.reason}" if i.reason else "")
     return i.reason or limit
 

@@ -83,7 +83,7 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
         if is_up(app.app, i)
         and i.spec == app.spec.id
         and i.slot <= app.instances
-        and app.spec.app.pinned(i.slot) in {None, i.port}
+        and app.app.pinned(i.slot) in {None, i.port}
     )
 
 
@@ -116,7 +116,7 @@ def _slot(
 ) -> Slot:
     staying = [i for i in here if i.state not in LEAVING]
     new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
-    port = app.spec.app.pinned(number)
+    port = app.app.pinned(number)
     return Slot(
         number,
         port,

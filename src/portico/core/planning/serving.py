@@ -78,4 +78,4 @@ def _gets_requests(app: DesiredApp, instance: Instance) -> bool:
 
 def _is_open(app: DesiredApp, slot: int) -> bool:
     differing = app.app.slots.get(str(slot))
-    return app.spec.app.listens and not app.app.down and not (differing and differing.down)
+    return app.app.listens and not app.app.down and not (differing and differing.down)

@@ -42,7 +42,7 @@ def upstream_blocks(desired: Desired, place: RenderContext) -> Iterator[Directiv
 
 def _again(desired: Desired) -> Desired:
     apps = {
-        name: replace(app, app=app.app.model_copy(update=_NEVER_OUT))
+        name: replace(app, spec=replace(app.spec, app=app.app.model_copy(update=_NEVER_OUT)))
         for name, app in desired.apps.items()
     }
     return replace(desired, apps=apps)

@@ -93,7 +93,7 @@ class Operations(CertificateOperations):
             preview,
             self._intent.preview(candidate),
             self._observed.now(),
-            generation=candidate.fingerprint if candidate.desired.sites else "",
+            generation=candidate.fingerprint,
         )
         return PlanView(
             steps=tuple(StepView(what=str(step), why=step.why) for step in steps),
