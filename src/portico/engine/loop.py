@@ -80,7 +80,7 @@ class ReconcileLoop:
         world = await self._observe()
         world, self._due = replace(world, due=world.due | self._due), frozenset()
         looked = self._clock.monotonic()
-        await _turn_of_others()  # looking and planning are long enough each
+        await self._turn()  # looking and planning are long enough each
         planning = self._clock.monotonic()
         desired, generation = self._desired()
         steps = plan(desired, world, generation=generation)
@@ -114,7 +114,7 @@ class ReconcileLoop:
         starts = [step for step in steps if isinstance(step, StartInstance)]
         if not starts:
             return steps
-        await _turn_of_others()
+        await self._turn()
         try:
             await self._reserve(starts)
         except Exception as error:  # noqa: BLE001 - all others have their steps all the same

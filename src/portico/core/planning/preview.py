@@ -14,32 +14,17 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import Instance, InstanceEvent, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
+from portico.core.planning import steps
 from portico.core.planning.lifecycle import moved
 from portico.core.planning.reconcile import plan
-from portico.core.planning.steps import (
-    Complete,
-    Drain,
-    DropApp,
-    Forget,
-    Interrupt,
-    Kill,
-    MarkWorn,
-    Publish,
-    Respawn,
-    Restart,
-    Revert,
-    SkipRun,
-    StartInstance,
-    StartNginx,
-    Step,
-    Stop,
-    StopNginx,
-    SwitchGeneration,
-    UpgradeNginx,
-)
+from portico.core.planning.steps import Step
 
 MAX_ROUNDS: Final = 10_000
-UNLISTED_STEPS: Final = (Forget, Complete, DropApp)  # bookkeeping that nobody needs to read
+UNLISTED_STEPS: Final = (
+    steps.Forget,
+    steps.Complete,
+    steps.DropApp,
+)  # bookkeeping that nobody needs to read
 SOME_PORT: Final = -1  # a free one, which is found only when an instance is started
 
 
@@ -71,48 +56,48 @@ def _after(  # noqa: C901, PLR0912 - one case a kind of step
     step: Step, desired: Desired, world: World, its: dict[InstanceId, Instance]
 ) -> tuple[Desired, World]:
     match step:
-        case StartInstance(app, slot, port):
+        case steps.StartInstance(app, slot, port):
             started = _started(desired.apps[app], slot, port, world)
             its[started.id] = started
-        case Respawn(instance):
+        case steps.Respawn(instance):
             again = moved(its[instance], InstanceEvent.SPAWNED, now=world.now)
             its[instance] = replace(again, state=InstanceState.READY, crashes=0)
-        case Restart(instance):
+        case steps.Restart(instance):
             its[instance] = replace(its[instance], state=InstanceState.READY, since=world.now)
-        case Publish(app, endpoints):
+        case steps.Publish(app, endpoints):
             world = replace(world, endpoints={**world.endpoints, app: endpoints})
-        case Drain(instance):
+        case steps.Drain(instance):
             its[instance] = moved(its[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
-        case MarkWorn(instance, why):
+        case steps.MarkWorn(instance, why):
             its[instance] = replace(its[instance], worn=why)
-        case SkipRun():
+        case steps.SkipRun():
             pass
-        case Interrupt(instance, why):
+        case steps.Interrupt(instance, why):
             its[instance] = replace(its[instance], reason=why)
-        case Stop(instance) | Kill(instance):
+        case steps.Stop(instance) | steps.Kill(instance):
             its[instance] = replace(its[instance], state=InstanceState.GONE, process=None)
-        case Forget(instance):
+        case steps.Forget(instance):
             del its[instance]
-        case Revert(app):
+        case steps.Revert(app):
             before = desired.apps[app]
             spec = replace(before.spec, id=before.good or before.spec.id)
             desired = _wanting(desired, replace(before, spec=spec))
-        case Complete(app):
+        case steps.Complete(app):
             done = replace(desired.apps[app], good=desired.apps[app].spec.id, abrupt=False)
             desired = _wanting(desired, done)
-        case DropApp(app):
+        case steps.DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
             former = {k: v for k, v in desired.former.items() if k != app}
             desired, world = replace(desired, former=former), replace(world, endpoints=known)
-        case SwitchGeneration(fingerprint):
+        case steps.SwitchGeneration(fingerprint):
             nginx = replace(world.nginx, live=fingerprint, pid=world.nginx.pid or 1)
             world = replace(world, nginx=nginx)
-        case StartNginx():
+        case steps.StartNginx():
             world = replace(world, nginx=replace(world.nginx, pid=1))
-        case UpgradeNginx():
+        case steps.UpgradeNginx():
             nginx = replace(world.nginx, outdated=False, is_upgrade_interrupted=False)
             desired, world = replace(desired, upgrade=False), replace(world, nginx=nginx)
-        case StopNginx():
+        case steps.StopNginx():
             world = replace(world, nginx=replace(world.nginx, pid=None, live=""))
         case _:
             assert_never(step)
