@@ -48,6 +48,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Usable:
+    """A file without fault in itself, that this nginx can serve."""
+
+    desired: Desired
+    build: Build
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """All that what is wanted is made of, beside certificates and the machine."""
 
@@ -109,6 +118,9 @@ class Preparation:
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
+        return await self._rendered(await self._usable(inputs), make=False)
+
+    async def _usable(self, inputs: Inputs) -> Usable:
         document, desired = await self._read(inputs)
         build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
         problems = [
@@ -117,9 +129,7 @@ class Preparation:
         ]
         if problems:
             raise ConfigError(inputs.request.source, problems)
-        certificates = await self._certificates_for(desired, make=False)
-        said = tuple(notes(document, root=self._machine.root))
-        return await self._rendered(desired, build, certificates, said)
+        return Usable(desired, build, tuple(notes(document, root=self._machine.root)))
 
     async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
         request = inputs.request
@@ -144,7 +154,7 @@ class Preparation:
 
         Raises PorticoError when nginx or a certificate is not to be had any more.
         """
-        return await self._certified(await self.render(inputs))
+        return await self._rendered(await self._usable(inputs), make=True)
 
     async def again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
@@ -157,9 +167,9 @@ class Preparation:
 
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
-        candidate = await self.render(inputs)
-        problems = await self._host_checks.problems(candidate.desired)
-        losses = await asyncio.to_thread(self._losses, candidate.desired)
+        usable = await self._usable(inputs)
+        problems = await self._host_checks.problems(usable.desired)
+        losses = await asyncio.to_thread(self._losses, usable.desired)
         problems += [
             Problem(key, f"{loss.where}: {loss.what}", loss.hint)
             for key, loss in losses
@@ -167,10 +177,10 @@ class Preparation:
         ]
         if problems:
             raise ConfigError(inputs.request.source, problems)
-        said = (f"{key}: {loss.where}: {loss.what}" for key, loss in losses)
-        notes = (*candidate.notes, *await self._host_checks.notes(candidate.desired), *said)
-        certified = replace(await self._certified(candidate), notes=notes)
-        return await self._tested_if_new(certified, inputs)
+        more = await self._host_checks.notes(usable.desired)
+        more += [f"{key}: {loss.where}: {loss.what}" for key, loss in losses]
+        noted = replace(usable, notes=(*usable.notes, *more))
+        return await self._tested_if_new(await self._rendered(noted, make=True), inputs)
 
     def _losses(self, desired: Desired) -> list[tuple[str, Loss]]:
         return list(all_losses(desired, self._nginx.included))
@@ -180,13 +190,6 @@ class Preparation:
             return candidate
         return replace(candidate, tested=await self._tested(candidate, inputs))
 
-    async def _certified(self, candidate: Candidate) -> Candidate:
-        """With the certificates that it names made where there are none."""
-        certificates = await self._certificates_for(candidate.desired, make=True)
-        return await self._rendered(
-            candidate.desired, candidate.build, certificates, candidate.notes
-        )
-
     async def _tested(self, candidate: Candidate, inputs: Inputs) -> Tested:
         try:
             return await self._nginx.install(
@@ -195,18 +198,14 @@ class Preparation:
         except Failed as error:
             raise ConfigError(inputs.request.source, [Problem("nginx", str(error))]) from error
 
-    async def _rendered(
-        self,
-        desired: Desired,
-        build: Build,
-        certificates: Mapping[str, tuple[CertificateFiles, ...]],
-        said: tuple[str, ...],
-    ) -> Candidate:
+    async def _rendered(self, usable: Usable, *, make: bool) -> Candidate:
+        """With its certificates, which are made where there are none, or only named."""
+        desired, build = usable.desired, usable.build
         place = RenderContext(
             build,
             self._machine.home,
             self._machine.resolver,
-            certificates,
+            await self._certificates_for(desired, make=make),
             cores=self._machine.cores,
             root=self._machine.root,
             workers=self._machine.workers,
@@ -219,7 +218,8 @@ class Preparation:
             asked_by_alpn=self._issued.asked_by_alpn(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
-        return Candidate(desired, files, fingerprint(files) if desired.sites else "", build, said)
+        identity = fingerprint(files) if desired.sites else ""
+        return Candidate(desired, files, identity, build, usable.notes)
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool

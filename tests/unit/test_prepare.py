@@ -1,0 +1,133 @@
+"""What becomes of a file on its way into force, with an nginx and a machine that only count."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections import Counter
+
+import pytest
+
+from portico.core.model.generation import Tested as Generation
+from portico.core.model.place import Build, CertificateFiles
+from portico.core.model.views import DocumentRequest
+from portico.core.model.world import NginxSeen
+from portico.engine.prepare import Inputs, Machine, Preparation
+from portico.errors import ConfigError, Problem
+
+FILE = """
+apps.web = { command = "run" }
+sites."shop.localhost".app = "web"
+"""
+
+
+class Outside:
+    """Counts how often it is asked for what. Implements all that a preparation needs."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.missing: list[Problem] = []
+        self.live = ""
+
+    # As nginx
+
+    async def build(self, *_: object) -> Build:
+        return Build("/usr/sbin/nginx", (1, 31, 0), can=frozenset({"resolve", "ssl"}))
+
+    def seen(self) -> NginxSeen:
+        return NginxSeen(1, 1, self.live)
+
+    def included(self, _: str) -> tuple[()]:
+        return ()
+
+    async def install(self, files: object, fingerprint: str, _: Build) -> Generation:
+        self.asked["nginx -t"] += 1
+        return Generation(1, fingerprint)
+
+    # As certificates, those of authorities too
+
+    async def local(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
+        self.asked["certificates made"] += 1
+        return self.expected(names)
+
+    def expected(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
+        return {name: CertificateFiles(f"/{name}.pem", f"/{name}.key") for name in names}
+
+    def files(self, _: str) -> None:
+        return None
+
+    def thumbprint(self) -> str:
+        self.asked["renderings"] += 1
+        return ""
+
+    def asked_by_alpn(self) -> bool:
+        return False
+
+    # As the checks of the host
+
+    async def problems(self, _: object) -> list[Problem]:
+        self.asked["host checks"] += 1
+        return self.missing
+
+    async def notes(self, _: object) -> list[str]:
+        return ["an access log is on a slow disk"]
+
+
+INPUTS = Inputs(
+    {
+        "": DocumentRequest(
+            source="portico.toml", folder="/srv", table=tomllib.loads(FILE), environ={}
+        )
+    },
+    {},
+    frozenset(),
+)
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+@pytest.fixture
+def preparation(outside: Outside) -> Preparation:
+    machine = Machine(
+        home="/home/portico",
+        cores=2,
+        root=False,
+        workers="",
+        secret="s",
+        open_files=1024,
+        resolver="127.0.0.1:5353",
+        nameservers=(),
+        ipv6=True,
+        hosts=frozenset(),
+        authorities="/etc/ssl/certs/ca-certificates.crt",
+    )
+    return Preparation(machine, outside, outside, outside, outside)
+
+
+def test_a_file_that_is_applied_is_rendered_once_checked_once_and_tested_by_nginx_once(
+    outside: Outside, preparation: Preparation
+):
+    candidate = asyncio.run(preparation.check(INPUTS))
+    every = ("renderings", "host checks", "certificates made", "nginx -t")
+    assert outside.asked == Counter(dict.fromkeys(every, 1))
+    assert candidate.tested == Generation(1, candidate.fingerprint)
+    assert "an access log is on a slow disk" in candidate.notes
+
+
+def test_what_nginx_serves_already_is_not_tested_again(outside: Outside, preparation: Preparation):
+    outside.live = asyncio.run(preparation.render(INPUTS)).fingerprint
+    assert outside.live
+    assert asyncio.run(preparation.again(INPUTS)).tested is None
+    assert outside.asked == Counter({"renderings": 2, "certificates made": 1})
+
+
+def test_for_a_file_that_fails_a_check_of_the_host_nothing_is_made_or_rendered(
+    outside: Outside, preparation: Preparation
+):
+    outside.missing = [Problem("apps.web", "there is no program run")]
+    with pytest.raises(ConfigError, match="no program run"):
+        asyncio.run(preparation.check(INPUTS))
+    assert outside.asked == Counter({"host checks": 1})
