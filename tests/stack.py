@@ -19,6 +19,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +30,16 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
+from portico.client.wire import reachable
+from tests.commands import run_here
 from tests.load import LONGEST_RUN, Report
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
 CHECKOUT = Path(__file__).parent.parent
+
+BEGINNINGS = {"run", "upgrade"}
+"""Commands that become a daemon, or begin one though another answers."""
 
 T = TypeVar("T")
 
@@ -67,6 +73,8 @@ class Stack:
             "NO_COLOR": "1",
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
+        self._plain = dict(self.environ)
+        """Where a test has changed it, the command may be another Portico."""
         self._as: tuple[str, ...] = ()
         """Words before each command."""
 
@@ -104,6 +112,9 @@ class Stack:
         return self.done("up", str(self.folder / "portico.toml"))
 
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
+        """In this process, unless the command is to be another's or begins a daemon."""
+        if self._runs_here(args[0]):
+            return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
             [*self._as, BIN / "portico", *args],
             check=False,
@@ -114,6 +125,12 @@ class Stack:
             text=True,
             timeout=seconds,
         )
+
+    def _runs_here(self, command: str) -> bool:
+        plain = not self._as and self.environ == self._plain
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        begins_none = command not in BEGINNINGS and reachable(self.home / "api.sock")
+        return plain and in_main_thread and begins_none
 
     def done(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command that must succeed."""
@@ -230,7 +247,7 @@ class Stack:
 
     def close(self) -> list[str]:
         """Take everything down; what `portico down` left running is killed and returned."""
-        if self.home.exists():
+        if self._processes():
             with suppress(subprocess.TimeoutExpired):
                 result = self.portico("down", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
