@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,9 @@ import dns.query
 from tests.fakes.name_server import KEY_NAME, SECRET
 from tests.stack import free_port
 
-NAMED = shutil.which("named") or shutil.which("named", path="/usr/sbin")
+LOADED = Path(sys.prefix) / "bind"
+"""Where scripts/bind unpacks it, with its libraries."""
+NAMED = shutil.which("named") or shutil.which("named", path=f"/usr/sbin:{LOADED}/usr/sbin")
 CONFIG = """
 options {{
     directory "{folder}";
@@ -48,7 +52,10 @@ def running(folder: Path, zone: str) -> Iterator[int]:
     (folder / "named.conf").write_text(CONFIG.format(**settings))
     with (folder / "log").open("wb") as log:
         named = subprocess.Popen(
-            [NAMED, "-g", "-n", "1", "-c", folder / "named.conf"], stdout=log, stderr=log
+            [NAMED, "-g", "-n", "1", "-c", folder / "named.conf"],
+            env=os.environ | {"LD_LIBRARY_PATH": ":".join(map(str, LOADED.glob("usr/lib/*")))},
+            stdout=log,
+            stderr=log,
         )
     try:
         _wait(port, zone, named, folder / "log")

@@ -55,7 +55,7 @@ def test_a_wildcard_and_its_apex_are_proven_side_by_side(acme, names):
     ]
 
 
-@pytest.mark.skipif(not bind.NAMED, reason="needs BIND: apt install bind9")
+@pytest.mark.skipif(not bind.NAMED, reason="needs BIND; scripts/bind loads it with apt-get")
 def test_bind_takes_the_updates_and_serves_them_to_the_authority(tmp_path):
     domain = "a.real.test"
     with (
