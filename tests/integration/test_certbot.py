@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import Account, AccountRequest
-from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
 from portico.errors import Failed, Refused
@@ -27,6 +25,7 @@ from portico.system.home import Home
 from tests.certbot_folder import ACCOUNT_URL, SERVER, certbot, write_account, write_lineage
 from tests.fakes.clock import FakeClock
 from tests.fakes.pebble import running
+from tests.issuing import IssuingHere
 from tests.orders import needs_pebble
 from tests.signing import Signer, rsa_key
 
@@ -45,7 +44,7 @@ class Machine:
         home = Home(folder / "home")
         home.make()
         self.account = home.certificates / "account" / "key.pem"
-        self.child = CertificateChild(home, sys.executable, FakeClock(NOW), TrustStores((), ()))
+        self.child = IssuingHere(home, FakeClock(NOW))
         self.lineages = DiskLineages(home, self.child, FakeClock(NOW))
         self.old = folder / "letsencrypt"
 

@@ -13,6 +13,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
 from portico.core.model.pair import Findings, OwnPair
 from portico.system.home import Home
+from tests.issuing import IssuingHere
 
 DAY = 86400.0
 
@@ -56,7 +57,7 @@ def signed_by(ca, name, *extensions):
 
 def examine(certificate, key, *names, after_days=0.01):
     clock = At(time.time() + after_days * DAY)
-    child = CertificateChild(Home(Path("home")), sys.executable, clock, TrustStores((), ()))
+    child = IssuingHere(Home(Path("home")), clock)
     [found] = asyncio.run(child.examine([OwnPair(certificate, key, names or ("a.test",))]))
     return found
 

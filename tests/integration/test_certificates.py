@@ -13,6 +13,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
 from portico.errors import Failed
 from portico.system.home import Home
+from tests.issuing import IssuingHere
 from tests.stack import eventually, is_gone, processor_seconds
 
 DAY = 86400.0
@@ -42,7 +43,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def child(home, clock):
-    return CertificateChild(home, sys.executable, clock, TrustStores((), ()))
+    return IssuingHere(home, clock)
 
 
 def local(child, **names):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from portico.adapters.certificates.issuing import CertificateChild
-from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.fakes.clock import FakeClock
+from tests.issuing import IssuingHere
 from tests.signing import Signer, rsa_key
 
 NOW = 1_800_000_000.0
@@ -39,7 +37,7 @@ def disk(tmp_path):
     clock = FakeClock(NOW)
 
     def begin():
-        child = CertificateChild(home, sys.executable, clock, TrustStores((), ()))
+        child = IssuingHere(home, clock)
         lineages = DiskLineages(home, child, clock)
         lineages.troubles = asyncio.run(lineages.load())
         return lineages

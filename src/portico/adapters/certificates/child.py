@@ -25,13 +25,13 @@ from portico.errors import PorticoError
 
 def main() -> None:
     try:
-        answer = _answer(json.load(sys.stdin))
+        answered = answer(json.load(sys.stdin))
     except (OSError, PorticoError) as error:
         sys.exit(str(error))
-    json.dump(answer, sys.stdout)
+    json.dump(answered, sys.stdout)
 
 
-def _answer(request: Request) -> object:
+def answer(request: Request) -> object:
     if request["act"] == "root":
         folder = Path(request["folder"])
         with locked(folder):
