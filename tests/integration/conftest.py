@@ -9,16 +9,22 @@ import pytest
 from tests.neighbours import Neighbour, make_neighbour
 from tests.stack import Stack
 
-SLOW = 15
-"""About so many times longer than others a test takes that is marked so."""
+STACK, SLOW = 8, 30
+"""About so many times longer than others a test takes with a whole stack, or marked so."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, so that none is begun when all others are through."""
     weights = Counter[Path]()
     for item in items:
-        weights[item.path] += SLOW if item.get_closest_marker("slow") else 1
+        weights[item.path] += _weight(item)
     items.sort(key=lambda item: -weights[item.path])
+
+
+def _weight(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow"):
+        return SLOW
+    return STACK if "stack" in getattr(item, "fixturenames", ()) else 1
 
 
 @pytest.fixture
