@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from portico.client.client import Client
-from portico.client.leaving import make_leave
+from portico.client.stopping import stop_daemon
 from portico.core.model import verbs
 from portico.errors import Unreachable
 from portico.system.home import Home
@@ -69,7 +69,7 @@ def test_a_bug_ends_the_daemon_and_the_same_process_begins_anew(tmp_path):
         assert begun
         assert wait_for(client.answers, WITHIN)
         assert client.ask(verbs.VERSION).pid == daemon.pid
-        make_leave(client)
+        stop_daemon(client)
         assert daemon.wait(WITHIN) == 0
     assert not home.deaths.exists()
 

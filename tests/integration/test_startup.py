@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.client.systemd import BOOTED, former_unit, name_of, unit_in_charge, unit_of
+from portico.client.systemd import BOOTED, former_unit, installed_unit, name_of, unit_of
 from portico.system.home import Home
 from portico.system.notify import Notify
 
@@ -98,9 +98,9 @@ def test_the_unit_of_a_former_name_is_in_charge_of_its_own_home_until_it_is_repl
     found = former_unit(home, environ, root=False)
     assert found
     assert found.path == former
-    assert unit_in_charge(home, environ, booted=tmp_path, root=False) == found
+    assert installed_unit(home, environ, booted=tmp_path, root=False) == found
     assert former_unit(other, environ, root=False) is None
-    assert unit_in_charge(other, environ, booted=tmp_path, root=False) is None
+    assert installed_unit(other, environ, booted=tmp_path, root=False) is None
     if not BOOTED.exists():
         found.remove()
         assert not former.exists()

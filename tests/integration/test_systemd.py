@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from portico.client.connect import connect
-from portico.client.systemd import unit_in_charge, unit_of
+from portico.client.systemd import installed_unit, unit_of
 from portico.client.upgrading import replace_daemon
 from portico.core.model import verbs
 from portico.system.home import Home
@@ -44,7 +44,7 @@ def systemd(stack):
     home = Home(stack.home)
     unit_of(home, stack.environ, root=False).put_in_place()
     told.unlink()
-    find = partial(unit_in_charge, booted=stack.root, root=False)
+    find = partial(installed_unit, booted=stack.root, root=False)
     return home, find, told
 
 

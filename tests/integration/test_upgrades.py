@@ -86,7 +86,7 @@ def test_the_daemon_of_the_same_version_is_replaced_when_that_is_asked_for(four)
     before = four.status()
     told = four.done("upgrade", "--daemon").stdout
     version = before["daemon"]["version"]
-    assert told == f"porticod {version} anew (same 4 instances), nginx 1.31.3 stays\n"
+    assert told == f"porticod {version} restarted (same 4 instances), nginx 1.31.3 unchanged\n"
     assert four.status()["daemon"]["pid"] != before["daemon"]["pid"]
     assert four.status()["nginx"]["pid"] == before["nginx"]["pid"]
 

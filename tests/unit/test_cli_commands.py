@@ -31,7 +31,7 @@ def test_every_command_has_a_module_and_a_help(command):
     code, out, _ = portico(command.name, "--help")
     assert code == 0
     assert f"usage: portico {command.name}" in out
-    assert command.says in out
+    assert command.summary in out
     assert all(action.help for action in parser_of(command).declared)
 
 

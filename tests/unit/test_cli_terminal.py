@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.cli.main import _as_it_came
+from portico.cli.main import _surrogate_bytes
 from portico.cli.session import as_json
 from portico.cli.tail import Tail
 from portico.cli.terminal import Terminal
@@ -54,7 +54,7 @@ class Tty(io.StringIO):
         return True
 
 
-def said(text, *, tty=True, act="say", **environ):
+def said(text, *, tty=True, act="write", **environ):
     out = Tty() if tty else io.StringIO()
     getattr(Terminal(out, out, environ), act)(text)
     return out.getvalue()
@@ -66,13 +66,13 @@ def is_plain(text):
     )
 
 
-@pytest.mark.parametrize("act", ["say", "tell", "pour"])
+@pytest.mark.parametrize("act", ["write", "write_stderr", "write_raw"])
 @pytest.mark.parametrize("text", OBEYED.values(), ids=OBEYED.keys())
 def test_what_a_terminal_would_obey_is_shown(text, act):
     shown = said(text, act=act)
     assert is_plain(shown)
     assert "\\x" in shown or "\\u" in shown or "\\U" in shown or "\\r" in shown
-    assert is_plain(said(text, act="say", tty=False))
+    assert is_plain(said(text, act="write", tty=False))
 
 
 def test_what_is_shown_is_written_as_python_writes_it():
@@ -109,12 +109,12 @@ def test_colours_of_programs_stay_on_a_terminal_and_end_with_their_line():
 
 def test_what_programs_read_is_exact_unless_a_terminal_gets_it():
     text = "\x1b[31mred\x1b[0m \x1b]0;title\x07 \u200b \udcff"
-    assert said(text, act="pour", tty=False) == f"{text}\n"
-    assert is_plain(COLOURS.sub("", said(text, act="pour")))
+    assert said(text, act="write_raw", tty=False) == f"{text}\n"
+    assert is_plain(COLOURS.sub("", said(text, act="write_raw")))
 
 
 def test_a_byte_that_is_no_utf_8_leaves_as_that_byte():
-    codecs.register_error("portico-test", _as_it_came)
+    codecs.register_error("portico-test", _surrogate_bytes)
     raw = b"caf\xe9 \xff\x80"
     text = raw.decode(errors="surrogateescape")
     assert text.encode("utf-8", "portico-test") == raw
@@ -124,7 +124,7 @@ def test_a_byte_that_is_no_utf_8_leaves_as_that_byte():
 @examples(50)
 @given(st.lists(st.text(max_size=9)) | st.dictionaries(st.text(max_size=9), st.integers()))
 def test_json_stays_exact_data_on_a_terminal_too(value):
-    shown = said(as_json(value), act="pour")
+    shown = said(as_json(value), act="write_raw")
     assert is_plain(shown)
     assert json.loads(shown) == value
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.cli.commands.upgrade import Replaced
+from portico.cli.commands.upgrade import Replacement
 from portico.client.upgrading import is_newer
 
 
@@ -24,10 +24,10 @@ def test_versions_are_compared_by_their_numbers(version, than, newer):
 @pytest.mark.parametrize(
     ("replaced", "says"),
     [
-        (Replaced("1.31.3", "1.31.4", 7, 8), "1.31.3 → 1.31.4"),
-        (Replaced("1.31.3", "1.31.3", 7, 8), "1.31.3 anew"),
-        (Replaced("1.31.3", "1.31.3", 7, 7), "1.31.3 stays"),
-        (Replaced("", "", None, None), "not running"),
+        (Replacement("1.31.3", "1.31.4", 7, 8), "1.31.3 → 1.31.4"),
+        (Replacement("1.31.3", "1.31.3", 7, 8), "1.31.3 restarted"),
+        (Replacement("1.31.3", "1.31.3", 7, 7), "1.31.3 unchanged"),
+        (Replacement("", "", None, None), "not running"),
     ],
 )
 def test_what_became_of_a_program_is_said_in_two_words(replaced, says):

@@ -29,8 +29,8 @@ def texts(*names):
     return Pm2Context(lambda path: "text" if path in names else "missing", cores=4, home="/home/a")
 
 
-def convert(exported, around=None):
-    return from_pm2(exported, "/srv/ecosystem.config.js", around or texts("index.js"))
+def convert(exported, context=None):
+    return from_pm2(exported, "/srv/ecosystem.config.js", context or texts("index.js"))
 
 
 def one(**attributes):
@@ -40,9 +40,9 @@ def one(**attributes):
     return table, found.notes
 
 
-def problems(exported, around=None):
+def problems(exported, context=None):
     with pytest.raises(ConfigError) as caught:
-        convert(exported, around)
+        convert(exported, context)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -212,8 +212,8 @@ def test_env_name_is_over_env_and_over_what_deploy_has():
         ],
         "deploy": {"production": {"env": {"A": 0, "C": 0}}},
     }
-    around = Pm2Context(lambda _: "text", environment="production")
-    found = convert(exported, around)
+    context = Pm2Context(lambda _: "text", environment="production")
+    found = convert(exported, context)
     assert found.table["apps"]["index-production"]["env"] == {"A": 1, "B": 2, "C": 0}
     assert "plain: env_production does not exist; only env is used" in found.notes
     assert any(note.startswith("deploy is not supported") for note in found.notes)
@@ -263,8 +263,8 @@ def test_ports_that_would_run_into_another_apps_become_automatic():
     ],
 )
 def test_a_script_is_run_by_what_pm2_would_run_it_with(script, kind, attributes, expected):
-    around = Pm2Context(lambda _: kind, home="/home/a")
-    found = convert({"apps": [{"name": "x", "script": script, **attributes}]}, around)
+    context = Pm2Context(lambda _: kind, home="/home/a")
+    found = convert({"apps": [{"name": "x", "script": script, **attributes}]}, context)
     table = found.table["apps"]["x"]
     assert table == table | expected
     assert ("interpreter" in table) == ("interpreter" in expected)

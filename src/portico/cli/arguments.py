@@ -13,11 +13,11 @@ from portico.errors import Refused
 
 
 class Parser(argparse.ArgumentParser):
-    def __init__(self, name: str, says: str) -> None:
+    def __init__(self, name: str, summary: str) -> None:
         self.declared: list[argparse.Action] = []
         """What the command takes, for completion and the reference."""
         prog = f"portico {name}".strip()
-        super().__init__(prog=prog, description=says, add_help=False, allow_abbrev=False)
+        super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         action = super().add_argument(*names, **options)

@@ -13,7 +13,7 @@ from portico.core.model import verbs
 from portico.errors import PorticoError
 from portico.system.home import Home
 
-_NAMED = frozenset({"APP", "SITE"})
+_NAME_ARGUMENTS = frozenset({"APP", "SITE"})
 
 
 def candidates(words: Sequence[str], environ: Mapping[str, str], *, root: bool) -> list[str]:
@@ -42,7 +42,7 @@ def _candidates(
     action = _expected(parser, before[1:])
     if action is None:
         return []
-    if action.metavar in _NAMED:
+    if action.metavar in _NAME_ARGUMENTS:
         return _names(str(action.metavar), Home.find(environ, root=root))
     return [str(choice) for choice in action.choices or ()]
 

@@ -10,11 +10,11 @@ from portico.importers.read import Imported, read_file
 
 
 def read(session: Session, args: Namespace) -> Imported:
-    """What `arguments.file_arguments` name; what could not be taken over is told at once."""
+    """What `arguments.file_arguments` name; what could not be imported is reported at once."""
     found = read_file(
         Path(args.path or "."), session.environ, site=args.site, environment=args.env
     )
-    tell_notes(session, found.notes)
+    write_notes(session, found.notes)
     return found
 
 
@@ -28,7 +28,9 @@ def request(found: Imported) -> dict[str, object]:
     }
 
 
-def tell_notes(session: Session, notes: tuple[str, ...] | list[str]) -> None:
+def write_notes(session: Session, notes: tuple[str, ...] | list[str]) -> None:
     if not session.json:
         for note in notes:
-            session.terminal.tell(f"{session.terminal.err.paint('note', 'yellow')}: {note}")
+            session.terminal.write_stderr(
+                f"{session.terminal.err.paint('note', 'yellow')}: {note}"
+            )

@@ -33,4 +33,4 @@ def overview() -> str:
 
 def _line(command: Command) -> str:
     also = f" ({', '.join(command.words)})" if command.words else ""
-    return f"  {command.name:<11} {command.says}{also}"
+    return f"  {command.name:<11} {command.summary}{also}"

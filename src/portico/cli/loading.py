@@ -30,7 +30,7 @@ def load(command: Command) -> CommandModule:
 
 
 def parser_of(command: Command) -> Parser:
-    parser = Parser(command.name, command.says)
+    parser = Parser(command.name, command.summary)
     load(command).options(parser)
     home_option(parser)
     return parser

@@ -25,7 +25,7 @@ INTERRUPTED: Final = 130  # as shells say it: 128 and SIGINT's number
 
 
 def main() -> int:
-    codecs.register_error("portico", _as_it_came)
+    codecs.register_error("portico", _surrogate_bytes)
     for stream in (sys.stdout, sys.stderr):
         cast("TextIOWrapper", stream).reconfigure(errors="portico")
     try:
@@ -35,7 +35,7 @@ def main() -> int:
         return 0
 
 
-def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+def _surrogate_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
     """A byte of a log that is no UTF-8 (PEP 383) as that byte; what the terminal's encoding does
     not have as a question mark.
     """
@@ -53,10 +53,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextI
         return _run(list(argv), environ, terminal)
     except PorticoError as error:
         if "--json" in argv:
-            terminal.pour(as_json(_as_json(error)))
+            terminal.write_raw(as_json(_as_json(error)))
         else:
             first, *more = str(error).split("\n")
-            terminal.tell("\n".join((terminal.err.paint(first, "red"), *more)))
+            terminal.write_stderr("\n".join((terminal.err.paint(first, "red"), *more)))
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -75,9 +75,9 @@ def _run(argv: list[str], environ: Mapping[str, str], terminal: Terminal) -> int
     if word == COMPLETE:
         _complete(rest, environ, terminal)
     elif first.version:
-        terminal.say(f"portico {__version__}")
+        terminal.write(f"portico {__version__}")
     elif first.help or word is None:
-        terminal.say(overview())
+        terminal.write(overview())
     else:
         _command(word, rest, first.home, environ, terminal)
     return 0
@@ -89,7 +89,7 @@ def _command(
     command, given = find(word)
     parser = parser_of(command)
     if {"-h", "--help"} & set(rest):
-        terminal.say(parser.format_help().rstrip())
+        terminal.write(parser.format_help().rstrip())
         return
     args = parser.parse_args([*given, *rest])
     named = args.home or home
@@ -102,7 +102,7 @@ def _complete(words: list[str], environ: Mapping[str, str], terminal: Terminal) 
     from portico.cli.completing import candidates  # noqa: PLC0415 - shells alone need it
 
     for word in candidates(words, environ, root=_is_root()):
-        terminal.say(word)
+        terminal.write(word)
 
 
 def _is_root() -> bool:

@@ -42,7 +42,7 @@ def _command(command: Command) -> Iterator[str]:
     yield ""
     yield f"### portico {' '.join((command.name, *map(_usage, declared)))}"
     yield ""
-    yield command.says + _also(command)
+    yield command.summary + _also(command)
     if declared:
         yield ""
         yield from (f"- `{_named(each)}`: {each.help}" for each in declared)

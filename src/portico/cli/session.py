@@ -30,4 +30,4 @@ class Session:
         return connect(self.home, self.environ, start=start)
 
     def show_json(self, value: object) -> None:
-        self.terminal.pour(as_json(value))
+        self.terminal.write_raw(as_json(value))

@@ -14,7 +14,7 @@ from portico.errors import Refused
 @dataclass(frozen=True, slots=True)
 class Command:
     name: str
-    says: str
+    summary: str
     """One line, in the imperative."""
     words: tuple[str, ...] = ()
     """Other words for it; PM2's are among them."""
@@ -23,23 +23,23 @@ class Command:
     """What it asks for, if that is all it does."""
 
 
-_RUN, _LOOK, _MORE = "run a file", "inspect", "more"
-_GROUPS: Final = (_RUN, _LOOK, CHANGE_APPS, _MORE)
+_RUN, _INSPECT, _MORE = "run a file", "inspect", "more"
+_GROUPS: Final = (_RUN, _INSPECT, CHANGE_APPS, _MORE)
 
-_WITH_A_FILE: Final = (
+_OWN_COMMANDS: Final = (
     Command("up", "Apply a file and wait until every site answers.", group=_RUN),
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
     Command("down", "Stop everything, including nginx and the daemon.", ("kill",), _RUN),
     Command("check", "Validate a file.", ("validate",), _RUN),
     Command("plan", "Show what `up` would do, step by step.", group=_RUN),
     Command("render", "Print the nginx configuration.", group=_RUN),
-    Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _LOOK),
-    Command("show", "Show one app in detail.", ("describe", "desc", "info"), _LOOK),
-    Command("logs", "Show or follow the output of apps.", ("log",), _LOOK),
-    Command("metrics", "Print metrics for Prometheus.", group=_LOOK),
-    Command("history", "Show the revisions that were applied.", group=_LOOK),
-    Command("changes", "Show changes in progress and recently finished.", group=_LOOK),
-    Command("follow", "Follow a change until it has finished.", group=_LOOK),
+    Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),
+    Command("show", "Show one app in detail.", ("describe", "desc", "info"), _INSPECT),
+    Command("logs", "Show or follow the output of apps.", ("log",), _INSPECT),
+    Command("metrics", "Print metrics for Prometheus.", group=_INSPECT),
+    Command("history", "Show the revisions that were applied.", group=_INSPECT),
+    Command("changes", "Show changes in progress and recently finished.", group=_INSPECT),
+    Command("follow", "Follow a change until it has finished.", group=_INSPECT),
     Command(
         "certs",
         "Show, obtain, renew, import and export certificates.",
@@ -59,7 +59,7 @@ _VERBS: Final = tuple(
     if verb.group
 )
 COMMANDS: Final = tuple(
-    sorted((*_WITH_A_FILE, *_VERBS), key=lambda command: _GROUPS.index(command.group))
+    sorted((*_OWN_COMMANDS, *_VERBS), key=lambda command: _GROUPS.index(command.group))
 )
 SHORTHANDS: Final = {"jlist": ("status", "--json"), "prettylist": ("status", "--json")}
 """Words of PM2 that are a command with an option here."""
@@ -70,9 +70,9 @@ _BY_WORD: Final = {word: each for each in COMMANDS for word in (each.name, *each
 
 def find(word: str) -> tuple[Command, tuple[str, ...]]:
     """The command that a word means, and the options that it implies. Refused if it means none."""
-    name, *given = SHORTHANDS.get(word, (word,))
+    name, *options = SHORTHANDS.get(word, (word,))
     if name in _BY_WORD:
-        return _BY_WORD[name], tuple(given)
+        return _BY_WORD[name], tuple(options)
     from difflib import get_close_matches  # noqa: PLC0415 - only a slip of the pen costs its time
 
     near = get_close_matches(word, _BY_WORD, 1)

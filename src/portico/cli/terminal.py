@@ -1,7 +1,7 @@
 """Standard output for results, standard error for notes and progress; colour on terminals only.
 
-What is said holds words of others: of programs, authorities, files. It passes here on its way to
-a terminal, which gets nothing but plain characters and colours.
+Text may come from programs, authorities and files: a terminal gets only plain characters
+and colours.
 """
 
 from __future__ import annotations
@@ -64,16 +64,16 @@ class Terminal:
     def __init__(self, out: TextIO, err: TextIO, environ: Mapping[str, str]) -> None:
         self.out, self.err = Stream(out, environ), Stream(err, environ)
 
-    def say(self, text: str = "") -> None:
-        """A result."""
+    def write(self, text: str = "") -> None:
+        """A line of results, to standard output."""
         self.out.write(self.out.harmless(text) + "\n")
 
-    def tell(self, text: str) -> None:
-        """A note, progress or an error."""
+    def write_stderr(self, text: str) -> None:
+        """A note, progress or an error, to standard error."""
         self.err.write(self.err.harmless(text) + "\n")
 
-    def pour(self, text: str) -> None:
-        """A result that programs read: exactly as it is, unless a terminal gets it."""
+    def write_raw(self, text: str) -> None:
+        """A result for programs, to standard output: as it is, unless a terminal gets it."""
         self.out.write((self.out.harmless(text) if self.out.is_terminal else text) + "\n")
 
     def table(
@@ -98,7 +98,7 @@ class Terminal:
                 )
                 for cell in cells
             ]
-            self.say("  ".join(painted).rstrip())
+            self.write("  ".join(painted).rstrip())
 
 
 def _is_number(cell: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
+from portico.cli.watching import watch_and_report
 from portico.core.model.verbs import Verb
 from portico.errors import Refused
 
@@ -35,7 +35,7 @@ class VerbCommand:
         if any(each.name == "app" and each.is_optional for each in self.verb.arguments):
             given["app"] = _app(given["app"])
         client = session.client()
-        watch_to_its_end(session, client, client.ask(self.verb, **given))
+        watch_and_report(session, client, client.ask(self.verb, **given))
 
 
 def _app(name: str | None) -> str | None:

@@ -26,17 +26,17 @@ def watch(
 
     An interrupt leaves the change to go on and says how to come back to it.
     """
-    said = 0
+    written = 0
     spinner = Spinner(session.terminal.err, f"{change.kind} {change.subject}".strip())
     try:
         for now in client.follow(change.id, spinner.turn if not quiet else lambda: None):
             spinner.clear()
-            for line in now.lines[said:] if not quiet else ():
-                session.terminal.tell(f"  {line}")
-            said, change = len(now.lines), now
+            for line in now.lines[written:] if not quiet else ():
+                session.terminal.write_stderr(f"  {line}")
+            written, change = len(now.lines), now
     except KeyboardInterrupt:
         spinner.clear()
-        session.terminal.tell(
+        session.terminal.write_stderr(
             f"{change.kind} continues in the background; `portico follow {change.id}` shows it"
         )
         raise
@@ -47,14 +47,14 @@ def watch(
     return change
 
 
-def watch_to_its_end(session: Session, client: Client, change: ChangeView) -> None:
+def watch_and_report(session: Session, client: Client, change: ChangeView) -> None:
     """For commands that have nothing to add."""
     ended = watch(session, client, change)
     if session.json:
         session.show_json(ended)
     else:
         done = session.terminal.out.paint("done", "green")
-        session.terminal.say(f"{done}: {ended.kind} {ended.subject}".rstrip(" :"))
+        session.terminal.write(f"{done}: {ended.kind} {ended.subject}".rstrip(" :"))
 
 
 class Spinner:

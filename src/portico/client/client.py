@@ -67,10 +67,10 @@ class Client:
         `idle` is called every `wire.TICK` seconds while nothing moves.
         """
         target, _ = _target(verbs.FOLLOW, {"change": change})
-        watch = _Watch(self, idle)
+        watch = _SilenceWatch(self, idle)
         try:
             for line in wire.stream(self._socket, target, watch, seconds=verbs.FOLLOW.seconds):
-                watch.heard()
+                watch.reset()
                 view = cast("ChangeView", _read(line))
                 yield view
                 if view.state != "doing":
@@ -88,7 +88,7 @@ class Client:
         return answer
 
 
-class _Watch:
+class _SilenceWatch:
     """Called while a stream is silent; makes sure that the daemon still lives."""
 
     def __init__(self, client: Client, idle: Callable[[], None]) -> None:
@@ -99,9 +99,9 @@ class _Watch:
         self._ticks += 1
         if self._ticks * wire.TICK >= SILENCE_TIMEOUT:
             self._client.ask(verbs.VERSION)
-            self.heard()
+            self.reset()
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         self._ticks = 0
 
 

@@ -56,9 +56,9 @@ def connect(
 
 
 def _find_unit(home: Home, environ: Mapping[str, str]) -> Unit | None:
-    from portico.client.systemd import unit_in_charge  # noqa: PLC0415 - only a start pays for it
+    from portico.client.systemd import installed_unit  # noqa: PLC0415 - only a start pays for it
 
-    return unit_in_charge(home, environ)
+    return installed_unit(home, environ)
 
 
 def start_unit(unit: Unit, client: Client, word: Literal["start", "restart"] = "start") -> None:
@@ -76,15 +76,15 @@ def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], clien
     log = home.daemon_log
     try:
         home.make()
-        begun = log.stat().st_size if log.exists() else 0
+        log_start = log.stat().st_size if log.exists() else 0
         # By them the processes of an instance are known, and one of it may have called us.
         kept = {name: value for name, value in environ.items() if name not in MARKS}
         pid = _spawn(program, {**kept, "PORTICO_HOME": str(home.path)}, log)
     except OSError as error:
         raise Failed(f"cannot start the daemon in {home.path}: {error}") from None
-    started = _Started(pid, client)
+    started = _StartedDaemon(pid, client)
     if not wait_for(started, START_TIMEOUT) or started.gone:
-        raise Failed(_why(pid, log, begun, gone=started.gone))
+        raise Failed(_failure(pid, log, log_start, gone=started.gone))
 
 
 def _spawn(program: Sequence[str], environ: Mapping[str, str], log: Path) -> int:
@@ -105,7 +105,7 @@ def _spawn(program: Sequence[str], environ: Mapping[str, str], log: Path) -> int
     return os.posix_spawn(program[0], list(program), environ, file_actions=files, setsid=True)
 
 
-class _Started:
+class _StartedDaemon:
     """Whether a daemon answers, or the new one has failed: waiting is over either way."""
 
     def __init__(self, pid: int, client: Client) -> None:
@@ -123,12 +123,12 @@ class _Started:
         return answered or self.gone
 
 
-def _why(pid: int, log: Path, begun: int, *, gone: bool) -> str:
+def _failure(pid: int, log: Path, log_start: int, *, gone: bool) -> str:
     with log.open("rb") if log.exists() else io.BytesIO() as file:
-        file.seek(begun)
+        file.seek(log_start)
         lines = file.read().decode(errors="replace").splitlines()[-_TAIL:]
     what = (
         "exited immediately" if gone else f"(pid {pid}) did not answer within {START_TIMEOUT:g} s"
     )
-    told = "\n  ".join((":", *lines)) if lines else f"; nothing in {log}"
-    return f"cannot start the daemon: it {what}{told}"
+    output = "\n  ".join((":", *lines)) if lines else f"; nothing in {log}"
+    return f"cannot start the daemon: it {what}{output}"

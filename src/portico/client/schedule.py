@@ -33,9 +33,9 @@ _NO_CRONTAB: Final = ("no crontab", "No such file")
 """What crontab -l says where a user has none: that of Debian and cronie, and that of busybox."""
 _RENEW: Final = (sys.executable, "-P", "-m", "portico.cli.main", "certs", "renew", "--quiet")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_BY: Final = "# Written by `portico certs schedule`; its --none removes it.\n"
+_HEADER: Final = "# Written by `portico certs schedule`; its --none removes it.\n"
 _SERVICE: Final = (
-    _BY
+    _HEADER
     + """\
 [Unit]
 Description=Renew the certificates of Portico ({home})
@@ -56,7 +56,7 @@ TasksMax=infinity
 """
 )
 _TIMER: Final = (
-    _BY
+    _HEADER
     + """\
 [Unit]
 Description=Renew the certificates of Portico in {home}, twice a day
@@ -119,12 +119,12 @@ class Schedule:
             return Entry("cron", where, line)
         return self._former.entry() if self._former else Entry("none")
 
-    def set(self, kind: Kind, draw: float) -> Entry:
+    def set(self, kind: Kind, random_fraction: float) -> Entry:
         """Install this one, then remove the other. A line that is there already keeps its hour
-        and minute; else they are chosen by `draw`, a number in [0, 1).
+        and minute; else they are chosen by `random_fraction`, a number in [0, 1).
         """
         if kind == "cron":
-            self._add_line(draw)
+            self._add_line(random_fraction)
         elif kind == "systemd":
             self._add_timer()
         if kind != "systemd":
@@ -132,7 +132,7 @@ class Schedule:
         if kind != "cron":
             self._drop_line()
         if self._former and self._former.entry().kind != "none":
-            self._former.set("none", draw)
+            self._former.set("none", random_fraction)
         return self.entry()
 
     # cron
@@ -153,8 +153,8 @@ class Schedule:
     def _home_in_cron(self) -> str:
         return shlex.quote(f"PORTICO_HOME={self._home.path}").replace("%", "\\%")
 
-    def _add_line(self, draw: float) -> None:
-        minute = int(draw * 12 * 60)
+    def _add_line(self, random_fraction: float) -> None:
+        minute = int(random_fraction * 12 * 60)
         when = f"{minute % 60} {minute // 60},{minute // 60 + 12} * * *"
         if before := self._line():
             when = " ".join(before.split()[:5])
@@ -172,20 +172,20 @@ class Schedule:
         if self._root:
             line = f"{when} root {command} # {self._in_cron}\n"
             self._cron_folder.mkdir(parents=True, exist_ok=True)
-            files.write(self._cron_file, _BY + line, 0o644)
+            files.write(self._cron_file, _HEADER + line, 0o644)
             self._cron_file.chmod(0o644)  # cron passes over what others may write
         else:
-            self._put_crontab(f"{self._others()}{when} {command} # {self._in_cron}\n")
+            self._put_crontab(f"{self._other_lines()}{when} {command} # {self._in_cron}\n")
 
     def _drop_line(self) -> None:
         if self._root:
             if self._line() or not self._is_former:
                 self._cron_file.unlink(missing_ok=True)
             return
-        if (others := self._others()) != self._crontab():
-            self._put_crontab(others)
+        if (lines := self._other_lines()) != self._crontab():
+            self._put_crontab(lines)
 
-    def _others(self) -> str:
+    def _other_lines(self) -> str:
         lines = self._crontab().split("\n")[:-1]  # a form feed in one ends none
         return "".join(f"{each}\n" for each in lines if not self._is_ours(each))
 
@@ -198,24 +198,24 @@ class Schedule:
             return ""
         done = self._run_crontab("-l")
         if done.returncode != 0:
-            said = done.stderr.strip()
-            if not any(none in said for none in _NO_CRONTAB):  # else what is there would be lost
-                raise Failed(f"cannot read the crontab: {said}; nothing was changed")
+            output = done.stderr.strip()
+            if not any(none in output for none in _NO_CRONTAB):  # else what is there would be lost
+                raise Failed(f"cannot read the crontab: {output}; nothing was changed")
             return ""
         text = done.stdout
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     def _put_crontab(self, text: str) -> None:
-        done = self._run_crontab("-", given=text)
+        done = self._run_crontab("-", text=text)
         if done.returncode != 0:
             raise Failed(f"cannot write the crontab: {done.stderr.strip()}; it is unchanged")
 
-    def _run_crontab(self, word: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def _run_crontab(self, word: str, text: str = "") -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(  # noqa: S603 - our own words, no shell
                 ["crontab", word],  # noqa: S607 - the user's
                 env={**self._environ, "LC_ALL": "C"},  # its words are read
-                input=given,
+                input=text,
                 capture_output=True,
                 encoding="utf-8",
                 errors="surrogateescape",  # the lines of others stay as they are

@@ -136,7 +136,7 @@ class Unit:
         if self.user:
             call(["loginctl", "enable-linger"], self.environ)
 
-    def put_in_place(self) -> None:
+    def install(self) -> None:
         """Write it where systemd looks, once systemd itself has found nothing wrong with it."""
         units = [self.launcher, self] if self.launcher else [self]
         verify({unit.name: unit.text for unit in units}, self.environ, user=self.user)
@@ -249,7 +249,7 @@ def _environment(variables: Mapping[str, object]) -> str:
     return quoted(*(f"{name}={value}" for name, value in variables.items()))
 
 
-def unit_in_charge(
+def installed_unit(
     home: Home, environ: Mapping[str, str], *, booted: Path = BOOTED, root: bool | None = None
 ) -> Unit | None:
     """The unit that starts and keeps the daemon of this home, if systemd runs and has one."""
@@ -295,5 +295,5 @@ def call(command: Sequence[str], environ: Mapping[str, str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"cannot run {' '.join(command)}: {error}") from None
     if done.returncode != 0:
-        told = (done.stderr or done.stdout).strip()
-        raise Failed(f"`{' '.join(command)}` failed: {told}; running apps are unaffected")
+        output = (done.stderr or done.stdout).strip()
+        raise Failed(f"`{' '.join(command)}` failed: {output}; running apps are unaffected")

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from portico import __version__
 from portico.client.client import Client
 from portico.client.connect import DAEMON, START_TIMEOUT, FindUnit, connect, start_unit
-from portico.client.leaving import make_leave, mode_of
-from portico.client.systemd import unit_in_charge
+from portico.client.stopping import mode_of, stop_daemon
+from portico.client.systemd import installed_unit
 from portico.core.model import verbs
 from portico.errors import Failed
 from portico.system.home import Home
@@ -30,7 +30,7 @@ def replace_daemon(
     client: Client,
     *,
     program: Sequence[str] = DAEMON,
-    find_unit: FindUnit = unit_in_charge,
+    find_unit: FindUnit = installed_unit,
 ) -> Client:
     """Have the daemon leave and a new one start, through systemd where that looks after it.
 
@@ -41,10 +41,10 @@ def replace_daemon(
     unit = find_unit(home, environ)
     if unit and mode_of(client.ask(verbs.STATUS).daemon) == "unit":
         if not unit.is_in_place():  # it names the program of another version
-            unit.put_in_place()
+            unit.install()
         start_unit(unit, client, "restart")
     else:
-        make_leave(client)
+        stop_daemon(client)
         connect(home, environ, start=True, program=program, find_unit=find_unit)
     if (version := client.ask(verbs.VERSION).version) != __version__:
         raise Failed(
@@ -68,8 +68,10 @@ def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> No
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"cannot run {' '.join(command)}: {error}; nothing was changed") from None
     if done.returncode != 0:
-        told = (done.stderr or done.stdout).strip().removeprefix("porticod: ")
-        raise Failed(f"porticod {__version__} cannot replace the daemon; it keeps running: {told}")
+        output = (done.stderr or done.stdout).strip().removeprefix("porticod: ")
+        raise Failed(
+            f"porticod {__version__} cannot replace the daemon; it keeps running: {output}"
+        )
 
 
 def _numbers(version: str) -> list[int]:

@@ -44,15 +44,15 @@ def ask(
     with _connected(path, seconds) as connection:
         try:
             connection.sendall(_request(method, target, body))
-            status, length, begun = _head(connection)
-            got = begun + b"".join(iter(lambda: connection.recv(65536), b""))
+            status, length, body_start = _head(connection)
+            data = body_start + b"".join(iter(lambda: connection.recv(65536), b""))
         except TimeoutError as error:
             raise Unreachable(f"the daemon on {path} did not answer in {seconds:g} s") from error
         except OSError as error:
             raise _lost(path, error) from error
-    if len(got) < length:
+    if len(data) < length:
         raise _lost(path)
-    return status, got
+    return status, data
 
 
 def stream(
@@ -100,16 +100,16 @@ def _request(method: str, target: str, body: bytes) -> bytes:
 
 def _head(connection: socket.socket) -> tuple[int, int, bytes]:
     """Status, length of the body as far as it is told, and what has come of it already."""
-    got = b""
-    while _HEAD_END not in got:
+    data = b""
+    while _HEAD_END not in data:
         part = connection.recv(65536)
         if not part:
             raise ConnectionResetError("connection closed before an answer")
-        got += part
-    head, _, begun = got.partition(_HEAD_END)
+        data += part
+    head, _, body_start = data.partition(_HEAD_END)
     first, *fields = head.decode("latin-1").split("\r\n")
     lengths = (value for name, _, value in (f.partition(":") for f in fields) if _is_length(name))
-    return int(first.split()[1]), int(next(lengths, "0")), begun
+    return int(first.split()[1]), int(next(lengths, "0")), body_start
 
 
 def _is_length(name: str) -> bool:

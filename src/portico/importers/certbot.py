@@ -209,14 +209,14 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
         return {"provider": f"lexicon:{name}"}
     dns: dict[str, object] = {"provider": "rfc2136"}
     try:
-        given = read_conf(read_text(Path(credentials)))[""]
+        credentials_file = read_conf(read_text(Path(credentials)))[""]
     except (ValueError, Failed):
-        given = {}
-    if server := given.get("dns_rfc2136_server"):
-        dns["server"] = f"{server}:{given.get('dns_rfc2136_port', '53')}"
-    if key_name := given.get("dns_rfc2136_name"):
+        credentials_file = {}
+    if server := credentials_file.get("dns_rfc2136_server"):
+        dns["server"] = f"{server}:{credentials_file.get('dns_rfc2136_port', '53')}"
+    if key_name := credentials_file.get("dns_rfc2136_name"):
         dns["key_name"] = key_name
-    if algorithm := given.get("dns_rfc2136_algorithm"):
+    if algorithm := credentials_file.get("dns_rfc2136_algorithm"):
         dns["algorithm"] = algorithm.lower()
     notes.append(
         f"the secret in {credentials} is not copied; write it to a file of its own, and set "
@@ -227,12 +227,12 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
 
 def _hooks(folder: Path, params: Section, notes: list[str]) -> dict[str, object]:
     for kind in ("pre", "post"):
-        told = [*_programs(folder / "renewal-hooks" / kind)]
+        hooks = [*_programs(folder / "renewal-hooks" / kind)]
         if hook := params.get(f"{kind}_hook"):
-            told.append(hook)
+            hooks.append(hook)
         notes.extend(
             f"the {kind} hook {each} is not imported: no program is stopped for a renewal"
-            for each in told
+            for each in hooks
         )
     deploy = [*_programs(folder / "renewal-hooks" / "deploy")]
     if hook := params.get("renew_hook"):

@@ -1,4 +1,4 @@
-"""Takes certificates over from certbot: copied, checked, and then left alone over there."""
+"""Imports certificates from certbot: copies and checks them, and ends their renewal there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Taking:
         self._account_key = account_key
 
     async def take(self, folder: Path, called: Called) -> Taken:
-        """As `ports.Others.take` says. What cannot be taken over is said, and stays there."""
+        """As `CertbotBridge.take`. What cannot be imported is reported, and certbot keeps it."""
         found = await asyncio.to_thread(read_folder, folder)
         with without_certbot(folder):
             return await self._take_all(found, called)

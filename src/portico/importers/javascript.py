@@ -25,8 +25,8 @@ _NOT_THEIRS = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
 _ASK: Final = r"""
 const fs = require('node:fs');
 const [file, output] = process.argv.slice(1);
-const answer = (told) => {
-  fs.writeFileSync(Number(output), JSON.stringify(told, plain));
+const answer = (message) => {
+  fs.writeFileSync(Number(output), JSON.stringify(message, plain));
   process.exit(0);
 };
 const plain = (key, value) => {
@@ -40,8 +40,8 @@ const read = async () => {
     return judge(require('node:vm').runInThisContext(`(${text}\n)`, { filename: file }));
   }
   const found = await import(require('node:url').pathToFileURL(file).href);
-  const given = 'default' in found ? found.default : { ...found };
-  return judge(given && given.__esModule && given.default ? given.default : given);
+  const exported = 'default' in found ? found.default : { ...found };
+  return judge(exported && exported.__esModule && exported.default ? exported.default : exported);
 };
 const judge = (value) => {
   if (typeof value === 'function') return { is: 'function' };
@@ -112,12 +112,12 @@ def _contents(file: IO[bytes]) -> str:
     return file.read(_MAX_ANSWER_SIZE).decode(errors="replace")
 
 
-def _exported(path: Path, told: Mapping[str, object]) -> object:
-    match told["is"]:
+def _exported(path: Path, message: Mapping[str, object]) -> object:
+    match message["is"]:
         case "object":
-            return told["value"]
+            return message["value"]
         case "error":
-            raise _wrong(path, _in_nodes_words(str(told["words"])))
+            raise _wrong(path, _node_message(str(message["words"])))
         case "function" | "promise" as what:
             hint = "export the object itself: module.exports = { apps: [...] }"
             raise _wrong(path, f"exports a {what}, which PM2 does not support either", hint)
@@ -127,7 +127,7 @@ def _exported(path: Path, told: Mapping[str, object]) -> object:
 
 def _ended(code: int, errors: str) -> str:
     if errors.strip():
-        return _in_nodes_words(errors)
+        return _node_message(errors)
     how = f"with code {code}" if code >= 0 else f"by signal {-code}"
     return (
         f"ended Node {how} before it exported its apps; does it call process.exit(), or await "
@@ -135,7 +135,7 @@ def _ended(code: int, errors: str) -> str:
     )
 
 
-def _in_nodes_words(text: str) -> str:
+def _node_message(text: str) -> str:
     """What Node said, without where it was in Node's own code and in ours."""
     lines = [
         line.rstrip()

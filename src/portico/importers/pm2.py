@@ -1,7 +1,7 @@
 """A PM2 ecosystem file as a table of ours. Pure: no file is read here.
 
 Programs run as under PM2: with the whole environment of the shell, stopped by SIGINT, on the
-ports that their variables name. What PM2 has and Portico has not is told by name.
+ports that their variables name. What PM2 has and Portico has not is reported by name.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ class FromPm2:
     notes: tuple[str, ...]
 
 
-def from_pm2(exported: object, source: str, around: Pm2Context) -> FromPm2:
+def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
     """`exported` is what the file exports, as JSON values; `source` is its path.
 
     ConfigError has everything that is wrong with it.
     """
-    told = ImportReport(source)
-    deployed = _deployed(exported, around)
+    report = ImportReport(source)
+    deployed = _deployed(exported, context)
     apps: dict[str, Table] = {}
-    for where, entry in _entries(exported, told):
-        values = _values(entry, where, told)
-        table = app_table(values, deployed, around, told)
-        apps[_name(values, around, apps, told)] = table
-    told.refuse_if_wrong()
-    told.about()
-    _settle_ports(apps, around, told)
+    for where, entry in _entries(exported, report):
+        values = _values(entry, where, report)
+        table = app_table(values, deployed, context, report)
+        apps[_name(values, context, apps, report)] = table
+    report.refuse_if_wrong()
+    report.about()
+    _settle_ports(apps, context, report)
     groups = upstreams(apps)
     for name, together in groups.items():
-        told.note(f"{', '.join(together)} run the same program and form the upstream {name}")
+        report.note(f"{', '.join(together)} run the same program and form the upstream {name}")
     table = {"upstreams": {name: {"apps": list(names)} for name, names in groups.items()}}
-    return FromPm2({"apps": apps} | (table if groups else {}), told.notes())
+    return FromPm2({"apps": apps} | (table if groups else {}), report.notes())
 
 
-def _entries(exported: object, told: ImportReport) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The apps, each with its place in the file, where PM2 looks for them."""
     found, place = exported, "the file"
     if isinstance(exported, Mapping):
         place = next((name for name in _LISTS if name in exported), place)
         found = exported.get(place, exported)
         if place == "apps":
-            _say_what_else(exported, told)
+            _report_unused(exported, report)
     if not isinstance(found, list):
         found = [found]
     for index, entry in enumerate(found):
@@ -65,74 +65,74 @@ def _entries(exported: object, told: ImportReport) -> Iterator[tuple[str, Mappin
         if isinstance(entry, Mapping):
             yield where, entry
         else:
-            told.about(where=where)
-            told.problem("", f"must be an object that describes an app, not {entry!r}")
+            report.about(where=where)
+            report.problem("", f"must be an object that describes an app, not {entry!r}")
 
 
-def _say_what_else(exported: Mapping[str, object], told: ImportReport) -> None:
+def _report_unused(exported: Mapping[str, object], report: ImportReport) -> None:
     for key in exported.keys() - {"apps"}:
         hint = did_you_mean(nearest(key, (*_LISTS, *TOP_LEVEL)))
         unknown = "not a key of a PM2 file" + (f"; {hint}" if hint else "")
-        told.note(f"{key} is {TOP_LEVEL.get(key, unknown)}")
+        report.note(f"{key} is {TOP_LEVEL.get(key, unknown)}")
 
 
-def _values(entry: Mapping[str, object], where: str, told: ImportReport) -> Values:
-    """Everything PM2 knows, by its main words and read; the rest, and what is missing, is told."""
-    told.about(str(entry.get("name") or entry.get("script") or where), where)
+def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Values:
+    """What PM2 knows, by its main words and read; the rest, and what is missing, is reported."""
+    report.about(str(entry.get("name") or entry.get("script") or where), where)
     values: Table = {}
     for word, value in entry.items():
         attribute = BY_WORD.get(word)
         if isinstance(attribute, Missing):
             if value not in attribute.idle:
-                told.note(f"{word} is {attribute.why}")
+                report.note(f"{word} is {attribute.why}")
             continue
         if attribute is None and not word.startswith("env_"):
             hint = did_you_mean(nearest(word, BY_WORD))
-            told.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
+            report.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
         elif value not in (attribute.idle if isinstance(attribute, Mapped) else (None,)):
             try:
                 read = attribute.value(value) if attribute else variables(value)
                 values.setdefault(attribute.words[0] if attribute else word, read)
             except ValueError as error:
-                told.problem(word, str(error))
+                report.problem(word, str(error))
     return values
 
 
-def _deployed(exported: object, around: Pm2Context) -> Values:
+def _deployed(exported: object, context: Pm2Context) -> Values:
     """With `--env NAME` PM2 also sets what `deploy.NAME.env` has, before an app's own."""
     found = exported
-    for key in ("deploy", around.environment, "env"):
+    for key in ("deploy", context.environment, "env"):
         found = found.get(key) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
 def _name(
-    values: Values, around: Pm2Context, taken: Mapping[str, object], told: ImportReport
+    values: Values, context: Pm2Context, used: Mapping[str, object], report: ImportReport
 ) -> str:
     """PM2's name as a name of ours, unlike every other."""
     script = str(values.get("script", "app")).rpartition("/")[2]
     wanted = str(values.get("name") or script.rpartition(".")[0] or script)
     if "name_prefix" in values:
         wanted = f"{values['name_prefix']}:{wanted}"
-    if values.get("append_env_to_name") and around.environment:
-        wanted = f"{wanted}-{around.environment}"
+    if values.get("append_env_to_name") and context.environment:
+        wanted = f"{wanted}-{context.environment}"
     short = re.sub(r"[^a-z0-9_-]+", "-", wanted.lower()).strip("-_")[:MAX_NAME_LENGTH].strip("-_")
     tried = (f"{short or 'app'}-{number}" for number in count(2))
     name = short or "app"
-    while name in taken:
+    while name in used:
         name = next(tried)
     if name != wanted:
-        told.note(f"{wanted!r} is called {name} here")
+        report.note(f"{wanted!r} is called {name} here")
     return name
 
 
-def _settle_ports(apps: Mapping[str, Table], around: Pm2Context, told: ImportReport) -> None:
+def _settle_ports(apps: Mapping[str, Table], context: Pm2Context, report: ImportReport) -> None:
     """Where each app listens, now that all are known.
 
     An app of one instance without a port in its variables may listen where it likes or nowhere,
     as under PM2, until a site is put before it.
     """
-    ports = {name: _ports(app, around) for name, app in apps.items()}
+    ports = {name: _ports(app, context) for name, app in apps.items()}
     for name, app in apps.items():
         others = {port for other, its in ports.items() if other != name for port in its}
         several = app["instances"] != 1
@@ -140,8 +140,8 @@ def _settle_ports(apps: Mapping[str, Table], around: Pm2Context, told: ImportRep
             app.pop("port")
             ports[name] = range(0)
         if several:
-            told.about(name)
-            told.note(_several(app))
+            report.about(name)
+            report.note(_several(app))
         elif "port" not in app:
             app["port"] = False
 
@@ -155,9 +155,9 @@ def _several(app: Table) -> str:
     )
 
 
-def _ports(app: Table, around: Pm2Context) -> range:
+def _ports(app: Table, context: Pm2Context) -> range:
     first, instances = app.get("port"), app["instances"]
-    number = around.cores if instances == "max" else instances
+    number = context.cores if instances == "max" else instances
     if not isinstance(first, int) or not isinstance(number, int):
         return range(0)
     return range(first, first + number)

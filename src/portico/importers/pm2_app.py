@@ -42,21 +42,23 @@ class Pm2Context:
     """Folder that relative paths start in, where that is not the file's own."""
 
 
-def app_table(values: Values, deployed: Values, around: Pm2Context, told: ImportReport) -> Table:
+def app_table(
+    values: Values, deployed: Values, context: Pm2Context, report: ImportReport
+) -> Table:
     """The table `[apps.NAME]`; `deployed` are variables for `--env` from the file's `deploy`."""
-    variables = _variables(values, deployed, around, told)
-    port = _port(values, variables, told)
+    variables = _variables(values, deployed, context, report)
+    port = _port(values, variables, report)
     return {
         **_mapped(values),
-        **_program(values, around, told),
+        **_program(values, context, report),
         **_restarts(values),
-        **_times(values, port, told),
-        **watching(values, told),
-        **_logs(values, around),
-        **_instances(values, around),
+        **_times(values, port, report),
+        **watching(values, report),
+        **_logs(values, context),
+        **_instances(values, context),
         **port,
         **({"env": variables} if variables else {}),
-        "inherit_env": _inherits(values, told),
+        "inherit_env": _inherits(values, report),
         "stop_signal": "SIGINT",  # PM2's; a program that only knows SIGTERM dies of either
     }
 
@@ -68,47 +70,49 @@ def _mapped(values: Values) -> Table:
     }
 
 
-def _program(values: Values, around: Pm2Context, told: ImportReport) -> Table:
-    cwd = _cwd(values, around)
-    script = _path(str(values.get("script", "")), around)
+def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table:
+    cwd = _cwd(values, context)
+    script = _path(str(values.get("script", "")), context)
     if not script:
-        told.problem("script", "is missing: the file to run")
-    kind = around.look(posixpath.join(cwd, script))
+        report.problem("script", "is missing: the file to run")
+    kind = context.look(posixpath.join(cwd, script))
     table: Table = {"cwd": cwd} if cwd else {}
     if " " in script and kind == "missing":
         return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
-    return table | {"script": script} | _interpreter(values, script, kind, told)
+    return table | {"script": script} | _interpreter(values, script, kind, report)
 
 
-def _cwd(values: Values, around: Pm2Context) -> str:
-    named = _path(str(values.get("cwd", "")), around)
-    return posixpath.join(around.base, named) if named else around.base
+def _cwd(values: Values, context: Pm2Context) -> str:
+    named = _path(str(values.get("cwd", "")), context)
+    return posixpath.join(context.base, named) if named else context.base
 
 
-def _interpreter(values: Values, script: str, kind: Kind, told: ImportReport) -> Table:
+def _interpreter(values: Values, script: str, kind: Kind, report: ImportReport) -> Table:
     ending = posixpath.splitext(script)[1].lower()
     name, _, version = str(values.get("exec_interpreter", "")).partition("@")
     if version:
-        told.note(f"interpreter {name}@{version} is not chosen; the {name} in PATH is used")
+        report.note(f"interpreter {name}@{version} is not chosen; the {name} in PATH is used")
     name = name or _OWN_INTERPRETERS.get(ending, "")
     if not name and ending not in _ENDINGS and kind == "text":
         name = "node"  # so PM2 does: Express's bin/www has no ending
     return {"interpreter": name} if name else {}
 
 
-def _variables(values: Values, deployed: Values, around: Pm2Context, told: ImportReport) -> Table:
+def _variables(
+    values: Values, deployed: Values, context: Pm2Context, report: ImportReport
+) -> Table:
     """`env`, with `env_NAME` over it."""
     merged = {**deployed, **_object(values.get("env"))}
-    if around.environment is not None:
-        named = f"env_{around.environment}"
+    if context.environment is not None:
+        named = f"env_{context.environment}"
         if named not in values:
-            told.note(f"{named} does not exist; only env is used")
+            report.note(f"{named} does not exist; only env is used")
         merged |= _object(values.get(named))
     if _is_python(values):
         merged.setdefault("PYTHONUNBUFFERED", "1")  # so PM2 does: output is seen at once
     for name in merged:
         if not _VARIABLE.fullmatch(name):
-            told.note(f"env: {name!r} is not a valid variable name and is ignored")
+            report.note(f"env: {name!r} is not a valid variable name and is ignored")
     return {name: _variable(value) for name, value in merged.items() if _VARIABLE.fullmatch(name)}
 
 
@@ -127,11 +131,11 @@ def _is_python(values: Values) -> bool:
     return "python" in named or (not named and str(values.get("script")).endswith(".py"))
 
 
-def _port(values: Values, variables: Table, told: ImportReport) -> Table:
+def _port(values: Values, variables: Table, report: ImportReport) -> Table:
     """The pinned port, named after the variable that carries it and taken out of them."""
     counted = values.get("increment_var")
     if counted is not None and str(counted).lower() != "port":
-        told.note(f"increment_var {counted} is not supported; only PORT is incremented")
+        report.note(f"increment_var {counted} is not supported; only PORT is incremented")
     if "port" in values:
         variables["PORT"] = values["port"]
     for name in ("PORT", "port"):
@@ -144,11 +148,11 @@ def _port(values: Values, variables: Table, told: ImportReport) -> Table:
     return {}
 
 
-def _instances(values: Values, around: Pm2Context) -> Table:
+def _instances(values: Values, context: Pm2Context) -> Table:
     number = values.get("instances", 1)
     if not isinstance(number, int) or number == 0:
         return {"instances": "max"}
-    return {"instances": number if number > 0 else max(1, around.cores + number)}
+    return {"instances": number if number > 0 else max(1, context.cores + number)}
 
 
 def _restarts(values: Values) -> Table:
@@ -158,7 +162,7 @@ def _restarts(values: Values) -> Table:
     return {"backoff": fixed, "backoff_limit": fixed} if fixed else {}
 
 
-def _times(values: Values, port: Table, told: ImportReport) -> Table:
+def _times(values: Values, port: Table, report: ImportReport) -> Table:
     """PM2's way to run something at its times is to restart what has ended."""
     times = values.get("cron_restart")
     if not times:
@@ -166,32 +170,32 @@ def _times(values: Values, port: Table, told: ImportReport) -> Table:
     alone = values.get("instances", 1) == 1 and not port
     if values.get("autorestart", True) or not alone:
         return {"restart_schedule": times}
-    told.note("cron_restart without autorestart: it runs at its times, not immediately")
+    report.note("cron_restart without autorestart: it runs at its times, not immediately")
     return {"schedule": times, "port": False}
 
 
-def _logs(values: Values, around: Pm2Context) -> Table:
+def _logs(values: Values, context: Pm2Context) -> Table:
     both = values.get("log_file")
     found = {
         "stdout": values.get("out_file") or both,
         "stderr": values.get("error_file") or both,
     }
-    cwd = _cwd(values, around)  # PM2's relative log files start in it, as the script does
+    cwd = _cwd(values, context)  # PM2's relative log files start in it, as the script does
     named = {
-        stream: "/dev/null" if file == "NULL" else posixpath.join(cwd, _path(str(file), around))
+        stream: "/dev/null" if file == "NULL" else posixpath.join(cwd, _path(str(file), context))
         for stream, file in found.items()
         if file
     }
     return {"logs": named} if named else {}
 
 
-def _inherits(values: Values, told: ImportReport) -> bool:
+def _inherits(values: Values, report: ImportReport) -> bool:
     left_out = values.get("filter_env")
     if isinstance(left_out, (str, list)) and left_out:
-        told.note("filter_env: no variable is inherited, not only those that it filters")
+        report.note("filter_env: no variable is inherited, not only those that it filters")
     return not left_out
 
 
-def _path(path: str, around: Pm2Context) -> str:
+def _path(path: str, context: Pm2Context) -> str:
     """With `~` as PM2 takes it."""
-    return posixpath.join(around.home, path[1:].lstrip("/")) if path[:1] == "~" else path
+    return posixpath.join(context.home, path[1:].lstrip("/")) if path[:1] == "~" else path

@@ -30,13 +30,13 @@ def upstreams(apps: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _name(names: list[str], apps: Mapping[str, Table], taken: Mapping[str, object]) -> str:
+def _name(names: list[str], apps: Mapping[str, Table], used: Mapping[str, object]) -> str:
     """What their names begin with (`server` for server-1 and server-2), else the script's."""
     common = re.sub(r"[-_\d]+$", "", _common(names))
     script = posixpath.basename(str(apps[names[0]].get("script", "")))
     stem = re.sub(r"[^a-z0-9_-]+", "-", script.partition(".")[0].lower()).strip("-_")
     wanted = [common, stem, f"{common or stem or 'app'}-all"]
-    free = (name for name in wanted if name and name not in apps and name not in taken)
+    free = (name for name in wanted if name and name not in apps and name not in used)
     return next(free, f"{names[0]}-all")
 
 

@@ -26,19 +26,19 @@ _OPTIONS: Final[Mapping[str, tuple[tuple[object, ...], str]]] = {
 """Of each option the values that change nothing, and what is said of others."""
 
 
-def watching(values: Mapping[str, object], told: ImportReport) -> dict[str, object]:
+def watching(values: Mapping[str, object], report: ImportReport) -> dict[str, object]:
     """The keys `watch`, `ignore_watch` and `watch_delay` of an app."""
     watched = values.get("watch")
     if not watched:
         return {}
     if values.get("cron_restart") and not values.get("autorestart", True):
-        told.note("watch is not needed: each run starts the current program")
+        report.note("watch is not needed: each run starts the current program")
         return {}
     options = _object(values.get("watch_options"))
-    _tell_options(options, told)
-    paths = watched if watched is True else [_path(path, told) for path in _texts(watched)]
+    _report_options(options, report)
+    paths = watched if watched is True else [_path(path, report) for path in _texts(watched)]
     ignored = options.get("ignored", values.get("ignore_watch"))
-    patterns = [_HIDDEN] if ignored is None else list(_patterns(ignored, told))
+    patterns = [_HIDDEN] if ignored is None else list(_patterns(ignored, report))
     delay = values.get("watch_delay")
     return {
         "watch": paths,
@@ -47,23 +47,23 @@ def watching(values: Mapping[str, object], told: ImportReport) -> dict[str, obje
     }
 
 
-def _tell_options(options: Mapping[str, object], told: ImportReport) -> None:
+def _report_options(options: Mapping[str, object], report: ImportReport) -> None:
     for name, value in options.items():
         same, why = _OPTIONS.get(name, ((), "not supported"))
         if why and value not in same:
-            told.note(f"watch_options.{name} is {why}")
+            report.note(f"watch_options.{name} is {why}")
 
 
-def _path(path: str, told: ImportReport) -> str:
+def _path(path: str, report: ImportReport) -> str:
     """Patterns are taken by chokidar too: all of the folder that one starts with is watched."""
     if not (found := _GLOB.search(path)):
         return path
     folder = path[: found.start()].rpartition("/")[0] or "."
-    told.note(f"watch {path}: all of {folder} is watched")
+    report.note(f"watch {path}: all of {folder} is watched")
     return folder
 
 
-def _patterns(ignored: object, told: ImportReport) -> Iterator[str]:
+def _patterns(ignored: object, report: ImportReport) -> Iterator[str]:
     """Names count anywhere below the app's folder here, and in PM2 only directly in it."""
     for pattern in _texts(ignored):
         expression = _EXPRESSION.fullmatch(pattern)
@@ -71,7 +71,9 @@ def _patterns(ignored: object, told: ImportReport) -> Iterator[str]:
         if pattern.startswith(_HIDDEN_AS_DOCUMENTED):
             yield _HIDDEN
         elif _NO_PATTERN.search(plain):
-            told.note(f"ignore_watch {pattern} is ignored: it is not a pattern of *, ? and [a-z]")
+            report.note(
+                f"ignore_watch {pattern} is ignored: it is not a pattern of *, ? and [a-z]"
+            )
         elif expression or "/" in plain.rstrip("/"):
             yield plain
         else:

@@ -168,14 +168,14 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
         seen.add(found)
         return found
 
-    around = Pm2Context(
+    context = Pm2Context(
         look,
         cores=reading.cores,
         home=reading.environ.get("HOME", "/"),
         environment=reading.environment,
         base="" if start == reading.folder else str(start),
     )
-    taken = from_pm2(value, str(path), around)
+    taken = from_pm2(value, str(path), context)
     return taken, bool(seen - {"missing"})
 
 

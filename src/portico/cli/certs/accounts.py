@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
+from portico.cli.watching import watch_and_report
 from portico.core.model import verbs
 from portico.errors import Refused
 
@@ -20,22 +20,22 @@ def show_account(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(view)
         return
-    say = session.terminal.say
-    say(f"key with thumbprint {view.thumbprint}")
+    write = session.terminal.write
+    write(f"key with thumbprint {view.thumbprint}")
     if view.halfway:
-        say("  it is being replaced; run `portico certs rollover` to finish")
+        write("  it is being replaced; run `portico certs rollover` to finish")
     for each in view.accounts:
-        say(f"{each.directory}")
-        say(f"  account: {_account(each)}")
-        say(f"  contact: {', '.join(each.contact) or '-'}")
+        write(f"{each.directory}")
+        write(f"  account: {_account(each)}")
+        write(f"  contact: {', '.join(each.contact) or '-'}")
     if not view.accounts:
-        say("no account: no site has a public name")
+        write("no account: no site has a public name")
 
 
 def roll_over(session: Session, args: Namespace) -> None:
     del args
     client = session.client()
-    watch_to_its_end(session, client, client.ask(verbs.ROLL_OVER))
+    watch_and_report(session, client, client.ask(verbs.ROLL_OVER))
 
 
 def deactivate(session: Session, args: Namespace) -> None:
@@ -45,7 +45,7 @@ def deactivate(session: Session, args: Namespace) -> None:
             "nothing was changed"
         )
     client = session.client()
-    watch_to_its_end(session, client, client.ask(verbs.DEACTIVATE, issuer=args.name))
+    watch_and_report(session, client, client.ask(verbs.DEACTIVATE, issuer=args.name))
 
 
 def _account(view: AccountView) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portico.cli.certs.showing import name_renewers
-from portico.cli.documents import tell_notes
+from portico.cli.certs.showing import write_renewers
+from portico.cli.documents import write_notes
 from portico.cli.session import Session
 from portico.core.model import verbs
 from portico.importers.certbot import DEFAULT
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from portico.core.model.views import ImportView
 
 
-def take_over(session: Session, folder: str | None) -> None:
+def import_certificates(session: Session, folder: str | None) -> None:
     client = session.client(start=True)
     view = client.ask(verbs.IMPORT, folder=str(Path(folder or DEFAULT).absolute()))
     if session.json:
         session.show_json(view)
         return
     _show(session, view)
-    if unsaid := [each for each in view.taken if each.settings]:
-        session.terminal.say()
-        session.terminal.say("# add this to portico.toml to renew as before:")
-        for each in unsaid:
+    if with_settings := [each for each in view.taken if each.settings]:
+        session.terminal.write()
+        session.terminal.write("# add this to portico.toml to renew as before:")
+        for each in with_settings:
             for line in _tables(f'sites."{each.name}".tls', each.settings):
-                session.terminal.say(line)
-    name_renewers(session, view.renewers)
+                session.terminal.write(line)
+    write_renewers(session, view.renewers)
 
 
-def hand_over(session: Session, folder: str) -> None:
+def export_certificates(session: Session, folder: str) -> None:
     view = session.client().ask(verbs.EXPORT, folder=str(Path(folder).absolute()))
     if session.json:
         session.show_json(view)
         return
     for name, called in view.names.items():
-        session.terminal.say(f"{name}: {view.folder}/live/{called}")
-    session.terminal.say(
+        session.terminal.write(f"{name}: {view.folder}/live/{called}")
+    session.terminal.write(
         f"`certbot --config-dir {view.folder} certificates` lists them. Portico keeps renewing "
         "them, and certbot does not until you remove autorenew = False from renewal/NAME.conf "
         "there"
@@ -48,18 +48,18 @@ def hand_over(session: Session, folder: str) -> None:
 
 
 def _show(session: Session, view: ImportView) -> None:
-    say = session.terminal.say
+    write = session.terminal.write
     for each in view.taken:
-        say(f"{each.name}: imported for {', '.join(each.names)}; certbot no longer renews it")
-        say(f"  next: {each.next}: {each.why}")
-        tell_notes(session, [f"{each.name}: {note}" for note in each.notes])
+        write(f"{each.name}: imported for {', '.join(each.names)}; certbot no longer renews it")
+        write(f"  next: {each.next}: {each.why}")
+        write_notes(session, [f"{each.name}: {note}" for note in each.notes])
     for skipped in view.skipped:
-        say(f"not imported, certbot keeps renewing it: {skipped}")
+        write(f"not imported, certbot keeps renewing it: {skipped}")
     if view.account:
-        say(f"account: {view.account}")
+        write(f"account: {view.account}")
     if not view.taken and not view.skipped:
-        say("certbot has no certificates there")
-    tell_notes(session, view.notes)
+        write("certbot has no certificates there")
+    write_notes(session, view.notes)
 
 
 def _tables(name: str, settings: Mapping[str, object]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
+from portico.cli.watching import watch_and_report
 from portico.core.model import verbs
 from portico.errors import Refused
 
@@ -81,7 +81,7 @@ def issue(session: Session, args: Namespace) -> None:
             )
         client = session.client()
         change = client.ask(verbs.ISSUE, name=args.name)
-    watch_to_its_end(session, client, change)
+    watch_and_report(session, client, change)
 
 
 def _given(args: Namespace) -> bool:

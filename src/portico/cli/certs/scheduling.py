@@ -16,14 +16,14 @@ KINDS: Final[tuple[Kind, ...]] = ("cron", "systemd", "none")
 
 
 def schedule_options(parser: Parser) -> None:
-    says = {
+    texts = {
         "cron": "a line for cron that runs `portico certs renew`",
         "systemd": "a systemd timer that runs it",
         "none": "neither; the daemon renews by itself anyway",
     }
     for kind in KINDS:
         parser.add_argument(
-            f"--{kind}", action="store_true", help=f"schedule: {says[kind]}; removes the other"
+            f"--{kind}", action="store_true", help=f"schedule: {texts[kind]}; removes the other"
         )
 
 
@@ -36,10 +36,10 @@ def schedule(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(asdict(entry))
     else:
-        session.terminal.say(_said(entry))
+        session.terminal.write(_text(entry))
 
 
-def _said(entry: Entry) -> str:
+def _text(entry: Entry) -> str:
     if entry.kind == "none":
         return "nothing is scheduled: the daemon renews by itself while it runs"
     return f"{entry.kind}: {entry.what}\n  in {entry.where}"

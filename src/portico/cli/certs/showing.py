@@ -28,13 +28,13 @@ def show_all(session: Session) -> None:
         ]
         session.terminal.table(("certificate", "valid until", "served", "next"), rows)
     else:
-        session.terminal.say("no site has a public name; all use local certificates")
+        session.terminal.write("no site has a public name; all use local certificates")
     for view in views:
         if view.warning:
-            session.terminal.say(f"{view.name}: {view.warning}")
+            session.terminal.write(f"{view.name}: {view.warning}")
         if view.error:
-            session.terminal.say(f"{view.name}: {view.error}")
-    name_renewers(session, client.ask(verbs.RENEWERS))
+            session.terminal.write(f"{view.name}: {view.error}")
+    write_renewers(session, client.ask(verbs.RENEWERS))
 
 
 def show_one(session: Session, name: str) -> None:
@@ -46,24 +46,24 @@ def show_one(session: Session, name: str) -> None:
     if session.json:
         session.show_json(view)
         return
-    say = session.terminal.say
-    say(f"{view.name}: {', '.join(view.names)}")
-    say(f"  valid until {_until(view)}, issued by {view.issuer or '-'}")
-    say(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
-    say(f"  files for other programs: {view.folder or '-'}")
-    say(f"  next: {_next(view)}: {view.why}")
+    write = session.terminal.write
+    write(f"{view.name}: {', '.join(view.names)}")
+    write(f"  valid until {_until(view)}, issued by {view.issuer or '-'}")
+    write(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
+    write(f"  files for other programs: {view.folder or '-'}")
+    write(f"  next: {_next(view)}: {view.why}")
     if view.warning:
-        say(f"  {view.warning}")
+        write(f"  {view.warning}")
     if view.error and view.error not in view.why:
-        say(f"  last error: {view.error}")
+        write(f"  last error: {view.error}")
     for limit in view.ledger:
-        say(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
+        write(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
 
 
-def name_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
+def write_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
     mark = session.terminal.err.paint("note", "yellow")
     for each in renewers:
-        session.terminal.tell(
+        session.terminal.write_stderr(
             f"{mark}: another program also renews certificates: {each.what} in {each.where}; if "
             f"they are for names served here, {each.remedy}"
         )

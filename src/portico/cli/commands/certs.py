@@ -8,16 +8,16 @@ from typing import Final
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.certs.accounts import deactivate, roll_over, show_account
-from portico.cli.certs.moving import hand_over, take_over
+from portico.cli.certs.moving import export_certificates, import_certificates
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
 from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
-from portico.cli.watching import watch, watch_to_its_end
+from portico.cli.watching import watch, watch_and_report
 from portico.core.model import verbs
 from portico.errors import Refused
 
-Act = Callable[[Session, Namespace], None]
+Action = Callable[[Session, Namespace], None]
 
 
 def options(parser: Parser) -> None:
@@ -26,8 +26,8 @@ def options(parser: Parser) -> None:
         metavar="WHAT",
         nargs="?",
         default="list",
-        choices=tuple(_ACTS),
-        help=f"one of {', '.join(_ACTS)}; default: list",
+        choices=tuple(_ACTIONS),
+        help=f"one of {', '.join(_ACTIONS)}; default: list",
     )
     parser.add_argument(
         "name",
@@ -54,9 +54,9 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
-    act, allowed = _ACTS[args.what]
+    action, allowed = _ACTIONS[args.what]
     _refuse_others(args, allowed)
-    act(session, args)
+    action(session, args)
 
 
 def _refuse_others(args: Namespace, allowed: str) -> None:
@@ -88,27 +88,27 @@ def _renew(session: Session, args: Namespace) -> None:
     if args.quiet:
         watch(session, client, change, quiet=True)
     else:
-        watch_to_its_end(session, client, change)
+        watch_and_report(session, client, change)
 
 
 def _revoke(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_to_its_end(session, client, client.ask(verbs.REVOKE, name=name))
+    watch_and_report(session, client, client.ask(verbs.REVOKE, name=name))
 
 
 def _forget(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_to_its_end(session, client, client.ask(verbs.FORGET, name=name))
+    watch_and_report(session, client, client.ask(verbs.FORGET, name=name))
 
 
 def _import(session: Session, args: Namespace) -> None:
-    take_over(session, args.name)
+    import_certificates(session, args.name)
 
 
 def _export(session: Session, args: Namespace) -> None:
     if not args.name:
         raise Refused("`portico certs export` needs the FOLDER to write; nothing was written")
-    hand_over(session, args.name)
+    export_certificates(session, args.name)
 
 
 def _named(args: Namespace) -> str:
@@ -117,7 +117,7 @@ def _named(args: Namespace) -> str:
     return str(args.name)
 
 
-_ACTS: Final[Mapping[str, tuple[Act, str]]] = {
+_ACTIONS: Final[Mapping[str, tuple[Action, str]]] = {
     "list": (_list, ""),
     "show": (_show, "name"),
     "issue": (issue, f"name force {' '.join(STANDALONE)}"),

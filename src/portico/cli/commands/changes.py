@@ -30,4 +30,4 @@ def run(session: Session, _: Namespace) -> None:
     session.terminal.table(("change", "what", "state", "since"), rows, STATES)
     for change in changes:
         if change.error:
-            session.terminal.say(f"{change.id}: {change.error}")
+            session.terminal.write(f"{change.id}: {change.error}")

@@ -21,7 +21,7 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
         return
-    documents.tell_notes(session, view.notes)
+    documents.write_notes(session, view.notes)
     good = session.terminal.out.paint("ok", "green")
     what = f"{several(view.apps, 'app')}, {several(view.sites, 'site')}, nginx {view.nginx}"
-    session.terminal.say(f"{good}: {found.source}: {what}")
+    session.terminal.write(f"{good}: {found.source}: {what}")

@@ -35,7 +35,7 @@ end
 complete -c portico -a '(__portico)'
 """,
 }
-PLACES: Final[Mapping[str, str]] = {
+INSTALL_PATHS: Final[Mapping[str, str]] = {
     "bash": "~/.local/share/bash-completion/completions/portico",
     "zsh": "~/.local/share/zsh/site-functions/_portico",
     "fish": "~/.config/fish/completions/portico.fish",
@@ -60,18 +60,18 @@ def run(session: Session, args: Namespace) -> None:
     if shell not in SCRIPTS:
         raise Refused(f"which shell? portico completion {', '.join(SCRIPTS)}")
     if not args.install:
-        session.terminal.pour(SCRIPTS[shell])
+        session.terminal.write_raw(SCRIPTS[shell])
         return
     path = _write(shell, session.environ)
-    session.terminal.say(f"written to {path}; new shells load it")
+    session.terminal.write(f"written to {path}; new shells load it")
     if shell == "zsh":
-        session.terminal.say(
+        session.terminal.write(
             f"if $fpath does not contain {path.parent}: fpath+=({path.parent}) in ~/.zshrc"
         )
 
 
 def _write(shell: str, environ: Mapping[str, str]) -> Path:
-    path = Path(PLACES[shell].replace("~", environ.get("HOME", "/")))
+    path = Path(INSTALL_PATHS[shell].replace("~", environ.get("HOME", "/")))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(SCRIPTS[shell])

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
-from portico.client.leaving import LEAVE_TIMEOUT, mode_of
+from portico.cli.watching import watch_and_report
+from portico.client.stopping import EXIT_TIMEOUT, mode_of
 from portico.core.model import verbs
 from portico.system.waiting import wait_for
 
@@ -24,6 +24,6 @@ def options(parser: Parser) -> None:
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
     leaves = mode_of(client.ask(verbs.STATUS).daemon) == "command"
-    watch_to_its_end(session, client, client.ask(verbs.DOWN, now=args.now))
+    watch_and_report(session, client, client.ask(verbs.DOWN, now=args.now))
     if leaves:  # so that whoever comes next does not meet it on its way out
-        wait_for(lambda: not client.answers(), LEAVE_TIMEOUT)
+        wait_for(lambda: not client.answers(), EXIT_TIMEOUT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.cli.watching import watch_to_its_end
+from portico.cli.watching import watch_and_report
 from portico.core.model import verbs
 from portico.errors import NotFound
 
@@ -26,7 +26,7 @@ def options(parser: Parser) -> None:
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
     change = client.ask(verbs.CHANGE, change=args.change) if args.change else _newest(client)
-    watch_to_its_end(session, client, change)
+    watch_and_report(session, client, change)
 
 
 def _newest(client: Client) -> ChangeView:

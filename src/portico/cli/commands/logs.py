@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from portico.core.model.views import LogFileView
 
 LINES: Final = 15
-LOOK_INTERVAL: Final = 0.2  # seconds
-LOOKS_BEFORE_ASKING: Final = 10  # the daemon for new instances
+POLL_INTERVAL: Final = 0.2  # seconds
+POLLS_PER_REFRESH: Final = 10  # the daemon for new instances
 _OUTPUT: Final = frozenset({"stdout", "stderr"})
 _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blue")
 
@@ -47,37 +47,37 @@ def run(session: Session, args: Namespace) -> None:
     if args.lines < 0:
         raise Refused(f"cannot show {args.lines} lines: N must be 0 or more")
     client = session.client()
-    asked = _Asked(client, args.app, nginx=args.nginx)
+    source = _LogSource(client, args.app, nginx=args.nginx)
     if session.json:
-        session.show_json(asked.files())
+        session.show_json(source.files())
         return
-    shown = _Shown(session, lines=args.lines)
+    view = _LogView(session, lines=args.lines)
     try:
-        shown.add(asked.files())
-        shown.print_more()
+        view.add(source.files())
+        view.print_more()
         if args.follow:
-            _follow(shown, asked)
-        shown.print_rest()
+            _follow(view, source)
+        view.print_rest()
     except PermissionError as error:
         raise Failed(f"cannot read {error.filename}: it belongs to another user") from None
     finally:
-        shown.close()
+        view.close()
 
 
-def _follow(shown: _Shown, asked: _Asked) -> None:
+def _follow(view: _LogView, source: _LogSource) -> None:
     """Until an interrupt. A daemon that leaves ends nothing: the files are still there."""
-    shown.lines = None
-    looks = 0
+    view.lines = None
+    polls = 0
     while True:
-        pause(LOOK_INTERVAL)
-        looks += 1
-        if looks % LOOKS_BEFORE_ASKING == 0:
-            shown.add(asked.files_or_none())
-        shown.print_more()
+        pause(POLL_INTERVAL)
+        polls += 1
+        if polls % POLLS_PER_REFRESH == 0:
+            view.add(source.files_if_reachable())
+        view.print_more()
 
 
-class _Asked:
-    """Which files are meant."""
+class _LogSource:
+    """The files to show, as the daemon names them."""
 
     def __init__(self, client: Client, app: str | None, *, nginx: bool) -> None:
         self._client, self._app, self._nginx = client, app, nginx
@@ -86,14 +86,14 @@ class _Asked:
         found = self._client.ask(verbs.LOGS, app=self._app)
         return [file for file in found if (file.stream in _OUTPUT) != self._nginx]
 
-    def files_or_none(self) -> list[LogFileView]:
+    def files_if_reachable(self) -> list[LogFileView]:
         try:
             return self.files()
         except Unreachable:
             return []
 
 
-class _Shown:
+class _LogView:
     """The files that are on the screen, each with its prefix."""
 
     def __init__(self, session: Session, *, lines: int) -> None:
@@ -131,8 +131,8 @@ class _Shown:
         width = max(len(other) for _, other, _ in self._tails.values())
         terminal = self._session.terminal
         for line in lines:
-            told = line.rstrip("\r") if terminal.out.is_terminal else line
-            terminal.pour(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {told}")
+            text = line.rstrip("\r") if terminal.out.is_terminal else line
+            terminal.write_raw(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {text}")
 
 
 def _prefixes(files: list[LogFileView]) -> dict[str, str]:

@@ -14,4 +14,4 @@ def options(_: Parser) -> None:
 
 
 def run(session: Session, _: Namespace) -> None:
-    session.terminal.pour(session.client().ask(verbs.METRICS).rstrip("\n"))
+    session.terminal.write_raw(session.client().ask(verbs.METRICS).rstrip("\n"))

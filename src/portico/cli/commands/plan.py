@@ -20,9 +20,9 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json({**dict(view), "notes": [*found.notes, *view.notes]})
         return
-    documents.tell_notes(session, view.notes)
+    documents.write_notes(session, view.notes)
     for number, step in enumerate(view.steps, 1):
         why = session.terminal.out.paint(f"({step.why})", "dim")
-        session.terminal.say(f"{number:3}. {step.what}  {why}")
+        session.terminal.write(f"{number:3}. {step.what}  {why}")
     if not view.steps:
-        session.terminal.say("nothing to do; everything matches the file")
+        session.terminal.write("nothing to do; everything matches the file")

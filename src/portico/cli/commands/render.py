@@ -25,5 +25,5 @@ def run(session: Session, args: Namespace) -> None:
         session.show_json(view)
         return
     for name, text in view.files.items():
-        session.terminal.say(session.terminal.out.paint(f"# {name}", "bold"))
-        session.terminal.pour(text)
+        session.terminal.write(session.terminal.out.paint(f"# {name}", "bold"))
+        session.terminal.write_raw(text)

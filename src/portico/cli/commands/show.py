@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from portico.cli.arguments import Parser, app_argument, json_option
-from portico.cli.commands.status import HEADS, STATES, instance_row, tell_reasons
+from portico.cli.commands.status import HEADS, STATES, instance_row, write_reasons
 from portico.cli.session import Session
 from portico.core.model import verbs
 from portico.errors import NotFound
@@ -26,15 +26,15 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(app)
         return
-    say = session.terminal.say
-    say(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} configured")
-    say(f"  command  {app.command}")
-    say(f"  cwd      {app.cwd}")
-    say(f"  balance  {app.balance}")
+    write = session.terminal.write
+    write(f"{session.terminal.out.paint(app.name, 'bold')}: {app.state}, {app.wanted} configured")
+    write(f"  command  {app.command}")
+    write(f"  cwd      {app.cwd}")
+    write(f"  balance  {app.balance}")
     for path in sorted({file.path for file in client.ask(verbs.LOGS, app=app.name)}):
-        say(f"  log      {path}")
+        write(f"  log      {path}")
     if app.instances:
-        say()
+        write()
         rows = [instance_row(app.name, each)[1:] for each in app.instances]
         session.terminal.table(HEADS[1:], rows, STATES)
-    tell_reasons(session, app)
+    write_reasons(session, app)

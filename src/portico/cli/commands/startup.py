@@ -7,7 +7,7 @@ from argparse import Namespace
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.client.client import Client
-from portico.client.leaving import make_leave
+from portico.client.stopping import stop_daemon
 from portico.client.systemd import BOOTED, Unit, former_unit, unit_of
 from portico.errors import Refused
 
@@ -22,7 +22,7 @@ def run(session: Session, args: Namespace) -> None:
     unit = unit_of(session.home, session.environ)
     if args.print:
         units = [unit.launcher, unit] if unit.launcher else [unit]
-        session.terminal.pour("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
+        session.terminal.write_raw("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
         return
     if not BOOTED.exists():
         raise Refused(
@@ -30,11 +30,11 @@ def run(session: Session, args: Namespace) -> None:
             f"Have your init run this at boot: PORTICO_HOME={session.home.path} porticod"
         )
     former = former_unit(session.home, session.environ)
-    unit.put_in_place()
+    unit.install()
     if former:
         former.remove()
     _hand_over(session, unit)
-    session.terminal.say(f"{unit.path}: everything running now will start again at boot")
+    session.terminal.write(f"{unit.path}: everything running now will start again at boot")
 
 
 def _hand_over(session: Session, unit: Unit) -> None:
@@ -42,5 +42,5 @@ def _hand_over(session: Session, unit: Unit) -> None:
     unit.keep_after_logout()
     client = Client(session.home.socket)
     if client.answers():
-        make_leave(client)
+        stop_daemon(client)
     unit.systemctl("enable", "--now", unit.name)

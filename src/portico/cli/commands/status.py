@@ -55,10 +55,10 @@ def run(session: Session, _: Namespace) -> None:
     if status.apps:
         session.terminal.table(HEADS, [row for app in status.apps for row in _rows(app)], STATES)
     else:
-        session.terminal.say("no app is running; start with `portico up`")
+        session.terminal.write("no app is running; start with `portico up`")
     _sites(session, status)
     for app in status.apps:
-        tell_reasons(session, app)
+        write_reasons(session, app)
     _rest(session, status)
 
 
@@ -76,20 +76,20 @@ def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
     )
 
 
-def tell_reasons(session: Session, app: AppView) -> None:
+def write_reasons(session: Session, app: AppView) -> None:
     """Why instances are not as they should be, and when the next one is to run."""
     if app.next_run is not None:
-        session.terminal.say(f"{app.name} runs next at {moment(app.next_run)}")
+        session.terminal.write(f"{app.name} runs next at {moment(app.next_run)}")
     if app.waits:
-        session.terminal.say(f"{app.name} {app.waits}")
+        session.terminal.write(f"{app.name} {app.waits}")
     for instance in app.instances:
         if instance.worn:
-            session.terminal.say(f"{instance.id} will be replaced: {instance.worn}")
+            session.terminal.write(f"{instance.id} will be replaced: {instance.worn}")
         if instance.says:
-            session.terminal.say(f"{instance.id} reports: {instance.says}")
+            session.terminal.write(f"{instance.id} reports: {instance.says}")
         if instance.reason and instance.state != "ready":
             state = session.terminal.out.paint(instance.state, STATES.get(instance.state, ""))
-            session.terminal.say(f"{instance.id} is {state}: {instance.reason}")
+            session.terminal.write(f"{instance.id} is {state}: {instance.reason}")
 
 
 def _rows(app: AppView) -> list[tuple[str, ...]]:
@@ -100,7 +100,7 @@ def _rows(app: AppView) -> list[tuple[str, ...]]:
 
 def _sites(session: Session, status: StatusView) -> None:
     if status.sites:
-        session.terminal.say()
+        session.terminal.write()
         rows = [
             (
                 " ".join(site.urls) or site.name,
@@ -120,11 +120,11 @@ def _rest(session: Session, status: StatusView) -> None:
         f"nginx {nginx.version} ({seen}); porticod {daemon.version} (pid {daemon.pid}, "
         f"{size(daemon.memory_bytes)}); {daemon.home}"
     )
-    session.terminal.say()
-    session.terminal.say(session.terminal.out.paint(line, "dim"))
+    session.terminal.write()
+    session.terminal.write(session.terminal.out.paint(line, "dim"))
     if nginx.warning:
         warning = session.terminal.err.paint("warning", "yellow")
-        session.terminal.tell(f"{warning}: {nginx.warning}")
+        session.terminal.write_stderr(f"{warning}: {nginx.warning}")
     troubles = [*status.troubles]
     if daemon.version != __version__:
         troubles.append(
@@ -132,6 +132,6 @@ def _rest(session: Session, status: StatusView) -> None:
             "to replace it"
         )
     for trouble in troubles:
-        session.terminal.tell(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
+        session.terminal.write_stderr(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
     for note in status.notes:
-        session.terminal.tell(f"{session.terminal.err.paint('note', 'yellow')}: {note}")
+        session.terminal.write_stderr(f"{session.terminal.err.paint('note', 'yellow')}: {note}")

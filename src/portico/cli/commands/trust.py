@@ -21,7 +21,7 @@ def run(session: Session, args: Namespace) -> None:
         return
     done = "removed from" if args.remove else "installed in"
     for place in view.installed:
-        session.terminal.say(f"{session.terminal.out.paint(done, 'green')} {place}")
+        session.terminal.write(f"{session.terminal.out.paint(done, 'green')} {place}")
     for place in view.skipped:
-        session.terminal.say(f"{session.terminal.out.paint('skipped:', 'yellow')} {place}")
-    session.terminal.say(f"the root certificate is {view.root}")
+        session.terminal.write(f"{session.terminal.out.paint('skipped:', 'yellow')} {place}")
+    session.terminal.write(f"the root certificate is {view.root}")

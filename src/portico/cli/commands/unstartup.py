@@ -18,9 +18,9 @@ def run(session: Session, args: Namespace) -> None:
     home, environ = session.home, session.environ
     unit = former_unit(home, environ) or unit_of(home, environ)
     if not unit.path.exists():
-        session.terminal.say(f"{unit.path} does not exist; nothing was changed")
+        session.terminal.write(f"{unit.path} does not exist; nothing was changed")
         return
     unit.remove()
-    session.terminal.say(
+    session.terminal.write(
         f"{unit.path} removed; apps keep running, and the next portico command adopts them"
     )

@@ -13,7 +13,7 @@ from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.cli.watching import watch
 from portico.client.client import Client
-from portico.client.leaving import mode_of
+from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import verbs
 
@@ -30,49 +30,51 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     found = documents.read(session, args)
-    client = _newest(session, session.client(start=True))
+    client = _up_to_date(session, session.client(start=True))
     change = watch(session, client, client.ask(verbs.UP, **documents.request(found)))
     if session.json:
         session.show_json(change)
     else:
         status = client.ask(verbs.STATUS)
         _show(session, status, found.source)
-        said = {line.removeprefix("note: ") for line in change.lines}
-        documents.tell_notes(session, [each for each in status.notes if each not in said])
+        written = {line.removeprefix("note: ") for line in change.lines}
+        documents.write_notes(session, [each for each in status.notes if each not in written])
 
 
-def _newest(session: Session, client: Client) -> Client:
+def _up_to_date(session: Session, client: Client) -> Client:
     """A daemon that is not older than this program: the file may need what only that one knows."""
     daemon = client.ask(verbs.VERSION).version
     if not is_newer(__version__, than=daemon):
         return client
     if mode_of(client.ask(verbs.STATUS).daemon) == "foreground":
-        session.terminal.tell(
+        session.terminal.write_stderr(
             f"porticod {daemon} runs in the foreground and was not replaced; restart it where it "
             f"was started to get {__version__}"
         )
         return client
-    session.terminal.tell(f"replacing porticod {daemon} with {__version__}")
+    session.terminal.write_stderr(f"replacing porticod {daemon} with {__version__}")
     return replace_daemon(session.home, session.environ, client)
 
 
 def _show(session: Session, status: StatusView, source: str) -> None:
-    say, paint = session.terminal.say, session.terminal.out.paint
+    write, paint = session.terminal.write, session.terminal.out.paint
     for site in status.sites:
         for url in site.urls:
-            say(f"{paint(url, 'bold')}  {site.to}")
+            write(f"{paint(url, 'bold')}  {site.to}")
     for app in status.apps:
         state = paint(app.state, _STATES.get(app.state, "yellow"))
         ready = sum(each.state == "ready" for each in app.instances)
         doing = "answer" if any(each.port for each in app.instances) else "run"
-        say(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
+        write(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
         for instance in app.instances[:MAX_LISTED_INSTANCES]:
-            say(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
+            write(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
         if len(app.instances) > MAX_LISTED_INSTANCES:
-            say(f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}")
+            write(
+                f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}"
+            )
     for trouble in status.troubles:
-        session.terminal.tell(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
-    say(f"next: {', '.join(_next(status, source))}")
+        session.terminal.write_stderr(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
+    write(f"next: {', '.join(_next(status, source))}")
 
 
 def _port(port: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class Replacement:
     """One program before and after."""
 
     before: str
@@ -32,7 +32,7 @@ class Replaced:
             return "not running"
         if self.before != self.after:
             return f"{self.before} → {self.after}"
-        return self.after + (" anew" if self.before_pid != self.after_pid else " stays")
+        return self.after + (" restarted" if self.before_pid != self.after_pid else " unchanged")
 
 
 def options(parser: Parser) -> None:
@@ -53,10 +53,12 @@ def run(session: Session, args: Namespace) -> None:
 
 
 def _show(session: Session, before: StatusView, after: StatusView) -> None:
-    daemon = Replaced(
+    daemon = Replacement(
         before.daemon.version, after.daemon.version, before.daemon.pid, after.daemon.pid
     )
-    nginx = Replaced(before.nginx.version, after.nginx.version, before.nginx.pid, after.nginx.pid)
+    nginx = Replacement(
+        before.nginx.version, after.nginx.version, before.nginx.pid, after.nginx.pid
+    )
     pids = _pids(before)
     same = len(pids & _pids(after))
     if session.json:
@@ -68,9 +70,11 @@ def _show(session: Session, before: StatusView, after: StatusView) -> None:
             }
         )
         return
-    session.terminal.say(f"porticod {daemon} (same {several(same, 'instance')}), nginx {nginx}")
+    session.terminal.write(f"porticod {daemon} (same {several(same, 'instance')}), nginx {nginx}")
     if same < len(pids):
-        session.terminal.tell(f"{len(pids) - same} of {len(pids)} instances exited meanwhile")
+        session.terminal.write_stderr(
+            f"{len(pids) - same} of {len(pids)} instances exited meanwhile"
+        )
 
 
 def _pids(status: StatusView) -> set[int]:

@@ -21,12 +21,12 @@ def run(session: Session, _: Namespace) -> None:
     if session.json:
         session.show_json({"portico": __version__, "porticod": daemon})
         return
-    session.terminal.say(f"portico  {__version__}")
+    session.terminal.write(f"portico  {__version__}")
     if daemon is None:
-        session.terminal.say(f"porticod is not running in {session.home.path}")
+        session.terminal.write(f"porticod is not running in {session.home.path}")
         return
-    session.terminal.say(f"porticod {daemon.version} (pid {daemon.pid})")
+    session.terminal.write(f"porticod {daemon.version} (pid {daemon.pid})")
     if daemon.version != __version__:
-        session.terminal.tell(
+        session.terminal.write_stderr(
             "the daemon has another version; `portico upgrade` replaces it while apps keep running"
         )

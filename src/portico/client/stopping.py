@@ -1,4 +1,4 @@
-"""Makes the daemon of a home leave. What it looked after goes on, and the next one adopts it."""
+"""Stops the daemon of a home. What it supervised keeps running, and the next one adopts it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from portico.system.waiting import wait_for
 if TYPE_CHECKING:
     from portico.core.model.views import DaemonView
 
-LEAVE_TIMEOUT: Final = 15.0  # seconds
+EXIT_TIMEOUT: Final = 15.0  # seconds
 
 
 def mode_of(daemon: DaemonView) -> str:
-    """What began it; an older daemon may not say."""
+    """What started it; an older daemon does not report it."""
     return cast("Mapping[str, str]", daemon).get("mode", "command")
 
 
-def make_leave(client: Client) -> None:
-    """Ask the daemon that answers to end, and wait until it has. Failed if it does not; Refused
-    where its end would be the end of everything.
+def stop_daemon(client: Client) -> None:
+    """Stop the daemon that answers, and wait until it has exited. Failed if it does not; Refused
+    where everything would stop with it.
     """
     daemon = client.ask(verbs.STATUS).daemon
     pid = daemon.pid
@@ -37,7 +37,7 @@ def make_leave(client: Client) -> None:
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    if not wait_for(lambda: not client.answers(), LEAVE_TIMEOUT):
+    if not wait_for(lambda: not client.answers(), EXIT_TIMEOUT):
         raise Failed(
-            f"the daemon (pid {pid}) did not exit within {LEAVE_TIMEOUT:g} s; it keeps running"
+            f"the daemon (pid {pid}) did not exit within {EXIT_TIMEOUT:g} s; it keeps running"
         )
