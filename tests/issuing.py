@@ -12,7 +12,7 @@ from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.certificates.wire import Request
 from portico.errors import Failed, PorticoError
-from portico.ports import Clock
+from portico.ports.clock import Clock
 from portico.system.home import Home
 
 
