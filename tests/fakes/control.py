@@ -16,6 +16,7 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DaemonView,
+    EventView,
     InstanceView,
     LogFileView,
     NginxView,
@@ -124,6 +125,10 @@ class FakeControl:
             RevisionView(number=2, applied=2e9, who="root (pid 2)", source="b", current=True),
             RevisionView(number=1, applied=1e9, who="root (pid 1)", source="a", current=False),
         ]
+
+    def events(self, app, count):
+        self.asked.append(("events", app, count))
+        return [EventView(at=2e9, kind="restart", subject="web.1.1", text="its check failed")]
 
     def changes(self):
         return list(self.views.values())

@@ -207,6 +207,8 @@ def test_everything_that_is_read_comes_as_json_too(served):
     assert served.read("up", served.folder)["state"] == "done"
     assert served.read("follow", "c1")["id"] == "c1"
     assert served.read("changes")[0]["kind"] == "up"
+    assert served.read("events", "web", "-n", "3")[0]["text"] == "its check failed"
+    assert served.control.asked[-1] == ("events", "web", "3")
     assert served.read("logs") == []
 
 
@@ -226,6 +228,10 @@ def test_everything_that_is_read_is_readable(served):
     assert "skipped: Firefox: none" in served.portico("trust", "--remove")[1]
     assert served.portico("up", served.folder)[0] == 0
     assert "c1      up" in served.portico("changes")[1]
+    assert (
+        "2033-05-18 03:33:20 UTC  restart  web.1.1  its check failed"
+        in served.portico("events")[1]
+    )
 
 
 def test_names_of_apps_and_sites_are_completed(served):

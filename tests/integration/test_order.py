@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.stack import PROGRAMS, Stack, eventually
 
 APP = """
@@ -64,6 +66,10 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     stack.up()
     assert noted(stack, "begun")[3:] == ["cache", "db", "web"]
     assert stack.done("restart").returncode == 0
+    events = json.loads(stack.done("events", "--json").stdout)
+    asked = [each["subject"] for each in events if "(pid " in each["text"]]
+    assert asked[0] == "*"
+    assert "gate" in asked
     assert noted(stack, "begun")[6:] == ["cache", "db", "web"]
 
     (stack.folder / "ended").unlink()

@@ -37,6 +37,7 @@ _OWN_COMMANDS: Final = (
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _INSPECT),
     Command("logs", "Show or follow the output of apps.", ("log",), _INSPECT),
     Command("metrics", "Print metrics for Prometheus.", group=_INSPECT),
+    Command("events", "Show what was done, why, and who asked for it.", group=_INSPECT),
     Command("history", "Show the revisions that were applied.", group=_INSPECT),
     Command("changes", "Show changes in progress and recently finished.", group=_INSPECT),
     Command("follow", "Follow a change until it has finished.", group=_INSPECT),

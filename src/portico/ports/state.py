@@ -86,5 +86,5 @@ class State(Protocol):
     def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
         """Where it cannot be recorded the log has it instead: nothing is refused for that."""
 
-    def events(self, limit: int) -> list[tuple[float, str, str, str]]:
-        """Newest first: wall time, kind, subject, text."""
+    def events(self, limit: int, app: str | None = None) -> list[tuple[float, str, str, str]]:
+        """Newest first, of an app and its instances or of all: wall time, kind, subject, text."""

@@ -197,9 +197,10 @@ class SqliteState:
         except Failed as error:
             log.warning("%s of %s: %s (%s)", kind, subject, text, error)
 
-    def events(self, limit: int) -> list[tuple[float, str, str, str]]:
-        query = "SELECT at, kind, subject, text FROM event ORDER BY number DESC LIMIT ?"
-        return self._rows(query, limit)
+    def events(self, limit: int, app: str | None = None) -> list[tuple[float, str, str, str]]:
+        of = "WHERE subject = ? OR substr(subject, 1, length(?) + 1) = ? || '.'" if app else ""
+        query = f"SELECT at, kind, subject, text FROM event {of} ORDER BY number DESC LIMIT ?"  # noqa: S608 - ours
+        return self._rows(query, *([app] * 3 if app else []), limit)
 
     # one transaction -------------------------------------------------------------------------
 

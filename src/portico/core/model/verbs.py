@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CertificateView,
         ChangeView,
         CheckView,
+        EventView,
         ExportView,
         ImportView,
         LogFileView,
@@ -337,6 +338,16 @@ HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "Show the revisions that were applied, newest first.",
     "RevisionView",
     "list",
+    seconds=QUICK_TIMEOUT,
+)
+EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
+    "events",
+    "GET",
+    "/v1/events",
+    "Show what was done, why, and who asked for it, newest first.",
+    "EventView",
+    "list",
+    query={"app": "Only of this app.", "count": "How many at most; default: 100."},
     seconds=QUICK_TIMEOUT,
 )
 CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(

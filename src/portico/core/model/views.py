@@ -356,6 +356,13 @@ class RevisionView(View):
     current: bool
 
 
+class EventView(View):
+    at: float = Field(description="Unix time, seconds.")
+    kind: str
+    subject: str = Field(description="An app, an instance, a certificate, a file, or `nginx`.")
+    text: str = Field(description="Why, or who asked for it.")
+
+
 class TrustView(View):
     root: str
     """PEM file of the local authority's root certificate."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from portico import __version__
 from portico.core.model.instance import LEAVING
@@ -19,6 +20,7 @@ from portico.core.model.views import (
     ChangeView,
     CheckView,
     DocumentRequest,
+    EventView,
     LogFileView,
     PlanView,
     RenderView,
@@ -46,6 +48,8 @@ from portico.ports.certificates import Certificates
 from portico.ports.clock import Clock
 from portico.ports.files import Logs
 from portico.ports.state import State
+
+EVENTS_SHOWN: Final = 100
 
 
 class Operations(CertificateOperations):
@@ -117,6 +121,15 @@ class Operations(CertificateOperations):
                 current=revision.number in current,
             )
             for revision in self._state.revisions()
+        ]
+
+    def events(self, app: str | None, count: str | None) -> list[EventView]:
+        if count is not None and not count.isdecimal():
+            raise Refused(f"count must be a number, not {count!r}")
+        found = self._state.events(int(count or EVENTS_SHOWN), app)
+        return [
+            EventView(at=at, kind=kind, subject=subject, text=text)
+            for at, kind, subject, text in found
         ]
 
     def changes(self) -> list[ChangeView]:
