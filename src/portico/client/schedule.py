@@ -23,6 +23,7 @@ from portico.client.systemd import (
     unit_of,
     verify,
 )
+from portico.client.tools import run_tool
 from portico.errors import Failed, Refused
 from portico.system import files
 from portico.system.home import Home
@@ -211,19 +212,8 @@ class Schedule:
             raise Failed(f"cannot write the crontab: {done.stderr.strip()}; it is unchanged")
 
     def _run_crontab(self, word: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(  # noqa: S603 - our own words, no shell
-                ["crontab", word],  # noqa: S607 - the user's
-                env={**self._environ, "LC_ALL": "C"},  # its words are read
-                input=text,
-                capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",  # the lines of others stay as they are
-                timeout=COMMAND_TIMEOUT,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Failed(f"cannot run crontab: {error}") from None
+        environ = {**self._environ, "LC_ALL": "C"}  # its words are read
+        return run_tool(["crontab", word], environ, seconds=COMMAND_TIMEOUT, text=text)
 
     def _has_cron(self) -> bool:
         path = f"{self._environ.get('PATH', '')}:/usr/sbin:/sbin"

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from string import ascii_letters, digits
 from typing import Final
 
+from portico.client.tools import run_tool
 from portico.errors import Failed, Refused
 from portico.system import files
 from portico.system.home import Home
@@ -283,17 +283,7 @@ def quoted(*words: str) -> str:
 
 
 def call(command: Sequence[str], environ: Mapping[str, str]) -> None:
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words, no shell
-            command,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"cannot run {' '.join(command)}: {error}") from None
+    done = run_tool(command, environ, seconds=COMMAND_TIMEOUT)
     if done.returncode != 0:
         output = (done.stderr or done.stdout).strip()
         raise Failed(f"`{' '.join(command)}` failed: {output}; running apps are unaffected")

@@ -6,7 +6,6 @@ What the daemon looked after goes on meanwhile, and the new one adopts it.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 
 from portico import __version__
@@ -14,6 +13,7 @@ from portico.client.client import Client
 from portico.client.connect import DAEMON, START_TIMEOUT, FindUnit, connect, start_unit
 from portico.client.stopping import mode_of, stop_daemon
 from portico.client.systemd import installed_unit
+from portico.client.tools import run_tool
 from portico.core.model import verbs
 from portico.errors import Failed
 from portico.system.home import Home
@@ -56,17 +56,7 @@ def replace_daemon(
 
 def _check(program: Sequence[str], home: Home, environ: Mapping[str, str]) -> None:
     command = [*program, "--check"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words, no shell
-            command,
-            env={**environ, "PORTICO_HOME": str(home.path)},
-            capture_output=True,
-            text=True,
-            timeout=START_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"cannot run {' '.join(command)}: {error}; nothing was changed") from None
+    done = run_tool(command, {**environ, "PORTICO_HOME": str(home.path)}, seconds=START_TIMEOUT)
     if done.returncode != 0:
         output = (done.stderr or done.stdout).strip().removeprefix("porticod: ")
         raise Failed(
