@@ -22,6 +22,7 @@ from portico.core.planning.order import is_back
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
+from portico.engine.engine import Engine
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import assemble_instances
@@ -127,17 +128,18 @@ class Daemon:
         )
         known = self.observed, self.intent
         wake = self.loop.wake
-        instances = assemble_instances(
-            *known,
-            self.tasks,
+        engine = Engine(
+            clock,
+            self.intent,
+            self.loop,
+            self.observed,
             SafeMode(0, self.troubles),
-            wake,
-            clock=clock,
-            logs=host,
-            notices=host,
-            ports=host,
-            probes=host,
-            processes=host,
+            state,
+            self.tasks,
+            self.troubles,
+        )
+        instances = assemble_instances(
+            engine, logs=host, notices=host, ports=host, probes=host, processes=host
         )
         self.ownership, self.readiness = instances.ownership, instances.readiness
         self.supervision = instances.supervision

@@ -44,9 +44,9 @@ from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.loop import IssuedFiles
 from portico.engine.changes import Changes
-from portico.engine.control.convergence import Convergence
+from portico.engine.control.assembly import assemble_control
 from portico.engine.control.operations import Operations
-from portico.engine.control.status import StatusReport
+from portico.engine.engine import Engine
 from portico.engine.execute import Executor
 from portico.engine.exposure import Exposure
 from portico.engine.host_checks import HostChecks
@@ -156,13 +156,9 @@ async def assemble(
         partial(_report_failure, troubles),
         lambda starts: execute.reserve(starts),  # noqa: PLW0108
     )
+    engine = Engine(clock, intent, loop, observed, safe_mode, state, tasks, troubles)
     instances = assemble_instances(
-        observed,
-        intent,
-        tasks,
-        safe_mode,
-        loop.wake,
-        clock=clock,
+        engine,
         logs=logs,
         notices=notices,
         ports=ports,
@@ -209,54 +205,36 @@ async def assemble(
     in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
     sites = Visitor()
     certificates = assemble_certificates(
-        intent,
+        engine,
         in_force,
         issued,
         prepare,
-        tasks,
-        troubles,
         authorities=Authorities(
             home.certificates, sys.executable, answers(str(home.path)), start_program
         ),
         certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
-        clock=clock,
         hooks=HookRunner(start_program),
         lineages=lineages,
         nginx=nginx,
         passthrough=passthrough,
         scratch=DiskLineages(Home(home.certificates / "scratch"), local, clock),
         sites=sites,
-        state=state,
     )
     exposure = Exposure(intent, observed, ports, root=machine.root)
-    report = StatusReport(
-        intent,
-        observed,
-        troubles,
-        instances,
-        _daemon(home, mode),
-        issued,
-        clock=clock,
-        exposure=exposure,
-        logs=logs,
-        processes=processes,
-    )
-    changes = Changes(tasks, clock)
-    operations = Operations(
-        intent,
-        observed,
-        loop,
-        changes,
-        preparation,
+    operations, changes = assemble_control(
+        engine,
         in_force,
-        report,
-        Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites),
+        preparation,
+        instances,
         certificates,
-        safe_mode,
+        exposure,
+        daemon=_daemon(home, mode),
+        issued=issued,
         local=local,
-        clock=clock,
         logs=logs,
-        state=state,
+        nginx=nginx,
+        processes=processes,
+        sites=sites,
     )
     watches = FileWatches(
         intent,
@@ -277,15 +255,7 @@ async def assemble(
         nginx=nginx,
         unreadable=host_checks.unreadable,
     )
-    observer = Observer(
-        intent,
-        observed,
-        instances,
-        watches,
-        safe_mode,
-        troubles,
-        most_starting=STARTS_PER_CORE * _cores(),
-    )
+    observer = Observer(engine, instances, watches, most_starting=STARTS_PER_CORE * _cores())
     state.tell(partial(troubles.report, "state"))
     return Portico(
         certificates,

@@ -10,15 +10,11 @@ from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.dry_run import DryRun, ScratchFiles
 from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.certificates.migration import Migration
+from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.intent import Intent
 from portico.engine.prepare import Issued, Preparation
-from portico.engine.tasks import Tasks
-from portico.engine.troubles import Troubles
 from portico.ports.certificates import Authorities, Certbot, Hooks, Lineages
-from portico.ports.clock import Clock
 from portico.ports.nginx import Nginx, Sites
-from portico.ports.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +24,24 @@ class CertificateParts:
     migration: Migration
 
 
-def assemble_certificates(  # noqa: PLR0913 - what is known, and the ports to the outside
-    intent: Intent,
+def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all of these
+    engine: Engine,
     in_force: InForce,
     issued: IssuedFiles,
     prepare: Callable[[Issued], Preparation],
-    tasks: Tasks,
-    troubles: Troubles,
     *,
     authorities: Authorities,
     certbot: Certbot,
-    clock: Clock,
     hooks: Hooks,
     lineages: Lineages,
     nginx: Nginx,
     passthrough: AlpnPassthrough,
     scratch: Lineages,
     sites: Sites,
-    state: State,
 ) -> CertificateParts:
     """`scratch` holds what a dry run obtains, and `prepare` renders with it."""
+    clock, intent, state = engine.clock, engine.intent, engine.state
+    tasks, troubles = engine.tasks, engine.troubles
     deployment = Deployment(
         intent,
         in_force,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
 from portico.engine.instances.memory_use import MemoryUse
 from portico.engine.instances.ownership import Ownership
 from portico.engine.instances.readiness import Readiness
 from portico.engine.instances.supervision import Supervision
 from portico.engine.instances.timetable import Timetable
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
-from portico.engine.safe_mode import SafeMode
-from portico.engine.tasks import Tasks
-from portico.ports.clock import Clock
 from portico.ports.files import Logs
 from portico.ports.processes import Notices, Probes, Processes, TcpPorts
 from portico.system.zone import time_zone
@@ -30,20 +25,17 @@ class Instances:
     timetable: Timetable
 
 
-def assemble_instances(  # noqa: PLR0913 - what is known, and the ports to the outside
-    observed: Observed,
-    intent: Intent,
-    tasks: Tasks,
-    safe_mode: SafeMode,
-    wake: Callable[[], None],
+def assemble_instances(
+    engine: Engine,
     *,
-    clock: Clock,
     logs: Logs,
     notices: Notices,
     ports: TcpPorts,
     probes: Probes,
     processes: Processes,
 ) -> Instances:
+    clock, intent, observed, tasks = engine.clock, engine.intent, engine.observed, engine.tasks
+    wake = engine.loop.wake
     ownership = Ownership(observed, wake, clock=clock, processes=processes)
     readiness = Readiness(observed, intent, wake, clock=clock, notices=notices)
     liveness = Liveness(
@@ -55,7 +47,7 @@ def assemble_instances(  # noqa: PLR0913 - what is known, and the ports to the o
         ownership=ownership,
         probes=probes,
         processes=processes,
-        safe_mode=safe_mode,
+        safe_mode=engine.safe_mode,
     )
     supervision = Supervision(
         observed,

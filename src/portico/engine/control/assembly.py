@@ -1,0 +1,68 @@
+"""What answers operators, connected."""
+
+from __future__ import annotations
+
+from portico.core.model.views import DaemonView
+from portico.engine.certificates.assembly import CertificateParts
+from portico.engine.changes import Changes
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.operations import Operations
+from portico.engine.control.status import StatusReport
+from portico.engine.engine import Engine
+from portico.engine.exposure import Exposure
+from portico.engine.in_force import InForce
+from portico.engine.instances.assembly import Instances
+from portico.engine.prepare import Issued, Preparation
+from portico.ports.certificates import Certificates
+from portico.ports.files import Logs
+from portico.ports.nginx import Nginx, Sites
+from portico.ports.processes import Processes
+
+
+def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
+    engine: Engine,
+    in_force: InForce,
+    preparation: Preparation,
+    instances: Instances,
+    certificates: CertificateParts,
+    exposure: Exposure,
+    *,
+    daemon: DaemonView,
+    issued: Issued,
+    local: Certificates,
+    logs: Logs,
+    nginx: Nginx,
+    processes: Processes,
+    sites: Sites,
+) -> tuple[Operations, Changes]:
+    clock, intent, loop, observed = engine.clock, engine.intent, engine.loop, engine.observed
+    report = StatusReport(
+        intent,
+        observed,
+        engine.troubles,
+        instances,
+        daemon,
+        issued,
+        clock=clock,
+        exposure=exposure,
+        logs=logs,
+        processes=processes,
+    )
+    changes = Changes(engine.tasks, clock)
+    operations = Operations(
+        intent,
+        observed,
+        loop,
+        changes,
+        preparation,
+        in_force,
+        report,
+        Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites),
+        certificates,
+        engine.safe_mode,
+        local=local,
+        clock=clock,
+        logs=logs,
+        state=engine.state,
+    )
+    return operations, changes
