@@ -3,14 +3,14 @@ from __future__ import annotations
 from portico.core.model.site import Route, Site
 from portico.core.render.directive import to_text
 from portico.core.render.scope import Scope
-from portico.core.render.settings import DEFAULTS, changed, settings, timeouts
+from portico.core.render.settings import DEFAULTS, difference, settings, timeouts
 from tests.rendered import block, nginx_conf, site
 
 
 def test_a_level_writes_only_what_differs_from_the_level_above():
-    assert list(changed(DEFAULTS, DEFAULTS)) == []
+    assert list(difference(DEFAULTS, DEFAULTS)) == []
     own = settings(Scope("", Site(proxy_read_timeout=300.0, gzip=False)))
-    written = to_text(changed(own, DEFAULTS)).splitlines()
+    written = to_text(difference(own, DEFAULTS)).splitlines()
     assert written == ["gzip off;", "proxy_read_timeout 300s;"]
 
 
@@ -34,7 +34,7 @@ def test_the_defaults_are_those_that_the_keys_promise():
         "proxy_read_timeout 60s;",
         "proxy_send_timeout 60s;",
         "gzip on;",
-    } < set(to_text(changed(DEFAULTS, {})).splitlines())
+    } < set(to_text(difference(DEFAULTS, {})).splitlines())
 
 
 def test_no_limit_of_a_body_is_a_size_of_0():

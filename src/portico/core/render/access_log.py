@@ -51,13 +51,13 @@ def log_basics() -> tuple[Directive, ...]:
 
 
 def site_log(
-    name: str, site: Site, desired: Desired, place: RenderContext
+    name: str, site: Site, desired: Desired, context: RenderContext
 ) -> tuple[Directive, ...]:
-    return (access_log(file_name(name), desired, place),) if site.access_log else ()
+    return (access_log(file_name(name), desired, context),) if site.access_log else ()
 
 
-def access_log(name: str, desired: Desired, place: RenderContext) -> Directive:
+def access_log(name: str, desired: Desired, context: RenderContext) -> Directive:
     """Written in pieces of 32 KiB, and within a second."""
-    path = f"{place.home}/logs/sites/{name}.access.log"
+    path = f"{context.home}/logs/sites/{name}.access.log"
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"
     return d("access_log", path, form, "buffer=32k", "flush=1s")

@@ -22,7 +22,7 @@ INSIDE: Final = f"{FOLDER}/https"
 ANSWERS: Final = f"{FOLDER}/acme"
 BACKLOG: Final = "backlog=4096"
 MAX_PATH_LENGTH: Final = 107  # sun_path of unix(7), less its closing zero
-_WHERE: Final = "$portico_asked"
+_TARGET_VARIABLE: Final = "$portico_asked"
 
 
 def inside(home: str) -> str:
@@ -41,20 +41,20 @@ def trusted_inside() -> Iterator[Directive]:
     yield d("real_ip_header", "proxy_protocol")
 
 
-def stream(desired: Desired, place: RenderContext) -> Iterator[Directive]:
+def stream(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     """It has the port with the same options as http had: then the sockets stay the same ones,
     and a reload loses none of the connections that wait in them.
     """
-    if not (place.asked_by_alpn and desired.is_proven_by_alpn):
+    if not (context.asked_by_alpn and desired.is_proven_by_alpn):
         return
     listeners = desired.listeners
-    where = d(
+    target_map = d(
         "map",
         Raw("$ssl_preread_alpn_protocols"),
-        Raw(_WHERE),
+        Raw(_TARGET_VARIABLE),
         block=(
-            d("acme-tls/1", _socket(place.home, ANSWERS)),
-            d("default", inside(place.home)),
+            d("acme-tls/1", _socket(context.home, ANSWERS)),
+            d("default", inside(context.home)),
         ),
     )
     server = d(
@@ -69,10 +69,10 @@ def stream(desired: Desired, place: RenderContext) -> Iterator[Directive]:
             d("proxy_protocol", "on"),
             # How long a connection may be silent is for the https servers to say.
             d("proxy_timeout", "1d"),
-            d("proxy_pass", Raw(_WHERE)),
+            d("proxy_pass", Raw(_TARGET_VARIABLE)),
         ),
     )
-    yield d("stream", block=(where, server))
+    yield d("stream", block=(target_map, server))
 
 
 def _socket(home: str, name: str) -> str:

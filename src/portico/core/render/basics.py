@@ -13,8 +13,8 @@ from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
-from portico.core.render.repetition import repetition_maps
-from portico.core.render.settings import DEFAULTS, changed
+from portico.core.render.retries import retry_maps
+from portico.core.render.settings import DEFAULTS, difference
 from portico.core.render.static import hidden_map
 from portico.core.render.tls import tls_basics
 from portico.core.render.upstream_block import network_map
@@ -23,48 +23,48 @@ SMALLEST_BUCKET = 128
 
 
 def main_block(
-    desired: Desired, place: RenderContext, http: Iterable[Directive]
+    desired: Desired, context: RenderContext, http: Iterable[Directive]
 ) -> Iterator[Directive]:
-    edge, home = desired.edge, place.home
-    if user := _user(desired, place):
+    edge, home = desired.edge, context.home
+    if user := _user(desired, context):
         yield d("user", *user.split())
-    workers = place.cores if edge.workers == "auto" else edge.workers
+    workers = context.cores if edge.workers == "auto" else edge.workers
     yield d("worker_processes", str(workers))
-    yield d("worker_rlimit_nofile", str(place.open_files))
+    yield d("worker_rlimit_nofile", str(context.open_files))
     yield d("worker_shutdown_timeout", f"{edge.shutdown_timeout}s")
     yield d("pid", f"{home}/nginx/nginx.pid")
     yield d("error_log", f"{home}/logs/nginx/error.log", "warn")
-    if "pcre_jit" in place.build.can:
+    if "pcre_jit" in context.build.can:
         yield d("pcre_jit", "on")
-    connections = min(edge.worker_connections, place.open_files)
+    connections = min(edge.worker_connections, context.open_files)
     yield d("events", block=(d("worker_connections", str(connections)),))
     yield d("http", block=http)
 
 
-def _user(desired: Desired, place: RenderContext) -> str:
-    return (desired.edge.user or place.workers) if place.root else ""
+def _user(desired: Desired, context: RenderContext) -> str:
+    return (desired.edge.user or context.workers) if context.root else ""
 
 
-def http_basics(desired: Desired, place: RenderContext) -> Iterator[Directive]:
+def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     yield from mime_types()
-    yield from _connections(place)
-    yield from _temp_folders(place.home, _user(desired, place).partition(" ")[0])
+    yield from _connections(context)
+    yield from _temp_folders(context.home, _user(desired, context).partition(" ")[0])
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
     yield from header_maps()
     yield hidden_map()
     yield network_map()
     yield from log_basics()
-    yield from tls_basics(place.build)
+    yield from tls_basics(context.build)
     yield from compression()
-    yield from repetition_maps()
+    yield from retry_maps()
     yield from passing_basics()
     if desired.is_proven_by_alpn:
         yield from trusted_inside()
-    yield from changed(DEFAULTS, {})
+    yield from difference(DEFAULTS, {})
 
 
-def _connections(place: RenderContext) -> Iterator[Directive]:
+def _connections(context: RenderContext) -> Iterator[Directive]:
     """A client that sends its header or body too slowly is let go; one that reads slowly is
     nginx's matter alone, not an instance's.
     """
@@ -76,7 +76,7 @@ def _connections(place: RenderContext) -> Iterator[Directive]:
     # What nginx recommends against clients that open streams only to reset them: a connection
     # ends after so many (HTTP/2 Rapid Reset, CVE-2023-44487).
     yield d("keepalive_requests", "1000")
-    if "keepalive_min_timeout" in place.build.can:
+    if "keepalive_min_timeout" in context.build.can:
         # After a reload, an idle connection is answered for so long instead of being cut.
         yield d("keepalive_min_timeout", "2s")
     yield d("client_header_timeout", "15s")
@@ -84,7 +84,7 @@ def _connections(place: RenderContext) -> Iterator[Directive]:
     yield d("send_timeout", "60s")
     yield d("reset_timedout_connection", "on")
     yield d("large_client_header_buffers", "4", "16k")
-    if "http2" in place.build.can:
+    if "http2" in context.build.can:
         yield d("http2", "on")
         yield d("http2_max_concurrent_streams", "128")
 

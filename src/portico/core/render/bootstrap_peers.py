@@ -21,14 +21,14 @@ FOLDER = "seeds"
 
 
 def bootstrap_includes(
-    upstream: Upstream, desired: Desired, place: RenderContext
+    upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """A pattern may match no file, where the name of a file that is not there is an error."""
-    joined = len(upstream.apps) + len(upstream.servers) > 1
+    is_shared = len(upstream.apps) + len(upstream.servers) > 1
     for name in upstream.apps:
         app = desired.apps[name].app
-        if not (joined and (app.backup or app.down)):
-            yield d("include", f"{place.home}/nginx/{FOLDER}/{name}.*")
+        if not (is_shared and (app.backup or app.down)):
+            yield d("include", f"{context.home}/nginx/{FOLDER}/{name}.*")
 
 
 def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, str]:

@@ -14,9 +14,9 @@ from portico.core.render.directive import Directive, Raw, d
 PATH = r'"^/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)$"'
 
 
-def challenge_answer(place: RenderContext) -> Iterator[Directive]:
+def challenge_answer(context: RenderContext) -> Iterator[Directive]:
     """A location for every server of plain HTTP, open to all, ahead of redirect and gate."""
-    if not place.thumbprint:
+    if not context.thumbprint:
         return
     yield d(
         "location",
@@ -26,6 +26,6 @@ def challenge_answer(place: RenderContext) -> Iterator[Directive]:
             d("allow", "all"),
             d("auth_basic", "off"),
             d("default_type", "text/plain"),
-            d("return", "200", Raw(f'"$1.{place.thumbprint}"')),
+            d("return", "200", Raw(f'"$1.{context.thumbprint}"')),
         ),
     )

@@ -50,7 +50,7 @@ def trusts(site: Site) -> bool:
     return site.real_ip is not None and not site.real_ip.proxy_protocol
 
 
-def said(header: str) -> str:
+def claim_variable(header: str) -> str:
     """The variable with what a trusted proxy said; empty, or our own value, where none did."""
     return f"portico_said_{_snake(header)}"
 
@@ -76,16 +76,16 @@ def claim_maps(desired: Desired, ours: dict[str, str]) -> Iterator[Directive]:
             )
     for header in CLAIMS if trusting else ():
         yield _map(header, f"${_TRUSTED}", '""', "1")
-    for header, otherwise in ours.items() if trusting else ():
-        yield _map(header, f'"${_TRUSTED}:{_theirs(header)}"', otherwise, '"~^1:."')
+    for header, fallback in ours.items() if trusting else ():
+        yield _map(header, f'"${_TRUSTED}:{_header_variable(header)}"', fallback, '"~^1:."')
 
 
-def _map(header: str, asked: str, otherwise: str, trusted: str) -> Directive:
-    lines = (d("default", Raw(otherwise)), d(trusted, Raw(_theirs(header))))
-    return d("map", Raw(asked), Raw(f"${said(header)}"), block=lines)
+def _map(header: str, source: str, fallback: str, trusted: str) -> Directive:
+    lines = (d("default", Raw(fallback)), d(trusted, Raw(_header_variable(header))))
+    return d("map", Raw(source), Raw(f"${claim_variable(header)}"), block=lines)
 
 
-def _theirs(header: str) -> str:
+def _header_variable(header: str) -> str:
     return f"$http_{_snake(header)}"
 
 

@@ -11,9 +11,9 @@ from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
-from portico.core.render.headers import FROM_TRUSTED, hsts_maps
+from portico.core.render.headers import TRUSTED_HEADERS, hsts_maps
 from portico.core.render.limits import htpasswd_files, limit_zones
-from portico.core.render.listeners import Listening, shared_servers
+from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
@@ -23,19 +23,22 @@ from portico.errors import Refused
 MAIN = "nginx.conf"
 
 
-def render_generation(desired: Desired, place: RenderContext) -> dict[str, str]:
+def render_generation(desired: Desired, context: RenderContext) -> dict[str, str]:
     """Name to text; `nginx.conf` is the main file, and names are relative to its folder.
 
     Raises Refused for text that nginx cannot be given, and changes nothing.
     """
     sites = [
-        tuple(scopes(name, site, desired.folder, place.secret))
+        tuple(scopes(name, site, desired.folder, context.secret))
         for name, site in desired.sites.items()
     ]
-    blocks = (*main_block(desired, place, _http(sites, desired, place)), *stream(desired, place))
+    blocks = (
+        *main_block(desired, context, _http(sites, desired, context)),
+        *stream(desired, context),
+    )
     files = {MAIN: to_text(blocks)}
-    for places in sites:
-        files.update(htpasswd_files(places))
+    for site_scopes in sites:
+        files.update(htpasswd_files(site_scopes))
     return files
 
 
@@ -50,26 +53,29 @@ def fingerprint(files: Mapping[str, str]) -> str:
 
 
 def _http(
-    sites: list[tuple[Scope, ...]], desired: Desired, place: RenderContext
+    sites: list[tuple[Scope, ...]], desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
-    listening = Listening.of(desired, place)
-    yield from http_basics(desired, place)
+    sockets = Sockets.of(desired, context)
+    yield from http_basics(desired, context)
     yield from includes(desired.folder, desired.edge.include)
     yield from hsts_maps(desired)
-    yield from claim_maps(desired, FROM_TRUSTED)
+    yield from claim_maps(desired, TRUSTED_HEADERS)
     yield from maintenance_maps(desired)
-    for places in sites:
-        yield from limit_zones(places)
-    yield from upstream_blocks(desired, place)
-    yield from shared_servers(desired, listening, place)
-    for places in sites:
-        yield _site(places, desired, listening, place)
+    for site_scopes in sites:
+        yield from limit_zones(site_scopes)
+    yield from upstream_blocks(desired, context)
+    yield from shared_servers(desired, sockets, context)
+    for site_scopes in sites:
+        yield _site(site_scopes, desired, sockets, context)
 
 
 def _site(
-    places: tuple[Scope, ...], desired: Desired, listening: Listening, place: RenderContext
+    site_scopes: tuple[Scope, ...],
+    desired: Desired,
+    sockets: Sockets,
+    context: RenderContext,
 ) -> Directive:
     try:
-        return site_server(places, desired, listening, place)
+        return site_server(site_scopes, desired, sockets, context)
     except Refused as error:
-        raise Refused(f'sites."{places[0].name}": {error}') from None
+        raise Refused(f'sites."{site_scopes[0].name}": {error}') from None

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Hsts, Site
-from portico.core.render.claims import CLAIMS, said, trusts
+from portico.core.render.claims import CLAIMS, claim_variable, trusts
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.scope import Scope
 
@@ -16,7 +16,7 @@ SERVER_PORT = "portico_server_port"
 """Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
 # site trusts a proxy in front, realip has put the real client's into $remote_addr.
-_FORWARDED = {
+_FORWARDED_HEADERS = {
     "Host": f"$host${PORT}",
     "X-Real-IP": "$remote_addr",
     "X-Forwarded-For": "$remote_addr",
@@ -25,14 +25,14 @@ _FORWARDED = {
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
 }
-FROM_TRUSTED = {
-    name: _FORWARDED[name]
+TRUSTED_HEADERS = {
+    name: _FORWARDED_HEADERS[name]
     for name in ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
 }
 """What a trusted proxy in front knows better, where it says so."""
 _PREFIX = "X-Forwarded-Prefix"
-_UPGRADING = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
-_NOT_UPGRADING = {"Upgrade": "", "Connection": ""}
+_UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
+_NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
 
 
 def header_maps() -> tuple[Directive, ...]:
@@ -78,7 +78,7 @@ def request_headers(
 ) -> tuple[Directive, ...]:
     """All of them: nginx inherits headers from the level above only if a level has none."""
     websocket = scope.value(lambda handling: handling.websocket) is not False
-    ours = _ours(directive, prefix, websocket=websocket, trusting=trusts(scope.site))
+    ours = _default_headers(directive, prefix, websocket=websocket, trusting=trusts(scope.site))
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
     return (
         *(line for name, line in ours if name not in theirs),
@@ -87,13 +87,13 @@ def request_headers(
 
 
 @lru_cache(maxsize=64)
-def _ours(
+def _default_headers(
     directive: str, prefix: str, *, websocket: bool, trusting: bool
 ) -> tuple[tuple[str, Directive], ...]:
     """The same for nearly every place: with the name in small letters."""
-    headers = _FORWARDED | _claims(prefix, trusting=trusting)
+    headers = _FORWARDED_HEADERS | _claims(prefix, trusting=trusting)
     if directive == "proxy_set_header":
-        headers |= _UPGRADING if websocket else _NOT_UPGRADING
+        headers |= _UPGRADE_HEADERS if websocket else _NO_UPGRADE_HEADERS
     return tuple(
         (
             name.lower(),
@@ -107,8 +107,8 @@ def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
     """What a client may not say, and the path that was taken off."""
     if not trusting:
         return dict.fromkeys(CLAIMS, "") | ({_PREFIX: literal(prefix)} if prefix else {})
-    theirs = {name: f"${said(name)}" for name in (*CLAIMS, *FROM_TRUSTED)}
-    return theirs | {_PREFIX: f"${{{said(_PREFIX)}}}{literal(prefix)}"}
+    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *TRUSTED_HEADERS)}
+    return theirs | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
 
 
 def response_headers(scope: Scope) -> tuple[Directive, ...]:
@@ -127,7 +127,7 @@ def response_headers(scope: Scope) -> tuple[Directive, ...]:
 
 def hsts_maps(desired: Desired) -> Iterator[Directive]:
     """Over plain HTTP the header must not be sent (RFC 6797 7.2)."""
-    wanted = {_hsts(site): None for site in desired.sites.values() if _on_both(site)}
+    wanted = {_hsts(site): None for site in desired.sites.values() if _is_on_both_ports(site)}
     for value in wanted:
         yield d(
             "map",
@@ -145,11 +145,11 @@ def _merged(*tables: Mapping[str, str] | None) -> dict[str, tuple[str, str]]:
 def _hsts_header(site: Site) -> Iterator[Directive]:
     if site.hsts and site.https:
         value = _hsts(site)
-        text = Raw(f"${_hsts_variable(value)}") if _on_both(site) else value
+        text = Raw(f"${_hsts_variable(value)}") if _is_on_both_ports(site) else value
         yield d("add_header", "Strict-Transport-Security", text, "always")
 
 
-def _on_both(site: Site) -> bool:
+def _is_on_both_ports(site: Site) -> bool:
     return bool(site.hsts) and site.https and not site.redirect_http
 
 

@@ -19,13 +19,13 @@ from portico.core.render.headers import request_headers
 from portico.core.render.scope import Scope
 from portico.core.render.settings import settings
 
-_HEADERS: Final = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}
-_WHOLE: Final = {
+_SETTERS: Final = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}
+_NOT_MERGED: Final = {
     *("add_header", "allow", "deny", "limit_req", "limit_conn", "auth_basic", "access_log"),
 }
 """What is inherited as a whole, or, like `auth_basic`, replaced."""
 _HINT: Final = "remove it, or use request_headers in the site or a route"
-_REPLACED: Final = {
+_OVERRIDES: Final = {
     "error_page": "has no effect on requests passed to an app; use error_pages",
     "proxy_next_upstream": "makes nginx repeat requests more often than `retries` allows",
     "proxy_http_version": "disables WebSockets and keepalive connections if it is not 1.1",
@@ -64,17 +64,17 @@ def losses(
     `upstreams` are the names of apps and upstreams.
     """
     ours = _names(scope)
-    written = set() if scope is None else _written(scope)
+    written = set() if scope is None else _directives_of(scope)
     for line in lines:
         if line.name == "proxy_set_header" and line.args and line.args[0].lower() in ours:
             what = f"sets {line.args[0]}, which Portico also sets, so apps get both"
             yield Loss(line.where, what, _HINT, misleads=True)
-        yield from _anywhere(line)
+        yield from _losses_anywhere(line)
         if line.block is not None:
-            yield from _inner(line, line.block, ours, written, upstreams, own={})
+            yield from _block_losses(line, line.block, ours, written, upstreams, own={})
 
 
-def _inner(
+def _block_losses(
     head: Line,
     block: tuple[Line, ...],
     ours: Collection[str],
@@ -83,21 +83,21 @@ def _inner(
     own: dict[str, frozenset[str]],
 ) -> Iterator[Loss]:
     """`own` has the headers that the nearest block with any sets, by directive."""
-    own = own | {name: found for name in _HEADERS.values() if (found := _set_in(block, name))}
-    called = " ".join((head.name, *head.args))
-    for name in sorted({line.name for line in block} & _WHOLE & {*written}):
-        yield Loss(head.where, f"{called} has {name}, so it does not inherit the site's")
+    own = own | {name: found for name in _SETTERS.values() if (found := _set_in(block, name))}
+    title = " ".join((head.name, *head.args))
+    for name in sorted({line.name for line in block} & _NOT_MERGED & {*written}):
+        yield Loss(head.where, f"{title} has {name}, so it does not inherit the site's")
     for line in block:
-        if line.name in _HEADERS and line.args:
-            yield from _of_pass(line, called, ours, upstreams, own.get(_HEADERS[line.name]))
-        yield from _anywhere(line)
+        if line.name in _SETTERS and line.args:
+            yield from _lost_headers(line, title, ours, upstreams, own.get(_SETTERS[line.name]))
+        yield from _losses_anywhere(line)
         if line.block is not None:
-            yield from _inner(line, line.block, ours, written, upstreams, own)
+            yield from _block_losses(line, line.block, ours, written, upstreams, own)
 
 
-def _of_pass(
+def _lost_headers(
     line: Line,
-    called: str,
+    title: str,
     ours: Collection[str],
     upstreams: Collection[str],
     own: frozenset[str] | None,
@@ -107,23 +107,23 @@ def _of_pass(
         return
     missing = sorted({*ours} - (own or set()))
     if missing:
-        what = f"{called} does not set {len(missing)} headers that Portico sets"
-        what += f", such as {_shown(missing)}: a client's own headers would reach the app"
+        what = f"{title} does not set {len(missing)} headers that Portico sets"
+        what += f", such as {_best_known(missing)}: a client's own headers would reach the app"
         to_ours = re.split(r"[/$:]", line.args[0].partition("://")[2])[0] in upstreams
         yield Loss(line.where, what, _HINT, misleads=to_ours)
 
 
-def _shown(missing: list[str]) -> str:
+def _best_known(missing: list[str]) -> str:
     usual = ("x-forwarded-for", "x-real-ip", "x-forwarded-proto", "host")
     return next((name for name in usual if name in missing), missing[0])
 
 
-def _anywhere(line: Line) -> Iterator[Loss]:
+def _losses_anywhere(line: Line) -> Iterator[Loss]:
     if line.name == "include":
         what = f"{' '.join(line.args)} cannot be checked here, only by nginx"
         yield Loss(line.where, what)
-    elif line.name in _REPLACED and line.args != ("1.1",):
-        yield Loss(line.where, f"{line.name} {_REPLACED[line.name]}")
+    elif line.name in _OVERRIDES and line.args != ("1.1",):
+        yield Loss(line.where, f"{line.name} {_OVERRIDES[line.name]}")
 
 
 def _set_in(block: tuple[Line, ...], name: str) -> frozenset[str]:
@@ -135,7 +135,7 @@ def _names(scope: Scope | None) -> frozenset[str]:
     return frozenset(line.head.split()[1].strip('"').lower() for line in lines)
 
 
-def _written(scope: Scope) -> set[str]:
+def _directives_of(scope: Scope) -> set[str]:
     """The directives that the site's server block has of ours."""
     names = {line.head.split()[0] for group in settings(scope).values() for line in group}
     return names | ({"access_log"} if scope.site.access_log else set())

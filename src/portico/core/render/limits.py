@@ -10,22 +10,22 @@ from portico.core.render.scope import Scope, digest
 
 HTPASSWD = "htpasswd"
 """What the names of files with passwords begin with."""
-_KEYS = {"address": Raw("$binary_remote_addr"), "site": Raw("$server_name")}
-_ROOM = {"address": "2m", "site": "64k"}  # 2m: states of about 16,000 clients
+_ZONE_KEYS = {"address": Raw("$binary_remote_addr"), "site": Raw("$server_name")}
+_ZONE_SIZES = {"address": "2m", "site": "64k"}  # 2m: states of about 16,000 clients
 
 
-def limit_zones(places: Iterable[Scope]) -> Iterator[Directive]:
+def limit_zones(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """Shared by all workers and, under the same name, with the generation after this one.
 
     What a zone counts by is in its name: nginx refuses to reload when that has changed.
     """
-    for scope in places:
+    for scope in scopes:
         if (rate := _rate(scope.own)) is not None:
-            zone = f"zone={_rate_zone(scope, rate)}:{_ROOM[rate.per]}"
-            yield d("limit_req_zone", _KEYS[rate.per], zone, f"rate={rate.rate}")
+            zone = f"zone={_rate_zone(scope, rate)}:{_ZONE_SIZES[rate.per]}"
+            yield d("limit_req_zone", _ZONE_KEYS[rate.per], zone, f"rate={rate.rate}")
         if (limit := _connections(scope.own)) is not None:
-            zone = f"zone={_connection_zone(scope, limit)}:{_ROOM[limit.per]}"
-            yield d("limit_conn_zone", _KEYS[limit.per], zone)
+            zone = f"zone={_connection_zone(scope, limit)}:{_ZONE_SIZES[limit.per]}"
+            yield d("limit_conn_zone", _ZONE_KEYS[limit.per], zone)
 
 
 def rate_limit(scope: Scope) -> tuple[Directive, ...]:
@@ -74,9 +74,9 @@ def passwords(scope: Scope) -> tuple[Directive, ...]:
     return d("auth_basic", auth.realm), d("auth_basic_user_file", file)
 
 
-def htpasswd_files(places: Iterable[Scope]) -> Iterator[tuple[str, str]]:
+def htpasswd_files(scopes: Iterable[Scope]) -> Iterator[tuple[str, str]]:
     """Name and text; they lie beside the main file, where nginx looks for relative names."""
-    for scope in places:
+    for scope in scopes:
         auth = scope.own.basic_auth
         if auth is not None and not auth.file:
             lines = (f"{name}:{password}\n" for name, password in auth.users.items())
@@ -88,13 +88,13 @@ def _auth(handling: Handling) -> BasicAuth | None:
 
 
 def _rate(handling: Handling) -> RateLimit | None:
-    given = handling.rate_limit
-    return RateLimit(rate=given) if isinstance(given, str) else given
+    value = handling.rate_limit
+    return RateLimit(rate=value) if isinstance(value, str) else value
 
 
 def _connections(handling: Handling) -> ConnectionLimit | None:
-    given = handling.connection_limit
-    return ConnectionLimit(connections=given) if isinstance(given, int) else given
+    value = handling.connection_limit
+    return ConnectionLimit(connections=value) if isinstance(value, int) else value
 
 
 def _rate_zone(scope: Scope, rate: RateLimit) -> str:

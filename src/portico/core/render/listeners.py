@@ -23,7 +23,7 @@ UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Sockets:
     """The sockets of all servers together."""
 
     listeners: Listeners
@@ -38,19 +38,21 @@ class Listening:
     """Somebody else has the port of https for now, and passes connections on."""
 
     @classmethod
-    def of(cls, desired: Desired, place: RenderContext) -> Listening:
+    def of(cls, desired: Desired, context: RenderContext) -> Sockets:
         sites = desired.sites
         default = next((name for name, site in sites.items() if site.default), UNKNOWN)
         return cls(
             desired.listeners,
             REDIRECTED if default != UNKNOWN and is_redirected(sites[default]) else default,
-            default if default != UNKNOWN and sites[default].https else _nameless(sites),
+            default
+            if default != UNKNOWN and sites[default].https
+            else _default_without_name(sites),
             any(site.real_ip and site.real_ip.proxy_protocol for site in sites.values()),
-            inside(place.home) if desired.is_proven_by_alpn else "",
-            desired.is_proven_by_alpn and place.asked_by_alpn,
+            inside(context.home) if desired.is_proven_by_alpn else "",
+            desired.is_proven_by_alpn and context.asked_by_alpn,
         )
 
-    def listens(self, owner: str, *, tls: bool) -> Iterator[Directive]:
+    def listen_lines(self, owner: str, *, tls: bool) -> Iterator[Directive]:
         """The options of a socket are said once, by the server that answers by default."""
         port = self.listeners.https if tls else self.listeners.http
         default = self.https_default if tls else self.http_default
@@ -82,18 +84,20 @@ def server_names(*names: str) -> Directive:
 
 
 def shared_servers(
-    desired: Desired, listening: Listening, place: RenderContext
+    desired: Desired, sockets: Sockets, context: RenderContext
 ) -> Iterator[Directive]:
     """The servers that are no site's."""
-    if listening.http_default == UNKNOWN:
-        yield _server(*listening.listens(UNKNOWN, tls=False), server_names("_"), *_misdirected())
-    yield from _refusing(desired, listening)
+    if sockets.http_default == UNKNOWN:
+        yield _server(
+            *sockets.listen_lines(UNKNOWN, tls=False), server_names("_"), *_misdirected()
+        )
+    yield from _rejecting_server(desired, sockets)
     redirected = {n: s for n, s in desired.sites.items() if is_redirected(s)}
     if redirected:
-        yield _redirecting(redirected, desired, listening, place)
+        yield _redirect_server(redirected, desired, sockets, context)
 
 
-def _nameless(sites: Mapping[str, Site]) -> str:
+def _default_without_name(sites: Mapping[str, Site]) -> str:
     """Who that asks for an IP address sends no name in the handshake (RFC 6066 3)."""
     by_address = (
         name
@@ -103,36 +107,36 @@ def _nameless(sites: Mapping[str, Site]) -> str:
     return next(by_address, UNKNOWN)
 
 
-def _refusing(desired: Desired, listening: Listening) -> Iterator[Directive]:
+def _rejecting_server(desired: Desired, sockets: Sockets) -> Iterator[Directive]:
     """Refuses a handshake for a name that no site has.
 
     Where a site for an IP address is the default, every other name has to be caught by a
     regex, which nginx tries last.
     """
     any_https = any(site.https for site in desired.sites.values())
-    default = desired.sites.get(listening.https_default)
+    default = desired.sites.get(sockets.https_default)
     if any_https and not (default and default.default):
         yield _server(
-            *listening.listens(UNKNOWN, tls=True),
+            *sockets.listen_lines(UNKNOWN, tls=True),
             server_names("_" if default is None else "~."),
             d("ssl_reject_handshake", "on"),
             *_misdirected(),
         )
 
 
-def _redirecting(
-    sites: Mapping[str, Site], desired: Desired, listening: Listening, place: RenderContext
+def _redirect_server(
+    sites: Mapping[str, Site], desired: Desired, sockets: Sockets, context: RenderContext
 ) -> Directive:
     """One server for all names, since it treats them alike."""
     return _server(
-        *listening.listens(REDIRECTED, tls=False),
+        *sockets.listen_lines(REDIRECTED, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
-        access_log(REDIRECTS, desired, place),
-        *challenge_answer(place),
+        access_log(REDIRECTS, desired, context),
+        *challenge_answer(context),
         d(
             "location",
             "/",
-            block=(d("return", "308", Raw(f"{listening.https_origin}$request_uri")),),
+            block=(d("return", "308", Raw(f"{sockets.https_origin}$request_uri")),),
         ),
     )
 

@@ -12,40 +12,46 @@ from portico.core.model.site import Folder, Redirect
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
-from portico.core.render.pages import PLACE, gate
+from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate
 from portico.core.render.passing import passing, stripped
-from portico.core.render.repetition import (
-    again_location,
-    beginning,
-    name_again,
+from portico.core.render.retries import (
+    first_try_lines,
+    retry_location,
     stream_location,
+    upstream_or_retry,
 )
 from portico.core.render.scope import Scope
-from portico.core.render.settings import ACCESS_LIMITS, Settings, changed, settings, treatment
+from portico.core.render.settings import (
+    ACCESS_LIMITS,
+    Settings,
+    common_settings,
+    difference,
+    settings,
+)
 from portico.core.render.static import static_files
 from portico.errors import Refused
 
 
 def locations(
-    places: Sequence[Scope], above: Settings, desired: Desired, place: RenderContext
+    scopes: Sequence[Scope], above: Settings, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
-    """`places` are a site and then its routes; `above` is what its server block says."""
-    for number, location in enumerate(_all(places)):
-        own = above if location.scope is places[0] else _settings(location)
-        lines = (*gate(location.scope), *changed(own, above))
+    """`scopes` are a site and then its routes; `above` is what its server block says."""
+    for number, location in enumerate(_site_locations(scopes)):
+        own = above if location.scope is scopes[0] else _settings(location)
+        lines = (*maintenance_gate(location.scope), *difference(own, above))
         redirect = location.scope.target.redirect
         if location.name is not None:
             upstream = desired.upstreams[location.name]
             yield location.directive(
-                (*lines, *_passed(location, location.name, upstream, place, number))
+                (*lines, *_proxy_lines(location, location.name, upstream, context, number))
             )
-            yield from _beside(
-                location, location.name, desired, place, number, tuple(changed(own, above))
+            yield from _retry_lines(
+                location, location.name, desired, context, number, tuple(difference(own, above))
             )
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
         else:
-            yield location.directive((*lines, *_answered(location)))
+            yield location.directive((*lines, *_local_answer(location)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +106,16 @@ class Location:
         return d("location", *modifier, WithDollar(self.match.path), block=lines)
 
 
-def _all(places: Sequence[Scope]) -> Iterator[Location]:
+def _site_locations(scopes: Sequence[Scope]) -> Iterator[Location]:
     """The operator's routes, and `/` for what no route takes."""
-    site, *routes = places
-    given = [(Match.parse(scope.key), scope) for scope in routes]
-    taken = {match.identity for match, _ in given}
+    site, *routes = scopes
+    matches = [(Match.parse(scope.key), scope) for scope in routes]
+    taken = {match.identity for match, _ in matches}
     if ("", "/") not in taken:
         yield Location(Match("", "/"), site)
-    for match, scope in given:
+    for match, scope in matches:
         if _stands_for_prefix(match, scope):
-            yield from _below(match, scope, taken - {match.identity})
+            yield from _folder_locations(match, scope, taken - {match.identity})
         else:
             yield Location(match, scope)
 
@@ -121,7 +127,9 @@ def _stands_for_prefix(match: Match, scope: Scope) -> bool:
     return takes_off and match.is_prefix and match.path != "/"
 
 
-def _below(match: Match, scope: Scope, taken: set[tuple[str, str]]) -> Iterator[Location]:
+def _folder_locations(
+    match: Match, scope: Scope, taken: set[tuple[str, str]]
+) -> Iterator[Location]:
     """`/static` becomes `/static/`, because `/statics` is none of it, and `= /static`."""
     prefix = match.path.rstrip("/") + "/"
     inner, bare = Match(match.modifier, prefix), Match("=", prefix.rstrip("/"))
@@ -134,36 +142,36 @@ def _below(match: Match, scope: Scope, taken: set[tuple[str, str]]) -> Iterator[
 def _settings(location: Location) -> Settings:
     """What nginx answers by itself does without what is for proxying, and gRPC has its own."""
     if location.name is None or location.scope.value(lambda handling: handling.grpc):
-        return treatment(location.scope)
+        return common_settings(location.scope)
     headers = request_headers(location.scope, prefix=location.stripped)
     return {**settings(location.scope), "request headers": headers}
 
 
-def _passed(
-    location: Location, name: str, upstream: Upstream, place: RenderContext, number: int
+def _proxy_lines(
+    location: Location, name: str, upstream: Upstream, context: RenderContext, number: int
 ) -> Iterator[Directive]:
-    yield from beginning(location.scope, _again(number), _stream(number))
-    yield from _stripped(location)
-    yield from passing(location.scope, name, upstream, place, location.stripped)
+    yield from first_try_lines(location.scope, _retry_name(number), _stream_name(number))
+    yield from _strip_lines(location)
+    yield from passing(location.scope, name, upstream, context, location.stripped)
 
 
-def _beside(
+def _retry_lines(
     location: Location,
     name: str,
     desired: Desired,
-    place: RenderContext,
+    context: RenderContext,
     number: int,
     settings: Sequence[Directive],
 ) -> Iterator[Directive]:
     """The path is taken off already where a request comes again."""
     scope, upstream = location.scope, desired.upstreams[name]
     # Where all peers have as many connections as they may, others would be counted anew.
-    target = name if _is_limited(upstream, desired) else name_again(name)
-    again = passing(scope, target, upstream, place, location.stripped)
-    yield from again_location(scope, _again(number), settings, again)
-    once = passing(scope, name, upstream, place, location.stripped)
-    stream = (*_stripped(location), *once)
-    yield from stream_location(scope, _stream(number), settings, stream)
+    target = name if _is_limited(upstream, desired) else upstream_or_retry(name)
+    retry_lines = passing(scope, target, upstream, context, location.stripped)
+    yield from retry_location(scope, _retry_name(number), settings, retry_lines)
+    once = passing(scope, name, upstream, context, location.stripped)
+    stream = (*_strip_lines(location), *once)
+    yield from stream_location(scope, _stream_name(number), settings, stream)
 
 
 def _is_limited(upstream: Upstream, desired: Desired) -> bool:
@@ -171,16 +179,16 @@ def _is_limited(upstream: Upstream, desired: Desired) -> bool:
     return any(limits) or any(desired.apps[name].app.max_conns for name in upstream.apps)
 
 
-def _stripped(location: Location) -> Iterator[Directive]:
+def _strip_lines(location: Location) -> Iterator[Directive]:
     if location.stripped:
         yield from stripped(location.stripped)
 
 
-def _again(number: int) -> str:
+def _retry_name(number: int) -> str:
     return f"@again_{number}"
 
 
-def _stream(number: int) -> str:
+def _stream_name(number: int) -> str:
     return f"@stream_{number}"
 
 
@@ -195,9 +203,9 @@ def _redirected(
     if not any(own[part] for part in ACCESS_LIMITS):
         yield location.directive((*lines, _redirect(redirect)))
         return
-    behind = f"@redirect_{number}"
-    yield location.directive((*lines, d("try_files", PLACE, behind)))
-    yield d("location", behind, block=(*own["headers"], _redirect(redirect)))
+    target = f"@redirect_{number}"
+    yield location.directive((*lines, d("try_files", INTERNAL_PREFIX, target)))
+    yield d("location", target, block=(*own["headers"], _redirect(redirect)))
 
 
 def _redirect(redirect: str | Redirect) -> Directive:
@@ -209,7 +217,7 @@ def _redirect(redirect: str | Redirect) -> Directive:
     return d("return", str(table.status), to)
 
 
-def _answered(location: Location) -> Iterator[Directive]:
+def _local_answer(location: Location) -> Iterator[Directive]:
     """What nginx answers by itself."""
     folder, prefix = location.scope.target.folder, location.prefix
     if folder is None:

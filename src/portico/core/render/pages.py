@@ -10,10 +10,10 @@ from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers
 from portico.core.render.scope import Scope, digest
 
-PLACE = "/.portico"
+INTERNAL_PREFIX = "/.portico"
 """Paths below it are internal: a client gets 404 there."""
-MAINTENANCE = f"{PLACE}/maintenance"
-_TEXT = (
+MAINTENANCE = f"{INTERNAL_PREFIX}/maintenance"
+_MAINTENANCE_TEXT = (
     "<!doctype html><html><head><title>Back soon</title></head>"
     "<body><h1>Back soon</h1><p>This site is being worked on.</p></body></html>\n"
 )
@@ -23,14 +23,14 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
     """For errors of nginx's own; an error that an app answers with keeps the app's page."""
     for code in site.error_pages:
         if code not in without and not (code == "503" and site.maintenance):
-            yield d("error_page", code, f"{PLACE}/{code}")
+            yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
     if site.maintenance:
         yield d("error_page", "503", MAINTENANCE)
 
 
 def page_locations(scope: Scope) -> Iterator[Directive]:
     for code, file in scope.site.error_pages.items():
-        yield _page(f"{PLACE}/{code}", _file(scope.path(file), code))
+        yield _page(f"{INTERNAL_PREFIX}/{code}", _file(scope.path(file), code))
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
         yield _page(
@@ -43,7 +43,7 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
         )
 
 
-def gate(scope: Scope) -> Iterator[Directive]:
+def maintenance_gate(scope: Scope) -> Iterator[Directive]:
     """First in every location: closed during maintenance, except to networks allowed in."""
     if scope.site.maintenance:
         yield d("if", Raw(f"(${_closed(scope.name)})"), block=(d("return", "503"),))
@@ -93,4 +93,4 @@ def _file(path: str, code: str) -> tuple[Directive, ...]:
 def _maintenance_page(scope: Scope, maintenance: Maintenance) -> tuple[Directive, ...]:
     if maintenance.page:
         return _file(scope.path(maintenance.page), "503")
-    return (d("return", "503", _TEXT.strip()),)
+    return (d("return", "503", _MAINTENANCE_TEXT.strip()),)

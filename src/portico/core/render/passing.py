@@ -31,16 +31,16 @@ def passing_basics() -> tuple[Directive, ...]:
 
 
 def passing(
-    scope: Scope, name: str, upstream: Upstream, place: RenderContext, prefix: str
+    scope: Scope, name: str, upstream: Upstream, context: RenderContext, prefix: str
 ) -> Iterator[Directive]:
     """The last lines of a location; `prefix` was taken off the path."""
     if scope.value(lambda handling: handling.grpc):
         yield from timeouts(scope, "grpc")
         yield from request_headers(scope, "grpc_set_header", prefix)
-        yield from _tls(upstream, scope, place, "grpc")
+        yield from _tls(upstream, scope, context, "grpc")
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{name}")
         return
-    yield from _tls(upstream, scope, place, "proxy")
+    yield from _tls(upstream, scope, context, "proxy")
     yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{name}"))
 
 
@@ -53,7 +53,7 @@ def stripped(prefix: str) -> Iterator[Directive]:
 
 
 def _tls(
-    upstream: Upstream, scope: Scope, place: RenderContext, protocol: str
+    upstream: Upstream, scope: Scope, context: RenderContext, protocol: str
 ) -> Iterator[Directive]:
     if not upstream.tls:
         return
@@ -61,7 +61,7 @@ def _tls(
     yield d(f"{protocol}_ssl_server_name", "on")
     yield d(f"{protocol}_ssl_name", upstream.tls_name or hosts[0])
     if upstream.tls_verify:
-        trusted = scope.path(upstream.tls_ca) if upstream.tls_ca else place.authorities
+        trusted = scope.path(upstream.tls_ca) if upstream.tls_ca else context.authorities
         yield d(f"{protocol}_ssl_verify", "on")
         yield d(f"{protocol}_ssl_verify_depth", "5")
         yield d(f"{protocol}_ssl_trusted_certificate", trusted)

@@ -33,8 +33,8 @@ class Scope:
     def target(self) -> Target:
         """Where requests go: a route that says nothing of it is served as its site is."""
         route = self.route
-        says = route and (route.app or route.upstream or route.folder or route.redirect)
-        return route if route and says else self.site
+        has_target = route and (route.app or route.upstream or route.folder or route.redirect)
+        return route if route and has_target else self.site
 
     @property
     def own(self) -> Handling:
@@ -47,15 +47,15 @@ class Scope:
         name = file_name(self.name).replace(":", "_").replace("*", "_")  # `_` is in no domain
         return f"{name}-{digest(self.key)}" if self.key else name
 
-    def value(self, of: Callable[[Handling], T | None]) -> T | None:
+    def value(self, setting: Callable[[Handling], T | None]) -> T | None:
         """What holds here: the route's, or else the site's."""
-        own = of(self.route) if self.route else None
-        return of(self.site) if own is None else own
+        own = setting(self.route) if self.route else None
+        return setting(self.site) if own is None else own
 
-    def origin(self, of: Callable[[Handling], T | None]) -> Scope:
+    def origin(self, setting: Callable[[Handling], T | None]) -> Scope:
         """Where the value that holds here was written."""
-        here = self.route is None or of(self.route) is not None
-        return self if here else Scope(self.name, self.site, self.folder, secret=self.secret)
+        is_own = self.route is None or setting(self.route) is not None
+        return self if is_own else Scope(self.name, self.site, self.folder, secret=self.secret)
 
     def path(self, text: str) -> str:
         return absolute(text, self.folder)

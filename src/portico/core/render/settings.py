@@ -22,14 +22,14 @@ BODY_SIZE = 1 << 20  # bytes
 
 def settings(scope: Scope) -> Settings:
     """Everything that holds in this place, whatever the level above has."""
-    return {**treatment(scope), **_of_proxy(scope)}
+    return {**common_settings(scope), **_proxy_settings(scope)}
 
 
-def treatment(scope: Scope) -> Settings:
+def common_settings(scope: Scope) -> Settings:
     """The part that holds for all requests, wherever they go."""
     return {
         "body": (_body_size(scope),),
-        "gzip": (_switch("gzip", given=scope.value(_gzip)),),
+        "gzip": (_switch("gzip", value=scope.value(_gzip)),),
         "headers": response_headers(scope),
         "rate": rate_limit(scope),
         "connections": connection_limit(scope),
@@ -38,7 +38,7 @@ def treatment(scope: Scope) -> Settings:
     }
 
 
-def changed(own: Settings, above: Settings) -> Iterator[Directive]:
+def difference(own: Settings, above: Settings) -> Iterator[Directive]:
     """What a level has to write, given what it inherits."""
     for group, directives in own.items():
         if directives != above.get(group):
@@ -46,25 +46,25 @@ def changed(own: Settings, above: Settings) -> Iterator[Directive]:
 
 
 def timeouts(scope: Scope, protocol: str) -> Iterator[Directive]:
-    for kind, of, otherwise in (
+    for kind, setting, default in (
         ("connect", _connect_timeout, CONNECT_TIMEOUT),
         ("read", _read_timeout, TIMEOUT),
         ("send", _send_timeout, TIMEOUT),
     ):
-        given = scope.value(of)
-        seconds = milliseconds(otherwise if given is None else given)
+        value = scope.value(setting)
+        seconds = milliseconds(default if value is None else value)
         yield d(f"{protocol}_{kind}_timeout", seconds)
 
 
-def _of_proxy(scope: Scope) -> Settings:
+def _proxy_settings(scope: Scope) -> Settings:
     connect, read, send = timeouts(scope, "proxy")
     return {
         "connect": (connect,),
         "read": (read,),
         "send": (send,),
-        "buffering": (_switch("proxy_buffering", given=scope.value(_buffering)),),
+        "buffering": (_switch("proxy_buffering", value=scope.value(_buffering)),),
         "request buffering": (
-            _switch("proxy_request_buffering", given=scope.value(_request_buffering)),
+            _switch("proxy_request_buffering", value=scope.value(_request_buffering)),
         ),
         "request headers": request_headers(scope),
     }
@@ -72,13 +72,13 @@ def _of_proxy(scope: Scope) -> Settings:
 
 def _body_size(scope: Scope) -> Directive:
     """A call of gRPC may send messages for as long as it lasts."""
-    given = scope.value(lambda handling: handling.client_max_body_size)
-    usual = 0 if scope.value(lambda handling: handling.grpc) else BODY_SIZE
-    return d("client_max_body_size", size(usual if given is None else given))
+    value = scope.value(lambda handling: handling.client_max_body_size)
+    default = 0 if scope.value(lambda handling: handling.grpc) else BODY_SIZE
+    return d("client_max_body_size", size(default if value is None else value))
 
 
-def _switch(name: str, *, given: bool | None) -> Directive:
-    return d(name, "off" if given is False else "on")
+def _switch(name: str, *, value: bool | None) -> Directive:
+    return d(name, "off" if value is False else "on")
 
 
 def _connect_timeout(handling: Handling) -> float | None:

@@ -11,12 +11,12 @@ from portico.core.render.access_log import site_log
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import trusted_peers
 from portico.core.render.directive import Directive, Raw, d
-from portico.core.render.listeners import Listening, is_redirected, server_names
+from portico.core.render.listeners import Sockets, is_redirected, server_names
 from portico.core.render.location import locations
 from portico.core.render.pages import error_pages, page_locations
-from portico.core.render.repetition import failed_location
+from portico.core.render.retries import failed_location
 from portico.core.render.scope import Scope
-from portico.core.render.settings import DEFAULTS, changed, settings
+from portico.core.render.settings import DEFAULTS, difference, settings
 from portico.core.render.tls import certificate
 
 PLAIN_TO_TLS = "497"
@@ -24,40 +24,40 @@ PLAIN_TO_TLS = "497"
 
 
 def site_server(
-    places: Sequence[Scope], desired: Desired, listening: Listening, place: RenderContext
+    scopes: Sequence[Scope], desired: Desired, sockets: Sockets, context: RenderContext
 ) -> Directive:
-    """`places` are the site and then its routes."""
-    return d("server", block=_lines(places, desired, listening, place))
+    """`scopes` are the site and then its routes."""
+    return d("server", block=_lines(scopes, desired, sockets, context))
 
 
 def _lines(
-    places: Sequence[Scope], desired: Desired, listening: Listening, place: RenderContext
+    scopes: Sequence[Scope], desired: Desired, sockets: Sockets, context: RenderContext
 ) -> Iterator[Directive]:
-    scope = places[0]
+    scope = scopes[0]
     name, site = scope.name, scope.site
     if not is_redirected(site):
-        yield from listening.listens(name, tls=False)
+        yield from sockets.listen_lines(name, tls=False)
     if site.https:
-        yield from listening.listens(name, tls=True)
+        yield from sockets.listen_lines(name, tls=True)
     yield server_names(name, *site.aliases)
     if site.https:
-        for files in place.certificates[name]:
+        for files in context.certificates[name]:
             yield from certificate(files)
-        yield from _to_tls(site, listening)
-    yield from site_log(name, site, desired, place)
+        yield from _https_redirect(site, sockets)
+    yield from site_log(name, site, desired, context)
     yield from _real_ip(site.real_ip)
     yield from trusted_peers(name, site)
-    here = settings(scope)
+    own = settings(scope)
     above = DEFAULTS
     if site.include:  # one such line of the operator's, and nginx inherits none of ours
         above = {group: lines for group, lines in DEFAULTS.items() if group != "request headers"}
-    yield from changed(here, above)
+    yield from difference(own, above)
     yield from error_pages(site)
     yield from page_locations(scope)
     if not is_redirected(site):
-        yield from challenge_answer(place)
-    yield from locations(places, here, desired, place)
-    if any(place.target.app or place.target.upstream for place in places):
+        yield from challenge_answer(context)
+    yield from locations(scopes, own, desired, context)
+    if any(part.target.app or part.target.upstream for part in scopes):
         yield failed_location()
     yield from includes(desired.folder, site.include)
 
@@ -68,10 +68,10 @@ def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
         yield d("include", path)
 
 
-def _to_tls(site: Site, listening: Listening) -> Iterator[Directive]:
+def _https_redirect(site: Site, sockets: Sockets) -> Iterator[Directive]:
     """Who types http:// before the port of https is sent to https://."""
     if PLAIN_TO_TLS not in site.error_pages:
-        to = Raw(f"{listening.https_origin}$request_uri")
+        to = Raw(f"{sockets.https_origin}$request_uri")
         yield d("error_page", PLAIN_TO_TLS, "=308", to)
 
 

@@ -21,8 +21,8 @@ def hidden_map() -> Directive:
     )
 
 
-def static_files(scope: Scope, folder: Folder, below: str) -> Iterator[Directive]:
-    """Files of a location. `below` is what the location's path ends in a slash with, `/static/`,
+def static_files(scope: Scope, folder: Folder, prefix: str) -> Iterator[Directive]:
+    """Files of a location. `prefix` is what the location's path ends in a slash with, `/static/`,
     and stands for the folder itself; without it, paths are looked up from the site's root.
 
     No open_file_cache: for as long as it holds a file, nginx would go on serving the old one
@@ -30,10 +30,10 @@ def static_files(scope: Scope, folder: Folder, below: str) -> Iterator[Directive
     """
     path = scope.path(folder.path).rstrip("/")
     yield d("if", Raw(f"(${HIDDEN})"), block=(d("return", "404"),))
-    yield d("alias", f"{path}/") if below else d("root", path or "/")
+    yield d("alias", f"{path}/") if prefix else d("root", path or "/")
     yield d("index", folder.index)
     if folder.spa:
-        first = folder.index if below else f"/{folder.index}"
+        first = folder.index if prefix else f"/{folder.index}"
         yield d("try_files", Raw("$uri"), Raw(f"$uri/{folder.index}"), first, "=404")
     if folder.listing:
         yield d("autoindex", "on")

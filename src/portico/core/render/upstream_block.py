@@ -20,29 +20,35 @@ from portico.core.render.directive import (
     size,
     whole_seconds,
 )
-from portico.core.render.repetition import again_upstream
+from portico.core.render.retries import retry_upstream
 
 NETWORK = "portico_network"
 """The variable that holds what ip_hash looks at of a client's address."""
 PEERS_IN_SMALLEST_ZONE, BYTES_A_PEER = 64, 4096
 KEEPALIVE_BY_DEFAULT = (1, 29, 7)
-_BY_TURNS = {"balance": Balance(), "sticky": False, "keepalive": 0}
-"""Of `again_upstream`: its peers are asked by turns, on new connections."""
-_NEVER_OUT = {"max_fails": 0, "fail_timeout": 10.0}
+_RETRY_BALANCING = {"balance": Balance(), "sticky": False, "keepalive": 0}
+"""Of `retry_upstream`: its peers are asked by turns, on new connections."""
+_RETRY_FAILURE_LIMITS = {"max_fails": 0, "fail_timeout": 10.0}
 """And none is left out for having failed: here come requests when all others are."""
 
 
-def upstream_blocks(desired: Desired, place: RenderContext) -> Iterator[Directive]:
-    desired_again = _again(desired)
+def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Directive]:
+    desired_for_retries = _without_failure_limits(desired)
     for name, upstream in desired.upstreams.items():
-        yield d("upstream", name, block=_block(name, upstream, desired, place))
-        again, by_turns = again_upstream(name), upstream.model_copy(update=_BY_TURNS)
-        yield d("upstream", again, block=_block(again, by_turns, desired_again, place))
+        yield d("upstream", name, block=_block(name, upstream, desired, context))
+        retry_name, by_turns = retry_upstream(name), upstream.model_copy(update=_RETRY_BALANCING)
+        yield d(
+            "upstream",
+            retry_name,
+            block=_block(retry_name, by_turns, desired_for_retries, context),
+        )
 
 
-def _again(desired: Desired) -> Desired:
+def _without_failure_limits(desired: Desired) -> Desired:
     apps = {
-        name: replace(app, spec=replace(app.spec, app=app.app.model_copy(update=_NEVER_OUT)))
+        name: replace(
+            app, spec=replace(app.spec, app=app.app.model_copy(update=_RETRY_FAILURE_LIMITS))
+        )
         for name, app in desired.apps.items()
     }
     return replace(desired, apps=apps)
@@ -62,24 +68,24 @@ def network_map() -> Directive:
 
 
 def _block(
-    name: str, upstream: Upstream, desired: Desired, place: RenderContext
+    name: str, upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     apps = [desired.apps[app] for app in upstream.apps]
     yield d("zone", name, _zone_size(apps, upstream.servers))
     # The order is not free: sticky written before the method silently does nothing.
     yield from _method(upstream)
     yield from _sticky(upstream)
-    joined = len(apps) + len(upstream.servers) > 1
+    is_shared = len(apps) + len(upstream.servers) > 1
     for app in apps:
-        yield _app_server(app, joined=joined)
-    yield from bootstrap_includes(upstream, desired, place)
+        yield _app_server(app, is_shared=is_shared)
+    yield from bootstrap_includes(upstream, desired, context)
     for server in upstream.servers:
-        asked_again = not apps and _is_asked_again(server, place)
+        is_resolved = not apps and _is_resolved(server, context)
         yield _server(
-            server, asked_again=asked_again, scale=max((a.scale for a in apps), default=1)
+            server, is_resolved=is_resolved, scale=max((a.scale for a in apps), default=1)
         )
-    yield from _resolver(upstream, place)
-    yield from _keepalive(upstream, place)
+    yield from _resolver(upstream, context)
+    yield from _keepalive(upstream, context)
 
 
 def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
@@ -126,7 +132,7 @@ def _sticky(upstream: Upstream) -> Iterator[Directive]:
     yield d("sticky", "cookie", *words)
 
 
-def _app_server(wanted: DesiredApp, *, joined: bool) -> Directive:
+def _app_server(wanted: DesiredApp, *, is_shared: bool) -> Directive:
     """Weights are in discovery's answers; one on this line would replace all of those.
 
     An app that is alone cannot be its own backup, and its `down` too is discovery's matter.
@@ -138,17 +144,17 @@ def _app_server(wanted: DesiredApp, *, joined: bool) -> Directive:
         "service=http",
         "resolve",
         *_limits(app.max_conns, app.max_fails, app.fail_timeout),
-        *(("backup",) if joined and app.backup else ()),
-        *(("down",) if joined and app.down else ()),
+        *(("backup",) if is_shared and app.backup else ()),
+        *(("down",) if is_shared and app.down else ()),
     )
 
 
-def _server(server: Server, *, asked_again: bool, scale: int) -> Directive:
+def _server(server: Server, *, is_resolved: bool, scale: int) -> Directive:
     weight = server.weight * scale
     return d(
         "server",
         server.address,
-        *(("resolve",) if asked_again else ()),
+        *(("resolve",) if is_resolved else ()),
         *((f"weight={weight}",) if weight != 1 else ()),
         *_limits(server.max_conns, server.max_fails, server.fail_timeout),
         *(("backup",) if server.backup else ()),
@@ -166,7 +172,7 @@ def _limits(max_conns: int, max_fails: int, fail_timeout: float) -> Iterator[str
         yield f"fail_timeout={whole_seconds(fail_timeout)}"
 
 
-def _resolver(upstream: Upstream, place: RenderContext) -> Iterator[Directive]:
+def _resolver(upstream: Upstream, context: RenderContext) -> Iterator[Directive]:
     """An upstream has one resolver, and apps need discovery's: an outside server beside them
     is resolved by the system when nginx starts.
 
@@ -175,22 +181,22 @@ def _resolver(upstream: Upstream, place: RenderContext) -> Iterator[Directive]:
     between two questions that were not answered.
     """
     if upstream.apps:
-        yield d("resolver", place.resolver, "ipv6=off")
+        yield d("resolver", context.resolver, "ipv6=off")
         yield d("resolver_timeout", "1s")
-    elif any(_is_asked_again(server, place) for server in upstream.servers):
-        yield d("resolver", *place.nameservers)
+    elif any(_is_resolved(server, context) for server in upstream.servers):
+        yield d("resolver", *context.nameservers)
         yield d("resolver_timeout", "5s")
 
 
-def _is_asked_again(server: Server, place: RenderContext) -> bool:
+def _is_resolved(server: Server, context: RenderContext) -> bool:
     host = server.address.rpartition(":")[0]
     is_name = host != "unix" and not is_ip(host)
-    return is_name and host not in place.hosts and bool(place.nameservers)
+    return is_name and host not in context.hosts and bool(context.nameservers)
 
 
-def _keepalive(upstream: Upstream, place: RenderContext) -> Iterator[Directive]:
+def _keepalive(upstream: Upstream, context: RenderContext) -> Iterator[Directive]:
     if not upstream.keepalive:
-        if place.build.version >= KEEPALIVE_BY_DEFAULT:
+        if context.build.version >= KEEPALIVE_BY_DEFAULT:
             yield d("keepalive", "0")
         return
     yield d("keepalive", str(upstream.keepalive))

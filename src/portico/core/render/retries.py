@@ -31,16 +31,16 @@ ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
     f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams")
 )
 FAILED: Final = "@failed"
-_TO_STREAM: Final = "418"
+_STREAM_CODE: Final = "418"
 """A code that nginx never answers with by itself."""
 DEFAULT_RETRIES: Final = 1
 MAX_TRIES: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
 _CODES: Final = ("502", "504")
-_AGAIN: Final = ".again"
+RETRY_SUFFIX: Final = ".again"
 
 
-def repetition_maps() -> tuple[Directive, ...]:
+def retry_maps() -> tuple[Directive, ...]:
     """`$portico_sent` is empty while nothing was sent, 1 to 3 where a request that may be repeated
     was sent so often, and `over` otherwise.
 
@@ -79,7 +79,7 @@ def repetition_maps() -> tuple[Directive, ...]:
             "map",
             Raw("$upstream_addr"),
             Raw(f"${NOBODY}"),
-            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+( |$)"', _AGAIN)),
+            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+( |$)"', RETRY_SUFFIX)),
         ),
         d(
             "map",
@@ -96,7 +96,7 @@ def repetition_maps() -> tuple[Directive, ...]:
     )
 
 
-def beginning(scope: Scope, again: str, stream: str) -> Iterator[Directive]:
+def first_try_lines(scope: Scope, retry_name: str, stream_name: str) -> Iterator[Directive]:
     """First in a location that passes requests on: where go those that failed, and those that
     nginx itself may try again. A location that has one error_page has none of its server's.
     """
@@ -104,43 +104,47 @@ def beginning(scope: Scope, again: str, stream: str) -> Iterator[Directive]:
     if grpc:
         yield d("grpc_next_upstream", "off")
     else:
-        yield d("error_page", *_CODES, "=", again)
+        yield d("error_page", *_CODES, "=", retry_name)
     if _has_stream(scope):
-        yield d("error_page", _TO_STREAM, "=", stream)
+        yield d("error_page", _STREAM_CODE, "=", stream_name)
     yield from error_pages(scope.site, without=() if grpc else _CODES)
     yield d("recursive_error_pages", "on")
     if _has_stream(scope):
-        yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _TO_STREAM),))
+        yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
 
 
-def again_location(
-    scope: Scope, again: str, settings: Iterable[Directive], passing: Iterable[Directive]
+def retry_location(
+    scope: Scope, retry_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
 ) -> Iterator[Directive]:
-    """`passing` passes requests to `name_again`. A named location has nothing of the location it
-    is entered from, only of the server: `settings` are repeated in it.
+    """`passing` passes requests to `upstream_or_retry`. A named location has nothing of the
+    location it is entered from, only of the server: `settings` are repeated in it.
     """
     if _is_grpc(scope):
         return
-    given = scope.value(lambda handling: handling.retries)
-    repeated = "123"[: DEFAULT_RETRIES if given is None else given]
+    retries = scope.value(lambda handling: handling.retries)
+    repeated = "123"[: DEFAULT_RETRIES if retries is None else retries]
     ends = [f'(${SENT} ~ "{f"[^{repeated}]" if repeated else "."}")']
     ends += [f"(${ONCE})"] if _has_stream(scope) else []
     lines = (
         *settings,
-        d("error_page", *_CODES, "=", again),
+        d("error_page", *_CODES, "=", retry_name),
         *error_pages(scope.site, without=_CODES),
         d("recursive_error_pages", "on"),
         *(
-            d("if", Raw(end), block=(d("error_page", *_CODES, "=", FAILED), d("return", "502")))
+            d(
+                "if",
+                Raw(end),
+                block=(d("error_page", *_CODES, "=", FAILED), d("return", "502")),
+            )
             for end in ends
         ),
         *passing,
     )
-    yield d("location", again, block=lines)
+    yield d("location", retry_name, block=lines)
 
 
 def stream_location(
-    scope: Scope, stream: str, settings: Iterable[Directive], passing: Iterable[Directive]
+    scope: Scope, stream_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
 ) -> Iterator[Directive]:
     if _has_stream(scope):
         protocol = "grpc" if _is_grpc(scope) else "proxy"
@@ -151,7 +155,7 @@ def stream_location(
             d(f"{protocol}_next_upstream_timeout", "10s"),
             *passing,
         )
-        yield d("location", stream, block=lines)
+        yield d("location", stream_name, block=lines)
 
 
 def failed_location() -> Directive:
@@ -162,13 +166,13 @@ def failed_location() -> Directive:
     return d("location", FAILED, block=(late, d("return", "502")))
 
 
-def again_upstream(name: str) -> str:
+def retry_upstream(name: str) -> str:
     """No app or upstream of an operator is called so: their names have no dot."""
-    return f"{name}{_AGAIN}"
+    return f"{name}{RETRY_SUFFIX}"
 
 
-def name_again(name: str) -> str:
-    """The same upstream, or `again_upstream` once a try has found nobody in it."""
+def upstream_or_retry(name: str) -> str:
+    """The same upstream, or `retry_upstream` once a try has found nobody in it."""
     return f"{name}${NOBODY}"
 
 

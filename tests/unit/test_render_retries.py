@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.render.directive import to_text
-from portico.core.render.repetition import MAX_TRIES, repetition_maps
+from portico.core.render.retries import MAX_TRIES, retry_maps
 from tests.rendered import APP, block, nginx_conf, site
 
 KEY = "$portico_once|$upstream_addr|$upstream_status|$upstream_bytes_received|$upstream_bytes_sent"
-MAPS = to_text(repetition_maps())
+MAPS = to_text(retry_maps())
 PATTERNS = [
     (re.compile(found[1]), found[2].strip('"'))
     for line in block(MAPS, f'map "{KEY}" $portico_sent')
