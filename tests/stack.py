@@ -25,12 +25,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import psutil
 
+from portico.adapters.certificates.child import answer
 from portico.client.wire import reachable
+from portico.system.home import Home
 from tests.commands import run_here
 from tests.load import LONGEST_RUN, Report
 
@@ -109,7 +112,19 @@ class Stack:
         """Write the file, if its text is given, and bring it up; fails the test if that fails."""
         if text is not None:
             self.write(text, **edge)
+        if not self.home.exists() and not self._as:
+            self._issue()
         return self.done("up", str(self.folder / "portico.toml"))
+
+    def _issue(self) -> None:
+        """What an earlier `up` would have left; it takes half a second of the processor."""
+        Home(self.home).make()
+        for name, content in _issued().items():
+            file = self.home / "certificates" / name
+            for folder in reversed(file.relative_to(self.home).parents[:-2]):
+                (self.home / folder).mkdir(mode=0o700, exist_ok=True)
+            file.write_bytes(content)
+            file.chmod(0o600)
 
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """In this process, unless the command is to be another's or begins a daemon."""
@@ -252,16 +267,22 @@ class Stack:
                 result = self.portico("down", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
         self._end_daemon()
-        with suppress(AssertionError):  # what is just ending is not left
-            eventually(lambda: not self._processes(), within=10)
-        left = [_describe(process) for process in self._processes()]
-        for process in self._processes():
+        left = self._still_there()
+        told = [_describe(process) for process in left]
+        for process in left:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
                 process.wait(60)
         self._show_logs()
         shutil.rmtree(self.root, ignore_errors=True)
-        return left
+        return told
+
+    def _still_there(self) -> list[psutil.Process]:
+        """What is just ending is not."""
+        with suppress(AssertionError):
+            eventually(lambda: not self._processes(), within=10)
+            return []
+        return self._processes()
 
     def _end_daemon(self) -> None:
         """It would leave by itself, but only after a while without anything to look after."""
@@ -365,6 +386,25 @@ class RunningLoad:
             self._report = Report(**json.loads(out))
             print(f"load: {out}")
         return self._report
+
+
+@cache
+def _issued() -> dict[Path, bytes]:
+    """The local authority's files with a certificate for the site that most tests have."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "local"
+        lineages = {"app.localhost": ["app.localhost"]}
+        answer(
+            {
+                "act": "local",
+                "now": time.time(),
+                "folder": str(folder),
+                "host": "tests",
+                "lineages": lineages,
+            }
+        )
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return {file.relative_to(name): file.read_bytes() for file in files}
 
 
 def kill(pid: int) -> int:

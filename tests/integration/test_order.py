@@ -47,7 +47,7 @@ def state(stack: Stack, app: str) -> str:
 
 
 def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(stack):
-    up_file(stack, limit=0.5)
+    up_file(stack, limit=3)  # the second time it must be ready within that
     failed = stack.portico("up")
     assert failed.returncode == 1
     assert "wait_ready is set, but it did not send sd_notify READY=1" in failed.stderr
