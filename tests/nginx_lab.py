@@ -14,7 +14,7 @@ from pathlib import Path
 from portico.adapters.nginx.processes import processes_in
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.processes.sockets import LinuxPorts
-from portico.core.model.generation import Tested
+from portico.core.model.generation import TestedGeneration
 from portico.system.clock import SystemClock
 from portico.system.home import Home
 from tests.little_nginx import Client, eventually, get, is_running
@@ -59,7 +59,7 @@ class Lab:
         site = SITE.format(port=port or self.port, listen=listen, text=text, more=more)
         return {"nginx.conf": MAIN.format(home=self.home.path), "site.conf": site}
 
-    async def serve(self, text: str, more: str = "", **how) -> Tested:
+    async def serve(self, text: str, more: str = "", **how) -> TestedGeneration:
         tested = await self.nginx.install(self.files(text, more, **how), text)
         await self.nginx.switch(tested)
         return tested

@@ -22,7 +22,7 @@ from portico.adapters.acme.wire import (
     Answer,
     Failure,
     Http,
-    Issued,
+    IssuedCertificate,
     IssueRequest,
     ManualSteps,
     Method,
@@ -67,15 +67,15 @@ class Acme:
         settings = {"methods": (Http(),), "deadline": 40.0, "account": self.own()} | more
         return IssueRequest(order=order, folder=str(self.orders), names=names, **settings)
 
-    def ask(self, request: IssueRequest) -> Issued | ManualSteps:
+    def ask(self, request: IssueRequest) -> IssuedCertificate | ManualSteps:
         answer = self.answer(request)
-        assert isinstance(answer, Issued | ManualSteps)
+        assert isinstance(answer, IssuedCertificate | ManualSteps)
         return answer
 
-    def issue(self, *names: str, **more: object) -> Issued:
+    def issue(self, *names: str, **more: object) -> IssuedCertificate:
         """A certificate with which everything is right."""
         issued = self.ask(self.request(*names, **more))
-        assert isinstance(issued, Issued)
+        assert isinstance(issued, IssuedCertificate)
         assert issued.checks.problems == ()
         return issued
 

@@ -9,9 +9,9 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.certificate import Certificate
-from portico.core.model.order import Accounts, Obtained
+from portico.core.model.order import Accounts, NewCertificate
 from portico.core.planning import renewal_state
-from portico.core.planning.preflight import Seen
+from portico.core.planning.preflight import PreflightFacts
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.tasks import Tasks
@@ -83,7 +83,7 @@ class Authority:
 
     clock: FakeClock
     orders: list[tuple[float, str]] = field(default_factory=list)
-    seen: Seen = field(default_factory=Seen)
+    seen: PreflightFacts = field(default_factory=PreflightFacts)
     down: bool = False
     refused: set[str] = field(default_factory=set)
     bugs: set[str] = field(default_factory=set)
@@ -120,7 +120,7 @@ class Authority:
             raise LookupError(lineage.name)
         if lineage.name in self.refused:
             raise AuthorityError("it does not issue for this name")
-        return Obtained(f"{len(self.orders):x}", "/key", replaced=False)
+        return NewCertificate(f"{len(self.orders):x}", "/key", replaced=False)
 
     async def forget(self, order):
         self.forgotten.append(order)

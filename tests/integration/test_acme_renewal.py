@@ -11,7 +11,7 @@ import pytest
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.wire import (
     DirectoryRequest,
-    Issued,
+    IssuedCertificate,
     RenewalInfoRequest,
     RevokeRequest,
     Server,
@@ -68,7 +68,7 @@ def issued(acme, pebble, **more):
 
 @dataclass
 class Held:
-    answer: Issued
+    answer: IssuedCertificate
     file: str
 
 

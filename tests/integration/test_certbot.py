@@ -20,7 +20,7 @@ from portico.adapters.lineages.disk import DiskLineages
 from portico.core.model.certificate import About
 from portico.errors import Failed, Refused
 from portico.importers.certbot_export import export
-from portico.importers.certbot_taking import Taking
+from portico.importers.certbot_taking import CertbotImporter
 from portico.system.home import Home
 from tests.certbot_folder import ACCOUNT_URL, SERVER, certbot, write_account, write_lineage
 from tests.fakes.clock import FakeClock
@@ -49,7 +49,7 @@ class Machine:
         self.old = folder / "letsencrypt"
 
     def take(self, sites=None):
-        taking = Taking(self.lineages, self.child, self.account)
+        taking = CertbotImporter(self.lineages, self.child, self.account)
         called = {frozenset(names): site for site, names in (sites or {}).items()}
         return asyncio.run(taking.take(self.old, lambda names: called.get(frozenset(names))))
 

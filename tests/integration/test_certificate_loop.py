@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from portico.core.model.certificate import Challenge, RenewalState
-from portico.core.planning.preflight import Address, Name, Seen
+from portico.core.planning.preflight import Address, Name, PreflightFacts
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.loop import MAX_WORKERS
 from portico.errors import Failed
@@ -70,7 +70,7 @@ def test_one_that_fails_holds_up_no_other_and_is_tried_again_later(keeping):
 
 def test_what_is_foreseen_to_fail_is_remembered_and_costs_nothing(keeping):
     lost = Name("a.example.com", by_address=True, addresses=(Address("1.1.1.1", "refused"),))
-    keeping.authority.seen = Seen((lost,))
+    keeping.authority.seen = PreflightFacts((lost,))
     keeping.look()
     assert keeping.authority.orders == []
     assert not used(keeping)
@@ -78,7 +78,7 @@ def test_what_is_foreseen_to_fail_is_remembered_and_costs_nothing(keeping):
     assert "order not placed" in trouble.error
     assert trouble.retry_at == pytest.approx(keeping.clock.now() + 60, abs=0.1)
     assert len(keeping.troubles.sentences()) == 2
-    keeping.authority.seen = Seen()
+    keeping.authority.seen = PreflightFacts()
     wait(keeping, 61)
     keeping.look()
     assert len(keeping.authority.orders) == 2
@@ -99,7 +99,7 @@ def test_limits_that_others_use_up_during_the_look_ahead_are_seen(tmp_path):
         async def preflight(self, *asked):
             for _ in range(20):
                 await asyncio.sleep(0)
-            return Seen()
+            return PreflightFacts()
 
     keeping.authority = Slow(keeping.clock)
     keeping.look()

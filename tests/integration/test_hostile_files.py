@@ -20,7 +20,7 @@ from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.processes import group_of, processes_in
 from portico.cli.tail import Tail
-from portico.core.model.watched import Watched
+from portico.core.model.watched import WatchSettings
 from portico.errors import Failed, Refused
 from portico.importers.certbot_bridge import CertbotBridge
 from portico.system.account import account_of
@@ -203,7 +203,7 @@ def test_files_of_others_are_not_watched_through_a_link_of_his(ground):
     closed.mkdir(mode=0o700)
     own.mkdir()
     link(ground.his / "src", closed, ground.his)
-    watched = Watched(str(ground.his), (str(ground.his / "src"), str(own)), user=ground.user)
+    watched = WatchSettings(str(ground.his), (str(ground.his / "src"), str(own)), user=ground.user)
 
     async def scenario() -> None:
         files = NotifiedFiles()

@@ -18,7 +18,7 @@ from portico.adapters.processes.finding import Mark, families
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
-from portico.core.planning.ownership import Answering, Owner
+from portico.core.planning.ownership import Owner, PortAnswer
 from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, supervised
 from tests.stack import free_port
@@ -53,7 +53,7 @@ def looked_into(paths: list[str], file: str = "") -> set[int]:
     return {int(p[2]) for p in parts if p[2].isdecimal() and (not file or p[3:] == [file])}
 
 
-async def first_answer(processes: LinuxProcesses, process: Process, port: int) -> Answering:
+async def first_answer(processes: LinuxProcesses, process: Process, port: int) -> PortAnswer:
     """Who listens, as soon as somebody does."""
     while (found := (await processes.answering([(process, port)]))[0]).owner is Owner.NOBODY:
         pass
@@ -67,10 +67,10 @@ def test_of_an_instance_that_listens_itself_no_other_process_is_looked_at(tmp_pa
         async with supervised(tmp_path) as processes:
             process = await processes.spawn(launch(tmp_path, port=port, command=LISTENS), Exits())
             with opened() as paths:
-                assert await first_answer(processes, process, port) == Answering(Owner.ITSELF)
+                assert await first_answer(processes, process, port) == PortAnswer(Owner.ITSELF)
             assert looked_into(paths) == {process.pid}
             with opened() as paths:
-                assert await processes.answering([(process, port)]) == [Answering(Owner.ITSELF)]
+                assert await processes.answering([(process, port)]) == [PortAnswer(Owner.ITSELF)]
             assert looked_into(paths) == set()
 
     asyncio.run(scenario())
@@ -84,7 +84,7 @@ def test_of_one_whose_child_listens_no_environment_is_read(tmp_path):
         async with supervised(tmp_path) as processes:
             process = await processes.spawn(launch(tmp_path, port=port, command=shell), Exits())
             with opened() as paths:
-                assert await first_answer(processes, process, port) == Answering(Owner.ITSELF)
+                assert await first_answer(processes, process, port) == PortAnswer(Owner.ITSELF)
             assert os.getpid() in looked_into(paths, "stat")
             assert looked_into(paths, "environ") == set()
 

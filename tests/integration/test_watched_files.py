@@ -10,7 +10,7 @@ import pytest
 
 from portico.adapters.files.watched_folders import places
 from portico.adapters.files.watcher import NotifiedFiles
-from portico.core.model.watched import Look, Watched
+from portico.core.model.watched import WatchResult, WatchSettings
 from tests.stack import Stack, eventually
 
 PROGRAM = """
@@ -39,10 +39,10 @@ class Watch:
     def __init__(self, folder: Path, *roots: str, ignored: tuple[str, ...] = ()) -> None:
         self.files = NotifiedFiles()
         paths = tuple(str(folder / root) for root in roots) or (str(folder),)
-        self.watched = Watched(str(folder), paths, ignored)
+        self.watched = WatchSettings(str(folder), paths, ignored)
         self.look()
 
-    def look(self) -> Look:
+    def look(self) -> WatchResult:
         return asyncio.run(self.files.look({"web": self.watched}))["web"]
 
     def sees(self, path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_folder_that_is_missing_is_said_and_watched_when_it_comes(tmp_path):
     build = tmp_path / "build"
     watch = Watch(tmp_path, "build")
     for _ in range(2):
-        assert watch.look() == Look(trouble=f"{build} does not exist")
+        assert watch.look() == WatchResult(trouble=f"{build} does not exist")
         build.mkdir()
         watch.sees(build)
         (build / "a.js").touch()
@@ -153,7 +153,7 @@ def test_a_link_that_points_to_another_release_is_a_change(tmp_path):
 
 
 def test_what_cannot_be_watched_is_said_and_tried_again(tmp_path):
-    files, wanted = NotifiedFiles(), {"web": Watched(str(tmp_path), (str(tmp_path),))}
+    files, wanted = NotifiedFiles(), {"web": WatchSettings(str(tmp_path), (str(tmp_path),))}
     usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def looks() -> None:

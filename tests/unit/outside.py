@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from portico.core.model.check import Check
-from portico.core.model.generation import Tested
+from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
-from portico.core.planning.ownership import Answering, Owner
+from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from tests.fakes.clock import VirtualLoop
 
@@ -294,9 +294,9 @@ class Host:
             if its is not None and its.process != stays:
                 self._outside.crash(its, Exit(signal=9))
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         runs = [self._runs(process) for process, _ in asked]
-        return [Answering(Owner.ITSELF if its else Owner.NOBODY) for its in runs]
+        return [PortAnswer(Owner.ITSELF if its else Owner.NOBODY) for its in runs]
 
     def signal(self, process: Process, name: str) -> None:
         self._outside.reach("signal")
@@ -344,10 +344,12 @@ class Nginx:
     def seen(self) -> NginxSeen:
         return self._outside.nginx
 
-    async def install(self, files: object, fingerprint: str, build: object = None) -> Tested:
-        return Tested(0, fingerprint)
+    async def install(
+        self, files: object, fingerprint: str, build: object = None
+    ) -> TestedGeneration:
+        return TestedGeneration(0, fingerprint)
 
-    async def switch(self, generation: Tested) -> None:
+    async def switch(self, generation: TestedGeneration) -> None:
         self._outside.reach("switch")
         wanted, before = generation.fingerprint, self._outside.nginx
         if wanted in self._outside.refuses:

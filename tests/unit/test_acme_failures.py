@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from portico.adapters.acme.child.challenges.dns.lexicon_child import without_secrets
 from portico.adapters.acme.child.documents import Problem, problem_of
-from portico.adapters.acme.child.failures import Answered, denial, retry_after, words
+from portico.adapters.acme.child.failures import FailedAnswer, denial, retry_after, words
 from portico.adapters.acme.wire import REQUEST, Failure, IssueRequest
 
 NOW = 1_790_000_000.0
@@ -14,7 +14,7 @@ URN = "urn:ietf:params:acme:error:"
 
 
 def denied(kind, detail="", status=403, seconds=None):
-    answered = Answered("order a certificate", "ca.example", status, NOW, seconds)
+    answered = FailedAnswer("order a certificate", "ca.example", status, NOW, seconds)
     return denial(Problem(URN + kind, detail), answered)
 
 

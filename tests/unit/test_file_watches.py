@@ -7,8 +7,8 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.watched import Look, Watched
-from portico.core.planning.watching import MAX_WAIT, Pending, is_due, is_ignored, noted
+from portico.core.model.watched import WatchResult, WatchSettings
+from portico.core.planning.watching import MAX_WAIT, PendingRestart, is_due, is_ignored, noted
 from portico.engine.instances.file_watches import BEGIN_TIMEOUT, LOOK_INTERVAL, FileWatches
 from portico.engine.troubles import Troubles
 from portico.errors import Refused
@@ -20,19 +20,19 @@ def test_changes_that_come_together_are_one():
     pending = None
     for moment in (10.0, 10.1, 10.3):
         pending = noted(pending, f"/srv/{moment}", moment)
-    assert pending == Pending("/srv/10.0", 10.0, 10.3)
+    assert pending == PendingRestart("/srv/10.0", 10.0, 10.3)
     assert [is_due(pending, 0.5, now) for now in (10.3, 10.7, 10.8)] == [False, False, True]
 
 
 def test_what_never_comes_to_rest_is_rolled_out_all_the_same():
-    pending = Pending("/srv/x", 10.0, 10.0 + MAX_WAIT)
+    pending = PendingRestart("/srv/x", 10.0, 10.0 + MAX_WAIT)
     assert is_due(pending, 5.0, 10.0 + MAX_WAIT)
     assert not is_due(pending, 5.0, 9.9 + MAX_WAIT)
 
 
 # What
 
-WEB = Watched("/srv/web", ("/srv/web",))
+WEB = WatchSettings("/srv/web", ("/srv/web",))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_what_is_ignored_everywhere(path, ignored):
     ],
 )
 def test_what_the_file_says_is_ignored(pattern, path, ignored):
-    watched = Watched("/srv/web", ("/srv/web",), (pattern,))
+    watched = WatchSettings("/srv/web", ("/srv/web",), (pattern,))
     assert is_ignored(f"/srv/web/{path}", watched) is ignored
 
 
 def test_what_is_watched_by_name_is_never_ignored_for_where_it_lies():
-    watched = Watched("/srv/web", ("/srv/web/node_modules/own", "/srv/shared"), ("./lib",))
+    watched = WatchSettings("/srv/web", ("/srv/web/node_modules/own", "/srv/shared"), ("./lib",))
     assert not is_ignored("/srv/web/node_modules/own/index.js", watched)
     assert is_ignored("/srv/web/node_modules/own/node_modules/a.js", watched)
     assert not is_ignored("/srv/shared/lib/a.js", watched)
@@ -108,7 +108,7 @@ def test_what_is_watched_by_name_is_never_ignored_for_where_it_lies():
 
 
 def test_what_portico_writes_is_ignored():
-    watched = Watched("/srv/web", ("/srv/web",), own=("/srv/web/.portico", "/srv/web/out"))
+    watched = WatchSettings("/srv/web", ("/srv/web",), own=("/srv/web/.portico", "/srv/web/out"))
     for path in (".portico", ".portico/logs/a", "out", "out.1"):
         assert is_ignored(f"/srv/web/{path}", watched)
     for path in (".portico-notes", "out.js", "outer"):
@@ -125,8 +125,8 @@ class Told:
         app = App(command="x", **{"watch": True, "watch_delay": 1.0} | keys)
         self.time, self.busy, self.hung = 100.0, False, False
         self.rollouts: list[tuple[str, str]] = []
-        self.wanted: list[dict[str, Watched]] = []
-        self.found = Look()
+        self.wanted: list[dict[str, WatchSettings]] = []
+        self.found = WatchResult()
         self.intent = SimpleNamespace(
             desired=None, revisions={"default": SimpleNamespace(source="/srv/p.toml")}
         )
@@ -146,7 +146,7 @@ class Told:
     async def look(self, wanted):
         self.wanted.append(wanted)
         await asyncio.sleep(3600 * self.hung)
-        found, self.found = self.found, Look(trouble=self.found.trouble)
+        found, self.found = self.found, WatchResult(trouble=self.found.trouble)
         return dict.fromkeys(wanted, found)
 
     async def reload(self, app, who) -> None:
@@ -160,7 +160,7 @@ class Told:
             await self.watching.pause()
 
     def passes(self, seconds: float, changed: str = "") -> None:
-        self.found = Look(changed, self.found.trouble)
+        self.found = WatchResult(changed, self.found.trouble)
         for _ in range(int(seconds / LOOK_INTERVAL)):
             asyncio.run(self.watching.look())
             self.time += LOOK_INTERVAL
@@ -190,11 +190,11 @@ def test_a_change_during_a_rollout_makes_one_more_after_it():
 
 def test_what_cannot_be_watched_is_a_trouble_until_it_can():
     told = Told()
-    told.found = Look(trouble="/srv/x does not exist")
+    told.found = WatchResult(trouble="/srv/x does not exist")
     told.passes(1)
     (trouble,) = told.troubles.sentences()
     assert trouble.startswith("cannot watch all files of web: /srv/x does not exist")
-    told.found = Look()
+    told.found = WatchResult()
     told.passes(1)
     assert told.troubles.sentences() == []
 
@@ -243,7 +243,7 @@ def test_nothing_is_asked_of_the_files_while_no_app_watches():
 @pytest.mark.parametrize("stopped", [True, False])
 def test_watching_ends_with_the_key_and_with_the_app(stopped):
     told = Told()
-    told.found = Look("/srv/a.js", "/srv/x does not exist")
+    told.found = WatchResult("/srv/a.js", "/srv/x does not exist")
     told.passes(0.5, "/srv/a.js")
     told.want(App(command="x", watch=stopped), stopped=stopped)
     told.passes(5)
@@ -256,7 +256,7 @@ def test_paths_are_taken_from_the_folder_of_the_app():
     told.passes(0.5)
     assert told.wanted == [
         {
-            "web": Watched(
+            "web": WatchSettings(
                 "/srv/web",
                 ("/srv/web/dist", "/srv/shared", "/etc/web.conf"),
                 ("*.map",),

@@ -19,14 +19,17 @@ from pydantic import TypeAdapter
 
 from portico.adapters.acme import child_client
 from portico.adapters.acme.child.challenges.dns.lookup import Authoritative, Lookup
-from portico.adapters.acme.child.challenges.dns.propagation import Wanted, wait_until_served
+from portico.adapters.acme.child.challenges.dns.propagation import (
+    ExpectedRecord,
+    wait_until_served,
+)
 from portico.adapters.acme.child.challenges.dns.publisher import Entry
 from portico.adapters.acme.child.challenges.dns.rfc2136 import Updates
 from portico.adapters.acme.child.checks.directory import directory
 from portico.adapters.acme.child.checks.self_check import SelfCheck
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import problem_of
-from portico.adapters.acme.child.failures import AcmeFailure, Answered, denial, retry_after
+from portico.adapters.acme.child.failures import AcmeFailure, FailedAnswer, denial, retry_after
 from portico.adapters.acme.child.orders.chains import check, choose, issuers, read_chain
 from portico.adapters.acme.child.protocol import network
 from portico.adapters.acme.child.protocol.authority import Authority
@@ -235,7 +238,7 @@ def test_an_answer_without_an_end_is_given_up(scripted, encoding):
 @given(bodies, st.sampled_from([400, 403, 429, 500]), st.none() | latin | moments)
 def test_any_problem_document_is_told_in_words(body, status, header):
     now = 1_800_000_000.0
-    answered = Answered("order", "a.test", status, now, retry_after(header, now))
+    answered = FailedAnswer("order", "a.test", status, now, retry_after(header, now))
     failure = denial(problem_of(body, status), answered)
     assert 0 < len(failure.text) < LONGEST_TEXT
 
@@ -246,7 +249,7 @@ def test_any_problem_document_is_told_in_words(body, status, header):
 )
 def test_a_moment_that_cannot_be_is_no_moment(detail):
     problem = problem_of(json.dumps({"type": "x:rateLimited", "detail": detail}).encode(), 429)
-    assert denial(problem, Answered("order", "a.test", 429, 1_800_000_000.0)).retry_at is None
+    assert denial(problem, FailedAnswer("order", "a.test", 429, 1_800_000_000.0)).retry_at is None
 
 
 @given(st.none() | latin | moments | st.text(max_size=20) | st.datetimes().map(str))
@@ -261,7 +264,9 @@ def test_problems_in_problems_without_an_end_are_told_in_a_few_lines():
         problem = problem | {"subproblems": [problem] * 2}
         if len(json.dumps(problem)) > 1_000_000:
             break
-    failure = denial(problem_of(json.dumps(problem).encode(), 400), Answered("x", "a", 400, 0.0))
+    failure = denial(
+        problem_of(json.dumps(problem).encode(), 400), FailedAnswer("x", "a", 400, 0.0)
+    )
     assert len(failure.text) < 10_000
 
 
@@ -425,7 +430,7 @@ def test_any_answer_of_an_authoritative_server_is_read_or_told_in_words(name_ser
         def servers(self, _zone):
             return [Authoritative("ns.a.test", "127.0.0.1", name_server.port)]
 
-    wanted = [Wanted("_acme-challenge.a.test", "a.test", frozenset({"v"}))]
+    wanted = [ExpectedRecord("_acme-challenge.a.test", "a.test", frozenset({"v"}))]
     in_words(lambda: wait_until_served(wanted, Known(), 0.1, context(0.3)))
 
 

@@ -8,7 +8,12 @@ from portico.core.model.document import Document
 from portico.errors import ConfigError
 from portico.importers.pm2 import from_pm2
 from portico.importers.pm2_app import Pm2Context
-from portico.importers.pm2_attributes import BY_WORD, Mapped, Missing, Read
+from portico.importers.pm2_attributes import (
+    BY_WORD,
+    MappedAttribute,
+    MissingAttribute,
+    PartialAttribute,
+)
 from portico.importers.pm2_reference import reference
 
 ALL_ATTRIBUTES = """
@@ -50,11 +55,11 @@ def problems(exported, context=None):
 def test_every_attribute_of_pm2_is_taken_over_or_its_absence_is_explained(word):
     attribute = BY_WORD[word]
     match attribute:
-        case Mapped(key=key):
+        case MappedAttribute(key=key):
             assert key in Document.model_fields["apps"].annotation.__args__[1].model_fields
-        case Read(how=how):
+        case PartialAttribute(how=how):
             assert how
-        case Missing(why=why):
+        case MissingAttribute(why=why):
             value = False if word == "treekill" else [{"a": "b"}]
             _, notes = one(**{word: value})
             assert any(f"{word} is {why}" in note for note in notes)

@@ -422,7 +422,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
 
 
 @dataclass
-class Asked:
+class OrderIdentity:
     what: str
     at: int
     said: str = ""
@@ -432,7 +432,7 @@ class Asked:
 
 @dataclass
 class Story:
-    asked: list[Asked]
+    asked: list[OrderIdentity]
     delays: list[int]
     refusals: list[bool]
     full: set[int] = field(default_factory=set)
@@ -444,7 +444,9 @@ WHAT = [
 ]
 STORIES = st.builds(
     Story,
-    st.lists(st.builds(Asked, st.sampled_from(WHAT), st.integers(0, 6)), min_size=2, max_size=5),
+    st.lists(
+        st.builds(OrderIdentity, st.sampled_from(WHAT), st.integers(0, 6)), min_size=2, max_size=5
+    ),
     st.lists(st.integers(0, 6), min_size=1, max_size=6),
     st.lists(st.booleans(), max_size=4),
     st.sets(st.integers(0, 12), max_size=4),
@@ -453,8 +455,14 @@ STORIES = st.builds(
 
 @examples(80)
 @given(STORIES)
-@example(Story([Asked("pause s1", 0), Asked("up B", 1)], [6, 1, 1, 1], []))
-@example(Story([Asked("up C", 0), Asked("deploy", 1), Asked("scale web 4", 1)], [3, 1], [True]))
+@example(Story([OrderIdentity("pause s1", 0), OrderIdentity("up B", 1)], [6, 1, 1, 1], []))
+@example(
+    Story(
+        [OrderIdentity("up C", 0), OrderIdentity("deploy", 1), OrderIdentity("scale web 4", 1)],
+        [3, 1],
+        [True],
+    )
+)
 def test_however_many_ask_at_once_the_end_is_as_if_one_had_asked_after_the_other(story):
     portico = Portico()
     portico.run(lambda: tell(portico, story))
@@ -468,7 +476,7 @@ def test_however_many_ask_at_once_the_end_is_as_if_one_had_asked_after_the_other
             assert each.saw.sites == tuple(FILES[each.what[-1]]["sites"])
 
 
-def was_taken(asked: Asked) -> bool:
+def was_taken(asked: OrderIdentity) -> bool:
     return asked.said in {"done", "failed"} and asked.what != "deploy"
 
 
@@ -478,7 +486,7 @@ async def tell(portico: Portico, story: Story) -> None:
     assert await first == "done"
     portico.delays, portico.refusals = itertools.cycle(story.delays), iter(story.refusals)
 
-    async def ask(each: Asked) -> None:
+    async def ask(each: OrderIdentity) -> None:
         each.said = await portico.asked(each.what)
         each.saw = portico.rendered[portico.live]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.model.app import App
-from portico.core.model.instance import Ended, Exit, InstanceState
+from portico.core.model.instance import Exit, InstanceState, LastExit
 from portico.core.model.world import NginxSeen
 from portico.core.planning.app_state import app_state
 from portico.core.planning.lifecycle import booted
@@ -72,12 +72,12 @@ def why(apps, *instances):
         # a program that runs once
         (
             app("db", port=False, autorestart=False),
-            [db(S.STOPPED, ended=Ended(Exit(0), 2.0))],
+            [db(S.STOPPED, ended=LastExit(Exit(0), 2.0))],
             None,
         ),
         (
             app("db", port=False, autorestart=False),
-            [db(S.STOPPED, ended=Ended(Exit(1), 2.0), reason="exited with code 1")],
+            [db(S.STOPPED, ended=LastExit(Exit(1), 2.0), reason="exited with code 1")],
             ("waits for db: db.1.1 exited with code 1", True),
         ),
         # in the middle of a rollout

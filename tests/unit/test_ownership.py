@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from portico.core.planning.ownership import (
-    Answering,
     Family,
     Holder,
     Owner,
+    PortAnswer,
     Socket,
     answering,
     passed_on,
@@ -26,27 +26,27 @@ LEFT = Holder("pid 77 (node)", left_behind=True)
 @pytest.mark.parametrize(
     ("sockets", "holders", "expected"),
     [
-        ([], {}, Answering(Owner.NOBODY)),
-        ([Socket(1, APP)], {}, Answering(Owner.ITSELF)),
+        ([], {}, PortAnswer(Owner.NOBODY)),
+        ([Socket(1, APP)], {}, PortAnswer(Owner.ITSELF)),
         # Opened before it gave up being root, as a server with workers does.
-        ([Socket(1, ROOT)], {}, Answering(Owner.ITSELF)),
+        ([Socket(1, ROOT)], {}, PortAnswer(Owner.ITSELF)),
         # SO_REUSEPORT: each of them may be chosen.
-        ([Socket(1, APP), Socket(2, APP)], {}, Answering(Owner.ITSELF)),
+        ([Socket(1, APP), Socket(2, APP)], {}, PortAnswer(Owner.ITSELF)),
         (
             [Socket(1, APP), Socket(9, OTHER)],
             {9: MALLORY},
-            Answering(Owner.STRANGER, MALLORY.text),
+            PortAnswer(Owner.STRANGER, MALLORY.text),
         ),
-        ([Socket(9, OTHER)], {9: MALLORY}, Answering(Owner.STRANGER, MALLORY.text)),
-        ([Socket(9, OTHER)], {}, Answering(Owner.STRANGER)),
+        ([Socket(9, OTHER)], {9: MALLORY}, PortAnswer(Owner.STRANGER, MALLORY.text)),
+        ([Socket(9, OTHER)], {}, PortAnswer(Owner.STRANGER)),
         # The same user is not the same instance: it may be what the one before has left.
-        ([Socket(9, APP)], {9: LEFT}, Answering(Owner.STRANGER, LEFT.text)),
+        ([Socket(9, APP)], {9: LEFT}, PortAnswer(Owner.STRANGER, LEFT.text)),
         # Handed to the instance over a unix socket by somebody else.
-        ([Socket(1, OTHER)], {}, Answering(Owner.STRANGER)),
-        ([Socket(9, ROOT)], {9: PROXY}, Answering(Owner.ROOT, PROXY.text)),
-        ([Socket(9, ROOT)], {}, Answering(Owner.ROOT)),
-        ([Socket(9, ROOT)], {9: LEFT}, Answering(Owner.STRANGER, LEFT.text)),
-        ([Socket(1, APP), Socket(9, ROOT)], {9: PROXY}, Answering(Owner.ROOT, PROXY.text)),
+        ([Socket(1, OTHER)], {}, PortAnswer(Owner.STRANGER)),
+        ([Socket(9, ROOT)], {9: PROXY}, PortAnswer(Owner.ROOT, PROXY.text)),
+        ([Socket(9, ROOT)], {}, PortAnswer(Owner.ROOT)),
+        ([Socket(9, ROOT)], {9: LEFT}, PortAnswer(Owner.STRANGER, LEFT.text)),
+        ([Socket(1, APP), Socket(9, ROOT)], {9: PROXY}, PortAnswer(Owner.ROOT, PROXY.text)),
     ],
 )
 def test_a_port_is_an_instances_own_only_if_all_that_listen_there_are(sockets, holders, expected):
@@ -55,8 +55,8 @@ def test_a_port_is_an_instances_own_only_if_all_that_listen_there_are(sockets, h
 
 def test_where_a_programs_sockets_cannot_be_read_its_user_is_what_counts():
     family = Family(uids=frozenset({APP, OTHER}), hidden=frozenset({OTHER}))
-    assert answering([Socket(9, OTHER)], family, {}) == Answering(Owner.ITSELF)
-    assert answering([Socket(9, APP)], family, {}) == Answering(Owner.STRANGER)
+    assert answering([Socket(9, OTHER)], family, {}) == PortAnswer(Owner.ITSELF)
+    assert answering([Socket(9, APP)], family, {}) == PortAnswer(Owner.STRANGER)
 
 
 def test_what_is_said_names_the_port_and_who_has_it():

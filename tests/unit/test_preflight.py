@@ -12,7 +12,7 @@ from portico.core.planning.preflight import (
     Address,
     Caa,
     Name,
-    Seen,
+    PreflightFacts,
     challenge_of,
     findings,
     name_findings,
@@ -22,7 +22,9 @@ from tests.unit.certificates import lineage
 PUBLIC = Issuer("https://ca.test/directory")
 PRIVATE = replace(PUBLIC, ca_bundle="/etc/ours.pem")
 GOOD = Name("a.example.com", by_address=True, addresses=(Address("1.1.1.1"),))
-FINE = Seen((GOOD,), ("ca.test",), "https://ca.test/acct/1", 0.5, room=1 << 30, files=10_000)
+FINE = PreflightFacts(
+    (GOOD,), ("ca.test",), "https://ca.test/acct/1", 0.5, room=1 << 30, files=10_000
+)
 
 
 def told(seen=FINE, issuer=PUBLIC, **more):

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from portico.core.model.generation import Tested as Generation
+from portico.core.model.generation import TestedGeneration as Generation
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen

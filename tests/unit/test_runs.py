@@ -6,7 +6,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.instance import Ended, Exit, Instance, InstanceState, Process
+from portico.core.model.instance import Exit, Instance, InstanceState, LastExit, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.app_state import app_state
@@ -115,7 +115,7 @@ def test_a_schedule_is_as_wanted_before_its_first_run():
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_run_is_not_started_again_when_it_has_ended(code):
     after = exited(run(), Exit(code), TASK, now=NOW, jitter=0.0, reason="done")
-    assert (after.state, after.ended) == (S.STOPPED, Ended(Exit(code), 10.0))
+    assert (after.state, after.ended) == (S.STOPPED, LastExit(Exit(code), 10.0))
     assert ended_badly(TASK, after) is (code != 0)
 
 
@@ -153,7 +153,7 @@ def test_another_version_of_it_runs_once_more(machine):
 )
 def test_how_something_that_is_to_end_has_ended(exit_, keys, well, badly):
     app = ONCE.model_copy(update=keys)
-    i = run(S.STOPPED, ended=Ended(exit_, 1.0))
+    i = run(S.STOPPED, ended=LastExit(exit_, 1.0))
     assert (ended_well(app, i), ended_badly(app, i)) == (well, badly)
 
 
@@ -162,11 +162,11 @@ def test_how_something_that_is_to_end_has_ended(exit_, keys, well, badly):
     [
         (wanted(), [], "scheduled"),
         (wanted(), [run(S.READY)], "running"),
-        (wanted(), [run(S.STOPPED, ended=Ended(Exit(0), 1.0))], "scheduled"),
-        (wanted(), [run(S.STOPPED, ended=Ended(Exit(1), 1.0))], "failed"),
+        (wanted(), [run(S.STOPPED, ended=LastExit(Exit(0), 1.0))], "scheduled"),
+        (wanted(), [run(S.STOPPED, ended=LastExit(Exit(1), 1.0))], "failed"),
         (wanted(stopped=True), [], "stopped"),
-        (wanted(ONCE), [run(S.STOPPED, ended=Ended(Exit(0), 1.0))], "stopped"),
-        (wanted(ONCE), [run(S.STOPPED, ended=Ended(Exit(1), 1.0))], "failed"),
+        (wanted(ONCE), [run(S.STOPPED, ended=LastExit(Exit(0), 1.0))], "stopped"),
+        (wanted(ONCE), [run(S.STOPPED, ended=LastExit(Exit(1), 1.0))], "failed"),
         (wanted(ONCE), [run(S.READY)], "ready"),
         (wanted(App(command="x")), [run(S.READY)], "ready"),
         (wanted(App(command="x")), [run(S.READY, worn="it is old")], "rolling"),
@@ -176,7 +176,7 @@ def test_how_something_that_is_to_end_has_ended(exit_, keys, well, badly):
         (wanted(App(command="x")), [run(S.UNREADY)], "failed"),
         (
             wanted(App(command="x", stop_exit_codes=(3,))),
-            [run(S.STOPPED, ended=Ended(Exit(3), 1.0))],
+            [run(S.STOPPED, ended=LastExit(Exit(3), 1.0))],
             "stopped",
         ),
     ],

@@ -14,7 +14,7 @@ from portico.core.model.views import View
 Result = View | str | Sequence[View] | AsyncIterator[View]
 
 
-class Nothing(View):
+class EmptyBody(View):
     """The body of a request whose path says everything."""
 
 
@@ -31,7 +31,7 @@ class Call:
 
     @classmethod
     def of(cls, verb: Verb[Any]) -> Call:
-        return cls(verb, getattr(views, verb.request) if verb.request else Nothing)
+        return cls(verb, getattr(views, verb.request) if verb.request else EmptyBody)
 
     async def __call__(
         self,
@@ -51,5 +51,5 @@ class Call:
 
 
 def answer_model(verb: Verb[Any]) -> type[View]:
-    """`Nothing` for text."""
-    return getattr(views, verb.answer, Nothing)
+    """`EmptyBody` for text."""
+    return getattr(views, verb.answer, EmptyBody)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portico import __version__
-from portico.api.calls import Call, Nothing, answer_model
+from portico.api.calls import Call, EmptyBody, answer_model
 from portico.core.model.verbs import Verb
 from portico.core.model.views import ErrorView
 
@@ -81,7 +81,7 @@ def _operation(verb: Verb[Any], path: str, name: str, schemas: _Schemas) -> Json
     }
     if found := _parameters(verb, path):
         operation["parameters"] = found
-    if body is not Nothing:
+    if body is not EmptyBody:
         content = _content("", _MEDIA["one"], schemas(body, "validation"))["content"]
         required = any(field.is_required() for field in body.model_fields.values())
         operation["requestBody"] = {"content": content, "required": required}

@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from portico.cli.session import Session
-from portico.importers.read import Imported, read_file
+from portico.importers.read import ImportedFile, read_file
 
 
-def read(session: Session, args: Namespace) -> Imported:
+def read(session: Session, args: Namespace) -> ImportedFile:
     """What `arguments.file_arguments` name; what could not be imported is reported at once."""
     found = read_file(
         Path(args.path or "."), session.environ, site=args.site, environment=args.env
@@ -18,7 +18,7 @@ def read(session: Session, args: Namespace) -> Imported:
     return found
 
 
-def request(found: Imported) -> dict[str, object]:
+def request(found: ImportedFile) -> dict[str, object]:
     """The fields of views.DocumentRequest."""
     return {
         "source": found.source,

@@ -133,13 +133,13 @@ async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
     """
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        told = await _told(portico.changes, IDLE_BEFORE_LEAVING / 2)
+        told = await _end_was_seen(portico.changes, IDLE_BEFORE_LEAVING / 2)
         idle = idle + 1 + told if _is_idle(portico) else 0
     log.info("idle; exiting")
     stop.set()
 
 
-async def _told(changes: Changes, seconds: float) -> bool:
+async def _end_was_seen(changes: Changes, seconds: float) -> bool:
     """Whether somebody has seen the end of a change within so many seconds."""
     changes.end_was_seen.clear()
     try:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from portico.core.config.desired import version_in_file
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.generation import Tested
+from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
 from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
@@ -79,7 +79,7 @@ class Intent:
         return self._file.fingerprint
 
     @property
-    def tested(self) -> Tested | None:
+    def tested(self) -> TestedGeneration | None:
         return self._file.tested
 
     @property
@@ -218,7 +218,7 @@ class Intent:
         """Whether nginx serves the files that are wanted, so that no switch brings another one."""
         return self.fingerprint != "" and seen.live == self.fingerprint
 
-    async def install_again(self) -> Tested:
+    async def install_again(self) -> TestedGeneration:
         """The tested generation is not at hand: a daemon before this one switched to it."""
         file = self._file
         tested = await self._nginx.install(file.files, file.fingerprint, file.build)

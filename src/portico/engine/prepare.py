@@ -15,7 +15,7 @@ from portico.core.config.desired import desired_from
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired
-from portico.core.model.generation import Tested
+from portico.core.model.generation import TestedGeneration
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.model.records import Revision
 from portico.core.model.views import DocumentRequest
@@ -44,11 +44,11 @@ class Candidate:
     build: Build
     """The nginx that the files were rendered for."""
     notes: tuple[str, ...]
-    tested: Tested | None = None
+    tested: TestedGeneration | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Usable:
+class CheckedFile:
     """A file without fault in itself, that this nginx can serve."""
 
     desired: Desired
@@ -93,7 +93,7 @@ class Machine:
     """As in `RenderContext`."""
 
 
-class Issued(Protocol):
+class CertificateSource(Protocol):
     """What certificate authorities have signed for us, and the answer they ask us for."""
 
     def files(self, lineage: str) -> CertificateFiles | None:
@@ -111,7 +111,7 @@ class Preparation:
         nginx: Nginx,
         certificates: Certificates,
         host_checks: HostChecks,
-        issued: Issued,
+        issued: CertificateSource,
     ) -> None:
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
@@ -120,7 +120,7 @@ class Preparation:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
         return await self._rendered(await self._usable(inputs), make=False)
 
-    async def _usable(self, inputs: Inputs) -> Usable:
+    async def _usable(self, inputs: Inputs) -> CheckedFile:
         document, desired = await self._read(inputs)
         build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
         problems = [
@@ -129,7 +129,7 @@ class Preparation:
         ]
         if problems:
             raise ConfigError(inputs.request.source, problems)
-        return Usable(desired, build, tuple(notes(document, root=self._machine.root)))
+        return CheckedFile(desired, build, tuple(notes(document, root=self._machine.root)))
 
     async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
         request = inputs.request
@@ -190,7 +190,7 @@ class Preparation:
             return candidate
         return replace(candidate, tested=await self._tested(candidate, inputs))
 
-    async def _tested(self, candidate: Candidate, inputs: Inputs) -> Tested:
+    async def _tested(self, candidate: Candidate, inputs: Inputs) -> TestedGeneration:
         try:
             return await self._nginx.install(
                 candidate.files, candidate.fingerprint, candidate.build
@@ -198,7 +198,7 @@ class Preparation:
         except Failed as error:
             raise ConfigError(inputs.request.source, [Problem("nginx", str(error))]) from error
 
-    async def _rendered(self, usable: Usable, *, make: bool) -> Candidate:
+    async def _rendered(self, usable: CheckedFile, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""
         desired, build = usable.desired, usable.build
         place = RenderContext(

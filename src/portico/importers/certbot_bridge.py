@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from portico.core.model.certificate import Certificate
-from portico.core.model.renewers import Renewer, Taken
+from portico.core.model.renewers import CertbotImport, Renewer
 from portico.errors import Failed, Refused
 from portico.importers.certbot_export import export
-from portico.importers.certbot_taking import Taking
+from portico.importers.certbot_taking import CertbotImporter
 from portico.importers.renewers import find_renewers
 from portico.ports.certificates import Called, Certificates, Lineages
 from portico.system.rights import other_writer
@@ -25,10 +25,10 @@ class CertbotBridge:
         root: Path = Path("/"),
     ) -> None:
         """`root` is the folder that the system's own are in."""
-        self._taking = Taking(lineages, certificates, account_key)
+        self._taking = CertbotImporter(lineages, certificates, account_key)
         self._root = root
 
-    async def take(self, folder: str, called: Called) -> Taken:
+    async def take(self, folder: str, called: Called) -> CertbotImport:
         await asyncio.to_thread(_assert_only_roots, folder)
         return await self._taking.take(Path(folder), called)
 

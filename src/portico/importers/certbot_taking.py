@@ -10,7 +10,7 @@ from pathlib import Path
 
 from portico.core.model.certificate import About, Certificate
 from portico.core.model.pair import Facts, OwnPair
-from portico.core.model.renewers import Taken, TakenOver
+from portico.core.model.renewers import CertbotImport, ImportedLineage
 from portico.errors import Failed, PorticoError
 from portico.importers.certbot import (
     CertbotAccount,
@@ -24,21 +24,21 @@ from portico.system import files
 from portico.system.text import read_text
 
 
-class Taking:
+class CertbotImporter:
     """`account_key` is where the key of our accounts lies, or will."""
 
     def __init__(self, lineages: Lineages, certificates: Certificates, account_key: Path) -> None:
         self._lineages, self._certificates = lineages, certificates
         self._account_key = account_key
 
-    async def take(self, folder: Path, called: Called) -> Taken:
+    async def take(self, folder: Path, called: Called) -> CertbotImport:
         """As `CertbotBridge.take`. What cannot be imported is reported, and certbot keeps it."""
         found = await asyncio.to_thread(read_folder, folder)
         with without_certbot(folder):
             return await self._take_all(found, called)
 
-    async def _take_all(self, found: CertbotFolder, called: Called) -> Taken:
-        taken = Taken(skipped=list(found.troubles))
+    async def _take_all(self, found: CertbotFolder, called: Called) -> CertbotImport:
+        taken = CertbotImport(skipped=list(found.troubles))
         pairs = [OwnPair(str(each.chain), str(each.key), ()) for each in found.lineages]
         older = [
             OwnPair(str(chain), str(key), ())
@@ -58,7 +58,7 @@ class Taking:
 
     async def _take(
         self, lineage: CertbotLineage, facts: Facts, called: Called, signed: Mapping[str, float]
-    ) -> TakenOver:
+    ) -> ImportedLineage:
         if facts.problems:
             raise Failed("; ".join(facts.problems))
         name = called(facts.names) or own_name(lineage.name, facts.names)
@@ -71,7 +71,9 @@ class Taking:
         else:
             await self._store(name, lineage, facts)
         await asyncio.to_thread(leave_alone, lineage.conf)
-        return TakenOver(name, facts.names, lineage.server, lineage.settings, signed, tuple(notes))
+        return ImportedLineage(
+            name, facts.names, lineage.server, lineage.settings, signed, tuple(notes)
+        )
 
     async def _store(self, name: str, lineage: CertbotLineage, facts: Facts) -> Certificate:
         profile = lineage.settings.get("profile")
@@ -84,7 +86,7 @@ class Taking:
             await self._lineages.switch(name, stored.generation)
         return stored
 
-    async def _take_account(self, found: CertbotFolder, taken: Taken) -> None:
+    async def _take_account(self, found: CertbotFolder, taken: CertbotImport) -> None:
         """The one of most certificates: authorities know what is ours by it."""
         by_account = [(each.account, each.server) for each in found.lineages if each.account]
         if not by_account:

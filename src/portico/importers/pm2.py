@@ -15,7 +15,13 @@ from typing import Final
 from portico.core.config.findings import did_you_mean, nearest
 from portico.importers.import_report import ImportReport
 from portico.importers.pm2_app import Pm2Context, Table, Values, app_table
-from portico.importers.pm2_attributes import BY_WORD, TOP_LEVEL, Mapped, Missing, variables
+from portico.importers.pm2_attributes import (
+    BY_WORD,
+    TOP_LEVEL,
+    MappedAttribute,
+    MissingAttribute,
+    variables,
+)
 from portico.importers.pm2_upstreams import upstreams
 
 MAX_NAME_LENGTH: Final = 50
@@ -82,14 +88,14 @@ def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Va
     values: Table = {}
     for word, value in entry.items():
         attribute = BY_WORD.get(word)
-        if isinstance(attribute, Missing):
+        if isinstance(attribute, MissingAttribute):
             if value not in attribute.idle:
                 report.note(f"{word} is {attribute.why}")
             continue
         if attribute is None and not word.startswith("env_"):
             hint = did_you_mean(nearest(word, BY_WORD))
             report.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
-        elif value not in (attribute.idle if isinstance(attribute, Mapped) else (None,)):
+        elif value not in (attribute.idle if isinstance(attribute, MappedAttribute) else (None,)):
             try:
                 read = attribute.value(value) if attribute else variables(value)
                 values.setdefault(attribute.words[0] if attribute else word, read)

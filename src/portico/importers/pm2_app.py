@@ -66,7 +66,9 @@ def app_table(
 def _mapped(values: Values) -> Table:
     found = ((pm2.BY_WORD.get(word), value) for word, value in values.items())
     return {
-        attribute.key: value for attribute, value in found if isinstance(attribute, pm2.Mapped)
+        attribute.key: value
+        for attribute, value in found
+        if isinstance(attribute, pm2.MappedAttribute)
     }
 
 

@@ -1,8 +1,8 @@
 """Every attribute of a PM2 file and what becomes of it, in one table.
 
-`Mapped` becomes a key of `[apps.NAME]`; `Read` is made something of by pm2_app.py, together
-with others; `Missing` is reported by name with the reason. The names are those of PM2 7.0
-(lib/API/schema.json and what its code reads beside it).
+`MappedAttribute` becomes a key of `[apps.NAME]`; of a `PartialAttribute` pm2_app.py makes one,
+together with others; `MissingAttribute` is reported by name with the reason. The names are those
+of PM2 7.0 (lib/API/schema.json and what its code reads beside it).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ARGUMENT = re.compile(r'[\w-]+="[^"]*"|[\w-]+=\'[^\']*\'|"([^"]*)"|\'([^\']*)\'
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class MappedAttribute:
     """A value of PM2 that is a value of ours."""
 
     words: tuple[str, ...]
@@ -38,7 +38,7 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class PartialAttribute:
     """Makes sense only together with others."""
 
     words: tuple[str, ...]
@@ -47,14 +47,14 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingAttribute:
     words: tuple[str, ...]
     why: str
     idle: Sequence[object] = _OFF
     """Values that ask for nothing, so that nothing is missing."""
 
 
-Attribute = Mapped | Read | Missing
+Attribute = MappedAttribute | PartialAttribute | MissingAttribute
 
 
 def seconds(value: object) -> float:
@@ -147,77 +147,85 @@ def _ready_within(value: object) -> float:
 
 ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     # what runs
-    Read(
+    PartialAttribute(
         ("script", "exec", "cmd", "command"),
         text,
         "script; if it contains a blank, command = bash -c",
     ),
-    Read(("name",), text, "the app's name, in lower case and without blanks"),
-    Read(("name_prefix",), text, "prefix of the name"),
-    Read(("append_env_to_name",), flag, "the name of --env is appended to the name"),
-    Read(("cwd",), text, "cwd"),
-    Mapped(("args",), "args", words),
-    Read(("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is ignored"),
-    Mapped(("node_args", "interpreterArgs", "interpreter_args"), "interpreter_args", words),
-    Read(("env",), variables, "env, over the environment of your shell (inherit_env)"),
-    Read(("filter_env",), _filter, "true: inherit_env = false"),
-    Mapped(("uid", "user"), "user", text),
-    Mapped(("gid",), "group", text),
+    PartialAttribute(("name",), text, "the app's name, in lower case and without blanks"),
+    PartialAttribute(("name_prefix",), text, "prefix of the name"),
+    PartialAttribute(("append_env_to_name",), flag, "the name of --env is appended to the name"),
+    PartialAttribute(("cwd",), text, "cwd"),
+    MappedAttribute(("args",), "args", words),
+    PartialAttribute(
+        ("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is ignored"
+    ),
+    MappedAttribute(
+        ("node_args", "interpreterArgs", "interpreter_args"), "interpreter_args", words
+    ),
+    PartialAttribute(("env",), variables, "env, over the environment of your shell (inherit_env)"),
+    PartialAttribute(("filter_env",), _filter, "true: inherit_env = false"),
+    MappedAttribute(("uid", "user"), "user", text),
+    MappedAttribute(("gid",), "group", text),
     # how many, and where they listen
-    Read(("instances",), how_many, "instances; each gets its own port"),
-    Read(("exec_mode",), text, "no difference: each instance is a process with its own port"),
-    Read(("port",), port, "port, with port_env = PORT"),
-    Read(("increment_var",), text, "port, incremented for each instance"),
-    Mapped(("instance_var",), "instance_env", text),
+    PartialAttribute(("instances",), how_many, "instances; each gets its own port"),
+    PartialAttribute(
+        ("exec_mode",), text, "no difference: each instance is a process with its own port"
+    ),
+    PartialAttribute(("port",), port, "port, with port_env = PORT"),
+    PartialAttribute(("increment_var",), text, "port, incremented for each instance"),
+    MappedAttribute(("instance_var",), "instance_env", text),
     # how they live
-    Mapped(("autostart",), "autostart", flag),
-    Mapped(("autorestart",), "autorestart", flag),
-    Mapped(("stop_exit_codes",), "stop_exit_codes", codes),
-    Mapped(("min_uptime",), "min_uptime", seconds),
-    Mapped(("max_restarts",), "max_restarts", whole),
-    Read(("restart_delay",), seconds, "backoff and backoff_limit: always the same delay"),
-    Read(("exp_backoff_restart_delay",), seconds, "backoff, up to 15 s"),
-    Mapped(
+    MappedAttribute(("autostart",), "autostart", flag),
+    MappedAttribute(("autorestart",), "autorestart", flag),
+    MappedAttribute(("stop_exit_codes",), "stop_exit_codes", codes),
+    MappedAttribute(("min_uptime",), "min_uptime", seconds),
+    MappedAttribute(("max_restarts",), "max_restarts", whole),
+    PartialAttribute(
+        ("restart_delay",), seconds, "backoff and backoff_limit: always the same delay"
+    ),
+    PartialAttribute(("exp_backoff_restart_delay",), seconds, "backoff, up to 15 s"),
+    MappedAttribute(
         ("listen_timeout",),
         "ready_timeout",
         _ready_within,
         f"if it is longer than {READY_WITHIN:g} s: PM2 continues without the app, Portico waits",
     ),
-    Mapped(("kill_timeout",), "stop_timeout", seconds, "default: 10 s; PM2: 1.6 s"),
-    Mapped(
+    MappedAttribute(("kill_timeout",), "stop_timeout", seconds, "default: 10 s; PM2: 1.6 s"),
+    MappedAttribute(
         ("max_memory_restart",),
         "max_memory",
         parse_size,
         "a rollout of that instance; checked every 5 s; PM2: every 30 s",
         _OFF,
     ),
-    Read(
+    PartialAttribute(
         ("watch",),
         watched,
         "watch: a change starts a rollout. For a pattern, its base folder is watched; symbolic "
         "links in it are not followed",
     ),
-    Read(
+    PartialAttribute(
         ("ignore_watch",),
         texts,
         "ignore_watch, in addition to node_modules, logs and the like, and hidden files if it "
         "is not set. Regular expressions are ignored with a note",
     ),
-    Read(
+    PartialAttribute(
         ("watch_delay",), seconds, "watch_delay, counted from the last change; PM2: from the first"
     ),
-    Read(
+    PartialAttribute(
         ("watch_options",),
         variables,
         "ignored: ignore_watch; other options are ignored, with a note if they matter",
     ),
-    Read(
+    PartialAttribute(
         ("cron_restart", "cron"),
         cron,
         "restart_schedule, a rollout; with autorestart false, of an app without a port: "
         "schedule; of six fields, the first (seconds) is ignored",
     ),
-    Mapped(
+    MappedAttribute(
         ("wait_ready",),
         "wait_ready",
         flag,
@@ -225,54 +233,62 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         "the start fails; PM2 continues after listen_timeout",
         _OFF,
     ),
-    Missing(
+    MissingAttribute(
         ("shutdown_with_message",),
         "not supported: programs get no messages; handle the signal SIGINT",
     ),
-    Missing(("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"),
-    Missing(
+    MissingAttribute(
+        ("kill_retry_time",), "not supported: one signal, and SIGKILL after kill_timeout"
+    ),
+    MissingAttribute(
         ("treekill",),
         "not supported when false: a stop always reaches the whole process group",
         (None, True),
     ),
     # output
-    Read(("out_file", "out", "output", "out_log"), _log, "logs.stdout"),
-    Read(("error_file", "error", "err", "err_file", "err_log"), _log, "logs.stderr"),
-    Read(("log_file", "log"), _log, "logs.stdout and logs.stderr, if those are not set"),
-    Missing(("disable_logs",), "not supported: output is kept, and its size is capped"),
-    Missing(("log_type",), "not supported: lines are kept as the app writes them"),
-    Missing(("log_date_format",), "not supported: lines are kept as the app writes them"),
-    Missing(("time",), "not supported: lines are kept as the app writes them"),
-    Missing(
+    PartialAttribute(("out_file", "out", "output", "out_log"), _log, "logs.stdout"),
+    PartialAttribute(("error_file", "error", "err", "err_file", "err_log"), _log, "logs.stderr"),
+    PartialAttribute(
+        ("log_file", "log"), _log, "logs.stdout and logs.stderr, if those are not set"
+    ),
+    MissingAttribute(("disable_logs",), "not supported: output is kept, and its size is capped"),
+    MissingAttribute(("log_type",), "not supported: lines are kept as the app writes them"),
+    MissingAttribute(("log_date_format",), "not supported: lines are kept as the app writes them"),
+    MissingAttribute(("time",), "not supported: lines are kept as the app writes them"),
+    MissingAttribute(
         ("merge_logs", "combine_logs"),
         "not needed: `portico logs APP` shows all instances of an app together",
     ),
-    Missing(("pid_file", "pid"), "not supported: pids are in `portico status --json`"),
+    MissingAttribute(("pid_file", "pid"), "not supported: pids are in `portico status --json`"),
     # PM2's own
-    Missing(
+    MissingAttribute(
         ("namespace",),
         "not supported: commands accept the name of an app, or act on all",
         (*_OFF, "default"),
     ),
-    Missing(("install_url",), "not supported: Portico installs no apps"),
-    Missing(("force",), "not needed: two apps may run the same script"),
-    Missing(("execute_command",), "not needed: anything that is not a script is run as a command"),
-    Missing(("post_update",), "not supported: Portico pulls no source code"),
-    Missing(("vizion",), "not supported: Portico does not use version control"),
-    Missing(
+    MissingAttribute(("install_url",), "not supported: Portico installs no apps"),
+    MissingAttribute(("force",), "not needed: two apps may run the same script"),
+    MissingAttribute(
+        ("execute_command",), "not needed: anything that is not a script is run as a command"
+    ),
+    MissingAttribute(("post_update",), "not supported: Portico pulls no source code"),
+    MissingAttribute(("vizion",), "not supported: Portico does not use version control"),
+    MissingAttribute(
         ("source_map_support",),
         "not supported: set node_args to --enable-source-maps",
     ),
-    Missing(("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)),
-    Missing(("username",), "not needed: to run as another user, set user"),
-    Missing(("windowsHide",), "only for Windows", (*_OFF, True)),
+    MissingAttribute(
+        ("disable_source_map_support",), "not needed: source maps are off", (*_OFF, True)
+    ),
+    MissingAttribute(("username",), "not needed: to run as another user, set user"),
+    MissingAttribute(("windowsHide",), "only for Windows", (*_OFF, True)),
     *(
-        Missing((name,), "not supported: it belongs to PM2's paid monitoring")
+        MissingAttribute((name,), "not supported: it belongs to PM2's paid monitoring")
         for name in ("pmx", "automation", "trace", "v8", "event_loop_inspector", "deep_monitoring")
     ),
-    Missing(("disable_trace",), "not needed: there is no tracing", (*_OFF, True)),
-    Missing(("io",), "not supported: it belongs to PM2's paid monitoring"),
-    Missing(("write",), "not supported: Portico writes nothing into your folder"),
+    MissingAttribute(("disable_trace",), "not needed: there is no tracing", (*_OFF, True)),
+    MissingAttribute(("io",), "not supported: it belongs to PM2's paid monitoring"),
+    MissingAttribute(("write",), "not supported: Portico writes nothing into your folder"),
 )
 TOP_LEVEL: Final[Mapping[str, str]] = {
     "deploy": "not supported: Portico does not deploy to other machines",

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.importers.pm2_attributes import ATTRIBUTES, TOP_LEVEL, Attribute, Mapped, Read
+from portico.importers.pm2_attributes import (
+    ATTRIBUTES,
+    TOP_LEVEL,
+    Attribute,
+    MappedAttribute,
+    PartialAttribute,
+)
 
 _HEAD: Final = """\
 # PM2 files
@@ -48,9 +54,9 @@ def _row(attribute: Attribute) -> str:
 
 def _here(attribute: Attribute) -> str:
     match attribute:
-        case Mapped(key=key, how=how):
+        case MappedAttribute(key=key, how=how):
             return f"`{key}`" + (f": {how}" if how else "")
-        case Read(how=how):
+        case PartialAttribute(how=how):
             return how
         case _:
             return attribute.why

@@ -29,7 +29,7 @@ _PROGRAM: Final = frozenset(("script", "command", "args", "interpreter", "interp
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedFile:
     """A file that has been read, and has yet to be checked."""
 
     source: str
@@ -50,7 +50,7 @@ def read_file(
     site: str | None = None,
     environment: str | None = None,
     cores: int | None = None,
-) -> Imported:
+) -> ImportedFile:
     """Read a file, or the one there is in a folder; blocks while Node evaluates JavaScript.
 
     `site` puts what the file runs behind a site, `environment` is the NAME of PM2's
@@ -61,7 +61,7 @@ def read_file(
     loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
     table = loaded.table if site is None else with_site(loaded.table, site, str(path))
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
-    return Imported(
+    return ImportedFile(
         str(path), str(path.parent), _listening(table, loaded.silent), kept, loaded.notes
     )
 

@@ -11,12 +11,12 @@ from portico.core.model.certificate import (
     Issuer,
     Lineage,
 )
-from portico.core.model.order import Accounts, Obtained
+from portico.core.model.order import Accounts, NewCertificate
 from portico.core.model.pair import Facts, Findings, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
-from portico.core.model.renewers import Renewer, Taken
+from portico.core.model.renewers import CertbotImport, Renewer
 from portico.core.planning.ledger import Refusal
-from portico.core.planning.preflight import Seen
+from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
 
 
@@ -89,7 +89,7 @@ class Authorities(Protocol):
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
-    ) -> Obtained:
+    ) -> NewCertificate:
         """The same order goes on where an earlier run was interrupted.
 
         `no_account` is why no account may be made now; `made_account` is called if one was.
@@ -97,7 +97,7 @@ class Authorities(Protocol):
 
     async def preflight(
         self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
-    ) -> Seen:
+    ) -> PreflightFacts:
         """What can be seen from here that decides whether the order would end well. `folders` are
         those that its certificate will be written to.
         """
@@ -176,7 +176,7 @@ Called = Callable[[Sequence[str]], "str | None"]
 class Certbot(Protocol):
     """Other programs that keep certificates on this machine: certbot's folder, and renewers."""
 
-    async def take(self, folder: str, called: Called) -> Taken:
+    async def take(self, folder: str, called: Called) -> CertbotImport:
         """Take over what certbot keeps in a folder, and mark it there so that certbot leaves it
         alone. Raises NotFound or Failed where the folder cannot be used, and has changed nothing.
         """

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
-from portico.core.model.watched import Look, Watched
+from portico.core.model.watched import WatchResult, WatchSettings
 
 
 class Logs(Protocol):
@@ -45,7 +45,7 @@ class Disks(Protocol):
 class Files(Protocol):
     """Tells which of the operator's files have changed."""
 
-    async def look(self, wanted: Mapping[str, Watched]) -> Mapping[str, Look]:
+    async def look(self, wanted: Mapping[str, WatchSettings]) -> Mapping[str, WatchResult]:
         """What has changed since the last look, by the names of `wanted`.
 
         What is new in `wanted` is watched from now on, what is not in it any more is not.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from portico.core.model.desired import Listeners
-from portico.core.model.generation import Tested
+from portico.core.model.generation import TestedGeneration
 from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.site import Site
@@ -75,7 +75,7 @@ class Nginx(Protocol):
 
     async def install(
         self, files: Mapping[str, str], fingerprint: str, build: Build | None = None
-    ) -> Tested:
+    ) -> TestedGeneration:
         """Write a complete new generation and test it with `nginx -t`; what is live stays.
 
         `files` is name to text; `nginx.conf` is the main one. The build is the one that they are
@@ -89,10 +89,10 @@ class Nginx(Protocol):
         A file that cannot be read is one line `include`: nginx has its own word on it.
         """
 
-    async def discard(self, generation: Tested) -> None:
+    async def discard(self, generation: TestedGeneration) -> None:
         """Take away what was installed and shall not be switched to."""
 
-    async def switch(self, generation: Tested) -> None:
+    async def switch(self, generation: TestedGeneration) -> None:
         """Make nginx serve the generation: start it, or reload it and see it taken over.
 
         Raises Failed, with the previous generation in force, if the new one does not come up.

@@ -9,7 +9,7 @@ from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Listening, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
-from portico.core.planning.ownership import Answering
+from portico.core.planning.ownership import PortAnswer
 
 
 class Processes(Protocol):
@@ -40,7 +40,7 @@ class Processes(Protocol):
         the process that was found for one stays.
         """
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         """Of each process and port, who takes connections to 127.0.0.1 and that port."""
 
     def signal(self, process: Process, name: str) -> None:

@@ -114,7 +114,7 @@ def _waited(pid: int, options: int) -> int | None:
     return seen.si_status if seen.si_code == os.CLD_EXITED else -seen.si_status
 
 
-class Running:
+class RunningProgram:
     """A program that this process talks to through pipes until it ends."""
 
     def __init__(self, child: Child) -> None:
@@ -205,8 +205,8 @@ async def running(
     stdout: int = PIPE,
     stderr: int = PIPE,
     limit: int = MAX_LINE_LENGTH,
-) -> AsyncIterator[Running]:
-    """Start a program; on leaving it is over, as `Running.end` says.
+) -> AsyncIterator[RunningProgram]:
+    """Start a program; on leaving it is over, as `RunningProgram.end` says.
 
     Its streams are PIPE, DEVNULL or, for `stderr`, STDOUT. `limit` is the length of a line.
     Raises OSError as `StartProgram`.
@@ -225,7 +225,7 @@ async def running(
     finally:
         for number in ours:
             os.close(its[number])
-    process = Running(child)
+    process = RunningProgram(child)
     try:
         await process.connect(ours, limit)
         yield process
@@ -242,7 +242,7 @@ async def _launched(
         return await asyncio.shield(job)
     except asyncio.CancelledError:
         with suppress(OSError):
-            await Running(await job).end()
+            await RunningProgram(await job).end()
         raise
 
 

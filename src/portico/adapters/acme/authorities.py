@@ -11,9 +11,9 @@ from typing import Final, TypeVar, assert_never
 from portico.adapters.acme import wire
 from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
-from portico.core.model.order import Accounts, Obtained
+from portico.core.model.order import Accounts, NewCertificate
 from portico.core.planning.ledger import Refusal
-from portico.core.planning.preflight import Seen
+from portico.core.planning.preflight import PreflightFacts
 from portico.ports.certificates import AuthorityError
 from portico.system.programs import StartProgram, start_here
 
@@ -61,7 +61,7 @@ class Authorities:
         return await self._asked(wire.AccountRequest(self._account(issuer), do="deactivate"))
 
     async def _asked(self, request: wire.AccountRequest) -> Accounts:
-        answer = await _told(self._child.account(request))
+        answer = await _in_our_errors(self._child.account(request))
         return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
     async def issue(
@@ -73,7 +73,7 @@ class Authorities:
         *,
         no_account: Refusal | None,
         made_account: Callable[[], None],
-    ) -> Obtained:
+    ) -> NewCertificate:
         def tell(progress: wire.Progress) -> None:
             if progress.step == "account":
                 made_account()
@@ -84,25 +84,25 @@ class Authorities:
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             request = replace(request, account=replace(request.account, none_now=none_now))
-        answer = await _told(self._child.issue(request, tell))
+        answer = await _in_our_errors(self._child.issue(request, tell))
         if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
         if answer.checks.problems:
             raise AuthorityError(
                 f"the issued certificate is unusable: {answer.checks.problems[0]}"
             )
-        return Obtained(answer.chain, answer.key, answer.replaced)
+        return NewCertificate(answer.chain, answer.key, answer.replaced)
 
     async def preflight(
         self, lineage: Lineage, issuer: Issuer, order: str, folders: Sequence[str]
-    ) -> Seen:
+    ) -> PreflightFacts:
         resolvers = next((each.resolvers for each in lineage.challenges if each.resolvers), ())
         request = wire.PreflightRequest(
             self._request(lineage, issuer, order, None),
             (*folders, self._orders, str(Path(self._key).parent)),
             wire.Lookups(resolvers),
         )
-        return await _told(self._child.preflight(request))
+        return await _in_our_errors(self._child.preflight(request))
 
     async def forget(self, order: str) -> None:
         await self._child.forget(self._orders, order)
@@ -111,7 +111,7 @@ class Authorities:
         self, issuer: Issuer, certificate: Certificate
     ) -> tuple[float, float, str, float]:
         request = wire.RenewalInfoRequest(_server(issuer), certificate.cert)
-        info = await _told(self._child.renewal_info(request))
+        info = await _in_our_errors(self._child.renewal_info(request))
         if info.start is None or info.end is None:
             raise AuthorityError(info.why, retry_at=info.ask_again)
         return info.start, info.end, info.explanation, info.ask_again
@@ -120,7 +120,7 @@ class Authorities:
         request = wire.RevokeRequest(
             _server(issuer), certificate.cert, account=self._account(issuer), reason=reason
         )
-        await _told(self._child.revoke(request))
+        await _in_our_errors(self._child.revoke(request))
 
     def _request(
         self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
@@ -188,7 +188,7 @@ def _server(issuer: Issuer) -> wire.Server:
     return wire.Server(issuer.directory, issuer.ca_bundle)
 
 
-async def _told(asked: Awaitable[T]) -> T:
+async def _in_our_errors(asked: Awaitable[T]) -> T:
     try:
         return await asked
     except AcmeFailed as error:

@@ -24,7 +24,7 @@ from portico.adapters.acme.wire import (
     DirectoryRequest,
     Dns,
     Failure,
-    Issued,
+    IssuedCertificate,
     IssueRequest,
     Line,
     ManualSteps,
@@ -33,10 +33,10 @@ from portico.adapters.acme.wire import (
     RenewalInfo,
     RenewalInfoRequest,
     Request,
-    Revoked,
+    Revocation,
     RevokeRequest,
 )
-from portico.core.planning.preflight import Seen
+from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
 from portico.system.programs import PIPE, Program, StartProgram, ending, running, start_here
 
@@ -47,7 +47,9 @@ CHILD: Final = "portico.adapters.acme.child.main"
 CLEANUP_TIME: Final = 25.0  # seconds beyond a request's deadline, for what has to be taken away
 _MAX_LINE_LENGTH: Final = 1 << 22
 _MAX_ERROR_LENGTH: Final = 4096
-_ISSUE: Final[TypeAdapter[Issued | ManualSteps]] = TypeAdapter(Issued | ManualSteps)
+_ISSUE: Final[TypeAdapter[IssuedCertificate | ManualSteps]] = TypeAdapter(
+    IssuedCertificate | ManualSteps
+)
 
 
 class AcmeFailed(Failed):
@@ -72,7 +74,9 @@ class AcmeChild:
     async def account(self, request: AccountRequest, tell: Tell | None = None) -> AccountAnswer:
         return await self._ask(request, TypeAdapter(AccountAnswer), tell)
 
-    async def issue(self, request: IssueRequest, tell: Tell | None = None) -> Issued | ManualSteps:
+    async def issue(
+        self, request: IssueRequest, tell: Tell | None = None
+    ) -> IssuedCertificate | ManualSteps:
         """The certificate; the same request goes on where an earlier one was interrupted."""
         try:
             return await self._ask(request, _ISSUE, tell)
@@ -92,14 +96,14 @@ class AcmeChild:
     async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
         return await self._ask(request, TypeAdapter(RenewalInfo))
 
-    async def revoke(self, request: RevokeRequest) -> Revoked:
-        return await self._ask(request, TypeAdapter(Revoked))
+    async def revoke(self, request: RevokeRequest) -> Revocation:
+        return await self._ask(request, TypeAdapter(Revocation))
 
     async def directory(self, request: DirectoryRequest) -> Directory:
         return await self._ask(request, TypeAdapter(Directory))
 
-    async def preflight(self, request: PreflightRequest) -> Seen:
-        return await self._ask(request, TypeAdapter(Seen))
+    async def preflight(self, request: PreflightRequest) -> PreflightFacts:
+        return await self._ask(request, TypeAdapter(PreflightFacts))
 
     async def _ask(self, request: Request, answer: TypeAdapter[T], tell: Tell | None = None) -> T:
         line = await self._last_line(request, tell)

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, TypeAdapter
 
 from portico.core.model.certificate import Binding, KeyType
-from portico.core.planning.preflight import Seen
+from portico.core.planning.preflight import PreflightFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,7 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedCertificate:
     chain: str
     """PEM, the certificate first, exactly as the authority sent it."""
     key: str
@@ -357,7 +357,7 @@ class RenewalInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class Revocation:
     already: bool = False
 
 
@@ -421,7 +421,15 @@ class Failure:
     retry_at: float | None = None
 
 
-Answer = AccountAnswer | Issued | ManualSteps | RenewalInfo | Revoked | Directory | Seen
+Answer = (
+    AccountAnswer
+    | IssuedCertificate
+    | ManualSteps
+    | RenewalInfo
+    | Revocation
+    | Directory
+    | PreflightFacts
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ _KEY: Final = re.compile(
 _WEAK_HASHES: Final = frozenset({"md5", "sha1"})
 
 
-class Found(TypedDict):
+class Examination(TypedDict):
     problems: list[str]
     notes: list[str]
 
@@ -41,7 +41,7 @@ class _Unusable(Exception):
     """A file from which nothing can be read; its text is the problem."""
 
 
-def examine(pair: Pair, now: float) -> Found:
+def examine(pair: Pair, now: float) -> Examination:
     at = datetime.fromtimestamp(now, UTC)
     problems: list[str] = []
     notes: list[str] = []

@@ -29,18 +29,18 @@ _PROFILES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class StoreChanges:
     done: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
 
 
-async def change(homes: Sequence[Path], pem: str, name: str, *, add: bool) -> Changed:
+async def change(homes: Sequence[Path], pem: str, name: str, *, add: bool) -> StoreChanges:
     """Add the certificate under this name to all databases of these people, or remove it."""
     databases = await asyncio.to_thread(_databases, homes)
     if not databases:
-        return Changed((), (_NO_PROFILE,) if add else ())
+        return StoreChanges((), (_NO_PROFILE,) if add else ())
     if not (certutil := shutil.which("certutil")):
-        return Changed((), (_NO_CERTUTIL,))
+        return StoreChanges((), (_NO_CERTUTIL,))
     done: list[str] = []
     skipped: list[str] = []
     for database in databases:
@@ -49,7 +49,7 @@ async def change(homes: Sequence[Path], pem: str, name: str, *, add: bool) -> Ch
                 done.append(str(database.folder))
         except Failed as error:
             skipped.append(f"{database.folder}: {error}")
-    return Changed(tuple(done), tuple(skipped))
+    return StoreChanges(tuple(done), tuple(skipped))
 
 
 _NO_PROFILE: Final = (

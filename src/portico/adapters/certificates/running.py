@@ -16,7 +16,7 @@ MAX_ANSWER_SIZE: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ProgramResult:
     code: int
     out: bytes
     last_words: str
@@ -29,7 +29,7 @@ async def run(
     *,
     given: bytes = b"",
     owner: os.stat_result | None = None,
-) -> Ran:
+) -> ProgramResult:
     """Run it with `given` on its standard input, as another user, the owner of something.
 
     Raises Failed when it cannot be started, or is stopped after `deadline` seconds.
@@ -46,4 +46,4 @@ async def run(
     except OSError as error:
         raise Failed(f"cannot run {command[0]}: {error.strerror}") from error
     words = err.decode(errors="replace").strip().splitlines()
-    return Ran(process.exit_code or 0, out, words[-1] if words else "")
+    return ProgramResult(process.exit_code or 0, out, words[-1] if words else "")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.adapters.certificates import nss
-from portico.adapters.certificates.nss import Changed
+from portico.adapters.certificates.nss import StoreChanges
 from portico.adapters.certificates.running import run
 from portico.core.model.pair import Trust
 from portico.errors import Failed
@@ -96,7 +96,7 @@ async def install(root: Path, places: TrustStores) -> Trust:
     pem = await asyncio.to_thread(root.read_text)
     system = await _in_stores(places.stores, pem, root, add=True)
     browsers = await nss.change(places.homes, pem, _label(pem), add=True)
-    return _trust(root, system, browsers, Changed((), _hints(system.done, root)))
+    return _trust(root, system, browsers, StoreChanges((), _hints(system.done, root)))
 
 
 async def uninstall(root: Path, places: TrustStores) -> Trust:
@@ -115,15 +115,17 @@ def short_name(pem: str) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()[:16]
 
 
-def _trust(root: Path, *changed: Changed) -> Trust:
+def _trust(root: Path, *changed: StoreChanges) -> Trust:
     done = chain.from_iterable(each.done for each in changed)
     skipped = chain.from_iterable(each.skipped for each in changed)
     return Trust(str(root), tuple(done), tuple(skipped))
 
 
-async def _in_stores(stores: Sequence[SystemStore], pem: str, root: Path, *, add: bool) -> Changed:
+async def _in_stores(
+    stores: Sequence[SystemStore], pem: str, root: Path, *, add: bool
+) -> StoreChanges:
     if not (there := _present(stores)):
-        return Changed((), (_NO_STORE,))
+        return StoreChanges((), (_NO_STORE,))
     done: list[str] = []
     skipped: list[str] = []
     for store in there:
@@ -136,7 +138,7 @@ async def _in_stores(stores: Sequence[SystemStore], pem: str, root: Path, *, add
             skipped.append(_by_hand(store, root, target, add=add))
         except (OSError, Failed) as error:
             skipped.append(f"{target}: {error}")
-    return Changed(tuple(done), tuple(skipped))
+    return StoreChanges(tuple(done), tuple(skipped))
 
 
 _NO_STORE: Final = "the system's store: not found; install the package ca-certificates"

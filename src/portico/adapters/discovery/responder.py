@@ -14,7 +14,7 @@ from portico.adapters.discovery.lines import Lines
 from portico.adapters.discovery.owners import Asker, Owners
 from portico.adapters.discovery.resolvers import Resolvers
 from portico.adapters.discovery.wire import Reply, reply_to
-from portico.core.model.generation import Held
+from portico.core.model.generation import ReservedSockets
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
 from portico.ports.clock import Clock
@@ -101,8 +101,8 @@ class Responder:
         return self._place.address
 
     @property
-    def held(self) -> Held:
-        return Held(self.address, tuple(each.fileno() for each in self._place.keepers))
+    def held(self) -> ReservedSockets:
+        return ReservedSockets(self.address, tuple(each.fileno() for each in self._place.keepers))
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         if self._apps.get(app) == endpoints:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from portico.core.model.watched import Watched
+from portico.core.model.watched import WatchSettings
 from portico.core.planning.watching import is_ignored
 
 Identity = tuple[int, int]
 """Device and number of a file."""
 
 
-def places(watched: Watched, roots: Iterable[str]) -> list[str]:
+def places(watched: WatchSettings, roots: Iterable[str]) -> list[str]:
     """The roots, and every folder below them whose files count. Links below them are not followed:
     they may lead anywhere, and in circles.
     """

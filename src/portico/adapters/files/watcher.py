@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
 from portico.adapters.files.watched_folders import Identity, identity, is_folder, places
-from portico.core.model.watched import Look, Watched
+from portico.core.model.watched import WatchResult, WatchSettings
 from portico.core.planning.watching import is_ignored
 from portico.system.account import account_if_known
 from portico.system.rights import acting_as
@@ -34,10 +34,10 @@ class NotifiedFiles:
     def __init__(self) -> None:
         self._watches: dict[str, _Watch] = {}
 
-    async def look(self, wanted: Mapping[str, Watched]) -> Mapping[str, Look]:
+    async def look(self, wanted: Mapping[str, WatchSettings]) -> Mapping[str, WatchResult]:
         return await asyncio.to_thread(self._look, wanted)
 
-    def _look(self, wanted: Mapping[str, Watched]) -> Mapping[str, Look]:
+    def _look(self, wanted: Mapping[str, WatchSettings]) -> Mapping[str, WatchResult]:
         for name, watch in list(self._watches.items()):
             if wanted.get(name) != watch.watched:
                 self._watches.pop(name).close()
@@ -51,14 +51,14 @@ class _Watch:
     another one has come: the kernel watches folders and files, not their paths.
     """
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: WatchSettings) -> None:
         self.watched = watched
         self._roots: dict[str, Identity | None] | None = None
         """What was at each root when it was looked at last; None before the first time."""
         self._events: list[Events] = []
         self._trouble, self._rest = "", 0
 
-    def look(self) -> Look:
+    def look(self) -> WatchResult:
         """With the rights of the app's user, which the threads that wait for changes keep."""
         with suppress(ImportError):  # which is told when it is used
             import watchfiles  # noqa: F401, PLC0415 - the user may not be allowed to read it
@@ -66,7 +66,7 @@ class _Watch:
         with acting_as(account) if account.uid else nullcontext():
             return self._look()
 
-    def _look(self) -> Look:
+    def _look(self) -> WatchResult:
         before, here = self._roots, {root: identity(root) for root in self.watched.roots}
         there, changes = [root for root in here if here[root]], self._counting(self._events)
         changed = [path for _, path in changes]
@@ -77,7 +77,7 @@ class _Watch:
             changed += [root for root in there if here[root] != before[root]]
         self._roots, self._rest = here, max(0, self._rest - 1)
         missing = next((f"{root} does not exist" for root in here if not here[root]), "")
-        return Look(min(changed, default=""), missing or self._trouble)
+        return WatchResult(min(changed, default=""), missing or self._trouble)
 
     def close(self) -> None:
         for each in self._events:

@@ -45,7 +45,7 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServedGeneration:
     """What a master process serves. It is gone when nginx is to be stopped."""
 
     generation: Generation
@@ -139,14 +139,14 @@ class Generations:
             link(self._link, f"{self._all.name}/{folder.name}")
         sync_folder(self._root)
 
-    def serving(self) -> Serving | None:
+    def serving(self) -> ServedGeneration | None:
         with suppress(OSError, ValueError):
             seen = _SERVING_FILE.validate_json(self._serving.read_bytes())
             if generation := self.read(seen.generation):
-                return Serving(generation, seen.pid, seen.started, seen.file)
+                return ServedGeneration(generation, seen.pid, seen.started, seen.file)
         return None
 
-    def record_serving(self, serving: Serving | None) -> None:
+    def record_serving(self, serving: ServedGeneration | None) -> None:
         """Record what was seen to be served, and remove generations that no rollback needs."""
         if serving is None:
             self._serving.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Final
 from portico.adapters.nginx.binary import Binaries
 from portico.adapters.nginx.config_test import run_config_test
 from portico.adapters.nginx.error_lines import LogTail, explain
-from portico.adapters.nginx.generations import MAIN, Generation, Generations, Serving
+from portico.adapters.nginx.generations import MAIN, Generation, Generations, ServedGeneration
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
     Paths,
@@ -31,7 +31,7 @@ from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
 from portico.adapters.nginx.rotation import rotate
 from portico.adapters.nginx.upgrading import TRIAL_TIME, finish_upgrade, upgrade
-from portico.core.model.generation import Held, Tested
+from portico.core.model.generation import ReservedSockets, TestedGeneration
 from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
@@ -48,7 +48,7 @@ SHUTDOWN_TIMEOUT: Final = 60.0
 RESOLVE_TIMEOUT: Final = 3.0
 """Seconds in which a worker that got no answer from discovery has surely asked again."""
 SHUTDOWN_TIMEOUT_MARGIN: Final = 5.0
-NO_ADDRESS: Final = Held()
+NO_ADDRESS: Final = ReservedSockets()
 
 
 class NginxProgram:
@@ -66,7 +66,7 @@ class NginxProgram:
         reload_timeout: float = RELOAD_TIMEOUT,
         bootstrap_peers: Callable[[], Mapping[str, str]] = dict,
         start_program: StartProgram = start_here,
-        held: Held = NO_ADDRESS,
+        held: ReservedSockets = NO_ADDRESS,
     ) -> None:
         """`bootstrap_peers` says which peers a new nginx begins with, beside one that serves:
         files by name, which the files of a generation include from HOME/nginx/seeds. `held` is
@@ -119,7 +119,7 @@ class NginxProgram:
 
     async def install(
         self, files: Mapping[str, str], fingerprint: str, build: Build | None = None
-    ) -> Tested:
+    ) -> TestedGeneration:
         build = build or self._build or await self.build(None)
         async with self._changing:
             await asyncio.to_thread(self._make_folders)
@@ -139,16 +139,16 @@ class NginxProgram:
                 await asyncio.to_thread(self._generations.remove, generation.number)
                 raise
             await asyncio.to_thread(self._generations.prune)
-        return Tested(generation.number, generation.fingerprint)
+        return TestedGeneration(generation.number, generation.fingerprint)
 
     def included(self, path: str) -> tuple[Line, ...]:
         return read_included(path)
 
-    async def discard(self, generation: Tested) -> None:
+    async def discard(self, generation: TestedGeneration) -> None:
         async with self._changing:
             await asyncio.to_thread(self._generations.remove, generation.number)
 
-    async def switch(self, generation: Tested) -> None:
+    async def switch(self, generation: TestedGeneration) -> None:
         async with self._changing:
             new = await asyncio.to_thread(self._generations.read, generation.number)
             if new is None:
@@ -277,7 +277,7 @@ class NginxProgram:
         asks_elsewhere = bool(self._held.address) and not self._asks_here(serving)
         return other or asks_elsewhere or await is_shutting_down(master, self._paths.folder)
 
-    def _asks_here(self, serving: Serving | None) -> bool:
+    def _asks_here(self, serving: ServedGeneration | None) -> bool:
         """Whether its upstreams ask at the address that we answer at."""
         return serving is not None and serving.generation.discovery == self._held.address
 
@@ -347,7 +347,7 @@ class NginxProgram:
                 log.warning("nginx keeps the peers that it started with: %s", error)
 
     async def _record_serving(self, generation: Generation, master: Master, file: str) -> None:
-        self._serving = Serving(generation, master.pid, master.started, file)
+        self._serving = ServedGeneration(generation, master.pid, master.started, file)
         try:
             await asyncio.to_thread(self._generations.record_serving, self._serving)
         except OSError as error:  # a later daemon will reload once more than it had to
@@ -415,7 +415,7 @@ def _file_identity(program: str) -> str:
     return ""
 
 
-def _is_outdated(serving: Serving) -> bool:
+def _is_outdated(serving: ServedGeneration) -> bool:
     """Whether the file of its program was replaced since it was started."""
     now = _file_identity(serving.generation.program)
     return bool(now and serving.file) and now != serving.file
@@ -427,7 +427,7 @@ def _served_fingerprint(generation: Generation, discovery: str) -> str:
     return generation.fingerprint + elsewhere
 
 
-def _is_of_master(serving: Serving, master: Master) -> bool:
+def _is_of_master(serving: ServedGeneration, master: Master) -> bool:
     return (serving.pid, serving.started) == (master.pid, master.started)
 
 

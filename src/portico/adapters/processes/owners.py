@@ -19,9 +19,9 @@ from portico.adapters.processes.sockets import holders
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.planning.ownership import (
-    Answering,
     Family,
     Owner,
+    PortAnswer,
     Socket,
     answering,
 )
@@ -46,20 +46,20 @@ class Seat:
     port: int
 
 
-Answers = Batch[Sequence[Seat], list[Answering]]
+Answers = Batch[Sequence[Seat], list[PortAnswer]]
 
 
 class Owners:
     def __init__(self) -> None:
-        self._known: dict[Seat, tuple[frozenset[Socket], Answering]] = {}
+        self._known: dict[Seat, tuple[frozenset[Socket], PortAnswer]] = {}
         """What was found last; a stranger is looked at every time."""
 
-    def look(self, asked: Sequence[Sequence[Seat]]) -> list[list[Answering]]:
+    def look(self, asked: Sequence[Sequence[Seat]]) -> list[list[PortAnswer]]:
         """Blocks; one look at a time."""
         found = self._found({seat for seats in asked for seat in seats})
         return [[found[seat] for seat in seats] for seats in asked]
 
-    def _found(self, seats: Collection[Seat]) -> dict[Seat, Answering]:
+    def _found(self, seats: Collection[Seat]) -> dict[Seat, PortAnswer]:
         here: defaultdict[int, set[Socket]] = defaultdict(set)
         for each in _listeners({seat.port for seat in seats}):
             if each.at.address in _REACHED:
@@ -74,7 +74,7 @@ class Owners:
         for seat, answer in found.items():
             if answer.owner is not Owner.STRANGER:
                 self._known[seat] = now[seat], answer
-        nobody = Answering(Owner.NOBODY)
+        nobody = PortAnswer(Owner.NOBODY)
         return {
             seat: found.get(seat) or (self._known[seat][1] if now[seat] else nobody)
             for seat in seats
@@ -85,7 +85,7 @@ class Owners:
             self._known.pop(seat, None)
 
     @staticmethod
-    def _find_out(changed: Mapping[Seat, frozenset[Socket]]) -> dict[Seat, Answering]:
+    def _find_out(changed: Mapping[Seat, frozenset[Socket]]) -> dict[Seat, PortAnswer]:
         """Each way of looking costs more than the one before, and is for what that has left open:
         mostly the first process of an instance listens itself.
         """

@@ -29,7 +29,7 @@ from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.environment import NoticePaths
-from portico.core.planning.ownership import Answering, Owner
+from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.system.proc import TICKS_PER_SECOND, Stat, stat
@@ -109,7 +109,7 @@ class LinuxProcesses:
         if lost:
             await asyncio.to_thread(end)
 
-    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[Answering]:
+    async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
         seats = {
             (process, port): Seat(process, watch.mark, port)
             for process, port in asked
@@ -117,7 +117,7 @@ class LinuxProcesses:
         }
         answers = await self._answering.ask(tuple(seats.values())) if seats else ()
         found = dict(zip(seats, answers, strict=True))
-        return [found.get(each, Answering(Owner.NOBODY)) for each in asked]
+        return [found.get(each, PortAnswer(Owner.NOBODY)) for each in asked]
 
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Held(NamedTuple):
+class ReservedSockets(NamedTuple):
     """Open sockets that keep an address for whoever inherits them: nginx, that of discovery."""
 
     address: str = ""
@@ -14,7 +14,7 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestedGeneration:
     """A generation that nginx has tested and that can be switched to."""
 
     number: int

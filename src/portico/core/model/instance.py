@@ -128,7 +128,7 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class LastExit:
     """How the last process of an instance ended, and how long it had lived."""
 
     exit: Exit
@@ -189,7 +189,7 @@ class Instance:
     until that one is ready."""
     is_run: bool = False
     """One that has a schedule: it ends by itself, and is started again when it is time."""
-    ended: Ended | None = None
+    ended: LastExit | None = None
     said_ready: bool = False
     """Its process said that it is ready; asked of those with `wait_ready` only."""
     against: int = 0

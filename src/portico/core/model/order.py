@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Obtained:
+class NewCertificate:
     """A new certificate, checked, and not yet put where it belongs."""
 
     chain: str

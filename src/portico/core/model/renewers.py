@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class TakenOver:
+class ImportedLineage:
     """A lineage of certbot that is one of ours now."""
 
     name: str
@@ -23,10 +23,10 @@ class TakenOver:
 
 
 @dataclass(slots=True)
-class Taken:
+class CertbotImport:
     """What has become of each of certbot's lineages."""
 
-    lineages: list[TakenOver] = field(default_factory=list)
+    lineages: list[ImportedLineage] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """What stays with certbot, each with why."""
     notes: list[str] = field(default_factory=list)

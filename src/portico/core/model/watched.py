@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchSettings:
     folder: str
     """The app's, absolute; patterns with a `/` start in it."""
     roots: tuple[str, ...]
@@ -21,7 +21,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class WatchResult:
     """What was found since the last look."""
 
     changed: str = ""

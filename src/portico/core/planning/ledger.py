@@ -74,13 +74,15 @@ class Ledger:
         With `staging` it is one for the issuer's staging directory, whose limits are wide.
         """
         directory = issuer.staging if staging and issuer.staging else issuer.directory
-        if told := self._told(directory, names):
+        if told := self._retry_refusal(directory, names):
             return told
         return None if exempt else _worst(self.uses(issuer, names, staging=staging), self.now)
 
     def account_refusal(self, issuer: Issuer) -> Refusal | None:
         """Why no account may be made now."""
-        return self._told(issuer.directory, ()) or _worst([self.accounts(issuer)], self.now)
+        return self._retry_refusal(issuer.directory, ()) or _worst(
+            [self.accounts(issuer)], self.now
+        )
 
     def accounts(self, issuer: Issuer) -> Use:
         return self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
@@ -138,7 +140,7 @@ class Ledger:
             free_at = times[-allowed.most] + allowed.within
         return Use(limit, of, used, allowed.most, free_at)
 
-    def _told(self, directory: str, names: Sequence[str]) -> Refusal | None:
+    def _retry_refusal(self, directory: str, names: Sequence[str]) -> Refusal | None:
         """The authority's own word, obeyed for whatever is asked of it."""
         mine = set(map(_validated, names))
         found: Refusal | None = None

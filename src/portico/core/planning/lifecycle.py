@@ -9,11 +9,11 @@ from portico.core.model.app import App
 from portico.core.model.instance import (
     LEAVING,
     PROVEN,
-    Ended,
     Exit,
     Instance,
     InstanceEvent,
     InstanceState,
+    LastExit,
     Process,
     next_state,
 )
@@ -112,7 +112,7 @@ def exited(
     after = replace(
         moved(instance, event, now=now, reason=reason),
         process=None,
-        ended=Ended(ending, now - instance.spawned),
+        ended=LastExit(ending, now - instance.spawned),
     )
     if after.state is not InstanceState.BACKOFF:
         return replace(after, crashes=crashes)

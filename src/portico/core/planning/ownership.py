@@ -57,7 +57,7 @@ _WORST: Final = (Owner.STRANGER, Owner.ROOT, Owner.ITSELF)
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class PortAnswer:
     """Who takes the connections to an instance's port."""
 
     owner: Owner
@@ -67,7 +67,7 @@ class Answering:
 
 def answering(
     sockets: Collection[Socket], family: Family, holders: Mapping[int, Holder]
-) -> Answering:
+) -> PortAnswer:
     """`holders` are of the sockets that the family does not hold, by inode.
 
     Where several listen (SO_REUSEPORT) the kernel chooses, so that each has to be the instance's.
@@ -77,8 +77,8 @@ def answering(
         for socket in (each for each in sockets if found[each] is owner):
             holder = holders.get(socket.inode)
             other = owner is not Owner.ITSELF and holder is not None
-            return Answering(owner, holder.text if other and holder else "")
-    return Answering(Owner.NOBODY)
+            return PortAnswer(owner, holder.text if other and holder else "")
+    return PortAnswer(Owner.NOBODY)
 
 
 def _owner(socket: Socket, family: Family, holder: Holder | None) -> Owner:

@@ -65,7 +65,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PreflightFacts:
     """What was seen, by a child that may ask the network."""
 
     names: tuple[Name, ...] = ()
@@ -109,7 +109,7 @@ def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
             yield Finding(f"{name} is not a public name: {why}", _ASK_NOBODY)
 
 
-def findings(lineage: Lineage, issuer: Issuer, seen: Seen) -> Iterator[Finding]:
+def findings(lineage: Lineage, issuer: Issuer, seen: PreflightFacts) -> Iterator[Finding]:
     """Everything that would make the order fail; nothing where it may be sent."""
     yield from _machine(seen)
     if seen.unprovable:
@@ -155,7 +155,7 @@ def _not_public(name: str) -> str:
     return "its last label is a number" if last.isdigit() else ""
 
 
-def _machine(seen: Seen) -> Iterator[Finding]:
+def _machine(seen: PreflightFacts) -> Iterator[Finding]:
     ahead = seen.clock_ahead
     if ahead is not None and abs(ahead) > MAX_CLOCK_SKEW:
         way = "ahead of" if ahead > 0 else "behind"
@@ -174,7 +174,7 @@ def _machine(seen: Seen) -> Iterator[Finding]:
         yield Finding(left, "remove files there")
 
 
-def _allowed(name: Name, seen: Seen, challenge: Challenge | None) -> Iterator[Finding]:
+def _allowed(name: Name, seen: PreflightFacts, challenge: Challenge | None) -> Iterator[Finding]:
     """RFC 8659 4 and RFC 8657."""
     if not seen.identities or is_ip(name.name):
         return
@@ -206,7 +206,7 @@ def _relevant(name: Name) -> list[Caa]:
     return tagged["issue"]
 
 
-def _permits(value: str, seen: Seen, challenge: Challenge | None) -> bool:
+def _permits(value: str, seen: PreflightFacts, challenge: Challenge | None) -> bool:
     domain, *rest = (part.strip() for part in value.split(";"))
     if domain.lower().rstrip(".") not in {each.lower() for each in seen.identities}:
         return False

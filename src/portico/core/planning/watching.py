@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from portico.core.model.watched import Watched
+from portico.core.model.watched import WatchSettings
 
 MAX_WAIT: Final = 60.0
 """Seconds after which a rollout begins though files go on changing: an app that writes to what is
@@ -38,7 +38,7 @@ _SIGN = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])")
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingRestart:
     """Changes that no rollout has begun for. Times are seconds of one clock."""
 
     path: str
@@ -47,17 +47,17 @@ class Pending:
     last: float
 
 
-def noted(pending: Pending | None, path: str, now: float) -> Pending:
+def noted(pending: PendingRestart | None, path: str, now: float) -> PendingRestart:
     """With one more change."""
-    return replace(pending, last=now) if pending else Pending(path, now, now)
+    return replace(pending, last=now) if pending else PendingRestart(path, now, now)
 
 
-def is_due(pending: Pending, delay: float, now: float) -> bool:
+def is_due(pending: PendingRestart, delay: float, now: float) -> bool:
     """Whether a rollout should begin: after the changes it was quiet for `delay` seconds."""
     return now - pending.last >= delay or now - pending.first >= MAX_WAIT
 
 
-def is_ignored(path: str, watched: Watched) -> bool:
+def is_ignored(path: str, watched: WatchSettings) -> bool:
     """Whether a change of this path counts for nothing.
 
     A pattern with a `/` is a path from the app's folder, or an absolute one; any other is the name

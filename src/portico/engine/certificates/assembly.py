@@ -12,7 +12,7 @@ from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.certificates.migration import Migration
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.prepare import Issued, Preparation
+from portico.engine.prepare import CertificateSource, Preparation
 from portico.ports.certificates import Authorities, Certbot, Hooks, Lineages
 from portico.ports.nginx import Nginx, Sites
 
@@ -28,7 +28,7 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     engine: Engine,
     in_force: InForce,
     issued: IssuedFiles,
-    prepare: Callable[[Issued], Preparation],
+    prepare: Callable[[CertificateSource], Preparation],
     *,
     authorities: Authorities,
     certbot: Certbot,

@@ -13,7 +13,7 @@ from portico.core.model.place import CertificateFiles
 from portico.engine.certificates.loop import CertificateLoop, select
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
-from portico.engine.prepare import Issued, Preparation
+from portico.engine.prepare import CertificateSource, Preparation
 from portico.errors import Failed, PorticoError, Refused
 from portico.ports.certificates import Lineages
 from portico.ports.nginx import Nginx
@@ -22,7 +22,7 @@ from portico.ports.nginx import Nginx
 class ScratchFiles:
     """What nginx would be given. Implements `prepare.Issued`."""
 
-    def __init__(self, scratch: Lineages, issued: Issued) -> None:
+    def __init__(self, scratch: Lineages, issued: CertificateSource) -> None:
         self._scratch, self._issued = scratch, issued
 
     def files(self, site: str) -> CertificateFiles | None:

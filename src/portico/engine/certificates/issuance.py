@@ -18,7 +18,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
-from portico.core.model.order import Obtained
+from portico.core.model.order import NewCertificate
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.preflight import Finding, findings, name_findings
@@ -124,7 +124,9 @@ class Issuance:
             await self._authorities.forget(order)
             await self._authorities.forget(f"{order}.staging")
 
-    async def order_for_trial(self, lineage: Lineage, staging: Issuer, order: str) -> Obtained:
+    async def order_for_trial(
+        self, lineage: Lineage, staging: Issuer, order: str
+    ) -> NewCertificate:
         """Order on staging and book it there; nothing is remembered of it with the lineage."""
         if lineage.preflight and (found := await self._foreseen(lineage, staging, order)):
             raise Failed("; ".join(map(str, found)))
@@ -138,7 +140,7 @@ class Issuance:
 
     async def _obtain(
         self, lineage: Lineage, asked: Issuer, order: str, replaces: str, *, exempt: bool
-    ) -> Obtained:
+    ) -> NewCertificate:
         """What the authority counts is booked, before it is sent and when it has ended."""
         self._enter("order", lineage, asked, order, exempt=exempt)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
-from portico.core.model.renewers import Renewer, TakenOver
+from portico.core.model.renewers import ImportedLineage, Renewer
 from portico.core.model.views import (
     ExportView,
     ImportView,
@@ -130,7 +130,7 @@ class Migration:
         )
         return next(found, None)
 
-    def _remember(self, lineages: Sequence[TakenOver]) -> None:
+    def _remember(self, lineages: Sequence[ImportedLineage]) -> None:
         """The authority counts what certbot has obtained of it as it counts our own."""
         now = self._clock.now()
         known = {entry.order for entry in self._state.ledger_since(now - COUNTED_FOR)}

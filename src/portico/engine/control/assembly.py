@@ -12,7 +12,7 @@ from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import Instances
-from portico.engine.prepare import Issued, Preparation
+from portico.engine.prepare import CertificateSource, Preparation
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 from portico.ports.nginx import Nginx, Sites
@@ -28,7 +28,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     exposure: Exposure,
     *,
     daemon: DaemonView,
-    issued: Issued,
+    issued: CertificateSource,
     local: Certificates,
     logs: Logs,
     nginx: Nginx,

@@ -28,7 +28,7 @@ from portico.engine.instances.assembly import Instances
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.engine.own_pairs import own_pair
-from portico.engine.prepare import Issued
+from portico.engine.prepare import CertificateSource
 from portico.engine.troubles import Troubles
 from portico.ports.clock import Clock
 from portico.ports.files import Logs
@@ -48,7 +48,7 @@ class StatusReport:
         troubles: Troubles,
         instances: Instances,
         daemon: DaemonView,
-        issued: Issued,
+        issued: CertificateSource,
         *,
         clock: Clock,
         logs: Logs,

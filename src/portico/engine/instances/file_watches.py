@@ -11,8 +11,8 @@ from typing import Final
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LogFiles
-from portico.core.model.watched import Look, Watched
-from portico.core.planning.watching import Pending, is_due, noted
+from portico.core.model.watched import WatchResult, WatchSettings
+from portico.core.planning.watching import PendingRestart, is_due, noted
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
@@ -41,10 +41,10 @@ class FileWatches:
         """`reload` begins a rollout of an app and is told why, or refuses while it has one."""
         self._intent, self._troubles, self._reload = intent, troubles, reload
         self._clock, self._files, self._home = clock, files, home
-        self._watched: Mapping[str, Watched] = {}
-        self._begun: Mapping[str, Watched] = {}
+        self._watched: Mapping[str, WatchSettings] = {}
+        self._begun: Mapping[str, WatchSettings] = {}
         self._woken, self._looked = asyncio.Event(), asyncio.Event()
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[str, PendingRestart] = {}
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
@@ -81,7 +81,7 @@ class FileWatches:
                 with self._troubles.fence(f"rollout after a change in {name}", of=name):
                     await self._roll_out(name, pending.path)
 
-    def _note(self, looks: Mapping[str, Look]) -> None:
+    def _note(self, looks: Mapping[str, WatchResult]) -> None:
         now = self._clock.monotonic()
         for name, found in looks.items():
             if found.changed:
@@ -101,19 +101,19 @@ class FileWatches:
         del self._pending[name]
         log.info("%s: %s has changed", name, path)
 
-    def _wanted(self) -> dict[str, Watched]:
+    def _wanted(self) -> dict[str, WatchSettings]:
         return {
             name: self._what(app)
             for name, app in self._intent.desired.apps.items()
             if app.app.watches and not app.stopped
         }
 
-    def _what(self, app: DesiredApp) -> Watched:
+    def _what(self, app: DesiredApp) -> WatchSettings:
         folder = posixpath.normpath(posixpath.join(app.spec.folder, app.app.cwd or ""))
         roots = tuple(posixpath.normpath(posixpath.join(folder, path)) for path in app.app.watches)
         ignored = app.app.ignore_watch
         own = (path for path in self._own_files(app) if not _holds(path, roots))
-        return Watched(
+        return WatchSettings(
             folder,
             roots,
             (ignored,) if isinstance(ignored, str) else ignored,

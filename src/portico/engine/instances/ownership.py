@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import owned, taken
-from portico.core.planning.ownership import Answering, Owner, passed_on, silent, taken_by
+from portico.core.planning.ownership import Owner, PortAnswer, passed_on, silent, taken_by
 from portico.engine.observed import Observed
 from portico.ports.clock import Clock
 from portico.ports.processes import Processes
@@ -27,7 +27,7 @@ class Ownership:
     ) -> None:
         self._observed, self._wake = observed, wake
         self._clock, self._processes = clock, processes
-        self._seen: dict[tuple[InstanceId, Process | None], Answering] = {}
+        self._seen: dict[tuple[InstanceId, Process | None], PortAnswer] = {}
         """Of each process who answered on its port when it was last looked at."""
 
     async def look(self) -> None:
@@ -64,7 +64,7 @@ class Ownership:
                 self._observed.put(after)
                 log.warning("%s: %s", after.id, after.reason or "it holds its port again")
 
-    async def _look(self, *asked: Instance) -> list[Answering]:
+    async def _look(self, *asked: Instance) -> list[PortAnswer]:
         seats = [(i.process, i.port) for i in asked if i.process is not None]
         answers = await self._processes.answering(seats)
         for i, found in zip(asked, answers, strict=True):
@@ -74,7 +74,7 @@ class Ownership:
                 self._wake()
         return answers
 
-    def _judged(self, i: Instance, found: Answering) -> Instance:
+    def _judged(self, i: Instance, found: PortAnswer) -> Instance:
         if found.owner is Owner.STRANGER:
             return taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
         return owned(i)

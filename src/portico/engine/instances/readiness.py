@@ -17,7 +17,7 @@ from portico.ports.processes import Notices
 
 log = logging.getLogger(__name__)
 
-Seen = tuple[InstanceId, Process | None]
+PreflightFacts = tuple[InstanceId, Process | None]
 
 
 class Readiness:
@@ -32,9 +32,9 @@ class Readiness:
     ) -> None:
         self._observed, self._intent, self._wake = observed, intent, wake
         self._clock, self._notices = clock, notices
-        self._passed: set[Seen] = set()
+        self._passed: set[PreflightFacts] = set()
         """Whose check has passed, and who is still starting."""
-        self._says: dict[Seen, str] = {}
+        self._says: dict[PreflightFacts, str] = {}
 
     def passed(self, i: Instance) -> None:
         """Its check has passed for the first time, or it has none."""

@@ -69,10 +69,10 @@ class AcmeFailure(Exception):
         super().__init__(failure.text)
 
 
-class Denied(AcmeFailure):
+class Denial(AcmeFailure):
     """An authority has answered with a problem document, or with no success at all."""
 
-    def __init__(self, problem: Problem, answer: Answered) -> None:
+    def __init__(self, problem: Problem, answer: FailedAnswer) -> None:
         self.problem, self.status = problem, answer.status
         super().__init__(denial(problem, answer))
 
@@ -82,7 +82,7 @@ class Denied(AcmeFailure):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class FailedAnswer:
     """The circumstances of an answer that is no success."""
 
     what: str
@@ -107,7 +107,7 @@ def refused(text: str, names: Mapping[str, str] | None = None) -> AcmeFailure:
     return AcmeFailure(Failure("refused", text, names or {}))
 
 
-def denial(problem: Problem, answer: Answered) -> Failure:
+def denial(problem: Problem, answer: FailedAnswer) -> Failure:
     """What could not be done, who refused it, why, and when to ask again."""
     limited = answer.status == _TOO_MANY or code(problem) == "rateLimited"
     kind: Kind = (
@@ -151,7 +151,7 @@ def _limit(problem: Problem) -> Limit:
     return next(found, "unknown")
 
 
-def _retry_at(problem: Problem, answer: Answered) -> float | None:
+def _retry_at(problem: Problem, answer: FailedAnswer) -> float | None:
     """The header first: seconds do not depend on either clock."""
     if answer.retry_after is not None:
         return answer.now + answer.retry_after

@@ -25,7 +25,7 @@ CHAIN: Final = "fullchain.pem"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OrderIdentity:
     """What makes it this certificate and no other."""
 
     directory: str
@@ -35,7 +35,7 @@ class Asked:
     profile: str | None
 
     @classmethod
-    def of(cls, request: IssueRequest) -> Asked:
+    def of(cls, request: IssueRequest) -> OrderIdentity:
         return cls(
             request.account.server.directory,
             request.account.key,
@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRecord:
     """A TXT record that has to be taken away again."""
 
     by: str
@@ -63,7 +63,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    asked: Asked
+    asked: OrderIdentity
     sending: bool = False
     """The order was about to be sent: it may have been."""
     order: str = ""
@@ -71,7 +71,7 @@ class Record:
     account: str = ""
     """URL of the account that it belongs to."""
     replaced: bool = False
-    published: tuple[Published, ...] = ()
+    published: tuple[PublishedRecord, ...] = ()
 
 
 _RECORD: Final = TypeAdapter(Record)

@@ -29,14 +29,14 @@ from portico.adapters.acme.wire import (
     TlsAlpn,
 )
 from portico.core.model.names import is_ip
-from portico.core.planning.preflight import Address, Caa, Name, Seen
+from portico.core.planning.preflight import Address, Caa, Name, PreflightFacts
 
 MAX_PARALLEL_CHECKS: Final = 8
 _TRIAL_DATA: Final = bytes(64 << 10)
 """What is written to see whether it can be: quotas and full disks only show then."""
 
 
-def preflight(request: PreflightRequest, context: RunContext) -> Seen:
+def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     """Raises AcmeFailure when the authority itself does not answer."""
     issue = request.issue
     told = directory(DirectoryRequest(issue.account.server), context)
@@ -50,7 +50,7 @@ def preflight(request: PreflightRequest, context: RunContext) -> Seen:
         unprovable, plan = str(failed), []
     if plan and not unwritable:  # without a place for its key there is no account to answer for
         names = _looked_at(plan, request, context)
-    return Seen(
+    return PreflightFacts(
         names=names,
         identities=told.caa,
         account=known_url(issue.account),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import RENEWAL
-from portico.adapters.acme.child.failures import Denied, unready
+from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
 from portico.system.x509 import UNREADABLE, ari_id
@@ -37,7 +37,7 @@ def renewal_info(request: RenewalInfoRequest, context: RunContext) -> RenewalInf
         )
     try:
         body, wait = authority.renewal_info(known_as)
-    except Denied as denied:
+    except Denial as denied:
         if denied.failure.kind != "refused":
             raise
         return RenewalInfo(known_as, later, why=str(denied))

@@ -7,16 +7,16 @@ from typing import Final
 
 from portico.adapters.acme.child.checks.renewal import read_leaf
 from portico.adapters.acme.child.context import RunContext
-from portico.adapters.acme.child.failures import Denied, unready
+from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import read_jwk
-from portico.adapters.acme.wire import Revoked, RevokeRequest
+from portico.adapters.acme.wire import Revocation, RevokeRequest
 
 _USUAL: Final = frozenset({0, 1, 3, 4, 5})  # reasons that a subscriber may give
 
 
-def revoke(request: RevokeRequest, context: RunContext) -> Revoked:
+def revoke(request: RevokeRequest, context: RunContext) -> Revocation:
     leaf = read_leaf(request.certificate)
     if request.reason not in _USUAL:
         raise unready(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
@@ -25,11 +25,11 @@ def revoke(request: RevokeRequest, context: RunContext) -> Revoked:
         raise unready(f"cannot revoke a certificate: {authority.host} does not offer it")
     try:
         authority.revoke(leaf, request.reason)
-    except Denied as denied:
+    except Denial as denied:
         if denied.code == "alreadyRevoked":
-            return Revoked(already=True)
+            return Revocation(already=True)
         raise
-    return Revoked()
+    return Revocation()
 
 
 def _authority(request: RevokeRequest, context: RunContext) -> Authority:

@@ -21,24 +21,24 @@ MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which two good clocks may dif
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChainChoice:
     pem: str
     note: str = ""
 
 
-def choose(chains: Sequence[str], preferred: str | None) -> Chosen:
+def choose(chains: Sequence[str], preferred: str | None) -> ChainChoice:
     """The chain whose topmost issuer has this common name, else one that has it anywhere, else
     the authority's default one, with a note.
     """
     if not preferred:
-        return Chosen(chains[0])
+        return ChainChoice(chains[0])
     names = [issuers(read_chain(each)) for each in chains]
     for fits in (lambda chain: chain[-1] == preferred, lambda chain: preferred in chain):
         for pem, found in zip(chains, names, strict=True):
             if fits(found):
-                return Chosen(pem)
+                return ChainChoice(pem)
     offered = ", ".join(dict.fromkeys(found[-1] for found in names))
-    return Chosen(chains[0], f"no chain was issued by {preferred}; available: {offered}")
+    return ChainChoice(chains[0], f"no chain was issued by {preferred}; available: {offered}")
 
 
 def read_chain(pem: str) -> Chain:

@@ -16,19 +16,19 @@ from portico.adapters.acme.child.challenges.validation import look_ahead, prove
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Identifier, Order
 from portico.adapters.acme.child.failures import (
-    Denied,
+    Denial,
     refused,
     unavailable,
     unready,
     words,
 )
 from portico.adapters.acme.child.files import locked
-from portico.adapters.acme.child.order_folder import Asked, OrderFolder, Record
+from portico.adapters.acme.child.order_folder import OrderFolder, OrderIdentity, Record
 from portico.adapters.acme.child.orders.chains import check, choose, is_for, issuers, read_chain
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_key, signing_request
-from portico.adapters.acme.wire import Dns, Issued, IssueRequest, ManualSteps, Step
+from portico.adapters.acme.wire import Dns, IssuedCertificate, IssueRequest, ManualSteps, Step
 from portico.system.files import write
 from portico.system.x509 import ari_id
 
@@ -42,9 +42,9 @@ class Issuing:
         self._context = replace(context, say=self._say)
         self._tell, self._notes = context.say, list[str]()
         self._folder = OrderFolder(request.folder, request.order)
-        self._asked = Asked.of(request)
+        self._asked = OrderIdentity.of(request)
 
-    def run(self) -> Issued | ManualSteps:
+    def run(self) -> IssuedCertificate | ManualSteps:
         with locked(self._folder.path, self._context):
             record = self._begun()
             if not self._folder.chain.exists():
@@ -109,7 +109,7 @@ class Issuing:
     def _known(self, url: str, authority: Authority) -> Order | None:
         try:
             order, _ = authority.order(url)
-        except Denied as denied:
+        except Denial as denied:
             if denied.failure.kind == "refused":  # it has forgotten the order
                 return None
             raise
@@ -143,7 +143,7 @@ class Issuing:
         names, profile = self._asked.names, self._asked.profile
         try:
             url, order = authority.new_order(names, profile, replaces)
-        except Denied as denied:
+        except Denial as denied:
             if not replaces or not _is_about_replacing(denied):
                 raise
             self._say("note", f"{authority.host} did not accept it as a replacement: {denied}")
@@ -168,7 +168,7 @@ class Issuing:
             authority.finalize(
                 order.finalize, signing_request(self._folder.key, self._asked.names)
             )
-        except Denied as denied:
+        except Denial as denied:
             if denied.code != "orderNotReady":  # then the order says what is the matter
                 raise
         self._say("finalized", f"finalized the order at {authority.host}")
@@ -204,11 +204,11 @@ class Issuing:
         write(self._folder.chain, chosen.pem.encode())
         self._say("issued", f"{authority.host} issued the certificate")
 
-    def _issued(self) -> Issued:
+    def _issued(self) -> IssuedCertificate:
         record, pem = self._folder.record, self._folder.chain.read_text()
         chain, key = read_chain(pem), read_key(self._folder.key)
         leaf, names = chain[0], issuers(chain)
-        return Issued(
+        return IssuedCertificate(
             chain=pem,
             key=str(self._folder.key),
             names=self._asked.names,
@@ -236,7 +236,7 @@ class Issuing:
         self._tell(step, text)
 
 
-def _is_about_replacing(denied: Denied) -> bool:
+def _is_about_replacing(denied: Denial) -> bool:
     """RFC 9773 5 has a type for one reason only; for others there are words."""
     if denied.failure.kind != "refused":
         return False

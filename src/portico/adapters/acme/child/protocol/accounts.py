@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import AccountDocument
-from portico.adapters.acme.child.failures import AcmeFailure, Denied, unready
+from portico.adapters.acme.child.failures import AcmeFailure, Denial, unready
 from portico.adapters.acme.child.files import locked, rename
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk
@@ -59,7 +59,7 @@ def _known(account: Account) -> AccountAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenAccount:
     authority: Authority
     document: AccountDocument
     created: bool
@@ -74,13 +74,13 @@ class Opened:
         )
 
 
-def open_account(account: Account, context: RunContext) -> Opened:
+def open_account(account: Account, context: RunContext) -> OpenAccount:
     """The account, ready to sign with; made if there is none, or if the authority lost it."""
     with locked(Path(account.key).parent, context):
         return _open(account, context)
 
 
-def _open(account: Account, context: RunContext) -> Opened:
+def _open(account: Account, context: RunContext) -> OpenAccount:
     if found := _found(account, context):
         return found
     if account.server.directory in _deactivated(account):
@@ -93,10 +93,10 @@ def _open(account: Account, context: RunContext) -> Opened:
     _remember(account, authority.account_url)
     if created:
         context.say("account", f"created an account at {authority.host}: {authority.account_url}")
-    return Opened(authority, document, created)
+    return OpenAccount(authority, document, created)
 
 
-def _found(account: Account, context: RunContext) -> Opened | None:
+def _found(account: Account, context: RunContext) -> OpenAccount | None:
     """The one that was made before; None if there was none, or the authority has lost it."""
     if replaced := _with_new_key(account, context):
         return replaced
@@ -105,8 +105,8 @@ def _found(account: Account, context: RunContext) -> Opened | None:
         return None
     authority = Authority(account.server, context, _have_key(account))
     try:
-        return Opened(authority, authority.use(url), created=False)
-    except Denied as denied:
+        return OpenAccount(authority, authority.use(url), created=False)
+    except Denial as denied:
         if denied.code != "accountDoesNotExist":
             raise
     return None
@@ -117,7 +117,7 @@ def _registered(account: Account, authority: Authority) -> tuple[AccountDocument
         return authority.register(account.contact, account.binding)
     try:
         return authority.find(), False
-    except Denied as denied:
+    except Denial as denied:
         if denied.code != "accountDoesNotExist":
             raise
         text = f"cannot create an account at {authority.host} now: {account.none_now.why}"
@@ -164,7 +164,7 @@ def _take_new_key(account: Account) -> None:
     _write_urls(_marks(account), {})
 
 
-def _with_new_key(account: Account, context: RunContext) -> Opened | None:
+def _with_new_key(account: Account, context: RunContext) -> OpenAccount | None:
     """The account, if a run that did not come to its end has replaced the key here."""
     new, url = _new_key(account), known_url(account)
     if not url or not new.exists():
@@ -172,13 +172,13 @@ def _with_new_key(account: Account, context: RunContext) -> Opened | None:
     authority = Authority(account.server, context, read_jwk(new))
     try:
         document = authority.use(url)
-    except Denied as denied:
+    except Denial as denied:
         if denied.failure.kind != "refused":
             raise
         return None
     if len(_all_remembered(account)) == 1:
         _take_new_key(account)
-    return Opened(authority, document, created=False)
+    return OpenAccount(authority, document, created=False)
 
 
 def _new_key(account: Account) -> Path:
@@ -197,14 +197,14 @@ def _deactivate(account: Account, context: RunContext) -> None:
     try:
         if found := _found(account, context):
             found.authority.deactivate()
-    except Denied as denied:
+    except Denial as denied:
         if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
             raise
     _write_urls(_marks(account), {**_deactivated(account), account.server.directory: url})
     _write_urls(_urls(account), _all_remembered(account))
 
 
-def _says_deactivated(denied: Denied) -> bool:
+def _says_deactivated(denied: Denial) -> bool:
     """RFC 8555 7.3.6 has no code of its own for it."""
     return denied.code == "unauthorized" and "deactivated" in denied.failure.text
 

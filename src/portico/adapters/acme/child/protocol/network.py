@@ -26,8 +26,8 @@ from portico import __version__
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import Problem, problem_of
 from portico.adapters.acme.child.failures import (
-    Answered,
-    Denied,
+    Denial,
+    FailedAnswer,
     retry_after,
     unavailable,
     unready,
@@ -115,7 +115,7 @@ class Network:
             elif not self._waited(denied, what):
                 raise denied
 
-    def _waited(self, denied: Denied, what: str) -> bool:
+    def _waited(self, denied: Denial, what: str) -> bool:
         """Wait if it is busy for a moment only."""
         again = denied.failure.retry_at
         if denied.status not in BUSY or again is None:
@@ -127,20 +127,20 @@ class Network:
         self._context.pause(seconds, f"waiting to {what}")
         return True
 
-    def _denied(self, what: str, error: Exception) -> Denied:
+    def _denied(self, what: str, error: Exception) -> Denial:
         """The library drops the answer; the session has shown it to us."""
         answer = self._last
         if answer is None or answer.ok:
             why = Problem(detail=f"its answer does not follow RFC 8555: {error}")
-            return Denied(why, self._answered(what, 502))
-        return Denied(
+            return Denial(why, self._answered(what, 502))
+        return Denial(
             problem_of(answer.content, answer.status_code),
             self._answered(what, answer.status_code, answer.headers.get("Retry-After")),
         )
 
-    def _answered(self, what: str, status: int, header: str | None = None) -> Answered:
+    def _answered(self, what: str, status: int, header: str | None = None) -> FailedAnswer:
         now = self._context.now()
-        return Answered(what, self.host, status, now, retry_after(header, now))
+        return FailedAnswer(what, self.host, status, now, retry_after(header, now))
 
     def _unreachable(self, what: str, error: requests.RequestException) -> Exception:
         text = f"cannot {what}: cannot reach {self.host}: {reason(error)}"

@@ -29,7 +29,7 @@ MAX_PARALLEL_QUESTIONS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExpectedRecord:
     """The values that the TXT record of a name must have, perhaps beside others."""
 
     name: str
@@ -40,11 +40,11 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class _Question:
     server: Authoritative
-    wanted: Wanted
+    wanted: ExpectedRecord
 
 
 def wait_until_served(
-    wanted: Sequence[Wanted], lookup: Lookup, patience: float, context: RunContext
+    wanted: Sequence[ExpectedRecord], lookup: Lookup, patience: float, context: RunContext
 ) -> None:
     """Raises AcmeFailure after `patience` seconds, with each server that lacks a value."""
     servers = {zone: lookup.servers(zone) for zone in {each.zone for each in wanted}}

@@ -10,13 +10,16 @@ from typing import assert_never
 from portico.adapters.acme.child.challenges.dns.command import Programs
 from portico.adapters.acme.child.challenges.dns.lexicon import Provider
 from portico.adapters.acme.child.challenges.dns.lookup import Lookup
-from portico.adapters.acme.child.challenges.dns.propagation import Wanted, wait_until_served
+from portico.adapters.acme.child.challenges.dns.propagation import (
+    ExpectedRecord,
+    wait_until_served,
+)
 from portico.adapters.acme.child.challenges.dns.publisher import Entry, PublishesTxt
 from portico.adapters.acme.child.challenges.dns.rfc2136 import Updates
 from portico.adapters.acme.child.challenges.responses import Proof, txt_name
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
-from portico.adapters.acme.child.order_folder import OrderFolder, Published
+from portico.adapters.acme.child.order_folder import OrderFolder, PublishedRecord
 from portico.adapters.acme.wire import Command, Dns, Lexicon, Lookups, Rfc2136
 
 
@@ -64,7 +67,9 @@ class TxtRecords:
             self._context.say("cleaned", f"removed the TXT record of {each.name}")
 
     def _put(self, entry: Entry) -> None:
-        new = Published(self._publisher.by, entry.domain, entry.name, entry.zone, entry.value)
+        new = PublishedRecord(
+            self._publisher.by, entry.domain, entry.name, entry.zone, entry.value
+        )
         others = [each for each in self._on_record() if replace(each, output="") != new]
         self._record([*others, new])  # before it exists: a killed run leaves no record unknown
         if output := self._publisher.put(entry, self._context):
@@ -82,11 +87,11 @@ class TxtRecords:
             for left, (domain, value) in zip(reversed(range(len(wanted))), wanted, strict=True)
         ]
 
-    def _on_record(self) -> tuple[Published, ...]:
+    def _on_record(self) -> tuple[PublishedRecord, ...]:
         record = self._folder.record
         return record.published if record else ()
 
-    def _record(self, published: Sequence[Published]) -> None:
+    def _record(self, published: Sequence[PublishedRecord]) -> None:
         if record := self._folder.record:
             self._folder.write(replace(record, published=tuple(published)))
 
@@ -97,7 +102,7 @@ def wait_for(entries: Sequence[Entry], lookups: Lookups, context: RunContext) ->
     values: dict[tuple[str, str], set[str]] = {}
     for entry in entries:
         values.setdefault((entry.name, entry.zone), set()).add(entry.value)
-    wanted = [Wanted(name, zone, frozenset(each)) for (name, zone), each in values.items()]
+    wanted = [ExpectedRecord(name, zone, frozenset(each)) for (name, zone), each in values.items()]
     wait_until_served(wanted, lookup, lookups.patience, context)
     names = ", ".join(sorted({entry.name for entry in entries}))
     context.say("served", f"every name server serves the TXT records of {names}")

@@ -1,0 +1,58 @@
+"""Names in the code say what a thing is or does: `docs/ARCHITECTURE.md` has those that do not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src/portico"
+
+
+def retired() -> dict[str, set[str]]:
+    table = (ROOT / "docs/ARCHITECTURE.md").read_text().split("| kind of name |")[1]
+    words: dict[str, set[str]] = {}
+    for kind, names in re.findall(
+        r"^\| (\w+) \| (.+?) \|", table.partition("\n\n")[0], re.MULTILINE
+    ):
+        words.setdefault(kind, set()).update(re.findall(r"`(\w+)`", names))
+    return words
+
+
+def names(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name):
+                yield "class", name, node.lineno
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield "function", name, node.lineno
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+                yield "constant", name, node.lineno
+
+
+def bad_names(text: str) -> list[str]:
+    words = retired()
+    return [
+        f"{line}: {kind} {name}"
+        for kind, name, line in names(ast.parse(text))
+        if name.lstrip("_") in words[kind]
+    ]
+
+
+def test_the_table_of_names_is_read():
+    code = "class _Told: ...\ndef sow(): ...\nLATE: int = 3\nSOON = 1\nclass Tolding: ...\n"
+    assert bad_names(code) == [
+        "1: class _Told",
+        "2: function sow",
+        "3: constant LATE",
+        "4: constant SOON",
+    ]
+
+
+def test_nothing_has_a_retired_name():
+    found = {
+        file.relative_to(SOURCE): bad_names(file.read_text()) for file in SOURCE.rglob("*.py")
+    }
+    assert {file: bad for file, bad in found.items() if bad} == {}
