@@ -43,7 +43,7 @@ class Lineages:
     """In memory; `hold` puts one there that was issued at some time."""
 
     def __init__(self, clock):
-        self.clock, self.newest, self.given = clock, {}, {}
+        self.clock, self.newest, self.given, self.before = clock, {}, {}, {}
 
     def hold(self, name, *, at, days=90.0, serial="1", **more) -> Certificate:
         said = {"issuer": DIRECTORY, "ari_id": ""} | more
@@ -61,7 +61,17 @@ class Lineages:
         return sorted(self.newest)
 
     async def switch(self, name, generation):
+        if self.given.get(name) != self.newest[name]:
+            self.before[name] = self.given.get(name)
         self.given[name] = self.newest[name]
+
+    async def put_back(self, name):
+        if self.before.get(name):
+            self.given[name] = self.before[name]
+        return self.before.get(name)
+
+    async def withdraw(self, name):
+        self.given[name] = None
 
     def folder(self, name):
         return f"/live/{name}"
@@ -132,14 +142,20 @@ class Authority:
 
 
 class Deployment:
-    def __init__(self, clock, lineages, state):
-        self.clock, self.lineages, self.state = clock, lineages, state
-        self.done = []
+    def __init__(self, lineages, state, takes):
+        self.lineages, self.state, self.takes = lineages, state, takes
+        self.batches = []
 
-    async def deploy(self, lineage):
+    async def deploy(self, lineages):
+        self.batches.append([lineage.name for lineage in lineages])
+        for lineage in lineages:
+            await self.lineages.switch(lineage.name, 0)
+        for _ in range(self.takes):
+            await asyncio.sleep(0)
+        return {}
+
+    async def finish(self, lineage):
         held = self.lineages.held(lineage.name)
-        self.lineages.given[lineage.name] = held
-        self.done.append(lineage.name)
         memory = self.state.renewal_state(lineage.name)
         self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
 
@@ -175,10 +191,12 @@ class Keeping:
                 memory = self.state.renewal_state(name)
                 self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
 
-    def do(self, work):
+    def do(self, work, *, batch_takes=0):
+        """Returns the names of each batch that was deployed, which takes so many turns."""
+        deploying = Deployment(self.lineages, self.state, batch_takes)
+
         async def run():
             async with asyncio.TaskGroup() as group:
-                deploying = Deployment(self.clock, self.lineages, self.state)
                 keeper = CertificateLoop(
                     Intent(self.desired),
                     deploying,
@@ -191,12 +209,13 @@ class Keeping:
                     passage=AlpnPassthrough(),
                     state=self.state,
                 )
-                return await work(keeper)
+                await work(keeper)
 
-        return asyncio.run(run())
+        asyncio.run(run())
+        return deploying.batches
 
-    def look(self):
+    def look(self, *, batch_takes=0):
         async def once(keeper):
             await keeper.look()
 
-        self.do(once)
+        return self.do(once, batch_takes=batch_takes)

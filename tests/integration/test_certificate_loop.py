@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pytest
 from portico.core.model.certificate import Challenge, RenewalState
 from portico.core.planning.preflight import Address, Name, PreflightFacts
 from portico.engine.certificates.deployment import Deployment
-from portico.engine.certificates.loop import MAX_WORKERS
+from portico.engine.certificates.work_queue import MAX_WORKERS
+from portico.engine.changes import Change
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
 from tests.fakes.certificates_kept import DIRECTORY, Keeping
@@ -239,9 +241,45 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
         state=keeping.state,
     )
     with pytest.raises(Failed, match=r"the hook of .* failed: killed"):
-        asyncio.run(deploying.deploy(replace(wanted, behind_nginx=False)))
+        asyncio.run(deploying.finish(replace(wanted, behind_nginx=False)))
     assert recorded == [""], "nothing is recorded before it has run"
     assert keeping.state.renewal_state("a.example.com").served == held.serial
+
+
+def test_all_that_are_due_for_deployment_together_are_one_batch(tmp_path):
+    keeping = Keeping(tmp_path, NAMES[:50])
+    for name in keeping.names:
+        keeping.lineages.hold(name, at=keeping.clock.now())
+    assert keeping.look() == [sorted(keeping.names)]
+    assert {keeping.state.renewal_state(name).served for name in keeping.names} == {"1"}
+    assert keeping.authority.orders == []
+
+
+def test_what_is_obtained_during_a_batch_is_deployed_by_the_next_one(tmp_path):
+    keeping = Keeping(tmp_path, NAMES[:40])
+    keeping.lineages.hold(NAMES[0], at=keeping.clock.now())
+    first, *others = keeping.look(batch_takes=10)
+    assert first == [NAMES[0]]
+    assert len(others) < 20
+    assert sorted(itertools.chain.from_iterable(others)) == sorted(NAMES[1:40])
+
+
+def test_whoever_asks_for_all_to_be_renewed_waits_for_none_to_be_alone(tmp_path):
+    keeping = Keeping(tmp_path, NAMES[:20])
+    keeping.hold_all(age_days=5)
+    change = Change("c1", "renew", "all", frozenset(), 0.0)
+
+    async def renew(keeper):
+        following = asyncio.create_task(keeper.renew(None, change, force=True))
+        while not following.done():
+            await keeping.clock.advance(0.2)
+        await following
+
+    batches = keeping.do(renew)
+    assert sum(line.endswith("its lifetime will have passed") for line in change.lines) == 20
+    assert sum(": done: " in line for line in change.lines) == 20
+    assert len(keeping.authority.orders) == 20
+    assert len(batches) < 10
 
 
 def test_a_bug_in_the_care_of_one_certificate_leaves_the_others_and_is_not_repeated_at_once(

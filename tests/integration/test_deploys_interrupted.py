@@ -6,12 +6,17 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
+from cryptography import x509
 
+from portico.adapters.lineages.lineage_folder import LineageFolder
 from portico.system.home import ALREADY_SERVED
 from tests.fakes import pebble
 from tests.programs.daemon_killed import PLACES
+from tests.signing import Signer
 from tests.stack import PROGRAMS, Stack, eventually
 from tests.tls import served_serial
 
@@ -117,6 +122,57 @@ def test_the_next_daemon_goes_on_with_the_same_certificate(mortal, place):
         then = mortal.stack.root / "place.then"
         assert newest(certificates, site) == key_of(then, site), "no key that was sent is lost"
     eventually(lambda: not list((certificates / "orders").glob("*")))
+
+
+@pytest.mark.parametrize("bad", [None, "shop3.example.com"])
+def test_all_that_a_daemon_has_stored_are_deployed_by_one_reload_and_a_bad_one_by_none(
+    mortal, bad
+):
+    before, generation = mortal.certificates(), newest_generation(mortal)
+    mortal.stack.kill_daemon()
+    serials = {site: store(mortal, site, fits=site != bad) for site in before}
+    expected = serials | ({bad: before[bad]["serial"]} if bad else {})
+
+    def settled():
+        views = mortal.certificates()
+        good = all(view["served"] for name, view in views.items() if name != bad)
+        return good and (not bad or views[bad]["error"])
+
+    eventually(settled)
+    served = {site: served_serial(mortal.stack.https, site) for site in before}
+    assert {site: int(serial, 16) for site, serial in served.items()} == {
+        site: int(serial, 16) for site, serial in expected.items()
+    }
+    if bad:
+        assert "key values mismatch" in mortal.certificates()[bad]["error"]
+    else:
+        assert newest_generation(mortal) == generation + 1
+
+
+def newest_generation(mortal):
+    folders = (mortal.stack.home / "nginx" / "generations").iterdir()
+    return max(int(each.name) for each in folders)
+
+
+def store(mortal, site, *, fits):
+    """Put a new certificate on disk as a daemon does that dies then; returns its serial."""
+    certificates = mortal.stack.home / "certificates"
+    folder = LineageFolder(certificates / "lineages" / site, certificates / "live" / site)
+    number = folder.generations()[-1]
+    signed, other = (Signer().sign(site, at=time.time() - 60) for _ in range(2))
+    leaf = x509.load_pem_x509_certificate(signed.chain.encode())
+    described = replace(
+        folder.read(number),
+        generation=number + 1,
+        serial=f"{leaf.serial_number:x}",
+        not_before=time.time() - 60,
+        not_after=time.time() + 80 * 86400,
+        stored=time.time(),
+        ari_id="",
+    )
+    key = signed.key if fits else other.key
+    folder.finish(folder.begin(signed.chain, key.encode()), described)
+    return described.serial
 
 
 def renewed(mortal, before):

@@ -115,6 +115,9 @@ def test_the_one_before_is_kept_and_put_back(disk, signer, tmp_path):
     assert _served(Path(lineages.folder("a.test"))) == kept[1].serial
     assert asyncio.run(lineages.put_back("a.test")) is None
     assert switch(disk(), 3) == kept[2]
+    asyncio.run(lineages.withdraw("a.test"))
+    assert (lineages.current("a.test"), disk().current("a.test")) == (None, None)
+    assert switch(disk(), 3) == kept[2]
 
 
 def test_a_generation_number_is_never_given_twice(disk, signer, tmp_path):

@@ -156,6 +156,9 @@ class Lineages(Protocol):
         what is current stays.
         """
 
+    async def withdraw(self, lineage: str) -> None:
+        """Make none current."""
+
     async def remove(self, lineage: str) -> None:
         """Take the lineage away with all its keys."""
 

@@ -95,6 +95,14 @@ class DiskLineages:
             known.current = before
             return known.generations[before]
 
+    async def withdraw(self, lineage: str) -> None:
+        async with self._changing:
+            try:
+                await asyncio.to_thread(self._shelf(lineage).withdraw)
+            except OSError as error:
+                raise _failed(lineage, f"cannot remove {_where(error)}") from error
+            self._known[lineage].current = None
+
     async def remove(self, lineage: str) -> None:
         async with self._changing:
             await asyncio.to_thread(self._shelf(lineage).remove)

@@ -117,6 +117,10 @@ class LineageFolder:
         link(self.folder / pointer, str(number))
         sync_folder(self.folder)
 
+    def withdraw(self) -> None:
+        (self.folder / "current").unlink(missing_ok=True)
+        sync_folder(self.folder)
+
     def show(self) -> None:
         """Have the links that other programs read; they never change."""
         self.live.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -1,10 +1,12 @@
-"""Gives nginx a new certificate, and believes it only when every listener was seen to serve it."""
+"""Gives nginx new certificates, and believes each when every listener was seen to serve it."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,17 @@ from portico.system.text import read_text
 log = logging.getLogger(__name__)
 
 HOOK_TIMEOUT: Final = 60.0
+MAX_HOOKS: Final = 4
+MAX_HANDSHAKES: Final = 8
+"""Of either at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _New:
+    """A certificate that is to be in use for its lineage."""
+
+    lineage: Lineage
+    held: Certificate
 
 
 class Deployment:
@@ -40,62 +53,112 @@ class Deployment:
         self._intent, self._in_force = intent, in_force
         self._clock, self._hooks, self._lineages = clock, hooks, lineages
         self._sites, self._state = sites, state
-        self._one_at_a_time = asyncio.Lock()
+        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
+        self._hook_runs = asyncio.Semaphore(MAX_HOOKS)
 
-    async def deploy(self, lineage: Lineage) -> None:
-        """Give nginx the newest certificate, and see every listener serve it; else the one
-        before is put back.
+    async def deploy(self, lineages: Iterable[Lineage]) -> Mapping[str, Exception]:
+        """Give nginx the newest certificates of all these, by one reload, and see every listener
+        serve each. Of one that is not served the one before is put back, and of no other.
+
+        Returns what went wrong, by lineage.
         """
-        held = self._lineages.held(lineage.name)
-        if held is None:
-            return
-        if not lineage.behind_nginx:
-            await self._lineages.switch(lineage.name, held.generation)
-            await self._deployed(lineage, held)
-            return
-        async with self._one_at_a_time:
-            try:
-                await self._lineages.switch(lineage.name, held.generation)
-                await self._in_force.render_again()
-                await self._prove(lineage, held)
-            except Exception as error:
-                # First of all it waits its time: putting back may fail too.
-                now, draw = self._clock.now(), self._clock.jitter()
-                renewal = self._state.renewal_state(lineage.name)
-                self._state.put_renewal_state(
-                    renewal_state.not_deployed(renewal, str(error), held=held, now=now, draw=draw)
-                )
-                await self._lineages.put_back(lineage.name)
-                await self._in_force.render_again()
-                if not isinstance(error, PorticoError):
-                    raise
-                raise Failed(
-                    f"the new certificate of {lineage.name} is not served: {error}"
-                ) from error
-        await self._deployed(lineage, held)
+        held = [(each, self._lineages.held(each.name)) for each in lineages]
+        new = [_New(lineage, certificate) for lineage, certificate in held if certificate]
+        errors: dict[str, Exception] = {}
+        for each in new:
+            if not each.lineage.behind_nginx:
+                errors |= await self._switch([each])
+        if behind := [each for each in new if each.lineage.behind_nginx]:
+            errors |= await self._switch(behind)
+        return errors
 
-    async def _deployed(self, lineage: Lineage, held: Certificate) -> None:
-        """Recorded after the hooks have run: a daemon that dies in between has them run again."""
-        trouble = await self._run_hooks(lineage)
+    async def _switch(self, batch: Sequence[_New]) -> dict[str, Exception]:
+        try:
+            for new in batch:
+                await self._lineages.switch(new.lineage.name, new.held.generation)
+            await self._render(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and returned
+            return await self._without_refused(batch, error)
+        proofs = await asyncio.gather(*map(self._prove, batch), return_exceptions=True)
+        failed = {
+            new: proof
+            for new, proof in zip(batch, proofs, strict=True)
+            if isinstance(proof, Exception)
+        }
+        return await self._give_up(failed) if failed else {}
+
+    async def _without_refused(
+        self, batch: Sequence[_New], error: Exception
+    ) -> dict[str, Exception]:
+        """Find the one to blame by halves, if there is one: without all these nginx is content."""
+        middle = len(batch) // 2
+        if not middle or await self._put_back(batch, refused=True):
+            return await self._give_up(dict.fromkeys(batch, error), refused=True)
+        return await self._switch(batch[:middle]) | await self._switch(batch[middle:])
+
+    async def _give_up(
+        self, failed: Mapping[_New, Exception], *, refused: bool = False
+    ) -> dict[str, Exception]:
+        # First of all they wait their time: putting back may fail too.
+        for new, error in failed.items():
+            renewal = self._state.renewal_state(new.lineage.name)
+            now, draw = self._clock.now(), self._clock.jitter()
+            self._state.put_renewal_state(
+                renewal_state.not_deployed(renewal, str(error), held=new.held, now=now, draw=draw)
+            )
+        worse = await self._put_back(tuple(failed), refused=refused)
+        return {new.lineage.name: worse or _explained(new, error) for new, error in failed.items()}
+
+    async def _put_back(self, batch: Sequence[_New], *, refused: bool) -> Exception | None:
+        """What went wrong. A first certificate that nginx takes stays: there is none better."""
+        try:
+            for new in batch:
+                name = new.lineage.name
+                if self._lineages.current(name) != new.held:
+                    continue
+                if await self._lineages.put_back(name) is None and refused:
+                    await self._lineages.withdraw(name)
+            await self._render(batch)
+        except Exception as error:  # noqa: BLE001 - it is returned
+            return error
+        return None
+
+    async def _render(self, batch: Sequence[_New]) -> None:
+        if any(new.lineage.behind_nginx for new in batch):
+            await self._in_force.render_again()
+
+    async def finish(self, lineage: Lineage) -> None:
+        """Run the hooks of one that is served, and record it afterwards: a daemon that dies in
+        between has them run again.
+        """
+        current = self._lineages.current(lineage.name)
+        if current is None:  # it was removed meanwhile
+            return
+        async with self._hook_runs:
+            trouble = await self._run_hooks(lineage)
         self._state.put_renewal_state(
-            renewal_state.deployed(self._state.renewal_state(lineage.name), held.serial)
+            renewal_state.deployed(self._state.renewal_state(lineage.name), current.serial)
         )
-        log.info("certificate %s: in use, serial %s", lineage.name, held.serial)
+        log.info("certificate %s: in use, serial %s", lineage.name, current.serial)
         if trouble:
             raise Failed(f"the hook of {lineage.name} failed: {trouble}")
 
-    async def _prove(self, lineage: Lineage, held: Certificate) -> None:
+    async def _prove(self, new: _New) -> None:
+        lineage = new.lineage
+        if not lineage.behind_nginx:
+            return
         desired, _ = self._intent.wanted()
-        chain = await asyncio.to_thread(read_text, Path(held.files.certificate))
+        chain = await asyncio.to_thread(read_text, Path(new.held.files.certificate))
         expected = fingerprint_of(chain)
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
         for name in lineage.names:
-            served = await self._sites.served(
-                name,
-                desired.listeners,
-                proxied=proxied,
-                rsa=is_rsa(lineage.key_type) if lineage.beside else None,
-            )
+            async with self._handshakes:
+                served = await self._sites.served(
+                    name,
+                    desired.listeners,
+                    proxied=proxied,
+                    rsa=is_rsa(lineage.key_type) if lineage.beside else None,
+                )
             if served != {expected}:
                 raise Failed(f"TLS handshakes for {name} still return another certificate")
 
@@ -112,6 +175,12 @@ class Deployment:
             if trouble:
                 return trouble
         return ""
+
+
+def _explained(new: _New, error: Exception) -> Exception:
+    if not isinstance(error, PorticoError) or not new.lineage.behind_nginx:
+        return error
+    return Failed(f"the new certificate of {new.lineage.name} is not served: {error}")
 
 
 def fingerprint_of(pem: str) -> str:

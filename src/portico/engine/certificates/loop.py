@@ -1,4 +1,4 @@
-"""Keeps the certificates of authorities: obtains, renews and deploys them, one by one.
+"""Keeps the certificates of authorities: obtains them one by one, and deploys them in batches.
 
 Serving never waits for any of this. A site is served with a local certificate until its own is
 there, and with the last good one for as long as nothing better is.
@@ -31,6 +31,7 @@ from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.issuance import Issuance
 from portico.engine.certificates.standalone import forget, standalone_lineages
+from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.in_force import InForce
 from portico.engine.intent import Intent
@@ -46,12 +47,8 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
-MAX_WORKERS: Final = 4
 ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
 """What protects a name comes before what can wait."""
-MAX_CONSECUTIVE_ACTIONS: Final = 6
-"""Acts for one lineage in a row: tried, issued, deployed, asked about, and some to spare."""
-PAUSE_AFTER_TOO_MANY: Final = 3600.0
 YIELD_EVERY: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
 RENEW_TIMEOUT: Final = 900.0
@@ -83,7 +80,7 @@ class CertificateLoop:
         self,
         intent: Intent,
         in_force: InForce,
-        deploying: Deployment,
+        deployment: Deployment,
         troubles: Troubles,
         tasks: Tasks,
         *,
@@ -93,8 +90,7 @@ class CertificateLoop:
         passage: AlpnPassthrough,
         state: State,
     ) -> None:
-        self._intent, self._in_force, self._deploying = intent, in_force, deploying
-        self._troubles, self._tasks = troubles, tasks
+        self._intent, self._in_force, self._troubles = intent, in_force, troubles
         self._authorities, self._clock = authorities, clock
         self._lineages, self._passage, self._state = lineages, passage, state
         self.obtaining = Issuance(
@@ -102,12 +98,16 @@ class CertificateLoop:
         )
         self.account = AccountKeeper(in_force, authorities=authorities, state=state)
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
-        self._due: dict[str, Lineage] = {}
-        self._under_way: set[str] = set()
-        self._rests: dict[str, float] = {}
-        """Until when a lineage is left alone, whose care ended by a bug: an authority counts."""
+        self._queue = WorkQueue(
+            self.wanted,
+            self.obtaining,
+            self.account,
+            deployment,
+            troubles,
+            tasks,
+            clock=clock,
+        )
         self._known: frozenset[str] = frozenset()
-        self._workers = 0
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -197,25 +197,37 @@ class CertificateLoop:
         wanted = await self.wanted()
         lineages = select(wanted, name)
         await self.account.be_ready(wanted)
+        begun = {
+            lineage.name
+            async for lineage in _yielding(lineages)
+            if self._begin(lineage, force=force)
+        }
         troubles = [
-            await self._renew(lineage, change, force=force)
+            await self._follow(lineage, change, begun=lineage.name in begun)
             async for lineage in _yielding(lineages)
         ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
 
-    async def _renew(self, lineage: Lineage, change: Change, *, force: bool) -> str:
-        """What went wrong; empty if it went well, or nothing was due."""
+    def _begin(self, lineage: Lineage, *, force: bool) -> bool:
+        """Queue what is due, or asked for; whether there is anything."""
         if force:
             renewal = self._state.renewal_state(lineage.name)
             self._state.put_renewal_state(renewal_state.forced(renewal, self._clock.now()))
+        self._queue.end_rest(lineage.name)
+        action = self.obtaining.next(lineage)
+        if action.kind not in {"issue", "deploy"} or not action.due(self._clock.now()):
+            return False
+        self._queue.add(lineage, action)
+        return True
+
+    async def _follow(self, lineage: Lineage, change: Change, *, begun: bool) -> str:
+        """What went wrong; empty if it went well, or nothing was due."""
         end = self._clock.monotonic() + RENEW_TIMEOUT
-        begun = False
-        self._rests.pop(lineage.name, None)
         while self._clock.monotonic() < end:
             now, action = self._clock.now(), self.obtaining.next(lineage)
-            busy = lineage.name in self._under_way
-            if begun and not busy and self._is_resting(lineage.name):
+            busy = self._queue.is_busy(lineage.name)
+            if begun and not busy and self._queue.is_resting(lineage.name):
                 return (
                     f"{lineage.name}: internal error (a bug in portico); details in porticod.log"
                 )
@@ -230,8 +242,8 @@ class CertificateLoop:
                 return ""
             begun = begun or action.kind in {"issue", "deploy"}
             change.say(f"{lineage.name}: {action.kind}: {action.why}")
-            self._due = {lineage.name: lineage, **self._due}
-            self._employ()
+            self._queue.add(lineage, action)
+            self._queue.start_workers()
             await self._clock.sleep(0.2)
         still = f"still running after {RENEW_TIMEOUT:g} s; continuing in the background"
         return f"{lineage.name}: {still}"
@@ -289,21 +301,19 @@ class CertificateLoop:
             self._troubles.over_with(f"certificate {gone}")
         self._known = frozenset(wanted)
         ledger, known = self.obtaining.ledger(), self._state.renewal_states()
-        due: list[tuple[int, Lineage]] = []
+        due: list[tuple[int, Lineage, Action]] = []
         async for lineage in _yielding(wanted.values()):
             renewal = known.get(lineage.name) or RenewalState(lineage.name)
             of = f"certificate {lineage.name}"
             with self._troubles.fence(f"check of {of}", of=of):
                 self._warn(lineage, renewal)
                 action = self.obtaining.next_of(lineage, renewal, ledger)
-                if action.due(self._clock.now()) and not self._is_resting(lineage.name):
-                    due.append((ACTION_ORDER.index(action.kind), lineage))
-        due.sort(key=lambda each: each[0])
-        self._due = {lineage.name: lineage for _, lineage in due}
-        self._employ()
-
-    def _is_resting(self, name: str) -> bool:
-        return self._rests.get(name, 0.0) > self._clock.monotonic()
+                if action.due(self._clock.now()) and not self._queue.is_resting(lineage.name):
+                    due.append((ACTION_ORDER.index(action.kind), lineage, action))
+        self._queue.clear()
+        for _, lineage, action in sorted(due, key=lambda each: each[0], reverse=True):
+            self._queue.add(lineage, action)
+        self._queue.start_workers()
 
     def _warn(self, lineage: Lineage, renewal: RenewalState) -> None:
         """Once for each threshold: nobody else tells the operator."""
@@ -313,69 +323,6 @@ class CertificateLoop:
             self._troubles.report(subject, said, of=f"certificate {lineage.name}")
         else:
             self._troubles.resolve(subject)
-
-    def _employ(self) -> None:
-        """Have a few at work on what is due, as long as anything is."""
-        for _ in range(min(MAX_WORKERS - self._workers, len(self._due))):
-            self._workers += 1
-            self._tasks.start("certificates", self._work)
-
-    async def _work(self) -> None:
-        try:
-            while self._due:
-                name = next(iter(self._due))
-                del self._due[name]
-                if name not in self._under_way:
-                    await self._care_for(name)
-        finally:
-            self._workers -= 1
-
-    async def _care_for(self, name: str) -> None:
-        """Do what is due for one lineage, one thing after the other, as it is wanted by then."""
-        self._under_way.add(name)
-        self._rests[name] = self._clock.monotonic() + PAUSE_AFTER_TOO_MANY
-        try:
-            with self._troubles.fence(f"work on certificate {name}", of=f"certificate {name}"):
-                await self._do_what_is_due(name)
-                del self._rests[name]
-        finally:
-            self._under_way.discard(name)
-
-    async def _do_what_is_due(self, name: str) -> None:
-        try:
-            for _ in range(MAX_CONSECUTIVE_ACTIONS):
-                lineage = (await self.wanted()).get(name)
-                action = self.obtaining.next(lineage) if lineage else None
-                if not lineage or not action or not action.due(self._clock.now()):
-                    break
-                await self._act(lineage, action)
-        except PorticoError as error:
-            self._report(name, error)
-
-    def _report(self, name: str, error: PorticoError) -> None:
-        subject = f"certificate {name}"
-        self._troubles.report(subject, str(error), of=subject)
-
-    async def _act(self, lineage: Lineage, action: Action) -> None:
-        """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
-        log.info("certificate %s: %s: %s", lineage.name, action.kind, action.why)
-        subject = f"certificate {lineage.name}"
-        try:
-            match action.kind:
-                case "issue":
-                    async with self.account.used(lineage.name):
-                        await self.obtaining.issue(lineage, action)
-                    self._troubles.resolve(subject)
-                case "deploy":
-                    await self._deploying.deploy(lineage)
-                    await self.obtaining.clear(lineage)
-                    self._troubles.resolve(subject)
-                case "ask_ari":
-                    await self.obtaining.ask_when(lineage, action)
-                case _:
-                    pass
-        except PorticoError as error:
-            self._report(lineage.name, error)
 
     def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
