@@ -23,6 +23,13 @@ from tests.stack import PROGRAMS, Stack, eventually
 GIB = 1 << 30
 
 
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One after the other, each test brings up its own file in it."""
+    with Stack() as stack:
+        yield stack
+
+
 def up(stack: Stack, program: str, app: str = "", site: str = "") -> None:
     interpreter = "node" if program.endswith(".js") else sys.executable
     stack.up(
