@@ -70,6 +70,8 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     asked = [each["subject"] for each in events if "(pid " in each["text"]]
     assert asked[0] == "*"
     assert "gate" in asked
+    kinds = {(each["kind"], each["subject"]) for each in events}
+    assert {("ready", "web"), ("kill", "gate.1.1"), ("exit", "gate.1.1")} <= kinds
     assert noted(stack, "begun")[6:] == ["cache", "db", "web"]
 
     (stack.folder / "ended").unlink()

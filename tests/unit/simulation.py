@@ -153,7 +153,6 @@ class Daemon:
             nginx=self.nginx,
             ports=host,
             processes=host,
-            state=state,
         )
         self.in_force = InForce(
             *known[::-1], self.loop, Preparation(machine), self.troubles, clock=clock

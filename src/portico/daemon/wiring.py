@@ -178,7 +178,6 @@ async def assemble(
         nginx=nginx,
         ports=ports,
         processes=processes,
-        state=state,
     )
     # Each on the ones above; what an operator asks for stands on all.
     stores = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us

@@ -41,7 +41,6 @@ from portico.errors import PorticoError
 from portico.ports.clock import Clock
 from portico.ports.nginx import Nginx
 from portico.ports.processes import Processes, TcpPorts
-from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +59,11 @@ class Executor:
         nginx: Nginx,
         ports: TcpPorts,
         processes: Processes,
-        state: State,
     ) -> None:
         self._observed, self._intent, self._spawn = observed, intent, spawn
         self._troubles, self._tasks, self._wake = troubles, tasks, wake
         self._clock, self._nginx, self._ports = clock, nginx, ports
-        self._processes, self._state = processes, state
+        self._processes = processes
         self._reserved: dict[tuple[str, int], Instance] = {}
         """By app and slot: those that the round is about to start."""
 
@@ -85,9 +83,9 @@ class Executor:
             case MarkWorn(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
                 self._intent.acknowledge_replacement(instance)
-                self._note("worn", instance, why)
+                self._observed.note("worn", instance, why)
             case SkipRun(app, why):
-                self._note("skip", app, why)
+                self._observed.note("skip", app, why)
             case Interrupt(instance, why):
                 self._interrupt(self._observed.instances[instance], why)
             case Stop(instance, why):
@@ -98,9 +96,9 @@ class Executor:
                 self._forget(self._observed.instances[instance])
             case Revert(app, why):
                 self._intent.revert(app, why)
-                self._note("revert", app, why)
-            case Complete(app):
-                self._intent.complete(app)
+                self._observed.note("revert", app, why)
+            case Complete(app, why):
+                self._complete(app, why)
             case DropApp(app):
                 self._observed.withdraw(app)
                 self._intent.drop(app)
@@ -108,10 +106,10 @@ class Executor:
             case SwitchGeneration(fingerprint):
                 self._beside(step, self._switch(fingerprint))
             case StartNginx(why):
-                self._note("nginx", "nginx", why)
+                self._observed.note("nginx", "nginx", why)
                 self._beside(step, self._nginx.start())
             case UpgradeNginx(why):
-                self._note("upgrade", "nginx", why)
+                self._observed.note("upgrade", "nginx", why)
                 self._beside(step, self._upgrade())
             case StopNginx(graceful):
                 self._observed.nginx_leaves()
@@ -120,6 +118,10 @@ class Executor:
                 assert_never(step)
         if not self._observed.nginx_busy:
             self._troubles.resolve(str(step))
+
+    def _complete(self, app: str, why: str) -> None:
+        self._intent.complete(app)
+        self._observed.note("ready", app, why)
 
     def _forget(self, instance: Instance) -> None:
         self._observed.forget(instance.id)
@@ -200,12 +202,12 @@ class Executor:
         self._ask_to_end(instance)
 
     def _restart(self, instance: Instance, why: str) -> None:
-        self._note("restart", instance.id, why)
+        self._observed.note("restart", instance.id, why)
         self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
         self._ask_to_end(instance)
 
     def _interrupt(self, instance: Instance, why: str) -> None:
-        self._note("interrupt", instance.id, why)
+        self._observed.note("interrupt", instance.id, why)
         self._observed.put(replace(instance, since=self._clock.monotonic(), reason=why))
         self._ask_to_end(instance)
 
@@ -217,7 +219,7 @@ class Executor:
     def _kill(self, instance: Instance, why: str) -> None:
         if instance.process is None:
             return
-        self._note("kill", instance.id, why)
+        self._observed.note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
         self._observed.put(killed(instance, now=self._clock.monotonic(), why=why))
 
@@ -231,6 +233,7 @@ class Executor:
             self._observed.refused, self._observed.refused_because = fingerprint, str(error)
             raise
         self._observed.nginx_serves()
+        self._observed.note("nginx", "nginx", "it loaded new files")
 
     async def _upgrade(self) -> None:
         """Tried once: whoever asked is told, and the operator too."""
@@ -246,9 +249,6 @@ class Executor:
         await self._nginx.stop(
             graceful=graceful, should_abort=lambda: self._intent.desired.at_once
         )
-
-    def _note(self, kind: str, subject: str, why: str) -> None:
-        self._state.add_event(self._clock.now(), kind, subject, why)
 
 
 def _new(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:

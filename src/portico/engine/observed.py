@@ -108,6 +108,10 @@ class Observed:
             self._changed.clear()
             self.unrecorded = ""
 
+    def note(self, kind: str, subject: str, text: str) -> None:
+        """For operators: `portico events`."""
+        self._state.add_event(self._clock.now(), kind, subject, text)
+
     def forget(self, instance: InstanceId) -> None:
         del self.instances[instance]
         self._changed.add(instance)

@@ -23,5 +23,8 @@ def run(session: Session, args: Namespace) -> None:
     if session.json:
         session.show_json(events)
         return
-    rows = [(moment(each.at), each.kind, each.subject, each.text) for each in reversed(events)]
+    rows = [
+        (moment(each.at), each.kind, each.subject.replace("*", "all"), each.text)
+        for each in reversed(events)
+    ]
     session.terminal.table(("time", "event", "of", "why"), rows)

@@ -186,6 +186,8 @@ class Supervision:
             reason=reason,
         )
         self._observed.put(after)
+        if after.state is not InstanceState.GONE:
+            self._observed.note("exit", i.id, reason)
         good = after.state is InstanceState.GONE or ending.code == 0
         log.log(
             logging.INFO if good else logging.WARNING,
