@@ -128,9 +128,7 @@ class StatusReport:
             cwd=app.app.cwd or app.spec.folder,
             waits=wait.why if wait else "",
             schedule=app.app.schedule or "",
-            next_run=None
-            if app.stopped or not app.app.schedule
-            else self._instances.timetable.next(app.name),
+            next_run=self._next_run(app),
         )
 
     def _next_run(self, app: DesiredApp) -> float | None:
