@@ -1,4 +1,5 @@
 """Server-sent events on $PORT: `/events?n=5&every=0.2` sends n events, one each so many seconds.
+With `heard=FOLDER` each waits until the one before has a file there, named by its number.
 
 With `accel=no` it asks nginx by a header not to buffer the answer. Each event's data is JSON:
 pid, number, sent (seconds since 1970).
@@ -10,6 +11,7 @@ import json
 import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -29,11 +31,19 @@ class Events(BaseHTTPRequestHandler):
         for n in range(1, number + 1):
             data = {"pid": os.getpid(), "number": n, "sent": time.time()}
             self.wfile.write(f"id: {n}\ndata: {json.dumps(data)}\n\n".encode())
-            if n < number:
+            if n < number and "heard" in query:
+                wait_for(Path(query["heard"][0], str(n)))
+            elif n < number:
                 time.sleep(float(query.get("every", ["0.2"])[0]))
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
