@@ -18,7 +18,7 @@ from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.site import Site
 from portico.core.model.world import World
-from portico.core.planning.order import is_back
+from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
@@ -407,7 +407,7 @@ class Machine(Outside):
                 self._assert_who_comes_before_is_ready(app)
             case Respawn(instance):
                 app = self.instances[instance].app
-                if all(is_back(i) for i in self.of(app)):
+                if all(ran_before_boot(i) for i in self.of(app)):
                     self._assert_who_comes_before_is_ready(app)
             case Restart(instance):
                 self._assert_nothing_is_sent_to(instance)

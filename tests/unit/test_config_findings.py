@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.config.findings import Draft, Finding, did_you_mean, nearest, written
+from portico.core.config.findings import Draft, Finding, did_you_mean, nearest, path_text
 from portico.core.model.document import Document
 
 
@@ -23,7 +23,7 @@ from portico.core.model.document import Document
     ],
 )
 def test_a_place_is_written_as_the_operator_writes_it(path, text):
-    assert written(path) == text
+    assert path_text(path) == text
 
 
 keys = st.text(
@@ -33,7 +33,7 @@ keys = st.text(
 
 @given(st.lists(keys, min_size=1, max_size=4))
 def test_every_key_can_be_copied_from_a_message_into_the_file(path):
-    table = tomllib.loads(f"{written(tuple(path))} = 1")
+    table = tomllib.loads(f"{path_text(tuple(path))} = 1")
     for key in path:
         table = table[key]
     assert table == 1

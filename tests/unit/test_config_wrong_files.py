@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.config.findings import Path, written
+from portico.core.config.findings import Path, path_text
 from tests.documents import full, places, problems_of
 from tests.examples import examples
 
@@ -30,7 +30,7 @@ def test_whatever_is_wrong_with_a_file_is_named_by_its_key(data):
     table = full()
     path = _spoil(table, data)
     problems = problems_of(table)
-    assert any(_names(path, problem) for problem in problems), (written(path), problems)
+    assert any(_names(path, problem) for problem in problems), (path_text(path), problems)
     assert not any(JARGON.search(_told(problem)) for problem in problems), problems
 
 
@@ -42,7 +42,7 @@ def test_no_mistake_hides_another(data):
     apart = [_spoil(table, data, within=part) for part in parts]
     problems = problems_of(table)
     for path in apart:
-        assert any(_names(path, problem) for problem in problems), (written(path), problems)
+        assert any(_names(path, problem) for problem in problems), (path_text(path), problems)
 
 
 PARTS: list[Path] = [
@@ -97,7 +97,7 @@ def _put(table: dict[str, Any], path: Path, value: Any) -> Path:
 
 
 def _names(path: Path, problem: str) -> bool:
-    return problem.startswith(tuple(written(path) + end for end in ":.["))
+    return problem.startswith(tuple(path_text(path) + end for end in ":.["))
 
 
 def _told(problem: str) -> str:

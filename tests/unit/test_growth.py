@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from portico.core.model.instance import InstanceState
-from portico.core.planning.order import waits
+from portico.core.planning.order import waiting_apps
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan, wake_at
 from tests.unit.worlds import NOW, app, desired, one, world
@@ -62,7 +62,7 @@ def test_a_plan_for_four_times_as_many_instances_is_four_times_the_work(state, s
         def act() -> None:
             plan(wanted, seen, generation="g1")
             wake_at(wanted, seen)
-            waits(wanted, seen.by_app())
+            waiting_apps(wanted, seen.by_app())
             progress(wanted, seen, ["web"], generation="g1", waited=0.1)
 
         return act

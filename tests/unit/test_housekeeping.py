@@ -15,9 +15,9 @@ from portico.core.planning.flood import (
     MAX_INTERVAL,
     MIN_INTERVAL,
     Growth,
-    fills,
-    floods,
-    look_after,
+    check_interval,
+    flood_warning,
+    largest_writer,
 )
 from portico.engine.housekeeping import Housekeeping
 from portico.engine.troubles import Troubles
@@ -45,17 +45,19 @@ def growth(written: float, seconds: float = 1.0) -> Growth:
     ],
 )
 def test_the_log_that_grows_fastest_decides_when_all_are_looked_at_again(rates, seconds):
-    assert look_after([growth(rate) for rate in rates]) == seconds
+    assert check_interval([growth(rate) for rate in rates]) == seconds
 
 
 def test_one_that_outruns_every_look_is_named():
-    assert floods(growth(100 * MB)) == ""
-    assert f"web.1.1 writes to {PATH} faster than it can be rotated" in floods(growth(130 * MB))
+    assert flood_warning(growth(100 * MB)) == ""
+    assert f"web.1.1 writes to {PATH} faster than it can be rotated" in flood_warning(
+        growth(130 * MB)
+    )
 
 
 def test_nobody_is_named_for_a_disk_that_others_have_filled():
-    assert fills([]) == fills([growth(1000)]) == ""
-    assert fills([growth(1000), growth(5 * MB)]) == f"web.1.1 writes most, to {PATH}"
+    assert largest_writer([]) == largest_writer([growth(1000)]) == ""
+    assert largest_writer([growth(1000), growth(5 * MB)]) == f"web.1.1 writes most, to {PATH}"
 
 
 class Machine:

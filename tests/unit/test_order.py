@@ -13,7 +13,7 @@ from portico.core.model.instance import Exit, InstanceState, LastExit
 from portico.core.model.world import NginxSeen
 from portico.core.planning.app_state import app_state
 from portico.core.planning.lifecycle import booted
-from portico.core.planning.order import waits
+from portico.core.planning.order import waiting_apps
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan
 from tests.examples import examples
@@ -40,8 +40,8 @@ def steps(apps, *instances, generation="g1", **fields):
 
 
 def why(apps, *instances):
-    found = waits(desired(*apps), world(*instances).by_app())
-    return {name: (wait.why, wait.stuck) for name, wait in found.items()}
+    found = waiting_apps(desired(*apps), world(*instances).by_app())
+    return {name: (wait.why, wait.is_blocked) for name, wait in found.items()}
 
 
 # Beginning
@@ -97,8 +97,8 @@ def test_who_waits_for_one_that_waits_says_for_what():
         "waits for api, which waits for db (0 of 2 ready)",
         False,
     )
-    found = waits(desired(web, api, DB), world().by_app())
-    assert found["web"].first == ("api", "db")
+    found = waiting_apps(desired(web, api, DB), world().by_app())
+    assert found["web"].apps == ("api", "db")
 
 
 @pytest.mark.parametrize(

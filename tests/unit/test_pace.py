@@ -14,7 +14,7 @@ from portico.core.model.instance import InstanceState, Process
 from portico.core.model.world import World
 from portico.core.planning.lifecycle import spawned
 from portico.core.planning.pace import START_ALLOWANCE
-from portico.core.planning.preview import after
+from portico.core.planning.preview import outcome
 from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Respawn, StartInstance
 from tests.unit.worlds import NOW, app, desired, one, world
@@ -91,5 +91,5 @@ def test_all_are_started_in_the_end_however_few_at_a_time(most, instances):
         assert sum(isinstance(step, StartInstance) for step in steps) <= most
         if not steps:
             break
-        wanted, seen = after(steps, wanted, seen)
+        wanted, seen = outcome(steps, wanted, seen)
     assert len(seen.instances) == its.instances

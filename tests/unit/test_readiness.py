@@ -12,7 +12,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import InstanceState, Process
 from portico.core.model.launch import Notice
 from portico.core.planning.lifecycle import adopted, killed, spawned
-from portico.core.planning.reasons import NEVER_SAID
+from portico.core.planning.reasons import READY_NOT_REPORTED
 from portico.core.planning.reconcile import plan
 from portico.engine.instances.readiness import Readiness
 from tests.fakes.clock import FakeClock
@@ -123,7 +123,7 @@ def test_who_never_says_it_is_killed_in_time_and_that_is_the_reason():
     its = app(wait_ready=True, ready_timeout=5, good=None)
     late = one(S.STARTING, since=NOW - 5)
     (step,) = plan(desired(its), world(late, knows=[its]), generation="g1")
-    assert step.why == f"was not ready within 5s: {NEVER_SAID}"
+    assert step.why == f"was not ready within 5s: {READY_NOT_REPORTED}"
     assert killed(late, now=NOW, why=step.why).reason == step.why
 
 
@@ -133,7 +133,7 @@ def test_who_said_it_and_fails_its_check_has_that_as_the_reason():
     assert whys(plan(desired(its), world(late, knows=[its]), generation="g1")) == [late.reason]
     silent = replace(late, said_ready=False)
     assert whys(plan(desired(its), world(silent, knows=[its]), generation="g1")) == [
-        f"was not ready within 5s: {NEVER_SAID}; besides, it opened no port within 5s"
+        f"was not ready within 5s: {READY_NOT_REPORTED}; besides, it opened no port within 5s"
     ]
 
 

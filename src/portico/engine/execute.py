@@ -19,8 +19,8 @@ from portico.core.planning.steps import (
     Forget,
     Interrupt,
     Kill,
-    MarkWorn,
     Publish,
+    Recycle,
     Respawn,
     Restart,
     Revert,
@@ -80,7 +80,7 @@ class Executor:
                 self._observed.publish(app, endpoints)
             case Drain(instance, why):
                 self._move(instance, InstanceEvent.DRAIN_ASKED, why)
-            case MarkWorn(instance, why):
+            case Recycle(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
                 self._intent.acknowledge_replacement(instance)
                 self._observed.note("worn", instance, why)

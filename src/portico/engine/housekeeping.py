@@ -12,7 +12,14 @@ from typing import Final
 
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.names import InstanceId
-from portico.core.planning.flood import MAX_INTERVAL, Growth, fills, floods, look_after, written
+from portico.core.planning.flood import (
+    MAX_INTERVAL,
+    Growth,
+    check_interval,
+    flood_warning,
+    largest_writer,
+    written,
+)
 from portico.engine.exposure import Exposure
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
@@ -66,9 +73,9 @@ class Housekeeping:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
         logs = self._log_files()
         grown = await self._grown(logs)
-        self._pause = look_after(grown)
+        self._pause = check_interval(grown)
         for growth in grown:
-            self._say(f"flood {growth.path}", floods(growth), of=growth.instance)
+            self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
         if self._clock.monotonic() - self._seldom_at >= NGINX_LOG_INTERVAL:
@@ -121,7 +128,7 @@ class Housekeeping:
         for gone in self._full.keys() - set(full.values()):
             self._troubles.resolve(gone)
         names = {
-            disk: fills(each for each in grown if full.get(folders[each.path]) == disk)
+            disk: largest_writer(each for each in grown if full.get(folders[each.path]) == disk)
             for disk in set(full.values())
         }
         self._full = {disk: name or self._full.get(disk, "") for disk, name in names.items()}

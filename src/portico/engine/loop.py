@@ -11,7 +11,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import World
 from portico.core.planning.reconcile import plan, wake_at
-from portico.core.planning.steps import MarkWorn, Respawn, SkipRun, StartInstance, Step
+from portico.core.planning.steps import Recycle, Respawn, SkipRun, StartInstance, Step
 from portico.ports.clock import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
@@ -21,7 +21,7 @@ LONGEST_REST: Final = 0.1
 instances it then leaves half of the time to requests, and hears many of them in one round.
 """
 
-TIMED: Final = (StartInstance, Respawn, SkipRun, MarkWorn)
+TIMED: Final = (StartInstance, Respawn, SkipRun, Recycle)
 """What is done when it is time for an app."""
 
 

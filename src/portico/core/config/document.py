@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from portico.core.config.findings import Draft, Finding, Path, written
+from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.rules import rule_findings
 from portico.core.config.shape_findings import REQUIRED, UNKNOWN, shape_findings
 from portico.core.model.document import Document
@@ -65,7 +65,7 @@ def _spellings(content: Mapping[str, object]) -> dict[str, list[str]]:
 def _same_sites(spelled: Mapping[str, list[str]]) -> Iterator[Finding]:
     for first, *others in spelled.values():
         for other in others:
-            yield Finding(("sites", other), f"is the same as {written(('sites', first))}")
+            yield Finding(("sites", other), f"is the same as {path_text(('sites', first))}")
 
 
 def _draft(content: dict[str, object], findings: list[Finding]) -> Draft:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portico.core.config.findings import Finding, Path, written
+from portico.core.config.findings import Finding, Path, path_text
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
 
@@ -76,6 +76,6 @@ def _overlaps(spans: list[_Span]) -> Iterator[Finding]:
         if furthest and span.first <= furthest.last:
             earlier, later = sorted((span, furthest), key=lambda span: order[span.path])
             both = f"both would have port {span.first}"
-            yield Finding(later.path, f"overlaps with {written(earlier.path)}: {both}")
+            yield Finding(later.path, f"overlaps with {path_text(earlier.path)}: {both}")
         if furthest is None or span.last > furthest.last:
             furthest = span

@@ -25,10 +25,10 @@ class Finding:
     hint: str | None = None
 
     def problem(self) -> Problem:
-        return Problem(written(self.path), self.what, self.hint)
+        return Problem(path_text(self.path), self.what, self.hint)
 
 
-def written(path: Path) -> str:
+def path_text(path: Path) -> str:
     """A path as TOML writes its keys: `sites."app.localhost".aliases[0]`."""
     text = ""
     for step in path:
@@ -40,9 +40,9 @@ def written(path: Path) -> str:
     return text or "the file"
 
 
-def nearest(name: str, names: Iterable[str], *, alike: float = 0.6) -> str | None:
-    """The name that was probably meant; `alike` is how much of it must agree, 0 to 1."""
-    return next(iter(difflib.get_close_matches(name, [*names], n=1, cutoff=alike)), None)
+def nearest(name: str, names: Iterable[str], *, min_ratio: float = 0.6) -> str | None:
+    """The name that was probably meant; `min_ratio` is how much of it must agree, 0 to 1."""
+    return next(iter(difflib.get_close_matches(name, [*names], n=1, cutoff=min_ratio)), None)
 
 
 def did_you_mean(name: str | None) -> str | None:
@@ -56,18 +56,20 @@ class Draft:
     document: Document
     removed_paths: frozenset[Path] = frozenset()
     """What was left out; and tables with an unknown key, which may stand for any other."""
-    touched: frozenset[Path] = frozenset()
+    incomplete: frozenset[Path] = frozenset()
     """What something was left out of, at any depth."""
 
     @classmethod
     def of(cls, document: Document, removed_paths: Iterable[Path]) -> Draft:
         left_out = frozenset(removed_paths)
-        touched = (path[:depth] for path in left_out for depth in range(1, len(path) + 1))
-        return cls(document, left_out, frozenset(touched))
+        incomplete = (path[:depth] for path in left_out for depth in range(1, len(path) + 1))
+        return cls(document, left_out, frozenset(incomplete))
 
     def may_be_set(self, path: Path, *keys: str) -> bool:
         """Whether the operator may have meant to set one of these keys of a table."""
         if not self.removed_paths:
             return False
         keyed = ((*path, key) for key in keys)
-        return not (self.removed_paths.isdisjoint([(), path]) and self.touched.isdisjoint(keyed))
+        return not (
+            self.removed_paths.isdisjoint([(), path]) and self.incomplete.isdisjoint(keyed)
+        )

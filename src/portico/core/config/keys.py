@@ -32,11 +32,11 @@ def hint_for(key: str, table: type[Table]) -> str | None:
     known = list(table.model_fields)
     if there := other_names(table).get(word):
         return did_you_mean(there) if re.fullmatch(r"[a-z_.]+", there) else there
-    if right := nearest(word, known, alike=_CLOSE):
+    if right := nearest(word, known, min_ratio=_CLOSE):
         return did_you_mean(right)
     if home := next((name for name, other in TABLES.items() if word in other.model_fields), None):
         return f"it is a key of {home}"
-    return did_you_mean(nearest(word, known, alike=_FAR))
+    return did_you_mean(nearest(word, known, min_ratio=_FAR))
 
 
 def other_names(table: type[Table]) -> Mapping[str, str]:

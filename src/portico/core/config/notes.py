@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from portico.core.config.findings import Path, written
+from portico.core.config.findings import Path, path_text
 from portico.core.config.references import names_served
 from portico.core.model.app import App
 from portico.core.model.balancing import Sticky
@@ -32,7 +32,7 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
         said += _site(("sites", name), site, document)
     return [
         *as_root(document.apps, root=root),
-        *(f"{written(path)}: {text}" for path, text in said),
+        *(f"{path_text(path)}: {text}" for path, text in said),
     ]
 
 
@@ -61,7 +61,7 @@ def _of_apps(apps: Sequence[str], *, one: str, several: str) -> list[str]:
         case []:
             return []
         case [name]:
-            return [f"{written(('apps', name))}: {one}"]
+            return [f"{path_text(('apps', name))}: {one}"]
         case _:
             named = ", ".join(apps[:_MAX_NAMED])
             more = len(apps) - _MAX_NAMED

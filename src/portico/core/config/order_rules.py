@@ -15,11 +15,11 @@ def order_findings(draft: Draft) -> Iterator[Finding]:
             yield Finding(("apps", name, "after"), "cannot be combined with schedule")
         for index, other in enumerate(app.after):
             yield from _named(draft, ("apps", name, "after", index), other)
-    told: set[str] = set()
+    reported: set[str] = set()
     for name in apps:
         circle = _circle(name, apps)
-        if circle and told.isdisjoint(circle):
-            told |= set(circle)
+        if circle and reported.isdisjoint(circle):
+            reported |= set(circle)
             yield _wrong_order(circle, apps)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from portico.core.config.findings import Draft, Finding, Path, did_you_mean, written
+from portico.core.config.findings import Draft, Finding, Path, did_you_mean, path_text
 from portico.core.config.handling_rules import handling_findings
 from portico.core.config.references import app_named, either_named, upstream_named
 from portico.core.model.site import Site, Target
@@ -18,7 +18,7 @@ def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
         here: Path = (*path, "routes", key)
         yield from _key(here, key)
         if key.startswith("^~ ") and key[3:] in site.routes:
-            yield Finding(here, f"is the same path as {written((*path, 'routes', key[3:]))}")
+            yield Finding(here, f"is the same path as {path_text((*path, 'routes', key[3:]))}")
         if isinstance(route, str):
             yield from either_named(draft, here, route)
             continue

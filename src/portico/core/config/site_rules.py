@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portico.core.config.findings import Draft, Finding, Path, written
+from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.handling_rules import handling_findings
 from portico.core.config.redirect_rules import redirect_findings
 from portico.core.config.route_rules import TARGETS, route_findings, target_findings, targets_of
@@ -39,7 +39,7 @@ def _domains(document: Document) -> Iterator[Finding]:
         for place, name in places.items():
             if name in served:
                 other = served[name]
-                by = f"{written(other[:2])} serves" if other[:2] != path else "the site has"
+                by = f"{path_text(other[:2])} serves" if other[:2] != path else "the site has"
                 yield Finding(place, f'{by} "{name}" already')
             served.setdefault(name, place)
 
@@ -47,10 +47,8 @@ def _domains(document: Document) -> Iterator[Finding]:
 def _defaults(document: Document) -> Iterator[Finding]:
     first, *others = [name for name, site in document.sites.items() if site.default] or [""]
     for name in others:
-        what = (
-            f"is true in {written(('sites', first))} already; only one site can answer other names"
-        )
-        yield Finding(("sites", name, "default"), what)
+        what = f"is true in {path_text(('sites', first))} already"
+        yield Finding(("sites", name, "default"), f"{what}; only one site can answer other names")
 
 
 def _target(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:

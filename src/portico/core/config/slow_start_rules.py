@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from portico.core.config.findings import Draft, Finding, Path, written
+from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.peers import scaled_apps
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.desired import WEIGHT_SCALE
@@ -22,7 +22,7 @@ def slow_start_findings(draft: Draft) -> Iterator[Finding]:
         for where, balance in _groups_of(name, document) if app.slow_start else ():
             if balance.method in {Method.HASH, Method.IP_HASH}:
                 what = (
-                    f"cannot be combined with {balance.method} of {written(where)}: each step "
+                    f"cannot be combined with {balance.method} of {path_text(where)}: each step "
                     "would move clients"
                 )
                 yield Finding(path, what)

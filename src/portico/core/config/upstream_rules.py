@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from portico.core.config.app_rules import whole_seconds
-from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, written
+from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, path_text
 from portico.core.config.peers import Peer, peers_of_app, peers_of_upstream
 from portico.core.config.references import app_named
 from portico.core.config.variables import KNOWN, is_known_variable
@@ -77,9 +77,8 @@ def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
 
 def _pool(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Finding]:
     if not balance.has_backup:
-        what = (
-            f"cannot be true: {written(path)} has {balance.method}, which does not support backups"
-        )
+        place = f"{path_text(path)} has {balance.method}"
+        what = f"cannot be true: {place}, which does not support backups"
         for backup in dict.fromkeys(peer.backup for peer in peers if peer.backup):
             yield Finding(backup, what)
     elif all(peer.backup for peer in peers):

@@ -45,7 +45,7 @@ class CommandLine:
     """What to do if none of the programs is there."""
 
 
-def command_line(app: App, environment: Mapping[str, str], told: Mapping[str, str]) -> CommandLine:
+def command_line(app: App, environment: Mapping[str, str], own: Mapping[str, str]) -> CommandLine:
     """ValueError says what is wrong with the command.
 
     A text is split and filled in from the environment (`--port $PORT`); a list is taken word
@@ -57,7 +57,7 @@ def command_line(app: App, environment: Mapping[str, str], told: Mapping[str, st
     assigned, words = assignments(_words(app.command, environment))
     if not words:
         raise ValueError(f"the command {app.command!r} names no program")
-    merged = {**environment, **assigned, **told}
+    merged = {**environment, **assigned, **own}
     return CommandLine(_candidates(words[0]), (*words[1:], *arguments), merged)
 
 
@@ -73,7 +73,7 @@ def _script(app: App, arguments: list[str], environment: Mapping[str, str]) -> C
     elif own:
         raise ValueError(f"interpreter_args needs an interpreter, but {app.script!r} has none")
     else:
-        return CommandLine(_itself(app.script), tuple(arguments), environment)
+        return CommandLine(_as_executable(app.script), tuple(arguments), environment)
     hint = _NODE_TYPES if programs is _TYPESCRIPT else ""
     return CommandLine(programs, (*own, app.script, *arguments), environment, app.script, hint)
 
@@ -86,7 +86,7 @@ def _candidates(program: str) -> tuple[str, ...]:
     return (program, *(f"{folder}/{program}" for folder in folders))
 
 
-def _itself(script: str) -> tuple[str, ...]:
+def _as_executable(script: str) -> tuple[str, ...]:
     """A file, or else what PM2 files also name as a script: a program such as `npm`."""
     return (script,) if "/" in script else (f"./{script}", script)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import Instance
 from portico.core.model.world import Endpoint
-from portico.core.planning.serving import who_serves
+from portico.core.planning.serving import serving_instances
 from portico.core.planning.slow_start import share
 
 
@@ -16,9 +16,9 @@ def endpoints_of(
 ) -> tuple[Endpoint, ...]:
     """One endpoint a slot: its serving instance of the version wanted, else an older one."""
     best: dict[int, Instance] = {}
-    for instance in who_serves(app, instances, now):
-        rival = best.get(instance.slot)
-        if rival is None or _rank(app, instance) > _rank(app, rival):
+    for instance in serving_instances(app, instances, now):
+        current = best.get(instance.slot)
+        if current is None or _rank(app, instance) > _rank(app, current):
             best[instance.slot] = instance
     chosen = [instance for _, instance in sorted(best.items())]
     since: dict[bool, list[float]] = {False: [], True: []}
@@ -33,8 +33,8 @@ def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]
 
 
 def _endpoint(app: DesiredApp, instance: Instance, since: Sequence[float], now: float) -> Endpoint:
-    differing = app.app.slots.get(str(instance.slot))
-    whole = ((differing and differing.weight) or app.app.weight) * app.scale
+    override = app.app.slots.get(str(instance.slot))
+    whole = ((override and override.weight) or app.app.weight) * app.scale
     backup = _is_backup(app, instance)
     weight = whole * share(instance, since, app.app.slow_start, now)
     return Endpoint(
@@ -43,5 +43,5 @@ def _endpoint(app: DesiredApp, instance: Instance, since: Sequence[float], now: 
 
 
 def _is_backup(app: DesiredApp, instance: Instance) -> bool:
-    differing = app.app.slots.get(str(instance.slot))
-    return bool(differing and differing.backup)
+    override = app.app.slots.get(str(instance.slot))
+    return bool(override and override.backup)

@@ -109,7 +109,7 @@ def parse_env_file(text: str, path: str) -> dict[str, str]:
         line = _LINE.match(text, at)
         number = text.count("\n", 0, at) + 1
         if line is None or "\0" in line[0]:
-            raise ValueError(f"{path} line {number}: {_wrong(text[at:])}")
+            raise ValueError(f"{path} line {number}: {_syntax_error(text[at:])}")
         found[line["name"]] = _unquoted(line)
         at = line.end()
     return found
@@ -125,7 +125,7 @@ def _unquoted(line: re.Match[str]) -> str:
     return line["single"] if line["single"] is not None else line["plain"]
 
 
-def _wrong(rest: str) -> str:
+def _syntax_error(rest: str) -> str:
     line = rest.split("\n", 1)[0].strip()
     name, equals, value = line.partition("=")
     if not equals:

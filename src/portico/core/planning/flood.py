@@ -36,13 +36,13 @@ def written(before: int, now: int) -> int:
     return now - before if now >= before else now
 
 
-def look_after(logs: Iterable[Growth]) -> float:
+def check_interval(logs: Iterable[Growth]) -> float:
     """Seconds until the first of them has grown by its limit, if it goes on as it did."""
     times = [log.max_size / log.rate for log in logs if log.rate > 0]
     return max(MIN_INTERVAL, min([MAX_INTERVAL, *times]))
 
 
-def floods(log: Growth) -> str:
+def flood_warning(log: Growth) -> str:
     """What to say of one that takes more than its limits grant before anybody can look."""
     if log.rate * MIN_INTERVAL <= log.max_size * (log.keep + 1):
         return ""
@@ -51,7 +51,7 @@ def floods(log: Growth) -> str:
     )
 
 
-def fills(logs: Iterable[Growth]) -> str:
+def largest_writer(logs: Iterable[Growth]) -> str:
     """Who has written most; empty where nobody has written much."""
     most = max(logs, key=lambda log: log.written, default=None)
     return (

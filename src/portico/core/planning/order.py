@@ -20,32 +20,34 @@ from portico.core.planning.runs import is_up
 
 S = InstanceState
 Instances = Mapping[str, Sequence[Instance]]
-_UNWELL = frozenset({S.BACKOFF, S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING})
+_UNWELL_STATES = frozenset({S.BACKOFF, S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING})
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """What an app waits for before it begins."""
 
-    first: tuple[str, ...]
+    apps: tuple[str, ...]
     """The apps, those that they wait for included."""
     why: str
     """`waits for db (1 of 2 ready)`"""
-    stuck: bool
+    is_blocked: bool
     """Whether one of them is stopped, or in trouble: it may last."""
 
 
-def waits(desired: Desired, instances: Instances) -> dict[str, Wait]:
+def waiting_apps(desired: Desired, instances: Instances) -> dict[str, Wait]:
     """The apps that may not begin, or begin their rollout, yet."""
     found: dict[str, Wait] = {}
     for app in _in_order(desired):
-        missing = [each for each in _before(app, desired) if _is_missing(app, each, instances)]
-        if missing:
-            found[app.name] = _wait(missing, instances, found)
+        awaited = [
+            each for each in _predecessors(app, desired) if _must_wait_for(app, each, instances)
+        ]
+        if awaited:
+            found[app.name] = _wait(awaited, instances, found)
     return found
 
 
-def stays(desired: Desired, instances: Instances) -> frozenset[str]:
+def held_for_dependents(desired: Desired, instances: Instances) -> frozenset[str]:
     """The apps that are to end, and have to wait until others are gone that come after them."""
     if desired.at_once:
         return frozenset()
@@ -56,11 +58,14 @@ def stays(desired: Desired, instances: Instances) -> frozenset[str]:
         if instances[name] and (app.stopped or name not in desired.apps)
     }
     return frozenset(
-        before for app in ending.values() for before in _all_before(app, known) if before in ending
+        before
+        for app in ending.values()
+        for before in _all_predecessors(app, known)
+        if before in ending
     )
 
 
-def is_back(i: Instance) -> bool:
+def ran_before_boot(i: Instance) -> bool:
     """Whether it ran before the machine was started anew, and did not since."""
     return i.state is S.BACKOFF and i.reason == BOOTED
 
@@ -70,10 +75,10 @@ def _in_order(desired: Desired) -> list[DesiredApp]:
     before that one there are fewer.
     """
     later = [app for app in desired.apps.values() if app.app.after and not app.stopped]
-    return sorted(later, key=lambda app: len(_all_before(app, desired.apps)))
+    return sorted(later, key=lambda app: len(_all_predecessors(app, desired.apps)))
 
 
-def _all_before(app: DesiredApp, known: Mapping[str, DesiredApp]) -> set[str]:
+def _all_predecessors(app: DesiredApp, known: Mapping[str, DesiredApp]) -> set[str]:
     found, to_visit = set[str](), [app]
     while to_visit:
         names = set(to_visit.pop().app.after) - found
@@ -82,43 +87,45 @@ def _all_before(app: DesiredApp, known: Mapping[str, DesiredApp]) -> set[str]:
     return found
 
 
-def _before(app: DesiredApp, desired: Desired) -> list[DesiredApp]:
+def _predecessors(app: DesiredApp, desired: Desired) -> list[DesiredApp]:
     return [desired.apps[name] for name in app.app.after if name in desired.apps]
 
 
-def _is_missing(app: DesiredApp, before: DesiredApp, instances: Instances) -> bool:
+def _must_wait_for(app: DesiredApp, before: DesiredApp, instances: Instances) -> bool:
     """Whether an app has to wait for another one."""
-    mine = [i for i in instances[app.name] if not is_back(i)]
+    mine = [i for i in instances[app.name] if not ran_before_boot(i)]
     staying = [i for i in mine if i.state not in LEAVING]
     if staying:  # it runs: only the rollout to another version has yet to begin
-        begun = any(i.spec == app.spec.id for i in staying)
-        return not begun and not before.stopped and before.good != before.spec.id
+        is_started = any(i.spec == app.spec.id for i in staying)
+        return not is_started and not before.stopped and before.good != before.spec.id
     if app.abrupt and mine:  # a restart by hand is under way: the old ones are leaving
         return False
     return before.stopped or not is_rolled_out(before, instances[before.name])
 
 
-def _wait(missing: Iterable[DesiredApp], instances: Instances, known: Mapping[str, Wait]) -> Wait:
-    first: list[str] = []
-    words: list[str] = []
-    stuck = False
-    for app in missing:
-        mine, beyond = instances[app.name], known.get(app.name)
-        first += [app.name, *(beyond.first if beyond else ())]
+def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[str, Wait]) -> Wait:
+    apps: list[str] = []
+    reasons: list[str] = []
+    blocked = False
+    for app in awaited:
+        mine, its_wait = instances[app.name], known.get(app.name)
+        apps += [app.name, *(its_wait.apps if its_wait else ())]
         unwell = next((i for i in mine if _is_unwell(app, i)), None)
         if app.stopped:
-            words.append(f"{app.name}, which is stopped (`portico start {app.name}`)")
-        elif beyond:
-            words.append(f"{app.name}, which {beyond.why}")
+            reasons.append(f"{app.name}, which is stopped (`portico start {app.name}`)")
+        elif its_wait:
+            reasons.append(f"{app.name}, which {its_wait.why}")
         elif unwell:
-            words.append(f"{app.name}: {unwell.id} {unwell.reason}")
+            reasons.append(f"{app.name}: {unwell.id} {unwell.reason}")
         else:
             ready = len(ready_slots(app, mine))
-            words.append(f"{app.name} ({ready} of {app.instances} ready)")
-        stuck = stuck or app.stopped or unwell is not None or bool(beyond and beyond.stuck)
-    return Wait(tuple(dict.fromkeys(first)), f"waits for {'; and for '.join(words)}", stuck)
+            reasons.append(f"{app.name} ({ready} of {app.instances} ready)")
+        blocked = (
+            blocked or app.stopped or unwell is not None or bool(its_wait and its_wait.is_blocked)
+        )
+    return Wait(tuple(dict.fromkeys(apps)), f"waits for {'; and for '.join(reasons)}", blocked)
 
 
 def _is_unwell(app: DesiredApp, i: Instance) -> bool:
-    ended = i.state in _UNWELL and not is_up(app.app, i) and not is_back(i)
+    ended = i.state in _UNWELL_STATES and not is_up(app.app, i) and not ran_before_boot(i)
     return i.spec == app.spec.id and (ended or i.crashes > 0)

@@ -20,32 +20,32 @@ START_ALLOWANCE: Final = 0.5
 """Seconds for which a start may have its place."""
 
 
-def paced(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:
+def within_pace(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:
     """The steps without the starts that have to wait."""
     if world.most_starting is None:
         yield from steps
         return
-    begun = _starting(world)
+    starting = _starting(world)
     room = {
-        True: world.most_starting - sum(i.restarts > 0 for i in begun),
-        False: world.most_starting - len(begun),
+        True: world.most_starting - sum(i.restarts > 0 for i in starting),
+        False: world.most_starting - len(starting),
     }
     for step in steps:
         if not isinstance(step, StartInstance | Respawn) or _is_timed(step, desired, world):
             yield step
-        elif room[again := _is_back(step, world)] > 0:
-            room[again] -= 1
+        elif room[is_restart := _is_restart(step, world)] > 0:
+            room[is_restart] -= 1
             yield step
 
 
 def room_at(world: World) -> float | None:
     """When, at the latest, one more may be started; None where time does not decide it."""
-    if world.most_starting is None or not (begun := _starting(world)):
+    if world.most_starting is None or not (starting := _starting(world)):
         return None
-    return min(i.spawned for i in begun) + START_ALLOWANCE
+    return min(i.spawned for i in starting) + START_ALLOWANCE
 
 
-def _is_back(step: StartInstance | Respawn, world: World) -> bool:
+def _is_restart(step: StartInstance | Respawn, world: World) -> bool:
     """Whether it ran before, so that `restarts` counts its start."""
     return isinstance(step, Respawn) and world.instances[step.instance].state in STARTABLE
 

@@ -1,7 +1,7 @@
 """What the steps will be, one after the other, if every step works: `portico plan`.
 
-`after` says what the steps of a round make of the world. The same function lets tests walk through
-every order of events without a process.
+`outcome` says what the steps of a round make of the world. With it tests walk through every order
+of events without a process.
 """
 
 from __future__ import annotations
@@ -36,55 +36,55 @@ def preview(desired: Desired, world: World, *, generation: str) -> tuple[Step, .
         now = plan(desired, world, generation=generation)
         if not now:
             break
-        desired, world = after(now, desired, world)
+        desired, world = outcome(now, desired, world)
         steps += [step for step in now if not isinstance(step, UNLISTED_STEPS)]
     return tuple(steps)
 
 
-def after(steps: Sequence[Step], desired: Desired, world: World) -> tuple[Desired, World]:
+def outcome(steps: Sequence[Step], desired: Desired, world: World) -> tuple[Desired, World]:
     """What is wanted and what is, once these have worked and their processes have done their part,
     one after the other.
     """
-    its = dict(world.instances)  # copied once, however many steps change one of them
-    world = replace(world, instances=its)
+    by_id = dict(world.instances)  # copied once, however many steps change one of them
+    world = replace(world, instances=by_id)
     for step in steps:
-        desired, world = _after(step, desired, world, its)
-    return desired, _settled(world)
+        desired, world = _outcome(step, desired, world, by_id)
+    return desired, _with_drains_settled(world)
 
 
-def _after(  # noqa: C901, PLR0912 - one case a kind of step
-    step: Step, desired: Desired, world: World, its: dict[InstanceId, Instance]
+def _outcome(  # noqa: C901, PLR0912 - one case a kind of step
+    step: Step, desired: Desired, world: World, by_id: dict[InstanceId, Instance]
 ) -> tuple[Desired, World]:
     match step:
         case steps.StartInstance(app, slot, port):
-            started = _started(desired.apps[app], slot, port, world)
-            its[started.id] = started
+            started = _new_instance(desired.apps[app], slot, port, world)
+            by_id[started.id] = started
         case steps.Respawn(instance):
-            again = moved(its[instance], InstanceEvent.SPAWNED, now=world.now)
-            its[instance] = replace(again, state=InstanceState.READY, crashes=0)
+            again = moved(by_id[instance], InstanceEvent.SPAWNED, now=world.now)
+            by_id[instance] = replace(again, state=InstanceState.READY, crashes=0)
         case steps.Restart(instance):
-            its[instance] = replace(its[instance], state=InstanceState.READY, since=world.now)
+            by_id[instance] = replace(by_id[instance], state=InstanceState.READY, since=world.now)
         case steps.Publish(app, endpoints):
             world = replace(world, endpoints={**world.endpoints, app: endpoints})
         case steps.Drain(instance):
-            its[instance] = moved(its[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
-        case steps.MarkWorn(instance, why):
-            its[instance] = replace(its[instance], worn=why)
+            by_id[instance] = moved(by_id[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
+        case steps.Recycle(instance, why):
+            by_id[instance] = replace(by_id[instance], worn=why)
         case steps.SkipRun():
             pass
         case steps.Interrupt(instance, why):
-            its[instance] = replace(its[instance], reason=why)
+            by_id[instance] = replace(by_id[instance], reason=why)
         case steps.Stop(instance) | steps.Kill(instance):
-            its[instance] = replace(its[instance], state=InstanceState.GONE, process=None)
+            by_id[instance] = replace(by_id[instance], state=InstanceState.GONE, process=None)
         case steps.Forget(instance):
-            del its[instance]
+            del by_id[instance]
         case steps.Revert(app):
             before = desired.apps[app]
             spec = replace(before.spec, id=before.good or before.spec.id)
-            desired = _wanting(desired, replace(before, spec=spec))
+            desired = _with_app(desired, replace(before, spec=spec))
         case steps.Complete(app):
             done = replace(desired.apps[app], good=desired.apps[app].spec.id, abrupt=False)
-            desired = _wanting(desired, done)
+            desired = _with_app(desired, done)
         case steps.DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
             former = {k: v for k, v in desired.former.items() if k != app}
@@ -108,7 +108,7 @@ def _at_rest(world: World) -> World:
     """What is under way has come to its end: processes have started or stopped, nginx is done."""
     instances = {i.id: _come_to_rest(i, world.now) for i in world.instances.values()}
     nginx = replace(world.nginx, busy=False)
-    return _settled(replace(world, instances=instances, nginx=nginx))
+    return _with_drains_settled(replace(world, instances=instances, nginx=nginx))
 
 
 def _come_to_rest(i: Instance, now: float) -> Instance:
@@ -123,11 +123,11 @@ def _come_to_rest(i: Instance, now: float) -> Instance:
             return i
 
 
-def _wanting(desired: Desired, app: DesiredApp) -> Desired:
+def _with_app(desired: Desired, app: DesiredApp) -> Desired:
     return replace(desired, apps={**desired.apps, app.name: app})
 
 
-def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Instance:
+def _new_instance(app: DesiredApp, slot: int, port: int | None, world: World) -> Instance:
     number = len(world.instances) + 1
     return Instance(
         InstanceId(f"{app.name}.{slot}.new{number}"),
@@ -141,6 +141,6 @@ def _started(app: DesiredApp, slot: int, port: int | None, world: World) -> Inst
     )
 
 
-def _settled(world: World) -> World:
+def _with_drains_settled(world: World) -> World:
     draining = [i.id for i in world.instances.values() if i.state is InstanceState.DRAINING]
     return replace(world, settled=frozenset(draining), connections=dict.fromkeys(draining, 0))

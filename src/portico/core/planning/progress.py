@@ -9,7 +9,7 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
-from portico.core.planning.order import waits
+from portico.core.planning.order import waiting_apps
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 from portico.core.planning.runs import is_up
 
@@ -45,20 +45,20 @@ def progress(
     waiting: list[str] = []
     failed: list[str] = []
     instances = world.by_app()
-    waits_for = waits(desired, instances)
+    waits_for = waiting_apps(desired, instances)
     for name in apps:
         app, wait = desired.apps.get(name), waits_for.get(name)
         mine = instances[name]
         if app is None or app.stopped:
             if mine or (app is None and name in world.endpoints):
                 waiting.append(f"{name}: {len(mine)} still to stop")
-        elif trouble := _trouble(app, mine, waited):
-            failed.append(trouble)
+        elif failure := _failure(app, mine, waited):
+            failed.append(failure)
         elif wait is not None:
-            first = (desired.apps[each] for each in wait.first)
-            hopeless = any(a.stopped or _trouble(a, instances[a.name], waited) for a in first)
+            first = (desired.apps[each] for each in wait.apps)
+            hopeless = any(a.stopped or _failure(a, instances[a.name], waited) for a in first)
             (failed if hopeless else waiting).append(f"{name} {wait.why}")
-        elif step := _missing(app, mine, replaced):
+        elif step := _pending(app, mine, replaced):
             waiting.append(step)
     if generation and world.nginx.refused == generation:
         failed.append(world.nginx.refused_because)
@@ -69,26 +69,26 @@ def progress(
     return Progress(tuple(waiting), tuple(failed))
 
 
-def _trouble(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
+def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     if app.app.schedule is not None:
         return ""
     new = [i for i in mine if i.spec == app.spec.id and not is_up(app.app, i)]
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.comes_back)
         if ended or i.crashes >= TOO_MANY_CRASHES:
-            return f"{i.id} {i.reason}{_meanwhile(i, mine)}"
+            return f"{i.id} {i.reason}{_still_serving(i, mine)}"
         unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}
         if unwell and waited >= app.app.ready_timeout:
             return f"{i.id} {i.reason}"
     return ""
 
 
-def _meanwhile(i: Instance, mine: Sequence[Instance]) -> str:
+def _still_serving(i: Instance, mine: Sequence[Instance]) -> str:
     serving = (o.id for o in mine if o.slot == i.slot and o.worn and o.state is S.READY)
     return "".join(f"; {each} keeps serving" for each in serving)
 
 
-def _missing(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
+def _pending(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
     if left := sum(i.id in replaced and i.state not in LEAVING for i in mine):
         return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:

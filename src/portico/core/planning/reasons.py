@@ -14,7 +14,7 @@ from typing import Final
 from portico.core.model.instance import Exit, Listening
 
 MAX_LINE_LENGTH: Final = 300
-NEVER_SAID: Final = (
+READY_NOT_REPORTED: Final = (
     "wait_ready is set, but it did not send sd_notify READY=1 or process.send('ready')"
 )
 _REACHABLE: Final = frozenset({"127.0.0.1", "*"})
@@ -43,8 +43,8 @@ _NO_SCRIPT = re.compile(r"can't open file ['\"](?P<python>[^'\"]+)|No such file.
 _SYNTAX = re.compile(r"^\s*((?:Syntax|Indentation|Tab)Error\b.*)|((?:Parse|syntax) error[:,].*)")
 _PLACE = re.compile(r"^(?:file://)?(/\S+:\d+)$|^\s*File \"([^\"]+)\", line (\d+)$")
 _OUT_OF_HEAP = re.compile(r"JavaScript heap out of memory|java\.lang\.OutOfMemoryError")
-_TELLING = re.compile(r"\b\w*(?:error|exception|panic|fatal|failed|cannot)\b", re.IGNORECASE)
-_EMPTY_WORDS = re.compile(r"^\s*(?:at |File \"|\^|[{}\])>.~-]*$|Node\.js v\d|node:internal)")
+_TELLING_LINE = re.compile(r"\b\w*(?:error|exception|panic|fatal|failed|cannot)\b", re.IGNORECASE)
+_EMPTY_LINES = re.compile(r"^\s*(?:at |File \"|\^|[{}\])>.~-]*$|Node\.js v\d|node:internal)")
 
 
 def explain(
@@ -85,14 +85,14 @@ def explain_listening(
     waited = _seconds(limit)
     if not listening:
         return f"opened no port within {waited}; make it listen on ${port_env} ({port})"
-    here = sorted(each.address for each in listening if each.port == port)
-    if not here:
+    addresses = sorted(each.address for each in listening if each.port == port)
+    if not addresses:
         others = ", ".join(map(str, sorted({each.port for each in listening})))
         return f"listens on {others} instead of {port}; make it listen on ${port_env}"
-    if _REACHABLE.isdisjoint(here):
+    if _REACHABLE.isdisjoint(addresses):
         return (
-            f"listens on port {port} of {', '.join(here)} only, which nginx does not use; make "
-            "it listen on 127.0.0.1"
+            f"listens on port {port} of {', '.join(addresses)} only, which nginx does not use; "
+            "make it listen on 127.0.0.1"
         )
     return f"was not ready within {waited}: {trouble}"
 
@@ -111,7 +111,7 @@ def _cause(
             return cause
     if ending.signal == signal.SIGKILL:
         return "the machine may have run out of memory"
-    words = _last_words(lines)
+    words = _last_line(lines)
     return words or ("it exited without an error" if ending.code == 0 else "")
 
 
@@ -176,10 +176,10 @@ def _out_of_heap(lines: Sequence[str]) -> str:
 _CAUSES: Final[tuple[Callable[[Sequence[str]], str], ...]] = (_missing, _syntax, _out_of_heap)
 
 
-def _last_words(lines: Sequence[str]) -> str:
+def _last_line(lines: Sequence[str]) -> str:
     """The last line that sounds like an error, else simply the last one that says something."""
-    saying = [line.strip() for line in lines if line.strip() and not _EMPTY_WORDS.match(line)]
-    telling = [line for line in saying if _TELLING.search(line)]
+    saying = [line.strip() for line in lines if line.strip() and not _EMPTY_LINES.match(line)]
+    telling = [line for line in saying if _TELLING_LINE.search(line)]
     return (telling or saying or [""])[-1]
 
 

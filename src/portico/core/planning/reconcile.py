@@ -17,9 +17,10 @@ from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.lifecycle import moves
-from portico.core.planning.order import Wait, is_back, stays, waits
-from portico.core.planning.pace import paced, room_at
-from portico.core.planning.reasons import NEVER_SAID
+from portico.core.planning.order import Wait, held_for_dependents, ran_before_boot, waiting_apps
+from portico.core.planning.pace import room_at, within_pace
+from portico.core.planning.reasons import READY_NOT_REPORTED
+from portico.core.planning.recycling import recycle
 from portico.core.planning.rollout import is_rolled_out, rollout
 from portico.core.planning.runs import ended_well, scheduled
 from portico.core.planning.serving import takes_requests, to_restart
@@ -39,14 +40,13 @@ from portico.core.planning.steps import (
     UpgradeNginx,
 )
 from portico.core.planning.teardown import (
+    app_keys,
     drained_at,
-    is_named,
-    keys,
     leaving,
+    serves_removed,
     stop_limit,
     unwanted,
 )
-from portico.core.planning.wear import wear
 
 S = InstanceState
 RETRY_INTERVAL: Final = 60.0
@@ -60,7 +60,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     there is nothing for nginx to serve.
     """
     instances = world.by_app()
-    waiting, staying = waits(desired, instances), stays(desired, instances)
+    waiting, staying = waiting_apps(desired, instances), held_for_dependents(desired, instances)
     held = waiting.keys() | staying
     steps = (
         *_nginx(desired, world, instances, generation, waiting),
@@ -69,11 +69,11 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
             for name, app in desired.apps.items()
             for step in _app(app, instances[name], world, held=name in held)
         ),
-        *_kept(desired, world, instances, generation),
+        *_removed_apps(desired, world, instances, generation),
         *unwanted(desired, world, generation, staying),
         *leaving(desired, world),
     )
-    return tuple(paced(steps, desired, world))
+    return tuple(within_pace(steps, desired, world))
 
 
 def _nginx(
@@ -107,7 +107,7 @@ def _may_be_served(
     app: DesiredApp, mine: Sequence[Instance], world: World, wait: Wait | None
 ) -> bool:
     """Whether waiting longer before sites point at the app would gain nothing."""
-    if wait is not None and wait.stuck:
+    if wait is not None and wait.is_blocked:
         return True
     if world.endpoints.get(app.name) or not takes_requests(app):
         return True
@@ -119,20 +119,20 @@ def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool)
     if app.app.schedule is not None:
         yield from _scheduled(app, mine, world)
         return
-    why = _broken(app, mine, world.now)
+    why = _rollout_failure(app, mine, world.now)
     if why:
         yield Revert(app.name, why)
         return
-    yield from wear(app, mine, world)
+    yield from recycle(app, mine, world)
     rolling = () if held else tuple(rollout(app, mine, world.now))
     yield from rolling
     wanted = endpoints_of(app, mine, world.now)
     if wanted != world.endpoints.get(app.name):
         yield Publish(app.name, wanted, f"{len(wanted)} ready")
     leave = {step.instance for step in rolling if isinstance(step, Drain)}
-    stay = [i for i in mine if i.id not in leave and not (held and is_back(i))]
+    stay = [i for i in mine if i.id not in leave and not (held and ran_before_boot(i))]
     yield from _restarts(app, stay, world.now)
-    yield from _unwell(app, stay, world)
+    yield from _restart_unwell(app, stay, world)
     if app.good != app.spec.id and is_rolled_out(app, mine):
         yield Complete(app.name, f"all {app.instances} instances are ready")
 
@@ -145,13 +145,13 @@ def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Itera
         yield Complete(app.name, "it runs on a schedule")
 
 
-def _kept(
+def _removed_apps(
     desired: Desired, world: World, instances: Mapping[str, Sequence[Instance]], generation: str
 ) -> Iterator[Step]:
     """Apps in no file that nginx still serves: it has not taken the new files over yet, or does
     not take them. Their instances are looked after as before, and no new ones are wanted.
     """
-    for app in desired.former.values() if is_named(world, generation) else ():
+    for app in desired.former.values() if serves_removed(world, generation) else ():
         if app.app.schedule is not None:
             continue
         mine = instances[app.name]
@@ -159,10 +159,10 @@ def _kept(
         if wanted != world.endpoints.get(app.name):
             yield Publish(app.name, wanted, f"{len(wanted)} ready")
         yield from _restarts(app, mine, world.now)
-        yield from _unwell(app, mine, world)
+        yield from _restart_unwell(app, mine, world)
 
 
-def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
+def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
     """Why the rollout that is under way cannot succeed; empty when it may."""
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return ""
@@ -173,8 +173,8 @@ def _broken(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.reason or 'did not become ready'}"
-        if _never_ready(i, app, now):
-            return f"{i.id} {_why_never_ready(i, app)}"
+        if _is_overdue(i, app, now):
+            return f"{i.id} {_overdue_reason(i, app)}"
     return ""
 
 
@@ -182,21 +182,17 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
     for i in mine:
         if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
-        elif (
-            i.state is S.FAILED
-            and now - i.since >= RETRY_INTERVAL
-            and _succeeds_a_worn_one(i, mine)
-        ):
+        elif i.state is S.FAILED and now - i.since >= RETRY_INTERVAL and _is_replacement(i, mine):
             yield Respawn(i.id, "it replaces an instance")
         elif i.state is S.STARTING and i.process is None and not app.stopped:
             yield Respawn(i.id, "the previous daemon did not finish it")
-        elif _never_ready(i, app, now):
-            yield Kill(i.id, _why_never_ready(i, app))
+        elif _is_overdue(i, app, now):
+            yield Kill(i.id, _overdue_reason(i, app))
         elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:
             yield Kill(i.id, "did not stop in time")
 
 
-def _unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
+def _restart_unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     """Restart what does not recover, once nginx sends nothing to it any more."""
     handed_out = {endpoint.instance for endpoint in world.endpoints.get(app.name, ())}
     lost = {i.id for i in mine if i.state in {S.STARTING, S.UNREADY} and moves(i, app.app)}
@@ -208,18 +204,18 @@ def _unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator
             yield Restart(i.id, i.reason)
 
 
-def _succeeds_a_worn_one(i: Instance, mine: Sequence[Instance]) -> bool:
+def _is_replacement(i: Instance, mine: Sequence[Instance]) -> bool:
     return not i.worn and any(other.worn and other.slot == i.slot for other in mine)
 
 
-def _never_ready(i: Instance, app: DesiredApp, now: float) -> bool:
+def _is_overdue(i: Instance, app: DesiredApp, now: float) -> bool:
     return i.state is S.STARTING and now - i.since >= app.app.ready_timeout
 
 
-def _why_never_ready(i: Instance, app: DesiredApp) -> str:
+def _overdue_reason(i: Instance, app: DesiredApp) -> str:
     limit = f"was not ready within {app.app.ready_timeout:g}s"
     if i.spec == app.spec.id and app.app.wait_ready and not i.said_ready:
-        return f"{limit}: {NEVER_SAID}" + (f"; besides, it {i.reason}" if i.reason else "")
+        return f"{limit}: {READY_NOT_REPORTED}" + (f"; besides, it {i.reason}" if i.reason else "")
     return i.reason or limit
 
 
@@ -235,13 +231,13 @@ def _next_moment(  # noqa: PLR0911 - one case a state
 ) -> float | None:
     match i.state:
         case S.READY:
-            return next_step(i, keys(desired, i).slow_start, world.now)
+            return next_step(i, app_keys(desired, i).slow_start, world.now)
         case S.BACKOFF:
             return i.retry_at
         case S.STARTING:
-            return i.since + keys(desired, i).ready_timeout
+            return i.since + app_keys(desired, i).ready_timeout
         case S.UNREADY:
-            return i.since + recovery(keys(desired, i).check)
+            return i.since + recovery(app_keys(desired, i).check)
         case S.DRAINING:
             return drained_at(i, desired, world)
         case S.STOPPING | S.RESTARTING:

@@ -5,8 +5,8 @@ when it is ready, and the old one drains. A pinned port can be held by one proce
 the old one leaves first while the other slots carry the load. Where there is no other slot, a
 stand-in on a free port serves meanwhile.
 
-An instance that is worn counts as old although it runs the version wanted. If its successor
-does not become ready there is no version to revert to: the worn one simply goes on.
+An instance that is to be recycled counts as old although it runs the version wanted. If its
+successor does not become ready there is no version to roll back to: it simply keeps running.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
 from portico.core.planning.runs import is_up
-from portico.core.planning.serving import takes_requests, who_serves
+from portico.core.planning.serving import serving_instances, takes_requests
 from portico.core.planning.steps import Drain, StartInstance, Step
 
 S = InstanceState
@@ -36,7 +36,7 @@ class Slot:
     new: tuple[Instance, ...]
     """In the version wanted, and staying."""
     old: tuple[Instance, ...]
-    """In another version, or worn."""
+    """In another version, or to be recycled."""
     leaving: tuple[Instance, ...]
     ready: bool
     """Whether one of the new ones is as it should be."""
@@ -57,22 +57,22 @@ def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Itera
     """What to start and what to drain now, for all slots of one app."""
     wanted = 0 if app.stopped else app.instances
     holders = {i.port: i for i in instances if i.state is not S.GONE}
-    here: defaultdict[int, list[Instance]] = defaultdict(list)
+    by_slot: defaultdict[int, list[Instance]] = defaultdict(list)
     for i in instances:
-        here[i.slot].append(i)
-    slots = [_slot(app, number, here[number], holders) for number in range(1, wanted + 1)]
-    serving = {i.slot for i in who_serves(app, instances, now)}
+        by_slot[i.slot].append(i)
+    slots = [_slot(app, number, by_slot[number], holders) for number in range(1, wanted + 1)]
+    serving = {i.slot for i in serving_instances(app, instances, now)}
     room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in slots)
     for slot in slots:
-        begun = slot.under_way or slot.ready
+        has_begun = slot.under_way or slot.ready
         last = slot.holder is not None and serving == {slot.holder.slot}
-        steps = list(_steps(app, slot, last=last, may_begin=begun or room > 0))
-        if steps and not begun:
+        steps = list(_steps(app, slot, last=last, may_begin=has_begun or room > 0))
+        if steps and not has_begun:
             room -= 1
         if not slot.ready and any(isinstance(step, Drain) for step in steps):
             serving.discard(slot.number)
         yield from steps
-    yield from _beyond(app, [i for i in instances if i.slot > wanted], serving)
+    yield from _surplus(app, [i for i in instances if i.slot > wanted], serving)
 
 
 def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int]:
@@ -98,7 +98,7 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
     return not older and len(ready_slots(app, instances)) == app.instances
 
 
-def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
+def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
     """What is in no wanted slot leaves, but the last one that serves only after another does."""
     why = "stopped by hand" if app.stopped else f"scaled to {app.instances}"
     keep = takes_requests(app) and not app.abrupt
@@ -112,9 +112,9 @@ def _beyond(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -
 
 
 def _slot(
-    app: DesiredApp, number: int, here: Sequence[Instance], holders: Mapping[int, Instance]
+    app: DesiredApp, number: int, instances: Sequence[Instance], holders: Mapping[int, Instance]
 ) -> Slot:
-    staying = [i for i in here if i.state not in LEAVING]
+    staying = [i for i in instances if i.state not in LEAVING]
     new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
     port = app.app.pinned(number)
     return Slot(
@@ -123,37 +123,39 @@ def _slot(
         holders.get(port) if port else None,
         new=new,
         old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
-        leaving=tuple(i for i in here if i.state in LEAVING and i.state in LIVE),
+        leaving=tuple(i for i in instances if i.state in LEAVING and i.state in LIVE),
         ready=any(is_up(app.app, i) for i in new),
     )
 
 
 def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
     if app.abrupt:
-        yield from _abrupt(app, slot)
+        yield from _replace_at_once(app, slot)
     elif slot.port is None:
-        yield from _beside(app, slot, may_begin=may_begin)
+        yield from _replace_side_by_side(app, slot, may_begin=may_begin)
     else:
-        yield from _in_place(app, slot, last=last, may_begin=may_begin)
+        yield from _replace_on_its_port(app, slot, last=last, may_begin=may_begin)
 
 
-def _abrupt(app: DesiredApp, slot: Slot) -> Iterator[Step]:
+def _replace_at_once(app: DesiredApp, slot: Slot) -> Iterator[Step]:
     for i in slot.old:
         yield Drain(i.id, "restarted by hand")
     if not slot.new and not slot.old and not slot.leaving and not slot.holder:
         yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
 
 
-def _beside(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
+def _replace_side_by_side(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
     if slot.ready:
         for i in slot.old:
             yield Drain(i.id, "its successor is ready")
     elif not slot.new and may_begin:
-        why = _why_replaced(slot.old) if slot.old else "configured, not running"
+        why = _replacement_reason(slot.old) if slot.old else "configured, not running"
         yield StartInstance(app.name, slot.number, None, why)
 
 
-def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
+def _replace_on_its_port(
+    app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool
+) -> Iterator[Step]:
     """`last` says that who has the pinned port is the last one that serves."""
     if slot.holder in slot.new:
         if slot.holder.state is S.READY:
@@ -168,10 +170,10 @@ def _in_place(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> It
             yield StartInstance(app.name, slot.number, None, why)
     elif may_begin and slot.holder in slot.old:
         for i in slot.old:
-            yield Drain(i.id, f"{_why_replaced(slot.old)}, and its port is pinned")
+            yield Drain(i.id, f"{_replacement_reason(slot.old)}, and its port is pinned")
 
 
-def _why_replaced(old: Sequence[Instance]) -> str:
+def _replacement_reason(old: Sequence[Instance]) -> str:
     return next((i.worn for i in old if i.worn), "the version has changed")
 
 

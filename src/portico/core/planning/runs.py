@@ -18,7 +18,7 @@ from portico.core.planning.steps import (
 )
 
 S = InstanceState
-_RUNNING = frozenset({S.STARTING, S.READY})
+_RUNNING_STATES = frozenset({S.STARTING, S.READY})
 
 
 def scheduled(
@@ -29,7 +29,7 @@ def scheduled(
     A run goes on when the file changes; the next one is of the new version.
     """
     staying = [i for i in instances if i.state not in LEAVING]
-    running = [i for i in staying if i.state in _RUNNING and i.is_run]
+    running = [i for i in staying if i.state in _RUNNING_STATES and i.is_run]
     last = next((i for i in staying if i.spec == app.spec.id and i.is_run), None)
     for i in staying:
         if app.stopped or not i.is_run:
@@ -37,12 +37,12 @@ def scheduled(
     if app.stopped:
         return
     for i in running:
-        yield from _too_long(app.app, i, now)
+        yield from _end_overlong(app.app, i, now)
     if not due:
         return
-    going = [i for i in instances if i.process is not None]
-    if going:
-        yield SkipRun(app.name, f"the previous run {going[0].id} has not finished")
+    active = [i for i in instances if i.process is not None]
+    if active:
+        yield SkipRun(app.name, f"the previous run {active[0].id} has not finished")
     elif last:
         yield Respawn(last.id, "scheduled time")
     else:
@@ -70,7 +70,7 @@ def ended_badly(app: App, i: Instance) -> bool:
     return i.ended.exit.code not in {0, *app.stop_exit_codes}
 
 
-def _too_long(app: App, i: Instance, now: float) -> Iterator[Step]:
+def _end_overlong(app: App, i: Instance, now: float) -> Iterator[Step]:
     if app.timeout is None or now - i.spawned < app.timeout:
         return
     if not i.reason:

@@ -19,10 +19,12 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.planning.health import recovery
 
 S = InstanceState
-COMING = frozenset({S.RESTARTING, S.BACKOFF, S.STARTING})
+RETURNING_STATES = frozenset({S.RESTARTING, S.BACKOFF, S.STARTING})
 
 
-def who_serves(app: DesiredApp, instances: Sequence[Instance], now: float) -> list[Instance]:
+def serving_instances(
+    app: DesiredApp, instances: Sequence[Instance], now: float
+) -> list[Instance]:
     """Those that may be handed out."""
     ready = [i for i in instances if serves(app, i)]
     leaving = set() if ready else {i.id for i in to_restart(app, instances, now)}
@@ -47,8 +49,8 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
     """
     if not (app.app.check.restart and app.app.comes_back):
         return []
-    time = recovery(app.app.check)
-    due = [i for i in instances if i.state is S.UNREADY and now - i.since >= time]
+    recovery_time = recovery(app.app.check)
+    due = [i for i in instances if i.state is S.UNREADY and now - i.since >= recovery_time]
     if any(serves(app, i) for i in instances):
         return due
     needed = sorted((i for i in due if _is_needed(app, i)), key=lambda i: (i.since, i.id))
@@ -65,7 +67,7 @@ def _has_to_wait(instance: Instance, app: DesiredApp, instances: Sequence[Instan
     """Whether another one is on its way back, or was given up since this one began to fail."""
     versions = {instance.spec, app.spec.id}
     return any(
-        i.state in COMING or (i.state is S.FAILED and i.since > instance.since)
+        i.state in RETURNING_STATES or (i.state is S.FAILED and i.since > instance.since)
         for i in instances
         if i.spec in versions
     )
@@ -77,5 +79,5 @@ def _gets_requests(app: DesiredApp, instance: Instance) -> bool:
 
 
 def _is_open(app: DesiredApp, slot: int) -> bool:
-    differing = app.app.slots.get(str(slot))
-    return app.app.listens and not app.app.down and not (differing and differing.down)
+    override = app.app.slots.get(str(slot))
+    return app.app.listens and not app.app.down and not (override and override.down)

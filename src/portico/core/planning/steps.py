@@ -76,7 +76,7 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkWorn:
+class Recycle:
     """From now on it is to be replaced; it serves until its successor is ready."""
 
     instance: InstanceId
@@ -219,7 +219,7 @@ Step = (
     | Restart
     | Publish
     | Drain
-    | MarkWorn
+    | Recycle
     | SkipRun
     | Interrupt
     | Stop

@@ -19,37 +19,37 @@ from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, S
 S = InstanceState
 STOP_SPREAD: Final = 0.25
 """The part of `drain_timeout` over which stops of one moment are spread."""
-HURRIED_STOP_TIMEOUT: Final = 1.0
+IMMEDIATE_STOP_TIMEOUT: Final = 1.0
 """Seconds that a program gets after its stop signal where nothing is waited for any more."""
-UNWANTED: Final = "its app was removed"
+REMOVED_APP: Final = "its app was removed"
 
 
 def unwanted(
-    desired: Desired, world: World, generation: str, staying: Collection[str] = ()
+    desired: Desired, world: World, generation: str, held: Collection[str] = ()
 ) -> Iterator[Step]:
     """Apps that are in no file any more; only once nginx names them no more either.
 
-    Those `staying` have others after them, which leave first.
+    Those `held` have others after them, which leave first.
     """
-    if is_named(world, generation):
+    if serves_removed(world, generation):
         return
     former = [i for i in world.instances.values() if i.app not in desired.apps]
     needed = {i.id for i in former if not generation and _is_needed(i, desired, world)}
     for i in former:
-        if i.state not in LEAVING and i.id not in needed and i.app not in staying:
-            yield Drain(i.id, UNWANTED)
+        if i.state not in LEAVING and i.id not in needed and i.app not in held:
+            yield Drain(i.id, REMOVED_APP)
     left = {i.app for i in former}
     known = world.endpoints.keys() | desired.former.keys()
     for name in sorted(known - desired.apps.keys()):
         handed_out = world.endpoints.get(name, ())
         needed_ones = tuple(e for e in handed_out if e.instance in needed)
         if needed_ones != handed_out:
-            yield Publish(name, needed_ones, UNWANTED)
+            yield Publish(name, needed_ones, REMOVED_APP)
         if name not in left:
             yield DropApp(name, "all its processes have exited")
 
 
-def is_named(world: World, generation: str) -> bool:
+def serves_removed(world: World, generation: str) -> bool:
     """Whether nginx may still serve an app that is in no file: its files are older than that."""
     return bool(generation) and world.nginx.live not in {"", generation}
 
@@ -68,10 +68,10 @@ def leaving(desired: Desired, world: World) -> Iterator[Step]:
 
 def drained_at(i: Instance, desired: Desired, world: World) -> float:
     """When its time to drain is over, whatever is still connected to it."""
-    begun = i.since if i.state is S.DRAINING else world.now
+    drain_start = i.since if i.state is S.DRAINING else world.now
     if i.app not in desired.apps and world.nginx.leaving is not None:
-        begun = min(begun, world.nginx.leaving)
-    return begun + drain_limit(i.slot, keys(desired, i).drain_timeout)
+        drain_start = min(drain_start, world.nginx.leaving)
+    return drain_start + drain_limit(i.slot, app_keys(desired, i).drain_timeout)
 
 
 def drain_limit(slot: int, timeout: float) -> float:
@@ -90,11 +90,11 @@ def drain_limit(slot: int, timeout: float) -> float:
 
 def stop_limit(i: Instance, desired: Desired) -> float:
     """Seconds from the stop signal to SIGKILL."""
-    limit = keys(desired, i).stop_timeout
-    return min(limit, HURRIED_STOP_TIMEOUT) if desired.at_once else limit
+    limit = app_keys(desired, i).stop_timeout
+    return min(limit, IMMEDIATE_STOP_TIMEOUT) if desired.at_once else limit
 
 
-def keys(desired: Desired, i: Instance) -> App:
+def app_keys(desired: Desired, i: Instance) -> App:
     """What the file says of an instance's app; or said, where it is in no file any more."""
     app = desired.apps.get(i.app) or desired.former.get(i.app)
     return app.app if app else App()
@@ -116,6 +116,6 @@ def _drained(i: Instance, desired: Desired, world: World) -> str:
         return ""
     if world.connections.get(i.id) == 0:
         return "it has no connections"
-    limit = drain_limit(i.slot, keys(desired, i).drain_timeout)
+    limit = drain_limit(i.slot, app_keys(desired, i).drain_timeout)
     over = world.now >= drained_at(i, desired, world)
     return f"it still has connections after {limit:g}s" if over else ""

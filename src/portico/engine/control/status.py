@@ -20,7 +20,7 @@ from portico.core.model.views import (
 )
 from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
-from portico.core.planning.order import Wait, waits
+from portico.core.planning.order import Wait, waiting_apps
 from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
 from portico.engine.exposure import Exposure
@@ -67,7 +67,7 @@ class StatusReport:
         revision, paused = self._intent.revision, self._intent.paused()
         world = self._observed.now()
         instances = world.by_app()
-        held = waits(desired, instances)
+        held = waiting_apps(desired, instances)
         return StatusView(
             apps=tuple(
                 self._app(app, instances[name], held.get(name))
@@ -186,7 +186,7 @@ class StatusReport:
                 yield f"{i.id} {i.reason}"
             if note := self._instances.ownership.note(i):
                 yield f"{i.id} {note}"
-        yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.stuck)
+        yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
         if self._observed.unrecorded:
             yield self._observed.unrecorded
         if self._intent.unwritten:

@@ -10,8 +10,8 @@ from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.reconcile import RETRY_INTERVAL
+from portico.core.planning.recycling import AGE_SPREAD, SETTLE_TIMEOUT, age_limit, recycle
 from portico.core.planning.steps import Drain, Revert, StartInstance
-from portico.core.planning.wear import AGE_SPREAD, SETTLE_TIMEOUT, age_limit, wear
 from tests.unit.outside import CRASHING, GOOD
 
 S = InstanceState
@@ -31,7 +31,7 @@ def instance(*, age: float = 600.0, serial: int = 1, **fields) -> Instance:
 
 
 def marked(its: DesiredApp, i: Instance, held: int = 0) -> list[str]:
-    return [step.why for step in wear(its, [i], World(NOW, memory={i.id: held}))]
+    return [step.why for step in recycle(its, [i], World(NOW, memory={i.id: held}))]
 
 
 def test_an_instance_over_its_limit_of_memory_is_worn():

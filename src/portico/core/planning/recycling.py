@@ -1,4 +1,5 @@
-"""Which instances are worn: to be replaced, one after the other, by new ones like them.
+"""Which instances are to be replaced, one after the other, by new ones like them: for their age,
+their memory, by schedule or by hand.
 
 They are marked and nothing else; the rollout does the rest, and never takes more at a time than
 a batch.
@@ -13,7 +14,7 @@ from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
-from portico.core.planning.steps import MarkWorn
+from portico.core.planning.steps import Recycle
 
 SETTLE_TIMEOUT: Final = 15.0
 """Seconds after its start in which no instance is replaced for its memory: one that needs more
@@ -24,12 +25,12 @@ _GOLDEN: Final = 0.6180339887498949  # its multiples are spread evenly however m
 _MEBIBYTE: Final = 1 << 20
 
 
-def wear(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterator[MarkWorn]:
+def recycle(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterator[Recycle]:
     """Marks for those of the version wanted; older ones are replaced anyway."""
     for i in instances:
         staying = i.state not in LEAVING and i.spec == app.spec.id
-        if staying and not i.worn and (why := _why(app, i, world)):
-            yield MarkWorn(i.id, why)
+        if staying and not i.worn and (why := _reason(app, i, world)):
+            yield Recycle(i.id, why)
 
 
 def age_limit(max_age: float, instance: InstanceId) -> float:
@@ -38,7 +39,7 @@ def age_limit(max_age: float, instance: InstanceId) -> float:
     return max_age * (1 - AGE_SPREAD + 2 * AGE_SPREAD * (serial * _GOLDEN % 1))
 
 
-def _why(app: DesiredApp, i: Instance, world: World) -> str:
+def _reason(app: DesiredApp, i: Instance, world: World) -> str:
     age, held = world.now - i.spawned, world.memory.get(i.id, 0)
     limit, longest = app.app.max_memory, app.app.max_age
     if i.id in app.replace:
