@@ -109,13 +109,28 @@ def test_a_key_that_cannot_be_used_is_told_and_never_replaced(acme, key, why):
     assert (failure.kind, failure.text.startswith(f"{why} {acme.key}: ")) == ("unready", True)
 
 
-def test_the_contact_is_replaced(acme):
-    acme.account()
+def test_the_account_is_given_the_contact_that_is_configured_now(acme):
+    made = acme.account()
+    changed = acme.account(contact=("new@example.com", "two@example.com"))
+    again = acme.account(contact=("new@example.com", "two@example.com"))
+    without = acme.account(contact=())
+    refused_one = acme.account(contact=("nobody",))
 
-    changed = acme.account("contact", contact=("new@example.com", "two@example.com"))
-
+    assert (made.contact, changed.url) == (("ops@example.com",), made.url)
     assert changed.contact == ("new@example.com", "two@example.com")
-    assert acme.account().contact == changed.contact
+    assert again.contact == without.contact == refused_one.contact == changed.contact
+    assert [each.step for each in acme.said] == ["note"]
+    assert "its former addresses are kept" in acme.said[0].text
+
+
+def test_an_authority_that_shows_no_contact_is_sent_the_same_one_once(acme):
+    made = acme.account()
+    sent = acme.key.with_suffix(".contact.json")
+    assert json.loads(sent.read_text()) == {acme.server.directory: "ops@example.com"}
+
+    sent.write_text(json.dumps({acme.server.directory: "new@example.com"}))
+
+    assert acme.account(contact=("new@example.com",)).contact == made.contact
 
 
 def test_after_a_rollover_the_new_key_is_in_force_for_the_same_account(acme):

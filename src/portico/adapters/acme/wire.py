@@ -43,10 +43,11 @@ class Account:
     key: str
     """PEM file of its private key, made if it is not there. Beside it lie `<stem>.json`, the
     account's URL by that of the directory, `<stem>.deactivated.json`, those that are so for ever,
-    and `<name>.new` while the key is being replaced.
+    `<stem>.contact.json`, the addresses that each was sent last, and `<name>.new` while the key is
+    being replaced.
     Accounts at several authorities may have the same key."""
     contact: tuple[str, ...] = ()
-    """E-mail addresses."""
+    """E-mail addresses. Where they are others than before, the account is given them."""
     binding: Binding | None = None
     none_now: NoAccount | None = None
     """One that is there is used all the same."""
@@ -169,13 +170,12 @@ Method = Annotated[Http | Standalone | TlsAlpn | Dns | Manual, Field(discriminat
 class AccountRequest:
     """Answers AccountAnswer.
 
-    `key`: have a key, and ask nobody; `have`: find the account, or make it; `contact`: replace
-    its addresses; `rollover`: replace its key; `deactivate`: for ever. None but `have` and
-    `contact` makes an account.
+    `key`: have a key, and ask nobody; `have`: find the account, or make it; `rollover`: replace
+    its key; `deactivate`: for ever. None but `have` makes an account.
     """
 
     account: Account
-    do: Literal["key", "have", "contact", "rollover", "deactivate"] = "have"
+    do: Literal["key", "have", "rollover", "deactivate"] = "have"
     also: tuple[Server, ...] = ()
     """For a rollover: all other authorities at which accounts have this key."""
     deadline: float = 60.0
@@ -282,7 +282,7 @@ class AccountAnswer:
     contact: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     """URLs of all accounts of this key by those of directories, as far as they can be used; this
-    and what follows is not said by `have` and `contact`."""
+    and what follows is not said by `have`."""
     deactivated: Mapping[str, str] = field(default_factory=dict)
     halfway: bool = False
     """A replacement of the key was begun and has not ended."""

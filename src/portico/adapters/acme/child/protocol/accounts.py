@@ -33,9 +33,6 @@ def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
             case "have":
                 opened = _open(own, context)
                 return opened.answer(opened.document)
-            case "contact":
-                opened = _open(own, context)
-                return opened.answer(opened.authority.change_contact(own.contact))
             case "rollover":
                 others = [replace(own, server=server) for server in request.also]
                 _replace_key([own, *others], context)
@@ -82,7 +79,7 @@ def open_account(account: Account, context: RunContext) -> OpenAccount:
 
 def _open(account: Account, context: RunContext) -> OpenAccount:
     if found := _found(account, context):
-        return found
+        return _with_contact(found, account, context)
     if account.server.directory in _deactivated(account):
         raise unready(
             f"the account at {account.server.directory} was deactivated and cannot be created "
@@ -92,8 +89,36 @@ def _open(account: Account, context: RunContext) -> OpenAccount:
     document, created = _registered(account, authority)
     _remember(account, authority.account_url)
     if created:
+        _remember_contact(account)
         context.say("account", f"created an account at {authority.host}: {authority.account_url}")
-    return OpenAccount(authority, document, created)
+    return _with_contact(OpenAccount(authority, document, created), account, context)
+
+
+def _with_contact(opened: OpenAccount, account: Account, context: RunContext) -> OpenAccount:
+    """With the addresses that are wanted now, if there are any. An authority need not show those
+    that it has, so what it was sent last is remembered here.
+    """
+    sent = _read_urls(_contacts(account)).get(account.server.directory)
+    if not account.contact or sent == _addresses(account):
+        return opened
+    try:
+        document = opened.authority.change_contact(account.contact)
+    except Denial as denied:
+        if denied.failure.kind != "refused":
+            raise
+        context.say("note", f"{denied}; its former addresses are kept")
+        return opened
+    _remember_contact(account)
+    return replace(opened, document=document)
+
+
+def _remember_contact(account: Account) -> None:
+    sent = _read_urls(_contacts(account))
+    _write_urls(_contacts(account), {**sent, account.server.directory: _addresses(account)})
+
+
+def _addresses(account: Account) -> str:
+    return ", ".join(account.contact)
 
 
 def _found(account: Account, context: RunContext) -> OpenAccount | None:
@@ -240,8 +265,12 @@ def _marks(account: Account) -> Path:
     return Path(account.key).with_suffix(".deactivated.json")
 
 
+def _contacts(account: Account) -> Path:
+    return Path(account.key).with_suffix(".contact.json")
+
+
 def _read_urls(path: Path) -> dict[str, str]:
-    """URLs of accounts by those of directories; none if the file is lost or damaged."""
+    """By URLs of directories; nothing if the file is lost or damaged."""
     try:
         return _URLS.validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
