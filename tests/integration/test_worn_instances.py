@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.stack import PROGRAMS, Stack, eventually, free_port
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One after the other, each test brings up its own file in it."""
+    with Stack() as stack:
+        yield stack
 
 
 def web(keys: str) -> str:
