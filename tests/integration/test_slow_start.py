@@ -115,7 +115,7 @@ async def first_second(folder: Path, method: str, weight: int) -> tuple[int, int
         nginx.write(WEB.format(method=f"{method};", resolver=responder.address, port=port))
         nginx.start()
         stack.callback(nginx.stop)
-        await eventually(lambda: responder.told("web")[0] > 0)
+        await eventually(lambda: responder.acknowledged("web")[0] > 0)
         load = asyncio.create_task(steady(port, rate=100))
         try:
             await asyncio.sleep(2)

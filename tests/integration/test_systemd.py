@@ -42,7 +42,7 @@ def systemd(stack):
     )
     newer.placed(bin_folder / "systemd-analyze", b"#!/bin/sh\n")
     home = Home(stack.home)
-    unit_of(home, stack.environ, root=False).put_in_place()
+    unit_of(home, stack.environ, root=False).install()
     told.unlink()
     find = partial(installed_unit, booted=stack.root, root=False)
     return home, find, told
