@@ -179,7 +179,7 @@ class Daemon:
 
     async def _observe(self) -> World:
         await self._attentive.wait()
-        await self.supervision.digest()
+        await self.supervision.apply_events()
         self.intent.write_again()
         return await self.observed.look()
 

@@ -166,6 +166,9 @@ class Portico:
     def wake(self) -> None:
         pass
 
+    async def next_round(self) -> None:
+        await self.clock.sleep(STEP)
+
     async def apps(self, *_: object) -> None:
         await self.in_force.served()
 

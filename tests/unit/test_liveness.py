@@ -107,7 +107,7 @@ class FileWatches:
         self.woken += 1
 
     def round(self) -> None:
-        self.liveness.digest()
+        self.liveness.apply_events()
         self.liveness.watch()
 
 

@@ -49,7 +49,7 @@ class Known:
         self.said += said
         if passed:
             self.readiness.passed(self.first)
-        self.readiness.digest()
+        self.readiness.apply_events()
         return self.first.state
 
     @property

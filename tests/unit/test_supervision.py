@@ -14,7 +14,7 @@ from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Instance, InstanceState, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
-from portico.core.model.world import NginxSeen
+from portico.core.model.world import Endpoint, NginxSeen
 from portico.engine.instances.supervision import Supervision
 from portico.engine.observed import Observed
 from tests.fakes.clock import FakeClock
@@ -58,7 +58,7 @@ class Outside:
     def app_of(self, _: Instance) -> App:
         return self.app
 
-    def digest(self) -> None:
+    def apply_events(self) -> None:
         """Nothing was heard."""
 
     def watch(self) -> None:
@@ -77,14 +77,14 @@ class ImportedLineage:
         **keys,
     ) -> None:
         self.outside = Outside(runs, found, App(command="run", **keys))
-        supervision, observed = taking_over([before], self.outside, Undigested)
+        supervision, observed = taking_over([before], self.outside, Unapplied)
         asyncio.run(supervision.adopt())
         self.now = observed.instances[before.id]
         self.ended = supervision.ended
 
 
-class Undigested(Supervision):
-    async def digest(self) -> None:
+class Unapplied(Supervision):
+    async def apply_events(self) -> None:
         self.ended = self._ended
 
 
@@ -151,6 +151,40 @@ def test_an_instance_that_was_ready_and_is_gone_has_exited_and_leaves_nobody():
     after = ImportedLineage(before, runs=OTHER, found=OTHER)
     assert after.ended == [(before.id, Exit())]
     assert after.outside.ended == [(before.id, None)]
+
+
+def test_what_has_ended_gets_no_more_requests_before_anybody_asks_its_output_why():
+    happened: list[str] = []
+
+    class Dying(Outside):
+        async def adopt(self, launch: Launch, _: Process, on_exit) -> bool:
+            if launch.slot < 3:
+                on_exit(Exit(1))
+            return True
+
+        def publish(self, _: str, endpoints: tuple[Endpoint, ...]) -> int:
+            happened.append(f"answers name {[e.instance for e in endpoints]}")
+            return len(happened)
+
+        async def last_lines(self, _: Spec, slot: int, __: int) -> list[str]:
+            happened.append(f"output of slot {slot} is read")
+            return ["no database"]
+
+        async def holder(self, _: int) -> None:
+            return None
+
+    before = [one(slot=n, since=0.0) for n in (1, 2, 3)]
+    supervision, observed = taking_over(before, Dying(None, None, App(command="run")))
+    endpoints = tuple(Endpoint(i.slot, i.id, i.port) for i in before)
+    observed.publish("web", endpoints)
+    asyncio.run(supervision.adopt())
+    assert happened == [
+        "answers name ['web.1.1', 'web.2.2', 'web.3.3']",
+        "answers name ['web.3.3']",
+        "output of slot 1 is read",
+        "output of slot 2 is read",
+    ]
+    assert "no database" in observed.instances["web.1.1"].reason
 
 
 def test_others_have_their_turn_between_any_two_ends_of_instances():

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.records import Revision
 from portico.core.model.shell import inherited
+from portico.core.planning.progress import nginx_progress
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
@@ -133,16 +134,16 @@ class InForce:
         """Return when nginx serves what is in force. Failed, with its reason, if it does not."""
         end = self._clock.monotonic() + SERVED_WITHIN
         while wanted := self._intent.fingerprint:
-            nginx = self._observed.now().nginx
-            if nginx.live == wanted:
+            nginx = nginx_progress(self._observed.now().nginx, wanted)
+            if nginx.done:
                 return
-            if nginx.refused == wanted:
-                raise Failed(f"nginx did not load the new configuration: {nginx.refused_because}")
+            for why in nginx.failed:
+                raise Failed(f"nginx did not load the new configuration: {why}")
             if self._clock.monotonic() > end:
                 raise Failed(
                     f"nginx did not load the new configuration within {SERVED_WITHIN:g} s"
                 )
-            await self._clock.sleep(0.1)
+            await self._loop.next_round()
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is in force any more, at once: this waits for nobody's turn."""

@@ -16,6 +16,7 @@ from portico.ports.clock import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
 LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted
+NEXT_ROUND_WITHIN: Final = 1.0
 LONGEST_REST: Final = 0.1
 """Seconds. After it has looked and planned, the loop rests as long as that took: with a thousand
 instances it then leaves half of the time to requests, and hears many of them in one round.
@@ -56,11 +57,20 @@ class ReconcileLoop:
         self._woken, self._rest = asyncio.Event(), 0.0
         self._due = frozenset[str]()
         """Of which it was time in a round that ended before it came to them."""
-        self.round_done = asyncio.Condition()
-        """Notified after every round that did something."""
+        self._round_done = asyncio.Condition()
 
     def wake(self) -> None:
         self._woken.set()
+
+    async def next_round(self) -> None:
+        """Return after the next round, or a second: for whoever waits until the world is as
+        wanted.
+        """
+        try:
+            async with asyncio.timeout(NEXT_ROUND_WITHIN), self._round_done:
+                await self._round_done.wait()
+        except TimeoutError:
+            pass
 
     async def run(self) -> NoReturn:
         while True:
@@ -101,8 +111,8 @@ class ReconcileLoop:
             except Exception as error:  # noqa: BLE001 - other apps have their steps all the same
                 hopeless.add(_subject(step))
                 self._failed(step, error)
-        async with self.round_done:
-            self.round_done.notify_all()
+        async with self._round_done:
+            self._round_done.notify_all()
         if (steps and possible == steps and not hopeless) or self._plan_is_stale(desired):
             self.wake()
         return self._pause(desired, world)

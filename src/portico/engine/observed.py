@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -128,6 +128,14 @@ class Observed:
         for instance in handed_out:
             self._left.pop(instance, None)
             self._told.pop(instance, None)
+
+    def withdraw_instances(self, ended: Collection[InstanceId]) -> None:
+        """Hand these out no more; the round that follows says who is instead."""
+        apps = {self.instances[each].app for each in ended if each in self.instances}
+        for app in apps & self.endpoints.keys():
+            staying = tuple(e for e in self.endpoints[app] if e.instance not in ended)
+            if staying != self.endpoints[app]:
+                self.publish(app, staying)
 
     def withdraw(self, app: str) -> None:
         self._discovery.withdraw(app)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
-from portico.core.model.world import World
+from portico.core.model.world import NginxSeen, World
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 from portico.core.planning.runs import is_up
@@ -60,13 +60,19 @@ def progress(
             (failed if hopeless else waiting).append(f"{name} {wait.why}")
         elif step := _pending(app, mine, replaced):
             waiting.append(step)
-    if generation and world.nginx.refused == generation:
-        failed.append(world.nginx.refused_because)
-    elif generation and (world.nginx.pid is None or world.nginx.live != generation):
-        waiting.append("nginx: the new generation is not loaded yet")
-    elif not generation and (world.nginx.pid is not None or world.nginx.live):
-        waiting.append("nginx: still to stop")
-    return Progress(tuple(waiting), tuple(failed))
+    nginx = nginx_progress(world.nginx, generation)
+    return Progress((*waiting, *nginx.waiting), (*failed, *nginx.failed))
+
+
+def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
+    """How far nginx is from serving the files with this fingerprint; without any, from its end."""
+    if generation and nginx.refused == generation:
+        return Progress(failed=(nginx.refused_because,))
+    if generation and (nginx.pid is None or nginx.live != generation):
+        return Progress(("nginx: the new generation is not loaded yet",))
+    if not generation and (nginx.pid is not None or nginx.live):
+        return Progress(("nginx: still to stop",))
+    return Progress()
 
 
 def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:

@@ -73,7 +73,7 @@ class Convergence:
                 if line not in said:
                     change.say(line)
             said = state.waiting
-            await self._next_round()
+            await self._loop.next_round()
         raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
 
     def _given_up(self, targets: Mapping[str, str]) -> list[str]:
@@ -136,7 +136,7 @@ class Convergence:
         while self._intent.upgrade is not None:
             if self._clock.monotonic() > end:
                 raise Failed(f"nginx was not replaced within {UPGRADE_WITHIN:g}s")
-            await self._next_round()
+            await self._loop.next_round()
         if self._intent.upgrade_trouble:
             raise Failed(self._intent.upgrade_trouble)
 
@@ -144,20 +144,13 @@ class Convergence:
         """Wait until nothing runs any more."""
         while words := " and ".join(self._left()):
             change.say(f"waiting for {words} to stop")
-            await self._next_round()
+            await self._loop.next_round()
 
     def _left(self) -> Iterator[str]:
         if self._nginx.seen().pid is not None:
             yield "nginx"
         if count := len(self._observed.instances):
             yield "1 instance" if count == 1 else f"{count} instances"
-
-    async def _next_round(self) -> None:
-        try:
-            async with asyncio.timeout(1.0), self._loop.round_done:
-                await self._loop.round_done.wait()
-        except TimeoutError:
-            pass
 
 
 def _is_proxied(desired: Desired) -> bool:

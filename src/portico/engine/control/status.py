@@ -109,7 +109,7 @@ class StatusReport:
 
     def last_lines(self, app: str) -> list[str]:
         """The end of the output of the app's instance that ended badly last."""
-        words = self._instances.supervision.last_words.get(app)
+        words = self._instances.supervision.output_tails.get(app)
         if words is None or not words.lines:
             return []
         shown = words.lines[-SHOWN_LINES:]

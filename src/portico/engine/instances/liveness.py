@@ -95,7 +95,7 @@ class Liveness:
         launch = Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
         return await self._processes.run_check(launch, check)
 
-    def digest(self) -> None:
+    def apply_events(self) -> None:
         """Apply what the probes have found since the last round."""
         heard, self._heard = self._heard, []
         for instance, process, trouble in heard:

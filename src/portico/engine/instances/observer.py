@@ -19,7 +19,7 @@ class Observer:
         self._most_starting = most_starting
 
     async def observe(self) -> World:
-        await self._instances.supervision.digest()
+        await self._instances.supervision.apply_events()
         await asyncio.sleep(0)
         self._engine.intent.write_again()
         if not self._engine.safe_mode.is_on:

@@ -54,7 +54,7 @@ class Ownership:
             return ""
         return passed_on(i.port, found.holder)
 
-    def digest(self) -> None:
+    def apply_events(self) -> None:
         """Apply what was seen since the last round."""
         known = {(i.id, i.process): i for i in self._looked_at()}
         self._seen = {seen: found for seen, found in self._seen.items() if seen in known}

@@ -56,7 +56,8 @@ class Readiness:
         waits = i.state is InstanceState.STARTING and not i.said_ready and self.requires_notice(i)
         return "no readiness notification yet (wait_ready)" if waits else ""
 
-    def digest(self) -> None:
+    def apply_events(self) -> None:
+        """Apply what was said and what has passed since the last round."""
         for notice in self._notices.heard():
             self._hear(notice)
         known = {(i.id, i.process): i for i in self._observed.instances.values()}

@@ -68,7 +68,7 @@ class Supervision:
         self._clock, self._logs, self._ports = clock, logs, ports
         self._liveness, self._processes = liveness, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
-        self.last_words: dict[str, OutputTail] = {}
+        self.output_tails: dict[str, OutputTail] = {}
         """By app: the end of the output of its instance that ended badly last."""
 
     async def adopt(self) -> None:
@@ -89,7 +89,7 @@ class Supervision:
                 left.append((self._launch(i), await self._find_again(i, found.get(i.id))))
         with self._tasks.fence("cleanup of leftover processes"):
             await self._processes.end_orphans(left)
-        await self.digest()
+        await self.apply_events()
 
     async def _adopt(self, i: Instance) -> bool:
         """Whether the process on record still runs."""
@@ -138,13 +138,16 @@ class Supervision:
         self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
         self._probe(instance)
 
-    async def digest(self) -> None:
-        """Apply what has happened since the last round."""
-        self._ownership.digest()
-        self._liveness.digest()
+    async def apply_events(self) -> None:
+        """Apply what has happened to instances since the last round. What has ended gets no more
+        requests from then on; why it has ended, its output may have to say, and that comes later.
+        """
+        self._ownership.apply_events()
+        self._liveness.apply_events()
         ended, self._ended = self._ended, []
+        self._observed.withdraw_instances({instance for instance, _ in ended})
         with self._tasks.fence("status reports of programs"):
-            self._readiness.digest()
+            self._readiness.apply_events()
         for instance, ending in ended:
             await asyncio.sleep(0)  # a thousand may have ended at once
             i = self._observed.instances.get(instance)
@@ -248,7 +251,7 @@ class Supervision:
         now = self._observed.instances.get(i.id)
         if now is not None and now.state is InstanceState.STARTING:
             self._observed.put(replace(now, reason=reason))
-            await self._hear(now)
+            await self._read_output_tail(now)
 
     async def _reason(self, i: Instance, ending: Exit) -> str:
         if i.state in LEAVING:
@@ -258,7 +261,7 @@ class Supervision:
             return i.reason  # it was interrupted
         if not app.comes_back and (done := explain_end(ending, uptime)):
             return done
-        lines = await self._hear(i)
+        lines = await self._read_output_tail(i)
         if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
             return i.reason  # it was ended for never being ready, or for failing its check
         spec = self._intent.spec(i.spec)
@@ -271,8 +274,8 @@ class Supervision:
             holder=await self._ports.holder(i.port) if i.port else None,
         )
 
-    async def _hear(self, i: Instance) -> list[str]:
+    async def _read_output_tail(self, i: Instance) -> list[str]:
         """The end of its output, kept for whoever asks why its app is in trouble."""
         lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, LAST_LINES)
-        self.last_words[i.app] = OutputTail(i.id, tuple(lines))
+        self.output_tails[i.app] = OutputTail(i.id, tuple(lines))
         return lines
