@@ -17,7 +17,7 @@ import pytest
 from portico.adapters.discovery.responder import Responder
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint
-from portico.engine.observed import SETTLE
+from portico.engine.observed import SETTLE_TIME
 from portico.system.clock import SystemClock
 from portico.system.names import own_loopbacks
 from tests.little_nginx import (
@@ -251,7 +251,7 @@ def test_once_nginx_is_told_no_old_worker_of_a_reload_uses_an_instance_that_left
         lab.nginx.reload()
         version = lab.publish("b")
         await eventually(lambda: lab.responder.acknowledged("web")[0] == version)
-        await asyncio.sleep(SETTLE)  # a worker may have been told and not have read it yet
+        await asyncio.sleep(SETTLE_TIME)  # a worker may have been told and not have read it yet
 
         for client in chain.from_iterable(idle.values()):
             assert await client.get() == (200, "b")

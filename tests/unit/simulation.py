@@ -28,7 +28,7 @@ from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import assemble_instances
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import BOOT, Observed
+from portico.engine.observed import BOOT_SETTING, Observed
 from portico.engine.prepare import Candidate, Inputs
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
@@ -354,7 +354,7 @@ class Machine(Outside):
         self.lose_daemon()
         self.nginx_dies()
         self.processes.clear()
-        self.disk.put_setting(BOOT, "the one before")
+        self.disk.put_setting(BOOT_SETTING, "the one before")
         self.begin()
 
     def lose_daemon(self, at: str | None = None, after: int = 1) -> None:

@@ -160,7 +160,7 @@ class Portico:
         nginx = NginxSeen(1, 1, self.live, self.refused, self.refused_because, "nginx")
         return replace(WORLD, nginx=nginx)
 
-    def try_again(self) -> None:
+    def clear_refusal(self) -> None:
         self.refused = self.refused_because = ""
 
     def wake(self) -> None:
@@ -170,7 +170,7 @@ class Portico:
         await self.clock.sleep(STEP)
 
     async def apps(self, *_: object) -> None:
-        await self.in_force.served()
+        await self.in_force.wait_until_served()
 
     async def upgrade(self) -> None:
         pass
@@ -415,7 +415,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
         )
         await after.ended(asyncio.create_task(after.in_force.resume()))
         assert after.intent.desired.apps.keys() == {"web", "api"}
-        assert after.intent.desired.former == {}
+        assert after.intent.desired.removed_apps == {}
         assert len(after.troubles.sentences()) == 1 + unreadable
 
     portico.run(story)
@@ -503,7 +503,7 @@ async def tell(portico: Portico, story: Story) -> None:
             break
     await asyncio.wait_for(asyncio.gather(*asking), 1)
     portico.refusals = iter(())
-    portico.try_again()
+    portico.clear_refusal()
     await portico.passes(2)
     portico.intent.write_again()
 

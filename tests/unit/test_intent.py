@@ -78,11 +78,11 @@ def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
     up(wanted, web="v1", api="v1 of api")
     wanted.set_stopped(["web"], stopped=True)
     up(wanted, api="v1 of api")
-    assert wanted.desired.former["web"].stopped
+    assert wanted.desired.removed_apps["web"].stopped
     again = intent(state)
-    assert again.desired.former.keys() == {"web", "api"}
+    assert again.desired.removed_apps.keys() == {"web", "api"}
     again.drop("web")
-    assert again.desired.former.keys() == {"api"}
+    assert again.desired.removed_apps.keys() == {"api"}
     up(again, web="v1", api="v1 of api")
     assert not again.desired.apps["web"].stopped
 

@@ -11,7 +11,7 @@ import pytest
 
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
-from portico.engine.observed import UNASKED, Observed
+from portico.engine.observed import UNASKED_TIME, Observed
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState
@@ -72,7 +72,7 @@ def test_a_new_daemon_hears_all_who_may_ask_before_it_believes_that_all_were_tol
     """
     scene = Scene(RUNS)
     scene.discovery.asked = (1, 0.2)
-    assert not scene.settled_after(UNASKED - 0.1)
+    assert not scene.settled_after(UNASKED_TIME - 0.1)
     assert scene.settled_after(0.2)
 
 
@@ -86,7 +86,7 @@ def test_an_nginx_that_is_younger_than_the_daemon_has_asked_nobody_else():
 
 def test_an_app_that_nginx_does_not_ask_about_is_in_no_site():
     scene = Scene(RUNS)
-    assert not scene.settled_after(UNASKED - 0.1)
+    assert not scene.settled_after(UNASKED_TIME - 0.1)
     assert scene.settled_after(1.0)
 
 

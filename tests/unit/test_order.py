@@ -183,13 +183,13 @@ def test_sites_of_others_do_not_wait_for_an_app_that_is_stuck():
 # Ending
 
 
-def former(*apps):
+def removed(*apps):
     return {each.name: each for each in apps}
 
 
 def test_at_down_apps_end_in_the_other_direction():
-    file = former(app("cache"), app("db", after=("cache",)), app("web", after=("db",)))
-    nothing = desired(former=file)
+    file = removed(app("cache"), app("db", after=("cache",)), app("web", after=("db",)))
+    nothing = desired(removed_apps=file)
     cache = one(name="cache")
 
     def left(*instances, wanted=nothing):

@@ -48,7 +48,7 @@ class Known:
     def after(self, *said: Notice, passed=False):
         self.said += said
         if passed:
-            self.readiness.passed(self.first)
+            self.readiness.check_passed(self.first)
         self.readiness.apply_events()
         return self.first.state
 

@@ -69,7 +69,9 @@ def test_ages_are_spread_evenly_within_a_tenth():
 
 def test_what_is_asked_for_by_hand_is_replaced():
     its = app()
-    by_hand = DesiredApp(its.name, 2, its.spec, replace=frozenset([InstanceId("web.1.1")]))
+    by_hand = DesiredApp(
+        its.name, 2, its.spec, replace_instances=frozenset([InstanceId("web.1.1")])
+    )
     assert marked(by_hand, instance()) == ["requested by hand"]
     assert marked(by_hand, instance(serial=2)) == []
 

@@ -46,13 +46,13 @@ def kinds(steps: tuple[object, ...]) -> set[str]:
     return {type(step).__name__ for step in steps}
 
 
-def former(**apps: App) -> dict[str, DesiredApp]:
+def removed(**apps: App) -> dict[str, DesiredApp]:
     return {
         name: DesiredApp(name, 0, Spec("v1", name, app, "/", {})) for name, app in apps.items()
     }
 
 
-GOING = Desired(former=former(web=WEB))
+GOING = Desired(removed_apps=removed(web=WEB))
 """After `portico down`."""
 
 
@@ -96,7 +96,7 @@ def test_nginx_leaves_first_and_the_instances_answer_what_it_still_has():
 
 def test_a_worker_has_nothing_to_do_with_nginx_and_leaves_at_once():
     worker = instance(1, "worker")
-    steps = plan(Desired(former=former(**KEYS)), world_of(worker, instance(2)))
+    steps = plan(Desired(removed_apps=removed(**KEYS)), world_of(worker, instance(2)))
     assert [step.instance for step in steps if isinstance(step, Drain)] == [worker.id]
 
 
@@ -142,7 +142,7 @@ def test_in_a_hurry_nothing_waits_for_anything():
 
 def test_an_app_taken_out_of_the_file_ends_by_the_keys_it_had():
     i = instance(1, state=S.STOPPING, since=NOW - 3)
-    quick = replace(GOING, former=former(web=App(command="run", stop_timeout=2)))
+    quick = replace(GOING, removed_apps=removed(web=App(command="run", stop_timeout=2)))
     assert "Kill" in kinds(plan(quick, world_of(i)))
     assert "Kill" not in kinds(plan(GOING, world_of(i)))
 
@@ -152,7 +152,9 @@ def test_an_app_taken_out_of_the_file_ends_by_the_keys_it_had():
 )
 def test_in_a_hurry_a_program_is_killed_a_second_after_its_signal(limit, told, kills):
     i = instance(1, state=S.STOPPING, since=NOW - told)
-    at_once = Desired(former=former(web=App(command="run", stop_timeout=limit)), at_once=True)
+    at_once = Desired(
+        removed_apps=removed(web=App(command="run", stop_timeout=limit)), at_once=True
+    )
     world = world_of(i, endpoints={})
     assert ("Kill" in kinds(plan(at_once, world))) is kills
     if not kills:

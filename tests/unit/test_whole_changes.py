@@ -213,7 +213,7 @@ def test_an_app_that_was_removed_is_forgotten_also_by_a_new_daemon(machine):
     machine.begin()
     machine.run(1)
     assert machine.records.keys() == {"web"}
-    assert machine.intent.desired.former == {}
+    assert machine.intent.desired.removed_apps == {}
 
 
 def test_a_generation_that_nginx_refuses_leaves_the_one_before_in_force(machine):

@@ -124,7 +124,7 @@ async def take_over(portico: Portico) -> None:
     if build is None:
         return
     if is_first and portico.intent.is_in_force(seen) and not seen.runs(build):
-        portico.intent.ask_upgrade(build)
+        portico.intent.request_upgrade(build)
 
 
 async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:

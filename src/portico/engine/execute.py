@@ -104,16 +104,16 @@ class Executor:
                 self._intent.drop(app)
                 self._troubles.over_with(app)
             case SwitchGeneration(fingerprint):
-                self._beside(step, self._switch(fingerprint))
+                self._in_background(step, self._switch(fingerprint))
             case StartNginx(why):
                 self._observed.note("nginx", "nginx", why)
-                self._beside(step, self._nginx.start())
+                self._in_background(step, self._nginx.start())
             case UpgradeNginx(why):
                 self._observed.note("upgrade", "nginx", why)
-                self._beside(step, self._upgrade())
+                self._in_background(step, self._upgrade())
             case StopNginx(graceful):
-                self._observed.nginx_leaves()
-                self._beside(step, self._stop_nginx(graceful=graceful))
+                self._observed.mark_nginx_leaving()
+                self._in_background(step, self._stop_nginx(graceful=graceful))
             case _:
                 assert_never(step)
         if not self._observed.nginx_busy:
@@ -131,12 +131,12 @@ class Executor:
         if all(i.spec != instance.spec for i in left):
             self._intent.keep_specs(i.spec for i in left)
 
-    def _beside(self, step: Step, work: Awaitable[None]) -> None:
+    def _in_background(self, step: Step, work: Awaitable[None]) -> None:
         """Beside the loop: nginx may take seconds, and no instance has to wait for it."""
         self._observed.nginx_busy = True
-        self._tasks.start(str(step), partial(self._nginx_works, step, work))
+        self._tasks.start(str(step), partial(self._run_nginx_step, step, work))
 
-    async def _nginx_works(self, step: Step, work: Awaitable[None]) -> None:
+    async def _run_nginx_step(self, step: Step, work: Awaitable[None]) -> None:
         try:
             await work
         except PorticoError as error:  # the next round that time asks for tries again
@@ -160,7 +160,7 @@ class Executor:
             port = step.port or (await self._ports.free(taken) if spec.app.listens else 0)
             taken |= {port}
             now = self._clock.monotonic()
-            places.append((step.app, partial(_new, step, spec, port, now)))
+            places.append((step.app, partial(_new_instance, step, spec, port, now)))
         self._reserved = {(i.app, i.slot): i for i in self._observed.add(places)}
 
     async def _start(self, app: str, slot: int) -> None:
@@ -199,19 +199,19 @@ class Executor:
             self._move(instance.id, InstanceEvent.FINISHED, why)
             return
         self._move(instance.id, InstanceEvent.STOP_ASKED, why)
-        self._ask_to_end(instance)
+        self._signal_to_stop(instance)
 
     def _restart(self, instance: Instance, why: str) -> None:
         self._observed.note("restart", instance.id, why)
         self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
-        self._ask_to_end(instance)
+        self._signal_to_stop(instance)
 
     def _interrupt(self, instance: Instance, why: str) -> None:
         self._observed.note("interrupt", instance.id, why)
         self._observed.put(replace(instance, since=self._clock.monotonic(), reason=why))
-        self._ask_to_end(instance)
+        self._signal_to_stop(instance)
 
-    def _ask_to_end(self, instance: Instance) -> None:
+    def _signal_to_stop(self, instance: Instance) -> None:
         if instance.process is not None:
             signal = self._intent.spec(instance.spec).app.stop_signal
             self._processes.signal(instance.process, signal)
@@ -232,7 +232,7 @@ class Executor:
         except PorticoError as error:
             self._observed.refused, self._observed.refused_because = fingerprint, str(error)
             raise
-        self._observed.nginx_serves()
+        self._observed.mark_nginx_serving()
         self._observed.note("nginx", "nginx", "it loaded new files")
 
     async def _upgrade(self) -> None:
@@ -241,9 +241,9 @@ class Executor:
         try:
             await self._nginx.upgrade(build)
         except PorticoError as error:
-            self._intent.upgraded(build, str(error))
+            self._intent.finish_upgrade(build, str(error))
             raise
-        self._intent.upgraded(build)
+        self._intent.finish_upgrade(build)
 
     async def _stop_nginx(self, *, graceful: bool) -> None:
         await self._nginx.stop(
@@ -251,7 +251,7 @@ class Executor:
         )
 
 
-def _new(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:
+def _new_instance(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:
     return Instance(
         InstanceId(f"{step.app}.{step.slot}.{number}"),
         step.app,

@@ -11,7 +11,6 @@ from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.pair import OwnPair
 from portico.engine.named_files import file_notes, file_problems, unreadable
-from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -96,7 +95,7 @@ class HostChecks:
         pairs = {
             name: OwnPair(pair.certificate, pair.key, (name, *site.aliases))
             for name, site in desired.sites.items()
-            if site.https and (pair := own_pair(desired, name)) is not None
+            if site.https and (pair := desired.own_certificate(name)) is not None
         }
         for name, findings in zip(
             pairs, await self._certificates.examine(tuple(pairs.values())), strict=True

@@ -66,20 +66,21 @@ class InForce:
         async def draft() -> tuple[Revision, Candidate]:
             revision = edit()
             inputs = self._intent.inputs(revision)
-            make = self._made_smaller if smaller else self._preparation.check
-            return revision, await _in_time(make(inputs))
+            make = self._render_smaller if smaller else self._preparation.check
+            return revision, await _within_deadline(make(inputs))
 
         basis = self._basis()
         revision, candidate = await draft()  # not yet in turn: looking at everything may take long
         async with self._turn:
             if self._basis() != basis:
-                revision, candidate = await self._of_what_is_now(draft)
+                revision, candidate = await self._current_draft(draft)
             allow(candidate)
-            accepted = self._intent.accept(candidate, _used(revision, candidate), smaller=smaller)
+            used = _with_used_environ(revision, candidate)
+            accepted = self._intent.accept(candidate, used, smaller=smaller)
             self._changed(candidate)
         return accepted, candidate
 
-    async def _made_smaller(self, inputs: Inputs) -> Candidate:
+    async def _render_smaller(self, inputs: Inputs) -> Candidate:
         """Where nginx's files cannot be written, it keeps those that it has."""
         try:
             return await self._preparation.again(inputs)
@@ -100,37 +101,37 @@ class InForce:
                 raise NotFound(f"there is no site {site!r}; known: {there}")
             others = (self._intent.paused() & known) - {site}
             sites = others | {site} if paused else others
-            self._assert_some()
+            self._require_file()
             again = self._preparation.again(self._intent.inputs(paused=sites))
-            return sites, await _in_time(again)
+            return sites, await _within_deadline(again)
 
         async with self._turn:
-            sites, candidate = await self._of_what_is_now(draft)
+            sites, candidate = await self._current_draft(draft)
             self._intent.set_paused(sites, candidate)
             self._changed(candidate)
 
-    async def rendered_again(self) -> Candidate:
+    async def render_without_waiting(self) -> Candidate:
         """Put in force what certificates, accounts and the nginx there is now make of the files.
 
         Failed where nginx does not take that; nothing has changed then.
         """
 
         async def draft() -> Candidate:
-            self._assert_some()
-            return await _in_time(self._preparation.again(self._intent.inputs()))
+            self._require_file()
+            return await _within_deadline(self._preparation.again(self._intent.inputs()))
 
         async with self._turn:
-            candidate = await self._of_what_is_now(draft)
+            candidate = await self._current_draft(draft)
             self._intent.render_again(candidate)
             self._changed(candidate)
         return candidate
 
     async def render_again(self) -> None:
         """The same, and wait until nginx serves it."""
-        await self.rendered_again()
-        await self.served()
+        await self.render_without_waiting()
+        await self.wait_until_served()
 
-    async def served(self) -> None:
+    async def wait_until_served(self) -> None:
         """Return when nginx serves what is in force. Failed, with its reason, if it does not."""
         end = self._clock.monotonic() + SERVED_WITHIN
         while wanted := self._intent.fingerprint:
@@ -160,15 +161,19 @@ class InForce:
             return
         self._intent.revisions = revisions
         inputs = self._intent.inputs()
-        candidate = await self._resumed(inputs) or await self._read(inputs) or self._as_recorded()
+        candidate = (
+            await self._try_to_render(inputs)
+            or await self._try_to_read(inputs)
+            or self._as_recorded()
+        )
         self._intent.resume(candidate, revisions)
 
-    async def _resumed(self, inputs: Inputs) -> Candidate | None:
+    async def _try_to_render(self, inputs: Inputs) -> Candidate | None:
         with self._troubles.fence("rendering of the file in force", of=FILES):
-            return await _in_time(self._preparation.resume(inputs))
+            return await _within_deadline(self._preparation.resume(inputs))
         return None
 
-    async def _read(self, inputs: Inputs) -> Candidate | None:
+    async def _try_to_read(self, inputs: Inputs) -> Candidate | None:
         with self._troubles.fence("reading of the file in force", of=FILES):
             return await self._preparation.without_nginx(inputs, live=self._live())
         return None
@@ -186,7 +191,7 @@ class InForce:
 
     # How
 
-    async def _of_what_is_now(self, draft: Callable[[], Awaitable[Draft]]) -> Draft:
+    async def _current_draft(self, draft: Callable[[], Awaitable[Draft]]) -> Draft:
         """A draft that was made of what is in force still when it is ready. Nobody else's turn
         can come between; `down`, `reload` and `restart` may.
         """
@@ -197,30 +202,30 @@ class InForce:
                 return made
 
     def _basis(self) -> Basis:
-        return self._changes, self._intent.asked()
+        return self._changes, self._intent.reload_counts()
 
     def _changed(self, candidate: Candidate) -> None:
         self._changes += 1
         if candidate.build.program:
             self._troubles.over_with(FILES)
-        self._observed.try_again()
+        self._observed.clear_refusal()
         self._loop.wake()
 
     def _live(self) -> str:
         return self._observed.now().nginx.live
 
-    def _assert_some(self) -> None:
+    def _require_file(self) -> None:
         if not self._intent.revisions:
             raise Refused("no file is in force; start with `portico up`")
 
 
-def _used(revision: Revision, candidate: Candidate) -> Revision:
+def _with_used_environ(revision: Revision, candidate: Candidate) -> Revision:
     """With so much of the environment of the operator's shell as any of its apps has."""
     everything = any(app.app.inherit_env for app in candidate.desired.apps.values())
     return replace(revision, environ=inherited(revision.environ, everything=everything))
 
 
-async def _in_time(work: Awaitable[Draft]) -> Draft:
+async def _within_deadline(work: Awaitable[Draft]) -> Draft:
     try:
         async with asyncio.timeout(RENDERED_WITHIN):
             return await work

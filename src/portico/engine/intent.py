@@ -97,7 +97,7 @@ class Intent:
         """
         revisions = {**self.revisions, revision.project: revision} if revision else self.revisions
         requests = {project: request_of(each) for project, each in revisions.items()}
-        return Inputs(requests, self.asked(), self._paused if paused is None else paused)
+        return Inputs(requests, self.reload_counts(), self._paused if paused is None else paused)
 
     def accept(self, candidate: Candidate, revision: Revision, *, smaller: bool) -> Revision:
         """Put a checked file in force. Returns its revision, with its number.
@@ -158,7 +158,7 @@ class Intent:
         self.revisions = {}
         self._resolve()
 
-    def served(self, revision: Revision) -> None:
+    def mark_served(self, revision: Revision) -> None:
         """Every app of this revision was ready, and every site answered."""
         served = replace(revision, served=True)
         write = partial(self._state.put_revision, served)
@@ -234,10 +234,10 @@ class Intent:
         What has a schedule runs once more, now.
         """
         names = list(apps)
-        self._put([self._again(name, abrupt=abrupt) for name in names])
+        self._put([self._reloaded(name, abrupt=abrupt) for name in names])
         self._runs |= {name for name in names if self._is_scheduled(name)}
 
-    def _again(self, app: str, *, abrupt: bool) -> AppRecord:
+    def _reloaded(self, app: str, *, abrupt: bool) -> AppRecord:
         record, in_file = self._records[app], self._file.desired.apps[app].spec
         if self._is_scheduled(app):
             return replace(record, stopped=False)
@@ -267,12 +267,12 @@ class Intent:
             self._replace -= {instance}
             self._resolve()
 
-    def ask_upgrade(self, build: Build) -> None:
+    def request_upgrade(self, build: Build) -> None:
         """Want this build in place of the nginx that runs; it is tried once."""
         self.upgrade, self.upgrade_trouble = build, ""
         self._resolve()
 
-    def upgraded(self, build: Build | None, trouble: str = "") -> None:
+    def finish_upgrade(self, build: Build | None, trouble: str = "") -> None:
         if build is self.upgrade:
             self.upgrade, self.upgrade_trouble = None, trouble
             self._resolve()
@@ -322,7 +322,7 @@ class Intent:
     def records(self) -> Mapping[str, AppRecord]:
         return self._records
 
-    def asked(self) -> dict[str, int]:
+    def reload_counts(self) -> dict[str, int]:
         return {name: record.target.asked for name, record in self._records.items()}
 
     def app_of(self, instance: Instance) -> App:
@@ -396,17 +396,17 @@ class Intent:
         self.desired = replace(
             self._file.desired,
             apps={name: self._resolved(app) for name, app in apps.items()},
-            former={
-                name: self._former(record)
+            removed_apps={
+                name: self._removed(record)
                 for name, record in self._records.items()
                 if name not in apps
             },
             upgrade=self.upgrade is not None,
         )
 
-    def _former(self, record: AppRecord) -> DesiredApp:
+    def _removed(self, record: AppRecord) -> DesiredApp:
         """As it was wanted last; after a restart of the daemon, as far as that is on record."""
-        known = self.desired.apps.get(record.name) or self.desired.former.get(record.name)
+        known = self.desired.apps.get(record.name) or self.desired.removed_apps.get(record.name)
         return known or DesiredApp(record.name, 0, record.target)
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
@@ -417,7 +417,7 @@ class Intent:
             good=record.good.id if record.good else None,
             stopped=record.stopped,
             abrupt=record.abrupt,
-            replace=self._replace,
+            replace_instances=self._replace,
         )
 
 

@@ -9,7 +9,6 @@ from typing import TypeAlias
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import Issuing
 from portico.core.model.site import Folder, Maintenance, Site
-from portico.engine.own_pairs import own_pair
 from portico.errors import Problem
 from portico.system.account import Account
 from portico.system.rights import closed_to, other_writer
@@ -38,7 +37,7 @@ def file_problems(desired: Desired) -> Iterator[Problem]:
 
 def file_notes(desired: Desired, workers: Account) -> Iterator[str]:
     """What works and should not be so, or does not work for a visitor. Blocks."""
-    for where, path in _own_pairs(desired):
+    for where, path in _own_certificates(desired):
         if writer := other_writer(path):
             yield f"{where}: {writer} can change {path}, which nginx reads as root"
     yield from unreadable(desired, workers)
@@ -82,9 +81,9 @@ def _programs(desired: Desired) -> Iterator[_Named]:
                 yield f"{where}.{key}", absolute(words[0], desired.folder), False
 
 
-def _own_pairs(desired: Desired) -> Iterator[tuple[str, str]]:
+def _own_certificates(desired: Desired) -> Iterator[tuple[str, str]]:
     for name, site in desired.sites.items():
-        if site.https and (pair := own_pair(desired, name)):
+        if site.https and (pair := desired.own_certificate(name)):
             yield f'sites."{name}".certificate', pair.certificate
             yield f'sites."{name}".key', pair.key
 

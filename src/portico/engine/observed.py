@@ -20,11 +20,11 @@ from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 
-SETTLE: Final = 1.0
+SETTLE_TIME: Final = 1.0
 """Seconds after nginx was told: requests it balanced just before have connected by then."""
-BOOT: Final = "boot"
+BOOT_SETTING: Final = "boot"
 """Setting: the boot in which the times of instances were written."""
-UNASKED: Final = 4.0
+UNASKED_TIME: Final = 4.0
 """nginx asks every second; an app it has not asked about for this long is in no site."""
 
 
@@ -36,9 +36,9 @@ class Observed:
     ) -> None:
         self._state, self._clock = state, clock
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
-        self._begun = self._heard_all_at = clock.monotonic()
+        self._started_at = self._all_workers_asked_at = clock.monotonic()
         if nginx.seen().pid is not None:
-            self._heard_all_at += UNASKED
+            self._all_workers_asked_at += UNASKED_TIME
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self.connections: Mapping[InstanceId, int] = {}
@@ -51,20 +51,20 @@ class Observed:
         """What is to be written by the next `record`."""
         self.nginx_busy = False
         self._nginx_leaving: float | None = None
-        self._left: dict[InstanceId, tuple[int, float]] = {}
+        self._withdrawn_since: dict[InstanceId, tuple[int, float]] = {}
         """Since which version of the answers, and when, an instance is in none of them."""
-        self._told: dict[InstanceId, float] = {}
+        self._acknowledged_at: dict[InstanceId, float] = {}
         """When it was first seen that nginx had been told of that version."""
         self._versions: dict[str, int] = {}
 
     def begin(self, boot: str) -> None:
         """After a boot of the machine no process is left, and its clock began anew."""
-        if self._state.setting(BOOT) != boot:
+        if self._state.setting(BOOT_SETTING) != boot:
             now = self._clock.monotonic()
             for i in list(self.instances.values()):
                 self.put(booted(i, now=now))
             try:
-                self._state.put_setting(BOOT, boot)
+                self._state.put_setting(BOOT_SETTING, boot)
             except Failed as error:  # the next daemon will think so too, and find what runs
                 log.warning("%s", error)
 
@@ -115,8 +115,8 @@ class Observed:
     def forget(self, instance: InstanceId) -> None:
         del self.instances[instance]
         self._changed.add(instance)
-        self._left.pop(instance, None)
-        self._told.pop(instance, None)
+        self._withdrawn_since.pop(instance, None)
+        self._acknowledged_at.pop(instance, None)
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
         version = self._discovery.publish(app, endpoints)
@@ -124,10 +124,10 @@ class Observed:
         handed_out = {endpoint.instance for endpoint in endpoints}
         for i in self.instances.values():
             if i.app == app and i.id not in handed_out:
-                self._left.setdefault(i.id, (version, self._clock.monotonic()))
+                self._withdrawn_since.setdefault(i.id, (version, self._clock.monotonic()))
         for instance in handed_out:
-            self._left.pop(instance, None)
-            self._told.pop(instance, None)
+            self._withdrawn_since.pop(instance, None)
+            self._acknowledged_at.pop(instance, None)
 
     def withdraw_instances(self, ended: Collection[InstanceId]) -> None:
         """Hand these out no more; the round that follows says who is instead."""
@@ -142,18 +142,18 @@ class Observed:
         self.endpoints.pop(app, None)
         self._versions.pop(app, None)
 
-    def try_again(self) -> None:
+    def clear_refusal(self) -> None:
         """What kept nginx from a generation may be over: it was asked for once more."""
         self.refused = self.refused_because = ""
 
-    def nginx_leaves(self) -> None:
+    def mark_nginx_leaving(self) -> None:
         """It was told to end; while it finishes what it has, telling it again changes nothing."""
         if self._nginx_leaving is None:
             self._nginx_leaving = self._clock.monotonic()
 
-    def nginx_serves(self) -> None:
+    def mark_nginx_serving(self) -> None:
         """The generation that is wanted, whatever was before."""
-        self.try_again()
+        self.clear_refusal()
         self._nginx_leaving = None
 
     def not_acknowledged(self, apps: Iterable[str]) -> list[str]:
@@ -169,7 +169,7 @@ class Observed:
         self.record()
         await asyncio.sleep(0)  # requests have their turn: with many, each part takes a while
         seen = self._nginx_seen()
-        out = self._out()
+        out = self._not_handed_out()
         settled = frozenset(
             i.id
             for i in self.instances.values()
@@ -206,21 +206,21 @@ class Observed:
 
     def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
         """Whether no nginx worker will send it a new request, now that discovery is silent."""
-        left, left_at = self._left.get(i.id, (None, i.since))
+        withdrawn, withdrawn_at = self._withdrawn_since.get(i.id, (None, i.since))
         if seen.pid is None:
             return True
-        now, since = self._clock.monotonic(), max(i.since, left_at)
-        if now < self._heard_all_at:
+        now, since = self._clock.monotonic(), max(i.since, withdrawn_at)
+        if now < self._all_workers_asked_at:
             return False  # a worker may still wait for the answer of the daemon before this one
-        version, told_at = self._discovery.acknowledged(i.app)
+        version, acknowledged_at = self._discovery.acknowledged(i.app)
         if version == 0:
-            return now - max(since, self._begun) > UNASKED
-        if left is not None and version >= left:
-            told_at = min(told_at, self._told.setdefault(i.id, now))
-            return now - told_at > SETTLE
-        return now - max(since, told_at) > UNASKED
+            return now - max(since, self._started_at) > UNASKED_TIME
+        if withdrawn is not None and version >= withdrawn:
+            acknowledged_at = min(acknowledged_at, self._acknowledged_at.setdefault(i.id, now))
+            return now - acknowledged_at > SETTLE_TIME
+        return now - max(since, acknowledged_at) > UNASKED_TIME
 
-    def _out(self) -> set[InstanceId]:
+    def _not_handed_out(self) -> set[InstanceId]:
         """Those that fail their check and are handed out no more."""
         handed_out = {e.instance for endpoints in self.endpoints.values() for e in endpoints}
         return {

@@ -23,7 +23,6 @@ from portico.core.planning.lineages import lineage_names
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
-from portico.engine.own_pairs import own_pair
 from portico.errors import ConfigError, Failed, Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -230,7 +229,7 @@ class Preparation:
         for name, site in desired.sites.items():
             if not site.https:
                 continue
-            if pair := own_pair(desired, name):
+            if pair := desired.own_certificate(name):
                 own[name] = (pair,)
                 continue
             issued = (self._issued.files(each) for each in lineage_names(desired, name))

@@ -10,6 +10,7 @@ from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import InstanceId
+from portico.core.model.place import CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 
@@ -58,7 +59,7 @@ class DesiredApp:
     """Stopped by hand: no instance is wanted, but the app stays known."""
     abrupt: bool = False
     """Old instances stop before new ones start (`portico restart`), without a rollout."""
-    replace: frozenset[InstanceId] = frozenset()
+    replace_instances: frozenset[InstanceId] = frozenset()
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
     scale: int = 1
     """What all its weights are multiplied by, so that a slow start has something to divide."""
@@ -89,13 +90,21 @@ class Desired:
     edge: Edge = field(default_factory=Edge)
     tls: Tls = field(default_factory=Tls)
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
-    former: Mapping[str, DesiredApp] = field(default_factory=dict)
+    removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""
     upgrade: bool = False
     """The nginx that runs is to be replaced by today's program of it; tried once."""
     at_once: bool = False
     """What leaves does not wait for its open requests (`portico down --now`)."""
+
+    def own_certificate(self, name: str) -> CertificateFiles | None:
+        """The operator's own certificate and key for a site, as absolute paths."""
+        site, tls = self.sites[name], self.tls
+        certificate, key = site.certificate or tls.certificate, site.key or tls.key
+        if certificate is None or key is None:
+            return None
+        return CertificateFiles(absolute(certificate, self.folder), absolute(key, self.folder))
 
     def issuing(self, site: Site) -> Issuing | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
@@ -104,7 +113,7 @@ class Desired:
         return settings if site.https and not has_own and settings.issuers else None
 
     @property
-    def is_proven_by_alpn(self) -> bool:
+    def uses_tls_alpn(self) -> bool:
         """Whether the names of any site are, so that nginx has to pass the question on."""
         every = (self.issuing(site) for site in self.sites.values())
-        return any(each is not None and each.challenge == "tls-alpn-01" for each in every)
+        return any(issuing and issuing.challenge == "tls-alpn-01" for issuing in every)

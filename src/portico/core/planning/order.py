@@ -51,7 +51,7 @@ def held_for_dependents(desired: Desired, instances: Instances) -> frozenset[str
     """The apps that are to end, and have to wait until others are gone that come after them."""
     if desired.at_once:
         return frozenset()
-    known = {**desired.former, **desired.apps}
+    known = {**desired.removed_apps, **desired.apps}
     ending = {
         name: app
         for name, app in known.items()

@@ -87,8 +87,8 @@ def _outcome(  # noqa: C901, PLR0912 - one case a kind of step
             desired = _with_app(desired, done)
         case steps.DropApp(app):
             known = {k: v for k, v in world.endpoints.items() if k != app}
-            former = {k: v for k, v in desired.former.items() if k != app}
-            desired, world = replace(desired, former=former), replace(world, endpoints=known)
+            others = {k: v for k, v in desired.removed_apps.items() if k != app}
+            desired, world = replace(desired, removed_apps=others), replace(world, endpoints=known)
         case steps.SwitchGeneration(fingerprint):
             nginx = replace(world.nginx, live=fingerprint, pid=world.nginx.pid or 1)
             world = replace(world, nginx=nginx)

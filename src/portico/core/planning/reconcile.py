@@ -151,7 +151,7 @@ def _removed_apps(
     """Apps in no file that nginx still serves: it has not taken the new files over yet, or does
     not take them. Their instances are looked after as before, and no new ones are wanted.
     """
-    for app in desired.former.values() if serves_removed(world, generation) else ():
+    for app in desired.removed_apps.values() if serves_removed(world, generation) else ():
         if app.app.schedule is not None:
             continue
         mine = instances[app.name]

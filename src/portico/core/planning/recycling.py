@@ -42,7 +42,7 @@ def age_limit(max_age: float, instance: InstanceId) -> float:
 def _reason(app: DesiredApp, i: Instance, world: World) -> str:
     age, held = world.now - i.spawned, world.memory.get(i.id, 0)
     limit, longest = app.app.max_memory, app.app.max_age
-    if i.id in app.replace:
+    if i.id in app.replace_instances:
         return "requested by hand"
     if i.state is not InstanceState.READY:
         return ""

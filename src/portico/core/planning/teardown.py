@@ -39,7 +39,7 @@ def unwanted(
         if i.state not in LEAVING and i.id not in needed and i.app not in held:
             yield Drain(i.id, REMOVED_APP)
     left = {i.app for i in former}
-    known = world.endpoints.keys() | desired.former.keys()
+    known = world.endpoints.keys() | desired.removed_apps.keys()
     for name in sorted(known - desired.apps.keys()):
         handed_out = world.endpoints.get(name, ())
         needed_ones = tuple(e for e in handed_out if e.instance in needed)
@@ -96,7 +96,7 @@ def stop_limit(i: Instance, desired: Desired) -> float:
 
 def app_keys(desired: Desired, i: Instance) -> App:
     """What the file says of an instance's app; or said, where it is in no file any more."""
-    app = desired.apps.get(i.app) or desired.former.get(i.app)
+    app = desired.apps.get(i.app) or desired.removed_apps.get(i.app)
     return app.app if app else App()
 
 

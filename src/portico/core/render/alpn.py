@@ -45,7 +45,7 @@ def stream(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     """It has the port with the same options as http had: then the sockets stay the same ones,
     and a reload loses none of the connections that wait in them.
     """
-    if not (context.asked_by_alpn and desired.is_proven_by_alpn):
+    if not (context.asked_by_alpn and desired.uses_tls_alpn):
         return
     listeners = desired.listeners
     target_map = d(

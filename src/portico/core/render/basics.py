@@ -59,7 +59,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from compression()
     yield from retry_maps()
     yield from passing_basics()
-    if desired.is_proven_by_alpn:
+    if desired.uses_tls_alpn:
         yield from trusted_inside()
     yield from difference(DEFAULTS, {})
 

@@ -48,8 +48,8 @@ class Sockets:
             if default != UNKNOWN and sites[default].https
             else _default_without_name(sites),
             any(site.real_ip and site.real_ip.proxy_protocol for site in sites.values()),
-            inside(context.home) if desired.is_proven_by_alpn else "",
-            desired.is_proven_by_alpn and context.asked_by_alpn,
+            inside(context.home) if desired.uses_tls_alpn else "",
+            desired.uses_tls_alpn and context.asked_by_alpn,
         )
 
     def listen_lines(self, owner: str, *, tls: bool) -> Iterator[Directive]:

@@ -202,7 +202,7 @@ class Operations(CertificateOperations):
             await self._convergence.apps(change, candidate.desired.apps)
             await self._convergence.upgrade()
             await self._convergence.sites(change, candidate.desired)
-            self._intent.served(accepted)
+            self._intent.mark_served(accepted)
             await self._report.exposure.look()
 
         return self._changes.begin("up", accepted.source, touched, work)
@@ -210,7 +210,7 @@ class Operations(CertificateOperations):
     def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
         seen, build = self._observed.now().nginx, candidate.build
         if self._intent.is_in_force(seen) and build.program not in {"", seen.program}:
-            self._intent.ask_upgrade(build)  # the same files, and another [edge] nginx
+            self._intent.request_upgrade(build)  # the same files, and another [edge] nginx
         if self._safe_mode.is_on and (before is None or before.document != revision.document):
             self._safe_mode.end()
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
@@ -237,7 +237,8 @@ class Operations(CertificateOperations):
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
 
     async def _upgrade(self, change: Change) -> None:
-        candidate = await self._in_force.rendered_again()  # the new one may be able to do more
+        # The new one may be able to do more.
+        candidate = await self._in_force.render_without_waiting()
         seen, build = self._observed.now().nginx, candidate.build
         if seen.pid is None or not candidate.desired.sites:
             change.say("nginx is not running")
@@ -246,7 +247,7 @@ class Operations(CertificateOperations):
         else:
             change.say(f"replacing nginx {seen.version} with {build.version_text}")
             if self._intent.is_in_force(seen):
-                self._intent.ask_upgrade(build)
+                self._intent.request_upgrade(build)
             self._loop.wake()
             await self._convergence.upgrade()
             await self._convergence.apps(change, ())

@@ -27,7 +27,6 @@ from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
-from portico.engine.own_pairs import own_pair
 from portico.engine.prepare import CertificateSource
 from portico.engine.troubles import Troubles
 from portico.ports.clock import Clock
@@ -208,7 +207,7 @@ def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool
     certificate = ""
     if site.https:
         certificate = "authority" if issued else "local"
-        certificate = "own" if own_pair(desired, name) else certificate
+        certificate = "own" if desired.own_certificate(name) else certificate
     return SiteView(
         name=name,
         urls=site_urls(name, site, desired.listeners),

@@ -46,7 +46,7 @@ class Liveness:
         self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
         self._clock, self._probes, self._processes = clock, probes, processes
         self._ownership, self._safe_mode = ownership, safe_mode
-        self._heard: list[tuple[InstanceId, Process | None, str | None]] = []
+        self._results: list[tuple[InstanceId, Process | None, str | None]] = []
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
     def watch(self) -> None:
@@ -54,7 +54,7 @@ class Liveness:
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
-            if i.state in PROVEN and self.can_ask(i)
+            if i.state in PROVEN and self.can_probe(i)
         }
         for watched, watcher in list(self._watchers.items()):
             if wanted.get(watched) != watcher.check:
@@ -66,22 +66,22 @@ class Liveness:
             task = self._tasks.start(f"checks of {name}", work, of=name)
             self._watchers[watched] = _Watcher(task, check)
 
-    def can_ask(self, i: Instance) -> bool:
+    def can_probe(self, i: Instance) -> bool:
         """Not a worker, which has no port, unless by a command; and nobody in safe mode."""
         if self._safe_mode.is_on:
             return False
         return i.port != 0 or self._intent.app_of(i).check.command is not None
 
-    async def ask(self, i: Instance) -> str | None:
+    async def probe(self, i: Instance) -> str | None:
         """One probe: None when it is well, else what was wrong.
 
         One that ends as nobody foresaw has failed as well: it does not show that all is well.
         """
         with self._tasks.fence(f"check of {i.id}", of=i.id):
-            return await self._ask(i)
+            return await self._probe_owned(i)
         return "internal error in the probe (a bug in portico); details in porticod.log"
 
-    async def _ask(self, i: Instance) -> str | None:
+    async def _probe_owned(self, i: Instance) -> str | None:
         """Before it gets requests, or gets them again, it has to be the one that answered."""
         check = self._intent.app_of(i).check
         trouble = await self._probe_once(i, check)
@@ -97,15 +97,15 @@ class Liveness:
 
     def apply_events(self) -> None:
         """Apply what the probes have found since the last round."""
-        heard, self._heard = self._heard, []
-        for instance, process, trouble in heard:
+        results, self._results = self._results, []
+        for instance, process, trouble in results:
             if (i := self._watched(instance, process)) is None:
                 continue
             with self._tasks.fence(f"verdict on {i.id}", of=i.id):
                 self._apply(i, trouble)
 
     def _apply(self, i: Instance, trouble: str | None) -> None:
-        after = self._judged(i, trouble)
+        after = self._after_probe(i, trouble)
         if after != i:
             self._observed.put(after)
         if after.state is not i.state:
@@ -121,21 +121,21 @@ class Liveness:
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
         patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
         while self._watched(instance, process) is not None:
-            work = partial(self._probe, instance, process)
+            work = partial(self._probe_and_report, instance, process)
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
             await self._clock.sleep(patience)
             await self._clock.sleep(pace(check, overdue=not probe.done()) - patience)
 
-    async def _probe(self, instance: InstanceId, process: Process | None) -> None:
+    async def _probe_and_report(self, instance: InstanceId, process: Process | None) -> None:
         if (i := self._watched(instance, process)) is None:
             return
-        trouble = await self.ask(i)
+        trouble = await self.probe(i)
         i = self._watched(instance, process)
-        if i is not None and (self._heard or self._judged(i, trouble) != i):
-            self._heard.append((instance, process, trouble))
+        if i is not None and (self._results or self._after_probe(i, trouble) != i):
+            self._results.append((instance, process, trouble))
             self._wake()
 
-    def _judged(self, i: Instance, trouble: str | None) -> Instance:
+    def _after_probe(self, i: Instance, trouble: str | None) -> Instance:
         check = self._intent.app_of(i).check
         return probed(i, trouble, check, now=self._clock.monotonic())
 

@@ -21,16 +21,16 @@ class MemoryUse:
     def __init__(self, intent: Intent, *, clock: Clock, processes: Processes) -> None:
         self._intent, self._clock, self._processes = intent, clock, processes
         self._memory: Mapping[InstanceId, int] = {}
-        self._weighed_at = 0.0
+        self._measured_at = 0.0
 
     async def read(self, world: World) -> World:
         """The world with what the gauges show."""
-        if self._clock.monotonic() - self._weighed_at >= MEMORY_INTERVAL:
-            self._memory = await self._weigh(world)
-            self._weighed_at = self._clock.monotonic()
+        if self._clock.monotonic() - self._measured_at >= MEMORY_INTERVAL:
+            self._memory = await self._measure(world)
+            self._measured_at = self._clock.monotonic()
         return replace(world, memory=self._memory)
 
-    async def _weigh(self, world: World) -> Mapping[InstanceId, int]:
+    async def _measure(self, world: World) -> Mapping[InstanceId, int]:
         limited = {
             i.id: i.process
             for i in world.instances.values()

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at all ports. nginx asks where instances are as often."""
-LOOKED_AT: Final = PROVEN | {InstanceState.STARTING}
+OWNERSHIP_STATES: Final = PROVEN | {InstanceState.STARTING}
 
 
 class Ownership:
@@ -32,7 +32,7 @@ class Ownership:
 
     async def look(self) -> None:
         """At all of them, with one look at the machine."""
-        await self._look(*self._looked_at())
+        await self._look(*self._instances_with_port())
 
     async def pause(self) -> None:
         await self._clock.sleep(LOOK_INTERVAL)
@@ -50,38 +50,40 @@ class Ownership:
     def note(self, i: Instance) -> str:
         """What is to be said of an instance that answers through somebody else; mostly nothing."""
         found = self._seen.get((i.id, i.process))
-        if found is None or found.owner is not Owner.ROOT or i.state not in LOOKED_AT:
+        if found is None or found.owner is not Owner.ROOT or i.state not in OWNERSHIP_STATES:
             return ""
         return passed_on(i.port, found.holder)
 
     def apply_events(self) -> None:
         """Apply what was seen since the last round."""
-        known = {(i.id, i.process): i for i in self._looked_at()}
+        known = {(i.id, i.process): i for i in self._instances_with_port()}
         self._seen = {seen: found for seen, found in self._seen.items() if seen in known}
         for seen, found in self._seen.items():
-            after = self._judged(known[seen], found)
+            after = self._after_look(known[seen], found)
             if after != known[seen]:
                 self._observed.put(after)
                 log.warning("%s: %s", after.id, after.reason or "it holds its port again")
 
     async def _look(self, *asked: Instance) -> list[PortAnswer]:
-        seats = [(i.process, i.port) for i in asked if i.process is not None]
-        answers = await self._processes.answering(seats)
+        processes_and_ports = [(i.process, i.port) for i in asked if i.process is not None]
+        answers = await self._processes.answering(processes_and_ports)
         for i, found in zip(asked, answers, strict=True):
             self._seen[i.id, i.process] = found
             now = self._observed.instances.get(i.id)
-            if now is not None and now.process == i.process and self._judged(now, found) != now:
+            if now is None or now.process != i.process:
+                continue
+            if self._after_look(now, found) != now:
                 self._wake()
         return answers
 
-    def _judged(self, i: Instance, found: PortAnswer) -> Instance:
+    def _after_look(self, i: Instance, found: PortAnswer) -> Instance:
         if found.owner is Owner.STRANGER:
             return taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
         return owned(i)
 
-    def _looked_at(self) -> list[Instance]:
+    def _instances_with_port(self) -> list[Instance]:
         return [
             i
             for i in self._observed.instances.values()
-            if i.port and i.process is not None and i.state in LOOKED_AT
+            if i.port and i.process is not None and i.state in OWNERSHIP_STATES
         ]

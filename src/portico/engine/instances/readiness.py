@@ -17,7 +17,7 @@ from portico.ports.processes import Notices
 
 log = logging.getLogger(__name__)
 
-PreflightFacts = tuple[InstanceId, Process | None]
+ProcessKey = tuple[InstanceId, Process | None]
 
 
 class Readiness:
@@ -32,11 +32,11 @@ class Readiness:
     ) -> None:
         self._observed, self._intent, self._wake = observed, intent, wake
         self._clock, self._notices = clock, notices
-        self._passed: set[PreflightFacts] = set()
+        self._passed: set[ProcessKey] = set()
         """Whose check has passed, and who is still starting."""
-        self._says: dict[PreflightFacts, str] = {}
+        self._status_texts: dict[ProcessKey, str] = {}
 
-    def passed(self, i: Instance) -> None:
+    def check_passed(self, i: Instance) -> None:
         """Its check has passed for the first time, or it has none."""
         self._passed.add((i.id, i.process))
 
@@ -51,7 +51,7 @@ class Readiness:
 
     def status_text(self, i: Instance) -> str:
         """How it is, in its own words (STATUS= of sd_notify); or that it has said nothing yet."""
-        if own := self._says.get((i.id, i.process)):
+        if own := self._status_texts.get((i.id, i.process)):
             return own
         waits = i.state is InstanceState.STARTING and not i.said_ready and self.requires_notice(i)
         return "no readiness notification yet (wait_ready)" if waits else ""
@@ -59,9 +59,11 @@ class Readiness:
     def apply_events(self) -> None:
         """Apply what was said and what has passed since the last round."""
         for notice in self._notices.heard():
-            self._hear(notice)
+            self._apply_notice(notice)
         known = {(i.id, i.process): i for i in self._observed.instances.values()}
-        self._says = {seen: text for seen, text in self._says.items() if seen in known}
+        self._status_texts = {
+            seen: text for seen, text in self._status_texts.items() if seen in known
+        }
         starting = {
             s for s in self._passed & known.keys() if _is_starting(known[s]) and not known[s].taken
         }
@@ -73,10 +75,10 @@ class Readiness:
             self._observed.put(moved(known[seen], InstanceEvent.CHECK_PASSED, now=now))
             log.info("%s is ready after %.1fs", seen[0], now - known[seen].spawned)
 
-    def _hear(self, notice: Notice) -> None:
+    def _apply_notice(self, notice: Notice) -> None:
         for i in self._concerned(notice):
             if notice.status is not None:
-                self._says[i.id, i.process] = notice.status
+                self._status_texts[i.id, i.process] = notice.status
             if notice.ready and _is_starting(i) and not i.said_ready:
                 self._observed.put(replace(i, said_ready=True))
                 log.info("%s reported that it is ready", i.id)

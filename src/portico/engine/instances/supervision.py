@@ -36,9 +36,9 @@ from portico.ports.processes import Processes, TcpPorts
 
 log = logging.getLogger(__name__)
 
-FIRST_PROBE: Final = 0.05  # seconds after the start; then half as much again, to the limit
-SLOWEST_PROBE: Final = 0.5
-LAST_LINES: Final = 20
+FIRST_PROBE_DELAY: Final = 0.05  # seconds after the start; then half as much again, to the limit
+MAX_PROBE_DELAY: Final = 0.5
+OUTPUT_TAIL_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +74,22 @@ class Supervision:
     async def adopt(self) -> None:
         """Take over what an earlier daemon left running."""
         lost: list[Instance] = []
-        for i in list(self._observed.instances.values()):
-            if i.state not in LIVE | STARTABLE:
+        for instance in list(self._observed.instances.values()):
+            if instance.state not in LIVE | STARTABLE:
                 continue
-            with self._tasks.fence(f"adoption of {i.id}", of=i.id):
-                if not await self._adopt(i):
-                    lost.append(i)
+            with self._tasks.fence(f"adoption of {instance.id}", of=instance.id):
+                if not await self._adopt(instance):
+                    lost.append(instance)
         found: Mapping[InstanceId, Process] = {}
         with self._tasks.fence("search for instances"):
             found = await self._processes.find([(self._launch(i), i.since) for i in lost])
-        left: list[tuple[Launch, Process | None]] = []
-        for i in lost:
-            with self._tasks.fence(f"search for {i.id}", of=i.id):
-                left.append((self._launch(i), await self._find_again(i, found.get(i.id))))
+        processes: list[tuple[Launch, Process | None]] = []
+        for instance in lost:
+            with self._tasks.fence(f"search for {instance.id}", of=instance.id):
+                process = await self._find_again(instance, found.get(instance.id))
+                processes.append((self._launch(instance), process))
         with self._tasks.fence("cleanup of leftover processes"):
-            await self._processes.end_orphans(left)
+            await self._processes.end_orphans(processes)
         await self.apply_events()
 
     async def _adopt(self, i: Instance) -> bool:
@@ -97,7 +98,7 @@ class Supervision:
             return False
         if i.state is InstanceState.STARTING:
             self._observed.put(adopted(i, now=self._clock.monotonic()))
-            self._probe(i)
+            self._start_probing(i)
         return True
 
     async def _takes_over(self, i: Instance, process: Process) -> bool:
@@ -117,7 +118,7 @@ class Supervision:
         if process and starting and await self._takes_over(i, process):
             now = self._clock.monotonic()
             self._observed.put(spawned(replace(i, process=None), process, now=now))
-            self._probe(i)
+            self._start_probing(i)
             return process
         again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
         if i.state is InstanceState.STARTING and again:
@@ -133,10 +134,10 @@ class Supervision:
         try:
             process = await self._processes.spawn(launch, self._on_exit(instance.id))
         except Failed as error:
-            self._end(instance, Exit(), str(error))
+            self._record_exit(instance, Exit(), str(error))
             return
         self._observed.put(spawned(instance, process, now=self._clock.monotonic()))
-        self._probe(instance)
+        self._start_probing(instance)
 
     async def apply_events(self) -> None:
         """Apply what has happened to instances since the last round. What has ended gets no more
@@ -145,21 +146,20 @@ class Supervision:
         self._ownership.apply_events()
         self._liveness.apply_events()
         ended, self._ended = self._ended, []
-        self._observed.withdraw_instances({instance for instance, _ in ended})
+        self._observed.withdraw_instances({name for name, _ in ended})
         with self._tasks.fence("status reports of programs"):
             self._readiness.apply_events()
-        for instance, ending in ended:
+        for name, ending in ended:
             await asyncio.sleep(0)  # a thousand may have ended at once
-            i = self._observed.instances.get(instance)
-            if i:
+            if instance := self._observed.instances.get(name):
                 reason = str(ending)
-                with self._tasks.fence(f"reason of the exit of {i.id}", of=i.id):
-                    i = await self._displaced(i)
-                    reason = await self._reason(i, ending)
-                self._end(i, ending, reason)
+                with self._tasks.fence(f"reason of the exit of {name}", of=name):
+                    instance = await self._with_port_holder(instance)
+                    reason = await self._reason(instance, ending)
+                self._record_exit(instance, ending, reason)
         self._liveness.watch()
 
-    async def _displaced(self, i: Instance) -> Instance:
+    async def _with_port_holder(self, i: Instance) -> Instance:
         """Of one that has ended before it was ready, whether somebody else has its port: nothing
         that it has started is left.
         """
@@ -168,8 +168,8 @@ class Supervision:
         holder = await self._ports.holder(i.port)
         return replace(i, taken=holder is not None)
 
-    def _probe(self, i: Instance) -> None:
-        self._tasks.start(f"start of {i.id}", partial(self._until_ready, i.id), of=i.id)
+    def _start_probing(self, i: Instance) -> None:
+        self._tasks.start(f"start of {i.id}", partial(self._probe_until_ready, i.id), of=i.id)
 
     def _on_exit(self, instance: InstanceId) -> Callable[[Exit], None]:
         def note(ending: Exit) -> None:
@@ -178,7 +178,7 @@ class Supervision:
 
         return note
 
-    def _end(self, i: Instance, ending: Exit, reason: str) -> None:
+    def _record_exit(self, i: Instance, ending: Exit, reason: str) -> None:
         app = self._intent.app_of(i)
         after = exited(
             i,
@@ -200,7 +200,7 @@ class Supervision:
             reason,
         )
 
-    async def _until_ready(self, instance: InstanceId) -> None:
+    async def _probe_until_ready(self, instance: InstanceId) -> None:
         """Probe a starting instance until it is well, or is no longer starting.
 
         A worker, which listens nowhere, is well when it has lived for `min_uptime`, or at once
@@ -208,9 +208,9 @@ class Supervision:
         """
         i, good = self._observed.instances[instance], 0
         process = i.process
-        can_ask = self._liveness.can_ask(i)
-        pause = FIRST_PROBE
-        if not can_ask:
+        can_probe = self._liveness.can_probe(i)
+        pause = FIRST_PROBE_DELAY
+        if not can_probe:
             pause = (
                 0.0 if self._readiness.requires_notice(i) else self._intent.app_of(i).min_uptime
             )
@@ -219,18 +219,18 @@ class Supervision:
             now = self._observed.instances.get(instance)
             if now is None or now.state is not InstanceState.STARTING or now.process != process:
                 return
-            trouble = await self._liveness.ask(now) if can_ask else None
+            trouble = await self._liveness.probe(now) if can_probe else None
             good = good + 1 if trouble is None else 0
-            if good and (good >= self._intent.app_of(now).check.rise or not can_ask):
-                self._readiness.passed(now)
+            if good and (good >= self._intent.app_of(now).check.rise or not can_probe):
+                self._readiness.check_passed(now)
                 self._wake()
                 return
             if trouble is not None:
                 with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
-                    await self._remember_listening(now, trouble)
-            pause = min(pause * 1.5, SLOWEST_PROBE)
+                    await self._note_listening(now, trouble)
+            pause = min(pause * 1.5, MAX_PROBE_DELAY)
 
-    async def _remember_listening(self, i: Instance, trouble: str) -> None:
+    async def _note_listening(self, i: Instance, trouble: str) -> None:
         """Near the end of its time, see where it listens: afterwards nobody can tell.
 
         What is found is the instance's reason from then on, also when it is killed for it.
@@ -239,7 +239,7 @@ class Supervision:
         if (
             i.taken
             or i.process is None
-            or self._clock.monotonic() - i.spawned < limit - 2 * SLOWEST_PROBE
+            or self._clock.monotonic() - i.spawned < limit - 2 * MAX_PROBE_DELAY
         ):
             return
         reason = f"was not ready within {limit:g}s: {trouble}"
@@ -276,6 +276,6 @@ class Supervision:
 
     async def _read_output_tail(self, i: Instance) -> list[str]:
         """The end of its output, kept for whoever asks why its app is in trouble."""
-        lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, LAST_LINES)
+        lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, OUTPUT_TAIL_LINES)
         self.output_tails[i.app] = OutputTail(i.id, tuple(lines))
         return lines
