@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure
 from portico.adapters.acme.child.main import perform
+from portico.adapters.acme.child.order_folder import CHAIN
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import (
     Account,
@@ -31,6 +33,9 @@ from portico.adapters.acme.wire import (
     Server,
     Step,
 )
+from portico.adapters.certificates.facts import facts
+from portico.adapters.certificates.wire import Pair
+from portico.core.model.pair import Facts
 from portico.system.clock import SystemClock
 from portico.system.waiting import pause
 from tests.fakes.pebble import MISSING, WHY_SKIPPED
@@ -76,7 +81,7 @@ class Acme:
         """A certificate with which everything is right."""
         issued = self.ask(self.request(*names, **more))
         assert isinstance(issued, IssuedCertificate)
-        assert issued.checks.problems == ()
+        assert facts_of(issued, *names).problems == ()
         return issued
 
     def fail(self, *names: str, **more: object) -> Failure:
@@ -97,6 +102,10 @@ class Acme:
         )
 
     @property
+    def notes(self) -> list[str]:
+        return [each.text for each in self.said if each.step == "note"]
+
+    @property
     def steps(self) -> list[str]:
         return [each.step for each in self.said]
 
@@ -105,6 +114,13 @@ class Acme:
         """Answer HTTP-01 for this account and any token, as nginx does."""
         with answering(port, self.account("key").thumbprint):
             yield
+
+
+def facts_of(issued: IssuedCertificate, *names: str) -> Facts:
+    """What a daemon finds that stores it."""
+    chain = str(Path(issued.key).with_name(CHAIN))
+    pair: Pair = {"certificate": chain, "key": issued.key, "names": list(names)}
+    return Facts(**facts(pair, time.time()))
 
 
 def by(method: Method) -> dict[str, object]:

@@ -233,12 +233,11 @@ def test_an_authority_that_has_forgotten_everything_gets_a_new_account_and_a_new
         pebble.restart()
 
         with acme.answering(pebble.http):
-            issued = acme.issue("a.test")
+            acme.issue("a.test")
         steps, after = acme.steps, acme.account()
 
     assert steps.count("account") == steps.count("order") == 1
     assert after.url != before.url
-    assert issued.account == after.url
     assert load_pem_private_key(acme.key.read_bytes(), None)
 
 

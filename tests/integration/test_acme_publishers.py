@@ -10,7 +10,7 @@ import pytest
 from portico.adapters.acme.wire import Command, Dns, Lexicon, Lookups
 from tests.fakes import name_server, power_dns
 from tests.fakes.pebble import running
-from tests.orders import Acme, by, needs_pebble
+from tests.orders import Acme, by, facts_of, needs_pebble
 from tests.stack import eventually, is_gone
 
 pytestmark = needs_pebble
@@ -129,7 +129,7 @@ def test_a_program_is_told_in_certbots_variables(acme, names, lookups, tmp_path)
     issued = asyncio.run(acme.child.issue(request, publish))
 
     domain = "c.example.test"
-    assert issued.checks.problems == ()
+    assert facts_of(issued, *request.names).problems == ()
     assert hook.said == [
         ["auth", domain, domain, "1", domain],
         ["auth", domain, domain, "0", domain],

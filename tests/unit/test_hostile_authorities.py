@@ -30,7 +30,7 @@ from portico.adapters.acme.child.checks.self_check import SelfCheck
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.documents import problem_of
 from portico.adapters.acme.child.failures import AcmeFailure, FailedAnswer, denial, retry_after
-from portico.adapters.acme.child.orders.chains import check, choose, issuers, read_chain
+from portico.adapters.acme.child.orders.chains import choose, is_for, issuers, read_chain
 from portico.adapters.acme.child.protocol import network
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
@@ -38,9 +38,9 @@ from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
 from portico.adapters.acme.wire import (
     LINE,
     AccountAnswer,
-    DirectoryRequest,
     Line,
     Lookups,
+    RenewalInfoRequest,
     Rfc2136,
     Server,
 )
@@ -183,7 +183,7 @@ def test_any_directory_is_read_or_refused(scripted, given_answer):
     server = Server(f"http://127.0.0.1:{scripted.port}/directory")
     run = context()
     with run.exits:
-        in_words(lambda: directory(DirectoryRequest(server), run))
+        in_words(lambda: directory(server, run))
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_an_answer_without_an_end_is_given_up(scripted, encoding):
     scripted.answer = lambda _: answer(200, fields, gzip.compress(body) if encoding else body)
     run = context()
     with run.exits, pytest.raises(AcmeFailure, match="its answer has more than"):
-        directory(DirectoryRequest(Server(f"http://127.0.0.1:{scripted.port}/")), run)
+        directory(Server(f"http://127.0.0.1:{scripted.port}/"), run)
 
 
 @given(bodies, st.sampled_from([400, 403, 429, 500]), st.none() | latin | moments)
@@ -303,7 +303,7 @@ def test_a_certificate_of_any_octets_is_checked_or_refused(signed, changes):
         chosen = choose([pem, given_chain.chain], "Test Root")
         chain = read_chain(chosen.pem)
         issuers(chain)
-        check(chain, key, ["a.test"], NOW)
+        is_for(chain[0], key)
         ari_id(chain[0])
 
     in_words(look)
@@ -502,9 +502,9 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     program.write_text(f"#!/usr/bin/env python3\n{says}\n")
     program.chmod(0o755)
     child = AcmeChild(str(program), clearing=20.0)
-    request = DirectoryRequest(Server("http://a.test/"))
+    request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
     answer_type = TypeAdapter(AccountAnswer)
-    with pytest.raises(AcmeFailed, match="the child process for directory "):
+    with pytest.raises(AcmeFailed, match="the child process for renewal_info "):
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
 
 

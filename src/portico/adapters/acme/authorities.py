@@ -87,10 +87,6 @@ class Authorities:
         answer = await _in_our_errors(self._child.issue(request, tell))
         if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
-        if answer.checks.problems:
-            raise AuthorityError(
-                f"the issued certificate is unusable: {answer.checks.problems[0]}"
-            )
         return NewCertificate(answer.chain, answer.key, answer.replaced)
 
     async def preflight(
@@ -117,9 +113,7 @@ class Authorities:
         return info.start, info.end, info.explanation, info.ask_again
 
     async def revoke(self, issuer: Issuer, certificate: Certificate, reason: int) -> None:
-        request = wire.RevokeRequest(
-            _server(issuer), certificate.cert, account=self._account(issuer), reason=reason
-        )
+        request = wire.RevokeRequest(self._account(issuer), certificate.cert, reason)
         await _in_our_errors(self._child.revoke(request))
 
     def _request(

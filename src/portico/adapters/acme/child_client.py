@@ -20,8 +20,6 @@ from portico.adapters.acme.wire import (
     AccountAnswer,
     AccountRequest,
     Command,
-    Directory,
-    DirectoryRequest,
     Dns,
     Failure,
     IssuedCertificate,
@@ -33,7 +31,7 @@ from portico.adapters.acme.wire import (
     RenewalInfo,
     RenewalInfoRequest,
     Request,
-    Revocation,
+    Revoked,
     RevokeRequest,
 )
 from portico.core.planning.preflight import PreflightFacts
@@ -96,11 +94,8 @@ class AcmeChild:
     async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
         return await self._ask(request, TypeAdapter(RenewalInfo))
 
-    async def revoke(self, request: RevokeRequest) -> Revocation:
-        return await self._ask(request, TypeAdapter(Revocation))
-
-    async def directory(self, request: DirectoryRequest) -> Directory:
-        return await self._ask(request, TypeAdapter(Directory))
+    async def revoke(self, request: RevokeRequest) -> Revoked:
+        return await self._ask(request, TypeAdapter(Revoked))
 
     async def preflight(self, request: PreflightRequest) -> PreflightFacts:
         return await self._ask(request, TypeAdapter(PreflightFacts))

@@ -221,26 +221,15 @@ class RenewalInfoRequest:
 
 @dataclass(frozen=True, slots=True)
 class RevokeRequest:
-    """Answers Revoked. Signed by the account, or by the certificate's own key."""
+    """Answers Revoked, where it was revoked before too."""
 
-    server: Server
+    account: Account
     certificate: str
-    account: Account | None = None
-    key: str | None = None
-    """PEM file of the certificate's key."""
+    """PEM file; its first certificate is meant."""
     reason: int = 0
     """RFC 5280 5.3.1: 0 unspecified, 1 key compromise, 4 superseded, 5 no longer in use."""
     deadline: float = 60.0
     act: Literal["revoke"] = "revoke"
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryRequest:
-    """Answers Directory."""
-
-    server: Server
-    deadline: float = 30.0
-    act: Literal["directory"] = "directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +249,7 @@ class PreflightRequest:
 
 
 Request = Annotated[
-    AccountRequest
-    | IssueRequest
-    | RenewalInfoRequest
-    | RevokeRequest
-    | DirectoryRequest
-    | PreflightRequest,
+    AccountRequest | IssueRequest | RenewalInfoRequest | RevokeRequest | PreflightRequest,
     Field(discriminator="act"),
 ]
 
@@ -289,42 +273,13 @@ class AccountAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Checks:
-    """What was looked at in a new certificate; each is empty when good, else what is wrong."""
-
-    pair: str = ""
-    names: str = ""
-    chain: str = ""
-    dates: str = ""
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return tuple(filter(None, (self.pair, self.names, self.chain, self.dates)))
-
-
-@dataclass(frozen=True, slots=True)
 class IssuedCertificate:
     chain: str
     """PEM, the certificate first, exactly as the authority sent it."""
     key: str
     """PEM file of its private key; it stays until `forget`."""
-    names: tuple[str, ...]
-    issuer: str
-    issuers: tuple[str, ...]
-    """Common names along the chain."""
-    not_before: float
-    not_after: float
-    serial: str
-    """Hexadecimal."""
-    ari_id: str
-    """By which RFC 9773 knows it; empty when the certificate does not name its issuer's key."""
-    checks: Checks
-    account: str
-    """The account's URL."""
     replaced: bool = False
     """The authority has taken the order as a replacement, which is exempt from its limits."""
-    notes: tuple[str, ...] = ()
-    """What did not stop it and is worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,22 +312,8 @@ class RenewalInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Revocation:
-    already: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    profiles: Mapping[str, str]
-    """Name to what the authority says about it."""
-    terms: str
-    website: str
-    caa: tuple[str, ...]
-    """What a CAA record has to name."""
-    binding_required: bool
-    renewal_info: bool
-    clock_skew: float | None
-    """Seconds by which this machine's clock is ahead of the authority's, to about one."""
+class Revoked:
+    """Nothing else is to be said of it."""
 
 
 Step = Literal[
@@ -421,15 +362,7 @@ class Failure:
     retry_at: float | None = None
 
 
-Answer = (
-    AccountAnswer
-    | IssuedCertificate
-    | ManualSteps
-    | RenewalInfo
-    | Revocation
-    | Directory
-    | PreflightFacts
-)
+Answer = AccountAnswer | IssuedCertificate | ManualSteps | RenewalInfo | Revoked | PreflightFacts
 
 
 @dataclass(frozen=True, slots=True)

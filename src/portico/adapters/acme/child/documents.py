@@ -101,8 +101,6 @@ class RenewalDocument:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    terms: Annotated[str, Field(alias="termsOfService")] = ""
-    website: str = ""
     caa: Annotated[tuple[str, ...], Field(alias="caaIdentities")] = ()
     binding_required: Annotated[bool, Field(alias="externalAccountRequired")] = False
     profiles: Mapping[str, str] | None = None

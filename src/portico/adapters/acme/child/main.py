@@ -11,7 +11,6 @@ import signal
 import sys
 from typing import assert_never
 
-from portico.adapters.acme.child.checks.directory import directory
 from portico.adapters.acme.child.checks.preflight import preflight
 from portico.adapters.acme.child.checks.renewal import renewal_info
 from portico.adapters.acme.child.checks.revocation import revoke
@@ -24,7 +23,6 @@ from portico.adapters.acme.wire import (
     REQUEST,
     AccountRequest,
     Answer,
-    DirectoryRequest,
     IssueRequest,
     Line,
     PreflightRequest,
@@ -74,8 +72,6 @@ def _perform(request: Request, context: RunContext) -> Answer:
             return renewal_info(request, context)
         case RevokeRequest():
             return revoke(request, context)
-        case DirectoryRequest():
-            return directory(request, context)
         case PreflightRequest():
             return preflight(request, context)
         case _:

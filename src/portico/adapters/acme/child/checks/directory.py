@@ -6,21 +6,16 @@ from email.utils import parsedate_to_datetime
 
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
-from portico.adapters.acme.wire import Directory, DirectoryRequest
+from portico.adapters.acme.wire import Server
 
 
-def directory(request: DirectoryRequest, context: RunContext) -> Directory:
-    authority = PublicDirectory(request.server, context)
-    meta, now = authority.directory.meta, context.now()
-    return Directory(
-        profiles=meta.profiles or {},
-        terms=meta.terms,
-        website=meta.website,
-        caa=meta.caa,
-        binding_required=meta.binding_required,
-        renewal_info=bool(authority.directory.renewal_info),
-        clock_skew=_skew(authority.date, now, authority.took),
-    )
+def directory(server: Server, context: RunContext) -> tuple[tuple[str, ...], float | None]:
+    """What a CAA record has to name, and by how many seconds this machine's clock is ahead of the
+    authority's, to about one.
+    """
+    authority = PublicDirectory(server, context)
+    skew = _skew(authority.date, context.now(), authority.took)
+    return authority.directory.meta.caa, skew
 
 
 def _skew(date: str, now: float, took: float) -> float | None:

@@ -21,7 +21,6 @@ from portico.adapters.acme.child.order_folder import OrderFolder, names_of
 from portico.adapters.acme.child.protocol.accounts import account, known_url
 from portico.adapters.acme.wire import (
     AccountRequest,
-    DirectoryRequest,
     Http,
     Method,
     PreflightRequest,
@@ -39,7 +38,7 @@ _TRIAL_DATA: Final = bytes(64 << 10)
 def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     """Raises AcmeFailure when the authority itself does not answer."""
     issue = request.issue
-    told = directory(DirectoryRequest(issue.account.server), context)
+    identities, clock_ahead = directory(issue.account.server, context)
     unwritable = tuple(filter(None, map(_unwritable, request.folders)))
     room, files = _room(request.folders)
     unprovable, names = "", tuple[Name, ...]()
@@ -52,9 +51,9 @@ def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
         names = _looked_at(plan, request, context)
     return PreflightFacts(
         names=names,
-        identities=told.caa,
+        identities=identities,
         account=known_url(issue.account),
-        clock_ahead=told.clock_skew,
+        clock_ahead=clock_ahead,
         unwritable=unwritable,
         room=room,
         files=files,

@@ -1,23 +1,16 @@
-"""A new certificate: which of its chains to take, what it says, and whether that is right."""
+"""Which of a new certificate's chains to take. Whether it is right is seen when it is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import Final
 
 from cryptography import x509
 
 from portico.adapters.acme.child.failures import unavailable
 from portico.adapters.acme.child.protocol.keys import Key
-from portico.adapters.acme.wire import Checks
-from portico.core.model.moments import moment
-from portico.system.x509 import UNREADABLE, Chain, common_name, names_of, plain, signed
+from portico.system.x509 import UNREADABLE, Chain, common_name
 from portico.system.x509 import read_chain as load_chain
-
-MAX_CLOCK_SKEW: Final = timedelta(minutes=5)  # by which two good clocks may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,55 +46,5 @@ def issuers(chain: Chain) -> list[str]:
     return [common_name(each.issuer) for each in chain]
 
 
-def check(chain: Chain, key: Key, names: Sequence[str], now: float) -> Checks:
-    return Checks(
-        pair=_pair(chain[0], key),
-        names=_names(chain[0], names),
-        chain="; ".join(_links(chain)),
-        dates="; ".join(_dates(chain, datetime.fromtimestamp(now, UTC))),
-    )
-
-
 def is_for(certificate: x509.Certificate, key: Key) -> bool:
     return certificate.public_key() == key.public_key()
-
-
-def _pair(leaf: x509.Certificate, key: Key) -> str:
-    return "" if is_for(leaf, key) else "the certificate is for another key"
-
-
-def _names(leaf: x509.Certificate, names: Sequence[str]) -> str:
-    wanted, held = set(map(plain, names)), names_of(leaf)
-    problems = [f"lacks {', '.join(sorted(wanted - held))}"] if wanted - held else []
-    if held - wanted:
-        problems.append(f"also has {', '.join(sorted(held - wanted))}")
-    return f"the certificate {' and '.join(problems)}" if problems else ""
-
-
-def _links(chain: Chain) -> Iterator[str]:
-    if len(chain) == 1 and chain[0].issuer != chain[0].subject:
-        yield "its issuer's certificate is missing"
-    for number, (one, following) in enumerate(pairwise(chain), 1):
-        if not signed(one, following):
-            yield f"certificate {number} was not signed by certificate {number + 1}"
-        if not _may_sign(following):
-            yield f"certificate {number + 1} may not sign certificates"
-
-
-def _may_sign(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _dates(chain: Chain, now: datetime) -> Iterator[str]:
-    leaf = chain[0]
-    if leaf.not_valid_after_utc <= leaf.not_valid_before_utc:
-        yield "the certificate expires before it becomes valid"
-    for number, each in enumerate(chain, 1):
-        begin, end = each.not_valid_before_utc, each.not_valid_after_utc
-        if now + MAX_CLOCK_SKEW < begin:
-            yield f"certificate {number} is not valid before {moment(begin.timestamp())}"
-        if now > end:
-            yield f"certificate {number} expired on {moment(end.timestamp())}"

@@ -7,7 +7,6 @@ moment is continued by the next: the same key, the same order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +23,12 @@ from portico.adapters.acme.child.failures import (
 )
 from portico.adapters.acme.child.files import locked
 from portico.adapters.acme.child.order_folder import OrderFolder, OrderIdentity, Record
-from portico.adapters.acme.child.orders.chains import check, choose, is_for, issuers, read_chain
+from portico.adapters.acme.child.orders.chains import choose, is_for, read_chain
 from portico.adapters.acme.child.protocol.accounts import open_account
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_key, signing_request
-from portico.adapters.acme.wire import Dns, IssuedCertificate, IssueRequest, ManualSteps, Step
+from portico.adapters.acme.wire import Dns, IssuedCertificate, IssueRequest, ManualSteps
 from portico.system.files import write
-from portico.system.x509 import ari_id
 
 MAX_ORDERS_LISTED: Final = 50
 """Orders of the account that are looked at, to find one that may be ours."""
@@ -39,8 +37,7 @@ MAX_ORDERS_LISTED: Final = 50
 class Issuing:
     def __init__(self, request: IssueRequest, context: RunContext) -> None:
         self._request = request
-        self._context = replace(context, say=self._say)
-        self._tell, self._notes = context.say, list[str]()
+        self._context = context
         self._folder = OrderFolder(request.folder, request.order)
         self._asked = OrderIdentity.of(request)
 
@@ -77,7 +74,7 @@ class Issuing:
         self._take_away_leftovers()
         self._folder.clear()
         make_key(self._folder.key, self._request.key_type)
-        self._say("key", f"created a {self._request.key_type}")
+        self._context.say("key", f"created a {self._request.key_type}")
         return self._folder.write(Record(self._asked))
 
     # one order, sent once
@@ -85,7 +82,7 @@ class Issuing:
     def _have_order(self, record: Record, authority: Authority) -> tuple[Record, Order]:
         if record.order:
             if order := self._still_good(record, authority):
-                self._say("found", f"continue order {record.order}")
+                self._context.say("found", f"continue order {record.order}")
                 return record, order
             record = self._begun_anew()
         look_ahead(self._request, self._folder, self._context)
@@ -126,7 +123,7 @@ class Issuing:
         for url, _ in zip(authority.open_orders(), range(MAX_ORDERS_LISTED), strict=False):
             order = self._known(url, authority) if url not in known else None
             if order and set(order.identifiers) == wanted and self._could_be_ours(order):
-                self._say("found", f"continue order {url}")
+                self._context.say("found", f"continue order {url}")
                 return url, order, False
         return None
 
@@ -146,10 +143,12 @@ class Issuing:
         except Denial as denied:
             if not replaces or not _is_about_replacing(denied):
                 raise
-            self._say("note", f"{authority.host} did not accept it as a replacement: {denied}")
+            self._context.say(
+                "note", f"{authority.host} did not accept it as a replacement: {denied}"
+            )
             replaces = None
             url, order = authority.new_order(names, profile, None)
-        self._say("order", f"{authority.host} accepted order {url}")
+        self._context.say("order", f"{authority.host} accepted order {url}")
         return url, order, bool(replaces)
 
     def _check_profile(self, authority: Authority) -> None:
@@ -171,7 +170,7 @@ class Issuing:
         except Denial as denied:
             if denied.code != "orderNotReady":  # then the order says what is the matter
                 raise
-        self._say("finalized", f"finalized the order at {authority.host}")
+        self._context.say("finalized", f"finalized the order at {authority.host}")
 
     def _order_after(self, status: str, record: Record, authority: Authority) -> Order:
         pause: Callable[[], float] = pauses()
@@ -194,7 +193,7 @@ class Issuing:
     def _fetch(self, order: Order, authority: Authority) -> None:
         chosen = choose(authority.chains(order.certificate or ""), self._request.preferred_chain)
         if chosen.note:
-            self._say("note", chosen.note)
+            self._context.say("note", chosen.note)
         if not is_for(read_chain(chosen.pem)[0], read_key(self._folder.key)):
             self._folder.clear()
             raise unavailable(
@@ -202,38 +201,18 @@ class Issuing:
                 "of the same names used it; the next context creates a new order"
             )
         write(self._folder.chain, chosen.pem.encode())
-        self._say("issued", f"{authority.host} issued the certificate")
+        self._context.say("issued", f"{authority.host} issued the certificate")
 
     def _issued(self) -> IssuedCertificate:
         record, pem = self._folder.record, self._folder.chain.read_text()
-        chain, key = read_chain(pem), read_key(self._folder.key)
-        leaf, names = chain[0], issuers(chain)
-        return IssuedCertificate(
-            chain=pem,
-            key=str(self._folder.key),
-            names=self._asked.names,
-            issuer=names[0],
-            issuers=tuple(names),
-            not_before=leaf.not_valid_before_utc.timestamp(),
-            not_after=leaf.not_valid_after_utc.timestamp(),
-            serial=f"{leaf.serial_number:x}",
-            ari_id=ari_id(leaf),
-            checks=check(chain, key, self._asked.names, self._context.now()),
-            account=record.account if record else "",
-            replaced=bool(record and record.replaced),
-            notes=tuple(self._notes),
-        )
+        replaced = bool(record and record.replaced)
+        return IssuedCertificate(pem, str(self._folder.key), replaced=replaced)
 
     def _take_away_leftovers(self) -> None:
         """TXT records of runs that were killed."""
         for method in self._request.methods:
             if isinstance(method, Dns) and self._folder.record:
                 TxtRecords(method, self._folder, self._context).take_away()
-
-    def _say(self, step: Step, text: str) -> None:
-        if step == "note":
-            self._notes.append(text)
-        self._tell(step, text)
 
 
 def _is_about_replacing(denied: Denial) -> bool:
