@@ -152,6 +152,8 @@ class WorkQueue:
         wanted = await self._wanted()
         names, self._to_deploy = sorted(self._to_deploy - self._under_way), set()
         batch = [wanted[name] for name in names if name in wanted and self._waits(wanted[name])]
+        if not batch:
+            return
         self._under_way.update(lineage.name for lineage in batch)
         log.info("deploying certificates: %s", ", ".join(lineage.name for lineage in batch))
         errors: Mapping[str, Exception]
