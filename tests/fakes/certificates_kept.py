@@ -206,7 +206,7 @@ class Keeping:
                     authorities=self.authority,
                     clock=self.clock,
                     lineages=self.lineages,
-                    passage=AlpnPassthrough(),
+                    passthrough=AlpnPassthrough(),
                     state=self.state,
                 )
                 await work(keeper)

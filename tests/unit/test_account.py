@@ -68,7 +68,7 @@ class Here:
         )
 
     async def used(self):
-        async with self.account.used("a.test"):
+        async with self.account.in_use_by("a.test"):
             return self.state.setting(THUMBPRINT)
 
 
@@ -79,8 +79,8 @@ def here():
 
 def test_nginx_is_told_the_thumbprint_once_before_the_first_order(here):
     async def twice():
-        await here.account.be_ready(here.wanted)
-        await here.account.be_ready(here.wanted)
+        await here.account.publish_thumbprint(here.wanted)
+        await here.account.publish_thumbprint(here.wanted)
 
     asyncio.run(twice())
     assert here.rendering.rendered == ["0"]
@@ -88,7 +88,7 @@ def test_nginx_is_told_the_thumbprint_once_before_the_first_order(here):
 
 def test_without_nginx_there_is_nobody_to_tell(here):
     other = {"a.test": replace(here.wanted["a.test"], behind_nginx=False)}
-    asyncio.run(here.account.be_ready(other))
+    asyncio.run(here.account.publish_thumbprint(other))
     assert here.rendering.rendered == []
     assert asyncio.run(here.account.roll_over(other)) == "1"
     assert (here.rendering.rendered, here.state.setting(THUMBPRINT)) == ([], "1")
@@ -96,7 +96,7 @@ def test_without_nginx_there_is_nobody_to_tell(here):
 
 def test_the_key_stays_while_a_certificate_is_obtained_with_it(here):
     async def both():
-        async with here.account.used("a.test"):
+        async with here.account.in_use_by("a.test"):
             with pytest.raises(Refused, match=r"obtain a certificate for a\.test; nothing was"):
                 await here.account.roll_over(here.wanted)
             with pytest.raises(Refused, match="cannot deactivate the account while"):
@@ -127,7 +127,7 @@ def test_a_replacement_that_was_not_begun_leaves_everything_as_it_was(here):
     here.authorities.error = AuthorityError("no answer")
     with pytest.raises(AuthorityError):
         asyncio.run(here.account.roll_over(here.wanted))
-    asyncio.run(here.account.be_ready(here.wanted))
+    asyncio.run(here.account.publish_thumbprint(here.wanted))
     assert asyncio.run(here.used()) == "0"
     assert len(here.authorities.asked) == 1
     assert not asyncio.run(here.account.view(here.wanted)).halfway
@@ -145,7 +145,7 @@ def test_a_replacement_that_was_interrupted_is_ended_before_anything_is_ordered(
         asyncio.run(here.used())
     assert asyncio.run(here.account.view(here.wanted)).halfway
     here.authorities.error = None
-    asyncio.run(here.account.be_ready(here.wanted))
+    asyncio.run(here.account.publish_thumbprint(here.wanted))
     assert asyncio.run(here.used()) == "1"
     assert here.rendering.rendered == ["1"]
 
@@ -155,7 +155,7 @@ def test_a_new_key_that_nginx_was_not_told_of_is_told_and_not_replaced_again(her
     with pytest.raises(AuthorityError):
         asyncio.run(here.account.roll_over(here.wanted))
     here.rendering.error = None
-    asyncio.run(here.account.be_ready(here.wanted))
+    asyncio.run(here.account.publish_thumbprint(here.wanted))
     assert here.rendering.rendered == ["1"]
     assert len(here.authorities.asked) == 1
 

@@ -42,7 +42,7 @@ def look(moving, troubles):
 def make(keeper, others):
     troubles = Troubles()
     return Migration(
-        None, keeper, troubles, clock=None, lineages=None, others=others, state=None
+        None, keeper, troubles, clock=None, lineages=None, certbot=others, state=None
     ), troubles
 
 

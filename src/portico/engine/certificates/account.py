@@ -38,7 +38,7 @@ class AccountKeeper:
         self._users: list[str] = []
 
     @asynccontextmanager
-    async def used(self, certificate: str) -> AsyncIterator[None]:
+    async def in_use_by(self, certificate: str) -> AsyncIterator[None]:
         """While inside, neither the key nor the accounts change; waits until they have."""
         async with self._changing:
             if self._state.setting(ROLLING):
@@ -68,7 +68,7 @@ class AccountKeeper:
             ),
         )
 
-    async def be_ready(self, wanted: Mapping[str, Lineage]) -> None:
+    async def publish_thumbprint(self, wanted: Mapping[str, Lineage]) -> None:
         """From now on nginx answers HTTP-01: one reload, before the first order. A replacement of
         the key that was interrupted is brought to its end first.
         """

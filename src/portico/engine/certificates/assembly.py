@@ -58,13 +58,13 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
         troubles,
         tasks,
         authorities=authorities,
-        passage=passthrough,
+        passthrough=passthrough,
         clock=clock,
         lineages=lineages,
         state=state,
     )
     migration = Migration(
-        intent, loop, troubles, clock=clock, lineages=lineages, others=certbot, state=state
+        intent, loop, troubles, clock=clock, lineages=lineages, certbot=certbot, state=state
     )
     preparation = prepare(ScratchFiles(scratch, issued))
     dry_run = DryRun(intent, loop, preparation, nginx=nginx, scratch=scratch)

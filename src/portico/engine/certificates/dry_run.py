@@ -42,19 +42,19 @@ class DryRun:
     def __init__(
         self,
         intent: Intent,
-        keeper: CertificateLoop,
+        loop: CertificateLoop,
         preparation: Preparation,
         *,
         nginx: Nginx,
         scratch: Lineages,
     ) -> None:
-        self._intent, self._keeper, self._preparation = intent, keeper, preparation
+        self._intent, self._loop, self._preparation = intent, loop, preparation
         self._nginx, self._scratch = nginx, scratch
         self._one_at_a_time = asyncio.Lock()
 
     async def renew(self, name: str | None, change: Change) -> None:
         """Failed if any of it would fail; Refused where there is nothing to try it on."""
-        lineages = select(await self._keeper.wanted(), name)
+        lineages = select(await self._loop.wanted(), name)
         async with self._one_at_a_time, self._emptied():
             tried, troubles = await self._obtain(lineages, change)
             if any(lineage.behind_nginx for lineage in tried):
@@ -89,14 +89,14 @@ class DryRun:
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
         order = f"{folder_name(lineage.name)}.trial"
-        async with self._keeper.account.used(lineage.name):
-            obtained = await self._keeper.obtaining.order_for_trial(lineage, staging, order)
+        async with self._loop.account.in_use_by(lineage.name):
+            obtained = await self._loop.issuance.order_for_trial(lineage, staging, order)
         about = About(staging.directory, lineage.profile_at(staging), staging=True)
         stored = await self._scratch.store(
             lineage.name, lineage.names, obtained.chain, obtained.key, about
         )
         await self._scratch.switch(lineage.name, stored.generation)
-        await self._keeper.obtaining.forget_trial(order)
+        await self._loop.issuance.forget_trial(order)
 
     async def _ask_nginx(self) -> str:
         if not self._intent.revisions:

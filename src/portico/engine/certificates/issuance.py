@@ -35,15 +35,15 @@ class Issuance:
 
     def __init__(
         self,
-        way: Callable[[Lineage], AbstractAsyncContextManager[None]],
+        challenge_route: Callable[[Lineage], AbstractAsyncContextManager[None]],
         *,
         authorities: Authorities,
         clock: Clock,
         lineages: Lineages,
         state: State,
     ) -> None:
-        """While inside `way` an authority is answered."""
-        self._way = way
+        """While inside `challenge_route` an authority is answered."""
+        self._challenge_route = challenge_route
         self._authorities, self._clock = authorities, clock
         self._lineages, self._state = lineages, state
         self._counted: tuple[int, Ledger] | None = None
@@ -81,9 +81,9 @@ class Issuance:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
         if lineage.preflight:
             await self._look_ahead(lineage, issuer, asked, order)
-        async with AsyncExitStack() as way:
+        async with AsyncExitStack() as stack:
             try:
-                await way.enter_async_context(self._way(lineage))
+                await stack.enter_async_context(self._challenge_route(lineage))
             except Failed as error:
                 self._remember_trouble(lineage, issuer, error)
                 raise
@@ -132,7 +132,7 @@ class Issuance:
             raise Failed("; ".join(map(str, found)))
         if refusal := self.ledger().refusal(staging, lineage.names):
             raise Refused(f"{refusal.why}; not before {moment(refusal.until)}")
-        async with self._way(lineage):
+        async with self._challenge_route(lineage):
             return await self._obtain(lineage, staging, order, "", exempt=False)
 
     async def forget_trial(self, order: str) -> None:

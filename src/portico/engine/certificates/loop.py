@@ -59,8 +59,8 @@ SUPERSEDED: Final = 4
 class IssuedFiles:
     """What nginx is given. Implements `prepare.Issued`."""
 
-    def __init__(self, state: State, lineages: Lineages, passage: AlpnPassthrough) -> None:
-        self._state, self._lineages, self._passage = state, lineages, passage
+    def __init__(self, state: State, lineages: Lineages, passthrough: AlpnPassthrough) -> None:
+        self._state, self._lineages, self._passthrough = state, lineages, passthrough
 
     def files(self, lineage: str) -> CertificateFiles | None:
         current = self._lineages.current(lineage)
@@ -70,7 +70,7 @@ class IssuedFiles:
         return self._state.setting(THUMBPRINT) or ""
 
     def asked_by_alpn(self) -> bool:
-        return self._passage.is_open
+        return self._passthrough.is_open
 
 
 class CertificateLoop:
@@ -87,20 +87,24 @@ class CertificateLoop:
         authorities: Authorities,
         clock: Clock,
         lineages: Lineages,
-        passage: AlpnPassthrough,
+        passthrough: AlpnPassthrough,
         state: State,
     ) -> None:
         self._intent, self._in_force, self._troubles = intent, in_force, troubles
         self._authorities, self._clock = authorities, clock
-        self._lineages, self._passage, self._state = lineages, passage, state
-        self.obtaining = Issuance(
-            self._way, authorities=authorities, clock=clock, lineages=lineages, state=state
+        self._lineages, self._passthrough, self._state = lineages, passthrough, state
+        self.issuance = Issuance(
+            self._challenge_route,
+            authorities=authorities,
+            clock=clock,
+            lineages=lineages,
+            state=state,
         )
         self.account = AccountKeeper(in_force, authorities=authorities, state=state)
         self._read: tuple[Desired, Mapping[str, str], Mapping[str, Lineage]] | None = None
         self._queue = WorkQueue(
             self.wanted,
-            self.obtaining,
+            self.issuance,
             self.account,
             deployment,
             troubles,
@@ -136,7 +140,7 @@ class CertificateLoop:
         """Of every lineage that is wanted, and of those that are only there."""
         wanted, ledger, known = (
             await self.wanted(),
-            self.obtaining.ledger(),
+            self.issuance.ledger(),
             self._state.renewal_states(),
         )
         others = (name for name in self._lineages.names() if name not in wanted)
@@ -164,7 +168,7 @@ class CertificateLoop:
     def _view(self, lineage: Lineage, renewal: RenewalState, ledger: Ledger) -> CertificateView:
         held, action = (
             self._lineages.held(lineage.name),
-            self.obtaining.next_of(lineage, renewal, ledger),
+            self.issuance.next_of(lineage, renewal, ledger),
         )
         given = self._lineages.current(lineage.name)
         troubles = (renewal.deploy_trouble, renewal.last_trouble)
@@ -196,7 +200,7 @@ class CertificateLoop:
         """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
         wanted = await self.wanted()
         lineages = select(wanted, name)
-        await self.account.be_ready(wanted)
+        await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
             async for lineage in _yielding(lineages)
@@ -215,7 +219,7 @@ class CertificateLoop:
             renewal = self._state.renewal_state(lineage.name)
             self._state.put_renewal_state(renewal_state.forced(renewal, self._clock.now()))
         self._queue.end_rest(lineage.name)
-        action = self.obtaining.next(lineage)
+        action = self.issuance.next(lineage)
         if action.kind not in {"issue", "deploy"} or not action.due(self._clock.now()):
             return False
         self._queue.add(lineage, action)
@@ -225,7 +229,7 @@ class CertificateLoop:
         """What went wrong; empty if it went well, or nothing was due."""
         end = self._clock.monotonic() + RENEW_TIMEOUT
         while self._clock.monotonic() < end:
-            now, action = self._clock.now(), self.obtaining.next(lineage)
+            now, action = self._clock.now(), self.issuance.next(lineage)
             busy = self._queue.is_busy(lineage.name)
             if begun and not busy and self._queue.is_resting(lineage.name):
                 return (
@@ -254,7 +258,7 @@ class CertificateLoop:
         missing = lineage is not None and self._misses(lineage)
         await self.renew(name, change, force=missing)
         if lineage is not None and self._misses(lineage):
-            action = self.obtaining.next(lineage)
+            action = self.issuance.next(lineage)
             raise Failed(f"{name}: not before {moment(action.at)}: {action.why}")
         if held := self._lineages.held(name):
             folder, until = self._lineages.folder(name), moment(held.not_after)
@@ -280,7 +284,7 @@ class CertificateLoop:
         issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
         if issuer is None:
             raise Refused(f"{name} was issued by {held.issuer}, which is no longer configured")
-        async with self.account.used(name):
+        async with self.account.in_use_by(name):
             await self._authorities.revoke(issuer, held, SUPERSEDED)
         self._state.put_renewal_state(
             renewal_state.forced(self._state.renewal_state(name), self._clock.now())
@@ -292,7 +296,7 @@ class CertificateLoop:
         self._woken.clear()
         try:
             wanted = await self.wanted()
-            await self.account.be_ready(wanted)
+            await self.account.publish_thumbprint(wanted)
         except PorticoError as error:
             self._troubles.report("certificates", f"cannot obtain certificates: {error}")
             return
@@ -300,14 +304,14 @@ class CertificateLoop:
         for gone in self._known - wanted.keys():
             self._troubles.over_with(f"certificate {gone}")
         self._known = frozenset(wanted)
-        ledger, known = self.obtaining.ledger(), self._state.renewal_states()
+        ledger, known = self.issuance.ledger(), self._state.renewal_states()
         due: list[tuple[int, Lineage, Action]] = []
         async for lineage in _yielding(wanted.values()):
             renewal = known.get(lineage.name) or RenewalState(lineage.name)
             of = f"certificate {lineage.name}"
             with self._troubles.fence(f"check of {of}", of=of):
                 self._warn(lineage, renewal)
-                action = self.obtaining.next_of(lineage, renewal, ledger)
+                action = self.issuance.next_of(lineage, renewal, ledger)
                 if action.due(self._clock.now()) and not self._queue.is_resting(lineage.name):
                     due.append((ACTION_ORDER.index(action.kind), lineage, action))
         self._queue.clear()
@@ -324,10 +328,10 @@ class CertificateLoop:
         else:
             self._troubles.resolve(subject)
 
-    def _way(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
+    def _challenge_route(self, lineage: Lineage) -> AbstractAsyncContextManager[None]:
         """To whoever answers the authority."""
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
-            return self._passage.through(self._in_force.render_again)
+            return self._passthrough.through(self._in_force.render_again)
         return nullcontext()
 
 

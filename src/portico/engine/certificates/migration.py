@@ -30,16 +30,16 @@ class Migration:
     def __init__(  # noqa: PLR0913 - what a certificate comes with
         self,
         intent: Intent,
-        keeper: CertificateLoop,
+        loop: CertificateLoop,
         troubles: Troubles,
         *,
         clock: Clock,
         lineages: Lineages,
-        others: Certbot,
+        certbot: Certbot,
         state: State,
     ) -> None:
-        self._intent, self._keeper, self._troubles = intent, keeper, troubles
-        self._clock, self._others, self._state = clock, others, state
+        self._intent, self._loop, self._troubles = intent, loop, troubles
+        self._clock, self._certbot, self._state = clock, certbot, state
         self._lineages = lineages
         self._named: set[str] = set()
 
@@ -48,7 +48,7 @@ class Migration:
 
     async def look(self) -> None:
         """Name other renewers in `status`, while any certificate here is of an authority."""
-        found = await self._others.renewers() if await self._wanted() else []
+        found = await self._certbot.renewers() if await self._wanted() else []
         sentences = {each.where: _sentence(each) for each in found}
         for gone in self._named - sentences.keys():
             self._troubles.resolve(gone)
@@ -59,26 +59,26 @@ class Migration:
     async def renewers(self) -> list[RenewerView]:
         return [
             RenewerView(where=each.where, what=each.what, remedy=each.remedy)
-            for each in await self._others.renewers()
+            for each in await self._certbot.renewers()
         ]
 
     async def take(self, folder: str) -> ImportView:
         """Take over what certbot keeps in a folder. Failed if nothing of it can be."""
-        taken = await self._others.take(folder, self._called)
+        taken = await self._certbot.take(folder, self._called)
         if taken.skipped and not taken.lineages:
             reasons = "\n  ".join(taken.skipped)
             raise Failed(
                 f"cannot import anything from {folder}; certbot keeps renewing:\n  {reasons}"
             )
         self._remember(taken.lineages)
-        self._keeper.wake()
+        self._loop.wake()
         await self.look()
         wanted = await self._wanted()
         desired, _ = self._intent.wanted()
         views = []
         for each in taken.lineages:
             lineage = wanted.get(each.name)
-            action = self._keeper.obtaining.next(lineage) if lineage else None
+            action = self._loop.issuance.next(lineage) if lineage else None
             view = TakenView(
                 name=each.name,
                 names=each.names,
@@ -98,7 +98,7 @@ class Migration:
 
     async def forget(self, name: str) -> None:
         """Keep it no more, and take away what there is of it. Refused while a site needs it."""
-        lineage = (await self._keeper.wanted()).get(name)
+        lineage = (await self._loop.wanted()).get(name)
         if lineage and lineage.behind_nginx:
             raise Refused(f"{name} is for a site of the file in force; nothing was changed")
         if lineage is None and name not in self._lineages.names():
@@ -110,8 +110,8 @@ class Migration:
     async def _wanted(self) -> Mapping[str, Lineage]:
         """Nothing while it cannot be told."""
         try:
-            return await self._keeper.wanted()
-        except PorticoError:  # a secret that cannot be read: the keeper says so
+            return await self._loop.wanted()
+        except PorticoError:  # a secret that cannot be read: the loop says so
             return {}
 
     async def give(self, folder: str) -> ExportView:
@@ -120,7 +120,7 @@ class Migration:
         certificates = [each for each in current if each]
         if not certificates:
             raise Refused("there is no certificate from an authority; nothing was written")
-        names = await self._others.give(folder, certificates)
+        names = await self._certbot.give(folder, certificates)
         return ExportView(folder=folder, names=names)
 
     def _called(self, names: Sequence[str]) -> str | None:

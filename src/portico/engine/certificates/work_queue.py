@@ -130,7 +130,7 @@ class WorkQueue:
         try:
             match action.kind:
                 case "issue":
-                    async with self._account.used(lineage.name):
+                    async with self._account.in_use_by(lineage.name):
                         await self._issuance.issue(lineage, action)
                     self._troubles.resolve(f"certificate {lineage.name}")
                 case "ask_ari":
