@@ -147,7 +147,7 @@ class InForce:
             await self._loop.next_round()
 
     def clear(self, *, at_once: bool) -> None:
-        """Nothing is in force any more, at once: this waits for nobody's turn."""
+        """Put nothing in force any more, at once, whatever else is being put in force."""
         self._changes += 1
         self._intent.clear(at_once=at_once)
         self._loop.wake()

@@ -84,7 +84,7 @@ class Intent:
 
     @property
     def build(self) -> Build | None:
-        """The nginx that the files in force were rendered for; None where nobody knows."""
+        """The nginx that the files in force were rendered for; None if it is unknown."""
         return self._file.build if self._file.build.program else None
 
     # What the files say; only `InForce` asks for these
@@ -123,7 +123,7 @@ class Intent:
 
     def _next_number(self) -> int:
         """What the next revision on disk will get."""
-        return max((each.number for each in self._state.revisions()), default=0) + 1
+        return max((revision.number for revision in self._state.revisions()), default=0) + 1
 
     def _accepted(self, name: str, app: DesiredApp) -> AppRecord:
         record = self._records.get(name)
@@ -142,7 +142,7 @@ class Intent:
         self.render_again(candidate)
 
     def render_again(self, candidate: Candidate) -> None:
-        """The files in force, rendered anew."""
+        """Replace the files in force by the same ones, rendered again."""
         self._file = candidate
         self._resolve()
 
@@ -175,17 +175,17 @@ class Intent:
 
     def on_disk(self) -> Mapping[str, Revision]:
         """The files that an earlier daemon had in force, by project."""
-        known = {each.number: each for each in self._state.revisions()}
+        known = {revision.number: revision for revision in self._state.revisions()}
         numbers = self._numbers().items()
         return {project: known[number] for project, number in numbers if number in known}
 
     def _numbers(self) -> dict[str, int]:
-        """Where nobody can read them any more the newest file is: nothing in force ends all."""
+        """If they cannot be read, the newest file: with none in force, everything would stop."""
         try:
             found = _NUMBERS.validate_json(self._state.setting(IN_FORCE) or "{}")
         except ValidationError as error:
             log.warning("cannot read which file is in force, using the newest: %s", error)
-            found = max((each.number for each in self._state.revisions()), default={})
+            found = max((revision.number for revision in self._state.revisions()), default={})
         return {PROJECT: found} if isinstance(found, int) else found
 
     def changed_apps(self, candidate: Candidate) -> list[str]:
@@ -262,7 +262,7 @@ class Intent:
         self._resolve()
 
     def acknowledge_replacement(self, instance: InstanceId) -> None:
-        """It is marked, or gone: no more has to be said of it."""
+        """The instance is marked, or gone: the request is done."""
         if instance in self._replace:
             self._replace -= {instance}
             self._resolve()
@@ -359,7 +359,7 @@ class Intent:
         self._resolve()
 
     def _writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
-        return {f"app {each.name}": partial(self._state.put_app, each) for each in records}
+        return {f"app {record.name}": partial(self._state.put_app, record) for record in records}
 
     def _put_setting(self, name: str, value: object) -> None:
         self._state.put_setting(name, json.dumps(value))

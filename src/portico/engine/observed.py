@@ -21,7 +21,7 @@ from portico.ports.state import State
 log = logging.getLogger(__name__)
 
 SETTLE_TIME: Final = 1.0
-"""Seconds after nginx was told: requests it balanced just before have connected by then."""
+"""Seconds after nginx acknowledged: requests it balanced just before have connected by then."""
 BOOT_SETTING: Final = "boot"
 """Setting: the boot in which the times of instances were written."""
 UNASKED_TIME: Final = 4.0
@@ -52,9 +52,9 @@ class Observed:
         self.nginx_busy = False
         self._nginx_leaving: float | None = None
         self._withdrawn_since: dict[InstanceId, tuple[int, float]] = {}
-        """Since which version of the answers, and when, an instance is in none of them."""
+        """The version of the answers from which on an instance is in none, and when that was."""
         self._acknowledged_at: dict[InstanceId, float] = {}
-        """When it was first seen that nginx had been told of that version."""
+        """When nginx was first seen to have acknowledged that version."""
         self._versions: dict[str, int] = {}
 
     def begin(self, boot: str) -> None:
@@ -130,8 +130,8 @@ class Observed:
             self._acknowledged_at.pop(instance, None)
 
     def withdraw_instances(self, ended: Collection[InstanceId]) -> None:
-        """Hand these out no more; the round that follows says who is instead."""
-        apps = {self.instances[each].app for each in ended if each in self.instances}
+        """Remove these from the answers at once; the plan of this round adds others if need be."""
+        apps = {self.instances[name].app for name in ended if name in self.instances}
         for app in apps & self.endpoints.keys():
             staying = tuple(e for e in self.endpoints[app] if e.instance not in ended)
             if staying != self.endpoints[app]:
@@ -143,11 +143,11 @@ class Observed:
         self._versions.pop(app, None)
 
     def clear_refusal(self) -> None:
-        """What kept nginx from a generation may be over: it was asked for once more."""
+        """Let nginx try a refused generation again: what was wrong may be mended."""
         self.refused = self.refused_because = ""
 
     def mark_nginx_leaving(self) -> None:
-        """It was told to end; while it finishes what it has, telling it again changes nothing."""
+        """It was told to quit; until it has finished its requests, it is not told again."""
         if self._nginx_leaving is None:
             self._nginx_leaving = self._clock.monotonic()
 
@@ -157,7 +157,7 @@ class Observed:
         self._nginx_leaving = None
 
     def not_acknowledged(self, apps: Iterable[str]) -> list[str]:
-        """Those of them whose newest endpoints nginx has not heard of yet."""
+        """Those of them whose newest endpoints nginx has not acknowledged yet."""
         return [
             app
             for app in apps

@@ -1,4 +1,4 @@
-"""Instances that were ready are asked again and again whether they still are."""
+"""The health checks of instances that are ready, or were."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Liveness:
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 
     def watch(self) -> None:
-        """Ask all that are to be asked, as often as the file says now; nobody else any more."""
+        """Probe all that are to be probed, as often as the file says now, and no others."""
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
@@ -67,7 +67,7 @@ class Liveness:
             self._watchers[watched] = _Watcher(task, check)
 
     def can_probe(self, i: Instance) -> bool:
-        """Not a worker, which has no port, unless by a command; and nobody in safe mode."""
+        """Whether it has a port or a check command; in safe mode nothing is probed."""
         if self._safe_mode.is_on:
             return False
         return i.port != 0 or self._intent.app_of(i).check.command is not None
@@ -75,7 +75,7 @@ class Liveness:
     async def probe(self, i: Instance) -> str | None:
         """One probe: None when it is well, else what was wrong.
 
-        One that ends as nobody foresaw has failed as well: it does not show that all is well.
+        A probe that ends in an internal error has failed: it does not show that all is well.
         """
         with self._tasks.fence(f"check of {i.id}", of=i.id):
             return await self._probe_owned(i)

@@ -1,4 +1,4 @@
-"""What is read now and then and not in every round: how much memory instances hold."""
+"""How much memory instances use: measured every few seconds, and not in every round."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MemoryUse:
         self._measured_at = 0.0
 
     async def read(self, world: World) -> World:
-        """The world with what the gauges show."""
+        """The world with the memory of instances that have a limit."""
         if self._clock.monotonic() - self._measured_at >= MEMORY_INTERVAL:
             self._memory = await self._measure(world)
             self._measured_at = self._clock.monotonic()

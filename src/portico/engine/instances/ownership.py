@@ -1,4 +1,4 @@
-"""Instances get requests only as long as they are who answers on their ports."""
+"""Whether an instance itself listens on its port: if not, it gets no requests."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Ownership:
         self._observed, self._wake = observed, wake
         self._clock, self._processes = clock, processes
         self._seen: dict[tuple[InstanceId, Process | None], PortAnswer] = {}
-        """Of each process who answered on its port when it was last looked at."""
+        """By instance and process: what listened on its port at the last look."""
 
     async def look(self) -> None:
-        """At all of them, with one look at the machine."""
+        """Look at all ports at once."""
         await self._look(*self._instances_with_port())
 
     async def pause(self) -> None:
@@ -40,7 +40,7 @@ class Ownership:
     async def trouble(self, i: Instance, *, silence: bool) -> str | None:
         """Why an answer on its port would not be its own, as of now; None if it is.
 
-        With `silence` also that nobody listens there.
+        With `silence`, a port that nothing listens on is a trouble too.
         """
         (found,) = await self._look(i)
         if found.owner is Owner.STRANGER:
@@ -48,7 +48,7 @@ class Ownership:
         return silent(i.port) if silence and found.owner is Owner.NOBODY else None
 
     def note(self, i: Instance) -> str:
-        """What is to be said of an instance that answers through somebody else; mostly nothing."""
+        """For the status: that another process passes requests on to it. Mostly empty."""
         found = self._seen.get((i.id, i.process))
         if found is None or found.owner is not Owner.ROOT or i.state not in OWNERSHIP_STATES:
             return ""

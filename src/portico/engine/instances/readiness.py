@@ -1,4 +1,4 @@
-"""Who is ready: its check has passed and, with `wait_ready`, it said so itself."""
+"""When an instance is ready: its check has passed and, with `wait_ready`, it has sent READY=1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Readiness:
         self._observed, self._intent, self._wake = observed, intent, wake
         self._clock, self._notices = clock, notices
         self._passed: set[ProcessKey] = set()
-        """Whose check has passed, and who is still starting."""
+        """Instances that are starting and whose check has passed."""
         self._status_texts: dict[ProcessKey, str] = {}
 
     def check_passed(self, i: Instance) -> None:
@@ -41,23 +41,23 @@ class Readiness:
         self._passed.add((i.id, i.process))
 
     def on_notice(self, notice: Notice) -> None:
-        """Somebody says that he is ready: no reason to wake for strangers, or a second time."""
+        """Wake the loop if a starting instance has sent READY=1 for the first time."""
         if any(_is_starting(i) and not i.said_ready for i in self._concerned(notice)):
             self._wake()
 
     def requires_notice(self, i: Instance) -> bool:
-        """By the version that it was started as: no other is listened to."""
+        """As the version says that it was started from: the socket is opened by that."""
         return self._intent.spec(i.spec).app.wait_ready
 
     def status_text(self, i: Instance) -> str:
-        """How it is, in its own words (STATUS= of sd_notify); or that it has said nothing yet."""
+        """Its STATUS= (sd_notify), or that its READY=1 is still missing; else empty."""
         if own := self._status_texts.get((i.id, i.process)):
             return own
         waits = i.state is InstanceState.STARTING and not i.said_ready and self.requires_notice(i)
         return "no readiness notification yet (wait_ready)" if waits else ""
 
     def apply_events(self) -> None:
-        """Apply what was said and what has passed since the last round."""
+        """Apply the notifications and passed checks since the last round."""
         for notice in self._notices.heard():
             self._apply_notice(notice)
         known = {(i.id, i.process): i for i in self._observed.instances.values()}

@@ -160,8 +160,8 @@ class Supervision:
         self._liveness.watch()
 
     async def _with_port_holder(self, i: Instance) -> Instance:
-        """Of one that has ended before it was ready, whether somebody else has its port: nothing
-        that it has started is left.
+        """With `taken` set if it ended before it was ready and another process has its port: of
+        what it has started nothing is left.
         """
         if i.state is not InstanceState.STARTING or not i.port or i.taken:
             return i
@@ -231,7 +231,7 @@ class Supervision:
             pause = min(pause * 1.5, MAX_PROBE_DELAY)
 
     async def _note_listening(self, i: Instance, trouble: str) -> None:
-        """Near the end of its time, see where it listens: afterwards nobody can tell.
+        """Near the end of `ready_timeout`, find out where it listens: afterwards it is too late.
 
         What is found is the instance's reason from then on, also when it is killed for it.
         """
@@ -275,7 +275,7 @@ class Supervision:
         )
 
     async def _read_output_tail(self, i: Instance) -> list[str]:
-        """The end of its output, kept for whoever asks why its app is in trouble."""
+        """The end of its output, kept for the status of its app and for failed changes."""
         lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, OUTPUT_TAIL_LINES)
         self.output_tails[i.app] = OutputTail(i.id, tuple(lines))
         return lines

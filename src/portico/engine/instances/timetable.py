@@ -1,4 +1,4 @@
-"""The schedules of apps: which of them say that it is time."""
+"""The schedules of apps: which of them are due."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Timetable:
         """By app, expression and zone: a change of either begins anew."""
 
     def due(self) -> frozenset[str]:
-        """The apps of which it is time, and those asked to run; each is said once."""
+        """The apps that are due, and those that were asked to run; each is returned once."""
         now, timers, struck = self._clock.now(), dict[tuple[str, str, str | None], Timer](), set()
         for name, app in self._intent.desired.apps.items():
             expression = app.app.schedule or app.app.restart_schedule
