@@ -18,7 +18,7 @@ from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import files
-from portico.adapters.certificates.signing import have_lineages, locked
+from portico.adapters.certificates.signing import ensure_certificates, locked
 from portico.adapters.certificates.wire import Request
 from portico.errors import PorticoError
 
@@ -39,7 +39,7 @@ def answer(request: Request) -> object:
         return str(folder / AUTHORITY / ROOT)
     if request["act"] == "local":
         folder = Path(request["folder"])
-        entries = have_lineages(folder, request["host"], request["lineages"], request["now"])
+        entries = ensure_certificates(folder, request["host"], request["lineages"], request["now"])
         return {
             lineage: asdict(files(folder, lineage, entry["generation"]))
             for lineage, entry in entries.items()

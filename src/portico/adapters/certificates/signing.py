@@ -31,7 +31,7 @@ RENEW_AT: Final = 2 / 3  # of a certificate's life
 THREADS: Final = 16  # they wait for the disk, which syncs many files at once as fast as one
 
 
-def have_lineages(
+def ensure_certificates(
     folder: Path, host: str, lineages: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, Entry]:
     with locked(folder):

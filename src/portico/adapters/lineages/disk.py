@@ -20,7 +20,7 @@ from portico.system.home import Home
 
 @dataclass(slots=True)
 class _Known:
-    """What is on one lineage's shelf."""
+    """What is in one lineage's folder."""
 
     generations: dict[int, Certificate] = field(default_factory=dict)
     current: int | None = None
@@ -52,11 +52,11 @@ class DiskLineages:
         return known.generations.get(known.current) if known and known.current else None
 
     def folder(self, lineage: str) -> str:
-        return str(self._shelf(lineage).live)
+        return str(self._lineage_folder(lineage).live)
 
     def folders(self, lineage: str) -> tuple[str, ...]:
-        shelf = self._shelf(lineage)
-        return str(shelf.folder), str(shelf.live)
+        folder = self._lineage_folder(lineage)
+        return str(folder.path), str(folder.live)
 
     async def store(
         self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
@@ -71,25 +71,25 @@ class DiskLineages:
 
     async def switch(self, lineage: str, generation: int) -> Certificate:
         async with self._changing:
-            known, shelf = self._known.get(lineage), self._shelf(lineage)
+            known, folder = self._known.get(lineage), self._lineage_folder(lineage)
             if not known or generation not in known.generations:
                 raise _failed(lineage, f"generation {generation} does not exist")
             try:
-                await asyncio.to_thread(_switch, shelf, generation)
+                await asyncio.to_thread(_switch, folder, generation)
             except OSError as error:
                 raise _failed(lineage, f"cannot write {_where(error)}") from error
             known.current = generation
-            await asyncio.to_thread(_tidy, shelf, known)
+            await asyncio.to_thread(_tidy, folder, known)
             return known.generations[generation]
 
     async def put_back(self, lineage: str) -> Certificate | None:
         async with self._changing:
-            known, shelf = self._known.get(lineage), self._shelf(lineage)
-            before = shelf.pointed("previous")
+            known, folder = self._known.get(lineage), self._lineage_folder(lineage)
+            before = folder.read_link("previous")
             if not known or before == known.current or before not in known.generations:
                 return None
             try:
-                await asyncio.to_thread(shelf.point, "current", before)
+                await asyncio.to_thread(folder.set_link, "current", before)
             except OSError as error:
                 raise _failed(lineage, f"cannot write {_where(error)}") from error
             known.current = before
@@ -98,30 +98,30 @@ class DiskLineages:
     async def withdraw(self, lineage: str) -> None:
         async with self._changing:
             try:
-                await asyncio.to_thread(self._shelf(lineage).withdraw)
+                await asyncio.to_thread(self._lineage_folder(lineage).withdraw)
             except OSError as error:
                 raise _failed(lineage, f"cannot remove {_where(error)}") from error
             self._known[lineage].current = None
 
     async def remove(self, lineage: str) -> None:
         async with self._changing:
-            await asyncio.to_thread(self._shelf(lineage).remove)
+            await asyncio.to_thread(self._lineage_folder(lineage).remove)
             self._known.pop(lineage, None)
 
     async def _store(
         self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
     ) -> Certificate:
-        shelf = self._shelf(lineage)
-        unfinished = await asyncio.to_thread(_begin, shelf, chain, key)
+        folder = self._lineage_folder(lineage)
+        unfinished = await asyncio.to_thread(_begin, folder, chain, key)
         try:
             facts = await self._look(unfinished, names)
             held = self.held(lineage)
             if held and held.serial == facts.serial and held.issuer == about.issuer:
                 return held
             _accept(facts, about, held)
-            number = await asyncio.to_thread(_next_number, shelf)
+            number = await asyncio.to_thread(_next_number, folder)
             described = _described(lineage, number, facts, about, self._clock.now())
-            certificate = await asyncio.to_thread(shelf.finish, unfinished, described)
+            certificate = await asyncio.to_thread(folder.finish, unfinished, described)
         finally:
             await asyncio.to_thread(discard, unfinished)
         self._known.setdefault(lineage, _Known()).generations[number] = certificate
@@ -132,50 +132,50 @@ class DiskLineages:
         [facts] = await self._certificates.inspect([pair])
         return facts
 
-    def _shelf(self, lineage: str) -> LineageFolder:
-        return _shelf(self._folder, folder_name(lineage))
+    def _lineage_folder(self, lineage: str) -> LineageFolder:
+        return _lineage_folder(self._folder, folder_name(lineage))
 
 
-def _shelf(folder: Path, name: str) -> LineageFolder:
-    return LineageFolder(folder / "lineages" / name, folder / "live" / name)
+def _lineage_folder(certificates: Path, name: str) -> LineageFolder:
+    return LineageFolder(certificates / "lineages" / name, certificates / "live" / name)
 
 
-def _load(folder: Path) -> tuple[dict[str, _Known], dict[str, str]]:
+def _load(certificates: Path) -> tuple[dict[str, _Known], dict[str, str]]:
     found: dict[str, _Known] = {}
     troubles: dict[str, str] = {}
-    place = folder / "lineages"
-    for each in sorted(place.iterdir()) if place.is_dir() else ():
-        shelf = _shelf(folder, each.name)
-        known, wrong = _read(shelf)
+    lineages = certificates / "lineages"
+    for each in sorted(lineages.iterdir()) if lineages.is_dir() else ():
+        folder = _lineage_folder(certificates, each.name)
+        known, wrong = _read(folder)
         names = {certificate.lineage for certificate in known.generations.values()}
         lineage = names.pop() if len(names) == 1 else each.name
         if known.generations:
             found[lineage] = known
-            wrong += _heal(shelf, known)
+            wrong += _heal(folder, known)
         if wrong:
             troubles[lineage] = "; ".join(wrong)
     return found, troubles
 
 
-def _read(shelf: LineageFolder) -> tuple[_Known, list[str]]:
+def _read(folder: LineageFolder) -> tuple[_Known, list[str]]:
     known, wrong = _Known(), []
     try:
-        shelf.folder.chmod(0o700)
-        shelf.drop([])
-        numbers = shelf.generations()
+        folder.path.chmod(0o700)
+        folder.drop([])
+        numbers = folder.generations()
     except OSError as error:
         return known, [f"cannot read {_where(error)}"]
     for number in numbers:
         try:
-            known.generations[number] = shelf.read(number)
+            known.generations[number] = folder.read(number)
         except Unusable as error:
             wrong.append(f"generation {number} was skipped: {error}")
     return known, wrong
 
 
-def _heal(shelf: LineageFolder, known: _Known) -> list[str]:
+def _heal(folder: LineageFolder, known: _Known) -> list[str]:
     """Where the current one is damaged, the last one before it that is good takes its place."""
-    pointed = shelf.pointed("current")
+    pointed = folder.read_link("current")
     if pointed is None:
         return []
     known.current = pointed
@@ -186,37 +186,37 @@ def _heal(shelf: LineageFolder, known: _Known) -> list[str]:
         )
     try:
         if known.current != pointed:
-            shelf.point("current", known.current)
-        shelf.show()
+            folder.set_link("current", known.current)
+        folder.publish()
     except OSError as error:
         return [f"cannot write {_where(error)}"]
     return []
 
 
-def _begin(shelf: LineageFolder, chain: str, key: str) -> Path:
-    return shelf.begin(chain, Path(key).read_bytes())
+def _begin(folder: LineageFolder, chain: str, key: str) -> Path:
+    return folder.begin(chain, Path(key).read_bytes())
 
 
-def _next_number(shelf: LineageFolder) -> int:
+def _next_number(folder: LineageFolder) -> int:
     """Never one that was there before: nginx may still have files of it open."""
-    pointed = (shelf.pointed("current"), shelf.pointed("previous"))
-    return max([0, *shelf.generations(), *filter(None, pointed)]) + 1
+    pointed = (folder.read_link("current"), folder.read_link("previous"))
+    return max([0, *folder.generations(), *filter(None, pointed)]) + 1
 
 
-def _switch(shelf: LineageFolder, generation: int) -> None:
-    before = shelf.pointed("current")
+def _switch(folder: LineageFolder, generation: int) -> None:
+    before = folder.read_link("current")
     if before != generation:
         if before is not None:
-            shelf.point("previous", before)
-        shelf.point("current", generation)
-    shelf.show()
+            folder.set_link("previous", before)
+        folder.set_link("current", generation)
+    folder.publish()
 
 
-def _tidy(shelf: LineageFolder, known: _Known) -> None:
+def _tidy(folder: LineageFolder, known: _Known) -> None:
     """Newer ones stay too: they are held, and will be switched to."""
-    kept = (known.current, shelf.pointed("previous"))
+    kept = (known.current, folder.read_link("previous"))
     gone = [n for n in known.generations if n not in kept and n < (known.current or 0)]
-    shelf.drop(gone)
+    folder.drop(gone)
     for number in gone:
         del known.generations[number]
 

@@ -55,7 +55,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LineageFolder:
-    folder: Path
+    path: Path
     live: Path
 
     def begin(self, chain: str, key: bytes) -> Path:
@@ -63,8 +63,8 @@ class LineageFolder:
         blocks = [f"{block}\n" for block in _BLOCK.findall(chain)]
         if not blocks:
             raise Unusable("no certificate in PEM format")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.path))
         texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL: "".join(blocks)}
         try:
             write_new(unfinished / KEY, key)
@@ -81,18 +81,18 @@ class LineageFolder:
         record = _RECORD.dump_json(_Meta(described, digests), indent=1)
         write_new(unfinished / _META, record, 0o644)
         sync_folder(unfinished)
-        place = self.folder / str(described.generation)
+        place = self.path / str(described.generation)
         unfinished.rename(place)
-        sync_folder(self.folder)
+        sync_folder(self.path)
         return located(described, place)
 
     def generations(self) -> list[int]:
         """The numbers that are there, oldest first."""
-        return sorted(int(each.name) for each in self.folder.iterdir() if each.name.isdigit())
+        return sorted(int(each.name) for each in self.path.iterdir() if each.name.isdigit())
 
     def read(self, number: int) -> Certificate:
         """Raises Unusable. Rights of a key that are too wide are narrowed."""
-        place = self.folder / str(number)
+        place = self.path / str(number)
         try:
             if (place / KEY).stat().st_mode & 0o077:
                 (place / KEY).chmod(0o600)
@@ -107,28 +107,28 @@ class LineageFolder:
         # The folder may have been moved since: its place is where it is now.
         return located(replace(meta.certificate, generation=number), place)
 
-    def pointed(self, pointer: Pointer) -> int | None:
+    def read_link(self, pointer: Pointer) -> int | None:
         try:
-            return int((self.folder / pointer).readlink().name)
+            return int((self.path / pointer).readlink().name)
         except (OSError, ValueError):
             return None
 
-    def point(self, pointer: Pointer, number: int) -> None:
-        link(self.folder / pointer, str(number))
-        sync_folder(self.folder)
+    def set_link(self, pointer: Pointer, number: int) -> None:
+        link(self.path / pointer, str(number))
+        sync_folder(self.path)
 
     def withdraw(self) -> None:
-        (self.folder / "current").unlink(missing_ok=True)
-        sync_folder(self.folder)
+        (self.path / "current").unlink(missing_ok=True)
+        sync_folder(self.path)
 
-    def show(self) -> None:
+    def publish(self) -> None:
         """Have the links that other programs read; they never change."""
         self.live.mkdir(mode=0o755, parents=True, exist_ok=True)
-        current = os.path.relpath(self.folder / "current", self.live)
+        current = os.path.relpath(self.path / "current", self.live)
         wrong = {
             path: f"{current}/{name}"
             for name in PEMS
-            if _pointed(path := self.live / name) != f"{current}/{name}"
+            if _target(path := self.live / name) != f"{current}/{name}"
         }
         for path, target in wrong.items():
             link(path, target)
@@ -137,13 +137,13 @@ class LineageFolder:
 
     def drop(self, numbers: list[int]) -> None:
         """Take away these generations, and what a run that was killed has left."""
-        unfinished = self.folder.glob(f"{_UNFINISHED}*")
-        for each in (*unfinished, *(self.folder / str(number) for number in numbers)):
+        unfinished = self.path.glob(f"{_UNFINISHED}*")
+        for each in (*unfinished, *(self.path / str(number) for number in numbers)):
             discard(each)
 
     def remove(self) -> None:
         discard(self.live)
-        discard(self.folder)
+        discard(self.path)
 
 
 def located(certificate: Certificate, place: Path) -> Certificate:
@@ -160,7 +160,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _pointed(path: Path) -> str:
+def _target(path: Path) -> str:
     try:
         return str(path.readlink())
     except OSError:

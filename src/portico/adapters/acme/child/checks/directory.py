@@ -21,7 +21,7 @@ def directory(server: Server, context: RunContext) -> tuple[tuple[str, ...], flo
 def _skew(date: str, now: float, took: float) -> float | None:
     """Seconds by which this clock is ahead; the header was written half way, and cuts seconds."""
     try:
-        told = parsedate_to_datetime(date).timestamp()
+        written = parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return now - took / 2 - (told + 0.5)
+    return now - took / 2 - (written + 0.5)

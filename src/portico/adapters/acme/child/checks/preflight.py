@@ -48,7 +48,7 @@ def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     except AcmeFailure as failed:
         unprovable, plan = str(failed), []
     if plan and not unwritable:  # without a place for its key there is no account to answer for
-        names = _looked_at(plan, request, context)
+        names = _check_names(plan, request, context)
     return PreflightFacts(
         names=names,
         identities=identities,
@@ -61,21 +61,21 @@ def preflight(request: PreflightRequest, context: RunContext) -> PreflightFacts:
     )
 
 
-def _looked_at(
+def _check_names(
     plan: Sequence[tuple[str, Method]], request: PreflightRequest, context: RunContext
 ) -> tuple[Name, ...]:
-    reaching = None
+    self_check = None
     if any(isinstance(method, Http) for _, method in plan):
         thumbprint = account(AccountRequest(request.issue.account, do="key"), context).thumbprint
-        reaching = SelfCheck(thumbprint, request.port, context)
-    look = partial(_look, request, reaching, context)
+        self_check = SelfCheck(thumbprint, request.port, context)
+    check = partial(_check_name, request, self_check, context)
     with ThreadPoolExecutor(MAX_PARALLEL_CHECKS) as pool:
-        return tuple(pool.map(look, plan))
+        return tuple(pool.map(check, plan))
 
 
-def _look(
+def _check_name(
     request: PreflightRequest,
-    reaching: SelfCheck | None,
+    self_check: SelfCheck | None,
     context: RunContext,
     planned: tuple[str, Method],
 ) -> Name:
@@ -86,8 +86,8 @@ def _look(
         found = lookup.addresses(name) if by_address and not is_ip(name) else []
         owner, records = lookup.caa(name) if not is_ip(name) else ("", [])
         addresses = tuple(
-            reaching.ask(name, each, lookup)
-            if reaching and isinstance(method, Http)
+            self_check.ask(name, each, lookup)
+            if self_check and isinstance(method, Http)
             else Address(each, unasked=True)
             for each in ([name] if is_ip(name) else found)
         )

@@ -43,20 +43,20 @@ class Issuing:
 
     def run(self) -> IssuedCertificate | ManualSteps:
         with locked(self._folder.path, self._context):
-            record = self._begun()
+            record = self._have_record()
             if not self._folder.chain.exists():
                 opened = open_account(self._request.account, self._context)
-                if todo := self._obtain(record, opened.authority):
-                    return todo
-            self._take_away_leftovers()
+                if steps := self._obtain(record, opened.authority):
+                    return steps
+            self._remove_stale_txt_records()
             return self._issued()
 
     def _obtain(self, record: Record, authority: Authority) -> ManualSteps | None:
         """The states of an order, RFC 8555 7.1.6: pending, ready, processing, valid."""
         record, order = self._have_order(record, authority)
         if order.status == "pending":
-            if todo := self._prove(order, authority):
-                return todo
+            if steps := self._prove(order, authority):
+                return steps
             order = self._order_after("pending", record, authority)
         if order.status == "ready":
             self._finalize(order, authority)
@@ -66,12 +66,12 @@ class Issuing:
         self._fetch(order, authority)
         return None
 
-    def _begun(self) -> Record:
+    def _have_record(self) -> Record:
         """The record of an earlier run for this certificate; else a new one, with a key."""
         record = self._folder.record
         if record and record.asked == self._asked:
             return record
-        self._take_away_leftovers()
+        self._remove_stale_txt_records()
         self._folder.clear()
         make_key(self._folder.key, self._request.key_type)
         self._context.say("key", f"created a {self._request.key_type}")
@@ -84,7 +84,7 @@ class Issuing:
             if order := self._still_good(record, authority):
                 self._context.say("found", f"continue order {record.order}")
                 return record, order
-            record = self._begun_anew()
+            record = self._restart()
         look_ahead(self._request, self._folder, self._context)
         # Within the account's lock, so that no other run takes this order for its own lost one.
         with locked(Path(self._request.account.key).parent, self._context):
@@ -93,10 +93,10 @@ class Issuing:
             record = Record(self._asked, order=url, account=account, replaced=replaced)
             return self._folder.write(record), order
 
-    def _begun_anew(self) -> Record:
-        self._take_away_leftovers()
+    def _restart(self) -> Record:
+        self._remove_stale_txt_records()
         self._folder.clear()
-        return self._begun()
+        return self._have_record()
 
     def _still_good(self, record: Record, authority: Authority) -> Order | None:
         if record.account != authority.account_url:  # the authority has forgotten the account
@@ -208,11 +208,11 @@ class Issuing:
         replaced = bool(record and record.replaced)
         return IssuedCertificate(pem, str(self._folder.key), replaced=replaced)
 
-    def _take_away_leftovers(self) -> None:
+    def _remove_stale_txt_records(self) -> None:
         """TXT records of runs that were killed."""
         for method in self._request.methods:
             if isinstance(method, Dns) and self._folder.record:
-                TxtRecords(method, self._folder, self._context).take_away()
+                TxtRecords(method, self._folder, self._context).remove()
 
 
 def _is_about_replacing(denied: Denial) -> bool:

@@ -51,7 +51,7 @@ def _known(account: Account) -> AccountAnswer:
         known_url(account),
         accounts=_all_remembered(account),
         deactivated=_deactivated(account),
-        halfway=_new_key(account).exists(),
+        halfway=_new_key_file(account).exists(),
     )
 
 
@@ -98,7 +98,7 @@ def _with_contact(opened: OpenAccount, account: Account, context: RunContext) ->
     """With the addresses that are wanted now, if there are any. An authority need not show those
     that it has, so what it was sent last is remembered here.
     """
-    sent = _read_urls(_contacts(account)).get(account.server.directory)
+    sent = _read_urls(_contacts_file(account)).get(account.server.directory)
     if not account.contact or sent == _addresses(account):
         return opened
     try:
@@ -113,8 +113,8 @@ def _with_contact(opened: OpenAccount, account: Account, context: RunContext) ->
 
 
 def _remember_contact(account: Account) -> None:
-    sent = _read_urls(_contacts(account))
-    _write_urls(_contacts(account), {**sent, account.server.directory: _addresses(account)})
+    sent = _read_urls(_contacts_file(account))
+    _write_urls(_contacts_file(account), {**sent, account.server.directory: _addresses(account)})
 
 
 def _addresses(account: Account) -> str:
@@ -123,7 +123,7 @@ def _addresses(account: Account) -> str:
 
 def _found(account: Account, context: RunContext) -> OpenAccount | None:
     """The one that was made before; None if there was none, or the authority has lost it."""
-    if replaced := _with_new_key(account, context):
+    if replaced := _resume_rollover(account, context):
         return replaced
     url = known_url(account)
     if not url:
@@ -165,7 +165,7 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     happened both keys are there, and each authority is asked with the one that it knows. Nothing
     is begun before all of them have answered.
     """
-    first, path = accounts[0], _new_key(accounts[0])
+    first, path = accounts[0], _new_key_file(accounts[0])
     named = {each.server.directory for each in accounts}
     if unnamed := sorted(set(_all_remembered(first)) - named):
         raise unready(
@@ -179,19 +179,19 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
     for each in opened:
         if each.authority.thumbprint != base64url(new.thumbprint()):
             each.authority.change_key(new)
-    _take_new_key(first)
+    _promote_new_key(first)
 
 
-def _take_new_key(account: Account) -> None:
+def _promote_new_key(account: Account) -> None:
     """With it accounts can be made again where the one of the old key was deactivated."""
-    rename(_new_key(account), Path(account.key))
-    _write_urls(_urls(account), _all_remembered(account))
-    _write_urls(_marks(account), {})
+    rename(_new_key_file(account), Path(account.key))
+    _write_urls(_urls_file(account), _all_remembered(account))
+    _write_urls(_deactivated_file(account), {})
 
 
-def _with_new_key(account: Account, context: RunContext) -> OpenAccount | None:
+def _resume_rollover(account: Account, context: RunContext) -> OpenAccount | None:
     """The account, if a run that did not come to its end has replaced the key here."""
-    new, url = _new_key(account), known_url(account)
+    new, url = _new_key_file(account), known_url(account)
     if not url or not new.exists():
         return None
     authority = Authority(account.server, context, read_jwk(new))
@@ -202,11 +202,11 @@ def _with_new_key(account: Account, context: RunContext) -> OpenAccount | None:
             raise
         return None
     if len(_all_remembered(account)) == 1:
-        _take_new_key(account)
+        _promote_new_key(account)
     return OpenAccount(authority, document, created=False)
 
 
-def _new_key(account: Account) -> Path:
+def _new_key_file(account: Account) -> Path:
     path = Path(account.key)
     return path.with_name(f"{path.name}.new")
 
@@ -225,8 +225,10 @@ def _deactivate(account: Account, context: RunContext) -> None:
     except Denial as denied:
         if not _says_deactivated(denied):  # by a run that did not come to its end, or elsewhere
             raise
-    _write_urls(_marks(account), {**_deactivated(account), account.server.directory: url})
-    _write_urls(_urls(account), _all_remembered(account))
+    _write_urls(
+        _deactivated_file(account), {**_deactivated(account), account.server.directory: url}
+    )
+    _write_urls(_urls_file(account), _all_remembered(account))
 
 
 def _says_deactivated(denied: Denial) -> bool:
@@ -243,29 +245,29 @@ def known_url(account: Account) -> str:
 
 
 def _remember(account: Account, url: str) -> None:
-    _write_urls(_urls(account), {**_all_remembered(account), account.server.directory: url})
+    _write_urls(_urls_file(account), {**_all_remembered(account), account.server.directory: url})
 
 
 def _all_remembered(account: Account) -> dict[str, str]:
     """Those that can be used, whatever a run that was killed has left."""
     given_up = _deactivated(account)
-    known = _read_urls(_urls(account))
+    known = _read_urls(_urls_file(account))
     return {each: url for each, url in known.items() if each not in given_up}
 
 
 def _deactivated(account: Account) -> dict[str, str]:
-    return _read_urls(_marks(account))
+    return _read_urls(_deactivated_file(account))
 
 
-def _urls(account: Account) -> Path:
+def _urls_file(account: Account) -> Path:
     return Path(account.key).with_suffix(".json")
 
 
-def _marks(account: Account) -> Path:
+def _deactivated_file(account: Account) -> Path:
     return Path(account.key).with_suffix(".deactivated.json")
 
 
-def _contacts(account: Account) -> Path:
+def _contacts_file(account: Account) -> Path:
     return Path(account.key).with_suffix(".contact.json")
 
 

@@ -37,7 +37,7 @@ class Programs:
     def put(self, entry: Entry, context: RunContext) -> str:
         return self._run(self._settings.auth, entry, context)
 
-    def take_away(self, entry: Entry, output: str, context: RunContext) -> None:
+    def remove(self, entry: Entry, output: str, context: RunContext) -> None:
         if self._settings.cleanup:
             self._run(self._settings.cleanup, entry, context, CERTBOT_AUTH_OUTPUT=output)
 

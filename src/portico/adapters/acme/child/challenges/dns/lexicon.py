@@ -37,7 +37,7 @@ class Provider:
         self._ask("create", entry, context)
         return ""
 
-    def take_away(self, entry: Entry, _output: str, context: RunContext) -> None:
+    def remove(self, entry: Entry, _output: str, context: RunContext) -> None:
         self._ask("delete", entry, context)
 
     def _ask(

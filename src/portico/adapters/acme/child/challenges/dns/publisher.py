@@ -35,6 +35,6 @@ class PublishesTxt(Protocol):
         """Look whether it could be published, as far as that can be seen without doing it."""
 
     def put(self, entry: Entry, context: RunContext) -> str:
-        """Returns what has to be given to `take_away`. Doing it twice is as good as once."""
+        """Returns what has to be given to `remove`. Doing it twice is as good as once."""
 
-    def take_away(self, entry: Entry, output: str, context: RunContext) -> None: ...
+    def remove(self, entry: Entry, output: str, context: RunContext) -> None: ...

@@ -40,16 +40,16 @@ class TxtRecords:
     def published(self, proofs: Sequence[Proof]) -> Iterator[None]:
         """While inside, every authoritative server serves them."""
         entries = self._entries([(proof.name, proof.txt_value) for proof in proofs])
-        self.take_away(keep={entry.value for entry in entries})
+        self.remove(keep={entry.value for entry in entries})
         try:
             for entry in entries:
                 self._put(entry)
             wait_for(entries, self._lookups, self._context)
             yield
         finally:
-            self.take_away()
+            self.remove()
 
-    def take_away(self, keep: Iterable[str] = ()) -> None:
+    def remove(self, keep: Iterable[str] = ()) -> None:
         """What this publisher has published for the order, in killed runs too. What cannot be
         taken away stays on record for the next run, and stops nothing.
         """
@@ -59,7 +59,7 @@ class TxtRecords:
                 continue
             entry = Entry(each.domain, each.name, each.zone, each.value)
             try:
-                self._publisher.take_away(entry, each.output, clearing)
+                self._publisher.remove(entry, each.output, clearing)
             except AcmeFailure as failure:
                 self._context.say("note", str(failure))
                 continue

@@ -42,7 +42,7 @@ class Updates:
         self._send(update, f"publish _acme-challenge for {entry.domain}", context)
         return ""
 
-    def take_away(self, entry: Entry, _output: str, context: RunContext) -> None:
+    def remove(self, entry: Entry, _output: str, context: RunContext) -> None:
         update = self._update(entry)
         update.delete(_absolute(entry.name), "TXT", f'"{entry.value}"')
         self._send(update, f"remove the TXT record of {entry.name}", context)
