@@ -65,12 +65,9 @@ class Outside:
 
     # As the checks of the host
 
-    async def problems(self, _: object) -> list[Problem]:
+    async def findings(self, _: object) -> tuple[list[Problem], list[str]]:
         self.asked["host checks"] += 1
-        return self.missing
-
-    async def notes(self, _: object) -> list[str]:
-        return ["an access log is on a slow disk"]
+        return list(self.missing), ["an access log is on a slow disk"]
 
 
 INPUTS = Inputs(

@@ -36,17 +36,18 @@ class HostChecks:
         self._certificates, self._instances = certificates, instances
         self._in_force, self._workers = in_force, workers
 
-    async def problems(self, desired: Desired) -> list[Problem]:
-        """Everything that is missing, unreadable or taken."""
+    async def findings(self, desired: Desired) -> tuple[list[Problem], list[str]]:
+        """Everything that is missing, unreadable or taken, and what is worth knowing although it
+        is neither.
+        """
         found = [problem async for problem in self._of_apps(desired)]
         found += [problem async for problem in self._of_listeners(desired)]
-        found += [problem async for problem in self._of_certificates(desired)]
+        of_certificates, notes = await self._of_certificates(desired)
+        found += of_certificates
         found += await asyncio.to_thread(lambda: list(file_problems(desired)))
-        return found
-
-    async def notes(self, desired: Desired) -> list[str]:
-        """What is worth knowing of the files that are named, although nothing is missing."""
-        return await asyncio.to_thread(lambda: list(file_notes(desired, self._account(desired))))
+        account = self._account(desired)
+        notes += await asyncio.to_thread(lambda: list(file_notes(desired, account)))
+        return found, notes
 
     async def unreadable(self, desired: Desired) -> list[str]:
         """What nginx's workers may not read of what they are to answer with."""
@@ -91,14 +92,16 @@ class HostChecks:
                     f"stop it, or set another port: [edge] {key} = {port + 1000}",
                 )
 
-    async def _of_certificates(self, desired: Desired) -> AsyncIterator[Problem]:
+    async def _of_certificates(self, desired: Desired) -> tuple[list[Problem], list[str]]:
         pairs = {
             name: OwnPair(pair.certificate, pair.key, (name, *site.aliases))
             for name, site in desired.sites.items()
             if site.https and (pair := desired.own_certificate(name)) is not None
         }
-        for name, findings in zip(
-            pairs, await self._certificates.examine(tuple(pairs.values())), strict=True
-        ):
-            for what in findings.problems:
-                yield Problem(f'sites."{name}".certificate', what)
+        problems, notes = list[Problem](), list[str]()
+        found = await self._certificates.examine(tuple(pairs.values()))
+        for name, findings in zip(pairs, found, strict=True):
+            key = f'sites."{name}".certificate'
+            problems += [Problem(key, what) for what in findings.problems]
+            notes += [f"{key}: {what}" for what in findings.notes]
+        return problems, notes

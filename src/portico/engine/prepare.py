@@ -167,7 +167,7 @@ class Preparation:
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
         usable = await self._usable(inputs)
-        problems = await self._host_checks.problems(usable.desired)
+        problems, more = await self._host_checks.findings(usable.desired)
         losses = await asyncio.to_thread(self._losses, usable.desired)
         problems += [
             Problem(key, f"{loss.where}: {loss.what}", loss.hint)
@@ -176,7 +176,6 @@ class Preparation:
         ]
         if problems:
             raise ConfigError(inputs.request.source, problems)
-        more = await self._host_checks.notes(usable.desired)
         more += [f"{key}: {loss.where}: {loss.what}" for key, loss in losses]
         noted = replace(usable, notes=(*usable.notes, *more))
         return await self._tested_if_new(await self._rendered(noted, make=True), inputs)

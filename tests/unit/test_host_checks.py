@@ -1,0 +1,68 @@
+"""What is found on the machine around a file: what prevents its use, and what is worth knowing."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.model.pair import Findings
+from portico.engine.host_checks import HostChecks
+
+
+class Certificates:
+    def __init__(self, findings):
+        self.findings, self.asked = findings, 0
+
+    async def examine(self, pairs):
+        self.asked += 1
+        return [self.findings for _ in pairs]
+
+
+class Free:
+    """No nginx runs, and nothing listens."""
+
+    def seen(self):
+        return SimpleNamespace(pid=0)
+
+    async def holder(self, port):
+        return ""
+
+
+@pytest.fixture
+def desired(tmp_path):
+    for name in ("a.pem", "a.key"):
+        (tmp_path / name).touch()
+    site = {"redirect": "https://b.test", "certificate": "a.pem", "key": "a.key"}
+    document = read_document({"sites": {"a.test": site}}, source="x")
+    return desired_from(
+        document,
+        folder=str(tmp_path),
+        environ={},
+        cores=1,
+        root=True,
+        asked={},
+        paused=frozenset(),
+    )
+
+
+def test_an_operators_pair_is_examined_once_for_its_problems_and_its_notes(desired):
+    free, certificates = Free(), Certificates(Findings(("it expired",), ("it is out of order",)))
+    checks = HostChecks(
+        None,
+        free,
+        free,
+        certificates,
+        instances=dict,
+        in_force=lambda: desired,
+        workers="",
+    )
+    problems, notes = asyncio.run(checks.findings(desired))
+    assert [(each.where, each.what) for each in problems] == [
+        ('sites."a.test".certificate', "it expired")
+    ]
+    assert notes == ['sites."a.test".certificate: it is out of order']
+    assert certificates.asked == 1
