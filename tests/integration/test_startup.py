@@ -128,14 +128,14 @@ def test_the_daemon_says_ready_alive_and_leaving(tmp_path, abstract):
         listener.settimeout(60)
         notify = Notify({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "60000000"})
         notify.ready()
-        notify.alive()
-        notify.leaving()
+        notify.ping_watchdog()
+        notify.stopping()
         heard = [listener.recv(100) for _ in range(3)]
     assert heard == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
-    assert notify.alive_every == 20
+    assert notify.watchdog_interval == 20
 
 
 def test_a_daemon_that_nobody_listens_to_says_nothing():
     notify = Notify({})
     notify.ready()
-    assert (notify.listened_to, notify.alive_every) == (False, None)
+    assert (notify.is_supervised, notify.watchdog_interval) == (False, None)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from portico.core.model.views import ChangeView, DocumentRequest
 from portico.daemon.deaths import Deaths
-from portico.daemon.life import live
+from portico.daemon.life import run_daemon
 from portico.daemon.wiring import Portico
 from portico.engine.control.operations import Operations
 from portico.errors import PorticoError
@@ -39,23 +39,23 @@ async def run_in_foreground(  # noqa: PLR0913 - what main has made
     """
     code = 0
 
-    async def beside(portico: Portico) -> None:
+    async def companion(portico: Portico) -> None:
         nonlocal code
         signals = Signals()
         async with asyncio.TaskGroup() as tasks:
-            coming = tasks.create_task(_up(portico.operations, file, environ))
-            told = tasks.create_task(signals.first.wait())
-            await asyncio.wait({coming, told}, return_when=asyncio.FIRST_COMPLETED)
-            if coming.done():
-                code = coming.result()
-            coming.cancel()  # told to end, it must not put anything in force any more
+            up_task = tasks.create_task(_up(portico.operations, file, environ))
+            stop_task = tasks.create_task(signals.first.wait())
+            await asyncio.wait({up_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+            if up_task.done():
+                code = up_task.result()
+            up_task.cancel()  # asked to stop, it must not put anything in force any more
             if not code:
-                await told
+                await stop_task
                 await _down(portico.operations, signals)
-            told.cancel()
+            stop_task.cancel()
         stop.set()
 
-    await live(home, clock, stop, uids, notify, beside, mode="foreground", deaths=deaths)
+    await run_daemon(home, clock, stop, uids, notify, companion, mode="foreground", deaths=deaths)
     return code
 
 
@@ -88,7 +88,7 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
     except Exception:
         log.exception("internal error (a bug in portico): %s is not in force", file)
         return 1
-    await _tell(operations, change)  # what does not become ready now is started again and again
+    await _log_progress(operations, change)  # what does not become ready is started again
     return 0
 
 
@@ -96,20 +96,20 @@ async def _down(operations: Operations, signals: Signals) -> None:
     log.info("shutting down; send the signal again to stop waiting for open requests")
     ending = await operations.down("signal", now=False)
     async with asyncio.TaskGroup() as tasks:
-        done = tasks.create_task(_tell(operations, ending))
-        insist = tasks.create_task(signals.second.wait())
-        await asyncio.wait({done, insist}, return_when=asyncio.FIRST_COMPLETED)
+        done = tasks.create_task(_log_progress(operations, ending))
+        second_signal = tasks.create_task(signals.second.wait())
+        await asyncio.wait({done, second_signal}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
             await operations.down("second signal", now=True)
             await done
-        insist.cancel()
+        second_signal.cancel()
 
 
-async def _tell(operations: Operations, change: ChangeView) -> None:
-    said = 0
+async def _log_progress(operations: Operations, change: ChangeView) -> None:
+    logged = 0
     async for view in operations.follow(change.id):
-        for line in view.lines[said:]:
+        for line in view.lines[logged:]:
             log.info("%s", line)
-        said = len(view.lines)
+        logged = len(view.lines)
         if view.error:
             log.error("%s", view.error)

@@ -1,12 +1,12 @@
-"""A daemon's life: take over what runs, serve, and leave without disturbing anything."""
+"""A daemon's life: take over what runs, serve, and exit without disturbing anything."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import Final
 
@@ -24,72 +24,71 @@ from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
 
 log = logging.getLogger(__name__)
 
-COLLECTED_AFTER: Final = 20_000
+GC_THRESHOLD: Final = 20_000
 """Objects that have come and not gone; 700 if nothing is said (gc.set_threshold)."""
-IDLE_BEFORE_LEAVING: Final = 30.0
-"""Seconds. A daemon that has nothing to look after leaves; the next command starts another."""
+IDLE_TIMEOUT: Final = 30.0
+"""Seconds. A daemon that has nothing to supervise exits; the next command starts another."""
 
 
 class Shutdown(Exception):
     """Ends the group of tasks, and with it everything the daemon does."""
 
 
-async def live(  # noqa: PLR0913 - what main has made
+async def run_daemon(  # noqa: PLR0913 - what main has made
     home: Home,
     clock: Clock,
     stop: asyncio.Event,
     uids: frozenset[int],
     notify: Notify,
-    beside: Callable[[Portico], Coroutine[None, None, None]],
+    companion: Callable[[Portico], Coroutine[None, None, None]],
     *,
     mode: Mode,
     deaths: Deaths,
 ) -> None:
-    """Run until `stop` is set. nginx and the instances go on without us."""
+    """Run until `stop` is set. nginx and the instances keep running."""
     inherit_orphans()
-    with ExitStack() as left_open:
-        try:
-            async with asyncio.TaskGroup() as group:
-                state = left_open.enter_context(closing(SqliteState(home.database)))
-                portico = await assemble(
-                    home, state, clock, group, mode, deaths.count(clock.now())
-                )
-                await take_over(portico)
-                _collect_seldom()
-                group.create_task(portico.loop.run(), name="reconcile")
-                group.create_task(beside(portico), name="beside")
-                portico.tasks.start("watchdog signal", partial(_signs_of_life, notify, clock))
-                portico.tasks.start(
-                    "start of periodic tasks", partial(_begin_periodic, portico, deaths)
-                )
-                portico.tasks.repeat(
-                    "owners of ports", portico.ownership.look, portico.ownership.pause
-                )
-                portico.tasks.repeat(
-                    "orphans",
-                    partial(_reap_orphans, Orphans(), portico),
-                    partial(clock.sleep, REAP_INTERVAL),
-                )
-                portico.nginx.watch(portico.loop.wake)
-                await serve(portico.operations, home.socket, stop, uids, notify.ready)
-                portico.observed.record()
-                raise Shutdown  # noqa: TRY301 - it is what ends the group
-        except* Shutdown:
-            notify.leaving()
-            log.info("exiting; instances and nginx keep running")
+    async with AsyncExitStack() as stack, _task_group() as group:
+        state = stack.enter_context(closing(SqliteState(home.database)))
+        portico = await assemble(home, state, clock, group, mode, deaths.count(clock.now()))
+        await take_over(portico)
+        _limit_garbage_collection()
+        group.create_task(portico.loop.run(), name="reconcile")
+        group.create_task(companion(portico), name="companion")
+        start, repeat = portico.tasks.start, portico.tasks.repeat
+        start("watchdog signal", partial(_signal_watchdog, notify, clock))
+        start("start of periodic tasks", partial(_start_periodic_tasks, portico, deaths))
+        repeat("owners of ports", portico.ownership.look, portico.ownership.pause)
+        reap = partial(_reap_orphans, Orphans(), portico)
+        repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
+        portico.nginx.watch(portico.loop.wake)
+        await serve(portico.operations, home.socket, stop, uids, notify.ready)
+        portico.observed.record()
+    notify.stopping()
+    log.info("exiting; instances and nginx keep running")
 
 
-def _collect_seldom() -> None:
+@asynccontextmanager
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group whose tasks are cancelled at its end."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+            raise Shutdown  # noqa: TRY301 - it is what ends the group
+    except* Shutdown:
+        pass
+
+
+def _limit_garbage_collection() -> None:
     """What is there now stays to the end, modules above all: to look through it for what could be
     collected held the loop up for 70 ms every time. And what a thousand instances are shown with
     in one answer is no reason to look either.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECTED_AFTER)
+    gc.set_threshold(GC_THRESHOLD)
 
 
-async def _begin_periodic(portico: Portico, deaths: Deaths) -> None:
+async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     """What is done again and again beside the loop, and not in safe mode."""
     if portico.safe_mode.is_on:
         await portico.safe_mode.ended()
@@ -103,11 +102,11 @@ async def _begin_periodic(portico: Portico, deaths: Deaths) -> None:
     repeat("watching of files", watches.look, watches.pause)
 
 
-async def _signs_of_life(notify: Notify, clock: Clock) -> None:
+async def _signal_watchdog(notify: Notify, clock: Clock) -> None:
     """Prove that the event loop turns: systemd ends a daemon that hangs, and starts another."""
-    while notify.alive_every is not None:
-        notify.alive()
-        await clock.sleep(notify.alive_every)
+    while notify.watchdog_interval is not None:
+        notify.ping_watchdog()
+        await clock.sleep(notify.watchdog_interval)
 
 
 async def _reap_orphans(orphans: Orphans, portico: Portico) -> None:
@@ -127,14 +126,14 @@ async def take_over(portico: Portico) -> None:
         portico.intent.request_upgrade(build)
 
 
-async def leave_when_idle(portico: Portico, stop: asyncio.Event) -> None:
+async def stop_when_idle(portico: Portico, stop: asyncio.Event) -> None:
     """Set `stop` when nothing is left to look after: as soon as who asked for that knows it, else
     after a while.
     """
     idle = 0
     while idle < 2:  # noqa: PLR2004 - idle throughout, and not only when looked at
-        told = await _end_was_seen(portico.changes, IDLE_BEFORE_LEAVING / 2)
-        idle = idle + 1 + told if _is_idle(portico) else 0
+        end_was_seen = await _end_was_seen(portico.changes, IDLE_TIMEOUT / 2)
+        idle = idle + 1 + end_was_seen if _is_idle(portico) else 0
     log.info("idle; exiting")
     stop.set()
 

@@ -19,7 +19,7 @@ from portico import __version__
 from portico.adapters.state.database import assert_usable
 from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
-from portico.daemon.life import leave_when_idle, live
+from portico.daemon.life import run_daemon, stop_when_idle
 from portico.daemon.wiring import Mode, Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
@@ -76,8 +76,8 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
     try:
         code = asyncio.run(_run(home, clock, options, deaths))
     except ExceptionGroup as ended:
-        if told := ended.subgroup(PorticoError):
-            log.error("cannot continue: %s", told.exceptions[0])  # noqa: TRY400 - no bug
+        if expected := ended.subgroup(PorticoError):
+            log.error("cannot continue: %s", expected.exceptions[0])  # noqa: TRY400 - no bug
             return 1
         log.exception(
             "internal error (a bug in portico), exiting; instances and nginx keep running"
@@ -88,7 +88,7 @@ def _serve(home: Home, options: argparse.Namespace) -> int:
     count = deaths.add(clock.now())
     if options.foreground or "NOTIFY_SOCKET" in os.environ:
         return 1  # who started it starts it again
-    return _begin_anew(clock, count)
+    return _restart(clock, count)
 
 
 def _raise_priority() -> None:
@@ -98,7 +98,7 @@ def _raise_priority() -> None:
             Path("/proc/self/autogroup").write_text(str(AUTOGROUP_NICE), "ascii")
 
 
-def _begin_anew(clock: SystemClock, count: int) -> int:
+def _restart(clock: SystemClock, count: int) -> int:
     """Become a new daemon, a few times at most: what fails again and again needs a person."""
     if count > MAX_RESTARTS:
         log.error("crashed %d times in a row; giving up until the next portico command", count)
@@ -178,12 +178,12 @@ async def _run(home: Home, clock: SystemClock, options: argparse.Namespace, deat
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
-    async def beside(portico: Portico) -> None:
+    async def companion(portico: Portico) -> None:
         if mode == "command":  # else who started it keeps it, idle or not
-            await leave_when_idle(portico, stop)
+            await stop_when_idle(portico, stop)
 
-    mode: Mode = "unit" if notify.listened_to else "command"
-    await live(home, clock, stop, uids, notify, beside, mode=mode, deaths=deaths)
+    mode: Mode = "unit" if notify.is_supervised else "command"
+    await run_daemon(home, clock, stop, uids, notify, companion, mode=mode, deaths=deaths)
     return 0
 
 

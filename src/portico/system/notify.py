@@ -1,4 +1,4 @@
-"""Tells whoever started this process how it is: sd_notify(3), without a library."""
+"""Reports the state of this process to systemd: sd_notify(3), without a library."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ MICROSECONDS: Final = 1_000_000
 
 
 class Notify:
-    """Does nothing where nobody listens."""
+    """Does nothing without NOTIFY_SOCKET."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
         watchdog = environ.get("WATCHDOG_USEC", "")
-        self.alive_every = int(watchdog) / MICROSECONDS / 3 if watchdog.isdigit() else None
-        """Seconds between two signs of life, if somebody waits for them."""
+        self.watchdog_interval = int(watchdog) / MICROSECONDS / 3 if watchdog.isdigit() else None
+        """Seconds between two pings, where systemd expects them."""
 
     @property
-    def listened_to(self) -> bool:
+    def is_supervised(self) -> bool:
         return bool(self._address)
 
     def ready(self) -> None:
-        self._say("READY=1")
+        self._send("READY=1")
 
-    def alive(self) -> None:
-        self._say("WATCHDOG=1")
+    def ping_watchdog(self) -> None:
+        self._send("WATCHDOG=1")
 
-    def leaving(self) -> None:
-        self._say("STOPPING=1")
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
 
-    def _say(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if not self._address:
             return
         address = self._address

@@ -32,14 +32,14 @@ class Orphans:
     def __init__(self) -> None:
         self._seen: frozenset[int] = frozenset()
 
-    def reap(self, others: Collection[int]) -> None:
-        """Wait for the ended children that were there the last time too, but for those `others`
+    def reap(self, exclude: Collection[int]) -> None:
+        """Wait for the ended children that were there the last time too, but for those `exclude`
         that somebody here waits for.
 
         Other children of our own are gone sooner, and their exit codes are not ours. Call it
         every REAP_INTERVAL seconds.
         """
-        ended = frozenset(_ended_children()) - set(others)
+        ended = frozenset(_ended_children()) - set(exclude)
         for pid in ended & self._seen:
             with suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""Questions that come up together are answered by one look at the machine, in a thread.
+"""Questions that come up together are answered by one scan of the machine, in a thread.
 
 A thousand instances that end in one moment would otherwise read all of /proc a thousand times.
 """
@@ -15,42 +15,42 @@ Answer = TypeVar("Answer")
 
 class Batch(Generic[Question, Answer]):
     def __init__(
-        self, look: Callable[[Sequence[Question]], Sequence[Answer]], *, rest: float = 0.0
+        self, answer_all: Callable[[Sequence[Question]], Sequence[Answer]], *, rest: float = 0.0
     ) -> None:
-        """`look` gives an answer for each question, in their order. After each look comes a rest,
-        in times of what the look took.
+        """`answer_all` gives an answer for each question, in their order. Each call is followed by
+        `rest` times the time that it took.
         """
-        self._look, self._rest = look, rest
+        self._answer_all, self._rest = answer_all, rest
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
-        self._looking = False
+        self._is_busy = False
 
     def ask(self, question: Question) -> asyncio.Future[Answer]:
-        """Answered by a look that begins after this call."""
+        """Answered by a call of `answer_all` that begins after this one."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         self._begin()
         return future
 
     def _begin(self) -> None:
-        if self._looking or not self._waiting:
+        if self._is_busy or not self._waiting:
             return
-        asked, self._waiting, self._looking = self._waiting, [], True
+        asked, self._waiting, self._is_busy = self._waiting, [], True
         questions = [question for question, _ in asked]
         loop = asyncio.get_running_loop()
-        begun, job = loop.time(), loop.run_in_executor(None, self._look, questions)
+        start, job = loop.time(), loop.run_in_executor(None, self._answer_all, questions)
 
-        def looked(job: asyncio.Future[Sequence[Answer]]) -> None:
-            self._tell([future for _, future in asked], job)
-            loop.call_later(self._rest * (loop.time() - begun), go_on)
+        def on_answers(job: asyncio.Future[Sequence[Answer]]) -> None:
+            self._resolve([future for _, future in asked], job)
+            loop.call_later(self._rest * (loop.time() - start), begin_next)
 
-        def go_on() -> None:
-            self._looking = False
+        def begin_next() -> None:
+            self._is_busy = False
             self._begin()
 
-        job.add_done_callback(looked)
+        job.add_done_callback(on_answers)
 
     @staticmethod
-    def _tell(
+    def _resolve(
         futures: Sequence[asyncio.Future[Answer]], job: asyncio.Future[Sequence[Answer]]
     ) -> None:
         waiting = [future for future in futures if not future.done()]

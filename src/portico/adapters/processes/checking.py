@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes.start import entered, look_up
+from portico.adapters.processes.start import entered, prepare
 from portico.core.model.check import Check
 from portico.core.model.launch import Launch
 from portico.core.model.units import Words
@@ -22,7 +22,7 @@ async def run_check(
     launch: Launch, check: Check, folder: Path, start_program: StartProgram
 ) -> str | None:
     """None when the command exits with 0, else what was wrong. It is killed at its timeout."""
-    found, problems = await asyncio.to_thread(look_up, _instead(launch, check.command), folder)
+    found, problems = await asyncio.to_thread(prepare, _instead(launch, check.command), folder)
     if found is None:
         return f"its check cannot run: {'; '.join(problems)}"
     try:

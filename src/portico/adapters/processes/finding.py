@@ -25,7 +25,7 @@ from portico.system.account import account_of
 from portico.system.proc import TICKS_PER_SECOND, Stat, inherited_environment, user_of
 
 ROUNDING: Final = 0.05  # seconds; start times are told in ticks
-_WORDS: Final = re.compile(rb"(?:^|\0)(PORTICO_INSTANCE|PORTICO_LOGS)=([^\0]*)")
+_MARK_VARIABLES: Final = re.compile(rb"(?:^|\0)(PORTICO_INSTANCE|PORTICO_LOGS)=([^\0]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ def families(
 
     `others` lead sessions of other instances: what is in these is not looked into.
     """
-    found = descended(table, wanted)
+    found = descendants(table, wanted)
     sessions = (table.session(leader) for leader in others)
     known = {each.pid for family in (*found.values(), *sessions) for each in family}
-    strays = _marked(table, wanted.values(), besides=known)
+    strays = _marked(table, wanted.values(), exclude=known)
     for leader, mark in wanted.items():
         if strays[mark]:
             pids = {each.pid for each in (*found[leader], *strays[mark])}
@@ -77,12 +77,12 @@ def families(
     return found
 
 
-def descended(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
+def descendants(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
     """Those that are told by descent or control group. Nobody's environment is read for it."""
     return {leader: table.family(leader, mark.members) for leader, mark in wanted.items()}
 
 
-def belonging(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat]]:
+def marked_families(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat]]:
     """All processes of instances that have no process on record."""
     return {
         mark: table.family(None, {each.pid for each in found} | mark.members)
@@ -106,24 +106,26 @@ def find(since: Mapping[Mark, float]) -> dict[InstanceId, Process]:
 
 def is_marked(pid: int) -> bool:
     """Whether it was started for some instance, or says so."""
-    return len(_words(pid)) == len((INSTANCE, LOGS))
+    return len(_mark_variables(pid)) == len((INSTANCE, LOGS))
 
 
 def _marked(
-    table: Table, marks: Iterable[Mark], besides: Collection[int] = ()
+    table: Table, marks: Iterable[Mark], exclude: Collection[int] = ()
 ) -> dict[Mark, list[Stat]]:
     found: dict[Mark, list[Stat]] = {mark: [] for mark in marks}
     known = {(str(mark.instance), mark.logs): mark for mark in found}
-    for each in (each for each in table.all() if each.pid not in besides):
-        words = _words(each.pid)
-        mark = known.get((words.get(INSTANCE, ""), words.get(LOGS, "")))
+    for each in (each for each in table.all() if each.pid not in exclude):
+        variables = _mark_variables(each.pid)
+        mark = known.get((variables.get(INSTANCE, ""), variables.get(LOGS, "")))
         if mark is not None and user_of(each.pid) == mark.uid:
             found[mark].append(each)
     return found
 
 
-def _words(pid: int) -> dict[str, str]:
+def _mark_variables(pid: int) -> dict[str, str]:
     environment = inherited_environment(pid)
     if b"PORTICO_LOGS=" not in environment:
         return {}
-    return {name.decode(): os.fsdecode(value) for name, value in _WORDS.findall(environment)}
+    return {
+        name.decode(): os.fsdecode(value) for name, value in _MARK_VARIABLES.findall(environment)
+    }

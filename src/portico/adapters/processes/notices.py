@@ -36,10 +36,10 @@ MAX_OPEN: Final = 256
 """Connections of Node programs; more are closed at once, and their programs come again."""
 MESSAGES_AT_ONCE: Final = 64
 """Messages that are read before others of the event loop have their turn."""
-SPEAK_TIMEOUT: Final = 5.0
-MAX_GENERATIONS: Final = 64  # generations from a sender up
+MESSAGE_TIMEOUT: Final = 5.0
+MAX_ANCESTORS: Final = 64  # generations from a sender up
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
-_MOST_FILES: Final = 253  # SCM_MAX_FD
+_MAX_FILES: Final = 253  # SCM_MAX_FD
 _PRELOAD: Final = Path(__file__).with_name("process_send.cjs")
 
 
@@ -48,7 +48,7 @@ class UnixNotices:
         self._on_ready: Callable[[Notice], None] = lambda _: None
         self._notices: dict[frozenset[int], Notice] = {}
         """The sum of what each has said since it was last asked for."""
-        self._told: list[asyncio.Event] = []
+        self._waiting: list[asyncio.Event] = []
         """Of Node programs whose notice waits, and of those whose notice was handed out."""
         self._handed_out: list[asyncio.Event] = []
         self._datagrams: socket.socket | None = None
@@ -61,9 +61,9 @@ class UnixNotices:
         """
         self._on_ready = on_ready
         try:
-            _keep(Path(paths.preload), _PRELOAD.read_bytes())
-            self._datagrams = _bound(paths.notify, socket.SOCK_DGRAM)
-            listener = _bound(paths.send, socket.SOCK_STREAM)
+            _write_if_changed(Path(paths.preload), _PRELOAD.read_bytes())
+            self._datagrams = _open_socket(paths.notify, socket.SOCK_DGRAM)
+            listener = _open_socket(paths.send, socket.SOCK_STREAM)
             self._server = await asyncio.start_unix_server(self._listen, sock=listener)
         except OSError as error:
             self.close()
@@ -76,7 +76,7 @@ class UnixNotices:
     def heard(self) -> Sequence[Notice]:
         for event in self._handed_out:
             event.set()
-        self._handed_out, self._told = self._told, []
+        self._handed_out, self._waiting = self._waiting, []
         notices, self._notices = self._notices, {}
         return list(notices.values())
 
@@ -93,10 +93,10 @@ class UnixNotices:
     def _read(self, datagrams: socket.socket) -> None:
         for _ in range(MESSAGES_AT_ONCE):
             try:
-                said, pid = _receive(datagrams)
+                message, pid = _receive(datagrams)
             except OSError:  # nothing is left
                 return
-            self._note(said, pid)
+            self._record(message, pid)
 
     async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One word, answered when it is on record: until then its sender would say it again."""
@@ -105,13 +105,13 @@ class UnixNotices:
             return
         self._open.add(writer)
         try:
-            async with asyncio.timeout(SPEAK_TIMEOUT):
-                said = await reader.readline()
+            async with asyncio.timeout(MESSAGE_TIMEOUT):
+                message = await reader.readline()
             peer = writer.get_extra_info("socket")
             raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             done = asyncio.Event()
-            if self._note(said, _CREDENTIALS.unpack(raw)[0]):
-                self._told.append(done)
+            if self._record(message, _CREDENTIALS.unpack(raw)[0]):
+                self._waiting.append(done)
                 await done.wait()
             writer.write(b"heard\n")
             await writer.drain()
@@ -121,9 +121,9 @@ class UnixNotices:
             self._open.discard(writer)
             writer.close()
 
-    def _note(self, said: bytes, pid: int) -> bool:
+    def _record(self, message: bytes, pid: int) -> bool:
         """Keep what is of use in it; whether there was something."""
-        ready, status = parse(said)
+        ready, status = parse(message)
         if not ready and status is None:
             return False
         sessions = _sessions(pid)
@@ -133,17 +133,17 @@ class UnixNotices:
         before = self._notices.get(sessions, Notice(sessions))
         if sessions not in self._notices and len(self._notices) >= MAX_KEPT:
             return False
-        said_last = before.status if status is None else status
-        self._notices[sessions] = Notice(sessions, ready or before.ready, said_last)
+        last_status = before.status if status is None else status
+        self._notices[sessions] = Notice(sessions, ready or before.ready, last_status)
         if ready:
             self._on_ready(self._notices[sessions])
         return True
 
 
-def parse(said: bytes) -> tuple[bool, str | None]:
+def parse(message: bytes) -> tuple[bool, str | None]:
     """`READY=1` and `STATUS=...` of a message of sd_notify; the rest means nothing here."""
     ready, status = False, None
-    for line in said.decode(errors="replace").splitlines():
+    for line in message.decode(errors="replace").splitlines():
         name, _, value = line.partition("=")
         if name == "READY":
             ready = ready or value.strip() == "1"
@@ -156,8 +156,8 @@ def _receive(datagrams: socket.socket) -> tuple[bytes, int]:
     """A message and the pid of its sender. Files that come with it (FDSTORE, BARRIER) are closed:
     that is also what systemd-notify waits for before it ends.
     """
-    space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MOST_FILES * 4)
-    said, extras, *_ = datagrams.recvmsg(MAX_MESSAGE_SIZE, space, socket.MSG_CMSG_CLOEXEC)
+    space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MAX_FILES * 4)
+    message, extras, *_ = datagrams.recvmsg(MAX_MESSAGE_SIZE, space, socket.MSG_CMSG_CLOEXEC)
     pid = 0
     for level, kind, data in extras:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
@@ -166,13 +166,13 @@ def _receive(datagrams: socket.socket) -> tuple[bytes, int]:
             files = array.array("i", data[: len(data) - len(data) % 4])
             for file in files:
                 os.close(file)
-    return said, pid
+    return message, pid
 
 
 def _sessions(pid: int) -> frozenset[int]:
     """Its session and those above it; none if it has ended."""
     found: set[int] = set()
-    for _ in range(MAX_GENERATIONS):
+    for _ in range(MAX_ANCESTORS):
         seen = stat(pid) if pid > 1 else None
         if seen is None:
             break
@@ -181,19 +181,19 @@ def _sessions(pid: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def _bound(path: str, kind: socket.SocketKind) -> socket.socket:
+def _open_socket(path: str, kind: socket.SocketKind) -> socket.socket:
     """A socket that programs of every user may write to: who they are is looked at."""
     with suppress(FileNotFoundError):
         Path(path).unlink()
-    made = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    opened = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     if kind is socket.SOCK_DGRAM:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    made.bind(path)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    opened.bind(path)
     Path(path).chmod(0o666)
-    return made
+    return opened
 
 
-def _keep(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes) -> None:
     """Written only where it is not there yet: a full disk need not be written to."""
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:

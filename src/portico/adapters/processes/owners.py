@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Final
 
 from portico.adapters.processes.batch import Batch
-from portico.adapters.processes.finding import Mark, descended, families
+from portico.adapters.processes.finding import Mark, descendants, families
 from portico.adapters.processes.listening import Listener, listeners
 from portico.adapters.processes.sockets import holders
 from portico.adapters.processes.table import Table
@@ -27,7 +27,7 @@ from portico.core.planning.ownership import (
 )
 from portico.system.proc import Stat, may_read_sockets, sockets, stat, user_of
 
-_REACHED: Final = frozenset({"*", "127.0.0.1"})
+_LOOPBACK_ADDRESSES: Final = frozenset({"*", "127.0.0.1"})
 """Addresses whose listeners take connections to 127.0.0.1. One of IPv6 that takes no IPv4 looks
 the same here; as only one of several, it has to be the instance's all the same."""
 
@@ -37,7 +37,7 @@ MAX_PORTS_ONE_BY_ONE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Target:
     """Where an instance should answer."""
 
     process: Process
@@ -46,63 +46,65 @@ class Seat:
     port: int
 
 
-Answers = Batch[Sequence[Seat], list[PortAnswer]]
+Answers = Batch[Sequence[Target], list[PortAnswer]]
 
 
 class Owners:
     def __init__(self) -> None:
-        self._known: dict[Seat, tuple[frozenset[Socket], PortAnswer]] = {}
+        self._known: dict[Target, tuple[frozenset[Socket], PortAnswer]] = {}
         """What was found last; a stranger is looked at every time."""
 
-    def look(self, asked: Sequence[Sequence[Seat]]) -> list[list[PortAnswer]]:
+    def find(self, asked: Sequence[Sequence[Target]]) -> list[list[PortAnswer]]:
         """Blocks; one look at a time."""
-        found = self._found({seat for seats in asked for seat in seats})
-        return [[found[seat] for seat in seats] for seats in asked]
+        found = self._found({target for targets in asked for target in targets})
+        return [[found[target] for target in targets] for targets in asked]
 
-    def _found(self, seats: Collection[Seat]) -> dict[Seat, PortAnswer]:
+    def _found(self, targets: Collection[Target]) -> dict[Target, PortAnswer]:
         here: defaultdict[int, set[Socket]] = defaultdict(set)
-        for each in _listeners({seat.port for seat in seats}):
-            if each.at.address in _REACHED:
+        for each in _listeners({target.port for target in targets}):
+            if each.at.address in _LOOPBACK_ADDRESSES:
                 here[each.at.port].add(Socket(each.inode, each.uid))
-        now = {seat: frozenset(here[seat.port]) for seat in seats}
+        now = {target: frozenset(here[target.port]) for target in targets}
         changed = {
-            seat: found
-            for seat, found in now.items()
-            if found and self._known.get(seat, (None,))[0] != found
+            target: found
+            for target, found in now.items()
+            if found and self._known.get(target, (None,))[0] != found
         }
-        found = self._find_out(changed) if changed else {}
-        for seat, answer in found.items():
+        found = self._identify(changed) if changed else {}
+        for target, answer in found.items():
             if answer.owner is not Owner.STRANGER:
-                self._known[seat] = now[seat], answer
+                self._known[target] = now[target], answer
         nobody = PortAnswer(Owner.NOBODY)
         return {
-            seat: found.get(seat) or (self._known[seat][1] if now[seat] else nobody)
-            for seat in seats
+            target: found.get(target) or (self._known[target][1] if now[target] else nobody)
+            for target in targets
         }
 
     def forget(self, process: Process) -> None:
-        for seat in [seat for seat in list(self._known) if seat.process == process]:
-            self._known.pop(seat, None)
+        for target in [target for target in list(self._known) if target.process == process]:
+            self._known.pop(target, None)
 
     @staticmethod
-    def _find_out(changed: Mapping[Seat, frozenset[Socket]]) -> dict[Seat, PortAnswer]:
+    def _identify(changed: Mapping[Target, frozenset[Socket]]) -> dict[Target, PortAnswer]:
         """Each way of looking costs more than the one before, and is for what that has left open:
         mostly the first process of an instance listens itself.
         """
-        found: dict[Seat, Family] = {}
-        for members in (_first, _descended, _marked):
-            left = [seat for seat in changed if not _is_own(changed[seat], found.get(seat))]
+        found: dict[Target, Family] = {}
+        for members in (_leaders, _descended, _marked):
+            left = [
+                target for target in changed if not _is_own(changed[target], found.get(target))
+            ]
             if left:
-                every = members({seat.process: seat.mark for seat in left})
-                found |= {seat: _held(every[seat.process]) for seat in left}
+                every = members({target.process: target.mark for target in left})
+                found |= {target: _sockets_of(every[target.process]) for target in left}
         foreign = {
             each.inode: each.uid
-            for seat, seen in changed.items()
+            for target, seen in changed.items()
             for each in seen
-            if each.inode not in found[seat].inodes
+            if each.inode not in found[target].inodes
         }
         named = holders(foreign)
-        return {seat: answering(seen, found[seat], named) for seat, seen in changed.items()}
+        return {target: answering(seen, found[target], named) for target, seen in changed.items()}
 
 
 def _listeners(ports: Collection[int]) -> Iterable[Listener]:
@@ -119,13 +121,13 @@ def _listeners(ports: Collection[int]) -> Iterable[Listener]:
 Members = dict[Process, list[Stat]]
 
 
-def _first(wanted: Mapping[Process, Mark]) -> Members:
+def _leaders(wanted: Mapping[Process, Mark]) -> Members:
     seen = {process: stat(process.pid) for process in wanted}
     return {p: [s] if s and s.started == p.started else [] for p, s in seen.items()}
 
 
 def _descended(wanted: Mapping[Process, Mark]) -> Members:
-    return descended(Table(), wanted)
+    return descendants(Table(), wanted)
 
 
 def _marked(wanted: Mapping[Process, Mark]) -> Members:
@@ -137,7 +139,7 @@ def _is_own(seen: Collection[Socket], family: Family | None) -> bool:
     return family is not None and answering(seen, family, {}).owner is Owner.ITSELF
 
 
-def _held(family: Iterable[Stat]) -> Family:
+def _sockets_of(family: Iterable[Stat]) -> Family:
     inodes, uids, hidden = set[int](), set[int](), set[int]()
     for each in family:
         if (uid := user_of(each.pid)) is None:

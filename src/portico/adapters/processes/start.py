@@ -70,7 +70,7 @@ def start(
     launch: Launch, folder: Path, notices: NoticePaths | None, start_program: StartProgram
 ) -> Child:
     """Start it; `folder` is where logs lie. Raises Failed with all reasons."""
-    found, problems = look_up(launch, folder, notices)
+    found, problems = prepare(launch, folder, notices)
     if found is None:
         raise Failed(f"could not be started: {'; '.join(problems)}")
     try:
@@ -79,10 +79,10 @@ def start(
         environment = {**found.environment, **mark(folder)}
         return _run(replace(found, environment=environment), start_program)
     except (OSError, ValueError) as error:
-        raise Failed(f"could not be started: {_in_words(error, found)}") from error
+        raise Failed(f"could not be started: {_explanation(error, found)}") from error
 
 
-def look_up(
+def prepare(
     launch: Launch, folder: Path, notices: NoticePaths | None = None
 ) -> tuple[Start | None, list[str]]:
     """All that is needed, or everything that is in the way."""
@@ -100,7 +100,7 @@ def look_up(
     program = _attempt(problems, _find_program, line, cwd)
     variables = line.environment
     if notices is not None and spec.app.wait_ready:
-        _attempt(problems, _check_reach, Path(notices.preload), account)
+        _attempt(problems, _check_preload, Path(notices.preload), account)
         variables = with_notify_paths(variables, notices)
     if program is None or problems:
         return None, problems
@@ -159,7 +159,7 @@ def _read(path: Path, account: Account) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"env_file {path} does not exist") from None
     except OSError as error:
-        why = f"{error.strerror}{_with_whose_rights(account)}"
+        why = f"{error.strerror}{_rights_text(account)}"
         raise ValueError(f"cannot read env_file {path}: {why}") from error
 
 
@@ -213,18 +213,18 @@ def _check_is_writable(path: Path, nearest: Path, account: Account) -> None:
     with folder_of(nearest, account) as (folder, name):
         # effective_ids: access(2) would ask for who started us
         if not os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):
-            why = f"{nearest} is not writable{_with_whose_rights(account)}"
+            why = f"{nearest} is not writable{_rights_text(account)}"
             raise ValueError(f"cannot write log file {path}: {why}")
 
 
-def _with_whose_rights(account: Account) -> str:
+def _rights_text(account: Account) -> str:
     """Root itself may read and write everything."""
     if os.geteuid() != 0:
         return ""
     return f" for {account.name}" if account.uid else " for the owner of its folder"
 
 
-def _check_reach(file: Path, account: Account) -> None:
+def _check_preload(file: Path, account: Account) -> None:
     """Node ends a program at once whose --require it cannot read."""
     if account.uid in {None, 0}:
         return
@@ -243,8 +243,8 @@ def _run(start: Start, start_program: StartProgram) -> Child:
     account, logs = start.account, start.logs
     with (
         entered(start) as folder,
-        _opened(logs.stdout, account) as out,
-        _opened(logs.stderr, account) as err,
+        _open_log(logs.stdout, account) as out,
+        _open_log(logs.stderr, account) as err,
     ):
         return start_program(start.as_program(folder), DEVNULL, out, err)
 
@@ -262,13 +262,13 @@ def entered(start: Start) -> Iterator[int]:
 
 
 @contextmanager
-def _opened(path: str, account: Account) -> Iterator[int]:
+def _open_log(path: str, account: Account) -> Iterator[int]:
     """A log file to append to, made for the account where it is not there."""
     with folder_of(path, account, make=True) as (folder, name):
         try:
             file = os.open(name, _APPEND, dir_fd=folder)
         except FileNotFoundError:
-            file = _made(folder, name, account)
+            file = _create_log(folder, name, account)
     try:
         os.set_blocking(file, True)
         yield file
@@ -276,7 +276,7 @@ def _opened(path: str, account: Account) -> Iterator[int]:
         os.close(file)
 
 
-def _made(folder: int, name: str, account: Account) -> int:
+def _create_log(folder: int, name: str, account: Account) -> int:
     try:
         file = os.open(name, _APPEND | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=folder)
     except FileExistsError:  # another instance's start was first
@@ -287,7 +287,7 @@ def _made(folder: int, name: str, account: Account) -> int:
     return file
 
 
-def _in_words(error: OSError | ValueError, start: Start) -> str:
+def _explanation(error: OSError | ValueError, start: Start) -> str:
     if not isinstance(error, OSError):
         return str(error)
     who = start.account.name or "this user"

@@ -20,10 +20,10 @@ from portico.adapters.processes import groups
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.checking import run_check
 from portico.adapters.processes.finding import Mark, families, find
-from portico.adapters.processes.owners import Answers, Owners, Seat
-from portico.adapters.processes.start import look_up, start
+from portico.adapters.processes.owners import Answers, Owners, Target
+from portico.adapters.processes.start import prepare, start
 from portico.adapters.processes.table import Table, is_running
-from portico.adapters.processes.watch import Leavings, Leftovers, Watch, end_left, end_orphans
+from portico.adapters.processes.watch import Cleanup, Cleanups, Watch, clean_up, kill_orphans
 from portico.core.model.check import Check
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch
@@ -40,7 +40,7 @@ FRESH_TIME: Final = 1.0
 STALE_TIME: Final = 3.0
 """Seconds after which nobody is answered from it any more."""
 
-LOOK_REST: Final = 4.0
+SCAN_REST: Final = 4.0
 """Looks at all processes for what those that ended have left behind rest four times as long as
 they take: with thousands of processes a look takes a twentieth of a second and more.
 """
@@ -67,10 +67,10 @@ class LinuxProcesses:
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
             groups.tidy(self._groups)
-        self._leavings: Leavings = Batch(self._end_left, rest=LOOK_REST)
+        self._cleanups: Cleanups = Batch(self._clean_up, rest=SCAN_REST)
         self._owners = Owners()
-        self._answering: Answers = Batch(self._owners.look)
-        _let_programs_have_their_signals()
+        self._answering: Answers = Batch(self._owners.find)
+        _handle_ignored_signals()
 
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         loop = asyncio.get_running_loop()
@@ -89,7 +89,7 @@ class LinuxProcesses:
         child = _open(process.pid)
         # In this order: who had the number before and after has had it all the time.
         if child is not None and is_running(process):
-            mark = await asyncio.to_thread(self._grouped, launch, process.pid)
+            mark = await asyncio.to_thread(self._mark_with_group, launch, process.pid)
             self._watch(process, child, mark, on_exit)
             return True
         if child is not None:
@@ -104,31 +104,31 @@ class LinuxProcesses:
 
     async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
         def end() -> None:
-            end_orphans({self._mark(launch): process for launch, process in lost})
+            kill_orphans({self._mark(launch): process for launch, process in lost})
 
         if lost:
             await asyncio.to_thread(end)
 
     async def answering(self, asked: Sequence[tuple[Process, int]]) -> list[PortAnswer]:
-        seats = {
-            (process, port): Seat(process, watch.mark, port)
+        targets = {
+            (process, port): Target(process, watch.mark, port)
             for process, port in asked
             if (watch := self._watched.get(process))
         }
-        answers = await self._answering.ask(tuple(seats.values())) if seats else ()
-        found = dict(zip(seats, answers, strict=True))
+        answers = await self._answering.ask(tuple(targets.values())) if targets else ()
+        found = dict(zip(targets, answers, strict=True))
         return [found.get(each, PortAnswer(Owner.NOBODY)) for each in asked]
 
     def signal(self, process: Process, name: str) -> None:
         if watch := self._watched.get(process):
-            watch.signalled(name)
+            watch.note_signal(name)
         # Once it has ended, its watch ends those that it left behind.
         if is_running(process):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.Signals[name])
 
     async def problems(self, launch: Launch) -> list[str]:
-        return (await asyncio.to_thread(look_up, launch, self._logs, self._notices))[1]
+        return (await asyncio.to_thread(prepare, launch, self._logs, self._notices))[1]
 
     async def run_check(self, launch: Launch, check: Check) -> str | None:
         return await run_check(launch, check, self._logs, self._start_program)
@@ -139,14 +139,14 @@ class LinuxProcesses:
         """
         age = self._clock.monotonic() - self._measured
         if age > FRESH_TIME and (self._measuring is None or self._measuring.done()):
-            self._measuring = asyncio.get_running_loop().run_in_executor(None, self._look)
+            self._measuring = asyncio.get_running_loop().run_in_executor(None, self._measure)
         if age > STALE_TIME and self._measuring is not None:
             await self._measuring
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         now, before = self._clock.monotonic(), self._usage
         self._usage = {
-            process: _used(process, family, before.get(process), now)
+            process: _usage_since(process, family, before.get(process), now)
             for process, family in self._families().items()
         }
         self._measured = now
@@ -180,20 +180,20 @@ class LinuxProcesses:
             self._owners.forget(process)
             on_exit(ending)
 
-        self._watched[process] = Watch(process, child, mark, ended, self._leavings, self._clock)
+        self._watched[process] = Watch(process, child, mark, ended, self._cleanups, self._clock)
 
     def _start(self, launch: Launch) -> tuple[Process, Child, Mark]:
         child = start(launch, self._logs, self._notices, self._start_program)
-        mark = self._grouped(launch, child.pid)
+        mark = self._mark_with_group(launch, child.pid)
         seen = stat(child.pid)
         assert seen is not None  # noqa: S101 - it was not released yet
         return Process(child.pid, seen.started), child, mark
 
-    def _end_left(self, asked: Sequence[Leftovers]) -> list[tuple[bool, Exit]]:
-        ended = {each.process for each in asked}
-        return end_left(asked, [each for each in list(self._watched) if each not in ended])
+    def _clean_up(self, cleanups: Sequence[Cleanup]) -> list[tuple[bool, Exit]]:
+        ended = {each.process for each in cleanups}
+        return clean_up(cleanups, [each for each in list(self._watched) if each not in ended])
 
-    def _grouped(self, launch: Launch, pid: int) -> Mark:
+    def _mark_with_group(self, launch: Launch, pid: int) -> Mark:
         """Its mark, with a group of its own where there can be one."""
         self._groups = groups.folder_for(pid, self._logs) or self._groups
         mark = self._mark(launch)
@@ -214,7 +214,9 @@ class _Usage:
     resident: int
 
 
-def _used(process: Process, family: Sequence[Stat], before: _Usage | None, now: float) -> _Usage:
+def _usage_since(
+    process: Process, family: Sequence[Stat], before: _Usage | None, now: float
+) -> _Usage:
     ticks = sum(each.ticks for each in family)
     resident = sum(each.resident for each in family)
     since = before.at if before else process.started / TICKS_PER_SECOND
@@ -241,7 +243,7 @@ def _open(pid: int) -> Child | None:
         raise Failed(f"cannot watch pid {pid}: {error.strerror}") from error
 
 
-def _let_programs_have_their_signals() -> None:
+def _handle_ignored_signals() -> None:
     """A signal that is ignored stays so over exec; one that is handled does not (execve(2)).
 
     nohup, and a shell that runs this in the background, start it with some ignored. Those

@@ -1,7 +1,7 @@
 """One process, watched until it and everything that it has started have ended.
 
 A child that outlives its parent goes on holding the port: the next process of that slot could
-not listen. So an exit is told only when nothing of it is left, in whatever session it is.
+not listen. So an exit is reported only when nothing of it is left, in whatever session it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from portico.adapters.processes import groups
 from portico.adapters.processes.batch import Batch
-from portico.adapters.processes.finding import Mark, belonging, families
+from portico.adapters.processes.finding import Mark, families, marked_families
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Exit, Process
 from portico.ports.clock import Clock
@@ -27,7 +27,7 @@ from portico.system.programs import Child
 log = logging.getLogger(__name__)
 
 CHILDREN_TIMEOUT: Final = 60.0
-"""Seconds for which the children of a process that was told to stop may finish their work."""
+"""Seconds for which the children of a process that was stopped may finish their work."""
 FIRST_INTERVAL: Final = 0.05  # seconds; then half as much again, to the limit
 MAX_INTERVAL: Final = 0.25
 KILL_TIMEOUT: Final = 5.0
@@ -35,18 +35,18 @@ KILL_TIMEOUT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
-    """What a process that has ended has left behind, and what is to be done with it."""
+class Cleanup:
+    """A process that has ended, and what is to be done with those that it left behind."""
 
     process: Process
     child: Child
     mark: Mark
     kill: bool
-    tell: signal.Signals | None = None
+    stop_signal: signal.Signals | None = None
     """A signal for those that it was not sent to, because they are in sessions of their own."""
 
 
-Leavings = Batch[Leftovers, tuple[bool, Exit]]
+Cleanups = Batch[Cleanup, tuple[bool, Exit]]
 """Whether nothing is left, and how the process itself has ended."""
 
 
@@ -59,50 +59,50 @@ class Watch:
         child: Child,
         mark: Mark,
         on_exit: Callable[[Exit], None],
-        leavings: Leavings,
+        cleanups: Cleanups,
         clock: Clock,
     ) -> None:
         self._process, self._child, self._on_exit = process, child, on_exit
-        self._leavings, self._clock = leavings, clock
+        self._cleanups, self._clock = cleanups, clock
         self._loop = asyncio.get_running_loop()
-        self._patient_until = 0.0
-        """Until when what the process leaves behind may go on; not at all unless it was told."""
-        self._tell: signal.Signals | None = None
-        self._killing_since: float | None = None
+        self._grace_end = 0.0
+        """Until when what the process leaves behind may run, if it was signalled."""
+        self._stop_signal: signal.Signals | None = None
+        self._kill_start: float | None = None
         self._pause = FIRST_INTERVAL
         self._closed = False
         self.mark = mark
-        self._loop.add_reader(child.pidfd, self._ended)
+        self._loop.add_reader(child.pidfd, self._on_end)
 
-    def signalled(self, name: str) -> None:
+    def note_signal(self, name: str) -> None:
         """A signal was sent to the whole group: let those that outlive the first one finish."""
-        patience = 0.0 if name == "SIGKILL" else CHILDREN_TIMEOUT
-        self._patient_until = self._clock.monotonic() + patience
-        self._tell = signal.Signals[name]
+        grace_period = 0.0 if name == "SIGKILL" else CHILDREN_TIMEOUT
+        self._grace_end = self._clock.monotonic() + grace_period
+        self._stop_signal = signal.Signals[name]
 
     def close(self) -> None:
-        """Watch no longer; the process goes on."""
+        """Watch no longer; the process keeps running."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._child.pidfd)
             os.close(self._child.pidfd)
 
-    def _ended(self) -> None:
+    def _on_end(self) -> None:
         self._loop.remove_reader(self._child.pidfd)
-        self._look()
+        self._clean_up()
 
-    def _look(self) -> None:
+    def _clean_up(self) -> None:
         if self._closed:
             return
         now = self._clock.monotonic()
-        if self._killing_since is None and now >= self._patient_until:
-            self._killing_since, self._pause = now, FIRST_INTERVAL
-        kill = self._killing_since is not None
-        left = Leftovers(self._process, self._child, self.mark, kill, self._tell)
-        self._tell = None
-        self._leavings.ask(left).add_done_callback(self._looked)
+        if self._kill_start is None and now >= self._grace_end:
+            self._kill_start, self._pause = now, FIRST_INTERVAL
+        kill = self._kill_start is not None
+        cleanup = Cleanup(self._process, self._child, self.mark, kill, self._stop_signal)
+        self._stop_signal = None
+        self._cleanups.ask(cleanup).add_done_callback(self._on_cleanup)
 
-    def _looked(self, job: asyncio.Future[tuple[bool, Exit]]) -> None:
+    def _on_cleanup(self, job: asyncio.Future[tuple[bool, Exit]]) -> None:
         if self._closed or job.cancelled():
             return
         if error := job.exception():
@@ -110,10 +110,10 @@ class Watch:
                 "cannot find processes left behind by %s", self.mark.instance, exc_info=error
             )
         is_empty, ending = (False, Exit()) if error else job.result()
-        since = self._killing_since
-        stuck = since is not None and self._clock.monotonic() > since + KILL_TIMEOUT
+        kill_start = self._kill_start
+        stuck = kill_start is not None and self._clock.monotonic() > kill_start + KILL_TIMEOUT
         if not is_empty and not stuck:
-            self._loop.call_later(self._pause, self._look)
+            self._loop.call_later(self._pause, self._clean_up)
             self._pause = min(self._pause * 1.5, MAX_INTERVAL)
             return
         if stuck:
@@ -124,52 +124,55 @@ class Watch:
         self._on_exit(ending)
 
 
-def end_left(asked: Sequence[Leftovers], others: Collection[Process]) -> list[tuple[bool, Exit]]:
-    """For each process that has ended, whether nothing is left. What is left is told or killed.
+def clean_up(cleanups: Sequence[Cleanup], others: Collection[Process]) -> list[tuple[bool, Exit]]:
+    """For each process that has ended, whether nothing is left. The rest is signalled or killed.
 
     `others` are processes of other instances.
     """
-    family = families(Table(), {each.process: each.mark for each in asked}, others)
-    return [(_end(each, family[each.process]), _exit(each.child.exit_code())) for each in asked]
+    family = families(Table(), {each.process: each.mark for each in cleanups}, others)
+    return [
+        (_end_family(each, family[each.process]), _exit(each.child.exit_code()))
+        for each in cleanups
+    ]
 
 
-def end_orphans(lost: Mapping[Mark, Process | None]) -> None:
+def kill_orphans(lost: Mapping[Mark, Process | None]) -> None:
     """Kill what is left of instances whose processes ended while nobody watched, but for the
     process that was found for one meanwhile, and what that one has started.
     """
     table = Table()
-    for mark, family in belonging(table, lost).items():
+    for mark, family in marked_families(table, lost).items():
         found = lost[mark]
-        stay = table.family(found) if found else []
+        kept = table.family(found) if found else []
         if mark.group and not found:
             groups.kill(mark.group)
         for each in family:
-            if each not in stay:
-                _send(each, signal.SIGKILL)
+            if each not in kept:
+                _signal(each, signal.SIGKILL)
 
 
-def _end(left: Leftovers, family: list[Stat]) -> bool:
-    rest = [each for each in family if each.pid != left.process.pid]
+def _end_family(cleanup: Cleanup, family: list[Stat]) -> bool:
+    rest = [each for each in family if each.pid != cleanup.process.pid]
     for each in rest:
         if each.state == "Z" and each.parent == os.getpid():
             with suppress(ChildProcessError):
                 os.waitpid(each.pid, os.WNOHANG)
     rest = [each for each in rest if each.state != "Z"]
-    group = left.mark.group
+    group = cleanup.mark.group
     if not rest and group:
         groups.remove(group)
-    if rest and group and left.kill:
+    if rest and group and cleanup.kill:
         groups.kill(group)
     for each in rest:
-        if left.kill:
-            _send(each, signal.SIGKILL)
-        elif left.tell and each.session != left.process.pid:
-            _send(each, left.tell)
+        if cleanup.kill:
+            _signal(each, signal.SIGKILL)
+        elif cleanup.stop_signal and each.session != cleanup.process.pid:
+            _signal(each, cleanup.stop_signal)
     return not rest
 
 
-def _send(target: Stat, number: signal.Signals) -> None:
-    """To that very process, even if its number is given anew in this moment."""
+def _signal(target: Stat, number: signal.Signals) -> None:
+    """To that very process, even if its pid is reused in this moment."""
     with suppress(OSError):
         pidfd = os.pidfd_open(target.pid)
         try:
