@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portico.adapters.discovery.address import UNASSIGNED, take
+from portico.adapters.discovery.address import UNASSIGNED, reserve
 from portico.adapters.nginx.processes import Master
 from portico.adapters.state.sqlite import SqliteState
 from portico.system.home import Home
@@ -223,7 +223,7 @@ def test_with_all_ports_of_an_address_taken_discovery_answers_at_another(
         takes(neighbour, own[0], kind, unprivileged_from(), 1 << 16)
 
         for below in (0, unprivileged_from()):
-            place = take("", own, below=below, draw=0.3)
+            place = reserve("", own, below=below, fraction=0.3)
             with closing(place):
                 assert place.port in UNASSIGNED if below else place.host in own[1:]
                 assert gets_nothing(neighbour, place.address)
@@ -259,7 +259,7 @@ def remember_a_common_port(stack: Stack) -> str:
     home = Home(stack.home)
     home.make()
     own = own_loopbacks(home.path)
-    place = take("", own, below=0, draw=0.5)
+    place = reserve("", own, below=0, fraction=0.5)
     place.close()
     with closing(SqliteState(home.database)) as state:
         state.put_setting("discovery_port", str(place.port))

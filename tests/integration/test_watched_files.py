@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.adapters.files.watched_folders import places
+from portico.adapters.files.watched_folders import watched_folders
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.core.model.watched import WatchResult, WatchSettings
 from tests.stack import Stack, eventually
@@ -100,7 +100,9 @@ def test_links_in_what_is_watched_are_not_followed(tmp_path):
 def test_what_is_ignored_is_not_seen(tmp_path):
     (tmp_path / "vendor/x").mkdir(parents=True)
     watch = Watch(tmp_path, ignored=("*.map", "vendor"))
-    assert places(watch.watched, [str(tmp_path)]) == [str(tmp_path)]  # nor does it cost a watch
+    assert watched_folders(watch.watched, [str(tmp_path)]) == [
+        str(tmp_path)
+    ]  # nor does it cost a watch
     (tmp_path / "node_modules/x").mkdir(parents=True)
     (tmp_path / "node_modules/x/index.js").touch()
     (tmp_path / "a.js.map").touch()

@@ -15,7 +15,7 @@ from portico.adapters.acme.authorities import Authorities
 from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
 from portico.adapters.nginx.program import NginxProgram
-from portico.adapters.sites.visitor import Visitor
+from portico.adapters.sites.probe import SiteProbe
 from portico.daemon.main import main
 
 PLACES = {
@@ -29,8 +29,8 @@ PLACES = {
     "after nginx -t": (NginxProgram, "install", "after"),
     "before the reload": (NginxProgram, "switch", "before"),
     "after the reload": (NginxProgram, "switch", "after"),
-    "before the handshake": (Visitor, "served", "before"),
-    "after the handshake": (Visitor, "served", "after"),
+    "before the handshake": (SiteProbe, "served", "before"),
+    "after the handshake": (SiteProbe, "served", "after"),
     "before the record": (HookRunner, "run", "after"),
 }
 

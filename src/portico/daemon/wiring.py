@@ -32,7 +32,7 @@ from portico.adapters.probes.loopback import LoopbackProbes
 from portico.adapters.processes.notices import UnixNotices
 from portico.adapters.processes.sockets import LinuxPorts
 from portico.adapters.processes.supervisor import LinuxProcesses
-from portico.adapters.sites.visitor import Visitor
+from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.views import DaemonView
 from portico.core.planning.endpoints import endpoints_of
@@ -202,7 +202,7 @@ async def assemble(
     issued = IssuedFiles(state, lineages, passthrough)
     preparation = prepare(issued)
     in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
-    sites = Visitor()
+    sites = SiteProbe()
     certificates = assemble_certificates(
         engine,
         in_force,

@@ -1,4 +1,4 @@
-"""Who asks where an app is, and what each was told last."""
+"""Who asks where an app is, and the last answer that each got."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Resolvers:
         asking = self._asking.get(app, {}) | {asker: LastAnswer(version, now)}
         active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_TIME}
         self._asking[app] = active
-        everyone = min(one.version for one in active.values())
-        if everyone > self.acknowledged(app)[0]:
-            self._told[app] = everyone, now
+        all_ports = min(one.version for one in active.values())
+        if all_ports > self.acknowledged(app)[0]:
+            self._told[app] = all_ports, now
 
     def forget(self, app: str) -> None:
         self._asking.pop(app, None)

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from portico.adapters.discovery.address import ReservedAddress, take
-from portico.adapters.discovery.lines import Lines
+from portico.adapters.discovery.address import ReservedAddress, reserve
+from portico.adapters.discovery.client_sockets import ClientSockets
 from portico.adapters.discovery.owners import Asker, Owners
 from portico.adapters.discovery.resolvers import Resolvers
 from portico.adapters.discovery.wire import Reply, reply_to
@@ -29,7 +29,7 @@ MAX_REMEMBERED: Final = 4096
 ID_LENGTH: Final = 2  # octets of a message's id; what follows decides the answer
 
 
-class _Known(NamedTuple):
+class _CachedReply(NamedTuple):
     reply: Reply | None
     version: int
 
@@ -40,22 +40,22 @@ class Responder:
     Only what nginx asks counts. Who else asks gets no answer, once it is known that nginx does
     not run as that user.
 
-    `told` is exact about every worker that still asks. It cannot see a worker of an older
+    `acknowledged` is exact about every worker that still asks. It cannot see a worker of an older
     generation whose fellow that asked for both has exited: such a worker keeps the peers of that
     moment for the requests of connections it still holds (`keepalive_min_timeout`, and no new
-    ones). So what was told is the reason to expect no new connection; that an instance is
-    drained is proved by the connections to its port.
+    ones). So an acknowledgement is the reason to expect no new connection; that an instance
+    is drained is shown by the connections to its port.
     """
 
-    def __init__(self, place: ReservedAddress, owners: Owners, clock: Clock) -> None:
-        self._place, self._owners, self._clock = place, owners, clock
-        self._lines = Lines(place, self._receive)
+    def __init__(self, address: ReservedAddress, owners: Owners, clock: Clock) -> None:
+        self._address, self._owners, self._clock = address, owners, clock
+        self._client_sockets = ClientSockets(address, self._receive)
         self._apps: dict[str, tuple[Endpoint, ...]] = {}
         self._withdrawn: set[str] = set()
         self._version = 0
         self._versions: dict[str, int] = {}
-        self._known: dict[tuple[bool, bytes], _Known] = {}
-        self._askers = Resolvers()
+        self._cache: dict[tuple[bool, bytes], _CachedReply] = {}
+        self._resolvers = Resolvers()
         self._truncated: dict[bytes, int] = {}
         """By the whole question, which nginx repeats over TCP: the UDP port that asked it."""
         self._server: asyncio.Server | None = None
@@ -77,32 +77,36 @@ class Responder:
         `users` says as whom nginx's workers run, beside our own user; it may block. Raises Failed
         when every port is taken.
         """
-        place = await asyncio.to_thread(take, remembered, hosts, below=below, draw=clock.jitter())
+        address = await asyncio.to_thread(
+            reserve, remembered, hosts, below=below, fraction=clock.jitter()
+        )
         known = await asyncio.to_thread(users)  # of an nginx that runs, from its first question on
-        responder = cls(place, Owners((place.host, place.port), users, clock, known), clock)
-        responder._server = await asyncio.start_server(responder._converse, sock=place.tcp)
-        asyncio.get_running_loop().add_reader(place.udp, responder._receive, place.udp)
+        responder = cls(address, Owners((address.host, address.port), users, clock, known), clock)
+        responder._server = await asyncio.start_server(responder._serve_tcp, sock=address.tcp)
+        asyncio.get_running_loop().add_reader(address.udp, responder._receive, address.udp)
         return responder
 
     async def stop(self) -> None:
         if self._server is None:
             return
-        asyncio.get_running_loop().remove_reader(self._place.udp)
+        asyncio.get_running_loop().remove_reader(self._address.udp)
         self._server.close()
         self._server = None
         for writer in tuple(self._open):
             writer.close()
-        self._lines.close()
+        self._client_sockets.close()
         self._owners.close()
-        self._place.close()
+        self._address.close()
 
     @property
     def address(self) -> str:
-        return self._place.address
+        return self._address.address
 
     @property
     def held(self) -> ReservedSockets:
-        return ReservedSockets(self.address, tuple(each.fileno() for each in self._place.keepers))
+        return ReservedSockets(
+            self.address, tuple(each.fileno() for each in self._address.keepers)
+        )
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         if self._apps.get(app) == endpoints:
@@ -110,18 +114,18 @@ class Responder:
         self._version += 1
         self._apps[app], self._versions[app] = endpoints, self._version
         self._withdrawn.discard(app)
-        self._known.clear()
+        self._cache.clear()
         return self._version
 
     def withdraw(self, app: str) -> None:
         self._apps.pop(app, None)
         self._versions.pop(app, None)
         self._withdrawn.add(app)
-        self._askers.forget(app)
-        self._known.clear()
+        self._resolvers.forget(app)
+        self._cache.clear()
 
     def acknowledged(self, app: str) -> tuple[int, float]:
-        return self._askers.acknowledged(app)
+        return self._resolvers.acknowledged(app)
 
     def _receive(self, udp: socket.socket) -> None:
         for _ in range(DATAGRAMS_AT_ONCE):
@@ -130,7 +134,7 @@ class Responder:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._lines.failed(udp, error)
+                self._client_sockets.failed(udp, error)
                 return
             asker = self._owners.asker(socket.SOCK_DGRAM, sender)
             if asker is not Asker.STRANGER:
@@ -143,7 +147,7 @@ class Responder:
         if reply is None:
             return
         if counts:
-            self._lines.open(sender)
+            self._client_sockets.open(sender)
         try:
             udp.sendto(query[:ID_LENGTH] + reply.octets, sender)
         except OSError:
@@ -155,9 +159,9 @@ class Responder:
                 self._truncated.clear()
             self._truncated[query] = sender[1]
         elif reply.app:
-            self._askers.answered(reply.app, sender[1], version, self._clock.monotonic())
+            self._resolvers.answered(reply.app, sender[1], version, self._clock.monotonic())
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the questions of one TCP connection, each after its length (RFC 1035 4.2.2)."""
         self._open.add(writer)
         try:
@@ -188,20 +192,20 @@ class Responder:
             await writer.drain()
         asker = self._truncated.pop(query, None) if counts else None
         if reply.app and asker is not None:
-            self._askers.answered(reply.app, asker, version, self._clock.monotonic())
+            self._resolvers.answered(reply.app, asker, version, self._clock.monotonic())
         return True
 
-    def _reply(self, query: bytes, *, tcp: bool) -> _Known:
+    def _reply(self, query: bytes, *, tcp: bool) -> _CachedReply:
         """The reply without its id: the same question has the same answer until a change."""
         key = tcp, query[ID_LENGTH:]
-        known = self._known.get(key)
-        if known is None:
+        cached = self._cache.get(key)
+        if cached is None:
             reply = reply_to(query, Zone(self._apps, frozenset(self._withdrawn)), tcp=tcp)
             if reply is None:
-                return _Known(None, 0)
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
+                return _CachedReply(None, 0)
+            if len(self._cache) >= MAX_REMEMBERED:
+                self._cache.clear()
             without_id = Reply(reply.octets[ID_LENGTH:], reply.app, reply.truncated)
-            known = _Known(without_id, self._versions.get(reply.app or "", 0))
-            self._known[key] = known
-        return known
+            cached = _CachedReply(without_id, self._versions.get(reply.app or "", 0))
+            self._cache[key] = cached
+        return cached

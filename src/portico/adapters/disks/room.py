@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-MIN_ROOM: Final = 256 << 10  # bytes; less is gone before anybody looks again
-MIN_FILES: Final = 16
+MIN_FREE_BYTES: Final = 256 << 10  # bytes; less is gone before anybody looks again
+MIN_FREE_INODES: Final = 16
 
 
 class MountedDisks:
@@ -31,15 +31,15 @@ def _full(folders: Iterable[str]) -> dict[str, str]:
             device, room = os.stat(folder).st_dev, os.statvfs(folder)  # noqa: PTH116 - as statvfs
         except OSError:
             continue  # made when it is first written to
-        if trouble := _trouble(room):
-            found[folder] = disks.setdefault(device, f"disk full at {folder}: {trouble}")
+        if shortage := _shortage(room):
+            found[folder] = disks.setdefault(device, f"disk full at {folder}: {shortage}")
     return found
 
 
-def _trouble(room: os.statvfs_result) -> str:
+def _shortage(room: os.statvfs_result) -> str:
     """What others than root have left: nginx's workers and most programs are others."""
-    if room.f_bavail * room.f_frsize < MIN_ROOM:
+    if room.f_bavail * room.f_frsize < MIN_FREE_BYTES:
         return "apps keep running, but writes there fail"
-    if room.f_files and room.f_favail < MIN_FILES:  # some file systems do not count files
+    if room.f_files and room.f_favail < MIN_FREE_INODES:  # some file systems do not count files
         return "no inodes are left; apps keep running, but no new files can be created there"
     return ""

@@ -13,7 +13,7 @@ Identity = tuple[int, int]
 """Device and number of a file."""
 
 
-def places(watched: WatchSettings, roots: Iterable[str]) -> list[str]:
+def watched_folders(watched: WatchSettings, roots: Iterable[str]) -> list[str]:
     """The roots, and every folder below them whose files count. Links below them are not followed:
     they may lead anywhere, and in circles.
     """

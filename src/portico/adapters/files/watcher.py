@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Final
 
-from portico.adapters.files.watched_folders import Identity, identity, is_folder, places
+from portico.adapters.files.watched_folders import Identity, identity, is_folder, watched_folders
 from portico.core.model.watched import WatchResult, WatchSettings
 from portico.core.planning.watching import is_ignored
 from portico.system.account import account_if_known
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _POLL_MS: Final = 1
 """What has happened is asked for, not waited for: no thread is kept busy by it."""
-_PLACES_AT_ONCE: Final = 400
+_FOLDERS_AT_ONCE: Final = 400
 """Places in one object of watchfiles: all of Python waits while it is made, 25 µs for each."""
 _PAUSE_MS: Final = 20
 """Looks between two attempts: what cannot be watched is often large."""
@@ -68,7 +68,7 @@ class _Watch:
 
     def _look(self) -> WatchResult:
         before, here = self._roots, {root: identity(root) for root in self.watched.roots}
-        there, changes = [root for root in here if here[root]], self._counting(self._events)
+        there, changes = [root for root in here if here[root]], self._changes(self._events)
         changed = [path for _, path in changes]
         retry = not self._events and self._rest == 0 and there != []
         if retry or here != before or any(k == _ADDED and is_folder(p) for k, p in changes):
@@ -88,19 +88,20 @@ class _Watch:
         """Watch what is below these now. The old events end when the new ones have begun. What
         could not be watched before may have changed since.
         """
-        old, untold = self._events, roots if self._trouble else []
+        old, unwatched = self._events, roots if self._trouble else []
         self._trouble, self._rest = "", _PAUSE_MS
-        found = places(self.watched, roots)
+        found = watched_folders(self.watched, roots)
         self._events = [
-            _events(found[n : n + _PLACES_AT_ONCE]) for n in range(0, len(found), _PLACES_AT_ONCE)
+            _events(found[n : n + _FOLDERS_AT_ONCE])
+            for n in range(0, len(found), _FOLDERS_AT_ONCE)
         ]
-        changes = self._counting(self._events) + self._counting(old)
+        changes = self._changes(self._events) + self._changes(old)
         for each in old:
             each.close()
         changed = [path for _, path in changes]
-        return changed if self._trouble else changed + untold
+        return changed if self._trouble else changed + unwatched
 
-    def _counting(self, events: list[Events]) -> list[FileChange]:
+    def _changes(self, events: list[Events]) -> list[FileChange]:
         """What has changed since the last call, without what is ignored."""
         try:
             changes = [change for each in events for change in next(each)]

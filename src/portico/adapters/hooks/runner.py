@@ -32,5 +32,5 @@ class HookRunner:
             return f"{command[0]}: {error.strerror}"
         if process.exit_code == 0:
             return None
-        told = output.decode(errors="replace").strip()[-MAX_SHOWN_OUTPUT:]
-        return f"{command[0]} exited with code {process.exit_code}: {told}"
+        output_text = output.decode(errors="replace").strip()[-MAX_SHOWN_OUTPUT:]
+        return f"{command[0]} exited with code {process.exit_code}: {output_text}"

@@ -25,7 +25,7 @@ from portico.system.account import Account
 from portico.system.rights import folder_of
 
 CHUNK: Final = 1 << 20
-TRIES: Final = 1000
+MAX_ATTEMPTS: Final = 1000
 _NO_USER: Final = Account()
 
 
@@ -141,7 +141,7 @@ def _copy_rest_and_empty(file: int, copy: int) -> None:
     long, for a program may also write half a line and pause.
     """
     is_whole, tries = False, 0
-    while not is_whole and tries < TRIES:
+    while not is_whole and tries < MAX_ATTEMPTS:
         tries += 1
         os.sched_yield()
         while data := os.read(file, CHUNK):

@@ -14,7 +14,7 @@ MAX_ANSWER_SIZE: Final = 1 << 19
 """Bytes that are read of one answer."""
 
 
-class TooLong(Exception):
+class AnswerTooLong(Exception):
     """It has sent MAX_ANSWER_SIZE bytes, and its answer has not ended."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Connection:
     async def receive(self) -> bytes:
         """What has come; nothing at the end. Raises TooLong."""
         if self._left <= 0:
-            raise TooLong
+            raise AnswerTooLong
         # What is there is read without a turn of the loop, and so without a look at the deadline.
         await asyncio.sleep(0)
         data = await self._loop.sock_recv(self._socket, READ_SIZE)
@@ -40,7 +40,7 @@ class Connection:
         return data
 
 
-class NotSpoken(Exception):
+class WrongProtocol(Exception):
     """It does not speak the protocol that it was asked in."""
 
     def __init__(self, protocol: str, data: bytes) -> None:

@@ -24,7 +24,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from portico.adapters.probes.connection import Connection, NotSpoken
+from portico.adapters.probes.connection import Connection, WrongProtocol
 
 PREFIX_LENGTH: Final = 5  # octets before a message: not compressed, and its length
 SETTINGS: Final = b"\x04"
@@ -80,17 +80,17 @@ def _feed(http2: H2Connection, data: bytes, answer: _Answer) -> None:
     # RFC 9113 3.4: a server begins with a SETTINGS frame. h2 would wait for the end of whatever
     # long frame other protocols look like.
     if not answer.begun and data[3:4] != SETTINGS:
-        raise NotSpoken("gRPC", data)
+        raise WrongProtocol("gRPC", data)
     answer.begun = True
     try:
         events = http2.receive_data(data)
     except ProtocolError:
-        raise NotSpoken("gRPC", data) from None
+        raise WrongProtocol("gRPC", data) from None
     for event in events:
-        _take(event, answer)
+        _apply_event(event, answer)
 
 
-def _take(event: Event, answer: _Answer) -> None:
+def _apply_event(event: Event, answer: _Answer) -> None:
     match event:
         case ResponseReceived() | TrailersReceived():
             answer.headers |= {_octets(name): _octets(value) for name, value in event.headers}
@@ -111,19 +111,19 @@ def _trouble(answer: _Answer, service: str) -> str | None:
     status = answer.headers.get(b"grpc-status")
     match status:  # codes of gRPC: OK, NOT_FOUND, UNIMPLEMENTED
         case b"0":
-            said = _serving_status(bytes(answer.data[PREFIX_LENGTH:]))
-            return None if said == SERVING else f"answered {WORDS.get(said, said)}"
+            state = _serving_status(bytes(answer.data[PREFIX_LENGTH:]))
+            return None if state == SERVING else f"answered {WORDS.get(state, state)}"
         case b"5":
             return f'knows no service "{service}"'
         case b"12":
             return "does not offer grpc.health.v1"
         case None:
             http = answer.headers.get(b":status", b"nothing")
-            return f"does not speak gRPC: it answered {_words(http)}"
+            return f"does not speak gRPC: it answered {_decoded(http)}"
         case _:
             # Percent-encoded UTF-8, says the gRPC protocol; what is neither is shown as it can be.
             message = unquote_to_bytes(answer.headers.get(b"grpc-message", b""))
-            return f"answered gRPC status {_words(status)} {_words(message)}".strip()
+            return f"answered gRPC status {_decoded(status)} {_decoded(message)}".strip()
 
 
 def _serving_status(message: bytes) -> int:
@@ -131,5 +131,5 @@ def _serving_status(message: bytes) -> int:
     return message[1] if message[:1] == bytes((1 << 3 | 0,)) and len(message) > 1 else 0
 
 
-def _words(said: bytes) -> str:
-    return " ".join(said.decode(errors="replace")[:MAX_ERROR_LENGTH].split())
+def _decoded(message_text: bytes) -> str:
+    return " ".join(message_text.decode(errors="replace")[:MAX_ERROR_LENGTH].split())

@@ -7,14 +7,14 @@ from typing import Final
 
 import h11
 
-from portico.adapters.probes.connection import Connection, NotSpoken, TooLong
+from portico.adapters.probes.connection import AnswerTooLong, Connection, WrongProtocol
 from portico.core.model.check import Check
 
 MAX_SEARCHED_SIZE: Final = 1 << 18
 """Bytes of a body that are searched."""
 MAX_READ_SIZE: Final = 1 << 16
 """Bytes that are waited for of one that is not searched."""
-GOOD: Final = range(200, 400)
+GOOD_STATUSES: Final = range(200, 400)
 SEARCH_TIMEOUT: Final = 0.1
 """Seconds for a regular expression, which nothing else could end; one that is usual takes 1 ms."""
 
@@ -37,7 +37,7 @@ async def ask_http(check: Check, port: int, connection: Connection) -> str | Non
     await connection.send(sent)
     limit = MAX_READ_SIZE if check.body is None else MAX_SEARCHED_SIZE
     answer = await _answer(http, connection, limit)
-    if answer.status not in (check.status or GOOD):
+    if answer.status not in (check.status or GOOD_STATUSES):
         return f"answered {answer.status}"
     if check.body is None:
         return None
@@ -82,12 +82,12 @@ async def _answer(http: h11.Connection, connection: Connection, limit: int) -> A
             if event is h11.NEED_DATA and (data := await connection.receive()):
                 http.receive_data(data)
                 continue
-        except (h11.RemoteProtocolError, TooLong) as error:
+        except (h11.RemoteProtocolError, AnswerTooLong) as error:
             if status:
                 break
-            if isinstance(error, TooLong):
+            if isinstance(error, AnswerTooLong):
                 raise
-            raise NotSpoken("HTTP", data) from None
+            raise WrongProtocol("HTTP", data) from None
         match event:
             case h11.Response():
                 status = event.status_code

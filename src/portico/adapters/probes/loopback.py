@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from portico.adapters.probes.connection import Connection, NotSpoken, TooLong, connected
+from portico.adapters.probes.connection import AnswerTooLong, Connection, WrongProtocol, connected
 from portico.adapters.probes.http import ask_http
 from portico.core.model.check import Check
 
@@ -24,7 +24,7 @@ class LoopbackProbes:
             return await _elsewhere(port)
         except (ConnectionError, EOFError):
             return "closed the connection without answering"
-        except (NotSpoken, TooLong) as error:
+        except (WrongProtocol, AnswerTooLong) as error:
             return str(error)
         except OSError as error:
             return f"cannot connect to port {port}: {error.strerror or error}"

@@ -91,9 +91,7 @@ class Owners:
         """
         found: dict[Target, Family] = {}
         for members in (_leaders, _descended, _marked):
-            left = [
-                target for target in changed if not _is_own(changed[target], found.get(target))
-            ]
+            left = [each for each in changed if not _is_own(changed[each], found.get(each))]
             if left:
                 every = members({target.process: target.mark for target in left})
                 found |= {target: _sockets_of(every[target.process]) for target in left}

@@ -146,7 +146,7 @@ class LinuxProcesses:
     def _measure(self) -> None:
         now, before = self._clock.monotonic(), self._usage
         self._usage = {
-            process: _usage_since(process, family, before.get(process), now)
+            process: _measured(process, family, before.get(process), now)
             for process, family in self._families().items()
         }
         self._measured = now
@@ -214,7 +214,7 @@ class _Usage:
     resident: int
 
 
-def _usage_since(
+def _measured(
     process: Process, family: Sequence[Stat], before: _Usage | None, now: float
 ) -> _Usage:
     ticks = sum(each.ticks for each in family)

@@ -131,14 +131,14 @@ def _put_aside(path: Path) -> Path:
 def _begin(db: sqlite3.Connection, path: Path) -> str:
     """Fill the new database from the side files; says what goes on and what is lost."""
     restored: list[SideFile] = restore(db, path.parent)
-    told = ["starting with an empty database"]
+    sentences = ["starting with an empty database"]
     if IN_FORCE in restored:
-        told.append("the file in force was restored from in-force.json")
-        told.append("older revisions and events are lost")
+        sentences.append("the file in force was restored from in-force.json")
+        sentences.append("older revisions and events are lost")
     else:
-        told.append("the file in force was lost: run `portico up` again")
+        sentences.append("the file in force was lost: run `portico up` again")
     if INSTANCES in restored:
-        told.append("running instances were restored from instances.json")
+        sentences.append("running instances were restored from instances.json")
     else:
-        told.append("instances that still run are unknown; stop them by hand")
-    return "; ".join(told)
+        sentences.append("instances that still run are unknown; stop them by hand")
+    return "; ".join(sentences)

@@ -12,19 +12,19 @@ import h11
 from portico.core.model.desired import Listeners
 from portico.core.model.site import Site
 
-VISIT_TIMEOUT: Final = 10.0
-SILENT: Final = frozenset({502, 504})
+PROBE_TIMEOUT: Final = 10.0
+GATEWAY_ERRORS: Final = frozenset({502, 504})
 """What nginx answers itself when nothing behind it does."""
 MAX_READ_SIZE: Final = 65536
-NO_BACKEND: Final = b"PROXY UNKNOWN\r\n"
-"""The PROXY protocol's header (version 1, 2.1) of one who speaks for himself."""
+PROXY_UNKNOWN: Final = b"PROXY UNKNOWN\r\n"
+"""The PROXY protocol's header (version 1, 2.1) of a connection without a client behind it."""
 
 
-class Visitor:
+class SiteProbe:
     """Implements `ports.Sites`."""
 
     def __init__(self) -> None:
-        self._tls = _trusting_all()
+        self._tls = _unverified_tls()
 
     async def ask(
         self, name: str, site: Site, listeners: Listeners, *, proxied: bool = False
@@ -33,22 +33,22 @@ class Visitor:
         address = _reachable(listeners.addresses)
         port = listeners.https if site.https else listeners.http
         try:
-            async with asyncio.timeout(VISIT_TIMEOUT):
+            async with asyncio.timeout(PROBE_TIMEOUT):
                 reader, writer = await asyncio.open_connection(address, port)
                 try:
                     if proxied:
-                        writer.write(NO_BACKEND)
+                        writer.write(PROXY_UNKNOWN)
                     if site.https:
                         await writer.start_tls(self._tls, server_hostname=host)
-                    request = _grpc_call(host) if site.grpc else _first_page(host)
+                    request = _grpc_request(host) if site.grpc else _page_request(host)
                     status = await _first_status(reader, writer, request)
                 finally:
                     writer.transport.abort()
         except TimeoutError:
-            return f"timed out after {VISIT_TIMEOUT:g}s"
+            return f"timed out after {PROBE_TIMEOUT:g}s"
         except (OSError, h11.RemoteProtocolError) as error:
             return f"{address}:{port}: {error.__class__.__name__}: {error}"
-        if status in SILENT:
+        if status in GATEWAY_ERRORS:
             return f"nginx returned {status}: no backend answered"
         return None
 
@@ -60,23 +60,23 @@ class Visitor:
         proxied: bool = False,
         rsa: bool | None = None,
     ) -> set[str]:
-        tls = self._tls if rsa is None else _checking_only("aRSA" if rsa else "aECDSA")
+        tls = self._tls if rsa is None else _tls_for_keys("aRSA" if rsa else "aECDSA")
         host = name.replace("*", "any", 1)
-        asked = (
-            self._served(_to_connect(address), listeners.https, host, tls, proxied=proxied)
+        fingerprints = (
+            self._served(_connectable(address), listeners.https, host, tls, proxied=proxied)
             for address in listeners.addresses
         )
-        return set(await asyncio.gather(*asked))
+        return set(await asyncio.gather(*fingerprints))
 
     async def _served(
         self, address: str, port: int, host: str, tls: ssl.SSLContext, *, proxied: bool
     ) -> str:
         try:
-            async with asyncio.timeout(VISIT_TIMEOUT):
+            async with asyncio.timeout(PROBE_TIMEOUT):
                 _, writer = await asyncio.open_connection(address, port)
                 try:
                     if proxied:
-                        writer.write(NO_BACKEND)
+                        writer.write(PROXY_UNKNOWN)
                     await writer.start_tls(tls, server_hostname=host)
                     return _fingerprint(writer)
                 finally:
@@ -85,7 +85,7 @@ class Visitor:
             return ""
 
 
-def _trusting_all() -> ssl.SSLContext:
+def _unverified_tls() -> ssl.SSLContext:
     # Whose certificate is served is not the question here, and it may be anybody's own: the
     # system's authorities would only be so much memory.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -94,9 +94,9 @@ def _trusting_all() -> ssl.SSLContext:
     return context
 
 
-def _checking_only(keys: str) -> ssl.SSLContext:
+def _tls_for_keys(keys: str) -> ssl.SSLContext:
     """TLS 1.2, where the cipher says which kind of key the server has (RFC 5246 7.4.2)."""
-    context = _trusting_all()
+    context = _unverified_tls()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(keys)
     return context
@@ -108,11 +108,11 @@ def _fingerprint(writer: asyncio.StreamWriter) -> str:
     return sha256(certificate).hexdigest() if certificate else ""
 
 
-def _first_page(host: str) -> h11.Request:
+def _page_request(host: str) -> h11.Request:
     return h11.Request(method="GET", target="/", headers=_headers(host))
 
 
-def _grpc_call(host: str) -> h11.Request:
+def _grpc_request(host: str) -> h11.Request:
     """A call of no known method: a gRPC server resets a GET, but answers this with 200 and
     the gRPC status "unimplemented".
     """
@@ -142,9 +142,9 @@ async def _first_status(
 
 def _reachable(addresses: tuple[str, ...]) -> str:
     """An address to connect to for what nginx listens on."""
-    return _to_connect(addresses[0])
+    return _connectable(addresses[0])
 
 
-def _to_connect(listened: str) -> str:
+def _connectable(listened: str) -> str:
     first = listened.strip("[]")
     return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(first, first)  # noqa: S104 - not bound, replaced

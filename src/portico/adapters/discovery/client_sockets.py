@@ -16,33 +16,33 @@ from portico.adapters.discovery.address import ReservedAddress
 
 log = logging.getLogger(__name__)
 
-MAX_LINES: Final = 512
+MAX_SOCKETS: Final = 512
 """nginx asks from a port for each upstream. With more of them, the longest open one is closed."""
 Address = tuple[str, int]
 
 
-class Lines:
-    def __init__(self, place: ReservedAddress, receive: Callable[[socket.socket], None]) -> None:
-        self._place, self._receive = place, receive
+class ClientSockets:
+    def __init__(self, address: ReservedAddress, receive: Callable[[socket.socket], None]) -> None:
+        self._address, self._receive = address, receive
         self._open: dict[Address, socket.socket] = {}
 
     def open(self, asker: Address) -> None:
         """Let what it sends from now on come alone."""
         if asker in self._open:
             return
-        if len(self._open) >= MAX_LINES:
+        if len(self._open) >= MAX_SOCKETS:
             self._end(next(iter(self._open)))
         try:
-            line = self._place.line(asker)
+            sock = self._address.connected_socket(asker)
         except OSError as error:
             log.warning("cannot open the discovery socket for nginx: %s", error)
             return
-        self._open[asker] = line
-        asyncio.get_running_loop().add_reader(line, self._receive, line)
+        self._open[asker] = sock
+        asyncio.get_running_loop().add_reader(sock, self._receive, sock)
 
     def failed(self, udp: socket.socket, error: OSError) -> None:
         """Reading failed: of a line, because its other end is closed."""
-        asker = next((asker for asker, line in self._open.items() if line is udp), None)
+        asker = next((asker for asker, sock in self._open.items() if sock is udp), None)
         if asker is None:
             log.warning("cannot read a DNS query from nginx: %s", error)
         else:
@@ -53,6 +53,6 @@ class Lines:
             self._end(asker)
 
     def _end(self, asker: Address) -> None:
-        line = self._open.pop(asker)
-        asyncio.get_running_loop().remove_reader(line)
-        line.close()
+        sock = self._open.pop(asker)
+        asyncio.get_running_loop().remove_reader(sock)
+        sock.close()
