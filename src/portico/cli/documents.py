@@ -31,6 +31,4 @@ def request(found: ImportedFile) -> dict[str, object]:
 def write_notes(session: Session, notes: tuple[str, ...] | list[str]) -> None:
     if not session.json:
         for note in notes:
-            session.terminal.write_stderr(
-                f"{session.terminal.err.paint('note', 'yellow')}: {note}"
-            )
+            session.terminal.write_labelled("note", note)

@@ -23,6 +23,8 @@ _CODES: Final[Mapping[Style, str]] = {
     "bold": "1",
     "dim": "2",
 }
+Label = Literal["problem", "warning", "note"]
+_LABELS: Final[Mapping[Label, Style]] = {"problem": "red", "warning": "yellow", "note": "yellow"}
 _ONE_COLOUR: Final = (
     r"(?:0|[1-4]|7|9|2[1-7]|29|39|49|[349][0-7]|10[0-7]"
     r"|[34]8;5;[0-9]{1,3}|[34]8;2;[0-9]{1,3};[0-9]{1,3};[0-9]{1,3})"
@@ -71,6 +73,9 @@ class Terminal:
     def write_stderr(self, text: str) -> None:
         """A note, progress or an error, to standard error."""
         self.err.write(self.err.harmless(text) + "\n")
+
+    def write_labelled(self, label: Label, text: str) -> None:
+        self.write_stderr(f"{self.err.paint(label, _LABELS[label])}: {text}")
 
     def write_raw(self, text: str) -> None:
         """A result for programs, to standard output: as it is, unless a terminal gets it."""

@@ -61,11 +61,11 @@ def show_one(session: Session, name: str) -> None:
 
 
 def write_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
-    mark = session.terminal.err.paint("note", "yellow")
     for each in renewers:
-        session.terminal.write_stderr(
-            f"{mark}: another program also renews certificates: {each.what} in {each.where}; if "
-            f"they are for names served here, {each.remedy}"
+        session.terminal.write_labelled(
+            "note",
+            f"another program also renews certificates: {each.what} in {each.where}; if they are "
+            f"for names served here, {each.remedy}",
         )
 
 

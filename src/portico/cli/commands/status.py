@@ -123,8 +123,7 @@ def _rest(session: Session, status: StatusView) -> None:
     session.terminal.write()
     session.terminal.write(session.terminal.out.paint(line, "dim"))
     if nginx.warning:
-        warning = session.terminal.err.paint("warning", "yellow")
-        session.terminal.write_stderr(f"{warning}: {nginx.warning}")
+        session.terminal.write_labelled("warning", nginx.warning)
     troubles = [*status.troubles]
     if daemon.version != __version__:
         troubles.append(
@@ -132,6 +131,6 @@ def _rest(session: Session, status: StatusView) -> None:
             "to replace it"
         )
     for trouble in troubles:
-        session.terminal.write_stderr(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
+        session.terminal.write_labelled("problem", trouble)
     for note in status.notes:
-        session.terminal.write_stderr(f"{session.terminal.err.paint('note', 'yellow')}: {note}")
+        session.terminal.write_labelled("note", note)

@@ -73,7 +73,7 @@ def _show(session: Session, status: StatusView, source: str) -> None:
                 f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}"
             )
     for trouble in status.troubles:
-        session.terminal.write_stderr(f"{session.terminal.err.paint('problem', 'red')}: {trouble}")
+        session.terminal.write_labelled("problem", trouble)
     write(f"next: {', '.join(_next(status, source))}")
 
 
