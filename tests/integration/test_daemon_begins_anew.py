@@ -38,7 +38,7 @@ ONCE = """if "PORTICO_DEATHS" not in os.environ:
         raise LookupError("a bug, made by a test")"""
 WITH_THIS_APP = """desired, _ = self._desired()
     if "broken" in desired.apps and any(
-        task.get_name() == "upkeep" for task in __import__("asyncio").all_tasks()
+        task.get_name() == "housekeeping" for task in __import__("asyncio").all_tasks()
     ):
         raise LookupError("a bug, made by a test")"""
 """Whenever an app of this name is in the file, unless in safe mode."""
