@@ -23,8 +23,8 @@ class Home:
     @classmethod
     def find(cls, environ: Mapping[str, str], *, root: bool) -> Home:
         """PORTICO_HOME, else /var/lib/portico as root, else the XDG state folder."""
-        if given := environ.get("PORTICO_HOME"):
-            home = cls(Path(given).absolute())
+        if setting := environ.get("PORTICO_HOME"):
+            home = cls(Path(setting).absolute())
         elif root:
             home = cls(Path("/var/lib/portico"))
         else:

@@ -136,21 +136,21 @@ class RunningProgram:
         return self.exit_code
 
     async def communicate(
-        self, given: bytes = b"", most: int = MAX_OUTPUT_KEPT
+        self, data: bytes = b"", max_output: int = MAX_OUTPUT_KEPT
     ) -> tuple[bytes, bytes]:
         """Give it its whole input, read its output and its errors to their ends, and wait. Of
-        each the last `most` bytes are kept.
+        each the last `max_output` bytes are kept.
         """
-        self.give(given)
+        self.write_input(data)
         out, err, _ = await asyncio.gather(
-            ending(self.stdout, most), ending(self.stderr, most), self.wait()
+            read_tail(self.stdout, max_output), read_tail(self.stderr, max_output), self.wait()
         )
         return out, err
 
-    def give(self, given: bytes) -> None:
-        """Its whole standard input. It may end without having read all of it."""
+    def write_input(self, data: bytes) -> None:
+        """Write its whole standard input. It may end without having read all of it."""
         if self._stdin is not None:
-            self._stdin.write(given)
+            self._stdin.write(data)
             self._stdin.write_eof()
 
     async def end(self) -> None:
@@ -246,10 +246,10 @@ async def _launched(
         raise
 
 
-async def ending(stream: StreamReader | None, most: int) -> bytes:
+async def read_tail(stream: StreamReader | None, max_output: int) -> bytes:
     """The last bytes of what a program says, once nobody holds it open any more."""
     kept = bytearray()
     while stream and (data := await stream.read(_READ_SIZE)):
         kept += data
-        del kept[:-most]
+        del kept[:-max_output]
     return bytes(kept)

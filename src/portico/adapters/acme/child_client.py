@@ -36,7 +36,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
-from portico.system.programs import PIPE, Program, StartProgram, ending, running, start_here
+from portico.system.programs import PIPE, Program, StartProgram, read_tail, running, start_here
 
 T = TypeVar("T")
 Tell = Callable[[Progress], None]
@@ -121,7 +121,7 @@ class AcmeChild:
                 running(start_program, program, stdin=PIPE, limit=_MAX_LINE_LENGTH) as process,
                 asyncio.timeout(limit),
             ):
-                process.give(REQUEST.dump_json(request))
+                process.write_input(REQUEST.dump_json(request))
                 line, words = await asyncio.gather(
                     _read(process.stdout, tell), _last_words(process.stderr)
                 )
@@ -161,6 +161,6 @@ async def _read(lines: asyncio.StreamReader | None, tell: Tell | None) -> Line |
 
 
 async def _last_words(stream: asyncio.StreamReader | None) -> str:
-    kept = await ending(stream, _MAX_ERROR_LENGTH)
+    kept = await read_tail(stream, _MAX_ERROR_LENGTH)
     lines = kept.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

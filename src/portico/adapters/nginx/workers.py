@@ -62,14 +62,14 @@ async def _make(start_program: StartProgram, name: str) -> str:
     if program is None:
         return "useradd is not installed"
     nothing = ("--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin")
-    words = (program, "--system", "--user-group", *nothing, name)
+    argv = (program, "--system", "--user-group", *nothing, name)
     try:
-        async with running(start_program, Program(words, {}), stderr=STDOUT) as process:
+        async with running(start_program, Program(argv, {}), stderr=STDOUT) as process:
             async with asyncio.timeout(USERADD_TIMEOUT):
-                said, _ = await process.communicate()
+                output, _ = await process.communicate()
     except (OSError, TimeoutError) as error:
         return f"{program}: {error}"
-    return said.decode(errors="replace").strip()
+    return output.decode(errors="replace").strip()
 
 
 def _nobody() -> str:

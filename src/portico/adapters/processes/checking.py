@@ -11,7 +11,7 @@ from portico.adapters.processes.start import entered, prepare
 from portico.core.model.check import Check
 from portico.core.model.launch import Launch
 from portico.core.model.units import Words
-from portico.system.programs import STDOUT, StartProgram, ending, running
+from portico.system.programs import STDOUT, StartProgram, read_tail, running
 
 MAX_OUTPUT_KEPT: Final = 4096
 """Bytes of its output; the end of it says why it failed."""
@@ -30,7 +30,7 @@ async def run_check(
             program = found.as_program(cwd)
             async with running(start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(check.limit):
-                    output = await ending(process.stdout, MAX_OUTPUT_KEPT)
+                    output = await read_tail(process.stdout, MAX_OUTPUT_KEPT)
                     code = await process.wait()
     except TimeoutError:
         return f"its check timed out after {check.limit:g}s"

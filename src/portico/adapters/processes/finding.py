@@ -1,9 +1,9 @@
 """Which processes are an instance's: what it started, and what those started.
 
-Most are told by descent: they are in its session, or have a parent that is. Where the parent has
-ended, they are told by the instance's control group, or by what they were told when they were
-started, which is theirs to read in /proc. That anybody can write, so it counts for processes of
-the user that the instance runs as, and for no other.
+Most are known by descent: they are in its session, or have a parent that is. Where the parent has
+ended, they are known by the instance's control group, or by variables that they were started with,
+from /proc. Any program can set these, so they count only for processes of the user that the
+instance runs as.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def families(
 
 
 def descendants(table: Table, wanted: Mapping[Process, Mark]) -> dict[Process, list[Stat]]:
-    """Those that are told by descent or control group. Nobody's environment is read for it."""
+    """Those known by descent or control group; no environment is read."""
     return {leader: table.family(leader, mark.members) for leader, mark in wanted.items()}
 
 

@@ -38,7 +38,7 @@ _TAKEN_BY_CUSTOM: Final = frozenset(
 class LinuxPorts:
     def __init__(self, clock: Clock) -> None:
         self._range, self._clock = _range(), clock
-        self._given: deque[int] = deque(maxlen=len(self._range) // 2)
+        self._recent: deque[int] = deque(maxlen=len(self._range) // 2)
         """A port is not given out again soon: somebody may still send requests to who had it."""
 
     async def free(self, avoid: frozenset[int]) -> int:
@@ -46,11 +46,11 @@ class LinuxPorts:
         it before the program that it is for listens.
         """
         begin = int(self._clock.jitter() * len(self._range))
-        taken = {*avoid, *self._given, *_TAKEN_BY_CUSTOM}
+        taken = {*avoid, *self._recent, *_TAKEN_BY_CUSTOM}
         here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
         for port in islice(here, MAX_TRIED):
             if _is_free(port):
-                self._given.append(port)
+                self._recent.append(port)
                 return port
         return _any_port(taken)  # somebody has taken them
 

@@ -22,17 +22,17 @@ _Note: TypeAlias = tuple[Path, str]
 
 def notes(document: Document, *, root: bool = False) -> list[str]:
     """Sentences, each after the key that it is about. `root` is whether Portico is."""
-    said = [*_public(document), *_cut_short(document), *_unused(document)]
+    found = [*_public(document), *_cut_short(document), *_unused(document)]
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
-        said += _app(("apps", name), app, alone=name not in together)
+        found += _app(("apps", name), app, alone=name not in together)
     for name, upstream in document.upstreams.items():
-        said += _upstream(("upstreams", name), upstream)
+        found += _upstream(("upstreams", name), upstream)
     for name, site in document.sites.items():
-        said += _site(("sites", name), site, document)
+        found += _site(("sites", name), site, document)
     return [
         *as_root(document.apps, root=root),
-        *(f"{path_text(path)}: {text}" for path, text in said),
+        *(f"{path_text(path)}: {text}" for path, text in found),
     ]
 
 

@@ -74,8 +74,8 @@ class Ledger:
         With `staging` it is one for the issuer's staging directory, whose limits are wide.
         """
         directory = issuer.staging if staging and issuer.staging else issuer.directory
-        if told := self._retry_refusal(directory, names):
-            return told
+        if cooldown := self._retry_refusal(directory, names):
+            return cooldown
         return None if exempt else _worst(self.uses(issuer, names, staging=staging), self.now)
 
     def account_refusal(self, issuer: Issuer) -> Refusal | None:

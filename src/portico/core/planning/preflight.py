@@ -185,9 +185,9 @@ def _allowed(name: Name, seen: PreflightFacts, challenge: Challenge | None) -> I
         return
     records = _relevant(name)
     if records and not any(_permits(each.value, seen, challenge) for each in records):
-        said = "; ".join(f'{each.tag} "{each.value}"' for each in records)
+        tags = "; ".join(f'{each.tag} "{each.value}"' for each in records)
         yield Finding(
-            f"CAA records of {name.caa_of} forbid the authority to issue for {name.name} ({said})",
+            f"CAA records of {name.caa_of} forbid the authority to issue for {name.name} ({tags})",
             f'add one: {name.caa_of} CAA 0 {records[0].tag} "{wanted}"',
         )
 

@@ -55,8 +55,8 @@ def failed(  # noqa: PLR0913
     """
     trouble = _after(renewal.troubles.get(issuer), error, held, now, draw)
     if retry_at is not None:
-        told = now + min(max(retry_at - now, MIN_WAIT), LATEST)
-        trouble = replace(trouble, retry_at=max(trouble.retry_at, told))
+        retry_allowed_at = now + min(max(retry_at - now, MIN_WAIT), LATEST)
+        trouble = replace(trouble, retry_at=max(trouble.retry_at, retry_allowed_at))
     return replace(renewal, troubles={**renewal.troubles, issuer: trouble})
 
 
