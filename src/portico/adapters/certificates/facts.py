@@ -50,6 +50,15 @@ def _links(chain: list[x509.Certificate]) -> Iterator[str]:
     for number, (one, following) in enumerate(pairwise(chain), 1):
         if not signed(one, following):
             yield f"certificate {number + 1} of the chain did not sign certificate {number}"
+        if not _may_sign(following):
+            yield f"certificate {number + 1} of the chain may not sign certificates"
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def _key_type(leaf: x509.Certificate) -> KeyType | None:
