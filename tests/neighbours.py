@@ -80,7 +80,7 @@ class Neighbour:
             process.wait(60)
             if process.stdout:
                 process.stdout.close()
-        psutil.wait_procs(his, 10)  # as long as one of them is there, userdel refuses
+        psutil.wait_procs(his, 60)  # as long as one of them is there, userdel refuses
         subprocess.run(["userdel", self.name], check=True, capture_output=True)
 
 

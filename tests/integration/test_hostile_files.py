@@ -137,7 +137,7 @@ def test_no_moment_lets_a_link_in_while_files_are_opened_and_rotated(ground, nei
     swapper = neighbour.start_python(SWAPS, str(ground.his))
     assert swapper.stdout.readline() == "begun\n"
     path, account, done, tries = ground.his / "log/out.log", account_of(ground.user, None), 0, 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while done <= 10 or tries < 300:
         assert time.monotonic() < deadline, f"{done} of {tries} came to their end"
         tries += 1
