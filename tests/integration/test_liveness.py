@@ -88,7 +88,7 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
     switch = stack.root / "unhealthy"
     health = "{ path = '/healthz', interval = '200ms', fall = 2, rise = 2, restart = false }"
     env = f"{{ UNHEALTHY_1 = '{switch}' }}"
-    up(stack, f"health = {health}\nenv = {env}\nready_timeout = '2s'")
+    up(stack, f"health = {health}\nenv = {env}\nready_timeout = '5s'")
     everybody = {i["pid"] for i in slots(stack)}
     eventually(lambda: who_answers(stack) == everybody)
 
@@ -108,7 +108,7 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
         file.write("gzip = false\n")
     told = stack.portico("up")  # the site has changed at once; the app is as it was
     assert (told.returncode, f"{ill['id']} fails its health check" in told.stderr) == (1, True)
-    assert status(stack).nginx["generation"] > generation
+    eventually(lambda: status(stack).nginx["generation"] > generation)
     assert who_answers(stack, 100) == others
 
     stack.kill_daemon()
