@@ -40,8 +40,6 @@ class Certificates(Protocol):
     async def account_key(self, jwk: str) -> str:
         """A private key as PEM, of a JSON Web Key. Raises Failed for one that is none."""
 
-    async def json_web_key(self, pem: str) -> str: ...
-
     async def trust(self) -> Trust:
         """Install the local authority's root where the system and browsers look for it."""
 

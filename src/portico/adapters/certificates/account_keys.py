@@ -1,17 +1,14 @@
-"""An account's private key in the two forms that ACME clients keep it in: PEM and JSON Web Key."""
+"""An account's private key, which certbot keeps as a JSON Web Key and Portico as PEM."""
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 from josepy.errors import Error
 from josepy.jwk import JWK, JWKEC, JWKRSA
@@ -40,15 +37,3 @@ def pem_of(jwk: str) -> str:
         raise Failed("not an RSA or ECDSA private key")
     pem = key.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return bytes(pem).decode()
-
-
-def jwk_of(pem: str) -> str:
-    try:
-        key = load_pem_private_key(pem.encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise Failed(f"not a private key in PEM format: {error}") from error
-    if isinstance(key, rsa.RSAPrivateKey):
-        return json.dumps(JWKRSA(key=key).to_json())
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return json.dumps(JWKEC(key=key).to_json())
-    raise Failed("not an RSA or ECDSA private key")

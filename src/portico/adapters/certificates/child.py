@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import assert_never
 
-from portico.adapters.certificates.account_keys import jwk_of, pem_of
+from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.authority import local_authority
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
@@ -48,8 +48,8 @@ def answer(request: Request) -> object:
         return [examine(pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "facts":
         return [facts(pair, request["now"]) for pair in request["pairs"]]
-    if request["act"] == "pem" or request["act"] == "jwk":
-        return pem_of(request["key"]) if request["act"] == "pem" else jwk_of(request["key"])
+    if request["act"] == "pem":
+        return pem_of(request["key"])
     assert_never(request)
 
 

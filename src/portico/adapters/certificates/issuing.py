@@ -89,10 +89,6 @@ class CertificateChild:
         request: Request = {"act": "pem", "key": jwk}
         return _TEXT.validate_json(await self._ask("read an account's key", request))
 
-    async def json_web_key(self, pem: str) -> str:
-        request: Request = {"act": "jwk", "key": pem}
-        return _TEXT.validate_json(await self._ask("write an account's key", request))
-
     async def trust(self) -> Trust:
         request: Request = {
             "act": "root",

@@ -54,11 +54,11 @@ class FactsRequest(TypedDict):
 
 
 class KeyRequest(TypedDict):
-    """Another form of an account's key. Answers it as text."""
+    """An account's key as PEM, in text."""
 
-    act: Literal["pem", "jwk"]
+    act: Literal["pem"]
     key: str
-    """A JSON Web Key to have as PEM; or PEM, to have as a JSON Web Key."""
+    """A JSON Web Key."""
 
 
 Request = RootRequest | LocalRequest | ExamineRequest | FactsRequest | KeyRequest
