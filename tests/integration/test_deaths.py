@@ -100,7 +100,19 @@ def test_after_the_death_of_the_nginx_master_sites_are_back_in_seconds(four):
     assert four.get("app.localhost").status == 200
 
 
+def test_a_master_that_dies_just_after_its_start_is_replaced_as_well(four):
+    eventually(lambda: is_settled(four))
+    before = four.kill_nginx()
+    eventually(lambda: four.status()["nginx"]["pid"] not in {None, before})
+    young = four.kill_nginx()
+    eventually(lambda: four.status()["nginx"]["pid"] not in {None, young})
+    eventually(lambda: is_settled(four))
+    assert four.get("app.localhost").status == 200
+    assert "internal error" not in log_of(four)
+
+
 def test_the_death_of_every_nginx_process_is_over_in_seconds(four):
+    eventually(lambda: is_settled(four))
     starts = starts_of_nginx(four)
     with four.load("app.localhost", rate=RATE) as load:
         master = psutil.Process(four.status()["nginx"]["pid"])
@@ -115,4 +127,13 @@ def test_the_death_of_every_nginx_process_is_over_in_seconds(four):
 
 def starts_of_nginx(stack: Stack) -> int:
     """How often it took to have another: how long each takes is the machine's."""
-    return (stack.home / "logs/porticod.log").read_text().count(" start nginx: ")
+    return log_of(stack).count(" start nginx: its master process died")
+
+
+def log_of(stack: Stack) -> str:
+    return (stack.home / "logs/porticod.log").read_text()
+
+
+def is_settled(stack: Stack) -> bool:
+    """Whether nginx asks discovery alone where instances are: a moment after it was started."""
+    return not (stack.home / "nginx/seeds").exists()

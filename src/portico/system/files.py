@@ -9,24 +9,28 @@ import os
 from pathlib import Path
 
 
-def write_new(path: Path, content: bytes | str, mode: int = 0o600) -> None:
+def write_new(
+    path: Path, content: bytes | str, mode: int = 0o600, *, durable: bool = True
+) -> None:
     """A file that is not there yet: FileExistsError otherwise. Its name is on disk after
-    `sync_folder`.
+    `sync_folder`. One that is not `durable` waits for no disk, and may be empty after a power cut.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)  # whatever the umask
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
 
 
-def write(path: Path, content: bytes | str, mode: int = 0o600) -> None:
+def write(path: Path, content: bytes | str, mode: int = 0o600, *, durable: bool = True) -> None:
     """A file in the place of the one that was there."""
     new = _new(path)
-    write_new(new, content, mode)
+    write_new(new, content, mode, durable=durable)
     new.replace(path)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def link(path: Path, target: str) -> None:

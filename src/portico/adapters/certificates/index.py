@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from portico.adapters.certificates.lineage import files, generations
+from portico.adapters.certificates.lineage import files
 from portico.core.model.names import folder_name
 from portico.core.model.place import CertificateFiles
+from portico.system.folders import numbers
 
 INDEX: Final = "_index.json"
 AUTHORITY: Final = "authority"
@@ -54,7 +55,7 @@ def expected(
     """The pairs that these lineages will have: the good ones, else their next generation."""
 
     def following(lineage: str) -> CertificateFiles:
-        last = max(generations(folder / folder_name(lineage)), default=0)
+        last = max(numbers(folder / folder_name(lineage)), default=0)
         return files(folder, lineage, last + 1)
 
     good = fresh(folder, wanted, now)

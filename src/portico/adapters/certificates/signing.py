@@ -14,15 +14,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from portico.adapters.certificates.authority import Authority, local_authority
 from portico.adapters.certificates.index import INDEX, Entry, index_text, read_index
-from portico.adapters.certificates.lineage import (
-    CHAIN,
-    KEY,
-    generations,
-    remove,
-    write_generation,
-)
+from portico.adapters.certificates.lineage import CHAIN, KEY, write_generation
 from portico.core.model.names import folder_name
 from portico.system.files import write
+from portico.system.folders import numbers, remove_folders
 from portico.system.x509 import UNREADABLE, names_of, plain
 
 GENERATIONS_KEPT: Final = 2
@@ -35,7 +30,7 @@ def ensure_certificates(
     folder: Path, host: str, lineages: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, Entry]:
     with locked(folder):
-        remove(folder, [])
+        remove_folders(folder)
         authority = local_authority(folder, host, now)
 
         def have(lineage: str) -> Entry:
@@ -58,12 +53,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _have(authority: Authority, folder: Path, names: Sequence[str], now: float) -> Entry:
     wanted = sorted(set(names))
-    numbers = generations(folder)
-    if numbers and (entry := _kept(authority, folder, numbers[-1], wanted, now)):
+    before = numbers(folder)
+    if before and (entry := _kept(authority, folder, before[-1], wanted, now)):
         return entry
     chain, key = authority.sign(wanted, now)
     number = write_generation(folder, chain, key)
-    remove(folder, [n for n in numbers[: 1 - GENERATIONS_KEPT] if _ended(folder / str(n), now)])
+    older = map(str, before[: 1 - GENERATIONS_KEPT])
+    remove_folders(folder, [name for name in older if _ended(folder / name, now)])
     return _entry(number, wanted, x509.load_pem_x509_certificate(chain))
 
 

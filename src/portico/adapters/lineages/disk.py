@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portico.adapters.lineages.lineage_folder import FULL, KEY, LineageFolder, Unusable, discard
+from portico.adapters.lineages.lineage_folder import FULL, KEY, LineageFolder, Unusable
 from portico.core.model.certificate import About, Certificate
 from portico.core.model.names import folder_name
 from portico.core.model.pair import Facts, OwnPair
@@ -15,6 +15,7 @@ from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
 from portico.ports.certificates import Certificates
 from portico.ports.clock import Clock
+from portico.system.folders import remove_folder
 from portico.system.home import Home
 
 
@@ -123,7 +124,7 @@ class DiskLineages:
             described = _described(lineage, number, facts, about, self._clock.now())
             certificate = await asyncio.to_thread(folder.finish, unfinished, described)
         finally:
-            await asyncio.to_thread(discard, unfinished)
+            await asyncio.to_thread(remove_folder, unfinished)
         self._known.setdefault(lineage, _Known()).generations[number] = certificate
         return certificate
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +24,13 @@ from pydantic import TypeAdapter, ValidationError
 from portico.core.model.certificate import Certificate
 from portico.core.model.place import CertificateFiles
 from portico.system.files import link, sync_folder, write_new
+from portico.system.folders import (
+    begin_folder,
+    finish_folder,
+    numbers,
+    remove_folder,
+    remove_folders,
+)
 
 Pointer = Literal["current", "previous"]
 
@@ -35,7 +40,6 @@ FULL: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
 PEMS: Final = (CERT, CHAIN, FULL, KEY)
 _META: Final = "meta.json"
-_UNFINISHED: Final = ".new-"
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -63,15 +67,14 @@ class LineageFolder:
         blocks = [f"{block}\n" for block in _BLOCK.findall(chain)]
         if not blocks:
             raise Unusable("no certificate in PEM format")
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.path))
+        unfinished = begin_folder(self.path)
         texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL: "".join(blocks)}
         try:
             write_new(unfinished / KEY, key)
             for name, text in texts.items():
                 write_new(unfinished / name, text, 0o644)
         except OSError:
-            discard(unfinished)
+            remove_folder(unfinished)
             raise
         return unfinished
 
@@ -80,15 +83,13 @@ class LineageFolder:
         digests = {name: _digest(unfinished / name) for name in PEMS}
         record = _RECORD.dump_json(_Meta(described, digests), indent=1)
         write_new(unfinished / _META, record, 0o644)
-        sync_folder(unfinished)
         place = self.path / str(described.generation)
-        unfinished.rename(place)
-        sync_folder(self.path)
+        finish_folder(unfinished, place)
         return located(described, place)
 
     def generations(self) -> list[int]:
         """The numbers that are there, oldest first."""
-        return sorted(int(each.name) for each in self.path.iterdir() if each.name.isdigit())
+        return numbers(self.path)
 
     def read(self, number: int) -> Certificate:
         """Raises Unusable. Rights of a key that are too wide are narrowed."""
@@ -135,25 +136,19 @@ class LineageFolder:
         if wrong:  # waiting for the disk would take a minute for thousands of them
             sync_folder(self.live)
 
-    def drop(self, numbers: list[int]) -> None:
-        """Take away these generations, and what a run that was killed has left."""
-        unfinished = self.path.glob(f"{_UNFINISHED}*")
-        for each in (*unfinished, *(self.path / str(number) for number in numbers)):
-            discard(each)
+    def drop(self, generations: Iterable[int]) -> None:
+        """Remove these generations, and what a run that was killed has left."""
+        remove_folders(self.path, [str(number) for number in generations])
 
     def remove(self) -> None:
-        discard(self.live)
-        discard(self.path)
+        remove_folder(self.live)
+        remove_folder(self.path)
 
 
 def located(certificate: Certificate, place: Path) -> Certificate:
     """The same, with its files in this folder."""
     files = CertificateFiles(str(place / FULL), str(place / KEY))
     return replace(certificate, files=files, cert=str(place / CERT), chain=str(place / CHAIN))
-
-
-def discard(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest(path: Path) -> str:

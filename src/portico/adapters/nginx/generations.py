@@ -24,6 +24,13 @@ from portico.adapters.nginx.workers import account_of_workers
 from portico.core.model.place import Build
 from portico.core.render.limits import HTPASSWD
 from portico.system.files import link, sync_folder, write, write_new
+from portico.system.folders import (
+    begin_folder,
+    finish_folder,
+    numbers,
+    remove_folder,
+    remove_folders,
+)
 
 MAIN: Final = "nginx.conf"
 GENERATIONS_KEPT: Final = 5
@@ -93,7 +100,7 @@ class Generations:
         """
         readers = _group_of_workers(files.get(MAIN, ""))
         self._all.mkdir(mode=0o711, parents=True, exist_ok=True)
-        number = max(self._numbers(), default=0) + 1
+        number = max(numbers(self._all), default=0) + 1
         generation = Generation(
             number,
             fingerprint,
@@ -101,18 +108,15 @@ class Generations:
             version=build.version_text,
             discovery=discovery,
         )
-        unfinished = self._all / ".unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
+        remove_folders(self._all)
+        unfinished = begin_folder(self._all)
         for name, text in files.items():
             path = _inside(unfinished, name)
             write_new(path, text)
             if name.startswith(HTPASSWD):
                 _share(path, readers, 0o640)
         write_new(unfinished / _ABOUT_FILE, _GENERATION.dump_json(generation))
-        sync_folder(unfinished)
-        unfinished.rename(self.folder(generation.number))
-        sync_folder(self._all)
+        finish_folder(unfinished, self.folder(generation.number))
         return generation
 
     def read(self, number: int) -> Generation | None:
@@ -122,7 +126,7 @@ class Generations:
         return None
 
     def remove(self, number: int) -> None:
-        shutil.rmtree(self.folder(number), ignore_errors=True)
+        remove_folder(self.folder(number))
 
     def current(self) -> Generation | None:
         with suppress(OSError, ValueError):
@@ -186,7 +190,7 @@ class Generations:
         current one is open to workers.
         """
         current = self.current()
-        everything = [found for number in self._numbers() if (found := self.read(number))]
+        everything = [found for number in numbers(self._all) if (found := self.read(number))]
         keep = {current.number} if current else set()
         for served in (True, False):
             keep |= set(
@@ -194,16 +198,11 @@ class Generations:
                     -GENERATIONS_KEPT:
                 ]
             )
-        for number in self._numbers():
+        for number in numbers(self._all):
             if number not in keep:
                 self.remove(number)
             elif current is None or number != current.number:
                 self.folder(number).chmod(0o700)
-
-    def _numbers(self) -> list[int]:
-        with suppress(OSError):
-            return sorted(int(path.name) for path in self._all.iterdir() if path.name.isdecimal())
-        return []
 
 
 def discovery_of(folder: Path) -> str:

@@ -70,10 +70,13 @@ def users_of(folder: Path) -> frozenset[int]:
 
 
 class Master:
-    """A running master process, held so that its number cannot come to mean another one."""
+    """A running master process, held so that its number cannot come to mean another one.
+
+    One that was closed, because it has exited, counts as such: its pidfd may be another file's.
+    """
 
     def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid, self.pidfd = pid, pidfd
+        self.pid, self.pidfd, self._is_closed = pid, pidfd, False
         seen = stat(pid)
         if seen is None:
             raise ProcessLookupError(pid)
@@ -103,21 +106,29 @@ class Master:
             return cls(pid, os.pidfd_open(pid))
         return None
 
-    def duplicate(self) -> Master:
-        """The same, held once more."""
-        return Master(self.pid, os.dup(self.pidfd))
+    def duplicate(self) -> Master | None:
+        """The same, held once more; None if it has exited."""
+        with suppress(ProcessLookupError):
+            return None if self._is_closed else Master(self.pid, os.dup(self.pidfd))
+        return None
 
     def is_running(self) -> bool:
+        if self._is_closed:
+            return False
         watching = select.poll()
         watching.register(self.pidfd, select.POLLIN)
         return not watching.poll(0)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
+            if not self._is_closed:
+                signal.pidfd_send_signal(self.pidfd, number)
 
     def close(self) -> None:
-        """Let go of it; as process 1 of a container we also have to bury it."""
+        """Let go of it; as process 1 of a container we also have to reap it."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         os.close(self.pidfd)

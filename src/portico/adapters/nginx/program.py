@@ -19,6 +19,7 @@ from portico.adapters.nginx.error_lines import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, ServedGeneration
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
+    POLL_INTERVAL,
     Paths,
     ReloadFailed,
     is_shutting_down,
@@ -310,7 +311,7 @@ class NginxProgram:
             replace(generation, program=program, version=version), master, file
         )
         if bootstrap_peers and not old:
-            await asyncio.sleep(TRIAL_TIME)  # discovery has answered its workers by then
+            await _pass_trial(master)  # discovery has answered its workers by then
         await self._remove_bootstrap_peers(master)
 
     async def _serving_master(self) -> Master | None:
@@ -413,6 +414,15 @@ def _file_identity(program: str) -> str:
         file = Path(program).stat()
         return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
     return ""
+
+
+async def _pass_trial(master: Master) -> None:
+    """Raises ReloadFailed if it dies meanwhile: another has to be started at once."""
+    end = asyncio.get_running_loop().time() + TRIAL_TIME
+    while asyncio.get_running_loop().time() < end:
+        if not master.is_running():
+            raise ReloadFailed("its master process died after the start", reported=False)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
 def _is_outdated(serving: ServedGeneration) -> bool:

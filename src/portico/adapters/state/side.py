@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from portico.adapters.state.migrations import IN_FORCE_NUMBERS, MIGRATIONS
 from portico.adapters.state.records import INSTANCE, REVISION, SPEC, app_from_json, from_json
 from portico.errors import Failed
+from portico.system.files import write
 
 SideFile = Literal["in-force.json", "instances.json"]
 IN_FORCE: Final = "in-force.json"
@@ -45,18 +45,12 @@ class _SavedTables(BaseModel):
 
 
 def save(db: sqlite3.Connection, folder: Path, name: SideFile) -> None:
-    """Replace the file. Where that fails (a full disk) the old one is worth more than none."""
-    new = folder / f"{name}.new"
+    """Replace the file. Where that fails (a full disk) the old one is worth more than none.
+
+    Instances end with a power cut, so only what outlives one is worth the wait for the disk.
+    """
     with contextlib.suppress(OSError, sqlite3.Error):
-        text = _text(db, name)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            if name == IN_FORCE:
-                # Instances end with a power cut, so only what outlives one is worth the wait.
-                file.flush()
-                os.fsync(descriptor)
-        new.replace(folder / name)
+        write(folder / name, _text(db, name), durable=name == IN_FORCE)
 
 
 def _text(db: sqlite3.Connection, name: SideFile) -> str:
