@@ -7,6 +7,7 @@ import pwd
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 import psutil
 import pytest
 
+IN_USE: Final = 8  # userdel(8): the user has processes
 REASON: Final = "only root can make another user of this machine"
 
 
@@ -69,7 +71,20 @@ class Neighbour:
         return self.start([_interpreter(), "-u", "-c", code, *args])
 
     def close(self) -> None:
-        """End what is his, by pid, and remove the account."""
+        """End what is his, by pid, and remove the account. A daemon may start programs as him
+        again: then userdel refuses (8), and those end as well.
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            self._end_processes()
+            remove = ["userdel", self.name]
+            done = subprocess.run(remove, check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                return
+            assert done.returncode == IN_USE, done.stderr
+            assert time.monotonic() < deadline, done.stderr
+
+    def _end_processes(self) -> None:
         his = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -80,8 +95,7 @@ class Neighbour:
             process.wait(60)
             if process.stdout:
                 process.stdout.close()
-        psutil.wait_procs(his, 60)  # as long as one of them is there, userdel refuses
-        subprocess.run(["userdel", self.name], check=True, capture_output=True)
+        psutil.wait_procs(his, 60)
 
 
 def make_neighbour() -> Neighbour:
