@@ -19,9 +19,9 @@ from portico.adapters.nginx.error_lines import LogTail, explain
 from portico.adapters.nginx.generations import MAIN, Generation, Generations, ServedGeneration
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
-    POLL_INTERVAL,
     Paths,
     ReloadFailed,
+    exits_within,
     is_shutting_down,
     kill_master,
     reload,
@@ -261,7 +261,7 @@ class NginxProgram:
         """Have the current files served, by their program, and record that they are."""
         master = await self._serving_master()
         if master and await self._must_be_replaced(master, generation):
-            await kill_master(master, self._paths.folder)
+            await kill_master(master)
             self._masters.release()
             master = None
         if master and not self._is_outdated:
@@ -310,8 +310,9 @@ class NginxProgram:
         await self._record_serving(
             replace(generation, program=program, version=version), master, file
         )
-        if bootstrap_peers and not old:
-            await _pass_trial(master)  # discovery has answered its workers by then
+        # Unless it dies, discovery has answered its workers by then.
+        if bootstrap_peers and not old and await exits_within(master, TRIAL_TIME):
+            raise ReloadFailed("its master process died after the start", reported=False)
         await self._remove_bootstrap_peers(master)
 
     async def _serving_master(self) -> Master | None:
@@ -414,15 +415,6 @@ def _file_identity(program: str) -> str:
         file = Path(program).stat()
         return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
     return ""
-
-
-async def _pass_trial(master: Master) -> None:
-    """Raises ReloadFailed if it dies meanwhile: another has to be started at once."""
-    end = asyncio.get_running_loop().time() + TRIAL_TIME
-    while asyncio.get_running_loop().time() < end:
-        if not master.is_running():
-            raise ReloadFailed("its master process died after the start", reported=False)
-        await asyncio.sleep(POLL_INTERVAL)
 
 
 def _is_outdated(serving: ServedGeneration) -> bool:

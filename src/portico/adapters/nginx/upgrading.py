@@ -21,6 +21,7 @@ from portico.adapters.nginx.lifecycle import (
     TERM_TIMEOUT,
     Paths,
     ReloadFailed,
+    exits_within,
     kill_master,
     list_processes,
     retire_orphans,
@@ -120,10 +121,8 @@ async def _restore_workers(old: Master, paths: Paths) -> bool:
 
 async def _stop_new_master(new: Master, paths: Paths) -> None:
     new.signal(signal.SIGQUIT)
-    if await wait_until_none(
-        TERM_TIMEOUT, paths.folder, lambda found: [p for p in found if p.pid == new.pid]
-    ):
-        await kill_master(new, paths.folder)
+    if not await exits_within(new, TERM_TIMEOUT):
+        await kill_master(new)
         await retire_orphans(paths.folder)
     new.close()
 
