@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,7 @@ from portico import __version__
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
 from portico.core.model.records import Revision
+from portico.core.model.units import shown
 from portico.core.model.views import (
     ChangeView,
     CheckView,
@@ -124,8 +126,8 @@ class Operations(CertificateOperations):
         ]
 
     def events(self, app: str | None, count: str | None) -> list[EventView]:
-        if count is not None and not count.isdecimal():
-            raise Refused(f"count must be a number, not {count!r}")
+        if count is not None and not re.fullmatch(r"[0-9]{1,9}", count):
+            raise Refused(f"count must be a number below 1,000,000,000, not {shown(count)}")
         found = self._state.events(int(count or EVENTS_SHOWN), app)
         return [
             EventView(at=at, kind=kind, subject=subject, text=text)
