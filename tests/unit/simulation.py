@@ -138,14 +138,12 @@ class Daemon:
             self.tasks,
             self.troubles,
         )
-        instances = assemble_instances(
+        self.instances = assemble_instances(
             engine, logs=host, notices=host, ports=host, probes=host, processes=host
         )
-        self.ownership, self.readiness = instances.ownership, instances.readiness
-        self.supervision = instances.supervision
         self._execute = Executor(
             *known,
-            self.supervision.spawn,
+            self.instances.supervision.spawn,
             self.troubles,
             self.tasks,
             wake,
@@ -166,11 +164,13 @@ class Daemon:
         await take_over(self)
         self.takes_over = False
         self._machine.on_notice, self._machine.on_nginx_exit = (
-            self.readiness.on_notice,
+            self.instances.readiness.on_notice,
             self.loop.wake,
         )
         self.group.create_task(self.loop.run())
-        self.tasks.repeat("owners of ports", self.ownership.look, self.ownership.pause)
+        self.tasks.repeat(
+            "owners of ports", self.instances.ownership.look, self.instances.ownership.pause
+        )
 
     def attend(self, steps: float) -> None:
         """Go on with so many steps at most; else it is busy with something else."""
@@ -179,7 +179,7 @@ class Daemon:
 
     async def _observe(self) -> World:
         await self._attentive.wait()
-        await self.supervision.apply_events()
+        await self.instances.supervision.apply_events()
         self.intent.write_again()
         return await self.observed.look()
 

@@ -57,7 +57,8 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         start, repeat = portico.tasks.start, portico.tasks.repeat
         start("watchdog signal", partial(_signal_watchdog, notify, clock))
         start("start of periodic tasks", partial(_start_periodic_tasks, portico, deaths))
-        repeat("owners of ports", portico.ownership.look, portico.ownership.pause)
+        ownership = portico.instances.ownership
+        repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
         portico.nginx.watch(portico.loop.wake)
@@ -116,7 +117,7 @@ async def _reap_orphans(orphans: Orphans, portico: Portico) -> None:
 async def take_over(portico: Portico) -> None:
     """Adopt instances, and want again what an earlier daemon wanted."""
     portico.observed.begin(boot_id())
-    await portico.supervision.adopt()
+    await portico.instances.supervision.adopt()
     is_first = portico.intent.is_first_of(__version__)
     await portico.in_force.resume()
     seen, build = portico.nginx.seen(), portico.intent.build

@@ -55,8 +55,6 @@ from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import Instances, assemble_instances
 from portico.engine.instances.file_watches import FileWatches
 from portico.engine.instances.observer import Observer
-from portico.engine.instances.ownership import Ownership
-from portico.engine.instances.supervision import Supervision
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
@@ -110,14 +108,6 @@ class Portico:
     watched: Callable[[], Collection[int]]
     """The pids of children that somebody waits for."""
     watches: FileWatches
-
-    @property
-    def ownership(self) -> Ownership:
-        return self.instances.ownership
-
-    @property
-    def supervision(self) -> Supervision:
-        return self.instances.supervision
 
 
 async def assemble(

@@ -33,7 +33,7 @@ def numbers(parent: Path) -> list[int]:
     """Of the finished ones that are called by numbers, lowest first."""
     if not parent.is_dir():
         return []
-    return sorted(int(each.name) for each in parent.iterdir() if each.name.isdigit())
+    return sorted(int(each.name) for each in parent.iterdir() if each.name.isdecimal())
 
 
 def remove_folders(parent: Path, names: Collection[str] = ()) -> None:

@@ -20,7 +20,7 @@ from portico.ports.nginx import Nginx
 
 
 class ScratchFiles:
-    """What nginx would be given. Implements `prepare.Issued`."""
+    """What nginx would be given. Implements `prepare.CertificateSource`."""
 
     def __init__(self, scratch: Lineages, issued: CertificateSource) -> None:
         self._scratch, self._issued = scratch, issued

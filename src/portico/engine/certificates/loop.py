@@ -57,7 +57,7 @@ SUPERSEDED: Final = 4
 
 
 class IssuedFiles:
-    """What nginx is given. Implements `prepare.Issued`."""
+    """What nginx is given. Implements `prepare.CertificateSource`."""
 
     def __init__(self, state: State, lineages: Lineages, passthrough: AlpnPassthrough) -> None:
         self._state, self._lineages, self._passthrough = state, lineages, passthrough

@@ -198,7 +198,7 @@ class Issuing:
             self._folder.clear()
             raise unavailable(
                 f"{authority.host} issued this order for another key, because another certificate "
-                "of the same names used it; the next context creates a new order"
+                "of the same names used it; the next run creates a new order"
             )
         write(self._folder.chain, chosen.pem.encode())
         self._context.say("issued", f"{authority.host} issued the certificate")
