@@ -415,9 +415,10 @@ def kill(pid: int) -> int:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether it has ended; its parent may not have looked yet."""
+    """Whether all its threads have ended; its parent may not have looked yet."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 

@@ -110,6 +110,31 @@ def test_an_exit_is_told_once_with_its_code_or_signal(tmp_path, command, expecte
     asyncio.run(scenario())
 
 
+def test_a_program_goes_on_whose_first_thread_has_ended(tmp_path):
+    text = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+
+    def first_thread_has_ended(pid: int) -> bool:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+
+    async def scenario():
+        async with supervised(tmp_path) as processes:
+            exits = Exits()
+            asked = launch(tmp_path, command=(sys.executable, "-c", text))
+            process = await processes.spawn(asked, exits)
+            await until(lambda: first_thread_has_ended(process.pid))
+            seen = stat(process.pid)
+            assert seen and not seen.ended
+            assert not exits.all
+            os.kill(process.pid, signal.SIGKILL)
+            assert await exits.first() == Exit(signal=signal.SIGKILL)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("program", "expected"),
     [

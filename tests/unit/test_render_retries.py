@@ -66,10 +66,11 @@ def test_no_peer_and_too_many_tries_are_the_end(tries):
     assert sent(*tries) == "over"
 
 
-def test_an_instance_that_is_met_twice_because_all_others_have_just_failed_counts_once():
+def test_an_instance_that_is_met_again_because_all_others_have_just_failed_counts_once():
     assert sent(RESET, NO_PEER, RESET) == "1"
+    assert sent(RESET, NO_PEER, RESET, RESET) == "1"
     assert sent(RESET, NO_PEER, RESET, once="1") == "over"
-    assert sent(RESET, NO_PEER, RESET, RESET) == "3"
+    assert sent(RESET, NO_PEER, RESET, RESET, RESET) == "over"
     assert sent(RESET, NO_PEER, BEGUN) == "over"
 
 

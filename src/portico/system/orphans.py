@@ -52,5 +52,5 @@ def _ended_children() -> Iterator[int]:
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             mine = os.getpid()
             for each in filter(None, map(stat, pids())):
-                if each.state == "Z" and each.parent == mine:
+                if each.ended and each.parent == mine:
                     yield each.pid

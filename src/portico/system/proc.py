@@ -17,8 +17,8 @@ class Stat:
     """One process at one moment."""
 
     pid: int
-    state: str
-    """`Z` has ended and waits for its parent to look."""
+    ended: bool
+    """All its threads have, and its parent has not looked yet."""
     parent: int
     session: int
     ticks: int
@@ -38,7 +38,8 @@ def stat(pid: int) -> Stat | None:
     fields = line[line.rindex(b")") + 2 :].split()
     return Stat(
         pid,
-        fields[0].decode(),
+        # Of one whose first thread alone has ended the state is Z as well.
+        ended=fields[0] == b"Z" and int(fields[17]) <= 1,
         parent=int(fields[1]),
         session=int(fields[3]),
         ticks=sum(map(int, fields[11:15])),

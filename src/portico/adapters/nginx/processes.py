@@ -154,7 +154,7 @@ def _process(pid: int, folder: bytes) -> NginxProcess | None:
         title = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
         seen = stat(pid)
         uid = int(_status(pid)["Uid"].split()[0])
-        if seen and _TITLE.match(title) and seen.state != "Z" and _may_be_ours(uid, title):
+        if seen and _TITLE.match(title) and not seen.ended and _may_be_ours(uid, title):
             return NginxProcess(pid, seen.parent, title, uid)
     return None
 

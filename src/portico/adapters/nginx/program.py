@@ -69,7 +69,7 @@ class NginxProgram:
         start_program: StartProgram = start_here,
         held: ReservedSockets = NO_ADDRESS,
     ) -> None:
-        """`bootstrap_peers` says which peers a new nginx begins with, beside one that serves:
+        """`bootstrap_peers` says which peers an nginx begins with that takes the place of another:
         files by name, which the files of a generation include from HOME/nginx/seeds. `held` is
         where all files that are installed ask discovery: nginx keeps that port from others.
         """
@@ -294,8 +294,7 @@ class NginxProgram:
         await asyncio.to_thread(self._make_folders)
         program = await self._program(generation)
         file = await asyncio.to_thread(_file_identity, program)
-        beside = await asyncio.to_thread(processes_in, self._paths.folder)
-        bootstrap_peers = self._bootstrap_peers() if beside else {}
+        bootstrap_peers = self._bootstrap_peers() if self._serving else {}
         await asyncio.to_thread(self._generations.write_bootstrap_peers, bootstrap_peers)
         try:
             if old:

@@ -97,7 +97,7 @@ def find(since: Mapping[Mark, float]) -> dict[InstanceId, Process]:
     """
     found: dict[InstanceId, Process] = {}
     for each, all_marked in _marked(Table(), since).items():
-        leaders = [p for p in all_marked if p.session == p.pid and p.state != "Z"]
+        leaders = [p for p in all_marked if p.session == p.pid and not p.ended]
         for leader in sorted(leaders, key=lambda p: p.started):
             if leader.started / TICKS_PER_SECOND + ROUNDING >= since[each]:
                 found.setdefault(each.instance, Process(leader.pid, leader.started))

@@ -49,4 +49,4 @@ class Table:
 def is_running(process: Process) -> bool:
     """Whether it still is that process."""
     seen = stat(process.pid)
-    return seen is not None and seen.started == process.started and seen.state != "Z"
+    return seen is not None and seen.started == process.started and not seen.ended

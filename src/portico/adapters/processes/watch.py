@@ -154,10 +154,10 @@ def kill_orphans(lost: Mapping[Mark, Process | None]) -> None:
 def _end_family(cleanup: Cleanup, family: list[Stat]) -> bool:
     rest = [each for each in family if each.pid != cleanup.process.pid]
     for each in rest:
-        if each.state == "Z" and each.parent == os.getpid():
+        if each.ended and each.parent == os.getpid():
             with suppress(ChildProcessError):
                 os.waitpid(each.pid, os.WNOHANG)
-    rest = [each for each in rest if each.state != "Z"]
+    rest = [each for each in rest if not each.ended]
     group = cleanup.mark.group
     if not rest and group:
         groups.remove(group)

@@ -1,8 +1,8 @@
-"""Peers for a new nginx to begin with, while another one serves beside it.
+"""Peers for an nginx to begin with that takes the place of another.
 
 nginx takes connections before discovery has answered its first question, and until then it knows
 no instance: it answers 502, to a POST too (measured on nginx 1.31 under load: a few requests, at
-every replacement of its program). Every upstream of apps therefore includes a file for each app,
+every replacement of its program, and for up to a second after every one of its processes died). Every upstream of apps therefore includes a file for each app,
 which is there only until nginx has asked.
 """
 

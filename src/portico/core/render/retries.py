@@ -70,8 +70,8 @@ def retry_maps() -> tuple[Directive, ...]:
                 d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
                 d(r'"~\|[^|1-9]*$"', ""),
                 d(r'"~\|([^|]* )?504\|"', "over"),
-                # Twice to the same, because all others have just failed: that one is dying.
-                d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+ : \2\|.*\|[^|]*[1-9][^|]*$"', "1"),
+                # Again to the same, because all others have just failed: that one is dying.
+                d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+( : \2){1,2}\|.*\|[^|]*[1-9][^|]*$"', "1"),
                 *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
             ),
         ),
