@@ -127,7 +127,8 @@ def test_a_program_goes_on_whose_first_thread_has_ended(tmp_path):
             process = await processes.spawn(asked, exits)
             await until(lambda: first_thread_has_ended(process.pid))
             seen = stat(process.pid)
-            assert seen and not seen.ended
+            assert seen
+            assert not seen.ended
             assert not exits.all
             os.kill(process.pid, signal.SIGKILL)
             assert await exits.first() == Exit(signal=signal.SIGKILL)

@@ -2,8 +2,9 @@
 
 nginx takes connections before discovery has answered its first question, and until then it knows
 no instance: it answers 502, to a POST too (measured on nginx 1.31 under load: a few requests, at
-every replacement of its program, and for up to a second after every one of its processes died). Every upstream of apps therefore includes a file for each app,
-which is there only until nginx has asked.
+every replacement of its program, and for up to a second after all of its processes had died).
+Every upstream of apps therefore includes a file for each app, which is there only until nginx has
+asked.
 """
 
 from __future__ import annotations
