@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portico.core.config.findings import Path
-from portico.core.model.app import App, SlotServer
+from portico.core.model.app import App
 from portico.core.model.document import Document
 from portico.core.model.upstream import Upstream
 
@@ -25,7 +25,7 @@ def peers_of_app(name: str, app: App) -> Iterator[Peer]:
     """
     named = max(map(int, app.slots), default=0)
     for number in range(1, (named + 1 if app.instances == "max" else app.instances) + 1):
-        slot = app.slots.get(str(number), SlotServer())
+        slot = app.slot(number)
         backup = ("apps", name, "slots", str(number), "backup") if slot.backup else None
         yield Peer(backup, app.down or bool(slot.down))
 

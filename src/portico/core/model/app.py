@@ -79,6 +79,9 @@ class SlotServer(Table):
     down: bool | None = Field(None, description="Runs, but gets no requests.")
 
 
+_NOTHING_SPECIAL: Final = SlotServer()
+
+
 class App(Table):
     """A program, its environment, and the number of its instances."""
 
@@ -280,6 +283,11 @@ class App(Table):
         if isinstance(self.watch, bool):
             return (".",) if self.watch else ()
         return (self.watch,) if isinstance(self.watch, str) else self.watch
+
+    def slot(self, number: int) -> SlotServer:
+        """What is special about a slot (from 1)."""
+        settings = self.slots.get(str(number)) if self.slots else None
+        return settings or _NOTHING_SPECIAL
 
     def pinned(self, slot: int) -> int | None:
         """The port that belongs to a slot (from 1), if ports are pinned."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.place import Build
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """An address that discovery hands out for a slot."""
 
     slot: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from portico.core.model.app import App
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import Instance
 from portico.core.model.world import Endpoint
@@ -22,9 +23,9 @@ def endpoints_of(
             best[instance.slot] = instance
     chosen = [instance for _, instance in sorted(best.items())]
     since: dict[bool, list[float]] = {False: [], True: []}
-    for moment, is_backup in sorted((i.since, _is_backup(app, i)) for i in chosen):
-        since[is_backup].append(moment)
-    return tuple(_endpoint(app, i, since[_is_backup(app, i)], now) for i in chosen)
+    for moment, backup in sorted((i.since, _is_backup(app.app, i)) for i in chosen):
+        since[backup].append(moment)
+    return tuple(_endpoint(app.app, app.scale, i, since, now) for i in chosen)
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
@@ -32,16 +33,13 @@ def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]
     return instance.spec == app.spec.id, not instance.worn, pinned, instance.spawned
 
 
-def _endpoint(app: DesiredApp, instance: Instance, since: Sequence[float], now: float) -> Endpoint:
-    override = app.app.slots.get(str(instance.slot))
-    whole = ((override and override.weight) or app.app.weight) * app.scale
-    backup = _is_backup(app, instance)
-    weight = whole * share(instance, since, app.app.slow_start, now)
-    return Endpoint(
-        instance.slot, instance.id, instance.port, weight=max(1, round(weight)), backup=backup
-    )
+def _endpoint(
+    app: App, scale: int, i: Instance, since: Mapping[bool, Sequence[float]], now: float
+) -> Endpoint:
+    backup, whole = _is_backup(app, i), (app.slot(i.slot).weight or app.weight) * scale
+    weight = whole * share(i, since[backup], app.slow_start, now)
+    return Endpoint(i.slot, i.id, i.port, weight=max(1, round(weight)), backup=backup)
 
 
-def _is_backup(app: DesiredApp, instance: Instance) -> bool:
-    override = app.app.slots.get(str(instance.slot))
-    return bool(override and override.backup)
+def _is_backup(app: App, instance: Instance) -> bool:
+    return bool(app.slot(instance.slot).backup)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
@@ -24,8 +24,7 @@ from portico.core.planning.steps import Drain, StartInstance, Step
 S = InstanceState
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """One slot of an app: who is in it."""
 
     number: int

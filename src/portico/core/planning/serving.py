@@ -79,5 +79,5 @@ def _gets_requests(app: DesiredApp, instance: Instance) -> bool:
 
 
 def _is_open(app: DesiredApp, slot: int) -> bool:
-    override = app.app.slots.get(str(slot))
-    return app.app.listens and not app.app.down and not (override and override.down)
+    settings = app.app
+    return settings.listens and not settings.down and not settings.slot(slot).down
