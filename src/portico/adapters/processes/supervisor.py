@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,9 +37,12 @@ from portico.system.proc import TICKS_PER_SECOND, Stat, stat
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
 FRESH_TIME: Final = 1.0
-"""Seconds for which one look at all processes serves every question about usage."""
-STALE_TIME: Final = 3.0
-"""Seconds after which nobody is answered from it any more."""
+MAX_FRESH_TIME: Final = 5.0
+"""Seconds for which one look at all processes serves every question about usage: twenty times as
+long as it took, which with a thousand instances is a tenth of a second."""
+STALE_TIME: Final = 2.0
+"""Seconds after that time in which a question is still answered from the last look."""
+USAGE_REST: Final = 20.0
 
 SCAN_REST: Final = 4.0
 """Looks at all processes for what those that ended have left behind rest four times as long as
@@ -60,7 +64,7 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._measured = -STALE_TIME
+        self._measured, self._fresh_time = -math.inf, FRESH_TIME
         self._usage: Mapping[Process, _Usage] = {}
         self._measuring: asyncio.Future[None] | None = None
         groups.leave()
@@ -138,9 +142,9 @@ class LinuxProcesses:
         last, and only who has not asked for long waits for the next.
         """
         age = self._clock.monotonic() - self._measured
-        if age > FRESH_TIME and (self._measuring is None or self._measuring.done()):
+        if age > self._fresh_time and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.get_running_loop().run_in_executor(None, self._measure)
-        if age > STALE_TIME and self._measuring is not None:
+        if age > self._fresh_time + STALE_TIME and self._measuring is not None:
             await self._measuring
 
     def _measure(self) -> None:
@@ -149,6 +153,8 @@ class LinuxProcesses:
             process: _measured(process, family, before.get(process), now)
             for process, family in self._families().items()
         }
+        took = self._clock.monotonic() - now
+        self._fresh_time = min(max(FRESH_TIME, USAGE_REST * took), MAX_FRESH_TIME)
         self._measured = now
 
     def usage(self, process: Process) -> tuple[int, float]:

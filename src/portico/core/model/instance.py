@@ -113,6 +113,9 @@ class Process:
     started: float
     """Its start time in clock ticks since boot, field 22 of /proc/PID/stat."""
 
+    def __hash__(self) -> int:
+        return self.pid
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:

@@ -69,7 +69,7 @@ class StatusReport:
         held = waiting_apps(desired, instances)
         return StatusView(
             apps=tuple(
-                self._app(app, instances[name], held.get(name))
+                self._app(app, instances[name], held.get(name), world.now)
                 for name, app in desired.apps.items()
             ),
             sites=tuple(
@@ -114,13 +114,15 @@ class StatusReport:
         shown = words.lines[-SHOWN_LINES:]
         return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
 
-    def _app(self, app: DesiredApp, found: Iterable[Instance], wait: Wait | None) -> AppView:
+    def _app(
+        self, app: DesiredApp, found: Iterable[Instance], wait: Wait | None, now: float
+    ) -> AppView:
         mine = sorted(found, key=lambda i: (i.slot, i.id))
         command = app.app.command or app.app.script or ""
         return AppView(
             name=app.name,
             state=app_state(app, mine, waits=wait is not None),
-            instances=tuple(self._instance(i, app) for i in mine),
+            instances=tuple(self._instance(i, app, now) for i in mine),
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
@@ -135,7 +137,7 @@ class StatusReport:
             return None
         return self._instances.timetable.next(app.name)
 
-    def _instance(self, i: Instance, app: DesiredApp) -> InstanceView:
+    def _instance(self, i: Instance, app: DesiredApp, now: float) -> InstanceView:
         running = i.process is not None and i.state in LIVE
         memory, cpu = (0, 0.0)
         if i.process is not None and running:
@@ -147,7 +149,7 @@ class StatusReport:
             port=i.port,
             state=i.state,
             restarts=i.restarts,
-            uptime_s=round(self._clock.monotonic() - i.spawned, 1) if running else 0.0,
+            uptime_s=round(now - i.spawned, 1) if running else 0.0,
             memory_bytes=memory,
             cpu_percent=round(cpu, 1),
             current=i.spec == app.spec.id,
@@ -181,7 +183,7 @@ class StatusReport:
         if world.nginx.outdated:
             yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
         for i in world.instances.values():
-            if i.state in _TROUBLED or i.taken or ended_badly(self._intent.app_of(i), i):
+            if i.state in _TROUBLED or i.taken or self._ended_badly(i):
                 yield f"{i.id} {i.reason}"
             if note := self._instances.ownership.note(i):
                 yield f"{i.id} {note}"
@@ -192,6 +194,9 @@ class StatusReport:
             yield f"the latest changes could not be written to disk: {self._intent.unwritten}"
         yield from self._nobody_well()
         yield from self._troubles.sentences()
+
+    def _ended_badly(self, i: Instance) -> bool:
+        return i.state is S.STOPPED and ended_badly(self._intent.app_of(i), i)
 
     def _nobody_well(self) -> Iterator[str]:
         known = self._observed.instances

@@ -59,8 +59,7 @@ class Ownership:
         known = {(i.id, i.process): i for i in self._instances_with_port()}
         self._seen = {seen: found for seen, found in self._seen.items() if seen in known}
         for seen, found in self._seen.items():
-            after = self._after_look(known[seen], found)
-            if after != known[seen]:
+            if after := self._change(known[seen], found):
                 self._observed.put(after)
                 log.warning("%s: %s", after.id, after.reason or "it holds its port again")
 
@@ -72,14 +71,17 @@ class Ownership:
             now = self._observed.instances.get(i.id)
             if now is None or now.process != i.process:
                 continue
-            if self._after_look(now, found) != now:
+            if self._change(now, found):
                 self._wake()
         return answers
 
-    def _after_look(self, i: Instance, found: PortAnswer) -> Instance:
+    def _change(self, i: Instance, found: PortAnswer) -> Instance | None:
+        """The instance after such an answer; None if that changes nothing."""
         if found.owner is Owner.STRANGER:
-            return taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
-        return owned(i)
+            after = taken(i, taken_by(i.port, found.holder), now=self._clock.monotonic())
+        else:
+            after = owned(i)
+        return None if after is i or after == i else after
 
     def _instances_with_port(self) -> list[Instance]:
         return [

@@ -60,6 +60,8 @@ class Readiness:
         """Apply the notifications and passed checks since the last round."""
         for notice in self._notices.heard():
             self._apply_notice(notice)
+        if not self._passed and not self._status_texts:
+            return
         known = {(i.id, i.process): i for i in self._observed.instances.values()}
         self._status_texts = {
             seen: text for seen, text in self._status_texts.items() if seen in known
