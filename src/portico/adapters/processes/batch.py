@@ -6,8 +6,11 @@ A thousand instances that end in one moment would otherwise read all of /proc a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final, Generic, TypeVar
+
+ANSWERS_A_TURN: Final = 20
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -61,6 +64,13 @@ class Batch(Generic[Question, Answer]):
             for future in waiting:
                 future.set_exception(error)
         else:
-            for future, answer in zip(futures, job.result(), strict=True):
-                if not future.done():
-                    future.set_result(answer)
+            _resolve_by_turns(zip(futures, job.result(), strict=True))
+
+
+def _resolve_by_turns(answers: Iterator[tuple[asyncio.Future[Answer], Answer]]) -> None:
+    """A few at a time, because what waits for a thousand of them would hold up all else."""
+    for future, answer in (some := list(islice(answers, ANSWERS_A_TURN))):
+        if not future.done():
+            future.set_result(answer)
+    if some:
+        asyncio.get_running_loop().call_soon(_resolve_by_turns, answers)
