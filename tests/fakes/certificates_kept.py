@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 from portico.adapters.state.sqlite import SqliteState
 from portico.core.config.desired import desired_from
@@ -197,17 +198,20 @@ class Keeping:
 
         async def run():
             async with asyncio.TaskGroup() as group:
-                keeper = CertificateLoop(
-                    Intent(self.desired),
-                    deploying,
-                    deploying,
-                    self.troubles,
-                    Tasks(group, self.troubles, self.clock),
-                    authorities=self.authority,
+                engine = SimpleNamespace(
                     clock=self.clock,
+                    intent=Intent(self.desired),
+                    state=self.state,
+                    tasks=Tasks(group, self.troubles, self.clock),
+                    troubles=self.troubles,
+                )
+                keeper = CertificateLoop(
+                    engine,
+                    deploying,
+                    deploying,
+                    authorities=self.authority,
                     lineages=self.lineages,
                     passthrough=AlpnPassthrough(),
-                    state=self.state,
                 )
                 await work(keeper)
 

@@ -126,8 +126,6 @@ class Daemon:
             turn=self._attentive.wait,
             longest_rest=0.0,
         )
-        known = self.observed, self.intent
-        wake = self.loop.wake
         engine = Engine(
             clock,
             self.intent,
@@ -142,19 +140,13 @@ class Daemon:
             engine, logs=host, notices=host, ports=host, probes=host, processes=host
         )
         self._execute = Executor(
-            *known,
+            engine,
             self.instances.supervision.spawn,
-            self.troubles,
-            self.tasks,
-            wake,
-            clock=clock,
             nginx=self.nginx,
             ports=host,
             processes=host,
         )
-        self.in_force = InForce(
-            *known[::-1], self.loop, Preparation(machine), self.troubles, clock=clock
-        )
+        self.in_force = InForce(engine, Preparation(machine))
 
     @property
     def endpoints(self) -> dict:

@@ -42,15 +42,8 @@ class Machine:
         return held
 
     def deploy(self, names=NAMES, **more):
-        deployment = Deployment(
-            self,
-            self,
-            clock=self.clock,
-            hooks=None,
-            lineages=self.lineages,
-            sites=self,
-            state=self,
-        )
+        engine = SimpleNamespace(clock=self.clock, intent=self, state=self)
+        deployment = Deployment(engine, self, hooks=None, lineages=self.lineages, sites=self)
         return asyncio.run(deployment.deploy([lineage(name, **more) for name in names]))
 
     def serials(self):

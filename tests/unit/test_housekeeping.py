@@ -68,18 +68,22 @@ class Machine:
         self.said: str | None = None
         self.clock, self.troubles = FakeClock(), Troubles()
         instance = one()
-        self.upkeep = Housekeeping(
-            SimpleNamespace(
-                spec=lambda _: SPEC,
-                app_of=lambda _: SPEC.app,
-                desired=SimpleNamespace(edge=SimpleNamespace(log_max_size=1, log_keep=1)),
-                wanted=lambda: (Desired(), ""),
-            ),
-            SimpleNamespace(instances={instance.id: instance}),
-            self.troubles,
+        intent = SimpleNamespace(
+            spec=lambda _: SPEC,
+            app_of=lambda _: SPEC.app,
+            desired=SimpleNamespace(edge=SimpleNamespace(log_max_size=1, log_keep=1)),
+            wanted=lambda: (Desired(), ""),
+        )
+        engine = SimpleNamespace(
             clock=self.clock,
+            intent=intent,
+            observed=SimpleNamespace(instances={instance.id: instance}),
+            troubles=self.troubles,
+        )
+        self.upkeep = Housekeeping(
+            engine,
+            SimpleNamespace(look=self._nothing),
             disks=self,
-            exposure=SimpleNamespace(look=self._nothing),
             logs=self,
             nginx=SimpleNamespace(rotate=self._rotate_nginx),
             unreadable=self._unreadable,

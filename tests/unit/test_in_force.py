@@ -67,28 +67,34 @@ class Portico:
         self.rendered: dict[str, Files] = {}
         self.broken = ""
         """Why nothing can be rendered."""
-        self.in_force = InForce(self.intent, self, self, self, self.troubles, clock=self.clock)
+        self.in_force = InForce(self.engine(), self)
         self.deploying = asyncio.Lock()
+
+    def engine(self):
+        return SimpleNamespace(
+            clock=self.clock,
+            intent=self.intent,
+            loop=self,
+            observed=self,
+            safe_mode=SafeMode(0, self.troubles),
+            state=self.state,
+            troubles=self.troubles,
+        )
 
     def run(self, story: Callable[[], Awaitable[None]]) -> None:
         async def scenario() -> None:
             async with asyncio.TaskGroup() as group:
                 changes = Changes(Tasks(group, self.troubles, self.clock), self.clock)
                 self.operations = Operations(
-                    self.intent,
-                    self,
-                    self,
+                    self.engine(),
                     changes,
+                    SimpleNamespace(loop=self),
                     self,
                     self.in_force,
                     self,
                     self,
-                    SimpleNamespace(loop=self),
-                    SafeMode(0, self.troubles),
                     local=None,
-                    clock=self.clock,
                     logs=None,
-                    state=self.state,
                 )
                 await story()
 
@@ -410,9 +416,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
         after.instances = {}
         if unreadable:
             after.without_nginx = after.again
-        after.in_force = InForce(
-            after.intent, after, after, after, after.troubles, clock=after.clock
-        )
+        after.in_force = InForce(after.engine(), after)
         await after.ended(asyncio.create_task(after.in_force.resume()))
         assert after.intent.desired.apps.keys() == {"web", "api"}
         assert after.intent.desired.removed_apps == {}
@@ -425,7 +429,7 @@ def test_what_is_in_force_and_cannot_be_rendered_at_a_start_is_looked_after_all_
 
 
 @dataclass
-class OrderIdentity:
+class Request:
     what: str
     at: int
     said: str = ""
@@ -435,7 +439,7 @@ class OrderIdentity:
 
 @dataclass
 class Story:
-    asked: list[OrderIdentity]
+    asked: list[Request]
     delays: list[int]
     refusals: list[bool]
     full: set[int] = field(default_factory=set)
@@ -447,9 +451,7 @@ WHAT = [
 ]
 STORIES = st.builds(
     Story,
-    st.lists(
-        st.builds(OrderIdentity, st.sampled_from(WHAT), st.integers(0, 6)), min_size=2, max_size=5
-    ),
+    st.lists(st.builds(Request, st.sampled_from(WHAT), st.integers(0, 6)), min_size=2, max_size=5),
     st.lists(st.integers(0, 6), min_size=1, max_size=6),
     st.lists(st.booleans(), max_size=4),
     st.sets(st.integers(0, 12), max_size=4),
@@ -458,10 +460,10 @@ STORIES = st.builds(
 
 @examples(80)
 @given(STORIES)
-@example(Story([OrderIdentity("pause s1", 0), OrderIdentity("up B", 1)], [6, 1, 1, 1], []))
+@example(Story([Request("pause s1", 0), Request("up B", 1)], [6, 1, 1, 1], []))
 @example(
     Story(
-        [OrderIdentity("up C", 0), OrderIdentity("deploy", 1), OrderIdentity("scale web 4", 1)],
+        [Request("up C", 0), Request("deploy", 1), Request("scale web 4", 1)],
         [3, 1],
         [True],
     )
@@ -479,7 +481,7 @@ def test_however_many_ask_at_once_the_end_is_as_if_one_had_asked_after_the_other
             assert each.saw.sites == tuple(FILES[each.what[-1]]["sites"])
 
 
-def was_taken(asked: OrderIdentity) -> bool:
+def was_taken(asked: Request) -> bool:
     return asked.said in {"done", "failed"} and asked.what != "deploy"
 
 
@@ -489,7 +491,7 @@ async def tell(portico: Portico, story: Story) -> None:
     assert await first == "done"
     portico.delays, portico.refusals = itertools.cycle(story.delays), iter(story.refusals)
 
-    async def ask(each: OrderIdentity) -> None:
+    async def ask(each: Request) -> None:
         each.said = await portico.asked(each.what)
         each.saw = portico.rendered[portico.live]
 

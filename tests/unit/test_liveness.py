@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 from portico.core.model.app import App
 from portico.core.model.check import Check
@@ -76,7 +77,7 @@ class SpreadClock(FakeClock):
         return self._calls % 10 / 10
 
 
-class FileWatches:
+class ProbedInstances:
     def __init__(self, known: Known, clock: FakeClock | None = None) -> None:
         self.known, self.clock, self.woken = known, clock or FakeClock(), 0
         self.probes, self.troubles, self.deaths = Probes(self.clock), Troubles(), 0
@@ -84,17 +85,15 @@ class FileWatches:
     def run(self, story: Callable[[], Awaitable[None]]) -> None:
         async def scenario() -> None:
             async with asyncio.TaskGroup() as group:
-                self.liveness = Liveness(
-                    self.known,
-                    self.known,
-                    Tasks(group, self.troubles, self.clock),
-                    self._wake,
+                engine = SimpleNamespace(
                     clock=self.clock,
-                    ownership=Ownership(),
-                    probes=self.probes,
-                    processes=None,
+                    intent=self.known,
+                    loop=SimpleNamespace(wake=self._wake),
+                    observed=self.known,
                     safe_mode=SafeMode(self.deaths, self.troubles),
+                    tasks=Tasks(group, self.troubles, self.clock),
                 )
+                self.liveness = Liveness(engine, Ownership(), probes=self.probes, processes=None)
                 self.liveness.watch()
                 await story()
                 self.known.instances.clear()
@@ -122,7 +121,7 @@ def app(**check: object) -> App:
 
 
 def test_an_instance_is_asked_at_the_pace_of_its_check():
-    watching = FileWatches(Known(app()))
+    watching = ProbedInstances(Known(app()))
 
     async def story() -> None:
         await watching.clock.advance(16)
@@ -133,7 +132,7 @@ def test_an_instance_is_asked_at_the_pace_of_its_check():
 
 
 def test_instances_are_not_asked_all_at_once():
-    watching = FileWatches(Known(app(), count=10), SpreadClock())
+    watching = ProbedInstances(Known(app(), count=10), SpreadClock())
 
     async def story() -> None:
         await watching.clock.advance(4.9)
@@ -145,7 +144,7 @@ def test_instances_are_not_asked_all_at_once():
 
 
 def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
-    watching = FileWatches(Known(app()))
+    watching = ProbedInstances(Known(app()))
 
     async def story() -> None:
         watching.probes.trouble = "answered 503"
@@ -159,7 +158,7 @@ def test_a_verdict_wakes_the_loop_and_is_applied_in_its_round():
 
 
 def test_a_probe_that_takes_long_does_not_hold_up_the_next():
-    watching = FileWatches(Known(app(interval=5, timeout=5, fall=3)))
+    watching = ProbedInstances(Known(app(interval=5, timeout=5, fall=3)))
     watching.probes.takes = 5.0
 
     async def story() -> None:
@@ -173,7 +172,7 @@ def test_a_probe_that_takes_long_does_not_hold_up_the_next():
 
 
 def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
-    watching = FileWatches(Known(app(fall=1)))
+    watching = ProbedInstances(Known(app(fall=1)))
     watching.probes.takes = 1.0
 
     async def story() -> None:
@@ -188,7 +187,7 @@ def test_what_is_heard_of_a_process_that_was_replaced_does_not_count():
 
 
 def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one_ends_well():
-    watching = FileWatches(Known(app()))
+    watching = ProbedInstances(Known(app()))
 
     async def story() -> None:
         watching.probes.bug = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
@@ -210,7 +209,7 @@ def test_a_probe_that_ends_by_a_bug_is_a_probe_that_failed_and_is_said_until_one
 
 
 def test_nobody_is_asked_in_safe_mode():
-    watching = FileWatches(Known(app()))
+    watching = ProbedInstances(Known(app()))
     watching.deaths = 3
 
     async def story() -> None:
@@ -222,7 +221,7 @@ def test_nobody_is_asked_in_safe_mode():
 
 
 def test_a_new_interval_holds_at_once():
-    watching = FileWatches(Known(app(interval=3600)))
+    watching = ProbedInstances(Known(app(interval=3600)))
 
     async def story() -> None:
         await watching.clock.advance(1)
@@ -235,7 +234,7 @@ def test_a_new_interval_holds_at_once():
 
 
 def test_nobody_is_asked_who_leaves_and_no_worker_that_has_no_command():
-    watching = FileWatches(Known(app()))
+    watching = ProbedInstances(Known(app()))
 
     async def story() -> None:
         await watching.clock.advance(0.1)

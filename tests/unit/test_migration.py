@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,9 +42,8 @@ def look(moving, troubles):
 
 def make(keeper, others):
     troubles = Troubles()
-    return Migration(
-        None, keeper, troubles, clock=None, lineages=None, certbot=others, state=None
-    ), troubles
+    engine = SimpleNamespace(clock=None, intent=None, state=None, troubles=troubles)
+    return Migration(engine, keeper, lineages=None, certbot=others), troubles
 
 
 def test_another_renewer_is_a_trouble_until_it_is_gone():

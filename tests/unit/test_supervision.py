@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -65,7 +66,7 @@ class Outside:
         """Nobody is asked."""
 
 
-class ImportedLineage:
+class Adoption:
     """A daemon has taken over what is on record of one instance, 100 seconds after that."""
 
     def __init__(
@@ -96,24 +97,21 @@ def taking_over(
         state.put_instance(each)
     asyncio.run(clock.advance(100.0))
     observed = Observed(state, clock, outside, outside, outside)
-    supervision = kind(
-        observed,
-        outside,
-        outside,
-        lambda: None,
+    engine = SimpleNamespace(
         clock=clock,
-        logs=outside,
-        ports=outside,
-        liveness=outside,
-        ownership=outside,
-        processes=outside,
-        readiness=outside,
+        intent=outside,
+        loop=SimpleNamespace(wake=lambda: None),
+        observed=observed,
+        tasks=outside,
+    )
+    supervision = kind(
+        engine, outside, outside, outside, logs=outside, ports=outside, processes=outside
     )
     return supervision, observed
 
 
 def test_a_start_that_was_not_come_to_is_made_now_and_has_all_of_its_time():
-    after = ImportedLineage(one(S.STARTING, process=None, since=0.0))
+    after = Adoption(one(S.STARTING, process=None, since=0.0))
     assert (after.now.state, after.now.process, after.now.since) == (S.STARTING, None, 100.0)
     assert after.ended == []
 
@@ -121,7 +119,7 @@ def test_a_start_that_was_not_come_to_is_made_now_and_has_all_of_its_time():
 @pytest.mark.parametrize("state", [S.STARTING, S.BACKOFF, S.STOPPED, S.FAILED])
 def test_what_was_started_and_not_noted_is_found(state):
     before = one(state, process=None, since=0.0, is_run=state is S.STOPPED)
-    after = ImportedLineage(before, runs=OTHER, found=OTHER)
+    after = Adoption(before, runs=OTHER, found=OTHER)
     assert (after.now.state, after.now.process, after.now.since) == (S.STARTING, OTHER, 100.0)
     assert after.now.restarts == (0 if state is S.STARTING else 1)
     assert after.outside.ended == [(before.id, OTHER)]
@@ -129,12 +127,12 @@ def test_what_was_started_and_not_noted_is_found(state):
 
 def test_a_start_that_goes_on_has_its_time_once_more():
     before = one(S.STARTING, since=0.0)
-    after = ImportedLineage(before, runs=before.process)
+    after = Adoption(before, runs=before.process)
     assert (after.now.process, after.now.since) == (before.process, 100.0)
 
 
 def test_a_start_whose_end_nobody_saw_is_made_again_and_is_no_crash():
-    after = ImportedLineage(one(S.STARTING, since=0.0))
+    after = Adoption(one(S.STARTING, since=0.0))
     assert (after.now.state, after.now.process, after.now.crashes) == (S.STARTING, None, 0)
     assert after.ended == []
 
@@ -142,13 +140,13 @@ def test_a_start_whose_end_nobody_saw_is_made_again_and_is_no_crash():
 @pytest.mark.parametrize("fields", [{"is_run": True}, {"is_run": True, "process": None}, {}])
 def test_what_is_to_run_once_does_not_run_twice(fields):
     before = one(S.STARTING, since=0.0, **fields)
-    after = ImportedLineage(before, port=False, autorestart=False)
+    after = Adoption(before, port=False, autorestart=False)
     assert after.ended == [(before.id, Exit())]
 
 
 def test_an_instance_that_was_ready_and_is_gone_has_exited_and_leaves_nobody():
     before = one(since=0.0)
-    after = ImportedLineage(before, runs=OTHER, found=OTHER)
+    after = Adoption(before, runs=OTHER, found=OTHER)
     assert after.ended == [(before.id, Exit())]
     assert after.outside.ended == [(before.id, None)]
 

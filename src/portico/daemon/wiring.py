@@ -158,16 +158,7 @@ async def assemble(
     with troubles.fence("notices"):
         await notices.open(paths, instances.readiness.on_notice)
     execute = Executor(
-        observed,
-        intent,
-        instances.supervision.spawn,
-        troubles,
-        tasks,
-        loop.wake,
-        clock=clock,
-        nginx=nginx,
-        ports=ports,
-        processes=processes,
+        engine, instances.supervision.spawn, nginx=nginx, ports=ports, processes=processes
     )
     # Each on the ones above; what an operator asks for stands on all.
     stores = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
@@ -191,7 +182,7 @@ async def assemble(
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passthrough)
     preparation = prepare(issued)
-    in_force = InForce(intent, observed, loop, preparation, troubles, clock=clock)
+    in_force = InForce(engine, preparation)
     sites = SiteProbe()
     certificates = assemble_certificates(
         engine,
@@ -234,12 +225,9 @@ async def assemble(
         home=str(home.path),
     )
     housekeeping = Housekeeping(
-        intent,
-        observed,
-        troubles,
-        clock=clock,
+        engine,
+        exposure,
         disks=MountedDisks(home.path),
-        exposure=exposure,
         logs=logs,
         nginx=nginx,
         unreadable=host_checks.unreadable,

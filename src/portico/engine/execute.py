@@ -33,12 +33,8 @@ from portico.core.planning.steps import (
     SwitchGeneration,
     UpgradeNginx,
 )
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
-from portico.engine.tasks import Tasks
-from portico.engine.troubles import Troubles
+from portico.engine.engine import Engine
 from portico.errors import PorticoError
-from portico.ports.clock import Clock
 from portico.ports.nginx import Nginx
 from portico.ports.processes import Processes, TcpPorts
 
@@ -46,23 +42,18 @@ log = logging.getLogger(__name__)
 
 
 class Executor:
-    def __init__(  # noqa: PLR0913 - it holds every port that a step acts on
+    def __init__(
         self,
-        observed: Observed,
-        intent: Intent,
+        engine: Engine,
         spawn: Callable[[Instance, Spec], Awaitable[None]],
-        troubles: Troubles,
-        tasks: Tasks,
-        wake: Callable[[], None],
         *,
-        clock: Clock,
         nginx: Nginx,
         ports: TcpPorts,
         processes: Processes,
     ) -> None:
-        self._observed, self._intent, self._spawn = observed, intent, spawn
-        self._troubles, self._tasks, self._wake = troubles, tasks, wake
-        self._clock, self._nginx, self._ports = clock, nginx, ports
+        self._observed, self._intent, self._spawn = engine.observed, engine.intent, spawn
+        self._troubles, self._tasks, self._wake = engine.troubles, engine.tasks, engine.loop.wake
+        self._clock, self._nginx, self._ports = engine.clock, nginx, ports
         self._processes = processes
         self._reserved: dict[tuple[str, int], Instance] = {}
         """By app and slot: those that the round is about to start."""

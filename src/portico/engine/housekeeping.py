@@ -20,11 +20,8 @@ from portico.core.planning.flood import (
     largest_writer,
     written,
 )
+from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
-from portico.engine.troubles import Troubles
-from portico.ports.clock import Clock
 from portico.ports.files import Disks, Logs
 from portico.ports.nginx import Nginx
 
@@ -43,23 +40,20 @@ class _Log:
 
 
 class Housekeeping:
-    def __init__(  # noqa: PLR0913 - all that is looked after
+    def __init__(
         self,
-        intent: Intent,
-        observed: Observed,
-        troubles: Troubles,
+        engine: Engine,
+        exposure: Exposure,
         *,
-        clock: Clock,
         disks: Disks,
         logs: Logs,
         nginx: Nginx,
-        exposure: Exposure,
         unreadable: Callable[[Desired], Awaitable[list[str]]],
     ) -> None:
         """`unreadable` says what nginx's workers may not read of the files that sites name."""
-        self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._clock, self._disks, self._logs, self._nginx = clock, disks, logs, nginx
-        self._exposure = exposure
+        self._intent, self._observed = engine.intent, engine.observed
+        self._clock, self._troubles, self._exposure = engine.clock, engine.troubles, exposure
+        self._disks, self._logs, self._nginx = disks, logs, nginx
         self._sizes: dict[str, tuple[int, float]] = {}
         """Of each log at the last look, and when that was."""
         self._full: dict[str, str] = {}

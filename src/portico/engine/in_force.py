@@ -16,13 +16,9 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.records import Revision
 from portico.core.model.shell import inherited
 from portico.core.planning.progress import nginx_progress
-from portico.engine.intent import Intent
-from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import Observed
+from portico.engine.engine import Engine
 from portico.engine.prepare import NO_BUILD, Candidate, Inputs, Preparation
-from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
-from portico.ports.clock import Clock
 
 RENDERED_WITHIN: Final = 300.0
 SERVED_WITHIN: Final = 90.0
@@ -34,18 +30,10 @@ Draft = TypeVar("Draft")
 
 
 class InForce:
-    def __init__(
-        self,
-        intent: Intent,
-        observed: Observed,
-        loop: ReconcileLoop,
-        preparation: Preparation,
-        troubles: Troubles,
-        *,
-        clock: Clock,
-    ) -> None:
-        self._intent, self._observed, self._loop = intent, observed, loop
-        self._preparation, self._troubles, self._clock = preparation, troubles, clock
+    def __init__(self, engine: Engine, preparation: Preparation) -> None:
+        self._intent, self._observed, self._loop = engine.intent, engine.observed, engine.loop
+        self._clock, self._troubles = engine.clock, engine.troubles
+        self._preparation = preparation
         self._turn = asyncio.Lock()
         self._changes = 0
         """How often something else came into force."""

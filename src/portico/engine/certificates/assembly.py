@@ -40,32 +40,16 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     sites: Sites,
 ) -> CertificateParts:
     """`scratch` holds what a dry run obtains, and `prepare` renders with it."""
-    clock, intent, state = engine.clock, engine.intent, engine.state
-    tasks, troubles = engine.tasks, engine.troubles
-    deployment = Deployment(
-        intent,
-        in_force,
-        clock=clock,
-        hooks=hooks,
-        lineages=lineages,
-        sites=sites,
-        state=state,
-    )
+    deployment = Deployment(engine, in_force, hooks=hooks, lineages=lineages, sites=sites)
     loop = CertificateLoop(
-        intent,
+        engine,
         in_force,
         deployment,
-        troubles,
-        tasks,
         authorities=authorities,
-        passthrough=passthrough,
-        clock=clock,
         lineages=lineages,
-        state=state,
+        passthrough=passthrough,
     )
-    migration = Migration(
-        intent, loop, troubles, clock=clock, lineages=lineages, certbot=certbot, state=state
-    )
+    migration = Migration(engine, loop, lineages=lineages, certbot=certbot)
     preparation = prepare(ScratchFiles(scratch, issued))
-    dry_run = DryRun(intent, loop, preparation, nginx=nginx, scratch=scratch)
+    dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)
     return CertificateParts(dry_run, loop, migration)

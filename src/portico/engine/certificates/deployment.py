@@ -13,13 +13,11 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import renewal_state
+from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.intent import Intent
 from portico.errors import Failed, PorticoError
 from portico.ports.certificates import Hooks, Lineages
-from portico.ports.clock import Clock
 from portico.ports.nginx import Sites
-from portico.ports.state import State
 from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
@@ -39,20 +37,12 @@ class _New:
 
 
 class Deployment:
-    def __init__(  # noqa: PLR0913 - all that stands between a file and a handshake
-        self,
-        intent: Intent,
-        in_force: InForce,
-        *,
-        clock: Clock,
-        hooks: Hooks,
-        lineages: Lineages,
-        sites: Sites,
-        state: State,
+    def __init__(
+        self, engine: Engine, in_force: InForce, *, hooks: Hooks, lineages: Lineages, sites: Sites
     ) -> None:
-        self._intent, self._in_force = intent, in_force
-        self._clock, self._hooks, self._lineages = clock, hooks, lineages
-        self._sites, self._state = sites, state
+        self._intent, self._in_force = engine.intent, in_force
+        self._clock, self._state = engine.clock, engine.state
+        self._hooks, self._lineages, self._sites = hooks, lineages, sites
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self._hook_runs = asyncio.Semaphore(MAX_HOOKS)
 

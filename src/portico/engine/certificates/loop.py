@@ -33,13 +33,10 @@ from portico.engine.certificates.issuance import Issuance
 from portico.engine.certificates.standalone import forget, standalone_lineages
 from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
+from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.intent import Intent
-from portico.engine.tasks import Tasks
-from portico.engine.troubles import Troubles
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities, Lineages
-from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.text import read_text
 
@@ -76,21 +73,18 @@ class IssuedFiles:
 class CertificateLoop:
     """A task of its own. Whatever goes wrong with one lineage is remembered with it alone."""
 
-    def __init__(  # noqa: PLR0913 - what a certificate passes through on its way
+    def __init__(
         self,
-        intent: Intent,
+        engine: Engine,
         in_force: InForce,
         deployment: Deployment,
-        troubles: Troubles,
-        tasks: Tasks,
         *,
         authorities: Authorities,
-        clock: Clock,
         lineages: Lineages,
         passthrough: AlpnPassthrough,
-        state: State,
     ) -> None:
-        self._intent, self._in_force, self._troubles = intent, in_force, troubles
+        clock, state = engine.clock, engine.state
+        self._intent, self._in_force, self._troubles = engine.intent, in_force, engine.troubles
         self._authorities, self._clock = authorities, clock
         self._lineages, self._passthrough, self._state = lineages, passthrough, state
         self.issuance = Issuance(
@@ -107,8 +101,8 @@ class CertificateLoop:
             self.issuance,
             self.account,
             deployment,
-            troubles,
-            tasks,
+            engine.troubles,
+            engine.tasks,
             clock=clock,
         )
         self._known: frozenset[str] = frozenset()

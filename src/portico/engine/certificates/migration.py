@@ -16,31 +16,20 @@ from portico.core.model.views import (
 from portico.core.planning.lineages import settings_not_in_file
 from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.certificates.standalone import forget
-from portico.engine.intent import Intent
-from portico.engine.troubles import Troubles
+from portico.engine.engine import Engine
 from portico.errors import Failed, NotFound, PorticoError, Refused
 from portico.ports.certificates import Certbot, Lineages
-from portico.ports.clock import Clock
-from portico.ports.state import State
 
 LOOK_INTERVAL: Final = 3600.0
 
 
 class Migration:
-    def __init__(  # noqa: PLR0913 - what a certificate comes with
-        self,
-        intent: Intent,
-        loop: CertificateLoop,
-        troubles: Troubles,
-        *,
-        clock: Clock,
-        lineages: Lineages,
-        certbot: Certbot,
-        state: State,
+    def __init__(
+        self, engine: Engine, loop: CertificateLoop, *, lineages: Lineages, certbot: Certbot
     ) -> None:
-        self._intent, self._loop, self._troubles = intent, loop, troubles
-        self._clock, self._certbot, self._state = clock, certbot, state
-        self._lineages = lineages
+        self._intent, self._loop, self._troubles = engine.intent, loop, engine.troubles
+        self._clock, self._state = engine.clock, engine.state
+        self._lineages, self._certbot = lineages, certbot
         self._named: set[str] = set()
 
     async def pause(self) -> None:

@@ -16,23 +16,13 @@ from portico.core.model.views import (
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.standalone import remember
 from portico.engine.changes import Change, Changes
-from portico.engine.intent import Intent
-from portico.ports.clock import Clock
-from portico.ports.state import State
+from portico.engine.engine import Engine
 
 
 class CertificateOperations:
-    def __init__(
-        self,
-        intent: Intent,
-        changes: Changes,
-        certificates: CertificateParts,
-        *,
-        clock: Clock,
-        state: State,
-    ) -> None:
-        self._intent, self._changes, self._certificates = intent, changes, certificates
-        self._clock, self._state = clock, state
+    def __init__(self, engine: Engine, changes: Changes, certificates: CertificateParts) -> None:
+        self._intent, self._changes, self._certificates = engine.intent, changes, certificates
+        self._clock, self._state = engine.clock, engine.state
 
     async def certificates(self) -> list[CertificateView]:
         return await self._certificates.loop.views()

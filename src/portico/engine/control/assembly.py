@@ -35,34 +35,19 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     processes: Processes,
     sites: Sites,
 ) -> tuple[Operations, Changes]:
-    clock, intent, loop, observed = engine.clock, engine.intent, engine.loop, engine.observed
     report = StatusReport(
-        intent,
-        observed,
-        engine.troubles,
-        instances,
-        daemon,
-        issued,
-        clock=clock,
-        exposure=exposure,
-        logs=logs,
-        processes=processes,
+        engine, instances, exposure, daemon, issued, logs=logs, processes=processes
     )
-    changes = Changes(engine.tasks, clock)
+    changes = Changes(engine.tasks, engine.clock)
     operations = Operations(
-        intent,
-        observed,
-        loop,
+        engine,
         changes,
+        certificates,
         preparation,
         in_force,
         report,
-        Convergence(intent, observed, loop, report, clock=clock, nginx=nginx, sites=sites),
-        certificates,
-        engine.safe_mode,
+        Convergence(engine, report, nginx=nginx, sites=sites),
         local=local,
-        clock=clock,
         logs=logs,
-        state=engine.state,
     )
     return operations, changes

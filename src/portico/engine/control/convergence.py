@@ -11,11 +11,8 @@ from portico.core.model.names import InstanceId
 from portico.core.planning.progress import progress
 from portico.engine.changes import Change
 from portico.engine.control.status import StatusReport
-from portico.engine.intent import Intent
-from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import Observed
+from portico.engine.engine import Engine
 from portico.errors import Failed
-from portico.ports.clock import Clock
 from portico.ports.nginx import Nginx, Sites
 
 MANY_SITES: Final = 20
@@ -31,19 +28,11 @@ UPGRADE_WITHIN: Final = 180.0
 
 
 class Convergence:
-    def __init__(  # noqa: PLR0913 - it looks at everything and changes nothing
-        self,
-        intent: Intent,
-        observed: Observed,
-        loop: ReconcileLoop,
-        report: StatusReport,
-        *,
-        clock: Clock,
-        nginx: Nginx,
-        sites: Sites,
+    def __init__(
+        self, engine: Engine, report: StatusReport, *, nginx: Nginx, sites: Sites
     ) -> None:
-        self._intent, self._observed, self._loop = intent, observed, loop
-        self._report, self._clock = report, clock
+        self._intent, self._observed, self._loop = engine.intent, engine.observed, engine.loop
+        self._clock, self._report = engine.clock, report
         self._nginx, self._sites = nginx, sites
 
     async def apps(

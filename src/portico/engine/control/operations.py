@@ -39,17 +39,13 @@ from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.metrics import metrics_text
 from portico.engine.control.status import StatusReport
+from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.engine.intent import SITES, Intent
-from portico.engine.loop import ReconcileLoop
-from portico.engine.observed import Observed
+from portico.engine.intent import SITES
 from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
-from portico.engine.safe_mode import SafeMode
 from portico.errors import NotFound, Refused
 from portico.ports.certificates import Certificates
-from portico.ports.clock import Clock
 from portico.ports.files import Logs
-from portico.ports.state import State
 
 EVENTS_SHOWN: Final = 100
 
@@ -57,27 +53,22 @@ EVENTS_SHOWN: Final = 100
 class Operations(CertificateOperations):
     def __init__(  # noqa: PLR0913, PLR0917 - where everything that can be asked comes together
         self,
-        intent: Intent,
-        observed: Observed,
-        loop: ReconcileLoop,
+        engine: Engine,
         changes: Changes,
+        certificates: CertificateParts,
         preparation: Preparation,
         in_force: InForce,
         report: StatusReport,
         convergence: Convergence,
-        certificates: CertificateParts,
-        safe_mode: SafeMode,
         *,
         local: Certificates,
-        clock: Clock,
         logs: Logs,
-        state: State,
     ) -> None:
-        super().__init__(intent, changes, certificates, clock=clock, state=state)
-        self._observed, self._loop = observed, loop
+        super().__init__(engine, changes, certificates)
+        self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
-        self._safe_mode = safe_mode
+        self._safe_mode = engine.safe_mode
 
     # Reading
 

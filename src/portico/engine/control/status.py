@@ -23,13 +23,10 @@ from portico.core.planning.app_state import app_state
 from portico.core.planning.order import Wait, waiting_apps
 from portico.core.planning.runs import ended_badly
 from portico.core.render.site_urls import site_urls
+from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
 from portico.engine.prepare import CertificateSource
-from portico.engine.troubles import Troubles
-from portico.ports.clock import Clock
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
 from portico.system.memory import resident_bytes
@@ -42,23 +39,21 @@ _TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
 class StatusReport:
     def __init__(  # noqa: PLR0913 - it reads from everything
         self,
-        intent: Intent,
-        observed: Observed,
-        troubles: Troubles,
+        engine: Engine,
         instances: Instances,
+        exposure: Exposure,
         daemon: DaemonView,
         issued: CertificateSource,
         *,
-        clock: Clock,
         logs: Logs,
         processes: Processes,
-        exposure: Exposure,
     ) -> None:
-        self._intent, self._observed, self._troubles = intent, observed, troubles
-        self._instances, self._issued = instances, issued
-        self._daemon, self._clock, self._logs = daemon, clock, logs
-        self._processes, self.exposure = processes, exposure
-        self._begun = clock.monotonic()
+        self._intent, self._observed = engine.intent, engine.observed
+        self._clock, self._troubles = engine.clock, engine.troubles
+        self._instances, self.exposure = instances, exposure
+        self._daemon, self._issued = daemon, issued
+        self._logs, self._processes = logs, processes
+        self._begun = engine.clock.monotonic()
 
     async def view(self) -> StatusView:
         await self._processes.measure()

@@ -34,33 +34,13 @@ def assemble_instances(
     probes: Probes,
     processes: Processes,
 ) -> Instances:
-    clock, intent, observed, tasks = engine.clock, engine.intent, engine.observed, engine.tasks
+    clock, intent, observed = engine.clock, engine.intent, engine.observed
     wake = engine.loop.wake
     ownership = Ownership(observed, wake, clock=clock, processes=processes)
     readiness = Readiness(observed, intent, wake, clock=clock, notices=notices)
-    liveness = Liveness(
-        observed,
-        intent,
-        tasks,
-        wake,
-        clock=clock,
-        ownership=ownership,
-        probes=probes,
-        processes=processes,
-        safe_mode=engine.safe_mode,
-    )
+    liveness = Liveness(engine, ownership, probes=probes, processes=processes)
     supervision = Supervision(
-        observed,
-        intent,
-        tasks,
-        wake,
-        clock=clock,
-        liveness=liveness,
-        logs=logs,
-        ownership=ownership,
-        ports=ports,
-        processes=processes,
-        readiness=readiness,
+        engine, liveness, ownership, readiness, logs=logs, ports=ports, processes=processes
     )
     return Instances(
         MemoryUse(intent, clock=clock, processes=processes),

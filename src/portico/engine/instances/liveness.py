@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,12 +11,9 @@ from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import OVERDUE_TIME, pace, probed
+from portico.engine.engine import Engine
 from portico.engine.instances.ownership import Ownership
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
-from portico.engine.safe_mode import SafeMode
-from portico.engine.tasks import Task, Tasks
-from portico.ports.clock import Clock
+from portico.engine.tasks import Task
 from portico.ports.processes import Probes, Processes
 
 log = logging.getLogger(__name__)
@@ -30,22 +26,12 @@ class _Watcher:
 
 
 class Liveness:
-    def __init__(  # noqa: PLR0913 - what a probe needs, and whom to tell
-        self,
-        observed: Observed,
-        intent: Intent,
-        tasks: Tasks,
-        wake: Callable[[], None],
-        *,
-        clock: Clock,
-        ownership: Ownership,
-        probes: Probes,
-        processes: Processes,
-        safe_mode: SafeMode,
+    def __init__(
+        self, engine: Engine, ownership: Ownership, *, probes: Probes, processes: Processes
     ) -> None:
-        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
-        self._clock, self._probes, self._processes = clock, probes, processes
-        self._ownership, self._safe_mode = ownership, safe_mode
+        self._observed, self._intent, self._tasks = engine.observed, engine.intent, engine.tasks
+        self._clock, self._wake, self._safe_mode = engine.clock, engine.loop.wake, engine.safe_mode
+        self._ownership, self._probes, self._processes = ownership, probes, processes
         self._results: list[tuple[InstanceId, Process | None, str | None]] = []
         self._watchers: dict[tuple[InstanceId, Process | None], _Watcher] = {}
 

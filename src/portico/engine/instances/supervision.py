@@ -23,14 +23,11 @@ from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.reasons import explain, explain_end, explain_listening
+from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
 from portico.engine.instances.ownership import Ownership
 from portico.engine.instances.readiness import Readiness
-from portico.engine.intent import Intent
-from portico.engine.observed import Observed
-from portico.engine.tasks import Tasks
 from portico.errors import Failed
-from portico.ports.clock import Clock
 from portico.ports.files import Logs
 from portico.ports.processes import Processes, TcpPorts
 
@@ -50,23 +47,19 @@ class OutputTail:
 class Supervision:
     def __init__(  # noqa: PLR0913 - everything that knows something about an instance
         self,
-        observed: Observed,
-        intent: Intent,
-        tasks: Tasks,
-        wake: Callable[[], None],
-        *,
-        clock: Clock,
-        logs: Logs,
-        ports: TcpPorts,
+        engine: Engine,
         liveness: Liveness,
         ownership: Ownership,
-        processes: Processes,
         readiness: Readiness,
+        *,
+        logs: Logs,
+        ports: TcpPorts,
+        processes: Processes,
     ) -> None:
-        self._observed, self._intent, self._tasks, self._wake = observed, intent, tasks, wake
-        self._readiness, self._ownership = readiness, ownership
-        self._clock, self._logs, self._ports = clock, logs, ports
-        self._liveness, self._processes = liveness, processes
+        self._observed, self._intent, self._tasks = engine.observed, engine.intent, engine.tasks
+        self._clock, self._wake = engine.clock, engine.loop.wake
+        self._liveness, self._ownership, self._readiness = liveness, ownership, readiness
+        self._logs, self._ports, self._processes = logs, ports, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
         self.output_tails: dict[str, OutputTail] = {}
         """By app: the end of the output of its instance that ended badly last."""
