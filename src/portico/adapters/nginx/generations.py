@@ -61,6 +61,26 @@ class ServedGeneration:
     file: str = ""
     """The identity of its program's file, which changes when another is put in its place."""
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the file of its program was replaced since it was started."""
+        now = file_identity(self.generation.program)
+        return bool(now and self.file) and now != self.file
+
+    def fingerprint(self, discovery: str) -> str:
+        """Never what is wanted, where it asks discovery elsewhere."""
+        elsewhere = (
+            "" if self.generation.discovery == discovery else f"@{self.generation.discovery}"
+        )
+        return self.generation.fingerprint + elsewhere
+
+
+def file_identity(program: str) -> str:
+    with suppress(OSError):
+        file = Path(program).stat()
+        return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
+    return ""
+
 
 @dataclass(frozen=True, slots=True)
 class _ServingFile:

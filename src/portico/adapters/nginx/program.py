@@ -16,7 +16,13 @@ from typing import Final
 from portico.adapters.nginx.binary import Binaries
 from portico.adapters.nginx.config_test import run_config_test
 from portico.adapters.nginx.error_lines import LogTail, explain
-from portico.adapters.nginx.generations import MAIN, Generation, Generations, ServedGeneration
+from portico.adapters.nginx.generations import (
+    MAIN,
+    Generation,
+    Generations,
+    ServedGeneration,
+    file_identity,
+)
 from portico.adapters.nginx.included import read_included
 from portico.adapters.nginx.lifecycle import (
     Paths,
@@ -30,7 +36,7 @@ from portico.adapters.nginx.lifecycle import (
 )
 from portico.adapters.nginx.masters import Masters
 from portico.adapters.nginx.processes import Master, group_of, processes_in, workers_of
-from portico.adapters.nginx.rotation import rotate
+from portico.adapters.nginx.rotation import close_folders, open_folders, rotate
 from portico.adapters.nginx.upgrading import TRIAL_TIME, finish_upgrade, upgrade
 from portico.core.model.generation import ReservedSockets, TestedGeneration
 from portico.core.model.included import Line
@@ -107,11 +113,11 @@ class NginxProgram:
         return NginxSeen(
             pid,
             generation.number,
-            _served_fingerprint(generation, self._held.address),
+            serving.fingerprint(self._held.address),
             self._refused,
             program=generation.program,
             version=generation.version,
-            outdated=_is_outdated(serving),
+            outdated=serving.is_outdated,
             is_upgrade_interrupted=interrupted,
         )
 
@@ -212,7 +218,7 @@ class NginxProgram:
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:
         """Number the log files that are larger; what went wrong for each, by path."""
         async with self._changing:
-            await asyncio.to_thread(self._close_logs)
+            await asyncio.to_thread(close_folders, (self._home.logs, *self._logs))
             moved, troubles = await asyncio.to_thread(
                 rotate,
                 [*self._logs[1].glob("*.log"), *self._logs[0].glob("error.log")],
@@ -284,7 +290,7 @@ class NginxProgram:
 
     @property
     def _is_outdated(self) -> bool:
-        return self._serving is not None and _is_outdated(self._serving)
+        return self._serving is not None and self._serving.is_outdated
 
     async def _start_master(self, generation: Generation, old: Master | None) -> None:
         """Start a master, by the old one if there is one."""
@@ -293,7 +299,7 @@ class NginxProgram:
             raise ReloadFailed(f"its files ask {where}", reported=True)
         await asyncio.to_thread(self._make_folders)
         program = await self._program(generation)
-        file = await asyncio.to_thread(_file_identity, program)
+        file = await asyncio.to_thread(file_identity, program)
         bootstrap_peers = self._bootstrap_peers() if self._serving else {}
         await asyncio.to_thread(self._generations.write_bootstrap_peers, bootstrap_peers)
         try:
@@ -336,7 +342,7 @@ class NginxProgram:
         current = await asyncio.to_thread(self._generations.current)
         if current is not None:
             version = await self._version(current.program) or current.version
-            file = await asyncio.to_thread(_file_identity, current.program)
+            file = await asyncio.to_thread(file_identity, current.program)
             await self._record_serving(replace(current, version=version), master, file)
 
     async def _remove_bootstrap_peers(self, master: Master) -> None:
@@ -397,35 +403,8 @@ class NginxProgram:
         """
         workers = workers_of(master, processes_in(self._paths.folder))
         group = next((found for worker in workers if (found := group_of(worker))), None)
-        if group is None or os.geteuid() != 0:
-            return
-        for folder in (self._home.logs, *self._logs):
-            os.chown(folder, -1, group)
-            folder.chmod(0o710)
-
-    def _close_logs(self) -> None:
-        for folder in (self._home.logs, *self._logs):
-            with contextlib.suppress(FileNotFoundError):
-                folder.chmod(0o700)
-
-
-def _file_identity(program: str) -> str:
-    with contextlib.suppress(OSError):
-        file = Path(program).stat()
-        return f"{file.st_ino}:{file.st_size}:{file.st_mtime_ns}"
-    return ""
-
-
-def _is_outdated(serving: ServedGeneration) -> bool:
-    """Whether the file of its program was replaced since it was started."""
-    now = _file_identity(serving.generation.program)
-    return bool(now and serving.file) and now != serving.file
-
-
-def _served_fingerprint(generation: Generation, discovery: str) -> str:
-    """Never what is wanted, where it asks discovery elsewhere."""
-    elsewhere = "" if generation.discovery == discovery else f"@{generation.discovery}"
-    return generation.fingerprint + elsewhere
+        if group is not None and os.geteuid() == 0:
+            open_folders((self._home.logs, *self._logs), group)
 
 
 def _is_of_master(serving: ServedGeneration, master: Master) -> bool:

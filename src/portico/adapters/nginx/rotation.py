@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -25,6 +26,19 @@ def rotate(files: Iterable[Path], max_size: int, keep: int) -> tuple[bool, dict[
         except OSError as error:
             troubles[str(file)] = error.strerror or str(error)
     return moved, troubles
+
+
+def open_folders(folders: Iterable[Path], group: int) -> None:
+    """Let a group reach what is in them, and nobody list it."""
+    for folder in folders:
+        os.chown(folder, -1, group)
+        folder.chmod(0o710)
+
+
+def close_folders(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            folder.chmod(0o700)
 
 
 def _move(file: Path, keep: int) -> None:
