@@ -236,8 +236,8 @@ class Portico:
             return "done"
 
 
-def request(table: dict) -> DocumentRequest:
-    return DocumentRequest(source="portico.toml", folder="/srv", table=table, environ={})
+def request(table: dict, source: str = "portico.toml") -> DocumentRequest:
+    return DocumentRequest(source=source, folder="/srv", table=table, environ={})
 
 
 FILES = {
@@ -357,6 +357,42 @@ def test_what_was_being_rendered_when_everything_was_ended_does_not_come_back():
         assert await portico.acknowledged("down") == "done"
         assert await portico.ended(pausing) == "refused"
         assert (portico.intent.revisions, portico.intent.fingerprint) == ({}, "")
+
+    portico.run(story)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("portico.toml", "removing app api, site s1: no longer in portico.toml"),
+        ("two.toml", "removing app api, site s1: in force from portico.toml, and not in two.toml"),
+    ],
+)
+def test_an_up_says_first_what_the_new_file_removes(source, line):
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up B") == "done"
+        asking = asyncio.create_task(portico.operations.up(request(FILES["C"], source), "me"))
+        change = await portico.ended(asking)
+        await portico.passes(30)
+        assert portico.operations.change(change.id).lines[0] == line
+
+    portico.run(story)
+
+
+@pytest.mark.parametrize("table", [{}, {"apps": {}, "sites": {}}, {"edge": {"http": 80}}])
+def test_a_file_without_apps_and_sites_ends_nothing(table):
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up A") == "done"
+        for ask in (portico.operations.plan, portico.operations.check):
+            with pytest.raises(ConfigError, match="neither apps nor sites"):
+                await portico.ended(asyncio.create_task(ask(request(table))))
+        with pytest.raises(ConfigError, match="`portico down` ends all"):
+            await portico.ended(asyncio.create_task(portico.operations.up(request(table), "me")))
+        assert portico.intent.desired.apps.keys() == {"web"}
 
     portico.run(story)
 

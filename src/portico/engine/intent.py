@@ -203,6 +203,12 @@ class Intent:
         ]
         return apps if candidate.fingerprint == self.fingerprint else [*apps, SITES]
 
+    def removed_by(self, candidate: Candidate) -> list[str]:
+        """The apps and sites in force that a file has not."""
+        now, new = self.desired, candidate.desired
+        apps, sites = now.apps.keys() - new.apps.keys(), now.sites.keys() - new.sites.keys()
+        return [*(f"app {name}" for name in sorted(apps)), *(f"site {s}" for s in sorted(sites))]
+
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
         apps = {

@@ -43,7 +43,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.intent import SITES
 from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
-from portico.errors import NotFound, Refused
+from portico.errors import ConfigError, NotFound, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 
@@ -160,6 +160,9 @@ class Operations(CertificateOperations):
         return await self._put_in_force(lambda: self._revision(request, who), holds=[SITES])
 
     def _revision(self, request: DocumentRequest, who: str) -> Revision:
+        if not request.table.get("apps") and not request.table.get("sites"):
+            nothing = Problem("the file", "has neither apps nor sites", "`portico down` ends all")
+            raise ConfigError(request.source, [nothing])
         return Revision(
             0,
             self._clock.now(),
@@ -179,17 +182,20 @@ class Operations(CertificateOperations):
         come into force before it has been seen that its own are served.
         """
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
-        touched: list[str] = []
+        touched, removed = list[str](), list[str]()
 
         def allow(candidate: Candidate) -> None:
             touched[:] = {*self._intent.changed_apps(candidate), *holds}
             self._changes.hold(touched)
+            removed[:] = self._intent.removed_by(candidate)
 
         before = self._intent.revision
         accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
         self._accepted(accepted, candidate, before)
 
         async def work(change: Change) -> None:
+            if removed and before:
+                change.say(_removal(removed, before.source, accepted.source))
             for note in candidate.notes:
                 change.say(f"note: {note}")
             await self._convergence.apps(change, candidate.desired.apps)
@@ -393,3 +399,10 @@ class Operations(CertificateOperations):
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
         return self._intent.revision
+
+
+def _removal(removed: Sequence[str], before: str, now: str) -> str:
+    names = ", ".join(removed)
+    if before == now:
+        return f"removing {names}: no longer in {now}"
+    return f"removing {names}: in force from {before}, and not in {now}"
