@@ -244,8 +244,8 @@ def app_view(name):
     )
 
 
-def log_file(path, *, app="web", instance="web.1.1", stream="stdout"):
-    return LogFileView(app=app, instance=instance, stream=stream, path=str(path))
+def log_file(path, *, app="web", instance="web.1.1", stream="stdout", **more):
+    return LogFileView(app=app, instance=instance, stream=stream, path=str(path), **more)
 
 
 @contextmanager

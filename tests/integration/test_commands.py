@@ -248,18 +248,44 @@ def test_the_end_of_every_log_is_shown_with_its_instance(served):
     access.write_text("GET /\n")
     served.control.log_files = [
         *(log_file(served.folder / name, instance=name) for name in names),
-        log_file(access, app="", instance="", stream="access"),
+        log_file(access, app="", instance="", stream="access", site="app.localhost"),
     ]
     code, out, _ = served.portico("logs", "-n", "2")
     assert code == 0
-    assert out.splitlines() == [
+    assert [line for line in out.splitlines() if not line.startswith("---")] == [
         "web.1.1  | line 97 of web.1.1",
         "web.1.1  | line 98 of web.1.1",
         "web.2.12 | line 97 of web.2.12",
         "web.2.12 | line 98 of web.2.12",
     ]
-    assert served.portico("logs", "--nginx")[1] == "nginx access | GET /\n"
+    nginx = served.portico("logs", "--nginx")[1].splitlines()
+    assert nginx[1:] == ["app.localhost access | GET /"]
     assert served.portico("logs", "other")[1] == ""
+
+
+def test_logs_are_in_the_order_of_their_last_line_and_show_how_old_it_is(served):
+    now = time.time()
+    ages = {"web.1.1": 7300, "web.2.2": 65, "web.3.3": 3}
+    for name, age in ages.items():
+        (served.folder / name).write_text(f"old\nof {name}\n")
+        os.utime(served.folder / name, (now - age, now - age))
+    first, second, third = (
+        log_file(served.folder / name, instance=name, started=now - 60, offset=offset)
+        for name, offset in zip(ages, (0, 0, 4), strict=True)
+    )
+    served.control.log_files = [third, first, second]
+    lines = re.sub(r"(6[0-9]|[0-9])s ago", "Ns ago", served.portico("logs")[1]).splitlines()
+    assert [line for line in lines if line.startswith("---")] == [
+        "--- web.1.1 stdout, last written 2h 1m ago, before the start 1m ago ---",
+        "--- web.2.2 stdout, last written 1m Ns ago, before the start 1m ago ---",
+        "--- web.3.3 stdout, before the start 1m ago ---",
+        "--- web.3.3 stdout, last written Ns ago ---",
+    ]
+    assert lines[-3:] == [
+        "web.3.3 | old",
+        "--- web.3.3 stdout, last written Ns ago ---",
+        "web.3.3 | of web.3.3",
+    ]
 
 
 @contextmanager
@@ -285,6 +311,7 @@ def test_logs_are_followed_over_a_rotation_until_an_interrupt(served):
     log.write_text("old\n")
     served.control.log_files = [log_file(log)]
     with started(served, "logs", "-f", "web") as process:
+        assert process.stdout.readline().startswith("--- web.1.1 stdout, last written ")
         assert process.stdout.readline() == "web.1.1 | old\n"
         log.rename(served.folder / "web.log.1")
         log.write_text("new\n")

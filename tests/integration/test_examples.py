@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -33,9 +34,15 @@ def test_an_example_shows_an_https_page_answered_by_four_pids(stack, name):
     assert eventually(lambda: pids() == running)
 
 
-def test_up_and_status_name_the_urls(stack):
+def test_up_and_status_name_the_urls_and_logs_have_the_requests(stack):
     shutil.copytree(EXAMPLES / "hello", stack.folder, dirs_exist_ok=True)
     url = stack.url("app.localhost").rstrip("/")
     assert url in stack.up((EXAMPLES / "hello/portico.toml").read_text()).stdout
     for word in ("status", "list", "ls"):
         assert url in stack.done(word).stdout
+
+    stack.get("app.localhost")
+    assert eventually(lambda: "app.localhost access | " in stack.done("logs", "--nginx").stdout)
+    [headings, *lines] = stack.done("logs", "web", "--nginx", "-n", "1").stdout.splitlines()
+    assert headings.startswith("--- app.localhost access, last written ")
+    assert json.loads(lines[0].partition("| ")[2])["host"] == "app.localhost"

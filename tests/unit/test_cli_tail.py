@@ -42,6 +42,21 @@ def test_the_last_lines_are_found_over_many_blocks(log):
     assert [line.split()[0] for line in lines] == [str(n) for n in range(700, 1000)]
 
 
+def test_lines_of_an_earlier_process_are_apart_from_those_of_this_one(log):
+    write(log, "one\ntwo\n")
+    since = log.stat().st_size
+    write(log, "three\n")
+    for lines, earlier, later in (
+        (9, ["one", "two"], ["three"]),
+        (2, ["two"], ["three"]),
+        (1, [], ["three"]),
+        (0, [], []),
+    ):
+        tail = Tail(log, lines=lines, since=since)
+        assert (tail.earlier, tail.more()) == (earlier, later)
+        tail.close()
+
+
 def test_a_line_comes_when_it_is_whole(log):
     write(log, "one\ntw")
     tail = Tail(log, lines=9)

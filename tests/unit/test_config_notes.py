@@ -10,7 +10,7 @@ from tests.documents import read
     ("toml", "note"),
     [
         (
-            'sites."a.test" = { folder = "x", aliases = ["shop.example.com"] }',
+            'edge.http = 80\nsites."a.test" = { folder = "x", aliases = ["shop.example.com"] }',
             (
                 "edge.bind: nginx listens on all addresses, "
                 'because "shop.example.com" is a public name'
@@ -98,7 +98,7 @@ def test_what_is_worth_saying_is_said(toml, note):
 @pytest.mark.parametrize(
     "toml",
     [
-        'sites."shop.example.com".folder = "x"\nedge.bind = ["*"]',
+        'sites."shop.example.com".folder = "x"\nedge = { bind = ["*"], http = 80 }',
         'apps.jobs = { command = "x", port = false }\nsites."a.test".folder = "x"',
         'apps.web.command = "x"',
         'edge.shutdown_timeout = 31\napps.web.command = "x"\nsites."a.test".app = "web"',
@@ -119,3 +119,13 @@ def test_what_is_worth_saying_is_said(toml, note):
 )
 def test_nothing_is_said_where_all_is_as_it_should_be(toml):
     assert notes(read(toml)) == []
+
+
+def test_a_public_name_without_root_is_said_how_to_get_its_ports():
+    site = read('sites."shop.example.com".folder = "x"')
+    assert not any("edge.http" in note for note in notes(site, root=True))
+    assert notes(site)[1] == (
+        'edge.http: "shop.example.com" is a public name, but nginx listens on 8080 and 8443 without '
+        "root; run Portico as root, or set http = 80 and https = 443 after `sudo sysctl -w "
+        "net.ipv4.ip_unprivileged_port_start=80`"
+    )

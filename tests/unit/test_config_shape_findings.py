@@ -11,6 +11,19 @@ DOMAIN = "a domain name or an IP address"
 
 
 @pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("app.localhost", "app.localhost"),
+        ("www.shop.example.com", "www.shop.example.com"),
+        ("shop.app", "shop.app"),  # the name of a key, too
+    ],
+)
+def test_a_site_without_quotes_is_one_problem_that_shows_how_to_write_it(header, name):
+    [problem] = problems_of(f'[apps.web]\ncommand = "x"\n[sites.{header}]\napp = "web"\n')
+    assert f'write [sites."{name}"] with quotes' in problem
+
+
+@pytest.mark.parametrize(
     ("line", "problem"),
     [
         # whole numbers

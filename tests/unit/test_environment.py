@@ -63,7 +63,29 @@ def test_it_is_told_its_port_its_number_and_its_name():
     got = made(App(command="x", port_env="port", instance_env="N"))
     assert (got["port"], got["N"]) == ("41003", "1")
     assert (got["PORTICO_APP"], got["PORTICO_INSTANCE"]) == ("web", "web.2.7")
-    assert not {"HOST", "PORT", "NODE_APP_INSTANCE"} & got.keys()
+    assert not {"PORT", "NODE_APP_INSTANCE"} & got.keys()
+
+
+@pytest.mark.parametrize(
+    ("app", "host"),
+    [
+        (App(command="x"), "127.0.0.1"),  # nginx is here, and nobody else is to reach it
+        (
+            App(command="x", inherit_env=True),
+            "127.0.0.1",
+        ),  # the name of the machine in some shells
+        (App(command="x", env={"HOST": "0.0.0.0"}), "0.0.0.0"),
+        (App(command="x", port=3000, inherit_env=True), "build-7"),  # others may know this port
+        (App(command="x", port=3000), None),
+        (App(command="x", port=False), None),
+    ],
+)
+def test_a_program_on_a_port_of_ours_listens_on_loopback_unless_its_file_says_else(app, host):
+    assert made(app, {**SHELL, "HOST": "build-7"}).get("HOST") == host
+
+
+def test_a_file_of_variables_says_where_to_listen():
+    assert made(App(command="x"), files=[{"HOST": "::1"}])["HOST"] == "::1"
 
 
 def test_a_worker_that_listens_nowhere_is_told_no_port():

@@ -80,6 +80,6 @@ def test_a_status_has_the_note_about_root():
 
 
 def test_several_open_apps_are_named_in_one_note():
-    way = "so clients can bypass nginx; make {} listen on 127.0.0.1"
+    way = "so clients can bypass nginx; make {} listen on 127.0.0.1 ($HOST)"
     assert open_to_all(["a"]) == [f"apps.a: listens on all addresses, {way.format('it')}"]
     assert open_to_all(["a", "b"]) == [f"apps: a, b listen on all addresses, {way.format('them')}"]

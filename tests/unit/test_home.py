@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portico.adapters.certificates.trust import TrustStores
 from portico.client.connect import connect
-from portico.client.systemd import quoted
+from portico.client.systemd import name_of, quoted
 from portico.daemon.main import _lock
 from portico.errors import Refused
 from portico.system.home import Home
@@ -29,6 +33,54 @@ def test_a_home_has_no_character_that_cannot_be_printed(character):
     with pytest.raises(Refused, match="has unprintable characters") as caught:
         Home.find({"PORTICO_HOME": f"/srv/a{character}b"}, root=True)
     assert str(caught.value).isprintable()
+
+
+def test_a_home_that_is_a_file_or_below_one_is_refused(tmp_path):
+    (file := tmp_path / "file").touch()
+    for path in (file, file / "home"):
+        with pytest.raises(Refused, match=r"/file is a file; choose a folder$"):
+            Home.find({"PORTICO_HOME": str(path)}, root=True)
+
+
+def test_the_usual_home_is_below_the_home_folder_of_the_user():
+    assert str(Home.find({"HOME": "/home/ann"}, root=False)) == str(
+        Home(Path("/home/ann/.local/state/portico"))
+    )
+    own = pwd.getpwuid(os.geteuid()).pw_dir
+    assert Home.find({}, root=False).path == Path(own) / ".local/state/portico"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_without_a_home_folder_is_asked_for_one_and_needs_no_other():
+    os.seteuid(STRANGER)
+    try:
+        with pytest.raises(Refused, match=r"^user 54321 has no home folder: .*set PORTICO_HOME"):
+            Home.find({}, root=False)
+        home = Home.find({"PORTICO_HOME": "/srv/app"}, root=False)
+        assert name_of(home, {}, root=False) == "portico@srv-app"
+        assert TrustStores.find({}).homes == ()
+    finally:
+        os.seteuid(0)
+
+
+def test_a_copy_of_a_home_that_is_still_there_is_refused_and_one_that_moved_is_not(tmp_path):
+    first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
+    first.make()
+    first.claim()
+    first.database.touch()
+    shutil.copytree(first.path, second.path)
+    for refuses in (second.claim, lambda: connect(second, {})):
+        with pytest.raises(Refused, match=r"second as PORTICO_HOME: it is a copy of .*/first "):
+            refuses()
+    first.claim()
+    (tmp_path / "link").symlink_to("first")
+    Home(tmp_path / "link").claim()  # another path to the same home
+
+    shutil.rmtree(first.path)  # restored elsewhere, or moved
+    second.claim()
+    shutil.copytree(second.path, first.path)
+    with pytest.raises(Refused, match=r"it is a copy of .*/second "):
+        first.claim()
 
 
 @pytest.mark.parametrize("mode", [0o757, 0o1777])

@@ -195,7 +195,14 @@ def test_a_program_is_quoted_on_why_it_died(text, reason):
     [
         (Exit(1), 0.31, "exited with code 1 after 0.3s"),
         (Exit(1), 5.0, "exited with code 1 after 5s"),
-        (Exit(0), 61, "exited with code 0 after 61s: it exited without an error"),
+        (
+            Exit(0),
+            61,
+            (
+                "exited with code 0 after 61s: it exited without an error; if it continues in the "
+                "background, start it in the foreground"
+            ),
+        ),
         (Exit(signal=11), 7300, "was killed by SIGSEGV after 2h"),
         (Exit(signal=40), 200000, "was killed by signal 40 after 2d"),
         (Exit(), None, "exited"),

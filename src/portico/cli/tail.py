@@ -21,15 +21,23 @@ class Tail:
     still lack its end. Bytes that are no UTF-8 are kept as PEP 383 has them.
     """
 
-    def __init__(self, path: Path, *, lines: int | None, account: Account = _NO_USER) -> None:
-        """Begin so many lines before the end, or at the beginning (None). The account is the user
-        of the program that writes it.
+    def __init__(
+        self, path: Path, *, lines: int | None, since: int = 0, account: Account = _NO_USER
+    ) -> None:
+        """Begin so many lines before the end, or at the beginning (None). Those of the first
+        `since` bytes are `earlier`. The account is the user of the program that writes it.
         """
         self.path, self._account = path, account
         self._pending = b""
+        self.earlier: list[str] = []
         self._file: BinaryIO | None = self._open()
         if self._file and lines is not None:
-            self._file.seek(_start_of_last(self._file, lines))
+            start = _start_of_last(self._file, lines)
+            self._file.seek(start)
+            if start < since:
+                self.earlier = [
+                    _text(each) for each in self._file.read(since - start).splitlines()
+                ]
 
     def more(self) -> list[str]:
         """Lines of the next READ_SIZE bytes; empty where none have come."""
@@ -43,6 +51,11 @@ class Tail:
         if len(self._pending) >= MAX_LINE_LENGTH:
             whole, self._pending = [*whole, self._pending], b""
         return [_text(line) for line in whole]
+
+    @property
+    def written(self) -> float:
+        """When it was written last. Unix time, seconds; 0 where there is no such file."""
+        return os.fstat(self._file.fileno()).st_mtime if self._file else 0.0
 
     def all_there(self) -> Iterator[list[str]]:
         """The lines of all that is there now, in pieces: what is added meanwhile may never end."""

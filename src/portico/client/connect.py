@@ -48,6 +48,7 @@ def connect(
         return client
     if not start and not home.database.exists():
         raise Unreachable(f"no daemon is running in {home.path}; start with `portico up`")
+    home.assert_no_copy()
     if unit := (find_unit or _find_unit)(home, environ):
         start_unit(unit, client)
     else:
@@ -80,6 +81,11 @@ def _start(home: Home, environ: Mapping[str, str], program: Sequence[str], clien
         # By them the processes of an instance are known, and one of it may have called us.
         kept = {name: value for name, value in environ.items() if name not in MARKS}
         pid = _spawn(program, {**kept, "PORTICO_HOME": str(home.path)}, log)
+    except PermissionError as error:
+        raise Failed(
+            f"cannot write {error.filename or home.path}: permission denied; set PORTICO_HOME to "
+            "a folder of this user"
+        ) from None
     except OSError as error:
         raise Failed(f"cannot start the daemon in {home.path}: {error}") from None
     started = _StartedDaemon(pid, client)

@@ -65,6 +65,10 @@ def main() -> None:
         print(f"porticod: another daemon is running in {home.path}", file=sys.stderr)  # noqa: T201
         sys.exit(ALREADY_SERVED)
     with lock:
+        try:
+            home.claim()
+        except PorticoError as error:
+            sys.exit(f"porticod: {error}")
         sys.exit(_serve(home, options))
 
 

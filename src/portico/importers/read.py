@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,13 @@ class ImportedFile:
     """The shell's, less what is no UTF-8: JSON, as which it travels, has no place for that."""
     notes: tuple[str, ...] = ()
     """What could not be taken over, or was otherwise than may be expected."""
+
+
+_TOML_WORDS: Final = {
+    "Illegal character '\\n'": "the text has no closing quote",
+    "Invalid value": "has no valid value; text must be in quotes",
+    "Cannot overwrite a value": "the key appears twice",
+}
 
 
 def read_file(
@@ -95,13 +103,26 @@ class _Loaded:
     """Apps of a PM2 file that listen nowhere unless a site asks for them."""
 
 
+def toml_problem(message: str, text: str) -> Problem:
+    """What tomllib says, in the words of an operator's file, with the line."""
+    what, _, where = message.rstrip(")").partition(" (at ")
+    if where in {"", "end of document"}:
+        where = f"line {text.rstrip().count(chr(10)) + 1}"
+    if table := re.fullmatch(r"Cannot declare \((.*?),?\) twice", what):
+        name = ".".join(part.strip(" '\"") for part in table[1].split(","))
+        return Problem(where, f"[{name}] appears twice")
+    for beginning, words in _TOML_WORDS.items():
+        if what.startswith(beginning):
+            return Problem(where, words)
+    return Problem(where, what[:1].lower() + what[1:])
+
+
 def _toml(path: Path, reading: _Reading) -> _Loaded:
+    text = read_text(path)
     try:
-        own = tomllib.loads(read_text(path))
+        own = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        what, _, where = str(error).partition(" (at ")
-        problem = Problem(where.rstrip(")") or path.name, what[:1].lower() + what[1:])
-        raise ConfigError(str(path), [problem]) from None
+        raise ConfigError(str(path), [toml_problem(str(error), text)]) from None
     except RecursionError:
         raise wrong(path, TOO_DEEP) from None
     except ValueError as error:  # a number of more digits than Python reads

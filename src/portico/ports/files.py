@@ -18,6 +18,11 @@ class Logs(Protocol):
     def begin(self, spec: Spec, slot: int) -> None:
         """A process is about to start: `last_lines` shows only what is written from now on."""
 
+    def offset(self, path: str) -> int:
+        """How many bytes a file had when the latest process began to write to it; 0 if this was
+        before the daemon started, or the file was rotated since.
+        """
+
     async def last_lines(self, spec: Spec, slot: int, count: int) -> list[str]:
         """The last lines of standard output and then of standard error, `count` of each at most.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from portico.errors import Refused
+from portico.system.files import write
 from portico.system.ownership import assert_own
 
 ALREADY_SERVED: Final = 4
@@ -22,14 +25,16 @@ class Home:
 
     @classmethod
     def find(cls, environ: Mapping[str, str], *, root: bool) -> Home:
-        """PORTICO_HOME, else /var/lib/portico as root, else the XDG state folder."""
-        if setting := environ.get("PORTICO_HOME"):
-            home = cls(Path(setting).absolute())
-        elif root:
-            home = cls(Path("/var/lib/portico"))
-        else:
-            state = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '/')}/.local/state"
-            home = cls(Path(state) / "portico")
+        """PORTICO_HOME, else /var/lib/portico as root, else the XDG state folder. Raises Refused
+        where none can be chosen or the path cannot be a folder.
+        """
+        setting = environ.get("PORTICO_HOME")
+        home = cls(Path(setting).absolute()) if setting else cls.usual(environ, root=root)
+        if home is None:
+            raise Refused(
+                f"user {os.geteuid()} has no home folder: HOME is not set, and the password "
+                "database does not have the user; set PORTICO_HOME to a folder of this user"
+            )
         if not str(home.path).isprintable():  # it is written into units, crontabs and messages
             raise Refused(
                 f"cannot use {str(home.path)!a} as PORTICO_HOME: it has unprintable characters; "
@@ -40,7 +45,21 @@ class Home:
                 f"cannot use {home.path} as PORTICO_HOME: the path of a unix socket in it would "
                 f"be longer than {MAX_SOCKET_PATH_LENGTH} characters; choose a shorter folder"
             )
+        if file := next((at for at in (home.path, *home.path.parents) if at.is_file()), None):
+            raise Refused(
+                f"cannot use {home.path} as PORTICO_HOME: {file} is a file; choose a folder"
+            )
         return home
+
+    @classmethod
+    def usual(cls, environ: Mapping[str, str], *, root: bool) -> Home | None:
+        """Where PORTICO_HOME is not set. None of a user without a home folder."""
+        if root:
+            return cls(Path("/var/lib/portico"))
+        if state := environ.get("XDG_STATE_HOME"):
+            return cls(Path(state) / "portico")
+        folder = _home_folder(environ)
+        return cls(Path(folder) / ".local/state/portico") if folder else None
 
     def make(self) -> None:
         """Create the folders. Keys, environments and logs are for this user alone; nginx's
@@ -55,6 +74,32 @@ class Home:
         self.nginx.mkdir(mode=0o711, exist_ok=True)
         for folder in (self.logs, self.certificates):
             folder.mkdir(mode=0o700, exist_ok=True)
+
+    def assert_no_copy(self) -> None:
+        """Refused where it was copied from a home that is still there: the processes in its
+        database are those of the other one.
+        """
+        try:
+            place = Path(self._place.read_text())
+            copied = (place / self.database.name).exists() and not place.samefile(self.path)
+        except OSError:
+            return
+        if copied:
+            raise Refused(
+                f"cannot use {self.path} as PORTICO_HOME: it is a copy of {place} and would stop "
+                f"what runs there; use {place}, or an empty folder"
+            )
+
+    def claim(self) -> None:
+        """Record where it lies, so that a copy of it is known as one. Refused for a copy."""
+        self.assert_no_copy()
+        with suppress(OSError):  # on a full disk the daemon starts without
+            if not self._place.exists() or self._place.read_text() != str(self.path.resolve()):
+                write(self._place, str(self.path.resolve()))
+
+    @property
+    def _place(self) -> Path:
+        return self.path / "place"
 
     @property
     def socket(self) -> Path:
@@ -106,3 +151,13 @@ class Home:
     @property
     def certificates(self) -> Path:
         return self.path / "certificates"
+
+
+def _home_folder(environ: Mapping[str, str]) -> str | None:
+    """HOME, else what the password database says."""
+    if folder := environ.get("HOME"):
+        return folder
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return None

@@ -83,12 +83,18 @@ class TrustStores:
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> TrustStores:
         """The system's, and the browsers of this user and of the one who typed `sudo`."""
-        homes = [Path(environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir)]
-        asking = environ.get("SUDO_UID", "")
+        own, asking = environ.get("HOME"), environ.get("SUDO_UID", "")
+        homes = [Path(own)] if own else _home_of(os.geteuid())
         if os.geteuid() == 0 and asking.isdigit():
-            with contextlib.suppress(KeyError):
-                homes.append(Path(pwd.getpwuid(int(asking)).pw_dir))
+            homes += _home_of(int(asking))
         return cls(homes=tuple(homes))
+
+
+def _home_of(uid: int) -> list[Path]:
+    """None of a user whom the password database does not have, as in a container."""
+    with contextlib.suppress(KeyError):
+        return [Path(pwd.getpwuid(uid).pw_dir)]
+    return []
 
 
 async def install(root: Path, places: TrustStores) -> Trust:

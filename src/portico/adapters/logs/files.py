@@ -33,6 +33,10 @@ class FileLogs:
         for path in {files.stdout, files.stderr}:
             self._begun[path] = _size(path)
 
+    def offset(self, path: str) -> int:
+        begun = self._begun.get(path, 0)
+        return begun if begun <= _size(path) else 0
+
     async def last_lines(self, spec: Spec, slot: int, count: int) -> list[str]:
         files, account = self.files(spec, slot), account_if_known(spec.app.user, spec.app.group)
         found: list[str] = []
@@ -46,7 +50,10 @@ class FileLogs:
 
     async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
         account = account_if_known(spec.app.user, spec.app.group)
-        return await asyncio.to_thread(rotate, Path(path), max_size, keep, account)
+        trouble = await asyncio.to_thread(rotate, Path(path), max_size, keep, account)
+        if self.offset(path) == 0:
+            self._begun[path] = 0  # however large it is to grow
+        return trouble
 
 
 def last_lines(path: str, count: int, since: int = 0, account: Account = _NO_USER) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.arguments import Parser, json_option
+from portico.cli.formatting import duration
 from portico.cli.session import Session
 from portico.cli.tail import Tail
 from portico.cli.terminal import Style
@@ -14,6 +16,7 @@ from portico.client.client import Client
 from portico.core.model import verbs
 from portico.errors import Failed, Refused, Unreachable
 from portico.system.account import account_if_known
+from portico.system.clock import SystemClock
 from portico.system.waiting import pause
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def run(session: Session, args: Namespace) -> None:
     view = _LogView(session, lines=args.lines)
     try:
         view.add(source.files())
-        view.print_more()
+        view.print_ends(SystemClock().now())
         if args.follow:
             _follow(view, source)
         view.print_rest()
@@ -93,6 +96,24 @@ class _LogSource:
             return []
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    tail: Tail
+    prefix: str
+    colour: Style
+    file: LogFileView
+
+    def heading(self, now: float, *, earlier: bool) -> str:
+        """How old the lines are that follow: programs write no times."""
+        stream = f" {self.file.stream}" if self.file.stream in _OUTPUT else ""
+        age = f"last written {duration(now - self.tail.written)} ago"
+        if self.file.started and (earlier or self.tail.written < self.file.started):
+            started = duration(now - self.file.started)
+            before = f"before the start {started} ago"
+            age = before if earlier else f"{age}, {before}"
+        return f"--- {self.prefix}{stream}, {age} ---"
+
+
 class _LogView:
     """The files that are on the screen, each with its prefix."""
 
@@ -100,39 +121,54 @@ class _LogView:
         self._session = session
         self.lines: int | None = lines
         """How far back a file begins that is new here; None is all of it."""
-        self._tails: dict[str, tuple[Tail, str, Style]] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def add(self, files: list[LogFileView]) -> None:
-        users = {file.path: file.user for file in files}
+        by_path = {file.path: file for file in files}
         for path, prefix in _prefixes(files).items():
-            if path not in self._tails:
-                colour = _COLOURS[len(self._tails) % len(_COLOURS)]
+            if path not in self._shown:
+                colour, file = _COLOURS[len(self._shown) % len(_COLOURS)], by_path[path]
                 tail = Tail(
                     Path(path),
                     lines=self.lines,
-                    account=account_if_known(users[path] or None, None),
+                    since=file.offset,
+                    account=account_if_known(file.user or None, None),
                 )
-                self._tails[path] = (tail, prefix, colour)
+                self._shown[path] = _Shown(tail, prefix, colour, file)
+
+    def print_ends(self, now: float) -> None:
+        """The end of each file, what was written last at the bottom."""
+        for each in sorted(self._shown.values(), key=lambda each: each.tail.written):
+            if each.tail.earlier:
+                self._print([each.heading(now, earlier=True)])
+                self._print(each.tail.earlier, each)
+            headed = False
+            for lines in each.tail.all_there():
+                if not headed:
+                    self._print([each.heading(now, earlier=False)])
+                headed = True
+                self._print(lines, each)
 
     def print_more(self) -> None:
-        for tail, prefix, colour in self._tails.values():
-            for lines in tail.all_there():
-                self._print(lines, prefix, colour)
+        for each in self._shown.values():
+            for lines in each.tail.all_there():
+                self._print(lines, each)
 
     def print_rest(self) -> None:
-        for tail, prefix, colour in self._tails.values():
-            self._print(tail.rest(), prefix, colour)
+        for each in self._shown.values():
+            self._print(each.tail.rest(), each)
 
     def close(self) -> None:
-        for tail, _, _ in self._tails.values():
-            tail.close()
+        for each in self._shown.values():
+            each.tail.close()
 
-    def _print(self, lines: list[str], prefix: str, colour: Style) -> None:
-        width = max(len(other) for _, other, _ in self._tails.values())
+    def _print(self, lines: list[str], of: _Shown | None = None) -> None:
+        width = max(len(other.prefix) for other in self._shown.values())
         terminal = self._session.terminal
+        prefix = terminal.out.paint(of.prefix.ljust(width) + " |", of.colour) + " " if of else ""
         for line in lines:
             text = line.rstrip("\r") if terminal.out.is_terminal else line
-            terminal.write_raw(f"{terminal.out.paint(prefix.ljust(width) + ' |', colour)} {text}")
+            terminal.write_raw(prefix + text)
 
 
 def _prefixes(files: list[LogFileView]) -> dict[str, str]:
@@ -140,7 +176,7 @@ def _prefixes(files: list[LogFileView]) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files:
         if file.stream not in _OUTPUT:
-            name = " ".join(filter(None, (file.app or file.instance or "nginx", file.stream)))
+            name = f"{file.site or 'nginx'} {file.stream}"
         elif found.get(file.path, file.instance) != file.instance:
             name = file.app
         else:

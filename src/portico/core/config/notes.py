@@ -22,7 +22,7 @@ _Note: TypeAlias = tuple[Path, str]
 
 def notes(document: Document, *, root: bool = False) -> list[str]:
     """Sentences, each after the key that it is about. `root` is whether Portico is."""
-    found = [*_public(document), *_cut_short(document), *_unused(document)]
+    found = [*_public(document, root=root), *_cut_short(document), *_unused(document)]
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
         found += _app(("apps", name), app, alone=name not in together)
@@ -50,9 +50,10 @@ def open_to_all(apps: Sequence[str]) -> list[str]:
     """One note for all of these, which listen on all addresses."""
     return _of_apps(
         apps,
-        one="listens on all addresses, so clients can bypass nginx; make it listen on 127.0.0.1",
+        one="listens on all addresses, so clients can bypass nginx; make it listen on 127.0.0.1 "
+        "($HOST)",
         several="listen on all addresses, so clients can bypass nginx; make them listen on "
-        "127.0.0.1",
+        "127.0.0.1 ($HOST)",
     )
 
 
@@ -68,12 +69,19 @@ def _of_apps(apps: Sequence[str], *, one: str, several: str) -> list[str]:
             return [f"apps: {named}{f' and {more} more' if more > 0 else ''} {several}"]
 
 
-def _public(document: Document) -> Iterator[_Note]:
+def _public(document: Document, *, root: bool) -> Iterator[_Note]:
     names = (name for site in document.sites for name in (site, *document.sites[site].aliases))
     public = next((name for name in names if not is_local_name(name)), None)
     if public and document.edge.bind is None:
         why = f'nginx listens on all addresses, because "{public}" is a public name'
         yield ("edge", "bind"), why
+    if public and not root and document.edge.http is None:
+        what = (
+            f'"{public}" is a public name, but nginx listens on 8080 and 8443 without root; run '
+            "Portico as root, or set http = 80 and https = 443 after `sudo sysctl -w "
+            "net.ipv4.ip_unprivileged_port_start=80`"
+        )
+        yield ("edge", "http"), what
 
 
 def _cut_short(document: Document) -> Iterator[_Note]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from portico.core.config.findings import Finding, Path
 from portico.core.config.keys import hint_for
 from portico.core.config.shapes import Shape, fields_of
 from portico.core.model.document import Document
+from portico.core.model.site import Site
 from portico.core.model.units import Table, shown
 
 UNKNOWN, REQUIRED = "unknown key", "is required"
@@ -75,6 +77,8 @@ def _at(value: dict[str, object] | list[object], step: str | int) -> object:
 
 def _finding(detail: ErrorDetails, place: _Place) -> Finding:
     kind, shape, value = detail["type"], place.shape, place.value
+    if hint := _unquoted_site(place.path, place.value):
+        return Finding(place.path, UNKNOWN, hint)
     if kind == "extra_forbidden":
         return Finding(place.path, UNKNOWN, hint_for(str(place.path[-1]), place.table))
     if kind == "missing":
@@ -84,3 +88,30 @@ def _finding(detail: ErrorDetails, place: _Place) -> Finding:
     within = shape.bounds if kind.startswith(("greater_than", "less_than")) else ""
     instead = "" if shape.secret else f", not {shown(value)}"
     return Finding(place.path, f"must be {within or shape.words}{instead}")
+
+
+def _unquoted_site(path: Path, value: object) -> str | None:
+    """TOML reads `[sites.app.localhost]` as a table within a table."""
+    match path:
+        case ("sites", str(), str(key)) if isinstance(value, dict) and not _may_be_table(key):
+            names = [*map(str, path[1:]), *_only_tables(value)]
+            return f"write [sites.{json.dumps('.'.join(names), ensure_ascii=False)}] with quotes"
+        case _:
+            return None
+
+
+def _may_be_table(key: str) -> bool:
+    shape = fields_of(Site).get(key)
+    if shape is None:
+        return False
+    return bool(shape.table or shape.values) or shape.branch_for({}) is not None
+
+
+def _only_tables(value: dict[str, object]) -> Iterator[str]:
+    """The keys down to the first table that has a key of a site."""
+    while len(value) == 1:
+        [(key, inner)] = value.items()
+        if not isinstance(inner, dict) or key in fields_of(Site):
+            return
+        yield key
+        value = inner

@@ -352,12 +352,19 @@ class ChangeView(View):
 
 
 class LogFileView(View):
-    app: str
+    app: str = Field(description="Empty for a log of nginx.")
     instance: str
     stream: Literal["stdout", "stderr", "access", "error"]
     path: str
     user: str = ""
     """The user who writes it, if the app sets one."""
+    site: str = Field("", description="Of an access log.")
+    started: float = Field(
+        0.0, description="When the process that writes it was started. Unix time, seconds."
+    )
+    offset: int = Field(
+        0, description="Bytes that earlier processes had written; 0 where that is not known."
+    )
 
 
 class RevisionView(View):

@@ -1,8 +1,8 @@
 """The environment of an instance: what it inherits, what its app sets, what Portico tells it.
 
 In rising order: the operator's shell (a few names, or all with `inherit_env`), the user it
-runs as, its env_files, its `env`, the `NAME=value` words before its command, and at last what
-only Portico knows, its port above all.
+runs as, the address to listen on, its env_files, its `env`, the `NAME=value` words before its
+command, and at last what only Portico knows, its port above all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from portico.core.model.names import InstanceId
 from portico.core.model.shell import inherited
 
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HOST: Final = "HOST"
+"""Where to listen, as many programs read it: nginx is on this machine, and nobody else is to
+reach an instance."""
+LOOPBACK: Final = "127.0.0.1"
 INSTANCE: Final = "PORTICO_INSTANCE"
 LOGS: Final = "PORTICO_LOGS"
 """Environment variable of instances, and of no check: the log folder of who started it. Several
@@ -51,6 +55,8 @@ def environment(
     """
     merged = {"PATH": DEFAULT_PATH}
     merged |= inherited(spec.environ, everything=spec.app.inherit_env) | dict(place)
+    if spec.app.port is None:  # a port that is the operator's choice may be meant for others
+        merged[HOST] = LOOPBACK
     for file in files:
         merged |= file
     return merged | {name: _text(value) for name, value in spec.app.env.items()} | dict(own)

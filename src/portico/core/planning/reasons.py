@@ -17,6 +17,9 @@ MAX_LINE_LENGTH: Final = 300
 READY_NOT_REPORTED: Final = (
     "wait_ready is set, but it did not send sd_notify READY=1 or process.send('ready')"
 )
+_IN_BACKGROUND: Final = (
+    "it exited without an error; if it continues in the background, start it in the foreground"
+)
 _REACHABLE: Final = frozenset({"127.0.0.1", "*"})
 _LOWEST_FREE_PORT: Final = 1024
 
@@ -112,7 +115,7 @@ def _cause(
     if ending.signal == signal.SIGKILL:
         return "the machine may have run out of memory"
     words = _last_line(lines)
-    return words or ("it exited without an error" if ending.code == 0 else "")
+    return words or (_IN_BACKGROUND if ending.code == 0 else "")
 
 
 def _ports(lines: Iterable[str], pattern: re.Pattern[str]) -> frozenset[int] | None:

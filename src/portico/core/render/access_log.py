@@ -56,8 +56,16 @@ def site_log(
     return (access_log(file_name(name), desired, context),) if site.access_log else ()
 
 
+def error_log_path(home: str) -> str:
+    return f"{home}/logs/nginx/error.log"
+
+
+def access_log_path(home: str, name: str) -> str:
+    return f"{home}/logs/sites/{name}.access.log"
+
+
 def access_log(name: str, desired: Desired, context: RenderContext) -> Directive:
     """Written in pieces of 32 KiB, and within a second."""
-    path = f"{context.home}/logs/sites/{name}.access.log"
+    path = access_log_path(context.home, name)
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"
     return d("access_log", path, form, "buffer=32k", "flush=1s")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.render.access_log import log_basics
+from portico.core.render.access_log import error_log_path, log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
@@ -33,7 +33,7 @@ def main_block(
     yield d("worker_rlimit_nofile", str(context.open_files))
     yield d("worker_shutdown_timeout", f"{edge.shutdown_timeout}s")
     yield d("pid", f"{home}/nginx/nginx.pid")
-    yield d("error_log", f"{home}/logs/nginx/error.log", "warn")
+    yield d("error_log", error_log_path(home), "warn")
     if "pcre_jit" in context.build.can:
         yield d("pcre_jit", "on")
     connections = min(edge.worker_connections, context.open_files)

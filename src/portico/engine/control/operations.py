@@ -140,7 +140,8 @@ class Operations(CertificateOperations):
         names = [app] if app else list(self._intent.desired.apps)
         if app is not None and app not in self._intent.desired.apps:
             raise self._unknown(app)
-        return [view for name in names for view in self._report.log_files(name)]
+        views = [view for name in names for view in self._report.log_files(name)]
+        return views + self._report.nginx_log_files(app)
 
     async def trust(self, *, remove: bool) -> TrustView:
         trust = await (self._local.untrust() if remove else self._local.trust())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Literal
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
@@ -22,6 +22,8 @@ from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
 from portico.core.planning.order import Wait, waiting_apps
 from portico.core.planning.runs import ended_badly
+from portico.core.render.access_log import access_log_path, error_log_path
+from portico.core.render.scope import file_name
 from portico.core.render.site_urls import site_urls
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
@@ -86,20 +88,44 @@ class StatusReport:
         )
 
     def log_files(self, app: str) -> list[LogFileView]:
+        """Those that its instances write."""
         spec = self._intent.spec_wanted(app)
         mine = sorted(
-            (i for i in self._observed.instances.values() if i.app == app), key=lambda i: i.slot
+            (i for i in self._observed.instances.values() if i.app == app),
+            key=lambda i: (i.slot, -i.spawned),  # of two in a slot the newer one
         )
         views: dict[str, LogFileView] = {}
         for i in mine:
             name, files = f"{app}.{i.slot}", self._logs.files(spec, i.slot)
-            user = spec.app.user or ""
-            for view in (
-                LogFileView(app=app, instance=name, stream="stdout", path=files.stdout, user=user),
-                LogFileView(app=app, instance=name, stream="stderr", path=files.stderr, user=user),
-            ):
-                views.setdefault(view.path, view)
+            started = self._clock.now() - (self._clock.monotonic() - i.spawned)
+            streams: tuple[tuple[Literal["stdout", "stderr"], str], ...] = (
+                ("stdout", files.stdout),
+                ("stderr", files.stderr),
+            )
+            for stream, path in streams:
+                view = LogFileView(
+                    app=app,
+                    instance=name,
+                    stream=stream,
+                    path=path,
+                    user=spec.app.user or "",
+                    started=started if i.spawned else 0.0,
+                    offset=self._logs.offset(path),
+                )
+                if views.setdefault(path, view).instance != name:  # whose lines are whose?
+                    views[path] = views[path].model_copy(update={"offset": 0, "started": 0.0})
         return list(views.values())
+
+    def nginx_log_files(self, app: str | None) -> list[LogFileView]:
+        """The error log, and those of the sites, or of the sites that pass requests to an app."""
+        desired, home = self._intent.desired, self._daemon.home
+        names = [
+            name
+            for name, site in desired.sites.items()
+            if site.access_log and (app is None or _passes(desired, site, app))
+        ]
+        error = LogFileView(app="", instance="", stream="error", path=error_log_path(home))
+        return [error, *(_access_log(home, name) for name in names)]
 
     def last_lines(self, app: str) -> list[str]:
         """The end of the output of the app's instance that ended badly last."""
@@ -228,3 +254,18 @@ def _target(site: Site) -> str:
     if site.redirect:
         return "redirect"
     return f"{len(site.routes)} routes"
+
+
+def _access_log(home: str, site: str) -> LogFileView:
+    path = access_log_path(home, file_name(site))
+    return LogFileView(app="", instance="", stream="access", path=path, site=site)
+
+
+def _passes(desired: Desired, site: Site, app: str) -> bool:
+    """Whether the site, or one of its routes, passes requests to the app."""
+    for target in (site, *site.routes.values()):
+        name = target if isinstance(target, str) else target.app or target.upstream or ""
+        upstream = desired.upstreams.get(name)
+        if name == app or (upstream and app in upstream.apps):
+            return True
+    return False
