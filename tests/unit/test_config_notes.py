@@ -125,7 +125,7 @@ def test_a_public_name_without_root_is_said_how_to_get_its_ports():
     site = read('sites."shop.example.com".folder = "x"')
     assert not any("edge.http" in note for note in notes(site, root=True))
     assert notes(site)[1] == (
-        'edge.http: "shop.example.com" is a public name, but nginx listens on 8080 and 8443 without '
-        "root; run Portico as root, or set http = 80 and https = 443 after `sudo sysctl -w "
-        "net.ipv4.ip_unprivileged_port_start=80`"
+        'edge.http: "shop.example.com" is a public name, but nginx listens on 8080 and 8443 '
+        "without root; run Portico as root, or set http = 80 and https = 443 after `sudo sysctl "
+        "-w net.ipv4.ip_unprivileged_port_start=80`"
     )
