@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import Dns, Lexicon, Lookups, PreflightRequest, Server
 from portico.core.planning.preflight import Caa
+from portico.ports.certificates import AuthorityError
 from tests.fakes import name_server
 from tests.fakes.pebble import running
 from tests.orders import Acme, answering, needs_pebble
@@ -191,7 +192,7 @@ def test_a_directory_that_is_wrong_or_does_not_answer_is_told(
     acme, names, pebble, directory, said
 ):
     at = acme.at(Server(directory.format(acme=pebble.acme), str(pebble.root)))
-    with pytest.raises(AcmeFailed, match=said):
+    with pytest.raises(AuthorityError, match=said):
         look(at, names)
 
 

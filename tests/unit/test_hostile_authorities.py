@@ -34,7 +34,7 @@ from portico.adapters.acme.child.orders.chains import choose, is_for, issuers, r
 from portico.adapters.acme.child.protocol import network
 from portico.adapters.acme.child.protocol.authority import Authority
 from portico.adapters.acme.child.protocol.keys import make_key, read_jwk, read_key
-from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import (
     LINE,
     AccountAnswer,
@@ -48,6 +48,7 @@ from portico.adapters.certificates.account_keys import pem_of
 from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
 from portico.errors import Failed
+from portico.ports.certificates import AuthorityError
 from portico.system.x509 import ari_id
 from tests.examples import examples
 from tests.signing import Signer
@@ -504,7 +505,7 @@ def test_a_child_that_answers_nonsense_has_failed_in_words(tmp_path, says, monke
     child = AcmeChild(str(program), clearing=20.0)
     request = RenewalInfoRequest(Server("http://a.test/"), "/c.pem")
     answer_type = TypeAdapter(AccountAnswer)
-    with pytest.raises(AcmeFailed, match="the child process for renewal_info "):
+    with pytest.raises(AuthorityError, match="the child process for renewal_info "):
         asyncio.run(child._ask(request, answer_type))  # noqa: SLF001 - of any request
 
 

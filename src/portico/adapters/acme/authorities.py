@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar, assert_never
 
 from portico.adapters.acme import wire
-from portico.adapters.acme.child_client import AcmeChild, AcmeFailed
+from portico.adapters.acme.child_client import AcmeChild
 from portico.core.model.certificate import Certificate, Challenge, Issuer, Lineage
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.planning.ledger import Refusal
@@ -61,7 +61,7 @@ class Authorities:
         return await self._asked(wire.AccountRequest(self._account(issuer), do="deactivate"))
 
     async def _asked(self, request: wire.AccountRequest) -> Accounts:
-        answer = await _in_our_errors(self._child.account(request))
+        answer = await self._child.account(request)
         return Accounts(answer.thumbprint, answer.accounts, answer.deactivated, answer.halfway)
 
     async def issue(
@@ -84,7 +84,7 @@ class Authorities:
         if no_account:
             none_now = wire.NoAccount(no_account.why, no_account.until)
             request = replace(request, account=replace(request.account, none_now=none_now))
-        answer = await _in_our_errors(self._child.issue(request, tell))
+        answer = await self._child.issue(request, tell)
         if isinstance(answer, wire.ManualSteps):
             raise AuthorityError(_by_hand(lineage.name, answer))
         return NewCertificate(answer.chain, answer.key, answer.replaced)
@@ -98,7 +98,7 @@ class Authorities:
             (*folders, self._orders, str(Path(self._key).parent)),
             wire.Lookups(resolvers),
         )
-        return await _in_our_errors(self._child.preflight(request))
+        return await self._child.preflight(request)
 
     async def forget(self, order: str) -> None:
         await self._child.forget(self._orders, order)
@@ -107,14 +107,14 @@ class Authorities:
         self, issuer: Issuer, certificate: Certificate
     ) -> tuple[float, float, str, float]:
         request = wire.RenewalInfoRequest(_server(issuer), certificate.cert)
-        info = await _in_our_errors(self._child.renewal_info(request))
+        info = await self._child.renewal_info(request)
         if info.start is None or info.end is None:
             raise AuthorityError(info.why, retry_at=info.ask_again)
         return info.start, info.end, info.explanation, info.ask_again
 
     async def revoke(self, issuer: Issuer, certificate: Certificate, reason: int) -> None:
         request = wire.RevokeRequest(self._account(issuer), certificate.cert, reason)
-        await _in_our_errors(self._child.revoke(request))
+        await self._child.revoke(request)
 
     def _request(
         self, lineage: Lineage, issuer: Issuer, order: str, replaces: str | None
@@ -180,16 +180,3 @@ def _publisher(challenge: Challenge) -> wire.Publisher:
 
 def _server(issuer: Issuer) -> wire.Server:
     return wire.Server(issuer.directory, issuer.ca_bundle)
-
-
-async def _in_our_errors(asked: Awaitable[T]) -> T:
-    try:
-        return await asked
-    except AcmeFailed as error:
-        failure = error.failure
-        raise AuthorityError(
-            str(error),
-            retry_at=failure.retry_at,
-            unproven=tuple(failure.names) if failure.kind == "unproven" else (),
-            limited=failure.kind == "limited",
-        ) from error

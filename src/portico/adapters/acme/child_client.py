@@ -36,6 +36,7 @@ from portico.adapters.acme.wire import (
 )
 from portico.core.planning.preflight import PreflightFacts
 from portico.errors import Failed
+from portico.ports.certificates import AuthorityError
 from portico.system.programs import PIPE, Program, StartProgram, read_tail, running, start_here
 
 T = TypeVar("T")
@@ -50,17 +51,9 @@ _ISSUE: Final[TypeAdapter[IssuedCertificate | ManualSteps]] = TypeAdapter(
 )
 
 
-class AcmeFailed(Failed):
-    """Why an authority could not be asked, or has refused; `failure` has it as data."""
-
-    def __init__(self, failure: Failure, holds: str = "") -> None:
-        self.failure = failure
-        super().__init__(f"{failure.text}; {holds}" if holds else failure.text)
-
-
 class AcmeChild:
     """`python` is the interpreter for the children, with Portico installed. Every call raises
-    AcmeFailed, and takes its child along when it is cancelled.
+    AuthorityError, and takes its child along when it is cancelled.
     """
 
     def __init__(
@@ -76,18 +69,14 @@ class AcmeChild:
         self, request: IssueRequest, tell: Tell | None = None
     ) -> IssuedCertificate | ManualSteps:
         """The certificate; the same request goes on where an earlier one was interrupted."""
-        try:
-            return await self._ask(request, _ISSUE, tell)
-        except AcmeFailed as failed:
-            holds = "existing certificates remain in use"
-            raise AcmeFailed(failed.failure, holds) from None
+        return await self._ask(request, _ISSUE, tell, "; existing certificates remain in use")
 
     async def forget(self, folder: str, order: str) -> None:
         """The certificate is where it belongs: remove what is known of its order, and its key."""
         try:
             removed = await asyncio.to_thread(order_folder.forget, folder, order)
         except AcmeFailure as failed:
-            raise AcmeFailed(failed.failure) from failed
+            raise _error(failed.failure) from failed
         if not removed:
             raise Failed(f"cannot remove order {order}: another process is using it")
 
@@ -100,18 +89,25 @@ class AcmeChild:
     async def preflight(self, request: PreflightRequest) -> PreflightFacts:
         return await self._ask(request, TypeAdapter(PreflightFacts))
 
-    async def _ask(self, request: Request, answer: TypeAdapter[T], tell: Tell | None = None) -> T:
+    async def _ask(
+        self,
+        request: Request,
+        answer: TypeAdapter[T],
+        tell: Tell | None = None,
+        holds: str = "",
+    ) -> T:
+        """`holds` is added to an error: what still holds then."""
         line = await self._last_line(request, tell)
-        if line.failure:
-            raise AcmeFailed(line.failure)
-        try:
-            return answer.validate_python(line.answer)
-        except ValidationError as error:
-            text = f"the child process for {request.act} returned an unreadable answer: {error}"
-            raise AcmeFailed(Failure("unready", text)) from error
+        failure = line.failure
+        if failure is None:
+            try:
+                return answer.validate_python(line.answer)
+            except ValidationError as error:
+                failure = _unready(f"{_child(request)} returned an unreadable answer: {error}")
+        raise _error(failure, holds)
 
     async def _last_line(self, request: Request, tell: Tell | None) -> Line:
-        """What it answered, after everything else it said on the way."""
+        """What it answered, after everything else it said on the way; or why there is nothing."""
         limit = request.deadline + self._clearing
         program = Program((self._python, "-I", "-m", CHILD))
         # An operator's program has the rights of one; nothing else here needs more than ours.
@@ -127,15 +123,29 @@ class AcmeChild:
                 )
                 code = await process.wait()
         except TimeoutError:
-            text = f"timed out after {limit:g} s and was stopped"
-            raise AcmeFailed(Failure("late", text)) from None
+            return Line(failure=Failure("late", f"timed out after {limit:g} s and was stopped"))
         except OSError as error:
-            text = f"cannot run {self._python}: {error.strerror}"
-            raise AcmeFailed(Failure("unready", text)) from error
-        if line is None:
-            text = f"the child process for {request.act} failed: {words or f'exit {code}'}"
-            raise AcmeFailed(Failure("unready", text))
-        return line
+            return Line(failure=_unready(f"cannot run {self._python}: {error.strerror}"))
+        return line or Line(
+            failure=_unready(f"{_child(request)} failed: {words or f'exit {code}'}")
+        )
+
+
+def _child(request: Request) -> str:
+    return f"the child process for {request.act}"
+
+
+def _unready(text: str) -> Failure:
+    return Failure("unready", text)
+
+
+def _error(failure: Failure, holds: str = "") -> AuthorityError:
+    return AuthorityError(
+        failure.text + holds,
+        retry_at=failure.retry_at,
+        unproven=tuple(failure.names) if failure.kind == "unproven" else (),
+        limited=failure.kind == "limited",
+    )
 
 
 def _runs_a_program(request: Request) -> bool:
