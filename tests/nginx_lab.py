@@ -77,6 +77,11 @@ class Lab:
         return pid
 
     @property
+    def masters(self) -> list[int]:
+        """A worker that was forked in this moment is among them until it has its own title."""
+        return [process.pid for process in self.processes if process.is_master]
+
+    @property
     def processes(self):
         return processes_in(self.home.nginx)
 

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -250,6 +251,23 @@ def test_whoever_has_connected_is_hung_up_on_when_the_daemon_leaves(tmp_path, sa
         while client.recv(65536):
             pass
         client.close()
+
+
+def test_who_has_connected_and_not_yet_asked_is_answered_when_the_daemon_leaves(tmp_path):
+    path = tmp_path / "api.sock"
+
+    def ask_when_it_leaves(client):
+        while path.exists():
+            time.sleep(0.001)
+        client.sendall(b"GET /v1/version HTTP/1.0\r\n\r\n")
+        return client.recv(4096)
+
+    with socket.socket(socket.AF_UNIX) as client, ThreadPoolExecutor(1) as other:
+        client.settimeout(60)
+        with api(tmp_path):
+            client.connect(str(path))
+            answer = other.submit(ask_when_it_leaves, client)
+        assert answer.result().startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_reader_that_goes_away_is_let_go(tmp_path):

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -232,14 +233,8 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
 
     held = keeping.lineages.hold("a.example.com", at=keeping.clock.now())
     wanted = lineage("a.example.com", hooks=(("reload",),), challenges=(Challenge("standalone"),))
-    deploying = Deployment(
-        *(None, None),
-        clock=keeping.clock,
-        hooks=Dying(),
-        lineages=keeping.lineages,
-        sites=None,
-        state=keeping.state,
-    )
+    engine = SimpleNamespace(clock=keeping.clock, intent=None, state=keeping.state)
+    deploying = Deployment(engine, None, hooks=Dying(), lineages=keeping.lineages, sites=None)
     with pytest.raises(Failed, match=r"the hook of .* failed: killed"):
         asyncio.run(deploying.finish(replace(wanted, behind_nginx=False)))
     assert recorded == [""], "nothing is recorded before it has run"

@@ -153,6 +153,19 @@ def test_a_daemon_is_started_where_it_is_wanted_or_where_something_is_remembered
         end(daemon)
 
 
+def test_a_daemon_that_has_left_since_it_was_seen_is_started_again_for_what_is_asked(tmp_path):
+    home = Home(tmp_path / "home")
+    program = [sys.executable, "-c", SERVING]
+    client = connect(home, dict(os.environ), start=True, program=program)
+    first = client.ask(verbs.VERSION).pid
+    end(first)
+    second = client.ask(verbs.VERSION).pid
+    try:
+        assert second != first
+    finally:
+        end(second)
+
+
 def test_a_daemon_that_dies_at_its_start_is_quoted(tmp_path):
     home = Home(tmp_path / "home")
     home.make()

@@ -56,13 +56,9 @@ async def slow_request(lab: Lab, backend: int) -> AsyncIterator[Callable[[], Awa
         yield end
 
 
-def masters(lab: Lab) -> list[int]:
-    return [process.pid for process in lab.processes if process.is_master]
-
-
 async def alone(lab: Lab) -> None:
     """Wait until one master is left, all of whose workers stay."""
-    await eventually(lambda: len(masters(lab)) == 1)
+    await eventually(lambda: len(lab.masters) == 1)
     await eventually(lambda: not any(process.is_shutting_down for process in lab.processes))
 
 
@@ -90,7 +86,7 @@ def test_a_newer_program_takes_over_without_a_lost_request(tmp_path, reuseport):
         assert (seen.live, seen.generation) == (before.live, before.generation)
         assert seen.pid != before.pid
         await alone(lab)
-        assert masters(lab) == [seen.pid]
+        await eventually(lambda: lab.masters == [seen.pid])
 
     in_lab(story)
 
@@ -158,7 +154,7 @@ def test_a_program_that_does_not_come_up_leaves_the_one_before(tmp_path):
             before.live,
             False,
         )
-        assert masters(lab) == [before.pid]
+        await eventually(lambda: lab.masters == [before.pid])
         assert await lab.says() == "1.31.3"
 
     in_lab(story)
@@ -186,7 +182,7 @@ def test_a_program_whose_workers_die_gives_way_to_the_one_before(tmp_path):
             before.live,
             False,
         )
-        await eventually(lambda: masters(lab) == [before.pid])
+        await eventually(lambda: lab.masters == [before.pid])
         assert await lab.says() == "1.31.3"
         await lab.serve("again")
         assert await lab.says() == "again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from itertools import pairwise
 
 import psutil
 import pytest
@@ -81,9 +80,7 @@ def test_a_rollout_of_all_at_once_does_not_close_all_sockets_at_once(stack):
     last = {slots[each.pid]: each.ended_at for each in sockets}
     order = sorted(last, key=lambda slot: last[slot])
     assert order == [4, 2, 3, 1]
-    times = sorted(last.values())
-    gaps = [later - sooner for sooner, later in pairwise(times)]
-    assert min(gaps) > 0.3
+    assert max(last.values()) - min(last.values()) > 1
     assert nginx(stack) == before
 
 

@@ -35,7 +35,8 @@ class Connection:
     ) -> None:
         self._reader, self._writer, self._who, self._answer = reader, writer, who, answer
         self._http = h11.Connection(h11.SERVER)
-        self.is_answering = False
+        self.is_idle = False
+        """It has had an answer, and has asked nothing since."""
         self.is_last = False
         """Whether it ends after the request that is under way."""
 
@@ -58,10 +59,10 @@ class Connection:
         else:
             if request is None:
                 return False
-            self.is_answering = True
+            self.is_idle = False
             answer = await self._answer(request)
         await self._send(answer)
-        self.is_answering = False
+        self.is_idle = True
         return bool(self._http.our_state is self._http.their_state is h11.DONE)
 
     async def _request(self) -> Request | None:

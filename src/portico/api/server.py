@@ -75,7 +75,7 @@ class _Clients:
     async def finish(self) -> None:
         for task, connection in tuple(self._open.items()):
             connection.is_last = True
-            if not connection.is_answering:
+            if connection.is_idle:  # one that is new is about to ask
                 task.cancel()
         if tasks := tuple(self._open):
             await asyncio.wait(tasks, timeout=GRACE_TIME)

@@ -48,8 +48,11 @@ class Record(dict[str, Any]):
 class Client:
     """Raises what the daemon raised, as the same PorticoError, or Unreachable."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, socket: Path, revive: Callable[[], None] | None = None) -> None:
+        """`revive` starts a daemon where none listens any more: it may have left since it was
+        last seen, because nothing was wanted of it.
+        """
+        self._socket, self._revive = socket, revive
 
     def answers(self) -> bool:
         """Whether a daemon listens. Unreachable where that is another user's."""
@@ -82,7 +85,13 @@ class Client:
     def _ask(self, method: str, target: str, body: Mapping[str, object], seconds: float) -> bytes:
         # TOML has dates, and JSON has none: the daemon then says which key must be what
         raw = json.dumps(body, default=str).encode() if body else b""
-        status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
+        try:
+            status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
+        except wire.NotReached:
+            if self._revive is None:
+                raise
+            self._revive()
+            status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
         if status >= _ERRORS:
             raise _error(status, answer)
         return answer

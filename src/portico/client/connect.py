@@ -43,16 +43,19 @@ def connect(
     the home has a unit, systemd starts it. Refused where others could write in the home.
     """
     assert_talks_to_owner(home.path)
-    client = Client(home.socket)
-    if client.answers():
-        return client
-    if not start and not home.database.exists():
-        raise Unreachable(f"no daemon is running in {home.path}; start with `portico up`")
-    home.assert_no_copy()
-    if unit := (find_unit or _find_unit)(home, environ):
-        start_unit(unit, client)
-    else:
-        _start(home, environ, program, client)
+
+    def revive() -> None:
+        if not start and not home.database.exists():
+            raise Unreachable(f"no daemon is running in {home.path}; start with `portico up`")
+        home.assert_no_copy()
+        if unit := (find_unit or _find_unit)(home, environ):
+            start_unit(unit, client)
+        else:
+            _start(home, environ, program, client)
+
+    client = Client(home.socket, revive)
+    if not client.answers():
+        revive()
     return client
 
 

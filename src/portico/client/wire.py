@@ -18,6 +18,10 @@ _HEAD_END = b"\r\n\r\n"
 _OK = 200
 
 
+class NotReached(Unreachable):
+    """Nobody listens: nothing was asked, and it can be asked again."""
+
+
 class NotOk(Exception):
     """A stream was asked for, and the answer is an error: its status and body."""
 
@@ -89,7 +93,7 @@ def _connected(path: Path, seconds: float) -> socket.socket:
         ) from error
     except OSError as error:
         connection.close()
-        raise Unreachable(f"no daemon answers on {path} ({error.strerror})") from error
+        raise NotReached(f"no daemon answers on {path} ({error.strerror})") from error
     return connection
 
 
