@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import problems_of
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda page: page.as_posix()
@@ -39,6 +41,15 @@ def _is_ours(path: str) -> bool:
 
 def _exists(path: str) -> bool:
     return any((place / path).exists() for place in PLACES)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md", "docs/server.md"])
+def test_every_file_that_the_first_pages_show_is_accepted(page):
+    files = re.findall(
+        r"^ *```toml\n(.*?)^ *```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert files
+    assert [problems_of(file) for file in files] == [[] for _ in files]
 
 
 def test_every_decision_is_in_the_list_of_decisions():
