@@ -213,6 +213,14 @@ class Stack:
         with self.client(site) as client:
             return client.ask("GET", path, **headers)
 
+    def answers(self, site: str) -> bool:
+        """Whether the site answers with 200; False also while nobody, or no longer anybody, takes
+        the connection, as for a moment when nginx starts.
+        """
+        with suppress(OSError, http.client.HTTPException):
+            return self.get(site).status == 200
+        return False
+
     @contextmanager
     def client(self, site: str, *, tls: bool = True) -> Iterator[Client]:
         """A keep-alive connection to a site; it verifies the certificate."""

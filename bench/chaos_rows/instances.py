@@ -92,7 +92,9 @@ def hung_instance(effort: Effort, outcome: Outcome) -> None:
             time.sleep(effort.seconds)
             outcome.measured(under.stop())
         outcome.said.append(f"out after {out - hung:.1f} s, replaced after {back - hung:.1f} s")
-        outcome.must(out - hung < INTERVAL * FALL + 1, f"out only after {out - hung:.1f} s")
+        outcome.must(
+            out - hung < INTERVAL * FALL + effort.late, f"out only after {out - hung:.1f} s"
+        )
         outcome.set_apart(
             "asked the hung instance before it was out",
             lambda loss: (

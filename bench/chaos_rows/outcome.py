@@ -36,9 +36,11 @@ class Effort:
     reloads: int = 20
     rate: int = 300
     """Requests a second."""
+    late: float = 1.0
+    """Seconds by which the daemon, and a look at it, may be late on a machine with other work."""
 
 
-SHORT = Effort(rest=0, seconds=2, drain=1, kills=5, repeats=1, reloads=3)
+SHORT = Effort(rest=0, seconds=2, drain=1, kills=5, repeats=1, reloads=3, late=5)
 
 
 @dataclass

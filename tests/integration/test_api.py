@@ -32,7 +32,7 @@ def api(path, control=None, **options):
     with (
         serving_at(control or FakeControl(), path / "api.sock", **options) as sock,
         httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(sock)), base_url="http://portico", timeout=10
+            transport=httpx.HTTPTransport(uds=str(sock)), base_url="http://portico", timeout=60
         ) as client,
     ):
         yield client

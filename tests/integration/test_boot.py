@@ -76,7 +76,7 @@ def test_everything_that_ran_is_back_and_what_was_stopped_is_not(stack):
     with started(stack):
         eventually(lambda: ready(stack, "web", 2) and ready(stack, "once", 1))
         # nginx was up before any instance, and hears of them when it asks again.
-        eventually(lambda: stack.get("app.localhost").status == 200)
+        eventually(lambda: stack.answers("app.localhost"))
         assert stack.get("closed.localhost").status == 503
         after = stack.status()
         assert after["revision"] == before["revision"]

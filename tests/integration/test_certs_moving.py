@@ -49,7 +49,7 @@ def test_what_certbot_kept_is_served_with_settings_to_put_into_the_file(stack, s
     assert (before["wanted"], before["next"]) == (False, "nothing")
 
     stack.up(SITE + settings, bind=["127.0.0.1"])
-    [view] = eventually(lambda: [v for v in held(stack) if v["served"]], 30)
+    [view] = eventually(lambda: [v for v in held(stack) if v["served"]])
     assert (view["serial"], view["issuer"]) == (before["serial"], SERVER)
     assert served_serial(stack.https, "www.example.com") == view["serial"]
     assert eventually((stack.root / "hook").exists)

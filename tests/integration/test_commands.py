@@ -47,7 +47,7 @@ def served(tmp_path):
         yield Served(control, home, tmp_path)
 
 
-def eventually(true, seconds=10):
+def eventually(true, seconds=60):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

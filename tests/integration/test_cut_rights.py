@@ -73,7 +73,7 @@ def systemd(stack):
             started.callback(process.wait, 30)
             started.callback(process.send_signal, signal.SIGTERM)
             file = stack.home / ("api.sock" if name == "daemon" else "launch")
-            eventually(file.exists, within=30)
+            eventually(file.exists)
             return process
 
         yield start

@@ -12,13 +12,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
 from tests.sockets import Held, ended, held
-from tests.stack import BIN, PROGRAMS, Answer, Stack, eventually
+from tests.stack import BIN, PROGRAMS, Answer, Stack, eventually, is_gone
 
 SITE = "app.localhost"
 
@@ -101,13 +101,6 @@ def is_refused(stack: Stack) -> bool:
     return False
 
 
-def answers(stack: Stack) -> bool:
-    """Not while nobody but `nginx -t` listens, as it does for a moment before the first start."""
-    with suppress(OSError):
-        return stack.get(SITE).status == 200
-    return False
-
-
 def pids_of(stack: Stack) -> list[int]:
     return [instance["pid"] for instance in stack.instances("web")]
 
@@ -124,14 +117,14 @@ def test_down_takes_nothing_new_and_finishes_what_there_is(stack):
     upload = Upload(stack)
     with slow_request(stack) as slow, stack.running("down") as down:
         eventually(lambda: is_refused(stack))
-        assert all(map(psutil.pid_exists, pids))
+        assert not any(map(is_gone, pids))
         assert down.poll() is None
         upload.rest.set()
         let_it_answer(stack)
         assert slow.end().status == 200
         assert upload.end().json["body_bytes"] == upload.size
         assert down.wait(60) == 0
-    assert not any(map(psutil.pid_exists, pids))
+    assert all(map(is_gone, pids))
     process.wait(60)
 
 
@@ -196,7 +189,7 @@ def test_whoever_interrupts_down_only_stops_watching(stack):
         assert "down continues in the background" in said
         let_it_answer(stack)
         assert slow.end().status == 200
-    eventually(lambda: not any(map(psutil.pid_exists, pids)))
+    eventually(lambda: all(map(is_gone, pids)))
 
 
 def test_down_gives_up_an_up_that_does_not_come_to_an_end(stack):
@@ -222,7 +215,7 @@ def in_foreground(stack: Stack, **keys: object) -> Iterator[subprocess.Popen[str
     name = file(stack, **keys)
     with stack.running("run", name) as process:
         eventually((stack.home / "api.sock").exists)
-        eventually(lambda: answers(stack))
+        eventually(lambda: stack.answers(SITE))
         yield process
 
 
@@ -237,7 +230,7 @@ def test_in_the_foreground_sigterm_finishes_what_there_is_and_exits_with_0(stack
             assert slow.end().status == 200
         assert process.wait(60) == 0
     assert not (stack.home / "portico.db-wal").exists()  # the state is whole in one file
-    assert not any(map(psutil.pid_exists, pids))
+    assert all(map(is_gone, pids))
 
 
 def test_in_the_foreground_a_second_signal_waits_for_nothing(stack):
@@ -273,8 +266,8 @@ def test_as_process_1_of_a_container_it_buries_the_workers_of_a_killed_nginx(sta
         workers = master.children()
         for process in (*workers, master):
             process.kill()
-        eventually(lambda: not any(map(psutil.Process.is_running, workers)))
-        eventually(lambda: answers(stack))
+        eventually(lambda: not any(map(psutil.Process.is_running, workers)))  # nor a zombie
+        eventually(lambda: stack.answers(SITE))
         first.send_signal(signal.SIGTERM)
         assert outside.wait(60) == 0
 

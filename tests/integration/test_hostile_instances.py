@@ -75,7 +75,7 @@ class Squatter:
     def got(self) -> str:
         """Every request that was made to him."""
         self._process.kill()
-        return self._process.communicate(timeout=10)[0]
+        return self._process.communicate(timeout=60)[0]
 
 
 def only(stack: Stack) -> dict | None:

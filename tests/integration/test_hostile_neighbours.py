@@ -21,7 +21,7 @@ from portico.system.names import own_loopbacks, unprivileged_from
 from tests import newer
 from tests.neighbours import Neighbour, make_neighbour
 from tests.network import own_network
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack, eventually, is_gone
 
 TWO_ECHOES = (
     f"[apps.web]\ncommand = 'node {PROGRAMS / 'echo.js'}'\ninstances = 2\n"
@@ -193,8 +193,8 @@ def test_an_nginx_that_does_not_keep_the_port_is_replaced_by_one_that_does(stack
             del about["discovery"]
             file.write_text(json.dumps(about))
 
-        eventually(lambda: stack.status()["nginx"]["pid"] not in {None, before}, within=60)
-        eventually(lambda: not psutil.pid_exists(before), within=60)
+        eventually(lambda: stack.status()["nginx"]["pid"] not in {None, before})
+        eventually(lambda: is_gone(before))
         assert load.stop().failed == {}
     assert resolvers(stack.home) == {address}
     stack.kill_daemon()

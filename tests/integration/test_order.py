@@ -11,10 +11,12 @@ APP = """
 command = ["sh", "-c", {script!r}]
 port = false
 min_uptime = "100ms"
+health = {{ command = "test -e begun.$PORTICO_INSTANCE", interval = "100ms" }}
 after = {after}
 """
 SCRIPT = (
     "trap 'sleep .3; echo {name} >> ended; exit' TERM; echo {name} >> begun; "
+    "touch begun.$PORTICO_INSTANCE; "
     "while :; do sleep .05; done"
 )
 ORDER = {"web": ["db"], "db": ["cache", "gate"], "cache": []}

@@ -106,8 +106,8 @@ def test_grpc_calls_of_every_kind(stack):
     with grpc.secure_channel(f"127.0.0.1:{stack.https}", credentials, name) as channel:
         say = channel.unary_unary("/echo.Echo/Say")
         heard = {say(b"hello", timeout=60).split(b":")[0] for _ in range(10)}
-        numbers = list(channel.unary_stream("/echo.Echo/Count")(b"5", timeout=10))
-        joined = channel.stream_unary("/echo.Echo/Join")(iter([b"a", b"b", b"c"]), timeout=10)
+        numbers = list(channel.unary_stream("/echo.Echo/Count")(b"5", timeout=60))
+        joined = channel.stream_unary("/echo.Echo/Join")(iter([b"a", b"b", b"c"]), timeout=60)
     assert heard == {str(i["pid"]).encode() for i in stack.instances("web")}
     assert numbers == [b"1", b"2", b"3", b"4", b"5"]
     assert joined == b"abc"

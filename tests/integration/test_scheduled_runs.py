@@ -40,7 +40,8 @@ def test_a_task_runs_when_asked_to_and_its_end_is_remembered(stack):
 
 
 def test_a_run_that_still_goes_on_is_not_started_twice(stack):
-    task(stack, f"echo run >> {stack.folder}/runs; sleep 3\n")
+    end = stack.folder / "end"
+    task(stack, f"echo run >> {stack.folder}/runs; until [ -e {end} ]; do sleep 0.1; done\n")
     stack.done("restart", "clean")
     eventually(lambda: app(stack)["state"] == "running")
     stack.done("restart", "clean")
@@ -50,6 +51,7 @@ def test_a_run_that_still_goes_on_is_not_started_twice(stack):
             "skip a run of clean: the previous run clean.1.1 has not finished" in log.read_text()
         )
     )
+    end.touch()
     eventually(lambda: app(stack)["state"] == "scheduled")
     assert (stack.folder / "runs").read_text() == "run\n"
 
@@ -59,7 +61,7 @@ def test_a_run_that_takes_too_long_is_ended(stack):
     stack.done("restart", "clean")
     failed = eventually(lambda: (a := app(stack))["state"] == "failed" and a)
     assert failed["instances"][0]["reason"] == "ran longer than its timeout of 2s"
-    assert failed["instances"][0]["ran_s"] < 9
+    assert failed["instances"][0]["ran_s"] < 60
 
 
 def test_a_run_survives_the_daemon_and_the_next_one_sees_its_end(stack):

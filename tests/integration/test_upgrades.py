@@ -6,11 +6,10 @@ import json
 import os
 import signal
 
-import psutil
 import pytest
 
 from tests import newer
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack, eventually, is_gone
 
 RATE = 200
 
@@ -52,7 +51,7 @@ def test_a_newer_portico_and_a_newer_nginx_take_over_in_one_command_and_lose_not
     assert (status["daemon"]["version"], status["nginx"]["version"]) == ("0.99.0", "1.31.9")
     assert status["troubles"] == []
     assert pids(four) == before
-    assert not psutil.pid_exists(daemon["pid"])
+    eventually(lambda: is_gone(daemon["pid"]))
 
 
 def test_a_newer_nginx_alone_is_taken_when_it_is_asked_for(four):
@@ -128,7 +127,7 @@ def test_a_daemon_that_dies_while_nginx_is_replaced_leaves_that_to_the_next_one(
         eventually((four.home / "nginx/nginx.pid.oldbin").exists)
         os.kill(daemon, signal.SIGKILL)
         eventually(lambda: four.status()["nginx"]["version"] == "1.31.9")
-        eventually(lambda: not psutil.pid_exists(nginx))
+        eventually(lambda: is_gone(nginx))
         eventually(lambda: not (four.home / "nginx/seeds").exists())
         report = load.stop()
     assert report.failed == {}, report.first_failures

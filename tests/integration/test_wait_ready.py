@@ -62,8 +62,7 @@ def test_instances_are_ready_when_they_say_so_also_to_a_new_daemon_and_not_when_
     eventually(lambda: states(stack)["web"] == "ready")
     (again,) = stack.instances("web")
     assert (again["pid"], again["restarts"], again["says"]) == (web["pid"], 0, "works")
-    eventually(lambda: stack.status()["nginx"]["pid"])
-    eventually(lambda: stack.get("app.localhost").status == 200)
+    eventually(lambda: stack.answers("app.localhost"))
 
     write(stack, version=2, more=".never", limit=2)
     result = stack.portico("up")

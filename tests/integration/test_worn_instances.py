@@ -86,8 +86,7 @@ def test_if_its_successor_fails_the_worn_one_serves_on_and_the_command_says_so(s
         f"exec python3 {PROGRAMS / 'echo.py'}\n"
     )
     stack.up(
-        "[apps.web]\nscript = 'web.sh'\ninstances = 2\nready_timeout = 3\n"
-        "[sites.'app.localhost']\napp = 'web'\n"
+        "[apps.web]\nscript = 'web.sh'\ninstances = 2\n[sites.'app.localhost']\napp = 'web'\n"
     )
     before = ids(stack)
     broken.touch()
