@@ -17,7 +17,7 @@ from tests.stack import eventually, is_gone
 NO_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs as another user")
 
 
-def check(folder: Path, asked, timeout=5.0, **app):
+def check(folder: Path, asked, timeout=60.0, **app):
     async def scenario():
         async with supervised(folder) as processes:
             instance = launch(folder, **({"command": "node"} | app))
