@@ -82,6 +82,23 @@ def test_an_app_gets_a_port_when_a_site_is_put_before_it(folder):
     assert "port" not in apps(path, site="a.localhost")["index"]
 
 
+def test_a_site_may_show_one_app_of_several(folder):
+    path = write(folder, "ecosystem.config.js", SHOP)
+    found = read(path, site="a.localhost=shop-2").table
+    assert found["sites"] == {"a.localhost": {"app": "shop-2"}}
+
+
+def test_a_file_sees_the_options_in_process_argv_as_under_pm2(folder):
+    text = """
+    const at = process.argv.indexOf('--env');
+    const live = process.argv[at + 1] === 'production' && process.argv[2] === 'start';
+    exports.apps = [{script: 'index.js', name: live ? 'live' : 'development'}];
+    """
+    path = write(folder, "ecosystem.config.js", text)
+    assert apps(path, environment="production").keys() == {"live"}
+    assert apps(path).keys() == {"development"}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

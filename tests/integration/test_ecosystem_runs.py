@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.stack import PROGRAMS, free_port
+from tests.stack import PROGRAMS, eventually, free_port
 
 
 @pytest.fixture
@@ -59,3 +59,36 @@ def test_a_site_in_portico_toml_serves_them_as_one_upstream(stack, shop):
     assert {answer["port"] for answer in answers} == {str(port) for port in shop}
     pids = {instance["pid"] for n in (1, 2, 3, 4) for instance in stack.instances(f"shop-{n}")}
     assert {answer["pid"] for answer in answers} == pids
+
+
+FIXED = """
+const http = require('node:http');
+process.stdin.on('end', () => process.exit(7));
+process.stdin.resume();
+http.createServer((_, answer) => answer.end(JSON.stringify({
+  pid: process.pid, name: process.env.name, pm_id: process.env.pm_id,
+}))).listen(%d, '127.0.0.1');
+"""
+
+
+def test_a_program_with_a_fixed_port_is_replaced_and_keeps_its_input_open(stack):
+    port = free_port()
+    (stack.folder / "index.js").write_text(FIXED % port)
+    entry = {"name": "My API", "script": "index.js", "kill_timeout": 1000}
+    (stack.folder / "ecosystem.config.js").write_text(f"exports.apps = [{json.dumps(entry)}];")
+
+    def answer():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as found:
+                return json.load(found)
+        except OSError:  # it is not known when a program without $PORT listens
+            return None
+
+    stack.done("up")
+    first = eventually(answer)
+    assert (first["name"], first["pm_id"]) == ("My API", "0")
+    stack.done("reload", "My API")
+    second = eventually(answer)
+    assert second["pid"] != first["pid"]
+    (instance,) = stack.instances("my-api")
+    assert (instance["pid"], instance["restarts"]) == (second["pid"], 0)

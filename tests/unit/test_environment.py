@@ -52,6 +52,16 @@ def test_an_instance_inherits_how_programs_are_found_and_no_secrets():
     assert "AWS_SECRET_ACCESS_KEY" not in got
 
 
+def test_output_of_python_is_seen_at_once_unless_the_app_says_otherwise():
+    assert made(App(command="x"))["PYTHONUNBUFFERED"] == "1"
+    assert made(App(command="x", env={"PYTHONUNBUFFERED": ""}))["PYTHONUNBUFFERED"] == ""
+
+
+def test_pm2s_number_goes_on_from_slot_to_slot():
+    assert "pm_id" not in made(App(command="x"))
+    assert made(App(command="x", pm_id=3), slot=2)["pm_id"] == "4"
+
+
 def test_with_inherit_env_it_gets_all_but_what_is_meant_for_the_daemon():
     got = made(App(command="x", inherit_env=True))
     assert got["AWS_SECRET_ACCESS_KEY"] == "hush"

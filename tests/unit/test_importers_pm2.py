@@ -34,6 +34,10 @@ def texts(*names):
     return Pm2Context(lambda path: "text" if path in names else "missing", cores=4, home="/home/a")
 
 
+def every():
+    return Pm2Context(lambda _: "text")
+
+
 def convert(exported, context=None):
     return from_pm2(exported, "/srv/ecosystem.config.js", context or texts("index.js"))
 
@@ -81,6 +85,10 @@ def test_an_app_without_a_port_runs_as_under_pm2():
         "script": "index.js",
         "instances": 1,
         "port": False,
+        "replace_order": "stop_first",
+        "env": {"name": "web"},
+        "pm_id": 0,
+        "stdin": "open",
         "inherit_env": True,
         "stop_signal": "SIGINT",
     }
@@ -180,7 +188,7 @@ def test_one_log_file_serves_both_streams():
     ("env", "port", "port_env", "rest"),
     [
         ({"PORT": "3000", "A": "b"}, 3000, "PORT", {"A": "b"}),
-        ({"port": 3000}, 3000, "port", None),
+        ({"port": 3000}, 3000, "port", {}),
         ({"port": 3001, "PORT": 3000}, 3000, "PORT", {"port": 3001}),
         ({"PORT": "/tmp/pipe"}, False, None, {"PORT": "/tmp/pipe"}),
         ({"PORT": 0}, False, None, {"PORT": 0}),
@@ -191,7 +199,7 @@ def test_the_variable_that_carries_the_port_keeps_its_name(env, port, port_env, 
     table, _ = one(env=env)
     assert table["port"] == port
     assert table.get("port_env") == port_env
-    assert table.get("env") == rest
+    assert table["env"] == {"name": "index", **rest}
 
 
 def test_the_attribute_port_sets_the_variable():
@@ -200,7 +208,7 @@ def test_the_attribute_port_sets_the_variable():
 
 def test_variables_are_written_as_node_writes_them():
     table, notes = one(env={"N": 1, "B": True, "O": {"a": [1]}, "Z": None, "my.name": "x"})
-    assert table["env"] == {"N": 1, "B": True, "O": '{"a": [1]}', "Z": "null"}
+    assert table["env"] == {"name": "index", "N": 1, "B": True, "O": '{"a": [1]}', "Z": "null"}
     assert notes == ("index.js: env: 'my.name' is not a valid variable name and is ignored",)
 
 
@@ -219,7 +227,8 @@ def test_env_name_is_over_env_and_over_what_deploy_has():
     }
     context = Pm2Context(lambda _: "text", environment="production")
     found = convert(exported, context)
-    assert found.table["apps"]["index-production"]["env"] == {"A": 1, "B": 2, "C": 0}
+    name = "index-production"
+    assert found.table["apps"][name]["env"] == {"name": name, "A": 1, "B": 2, "C": 0}
     assert "plain: env_production does not exist; only env is used" in found.notes
     assert any(note.startswith("deploy is not supported") for note in found.notes)
     assert "env_production" not in json.dumps(convert(exported).notes)
@@ -238,6 +247,69 @@ def test_a_cluster_is_told_that_each_instance_has_a_port_of_its_own():
     assert table["port"] == 3000
     assert "web: each instance listens on its own port, from 3000 on" in notes[0]
     assert "port" not in one(instances="max")[0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "port"),
+    [
+        ({"exec_mode": "fork"}, False),
+        ({"exec_mode": "fork_mode"}, False),
+        ({"exec_mode": "cluster"}, None),
+        ({}, None),
+        ({"exec_mode": "fork", "env": {"PORT": 3000}}, 3000),
+    ],
+)
+def test_several_in_fork_mode_without_a_port_are_workers(attributes, port):
+    table, notes = one(instances=3, **attributes)
+    assert table.get("port") == port
+    assert bool(notes) == (port is not False)
+
+
+def test_what_may_have_a_fixed_port_never_runs_beside_its_successor():
+    assert one(watch=True)[0]["replace_order"] == "stop_first"
+    assert "replace_order" not in one(env={"PORT": 3000})[0]
+    assert "replace_order" not in one(cron="@daily", autorestart=False)[0]
+
+
+def test_pm2s_variables_name_and_number_the_instances():
+    found = convert(
+        [
+            {"name": "My API", "script": "index.js", "instances": 3},
+            {"name": "mail", "script": "index.js", "env": {"name": "own"}},
+        ]
+    ).table["apps"]
+    assert [(app["pm_id"], app["env"]["name"]) for app in found.values()] == [
+        (0, "My API"),
+        (3, "own"),
+    ]
+
+
+def test_an_env_file_is_read_where_it_exists():
+    context = texts("index.js", "app/.env", "/etc/a.env")
+    found = convert(
+        [{"script": "index.js", "cwd": "app", "env_file": [".env", "/etc/a.env", "no.env"]}],
+        context,
+    )
+    (table,) = found.table["apps"].values()
+    assert table["env_file"] == ["app/.env", "/etc/a.env"]
+    assert found.notes == ("index.js: env_file no.env does not exist and is ignored",)
+    assert convert([{"script": "index.js", "env_file": "x"}]).table["apps"]["index"].keys() >= {
+        "script"
+    }
+
+
+def test_only_the_apps_that_are_named_start_and_the_others_are_left_as_they_are():
+    entries = [{"name": name, "script": "index.js"} for name in ("My API", "mail", "jobs")]
+    context = Pm2Context(lambda _: "text", only=("My API", "jobs"))
+    found = convert(entries, context)
+    assert {name: app.get("autostart", True) for name, app in found.table["apps"].items()} == {
+        "my-api": True,
+        "mail": False,
+        "jobs": True,
+    }
+    assert "mail: not started, because --only does not name them" in found.notes
+    (problem,) = problems(entries, Pm2Context(lambda _: "text", only=("male",)))
+    assert problem == "--only: there is no app male; known: my-api, mail, jobs"
 
 
 def test_ports_that_would_run_into_another_apps_become_automatic():
@@ -263,12 +335,16 @@ def test_ports_that_would_run_into_another_apps_become_automatic():
         ("a.coffee", "text", {}, {"script": "a.coffee", "interpreter": "coffee"}),
         ("a.js", "text", {"interpreter": "none"}, {"script": "a.js", "interpreter": "none"}),
         ("a.js", "text", {"interpreter": "node@18.1.0"}, {"interpreter": "node"}),
-        ("a.py", "text", {}, {"env": {"PYTHONUNBUFFERED": "1"}}),
+        (".", "folder", {}, {"script": ".", "interpreter": "node"}),
+        ("./dist", "folder", {}, {"script": "./dist", "interpreter": "node"}),
+        ("npm", "missing", {"node_args": "-i"}, {"script": "/bin/npm", "interpreter": "node"}),
+        ("npm", "missing", {"interpreter": "bun"}, {"script": "/bin/npm", "interpreter": "bun"}),
+        ("npm", "missing", {"interpreter": "none"}, {"script": "npm", "interpreter": "none"}),
         ("~/a.js", "text", {}, {"script": "/home/a/a.js"}),
     ],
 )
 def test_a_script_is_run_by_what_pm2_would_run_it_with(script, kind, attributes, expected):
-    context = Pm2Context(lambda _: kind, home="/home/a")
+    context = Pm2Context(lambda _: kind, "/bin/{}".format, home="/home/a")
     found = convert({"apps": [{"name": "x", "script": script, **attributes}]}, context)
     table = found.table["apps"]["x"]
     assert table == table | expected
@@ -310,6 +386,29 @@ def test_entries_that_run_one_program_become_one_upstream(names, expected):
     )
     assert found.table["upstreams"] == {expected: {"apps": names}}
     assert list(found.table["apps"]) == names
+
+
+@pytest.mark.parametrize(
+    ("difference", "joined"),
+    [
+        ({}, True),
+        ({"out_file": "b.log", "error_file": "b.err"}, True),
+        ({"env": {"NODE_ENV": "staging", "PORT": 3001}}, False),
+        ({"env_file": ".env"}, False),
+        ({"node_args": "--inspect"}, False),
+        ({"max_memory_restart": "1G"}, False),
+        ({"cwd": "/srv/staging"}, False),
+        ({"user": "staging"}, False),
+    ],
+)
+def test_only_entries_that_differ_in_nothing_but_the_port_are_peers(difference, joined):
+    both = {"script": "index.js", "env": {"NODE_ENV": "production"}}
+    first = {**both, "name": "shop-prod", "port": 3000}
+    found = convert([first, {**both, "name": "shop-staging", "port": 3001, **difference}], every())
+    assert ("upstreams" in found.table) == joined
+    assert all(app["port"] for app in found.table["apps"].values())
+    separate = any("are separate apps; --site NAME=shop-prod" in note for note in found.notes)
+    assert separate == (not joined and "cwd" not in difference and "node_args" not in difference)
 
 
 def test_different_programs_are_not_joined():

@@ -57,6 +57,23 @@ def test_a_pinned_port_is_waited_for_until_its_process_has_ended(state):
     assert steps(app(port=3000), pinned(1, S.GONE)) == ["start web.1 on port 3000"]
 
 
+def test_a_program_that_cannot_run_twice_is_stopped_before_its_successor_starts():
+    its = app(version="v2", replace_order="stop_first")
+    assert steps(its, one()) == ["drain web.1.1"]
+    assert steps(its, one(S.DRAINING)) == steps(its, one(S.STOPPING)) == []
+    assert steps(its, one(S.GONE)) == ["start web.1 on a free port"]
+    assert steps(its, new()) == []
+    assert steps(its, one(), new(S.STARTING, serial=2)) == ["drain web.1.1"]
+
+
+def test_several_that_cannot_run_twice_are_replaced_one_after_the_other():
+    its = app(version="v2", instances=2, replace_order="stop_first")
+    assert steps(its, one(), one(slot=2)) == ["drain web.1.1"]
+    assert steps(its, one(S.STOPPING), one(slot=2)) == []
+    assert steps(its, new(S.STARTING), one(slot=2)) == []
+    assert steps(its, new(), one(slot=2)) == ["drain web.2.2"]
+
+
 def test_slots_beyond_those_wanted_are_drained():
     assert steps(app(instances=1), one(slot=1), one(slot=2), one(S.BACKOFF, slot=3)) == [
         "drain web.2.2",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
+from portico.core.model.labels import app_or_instance
 from portico.errors import Refused
 
 
@@ -51,8 +52,13 @@ def file_arguments(parser: Parser) -> None:
         help="add a site with this domain name for the file's app",
     )
     parser.add_argument("--env", metavar="NAME", help="for a PM2 file: also use env_NAME")
+    parser.add_argument(
+        "--only",
+        metavar="APP[,APP]",
+        help="for a PM2 file: start no other apps; those that run are unchanged",
+    )
     json_option(parser)
 
 
 def app_argument(parser: Parser) -> None:
-    parser.add_argument("app", metavar="APP", help="name of the app")
+    parser.add_argument("app", metavar="APP", type=app_or_instance, help="name of the app")

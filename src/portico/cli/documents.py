@@ -12,7 +12,11 @@ from portico.importers.read import ImportedFile, read_file
 def read(session: Session, args: Namespace) -> ImportedFile:
     """What `arguments.file_arguments` name; what could not be imported is reported at once."""
     found = read_file(
-        Path(args.path or "."), session.environ, site=args.site, environment=args.env
+        Path(args.path or "."),
+        session.environ,
+        site=args.site,
+        environment=args.env,
+        only=tuple(name.strip() for name in (args.only or "").split(",") if name.strip()),
     )
     write_notes(session, found.notes)
     return found

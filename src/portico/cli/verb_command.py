@@ -9,6 +9,7 @@ from typing import Any, Final
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
+from portico.core.model.labels import app_or_instance
 from portico.core.model.verbs import Verb
 from portico.errors import Refused
 
@@ -32,8 +33,9 @@ class VerbCommand:
 
     def run(self, session: Session, args: Namespace) -> None:
         given = {each.name: getattr(args, each.name) for each in self.verb.arguments}
-        if any(each.name == "app" and each.is_optional for each in self.verb.arguments):
-            given["app"] = _app(given["app"])
+        if "app" in given:
+            optional = next(each.is_optional for each in self.verb.arguments if each.name == "app")
+            given["app"] = _app(given["app"]) if optional else app_or_instance(given["app"])
         client = session.client()
         watch_and_report(session, client, client.ask(self.verb, **given))
 
@@ -42,4 +44,4 @@ def _app(name: str | None) -> str | None:
     """`all` and nothing are every app; PM2's users also name a file here."""
     if name and name.endswith(_FILES):
         raise Refused(f"{name} is a file, not an app; `portico up {name}` applies it")
-    return None if name == "all" else name
+    return None if name in {None, "all"} else app_or_instance(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,11 @@ _SCRIPTS: Final = (".js", ".cjs", ".mjs")
 _HEAD = 8192  # bytes that show whether a file is text
 
 
-def exported(path: Path, environ: Mapping[str, str]) -> object:
-    """Raises ConfigError when the file cannot be read. Blocks while Node evaluates it."""
+def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) -> object:
+    """Raises ConfigError when the file cannot be read. Blocks while Node evaluates it.
+
+    `words` are the options of the command line that JavaScript sees.
+    """
     text = read_text(path)
     if path.suffix in {".yaml", ".yml"}:
         return _yaml(path, text)
@@ -27,11 +30,11 @@ def exported(path: Path, environ: Mapping[str, str]) -> object:
         try:
             return json.loads(text)
         except ValueError:
-            return evaluate(path, environ)  # PM2's JSON may have comments
+            return evaluate(path, environ, words)  # PM2's JSON may have comments
         except RecursionError:
             raise wrong(path, TOO_DEEP) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
-        return evaluate(path, environ)
+        return evaluate(path, environ, words)
     if path.suffix in _SCRIPTS:
         hint = f'run it with a portico.toml: [apps.{path.stem}] script = "{path.name}"'
         raise wrong(path, "is a program, not a *.config.js with settings", hint)
@@ -58,6 +61,8 @@ def kind(path: Path) -> Kind:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
+    except IsADirectoryError:
+        return "folder"
     except (OSError, ValueError):  # a name that no file can have
         return "missing"
     first = head.split(b"\n", 1)[0]

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,7 +24,8 @@ _NOT_THEIRS = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
 # `import` takes CommonJS and modules alike; a .json file may have comments, as PM2 allows.
 _ASK: Final = r"""
 const fs = require('node:fs');
-const [file, output] = process.argv.slice(1);
+const [file, output, ...options] = process.argv.slice(1);
+process.argv = [process.argv[0], 'pm2', 'start', file, ...options];
 const answer = (message) => {
   fs.writeFileSync(Number(output), JSON.stringify(message, plain));
   process.exit(0);
@@ -56,9 +57,15 @@ read()
 
 
 def evaluate(
-    path: Path, environ: Mapping[str, str], *, within: float = EVALUATION_TIMEOUT
+    path: Path,
+    environ: Mapping[str, str],
+    words: Sequence[str] = (),
+    *,
+    within: float = EVALUATION_TIMEOUT,
 ) -> object:
     """The object or list that the file exports, as JSON values.
+
+    `words` follow `pm2 start FILE` in the file's process.argv: `--env production`.
 
     Raises ConfigError when there is no Node, when the file throws, ends the process or hangs,
     and when it exports something else. `within` is in seconds.
@@ -67,7 +74,8 @@ def evaluate(
     if node is None:
         raise _wrong(path, "is evaluated by Node, but node is not in PATH", "install Node")
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        code = _run([node, "-e", _ASK, str(path)], output, errors, environ, within)
+        argv = [node, "-e", _ASK, "--", str(path), str(output.fileno()), *words]
+        code = _run(argv, output, errors, environ, within)
         if code is None:
             raise _wrong(path, f"did not finish within {within:g} s; does it wait for something?")
         raw = _contents(output)
@@ -89,7 +97,7 @@ def _run(
 ) -> int | None:
     """The exit code, None after the deadline."""
     child = subprocess.Popen(  # noqa: S603 - the operator asked for this file to be evaluated
-        [*argv, str(output.fileno())],
+        argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -6,13 +6,13 @@ ports that their variables name. What PM2 has and Portico has not is reported by
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 from portico.core.config.findings import did_you_mean, nearest
+from portico.core.model.labels import app_label
 from portico.importers.import_report import ImportReport
 from portico.importers.pm2_app import Pm2Context, Table, Values, app_table
 from portico.importers.pm2_attributes import (
@@ -22,9 +22,8 @@ from portico.importers.pm2_attributes import (
     MissingAttribute,
     variables,
 )
-from portico.importers.pm2_upstreams import upstreams
+from portico.importers.pm2_upstreams import alike_but_for_variables, upstreams
 
-MAX_NAME_LENGTH: Final = 50
 _LISTS: Final = ("apps", "pm2")
 
 
@@ -42,14 +41,26 @@ def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
     report = ImportReport(source)
     deployed = _deployed(exported, context)
     apps: dict[str, Table] = {}
+    modes: dict[str, str] = {}
+    written: dict[str, str] = {}
     for where, entry in _entries(exported, report):
         values = _values(entry, where, report)
         table = app_table(values, deployed, context, report)
-        apps[_name(values, context, apps, report)] = table
+        wanted = _written_name(values, context)
+        name = _name(wanted, apps, report)
+        apps[name], written[name] = table, wanted
+        modes[name] = str(values.get("exec_mode", "")).removesuffix("_mode")
+    _choose(apps, written, context, report)
     report.refuse_if_wrong()
     report.about()
-    _settle_ports(apps, context, report)
+    _settle_ports(apps, modes, context, report)
     groups = upstreams(apps)
+    _add_pm2_variables(apps, written, context)
+    for same in alike_but_for_variables(apps, groups):
+        report.note(
+            f"{', '.join(same)} run the same program with different settings and are separate "
+            f"apps; --site NAME={same[0]} selects one"
+        )
     for name, together in groups.items():
         report.note(f"{', '.join(together)} run the same program and form the upstream {name}")
     table = {"upstreams": {name: {"apps": list(names)} for name, names in groups.items()}}
@@ -112,19 +123,22 @@ def _deployed(exported: object, context: Pm2Context) -> Values:
     return found if isinstance(found, Mapping) else {}
 
 
-def _name(
-    values: Values, context: Pm2Context, used: Mapping[str, object], report: ImportReport
-) -> str:
-    """PM2's name as a name of ours, unlike every other."""
+def _written_name(values: Values, context: Pm2Context) -> str:
+    """As PM2 has it."""
     script = str(values.get("script", "app")).rpartition("/")[2]
     wanted = str(values.get("name") or script.rpartition(".")[0] or script)
     if "name_prefix" in values:
         wanted = f"{values['name_prefix']}:{wanted}"
     if values.get("append_env_to_name") and context.environment:
         wanted = f"{wanted}-{context.environment}"
-    short = re.sub(r"[^a-z0-9_-]+", "-", wanted.lower()).strip("-_")[:MAX_NAME_LENGTH].strip("-_")
-    tried = (f"{short or 'app'}-{number}" for number in count(2))
-    name = short or "app"
+    return wanted
+
+
+def _name(wanted: str, used: Mapping[str, object], report: ImportReport) -> str:
+    """PM2's name as a name of ours, unlike every other."""
+    short = app_label(wanted) or "app"
+    tried = (f"{short}-{number}" for number in count(2))
+    name = short
     while name in used:
         name = next(tried)
     if name != wanted:
@@ -132,11 +146,44 @@ def _name(
     return name
 
 
-def _settle_ports(apps: Mapping[str, Table], context: Pm2Context, report: ImportReport) -> None:
+def _choose(
+    apps: Mapping[str, Table],
+    written: Mapping[str, str],
+    context: Pm2Context,
+    report: ImportReport,
+) -> None:
+    """With `--only` the others are not started, and go on where they run."""
+    report.about()
+    for name in context.only:
+        if name not in {*apps, *written.values()}:
+            report.problem("--only", f"there is no app {name}; known: {', '.join(apps)}")
+    left = [n for n in apps if context.only and not {n, written[n]} & set(context.only)]
+    for name in left:
+        apps[name]["autostart"] = False
+    if left:
+        report.note(f"{', '.join(left)}: not started, because --only does not name them")
+
+
+def _add_pm2_variables(
+    apps: Mapping[str, Table], written: Mapping[str, str], context: Pm2Context
+) -> None:
+    """What PM2 sets beside NODE_APP_INSTANCE, for programs that read it."""
+    number = 0
+    for name, app in apps.items():
+        env = app.get("env", {})
+        app["env"] = {"name": written[name], **(env if isinstance(env, dict) else {})}
+        app["pm_id"] = number
+        number += _instances(app, context)
+
+
+def _settle_ports(
+    apps: Mapping[str, Table], modes: Mapping[str, str], context: Pm2Context, report: ImportReport
+) -> None:
     """Where each app listens, now that all are known.
 
     An app of one instance without a port in its variables may listen where it likes or nowhere,
-    as under PM2, until a site is put before it.
+    as under PM2, until a site is put before it. Its successor cannot start while it runs. Several
+    in fork mode could not share a port under PM2, so they are workers.
     """
     ports = {name: _ports(app, context) for name, app in apps.items()}
     for name, app in apps.items():
@@ -145,11 +192,13 @@ def _settle_ports(apps: Mapping[str, Table], context: Pm2Context, report: Import
         if several and ports[name] and others & set(ports[name]):
             app.pop("port")
             ports[name] = range(0)
-        if several:
+        if not several or ("port" not in app and modes[name] == "fork"):
+            app.setdefault("port", False)
+        else:
             report.about(name)
             report.note(_several(app))
-        elif "port" not in app:
-            app["port"] = False
+        if app.get("port") is False and "schedule" not in app:
+            app["replace_order"] = "stop_first"
 
 
 def _several(app: Table) -> str:
@@ -162,8 +211,12 @@ def _several(app: Table) -> str:
 
 
 def _ports(app: Table, context: Pm2Context) -> range:
-    first, instances = app.get("port"), app["instances"]
-    number = context.cores if instances == "max" else instances
-    if not isinstance(first, int) or not isinstance(number, int):
+    first = app.get("port")
+    if not isinstance(first, int) or first is False:
         return range(0)
-    return range(first, first + number)
+    return range(first, first + _instances(app, context))
+
+
+def _instances(app: Table, context: Pm2Context) -> int:
+    number = app["instances"]
+    return number if isinstance(number, int) else context.cores

@@ -13,7 +13,7 @@ from portico.importers import pm2_attributes as pm2
 from portico.importers.import_report import ImportReport
 from portico.importers.pm2_watch import watching
 
-Kind = Literal["missing", "text", "program"]
+Kind = Literal["missing", "text", "program", "folder"]
 """What a path is: nothing, a text that an interpreter reads, or what the system itself runs."""
 Values = Mapping[str, object]
 """The attributes of an app by PM2's main words, each as `pm2_attributes` has read it."""
@@ -34,10 +34,14 @@ class Pm2Context:
 
     look: Callable[[str], Kind]
     """At a path, relative ones from the folder that the file's paths start in."""
+    which: Callable[[str], str | None] = lambda _: None
+    """The path of a program in PATH."""
     cores: int = 1
     home: str = "/"
     environment: str | None = None
     """The NAME of `--env NAME`."""
+    only: tuple[str, ...] = ()
+    """The names of `--only a,b`; empty for all."""
     base: str = ""
     """Folder that relative paths start in, where that is not the file's own."""
 
@@ -50,6 +54,7 @@ def app_table(
     port = _port(values, variables, report)
     return {
         **_mapped(values),
+        **_env_files(values, context, report),
         **_program(values, context, report),
         **_restarts(values),
         **_times(values, port, report),
@@ -59,6 +64,7 @@ def app_table(
         **port,
         **({"env": variables} if variables else {}),
         "inherit_env": _inherits(values, report),
+        "stdin": "open",  # PM2's pipe; a development server exits when its input ends
         "stop_signal": "SIGINT",  # PM2's; a program that only knows SIGTERM dies of either
     }
 
@@ -81,7 +87,35 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
     table: Table = {"cwd": cwd} if cwd else {}
     if " " in script and kind == "missing":
         return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
-    return table | {"script": script} | _interpreter(values, script, kind, report)
+    interpreter = _interpreter(values, script, kind, report)
+    if kind == "missing" and "/" not in script:
+        return table | _in_path(values, script, interpreter, context)
+    return table | {"script": script} | interpreter
+
+
+def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Context) -> Table:
+    """A program such as `npm`, which Node or another interpreter is to run with arguments."""
+    runs_itself = values.get("exec_interpreter") == "none"
+    if runs_itself or not (interpreter or values.get("node_args")):
+        return {"script": script, "interpreter": "none"} if runs_itself else {"script": script}
+    found = context.which(script) or script
+    return {"script": found, "interpreter": "node"} | interpreter
+
+
+def _env_files(values: Values, context: Pm2Context, report: ImportReport) -> Table:
+    """Those that exist: PM2 starts without the others, too."""
+    cwd, found = _cwd(values, context), list[str]()
+    for file in _texts(values.get("env_file")):
+        path = posixpath.join(cwd, _path(file, context))
+        if context.look(path) in {"missing", "folder"}:
+            report.note(f"env_file {file} does not exist and is ignored")
+        else:
+            found.append(path)
+    return {"env_file": found} if found else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
 
 
 def _cwd(values: Values, context: Pm2Context) -> str:
@@ -95,7 +129,7 @@ def _interpreter(values: Values, script: str, kind: Kind, report: ImportReport) 
     if version:
         report.note(f"interpreter {name}@{version} is not chosen; the {name} in PATH is used")
     name = name or _OWN_INTERPRETERS.get(ending, "")
-    if not name and ending not in _ENDINGS and kind == "text":
+    if not name and (kind == "folder" or (ending not in _ENDINGS and kind == "text")):
         name = "node"  # so PM2 does: Express's bin/www has no ending
     return {"interpreter": name} if name else {}
 
@@ -110,8 +144,6 @@ def _variables(
         if named not in values:
             report.note(f"{named} does not exist; only env is used")
         merged |= _object(values.get(named))
-    if _is_python(values):
-        merged.setdefault("PYTHONUNBUFFERED", "1")  # so PM2 does: output is seen at once
     for name in merged:
         if not _VARIABLE.fullmatch(name):
             report.note(f"env: {name!r} is not a valid variable name and is ignored")
@@ -126,11 +158,6 @@ def _variable(value: object) -> object:
     """PM2 writes everything deeper than a value as JSON, and null as text."""
     scalar = isinstance(value, (str, int, float))
     return value if scalar else json.dumps(value, ensure_ascii=False)
-
-
-def _is_python(values: Values) -> bool:
-    named = str(values.get("exec_interpreter", ""))
-    return "python" in named or (not named and str(values.get("script")).endswith(".py"))
 
 
 def _port(values: Values, variables: Table, report: ImportReport) -> Table:

@@ -152,7 +152,11 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         text,
         "script; if it contains a blank, command = bash -c",
     ),
-    PartialAttribute(("name",), text, "the app's name, in lower case and without blanks"),
+    PartialAttribute(
+        ("name",),
+        text,
+        "the app's name, in lower case and without blanks; commands also take it as it is written",
+    ),
     PartialAttribute(("name_prefix",), text, "prefix of the name"),
     PartialAttribute(("append_env_to_name",), flag, "the name of --env is appended to the name"),
     PartialAttribute(("cwd",), text, "cwd"),
@@ -164,13 +168,17 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         ("node_args", "interpreterArgs", "interpreter_args"), "interpreter_args", words
     ),
     PartialAttribute(("env",), variables, "env, over the environment of your shell (inherit_env)"),
+    PartialAttribute(("env_file",), texts, "env_file, if it exists; paths start in cwd"),
     PartialAttribute(("filter_env",), _filter, "true: inherit_env = false"),
     MappedAttribute(("uid", "user"), "user", text),
     MappedAttribute(("gid",), "group", text),
     # how many, and where they listen
     PartialAttribute(("instances",), how_many, "instances; each gets its own port"),
     PartialAttribute(
-        ("exec_mode",), text, "no difference: each instance is a process with its own port"
+        ("exec_mode",),
+        text,
+        "each instance is a process with its own port; several in fork mode without a port are "
+        "workers",
     ),
     PartialAttribute(("port",), port, "port, with port_env = PORT"),
     PartialAttribute(("increment_var",), text, "port, incremented for each instance"),

@@ -21,13 +21,17 @@ _HEAD: Final = """\
 `.yaml`; JavaScript is evaluated by the Node in your PATH). `--env NAME` adds `env_NAME`.
 
 - An instance listens on the port in its variable `PORT` or `port`; the variable keeps its name.
-  An app with one instance and neither runs without a port until it has a site.
-- Entries that run one program on several ports become peers of one upstream, named after the
-  common start of their names.
+  An app with one instance and neither runs without a port until it has a site. It may listen on a
+  fixed port, so that it is stopped before its successor starts.
+- Entries that differ in nothing but the port (and the files of `logs`) become peers of one
+  upstream, named after the common start of their names. Others are separate apps.
 - `--site NAME` adds a site for the file's app; `--site NAME=APP` selects one of several. For more,
   write a `portico.toml` next to it with `ecosystem = "ecosystem.config.js"`: its own `[apps]` and
   `[upstreams]` take precedence, key by key.
-- Programs get the whole environment of the shell (`inherit_env`) and are stopped with SIGINT.
+- `--only APP,APP` starts no other apps of the file; those that run are unchanged.
+- JavaScript sees `--env NAME` and `--only` in `process.argv`, as under `pm2 start`.
+- Programs get the whole environment of the shell (`inherit_env`), `name` and `pm_id`, an input that
+  never ends, and are stopped with SIGINT.
 
 Attributes that are not supported are listed whenever the file is read.
 

@@ -1,6 +1,7 @@
 """Several entries that run one program on different ports, as PM2's users write it by hand.
 
-They stay apps under their own names, and become peers of one upstream.
+They stay apps under their own names, and become peers of one upstream, where they differ in
+nothing but the port: an entry with other variables is another app (production and staging).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from itertools import takewhile
 
 from portico.importers.pm2_app import Table
 
-_ALIKE = ("script", "command", "args", "cwd", "interpreter", "interpreter_args")
+_PROGRAM = ("script", "command", "args", "cwd", "interpreter", "interpreter_args")
+_OWN = ("port", "logs", "autostart")
+"""Keys that differ between peers."""
 
 
 def upstreams(apps: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
@@ -21,13 +24,25 @@ def upstreams(apps: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for name, app in apps.items():
         if app.get("port"):
-            same = json.dumps([app.get(key) for key in _ALIKE])
-            groups.setdefault(same, []).append(name)
+            same = {key: value for key, value in app.items() if key not in _OWN}
+            groups.setdefault(json.dumps(same, sort_keys=True), []).append(name)
     found: dict[str, tuple[str, ...]] = {}
     for names in groups.values():
         if len({apps[name]["port"] for name in names}) > 1:
             found[_name(names, apps, found)] = tuple(names)
     return found
+
+
+def alike_but_for_variables(
+    apps: Mapping[str, Table], groups: Mapping[str, tuple[str, ...]]
+) -> list[list[str]]:
+    """Apps with ports that run one program and are nevertheless no peers of each other."""
+    joined = {name for names in groups.values() for name in names}
+    found: dict[str, list[str]] = {}
+    for name, app in apps.items():
+        if app.get("port") and name not in joined:
+            found.setdefault(json.dumps([app.get(key) for key in _PROGRAM]), []).append(name)
+    return [names for names in found.values() if len(names) > 1]
 
 
 def _name(names: list[str], apps: Mapping[str, Table], used: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ NAMES: Final = (
 """What is looked for in a folder, in this order; PM2's users have all of them."""
 ECOSYSTEM: Final = "ecosystem"
 """The key of portico.toml that joins the apps of a PM2 file into it."""
+_OF_SILENT: Final = frozenset(("port", "replace_order"))
 _PROGRAM: Final = frozenset(("script", "command", "args", "interpreter", "interpreter_args"))
 
 
@@ -57,15 +59,17 @@ def read_file(
     *,
     site: str | None = None,
     environment: str | None = None,
+    only: tuple[str, ...] = (),
     cores: int | None = None,
 ) -> ImportedFile:
     """Read a file, or the one there is in a folder; blocks while Node evaluates JavaScript.
 
     `site` puts what the file runs behind a site, `environment` is the NAME of PM2's
-    `--env NAME`. Raises ConfigError when the file cannot be read.
+    `--env NAME`, `only` has the names of `--only`. Raises ConfigError when the file
+    cannot be read.
     """
     path = find_file(path.absolute())
-    reading = _Reading(environ, environment, cores or os.cpu_count() or 1, path.parent)
+    reading = _Reading(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
     loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
     table = loaded.table if site is None else with_site(loaded.table, site, str(path))
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
@@ -90,9 +94,16 @@ class _Reading:
 
     environ: Mapping[str, str]
     environment: str | None
+    only: tuple[str, ...]
     cores: int
     folder: Path
     """Where the relative paths of the resulting table start."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options as PM2's command line has them, which a file may look at."""
+        named = ("--env", self.environment) if self.environment is not None else ()
+        return (*named, *(("--only", ",".join(self.only)) if self.only else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,8 @@ def _toml(path: Path, reading: _Reading) -> _Loaded:
         raise wrong(path, f"contains a value that cannot be read: {error}") from None
     named = own.pop(ECOSYSTEM, None)
     if named is None:
+        if reading.only:
+            raise ConfigError(str(path), [Problem("--only", "is for a PM2 file")])
         return _Loaded(own)
     if not isinstance(named, str):
         raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
@@ -162,12 +175,13 @@ def _listening(table: Mapping[str, object], silent: frozenset[str]) -> Mapping[s
         return table
     apps = tables(table.get("apps"))
     for name in found:
-        apps[name] = {key: value for key, value in apps[name].items() if key != "port"}
+        kept = {key: value for key, value in apps[name].items() if key not in _OF_SILENT}
+        apps[name] = kept
     return {**table, "apps": apps}
 
 
 def _pm2(path: Path, reading: _Reading) -> _Loaded:
-    value = exported(path, reading.environ)
+    value = exported(path, reading.environ, reading.words)
     taken, found = _take(value, path, path.parent, reading)
     if not found:
         # PM2 starts every path in the shell's folder: take that one if the scripts are there
@@ -191,6 +205,8 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
 
     context = Pm2Context(
         look,
+        which=lambda name: shutil.which(name, path=reading.environ.get("PATH")),
+        only=reading.only,
         cores=reading.cores,
         home=reading.environ.get("HOME", "/"),
         environment=reading.environment,

@@ -21,11 +21,12 @@ def with_site(table: Table, asked: str, source: str) -> dict[str, object]:
         raise _wrong(source, f"{name} is already a site of the file")
     if not target and len(choices) == 1:
         (target,) = choices
-    if target not in choices:
+    kind = choices.get(target) or ("app" if target in tables(table.get("apps")) else None)
+    if kind is None:
         listed = ", ".join(f"{name}={choice}" for choice in choices) or "no app"
         what = f"there is no app or upstream {target}" if target else "its target is required"
         raise _wrong(source, what, f"possible: --site {listed}")
-    return {**table, "sites": {**sites, name: {choices[target]: target}}}
+    return {**table, "sites": {**sites, name: {kind: target}}}
 
 
 def served(table: Table) -> frozenset[str]:

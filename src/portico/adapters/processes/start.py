@@ -52,6 +52,7 @@ class Start:
     environment: Mapping[str, str]
     account: Account
     logs: LogFiles
+    stdin: str = "null"
 
     def as_program(self, folder: int) -> Program:
         """`folder` is the working folder, as `entered` holds it open."""
@@ -104,7 +105,8 @@ def prepare(
         variables = with_notify_paths(variables, notices)
     if program is None or problems:
         return None, problems
-    return Start(program, line.arguments, cwd, variables, account, logs), []
+    stdin = spec.app.stdin
+    return Start(program, line.arguments, cwd, variables, account, logs, stdin), []
 
 
 def _attempt(
@@ -245,8 +247,27 @@ def _run(start: Start, start_program: StartProgram) -> Child:
         entered(start) as folder,
         _open_log(logs.stdout, account) as out,
         _open_log(logs.stderr, account) as err,
+        _input(start.stdin) as stdin,
     ):
-        return start_program(start.as_program(folder), DEVNULL, out, err)
+        return start_program(start.as_program(folder), stdin, out, err)
+
+
+@contextmanager
+def _input(kind: str) -> Iterator[int]:
+    """Empty, or a pipe that the program itself holds open for writing: it ends with no daemon."""
+    if kind == "null":
+        yield DEVNULL
+        return
+    reading, writing = os.pipe()
+    try:
+        both = os.open(f"/proc/self/fd/{reading}", os.O_RDWR)
+        try:
+            yield both
+        finally:
+            os.close(both)
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @contextmanager

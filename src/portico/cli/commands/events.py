@@ -7,11 +7,14 @@ from argparse import Namespace
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.core.model import verbs
+from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("app", metavar="APP", nargs="?", help="only of this app")
+    parser.add_argument(
+        "app", metavar="APP", nargs="?", type=app_or_instance, help="only of this app"
+    )
     parser.add_argument(
         "-n", "--lines", type=int, metavar="N", help="show the last N events; default: 100"
     )

@@ -14,6 +14,7 @@ from portico.cli.tail import Tail
 from portico.cli.terminal import Style
 from portico.client.client import Client
 from portico.core.model import verbs
+from portico.core.model.labels import app_or_instance
 from portico.errors import Failed, Refused, Unreachable
 from portico.system.account import account_if_known
 from portico.system.clock import SystemClock
@@ -30,7 +31,9 @@ _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blu
 
 
 def options(parser: Parser) -> None:
-    parser.add_argument("app", metavar="APP", nargs="?", help="name of the app; default: all")
+    parser.add_argument(
+        "app", metavar="APP", nargs="?", type=app_or_instance, help="name of the app; default: all"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="follow the files")
     parser.add_argument(
         "-n",

@@ -28,6 +28,7 @@ PROCESS_KEYS: Final = frozenset(
         "cwd",
         "env",
         "env_file",
+        "stdin",
         "inherit_env",
         "user",
         "group",

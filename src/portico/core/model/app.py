@@ -112,6 +112,11 @@ class App(Table):
     inherit_env: bool = Field(
         False, description="Pass on the whole environment of the shell that ran `portico up`."
     )
+    stdin: Literal["null", "open"] = Field(
+        "null",
+        description='Standard input: "null" is empty, "open" never ends, for a program that exits '
+        "when its input does.",
+    )
     user: UserName | None = Field(
         None, description="Run as this user (only where Portico is root)."
     )
@@ -134,6 +139,11 @@ class App(Table):
     instance_env: EnvName = Field(
         "NODE_APP_INSTANCE",
         description="Environment variable with the number of the instance, from 0.",
+    )
+    pm_id: Count | None = Field(
+        None,
+        description="Number of the first instance in the variable pm_id, which PM2 sets; the next "
+        "ones follow. Default: the variable is not set.",
     )
     health: CheckPath | Check | None = Field(
         None,
@@ -212,6 +222,12 @@ class App(Table):
     )
     batch: int = Field(
         1, ge=1, le=1000, description="Number of instances that a rollout replaces at a time."
+    )
+    replace_order: Literal["start_first", "stop_first"] = Field(
+        "start_first",
+        description='Order in which an instance is replaced: "start_first" stops the old one when '
+        'the new one is ready; "stop_first" is for a program that cannot run twice, such as a '
+        "worker that listens on a fixed port.",
     )
     drain_timeout: Duration = Field(
         30.0, description="How long to wait for open requests before a stop."

@@ -53,7 +53,7 @@ def environment(
     """`place` is PWD, and who it runs as if that is another user; `own` are the instance's
     variables.
     """
-    merged = {"PATH": DEFAULT_PATH}
+    merged = {"PATH": DEFAULT_PATH, "PYTHONUNBUFFERED": "1"}  # output of Python is seen at once
     merged |= inherited(spec.environ, everything=spec.app.inherit_env) | dict(place)
     if spec.app.port is None:  # a port that is the operator's choice may be meant for others
         merged[HOST] = LOOPBACK
@@ -71,6 +71,8 @@ def instance_variables(
         "PORTICO_APP": app_name,
         INSTANCE: instance,
     }
+    if app.pm_id is not None:
+        itself["pm_id"] = str(app.pm_id + slot - 1)
     return itself | {app.port_env: str(port)} if app.listens else itself
 
 

@@ -3,7 +3,8 @@
 With automatic ports the new instance starts beside the old one, takes its slot in discovery
 when it is ready, and the old one drains. A pinned port can be held by one process only: there
 the old one leaves first while the other slots carry the load. Where there is no other slot, a
-stand-in on a free port serves meanwhile.
+stand-in on a free port serves meanwhile. A program that cannot run twice (`stop_first`) has
+its slot empty in between.
 
 An instance that is to be recycled counts as old although it runs the version wanted. If its
 successor does not become ready there is no version to roll back to: it simply keeps running.
@@ -130,6 +131,8 @@ def _slot(
 def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
     if app.abrupt:
         yield from _replace_at_once(app, slot)
+    elif app.app.replace_order == "stop_first":
+        yield from _replace_stop_first(app, slot, may_begin=may_begin)
     elif slot.port is None:
         yield from _replace_side_by_side(app, slot, may_begin=may_begin)
     else:
@@ -139,6 +142,15 @@ def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Itera
 def _replace_at_once(app: DesiredApp, slot: Slot) -> Iterator[Step]:
     for i in slot.old:
         yield Drain(i.id, "restarted by hand")
+    if not slot.new and not slot.old and not slot.leaving and not slot.holder:
+        yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
+
+
+def _replace_stop_first(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iterator[Step]:
+    if not may_begin:
+        return
+    for i in slot.old:
+        yield Drain(i.id, f"{_replacement_reason(slot.old)}, and stop_first is set")
     if not slot.new and not slot.old and not slot.leaving and not slot.holder:
         yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
 
