@@ -39,6 +39,7 @@ class FakeControl:
 
     def __init__(self, home="/var/lib/portico"):
         self.home, self.asked, self.who = str(home), [], []
+        self.source = "/srv/portico.toml"
         self.views = {}
         self.app_names = ("web",)
         self.log_files = []
@@ -60,7 +61,7 @@ class FakeControl:
             daemon=DaemonView(
                 pid=os.getpid(), version="0.1.0", memory_bytes=41 << 20, home=self.home, uptime_s=7
             ),
-            source="/srv/portico.toml",
+            source=self.source,
             revision=3,
         )
 

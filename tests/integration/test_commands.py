@@ -75,6 +75,31 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
     assert request.environ["TERM"] == "xterm"
 
 
+def test_start_runs_a_program_as_under_pm2(served, monkeypatch):
+    monkeypatch.chdir(served.folder)
+    (served.folder / "app.js").touch()
+    served.control.source = str(served.folder / "app.js")
+    line = ["start", "app.js", "-i", "4", "--name", "My API", "--watch", "--", "-i", "7"]
+    code, out, _ = served.portico(*line)
+    assert (code, out.splitlines()[1]) == (0, "web: ready, 2 of 2 answer")
+    kind, request = served.control.asked[-1]
+    assert (kind, request.source) == ("up", served.control.source)
+    app = request.table["apps"]["my-api"]
+    assert (app["script"], app["instances"], app["args"]) == ("app.js", 4, ["-i", "7"])
+    assert app["watch"] is True
+
+
+def test_start_of_a_program_replaces_no_other_file_in_force(served, monkeypatch):
+    monkeypatch.chdir(served.folder)
+    (served.folder / "app.js").touch()
+    code, _, err = served.portico("start", "app.js")
+    assert code == 2
+    assert "/srv/portico.toml is in force, and `start` would replace it; add app.js to it" in err
+    assert served.control.asked == []
+    assert served.portico("start", "web")[0] == 0
+    assert served.control.asked == [("start", "web")]
+
+
 def test_certs_names_others_who_renew(served):
     code, out, err = served.portico("certs")
     assert (code, out) == (0, "no site has a public name; all use local certificates\n")
@@ -112,7 +137,9 @@ def test_an_account_gets_a_new_key_or_is_given_up_by_the_name_of_its_authority(s
 @pytest.mark.parametrize("argv", [("delete", "all"), ("scale", "all", "2")])
 def test_what_is_for_one_app_does_not_take_all(served, argv):
     code, _, err = served.portico(*argv)
-    assert (code, err) == (2, "there is no app all; known: web\n")
+    assert code == 2
+    assert err.startswith(f"portico {argv[0]} needs the name of one app")
+    assert ("`portico down`" in err) == (argv[0] == "delete")
     assert served.control.asked == []
 
 

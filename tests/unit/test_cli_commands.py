@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 
 import pytest
@@ -11,8 +12,10 @@ from portico.cli.completing import candidates
 from portico.cli.loading import load, parser_of
 from portico.cli.main import run
 from portico.cli.reference import reference
-from portico.cli.table import COMMANDS, SHORTHANDS, find
+from portico.cli.table import COMMANDS, PM2_HINTS, SHORTHANDS, find
 from portico.errors import ConfigError
+
+BY_WORD = {word for each in COMMANDS for word in (each.name, *each.words)} | SHORTHANDS.keys()
 
 
 def portico(*argv, **environ):
@@ -70,6 +73,16 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["--hme", "/x", "status"], "unrecognized arguments: --hme"),
         (["logs", "-n", "-1"], "N must be 0 or more"),
         (["up", "/nowhere/portico.toml"], "cannot be read: No such file or directory"),
+        (["save"], "not needed: what was applied last is stored"),
+        (["resurrect"], "`portico startup` starts it at boot"),
+        (["flush"], "not needed: logs are rotated"),
+        (["monit"], "run `portico status`"),
+        (["top"], "run `portico status`"),
+        (["deploy", "production"], "then `portico reload APP`"),
+        (["startOrReload", "x.config.js"], "run `portico up FILE`"),
+        (["delete", "all"], "`portico down` stops and removes all of them, and nginx"),
+        (["start", "app.js", "-i", "4"], "app.js: does not exist"),
+        (["start", "npm", "-i", "many"], "must be a whole number, not 'many'"),
         (["start", "ecosystem.config.js"], "`portico up ecosystem.config.js` applies it"),
         (["certs", "list", "--force"], "`portico certs list` does not accept --force"),
         (["certs", "renew", "--dry-run", "--force"], "omit --force"),
@@ -85,6 +98,22 @@ def test_a_wrong_line_ends_with_2_and_says_why(argv, says):
     code, out, err = portico(*argv)
     assert (code, out) == (2, "")
     assert says in err
+
+
+NO_SUGGESTIONS = {"down", "kill", "stop", "restart", "delete", "del", "scale", "rollback", "pause"}
+
+
+@pytest.mark.parametrize("word", [*sorted(NO_SUGGESTIONS), "unstartup", "deploy", "save", "top"])
+def test_a_slip_of_the_pen_is_never_answered_with_what_ends_something(word):
+    for slip in {word[1:], word[:-1], word + "s", word[1] + word[0] + word[2:]}:
+        code, _, err = portico(slip) if slip not in BY_WORD else (2, "", "")
+        assert code == 2
+        suggested = re.findall(r"did you mean `portico (\w+)`", err)
+        assert not NO_SUGGESTIONS & set(suggested)
+
+
+def test_words_of_pm2_with_a_hint_are_no_commands():
+    assert not PM2_HINTS.keys() & BY_WORD
 
 
 @pytest.mark.parametrize("argv", [["status"], ["down"], ["logs"], ["reload"], ["history"]])

@@ -17,6 +17,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, name: str, summary: str) -> None:
         self.declared: list[argparse.Action] = []
         """What the command takes, for completion and the reference."""
+        self.takes_words = False
+        """Whether what follows `--` is `words`, which belong to a program."""
         prog = f"portico {name}".strip()
         super().__init__(prog=prog, description=summary, add_help=False, allow_abbrev=False)
 
@@ -24,6 +26,13 @@ class Parser(argparse.ArgumentParser):
         action = super().add_argument(*names, **options)
         self.declared.append(action)
         return action
+
+    def parse_line(self, line: list[str]) -> argparse.Namespace:
+        end = line.index("--") if self.takes_words and "--" in line else len(line)
+        args = self.parse_args(line[:end])
+        if self.takes_words:
+            args.words = line[end + 1 :]
+        return args
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{self.prog}: {message}; see {self.prog} --help")

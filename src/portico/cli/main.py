@@ -91,7 +91,7 @@ def _command(
     if {"-h", "--help"} & set(rest):
         terminal.write(parser.format_help().rstrip())
         return
-    args = parser.parse_args([*given, *rest])
+    args = parser.parse_line([*given, *rest])
     named = args.home or home
     found = Home.find({**environ, "PORTICO_HOME": named} if named else environ, root=_is_root())
     session = Session(found, environ, terminal, json=getattr(args, "json", False))

@@ -47,6 +47,7 @@ _OWN_COMMANDS: Final = (
         ("certificates",),
         _MORE,
     ),
+    Command("start", "Start an app, or all; or run a program.", group=CHANGE_APPS),
     Command("startup", "Start everything again at boot.", group=_MORE),
     Command("unstartup", "Do not start at boot any more.", group=_MORE),
     Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),
@@ -64,6 +65,46 @@ COMMANDS: Final = tuple(
 )
 SHORTHANDS: Final = {"jlist": ("status", "--json"), "prettylist": ("status", "--json")}
 """Words of PM2 that are a command with an option here."""
+_STORED: Final = (
+    "not needed: what was applied last is stored, and `portico startup` starts it at boot"
+)
+_ROTATED: Final = "not needed: logs are rotated at the max_size of [apps.NAME.logs]"
+_CODE: Final = (
+    "not supported: bring the code to this machine with git or rsync; then `portico reload APP` "
+    "replaces the instances without losing a request"
+)
+_SETTINGS: Final = "not supported: settings are in portico.toml"
+_PAID: Final = "not supported: it belongs to PM2's paid monitoring"
+_UP: Final = "run `portico up FILE`: it starts what is new and replaces what has changed"
+PM2_HINTS: Final = {
+    **dict.fromkeys(("save", "dump", "resurrect", "cleardump"), _STORED),
+    **dict.fromkeys(("flush", "reloadLogs", "logrotate"), _ROTATED),
+    **dict.fromkeys(("deploy", "pull", "forward", "backward", "deepUpdate"), _CODE),
+    **dict.fromkeys(("set", "multiset", "get", "conf", "config", "unset"), _SETTINGS),
+    **dict.fromkeys(("install", "module:install", "uninstall", "module:update"), _SETTINGS),
+    **dict.fromkeys(("link", "unlink", "plus", "register", "login", "open", "monitor"), _PAID),
+    **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP),
+    **dict.fromkeys(
+        ("monit", "imonit", "dash", "dashboard", "sysmonit", "top"),
+        "run `portico status` for what runs, `portico logs -f` for its output, "
+        "`portico metrics` for Prometheus",
+    ),
+    **dict.fromkeys(("pid", "id", "env"), "run `portico status --json`, or `portico show APP`"),
+    **dict.fromkeys(("update", "updatePM2"), "run `portico upgrade`"),
+    **dict.fromkeys(
+        ("serve", "expose"), 'write [sites."NAME"] folder = "…" in portico.toml, and `portico up`'
+    ),
+    "ping": "run `portico version`",
+    "gracefulReload": "run `portico reload APP`",
+    "sendSignal": "not supported: use kill(1) with a pid of `portico status --json`",
+    "reset": "not supported: restarts are counted for the lifetime of an instance",
+    "report": "run `portico status --json`",
+}
+"""What a command of PM2 is here, where no command has its name."""
+_NEVER_SUGGESTED: Final = frozenset(
+    ("down", "stop", "restart", "delete", "scale", "rollback", "pause", "unstartup")
+)
+"""A slip of the pen must not lead to what ends or loses something."""
 COMPLETE: Final = "__complete"
 """Not for people: the scripts of `portico completion` ask with it."""
 _BY_WORD: Final = {word: each for each in COMMANDS for word in (each.name, *each.words)}
@@ -74,8 +115,11 @@ def find(word: str) -> tuple[Command, tuple[str, ...]]:
     name, *options = SHORTHANDS.get(word, (word,))
     if name in _BY_WORD:
         return _BY_WORD[name], tuple(options)
+    if hint := PM2_HINTS.get(word):
+        raise Refused(f"portico {word}: {hint}")
     from difflib import get_close_matches  # noqa: PLC0415 - only a slip of the pen costs its time
 
-    near = get_close_matches(word, _BY_WORD, 1)
+    harmless = [each for each, it in _BY_WORD.items() if it.name not in _NEVER_SUGGESTED]
+    near = get_close_matches(word, harmless, 1)
     meant = f"; did you mean `portico {near[0]}`?" if near else "; `portico --help` lists them"
     raise Refused(f"unknown command {word}{meant}")

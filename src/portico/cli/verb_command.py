@@ -10,7 +10,7 @@ from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
-from portico.core.model.verbs import Verb
+from portico.core.model.verbs import DELETE, Verb
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
@@ -35,7 +35,13 @@ class VerbCommand:
         given = {each.name: getattr(args, each.name) for each in self.verb.arguments}
         if "app" in given:
             optional = next(each.is_optional for each in self.verb.arguments if each.name == "app")
-            given["app"] = _app(given["app"]) if optional else app_or_instance(given["app"])
+            given["app"] = _app(given["app"])
+            if given["app"] is None and not optional:
+                hint = "; `portico down` stops and removes all of them, and nginx"
+                raise Refused(
+                    f"portico {self.verb.name} needs the name of one app"
+                    + (hint if self.verb is DELETE else "")
+                )
         client = session.client()
         watch_and_report(session, client, client.ask(self.verb, **given))
 

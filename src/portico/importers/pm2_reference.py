@@ -30,8 +30,8 @@ _HEAD: Final = """\
   `[upstreams]` take precedence, key by key.
 - `--only APP,APP` starts no other apps of the file; those that run are unchanged.
 - JavaScript sees `--env NAME` and `--only` in `process.argv`, as under `pm2 start`.
-- Programs get the whole environment of the shell (`inherit_env`), `name` and `pm_id`, an input that
-  never ends, and are stopped with SIGINT.
+- Programs get the whole environment of the shell (`inherit_env`), `name` and `pm_id`, an
+  input that never ends, and are stopped with SIGINT.
 
 Attributes that are not supported are listed whenever the file is read.
 

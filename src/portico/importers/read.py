@@ -71,11 +71,31 @@ def read_file(
     path = find_file(path.absolute())
     reading = _Reading(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
     loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
-    table = loaded.table if site is None else with_site(loaded.table, site, str(path))
+    return _imported(loaded, str(path), path.parent, environ, site)
+
+
+def _imported(
+    loaded: _Loaded, source: str, folder: Path, environ: Mapping[str, str], site: str | None
+) -> ImportedFile:
+    table = loaded.table if site is None else with_site(loaded.table, site, source)
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
-    return ImportedFile(
-        str(path), str(path.parent), _listening(table, loaded.silent), kept, loaded.notes
-    )
+    return ImportedFile(source, str(folder), _listening(table, loaded.silent), kept, loaded.notes)
+
+
+def read_program(
+    entry: Mapping[str, object], environ: Mapping[str, str], *, site: str | None = None
+) -> ImportedFile:
+    """One program as an entry of a PM2 file in the current folder; its path is the source.
+
+    Raises ConfigError when there is no such program.
+    """
+    folder, script = Path.cwd(), str(entry["script"])
+    source = str(folder / script)
+    reading = _Reading(environ, None, (), os.cpu_count() or 1, folder)
+    taken, is_there = _take(entry, Path(source), folder, reading)
+    if not is_there and not shutil.which(script, path=environ.get("PATH")):
+        raise wrong(Path(source), "does not exist")
+    return _imported(_loaded(taken), source, folder, environ, site)
 
 
 def find_file(path: Path) -> Path:
@@ -189,6 +209,10 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
         if found:
             note = f"paths are relative to {Path.cwd()}, where the scripts are"
             taken = FromPm2(other.table, (*other.notes, note))
+    return _loaded(taken)
+
+
+def _loaded(taken: FromPm2) -> _Loaded:
     apps = tables(taken.table["apps"])
     silent = frozenset(name for name, app in apps.items() if app.get("port") is False)
     return _Loaded(taken.table, taken.notes, silent)

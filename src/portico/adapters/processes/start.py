@@ -52,7 +52,7 @@ class Start:
     environment: Mapping[str, str]
     account: Account
     logs: LogFiles
-    stdin: str = "null"
+    stdin: str = "empty"
 
     def as_program(self, folder: int) -> Program:
         """`folder` is the working folder, as `entered` holds it open."""
@@ -255,7 +255,7 @@ def _run(start: Start, start_program: StartProgram) -> Child:
 @contextmanager
 def _input(kind: str) -> Iterator[int]:
     """Empty, or a pipe that the program itself holds open for writing: it ends with no daemon."""
-    if kind == "null":
+    if kind == "empty":
         yield DEVNULL
         return
     reading, writing = os.pipe()

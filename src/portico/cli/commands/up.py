@@ -19,6 +19,7 @@ from portico.core.model import verbs
 
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
+    from portico.importers.read import ImportedFile
 
 MAX_LISTED_INSTANCES: Final = 8  # instances of an app that are listed one by one
 _STATES: Final[dict[str, Style]] = {"ready": "green", "stopped": "dim", "failed": "red"}
@@ -29,7 +30,11 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
-    found = documents.read(session, args)
+    apply(session, documents.read(session, args))
+
+
+def apply(session: Session, found: ImportedFile) -> None:
+    """Put it in force, wait, and show what runs then."""
     client = _up_to_date(session, session.client(start=True))
     change = watch(session, client, client.ask(verbs.UP, **documents.request(found)))
     if session.json:

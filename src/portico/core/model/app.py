@@ -112,10 +112,10 @@ class App(Table):
     inherit_env: bool = Field(
         False, description="Pass on the whole environment of the shell that ran `portico up`."
     )
-    stdin: Literal["null", "open"] = Field(
-        "null",
-        description='Standard input: "null" is empty, "open" never ends, for a program that exits '
-        "when its input does.",
+    stdin: Literal["empty", "open"] = Field(
+        "empty",
+        description='Standard input: "empty", or "open", which never ends, for a program that '
+        "exits when its input does.",
     )
     user: UserName | None = Field(
         None, description="Run as this user (only where Portico is root)."

@@ -155,7 +155,6 @@ START: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]start",
     "Start an app, or all.",
-    group=CHANGE_APPS,
     arguments=(_APPS,),
 )
 STOP: Final[Verb[ChangeView]] = Verb(
