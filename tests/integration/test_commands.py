@@ -161,7 +161,7 @@ def test_up_tells_what_it_does_not_take_over_from_a_pm2_file(served):
     assert "note: i.js: disable_logs is not supported: output is kept" in err
     _, request = served.control.asked[0]
     assert request.table["sites"] == {"a.localhost": {"app": "i"}}
-    assert request.table["apps"]["i"]["env"] == {"A": 1}
+    assert request.table["apps"]["i"]["env"] == {"name": "i", "A": 1}
 
 
 def test_a_wrong_file_ends_with_2_and_lists_every_problem(served):
