@@ -6,6 +6,7 @@ import pytest
 
 from portico.core.model.document import Document
 from portico.errors import ConfigError
+from portico.importers.node_source import sends_ready
 from portico.importers.pm2 import from_pm2
 from portico.importers.pm2_app import Pm2Context
 from portico.importers.pm2_attributes import (
@@ -140,6 +141,39 @@ def test_an_app_that_says_when_it_is_ready_goes_on_doing_so():
     assert (table["wait_ready"], table["ready_timeout"]) == (True, 60.0)
     assert "wait_ready" not in one(wait_ready=False)[0]
     assert not any("wait_ready" in str(note) for note in notes)
+
+
+def test_a_script_that_never_reports_that_it_is_ready_is_noted():
+    for sends in (True, False):
+        context = Pm2Context(lambda _: "text", sends=lambda _, it=sends: it)
+        notes = convert([{"script": "index.js", "wait_ready": True}], context).notes
+        assert any("no process.send('ready')" in note for note in notes) == (not sends)
+
+
+@pytest.mark.parametrize(
+    ("files", "sends"),
+    [
+        ({"index.js": "process.send('ready')"}, True),
+        ({"index.js": "process.send?.('ready')"}, True),
+        ({"index.js": "const { send } = process; send('ready')"}, True),
+        ({"index.js": "require('./lib/app')", "lib/app.js": "process.send('ready')"}, True),
+        ({"index.js": "import './app.mjs'", "app.mjs": "import '.'", "index.mjs": ""}, False),
+        ({"index.js": "require('express')().listen(3000)"}, False),
+        ({"index.js": "require('./a')", "a/index.js": "require('..')"}, False),
+        ({"index.js": "x" * (1 << 20) + "x"}, True),
+    ],
+)
+def test_what_a_script_loads_by_a_relative_path_is_looked_through(tmp_path, files, sends):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert sends_ready(tmp_path / "index.js") is sends
+
+
+def test_a_log_file_beside_those_of_both_streams_is_noted():
+    table, notes = one(log_file="a.log", out="o.log", err="e.log")
+    assert table["logs"] == {"stdout": "o.log", "stderr": "e.log"}
+    assert notes == ("index.js: log_file is not written, because out_file and error_file are set",)
 
 
 def test_a_short_listen_timeout_fails_no_app_that_is_slow_to_start():

@@ -36,6 +36,9 @@ class Pm2Context:
     """At a path, relative ones from the folder that the file's paths start in."""
     which: Callable[[str], str | None] = lambda _: None
     """The path of a program in PATH."""
+    sends: Callable[[str], bool] = lambda _: True
+    """Whether the script at a path, or a file that it loads by a relative path, may report that it
+    is ready."""
     cores: int = 1
     home: str = "/"
     environment: str | None = None
@@ -59,7 +62,7 @@ def app_table(
         **_restarts(values),
         **_times(values, port, report),
         **watching(values, report),
-        **_logs(values, context),
+        **_logs(values, context, report),
         **_instances(values, context),
         **port,
         **({"env": variables} if variables else {}),
@@ -88,6 +91,15 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
     if " " in script and kind == "missing":
         return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
     interpreter = _interpreter(values, script, kind, report)
+    if (
+        values.get("wait_ready")
+        and kind == "text"
+        and not context.sends(posixpath.join(cwd, script))
+    ):
+        report.note(
+            "wait_ready is set, but the script has no process.send('ready'); without it, the "
+            "start fails after listen_timeout"
+        )
     if kind == "missing" and "/" not in script:
         return table | _in_path(values, script, interpreter, context)
     return table | {"script": script} | interpreter
@@ -203,8 +215,10 @@ def _times(values: Values, port: Table, report: ImportReport) -> Table:
     return {"schedule": times, "port": False}
 
 
-def _logs(values: Values, context: Pm2Context) -> Table:
+def _logs(values: Values, context: Pm2Context, report: ImportReport) -> Table:
     both = values.get("log_file")
+    if both and values.get("out_file") and values.get("error_file"):
+        report.note("log_file is not written, because out_file and error_file are set")
     found = {
         "stdout": values.get("out_file") or both,
         "stderr": values.get("error_file") or both,

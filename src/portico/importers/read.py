@@ -13,6 +13,7 @@ from typing import Final
 
 from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
+from portico.importers.node_source import sends_ready
 from portico.importers.pm2 import FromPm2, from_pm2
 from portico.importers.pm2_app import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
@@ -229,6 +230,7 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
 
     context = Pm2Context(
         look,
+        sends=lambda name: sends_ready(reading.folder / name),
         which=lambda name: shutil.which(name, path=reading.environ.get("PATH")),
         only=reading.only,
         cores=reading.cores,
