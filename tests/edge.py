@@ -183,14 +183,14 @@ class Edge:
     @contextmanager
     def handshake(self, name: str | None, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
         with (
-            socket.create_connection(("127.0.0.1", self.https), 10) as plain,
+            socket.create_connection(("127.0.0.1", self.https), 60) as plain,
             context.wrap_socket(plain, server_hostname=name) as tls,
         ):
             yield tls
 
     def raw(self, data: bytes, *, port: int | None = None, wait: bool = True) -> bytes:
         """Send bytes over plain TCP; return what comes back until the end, or do not wait."""
-        with socket.create_connection(("127.0.0.1", port or self.http), 10) as connection:
+        with socket.create_connection(("127.0.0.1", port or self.http), 60) as connection:
             connection.sendall(data)
             answer = b""
             while wait and (more := connection.recv(65536)):

@@ -13,7 +13,7 @@ def served_serial(port: int, name: str) -> str:
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        socket.create_connection(("127.0.0.1", port), 60) as plain,
         tls.wrap_socket(plain, server_hostname=name) as secure,
     ):
         der = secure.getpeercert(binary_form=True)

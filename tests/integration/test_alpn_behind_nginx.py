@@ -106,7 +106,7 @@ def _told(stack, address, tls):
     """The headers with which the program was asked."""
     client = HTTPSConnection("app.localhost", stack.https, context=tls)
     with closing(client):
-        plain = socket.create_connection((address, stack.https), 20, source_address=(CLIENT, 0))
+        plain = socket.create_connection((address, stack.https), 60, source_address=(CLIENT, 0))
         client.sock = tls.wrap_socket(plain, server_hostname="app.localhost")
         client.request("GET", "/")
         return json.loads(client.getresponse().read())["headers"]

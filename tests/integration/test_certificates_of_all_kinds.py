@@ -100,7 +100,7 @@ if sys.argv[1] == "add":
     update.add(record[0], 0, record[1], text)
 else:
     update.delete(*record, text)
-dns.query.tcp(update, "{server}", timeout=5)
+dns.query.tcp(update, "{server}", timeout=60)
 """
 
 
@@ -138,7 +138,7 @@ class Machine:
             tls.maximum_version = ssl.TLSVersion.TLSv1_2
             tls.set_ciphers(ciphers)
         with (
-            socket.create_connection(("127.0.0.1", self.stack.https), 5) as plain,
+            socket.create_connection(("127.0.0.1", self.stack.https), 60) as plain,
             tls.wrap_socket(plain, server_hostname=name) as secure,
         ):
             return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True))

@@ -95,9 +95,9 @@ def test_what_a_daemon_with_few_rights_starts_has_all_of_them(stack, systemd):
 
     # Both may die, and the programs go on.
     launcher.send_signal(signal.SIGKILL)
-    launcher.wait(10)
+    launcher.wait(60)
     kill(daemon.pid)
-    daemon.wait(10)
+    daemon.wait(60)
     for name in ("launch", "api.sock"):
         (stack.home / name).unlink()
     systemd("launcher")

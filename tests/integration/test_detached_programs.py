@@ -92,7 +92,7 @@ def test_a_detached_child_ends_with_its_instance(stack, manner, under):
         assert is_gone(second["pid"])
 
         daemon.kill()
-        daemon.wait(10)
+        daemon.wait(60)
         os.kill(third["parent"], signal.SIGKILL)
         assert not is_gone(third["pid"])
     with running.daemon():

@@ -180,7 +180,7 @@ def test_a_listener_of_root_is_accepted_and_said(stack, neighbour):
             assert f"gets its requests from pid {server.pid} (python" in said[0]
         finally:
             server.kill()
-            server.wait(10)
+            server.wait(60)
 
 
 def test_a_process_that_says_it_is_an_instance_is_believed_only_if_its_user_is_that_ones(
@@ -206,4 +206,4 @@ def test_a_process_that_says_it_is_an_instance_is_believed_only_if_its_user_is_t
         assert impostor.poll() is None
     finally:
         ours.kill()
-        ours.wait(10)
+        ours.wait(60)

@@ -343,7 +343,7 @@ def test_a_site_that_is_wanted_again_does_not_wait_for_a_master_that_leaves():
 
             successor = NginxProgram(lab.home, PORTS)
             tested = await successor.install(lab.files("two"), "two")
-            await asyncio.wait_for(successor.switch(tested), 5)
+            await asyncio.wait_for(successor.switch(tested), 60)
 
             assert await lab.says() == "two"
             assert await slow() == (200, "done")

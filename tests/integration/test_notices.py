@@ -127,7 +127,7 @@ def test_what_was_not_put_on_record_is_said_again(tmp_path):
             its.go.touch()
             started = asked(tmp_path, (*node("ready.js"), str(its.go)))
             process = await processes.spawn(started, lambda _: None)
-            await asyncio.wait_for(its.woken.wait(), 20)
+            await asyncio.wait_for(its.woken.wait(), 60)
             its.stop_listening()
             await its.listen()
             await its.of(process)

@@ -182,7 +182,7 @@ def running(program, *arguments):
 
 
 def probe_grpc(port, service=True, **check):  # noqa: FBT002 - as the file has it
-    return asyncio.run(LoopbackProbes().probe(Check(grpc=service, timeout=5.0, **check), port))
+    return asyncio.run(LoopbackProbes().probe(Check(grpc=service, timeout=60.0, **check), port))
 
 
 @pytest.mark.parametrize(

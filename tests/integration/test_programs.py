@@ -118,7 +118,7 @@ def test_it_is_over_when_it_is_left_with_all_that_it_has_started(start_program, 
         async with running(start_program, sh(text)):
             await asyncio.to_thread(eventually, lambda: _text(tmp_path / "pid"))
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
     pid = int((tmp_path / "pid").read_text())
     eventually(lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
 

@@ -64,7 +64,7 @@ def test_websockets_stay_open_and_reach_every_instance(stack):
             heard = set()
             for text in (f"hello {number}", "x" * 100_000):
                 await socket_.send(text)
-                answer = json.loads(await asyncio.wait_for(socket_.recv(), 10))
+                answer = json.loads(await asyncio.wait_for(socket_.recv(), 60))
                 assert answer["text"] == text
                 heard.add(answer["pid"])
             pids.append(heard)

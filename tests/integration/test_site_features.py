@@ -142,7 +142,7 @@ def test_http_2_is_offered_and_sessions_are_taken_up_again(edge, version):
     reused = 0
     for _ in range(6):  # either worker takes it up
         with (
-            socket.create_connection(("127.0.0.1", edge.https), 10) as plain,
+            socket.create_connection(("127.0.0.1", edge.https), 60) as plain,
             context.wrap_socket(plain, server_hostname="app.test", session=session) as tls,
         ):
             reused += tls.session_reused
