@@ -75,7 +75,8 @@ def test_a_program_that_does_not_listen_on_the_port_it_is_given(tmp_path, taken,
 
 def test_a_program_that_never_listens(tmp_path, free):
     assert why_it_is_not_ready(tmp_path, free, command=python("show.py")) == (
-        f"opened no port within 0.1s; make it listen on $PORT ({free})"
+        "opened no port within 0.1s; if it needs longer, increase ready_timeout "
+        "(listen_timeout in a PM2 file)"
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from portico.core.model.app import App
@@ -94,6 +96,19 @@ def test_a_new_process_after_an_exit_is_a_restart_and_keeps_id_port_and_count_of
     assert (after.state, after.process, after.since) == (S.STARTING, PROCESS, NOW + 3)
     assert (after.id, after.port, after.crashes, after.restarts) == (i.id, i.port, 2, 5)
     assert after.reason == ""
+
+
+def test_while_it_is_started_again_it_goes_on_saying_why_it_failed():
+    failed = after_exit(one(S.STARTING, process=PROCESS, spawned=NOW))
+    again = spawned(failed, PROCESS, now=NOW + 1)
+    assert again.trouble == failed.reason == "exited with code 1"
+    assert replace(again, reason="answered 503").trouble == "answered 503"
+    assert moved(again, InstanceEvent.CHECK_PASSED, now=NOW + 2).trouble == ""
+
+
+def test_a_start_after_a_boot_or_a_regular_exit_has_no_failure_before_it():
+    assert spawned(booted(one(), now=NOW), PROCESS, now=NOW).trouble == ""
+    assert spawned(after_exit(one(), age=11), PROCESS, now=NOW + 12).trouble == ""
 
 
 def test_a_move_notes_when_and_why():

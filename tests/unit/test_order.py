@@ -235,7 +235,7 @@ def test_who_waits_for_an_up_hears_what_it_waits_for_and_what_is_wrong():
     )
     broken = db(S.BACKOFF, crashes=3, reason="exited with code 1")
     assert heard(first, broken).failed == (
-        "db.1.1 exited with code 1",
+        "db.1.1 exited with code 1; Portico continues to restart it",
         "web waits for db: db.1.1 exited with code 1",
     )
     assert heard(first, broken, apps=["web"]).failed == (

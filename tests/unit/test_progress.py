@@ -42,7 +42,11 @@ def test_nobody_waits_longer_for_a_crash_loop_or_for_what_has_stopped_for_good()
 
 def test_a_few_crashes_in_a_row_are_enough_to_stop_waiting():
     crashing = one(S.BACKOFF, crashes=TOO_MANY_CRASHES, reason="exited with code 1")
-    assert of(app(), crashing).failed
+    assert of(app(), crashing).failed == (
+        "web.1.1 exited with code 1; Portico continues to restart it",
+    )
+    again = replace(crashing, state=S.STARTING, reason="", last_failure="exited with code 1")
+    assert of(app(), again) == of(app(), crashing)
     assert not of(app(), replace(crashing, crashes=TOO_MANY_CRASHES - 1)).failed
 
 

@@ -232,7 +232,10 @@ def listens(*places, trouble="nothing listens on port 41003", port_env="PORT"):
 
 
 def test_an_app_that_never_opened_a_port():
-    assert listens() == "opened no port within 30s; make it listen on $PORT (41003)"
+    assert listens() == (
+        "opened no port within 30s; if it needs longer, increase ready_timeout "
+        "(listen_timeout in a PM2 file)"
+    )
 
 
 def test_an_app_that_listens_elsewhere():

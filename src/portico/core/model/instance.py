@@ -200,3 +200,10 @@ class Instance:
     taken: bool = False
     """Something that it did not start listens on its port, as its reason says: it gets no
     request, even if nobody else is ready."""
+    last_failure: str = ""
+    """Why the process before this one failed; empty if it did not."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready: its reason, or while it is started again why it failed before."""
+        return self.reason or (self.last_failure if self.state is S.STARTING else "")

@@ -39,7 +39,9 @@ def spawned(instance: Instance, process: Process, *, now: float) -> Instance:
     if instance.process is None and instance.state is InstanceState.STARTING:
         return replace(instance, process=process, since=now, spawned=now)
     again = replace(moved(instance, InstanceEvent.SPAWNED, now=now), said_ready=False, taken=False)
-    return replace(again, process=process, spawned=now, restarts=instance.restarts + 1)
+    failure = instance.reason if instance.crashes else ""
+    restarts = instance.restarts + 1
+    return replace(again, process=process, spawned=now, restarts=restarts, last_failure=failure)
 
 
 def adopted(instance: Instance, *, now: float) -> Instance:

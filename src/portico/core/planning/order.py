@@ -116,7 +116,7 @@ def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[st
         elif its_wait:
             reasons.append(f"{app.name}, which {its_wait.why}")
         elif unwell:
-            reasons.append(f"{app.name}: {unwell.id} {unwell.reason}")
+            reasons.append(f"{app.name}: {unwell.id} {unwell.trouble}")
         else:
             ready = len(ready_slots(app, mine))
             reasons.append(f"{app.name} ({ready} of {app.instances} ready)")

@@ -81,11 +81,12 @@ def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     new = [i for i in mine if i.spec == app.spec.id and not is_up(app.app, i)]
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.comes_back)
-        if ended or i.crashes >= TOO_MANY_CRASHES:
-            return f"{i.id} {i.reason}{_still_serving(i, mine)}"
+        if ended:
+            return f"{i.id} {i.trouble}{_still_serving(i, mine)}"
         unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}
-        if unwell and waited >= app.app.ready_timeout:
-            return f"{i.id} {i.reason}"
+        if i.crashes >= TOO_MANY_CRASHES or (unwell and waited >= app.app.ready_timeout):
+            retried = "; Portico continues to restart it" if i.crashes else ""
+            return f"{i.id} {i.trouble}{_still_serving(i, mine) or retried}"
     return ""
 
 

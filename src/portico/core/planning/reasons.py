@@ -87,7 +87,10 @@ def explain_listening(
     """Why an instance was not ready in time, from where it listens and what its check said."""
     waited = _seconds(limit)
     if not listening:
-        return f"opened no port within {waited}; make it listen on ${port_env} ({port})"
+        return (
+            f"opened no port within {waited}; if it needs longer, increase ready_timeout "
+            "(listen_timeout in a PM2 file)"
+        )
     addresses = sorted(each.address for each in listening if each.port == port)
     if not addresses:
         others = ", ".join(map(str, sorted({each.port for each in listening})))

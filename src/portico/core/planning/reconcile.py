@@ -172,7 +172,7 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
         if ended_well(app.app, i) or moves(i, app.app):
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
-            return f"{i.id} {i.reason or 'did not become ready'}"
+            return f"{i.id} {i.trouble or 'did not become ready'}"
         if _is_overdue(i, app, now):
             return f"{i.id} {_overdue_reason(i, app)}"
     return ""

@@ -174,7 +174,7 @@ class StatusReport:
             memory_bytes=memory,
             cpu_percent=round(cpu, 1),
             current=i.spec == app.spec.id,
-            reason=i.reason,
+            reason=i.trouble,
             worn=i.worn,
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
@@ -204,8 +204,9 @@ class StatusReport:
         if world.nginx.outdated:
             yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
         for i in world.instances.values():
-            if i.state in _TROUBLED or i.taken or self._ended_badly(i):
-                yield f"{i.id} {i.reason}"
+            retried = i.state is S.STARTING and i.last_failure
+            if i.state in _TROUBLED or retried or i.taken or self._ended_badly(i):
+                yield f"{i.id} {i.trouble}"
             if note := self._instances.ownership.note(i):
                 yield f"{i.id} {note}"
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)

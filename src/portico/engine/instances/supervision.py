@@ -218,9 +218,9 @@ class Supervision:
                 self._readiness.check_passed(now)
                 self._wake()
                 return
-            if trouble is not None:
+            if can_probe:
                 with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
-                    await self._note_listening(now, trouble)
+                    await self._note_listening(now, trouble or f"answered {good} times in a row")
             pause = min(pause * 1.5, MAX_PROBE_DELAY)
 
     async def _note_listening(self, i: Instance, trouble: str) -> None:
