@@ -73,8 +73,9 @@ http.createServer((_, answer) => answer.end(JSON.stringify({
 
 def test_a_program_with_a_fixed_port_is_replaced_and_keeps_its_input_open(stack):
     port = free_port()
-    (stack.folder / "index.js").write_text(FIXED % port)
-    entry = {"name": "My API", "script": "index.js", "kill_timeout": 1000}
+    (stack.folder / "server").mkdir()
+    (stack.folder / "server" / "index.js").write_text(FIXED % port)
+    entry = {"name": "My API", "script": "./server", "kill_timeout": 1000}
     (stack.folder / "ecosystem.config.js").write_text(f"exports.apps = [{json.dumps(entry)}];")
 
     def answer():

@@ -175,7 +175,8 @@ def _command_line(
 
 
 def _find_program(line: CommandLine, cwd: str) -> str:
-    if line.script is not None and not Path(cwd, line.script).is_file():
+    # A folder too: Node runs its index.js, Python its __main__.py.
+    if line.script is not None and not Path(cwd, line.script).exists():
         raise ValueError(f"file {Path(cwd, line.script)} does not exist")
     path = line.environment["PATH"]
     for name in line.programs:

@@ -100,7 +100,7 @@ class _LogSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _LogFile:
     tail: Tail
     prefix: str
     colour: Style
@@ -124,7 +124,7 @@ class _LogView:
         self._session = session
         self.lines: int | None = lines
         """How far back a file begins that is new here; None is all of it."""
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[str, _LogFile] = {}
 
     def add(self, files: list[LogFileView]) -> None:
         by_path = {file.path: file for file in files}
@@ -137,7 +137,7 @@ class _LogView:
                     since=file.offset,
                     account=account_if_known(file.user or None, None),
                 )
-                self._shown[path] = _Shown(tail, prefix, colour, file)
+                self._shown[path] = _LogFile(tail, prefix, colour, file)
 
     def print_ends(self, now: float) -> None:
         """The end of each file, what was written last at the bottom."""
@@ -165,7 +165,7 @@ class _LogView:
         for each in self._shown.values():
             each.tail.close()
 
-    def _print(self, lines: list[str], of: _Shown | None = None) -> None:
+    def _print(self, lines: list[str], of: _LogFile | None = None) -> None:
         width = max(len(other.prefix) for other in self._shown.values())
         terminal = self._session.terminal
         prefix = terminal.out.paint(of.prefix.ljust(width) + " |", of.colour) + " " if of else ""
