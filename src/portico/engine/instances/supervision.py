@@ -214,13 +214,16 @@ class Supervision:
                 return
             trouble = await self._liveness.probe(now) if can_probe else None
             good = good + 1 if trouble is None else 0
-            if good and (good >= self._intent.app_of(now).check.rise or not can_probe):
+            rise = self._intent.app_of(now).check.rise
+            if good and (good >= rise or not can_probe):
                 self._readiness.check_passed(now)
                 self._wake()
                 return
             if can_probe:
                 with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
-                    await self._note_listening(now, trouble or f"answered {good} times in a row")
+                    await self._note_listening(
+                        now, trouble or f"its check passed {good} of {rise} times"
+                    )
             pause = min(pause * 1.5, MAX_PROBE_DELAY)
 
     async def _note_listening(self, i: Instance, trouble: str) -> None:
