@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 
 from portico import __version__
+from portico.api.app import Api
 from portico.api.server import serve
 from portico.core.model.views import (
     AccountsView,
@@ -265,7 +266,7 @@ def serving_at(control, path, allowed=None):
     ready = threading.Event()
 
     async def run():
-        await serve(control, path, stop, uids, ready.set)
+        await serve(Api(control), path, stop, uids, ready.set)
 
     def thread():
         try:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from portico.api.app import Api
 from portico.api.connection import MAX_BODY_SIZE
 from portico.api.server import serve
 from portico.core.model.verbs import VERBS
@@ -253,21 +254,23 @@ def test_whoever_has_connected_is_hung_up_on_when_the_daemon_leaves(tmp_path, sa
         client.close()
 
 
-def test_who_has_connected_and_not_yet_asked_is_answered_when_the_daemon_leaves(tmp_path):
+def test_who_has_connected_and_not_yet_asked_is_told_that_the_daemon_leaves(tmp_path):
     path = tmp_path / "api.sock"
 
     def ask_when_it_leaves(client):
         while path.exists():
             time.sleep(0.001)
         client.sendall(b"GET /v1/version HTTP/1.0\r\n\r\n")
-        return client.recv(4096)
+        return b"".join(iter(lambda: client.recv(4096), b""))
 
     with socket.socket(socket.AF_UNIX) as client, ThreadPoolExecutor(1) as other:
         client.settimeout(60)
         with api(tmp_path):
             client.connect(str(path))
             answer = other.submit(ask_when_it_leaves, client)
-        assert answer.result().startswith(b"HTTP/1.1 200 OK")
+        head, _, body = answer.result().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert json.loads(body)["error"] == "porticod is exiting; nothing was changed"
 
 
 def test_a_reader_that_goes_away_is_let_go(tmp_path):
@@ -305,7 +308,7 @@ def test_a_socket_that_somebody_answers_on_is_left_alone(tmp_path):
     with api(tmp_path) as client:
         said = list[str]()
         second = serve(
-            FakeControl(),
+            Api(FakeControl()),
             tmp_path / "api.sock",
             asyncio.Event(),
             frozenset({0}),

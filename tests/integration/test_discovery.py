@@ -91,11 +91,18 @@ async def lab(folder: Path, *names: str) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         for name, port in ports.items():
             await stack.enter_async_context(program(port, name))
-        responder = await open_responder()
+        responder = await open_responder("", *own_loopbacks(folder))  # nobody else takes its port
         stack.push_async_callback(responder.stop)
         lab = Lab(folder, responder, ports)
         stack.callback(lambda: (folder / "nginx.pid").exists() and lab.nginx.stop())
         yield lab
+
+
+async def open_again(responder: Responder) -> Responder:
+    host = responder.address.rpartition(":")[0]
+    again = await open_responder(responder.address, host)
+    assert again.address == responder.address
+    return again
 
 
 async def open_responder(remembered: str = "", *hosts: str) -> Responder:
@@ -196,7 +203,7 @@ def test_a_dead_responder_costs_no_peer_and_its_successor_is_asked_again(tmp_pat
         while CLOCK.monotonic() < begun + 3:
             assert set(await spread(lab.port, 10)) == {"a", "b"}
 
-        lab.responder = await open_responder(lab.responder.address)
+        lab.responder = await open_again(lab.responder)
         lab.publish("c")
         await eventually(lambda: lab.answers_from("c"))
         await lab.responder.stop()
@@ -209,7 +216,7 @@ def test_peers_stay_while_the_daemon_does_not_know_the_app_yet(tmp_path):
         lab.publish("a", "b")
         await lab.begin()
         await lab.responder.stop()
-        lab.responder = await open_responder(lab.responder.address)
+        lab.responder = await open_again(lab.responder)
         log = lab.nginx.folder / "error.log"
         await eventually(lambda: "Server failure" in log.read_text())
 

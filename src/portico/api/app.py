@@ -20,6 +20,8 @@ from portico.errors import ConfigError, PorticoError
 
 _BAD_REQUEST, _NOT_FOUND, _NOT_ALLOWED, _INTERNAL = 400, 404, 405, 500
 _OK: Final = 200
+LEAVING: Final = 503
+"""Nothing was done: ask the next daemon."""
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _OPENAPI: Final = "/openapi.json"
 
@@ -49,6 +51,8 @@ class Api:
 
     def __init__(self, operations: object) -> None:
         self._operations = operations
+        self.answering = 0
+        """How many requests are being answered; a stream that is read counts no more."""
         self._routes = [
             (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), Call.of(verb))
             for verb in VERBS
@@ -56,6 +60,13 @@ class Api:
         ]
 
     async def answer(self, request: Request) -> Answer:
+        self.answering += 1
+        try:
+            return await self._routed(request)
+        finally:
+            self.answering -= 1
+
+    async def _routed(self, request: Request) -> Answer:
         path, _, query = request.target.partition("?")
         if (request.method, path) == ("GET", _OPENAPI):
             return Answer(_OK, _JSON, json.dumps(document(VERBS)))

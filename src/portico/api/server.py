@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from portico.api.app import Api
+from portico.api.app import LEAVING, Answer, Api, Request, refused
 from portico.api.connection import Connection
 from portico.errors import Refused
 
@@ -24,18 +24,19 @@ log = logging.getLogger(__name__)
 
 
 async def serve(
-    operations: object,
+    api: Api,
     socket_path: Path,
     stop: asyncio.Event,
     allowed_uids: frozenset[int],
     listening: Callable[[], None],
 ) -> None:
     """Answer until `stop` is set, then let open requests end within `GRACE_TIME` and leave.
+    Whoever has connected and asks only then is told to ask the next daemon.
 
-    `operations` has a method for every verb. `listening` is called when whoever connects is
+    `listening` is called when whoever connects is
     answered. Raises Refused when another process answers on the socket already.
     """
-    listener, clients = _bind(socket_path), _Clients(Api(operations), allowed_uids)
+    listener, clients = _bind(socket_path), _Clients(api, allowed_uids, stop)
     server = await asyncio.start_unix_server(clients.serve, sock=listener)
     listening()
     try:
@@ -50,8 +51,8 @@ async def serve(
 class _Clients:
     """Who is connected. Users who are not allowed are cut off before a byte is read."""
 
-    def __init__(self, api: Api, allowed: frozenset[int]) -> None:
-        self._api, self._allowed = api, allowed
+    def __init__(self, api: Api, allowed: frozenset[int], stop: asyncio.Event) -> None:
+        self._api, self._allowed, self._stop = api, allowed, stop
         self._open: dict[asyncio.Task[Any], Connection] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +61,7 @@ class _Clients:
         if task is None or uid not in self._allowed:
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, f"{_user(uid)} (pid {pid})", self._api.answer)
+        connection = Connection(reader, writer, f"{_user(uid)} (pid {pid})", self._answer)
         self._open[task] = connection
         try:
             await connection.serve()
@@ -71,6 +72,11 @@ class _Clients:
         finally:
             del self._open[task]
             writer.close()
+
+    async def _answer(self, request: Request) -> Answer:
+        if self._stop.is_set():
+            return refused(LEAVING, "porticod is exiting")
+        return await self._api.answer(request)
 
     async def finish(self) -> None:
         for task, connection in tuple(self._open.items()):

@@ -62,7 +62,7 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         reap = partial(_reap_orphans, Orphans(), portico)
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
         portico.nginx.watch(portico.loop.wake)
-        await serve(portico.operations, home.socket, stop, uids, notify.ready)
+        await serve(portico.api, home.socket, stop, uids, notify.ready)
         portico.observed.record()
     notify.stopping()
     log.info("exiting; instances and nginx keep running")
@@ -156,5 +156,6 @@ def _is_idle(portico: Portico) -> bool:
         or portico.observed.instances
         or portico.observed.unrecorded
         or portico.changes.under_way()
+        or portico.api.answering
         or portico.nginx.seen().pid
     )

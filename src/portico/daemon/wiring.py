@@ -34,6 +34,7 @@ from portico.adapters.processes.sockets import LinuxPorts
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
+from portico.api.app import Api
 from portico.core.model.views import DaemonView
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
@@ -92,6 +93,7 @@ SECRET: Final = "secret"  # noqa: S105 - a name
 class Portico:
     """A whole daemon, put together and not yet running."""
 
+    api: Api
     certificates: CertificateParts
     changes: Changes
     housekeeping: Housekeeping
@@ -235,6 +237,7 @@ async def assemble(
     observer = Observer(engine, instances, watches, most_starting=STARTS_PER_CORE * _cores())
     state.tell(partial(troubles.report, "state"))
     return Portico(
+        Api(operations),
         certificates,
         changes,
         housekeeping,
