@@ -34,7 +34,7 @@ PREFER_THE_FASTER = {
 }
 APPS |= {
     # Either is the slow one once: so the other is preferred, and not only the one known.
-    f"{name}-{slow}": f'instances = 2\nbalance = "{balance}"\nenv = {{SLEEP_{slow} = "0.1"}}'
+    f"{name}-{slow}": f'instances = 2\nbalance = "{balance}"\nenv = {{SLEEP_{slow} = "0.2"}}'
     for name, balance in PREFER_THE_FASTER.items()
     for slow in (0, 1)
 }
@@ -135,7 +135,8 @@ def test_random_reaches_every_instance_about_as_often(stack, name):
 def test_the_faster_of_two_instances_gets_more(stack, name, slow):
     answers = crowd(stack, f"{name}-{slow}", number=400, at_once=8)
     seen = Counter(answer.json["instance"] for answer in answers)
-    assert seen[1 - slow] >= 300, seen
+    # On a busy machine the faster one is slow too: five standard deviations above a fair choice.
+    assert seen[1 - slow] > 250, seen
     assert seen.total() == 400
 
 
