@@ -67,7 +67,7 @@ class Failed(PorticoError):
 
 
 class Unreachable(PorticoError):
-    """No daemon answers on the socket."""
+    """No daemon answers on the socket, or one that is exiting and has done nothing."""
 
     exit_code = 3
     http_status = 503

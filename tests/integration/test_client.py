@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -114,43 +114,44 @@ def test_a_daemon_that_leaves_ends_the_following(tmp_path):
         next(stream)
 
 
-def test_an_answer_that_is_cut_off_is_no_answer(tmp_path):
+@contextmanager
+def answering_once(path, answer):
+    """A socket on which the first request gets these bytes."""
+
+    def answer_one():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "api.sock"))
+        listener.bind(str(path))
         listener.listen()
+        answering = threading.Thread(target=answer_one)
+        answering.start()
+        yield
+        answering.join()
 
-        def half():
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}")
 
-        threading.Thread(target=half).start()
-        with pytest.raises(Unreachable, match="closed the connection"):
-            Client(tmp_path / "api.sock").ask(verbs.STATUS)
+def test_an_answer_that_is_cut_off_is_no_answer(tmp_path):
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"
+    path = tmp_path / "api.sock"
+    closed = pytest.raises(Unreachable, match="closed the connection")
+    with answering_once(path, answer), closed:
+        Client(path).ask(verbs.STATUS)
 
 
 def test_what_a_daemon_that_leaves_did_not_do_is_asked_of_the_next_one(tmp_path):
     path = tmp_path / "home" / "api.sock"
     path.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as leaving, ExitStack() as stack:
-        leaving.bind(str(path))
-        leaving.listen()
-
-        def leave():
-            connection, _ = leaving.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n{}")
+    answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\n{}"
+    with answering_once(path, answer), ExitStack() as stack:
 
         def revive():
             path.unlink()
             stack.enter_context(serving(FakeControl(), path.parent))
 
-        answering = threading.Thread(target=leave)
-        answering.start()
         assert Client(path, revive).ask(verbs.VERSION).pid == os.getpid()
-        answering.join()
 
 
 def test_nothing_is_started_for_one_who_only_reads_an_empty_home(tmp_path):

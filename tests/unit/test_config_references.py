@@ -17,7 +17,8 @@ sites."b.test".app = "web"
 
 
 def test_what_sites_serve_includes_the_apps_of_their_upstreams():
-    assert names_served(read(FILE)) == {"both", "web", "spare"}
+    document = read(FILE)
+    assert names_served(document.sites.values(), document.upstreams) == {"both", "web", "spare"}
 
 
 def test_what_was_left_out_of_a_file_is_not_missed():

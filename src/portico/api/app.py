@@ -20,8 +20,6 @@ from portico.errors import ConfigError, PorticoError
 
 _BAD_REQUEST, _NOT_FOUND, _NOT_ALLOWED, _INTERNAL = 400, 404, 405, 500
 _OK: Final = 200
-LEAVING: Final = 503
-"""Nothing was done: ask the next daemon."""
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _OPENAPI: Final = "/openapi.json"
 

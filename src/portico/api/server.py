@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from portico.api.app import LEAVING, Answer, Api, Request, refused
+from portico.api.app import Answer, Api, Request, refused
 from portico.api.connection import Connection
-from portico.errors import Refused
+from portico.errors import Refused, Unreachable
 
 GRACE_TIME: Final = 1.0  # seconds that open requests get when the daemon leaves
 CLOSE_ROUNDS: Final = 4  # of the event loop: from a connect to its task, from an end to its close
@@ -33,8 +33,8 @@ async def serve(
     """Answer until `stop` is set, then let open requests end within `GRACE_TIME` and leave.
     Whoever has connected and asks only then is told to ask the next daemon.
 
-    `listening` is called when whoever connects is
-    answered. Raises Refused when another process answers on the socket already.
+    `listening` is called when whoever connects is answered. Raises Refused when another process
+    answers on the socket already.
     """
     listener, clients = _bind(socket_path), _Clients(api, allowed_uids, stop)
     server = await asyncio.start_unix_server(clients.serve, sock=listener)
@@ -75,7 +75,7 @@ class _Clients:
 
     async def _answer(self, request: Request) -> Answer:
         if self._stop.is_set():
-            return refused(LEAVING, "porticod is exiting")
+            return refused(Unreachable.http_status, "porticod is exiting")
         return await self._api.answer(request)
 
     async def finish(self) -> None:

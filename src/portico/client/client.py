@@ -33,7 +33,6 @@ SILENCE_TIMEOUT: Final = 60.0
 """Seconds for which a followed change may say nothing before the daemon is asked."""
 _ERRORS: Final = 400
 _NOT_FOUND = 404
-_LEAVING = 503
 
 
 class Record(dict[str, Any]):
@@ -91,8 +90,8 @@ class Client:
         except wire.NotReached:
             if self._revive is None:
                 raise
-            status, answer = _LEAVING, b""
-        if status == _LEAVING and self._revive:
+            status, answer = Unreachable.http_status, b""
+        if status == Unreachable.http_status and self._revive:
             self._revive()
             status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
         if status >= _ERRORS:

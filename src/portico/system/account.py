@@ -53,6 +53,14 @@ def account_if_known(user: str | None, group: str | None) -> Account:
         return Account()
 
 
+def home_folder_of(uid: int) -> str | None:
+    """None of a user whom the password database does not have, as in a container."""
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return None
+
+
 def account_of_owner(uid: int, gid: int) -> Account:
     """Of who owns a file; a user without a name is in the file's group only."""
     try:

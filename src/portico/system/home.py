@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Refused
+from portico.system.account import home_folder_of
 from portico.system.files import write
 from portico.system.ownership import assert_own
 
@@ -58,7 +58,7 @@ class Home:
             return cls(Path("/var/lib/portico"))
         if state := environ.get("XDG_STATE_HOME"):
             return cls(Path(state) / "portico")
-        folder = _home_folder(environ)
+        folder = environ.get("HOME") or home_folder_of(os.geteuid())
         return cls(Path(folder) / ".local/state/portico") if folder else None
 
     def make(self) -> None:
@@ -151,13 +151,3 @@ class Home:
     @property
     def certificates(self) -> Path:
         return self.path / "certificates"
-
-
-def _home_folder(environ: Mapping[str, str]) -> str | None:
-    """HOME, else what the password database says."""
-    if folder := environ.get("HOME"):
-        return folder
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:
-        return None

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 from portico.adapters.acme import wire
 from portico.adapters.acme.child_client import AcmeChild
@@ -17,7 +17,6 @@ from portico.core.planning.preflight import PreflightFacts
 from portico.ports.certificates import AuthorityError
 from portico.system.programs import StartProgram, start_here
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RFC2136: Final = "rfc2136"

@@ -6,10 +6,8 @@ Doing it twice is as good as once. What cannot be done is told with what to type
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
-import pwd
 import shutil
 import ssl
 import sys
@@ -24,6 +22,7 @@ from portico.adapters.certificates.nss import StoreChanges
 from portico.adapters.certificates.running import run
 from portico.core.model.pair import Trust
 from portico.errors import Failed
+from portico.system.account import home_folder_of
 
 STORE_TIMEOUT: Final = 60.0  # seconds; update-ca-certificates takes up to five on a slow disk
 
@@ -83,18 +82,11 @@ class TrustStores:
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> TrustStores:
         """The system's, and the browsers of this user and of the one who typed `sudo`."""
-        own, asking = environ.get("HOME"), environ.get("SUDO_UID", "")
-        homes = [Path(own)] if own else _home_of(os.geteuid())
+        homes = [environ.get("HOME") or home_folder_of(os.geteuid())]
+        asking = environ.get("SUDO_UID", "")
         if os.geteuid() == 0 and asking.isdigit():
-            homes += _home_of(int(asking))
-        return cls(homes=tuple(homes))
-
-
-def _home_of(uid: int) -> list[Path]:
-    """None of a user whom the password database does not have, as in a container."""
-    with contextlib.suppress(KeyError):
-        return [Path(pwd.getpwuid(uid).pw_dir)]
-    return []
+            homes.append(home_folder_of(int(asking)))
+        return cls(homes=tuple(Path(home) for home in homes if home))
 
 
 async def install(root: Path, places: TrustStores) -> Trust:

@@ -145,11 +145,9 @@ class _LogView:
             if each.tail.earlier:
                 self._print([each.heading(now, earlier=True)])
                 self._print(each.tail.earlier, each)
-            headed = False
-            for lines in each.tail.all_there():
-                if not headed:
+            for number, lines in enumerate(each.tail.all_there()):
+                if number == 0:
                     self._print([each.heading(now, earlier=False)])
-                headed = True
                 self._print(lines, each)
 
     def print_more(self) -> None:

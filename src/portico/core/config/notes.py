@@ -86,7 +86,7 @@ def _public(document: Document, *, root: bool) -> Iterator[_Note]:
 
 def _cut_short(document: Document) -> Iterator[_Note]:
     limit = document.edge.shutdown_timeout
-    served = names_served(document)
+    served = names_served(document.sites.values(), document.upstreams)
     apps = {name: app for name, app in document.apps.items() if name in served and app.listens}
     longest = max(apps, key=lambda name: apps[name].drain_timeout, default=None)
     if longest is not None and apps[longest].drain_timeout >= limit:
@@ -97,7 +97,7 @@ def _cut_short(document: Document) -> Iterator[_Note]:
 def _unused(document: Document) -> Iterator[_Note]:
     if not document.sites:
         return
-    served = names_served(document)
+    served = names_served(document.sites.values(), document.upstreams)
     for name, app in document.apps.items():
         if app.listens and name not in served:
             yield ("apps", name), "no site passes requests to it; for a worker, set port = false"

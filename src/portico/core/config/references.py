@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest
-from portico.core.model.document import Document
+from portico.core.model.site import Site
+from portico.core.model.upstream import Upstream
 
 
 def app_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
@@ -50,15 +51,15 @@ def either_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
         yield Finding(path, f'there is no app or upstream "{name}"', did_you_mean(right))
 
 
-def names_served(document: Document) -> set[str]:
+def names_served(sites: Iterable[Site], upstreams: Mapping[str, Upstream]) -> set[str]:
     """The apps and upstreams that requests reach, through a site or one of its routes."""
     served: set[str] = set()
-    for site in document.sites.values():
+    for site in sites:
         for target in (site, *site.routes.values()):
             if isinstance(target, str):
                 served.add(target)
             else:
                 served.update(name for name in (target.app, target.upstream) if name)
-    for name in served & document.upstreams.keys():
-        served.update(document.upstreams[name].apps)
+    for name in served & upstreams.keys():
+        served.update(upstreams[name].apps)
     return served

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
+from portico.core.config.references import names_served
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.openssl import openssl_warning
@@ -122,7 +123,7 @@ class StatusReport:
         names = [
             name
             for name, site in desired.sites.items()
-            if site.access_log and (app is None or _passes(desired, site, app))
+            if site.access_log and (app is None or app in names_served([site], desired.upstreams))
         ]
         error = LogFileView(app="", instance="", stream="error", path=error_log_path(home))
         return [error, *(_access_log(home, name) for name in names)]
@@ -260,13 +261,3 @@ def _target(site: Site) -> str:
 def _access_log(home: str, site: str) -> LogFileView:
     path = access_log_path(home, file_name(site))
     return LogFileView(app="", instance="", stream="access", path=path, site=site)
-
-
-def _passes(desired: Desired, site: Site, app: str) -> bool:
-    """Whether the site, or one of its routes, passes requests to the app."""
-    for target in (site, *site.routes.values()):
-        name = target if isinstance(target, str) else target.app or target.upstream or ""
-        upstream = desired.upstreams.get(name)
-        if name == app or (upstream and app in upstream.apps):
-            return True
-    return False
