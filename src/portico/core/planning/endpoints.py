@@ -21,11 +21,17 @@ def endpoints_of(
         current = best.get(instance.slot)
         if current is None or _rank(app, instance) > _rank(app, current):
             best[instance.slot] = instance
-    chosen = [instance for _, instance in sorted(best.items())]
-    since: dict[bool, list[float]] = {False: [], True: []}
-    for moment, backup in sorted((i.since, _is_backup(app.app, i)) for i in chosen):
-        since[backup].append(moment)
+    chosen = [best[slot] for slot in sorted(best)]
+    since = _ready_since(app.app, chosen) if app.app.slow_start else {}
     return tuple(_endpoint(app.app, app.scale, i, since, now) for i in chosen)
+
+
+def _ready_since(app: App, chosen: Sequence[Instance]) -> Mapping[bool, Sequence[float]]:
+    """The moments, in their order, of those that are backups and of those that are not."""
+    since: dict[bool, list[float]] = {False: [], True: []}
+    for moment, backup in sorted((i.since, _is_backup(app, i)) for i in chosen):
+        since[backup].append(moment)
+    return since
 
 
 def _rank(app: DesiredApp, instance: Instance) -> tuple[bool, bool, bool, float]:
@@ -37,8 +43,8 @@ def _endpoint(
     app: App, scale: int, i: Instance, since: Mapping[bool, Sequence[float]], now: float
 ) -> Endpoint:
     backup, whole = _is_backup(app, i), (app.slot(i.slot).weight or app.weight) * scale
-    weight = whole * share(i, since[backup], app.slow_start, now)
-    return Endpoint(i.slot, i.id, i.port, weight=max(1, round(weight)), backup=backup)
+    part = share(i, since[backup], app.slow_start, now) if since else 1.0
+    return Endpoint(i.slot, i.id, i.port, weight=max(1, round(whole * part)), backup=backup)
 
 
 def _is_backup(app: App, instance: Instance) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from portico.core.model.desired import DesiredApp
@@ -60,10 +61,15 @@ def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Itera
     by_slot: defaultdict[int, list[Instance]] = defaultdict(list)
     for i in instances:
         by_slot[i.slot].append(i)
-    slots = [_slot(app, number, by_slot[number], holders) for number in range(1, wanted + 1)]
+    slot_of = partial(_slot, app, by_slot, holders)
+    pending = [n for n in range(1, wanted + 1) if not _is_complete(app, n, by_slot[n])]
+    begun = {n: slot_of(n) for n in pending if not _is_untouched(app, by_slot[n])}
     serving = {i.slot for i in serving_instances(app, instances, now)}
-    room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in slots)
-    for slot in slots:
+    room = app.app.batch - sum(slot.under_way and not slot.blocked for slot in begun.values())
+    for number in pending:
+        if number not in begun and room <= 0:
+            continue  # a thousand that wait for their turn cost nothing
+        slot = begun.get(number) or slot_of(number)
         has_begun = slot.under_way or slot.ready
         last = slot.holder is not None and serving == {slot.holder.slot}
         steps = list(_steps(app, slot, last=last, may_begin=has_begun or room > 0))
@@ -111,10 +117,30 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
         yield Drain(i.id, why)
 
 
+def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) -> bool:
+    """Whether a slot has the one ready instance that it should have, and nothing is to do."""
+    if len(instances) != 1:
+        return False
+    [i] = instances
+    wanted = i.state is S.READY and i.spec == app.spec.id and not i.worn
+    return wanted and app.app.pinned(number) in {None, i.port}
+
+
+def _is_untouched(app: DesiredApp, instances: Sequence[Instance]) -> bool:
+    """Whether a slot has one ready instance that waits for its turn to be replaced."""
+    if len(instances) != 1 or app.abrupt:
+        return False
+    [i] = instances
+    return i.state is S.READY and (i.spec != app.spec.id or bool(i.worn))
+
+
 def _slot(
-    app: DesiredApp, number: int, instances: Sequence[Instance], holders: Mapping[int, Instance]
+    app: DesiredApp,
+    by_slot: Mapping[int, Sequence[Instance]],
+    holders: Mapping[int, Instance],
+    number: int,
 ) -> Slot:
-    staying = [i for i in instances if i.state not in LEAVING]
+    staying = [i for i in by_slot[number] if i.state not in LEAVING]
     new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
     port = app.app.pinned(number)
     return Slot(
@@ -123,7 +149,7 @@ def _slot(
         holders.get(port) if port else None,
         new=new,
         old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
-        leaving=tuple(i for i in instances if i.state in LEAVING and i.state in LIVE),
+        leaving=tuple(i for i in by_slot[number] if i.state in LEAVING and i.state in LIVE),
         ready=any(is_up(app.app, i) for i in new),
     )
 
