@@ -99,6 +99,10 @@ class Report:
     """Good answers by the X-Instance they carried."""
     sent: Counter[str] = field(default_factory=Counter)
     """By kind, whether it went well or not; of WebSockets, how many were opened."""
+    by_tenth: Counter[str] = field(default_factory=Counter)
+    """Good answers by the tenth of a second in which they came, counted from `begun`."""
+    begun: float = 0.0
+    """On the monotonic clock."""
     losses: list[Loss] = field(default_factory=list)
     """The first of those that failed, MOST_LOSSES at most."""
     seconds: float = 0.0
@@ -115,7 +119,7 @@ class Report:
     """Bytes."""
 
     def __post_init__(self) -> None:
-        for name in ("failed", "answers", "instances", "sent"):
+        for name in ("failed", "answers", "instances", "sent", "by_tenth"):
             setattr(self, name, Counter(getattr(self, name)))
 
     @property
@@ -146,7 +150,7 @@ class Load:
         await asyncio.gather(*(self._open_early(each) for each in self._connections))
 
     async def run(self) -> Report:
-        self._begun = self._last_good = time.monotonic()
+        self._begun = self._last_good = self._report.begun = time.monotonic()
         self._end = min(self._end, self._begun + self._work.seconds)
         async with asyncio.TaskGroup() as group:
             for connection in self._connections:
@@ -210,6 +214,7 @@ class Load:
         self._report.sent[method] += 1
         self._report.answers[answer.pid] += 1
         self._report.instances[answer.instance] += 1
+        self._report.by_tenth[str(int(10 * (now - self._begun)))] += 1
         self._latencies.append(now - due)
         self._report.longest_gap_s = max(self._report.longest_gap_s, now - self._last_good)
         self._last_good = now

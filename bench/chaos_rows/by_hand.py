@@ -61,6 +61,7 @@ def reload(effort: Effort, outcome: Outcome) -> None:
         outcome.rest = at_rest(made, effort)
         old = made.pids()
         with load(made, effort) as under:
+            time.sleep(effort.lead)
             made.pm2("reload", "all")
             time.sleep(effort.seconds)
             outcome.measured(under.stop())

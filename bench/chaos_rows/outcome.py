@@ -27,6 +27,8 @@ class Effort:
 
     rest: float = 10.0
     """Seconds for which rest is measured; with 0 it is not, and p99 is not judged by it."""
+    lead: float = 2.0
+    """Seconds of load before a deploy begins."""
     seconds: float = 5.0
     """How long a row goes on that has no end of its own."""
     drain: float = 3.0
@@ -40,7 +42,7 @@ class Effort:
     """Seconds by which the daemon, and a look at it, may be late on a machine with other work."""
 
 
-SHORT = Effort(rest=0, seconds=2, drain=1, kills=5, repeats=1, reloads=3, late=5)
+SHORT = Effort(rest=0, lead=0, seconds=2, drain=1, kills=5, repeats=1, reloads=3, late=5)
 
 
 @dataclass

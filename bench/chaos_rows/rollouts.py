@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ app = "live"
 """
 """Another app, whose WebSockets have to outlive the rollout of the first."""
 PROGRAMS_REPLACED: dict[str, tuple[str, dict[str, str]]] = {
+    "node": (NODE, {}),
     "node-ignores-sigterm": (NODE, {"IGNORE_SIGTERM": "1"}),
     "node-dies-at-once": (NODE, {"DIE_AT_ONCE": "1"}),
     "python": (PYTHON, {}),
@@ -55,8 +57,11 @@ def rollout(
             load(site, effort) as under,
             endings(old) as ended,
         ):
+            time.sleep(effort.lead)
+            until = time.monotonic() + effort.seconds
             result = site.portico("reload", "web")
             eventually(site.is_whole, within=60)  # what was replaced may drain a while longer
+            time.sleep(max(0.0, until - time.monotonic()))
             outcome.measured(under.stop())
             other = beside.stop()
         outcome.must(result.returncode == 0, f"reload exited {result.returncode}")

@@ -29,6 +29,17 @@ def test_the_picture_of_the_folders_is_as_their_imports_say():
     assert "  cli --> client\n" in page
 
 
+def test_the_picture_of_a_deploy_is_drawn_from_its_measured_data():
+    script = runpy.run_path(str(ROOT / "scripts" / "deploy-picture"))
+    data = json.loads(script["DATA"].read_text())
+    assert script["PICTURE"].read_text() == script["drawn"](data), "run scripts/deploy-picture"
+    for page in ("README.md", "README.ko.md"):
+        text = (ROOT / page).read_text()
+        for deploy in data["deploys"]:
+            assert f"{deploy['failed']:,}" in text
+            assert f"{deploy['requests']:,}" in text
+
+
 def test_the_reference_has_every_key_with_a_description():
     text = reference()
     for place, table in TABLES.items():

@@ -14,6 +14,7 @@ SOURCE = ROOT / "src/portico"
 PAGES = [
     *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem != "ARCHITECTURE"),
     *sorted((ROOT / "docs/reference").glob("*.md")),
+    *sorted((ROOT / "docs/guides").glob("*.md")),
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
 ]
