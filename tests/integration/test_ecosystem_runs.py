@@ -93,3 +93,41 @@ def test_a_program_with_a_fixed_port_is_replaced_and_keeps_its_input_open(stack)
     assert second["pid"] != first["pid"]
     (instance,) = stack.instances("my-api")
     assert (instance["pid"], instance["restarts"]) == (second["pid"], 0)
+
+
+SLOW = """
+const http = require('node:http');
+setTimeout(() => http.createServer((_, answer) => answer.end('{}')).listen(process.env.PORT), %d);
+"""
+
+
+def test_what_is_not_ready_in_time_continues_as_under_pm2(stack):
+    """A web program that never says that it is ready, one that is slow, and workers."""
+    for name, text in {
+        "silent.js": SLOW % 0,
+        "slow.js": SLOW % 2500,
+        "worker.js": "setInterval(() => {}, 1000);",
+    }.items():
+        (stack.folder / name).write_text(text)
+    listens = {"listen_timeout": 1000, "kill_timeout": 1000, "env": {"PORT": free_port()}}
+    entries = [
+        {"name": "silent", "script": "silent.js", "wait_ready": True, **listens},
+        {"name": "slow", "script": "slow.js", **listens, "env": {"PORT": free_port()}},
+        {"name": "worker", "script": "worker.js", "instances": 2, "listen_timeout": 1000},
+    ]
+    (stack.folder / "ecosystem.config.js").write_text(f"exports.apps = {json.dumps(entries)};")
+    (stack.folder / "portico.toml").write_text(
+        f"""
+        ecosystem = "ecosystem.config.js"
+        edge = {{ http = {stack.http}, https = {stack.https} }}
+        sites."silent.localhost".app = "silent"
+        sites."slow.localhost".app = "slow"
+        """
+    )
+    stack.up()
+    assert stack.get("silent.localhost").status == 200
+    assert stack.get("slow.localhost").status == 200
+    workers = stack.instances("worker")
+    assert [(i["state"], i["restarts"]) for i in workers] == [("ready", 0)] * 2
+    stack.done("reload", "worker")
+    assert {i["pid"] for i in stack.instances("worker")}.isdisjoint({i["pid"] for i in workers})

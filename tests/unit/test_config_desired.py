@@ -113,6 +113,7 @@ OTHER: dict[str, object] = {
     "max_restarts": 7,
     "min_uptime": 7,
     "ready_timeout": 7,
+    "after_ready_timeout": "continue",
     "wait_ready": True,
     "batch": 7,
     "replace_order": "stop_first",

@@ -87,6 +87,7 @@ def test_an_app_without_a_port_runs_as_under_pm2():
         "instances": 1,
         "port": False,
         "replace_order": "stop_first",
+        "after_ready_timeout": "continue",
         "env": {"name": "web"},
         "pm_id": 0,
         "stdin": "open",
@@ -176,8 +177,39 @@ def test_a_log_file_beside_those_of_both_streams_is_noted():
     assert notes == ("index.js: log_file is not written, because out_file and error_file are set",)
 
 
-def test_a_short_listen_timeout_fails_no_app_that_is_slow_to_start():
-    assert one(listen_timeout=1000)[0]["ready_timeout"] == 30.0
+@pytest.mark.parametrize(
+    ("attributes", "sends", "limit"),
+    [
+        ({}, True, None),
+        ({"listen_timeout": 8000}, True, 8.0),
+        ({"listen_timeout": 0}, True, 0.1),
+        ({"wait_ready": True}, True, None),
+        ({"wait_ready": True}, False, 3.0),
+        ({"wait_ready": True, "listen_timeout": 8000}, False, 8.0),
+        ({"instances": 2}, True, 3.0),
+        ({"instances": 2, "env": {"PORT": 3000}}, True, None),
+        ({"instances": 2, "exec_mode": "fork"}, True, None),
+    ],
+)
+def test_what_is_not_ready_in_time_continues_as_under_pm2(attributes, sends, limit):
+    context = Pm2Context(lambda _: "text", sends=lambda _: sends)
+    table = convert([{"script": "index.js", **attributes}], context).table["apps"]["index"]
+    assert table["after_ready_timeout"] == "continue"
+    assert table.get("ready_timeout") == limit
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [("restart_delay", "backoff", 0.01), ("exp_backoff_restart_delay", "backoff", 0.01)],
+)
+def test_times_that_are_shorter_than_ours_become_the_shortest(word, key, value):
+    assert one(**{word: 1})[0][key] == value
+    assert key not in one(**{word: 0})[0]
+
+
+@pytest.mark.parametrize("word", sorted({*ALL_ATTRIBUTES.split()} - {"script", "exec"}))
+def test_an_empty_text_is_as_good_as_nothing(word):
+    assert one(**{word: ""})[0] == one()[0]
 
 
 def test_exponential_backoff_goes_on_to_fifteen_seconds():

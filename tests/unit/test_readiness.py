@@ -26,9 +26,9 @@ SAID = Notice(frozenset({4001}), ready=True)
 class Known:
     """What the engine knows, and what programs have said."""
 
-    def __init__(self, *instances, wait_ready=True) -> None:
+    def __init__(self, *instances, wait_ready=True, **keys) -> None:
         self.instances = {i.id: i for i in instances}
-        self.app, self.said = App(command="run", wait_ready=wait_ready), []
+        self.app, self.said = App(command="run", wait_ready=wait_ready, **keys), []
         self.woken = 0
         self.readiness = Readiness(self, self, self.wake, clock=FakeClock(), notices=self)
 
@@ -40,6 +40,9 @@ class Known:
 
     def spec(self, _: str) -> Spec:
         return Spec("v1", "web", self.app, "/srv", {})
+
+    def app_of(self, _: object) -> App:
+        return self.app
 
     def heard(self) -> list[Notice]:
         said, self.said = self.said, []

@@ -17,8 +17,8 @@ from portico.importers.import_report import ImportReport
 from portico.importers.pm2_app import Pm2Context, Table, Values, app_table
 from portico.importers.pm2_attributes import (
     BY_WORD,
+    LISTEN_TIMEOUT,
     TOP_LEVEL,
-    MappedAttribute,
     MissingAttribute,
     variables,
 )
@@ -106,7 +106,7 @@ def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Va
         if attribute is None and not word.startswith("env_"):
             hint = did_you_mean(nearest(word, BY_WORD))
             report.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
-        elif value not in (attribute.idle if isinstance(attribute, MappedAttribute) else (None,)):
+        elif value not in (attribute.idle if attribute else (None,)):
             try:
                 read = attribute.value(value) if attribute else variables(value)
                 values.setdefault(attribute.words[0] if attribute else word, read)
@@ -197,6 +197,8 @@ def _settle_ports(
         else:
             report.about(name)
             report.note(_several(app))
+            if "port" not in app:
+                app.setdefault("ready_timeout", LISTEN_TIMEOUT)  # it may listen nowhere
         if app.get("port") is False and "schedule" not in app:
             app["replace_order"] = "stop_first"
 

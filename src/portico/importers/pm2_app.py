@@ -61,6 +61,7 @@ def app_table(
         **_program(values, context, report),
         **_restarts(values),
         **_times(values, port, report),
+        **_patience(values, context, report),
         **watching(values, report),
         **_logs(values, context, report),
         **_instances(values, context),
@@ -91,15 +92,6 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
     if " " in script and kind == "missing":
         return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
     interpreter = _interpreter(values, script, kind, report)
-    if (
-        values.get("wait_ready")
-        and kind == "text"
-        and not context.sends(posixpath.join(cwd, script))
-    ):
-        report.note(
-            "wait_ready is set, but the script has no process.send('ready'); without it, the "
-            "start fails after listen_timeout"
-        )
     if kind == "missing" and "/" not in script:
         return table | _in_path(values, script, interpreter, context)
     return table | {"script": script} | interpreter
@@ -112,6 +104,24 @@ def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Contex
         return {"script": script, "interpreter": "none"} if runs_itself else {"script": script}
     found = context.which(script) or script
     return {"script": found, "interpreter": "node"} | interpreter
+
+
+def _patience(values: Values, context: Pm2Context, report: ImportReport) -> Table:
+    """How long it is waited for, and that it continues then."""
+    table: Table = {"after_ready_timeout": "continue"}
+    if not values.get("wait_ready") or _may_send(values, context):
+        return table
+    limit = values.get("listen_timeout", pm2.LISTEN_TIMEOUT)
+    report.note(
+        "wait_ready is set, but the script has no process.send('ready'); it counts as ready "
+        f"after {limit}s (listen_timeout)"
+    )
+    return table | {"ready_timeout": limit}
+
+
+def _may_send(values: Values, context: Pm2Context) -> bool:
+    path = posixpath.join(_cwd(values, context), _path(str(values.get("script", "")), context))
+    return context.look(path) != "text" or context.sends(path)
 
 
 def _env_files(values: Values, context: Pm2Context, report: ImportReport) -> Table:

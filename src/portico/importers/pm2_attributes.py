@@ -17,7 +17,7 @@ from portico.core.model.cron import parse_cron
 from portico.core.model.units import parse_size
 
 LAST_PORT: Final = 65535
-READY_WITHIN: Final = 30.0  # App.ready_timeout, which PM2's is never to shorten
+LISTEN_TIMEOUT: Final = 3.0  # seconds; PM2's default
 _OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
 _TIMES: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 0.001}
 _ARGUMENT = re.compile(r'[\w-]+="[^"]*"|[\w-]+=\'[^\']*\'|"([^"]*)"|\'([^\']*)\'|(\S+)')
@@ -33,7 +33,7 @@ class MappedAttribute:
     value: Callable[[object], object]
     """ValueError says what it must be."""
     how: str = ""
-    idle: Sequence[object] = (None,)
+    idle: Sequence[object] = (None, "")
     """Values that are as good as none."""
 
 
@@ -44,6 +44,7 @@ class PartialAttribute:
     words: tuple[str, ...]
     value: Callable[[object], object]
     how: str
+    idle: Sequence[object] = (None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,12 @@ def _filter(value: object) -> object:
     return value
 
 
+def _delay(value: object) -> float:
+    return max(0.01, found) if (found := seconds(value)) else 0.0  # App.backoff has no less
+
+
 def _ready_within(value: object) -> float:
-    return max(READY_WITHIN, seconds(value))
+    return max(0.1, seconds(value))  # App.ready_timeout has no less
 
 
 ATTRIBUTES: Final[tuple[Attribute, ...]] = (
@@ -190,14 +195,15 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     MappedAttribute(("min_uptime",), "min_uptime", seconds),
     MappedAttribute(("max_restarts",), "max_restarts", whole),
     PartialAttribute(
-        ("restart_delay",), seconds, "backoff and backoff_limit: always the same delay"
+        ("restart_delay",), _delay, "backoff and backoff_limit: always the same delay"
     ),
-    PartialAttribute(("exp_backoff_restart_delay",), seconds, "backoff, up to 15 s"),
+    PartialAttribute(("exp_backoff_restart_delay",), _delay, "backoff, up to 15 s"),
     MappedAttribute(
         ("listen_timeout",),
         "ready_timeout",
         _ready_within,
-        f"if it is longer than {READY_WITHIN:g} s: PM2 continues without the app, Portico waits",
+        "what is not ready then continues (after_ready_timeout), and gets requests of a site when "
+        "it answers. Default: 30 s; PM2: 3 s",
     ),
     MappedAttribute(("kill_timeout",), "stop_timeout", seconds, "default: 10 s; PM2: 1.6 s"),
     MappedAttribute(
@@ -237,8 +243,8 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
         ("wait_ready",),
         "wait_ready",
         flag,
-        "process.send('ready'); its port, or its `health` path, has to answer too. Without it "
-        "the start fails; PM2 continues after listen_timeout",
+        "process.send('ready'); its port, or its `health` path, has to answer too. Without it the "
+        "instance counts as ready after listen_timeout",
         _OFF,
     ),
     MissingAttribute(

@@ -10,6 +10,7 @@ from typing import Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.config.peers import scaled_apps
+from portico.core.config.references import names_served
 from portico.core.model.app import App
 from portico.core.model.desired import WEIGHT_SCALE, Desired, DesiredApp, Listeners, Spec
 from portico.core.model.document import Document
@@ -58,11 +59,13 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     """
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
+    reached = names_served(document.sites.values(), document.upstreams)
     apps = {
         name: DesiredApp(
             name,
             cores if app.instances == "max" else app.instances,
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
+            reached=name in reached,
             scale=WEIGHT_SCALE if name in scaled else 1,
         )
         for name, app in document.apps.items()

@@ -215,6 +215,12 @@ class App(Table):
     ready_timeout: Duration = Field(
         30.0, ge=0.1, description="Time within which an instance must be ready."
     )
+    after_ready_timeout: Literal["restart", "continue"] = Field(
+        "restart",
+        description='What follows when it is not ready in time: "restart", or "continue" as PM2 '
+        "does: it keeps running and gets requests when it answers; if only its notification "
+        "(wait_ready) is missing or no site sends it requests, it counts as ready.",
+    )
     wait_ready: bool = Field(
         False,
         description="An instance is ready only after it has also sent READY=1 (sd_notify) or "

@@ -61,6 +61,8 @@ class DesiredApp:
     """Old instances stop before new ones start (`portico restart`), without a rollout."""
     replace_instances: frozenset[InstanceId] = frozenset()
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
+    reached: bool = True
+    """Whether a site sends requests to it."""
     scale: int = 1
     """What all its weights are multiplied by, so that a slow start has something to divide."""
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import NginxSeen, World
+from portico.core.planning.lateness import late_instances
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 from portico.core.planning.runs import is_up
 
 S = InstanceState
 TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
+LATE_AFTER: Final = 30.0
+"""Seconds for which what continues is waited for at least: PM2's default is 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Progress:
     """What is still to come: `web: 2 of 4 ready`."""
     failed: tuple[str, ...] = ()
     """What will not come by waiting, each with why."""
+    late: tuple[str, ...] = ()
+    """What is not waited for any longer, and continues."""
 
     @property
     def done(self) -> bool:
@@ -44,6 +50,7 @@ def progress(
     """
     waiting: list[str] = []
     failed: list[str] = []
+    late: list[str] = []
     instances = world.by_app()
     waits_for = waiting_apps(desired, instances)
     for name in apps:
@@ -59,9 +66,13 @@ def progress(
             hopeless = any(a.stopped or _failure(a, instances[a.name], waited) for a in first)
             (failed if hopeless else waiting).append(f"{name} {wait.why}")
         elif step := _pending(app, mine, replaced):
-            waiting.append(step)
+            behind = late_instances(app.app, app.spec.id, mine, world.now)
+            if behind and waited >= max(app.app.ready_timeout, LATE_AFTER):
+                late += (_continues(i, app) for i in behind)
+            else:
+                waiting.append(step)
     nginx = nginx_progress(world.nginx, generation)
-    return Progress((*waiting, *nginx.waiting), (*failed, *nginx.failed))
+    return Progress((*waiting, *nginx.waiting), (*failed, *nginx.failed), tuple(late))
 
 
 def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
@@ -88,6 +99,11 @@ def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
             retried = "; Portico continues to restart it" if i.crashes else ""
             return f"{i.id} {i.trouble}{_still_serving(i, mine) or retried}"
     return ""
+
+
+def _continues(i: Instance, app: DesiredApp) -> str:
+    why = i.trouble or f"was not ready within {app.app.ready_timeout:g}s"
+    return f"{i.id} {why}; it keeps running and gets requests when it answers"
 
 
 def _still_serving(i: Instance, mine: Sequence[Instance]) -> str:

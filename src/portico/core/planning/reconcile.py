@@ -16,6 +16,7 @@ from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
+from portico.core.planning.lateness import is_late, is_overdue
 from portico.core.planning.lifecycle import moves
 from portico.core.planning.order import Wait, held_for_dependents, ran_before_boot, waiting_apps
 from portico.core.planning.pace import room_at, within_pace
@@ -111,7 +112,10 @@ def _may_be_served(
         return True
     if world.endpoints.get(app.name) or not takes_requests(app):
         return True
-    return any(i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} for i in mine)
+    return any(
+        i.crashes > 0 or i.state in {S.STOPPED, S.FAILED} or is_late(i, app.app, world.now)
+        for i in mine
+    )
 
 
 def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool) -> Iterator[Step]:
@@ -173,7 +177,7 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
             return f"{i.id} {i.trouble or 'did not become ready'}"
-        if _is_overdue(i, app, now):
+        if is_overdue(i, app.app, now):
             return f"{i.id} {_overdue_reason(i, app)}"
     return ""
 
@@ -186,7 +190,7 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
             yield Respawn(i.id, "it replaces an instance")
         elif i.state is S.STARTING and i.process is None and not app.stopped:
             yield Respawn(i.id, "the previous daemon did not finish it")
-        elif _is_overdue(i, app, now):
+        elif is_overdue(i, app.app, now):
             yield Kill(i.id, _overdue_reason(i, app))
         elif i.state is S.RESTARTING and now - i.since >= app.app.stop_timeout:
             yield Kill(i.id, "did not stop in time")
@@ -206,10 +210,6 @@ def _restart_unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> 
 
 def _is_replacement(i: Instance, mine: Sequence[Instance]) -> bool:
     return not i.worn and any(other.worn and other.slot == i.slot for other in mine)
-
-
-def _is_overdue(i: Instance, app: DesiredApp, now: float) -> bool:
-    return i.state is S.STARTING and now - i.since >= app.app.ready_timeout
 
 
 def _overdue_reason(i: Instance, app: DesiredApp) -> str:

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+from portico.core.config.references import names_served
 from portico.core.model.desired import Desired
 from portico.core.model.names import InstanceId
+from portico.core.model.site import Site
+from portico.core.planning.lateness import is_late
 from portico.core.planning.progress import progress
 from portico.engine.changes import Change
 from portico.engine.control.status import StatusReport
@@ -56,6 +59,8 @@ class Convergence:
             if failed := (*given_up, *state.failed):
                 raise Failed("\n".join((*failed, *self._last_lines(names))))
             if state.done:
+                for line in state.late:
+                    change.say(line)
                 await self._nginx_knows(names)
                 return
             for line in state.waiting:
@@ -83,6 +88,8 @@ class Convergence:
         """Ask every site through nginx, as a visitor would; several at a time."""
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        late = self._late_apps(desired)
+        names = [n for n, site in desired.sites.items() if not late & _served(site, desired)]
         few = len(desired.sites) <= MANY_SITES
 
         async def ask(name: str) -> str | None:
@@ -92,11 +99,19 @@ class Convergence:
                 change.say(f"{name} answers")
             return f"{name} does not answer: {trouble}" if trouble else None
 
-        troubles = await asyncio.gather(*map(ask, desired.sites))
+        troubles = await asyncio.gather(*map(ask, names))
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
         if not few:
-            change.say(f"{len(desired.sites)} sites answer")
+            change.say(f"{len(names)} sites answer")
+
+    def _late_apps(self, desired: Desired) -> set[str]:
+        now, known = self._clock.monotonic(), self._observed.instances.values()
+        return {
+            i.app
+            for i in known
+            if i.app in desired.apps and is_late(i, desired.apps[i.app].app, now)
+        }
 
     async def _nginx_knows(self, apps: Collection[str]) -> None:
         """Wait until nginx has the newest endpoints of these apps; it asks every second."""
@@ -140,6 +155,10 @@ class Convergence:
             yield "nginx"
         if count := len(self._observed.instances):
             yield "1 instance" if count == 1 else f"{count} instances"
+
+
+def _served(site: Site, desired: Desired) -> set[str]:
+    return names_served([site], desired.upstreams)
 
 
 def _is_proxied(desired: Desired) -> bool:

@@ -40,7 +40,7 @@ class Liveness:
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
-            if i.state in PROVEN and self.can_probe(i)
+            if i.state in PROVEN and self.can_probe(i) and self._is_to_answer(i)
         }
         for watched, watcher in list(self._watchers.items()):
             if wanted.get(watched) != watcher.check:
@@ -51,6 +51,12 @@ class Liveness:
             work, name = partial(self._watch, *watched, check), watched[0]
             task = self._tasks.start(f"checks of {name}", work, of=name)
             self._watchers[watched] = _Watcher(task, check)
+
+    def _is_to_answer(self, i: Instance) -> bool:
+        """Not where it may listen nowhere, because no site would send it requests."""
+        app, wanted = self._intent.app_of(i), self._intent.desired.apps.get(i.app)
+        silent = app.after_ready_timeout == "continue" and app.health is None
+        return not silent or wanted is None or wanted.reached
 
     def can_probe(self, i: Instance) -> bool:
         """Whether it has a port or a check command; in safe mode nothing is probed."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from portico.core.model.instance import LIVE, Instance, InstanceEvent, InstanceState, Process
 from portico.core.model.launch import Notice
 from portico.core.model.names import InstanceId
+from portico.core.planning.lateness import is_late
 from portico.core.planning.lifecycle import moved
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
@@ -69,13 +70,15 @@ class Readiness:
         starting = {
             s for s in self._passed & known.keys() if _is_starting(known[s]) and not known[s].taken
         }
-        self._passed = {
-            s for s in starting if self.requires_notice(known[s]) and not known[s].said_ready
-        }
+        self._passed = {s for s in starting if self._awaits_notice(known[s])}
         for seen in starting - self._passed:
             now = self._clock.monotonic()
             self._observed.put(moved(known[seen], InstanceEvent.CHECK_PASSED, now=now))
             log.info("%s is ready after %.1fs", seen[0], now - known[seen].spawned)
+
+    def _awaits_notice(self, i: Instance) -> bool:
+        app, now = self._intent.app_of(i), self._clock.monotonic()
+        return self.requires_notice(i) and not i.said_ready and not is_late(i, app, now)
 
     def _apply_notice(self, notice: Notice) -> None:
         for i in self._concerned(notice):

@@ -21,6 +21,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
+from portico.core.planning.lateness import is_late
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.engine import Engine
@@ -215,7 +216,7 @@ class Supervision:
             trouble = await self._liveness.probe(now) if can_probe else None
             good = good + 1 if trouble is None else 0
             rise = self._intent.app_of(now).check.rise
-            if good and (good >= rise or not can_probe):
+            if (good and (good >= rise or not can_probe)) or self._needs_no_answer(now):
                 self._readiness.check_passed(now)
                 self._wake()
                 return
@@ -226,17 +227,20 @@ class Supervision:
                     )
             pause = min(pause * 1.5, MAX_PROBE_DELAY)
 
+    def _needs_no_answer(self, i: Instance) -> bool:
+        """Whether its time is up, it is to continue, and no site would send it requests."""
+        wanted = self._intent.desired.apps.get(i.app)
+        late = is_late(i, self._intent.app_of(i), self._clock.monotonic())
+        return late and wanted is not None and not wanted.reached
+
     async def _note_listening(self, i: Instance, trouble: str) -> None:
         """Near the end of `ready_timeout`, find out where it listens: afterwards it is too late.
 
         What is found is the instance's reason from then on, also when it is killed for it.
         """
         limit = self._intent.app_of(i).ready_timeout
-        if (
-            i.taken
-            or i.process is None
-            or self._clock.monotonic() - i.spawned < limit - 2 * MAX_PROBE_DELAY
-        ):
+        left = limit - (self._clock.monotonic() - i.since)
+        if i.taken or i.process is None or abs(left) > 2 * MAX_PROBE_DELAY:
             return
         reason = f"was not ready within {limit:g}s: {trouble}"
         if i.port:
