@@ -8,7 +8,15 @@ import pytest
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.watched import WatchResult, WatchSettings
-from portico.core.planning.watching import MAX_WAIT, PendingRestart, is_due, is_ignored, noted
+from portico.core.planning.watching import (
+    LOOP_ROLLOUTS,
+    LOOP_TIME,
+    MAX_WAIT,
+    PendingRestart,
+    is_due,
+    is_ignored,
+    noted,
+)
 from portico.engine.instances.file_watches import BEGIN_TIMEOUT, LOOK_INTERVAL, FileWatches
 from portico.engine.troubles import Troubles
 from portico.errors import Refused
@@ -196,6 +204,28 @@ def test_what_cannot_be_watched_is_a_trouble_until_it_can():
     assert trouble.startswith("cannot watch all files of web: /srv/x does not exist")
     told.found = WatchResult()
     told.passes(1)
+    assert told.troubles.sentences() == []
+
+
+def test_an_app_that_writes_to_what_it_watches_is_a_trouble_until_it_no_longer_does():
+    told = Told()
+    for number in range(LOOP_ROLLOUTS):
+        assert told.troubles.sentences() == []
+        told.passes(4, f"/srv/data/{number}.json")
+    (trouble,) = told.troubles.sentences()
+    assert trouble == (
+        f"web was replaced {LOOP_ROLLOUTS} times within 60s because files changed, the last time "
+        f"/srv/data/{LOOP_ROLLOUTS - 1}.json; if the app writes them, add them to ignore_watch"
+    )
+    told.passes(LOOP_TIME)
+    assert told.troubles.sentences() == []
+
+
+def test_changes_at_the_pace_of_a_person_are_no_loop():
+    told = Told()
+    for number in range(3 * LOOP_ROLLOUTS):
+        told.passes(LOOP_TIME / (LOOP_ROLLOUTS - 1), f"/srv/{number}.js")
+    assert len(told.rollouts) == 3 * LOOP_ROLLOUTS
     assert told.troubles.sentences() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,9 @@ from portico.core.model.watched import WatchSettings
 MAX_WAIT: Final = 60.0
 """Seconds after which a rollout begins though files go on changing: an app that writes to what is
 watched must not keep a change of its program from it."""
+LOOP_ROLLOUTS: Final = 5
+LOOP_TIME: Final = 60.0
+"""Seconds within which so many rollouts are a loop: an app that writes to what is watched."""
 IGNORED: Final = (
     ".git",
     ".hg",
@@ -55,6 +59,11 @@ def noted(pending: PendingRestart | None, path: str, now: float) -> PendingResta
 def is_due(pending: PendingRestart, delay: float, now: float) -> bool:
     """Whether a rollout should begin: after the changes it was quiet for `delay` seconds."""
     return now - pending.last >= delay or now - pending.first >= MAX_WAIT
+
+
+def is_loop(begun: Sequence[float], now: float) -> bool:
+    """Whether rollouts that began at these moments follow each other without an end."""
+    return sum(now - moment < LOOP_TIME for moment in begun) >= LOOP_ROLLOUTS
 
 
 def is_ignored(path: str, watched: WatchSettings) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import posixpath
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -12,7 +13,14 @@ from typing import Final
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LogFiles
 from portico.core.model.watched import WatchResult, WatchSettings
-from portico.core.planning.watching import PendingRestart, is_due, noted
+from portico.core.planning.watching import (
+    LOOP_ROLLOUTS,
+    LOOP_TIME,
+    PendingRestart,
+    is_due,
+    is_loop,
+    noted,
+)
 from portico.engine.intent import Intent
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
@@ -45,6 +53,10 @@ class FileWatches:
         self._begun: Mapping[str, WatchSettings] = {}
         self._woken, self._looked = asyncio.Event(), asyncio.Event()
         self._pending: dict[str, PendingRestart] = {}
+        self._rollouts: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=LOOP_ROLLOUTS)
+        )
+        """By app: when the last ones began."""
 
     async def pause(self) -> None:
         with suppress(TimeoutError):
@@ -71,11 +83,16 @@ class FileWatches:
         wanted, apps = self._wanted(), self._intent.desired.apps
         for name in self._watched.keys() - wanted.keys():
             self._troubles.resolve(f"watch {name}")
+            self._troubles.resolve(_loop_of(name))
             self._pending.pop(name, None)
+            self._rollouts.pop(name, None)
         if wanted or self._watched:
             self._note(await self._files.look(wanted))
         self._watched = wanted
         self._looked.set()
+        for name, begun in self._rollouts.items():
+            if not is_loop(begun, self._clock.monotonic()):
+                self._troubles.resolve(_loop_of(name))
         for name, pending in list(self._pending.items()):
             if is_due(pending, apps[name].app.watch_delay, self._clock.monotonic()):
                 with self._troubles.fence(f"rollout after a change in {name}", of=name):
@@ -100,6 +117,15 @@ class FileWatches:
             return
         del self._pending[name]
         log.info("%s: %s has changed", name, path)
+        begun, now = self._rollouts[name], self._clock.monotonic()
+        begun.append(now)
+        if is_loop(begun, now):
+            self._troubles.report(
+                _loop_of(name),
+                f"{name} was replaced {LOOP_ROLLOUTS} times within {LOOP_TIME:g}s because files "
+                f"changed, the last time {path}; if the app writes them, add them to ignore_watch",
+                of=name,
+            )
 
     def _wanted(self) -> dict[str, WatchSettings]:
         return {
@@ -129,6 +155,11 @@ class FileWatches:
             logs = LogFiles.of(app.spec, slot, self._home)
             files |= {logs.stdout, logs.stderr}
         return files
+
+
+def _loop_of(app: str) -> str:
+    """The subject of the trouble."""
+    return f"watch loop of {app}"
 
 
 def _holds(folder: str, roots: tuple[str, ...]) -> bool:
