@@ -79,7 +79,19 @@ def test_a_site_in_front_of_them_shows_their_upstream(folder):
 def test_an_app_gets_a_port_when_a_site_is_put_before_it(folder):
     path = write(folder, "ecosystem.config.js", "exports.apps = [{script: 'index.js'}]")
     assert apps(path)["index"]["port"] is False
-    assert "port" not in apps(path, site="a.localhost")["index"]
+    served = apps(path, site="a.localhost")["index"]
+    assert not served.keys() & {"port", "replace_order"}
+    assert served["find_port"] is True
+
+
+def test_an_app_on_a_port_that_nginx_needs_gets_another_with_a_site(folder):
+    write(folder, "ecosystem.config.js", "exports.apps = [{script: 'index.js', port: 7080}]")
+    edge = "ecosystem = 'ecosystem.config.js'\nedge = { http = 7080, https = 7443 }\n"
+    assert apps(write(folder, "portico.toml", edge))["index"]["port"] == 7080
+    site = edge + "sites.'a.localhost'.app = 'index'\n"
+    served = apps(write(folder, "portico.toml", site))["index"]
+    assert "port" not in served
+    assert served["port_env"] == "PORT"
 
 
 def test_a_site_may_show_one_app_of_several(folder):

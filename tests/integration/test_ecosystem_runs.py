@@ -71,7 +71,7 @@ http.createServer((_, answer) => answer.end(JSON.stringify({
 """
 
 
-def test_a_program_with_a_fixed_port_is_replaced_and_keeps_its_input_open(stack):
+def test_a_program_with_a_fixed_port_is_replaced_keeps_its_input_and_is_found_by_a_site(stack):
     port = free_port()
     (stack.folder / "server").mkdir()
     (stack.folder / "server" / "index.js").write_text(FIXED % port)
@@ -93,6 +93,21 @@ def test_a_program_with_a_fixed_port_is_replaced_and_keeps_its_input_open(stack)
     assert second["pid"] != first["pid"]
     (instance,) = stack.instances("my-api")
     assert (instance["pid"], instance["restarts"]) == (second["pid"], 0)
+
+    (stack.folder / "portico.toml").write_text(
+        f"""
+        ecosystem = "ecosystem.config.js"
+        edge = {{ http = {stack.http}, https = {stack.https} }}
+        sites."api.localhost".app = "my-api"
+        """
+    )
+    stack.done("up")
+    third = stack.get("api.localhost").json
+    assert third["pid"] != second["pid"]
+    stack.done("reload", "my-api")
+    assert stack.get("api.localhost").json["pid"] != third["pid"]
+    (instance,) = stack.instances("my-api")
+    assert (instance["port"], instance["restarts"]) == (port, 0)
 
 
 SLOW = """

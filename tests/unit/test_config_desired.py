@@ -101,6 +101,7 @@ OTHER: dict[str, object] = {
     "instances": 7,
     "port": 3000,
     "port_env": "OTHER",
+    "find_port": True,
     "instance_env": "OTHER",
     "pm_id": 7,
     "health": "/other",

@@ -78,6 +78,7 @@ def test_on_a_machine_the_default_ports_and_its_cores_count_too():
         apps.web = { command = "x", port = 3000, instances = "max" }
         apps.api = { command = "x", port = 3004 }
         apps.adm = { command = "x", port = 8080 }
+        sites."a.localhost".app = "web"
         """
     )
     told = [str(problem) for problem in machine_problems(document, root=False, cores=8)]
@@ -87,3 +88,8 @@ def test_on_a_machine_the_default_ports_and_its_cores_count_too():
         "apps.adm.port: overlaps with edge.http: both would have port 8080",
     ]
     assert machine_problems(document, root=True, cores=4) == []
+
+
+def test_without_a_site_an_app_may_have_the_ports_that_nginx_would_have():
+    document = read('apps.web = { command = "x", port = 80 }')
+    assert machine_problems(document, root=True, cores=1) == []

@@ -337,6 +337,25 @@ def test_what_may_have_a_fixed_port_never_runs_beside_its_successor():
     assert "replace_order" not in one(cron="@daily", autorestart=False)[0]
 
 
+def test_a_port_that_several_entries_name_is_the_one_of_the_first_that_starts():
+    entries = [
+        {"name": "web", "script": "index.js", "instances": 2, "env": {"PORT": 3000}},
+        {"name": "mail", "script": "mail.js", "env": {"PORT": 3000}},
+        {"name": "dev", "script": "dev.js", "port": 3000},
+    ]
+    found = convert(entries)
+    ports = {name: app["port"] for name, app in found.table["apps"].items()}
+    assert ports == {"web": 3000, "mail": False, "dev": False}
+    assert found.table["apps"]["mail"]["env"] == {"name": "mail", "PORT": 3000}
+    assert "mail, dev: port 3000 is the one of web; PORT is only a variable here" in found.notes
+    only = convert(entries, Pm2Context(lambda _: "text", only=("dev",))).table["apps"]
+    assert {name: app["port"] for name, app in only.items()} == {
+        "web": False,
+        "mail": False,
+        "dev": 3000,
+    }
+
+
 def test_pm2s_variables_name_and_number_the_instances():
     found = convert(
         [

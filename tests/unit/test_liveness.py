@@ -25,7 +25,7 @@ class Known:
     """What the engine knows: instances, and an app for all of them."""
 
     def __init__(self, app: App, count: int = 1) -> None:
-        self.app = app
+        self.app, self.reached = app, True
         self.instances = {i.id: i for i in map(instance, range(1, count + 1))}
 
     def put(self, i: Instance) -> None:
@@ -33,6 +33,9 @@ class Known:
 
     def app_of(self, _: Instance) -> App:
         return self.app
+
+    def is_reached(self, _: str) -> bool:
+        return self.reached
 
     @property
     def first(self) -> Instance:
@@ -229,6 +232,22 @@ def test_a_new_interval_holds_at_once():
         watching.round()
         await watching.clock.advance(4.5)
         assert [at for at, _ in watching.probes.asked] == [0, 1, 3, 5]
+
+    watching.run(story)
+
+
+def test_one_that_may_listen_nowhere_is_asked_when_a_site_reaches_it():
+    known = Known(App(command="run", after_ready_timeout="continue"))
+    known.reached = False
+    watching = ProbedInstances(known)
+
+    async def story() -> None:
+        await watching.clock.advance(60)
+        assert watching.probes.asked == []
+        known.reached = True
+        watching.round()
+        await watching.clock.advance(60)
+        assert watching.probes.asked
 
     watching.run(story)
 

@@ -336,6 +336,11 @@ class Intent:
         wanted = self.desired.apps.get(instance.app)
         return wanted.app if wanted else self._specs[instance.spec].app
 
+    def is_reached(self, app: str) -> bool:
+        """Whether a site sends requests to it."""
+        wanted = self.desired.apps.get(app)
+        return wanted is None or wanted.reached
+
     def keep_specs(self, in_use: Iterable[str]) -> None:
         """Let go of the versions that no instance runs and no app wants any more."""
         wanted = {r.target.id for r in self._records.values()}

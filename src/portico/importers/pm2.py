@@ -185,6 +185,7 @@ def _settle_ports(
     as under PM2, until a site is put before it. Its successor cannot start while it runs. Several
     in fork mode could not share a port under PM2, so they are workers.
     """
+    _leave_to_the_first(apps, report)
     ports = {name: _ports(app, context) for name, app in apps.items()}
     for name, app in apps.items():
         others = {port for other, its in ports.items() if other != name for port in its}
@@ -192,15 +193,33 @@ def _settle_ports(
         if several and ports[name] and others & set(ports[name]):
             app.pop("port")
             ports[name] = range(0)
-        if not several or ("port" not in app and modes[name] == "fork"):
+        if not several or modes[name] == "fork":
             app.setdefault("port", False)
-        else:
+        if several and app.get("port") is not False:
             report.about(name)
             report.note(_several(app))
             if "port" not in app:
                 app.setdefault("ready_timeout", LISTEN_TIMEOUT)  # it may listen nowhere
         if app.get("port") is False and "schedule" not in app:
             app["replace_order"] = "stop_first"
+
+
+def _leave_to_the_first(apps: Mapping[str, Table], report: ImportReport) -> None:
+    """One port in several entries, of which under PM2, too, only one can listen on it."""
+    claimed: dict[object, str] = {}
+    for name, app in sorted(apps.items(), key=lambda each: not each[1].get("autostart", True)):
+        port = app.get("port")
+        if not port or port not in claimed:
+            claimed[port] = name
+            continue
+        env = app.get("env")
+        variable = str(app.pop("port_env"))
+        app["env"] = {**(env if isinstance(env, dict) else {}), variable: port}
+        app["port"] = False
+        report.about(name)
+        report.note(
+            f"port {port} is the one of {claimed[port]}; {variable} is only a variable here"
+        )
 
 
 def _several(app: Table) -> str:

@@ -89,11 +89,15 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
         report.problem("script", "is missing: the file to run")
     kind = context.look(posixpath.join(cwd, script))
     table: Table = {"cwd": cwd} if cwd else {}
-    if " " in script and kind == "missing":
-        return table | {"command": ["bash", "-c", script], "args": []}  # as PM2 runs it
+    if " " in script and kind == "missing":  # as PM2 runs it
+        return table | {"command": ["bash", "-c", script], "args": [], "interpreter_args": []}
     interpreter = _interpreter(values, script, kind, report)
     if kind == "missing" and "/" not in script:
         return table | _in_path(values, script, interpreter, context)
+    ending = posixpath.splitext(script)[1].lower()
+    runs_itself = kind == "program" and not interpreter and ending not in _ENDINGS
+    if runs_itself or interpreter == {"interpreter": "none"}:
+        table["interpreter_args"] = []  # which nothing would read
     return table | {"script": script} | interpreter
 
 
@@ -101,7 +105,8 @@ def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Contex
     """A program such as `npm`, which Node or another interpreter is to run with arguments."""
     runs_itself = values.get("exec_interpreter") == "none"
     if runs_itself or not (interpreter or values.get("node_args")):
-        return {"script": script, "interpreter": "none"} if runs_itself else {"script": script}
+        itself = {"interpreter": "none", "interpreter_args": []} if runs_itself else {}
+        return {"script": script, **itself}
     found = context.which(script) or script
     return {"script": found, "interpreter": "node"} | interpreter
 

@@ -22,7 +22,10 @@ _HEAD: Final = """\
 
 - An instance listens on the port in its variable `PORT` or `port`; the variable keeps its name.
   An app with one instance and neither runs without a port until it has a site. It may listen on a
-  fixed port, so that it is stopped before its successor starts.
+  fixed port, so that it is stopped before its successor starts. With a site it gets a `PORT`; if
+  it listens on a port of its own all the same, requests are sent there (`find_port`).
+- What is not ready after `listen_timeout` continues, as with PM2. If no site sends requests to it
+  it counts as ready, so that a cluster of programs that listen nowhere is one of workers.
 - Entries that differ in nothing but the port (and the files of `logs`) become peers of one
   upstream, named after the common start of their names. Others are separate apps.
 - `--site NAME` adds a site for the file's app; `--site NAME=APP` selects one of several. For more,

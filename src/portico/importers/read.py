@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from portico.core.config.edge_rules import Machine, edge_ports
+from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
 from portico.importers.node_source import sends_ready
@@ -80,7 +82,7 @@ def _imported(
 ) -> ImportedFile:
     table = loaded.table if site is None else with_site(loaded.table, site, source)
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
-    return ImportedFile(source, str(folder), _listening(table, loaded.silent), kept, loaded.notes)
+    return ImportedFile(source, str(folder), _listening(table, loaded.pm2), kept, loaded.notes)
 
 
 def read_program(
@@ -131,8 +133,8 @@ class _Reading:
 class _Loaded:
     table: Mapping[str, object]
     notes: tuple[str, ...] = ()
-    silent: frozenset[str] = frozenset()
-    """Apps of a PM2 file that listen nowhere unless a site asks for them."""
+    pm2: frozenset[str] = frozenset()
+    """Apps of a PM2 file that have the port of that file, or none."""
 
 
 def toml_problem(message: str, text: str) -> Problem:
@@ -168,7 +170,7 @@ def _toml(path: Path, reading: _Reading) -> _Loaded:
         raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
     theirs = _pm2(path.parent / named, reading)
     pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
-    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.silent - pinned)
+    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.pm2 - pinned)
 
 
 def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
@@ -189,16 +191,25 @@ def _own_wins(theirs: Mapping[str, object], own: object) -> object:
     return {key: value for key, value in theirs.items() if key not in replaced} | dict(own)
 
 
-def _listening(table: Mapping[str, object], silent: frozenset[str]) -> Mapping[str, object]:
-    """The table, with ports for those of the silent apps that a site reaches after all."""
-    found = silent & served(table)
-    if not found:
-        return table
-    apps = tables(table.get("apps"))
-    for name in found:
-        kept = {key: value for key, value in apps[name].items() if key not in _OF_SILENT}
-        apps[name] = kept
-    return {**table, "apps": apps}
+def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str, object]:
+    """The table, with ports for those of these apps that a site reaches after all: the one they
+    are offered, or a fixed one of theirs. Nor can they have one that nginx has then.
+    """
+    apps, taken = tables(table.get("apps")), _edge_ports(table)
+    for name in pm2 & served(table):
+        app = apps[name]
+        if app.get("port") is False or app.get("port") in taken:
+            kept = {key: value for key, value in app.items() if key not in _OF_SILENT}
+            alone = {"find_port": True} if app.get("instances", 1) == 1 else {}
+            apps[name] = alone | kept
+    return {**table, "apps": apps} if apps else table
+
+
+def _edge_ports(table: Mapping[str, object]) -> set[object]:
+    own = table.get("edge")
+    default = edge_ports(Edge(), Machine(root=os.geteuid() == 0, cores=1))
+    named = own if isinstance(own, Mapping) else {}
+    return {named.get(key, port) for key, port in zip(("http", "https"), default, strict=True)}
 
 
 def _pm2(path: Path, reading: _Reading) -> _Loaded:
@@ -214,9 +225,7 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
 
 
 def _loaded(taken: FromPm2) -> _Loaded:
-    apps = tables(taken.table["apps"])
-    silent = frozenset(name for name, app in apps.items() if app.get("port") is False)
-    return _Loaded(taken.table, taken.notes, silent)
+    return _Loaded(taken.table, taken.notes, frozenset(tables(taken.table["apps"])))
 
 
 def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[FromPm2, bool]:

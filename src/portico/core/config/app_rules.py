@@ -17,6 +17,7 @@ def app_findings(draft: Draft) -> Iterator[Finding]:
         path: Path = ("apps", name)
         yield from _program(draft, path, app)
         yield from _slots(draft, path, app)
+        yield from _own_port(draft, path, app)
         yield from health_findings(draft, path, app)
         yield from run_findings(draft, path, app)
         if app.backoff > app.backoff_limit:
@@ -58,6 +59,17 @@ def _slots(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         if int(slot) > app.instances:
             count = "1 instance" if app.instances == 1 else f"{app.instances} instances"
             yield Finding((*path, "slots", slot), f"is not a slot of the app, which has {count}")
+
+
+def _own_port(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
+    if not app.find_port:
+        return
+    if app.port is not None and not draft.may_be_set(path, "port"):
+        yield Finding((*path, "find_port"), "cannot be combined with port, which sets the port")
+    if app.instances != 1 and not draft.may_be_set(path, "instances"):
+        yield Finding(
+            (*path, "find_port"), "is for one instance; several cannot listen on the same port"
+        )
 
 
 def user_findings(document: Document) -> Iterator[Finding]:

@@ -35,7 +35,9 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
     for address, count in Counter(bind or ()).items():
         if count > 1:
             yield Finding(("edge", "bind"), f'has "{address}" more than once')
-    spans = [*_edge_spans(document.edge, machine), *_app_spans(document, machine)]
+    # Without a site there is no nginx, but what the file sets itself is still a contradiction.
+    listens = machine if document.sites else None
+    spans = [*_edge_spans(document.edge, listens), *_app_spans(document, machine)]
     for span in spans:
         if span.last > LAST_PORT:
             what = f"is too high: the last instance would have port {span.last}"

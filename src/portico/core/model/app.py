@@ -136,6 +136,11 @@ class App(Table):
     port_env: EnvName = Field(
         "PORT", description="Environment variable with the port of the instance."
     )
+    find_port: bool = Field(
+        False,
+        description="If the program listens on another port than that, find it and send requests "
+        "there. It is then stopped before its successor starts. For one instance.",
+    )
     instance_env: EnvName = Field(
         "NODE_APP_INSTANCE",
         description="Environment variable with the number of the instance, from 0.",

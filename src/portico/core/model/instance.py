@@ -200,6 +200,8 @@ class Instance:
     taken: bool = False
     """Something that it did not start listens on its port, as its reason says: it gets no
     request, even if nobody else is ready."""
+    own_port: bool = False
+    """Its port is one that its program chose, and no second one can listen on it."""
     last_failure: str = ""
     """Why the process before this one failed; empty if it did not."""
 

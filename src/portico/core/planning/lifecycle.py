@@ -127,7 +127,7 @@ def moves(instance: Instance, app: App) -> bool:
 
     Not for ever: a program whose leftovers take every port that it gets is in a crash loop.
     """
-    pinned = instance.port == app.pinned(instance.slot)
+    pinned = instance.own_port or instance.port == app.pinned(instance.slot)
     return instance.taken and not pinned and instance.restarts < MAX_MOVES
 
 

@@ -3,8 +3,8 @@
 With automatic ports the new instance starts beside the old one, takes its slot in discovery
 when it is ready, and the old one drains. A pinned port can be held by one process only: there
 the old one leaves first while the other slots carry the load. Where there is no other slot, a
-stand-in on a free port serves meanwhile. A program that cannot run twice (`stop_first`) has
-its slot empty in between.
+stand-in on a free port serves meanwhile, if a site sends it requests. A program that cannot run
+twice (`stop_first`, or on a port that it chose itself) has its slot empty in between.
 
 An instance that is to be recycled counts as old although it runs the version wanted. If its
 successor does not become ready there is no version to roll back to: it simply keeps running.
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from portico.core.model.desired import DesiredApp
 from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
+from portico.core.planning.own_port import holds_own_port
 from portico.core.planning.runs import is_up
 from portico.core.planning.serving import serving_instances, takes_requests
 from portico.core.planning.steps import Drain, StartInstance, Step
@@ -71,7 +72,7 @@ def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Itera
             continue  # a thousand that wait for their turn cost nothing
         slot = begun.get(number) or slot_of(number)
         has_begun = slot.under_way or slot.ready
-        last = slot.holder is not None and serving == {slot.holder.slot}
+        last = app.reached and slot.holder is not None and serving == {slot.holder.slot}
         steps = list(_steps(app, slot, last=last, may_begin=has_begun or room > 0))
         if steps and not has_begun:
             room -= 1
@@ -157,12 +158,16 @@ def _slot(
 def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
     if app.abrupt:
         yield from _replace_at_once(app, slot)
-    elif app.app.replace_order == "stop_first":
+    elif app.app.replace_order == "stop_first" or _own_port_is_held(app, slot):
         yield from _replace_stop_first(app, slot, may_begin=may_begin)
     elif slot.port is None:
         yield from _replace_side_by_side(app, slot, may_begin=may_begin)
     else:
         yield from _replace_on_its_port(app, slot, last=last, may_begin=may_begin)
+
+
+def _own_port_is_held(app: DesiredApp, slot: Slot) -> bool:
+    return any(holds_own_port(i, app.app) for i in (*slot.old, *slot.leaving))
 
 
 def _replace_at_once(app: DesiredApp, slot: Slot) -> Iterator[Step]:
@@ -176,7 +181,8 @@ def _replace_stop_first(app: DesiredApp, slot: Slot, *, may_begin: bool) -> Iter
     if not may_begin:
         return
     for i in slot.old:
-        yield Drain(i.id, f"{_replacement_reason(slot.old)}, and stop_first is set")
+        because = "it has a port of its own" if i.own_port else "stop_first is set"
+        yield Drain(i.id, f"{_replacement_reason(slot.old)}, and {because}")
     if not slot.new and not slot.old and not slot.leaving and not slot.holder:
         yield StartInstance(app.name, slot.number, slot.port, "configured, not running")
 

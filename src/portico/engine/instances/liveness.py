@@ -54,9 +54,9 @@ class Liveness:
 
     def _is_to_answer(self, i: Instance) -> bool:
         """Not where it may listen nowhere, because no site would send it requests."""
-        app, wanted = self._intent.app_of(i), self._intent.desired.apps.get(i.app)
+        app = self._intent.app_of(i)
         silent = app.after_ready_timeout == "continue" and app.health is None
-        return not silent or wanted is None or wanted.reached
+        return not silent or self._intent.is_reached(i.app)
 
     def can_probe(self, i: Instance) -> bool:
         """Whether it has a port or a check command; in safe mode nothing is probed."""

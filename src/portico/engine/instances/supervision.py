@@ -23,6 +23,7 @@ from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
+from portico.core.planning.own_port import OwnPortSearch
 from portico.core.planning.reasons import explain, explain_end, explain_listening
 from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
@@ -203,7 +204,7 @@ class Supervision:
         i, good = self._observed.instances[instance], 0
         process = i.process
         can_probe = self._liveness.can_probe(i)
-        pause = FIRST_PROBE_DELAY
+        pause, search = FIRST_PROBE_DELAY, OwnPortSearch()
         if not can_probe:
             pause = (
                 0.0 if self._readiness.requires_notice(i) else self._intent.app_of(i).min_uptime
@@ -221,6 +222,8 @@ class Supervision:
                 self._wake()
                 return
             if can_probe:
+                with self._tasks.fence(f"port of {i.id}", of=i.id):
+                    await self._find_port(now, search)
                 with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
                     await self._note_listening(
                         now, trouble or f"its check passed {good} of {rise} times"
@@ -229,9 +232,21 @@ class Supervision:
 
     def _needs_no_answer(self, i: Instance) -> bool:
         """Whether its time is up, it is to continue, and no site would send it requests."""
-        wanted = self._intent.desired.apps.get(i.app)
         late = is_late(i, self._intent.app_of(i), self._clock.monotonic())
-        return late and wanted is not None and not wanted.reached
+        return late and not self._intent.is_reached(i.app)
+
+    async def _find_port(self, i: Instance, search: OwnPortSearch) -> None:
+        """With `find_port`, where it listens is its port from then on."""
+        if not self._intent.app_of(i).find_port or i.taken or i.process is None:
+            return
+        listening = await self._ports.listening(i.process)
+        port = search.found(listening, i.port, self._clock.monotonic())
+        now = self._observed.instances.get(i.id)
+        if port and now is not None and now.state is InstanceState.STARTING:
+            why = f"it listens on {port} instead of {i.port}; requests are sent there"
+            self._observed.put(replace(now, port=port, own_port=True))
+            self._observed.note("port", i.id, why)
+            log.info("%s: %s", i.id, why)
 
     async def _note_listening(self, i: Instance, trouble: str) -> None:
         """Near the end of `ready_timeout`, find out where it listens: afterwards it is too late.
