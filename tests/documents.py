@@ -87,6 +87,7 @@ secure = true
 samesite = "none"
 
 [apps.web.logs]
+timestamp = "%Y-%m-%d %H:%M:%S"
 stdout = "out.log"
 stderr = "err.log"
 max_size = "20m"

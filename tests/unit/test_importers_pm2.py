@@ -212,6 +212,22 @@ def test_an_empty_text_is_as_good_as_nothing(word):
     assert one(**{word: ""})[0] == one()[0]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "timestamp"),
+    [
+        ({"time": True}, "%Y-%m-%dT%H:%M:%S"),
+        ({"time": "true"}, "%Y-%m-%dT%H:%M:%S"),
+        ({"time": False}, None),
+        ({"log_date_format": "YYYY-MM-DD HH:mm:ss Z", "time": True}, "%Y-%m-%d %H:%M:%S %:z"),
+        ({"log_date_format": "DD/MM/YY hh:mm:ss.SSS A"}, "%d/%m/%y %I:%M:%S.%L %p"),
+        ({"log_date_format": "MMM Do [at 5%] H:m"}, "%b %-d at 5%% %-H:%-M"),
+        ({"log_date_format": ""}, None),
+    ],
+)
+def test_lines_begin_with_the_time_in_the_format_of_the_file(attributes, timestamp):
+    assert one(**attributes)[0].get("logs", {}).get("timestamp") == timestamp
+
+
 def test_exponential_backoff_goes_on_to_fifteen_seconds():
     table, _ = one(exp_backoff_restart_delay=100)
     assert (table["backoff"], table["backoff_limit"]) == (0.1, 15.0)

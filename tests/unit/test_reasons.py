@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.model.instance import Exit, Listening
-from portico.core.planning.reasons import explain, explain_listening
+from portico.core.planning.reasons import explain, explain_listening, unstamped
 
 NODE_IN_USE = """\
 node:events:497
@@ -188,6 +188,18 @@ def test_a_missing_module_is_named(text, module):
 )
 def test_a_program_is_quoted_on_why_it_died(text, reason):
     assert why(text) == f"exited with code 1: {reason}"
+
+
+@pytest.mark.parametrize("form", [None, "%Y-%m-%dT%H:%M:%S", "[%s] %b (x+)"])
+def test_the_time_before_lines_does_not_hide_why_it_died(form):
+    at = {
+        None: "",
+        "%Y-%m-%dT%H:%M:%S": "2026-11-28T19:22:07: ",
+        "[%s] %b (x+)": "[17] Nov (x+): ",
+    }
+    lines = unstamped([at[form] + line for line in NODE_SYNTAX.splitlines()], form)
+    assert lines == NODE_SYNTAX.splitlines()
+    assert unstamped(["2026: not the time"], "%Y-%m-%d") == ["2026: not the time"]
 
 
 @pytest.mark.parametrize(

@@ -234,17 +234,21 @@ def _logs(values: Values, context: Pm2Context, report: ImportReport) -> Table:
     both = values.get("log_file")
     if both and values.get("out_file") and values.get("error_file"):
         report.note("log_file is not written, because out_file and error_file are set")
-    found = {
+    files = {
         "stdout": values.get("out_file") or both,
         "stderr": values.get("error_file") or both,
     }
     cwd = _cwd(values, context)  # PM2's relative log files start in it, as the script does
     named = {
         stream: "/dev/null" if file == "NULL" else posixpath.join(cwd, _path(str(file), context))
-        for stream, file in found.items()
+        for stream, file in files.items()
         if file
     }
-    return {"logs": named} if named else {}
+    timestamp = values.get("log_date_format") or (
+        "%Y-%m-%dT%H:%M:%S" if values.get("time") else ""
+    )
+    found = named | ({"timestamp": str(timestamp)} if timestamp else {})
+    return {"logs": found} if found else {}
 
 
 def _inherits(values: Values, report: ImportReport) -> bool:

@@ -20,6 +20,14 @@ LAST_PORT: Final = 65535
 LISTEN_TIMEOUT: Final = 3.0  # seconds; PM2's default
 _OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
 _TIMES: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 0.001}
+_MOMENTS_AS_TEXT = (
+    "YYYY=%Y YY=%y MMMM=%B MMM=%b MM=%m M=%-m DDDD=%j DDD=%-j DD=%d Do=%-d D=%-d dddd=%A ddd=%a "
+    "dd=%a HH=%H H=%-H hh=%I h=%-I A=%p a=%P mm=%M m=%-M ss=%S s=%-S SSS=%L SS=%L S=%L ZZ=%z "
+    "Z=%:z X=%s x=%s%L"
+)
+_MOMENTS: Final = dict(pair.split("=") for pair in _MOMENTS_AS_TEXT.split())
+"""Parts of moment.js's formats, as parts of those of strftime(3)."""
+_MOMENT = re.compile("|".join([r"\[[^\]]*\]", *sorted(_MOMENTS, key=len, reverse=True), "."]))
 _ARGUMENT = re.compile(r'[\w-]+="[^"]*"|[\w-]+=\'[^\']*\'|"([^"]*)"|\'([^\']*)\'|(\S+)')
 
 
@@ -140,6 +148,12 @@ def _log(value: object) -> str:
 
 def _filter(value: object) -> object:
     return value
+
+
+def date_format(value: object) -> str:
+    """A format of moment.js as one of strftime(3); `[text]` is text."""
+    parts = _MOMENT.findall(text(value))
+    return "".join(_MOMENTS.get(part, part.strip("[]").replace("%", "%%")) for part in parts)
 
 
 def _delay(value: object) -> float:
@@ -267,8 +281,10 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     ),
     MissingAttribute(("disable_logs",), "not supported: output is kept, and its size is capped"),
     MissingAttribute(("log_type",), "not supported: lines are kept as the app writes them"),
-    MissingAttribute(("log_date_format",), "not supported: lines are kept as the app writes them"),
-    MissingAttribute(("time",), "not supported: lines are kept as the app writes them"),
+    PartialAttribute(("log_date_format",), date_format, "logs.timestamp", _OFF),
+    PartialAttribute(
+        ("time",), flag, "logs.timestamp, if log_date_format is not set", (*_OFF, "false")
+    ),
     MissingAttribute(
         ("merge_logs", "combine_logs"),
         "not needed: `portico logs APP` shows all instances of an app together",

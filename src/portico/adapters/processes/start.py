@@ -10,12 +10,14 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from portico.adapters.processes import stamped
 from portico.adapters.processes.finding import mark
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
@@ -35,6 +37,7 @@ from portico.system.rights import folder_of, is_roots_alone, open_file
 from portico.system.text import line_of
 
 MAX_ENV_FILE_SIZE: Final = 1 << 20
+STAMPED: Final = str(Path(stamped.__file__))
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY
 # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -53,6 +56,7 @@ class Start:
     account: Account
     logs: LogFiles
     stdin: str = "empty"
+    timestamp: str | None = None
 
     def as_program(self, folder: int) -> Program:
         """`folder` is the working folder, as `entered` holds it open."""
@@ -105,8 +109,8 @@ def prepare(
         variables = with_notify_paths(variables, notices)
     if program is None or problems:
         return None, problems
-    stdin = spec.app.stdin
-    return Start(program, line.arguments, cwd, variables, account, logs, stdin), []
+    stdin, timestamp = spec.app.stdin, spec.app.logs.timestamp
+    return Start(program, line.arguments, cwd, variables, account, logs, stdin, timestamp), []
 
 
 def _attempt(
@@ -250,7 +254,15 @@ def _run(start: Start, start_program: StartProgram) -> Child:
         _open_log(logs.stderr, account) as err,
         _input(start.stdin) as stdin,
     ):
-        return start_program(start.as_program(folder), stdin, out, err)
+        return start_program(_stamped(start.as_program(folder), start), stdin, out, err)
+
+
+def _stamped(program: Program, start: Start) -> Program:
+    """The program, or what runs it with the time before each of its lines."""
+    if start.timestamp is None:
+        return program
+    before = (sys.executable, "-I", "-S", STAMPED, start.timestamp, start.program)
+    return replace(program, words=(*before, *program.words))
 
 
 @contextmanager

@@ -40,7 +40,7 @@ PROCESS_KEYS: Final = frozenset(
         "wait_ready",
     }
 )
-"""The keys of an app that its processes are started with, with the files of `logs`."""
+"""The keys of an app that its processes are started with, with some of `logs`."""
 
 
 def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
@@ -102,6 +102,7 @@ def spec_of(
     """
     process = app.model_dump(mode="json", include=set(PROCESS_KEYS), exclude_defaults=True)
     outputs = [app.logs.stdout, app.logs.stderr]
+    outputs += [app.logs.timestamp] if app.logs.timestamp else []
     text = json.dumps([name, folder, process, outputs], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     shell = inherited(environ, everything=app.inherit_env)
@@ -115,7 +116,7 @@ def version_in_file(version: Spec, file: Spec) -> Spec:
     if version.id.partition("+")[0] == file.id.partition("+")[0]:
         return replace(version, app=file.app)
     program = {key: getattr(version.app, key) for key in PROCESS_KEYS}
-    outputs = {"stdout": version.app.logs.stdout, "stderr": version.app.logs.stderr}
+    outputs = {key: getattr(version.app.logs, key) for key in ("stdout", "stderr", "timestamp")}
     logs = file.app.logs.model_copy(update=outputs)
     return replace(version, app=file.app.model_copy(update={**program, "logs": logs}))
 

@@ -69,6 +69,15 @@ def explain(
     return _ending(ending) + after + (f": {cause}" if cause else "")
 
 
+def unstamped(lines: Sequence[str], form: str | None) -> list[str]:
+    """The lines without the time that `logs.timestamp` puts before them."""
+    if form is None:
+        return list(lines)
+    parts = re.split(r"(%[-:]?[A-Za-z])", form)
+    stamp = "".join(".{1,20}?" if part[:1] == "%" else re.escape(part) for part in parts)
+    return [re.sub(f"^{stamp}: ", "", line) for line in lines]
+
+
 def explain_end(ending: Exit, uptime: float) -> str:
     """Of a program that was to end: all there is to say, unless something went wrong."""
     if ending == Exit():

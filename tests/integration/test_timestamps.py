@@ -1,0 +1,81 @@
+"""Programs whose lines of output begin with the time, and what they notice of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+
+from portico.core.model.instance import Exit
+from portico.system.proc import stat
+from tests.instances import Exits, launch, supervised, until
+
+STAMP = "%Y-%m-%dT%H:%M:%S.%L%:z"
+STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d: (.*)")
+
+
+def words(text: str) -> list[str]:
+    """What follows the time in each line."""
+    found = [STAMPED.fullmatch(line) for line in text.splitlines()]
+    assert all(found), text
+    return [line[1] for line in found]
+
+
+def ended(folder, script: str, signal_name: str = ""):
+    """How a shell script ends, and what it has written to both of its files."""
+    asked = launch(folder, command=("sh", "-c", script), logs={"timestamp": STAMP})
+
+    async def scenario():
+        async with supervised(folder) as processes:
+            exits = Exits()
+            process = await processes.spawn(asked, exits)
+            if signal_name:
+                await until(lambda: processes.output(asked))
+                processes.signal(process, signal_name)
+            ending = await exits.first()
+            assert stat(process.pid) is None
+            return ending, words(processes.output(asked)), words(processes.errors(asked))
+
+    return asyncio.run(scenario())
+
+
+def test_every_line_of_both_streams_begins_with_the_time_and_the_program_ends_as_it_does(tmp_path):
+    script = "echo one; echo two >&2; echo; printf 'no newline'; exit 3"
+    assert ended(tmp_path, script) == (Exit(code=3), ["one", "", "no newline"], ["two"])
+    dies = "echo last words; kill -KILL $$"
+    (tmp_path / "killed").mkdir()
+    assert ended(tmp_path / "killed", dies) == (Exit(signal=signal.SIGKILL), ["last words"], [])
+
+
+def test_a_program_that_is_asked_to_stop_still_has_its_last_words(tmp_path):
+    script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    ending, output, _ = ended(tmp_path, script, "SIGTERM")
+    assert (ending, output) == (Exit(code=0), ["ready", "bye"])
+
+
+def test_a_program_starts_in_a_clean_state_and_with_no_child_that_it_does_not_know(tmp_path):
+    script = (
+        "grep SigIgn /proc/$$/status; ls /proc/$$/fd | tr '\\n' ' '; echo; "
+        "cat /proc/$$/task/$$/children; echo; [ $$ = $(ps -o sid= -p $$) ] && echo leads"
+    )
+    _, output, _ = ended(tmp_path, script)
+    assert output[0].split()[1].strip("0") == ""
+    assert output[1].split() == ["0", "1", "2"]
+    assert len(output[2].split()) == 1, "cat itself"
+    assert output[-1] == "leads"
+
+
+def test_what_cannot_be_executed_says_so_in_its_own_log(tmp_path):
+    program = tmp_path / "broken"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    asked = launch(tmp_path, command=(str(program),), logs={"timestamp": STAMP})
+
+    async def scenario():
+        async with supervised(tmp_path) as processes:
+            exits = Exits()
+            await processes.spawn(asked, exits)
+            return await exits.first(), words(processes.errors(asked))
+
+    ending, errors = asyncio.run(scenario())
+    assert (ending, errors) == (Exit(code=127), [f"{program}: No such file or directory"])
