@@ -27,10 +27,16 @@ T = TypeVar("T")
 
 
 def launch(
-    folder: Path, *, port: int = 41003, slot: int = 1, environ: Mapping[str, str] = {}, **app: Any
+    folder: Path,
+    *,
+    port: int = 41003,
+    slot: int = 1,
+    environ: Mapping[str, str] = {},
+    links: Mapping[str, str] = {},
+    **app: Any,
 ) -> Launch:
     shell = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    spec = Spec("v1", "web", App.model_validate(app), str(folder), {**shell, **environ})
+    spec = Spec("v1", "web", App.model_validate(app), str(folder), {**shell, **environ}, 0, links)
     return Launch(InstanceId(f"web.{slot}.7"), spec, slot, port)
 
 

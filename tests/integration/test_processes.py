@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.processes.start import links_of
 from portico.core.model.instance import Exit
 from portico.system.proc import stat
 from tests.instances import Exits, is_dead, launch, node, python, supervised, until
@@ -69,23 +70,27 @@ def test_signals_that_the_daemon_was_started_to_ignore_are_not_ignored_by_progra
     subprocess.run((*command, root, str(tmp_path)), check=True, timeout=60)
 
 
-def test_every_start_reads_env_file_and_follows_links_anew(tmp_path):
+def test_every_start_of_a_version_reads_env_file_where_links_led_when_it_was_made(tmp_path):
     for release in ("one", "two"):
         (tmp_path / release).mkdir()
+        (tmp_path / release / ".env").write_text(f"RELEASE={release}\n")
     link, secrets = tmp_path / "current", tmp_path / ".env"
-    app = {"cwd": "current", "env_file": ".env"}
+    app = {"cwd": "current", "env_file": (".env", "current/.env")}
 
     link.symlink_to("one")
     secrets.write_text("KEY=1\n")
-    first = shown(tmp_path, **app)
+    links = links_of(launch(tmp_path, command="true", **app).spec)
     link.unlink()
     link.symlink_to("two")
     secrets.write_text("KEY='2'\n")
-    second = shown(tmp_path, **app)
+    same, fresh = (shown(tmp_path, links=each, **app) for each in (links, {}))
 
-    assert [(each["cwd"], each["env"]["KEY"]) for each in (first, second)] == [
-        (str(tmp_path / "one"), "1"),
-        (str(tmp_path / "two"), "2"),
+    assert links == {str(link): str(tmp_path / "one")}
+    assert [
+        (each["cwd"], each["env"]["KEY"], each["env"]["RELEASE"]) for each in (same, fresh)
+    ] == [
+        (str(tmp_path / "one"), "2", "one"),
+        (str(tmp_path / "two"), "2", "two"),
     ]
 
 

@@ -64,6 +64,13 @@ def test_a_folder_that_is_not_there(tmp_path):
         f"folder {tmp_path}/current does not exist"
     ]
     assert problems(tmp_path, command="true", cwd="file") == [f"{tmp_path}/file is not a folder"]
+    links = {f"{tmp_path}/current": f"{tmp_path}/release-7"}
+    assert problems(tmp_path, command="true", cwd="current", links=links) == [
+        (
+            f"folder {tmp_path}/release-7, to which {tmp_path}/current led, does not exist; "
+            "`portico reload web` follows the link again"
+        )
+    ]
 
 
 def test_env_files_that_cannot_be_used(tmp_path):

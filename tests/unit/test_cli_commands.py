@@ -138,16 +138,16 @@ def test_the_version_needs_no_daemon():
 
 def test_run_becomes_the_daemon_in_the_foreground(tmp_path, monkeypatch):
     (tmp_path / "portico.toml").touch()
-    assert command_line(str(tmp_path))[-3:] == [
+    assert command_line(str(tmp_path), {})[-3:] == [
         "--foreground",
         "--up",
         str(tmp_path / "portico.toml"),
     ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError):
-        command_line(str(tmp_path / "empty"))
+        command_line(str(tmp_path / "empty"), {})
     monkeypatch.chdir(tmp_path / "empty")
-    assert command_line(None)[-2:] == ["portico.daemon.main", "--foreground"]
+    assert command_line(None, {})[-2:] == ["portico.daemon.main", "--foreground"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from portico.core.config.desired import (
     PROCESS_KEYS,
     desired_from,
+    program_id,
     spec_of,
     version_in_file,
+    version_of,
 )
 from portico.core.config.document import read_document
 from portico.core.model.app import App
@@ -178,6 +181,43 @@ def test_a_version_asked_for_again_is_named_after_the_one_it_repeats():
     plain = version({})
     assert len(plain) == 12
     assert version({}, asked=3) == f"{plain}+3"
+
+
+def test_a_version_knows_where_its_links_led():
+    plain = spec_of("web", App(command="x", cwd="current"), folder="/srv", environ={})
+    one, two = (
+        version_of(plain, asked=2, links={"/srv/current": f"/srv/{release}"}) for release in "12"
+    )
+    assert one.id != two.id
+    assert program_id(one) == program_id(two) == plain.id
+    assert re.fullmatch(f"{plain.id}@[0-9a-f]{{6}}[+]2", one.id)
+    assert version_of(one, asked=0) == plain
+
+
+LINKS = {"/srv/current": "/srv/releases/1", "/srv/current/web": "/mnt/web"}
+
+
+@pytest.mark.parametrize(
+    ("path", "followed"),
+    [
+        ("/srv/current", "/srv/releases/1"),
+        ("/srv/./current/", "/srv/releases/1"),
+        ("/srv//current/.env", "/srv/releases/1/.env"),
+        ("/srv/current/web/app.js", "/mnt/web/app.js"),
+        ("/srv/currently/.env", "/srv/currently/.env"),
+        ("/srv/shared/.env", "/srv/shared/.env"),
+        ("/usr/bin/node", "/usr/bin/node"),
+        ("srv/current", "srv/current"),
+        ("--config=/srv/current/x", "--config=/srv/current/x"),
+        ("", ""),
+    ],
+)
+def test_a_path_through_a_link_is_where_the_link_led(path, followed):
+    app = App(command="x", cwd="current/web")
+    spec = version_of(spec_of("web", app, folder="/srv", environ={}), asked=0, links=LINKS)
+    assert spec.followed(path) == followed
+    assert (spec.working_folder, spec.named_folder) == ("/mnt/web", "/srv/current/web")
+    assert spec.path("current/out.log") == "/srv/releases/1/out.log"
 
 
 def test_the_environment_of_a_shell_is_no_part_of_a_version():

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from portico.core.config.desired import version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.place import Build
@@ -65,6 +66,9 @@ class Portico:
         self.takes_over = True
         self.live = self.refused = self.refused_because = ""
         self.rendered: dict[str, Files] = {}
+        self.links: dict[str, str] = {}
+        """Where the folders of every app lead now."""
+        self.links_problem = ""
         self.broken = ""
         """Why nothing can be rendered."""
         self.in_force = InForce(self.engine(), self)
@@ -149,16 +153,22 @@ class Portico:
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         return Candidate(self._desired(inputs), {}, live, NO_BUILD, ())
 
-    @staticmethod
-    def _desired(inputs: Inputs) -> Desired:
+    def _desired(self, inputs: Inputs) -> Desired:
         [request] = inputs.requests.values()
         apps = {}
         for name, keys in request.table["apps"].items():
             app, asked = App.model_validate({"command": "run", **keys}), inputs.asked.get(name, 0)
-            spec = Spec(f"v1+{asked}" if asked else "v1", name, app, "/srv", {}, asked)
+            program = Spec("v1", name, app, "/srv", {})
+            links = inputs.links_of(program)
+            spec = version_of(program, asked=asked, links=self.links if links is None else links)
             apps[name] = DesiredApp(name, keys["instances"], spec)
         sites = {name: Site(app="web") for name in request.table["sites"]}
         return Desired(apps=apps, sites=sites)
+
+    async def links_of(self, _: Spec) -> dict[str, str]:
+        if self.links_problem:
+            raise Failed(self.links_problem)
+        return dict(self.links)
 
     # As what is observed, the loop, the keeper, and what waits for the world
 
@@ -377,6 +387,104 @@ def test_an_up_says_first_what_the_new_file_removes(source, line):
         change = await portico.ended(asking)
         await portico.passes(30)
         assert portico.operations.change(change.id).lines[0] == line
+
+    portico.run(story)
+
+
+def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before():
+    portico = Portico()
+
+    def releases() -> tuple[str, str]:
+        """Where web runs, and as which version."""
+        spec = portico.intent.desired.apps["web"].spec
+        return spec.links.get("/srv/current", ""), spec.id.partition("@")[2].partition("+")[2]
+
+    async def story() -> None:
+        portico.links = {"/srv/current": "/srv/1"}
+        assert await portico.acknowledged("up A") == "done"
+        portico.links = {"/srv/current": "/srv/2"}
+        assert await portico.acknowledged("up A") == "done"
+        assert releases() == ("/srv/1", "")
+        with pytest.raises(NotFound, match="no revision before it that served, with another"):
+            await portico.operations.rollback(None, "me")
+        assert await portico.acknowledged("reload web") == "done"
+        assert releases() == ("/srv/2", "1")
+        assert await portico.acknowledged("reload web") == "done"
+        assert await portico.acknowledged("scale web 4") == "done"
+        assert releases() == ("/srv/2", "2")
+        sources = [each.source for each in portico.operations.history()]
+        assert sources == ["scale web 4", "reload web", "portico.toml", "portico.toml"]
+        await portico.ended(asyncio.create_task(portico.operations.rollback(2, "me")))
+        await portico.passes(30)
+        assert releases() == ("/srv/1", "2")
+        assert portico.intent.desired.apps["web"].instances == 2
+        portico.links = {"/srv/current": "/srv/1"}
+        assert await portico.acknowledged("reload web") == "done"
+        assert portico.operations.history()[0].number == 5
+
+    portico.run(story)
+
+
+def test_a_reload_where_a_link_leads_nowhere_changes_nothing():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up A") == "done"
+        before = portico.intent.target_id("web")
+        portico.links_problem = "folder /srv/current does not exist"
+        said = "cannot reload web: folder /srv/current does not exist; nothing was changed"
+        with pytest.raises(Refused, match=said):
+            await portico.operations.reload("web", "me")
+        assert portico.intent.target_id("web") == before
+
+    portico.run(story)
+
+
+@pytest.mark.parametrize(
+    ("file", "links", "lines"),
+    [
+        ("A", {}, ["web is unchanged; `portico reload web` replaces it"]),
+        ("B", {}, ["web is unchanged; `portico reload web` replaces it"]),
+        ("C", {}, ["removing site s1: no longer in portico.toml"]),
+        (
+            "A",
+            {"/srv/current": "/srv/2"},
+            [
+                (
+                    "web is unchanged in /srv/1, and /srv/current leads to /srv/2 now; "
+                    "`portico reload web` replaces it"
+                )
+            ],
+        ),
+    ],
+)
+def test_an_up_says_what_it_leaves_as_it_runs(file, links, lines):
+    portico = Portico()
+
+    async def story() -> None:
+        portico.links = {"/srv/current": "/srv/1"}
+        assert await portico.acknowledged("up A") == "done"
+        portico.links = portico.links | links
+        asking = asyncio.create_task(portico.operations.up(request(FILES[file]), "me"))
+        change = await portico.ended(asking)
+        await portico.passes(30)
+        said = portico.operations.change(change.id).lines
+        assert [line for line in said if line.startswith(("web is", "removing"))] == lines
+
+    portico.run(story)
+
+
+def test_an_up_says_which_number_of_instances_of_a_scale_is_lost():
+    portico = Portico()
+
+    async def story() -> None:
+        assert await portico.acknowledged("up A") == "done"
+        assert await portico.acknowledged("scale web 5") == "done"
+        asking = asyncio.create_task(portico.operations.up(request(FILES["A"]), "me"))
+        change = await portico.ended(asking)
+        await portico.passes(30)
+        said = portico.operations.change(change.id).lines
+        assert said == ("web: 2 instances, as in the file; it had 5",)
 
     portico.run(story)
 

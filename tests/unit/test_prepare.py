@@ -28,6 +28,7 @@ class Outside:
         self.asked: Counter[str] = Counter()
         self.missing: list[Problem] = []
         self.live = ""
+        self.links: dict[str, str] = {}
 
     # As nginx
 
@@ -64,6 +65,9 @@ class Outside:
         return False
 
     # As the checks of the host
+
+    async def links_of(self, _: object) -> dict[str, str]:
+        return dict(self.links)
 
     async def findings(self, _: object) -> tuple[list[Problem], list[str]]:
         self.asked["host checks"] += 1

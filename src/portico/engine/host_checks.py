@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import LIVE, Instance
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
@@ -48,6 +48,10 @@ class HostChecks:
         account = self._account(desired)
         notes += await asyncio.to_thread(lambda: list(file_notes(desired, account)))
         return found, notes
+
+    async def links_of(self, spec: Spec) -> Mapping[str, str]:
+        """As `Processes.links_of`."""
+        return await self._processes.links_of(spec)
 
     async def unreadable(self, desired: Desired) -> list[str]:
         """What nginx's workers may not read of what they are to answer with."""

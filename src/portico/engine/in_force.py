@@ -63,7 +63,7 @@ class InForce:
             if self._basis() != basis:
                 revision, candidate = await self._current_draft(draft)
             allow(candidate)
-            used = _with_used_environ(revision, candidate)
+            used = _as_used(revision, candidate)
             accepted = self._intent.accept(candidate, used, smaller=smaller)
             self._changed(candidate)
         return accepted, candidate
@@ -207,10 +207,13 @@ class InForce:
             raise Refused("no file is in force; start with `portico up`")
 
 
-def _with_used_environ(revision: Revision, candidate: Candidate) -> Revision:
-    """With so much of the environment of the operator's shell as any of its apps has."""
+def _as_used(revision: Revision, candidate: Candidate) -> Revision:
+    """With the links of its apps, and so much of the operator's shell's environment as any has."""
     everything = any(app.app.inherit_env for app in candidate.desired.apps.values())
-    return replace(revision, environ=inherited(revision.environ, everything=everything))
+    environ = inherited(revision.environ, everything=everything)
+    apps = candidate.desired.apps.items()
+    links = {name: app.spec.links for name, app in apps if app.spec.links}
+    return replace(revision, environ=environ, links=links)
 
 
 async def _within_deadline(work: Awaitable[Draft]) -> Draft:

@@ -18,7 +18,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from portico.core.config.desired import version_in_file
+from portico.core.config.desired import version_in_file, version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
@@ -97,7 +97,13 @@ class Intent:
         """
         revisions = {**self.revisions, revision.project: revision} if revision else self.revisions
         requests = {project: request_of(each) for project, each in revisions.items()}
-        return Inputs(requests, self.reload_counts(), self._paused if paused is None else paused)
+        return Inputs(
+            requests,
+            self.reload_counts(),
+            self._paused if paused is None else paused,
+            {name: record.target for name, record in self._records.items()},
+            revision.links if revision else {},
+        )
 
     def accept(self, candidate: Candidate, revision: Revision, *, smaller: bool) -> Revision:
         """Put a checked file in force. Returns its revision, with its number.
@@ -234,21 +240,40 @@ class Intent:
 
     # What is asked of single apps
 
-    def new_version(self, apps: Iterable[str], *, abrupt: bool) -> None:
-        """Want new instances of the same program (`reload`, `restart`).
+    def new_version(
+        self,
+        apps: Iterable[str],
+        *,
+        abrupt: bool,
+        links: Mapping[str, Mapping[str, str]] = {},
+        revision: Revision | None = None,
+    ) -> Revision | None:
+        """Want new instances of the same program (`reload`, `restart`), where their `links` lead.
 
-        What has a schedule runs once more, now.
+        What has a schedule runs once more, now. If they lead elsewhere, it is a `revision` too.
         """
-        names = list(apps)
-        self._put([self._reloaded(name, abrupt=abrupt) for name in names])
+        names, added = list(apps), list[Revision]()
+        records = [self._reloaded(name, links.get(name), abrupt=abrupt) for name in names]
+        writes = self._writes(records)
+        if revision:
+            add = partial(self._add_revision, revision, added)
+            writes = {f"project {revision.project}": add, **writes}
+        self._store(writes)
+        self._remember(records)
+        self.revisions = {**self.revisions, **{each.project: each for each in added}}
         self._runs |= {name for name in names if self._is_scheduled(name)}
+        self._resolve()
+        return added[0] if added else None
 
-    def _reloaded(self, app: str, *, abrupt: bool) -> AppRecord:
-        record, in_file = self._records[app], self._file.desired.apps[app].spec
+    def _reloaded(self, app: str, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
+        record, in_file = self._records[app], self.spec_in_file(app)
+        spec = record.target if self._is_scheduled(app) else in_file
+        links = spec.links if links is None else links
         if self._is_scheduled(app):
-            return replace(record, stopped=False)
+            target = version_of(spec, asked=spec.asked, links=links)
+            return replace(record, target=target, stopped=False)
         asked = max(record.target.asked, in_file.asked) + 1
-        target = replace(in_file, asked=asked, id=f"{in_file.id.split('+')[0]}+{asked}")
+        target = version_of(spec, asked=asked, links=links)
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 
     def _is_scheduled(self, app: str) -> bool:
@@ -321,6 +346,10 @@ class Intent:
 
     def spec_wanted(self, app: str) -> Spec:
         return self._records[app].target
+
+    def spec_in_file(self, app: str) -> Spec:
+        """The version of an app in its file, which may not be the one that is wanted."""
+        return self._file.desired.apps[app].spec
 
     def target_id(self, app: str) -> str:
         return self._records[app].target.id

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
-from portico.core.config.desired import desired_from
+from portico.core.config.desired import desired_from, program_id, version_of
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, machine_problems, notes
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.model.records import Revision
@@ -64,6 +64,16 @@ class Inputs:
     asked: Mapping[str, int]
     """By app, as `Spec.asked`."""
     paused: frozenset[str]
+    targets: Mapping[str, Spec] = field(default_factory=dict)
+    """By app, the version that is wanted now."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By app, `Spec.links` that it is to have again: those of an earlier revision."""
+
+    def links_of(self, spec: Spec) -> Mapping[str, str] | None:
+        """Those of the same program that runs already, too; None if it is another one."""
+        target = self.targets.get(spec.app_name)
+        same = target is not None and program_id(target) == program_id(spec)
+        return self.links.get(spec.app_name, target.links if target and same else None)
 
     @property
     def request(self) -> DocumentRequest:
@@ -142,11 +152,29 @@ class Preparation:
             asked=inputs.asked,
             paused=inputs.paused,
         )
+        apps = {
+            n: replace(a, spec=await self._linked(a.spec, inputs)) for n, a in desired.apps.items()
+        }
+        desired = replace(desired, apps=apps)
         if self._machine.ipv6 or document.edge.bind:
             return document, desired
         reachable = tuple(a for a in desired.listeners.addresses if ":" not in a)
         listeners = replace(desired.listeners, addresses=reachable)
         return document, replace(desired, listeners=listeners)
+
+    async def _linked(self, spec: Spec, inputs: Inputs) -> Spec:
+        """A version of the file, with the folders that it starts in."""
+        links = inputs.links_of(spec)
+        if links is None:
+            try:
+                links = await self._host_checks.links_of(spec)
+            except Failed:  # which the checks of the host will say
+                links = {}
+        return version_of(spec, asked=spec.asked, links=links)
+
+    async def links_of(self, spec: Spec) -> Mapping[str, str]:
+        """As `Processes.links_of`."""
+        return await self._host_checks.links_of(spec)
 
     async def resume(self, inputs: Inputs) -> Candidate:
         """The file in force, when it has to be rendered again: it was checked when applied.

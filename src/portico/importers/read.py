@@ -7,6 +7,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,7 +72,7 @@ def read_file(
     `--env NAME`, `only` has the names of `--only`. Raises ConfigError when the file
     cannot be read.
     """
-    path = find_file(path.absolute())
+    path = find_file(current_folder(environ) / path)
     reading = _Reading(environ, environment, only, cores or os.cpu_count() or 1, path.parent)
     loaded = _toml(path, reading) if path.suffix == ".toml" else _pm2(path, reading)
     return _imported(loaded, str(path), path.parent, environ, site)
@@ -92,13 +93,22 @@ def read_program(
 
     Raises ConfigError when there is no such program.
     """
-    folder, script = Path.cwd(), str(entry["script"])
+    folder, script = current_folder(environ), str(entry["script"])
     source = str(folder / script)
     reading = _Reading(environ, None, (), os.cpu_count() or 1, folder)
     taken, is_there = _take(entry, Path(source), folder, reading)
     if not is_there and not shutil.which(script, path=environ.get("PATH")):
         raise wrong(Path(source), "does not exist")
     return _imported(_loaded(taken), source, folder, environ, site)
+
+
+def current_folder(environ: Mapping[str, str]) -> Path:
+    """As the shell names it, through links: `current` will lead to other releases."""
+    named = environ.get("PWD", "")
+    with suppress(OSError):
+        if named.startswith("/") and Path(named).samefile("."):
+            return Path(named)
+    return Path.cwd()
 
 
 def find_file(path: Path) -> Path:
@@ -217,9 +227,10 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
     taken, found = _take(value, path, path.parent, reading)
     if not found:
         # PM2 starts every path in the shell's folder: take that one if the scripts are there
-        other, found = _take(value, path, Path.cwd(), reading)
+        here = current_folder(reading.environ)
+        other, found = _take(value, path, here, reading)
         if found:
-            note = f"paths are relative to {Path.cwd()}, where the scripts are"
+            note = f"paths are relative to {here}, where the scripts are"
             taken = FromPm2(other.table, (*other.notes, note))
     return _loaded(taken)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from portico.core.model.check import Check
+from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Listening, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
@@ -18,7 +19,7 @@ class Processes(Protocol):
     async def spawn(self, launch: Launch, on_exit: Callable[[Exit], None]) -> Process:
         """Start the program in its own session, its output appended to its log files.
 
-        Reads env_file, resolves cwd and finds the program afresh every time. `on_exit` is called
+        Reads env_file and finds the program afresh every time. `on_exit` is called
         once, in the event loop, when nothing of all that it has started is left. Raises Failed
         with every reason why it cannot start (no such program, folder or user, a bad env_file).
         """
@@ -53,6 +54,11 @@ class Processes(Protocol):
 
     async def problems(self, launch: Launch) -> list[str]:
         """Why this could not be started, without starting it; empty if it could."""
+
+    async def links_of(self, spec: Spec) -> Mapping[str, str]:
+        """`Spec.links` of a version that is made now. Raises Failed if its working folder does not
+        exist, or is closed to its user.
+        """
 
     async def run_check(self, launch: Launch, check: Check) -> str | None:
         """Run the check's command with what the instance is run with: environment, folder, user.

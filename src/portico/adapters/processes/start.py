@@ -12,14 +12,14 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from portico.adapters.processes import stamped
 from portico.adapters.processes.finding import mark
-from portico.core.model.desired import Spec
+from portico.core.model.desired import Spec, plain_path
 from portico.core.model.instance import LogFiles
 from portico.core.model.launch import Launch
 from portico.core.planning.command_line import CommandLine, command_line
@@ -125,15 +125,43 @@ def _attempt(
     return None
 
 
-def _working_folder(spec: Spec, account: Account) -> str:
-    """Where links lead now: `current` may point to another release at every start."""
-    named = Path(spec.folder, spec.app.cwd or "")
+def links_of(spec: Spec) -> dict[str, str]:
+    """`Spec.links` as they lead now, with the rights of the app's user. Raises Failed."""
+    named = replace(spec, links={})
     try:
-        folder = open_file(named, account, _FOLDER)
+        account = account_of(spec.app.user, spec.app.group)
+        found = {spec.named_folder: _working_folder(named, account)}
+        with suppress(OSError):  # what is not his to enter is looked into by nobody
+            found[spec.folder] = _followed(spec.folder, account)
+    except ValueError as error:
+        raise Failed(str(error)) from error
+    except OSError as error:
+        raise Failed(f"{error.filename}: {error.strerror}") from error
+    paths = ((plain_path(each), target) for each, target in found.items())
+    return {path: target for path, target in paths if path != target}
+
+
+def _working_folder(spec: Spec, account: Account) -> str:
+    folder = spec.working_folder
+    try:
+        return _followed(folder, account)
     except FileNotFoundError:
-        raise ValueError(f"folder {named} does not exist") from None
+        raise ValueError(_no_folder(spec)) from None
     except NotADirectoryError:
-        raise ValueError(f"{named} is not a folder") from None
+        raise ValueError(f"{Path(folder)} is not a folder") from None
+
+
+def _no_folder(spec: Spec) -> str:
+    if spec.working_folder == spec.named_folder:
+        return f"folder {Path(spec.named_folder)} does not exist"
+    return (
+        f"folder {spec.working_folder}, to which {Path(spec.named_folder)} led, does not exist; "
+        f"`portico reload {spec.app_name}` follows the link again"
+    )
+
+
+def _followed(path: str, account: Account) -> str:
+    folder = open_file(path, account, _FOLDER)
     try:
         return str(Path(f"/proc/self/fd/{folder}").readlink())
     finally:
@@ -143,7 +171,7 @@ def _working_folder(spec: Spec, account: Account) -> str:
 def _env_files(spec: Spec, account: Account) -> list[dict[str, str]]:
     named = spec.app.env_file
     names = (named,) if isinstance(named, str) else named
-    return [_env_file(Path(spec.folder, name), account) for name in names]
+    return [_env_file(Path(spec.path(name)), account) for name in names]
 
 
 def _env_file(path: Path, account: Account) -> dict[str, str]:
@@ -175,7 +203,13 @@ def _command_line(
     spec = launch.spec
     own = instance_variables(spec.app, spec.app_name, launch.instance, launch.slot, launch.port)
     place = {**account.variables, "PWD": cwd}
-    return command_line(spec.app, environment(spec, place, files, own), own)
+    line = command_line(spec.app, environment(spec, place, files, own), own)
+    return replace(
+        line,
+        programs=tuple(map(spec.followed, line.programs)),
+        arguments=tuple(map(spec.followed, line.arguments)),
+        script=line.script and spec.followed(line.script),
+    )
 
 
 def _find_program(line: CommandLine, cwd: str) -> str:

@@ -22,10 +22,11 @@ from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.checking import run_check
 from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Target
-from portico.adapters.processes.start import prepare, start
+from portico.adapters.processes.start import links_of, prepare, start
 from portico.adapters.processes.table import Table, is_running
 from portico.adapters.processes.watch import Cleanup, Cleanups, Watch, clean_up, kill_orphans
 from portico.core.model.check import Check
+from portico.core.model.desired import Spec
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
@@ -133,6 +134,9 @@ class LinuxProcesses:
 
     async def problems(self, launch: Launch) -> list[str]:
         return (await asyncio.to_thread(prepare, launch, self._logs, self._notices))[1]
+
+    async def links_of(self, spec: Spec) -> Mapping[str, str]:
+        return await asyncio.to_thread(links_of, spec)
 
     async def run_check(self, launch: Launch, check: Check) -> str | None:
         return await run_check(launch, check, self._logs, self._start_program)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from pathlib import Path
+from collections.abc import Mapping
 
 from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.client.connect import DAEMON
 from portico.errors import ConfigError
-from portico.importers.read import find_file
+from portico.importers.read import current_folder, find_file
 
 
 def options(parser: Parser) -> None:
@@ -24,15 +24,15 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
-    program = command_line(args.path)
+    program = command_line(args.path, session.environ)
     environ = {**session.environ, "PORTICO_HOME": str(session.home.path)}
     os.execve(program[0], program, environ)  # noqa: S606 - the same Python, no shell
 
 
-def command_line(path: str | None) -> list[str]:
+def command_line(path: str | None, environ: Mapping[str, str]) -> list[str]:
     """The daemon's. ConfigError when a path was given and there is nothing."""
     try:
-        file = find_file(Path(path or ".").absolute())
+        file = find_file(current_folder(environ) / (path or "."))
     except ConfigError:
         if path is not None:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -98,22 +99,41 @@ def spec_of(
     """The version of an app's program, with an id that is the same for the same program.
 
     Defaults are left out: a version of Portico with more keys changes no program's id.
-    `asked` stands after a `+` in the id, so that a version asked for again shows what it is of.
     """
     process = app.model_dump(mode="json", include=set(PROCESS_KEYS), exclude_defaults=True)
     outputs = [app.logs.stdout, app.logs.stderr]
     outputs += [app.logs.timestamp] if app.logs.timestamp else []
     text = json.dumps([name, folder, process, outputs], sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     shell = inherited(environ, everything=app.inherit_env)
-    return Spec(f"{digest}+{asked}" if asked else digest, name, app, folder, shell, asked)
+    return version_of(Spec(_digest(text, 12), name, app, folder, shell), asked=asked)
+
+
+def version_of(program: Spec, *, asked: int, links: Mapping[str, str] = {}) -> Spec:
+    """The version of a program that was asked for so often, where links led there (`Spec.links`).
+
+    Both are in its id, after a `+` and an `@`: `3f0c2a9d1b7e@8d42f1+2`.
+    """
+    of_links = f"@{_digest(json.dumps(links, sort_keys=True), 6)}" if links else ""
+    of_asked = f"+{asked}" if asked else ""
+    return replace(
+        program, id=f"{program_id(program)}{of_links}{of_asked}", asked=asked, links=links
+    )
+
+
+def program_id(version: Spec) -> str:
+    """The same for all versions of one program."""
+    return re.split("[@+]", version.id, maxsplit=1)[0]
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def version_in_file(version: Spec, file: Spec) -> Spec:
     """A version of an app as it is wanted where the file holds another one: its program is the
     version's, and all other settings are the file's.
     """
-    if version.id.partition("+")[0] == file.id.partition("+")[0]:
+    if program_id(version) == program_id(file):
         return replace(version, app=file.app)
     program = {key: getattr(version.app, key) for key in PROCESS_KEYS}
     outputs = {key: getattr(version.app.logs, key) for key in ("stdout", "stderr", "timestamp")}

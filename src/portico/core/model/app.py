@@ -107,8 +107,8 @@ class App(Table):
     interpreter_args: Words = Field((), description="Arguments before the script.")
     cwd: FilePath | None = Field(
         None,
-        description="Working directory; default: the file's folder. Links are resolved at every "
-        "start.",
+        description="Working directory; default: the file's folder. Links are resolved by `up` of "
+        "a changed program, `reload` and `restart`, and every start is in the folder found then.",
     )
     env: dict[EnvName, EnvValue] = Field(
         default_factory=dict, description="Environment variables of the instances."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,6 +43,37 @@ class Spec:
     of it takes effect at the next start, and is no reason for one."""
     asked: int = 0
     """Raised by every `reload` and `restart`, so that the same program counts as a new version."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Where the folder of the file and the working folder led when the version was made, if there
+    is a link on the way: every start of it is there, wherever the links lead by then."""
+
+    @property
+    def named_folder(self) -> str:
+        """The working folder as the operator's file names it, which may be a link."""
+        return posixpath.join(self.folder, self.app.cwd) if self.app.cwd else self.folder
+
+    @property
+    def working_folder(self) -> str:
+        """Where its processes start."""
+        return self.followed(self.named_folder)
+
+    def path(self, given: str) -> str:
+        """A path of the app's table, absolute, with its links as they led then."""
+        return self.followed(posixpath.join(self.folder, given))
+
+    def followed(self, path: str) -> str:
+        """An absolute path as the links led then; any other text is as it was."""
+        plain = plain_path(path)
+        for named in sorted(self.links, key=len, reverse=True):
+            if f"{plain}/".startswith(f"{named}/"):
+                return self.links[named] + plain.removeprefix(named)
+        return path
+
+
+def plain_path(path: str) -> str:
+    """A path without `//` and `/./`, which mean nothing. After a link `..` means something."""
+    names = (name for name in path.split("/") if name not in {"", "."})
+    return ("/" if path.startswith("/") else "") + "/".join(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -159,8 +158,8 @@ class LogFiles:
         """The app's own files, as its folder sees them, else some in Portico's log folder."""
         own, start = spec.app.logs, f"{folder}/apps/{spec.app_name}.{slot}"
         return cls(
-            posixpath.join(spec.folder, own.stdout or f"{start}.out.log"),
-            posixpath.join(spec.folder, own.stderr or f"{start}.err.log"),
+            spec.path(own.stdout or f"{start}.out.log"),
+            spec.path(own.stderr or f"{start}.err.log"),
         )
 
 

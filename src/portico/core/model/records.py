@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portico.core.model.desired import Spec
 from portico.core.model.names import PROJECT
@@ -27,6 +27,8 @@ class Revision:
     """Its `up` ended well: every app was ready and every site answered."""
     project: str = PROJECT
     """Each project has one file in force."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """`Spec.links` of its apps that have any."""
 
 
 @dataclass(frozen=True, slots=True)

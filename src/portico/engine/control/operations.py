@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -33,6 +34,12 @@ from portico.core.model.views import (
     VersionView,
 )
 from portico.core.planning.preview import preview
+from portico.core.planning.unchanged import (
+    relinked_text,
+    running_unchanged,
+    scaled,
+    unchanged_text,
+)
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.operations import CertificateOperations
 from portico.engine.changes import EVERY_APP, Change, Changes
@@ -43,7 +50,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.intent import SITES
 from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
-from portico.errors import ConfigError, NotFound, Problem, Refused
+from portico.errors import ConfigError, Failed, NotFound, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 
@@ -183,12 +190,15 @@ class Operations(CertificateOperations):
         come into force before it has been seen that its own are served.
         """
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
-        touched, removed = list[str](), list[str]()
+        touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
 
         def allow(candidate: Candidate) -> None:
             touched[:] = {*self._intent.changed_apps(candidate), *holds}
             self._changes.hold(touched)
             removed[:] = self._intent.removed_by(candidate)
+            if holds:
+                now, new = self._intent.desired, candidate.desired
+                said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
 
         before = self._intent.revision
         accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
@@ -197,6 +207,8 @@ class Operations(CertificateOperations):
         async def work(change: Change) -> None:
             if removed and before:
                 change.say(_removal(removed, before.source, accepted.source))
+            for line in (*said, *await self._unchanged_lines(unchanged)):
+                change.say(line)
             for note in candidate.notes:
                 change.say(f"note: {note}")
             await self._convergence.apps(change, candidate.desired.apps)
@@ -206,6 +218,16 @@ class Operations(CertificateOperations):
             await self._report.exposure.look()
 
         return self._changes.begin("up", accepted.source, touched, work)
+
+    async def _unchanged_lines(self, apps: Sequence[str]) -> list[str]:
+        """What continues to run as it is, and how it is replaced."""
+        relinked: dict[str, str] = {}
+        for name in apps:
+            spec = self._intent.spec_wanted(name)
+            with suppress(Failed):  # nothing is started there
+                relinked[name] = relinked_text(spec, await self._preparation.links_of(spec))
+        others = unchanged_text([name for name in apps if not relinked.get(name)])
+        return [text for text in (*relinked.values(), others) if text]
 
     def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
         seen, build = self._observed.now().nginx, candidate.build
@@ -264,18 +286,47 @@ class Operations(CertificateOperations):
         return self._begun("stop", app, names, who)
 
     async def restart(self, app: str | None, who: str) -> ChangeView:
-        if app is not None and "." in app:
-            return self._replaced("restart", app, who)
-        names = self._named(app)
-        self._intent.new_version(names, abrupt=True)
-        return self._begun("restart", app, names, who)
+        return await self._renewed("restart", app, who)
 
     async def reload(self, app: str | None, who: str) -> ChangeView:
+        return await self._renewed("reload", app, who)
+
+    async def _renewed(self, kind: str, app: str | None, who: str) -> ChangeView:
         if app is not None and "." in app:
-            return self._replaced("reload", app, who)
-        names = self._named(app)
-        self._intent.new_version(names, abrupt=False)
-        return self._begun("reload", app, names, who)
+            return self._replaced(kind, app, who)
+        links = {name: await self._links_of(kind, name) for name in self._named(app)}
+        names = [name for name in self._named(app) if name in links]  # others had their turn
+        added = self._intent.new_version(
+            names,
+            abrupt=kind == "restart",
+            links=links,
+            revision=self._relinked(links, f"{kind} {app or 'all'}", who),
+        )
+        return self._begun(kind, app, names, who, revision=added)
+
+    async def _links_of(self, kind: str, app: str) -> Mapping[str, str]:
+        try:
+            return await self._preparation.links_of(self._intent.spec_in_file(app))
+        except Failed as error:
+            raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
+
+    def _relinked(
+        self, links: Mapping[str, Mapping[str, str]], source: str, who: str
+    ) -> Revision | None:
+        """The revision in force where links lead now; None if it served with these already."""
+        current = self._current()
+        together = {name: each for name, each in {**current.links, **links}.items() if each}
+        if together == current.links and (current.served or not together):
+            return None
+        return replace(
+            current,
+            number=0,
+            applied=self._clock.now(),
+            who=who,
+            source=source,
+            links=together,
+            served=False,
+        )
 
     def _replaced(self, kind: str, name: str, who: str) -> ChangeView:
         """A single instance, by its id or its slot: the others have nothing to do with it."""
@@ -314,12 +365,15 @@ class Operations(CertificateOperations):
     async def rollback(self, revision: int | None, who: str) -> ChangeView:
         def edit() -> Revision:
             found = self._earlier(revision)
-            return self._revision(request_of(found), f"{who}, rollback to {found.number}")
+            again = self._revision(request_of(found), f"{who}, rollback to {found.number}")
+            return replace(again, links=found.links)
 
         return await self._put_in_force(edit, holds=[SITES])
 
     def _earlier(self, number: int | None) -> Revision:
-        """Than the one in force, and of the same project; without a number one that served."""
+        """Than the one in force, and of the same project; without a number one that served, and of
+        which anything is different.
+        """
         current = self._current()
         older = [
             each
@@ -327,10 +381,11 @@ class Operations(CertificateOperations):
             if each.number < current.number and each.project == current.project
         ]
         if number is None:
-            older = [each for each in older if each.served]
+            older = [each for each in older if each.served and _differ(each, current)]
         found = next((each for each in older if number in {None, each.number}), None)
         if found is None:
-            which = f"{number} before the current one" if number else "that served before it"
+            which = f"{number} before the current one" if number else "before it that served"
+            which += "" if number else ", with another file or other folders"
             raise NotFound(f"there is no revision {which}; see `portico history`")
         return found
 
@@ -358,6 +413,7 @@ class Operations(CertificateOperations):
                 source=source,
                 document=document,
                 served=False,
+                links={},
             )
 
         return edit
@@ -369,12 +425,15 @@ class Operations(CertificateOperations):
         names: list[str],
         who: str,
         replaced: frozenset[InstanceId] = frozenset(),
+        revision: Revision | None = None,
     ) -> ChangeView:
         self._state.add_event(self._clock.now(), kind, app or EVERY_APP, f"by {who}")
         self._loop.wake()
 
         async def work(change: Change) -> None:
             await self._convergence.apps(change, names, replaced)
+            if revision:
+                self._intent.mark_served(revision)
 
         return self._changes.begin(kind, app or "all apps", names, work)
 
@@ -400,6 +459,11 @@ class Operations(CertificateOperations):
         if self._intent.revision is None:
             raise Refused("no file is in force; start with `portico up`")
         return self._intent.revision
+
+
+def _differ(one: Revision, other: Revision) -> bool:
+    """Whether a rollback from one to the other changes anything."""
+    return (one.document, one.folder, one.links) != (other.document, other.folder, other.links)
 
 
 def _removal(removed: Sequence[str], before: str, now: str) -> str:

@@ -148,7 +148,7 @@ class StatusReport:
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
-            cwd=app.app.cwd or app.spec.folder,
+            cwd=app.spec.working_folder,
             waits=wait.why if wait else "",
             schedule=app.app.schedule or "",
             next_run=self._next_run(app),

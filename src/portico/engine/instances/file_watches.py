@@ -8,6 +8,7 @@ import posixpath
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from portico.core.model.desired import DesiredApp
@@ -151,8 +152,9 @@ class FileWatches:
     def _own_files(self, app: DesiredApp) -> set[str]:
         """PORTICO_HOME, its logs, and the files in force, for which there is `portico up`."""
         files = {self._home, *(each.source for each in self._intent.revisions.values())}
+        named = replace(app.spec, links={})  # as what is watched is named
         for slot in range(1, app.instances + 1):
-            logs = LogFiles.of(app.spec, slot, self._home)
+            logs = LogFiles.of(named, slot, self._home)
             files |= {logs.stdout, logs.stderr}
         return files
 

@@ -1,0 +1,62 @@
+"""What a file leaves as it runs, and which numbers of instances it changes: for who applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from portico.core.model.desired import Desired, DesiredApp, Spec
+
+MAX_NAMED: Final = 8
+"""More apps than so many are counted instead of named."""
+
+
+def running_unchanged(before: Desired, after: Desired) -> list[str]:
+    """The apps that go on with the instances they have. A stopped one has none, and one with a
+    schedule reads its files at its next run.
+    """
+    return [
+        name
+        for name, app in after.apps.items()
+        if (now := before.apps.get(name)) is not None
+        and (now.spec.id, now.instances) == (app.spec.id, app.instances)
+        and not (now.stopped or app.app.schedule)
+    ]
+
+
+def scaled(before: Desired, after: Desired) -> Iterator[str]:
+    """Of each app whose number of instances changes, that it does: `portico scale` may have set
+    the one that is lost.
+    """
+    for name, app in after.apps.items():
+        now = before.apps.get(name)
+        if now is not None and now.instances != app.instances:
+            yield f"{name}: {_instances(app)}, as in the file; it had {now.instances}"
+
+
+def unchanged_text(names: Sequence[str]) -> str:
+    """`web is unchanged; `portico reload web` replaces it`; empty without names."""
+    match names:
+        case []:
+            return ""
+        case [name]:
+            return f"{name} is unchanged; `portico reload {name}` replaces it"
+        case _ if len(names) > MAX_NAMED:
+            return f"{len(names)} apps are unchanged; `portico reload APP` replaces one"
+        case _:
+            return f"{', '.join(names)} are unchanged; `portico reload APP` replaces one"
+
+
+def relinked_text(spec: Spec, links: Mapping[str, str]) -> str:
+    """That an unchanged app is not where its links lead now; empty if it is."""
+    for named, folder in links.items():
+        if (was := spec.links.get(named, folder)) != folder:
+            return (
+                f"{spec.app_name} is unchanged in {was}, and {named} leads to {folder} now; "
+                f"`portico reload {spec.app_name}` replaces it"
+            )
+    return ""
+
+
+def _instances(app: DesiredApp) -> str:
+    return "1 instance" if app.instances == 1 else f"{app.instances} instances"
