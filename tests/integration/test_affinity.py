@@ -45,7 +45,7 @@ def places(stack: Stack, name: str, instances: set[int]) -> dict[str, int]:
     return {key: next(iter(places)) for key, places in eventually(settled).items()}
 
 
-def _asked(stack: Stack, name: str) -> dict[str, set[int]]:
+def _asked(stack: Stack, name: str, what: str = "instance") -> dict[str, set[int]]:
     """Ask twice for every key, mostly by both workers."""
     found: dict[str, set[int]] = {}
     with ExitStack() as exits:
@@ -56,7 +56,7 @@ def _asked(stack: Stack, name: str) -> dict[str, set[int]]:
             client = clients[(number + number // len(KEYS)) % 8]
             answer = client.ask("GET", f"/?key={key}", X_Forwarded_For=f"192.0.{network}.{host}")
             assert answer.status == 200
-            found.setdefault(key, set()).add(answer.json["instance"])
+            found.setdefault(key, set()).add(answer.json[what])
     return found
 
 
@@ -98,10 +98,14 @@ def test_a_crash_moves_only_the_keys_of_the_instance_until_it_is_back(stack, nam
     assert places(stack, name, ALL) == before
 
 
-def test_new_instances_in_the_old_slots_keep_every_key(stack, name):
+def test_new_instances_in_the_old_slots_keep_every_key_and_answer_alone_after_the_command(
+    stack, name
+):
     before, old = places(stack, name, ALL), stack.instances(name)
     stack.done("reload", name)
+    answered = _union(_asked(stack, name, "pid"))
     new = stack.instances(name)
+    assert answered == {i["pid"] for i in new}
     assert {i["pid"] for i in old}.isdisjoint(i["pid"] for i in new)
     assert {i["port"] for i in old}.isdisjoint(i["port"] for i in new)
     assert places(stack, name, ALL) == before

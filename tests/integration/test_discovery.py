@@ -372,6 +372,28 @@ def asks(neighbour: Neighbour, responder: Responder, count: int, seconds: float)
     return [ASKS, host, port, str(count), query, str(seconds)]
 
 
+def test_an_answer_that_nginx_has_not_read_yet_is_known():
+    async def story():
+        responder = await open_responder()
+        responder.publish("web", (Endpoint(1, InstanceId("web.1.1"), 3001),))
+        host, _, port = responder.address.rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nginx:
+            nginx.setblocking(False)
+            nginx.connect((host, int(port)))
+            nginx.send(dns.message.make_query("_http._tcp.web.portico.internal", "SRV").to_wire())
+            await eventually(lambda: responder.acknowledged("web")[0] > 0)
+            assert not responder.has_read("web")
+            assert responder.has_read("api")
+            nginx.recv(4096)
+            assert responder.has_read("web")
+            nginx.send(dns.message.make_query("_http._tcp.web.portico.internal", "SRV").to_wire())
+            await eventually(lambda: not responder.has_read("web"))
+        assert responder.has_read("web")  # it has closed its socket
+        await responder.stop()
+
+    asyncio.run(story())
+
+
 def test_a_neighbour_who_asks_is_not_taken_for_nginx(neighbour):
     async def story():
         responder = await open_responder()

@@ -157,11 +157,12 @@ class Observed:
         self._nginx_leaving = None
 
     def not_acknowledged(self, apps: Iterable[str]) -> list[str]:
-        """Those of them whose newest endpoints nginx has not acknowledged yet."""
+        """Those of them whose newest endpoints nginx has not acknowledged, and read, yet."""
         return [
             app
             for app in apps
             if self._discovery.acknowledged(app)[0] < self._versions.get(app, 0)
+            or not self._discovery.has_read(app)
         ]
 
     async def look(self) -> World:

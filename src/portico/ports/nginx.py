@@ -27,6 +27,11 @@ class Discovery(Protocol):
         of them was (`Clock.monotonic`); 0 if this daemon was not asked about the app yet.
         """
 
+    def has_read(self, app: str) -> bool:
+        """Whether nginx has read all answers about the app that it was sent over UDP: it acts on
+        them before it does anything else.
+        """
+
     @property
     def address(self) -> str:
         """`127.0.0.1:5353`, for nginx's `resolver`; the same over restarts."""

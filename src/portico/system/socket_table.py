@@ -19,8 +19,8 @@ _QUESTION: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to its
 _ENDS: Final = struct.Struct("!HH4s12x4s12x")  # struct inet_diag_sockid; ports and addresses
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _FOUND: Final = struct.Struct("!B3xHH16s16s")  # struct inet_diag_msg: family, ports, addresses
-_OWNER: Final = struct.Struct("=II")  # its uid and inode
-_OWNER_AT: Final = 64
+_STATE: Final = struct.Struct("=IIII")  # its queues for reading and writing, uid and inode
+_STATE_AT: Final = 56
 _PIECE: Final = 1 << 16
 _PROTOCOLS: Final = {
     socket.SOCK_DGRAM: socket.IPPROTO_UDP,
@@ -40,6 +40,8 @@ class Socket:
     """Of the process that made it."""
     inode: int
     """0 where it is closed; then the uid says nothing."""
+    unread: int
+    """Bytes that have come and its process has not read."""
 
 
 def open_table(within: float) -> socket.socket:
@@ -100,5 +102,5 @@ def _ask(
 def _read(data: bytes, at: int) -> Socket:
     family, port, other_port, address, other = _FOUND.unpack_from(data, at)
     size = 4 if family == socket.AF_INET else 16
-    uid, inode = _OWNER.unpack_from(data, at + _OWNER_AT)
-    return Socket(address[:size], port, (other[:size], other_port), uid, inode)
+    unread, _, uid, inode = _STATE.unpack_from(data, at + _STATE_AT)
+    return Socket(address[:size], port, (other[:size], other_port), uid, inode, unread)

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from portico.ports.clock import Clock
-from portico.system.socket_table import Address, find, open_table
+from portico.system.socket_table import Address, Socket, find, open_table
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,13 @@ class Owners:
         self._look(uid)
         return Asker.UNKNOWN
 
+    def has_read(self, asker: Address) -> bool:
+        """Whether nothing that was sent to this socket of nginx waits there; True if unknown."""
+        if self._table is None:
+            return True
+        found = _find(self._table, socket.SOCK_DGRAM, asker, self._here)
+        return found is None or found.unread == 0
+
     def close(self) -> None:
         if self._table is not None:
             self._table.close()
@@ -98,10 +105,16 @@ def _owner(
     table: socket.socket, kind: socket.SocketKind, sender: Address, here: Address
 ) -> int | None:
     """The uid; None where nobody has such a socket any more."""
+    found = _find(table, kind, sender, here)
+    return found.uid if found and found.inode else None
+
+
+def _find(
+    table: socket.socket, kind: socket.SocketKind, sender: Address, here: Address
+) -> Socket | None:
     try:
-        found = find(table, kind, sender, here)
+        return find(table, kind, sender, here)
     except OSError as error:
         if error.errno not in {errno.EAGAIN, errno.ENOBUFS}:
             raise
         return None
-    return found.uid if found and found.inode else None

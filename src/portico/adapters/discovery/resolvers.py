@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+from portico.system.socket_table import Address
 
 ACTIVE_TIME: Final = 3.0
 """Seconds. An asker asks every second (TTL 0), after a lost answer every two."""
@@ -25,13 +28,17 @@ class Resolvers:
     """
 
     def __init__(self) -> None:
-        self._asking: dict[str, dict[int, LastAnswer]] = {}
+        self._asking: dict[str, dict[Address, LastAnswer]] = {}
         self._told: dict[str, tuple[int, float]] = {}
 
     def acknowledged(self, app: str) -> tuple[int, float]:
         return self._told.get(app, (0, 0.0))
 
-    def answered(self, app: str, asker: int, version: int, now: float) -> None:
+    def askers(self, app: str) -> Iterable[Address]:
+        """Who has asked where the app is within the last seconds."""
+        return self._asking.get(app, ())
+
+    def answered(self, app: str, asker: Address, version: int, now: float) -> None:
         asking = self._asking.get(app, {}) | {asker: LastAnswer(version, now)}
         active = {port: one for port, one in asking.items() if now - one.at <= ACTIVE_TIME}
         self._asking[app] = active

@@ -18,6 +18,7 @@ from portico.core.model.generation import ReservedSockets
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
 from portico.ports.clock import Clock
+from portico.system.socket_table import Address
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +57,8 @@ class Responder:
         self._versions: dict[str, int] = {}
         self._cache: dict[tuple[bool, bytes], _CachedReply] = {}
         self._resolvers = Resolvers()
-        self._truncated: dict[bytes, int] = {}
-        """By the whole question, which nginx repeats over TCP: the UDP port that asked it."""
+        self._truncated: dict[bytes, Address] = {}
+        """By the whole question, which nginx repeats over TCP: the UDP socket that asked it."""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -127,6 +128,9 @@ class Responder:
     def acknowledged(self, app: str) -> tuple[int, float]:
         return self._resolvers.acknowledged(app)
 
+    def has_read(self, app: str) -> bool:
+        return all(self._owners.has_read(asker) for asker in self._resolvers.askers(app))
+
     def _receive(self, udp: socket.socket) -> None:
         for _ in range(DATAGRAMS_AT_ONCE):
             try:
@@ -157,9 +161,9 @@ class Responder:
         if reply.truncated:
             if len(self._truncated) >= MAX_REMEMBERED:
                 self._truncated.clear()
-            self._truncated[query] = sender[1]
+            self._truncated[query] = sender
         elif reply.app:
-            self._resolvers.answered(reply.app, sender[1], version, self._clock.monotonic())
+            self._resolvers.answered(reply.app, sender, version, self._clock.monotonic())
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the questions of one TCP connection, each after its length (RFC 1035 4.2.2)."""

@@ -25,6 +25,8 @@ LONGEST_WAIT: Final = 900.0
 SITES_ANSWER_WITHIN: Final = 10.0
 NGINX_ASKS_WITHIN: Final = 10.0
 """Seconds; it asks every second, after a lost answer every two."""
+ANSWER_USED_WITHIN: Final = 0.02
+"""Seconds from when nginx has read an answer, which is known, until all of its workers use it."""
 ASKED_AT_ONCE: Final = 16
 UPGRADE_WITHIN: Final = 180.0
 """Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
@@ -61,7 +63,7 @@ class Convergence:
             if state.done:
                 for line in state.late:
                     change.say(line)
-                await self._nginx_knows(names)
+                await self._nginx_knows(change, names)
                 return
             for line in state.waiting:
                 if line not in said:
@@ -113,17 +115,24 @@ class Convergence:
             if i.app in desired.apps and is_late(i, desired.apps[i.app].app, now)
         }
 
-    async def _nginx_knows(self, apps: Collection[str]) -> None:
-        """Wait until nginx has the newest endpoints of these apps; it asks every second."""
+    async def _nginx_knows(self, change: Change, apps: Collection[str]) -> None:
+        """Wait until nginx sends requests to the newest endpoints of these apps and no others; it
+        asks every second.
+        """
         end = self._clock.monotonic() + NGINX_ASKS_WITHIN
-        while self._clock.monotonic() < end:
+        while True:
             desired, generation = self._intent.wanted()
             asked_about = {app for group in desired.upstreams.values() for app in group.apps}
-            if not generation or not self._observed.not_acknowledged(
-                asked_about.intersection(apps)
-            ):
+            missing = self._observed.not_acknowledged(asked_about.intersection(apps))
+            await self._clock.sleep(ANSWER_USED_WITHIN)
+            if not generation or not missing:
                 return
-            await self._clock.sleep(0.05)
+            if self._clock.monotonic() > end:
+                change.say(
+                    f"nginx has not asked where {', '.join(missing)} is for "
+                    f"{NGINX_ASKS_WITHIN:g}s and may still use the previous instances"
+                )
+                return
 
     async def _answer(self, name: str, desired: Desired, end: float) -> str | None:
         while True:
