@@ -43,13 +43,15 @@ class FakeControl:
         self.source = "/srv/portico.toml"
         self.views = {}
         self.app_names = ("web",)
+        self.draining = ()
+        """Slots of each app whose instances leave."""
         self.log_files = []
         self.holding = False
         self.moved = threading.Event()
 
     async def status(self):
         return StatusView(
-            apps=tuple(map(app_view, self.app_names)),
+            apps=tuple(app_view(name, self.draining) for name in self.app_names),
             sites=(
                 SiteView(
                     name="app.localhost",
@@ -219,21 +221,21 @@ class FakeControl:
         self.views[change] = self.views[change].model_copy(update=update)
 
 
-def app_view(name):
+def app_view(name, draining=()):
     instances = tuple(
         InstanceView(
             id=f"{name}.{slot}.{slot}",
             slot=slot,
             pid=4710 + slot,
             port=41000 + slot,
-            state="ready",
+            state="draining" if slot in draining else "ready",
             restarts=0,
             uptime_s=75,
             memory_bytes=45 << 20,
             cpu_percent=1.5,
             current=True,
         )
-        for slot in (1, 2)
+        for slot in (1, 2, *draining)
     )
     return AppView(
         name=name,

@@ -68,7 +68,10 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["stauts"], "unknown command stauts; did you mean `portico status`?"),
         (["frobnicate"], "`portico --help` lists them"),
         (["scale", "web"], "the following arguments are required: N"),
-        (["scale", "web", "many"], "invalid int value: 'many'; see portico scale --help"),
+        (
+            ["scale", "web", "many"],
+            "argument N: must be a whole number, not 'many'; see portico scale --help",
+        ),
         (["status", "--jsn"], "unrecognized arguments: --jsn"),
         (["--hme", "/x", "status"], "unrecognized arguments: --hme"),
         (["logs", "-n", "-1"], "N must be 0 or more"),

@@ -173,7 +173,7 @@ def test_sites_of_others_do_not_wait_for_an_app_that_is_stuck():
     waiting = app("web", good=None, after=("db",))
     other = app("other")
     here = [db(S.BACKOFF, crashes=1, retry_at=NOW + 9), one(name="other")]
-    assert "switch nginx to the new generation" in steps(
+    assert "switch nginx to the new configuration" in steps(
         [first, waiting, other], *here, nginx=NOTHING
     )
     starting = [db(S.STARTING), one(name="other")]

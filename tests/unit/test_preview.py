@@ -22,7 +22,7 @@ def test_a_first_start_is_shown_to_its_end():
         "start web.2 on a free port",
         "publish slots none of web",
         "publish slots 1, 2 of web",
-        "switch nginx to the new generation",
+        "switch nginx to the new configuration",
     ]
 
 
@@ -57,7 +57,7 @@ def test_a_removed_app_is_shown_leaving_after_nginx_has_switched():
     old, new = app("old"), app(good=None)
     shown = steps([new], world(one(name="old"), knows=[old], nginx=OLD_GENERATION))
     assert shown[-4:] == [
-        "switch nginx to the new generation",
+        "switch nginx to the new configuration",
         "drain old.1.1",
         "publish slots none of old",
         "stop old.1.1",
@@ -80,7 +80,7 @@ def test_a_busy_nginx_is_shown_what_comes_after():
     its = app()
     busy = NginxSeen(pid=81, generation=1, live="g0", busy=True)
     shown = steps([its], world(one(), knows=[its], nginx=busy))
-    assert shown == ["switch nginx to the new generation"]
+    assert shown == ["switch nginx to the new configuration"]
 
 
 def test_a_version_that_has_already_failed_is_shown_to_be_reverted_once():

@@ -81,7 +81,7 @@ def test_an_app_that_was_removed_is_waited_for_until_it_is_forgotten():
 
 def test_the_new_generation_is_waited_for_until_a_running_nginx_serves_it():
     its, ready = app(), one()
-    not_yet = ("nginx: the new generation is not loaded yet",)
+    not_yet = ("nginx: the new configuration is not loaded yet",)
     assert of(its, ready, nginx=NginxSeen(81, 1, "g0")).waiting == not_yet
     assert of(its, ready, nginx=NginxSeen(None, 1, "g1")).waiting == not_yet
     assert of(its, ready, nginx=SERVING).done

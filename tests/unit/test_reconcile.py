@@ -42,7 +42,7 @@ def test_a_ready_instance_is_handed_out_before_nginx_hears_of_its_site():
         "mark this version of web as good",
     ]
     assert rounds([app()], world(one(), knows=[its], nginx=nothing)) == [
-        "switch nginx to the new generation"
+        "switch nginx to the new configuration"
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_new_daemon_hands_out_again_what_runs():
 
 def switched(its, *instances, **fields) -> bool:
     seen = world(*instances, **{"knows": [its], "nginx": OLD_GENERATION, **fields})
-    return "switch nginx to the new generation" in rounds([its], seen)
+    return "switch nginx to the new configuration" in rounds([its], seen)
 
 
 def test_nginx_waits_for_the_first_instance_of_a_new_app():
@@ -95,7 +95,7 @@ def test_nginx_does_not_wait_for_an_app_that_gets_no_requests(its):
 def test_one_slow_app_holds_up_the_generation_for_all():
     web, api = app(), app("api", good=None)
     seen = world(one(), knows=[web, api], nginx=OLD_GENERATION)
-    assert "switch nginx to the new generation" not in rounds([web, api], seen)
+    assert "switch nginx to the new configuration" not in rounds([web, api], seen)
 
 
 def test_a_generation_that_nginx_refused_is_not_tried_again_by_itself():

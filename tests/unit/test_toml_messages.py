@@ -20,6 +20,12 @@ APP = '[apps.web]\ncommand = "x"\n'
         (f"{APP}env\n", "line 3,", "expected '=' after a key in a key/value pair"),
         (f"{APP}args = [\n", "line 3", "has no valid value; text must be in quotes"),
         (f'{APP}name = """a\nb\n', "line 4", "unterminated string"),
+        (f"{APP}env = {{\n", "line 3,", "expected a key; a table in braces is one line"),
+        (
+            f'{APP}args = "\\.js"\n',
+            "line 3,",
+            "a backslash in double quotes is doubled; or use single quotes",
+        ),
         (f"{APP}[apps.api\n", "line 3,", "expected ']' at the end of a table declaration"),
     ],
 )

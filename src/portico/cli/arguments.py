@@ -38,6 +38,14 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{self.prog}: {message}; see {self.prog} --help")
 
 
+def whole_number(text: str) -> int:
+    """The type of an argument."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
 def home_option(parser: Parser) -> None:
     parser.add_argument("--home", metavar="FOLDER", help="state folder: PORTICO_HOME")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")

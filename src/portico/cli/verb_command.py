@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, whole_number
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
@@ -26,7 +26,7 @@ class VerbCommand:
                 argument.name,
                 metavar=argument.metavar,
                 nargs="?" if argument.is_optional else None,
-                type=int if argument.is_number else str,
+                type=whole_number if argument.is_number else str,
                 help=argument.help,
             )
         json_option(parser)

@@ -54,6 +54,8 @@ _TOML_WORDS: Final = {
     "Illegal character '\\n'": "the text has no closing quote",
     "Invalid value": "has no valid value; text must be in quotes",
     "Cannot overwrite a value": "the key appears twice",
+    "Invalid initial character for a key part": "expected a key; a table in braces is one line",
+    "Unescaped '\\' in a string": "a backslash in double quotes is doubled; or use single quotes",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from portico.cli.arguments import Parser
+from portico.cli.arguments import Parser, whole_number
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model import verbs
@@ -51,7 +51,7 @@ def standalone_options(parser: Parser) -> None:
     parser.add_argument(
         "--http-port",
         metavar="PORT",
-        type=int,
+        type=whole_number,
         help="standalone: port to answer on if port 80 is forwarded; default: 80",
     )
     parser.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, whole_number
 from portico.cli.session import Session
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
@@ -16,7 +16,11 @@ def options(parser: Parser) -> None:
         "app", metavar="APP", nargs="?", type=app_or_instance, help="only of this app"
     )
     parser.add_argument(
-        "-n", "--lines", type=int, metavar="N", help="show the last N events; default: 100"
+        "-n",
+        "--lines",
+        type=whole_number,
+        metavar="N",
+        help="show the last N events; default: 100",
     )
     json_option(parser)
 

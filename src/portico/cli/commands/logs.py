@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, whole_number
 from portico.cli.formatting import duration
 from portico.cli.session import Session
 from portico.cli.tail import Tail
@@ -39,7 +39,7 @@ def options(parser: Parser) -> None:
         "-n",
         "--lines",
         metavar="N",
-        type=int,
+        type=whole_number,
         default=LINES,
         help=f"number of lines of each file; default: {LINES}",
     )
@@ -59,7 +59,10 @@ def run(session: Session, args: Namespace) -> None:
         return
     view = _LogView(session, lines=args.lines)
     try:
-        view.add(source.files())
+        files = source.files()
+        if not files and not args.follow:
+            session.terminal.write_stderr("there is no output yet")
+        view.add(files)
         view.print_ends(SystemClock().now())
         if args.follow:
             _follow(view, source)

@@ -114,11 +114,11 @@ def _sites(session: Session, status: StatusView) -> None:
 
 def _rest(session: Session, status: StatusView) -> None:
     nginx, daemon = status.nginx, status.daemon
-    seen = f"pid {nginx.pid}, generation {nginx.generation}" if nginx.pid else "not running"
-    seen = f"{seen}, {nginx.openssl}" if nginx.openssl else seen
+    openssl = f", {nginx.openssl}" if nginx.openssl else ""
+    runs = f"nginx {nginx.version} (pid {nginx.pid}, generation {nginx.generation}{openssl})"
     line = (
-        f"nginx {nginx.version} ({seen}); porticod {daemon.version} (pid {daemon.pid}, "
-        f"{size(daemon.memory_bytes)}); {daemon.home}"
+        f"{runs if nginx.pid else 'nginx is not running'}; porticod {daemon.version} "
+        f"(pid {daemon.pid}, {size(daemon.memory_bytes)}); {daemon.home}"
     )
     session.terminal.write()
     session.terminal.write(session.terminal.out.paint(line, "dim"))

@@ -16,6 +16,7 @@ from portico.client.client import Client
 from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import verbs
+from portico.core.model.instance import LEAVING
 
 if TYPE_CHECKING:
     from portico.core.model.views import StatusView
@@ -71,12 +72,11 @@ def _show(session: Session, status: StatusView, source: str) -> None:
         ready = sum(each.state == "ready" for each in app.instances)
         doing = "answer" if any(each.port for each in app.instances) else "run"
         write(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
-        for instance in app.instances[:MAX_LISTED_INSTANCES]:
+        listed = [each for each in app.instances if each.state not in LEAVING]
+        for instance in listed[:MAX_LISTED_INSTANCES]:
             write(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
-        if len(app.instances) > MAX_LISTED_INSTANCES:
-            write(
-                f"  and {len(app.instances) - MAX_LISTED_INSTANCES} more: portico show {app.name}"
-            )
+        if more := len(listed[MAX_LISTED_INSTANCES:]):
+            write(f"  and {more} more: portico show {app.name}")
     for trouble in status.troubles:
         session.terminal.write_labelled("problem", trouble)
     write(f"next: {', '.join(_next(status, source))}")

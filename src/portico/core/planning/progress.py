@@ -80,7 +80,7 @@ def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
     if generation and nginx.refused == generation:
         return Progress(failed=(nginx.refused_because,))
     if generation and (nginx.pid is None or nginx.live != generation):
-        return Progress(("nginx: the new generation is not loaded yet",))
+        return Progress(("nginx: the new configuration is not loaded yet",))
     if not generation and (nginx.pid is not None or nginx.live):
         return Progress(("nginx: still to stop",))
     return Progress()

@@ -138,7 +138,10 @@ def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool)
     yield from _restarts(app, stay, world.now)
     yield from _restart_unwell(app, stay, world)
     if app.good != app.spec.id and is_rolled_out(app, mine):
-        yield Complete(app.name, f"all {app.instances} instances are ready")
+        all_of_them = (
+            f"all {app.instances} instances are" if app.instances > 1 else "its instance is"
+        )
+        yield Complete(app.name, f"{all_of_them} ready")
 
 
 def _scheduled(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:

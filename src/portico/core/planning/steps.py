@@ -182,7 +182,7 @@ class SwitchGeneration:
     why: str
 
     def __str__(self) -> str:
-        return "switch nginx to the new generation"
+        return "switch nginx to the new configuration"
 
 
 @dataclass(frozen=True, slots=True)
