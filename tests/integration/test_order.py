@@ -83,3 +83,59 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     (stack.folder / "ended").unlink()
     stack.done("down")
     assert noted(stack, "ended") == ["web", "db", "cache"]
+
+
+DEPLOY = """
+[apps.web]
+command = "python3 {programs}/echo.py"
+after = ["migrate"]
+env.VERSION = "{version}"
+instances = 2
+
+[apps.migrate]
+command = ["sh", "-c", "echo . >> runs; while [ -e wait ]; do sleep .05; done; exit $(cat code)"]
+port = false
+autorestart = false
+min_uptime = "10ms"
+"""
+
+
+def deploy_file(stack: Stack, version: int) -> None:
+    stack.write(DEPLOY.format(programs=PROGRAMS, version=version))
+
+
+def web_pids(stack: Stack) -> list[int]:
+    return [i["pid"] for i in stack.instances("web")]
+
+
+def test_a_migration_ends_well_once_before_each_rollout_or_the_version_before_keeps_running(stack):
+    deploy_file(stack, 1)
+    (stack.folder / "code").write_text("0")
+    (stack.folder / "wait").touch()
+    with stack.running("up") as up:
+        eventually(lambda: noted(stack, "runs"))
+        eventually(lambda: state(stack, "migrate") == "running")
+        assert "web waits for migrate to end" in stack.portico("status").stdout
+        assert web_pids(stack) == []
+        (stack.folder / "wait").unlink()
+        assert up.wait(60) == 0
+    first = web_pids(stack)
+    assert (len(first), noted(stack, "runs")) == (2, ["."])
+
+    (stack.folder / "code").write_text("7")
+    deploy_file(stack, 2)
+    for failed in (stack.portico("up"), stack.portico("reload", "web")):
+        assert failed.returncode == 1
+        assert "web was rolled back; the previous version is serving: migrate.1." in failed.stderr
+        assert "exited with code 7" in failed.stderr
+    assert web_pids(stack) == first
+    assert len(noted(stack, "runs")) == 3
+
+    (stack.folder / "code").write_text("0")
+    stack.up()
+    assert set(web_pids(stack)).isdisjoint(first)
+    stack.done("scale", "web", "1")
+    stack.up()
+    assert len(noted(stack, "runs")) == 4
+    stack.done("reload", "web")
+    assert len(noted(stack, "runs")) == 5

@@ -165,6 +165,67 @@ def test_a_restart_by_hand_of_both_stops_the_second_only_when_the_first_is_back(
     )
 
 
+# Runs that have to end well before apps begin
+
+
+def migrate(version="v1", **keys):
+    its = app("migrate", version=version, port=False, autorestart=False, **keys)
+    return replace(its, must_end=True)
+
+
+def run(state=S.STOPPED, code=0, version="v1", **fields):
+    ended = LastExit(Exit(code), 2.0) if state is S.STOPPED else None
+    return one(state, name="migrate", version=version, ended=ended, port=0, **fields)
+
+
+AFTER = app("web", version="v2", after=("migrate",))
+
+
+def test_a_run_that_has_to_end_well_is_waited_for_to_its_end():
+    new = app("web", good=None, after=("migrate",))
+    assert why([migrate(good=None), new], run(S.READY)) == {
+        "web": ("waits for migrate to end", False)
+    }
+    assert "start web.1 on a free port" in steps([migrate(), new], run())
+    assert why([migrate("v2"), AFTER], run(), run(S.READY, version="v2"), one()).keys() == {"web"}
+    its = migrate("v2")
+    assert app_state(its, [run(), run(S.READY, version="v2")]) == "running"
+    assert app_state(its, [run(version="v2")]) == "stopped"
+    seen = world(run(), run(S.READY, version="v2"), one(), knows=[its, AFTER])
+    state = progress(desired(its, AFTER), seen, ["migrate"], generation="g1", waited=9)
+    assert state.waiting == ("migrate: running",)
+
+
+def test_there_is_one_run_at_a_time():
+    its, still = migrate("v3"), run(S.READY, version="v2")
+    assert steps([its], run(), still) == []
+    assert steps([its], run(), replace(still, state=S.DRAINING)) == []
+    assert steps([its], run()) == ["start migrate.1 on a free port"]
+
+
+def test_after_a_run_that_failed_the_versions_before_keep_running():
+    seed = replace(migrate("v2", after=("migrate",)), name="seed")
+    later = app("later", version="v2", after=("api",))
+    apps = [migrate("v2"), seed, AFTER, app("api", version="v2", after=("seed",)), later]
+    here = [run(), one(), *(one(name=name) for name in ("api", "later"))]
+    here += [replace(run(), id="seed.1.1", app="seed")]
+    failed = run(code=1, version="v2", reason="exited with code 1")
+    expected = [
+        f"roll back {name} to the previous version" for name in ("seed", "web", "api", "later")
+    ]
+    assert steps(apps, *here, failed)[:4] == expected
+    assert "roll back migrate to the previous version" not in steps(apps, *here, failed)
+    done = [apps[0], *(replace(each, good="v2") for each in apps[1:])]
+    assert "roll back migrate to the previous version" in steps(done, *here, failed)
+
+
+def test_a_rollout_that_has_begun_after_a_run_is_on_its_own():
+    failed = run(code=1, version="v3", reason="exited with code 1")
+    assert "roll back migrate to the previous version" in steps(
+        [migrate("v3"), AFTER], run(), failed, one(version="v2")
+    )
+
+
 # nginx
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tomllib
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -132,3 +133,55 @@ def test_for_a_file_that_fails_a_check_of_the_host_nothing_is_made_or_rendered(
     with pytest.raises(ConfigError, match="no program run"):
         asyncio.run(preparation.check(INPUTS))
     assert outside.asked == Counter({"host checks": 1})
+
+
+def versions(preparation: Preparation, **inputs: object) -> dict[str, str]:
+    """The ids of a web that comes after a migration, from a `+` on; `before` is what web ran."""
+    table = tomllib.loads(
+        """
+        apps.web = { command = "run", after = ["migrate"] }
+        apps.migrate = { command = "run", port = false, autorestart = false }
+        """
+    )
+    request = DocumentRequest(source="x", folder="/srv", table=table, environ={})
+    asked = Inputs({"": request}, {}, frozenset())
+    first = asyncio.run(preparation.render(asked)).desired.apps
+    targets = {name: app.spec for name, app in first.items()}
+    if before := inputs.pop("before", None):
+        targets["web"] = replace(targets["web"], id=before)
+    again = replace(asked, targets=targets, **inputs)
+    apps = asyncio.run(preparation.render(again)).desired.apps
+    return {name: app.spec.id.removeprefix(first[name].spec.id) for name, app in apps.items()}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ({}, {"web": "", "migrate": ""}),
+        ({"before": "another"}, {"web": "", "migrate": "+1"}),
+        ({"unfinished": frozenset({"migrate"})}, {"web": "", "migrate": "+1"}),
+        ({"unfinished": frozenset({"web"})}, {"web": "", "migrate": ""}),
+    ],
+)
+def test_a_migration_runs_again_before_a_rollout_and_where_it_never_ended_well(
+    preparation: Preparation, inputs: dict[str, object], expected: dict[str, str]
+):
+    assert versions(preparation, **inputs) == expected
+
+
+def test_a_program_that_runs_already_stays_where_its_links_led(
+    outside: Outside, preparation: Preparation
+):
+    def links(inputs: Inputs) -> dict[str, str]:
+        return dict(asyncio.run(preparation.render(inputs)).desired.apps["web"].spec.links)
+
+    outside.links = {"/srv": "/releases/1"}
+    first = asyncio.run(preparation.render(INPUTS)).desired.apps["web"].spec
+    assert first.links == {"/srv": "/releases/1"}
+    outside.links = {"/srv": "/releases/2"}
+    assert links(INPUTS) == {"/srv": "/releases/2"}
+    assert links(replace(INPUTS, targets={"web": first})) == {"/srv": "/releases/1"}
+    other = replace(first, id="another")
+    assert links(replace(INPUTS, targets={"web": other})) == {"/srv": "/releases/2"}
+    back = {"web": {"/srv": "/releases/0"}}
+    assert links(replace(INPUTS, targets={"web": first}, links=back)) == back["web"]

@@ -12,7 +12,7 @@ from portico.core.model.world import World
 from portico.core.planning.app_state import app_state
 from portico.core.planning.lifecycle import exited
 from portico.core.planning.reconcile import plan
-from portico.core.planning.runs import ended_badly, ended_well, scheduled
+from portico.core.planning.runs import ended_badly, ended_well, runs_before, scheduled
 from portico.core.planning.steps import Complete, Drain, StartInstance
 from tests.unit.outside import Program
 from tests.unit.worlds import rolled_back
@@ -138,6 +138,23 @@ def test_another_version_of_it_runs_once_more(machine):
     assert only.spec.startswith("v2")
     assert sum(isinstance(step, StartInstance) for step in machine.done) == 2
     assert sum(isinstance(step, Drain) for step in machine.done) == 1
+
+
+def test_what_runs_once_runs_before_a_rollout_of_what_comes_after_it():
+    def of(*after: str, must_end: bool = False) -> DesiredApp:
+        its = App(command="x", after=after)
+        return DesiredApp("", 1, Spec("v1", "", its, "/", {}), must_end=must_end)
+
+    apps = {
+        "web": of("migrate", "api"),
+        "api": of("prepare"),
+        "migrate": of("backup", must_end=True),
+        "backup": of(must_end=True),
+        "prepare": of(must_end=True),
+    }
+    assert runs_before(apps, ["web"]) == {"migrate", "backup"}
+    assert runs_before(apps, ["api"]) == {"prepare"}
+    assert runs_before(apps, ["backup", "unknown"]) == set()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ class Intent:
             self._paused if paused is None else paused,
             {name: record.target for name, record in self._records.items()},
             revision.links if revision else {},
+            frozenset(name for name, record in self._records.items() if record.good is None),
         )
 
     def accept(self, candidate: Candidate, revision: Revision, *, smaller: bool) -> Revision:

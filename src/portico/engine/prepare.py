@@ -6,7 +6,7 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -14,12 +14,13 @@ from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import desired_from, program_id, version_of
 from portico.core.config.document import Document, read_document
 from portico.core.config.rules import capability_problems, machine_problems, notes
-from portico.core.model.desired import Desired, Spec
+from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.model.records import Revision
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
+from portico.core.planning.runs import runs_before
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
@@ -69,11 +70,24 @@ class Inputs:
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By app, `Spec.links` that it is to have again: those of an earlier revision."""
 
+    unfinished: frozenset[str] = frozenset()
+    """Apps of which no version was ready yet."""
+
     def links_of(self, spec: Spec) -> Mapping[str, str] | None:
         """Those of the same program that runs already, too; None if it is another one."""
         target = self.targets.get(spec.app_name)
         same = target is not None and program_id(target) == program_id(spec)
         return self.links.get(spec.app_name, target.links if target and same else None)
+
+    def runs_again(self, apps: Mapping[str, DesiredApp]) -> Iterator[str]:
+        """What runs once, and has to before a rollout of one of these, or never ended well."""
+        known = {
+            n: self.targets[n].id == app.spec.id for n, app in apps.items() if n in self.targets
+        }
+        before = runs_before(apps, (name for name in apps if not known.get(name)))
+        for name in (name for name, is_same in known.items() if is_same):
+            if name in before or (apps[name].must_end and name in self.unfinished):
+                yield name
 
     @property
     def request(self) -> DocumentRequest:
@@ -152,25 +166,36 @@ class Preparation:
             asked=inputs.asked,
             paused=inputs.paused,
         )
-        apps = {
-            n: replace(a, spec=await self._linked(a.spec, inputs)) for n, a in desired.apps.items()
-        }
-        desired = replace(desired, apps=apps)
+        desired = replace(desired, apps=await self._versions(desired.apps, inputs))
         if self._machine.ipv6 or document.edge.bind:
             return document, desired
         reachable = tuple(a for a in desired.listeners.addresses if ":" not in a)
         listeners = replace(desired.listeners, addresses=reachable)
         return document, replace(desired, listeners=listeners)
 
-    async def _linked(self, spec: Spec, inputs: Inputs) -> Spec:
-        """A version of the file, with the folders that it starts in."""
-        links = inputs.links_of(spec)
+    async def _versions(
+        self, apps: Mapping[str, DesiredApp], inputs: Inputs
+    ) -> Mapping[str, DesiredApp]:
+        """With the folders that they start in, and what runs before a rollout as a new version."""
+        found: dict[str, DesiredApp] = {}
+        for name, app in apps.items():
+            links = inputs.links_of(app.spec)
+            found[name] = await self._version(app, app.spec.asked, links)
+        for name in inputs.runs_again(found):
+            asked = found[name].spec.asked + 1
+            found[name] = await self._version(found[name], asked, inputs.links.get(name))
+        return found
+
+    async def _version(
+        self, app: DesiredApp, asked: int, links: Mapping[str, str] | None
+    ) -> DesiredApp:
+        """Without `links` those that there are now."""
         if links is None:
             try:
-                links = await self._host_checks.links_of(spec)
+                links = await self._host_checks.links_of(app.spec)
             except Failed:  # which the checks of the host will say
                 links = {}
-        return version_of(spec, asked=spec.asked, links=links)
+        return replace(app, spec=version_of(app.spec, asked=asked, links=links))
 
     async def links_of(self, spec: Spec) -> Mapping[str, str]:
         """As `Processes.links_of`."""

@@ -61,12 +61,14 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
     reached = names_served(document.sites.values(), document.upstreams)
+    awaited = {name for app in document.apps.values() for name in app.after}
     apps = {
         name: DesiredApp(
             name,
             cores if app.instances == "max" else app.instances,
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
             reached=name in reached,
+            must_end=name in awaited and app.runs_once,
             scale=WEIGHT_SCALE if name in scaled else 1,
         )
         for name, app in document.apps.items()

@@ -312,6 +312,12 @@ class App(Table):
         return self.autorestart and self.schedule is None
 
     @property
+    def runs_once(self) -> bool:
+        """Whether its end is all that shows that it has done its work, as with a migration."""
+        shows_more = self.listens or self.wait_ready or self.health is not None
+        return not (self.autorestart or self.schedule is not None or shows_more)
+
+    @property
     def watches(self) -> tuple[str, ...]:
         """Paths whose changes make a rollout, as its folder sees them; empty if none do."""
         if isinstance(self.watch, bool):

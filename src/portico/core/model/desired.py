@@ -95,6 +95,9 @@ class DesiredApp:
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
     reached: bool = True
     """Whether a site sends requests to it."""
+    must_end: bool = False
+    """It runs once, and apps come after it: it is ready when it has ended well, and runs again
+    before each of their rollouts."""
     scale: int = 1
     """What all its weights are multiplied by, so that a slow start has something to divide."""
 

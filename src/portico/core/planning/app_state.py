@@ -23,10 +23,12 @@ def app_state(app: DesiredApp, instances: Sequence[Instance], *, waits: bool = F
 
 
 def _of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
+    if app.must_end and any(i.state in {S.STARTING, S.READY} for i in instances):
+        return "running"
     if any(i.spec != app.spec.id or i.worn for i in instances):
         return "rolling"
     ready = any(i.state is S.READY for i in instances)
-    up = sum(is_up(app.app, i) for i in instances)
+    up = sum(is_up(app, i) for i in instances)
     if up >= app.instances:
         return "ready" if ready else "stopped"
     if any(i.state in _UNWELL or i.crashes or ended_badly(app.app, i) for i in instances):

@@ -9,7 +9,7 @@ have ended theirs. Apps that end together do so the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired, DesiredApp
@@ -65,6 +65,28 @@ def held_for_dependents(desired: Desired, instances: Instances) -> frozenset[str
     )
 
 
+def rollouts_after(
+    desired: Desired, instances: Instances, failed: Collection[str]
+) -> dict[str, str]:
+    """The apps whose rollout was to begin after a run that had to end well and has failed; each
+    with that run.
+    """
+    runs = {name for name in failed if desired.apps[name].must_end}
+    return {
+        name: min(before)
+        for name, app in desired.apps.items()
+        if (before := runs & _all_predecessors(app, desired.apps))
+        and _waits_to_begin(app, instances[name])
+    }
+
+
+def _waits_to_begin(app: DesiredApp, mine: Sequence[Instance]) -> bool:
+    """Whether there is a version to keep, and no instance of the one wanted."""
+    if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
+        return False
+    return not any(i.spec == app.spec.id and i.state not in LEAVING for i in mine)
+
+
 def ran_before_boot(i: Instance) -> bool:
     """Whether it ran before the machine was started anew, and did not since."""
     return i.state is S.BACKOFF and i.reason == BOOTED
@@ -117,6 +139,8 @@ def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[st
             reasons.append(f"{app.name}, which {its_wait.why}")
         elif unwell:
             reasons.append(f"{app.name}: {unwell.id} {unwell.trouble}")
+        elif app.must_end and any(i.state is S.READY for i in mine):
+            reasons.append(f"{app.name} to end")
         else:
             ready = len(ready_slots(app, mine))
             reasons.append(f"{app.name} ({ready} of {app.instances} ready)")
@@ -127,5 +151,5 @@ def _wait(awaited: Iterable[DesiredApp], instances: Instances, known: Mapping[st
 
 
 def _is_unwell(app: DesiredApp, i: Instance) -> bool:
-    ended = i.state in _UNWELL_STATES and not is_up(app.app, i) and not ran_before_boot(i)
+    ended = i.state in _UNWELL_STATES and not is_up(app, i) and not ran_before_boot(i)
     return i.spec == app.spec.id and (ended or i.crashes > 0)

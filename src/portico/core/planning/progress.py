@@ -89,7 +89,7 @@ def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
 def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
     if app.app.schedule is not None:
         return ""
-    new = [i for i in mine if i.spec == app.spec.id and not is_up(app.app, i)]
+    new = [i for i in mine if i.spec == app.spec.id and not is_up(app, i)]
     for i in new:
         ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.comes_back)
         if ended:
@@ -116,4 +116,6 @@ def _pending(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[Ins
         return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
+    if app.must_end and any(i.spec == app.spec.id and i.state is S.READY for i in mine):
+        return f"{app.name}: running"
     return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"

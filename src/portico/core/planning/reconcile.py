@@ -18,7 +18,13 @@ from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.lateness import is_late, is_overdue
 from portico.core.planning.lifecycle import moves
-from portico.core.planning.order import Wait, held_for_dependents, ran_before_boot, waiting_apps
+from portico.core.planning.order import (
+    Wait,
+    held_for_dependents,
+    ran_before_boot,
+    rollouts_after,
+    waiting_apps,
+)
 from portico.core.planning.pace import room_at, within_pace
 from portico.core.planning.reasons import READY_NOT_REPORTED
 from portico.core.planning.recycling import recycle
@@ -62,13 +68,13 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     """
     instances = world.by_app()
     waiting, staying = waiting_apps(desired, instances), held_for_dependents(desired, instances)
-    held = waiting.keys() | staying
+    held, failed = waiting.keys() | staying, _failed_rollouts(desired, instances, world.now)
     steps = (
         *_nginx(desired, world, instances, generation, waiting),
         *(
             step
             for name, app in desired.apps.items()
-            for step in _app(app, instances[name], world, held=name in held)
+            for step in _app(app, instances[name], world, failed.get(name), held=name in held)
         ),
         *_removed_apps(desired, world, instances, generation),
         *unwanted(desired, world, generation, staying),
@@ -118,14 +124,18 @@ def _may_be_served(
     )
 
 
-def _app(app: DesiredApp, mine: Sequence[Instance], world: World, *, held: bool) -> Iterator[Step]:
-    """`held` is one that may not begin yet, or not end, because of others (`after`)."""
+def _app(
+    app: DesiredApp, mine: Sequence[Instance], world: World, failure: str | None, *, held: bool
+) -> Iterator[Step]:
+    """`failure` is why its rollout is given up; empty if it is to wait until others are. `held` is
+    one that may not begin yet, or not end, because of others (`after`).
+    """
     if app.app.schedule is not None:
         yield from _scheduled(app, mine, world)
         return
-    why = _rollout_failure(app, mine, world.now)
-    if why:
-        yield Revert(app.name, why)
+    if failure is not None:
+        if failure:
+            yield Revert(app.name, failure)
         return
     yield from recycle(app, mine, world)
     rolling = () if held else tuple(rollout(app, mine, world.now))
@@ -167,6 +177,25 @@ def _removed_apps(
             yield Publish(app.name, wanted, f"{len(wanted)} ready")
         yield from _restarts(app, mine, world.now)
         yield from _restart_unwell(app, mine, world)
+
+
+def _failed_rollouts(
+    desired: Desired, instances: Mapping[str, Sequence[Instance]], now: float
+) -> dict[str, str]:
+    """Which rollouts are given up, and why. With a run that had to end well, all that were to
+    begin after it, and these first: as long as any is left, the run must be known to have failed.
+    """
+    own = {
+        name: why
+        for name, app in desired.apps.items()
+        if (why := _rollout_failure(app, instances[name], now))
+    }
+    later = rollouts_after(desired, instances, own)
+    return {
+        **own,
+        **dict.fromkeys(later.values(), ""),
+        **{n: own[run] for n, run in later.items()},
+    }
 
 
 def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> str:

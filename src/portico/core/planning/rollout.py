@@ -87,7 +87,7 @@ def ready_slots(app: DesiredApp, instances: Sequence[Instance]) -> frozenset[int
     return frozenset(
         i.slot
         for i in instances
-        if is_up(app.app, i)
+        if is_up(app, i)
         and i.spec == app.spec.id
         and i.slot <= app.instances
         and app.app.pinned(i.slot) in {None, i.port}
@@ -151,11 +151,13 @@ def _slot(
         new=new,
         old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
         leaving=tuple(i for i in by_slot[number] if i.state in LEAVING and i.state in LIVE),
-        ready=any(is_up(app.app, i) for i in new),
+        ready=any(is_up(app, i) for i in new),
     )
 
 
 def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
+    if app.must_end and any(i.state in LIVE for i in (*slot.old, *slot.leaving)):
+        may_begin = False  # one run at a time
     if app.abrupt:
         yield from _replace_at_once(app, slot)
     elif app.app.replace_order == "stop_first" or _own_port_is_held(app, slot):

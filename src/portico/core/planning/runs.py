@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portico.core.model.app import App
 from portico.core.model.desired import DesiredApp
@@ -51,9 +51,20 @@ def scheduled(
         yield StartInstance(app.name, 1, None, "scheduled time")
 
 
-def is_up(app: App, i: Instance) -> bool:
+def runs_before(apps: Mapping[str, DesiredApp], rolled_out: Iterable[str]) -> frozenset[str]:
+    """The apps that run once before a rollout of these."""
+    found, names = set[str](), list(rolled_out)
+    while names:
+        app = apps.get(names.pop())
+        before = {n for n in app.app.after if n in apps and apps[n].must_end} if app else set()
+        names += before - found
+        found |= before
+    return frozenset(found)
+
+
+def is_up(app: DesiredApp, i: Instance) -> bool:
     """Whether it is as it should be: ready, or ended well where it was to run once."""
-    return i.state is S.READY or ended_well(app, i)
+    return (i.state is S.READY and not app.must_end) or ended_well(app.app, i)
 
 
 def ended_well(app: App, i: Instance) -> bool:

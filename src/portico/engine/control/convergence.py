@@ -28,6 +28,11 @@ NGINX_ASKS_WITHIN: Final = 10.0
 ANSWER_USED_WITHIN: Final = 0.02
 """Seconds from when nginx has read an answer, which is known, until all of its workers use it."""
 ASKED_AT_ONCE: Final = 16
+_GIVEN_UP: Final = {
+    False: "was rolled back; the previous version is serving",
+    True: "failed; the apps after it were not replaced",
+}
+"""By whether an app must end."""
 UPGRADE_WITHIN: Final = 180.0
 """Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
 
@@ -73,8 +78,9 @@ class Convergence:
         raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
 
     def _given_up(self, targets: Mapping[str, str]) -> list[str]:
+        apps = self._intent.desired.apps
         return [
-            f"{name} was rolled back; the previous version is serving: {why}"
+            f"{name} {_GIVEN_UP[apps[name].must_end]}: {why}"
             for name, why in self._intent.reverted.items()
             if name in targets
         ]

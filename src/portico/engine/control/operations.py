@@ -34,6 +34,7 @@ from portico.core.model.views import (
     VersionView,
 )
 from portico.core.planning.preview import preview
+from portico.core.planning.runs import runs_before
 from portico.core.planning.unchanged import (
     relinked_text,
     running_unchanged,
@@ -294,8 +295,8 @@ class Operations(CertificateOperations):
     async def _renewed(self, kind: str, app: str | None, who: str) -> ChangeView:
         if app is not None and "." in app:
             return self._replaced(kind, app, who)
-        links = {name: await self._links_of(kind, name) for name in self._named(app)}
-        names = [name for name in self._named(app) if name in links]  # others had their turn
+        links = {name: await self._links_of(kind, name) for name in self._renewable(kind, app)}
+        names = [n for n in self._renewable(kind, app) if n in links]  # others had their turn
         added = self._intent.new_version(
             names,
             abrupt=kind == "restart",
@@ -303,6 +304,16 @@ class Operations(CertificateOperations):
             revision=self._relinked(links, f"{kind} {app or 'all'}", who),
         )
         return self._begun(kind, app, names, who, revision=added)
+
+    def _renewable(self, kind: str, app: str | None) -> list[str]:
+        """The apps meant, free for a change, and before a rollout what has to run once."""
+        names = self._named(app)
+        if kind == "reload":
+            apps = self._intent.desired.apps
+            before = runs_before(apps, names).difference(names)
+            names += sorted(name for name in before if not apps[name].stopped)
+            self._changes.hold(names)
+        return names
 
     async def _links_of(self, kind: str, app: str) -> Mapping[str, str]:
         try:
