@@ -17,7 +17,7 @@ class Backend:
     """HTTP/1.1 on a free port. Every answer but these is JSON: port, client (its port), method,
     path, headers, body (its length).
 
-    `?size=N` pads it, `?header=N` its head, `?sleep=S` waits first, `?status=N`; `?stream=N` sends
+    `?size=N` pads it, `?header=N` its head, `?answer=NAME:VALUE` is one more header of it, `?sleep=S` waits first, `?status=N`; `?stream=N` sends
     N lines, one every 0.2 s; `?begin=TEXT` sends no more than this, and `?hang_up=1` nothing; an
     upgrade to websocket is accepted and then everything is sent back. With `hangs_up` it gives
     nobody an answer, after so many seconds. `asked` holds `GET /path?query` of all, `connections`
@@ -102,6 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("X-Padding", "x" * int(query.get("header", ["0"])[0]))
         self.send_header("Content-Length", str(len(text)))
+        for line in query.get("answer", ()):
+            self.send_header(*line.split(":", maxsplit=1))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)

@@ -24,7 +24,7 @@ command = "run"
 [sites."app.test"]
 app = "web"
 aliases = ["www.app.test", "*.any.app.test"]
-headers = {X-Frame-Options = "DENY", X-Odd = '$5 "a" \\ ; {} ü #', X-Site = "site"}
+headers = {X-Frame-Options = "DENY", X-Odd = '$5 "a" \\ ; {} ü #', X-Site = "site", X-Gone = "", Set-Cookie = "ours=1"}
 request_headers = {X-Given = '$host "b" \\ ; {} #', Accept = ""}
 hsts = {max_age = "1d", include_subdomains = true}
 
@@ -165,6 +165,23 @@ def test_a_route_replaces_a_header_of_its_site_and_keeps_the_others(edge):
     assert headers.get_all("X-Site") == ["route"]
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Strict-Transport-Security"]
+
+
+@pytest.mark.parametrize("path", ["/", "/other"])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("X-Frame-Options", ["DENY"]),
+        ("x-frame-options", ["DENY"]),
+        ("X-Gone", None),
+        ("Strict-Transport-Security", ["max-age=86400; includeSubDomains"]),
+        ("Set-Cookie", ["theirs", "ours=1"]),
+        ("X-Other", ["theirs"]),
+    ],
+)
+def test_a_header_of_a_site_replaces_the_programs(edge, path, name, values):
+    answer = edge.get("app.test", f"{path}?answer={name}:theirs")
+    assert answer.headers.get_all(name) == values
 
 
 def test_hsts_is_not_sent_over_plain_http(edge):

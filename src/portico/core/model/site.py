@@ -189,7 +189,9 @@ class Handling(Table):
     )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
     headers: dict[HeaderName, HeaderValue] | None = Field(
-        None, description="Headers to add to every response."
+        None,
+        description="Headers to set on every response, instead of the app's; an empty value "
+        "removes one.",
     )
     request_headers: dict[HeaderName, HeaderValue] | None = Field(
         None, description="Headers to set on requests to the app; an empty value removes one."

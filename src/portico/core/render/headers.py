@@ -31,6 +31,7 @@ TRUSTED_HEADERS = {
 }
 """What a trusted proxy in front knows better, where it says so."""
 _PREFIX = "X-Forwarded-Prefix"
+HSTS_NAME = "Strict-Transport-Security"
 _UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
 
@@ -111,6 +112,16 @@ def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
     return theirs | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
 
 
+def replaced_headers(scope: Scope, directive: str = "proxy_hide_header") -> tuple[Directive, ...]:
+    """The headers of a program that do not pass: those that are set here, or removed by an empty
+    value. An answer may have many cookies, so that those of a program stay.
+    """
+    names = [name for name, _ in _merged(scope.site.headers, scope.own.headers).values()]
+    names += [HSTS_NAME] if scope.site.hsts and scope.site.https else []
+    known = {name.lower(): name for name in names}
+    return tuple(d(directive, WithDollar(n)) for low, n in known.items() if low != "set-cookie")
+
+
 def response_headers(scope: Scope) -> tuple[Directive, ...]:
     """The site's and the route's together. Repeated instead of merged by nginx
     (`add_header_inherit`), so that a route's header replaces the site's of the same name.
@@ -121,6 +132,7 @@ def response_headers(scope: Scope) -> tuple[Directive, ...]:
         *(
             d("add_header", WithDollar(name), literal(value), "always")
             for name, value in headers.values()
+            if value
         ),
     )
 
@@ -146,7 +158,7 @@ def _hsts_header(site: Site) -> Iterator[Directive]:
     if site.hsts and site.https:
         value = _hsts(site)
         text = Raw(f"${_hsts_variable(value)}") if _is_on_both_ports(site) else value
-        yield d("add_header", "Strict-Transport-Security", text, "always")
+        yield d("add_header", HSTS_NAME, text, "always")
 
 
 def _is_on_both_ports(site: Site) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d
-from portico.core.render.headers import request_headers
+from portico.core.render.headers import replaced_headers, request_headers
 from portico.core.render.scope import Scope
 from portico.core.render.settings import timeouts
 
@@ -37,6 +37,7 @@ def passing(
     if scope.value(lambda handling: handling.grpc):
         yield from timeouts(scope, "grpc")
         yield from request_headers(scope, "grpc_set_header", prefix)
+        yield from replaced_headers(scope, "grpc_hide_header")
         yield from _tls(upstream, scope, context, "grpc")
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{name}")
         return

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from portico.core.model.site import Handling, Site
 from portico.core.render.directive import Directive, d, milliseconds, size
-from portico.core.render.headers import request_headers, response_headers
+from portico.core.render.headers import replaced_headers, request_headers, response_headers
 from portico.core.render.limits import connection_limit, networks, passwords, rate_limit
 from portico.core.render.scope import Scope
 
@@ -67,6 +67,7 @@ def _proxy_settings(scope: Scope) -> Settings:
             _switch("proxy_request_buffering", value=scope.value(_request_buffering)),
         ),
         "request headers": request_headers(scope),
+        "replaced headers": replaced_headers(scope),
     }
 
 
