@@ -17,11 +17,11 @@ class Backend:
     """HTTP/1.1 on a free port. Every answer but these is JSON: port, client (its port), method,
     path, headers, body (its length).
 
-    `?size=N` pads it, `?header=N` its head, `?answer=NAME:VALUE` is one more header of it, `?sleep=S` waits first, `?status=N`; `?stream=N` sends
-    N lines, one every 0.2 s; `?begin=TEXT` sends no more than this, and `?hang_up=1` nothing; an
-    upgrade to websocket is accepted and then everything is sent back. With `hangs_up` it gives
-    nobody an answer, after so many seconds. `asked` holds `GET /path?query` of all, `connections`
-    counts those that were taken.
+    `?size=N` pads it, `?header=N` its head, `?answer=NAME:VALUE` is one more header of it,
+    `?sleep=S` waits first, `?status=N`; `?stream=N` sends N lines, one every 0.2 s; `?begin=TEXT`
+    sends no more than this, and `?hang_up=1` nothing; an upgrade to websocket is accepted and then
+    everything is sent back. With `hangs_up` it gives nobody an answer, after so many seconds.
+    `asked` holds `GET /path?query` of all, `connections` counts those that were taken.
     """
 
     def __init__(self, *, hangs_up: float | None = None) -> None:
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             "port": self.server.server_port,
             "client": self.client_address[1],
             "method": self.command,
-            "path": self.path,
+            "path": self.requestline.split()[1],  # `self.path` begins with one slash
             "headers": dict(self.headers.items()),
             "body": len(body),
             "padding": "x" * int(query.get("size", ["0"])[0]),

@@ -24,9 +24,15 @@ command = "run"
 [sites."app.test"]
 app = "web"
 aliases = ["www.app.test", "*.any.app.test"]
-headers = {X-Frame-Options = "DENY", X-Odd = '$5 "a" \\ ; {} ü #', X-Site = "site", X-Gone = "", Set-Cookie = "ours=1"}
 request_headers = {X-Given = '$host "b" \\ ; {} #', Accept = ""}
 hsts = {max_age = "1d", include_subdomains = true}
+
+[sites."app.test".headers]
+X-Frame-Options = "DENY"
+X-Odd = '$5 "a" \\ ; {} ü #'
+X-Site = "site"
+X-Gone = ""
+Set-Cookie = "ours=1"
 
 [sites."app.test".routes]
 "/other" = {headers = {x-site = "route"}}

@@ -36,6 +36,9 @@ app = "web"
 "~ \\\\.php$" = "my_api"
 "/stream" = {buffering = false}
 "/quiet" = {websocket = false}
+"/admin" = "my_api"
+"^~ /first" = "my_api"
+"/moved" = {redirect = "/elsewhere"}
 
 [sites."behind.test"]
 app = "web"
@@ -151,8 +154,15 @@ def test_the_proxy_protocol_tells_the_address_of_a_client():
         ("/api/", "/"),
         ("/api/users?id=1", "/users?id=1"),
         ("/api/a%20b", "/a%20b"),
-        ("/api/a%0d%0aX:%20y", "/a%0D%0AX:%20y"),
+        ("/api/a%0d%0aX:%20y", "/a%0d%0aX:%20y"),
         ("/api/%3Fz", "/%3Fz"),
+        ("/api/repos/a%2Fb", "/repos/a%2Fb"),
+        ("/api//x", "//x"),
+        ("/api/a;b=~'(c)!$&*+,=:@[]|^`{}", "/a;b=~'(c)!$&*+,=:@[]|^`{}"),
+        ("/api/%41%7e%c3%bc?%2f=%2F&a+b", "/%41%7e%c3%bc?%2f=%2F&a+b"),
+        ("/api?q=/api/x", "/?q=/api/x"),
+        ("/%61pi/a%20b?c=%20", "/a%20b?c=%20"),
+        ("/x/../api/a", "/a"),
     ],
 )
 def test_the_prefix_of_a_route_is_taken_off(edge, programs, asked, passed):
@@ -170,8 +180,18 @@ def test_each_path_goes_where_its_route_says(edge, programs):
         "/one/more": "web",
         "/a.php": "my_api",
         "/a.php5": "web",
+        "/admin": "my_api",
+        "/admin/": "my_api",
+        "/admin?a=1": "my_api",
+        "/admin/a.php5": "my_api",
+        "/adminx": "web",
+        "/admin.html": "web",
+        "/first": "my_api",
+        "/firstx": "web",
+        "/movedx": "web",
     }.items():
         assert edge.get("app.test", path).json["port"] == programs[name].port, path
+    assert {edge.get("app.test", path).status for path in ("/moved", "/moved/x")} == {308}
 
 
 def test_a_websocket_is_passed_through_unless_a_route_says_no(edge):

@@ -24,7 +24,7 @@ def test_a_method_that_a_program_is_asked_to_take_is_no_claim():
 
 
 def test_grpc_is_told_no_more_than_http():
-    lines = block(nginx_conf(site(routes='"/g" = {grpc = true}')), "location /g")
+    lines = block(nginx_conf(site(routes='"/g" = {grpc = true}')), "location /g/")
     assert {f'grpc_set_header {name} "";' for name in CLAIMS} < set(lines)
 
 

@@ -26,15 +26,15 @@ def test_a_route_adds_its_request_headers_to_those_of_its_site():
             '"/x" = {request_headers = {b = "2"}}\n"/y" = {websocket = false}',
         )
     )
-    x = request_headers(block(conf, "location /x"))
+    x = request_headers(block(conf, "location /x/"))
     assert (x["A"], x["b"], "B" in x) == ("1", "2", False)
-    y = request_headers(block(conf, "location /y"))
+    y = request_headers(block(conf, "location /y/"))
     assert (y["A"], y["B"], y["Upgrade"], y["Connection"]) == ("1", "1", "", "")
 
 
 def test_grpc_has_no_headers_of_http_1():
     headers = request_headers(
-        block(nginx_conf(site(routes='"/g" = {grpc = true}')), "location /g")
+        block(nginx_conf(site(routes='"/g" = {grpc = true}')), "location /g/")
     )
     assert "X-Forwarded-For" in headers
     assert not {"Upgrade", "Connection"} & set(headers)

@@ -10,8 +10,8 @@ def test_a_limit_is_counted_in_the_zone_of_the_place_that_set_it():
     zones = [line.split()[2] for line in conf.splitlines() if "limit_req_zone" in line]
     assert len(zones) == 2
     assert "limit_req zone=rate-address-app.test;" in site_block(conf)
-    assert not [line for line in block(conf, "location /a") if "limit_req" in line]
-    (own,) = [line for line in block(conf, "location /b") if line.startswith("limit_req ")]
+    assert not [line for line in block(conf, "location /a/") if "limit_req" in line]
+    (own,) = [line for line in block(conf, "location /b/") if line.startswith("limit_req ")]
     assert own.startswith("limit_req zone=rate-address-app.test-")
 
 
@@ -44,7 +44,7 @@ def test_networks_that_are_let_in_keep_all_others_out():
 def test_a_route_that_sets_one_list_keeps_the_other_of_its_site():
     """Otherwise the lines of the site were forgotten, and the route open to everybody."""
     conf = nginx_conf(site('allow = ["10.0.0.0/8"]', '"/x" = {deny = ["10.7.7.7"]}'))
-    assert block(conf, "location /x")[:3] == ["deny 10.7.7.7;", "allow 10.0.0.0/8;", "deny all;"]
+    assert block(conf, "location /x/")[:3] == ["deny 10.7.7.7;", "allow 10.0.0.0/8;", "deny all;"]
 
 
 def test_a_password_file_of_the_operators_is_named_by_its_path():

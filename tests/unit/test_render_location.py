@@ -45,8 +45,18 @@ def test_a_route_that_cannot_be_written_is_told_with_its_site():
 
 def test_the_site_itself_is_the_location_of_all_else():
     assert heads(site()) == ["/"]
-    assert heads(site(routes='"/a" = "web"')) == ["/", "/a"]
     assert heads('[sites."a.test".routes."/"]\nredirect = "https://b.test"\n') == ["/"]
+
+
+@pytest.mark.parametrize(
+    "route", ['"web"', "{folder = 'x'}", "{redirect = '/b'}", "{gzip = false}"]
+)
+def test_a_path_takes_what_is_below_it_and_no_longer_name(route):
+    assert heads(site(routes=f'"/a" = {route}')) == ["/", "/a/", "= /a"]
+    assert heads(site(routes=f'"/a/" = {route}')) == ["/", "/a/"]
+    assert heads(site(routes=f'"^~ /a" = {route}')) == ["/", "^~ /a/", "= /a"]
+    assert heads(site(routes=f'"= /a" = {route}')) == ["/", "= /a"]
+    assert heads(site(routes=f'"~ /a" = {route}')) == ["/", "~ /a"]
 
 
 def test_a_prefix_that_is_taken_off_ends_with_a_slash():

@@ -16,7 +16,7 @@ def test_the_certificate_of_a_server_elsewhere_is_verified_for_its_name():
         text = (
             f'[upstreams.old]\ntls = true\n{keys}\n[sites."app.test".routes."/x"]\nupstream="old"'
         )
-        return [line for line in block(nginx_conf(text), "location /x") if "_ssl_" in line]
+        return [line for line in block(nginx_conf(text), "location /x/") if "_ssl_" in line]
 
     assert tls('servers = ["a.test:443"]') == [
         "proxy_ssl_server_name on;",

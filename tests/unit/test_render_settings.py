@@ -16,7 +16,7 @@ def test_a_level_writes_only_what_differs_from_the_level_above():
 
 def test_what_nginx_inherits_only_as_a_whole_is_repeated_as_a_whole():
     conf = nginx_conf(site('headers = {A = "1"}', '"/x" = {headers = {B = "2"}}'))
-    headers = [line for line in block(conf, "location /x") if line.startswith("add_header")]
+    headers = [line for line in block(conf, "location /x/") if line.startswith("add_header")]
     assert headers == ["add_header A 1 always;", "add_header B 2 always;"]
 
 
@@ -24,7 +24,7 @@ def test_a_route_may_take_back_what_its_site_says():
     conf = nginx_conf(
         site("buffering = false\ngzip = false", '"/x" = {buffering = true, gzip = true}')
     )
-    assert {"proxy_buffering on;", "gzip on;"} < set(block(conf, "location /x"))
+    assert {"proxy_buffering on;", "gzip on;"} < set(block(conf, "location /x/"))
 
 
 def test_the_defaults_are_those_that_the_keys_promise():
@@ -43,9 +43,9 @@ def test_no_limit_of_a_body_is_a_size_of_0():
 
 def test_a_stream_of_grpc_has_no_limit_but_one_that_was_given():
     conf = nginx_conf(site(routes='"/g" = {grpc = true}'))
-    assert "client_max_body_size 0;" in block(conf, "location /g")
+    assert "client_max_body_size 0;" in block(conf, "location /g/")
     given = nginx_conf(site('client_max_body_size = "2m"', '"/g" = {grpc = true}'))
-    assert not [line for line in block(given, "location /g") if "body_size" in line]
+    assert not [line for line in block(given, "location /g/") if "body_size" in line]
 
 
 def test_grpc_has_the_timeouts_of_its_site_under_its_own_names():

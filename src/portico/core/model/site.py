@@ -224,11 +224,14 @@ class Target(Table):
 
 class Route(Handling, Target):
     """One path of a site. Its key is that of nginx's `location`: `/prefix`, `= /exact`,
-    `~ regex`, `~* regex` (any case), or `^~ /prefix`, which goes before every regex.
+    `~ regex`, `~* regex` (any case), or `^~ /prefix`, which goes before every regex. A prefix
+    takes whole names: `/admin` takes `/admin` and `/admin/x`, not `/adminx`.
     """
 
     strip_prefix: bool = Field(
-        False, description="Remove the route's path before passing a request on."
+        False,
+        description="Remove the route's path before passing a request on; the rest is passed byte "
+        "for byte.",
     )
 
 

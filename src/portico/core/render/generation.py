@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from itertools import chain
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
@@ -14,7 +15,9 @@ from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import TRUSTED_HEADERS, hsts_maps
 from portico.core.render.limits import htpasswd_files, limit_zones
 from portico.core.render.listeners import Sockets, shared_servers
+from portico.core.render.location import stripped_prefixes
 from portico.core.render.pages import maintenance_maps
+from portico.core.render.passing import rest_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
 from portico.core.render.upstream_block import upstream_blocks
@@ -61,6 +64,7 @@ def _http(
     yield from hsts_maps(desired)
     yield from claim_maps(desired, TRUSTED_HEADERS)
     yield from maintenance_maps(desired)
+    yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)
     yield from upstream_blocks(desired, context)

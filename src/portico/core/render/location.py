@@ -42,16 +42,15 @@ def locations(
         redirect = location.scope.target.redirect
         if location.name is not None:
             upstream = desired.upstreams[location.name]
-            yield location.directive(
-                (*lines, *_proxy_lines(location, location.name, upstream, context, number))
-            )
+            passed = (*lines, *_proxy_lines(location, location.name, upstream, context, number))
+            yield from location.directives(passed)
             yield from _retry_lines(
                 location, location.name, desired, context, number, tuple(difference(own, above))
             )
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
         else:
-            yield location.directive((*lines, *_local_answer(location)))
+            yield from location.directives((*lines, *_local_answer(location)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One location to write."""
+    """What is written for one route."""
 
-    match: Match
+    matches: tuple[Match, ...]
+    """One, or two that are treated alike: `/api/` and `= /api`."""
     scope: Scope
     prefix: str = ""
     """The path that a folder stands for, or that is taken off: `/static/`."""
@@ -101,9 +101,10 @@ class Location:
         route = self.scope.route
         return self.prefix.rstrip("/") if route and route.strip_prefix else ""
 
-    def directive(self, lines: Sequence[Directive]) -> Directive:
-        modifier = (Raw(self.match.modifier),) if self.match.modifier else ()
-        return d("location", *modifier, WithDollar(self.match.path), block=lines)
+    def directives(self, lines: Sequence[Directive]) -> Iterator[Directive]:
+        for match in self.matches:
+            modifier = (Raw(match.modifier),) if match.modifier else ()
+            yield d("location", *modifier, WithDollar(match.path), block=lines)
 
 
 def _site_locations(scopes: Sequence[Scope]) -> Iterator[Location]:
@@ -112,31 +113,34 @@ def _site_locations(scopes: Sequence[Scope]) -> Iterator[Location]:
     matches = [(Match.parse(scope.key), scope) for scope in routes]
     taken = {match.identity for match, _ in matches}
     if ("", "/") not in taken:
-        yield Location(Match("", "/"), site)
+        yield Location((Match("", "/"),), site)
     for match, scope in matches:
-        if _stands_for_prefix(match, scope):
-            yield from _folder_locations(match, scope, taken - {match.identity})
+        if match.is_prefix and match.path != "/":
+            yield from _prefix_locations(match, scope, taken - {match.identity})
         else:
-            yield Location(match, scope)
+            yield Location((match,), scope)
 
 
-def _stands_for_prefix(match: Match, scope: Scope) -> bool:
-    """Not `/`: nothing is taken off there."""
-    route = scope.route
-    takes_off = route is not None and (route.strip_prefix or route.folder is not None)
-    return takes_off and match.is_prefix and match.path != "/"
-
-
-def _folder_locations(
+def _prefix_locations(
     match: Match, scope: Scope, taken: set[tuple[str, str]]
 ) -> Iterator[Location]:
-    """`/static` becomes `/static/`, because `/statics` is none of it, and `= /static`."""
-    prefix = match.path.rstrip("/") + "/"
-    inner, bare = Match(match.modifier, prefix), Match("=", prefix.rstrip("/"))
-    if inner.identity not in taken:
-        yield Location(inner, scope, prefix)
-    if bare.identity not in taken and match.path != prefix:
-        yield Location(bare, scope, prefix)
+    """`/static` becomes `/static/` and `= /static`, because `/statics` is none of it."""
+    path, route = match.path.rstrip("/"), scope.route
+    wanted = [Match(match.modifier, f"{path}/")]
+    wanted += [Match("=", path)] if match.path == path else []
+    free = tuple(each for each in wanted if each.identity not in taken)
+    if route and route.folder is not None:  # without the slash it is another answer
+        for each in free:
+            yield Location((each,), scope, f"{path}/")
+    elif free:
+        yield Location(free, scope, f"{path}/" if route and route.strip_prefix else "")
+
+
+def stripped_prefixes(scopes: Sequence[Scope]) -> Iterator[str]:
+    """What routes of a site take off."""
+    for scope in scopes:
+        if scope.route and scope.route.strip_prefix:
+            yield Match.parse(scope.key).path.rstrip("/")
 
 
 def _settings(location: Location) -> Settings:
@@ -201,10 +205,10 @@ def _redirected(
 ) -> Iterator[Directive]:
     """`return` answers before nginx looks who may come in, a named location after that."""
     if not any(own[part] for part in ACCESS_LIMITS):
-        yield location.directive((*lines, _redirect(redirect)))
+        yield from location.directives((*lines, _redirect(redirect)))
         return
     target = f"@redirect_{number}"
-    yield location.directive((*lines, d("try_files", INTERNAL_PREFIX, target)))
+    yield from location.directives((*lines, d("try_files", INTERNAL_PREFIX, target)))
     yield d("location", target, block=(*own["headers"], _redirect(redirect)))
 
 
@@ -222,7 +226,7 @@ def _local_answer(location: Location) -> Iterator[Directive]:
     folder, prefix = location.scope.target.folder, location.prefix
     if folder is None:
         yield d("return", "404")
-    elif prefix and location.match.path != prefix:
+    elif prefix and location.matches[0].path != prefix:
         yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
     else:
         table = Folder(path=folder) if isinstance(folder, str) else folder

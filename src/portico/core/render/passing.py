@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d
+from portico.core.render.directive import quote as to_argument
 from portico.core.render.headers import replaced_headers, request_headers
-from portico.core.render.scope import Scope
+from portico.core.render.scope import Scope, digest
 from portico.core.render.settings import timeouts
 
 
@@ -42,7 +44,27 @@ def passing(
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{name}")
         return
     yield from _tls(upstream, scope, context, "proxy")
-    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{name}"))
+    rest = f"${_rest_variable(prefix)}" if prefix else ""
+    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{name}{rest}"))
+
+
+def rest_maps(prefixes: Iterable[str]) -> Iterator[Directive]:
+    """What is left of the path and query that a client sent, byte for byte, when a prefix is
+    taken off. Empty where the client wrote the prefix in another way (`/%61pi`): then nginx's
+    own form of the path passes, which `stripped` makes.
+    """
+    for prefix in dict.fromkeys(prefixes):
+        sent = re.escape(quote(prefix))
+        lines = (
+            d("default", ""),
+            d(to_argument(WithDollar(f"~^{sent}(/.*)$")), Raw("$1")),
+            d(to_argument(WithDollar(rf"~^{sent}(\?.*)?$")), Raw("/$1")),
+        )
+        yield d("map", Raw("$request_uri"), Raw(f"${_rest_variable(prefix)}"), block=lines)
+
+
+def _rest_variable(prefix: str) -> str:
+    return f"portico_rest_{digest(prefix)}"
 
 
 def stripped(prefix: str) -> Iterator[Directive]:
