@@ -188,6 +188,21 @@ class Edge:
         ):
             yield tls
 
+    @contextmanager
+    def websocket(self, name: str, path: str, *, answer: int = 101) -> Iterator[ssl.SSLSocket]:
+        """A connection on which a WebSocket was asked for, after that answer."""
+        with self.handshake(name, self.tls()) as tls:
+            tls.sendall(
+                f"GET {path} HTTP/1.1\r\nHost: {name}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            )
+            head = b""
+            while not head.endswith(b"\r\n\r\n") and (more := tls.recv(1)):
+                head += more
+            assert head.startswith(b"HTTP/1.1 %d " % answer), head
+            yield tls
+
     def raw(self, data: bytes, *, port: int | None = None, wait: bool = True) -> bytes:
         """Send bytes over plain TCP; return what comes back until the end, or do not wait."""
         with socket.create_connection(("127.0.0.1", port or self.http), 60) as connection:

@@ -78,16 +78,24 @@ def test_websockets_stay_open_and_reach_every_instance(stack):
 
 
 @pytest.mark.parametrize(
-    ("site", "query"), [("buffering = false", ""), ("", "&accel=no")], ids=["file", "program"]
+    ("site", "query", "accept"),
+    [
+        ("", "", "text/event-stream"),
+        ("request_buffering = false", "", "application/x-ndjson, */*;q=0.1"),
+        ("buffering = false", "", "*/*"),
+        ("", "&accel=no", "*/*"),
+    ],
+    ids=["client", "client, lines", "file", "program"],
 )
-def test_server_sent_events_arrive_one_by_one(stack, tmp_path, site, query):
-    """Either the file says so, or the program does with a header that nginx knows. It sends none
-    before the last one was heard.
+def test_server_sent_events_arrive_one_by_one(stack, tmp_path, site, query, accept):
+    """The client says so, or the file does, or the program with a header that nginx knows. It
+    sends none before the last one was heard.
     """
     up(stack, "events.py", site=site)
     with opened(stack) as tls:
         path = f"/events?n=5&heard={tmp_path}{query}"
-        tls.sendall(f"GET {path} HTTP/1.1\r\nHost: app.localhost\r\n\r\n".encode())
+        head = f"Host: app.localhost\r\nAccept: {accept}\r\n\r\n"
+        tls.sendall(f"GET {path} HTTP/1.1\r\n{head}".encode())
         heard = []
         with tls.makefile("rb") as lines:
             while len(heard) < 5:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
@@ -36,6 +34,8 @@ app = "web"
 "~ \\\\.php$" = "my_api"
 "/stream" = {buffering = false}
 "/quiet" = {websocket = false}
+"/patient" = {proxy_read_timeout = "500ms"}
+"/strict" = {websocket_timeout = "500ms"}
 "/admin" = "my_api"
 "^~ /first" = "my_api"
 "/moved" = {redirect = "/elsewhere"}
@@ -195,20 +195,21 @@ def test_each_path_goes_where_its_route_says(edge, programs):
 
 
 def test_a_websocket_is_passed_through_unless_a_route_says_no(edge):
-    key = base64.b64encode(os.urandom(16)).decode()
-    head = (
-        f"Host: app.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-    )
-    with edge.handshake("app.test", edge.tls()) as tls:
-        tls.sendall(f"GET /socket HTTP/1.1\r\n{head}".encode())
-        answer = tls.recv(1000)
-        assert answer.startswith(b"HTTP/1.1 101 ")
-        tls.sendall(b"\x81\x02hi")
-        assert tls.recv(100) == b"\x81\x02hi"
-    with edge.handshake("app.test", edge.tls()) as tls:
-        tls.sendall(f"GET /quiet HTTP/1.1\r\n{head}".encode())
-        assert tls.recv(1000).startswith(b"HTTP/1.1 200 ")
+    with edge.websocket("app.test", "/socket") as socket_:
+        socket_.sendall(b"\x81\x02hi")
+        assert socket_.recv(100) == b"\x81\x02hi"
+    with edge.websocket("app.test", "/quiet", answer=200):
+        pass
+
+
+def test_a_websocket_may_be_silent_for_longer_than_an_answer(edge):
+    """`proxy_read_timeout` is for answers: an hour is the default of what stays open."""
+    assert edge.get("app.test", "/patient?sleep=3").status == 504
+    with edge.websocket("app.test", "/patient") as patient:
+        with edge.websocket("app.test", "/strict") as strict, suppress(ConnectionResetError):
+            assert strict.recv(100) == b""  # nginx has ended it
+        patient.sendall(b"\x81\x02hi")
+        assert patient.recv(100) == b"\x81\x02hi"
 
 
 def test_an_upgrade_to_http_2_is_not_passed_on(edge):

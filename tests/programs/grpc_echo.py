@@ -1,7 +1,8 @@
 """gRPC on $PORT, with bytes as messages so that no generated code is needed.
 
-`/echo.Echo/Say` answers `PID:` and the message; `/echo.Echo/Count` streams the numbers up to
-the one in the message; `/echo.Echo/Join` takes a stream and answers all its messages as one.
+`/echo.Echo/Say` answers `PID:` and the message, with 6 KiB of metadata; `/echo.Echo/Count` streams
+the numbers up to the one in the message; `/echo.Echo/Join` takes a stream and answers all its
+messages as one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 
-def say(message: bytes, _: grpc.ServicerContext) -> bytes:
+def say(message: bytes, call: grpc.ServicerContext) -> bytes:
+    call.send_initial_metadata((("padding", "x" * 6144),))
     return b"%d:%b" % (os.getpid(), message)
 
 

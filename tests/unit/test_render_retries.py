@@ -158,10 +158,11 @@ def test_an_operators_pages_are_kept_beside_another_try():
     conf = nginx_conf(
         site('error_pages = {404 = "a.html", 502 = "b.html"}', '"/x" = {gzip=false}')
     )
-    for place in ("/x/", "= /x", "@again_1"):
+    for place in ("/x/", "= /x", "@again_1", "@live_1"):
         lines = block(conf, f"location {place}")
-        assert [line for line in lines if "error_page" in line and "@failed" not in line] == [
-            "error_page 502 504 = @again_1;",
+        lines = [line for line in lines if not re.search(r"@failed|419 = @live", line)]
+        assert [line for line in lines if "error_page" in line] == [
+            f"error_page 502 504 = {place if place[0] == '@' else '@again_1'};",
             "error_page 404 /.portico/404;",
             "recursive_error_pages on;",
         ]
@@ -170,3 +171,39 @@ def test_an_operators_pages_are_kept_beside_another_try():
 
 def test_a_site_that_passes_nothing_on_has_no_place_for_failures():
     assert "@failed" not in nginx_conf('[sites."a.test"]\nredirect = "https://b.test"\n')
+
+
+def test_what_stays_open_has_its_own_times_and_no_buffer():
+    keys = "proxy_read_timeout = 5\nproxy_send_timeout = 6\nbuffering = true"
+    routes = '"/ws" = {websocket_timeout = 7}\n"/long" = {proxy_read_timeout = "2h"}'
+    conf = nginx_conf(site(keys, routes))
+    for number, silence in ((0, "3600s"), (1, "7s"), (2, "7200s")):
+        lines = block(conf, f"location @live_{number}")
+        assert {f"proxy_read_timeout {silence};", "proxy_buffering off;"} < set(lines)
+        assert f"proxy_send_timeout {silence};" in lines
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_live"),
+    [
+        ("GET:websocket:*/*", True),
+        ("GET::text/event-stream", True),
+        ("POST::application/json, Text/Event-Stream", True),
+        ("GET::application/x-ndjson", True),
+        ("GET::application/json", False),
+        ("GET::text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("PUT::text/event-stream", False),
+        ("PUT:websocket:", False),
+        ("GET::", False),
+    ],
+)
+def test_who_asks_for_a_stream_is_known_by_the_request(request_, is_live):
+    head = 'map "$request_method:$portico_upgrade:$http_accept" $portico_live'
+    patterns = (re.fullmatch(r'"~(\*?)(.*)" 1;', line) for line in block(MAPS, head))
+    found = [
+        re.search(each[2].replace("\\\\", "\\"), request_, re.IGNORECASE if each[1] else 0)
+        for each in patterns
+        if each
+    ]
+    assert len(found) == 2
+    assert any(found) is is_live

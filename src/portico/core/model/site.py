@@ -173,11 +173,17 @@ class Handling(Table):
         None, ge=0.001, description="Timeout between two writes; default: 60s."
     )
     websocket: bool | None = Field(None, description="Pass protocol upgrades on; default: true.")
+    websocket_timeout: Duration | None = Field(
+        None,
+        ge=0.001,
+        description="How long a WebSocket or a stream of events may be silent; default: 1h, or "
+        "proxy_read_timeout if that is longer.",
+    )
     grpc: bool | None = Field(None, description="Use gRPC to the app.")
     buffering: bool | None = Field(
         None,
-        description="false: pass responses on as they arrive, for server-sent events. An app can "
-        "request it per response with X-Accel-Buffering: no.",
+        description="false: pass all responses on as they arrive. Not needed for requests that "
+        "accept text/event-stream or lines of JSON, nor for responses with X-Accel-Buffering: no.",
     )
     request_buffering: bool | None = Field(
         None, description="false: pass uploads on as they arrive."

@@ -80,7 +80,7 @@ def _connections(context: RenderContext) -> Iterator[Directive]:
         # After a reload, an idle connection is answered for so long instead of being cut.
         yield d("keepalive_min_timeout", "2s")
     yield d("client_header_timeout", "15s")
-    yield d("client_body_timeout", "30s")
+    yield d("client_body_timeout", "60s")
     yield d("send_timeout", "60s")
     yield d("reset_timedout_connection", "on")
     yield d("large_client_header_buffers", "4", "16k")

@@ -26,6 +26,7 @@ from portico.core.render.settings import (
     Settings,
     common_settings,
     difference,
+    live_settings,
     settings,
 )
 from portico.core.render.static import static_files
@@ -45,7 +46,7 @@ def locations(
             passed = (*lines, *_proxy_lines(location, location.name, upstream, context, number))
             yield from location.directives(passed)
             yield from _retry_lines(
-                location, location.name, desired, context, number, tuple(difference(own, above))
+                location, location.name, desired, context, number, own=own, above=above
             )
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
@@ -154,28 +155,34 @@ def _settings(location: Location) -> Settings:
 def _proxy_lines(
     location: Location, name: str, upstream: Upstream, context: RenderContext, number: int
 ) -> Iterator[Directive]:
-    yield from first_try_lines(location.scope, _retry_name(number), _stream_name(number))
+    names = (f"@{what}_{number}" for what in ("again", "stream", "live"))
+    yield from first_try_lines(location.scope, *names)
     yield from _strip_lines(location)
     yield from passing(location.scope, name, upstream, context, location.stripped)
 
 
-def _retry_lines(
+def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     location: Location,
     name: str,
     desired: Desired,
     context: RenderContext,
     number: int,
-    settings: Sequence[Directive],
+    *,
+    own: Settings,
+    above: Settings,
 ) -> Iterator[Directive]:
     """The path is taken off already where a request comes again."""
     scope, upstream = location.scope, desired.upstreams[name]
     # Where all peers have as many connections as they may, others would be counted anew.
     target = name if _is_limited(upstream, desired) else upstream_or_retry(name)
-    retry_lines = passing(scope, target, upstream, context, location.stripped)
-    yield from retry_location(scope, _retry_name(number), settings, retry_lines)
+    repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
+    if not scope.value(lambda handling: handling.grpc):
+        again = tuple(passing(scope, target, upstream, context, location.stripped))
+        yield from retry_location(scope, f"@again_{number}", repeated, again)
+        live = difference({**own, **live_settings(scope)}, above)
+        yield from retry_location(scope, f"@live_{number}", live, (*strip, *again))
     once = passing(scope, name, upstream, context, location.stripped)
-    stream = (*_strip_lines(location), *once)
-    yield from stream_location(scope, _stream_name(number), settings, stream)
+    yield from stream_location(scope, f"@stream_{number}", repeated, (*strip, *once))
 
 
 def _is_limited(upstream: Upstream, desired: Desired) -> bool:
@@ -186,14 +193,6 @@ def _is_limited(upstream: Upstream, desired: Desired) -> bool:
 def _strip_lines(location: Location) -> Iterator[Directive]:
     if location.stripped:
         yield from stripped(location.stripped)
-
-
-def _retry_name(number: int) -> str:
-    return f"@again_{number}"
-
-
-def _stream_name(number: int) -> str:
-    return f"@stream_{number}"
 
 
 def _redirected(

@@ -37,7 +37,11 @@ def passing(
 ) -> Iterator[Directive]:
     """The last lines of a location; `prefix` was taken off the path."""
     if scope.value(lambda handling: handling.grpc):
-        yield from timeouts(scope, "grpc")
+        connect, read, send = timeouts(scope, "grpc")
+        yield from (connect, read, send)
+        # A stream in which the client is silent is a body that does not go on.
+        yield d("client_body_timeout", read.head.split()[1])
+        yield d("grpc_buffer_size", "16k")
         yield from request_headers(scope, "grpc_set_header", prefix)
         yield from replaced_headers(scope, "grpc_hide_header")
         yield from _tls(upstream, scope, context, "grpc")

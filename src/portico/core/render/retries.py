@@ -13,6 +13,9 @@ a process that is being killed takes connections until its last moment, and woul
 the repetition too. Where that leaves nobody, all peers are asked by turns, in an upstream of its
 own; and what meets there the instance that it comes from is sent on once more.
 
+Requests that may stay open for long (`$portico_live`: WebSockets, and streams of events) have a
+location of their own, with other times and no buffer, and are tried again there.
+
 A body that is passed on while it arrives cannot be sent twice, and no call of gRPC is repeated.
 For these nginx's own way is exact: a POST goes on to the next peer only if nothing was sent to
 this one.
@@ -24,15 +27,21 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.headers import UPGRADE
 from portico.core.render.pages import error_pages
 from portico.core.render.scope import Scope
 
-ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
-    f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams")
+ONCE, SENT, NOBODY, TIMED_OUT, STREAMS, LIVE = (
+    f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams", "live")
 )
 FAILED: Final = "@failed"
 _STREAM_CODE: Final = "418"
-"""A code that nginx never answers with by itself."""
+_LIVE_CODE: Final = "419"
+"""Codes that nginx never answers with by itself."""
+_EVENT_TYPES: Final = (
+    r"text/event-stream|application/(x-ndjson|ndjson|jsonl|json-seq|stream\+json)"
+)
+"""What is sent piece by piece (HTML 9.2, RFC 7464)."""
 DEFAULT_RETRIES: Final = 1
 MAX_TRIES: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
@@ -93,34 +102,49 @@ def retry_maps() -> tuple[Directive, ...]:
             Raw(f"${STREAMS}"),
             block=(d("default", ""), d('"~^(POST|PATCH|LOCK)$"', "1")),
         ),
+        d(
+            "map",
+            Raw(f'"$request_method:${UPGRADE}:$http_accept"'),
+            Raw(f"${LIVE}"),
+            block=(
+                d("default", ""),
+                d('"~^(GET|POST):[^:]+:"', "1"),
+                d(f'"~*^(GET|POST)::.*({_EVENT_TYPES})"', "1"),
+            ),
+        ),
     )
 
 
-def first_try_lines(scope: Scope, retry_name: str, stream_name: str) -> Iterator[Directive]:
-    """First in a location that passes requests on: where go those that failed, and those that
-    nginx itself may try again. A location that has one error_page has none of its server's.
+def first_try_lines(
+    scope: Scope, retry_name: str, stream_name: str, live_name: str
+) -> Iterator[Directive]:
+    """First in a location that passes requests on: where go those that failed, those that nginx
+    itself may try again, and those that stay open. A location that has one error_page has none
+    of its server's.
     """
     grpc = _is_grpc(scope)
     if grpc:
         yield d("grpc_next_upstream", "off")
     else:
         yield d("error_page", *_CODES, "=", retry_name)
+        yield d("error_page", _LIVE_CODE, "=", live_name)
     if _has_stream(scope):
         yield d("error_page", _STREAM_CODE, "=", stream_name)
     yield from error_pages(scope.site, without=() if grpc else _CODES)
     yield d("recursive_error_pages", "on")
     if _has_stream(scope):
         yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
+    if not grpc:
+        yield d("if", Raw(f"(${LIVE})"), block=(d("return", _LIVE_CODE),))
 
 
 def retry_location(
     scope: Scope, retry_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
 ) -> Iterator[Directive]:
-    """`passing` passes requests to `upstream_or_retry`. A named location has nothing of the
-    location it is entered from, only of the server: `settings` are repeated in it.
+    """Where requests come again, and those that stay open come from the first time on. `passing`
+    passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
+    from, only of the server: `settings` are repeated in it.
     """
-    if _is_grpc(scope):
-        return
     retries = scope.value(lambda handling: handling.retries)
     repeated = "123"[: DEFAULT_RETRIES if retries is None else retries]
     ends = [f'(${SENT} ~ "{f"[^{repeated}]" if repeated else "."}")']

@@ -16,7 +16,7 @@ Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
 
 ACCESS_LIMITS: Final = ("rate", "connections", "networks", "passwords")
 """The groups that may keep a client out."""
-CONNECT_TIMEOUT, TIMEOUT = 5.0, 60.0  # seconds
+CONNECT_TIMEOUT, TIMEOUT, WEBSOCKET_TIMEOUT = 5.0, 60.0, 3600.0  # seconds
 BODY_SIZE = 1 << 20  # bytes
 
 
@@ -54,6 +54,18 @@ def timeouts(scope: Scope, protocol: str) -> Iterator[Directive]:
         value = scope.value(setting)
         seconds = milliseconds(default if value is None else value)
         yield d(f"{protocol}_{kind}_timeout", seconds)
+
+
+def live_settings(scope: Scope) -> Settings:
+    """Where requests stay open, what differs: what is sent piece by piece arrives so."""
+    own = scope.value(lambda handling: handling.websocket_timeout)
+    longest = max(WEBSOCKET_TIMEOUT, scope.value(_read_timeout) or 0.0)
+    silence = milliseconds(longest if own is None else own)
+    return {
+        "read": (d("proxy_read_timeout", silence),),
+        "send": (d("proxy_send_timeout", silence),),
+        "buffering": (d("proxy_buffering", "off"),),
+    }
 
 
 def _proxy_settings(scope: Scope) -> Settings:
