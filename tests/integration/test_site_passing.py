@@ -11,14 +11,16 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from portico.core.render.claims import CLAIMS
-from portico.core.render.headers import TRUSTED_HEADERS
+from portico.core.render.claims import CLAIMS, FORWARDED
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.stack import eventually, free_port
 
 FILE = """
+[edge]
+health_path = "/lb/health"
+
 [apps.web]
 command = "run"
 
@@ -42,6 +44,7 @@ app = "web"
 
 [sites."behind.test"]
 app = "web"
+hsts = true
 real_ip = {trust = ["127.0.0.0/8", "10.0.0.0/8"]}
 
 [sites."behind.test".routes]
@@ -49,6 +52,7 @@ real_ip = {trust = ["127.0.0.0/8", "10.0.0.0/8"]}
 
 [sites."stranger.test"]
 app = "web"
+hsts = true
 real_ip = {trust = ["10.0.0.0/8"]}
 """
 
@@ -108,7 +112,7 @@ def test_the_address_of_a_client_behind_a_trusted_proxy_is_believed(edge):
 
 
 def test_what_a_client_claims_to_be_told_by_a_proxy_does_not_reach_the_app(edge):
-    claims = {name.replace("-", "_"): "/evil" for name in (*CLAIMS, *TRUSTED_HEADERS)}
+    claims = {name.replace("-", "_"): "/evil" for name in (*CLAIMS, *FORWARDED)}
     for site, path, of_ours in (
         ("app.test", "/", {}),
         ("app.test", "/api/", {"X-Forwarded-Prefix": "/api"}),
@@ -120,9 +124,9 @@ def test_what_a_client_claims_to_be_told_by_a_proxy_does_not_reach_the_app(edge)
 
 
 def test_what_a_trusted_proxy_says_reaches_the_app(edge):
-    claims = {name.replace("-", "_"): "told" for name in (*CLAIMS, *TRUSTED_HEADERS)}
+    claims = {name.replace("-", "_"): "told" for name in (*CLAIMS, *FORWARDED)}
     seen = edge.get("behind.test", **claims).json["headers"]
-    assert {seen[name] for name in (*CLAIMS, *TRUSTED_HEADERS)} == {"told"}
+    assert {seen[name] for name in (*CLAIMS, *FORWARDED)} == {"told"}
     assert (
         edge.get("behind.test", "/b/", X_Forwarded_Prefix="/a").json["headers"][
             "X-Forwarded-Prefix"
@@ -130,6 +134,104 @@ def test_what_a_trusted_proxy_says_reaches_the_app(edge):
         == "/a/b"
     )
     assert edge.get("behind.test").json["headers"]["X-Forwarded-Proto"] == "https"
+
+
+@pytest.mark.parametrize(
+    ("said", "host", "port", "proto"),
+    [
+        ({"X_Forwarded_Proto": "https"}, "behind.test", "443", "https"),
+        ({"X_Forwarded_Proto": "https, http"}, "behind.test", "443", "https, http"),
+        (
+            {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "shop.test:8443"},
+            *("shop.test:8443", "8443", "https"),
+        ),
+        (
+            {"X_Forwarded_Proto": "https", "X_Forwarded_Port": "9443"},
+            *("behind.test", "9443", "https"),
+        ),
+        ({"Forwarded": "for=192.0.2.1;proto=https"}, "behind.test", "443", "https"),
+        (
+            {"Forwarded": 'for="[2001:db8::1]:4711"; Proto="HTTPS"; Host="shop.test:8443"'},
+            *("shop.test:8443", "8443", "HTTPS"),
+        ),
+        (
+            {"Forwarded": "proto=https;host=shop.test, for=10.0.0.1;proto=http;host=b.test"},
+            *("b.test", "80", "http"),
+        ),
+        (
+            {"Forwarded": "proto=http", "X_Forwarded_Proto": "https"},
+            *("behind.test", "443", "https"),
+        ),
+    ],
+)
+def test_scheme_host_and_port_are_those_that_a_trusted_proxy_was_asked_for(
+    edge, said, host, port, proto
+):
+    answer = edge.plain("behind.test", Host="behind.test", **said)
+    if proto == "http":
+        assert (answer.status, answer.headers["Location"]) == (308, f"https://{host}/")
+        return
+    seen = answer.json["headers"]
+    assert seen["X-Forwarded-Host"] == host
+    assert seen["X-Forwarded-Port"] == port
+    assert seen["X-Forwarded-Proto"] == proto
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    ("site", "said", "to"),
+    [
+        ("behind.test", {}, "https://behind.test/a?b=c"),
+        ("behind.test", {"X_Forwarded_Proto": "http"}, "https://behind.test/a?b=c"),
+        (
+            "behind.test",
+            {"X_Forwarded_Proto": "http", "X_Forwarded_Host": "shop.test:80"},
+            "https://shop.test/a?b=c",
+        ),
+        ("stranger.test", {"X_Forwarded_Proto": "https"}, "https://stranger.test:{https}/a?b=c"),
+        ("stranger.test", {"Forwarded": "proto=https"}, "https://stranger.test:{https}/a?b=c"),
+        (
+            "stranger.test",
+            {"X_Forwarded_Host": "evil.test"},
+            "https://stranger.test:{https}/a?b=c",
+        ),
+    ],
+)
+def test_who_came_to_a_trusted_proxy_without_tls_is_redirected(edge, site, said, to):
+    answer = edge.plain(site, "/a?b=c", Host=site, **said)
+    assert (answer.status, answer.headers["Location"]) == (308, to.format(https=edge.https))
+    assert answer.headers["Strict-Transport-Security"] is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.9.8.7", "unknown.test", None])
+def test_a_load_balancer_asks_for_no_site(edge, host):
+    """One of HTTP/1.0 does not even send a name."""
+    tail = f" HTTP/1.1\r\nHost: {host}\r\nConnection: close" if host else " HTTP/1.0"
+    for path, status in (("/lb/health", b"200"), ("/other", b"421")):
+        answer = edge.raw(f"GET {path}{tail}\r\n\r\n".encode())
+        assert answer.split()[1] == status
+
+
+def test_the_path_for_load_balancers_takes_nothing_from_a_site(edge):
+    assert edge.get("app.test", "/lb/health").json["path"] == "/lb/health"
+    assert edge.plain("app.test", "/lb/health").status == 308
+
+
+def test_the_port_that_clients_use_may_be_another(programs):
+    edge_keys = "[edge]\npublic_http = 80\npublic_https = 443\n"
+    site = f'{edge_keys}[apps.web]\ncommand = "run"\n[sites."app.test"]\napp = "web"\n'
+    with (
+        FakeDiscovery(web=[programs["web"].port]) as discovery,
+        Edge(site, discovery.address) as edge,
+    ):
+        eventually(lambda: edge.get("app.test").status == 200)
+        for host in ("app.test", "app.test:8443"):
+            assert (
+                edge.plain("app.test", "/a", Host=host).headers["Location"] == "https://app.test/a"
+            )
+            seen = edge.get("app.test", Host=host).json["headers"]
+            assert (seen["Host"], seen["X-Forwarded-Host"]) == (host, host)
+            assert seen["X-Forwarded-Port"] == "443"
 
 
 def test_the_proxy_protocol_tells_the_address_of_a_client():

@@ -39,6 +39,16 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
         ),
         ('app = "web"\nbasic_auth = {}', ".basic_auth: needs users or a file"),
         (
+            'app = "web"\nrequest_headers.X-A = "$host $hots"',
+            '.request_headers.X-A: has "$hots", which is no variable that a header can have '
+            '(write "$$" for a dollar sign; docs/reference lists the variables)',
+        ),
+        (
+            'app = "web"\nroutes."/a".headers.X-A = "${http_}"',
+            '.routes."/a".headers.X-A: has "$http_", which is no variable that a header can have '
+            '(write "$$" for a dollar sign; docs/reference lists the variables)',
+        ),
+        (
             'app = "web"\nbasic_auth = { users.a = "b", file = "c" }',
             ".basic_auth: has users and a file; set only one",
         ),

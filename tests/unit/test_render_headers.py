@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from portico.core.model.desired import Listeners
 from portico.core.render.directive import to_text
 from portico.core.render.headers import header_maps
 from tests.rendered import APP, block, nginx_conf, site, site_block
@@ -60,7 +61,7 @@ def test_sites_with_the_same_hsts_share_its_map():
 
 
 def test_connections_to_an_app_are_closed_for_no_plain_request():
-    text = to_text(header_maps())
+    text = to_text(header_maps(Listeners(80, 443, ())))
     assert block(text, "map $portico_upgrade $portico_connection") == [
         "default upgrade;",
         '"" "";',

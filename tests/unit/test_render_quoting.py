@@ -25,6 +25,7 @@ from portico.core.render.directive import (
     size,
     to_text,
     whole_seconds,
+    with_variables,
 )
 from portico.core.render.generation import render_generation
 from portico.errors import Refused
@@ -141,6 +142,10 @@ def test_a_tree_is_written_as_nginx_reads_it():
         (Raw("$host"), "$host"),
         (WithDollar("^/a$"), '"^/a$"'),
         (literal("$5"), '"${portico_dollar}5"'),
+        (with_variables("$5 $host"), '"${portico_dollar}5 ${host}"'),
+        (with_variables("${http_accept}x$$host"), '"${http_accept}x${portico_dollar}host"'),
+        (with_variables("$remote_addr.$"), '"${remote_addr}.${portico_dollar}"'),
+        (with_variables("$pid ${home}"), '"${portico_dollar}pid ${portico_dollar}{home}"'),
     ],
 )
 def test_an_argument_is_quoted_where_it_has_to_be(given, expected):

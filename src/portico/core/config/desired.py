@@ -81,7 +81,12 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
         sites={n: _opened(site, paused=n in paused) for n, site in document.sites.items()},
         edge=document.edge,
         tls=document.tls,
-        listeners=Listeners(*edge_ports(document.edge, machine), _addresses(document)),
+        listeners=Listeners(
+            *edge_ports(document.edge, machine),
+            _addresses(document),
+            document.edge.public_http,
+            document.edge.public_https,
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.model.site import Handling
+from portico.core.model.variables import unknown_variables
 
 
 def handling_findings(
@@ -16,7 +17,20 @@ def handling_findings(
         yield Finding((*path, "grpc"), f"needs an app or an upstream, not {targets[0]}")
     for network in sorted({*handling.allow} & {*handling.deny}):
         yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
+    yield from _unknown_variables(path, handling)
     yield from _basic_auth(draft, path, handling)
+
+
+def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:
+    for key, table in (
+        ("headers", handling.headers),
+        ("request_headers", handling.request_headers),
+    ):
+        for header, value in (table or {}).items():
+            for name in unknown_variables(value):
+                what = f'has "${name}", which is no variable that a header can have'
+                hint = 'write "$$" for a dollar sign; docs/reference lists the variables'
+                yield Finding((*path, key, header), what, hint)
 
 
 def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from portico.core.config.keys import TABLES, other_names
 from portico.core.config.shapes import Shape, either, fields_of
 from portico.core.model.document import Document
 from portico.core.model.units import Table, shown
+from portico.core.model.variables import FAMILIES, VARIABLES
 
 _HEAD: Final = """\
 # portico.toml
@@ -51,7 +52,18 @@ _NAMES: Final = {
 def reference() -> str:
     """The text of `docs/reference/portico.toml.md`."""
     sections = list(_sections("", Document, {}))
-    return "\n".join((_HEAD, *(section.text for section in sections[1:]), _words()))
+    parts = (section.text for section in sections[1:])
+    return "\n".join((_HEAD, *parts, _variables(), _words()))
+
+
+def _variables() -> str:
+    names = [f"`${name}`" for name in VARIABLES]
+    families = [f"`${family}NAME`" for family in FAMILIES]
+    return (
+        "## Variables of headers\n\n"
+        "Values of `headers` and `request_headers` may have these variables of nginx, also as "
+        f"`${{host}}`: {', '.join((*names, *families))}. `$$` is a dollar sign.\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,17 @@ class Listeners:
     https: int
     addresses: tuple[str, ...]
     """`127.0.0.1`, `[::1]`, `*`, as nginx's `listen` takes them."""
+    public_http: int | None = None
+    """The port that clients use, where it is not the one that nginx listens on."""
+    public_https: int | None = None
+
+    @property
+    def client_http(self) -> int:
+        return self.public_http or self.http
+
+    @property
+    def client_https(self) -> int:
+        return self.public_https or self.https
 
 
 @dataclass(frozen=True, slots=True)

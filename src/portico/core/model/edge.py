@@ -33,6 +33,11 @@ BindAddress = Annotated[
 ]
 
 
+HealthPath = Annotated[
+    str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$"), Kind('a path such as "/healthz"')
+]
+
+
 class Edge(Table):
     """Where nginx listens, and its limits."""
 
@@ -42,10 +47,24 @@ class Edge(Table):
     https: Port | None = Field(
         None, description="Port of HTTPS; default: 443 as root, 8443 otherwise."
     )
+    public_http: Port | None = Field(
+        None,
+        description="Port of plain HTTP that clients use, where another one is forwarded to it.",
+    )
+    public_https: Port | None = Field(
+        None,
+        description="Port of HTTPS that clients use, where another one is forwarded to it: in "
+        "redirects and X-Forwarded-Port.",
+    )
     bind: tuple[BindAddress, ...] | None = Field(
         None,
         description="Addresses to listen on; default: loopback, or all if a site has a public "
         "name.",
+    )
+    health_path: HealthPath | None = Field(
+        None,
+        description="Path that answers 200 over plain HTTP for names that no site has, for the "
+        "checks of a load balancer, which asks by IP address.",
     )
     nginx: FilePath | None = Field(
         None, description="The nginx program to use; default: found automatically."

@@ -197,10 +197,12 @@ class Handling(Table):
     headers: dict[HeaderName, HeaderValue] | None = Field(
         None,
         description="Headers to set on every response, instead of the app's; an empty value "
-        "removes one.",
+        "removes one. Values may have variables such as $host; $$ is a dollar sign.",
     )
     request_headers: dict[HeaderName, HeaderValue] | None = Field(
-        None, description="Headers to set on requests to the app; an empty value removes one."
+        None,
+        description="Headers to set on requests to the app; an empty value removes one. Values may "
+        "have variables such as $remote_addr; $$ is a dollar sign.",
     )
     rate_limit: Rate | RateLimit | None = Field(
         None, description='Request rate per client: "10r/s", or a table.'

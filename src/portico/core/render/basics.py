@@ -51,7 +51,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from _temp_folders(context.home, _user(desired, context).partition(" ")[0])
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
-    yield from header_maps()
+    yield from header_maps(desired.listeners)
     yield hidden_map()
     yield network_map()
     yield from log_basics()

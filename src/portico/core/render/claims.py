@@ -41,6 +41,15 @@ CLAIMS: Final = (
     "Proxy",
 )
 _TRUSTED: Final = "portico_trusted"
+FORWARDED: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
+"""What a trusted proxy in front knows better, where it says so: in these, or in the Forwarded of
+RFC 7239.
+"""
+HTTPS, ORIGIN, PLAIN = "portico_https", "portico_origin", "portico_plain"
+"""Whether the client uses HTTPS; where it is redirected to if not; whether it is to be redirected.
+For sites that trust a proxy.
+"""
+_CLAIMED_PORT: Final = "portico_claimed_port"
 
 
 def trusts(site: Site) -> bool:
@@ -61,8 +70,8 @@ def trusted_peers(name: str, site: Site) -> Iterator[Directive]:
         yield d("set", Raw(f"${_TRUSTED}"), Raw(f"${_peers(name)}"))
 
 
-def claim_maps(desired: Desired, ours: dict[str, str]) -> Iterator[Directive]:
-    """`ours` is what some headers have where a trusted proxy said nothing."""
+def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
+    """`origin` is where plain requests are redirected to where no trusted proxy says more."""
     trusting = {name: site.real_ip for name, site in desired.sites.items() if trusts(site)}
     for name, real_ip in trusting.items():
         if real_ip is not None:
@@ -74,15 +83,58 @@ def claim_maps(desired: Desired, ours: dict[str, str]) -> Iterator[Directive]:
                 Raw(f"${_peers(name)}"),
                 block=(d("default", Raw(every)), *(d(net, "1") for net in networks)),
             )
-    for header in CLAIMS if trusting else ():
-        yield _map(header, f"${_TRUSTED}", '""', "1")
-    for header, fallback in ours.items() if trusting else ():
-        yield _map(header, f'"${_TRUSTED}:{_header_variable(header)}"', fallback, '"~^1:."')
+    if not trusting:
+        return
+    for header in CLAIMS:
+        trusted = d("1", Raw(_header_variable(header)))
+        yield _map(f"${_TRUSTED}", claim_variable(header), '""', trusted)
+    yield from _forwarded_maps(desired, origin)
 
 
-def _map(header: str, source: str, fallback: str, trusted: str) -> Directive:
-    lines = (d("default", Raw(fallback)), d(trusted, Raw(_header_variable(header))))
-    return d("map", Raw(source), Raw(f"${claim_variable(header)}"), block=lines)
+def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
+    host, port, proto = (claim_variable(header) for header in FORWARDED)
+    forwarded = "$http_forwarded"
+    yield _map(
+        f'"${_TRUSTED}|$http_x_forwarded_proto|{forwarded}"',
+        proto,
+        "$scheme",
+        d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_proto")),
+        d(r'"~*^1\|\|(.*[;,\s])?proto=\W?(https?)\b"', Raw("$2")),
+    )
+    yield _map(
+        f'"${_TRUSTED}|$http_x_forwarded_host|{forwarded}"',
+        host,
+        "$host$portico_port",
+        d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_host")),
+        d(r'"~*^1\|\|(.*[;,\s])?host=[^a-z0-9[]?([a-z0-9_.:[\]-]+)"', Raw("$2")),
+    )
+    yield _map(
+        f'"${proto}|${host}"',
+        _CLAIMED_PORT,
+        "80",
+        d(r'"~:([0-9]+)$"', Raw("$1")),
+        d('"~*^https"', "443"),
+    )
+    yield _map(
+        f'"${_TRUSTED}|$http_x_forwarded_port|$http_x_forwarded_proto{forwarded}"',
+        port,
+        "$portico_server_port",
+        d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_port")),
+        d(r'"~^1\|\|."', Raw(f"${_CLAIMED_PORT}")),
+    )
+    yield _map(f"${proto}", HTTPS, "$https", d('"~*^https"', "on"), d('"~*^http"', ""))
+    public = desired.listeners.public_https
+    suffix = "" if public in {None, 443} else f":{public}"
+    claimed = d(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
+    yield _map(f'"${_TRUSTED}|${host}"', ORIGIN, f'"{origin}"', claimed)
+    open_paths = [r'"~^\|/\.well-known/acme-challenge/"']
+    open_paths += [f'"|{desired.edge.health_path}"'] if desired.edge.health_path else []
+    exempt = (d(path, "") for path in (r'"~^on\|"', *open_paths))
+    yield _map(f'"${HTTPS}|$uri"', PLAIN, "1", *exempt)
+
+
+def _map(source: str, variable: str, fallback: str, *lines: Directive) -> Directive:
+    return d("map", Raw(source), Raw(f"${variable}"), block=(d("default", Raw(fallback)), *lines))
 
 
 def _header_variable(header: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from portico.core.model.variables import expanded
 from portico.errors import Refused
 
 _PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+")
@@ -53,6 +54,11 @@ def to_text(directives: Iterable[Directive]) -> str:
 def literal(text: str) -> WithDollar:
     """Text for an argument in which nginx expands variables, with every `$` kept as it is."""
     return WithDollar(text.replace("$", f"${{{DOLLAR}}}"))
+
+
+def with_variables(text: str) -> WithDollar:
+    """The same for text whose variables (`model/variables.py`) are meant."""
+    return WithDollar(expanded(text, literal, "${{{}}}".format))
 
 
 def milliseconds(seconds: float) -> str:

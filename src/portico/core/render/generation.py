@@ -12,7 +12,7 @@ from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
-from portico.core.render.headers import TRUSTED_HEADERS, hsts_maps
+from portico.core.render.headers import hsts_maps
 from portico.core.render.limits import htpasswd_files, limit_zones
 from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.location import stripped_prefixes
@@ -62,7 +62,7 @@ def _http(
     yield from http_basics(desired, context)
     yield from includes(desired.folder, desired.edge.include)
     yield from hsts_maps(desired)
-    yield from claim_maps(desired, TRUSTED_HEADERS)
+    yield from claim_maps(desired, sockets.https_origin)
     yield from maintenance_maps(desired)
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, Listeners
 from portico.core.model.site import Hsts, Site
-from portico.core.render.claims import CLAIMS, claim_variable, trusts
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
+from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, with_variables
 from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
@@ -25,18 +25,13 @@ _FORWARDED_HEADERS = {
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
 }
-TRUSTED_HEADERS = {
-    name: _FORWARDED_HEADERS[name]
-    for name in ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
-}
-"""What a trusted proxy in front knows better, where it says so."""
 _PREFIX = "X-Forwarded-Prefix"
 HSTS_NAME = "Strict-Transport-Security"
 _UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
 
 
-def header_maps() -> tuple[Directive, ...]:
+def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
     """`Connection` is empty unless there is an upgrade, so that connections to instances are
     kept. An upgrade to h2c is not passed on: it would take requests past every rule here.
 
@@ -69,9 +64,20 @@ def header_maps() -> tuple[Directive, ...]:
             block=(
                 d("default", Raw("$server_port")),
                 d('""', Raw("$proxy_protocol_server_port")),
+                *_public_ports(listeners),
             ),
         ),
     )
+
+
+def _public_ports(listeners: Listeners) -> Iterator[Directive]:
+    """What clients came to, where another port is forwarded to the one of nginx."""
+    for port, public in (
+        (listeners.http, listeners.client_http),
+        (listeners.https, listeners.client_https),
+    ):
+        if public != port:
+            yield d(str(port), str(public))
 
 
 def request_headers(
@@ -83,7 +89,7 @@ def request_headers(
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
     return (
         *(line for name, line in ours if name not in theirs),
-        *(d(directive, WithDollar(name), literal(value)) for name, value in theirs.values()),
+        *(d(directive, WithDollar(n), with_variables(value)) for n, value in theirs.values()),
     )
 
 
@@ -108,7 +114,7 @@ def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
     """What a client may not say, and the path that was taken off."""
     if not trusting:
         return dict.fromkeys(CLAIMS, "") | ({_PREFIX: literal(prefix)} if prefix else {})
-    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *TRUSTED_HEADERS)}
+    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *FORWARDED)}
     return theirs | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
 
 
@@ -130,7 +136,7 @@ def response_headers(scope: Scope) -> tuple[Directive, ...]:
     return (
         *_hsts_header(scope.site),
         *(
-            d("add_header", WithDollar(name), literal(value), "always")
+            d("add_header", WithDollar(name), with_variables(value), "always")
             for name, value in headers.values()
             if value
         ),
@@ -139,12 +145,12 @@ def response_headers(scope: Scope) -> tuple[Directive, ...]:
 
 def hsts_maps(desired: Desired) -> Iterator[Directive]:
     """Over plain HTTP the header must not be sent (RFC 6797 7.2)."""
-    wanted = {_hsts(site): None for site in desired.sites.values() if _is_on_both_ports(site)}
-    for value in wanted:
+    sites = [site for site in desired.sites.values() if _is_on_both_ports(site)]
+    for trusting, value in dict.fromkeys((trusts(site), _hsts(site)) for site in sites):
         yield d(
             "map",
-            Raw("$https"),
-            Raw(f"${_hsts_variable(value)}"),
+            Raw(f"${HTTPS}" if trusting else "$https"),
+            Raw(f"${_hsts_variable(value, trusting=trusting)}"),
             block=(d("default", ""), d("on", value)),
         )
 
@@ -157,12 +163,13 @@ def _merged(*tables: Mapping[str, str] | None) -> dict[str, tuple[str, str]]:
 def _hsts_header(site: Site) -> Iterator[Directive]:
     if site.hsts and site.https:
         value = _hsts(site)
-        text = Raw(f"${_hsts_variable(value)}") if _is_on_both_ports(site) else value
+        variable = f"${_hsts_variable(value, trusting=trusts(site))}"
+        text = Raw(variable) if _is_on_both_ports(site) else value
         yield d("add_header", HSTS_NAME, text, "always")
 
 
 def _is_on_both_ports(site: Site) -> bool:
-    return bool(site.hsts) and site.https and not site.redirect_http
+    return bool(site.hsts) and site.https and (not site.redirect_http or trusts(site))
 
 
 def _hsts(site: Site) -> str:
@@ -174,6 +181,6 @@ def _hsts(site: Site) -> str:
     )
 
 
-def _hsts_variable(value: str) -> str:
+def _hsts_variable(value: str, *, trusting: bool) -> str:
     letters = "".join(c for c in value.lower() if c.isalnum())
-    return f"portico_hsts_{letters}"
+    return f"portico_hsts_{letters}" + ("_said" if trusting else "")

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired, Listeners
+from portico.core.model.edge import Edge
 from portico.core.model.names import is_ip
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
 from portico.core.render.alpn import BACKLOG, inside
 from portico.core.render.challenge import challenge_answer
+from portico.core.render.claims import trusts
 from portico.core.render.directive import Directive, Raw, d
 
 USUAL_HTTPS: Final = 443
@@ -71,12 +73,18 @@ class Sockets:
     @property
     def https_origin(self) -> str:
         """`https://$host:8443`, the port left out where it is the usual one."""
-        port = self.listeners.https
-        return "https://$host" + ("" if port == USUAL_HTTPS else f":{port}")
+        return "https://$host" + self.https_port
+
+    @property
+    def https_port(self) -> str:
+        """`:8443`, or empty where it is the usual one."""
+        port = self.listeners.client_https
+        return "" if port == USUAL_HTTPS else f":{port}"
 
 
 def is_redirected(site: Site) -> bool:
-    return site.https and site.redirect_http
+    """Whether all of its plain requests are. One that trusts a proxy looks at each."""
+    return site.https and site.redirect_http and not trusts(site)
 
 
 def server_names(*names: str) -> Directive:
@@ -89,7 +97,10 @@ def shared_servers(
     """The servers that are no site's."""
     if sockets.http_default == UNKNOWN:
         yield _server(
-            *sockets.listen_lines(UNKNOWN, tls=False), server_names("_"), *_misdirected()
+            *sockets.listen_lines(UNKNOWN, tls=False),
+            server_names("_"),
+            *health_answer(desired.edge, sockets, UNKNOWN),
+            d("location", "/", block=_misdirected()),
         )
     yield from _rejecting_server(desired, sockets)
     redirected = {n: s for n, s in desired.sites.items() if is_redirected(s)}
@@ -133,12 +144,24 @@ def _redirect_server(
         *(server_names(name, *site.aliases) for name, site in sites.items()),
         access_log(REDIRECTS, desired, context),
         *challenge_answer(context),
+        *health_answer(desired.edge, sockets, REDIRECTED),
         d(
             "location",
             "/",
             block=(d("return", "308", Raw(f"{sockets.https_origin}$request_uri")),),
         ),
     )
+
+
+def health_answer(edge: Edge, sockets: Sockets, owner: str) -> Iterator[Directive]:
+    """For the checks of a load balancer, which asks for no site."""
+    if edge.health_path and owner == sockets.http_default:
+        answer = (
+            d("access_log", "off"),
+            d("default_type", "text/plain"),
+            d("return", "200", "ok"),
+        )
+        yield d("location", "=", edge.health_path, block=answer)
 
 
 def _misdirected() -> Iterator[Directive]:

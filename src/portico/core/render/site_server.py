@@ -9,9 +9,9 @@ from portico.core.model.place import RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.challenge import challenge_answer
-from portico.core.render.claims import trusted_peers
+from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers
 from portico.core.render.directive import Directive, Raw, d
-from portico.core.render.listeners import Sockets, is_redirected, server_names
+from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
 from portico.core.render.location import locations
 from portico.core.render.pages import error_pages, page_locations
 from portico.core.render.retries import failed_location
@@ -47,6 +47,9 @@ def _lines(
     yield from site_log(name, site, desired, context)
     yield from _real_ip(site.real_ip)
     yield from trusted_peers(name, site)
+    if site.https and site.redirect_http and not is_redirected(site):
+        to = Raw(f"${ORIGIN}$request_uri")
+        yield d("if", Raw(f"(${PLAIN})"), block=(d("return", "308", to),))
     own = settings(scope)
     above = DEFAULTS
     if site.include:  # one such line of the operator's, and nginx inherits none of ours
@@ -56,6 +59,7 @@ def _lines(
     yield from page_locations(scope)
     if not is_redirected(site):
         yield from challenge_answer(context)
+        yield from health_answer(desired.edge, sockets, name)
     yield from locations(scopes, own, desired, context)
     if any(part.target.app or part.target.upstream for part in scopes):
         yield failed_location()

@@ -14,9 +14,9 @@ def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
     for domain in (name, *site.aliases):
         host = f"[{domain}]" if ":" in domain else domain
         if site.https:
-            urls.append(f"https://{host}{_port(listeners.https, HTTPS)}/")
+            urls.append(f"https://{host}{_port(listeners.client_https, HTTPS)}/")
         else:
-            urls.append(f"http://{host}{_port(listeners.http, HTTP)}/")
+            urls.append(f"http://{host}{_port(listeners.client_http, HTTP)}/")
     return tuple(urls)
 
 
