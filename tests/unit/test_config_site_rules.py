@@ -11,6 +11,9 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
 """
 
 
+UNKNOWN = 'an unknown variable (write "$$" for a dollar sign; docs/reference lists the variables)'
+
+
 @pytest.mark.parametrize(
     ("site", "problem"),
     [
@@ -40,13 +43,11 @@ upstreams.legacy.servers = ["10.0.0.5:3000"]
         ('app = "web"\nbasic_auth = {}', ".basic_auth: needs users or a file"),
         (
             'app = "web"\nrequest_headers.X-A = "$host $hots"',
-            '.request_headers.X-A: has "$hots", which is no variable that a header can have '
-            '(write "$$" for a dollar sign; docs/reference lists the variables)',
+            f'.request_headers.X-A: has "$hots", {UNKNOWN}',
         ),
         (
             'app = "web"\nroutes."/a".headers.X-A = "${http_}"',
-            '.routes."/a".headers.X-A: has "$http_", which is no variable that a header can have '
-            '(write "$$" for a dollar sign; docs/reference lists the variables)',
+            f'.routes."/a".headers.X-A: has "$http_", {UNKNOWN}',
         ),
         (
             'app = "web"\nbasic_auth = { users.a = "b", file = "c" }',

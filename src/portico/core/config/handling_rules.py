@@ -22,13 +22,11 @@ def handling_findings(
 
 
 def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:
-    for key, table in (
-        ("headers", handling.headers),
-        ("request_headers", handling.request_headers),
-    ):
+    tables = {"headers": handling.headers, "request_headers": handling.request_headers}
+    for key, table in tables.items():
         for header, value in (table or {}).items():
             for name in unknown_variables(value):
-                what = f'has "${name}", which is no variable that a header can have'
+                what = f'has "${name}", an unknown variable'
                 hint = 'write "$$" for a dollar sign; docs/reference lists the variables'
                 yield Finding((*path, key, header), what, hint)
 

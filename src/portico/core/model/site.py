@@ -201,8 +201,8 @@ class Handling(Table):
     )
     request_headers: dict[HeaderName, HeaderValue] | None = Field(
         None,
-        description="Headers to set on requests to the app; an empty value removes one. Values may "
-        "have variables such as $remote_addr; $$ is a dollar sign.",
+        description="Headers to set on requests to the app; an empty value removes one. Values "
+        "may have variables such as $remote_addr; $$ is a dollar sign.",
     )
     rate_limit: Rate | RateLimit | None = Field(
         None, description='Request rate per client: "10r/s", or a table.'

@@ -1,4 +1,4 @@
-"""Variables of nginx that values of headers may have: `$host`, `${remote_addr}`; `$$` is a dollar."""
+"""Variables of nginx in values of headers: `$host`, `${remote_addr}`. `$$` is a dollar sign."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 VARIABLES: Final = (
-    *(
-        "args",
-        "host",
-        "https",
-        "msec",
-        "query_string",
-        "remote_addr",
-        "remote_port",
-        "remote_user",
-    ),
-    *("request_id", "request_method", "request_time", "request_uri", "scheme", "server_name"),
-    *("server_port", "server_protocol", "ssl_cipher", "ssl_protocol", "ssl_server_name"),
-    *("time_iso8601", "uri", "upstream_addr", "upstream_response_time", "upstream_status"),
+    *("args", "host", "https", "msec", "query_string", "remote_addr", "remote_port"),
+    *("remote_user", "request_id", "request_method", "request_time", "request_uri", "scheme"),
+    *("server_name", "server_port", "server_protocol", "ssl_cipher", "ssl_protocol"),
+    *("ssl_server_name", "time_iso8601", "uri", "upstream_addr", "upstream_response_time"),
+    "upstream_status",
 )
 FAMILIES: Final = ("arg_", "cookie_", "http_", "upstream_http_")
 """Each of these with a name after it: `$http_user_agent`."""
