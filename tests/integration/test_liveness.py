@@ -94,11 +94,11 @@ def test_what_fails_its_check_gets_nothing_also_after_a_reload_and_a_new_daemon(
     switch.touch()
     eventually(lambda: states(stack)[1] == "unready")
     ill = slots(stack)[1]
-    assert ill["reason"] == "fails its health check: answered 503"
+    assert ill["reason"] == "fails its health check: /healthz answered 503"
     assert status(stack).apps[0]["state"] == "degraded"
-    assert f"{ill['id']} fails its health check: answered 503" in status(stack).troubles
+    assert f"{ill['id']} fails its health check: /healthz answered 503" in status(stack).troubles
     shown = stack.done("status").stdout
-    assert f"{ill['id']} is unready: fails its health check: answered 503" in shown
+    assert f"{ill['id']} is unready: fails its health check: /healthz answered 503" in shown
     others = everybody - {ill["pid"]}
     eventually(lambda: who_answers(stack) == others)
 

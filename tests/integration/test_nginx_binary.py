@@ -71,8 +71,9 @@ def test_what_is_no_nginx_is_refused(named, words):
         (
             "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)\n",
             (
-                "only root may listen on port 80: set other ports in [edge] http and https, "
-                "1024 or higher"
+                "only root may listen on port 80: run "
+                "`sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80`, or "
+                "set other ports in [edge] http and https"
             ),
         ),
         (

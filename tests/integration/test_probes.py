@@ -73,10 +73,10 @@ def test_the_host_header_is_the_one_of_the_check():
         (200, (), None),
         (204, (), None),
         (302, (), None),
-        (404, (), "answered 404"),
-        (503, (), "answered 503"),
+        (404, (), "/ answered 404"),
+        (503, (), "/ answered 503"),
         (404, (200, 404), None),
-        (204, (200,), "answered 204"),
+        (204, (200,), "/ answered 204"),
     ],
 )
 def test_the_status_is_the_verdict(status, good, said):
@@ -102,11 +102,11 @@ def test_own_headers_are_sent_and_may_replace_those_of_portico():
     ("body", "wanted", "said"),
     [
         (b"all is well", "well", None),
-        (b"all is well", "unwell", "answered 200 without 'unwell'"),
+        (b"all is well", "unwell", "/ answered 200 without 'unwell'"),
         (b"status: OK\n", "~ (?im)^status: ok$", None),
-        (b"status: bad\n", "~ ^status: ok", "answered 200 without '~ ^status: ok'"),
+        (b"status: bad\n", "~ ^status: ok", "/ answered 200 without '~ ^status: ok'"),
         (b"x" * 200_000 + b"end", "end", None),
-        (b"x" * 300_000 + b"end", "end", "answered 200 without 'end'"),
+        (b"x" * 300_000 + b"end", "end", "/ answered 200 without 'end'"),
         (b"\xff well", "well", None),
     ],
 )
@@ -115,7 +115,7 @@ def test_the_body_is_searched(body, wanted, said):
 
 
 def test_a_wrong_status_is_said_before_a_wrong_body():
-    assert probe(ok(status=500), path="/", body="nothing")[0] == "answered 500"
+    assert probe(ok(status=500), path="/", body="nothing")[0] == "/ answered 500"
 
 
 def test_early_hints_and_endless_or_broken_bodies_do_not_change_it():

@@ -182,7 +182,7 @@ def test_a_body_longer_than_what_is_read_is_judged_by_what_was_read():
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert probe(Check(path="/", timeout=60.0), head, chunks) is None
     assert (
-        probe(Check(path="/", body="b", timeout=60.0), head, chunks) == "answered 200 without 'b'"
+        probe(Check(path="/", body="b", timeout=60.0), head, chunks) == "/ answered 200 without 'b'"
     )
 
 
@@ -206,7 +206,7 @@ def test_a_regular_expression_that_would_run_for_ever_is_given_up():
     body = b"a" * 5000 + b"!"
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     said = probe(Check(path="/", body="~ ^(a+)+$", timeout=60.0), answer)
-    assert said == "answered 200: '~ ^(a+)+$' takes too long to search for"
+    assert said == "/ answered 200: '~ ^(a+)+$' takes too long to search for"
 
 
 @examples(20)

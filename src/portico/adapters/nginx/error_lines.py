@@ -123,7 +123,8 @@ async def _port(address: str, port: int, code: int, reason: str, ports: TcpPorts
         holder = await ports.holder(port) or "another program"
         return f"port {port} is held by {holder}: stop that program, or {choose}"
     if code == errno.EACCES:
-        return f"only root may listen on port {port}: {choose}, 1024 or higher"
+        allow = f"sudo sysctl -w net.ipv4.ip_unprivileged_port_start={port}"
+        return f"only root may listen on port {port}: run `{allow}`, or {choose}"
     if code == errno.EADDRNOTAVAIL:
         return f"{address} is not an address of this machine; see [edge] bind"
     return reason

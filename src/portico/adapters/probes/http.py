@@ -37,15 +37,16 @@ async def ask_http(check: Check, port: int, connection: Connection) -> str | Non
     await connection.send(sent)
     limit = MAX_READ_SIZE if check.body is None else MAX_SEARCHED_SIZE
     answer = await _answer(http, connection, limit)
+    answered = f"{check.path or '/'} answered {answer.status}"
     if answer.status not in (check.status or GOOD_STATUSES):
-        return f"answered {answer.status}"
+        return answered
     if check.body is None:
         return None
     try:
         is_there = _holds(answer.body, check.body)
     except TimeoutError:
-        return f"answered {answer.status}: {check.body!r} takes too long to search for"
-    return None if is_there else f"answered {answer.status} without {check.body!r}"
+        return f"{answered}: {check.body!r} takes too long to search for"
+    return None if is_there else f"{answered} without {check.body!r}"
 
 
 def _head(check: Check, port: int) -> list[tuple[bytes, bytes]]:
