@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +27,9 @@ PORTICO = [sys.executable, "-m", "portico.cli.main"]
 class Served:
     def __init__(self, control, home, folder):
         self.control, self.home, self.folder = control, home, folder
-        self.environ = {**os.environ, "PORTICO_HOME": str(home.path), "TERM": "xterm"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        here = {"PORTICO_HOME": str(home.path), "TERM": "xterm", "PATH": path}
+        self.environ = os.environ | here
 
     def portico(self, *argv):
         out, err = io.StringIO(), io.StringIO()
@@ -74,6 +77,16 @@ def test_up_shows_urls_instances_and_what_to_type_next(served):
     assert (kind, request.folder) == ("up", str(served.folder))
     assert request.table == {"apps": {"web": {"command": "node index.js"}}}
     assert request.environ["TERM"] == "xterm"
+
+
+def test_up_says_how_portico_becomes_a_command_where_it_is_none(served):
+    served.environ["PATH"] = str(served.folder)
+    code, _, err = served.portico("up", served.folder)
+    assert code == 0
+    told = re.search(r"note: portico is not in PATH; `(?:sudo )?ln -s (.*) /usr/local/bin/`", err)
+    assert told
+    assert Path(told[1]).name == "portico"
+    assert os.access(told[1], os.X_OK)
 
 
 def test_start_runs_a_program_as_under_pm2(served, monkeypatch):

@@ -182,7 +182,8 @@ def test_a_body_longer_than_what_is_read_is_judged_by_what_was_read():
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert probe(Check(path="/", timeout=60.0), head, chunks) is None
     assert (
-        probe(Check(path="/", body="b", timeout=60.0), head, chunks) == "/ answered 200 without 'b'"
+        probe(Check(path="/", body="b", timeout=60.0), head, chunks)
+        == "/ answered 200 without 'b'"
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico import __version__
@@ -45,6 +49,17 @@ def apply(session: Session, found: ImportedFile) -> None:
         _show(session, status, found.source)
         written = {line.removeprefix("note: ") for line in change.lines}
         documents.write_notes(session, [each for each in status.notes if each not in written])
+        documents.write_notes(session, list(_outside_path(session.environ)))
+
+
+def _outside_path(environ: Mapping[str, str]) -> Iterator[str]:
+    """All that Portico says to type begins with `portico`."""
+    if shutil.which("portico", path=environ.get("PATH")) is None:
+        venv = Path(sys.prefix)
+        in_clone = venv.parent / "portico"
+        program = in_clone if in_clone.is_file() else venv / "bin/portico"
+        sudo = "" if os.geteuid() == 0 else "sudo "
+        yield f"portico is not in PATH; `{sudo}ln -s {program} /usr/local/bin/` makes it a command"
 
 
 def _up_to_date(session: Session, client: Client) -> Client:
