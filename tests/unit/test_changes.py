@@ -46,6 +46,24 @@ def test_a_change_is_answered_at_once_and_followed_to_its_end():
     assert seen[-1] == ("done", ("first", "second"))
 
 
+def test_a_change_that_failed_is_an_event_with_its_reason():
+    events = []
+
+    async def scenario():
+        async with asyncio.TaskGroup() as group:
+            tasks = Tasks(group, Troubles(), FakeClock())
+            changes = Changes(tasks, FakeClock(), lambda *event: events.append(event))
+
+            async def work(_):
+                raise Failed("web.1.1 exited with code 1\nthe last lines")
+
+            changes.begin("reload", "web", ["web"], work)
+            changes.begin("reload", "api", ["api"], lambda _: asyncio.sleep(0))
+
+    asyncio.run(scenario())
+    assert events == [("failed", "web", "reload: web.1.1 exited with code 1")]
+
+
 def test_changes_that_ended_long_ago_are_forgotten_and_one_under_way_never_is():
     async def scenario(changes):
         go_on = asyncio.Event()

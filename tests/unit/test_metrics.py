@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from portico.core.model.views import CertificateView, DaemonView, NginxView, StatusView
 from portico.engine.control.metrics import metrics_text
@@ -60,3 +61,15 @@ def test_instances_are_counted_in_every_state_there_is():
 def test_what_an_operator_named_cannot_break_a_line():
     text = metrics_text(status(), [certificate('a"b\\c\nd')], NOW)
     assert r'certificate="a\"b\\c\nd"' in text
+
+
+def test_why_an_app_does_not_come_up_is_shown():
+    starting = app_view("web")
+    first = starting.instances[0]
+    ill = replace(first, state="backoff", reason="exited with code 1")
+    web = starting.model_copy(update={"instances": (ill,), "waits": "waits for db"})
+    text = metrics_text(status(web), [], NOW)
+    problem = f'portico_instance_problem{{app="web",instance="{ill.id}",reason='
+    assert problem + '"exited with code 1"} 1\n' in text
+    assert 'portico_app_waits{app="web",reason="waits for db"} 1\n' in text
+    assert "portico_instance_problem" not in metrics_text(status(starting), [], NOW)

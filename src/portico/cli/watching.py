@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _ERRORS: Final[tuple[type[PorticoError], ...]] = (Failed, Refused, Unreachable)
 _WIDEST: Final = 60  # characters of a label; a line that wraps cannot be written over
+_ABOUT_THE_FILE: Final = ("note: ", "removing ", "waiting for ")
+"""Lines that do not say what is waited for now, or say it with a time of their own."""
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -34,6 +36,7 @@ def watch(
             for line in now.lines[written:] if not quiet else ():
                 session.terminal.write_stderr(f"  {line}")
             written, change = len(now.lines), now
+            spinner.show(now.lines[-1] if now.lines else "")
     except KeyboardInterrupt:
         spinner.clear()
         session.terminal.write_stderr(
@@ -58,10 +61,18 @@ def watch_and_report(session: Session, client: Client, change: ChangeView) -> No
 
 
 class Spinner:
-    """Shows that time passes; nothing at all where a line cannot be written over."""
+    """Shows that time passes, and what is waited for; nothing at all where a line cannot be
+    written over.
+    """
 
     def __init__(self, stream: Stream, label: str) -> None:
-        self._stream, self._label, self._ticks = stream, harmless(label), 0
+        self._stream, self._ticks = stream, 0
+        self._label = harmless(label)
+
+    def show(self, line: str) -> None:
+        """Show the last line of the change, if it says what is waited for."""
+        if line and not line.startswith(_ABOUT_THE_FILE):
+            self._label = harmless(line)
 
     def turn(self) -> None:
         if self._stream.live:

@@ -67,8 +67,11 @@ class Change:
 
 
 class Changes:
-    def __init__(self, tasks: Tasks, clock: Clock) -> None:
-        self._tasks, self._clock = tasks, clock
+    def __init__(
+        self, tasks: Tasks, clock: Clock, note: Callable[[str, str, str], None] | None = None
+    ) -> None:
+        """`note` keeps an event: its kind, its subject, and a text."""
+        self._tasks, self._clock, self._note = tasks, clock, note
         self._all: dict[str, Change] = {}
         self._begun = 0
         self.end_was_seen = asyncio.Event()
@@ -123,6 +126,8 @@ class Changes:
                 raise
         except PorticoError as error:
             change.end(error)
+            if self._note:
+                self._note("failed", change.subject, f"{change.kind}: {error}".splitlines()[0])
         except Exception:
             change.end(Failed("internal error (a bug in portico); details in porticod.log"))
             raise

@@ -105,8 +105,8 @@ AppState = Literal[
     "running",
     "scheduled",
 ]
-"""`waiting` is for the apps that it comes after; the last two are of an app with a schedule: its
-run is under way, or still to come."""
+"""`waiting` is for the apps that it comes after; the last two are of an app that is
+to end, whose run is under way, and of one with a schedule, whose run is still to come."""
 
 
 # `status` makes one an instance: a model, or a frozen record, takes ten times as long to make.

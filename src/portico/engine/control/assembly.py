@@ -38,7 +38,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     report = StatusReport(
         engine, instances, exposure, daemon, issued, logs=logs, processes=processes
     )
-    changes = Changes(engine.tasks, engine.clock)
+    changes = Changes(engine.tasks, engine.clock, engine.observed.note)
     operations = Operations(
         engine,
         changes,

@@ -22,6 +22,8 @@ MANY_SITES: Final = 20
 """More than so many are counted instead of named."""
 LONGEST_WAIT: Final = 900.0
 """Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
+SAID_EVERY: Final = 10.0
+"""Seconds between two lines that say that nothing has changed, and what is waited for."""
 SITES_ANSWER_WITHIN: Final = 10.0
 NGINX_ASKS_WITHIN: Final = 10.0
 """Seconds; it asks every second, after a lost answer every two."""
@@ -51,7 +53,7 @@ class Convergence:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
         targets = {name: self._intent.target_id(name) for name in names}
-        begun, said = self._clock.monotonic(), tuple[str, ...]()
+        begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), SAID_EVERY
         while (waited := self._clock.monotonic() - begun) < LONGEST_WAIT:
             given_up = self._given_up(targets)
             desired, generation = self._intent.wanted()
@@ -74,6 +76,10 @@ class Convergence:
                 if line not in said:
                     change.say(line)
             said = state.waiting
+            if waited >= next_at:
+                next_at = waited + SAID_EVERY
+                why = self._report.waits_for(names)
+                change.say(f"waiting for {waited:.0f}s: {'; '.join(filter(None, (*said, why)))}")
             await self._loop.next_round()
         raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
 

@@ -55,6 +55,16 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
         [(labels, i.memory_bytes) for labels, i in every],
     )
     yield _family(
+        "portico_instance_problem",
+        "Why an instance is not ready, or was not the last time; always 1.",
+        [({**labels, "reason": i.reason}, 1) for labels, i in every if i.reason],
+    )
+    yield _family(
+        "portico_app_waits",
+        "What an app waits for before it starts; always 1.",
+        [({"app": app.name, "reason": app.waits}, 1) for app in apps if app.waits],
+    )
+    yield _family(
         "portico_instance_restarts",
         "Restarts of an instance since it was created.",
         [(labels, i.restarts) for labels, i in every],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from portico.core.config.references import names_served
@@ -175,12 +175,21 @@ class StatusReport:
             memory_bytes=memory,
             cpu_percent=round(cpu, 1),
             current=i.spec == app.spec.id,
-            reason=i.trouble,
+            reason=i.trouble or self._waits_for(i),
             worn=i.worn,
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
         )
+
+    def _waits_for(self, i: Instance) -> str:
+        return self._instances.supervision.waits_for(i) if i.state is S.STARTING else ""
+
+    def waits_for(self, apps: Collection[str]) -> str:
+        """What is still wrong with an instance of these apps that is starting."""
+        known = self._observed.instances.values()
+        found = ((i.id, self._waits_for(i)) for i in known if i.app in apps)
+        return next((f"{instance} {why}" for instance, why in found if why), "")
 
     def _nginx(self, seen: NginxSeen) -> NginxView:
         build = self._intent.build

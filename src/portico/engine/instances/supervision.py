@@ -28,7 +28,7 @@ from portico.core.planning.reasons import explain, explain_end, explain_listenin
 from portico.engine.engine import Engine
 from portico.engine.instances.liveness import Liveness
 from portico.engine.instances.ownership import Ownership
-from portico.engine.instances.readiness import Readiness
+from portico.engine.instances.readiness import ProcessKey, Readiness
 from portico.errors import Failed
 from portico.ports.files import Logs
 from portico.ports.processes import Processes, TcpPorts
@@ -63,6 +63,8 @@ class Supervision:
         self._liveness, self._ownership, self._readiness = liveness, ownership, readiness
         self._logs, self._ports, self._processes = logs, ports, processes
         self._ended: list[tuple[InstanceId, Exit]] = []
+        self._probe_failures: dict[ProcessKey, str] = {}
+        """What the last probe of an instance that is starting has found wrong."""
         self.output_tails: dict[str, OutputTail] = {}
         """By app: the end of the output of its instance that ended badly last."""
 
@@ -213,14 +215,17 @@ class Supervision:
             await self._clock.sleep(pause)
             now = self._observed.instances.get(instance)
             if now is None or now.state is not InstanceState.STARTING or now.process != process:
+                self._probe_failures.pop((instance, process), None)
                 return
             trouble = await self._liveness.probe(now) if can_probe else None
             good = good + 1 if trouble is None else 0
             rise = self._intent.app_of(now).check.rise
             if (good and (good >= rise or not can_probe)) or self._needs_no_answer(now):
+                self._probe_failures.pop((instance, process), None)
                 self._readiness.check_passed(now)
                 self._wake()
                 return
+            self._probe_failures[instance, process] = trouble or ""
             if can_probe:
                 with self._tasks.fence(f"port of {i.id}", of=i.id):
                     await self._find_port(now, search)
@@ -229,6 +234,10 @@ class Supervision:
                         now, trouble or f"its check passed {good} of {rise} times"
                     )
             pause = min(pause * 1.5, MAX_PROBE_DELAY)
+
+    def waits_for(self, i: Instance) -> str:
+        """What is still wrong with one that is starting; empty if nothing is known."""
+        return self._probe_failures.get((i.id, i.process)) or self._readiness.status_text(i)
 
     def _needs_no_answer(self, i: Instance) -> bool:
         """Whether its time is up, it is to continue, and no site would send it requests."""

@@ -1,0 +1,126 @@
+"""What whoever waits for a change is told meanwhile, and when the wait is over."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from portico.core.model.instance import InstanceState
+from portico.core.model.upstream import Upstream
+from portico.engine.changes import Change
+from portico.engine.control.convergence import NGINX_ASKS_WITHIN, Convergence
+from portico.errors import Failed
+from tests.fakes.clock import FakeClock
+from tests.unit.worlds import app, desired, one, world
+
+S = InstanceState
+
+
+class Outside:
+    """An app web that becomes ready when it is told to, behind an nginx that asks when told."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.its, self.instance = app(good=None), one(S.STARTING)
+        self.reverted: dict[str, str] = {}
+        self.missing: list[str] = []
+        self.change = Change("c1", "up", "web", frozenset(), 0.0)
+        engine = SimpleNamespace(intent=self, observed=self, loop=self, clock=self.clock)
+        self.convergence = Convergence(engine, self, nginx=None, sites=None)
+
+    def ends_after(self, seconds: float) -> bool:
+        """Whether the wait does, and without a failure."""
+
+        async def wait() -> bool:
+            waiting = asyncio.create_task(self.convergence.apps(self.change, ["web"]))
+            await self.clock.advance(seconds)
+            done = waiting.done()
+            if done:
+                waiting.result()
+            waiting.cancel()
+            return done
+
+        return asyncio.run(wait())
+
+    def becomes_ready(self) -> None:
+        self.its, self.instance = app(), one()
+
+    # As intent, what is observed, the loop and the report
+
+    def wanted(self):
+        web = Upstream(apps=("web",))
+        return desired(self.its, upstreams={"web": web}), "g1"
+
+    @property
+    def desired(self):
+        return self.wanted()[0]
+
+    def target_id(self, _: str) -> str:
+        return "v1"
+
+    def now(self):
+        return world(self.instance, knows=[self.its], now=self.clock.monotonic())
+
+    @property
+    def instances(self):
+        return {self.instance.id: self.instance}
+
+    def not_acknowledged(self, _: object) -> list[str]:
+        return self.missing
+
+    async def next_round(self) -> None:
+        await self.clock.sleep(1.0)
+
+    def waits_for(self, _: object) -> str:
+        return "web.1.1 does not answer"
+
+    def last_lines(self, _: str) -> list[str]:
+        return ["the last lines"]
+
+
+def test_who_waits_is_told_for_how_long_and_for_what():
+    outside = Outside()
+    assert not outside.ends_after(25)
+    assert outside.change.lines == [
+        "web: 0 of 1 ready",
+        "waiting for 10s: web: 0 of 1 ready; web.1.1 does not answer",
+        "waiting for 20s: web: 0 of 1 ready; web.1.1 does not answer",
+    ]
+
+
+def test_a_change_is_done_when_nginx_sends_requests_to_no_previous_instance():
+    outside = Outside()
+    outside.becomes_ready()
+    outside.missing = ["web"]
+    assert not outside.ends_after(NGINX_ASKS_WITHIN - 1)
+    outside.missing = []
+    assert outside.ends_after(1)
+    assert outside.change.lines == []
+
+
+def test_where_nginx_does_not_ask_a_change_says_what_that_means():
+    outside = Outside()
+    outside.becomes_ready()
+    outside.missing = ["web"]
+    assert outside.ends_after(NGINX_ASKS_WITHIN + 1)
+    assert outside.change.lines == [
+        "nginx has not asked where web is for 10s and may still use the previous instances"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("must_end", "said"),
+    [
+        (False, "web was rolled back; the previous version is serving: it ended"),
+        (True, "web failed; the apps after it were not replaced: it ended"),
+    ],
+)
+def test_a_rollout_that_was_given_up_says_what_still_holds(must_end, said):
+    outside = Outside()
+    outside.its = replace(outside.its, must_end=must_end)
+    outside.reverted = {"web": "it ended"}
+    with pytest.raises(Failed, match=f"{said}\nthe last lines"):
+        outside.ends_after(1)
