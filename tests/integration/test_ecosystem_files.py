@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -317,3 +318,21 @@ def test_a_script_is_looked_at_to_see_what_runs_it(folder):
     scripts = "['www', 'run', 'binary', 'npm'].map((script) => ({script, name: script}))"
     found = apps(write(folder, "a.config.js", f"exports.apps = {scripts}"))
     assert [found[name].get("interpreter") for name in found] == ["node", None, None, None]
+
+
+def test_a_file_in_a_release_names_its_folder_by_the_link_through_which_it_was_found(
+    folder, monkeypatch
+):
+    release, current = folder / "releases/1", folder / "current"
+    release.mkdir(parents=True)
+    (release / "main.js").touch()
+    current.symlink_to(release)
+    text = "exports.apps = [{script: `${__dirname}/main.js`, cwd: __dirname, args: [__filename]}]"
+    write(release, "ecosystem.config.js", text)
+    monkeypatch.chdir(current)
+    for environ, named in (({"PWD": str(current)}, current), ({"PWD": str(folder)}, release)):
+        found = read_file(Path(), {**os.environ, **environ})
+        assert found.folder == str(named)
+        [app] = found.table["apps"].values()
+        assert app["script"] == f"{named}/main.js"
+        assert app["args"] == [f"{named}/ecosystem.config.js"]

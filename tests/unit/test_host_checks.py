@@ -9,6 +9,8 @@ import pytest
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
+from portico.core.model.app import App
+from portico.core.model.desired import Spec
 from portico.core.model.pair import Findings
 from portico.engine.host_checks import HostChecks
 
@@ -66,3 +68,20 @@ def test_an_operators_pair_is_examined_once_for_its_problems_and_its_notes(desir
     ]
     assert notes == ['sites."a.test".certificate: it is out of order']
     assert certificates.asked == 1
+
+
+def test_a_program_with_a_schedule_follows_links_at_each_run():
+    class Processes:
+        async def links_of(self, spec):
+            return {"/srv/current": "/srv/1"}
+
+    free = Free()
+    checks = HostChecks(
+        Processes(), free, free, None, instances=dict, in_force=lambda: None, workers=""
+    )
+    web = App(command="run", cwd="current")
+    clean = web.model_copy(update={"port": False, "schedule": "@daily"})
+    found = [
+        asyncio.run(checks.links_of(Spec("v1", "app", app, "/srv", {}))) for app in (web, clean)
+    ]
+    assert found == [{"/srv/current": "/srv/1"}, {}]

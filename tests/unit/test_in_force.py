@@ -412,8 +412,12 @@ def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before(
         assert await portico.acknowledged("reload web") == "done"
         assert await portico.acknowledged("scale web 4") == "done"
         assert releases() == ("/srv/2", "2")
-        sources = [each.source for each in portico.operations.history()]
-        assert sources == ["scale web 4", "reload web", "portico.toml", "portico.toml"]
+        assert [(each.source, each.folders) for each in portico.operations.history()] == [
+            ("scale web 4", ("/srv/2",)),
+            ("reload web", ("/srv/2",)),
+            ("portico.toml", ("/srv/1",)),
+            ("portico.toml", ("/srv/1",)),
+        ]
         await portico.ended(asyncio.create_task(portico.operations.rollback(2, "me")))
         await portico.passes(30)
         assert releases() == ("/srv/1", "2")

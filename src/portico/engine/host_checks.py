@@ -50,7 +50,11 @@ class HostChecks:
         return found, notes
 
     async def links_of(self, spec: Spec) -> Mapping[str, str]:
-        """As `Processes.links_of`."""
+        """As `Processes.links_of`; none of a program with a schedule, which has no rollouts: each
+        run is where the links lead then.
+        """
+        if spec.app.schedule is not None:
+            return {}
         return await self._processes.links_of(spec)
 
     async def unreadable(self, desired: Desired) -> list[str]:

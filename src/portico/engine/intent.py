@@ -268,13 +268,10 @@ class Intent:
 
     def _reloaded(self, app: str, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
         record, in_file = self._records[app], self.spec_in_file(app)
-        spec = record.target if self._is_scheduled(app) else in_file
-        links = spec.links if links is None else links
         if self._is_scheduled(app):
-            target = version_of(spec, asked=spec.asked, links=links)
-            return replace(record, target=target, stopped=False)
+            return replace(record, stopped=False)
         asked = max(record.target.asked, in_file.asked) + 1
-        target = version_of(spec, asked=asked, links=links)
+        target = version_of(in_file, asked=asked, links=in_file.links if links is None else links)
         return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 
     def _is_scheduled(self, app: str) -> bool:

@@ -30,11 +30,11 @@ def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) 
         try:
             return json.loads(text)
         except ValueError:
-            return evaluate(path, environ, words)  # PM2's JSON may have comments
+            return _evaluated(path, environ, words)  # PM2's JSON may have comments
         except RecursionError:
             raise wrong(path, TOO_DEEP) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
-        return evaluate(path, environ, words)
+        return _evaluated(path, environ, words)
     if path.suffix in _SCRIPTS:
         hint = f'run it with a portico.toml: [apps.{path.stem}] script = "{path.name}"'
         raise wrong(path, "is a program, not a *.config.js with settings", hint)
@@ -72,6 +72,27 @@ def kind(path: Path) -> Kind:
 
 def wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
     return ConfigError(str(path), [Problem(path.name or str(path), what, hint)])
+
+
+def _evaluated(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:
+    """Node follows links for `__dirname`: where the file was named through one, as `current`, its
+    folder is called by that name, so that the next release is found there.
+    """
+    value, folder = evaluate(path, environ, words), str(path.parent)
+    real = str(path.parent.resolve())
+    return value if real == folder else _with_folder(value, real, folder)
+
+
+def _with_folder(value: object, real: str, named: str) -> object:
+    match value:
+        case str() if value == real or value.startswith(f"{real}/"):
+            return named + value.removeprefix(real)
+        case list():
+            return [_with_folder(each, real, named) for each in value]
+        case dict():
+            return {key: _with_folder(each, real, named) for key, each in value.items()}
+        case _:
+            return value
 
 
 def _yaml(path: Path, text: str) -> object:

@@ -20,7 +20,14 @@ def run(session: Session, _: Namespace) -> None:
         session.show_json(revisions)
         return
     rows = [
-        (str(each.number), moment(each.applied), each.who, each.source, "*" * each.current)
+        (
+            str(each.number),
+            moment(each.applied),
+            each.who,
+            each.source,
+            ", ".join(each.folders),
+            "*" * each.current,
+        )
         for each in revisions
     ]
-    session.terminal.table(("revision", "applied", "who", "file", "in force"), rows)
+    session.terminal.table(("revision", "applied", "who", "file", "releases", "in force"), rows)

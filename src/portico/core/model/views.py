@@ -373,6 +373,7 @@ class RevisionView(View):
     who: str
     source: str
     current: bool
+    folders: tuple[str, ...] = Field((), description="Where links of its apps led: its releases.")
 
 
 class EventView(View):

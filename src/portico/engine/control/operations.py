@@ -120,6 +120,9 @@ class Operations(CertificateOperations):
                 who=revision.who,
                 source=revision.source,
                 current=revision.number in current,
+                folders=tuple(
+                    sorted({f for each in revision.links.values() for f in each.values()})
+                ),
             )
             for revision in self._state.revisions()
         ]
