@@ -23,9 +23,12 @@ from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
 
+LINKS = {"/srv": "/data/releases/1"}
+
 
 def spec(number="v1", **app):
-    return Spec(number, "web", App(command="node index.js", **app), "/srv", {"PATH": "/bin"})
+    program = App(command="node index.js", **app)
+    return Spec(number, "web", program, "/srv", {"PATH": "/bin"}, 0, LINKS)
 
 
 def instance(serial=1, version="v1", **more):
@@ -35,7 +38,9 @@ def instance(serial=1, version="v1", **more):
 
 
 def revision(n=0):
-    return Revision(0, 100.0 + n, "ana", "portico.toml", "/srv", {"apps": {"n": n}}, {"A": "b"})
+    document = {"apps": {"n": n}}
+    links = {"web": LINKS}
+    return Revision(0, 100.0 + n, "ana", "portico.toml", "/srv", document, {"A": "b"}, links=links)
 
 
 @pytest.fixture

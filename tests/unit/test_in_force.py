@@ -414,7 +414,7 @@ def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before(
         assert releases() == ("/srv/2", "2")
         assert [(each.source, each.folders) for each in portico.operations.history()] == [
             ("scale web 4", ("/srv/2",)),
-            ("reload web", ("/srv/2",)),
+            ("portico.toml", ("/srv/2",)),
             ("portico.toml", ("/srv/1",)),
             ("portico.toml", ("/srv/1",)),
         ]

@@ -12,15 +12,16 @@ MAX_NAMED: Final = 8
 
 
 def running_unchanged(before: Desired, after: Desired) -> list[str]:
-    """The apps that go on with the instances they have. A stopped one has none, and one with a
-    schedule reads its files at its next run.
+    """The apps that go on with the instances they have. A stopped one has none, and neither has
+    one that runs once, or at its times.
     """
     return [
         name
         for name, app in after.apps.items()
         if (now := before.apps.get(name)) is not None
         and (now.spec.id, now.instances) == (app.spec.id, app.instances)
-        and not (now.stopped or app.app.schedule)
+        and app.app.comes_back
+        and not now.stopped
     ]
 
 

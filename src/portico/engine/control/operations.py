@@ -304,7 +304,7 @@ class Operations(CertificateOperations):
             names,
             abrupt=kind == "restart",
             links=links,
-            revision=self._relinked(links, f"{kind} {app or 'all'}", who),
+            revision=self._relinked(links, f"{who}, {kind} {app or 'all apps'}"),
         )
         return self._begun(kind, app, names, who, revision=added)
 
@@ -324,9 +324,7 @@ class Operations(CertificateOperations):
         except Failed as error:
             raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
 
-    def _relinked(
-        self, links: Mapping[str, Mapping[str, str]], source: str, who: str
-    ) -> Revision | None:
+    def _relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> Revision | None:
         """The revision in force where links lead now; None if it served with these already."""
         current = self._current()
         together = {name: each for name, each in {**current.links, **links}.items() if each}
@@ -337,7 +335,6 @@ class Operations(CertificateOperations):
             number=0,
             applied=self._clock.now(),
             who=who,
-            source=source,
             links=together,
             served=False,
         )
