@@ -107,7 +107,9 @@ def test_the_real_child_tells_what_it_did_and_what_still_holds(tmp_path):
         asyncio.run(AcmeChild(sys.executable).issue(asked, said.append))
 
     assert [each.step for each in said] == ["key"]
-    assert str(caught.value).startswith("cannot read its directory: cannot reach 127.0.0.1:")
+    assert str(caught.value).startswith(
+        "cannot read the directory of the authority: cannot reach 127.0.0.1:"
+    )
     assert str(caught.value).endswith("Connection refused; existing certificates remain in use")
 
 

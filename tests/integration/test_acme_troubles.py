@@ -231,7 +231,8 @@ def test_an_authority_that_is_not_there_is_told_in_plain_words(tmp_path):
 
     assert failure.kind == "unavailable"
     assert failure.text == (
-        f"cannot read its directory: cannot reach 127.0.0.1:{port}: Connection refused"
+        "cannot read the directory of the authority: "
+        f"cannot reach 127.0.0.1:{port}: Connection refused"
     )
 
 
@@ -265,7 +266,10 @@ def test_what_is_no_directory_is_told(acme, pebble, directory, bundle, kind, why
 def test_what_is_no_url_is_told(acme):
     failure = acme.at(Server("letsencrypt")).fail("a.test")
 
-    assert failure.text == "cannot read its directory: letsencrypt is not a usable URL"
+    assert (
+        failure.text
+        == "cannot read the directory of the authority: letsencrypt is not a usable URL"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_ordered(acme, proxy):

@@ -184,7 +184,7 @@ def test_what_could_not_be_proven_is_told_before_anything_is_ordered(
     ("directory", "said"),
     [
         ("https://127.0.0.1:1/dir", "cannot reach 127.0.0.1:1: Connection refused"),
-        ("https://127.0.0.1:{acme}/nothing-here", "cannot read its directory"),
+        ("https://127.0.0.1:{acme}/nothing-here", "cannot read the directory of the authority"),
         ("https:///dir", "is not a usable URL"),
     ],
 )

@@ -57,7 +57,7 @@ def show_one(session: Session, name: str) -> None:
     if view.error and view.error not in view.why:
         write(f"  last error: {view.error}")
     for limit in view.ledger:
-        write(f"  {limit.limit} {limit.of}: {limit.used} of {limit.most} used")
+        write(f"  {f'{limit.limit} {limit.of}'.strip()}: {limit.used} of {limit.most} used")
 
 
 def write_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:

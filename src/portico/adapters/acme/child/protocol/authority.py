@@ -48,7 +48,7 @@ class PublicDirectory:
         self, server: Server, context: RunContext, network: Network | None = None
     ) -> None:
         self._network = network or Network(server, context)
-        what = "read its directory"
+        what = "read the directory of the authority"
         answer = self._network.get(server.directory, what)
         self.directory = self._network.read(DIRECTORY, answer, what)
         self.date, self.took = answer.headers.get("Date", ""), answer.elapsed.total_seconds()
