@@ -468,6 +468,7 @@ def test_an_up_says_what_it_leaves_as_it_runs(file, links, lines):
     async def story() -> None:
         portico.links = {"/srv/current": "/srv/1"}
         assert await portico.acknowledged("up A") == "done"
+        portico.intent.complete("web")
         portico.links = portico.links | links
         asking = asyncio.create_task(portico.operations.up(request(FILES[file]), "me"))
         change = await portico.ended(asking)

@@ -12,8 +12,8 @@ MAX_NAMED: Final = 8
 
 
 def running_unchanged(before: Desired, after: Desired) -> list[str]:
-    """The apps that go on with the instances they have. A stopped one has none, and neither has
-    one that runs once, or at its times.
+    """The apps that go on with the instances they have. A stopped one has none, one that was never
+    ready is still to come up, and one that runs once, or at its times, is not replaced.
     """
     return [
         name
@@ -22,6 +22,7 @@ def running_unchanged(before: Desired, after: Desired) -> list[str]:
         and (now.spec.id, now.instances) == (app.spec.id, app.instances)
         and app.app.comes_back
         and not now.stopped
+        and now.good is not None
     ]
 
 

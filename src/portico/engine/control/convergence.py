@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from portico.core.config.references import names_served
@@ -66,7 +66,7 @@ class Convergence:
                 replaced=replaced,
             )
             if failed := (*given_up, *state.failed):
-                raise Failed("\n".join((*failed, *self._last_lines(names))))
+                raise Failed("\n".join((*_once(failed), *self._last_lines(names))))
             if state.done:
                 for line in state.late:
                     change.say(line)
@@ -180,6 +180,13 @@ class Convergence:
 
 def _served(site: Site, desired: Desired) -> set[str]:
     return names_served([site], desired.upstreams)
+
+
+def _once(lines: Sequence[str]) -> list[str]:
+    """Without those that are a part of another one: that an app waits for one that failed says why
+    that one did.
+    """
+    return [line for line in lines if not any(line in each and line != each for each in lines)]
 
 
 def _is_proxied(desired: Desired) -> bool:

@@ -210,7 +210,8 @@ class StatusReport:
 
     def _all_troubles(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
         for name, why in self._intent.reverted.items():
-            yield f"{name} is running its previous version: {why}"
+            run = self._intent.desired.apps[name].must_end
+            yield f"{name} {'failed' if run else 'is running its previous version'}: {why}"
         if world.nginx.outdated:
             yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
         for i in world.instances.values():
