@@ -73,13 +73,13 @@ def test_what_runs_is_the_release_that_was_deployed_until_another_one_is(stack, 
 
     releases.switch("3")
     unchanged = stack.up().stderr
-    assert f"web is unchanged in {releases.folder}/1, and {stack.folder} leads to " in unchanged
+    assert f"web runs in {releases.folder}/1, and {stack.folder} leads to " in unchanged
     assert releases.running() == "1"
     stack.done("reload", "web")
     assert releases.running() == "3"
     assert stack.status()["apps"][0]["cwd"] == str(releases.folder / "3")
 
-    stack.done("rollback")
+    assert f"{stack.folder} leads to {releases.folder}/3 now" in stack.done("rollback").stderr
     assert releases.running() == "1"
     stack.kill_daemon()
     releases.kill_instance()

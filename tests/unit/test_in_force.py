@@ -455,7 +455,7 @@ def test_a_reload_where_a_link_leads_nowhere_changes_nothing():
             {"/srv/current": "/srv/2"},
             [
                 (
-                    "web is unchanged in /srv/1, and /srv/current leads to /srv/2 now; "
+                    "web runs in /srv/1, and /srv/current leads to /srv/2 now; "
                     "`portico reload web` replaces it"
                 )
             ],
@@ -474,7 +474,9 @@ def test_an_up_says_what_it_leaves_as_it_runs(file, links, lines):
         change = await portico.ended(asking)
         await portico.passes(30)
         said = portico.operations.change(change.id).lines
-        assert [line for line in said if line.startswith(("web is", "removing"))] == lines
+        assert [
+            line for line in said if line.startswith(("web is", "web runs", "removing"))
+        ] == lines
 
     portico.run(story)
 

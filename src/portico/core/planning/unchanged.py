@@ -50,11 +50,11 @@ def unchanged_text(names: Sequence[str]) -> str:
 
 
 def relinked_text(spec: Spec, links: Mapping[str, str]) -> str:
-    """That an unchanged app is not where its links lead now; empty if it is."""
+    """That an app does not run where its links lead now; empty if it does."""
     for named, folder in links.items():
         if (was := spec.links.get(named, folder)) != folder:
             return (
-                f"{spec.app_name} is unchanged in {was}, and {named} leads to {folder} now; "
+                f"{spec.app_name} runs in {was}, and {named} leads to {folder} now; "
                 f"`portico reload {spec.app_name}` replaces it"
             )
     return ""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from portico import __version__
+from portico.core.model.desired import Desired
 from portico.core.model.instance import LEAVING
 from portico.core.model.names import InstanceId
 from portico.core.model.records import Revision
@@ -211,7 +212,9 @@ class Operations(CertificateOperations):
         async def work(change: Change) -> None:
             if removed and before:
                 change.say(_removal(removed, before.source, accepted.source))
-            for line in (*said, *await self._unchanged_lines(unchanged)):
+            if holds:
+                said.extend(await self._unchanged_lines(unchanged, candidate.desired))
+            for line in said:
                 change.say(line)
             for note in candidate.notes:
                 change.say(f"note: {note}")
@@ -223,13 +226,16 @@ class Operations(CertificateOperations):
 
         return self._changes.begin("up", accepted.source, touched, work)
 
-    async def _unchanged_lines(self, apps: Sequence[str]) -> list[str]:
-        """What continues to run as it is, and how it is replaced."""
+    async def _unchanged_lines(self, apps: Sequence[str], desired: Desired) -> list[str]:
+        """What of these continues to run as it is, which apps run where no link leads any more,
+        and how they are replaced.
+        """
         relinked: dict[str, str] = {}
-        for name in apps:
-            spec = self._intent.spec_wanted(name)
+        for name, app in desired.apps.items():
             with suppress(Failed):  # nothing is started there
-                relinked[name] = relinked_text(spec, await self._preparation.links_of(spec))
+                if app.spec.links:
+                    links = await self._preparation.links_of(app.spec)
+                    relinked[name] = relinked_text(app.spec, links)
         others = unchanged_text([name for name in apps if not relinked.get(name)])
         return [text for text in (*relinked.values(), others) if text]
 
