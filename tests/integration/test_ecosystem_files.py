@@ -95,6 +95,17 @@ def test_an_app_on_a_port_that_nginx_needs_gets_another_with_a_site(folder):
     assert served["port_env"] == "PORT"
 
 
+def test_a_site_shows_a_served_folder_itself(folder):
+    entries = (
+        "{script: 'serve', name: 'front', env: {PM2_SERVE_PATH: 'dist'}}, {script: 'index.js'}"
+    )
+    path = write(folder, "ecosystem.config.js", f"exports.apps = [{entries}]")
+    assert apps(path).keys() == {"front", "index"}
+    found = read(path, site="a.localhost=front").table
+    assert found["sites"]["a.localhost"]["folder"]["path"] == "dist"
+    assert found["apps"].keys() == {"index"}
+
+
 def test_a_site_may_show_one_app_of_several(folder):
     path = write(folder, "ecosystem.config.js", SHOP)
     found = read(path, site="a.localhost=shop-2").table

@@ -8,13 +8,13 @@ from portico.core.model.document import Document
 from portico.errors import ConfigError
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2 import from_pm2
-from portico.importers.pm2_app import Pm2Context
 from portico.importers.pm2_attributes import (
     BY_WORD,
     MappedAttribute,
     MissingAttribute,
     PartialAttribute,
 )
+from portico.importers.pm2_context import Pm2Context
 from portico.importers.pm2_reference import reference
 
 ALL_ATTRIBUTES = """
@@ -372,6 +372,104 @@ def test_a_port_that_several_entries_name_is_the_one_of_the_first_that_starts():
     }
 
 
+SERVED = {"PM2_SERVE_PATH": "./dist", "PM2_SERVE_PORT": 3000, "PM2_SERVE_SPA": "true"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "port", "env", "shown"),
+    [
+        (
+            {"env": SERVED},
+            3000,
+            {"PM2_SERVE_PATH": "./dist", "PM2_SERVE_SPA": "true"},
+            {"path": "./dist", "spa": True, "index": "index.html"},
+        ),
+        (
+            {"env": SERVED, "cwd": "/srv", "instances": 2, "exec_mode": "cluster"},
+            3000,
+            {"PM2_SERVE_PATH": "./dist", "PM2_SERVE_SPA": "true"},
+            {"path": "/srv/./dist", "spa": True, "index": "index.html"},
+        ),
+        ({}, 8080, {}, {"path": ".", "spa": False, "index": "index.html"}),
+        (
+            {"args": "-s build -l 8101 --cors"},
+            8101,
+            {"PM2_SERVE_PATH": "build", "PM2_SERVE_SPA": "true"},
+            {"path": "build", "spa": True, "index": "index.html"},
+        ),
+        (
+            {"args": "--spa", "env": {"PM2_SERVE_PORT": "8089", "PORT": 1}},
+            8089,
+            {"PORT": 1, "PM2_SERVE_SPA": "true"},
+            {"path": ".", "spa": True, "index": "index.html"},
+        ),
+        ({"env": {**SERVED, "PM2_SERVE_BASIC_AUTH": "true"}}, 3000, {}, None),
+    ],
+)
+def test_the_script_serve_is_a_folder(entry, port, env, shown):
+    found = convert([{"name": "front", "script": "serve", **entry}])
+    app = found.table["apps"]["front"]
+    assert app["command"] == ["python3", "-P", "-m", "portico.system.folder_server"]
+    assert (app["port"], app["port_env"], app["instances"]) == (port, "PM2_SERVE_PORT", 1)
+    assert app["env"].items() >= env.items()
+    assert found.folders == ({} if shown is None else {"front": shown})
+    Document.model_validate_json(json.dumps(found.table))
+
+
+def test_the_program_serve_runs_where_it_is_installed_and_nothing_says_pm2_serve():
+    found = convert(
+        [{"script": "serve", "args": "-s build"}],
+        Pm2Context(lambda _: "missing", "/bin/{}".format),
+    )
+    assert found.table["apps"]["serve"]["script"] == "serve"
+    assert found.folders == {}
+
+
+def test_static_entries_are_folders():
+    auth = {"username": "a", "password": "b"}
+    found = convert(
+        {
+            "apps": [{"script": "index.js"}],
+            "static": [
+                {"path": "dist", "port": 3001, "spa": True},
+                {"name": "x", "basic_auth": auth},
+            ],
+        }
+    )
+    apps = found.table["apps"]
+    assert list(apps) == ["index", "static-page-server-3001", "x"]
+    assert (apps["static-page-server-3001"]["port"], apps["x"]["port"]) == (3001, 8080)
+    assert (
+        apps["x"]["env"].items()
+        >= {
+            "PM2_SERVE_BASIC_AUTH": "true",
+            "PM2_SERVE_BASIC_AUTH_USERNAME": "a",
+            "PM2_SERVE_BASIC_AUTH_PASSWORD": "b",
+        }.items()
+    )
+    assert list(found.folders) == ["static-page-server-3001"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "port", "args"),
+    [
+        ({"args": "start -p 3000"}, 3000, "start -p $PORT"),
+        ({"args": "start --port=3000 -H 'a b'"}, 3000, "start --port=$PORT -H 'a b'"),
+        ({"args": ["-p3000"], "env": {"port": 3000}}, 3000, "-p$port"),
+        ({"args": "start -p 4000", "env": {"PORT": 3000}}, 3000, ["start", "-p", "4000"]),
+        ({"args": "-p 3000", "exec_mode": "fork"}, False, ["-p", "3000"]),
+        ({"args": "-p 3000", "exec_mode": "fork", "env": {"PORT": 3000}}, 3000, "-p $PORT"),
+        ({"args": "-p 3000", "instances": 1}, False, ["-p", "3000"]),
+        ({"args": "-p $X --port all"}, None, ["-p", "$X", "--port", "all"]),
+    ],
+)
+def test_a_port_in_the_arguments_of_a_cluster_is_filled_in_for_each_instance(
+    attributes, port, args
+):
+    table, _ = one(**{"instances": 2, "exec_mode": "cluster"} | attributes)
+    assert (table.get("port"), table["args"]) == (port, args)
+
+
 def test_pm2s_variables_name_and_number_the_instances():
     found = convert(
         [
@@ -441,6 +539,14 @@ def test_ports_that_would_run_into_another_apps_become_automatic():
         ("npm", "missing", {"node_args": "-i"}, {"script": "/bin/npm", "interpreter": "node"}),
         ("npm", "missing", {"interpreter": "bun"}, {"script": "/bin/npm", "interpreter": "bun"}),
         ("npm", "missing", {"interpreter": "none"}, {"script": "npm", "interpreter": "none"}),
+        (
+            "a.js",
+            "text",
+            {"interpreter": "~/.bun/bin/bun"},
+            {"interpreter": "/home/a/.bun/bin/bun"},
+        ),
+        ("npm run x", "missing", {"node_args": "-i"}, {"interpreter_args": []}),
+        ("bin/server", "program", {"node_args": "-i"}, {"interpreter_args": []}),
         ("~/a.js", "text", {}, {"script": "/home/a/a.js"}),
     ],
 )
@@ -450,6 +556,13 @@ def test_a_script_is_run_by_what_pm2_would_run_it_with(script, kind, attributes,
     table = found.table["apps"]["x"]
     assert table == table | expected
     assert ("interpreter" in table) == ("interpreter" in expected)
+
+
+def test_a_program_of_the_project_is_found_where_path_has_none():
+    context = texts("app/venv/bin/gunicorn")
+    entry = {"script": "gunicorn", "cwd": "app", "interpreter": "./venv/bin/python"}
+    table = convert([entry], context).table["apps"]["gunicorn"]
+    assert (table["script"], table["interpreter"]) == ("venv/bin/gunicorn", "./venv/bin/python")
 
 
 def test_names_are_made_ours_and_unlike_each_other():

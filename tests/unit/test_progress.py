@@ -38,6 +38,7 @@ def test_nobody_waits_longer_for_a_crash_loop_or_for_what_has_stopped_for_good()
     assert of(app(), failed).failed == ("web.1.1 exited with code 1",)
     stopped = one(S.STOPPED, reason="exited with code 0")
     assert of(app(autorestart=False), stopped).failed == ("web.1.1 exited with code 0",)
+    assert of(app(stop_exit_codes=(0,)), stopped).failed == ("web.1.1 exited with code 0",)
 
 
 def test_a_few_crashes_in_a_row_are_enough_to_stop_waiting():

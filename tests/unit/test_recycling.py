@@ -56,6 +56,21 @@ def test_no_other_instance_is(keys, fields, held):
     assert marked(app(**keys), instance(**fields), held) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "due", "why"),
+    [
+        (S.READY, True, ["its restart_schedule"]),
+        (S.STOPPED, True, ["its restart_schedule"]),
+        (S.STOPPED, False, []),
+        (S.FAILED, True, []),
+    ],
+)
+def test_what_has_ended_is_started_again_at_the_times_of_its_restart_schedule(state, due, why):
+    its, i = app(restart_schedule="@daily", stop_exit_codes=(0,)), instance(state=state)
+    due_apps = frozenset({"web"}) if due else frozenset()
+    assert [step.why for step in recycle(its, [i], World(NOW, due=due_apps))] == why
+
+
 def test_an_instance_that_has_reached_its_age_is_worn():
     assert marked(app(max_age="1h"), instance(age=3970)) == ["it reached its max_age"]
 

@@ -163,6 +163,7 @@ def test_what_runs_once_runs_before_a_rollout_of_what_comes_after_it():
         (Exit(0), {}, True, False),
         (Exit(3), {}, False, True),
         (Exit(3), {"stop_exit_codes": (3,)}, True, False),
+        (Exit(3), {"stop_exit_codes": (3,), "autorestart": True}, True, False),
         (Exit(signal=9), {}, False, True),
         (Exit(), {}, False, True),
         (Exit(0), {"port": None}, False, False),

@@ -10,7 +10,7 @@ from typing import Final
 
 from portico.errors import ConfigError, Problem
 from portico.importers.javascript import evaluate
-from portico.importers.pm2_app import Kind
+from portico.importers.pm2_context import Kind
 from portico.system.text import MAX_FILE_SIZE, line_of
 
 TOO_DEEP: Final = "is nested too deeply"

@@ -13,8 +13,9 @@ from typing import Final
 
 from portico.core.config.findings import did_you_mean, nearest
 from portico.core.model.labels import app_label
+from portico.importers import pm2_serve
 from portico.importers.import_report import ImportReport
-from portico.importers.pm2_app import Pm2Context, Table, Values, app_table
+from portico.importers.pm2_app import app_table
 from portico.importers.pm2_attributes import (
     BY_WORD,
     LISTEN_TIMEOUT,
@@ -22,6 +23,7 @@ from portico.importers.pm2_attributes import (
     MissingAttribute,
     variables,
 )
+from portico.importers.pm2_context import Pm2Context, Table, Values
 from portico.importers.pm2_upstreams import alike_but_for_variables, upstreams
 
 _LISTS: Final = ("apps", "pm2")
@@ -31,6 +33,8 @@ _LISTS: Final = ("apps", "pm2")
 class FromPm2:
     table: Table
     notes: tuple[str, ...]
+    folders: Mapping[str, Table]
+    """By app: what a site shows of an app that does nothing but serve a folder."""
 
 
 def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
@@ -64,7 +68,13 @@ def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
     for name, together in groups.items():
         report.note(f"{', '.join(together)} run the same program and form the upstream {name}")
     table = {"upstreams": {name: {"apps": list(names)} for name, names in groups.items()}}
-    return FromPm2({"apps": apps} | (table if groups else {}), report.notes())
+    return FromPm2({"apps": apps} | (table if groups else {}), report.notes(), _folders(apps))
+
+
+def _folders(apps: Mapping[str, Table]) -> dict[str, Table]:
+    served = {name: app for name, app in apps.items() if app.get("port_env") == pm2_serve.PORT}
+    found = {name: pm2_serve.folder(app) for name, app in served.items()}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -77,7 +87,7 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
             _report_unused(exported, report)
     if not isinstance(found, list):
         found = [found]
-    for index, entry in enumerate(found):
+    for index, entry in enumerate([*found, *pm2_serve.static_entries(exported)]):
         where = f"{place}[{index}]"
         if isinstance(entry, Mapping):
             yield where, entry
@@ -87,7 +97,7 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
 
 
 def _report_unused(exported: Mapping[str, object], report: ImportReport) -> None:
-    for key in exported.keys() - {"apps"}:
+    for key in exported.keys() - {"apps", "static"}:
         hint = did_you_mean(nearest(key, (*_LISTS, *TOP_LEVEL)))
         unknown = "not a key of a PM2 file" + (f"; {hint}" if hint else "")
         report.note(f"{key} is {TOP_LEVEL.get(key, unknown)}")

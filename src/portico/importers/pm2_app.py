@@ -5,48 +5,23 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final
 
 from portico.importers import pm2_attributes as pm2
+from portico.importers import pm2_serve
 from portico.importers.import_report import ImportReport
+from portico.importers.pm2_context import Kind, Pm2Context, Table, Values
+from portico.importers.pm2_ports import port_of, with_variable
 from portico.importers.pm2_watch import watching
-
-Kind = Literal["missing", "text", "program", "folder"]
-"""What a path is: nothing, a text that an interpreter reads, or what the system itself runs."""
-Values = Mapping[str, object]
-"""The attributes of an app by PM2's main words, each as `pm2_attributes` has read it."""
-Table = dict[str, object]
-"""A table of portico.toml."""
 
 _ENDINGS: Final = frozenset(
     (".js", ".cjs", ".mjs", ".ts", ".tsx", ".py", ".sh", ".rb", ".php", ".pl")
 )
+_PROGRAM_FOLDERS: Final = ("node_modules/.bin", ".venv/bin", "venv/bin")
 _OWN_INTERPRETERS: Final = {".coffee": "coffee", ".ls": "lsc"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIMIT = 15.0  # seconds, where PM2's exponential delay ends too
-
-
-@dataclass(frozen=True, slots=True)
-class Pm2Context:
-    """What the meaning of a PM2 file depends on."""
-
-    look: Callable[[str], Kind]
-    """At a path, relative ones from the folder that the file's paths start in."""
-    which: Callable[[str], str | None] = lambda _: None
-    """The path of a program in PATH."""
-    sends: Callable[[str], bool] = lambda _: True
-    """Whether the script at a path, or a file that it loads by a relative path, may report that it
-    is ready."""
-    cores: int = 1
-    home: str = "/"
-    environment: str | None = None
-    """The NAME of `--env NAME`."""
-    only: tuple[str, ...] = ()
-    """The names of `--only a,b`; empty for all."""
-    base: str = ""
-    """Folder that relative paths start in, where that is not the file's own."""
 
 
 def app_table(
@@ -54,17 +29,22 @@ def app_table(
 ) -> Table:
     """The table `[apps.NAME]`; `deployed` are variables for `--env` from the file's `deploy`."""
     variables = _variables(values, deployed, context, report)
-    port = _port(values, variables, report)
+    is_folder = pm2_serve.is_served(values, variables, context)
+    if is_folder:
+        variables = pm2_serve.with_options(values, variables)
+    names = (pm2_serve.PORT,) if is_folder else ("PORT", "port")
+    port = _port(values, variables, names, report)
+    port |= _port_in_args(values, port)
     return {
         **_mapped(values),
         **_env_files(values, context, report),
-        **_program(values, context, report),
+        **(_program(values, context, report) if not is_folder else _folder(values, context)),
         **_restarts(values),
         **_times(values, port, report),
         **_patience(values, context, report),
         **watching(values, report),
         **_logs(values, context, report),
-        **_instances(values, context),
+        **(_instances(values, context) if not is_folder else {"instances": 1}),
         **port,
         **({"env": variables} if variables else {}),
         "inherit_env": _inherits(values, report),
@@ -91,7 +71,7 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
     table: Table = {"cwd": cwd} if cwd else {}
     if " " in script and kind == "missing":  # as PM2 runs it
         return table | {"command": ["bash", "-c", script], "args": [], "interpreter_args": []}
-    interpreter = _interpreter(values, script, kind, report)
+    interpreter = _interpreter(values, script, kind, context, report)
     if kind == "missing" and "/" not in script:
         return table | _in_path(values, script, interpreter, context)
     ending = posixpath.splitext(script)[1].lower()
@@ -101,13 +81,21 @@ def _program(values: Values, context: Pm2Context, report: ImportReport) -> Table
     return table | {"script": script} | interpreter
 
 
+def _folder(values: Values, context: Pm2Context) -> Table:
+    cwd = _cwd(values, context)
+    return {**({"cwd": cwd} if cwd else {}), **pm2_serve.program(context)}
+
+
 def _in_path(values: Values, script: str, interpreter: Table, context: Pm2Context) -> Table:
     """A program such as `npm`, which Node or another interpreter is to run with arguments."""
     runs_itself = values.get("exec_interpreter") == "none"
     if runs_itself or not (interpreter or values.get("node_args")):
         itself = {"interpreter": "none", "interpreter_args": []} if runs_itself else {}
         return {"script": script, **itself}
-    found = context.which(script) or script
+    places = (f"{folder}/{script}" for folder in _PROGRAM_FOLDERS)
+    cwd = _cwd(values, context)
+    installed = (path for path in places if context.look(posixpath.join(cwd, path)) != "missing")
+    found = context.which(script) or next(installed, script)
     return {"script": found, "interpreter": "node"} | interpreter
 
 
@@ -150,9 +138,12 @@ def _cwd(values: Values, context: Pm2Context) -> str:
     return posixpath.join(context.base, named) if named else context.base
 
 
-def _interpreter(values: Values, script: str, kind: Kind, report: ImportReport) -> Table:
+def _interpreter(
+    values: Values, script: str, kind: Kind, context: Pm2Context, report: ImportReport
+) -> Table:
     ending = posixpath.splitext(script)[1].lower()
-    name, _, version = str(values.get("exec_interpreter", "")).partition("@")
+    named = _path(str(values.get("exec_interpreter", "")), context)
+    name, _, version = named.partition("@")
     if version:
         report.note(f"interpreter {name}@{version} is not chosen; the {name} in PATH is used")
     name = name or _OWN_INTERPRETERS.get(ending, "")
@@ -187,14 +178,14 @@ def _variable(value: object) -> object:
     return value if scalar else json.dumps(value, ensure_ascii=False)
 
 
-def _port(values: Values, variables: Table, report: ImportReport) -> Table:
+def _port(values: Values, variables: Table, names: tuple[str, ...], report: ImportReport) -> Table:
     """The pinned port, named after the variable that carries it and taken out of them."""
     counted = values.get("increment_var")
     if counted is not None and str(counted).lower() != "port":
         report.note(f"increment_var {counted} is not supported; only PORT is incremented")
     if "port" in values:
         variables["PORT"] = values["port"]
-    for name in ("PORT", "port"):
+    for name in names:
         try:
             pinned = pm2.port(variables.get(name))
         except ValueError:
@@ -202,6 +193,21 @@ def _port(values: Values, variables: Table, report: ImportReport) -> Table:
         del variables[name]
         return {"port": pinned, "port_env": name}
     return {}
+
+
+def _port_in_args(values: Values, port: Table) -> Table:
+    """Of several instances that share it under PM2: each is told its own."""
+    args = values.get("args")
+    words = [str(each) for each in args] if isinstance(args, list) else []
+    found, pinned = port_of(words), port.get("port")
+    is_cluster = str(values.get("exec_mode", "")).startswith("cluster")
+    if values.get("instances", 1) == 1 or not found or pinned not in {found, None}:
+        return {}
+    if pinned is None and not is_cluster:
+        return {}
+    variable = str(port.get("port_env", "PORT"))
+    own = {"port": found, "port_env": variable}
+    return {**own, "args": with_variable(words, found, variable)}
 
 
 def _instances(values: Values, context: Pm2Context) -> Table:

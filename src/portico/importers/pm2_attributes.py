@@ -169,7 +169,8 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     PartialAttribute(
         ("script", "exec", "cmd", "command"),
         text,
-        "script; if it contains a blank, command = bash -c",
+        "script; if it contains a blank, command = bash -c. `serve` with PM2_SERVE_* serves a "
+        "folder; with --site, nginx does",
     ),
     PartialAttribute(
         ("name",),
@@ -179,7 +180,9 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     PartialAttribute(("name_prefix",), text, "prefix of the name"),
     PartialAttribute(("append_env_to_name",), flag, "the name of --env is appended to the name"),
     PartialAttribute(("cwd",), text, "cwd"),
-    MappedAttribute(("args",), "args", words),
+    MappedAttribute(
+        ("args",), "args", words, "a port in them that a cluster shares is that of each instance"
+    ),
     PartialAttribute(
         ("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is ignored"
     ),
@@ -250,7 +253,8 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     PartialAttribute(
         ("cron_restart", "cron"),
         cron,
-        "restart_schedule, a rollout; with autorestart false, of an app without a port: "
+        "restart_schedule, a rollout, also of what stop_exit_codes has ended; with autorestart "
+        "false, of an app without a port: "
         "schedule; of six fields, the first (seconds) is ignored",
     ),
     MappedAttribute(
@@ -322,7 +326,7 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
 )
 TOP_LEVEL: Final[Mapping[str, str]] = {
     "deploy": "not supported: Portico does not deploy to other machines",
-    "static": 'not supported: serve a folder with [sites."NAME"] folder = "…" in portico.toml',
+    "static": "each entry is an app that serves a folder, as script serve",
 }
 
 

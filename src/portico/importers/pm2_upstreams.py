@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from itertools import takewhile
 
-from portico.importers.pm2_app import Table
+from portico.importers.pm2_context import Table
 
 _PROGRAM = ("script", "command", "args", "cwd", "interpreter", "interpreter_args")
 _OWN = ("port", "logs", "autostart")

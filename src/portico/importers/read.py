@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2 import FromPm2, from_pm2
-from portico.importers.pm2_app import Kind, Pm2Context
+from portico.importers.pm2_context import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
 
 NAMES: Final = (
@@ -83,7 +84,8 @@ def read_file(
 def _imported(
     loaded: _Loaded, source: str, folder: Path, environ: Mapping[str, str], site: str | None
 ) -> ImportedFile:
-    table = loaded.table if site is None else with_site(loaded.table, site, source)
+    folders = loaded.folders
+    table = loaded.table if site is None else with_site(loaded.table, site, source, folders)
     kept = {name: value for name, value in environ.items() if _is_text(name + value)}
     return ImportedFile(source, str(folder), _listening(table, loaded.pm2), kept, loaded.notes)
 
@@ -145,6 +147,8 @@ class _Reading:
 class _Loaded:
     table: Mapping[str, object]
     notes: tuple[str, ...] = ()
+    folders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Apps of a PM2 file that only serve a folder, as a site would."""
     pm2: frozenset[str] = frozenset()
     """Apps of a PM2 file that have the port of that file, or none."""
 
@@ -182,7 +186,7 @@ def _toml(path: Path, reading: _Reading) -> _Loaded:
         raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
     theirs = _pm2(path.parent / named, reading)
     pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
-    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.pm2 - pinned)
+    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned)
 
 
 def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
@@ -233,12 +237,13 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
         other, found = _take(value, path, here, reading)
         if found:
             note = f"paths are relative to {here}, where the scripts are"
-            taken = FromPm2(other.table, (*other.notes, note))
+            taken = replace(other, notes=(*other.notes, note))
     return _loaded(taken)
 
 
 def _loaded(taken: FromPm2) -> _Loaded:
-    return _Loaded(taken.table, taken.notes, frozenset(tables(taken.table["apps"])))
+    names = frozenset(tables(taken.table["apps"]))
+    return _Loaded(taken.table, taken.notes, taken.folders, names)
 
 
 def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[FromPm2, bool]:
@@ -254,6 +259,7 @@ def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Fr
         look,
         sends=lambda name: sends_ready(reading.folder / name),
         which=lambda name: shutil.which(name, path=reading.environ.get("PATH")),
+        python=sys.executable,
         only=reading.only,
         cores=reading.cores,
         home=reading.environ.get("HOME", "/"),

@@ -9,9 +9,12 @@ from portico.errors import ConfigError, Problem
 Table = Mapping[str, object]
 
 
-def with_site(table: Table, asked: str, source: str) -> dict[str, object]:
+def with_site(
+    table: Table, asked: str, source: str, folders: Mapping[str, Table] = {}
+) -> dict[str, object]:
     """The table with one more site; `asked` is `NAME`, or `NAME=TARGET` where that is needed.
 
+    nginx itself shows one of the `folders`, by the names of their apps, which are not needed then.
     ConfigError says which targets there are when one must be named.
     """
     name, _, target = asked.partition("=")
@@ -26,6 +29,9 @@ def with_site(table: Table, asked: str, source: str) -> dict[str, object]:
         listed = ", ".join(f"{name}={choice}" for choice in choices) or "no app"
         what = f"there is no app or upstream {target}" if target else "its target is required"
         raise _wrong(source, what, f"possible: --site {listed}")
+    if target in folders:
+        others = {each: app for each, app in tables(table.get("apps")).items() if each != target}
+        return {**table, "apps": others, "sites": {**sites, name: {"folder": folders[target]}}}
     return {**table, "sites": {**sites, name: {kind: target}}}
 
 

@@ -91,7 +91,7 @@ def _failure(app: DesiredApp, mine: Sequence[Instance], waited: float) -> str:
         return ""
     new = [i for i in mine if i.spec == app.spec.id and not is_up(app, i)]
     for i in new:
-        ended = i.state is S.FAILED or (i.state is S.STOPPED and not app.app.comes_back)
+        ended = i.state in {S.FAILED, S.STOPPED}
         if ended:
             return f"{i.id} {i.trouble}{_still_serving(i, mine)}"
         unwell = i.crashes or i.state in {S.UNREADY, S.RESTARTING}

@@ -44,11 +44,13 @@ def _reason(app: DesiredApp, i: Instance, world: World) -> str:
     limit, longest = app.app.max_memory, app.app.max_age
     if i.id in app.replace_instances:
         return "requested by hand"
+    is_due = app.app.restart_schedule is not None and app.name in world.due
     if i.state is not InstanceState.READY:
-        return ""
+        has_ended = i.state is InstanceState.STOPPED  # by one of stop_exit_codes, say
+        return "its restart_schedule" if has_ended and is_due else ""
     if limit is not None and held > limit and age >= SETTLE_TIMEOUT:
         return f"it uses {_mebibytes(held)} of memory; max_memory is {_mebibytes(limit)}"
-    if app.app.restart_schedule is not None and app.name in world.due:
+    if is_due:
         return "its restart_schedule"
     if longest is not None and age >= age_limit(longest, i.id):
         return "it reached its max_age"

@@ -68,8 +68,8 @@ def is_up(app: DesiredApp, i: Instance) -> bool:
 
 
 def ended_well(app: App, i: Instance) -> bool:
-    """Whether a program that nobody starts again, and that serves nobody, has done its work."""
-    if i.state is not S.STOPPED or app.comes_back or app.listens or i.ended is None:
+    """Whether a program that serves nobody has done its work, and is not started again."""
+    if i.state is not S.STOPPED or app.listens or i.ended is None:
         return False
     return i.ended.exit.code in {0, *app.stop_exit_codes}
 
