@@ -252,6 +252,15 @@ def test_a_cron_expression_restarts_what_stays_and_runs_what_ends(attributes, ke
     assert not {"schedule", "restart_schedule"} - {key} & table.keys()
 
 
+def test_what_runs_at_its_times_has_nothing_that_is_for_programs_that_stay():
+    table, notes = one(
+        cron="@daily", autorestart=False, max_memory_restart="1G", wait_ready=True, watch=True
+    )
+    assert not table.keys() & {"max_memory", "wait_ready", "watch"}
+    assert "index.js: max_memory_restart is not needed: each run exits by itself" in notes
+    Document.model_validate_json(json.dumps({"apps": {"a": table}}))
+
+
 def test_a_wrong_cron_expression_is_a_problem_of_the_file():
     (problem,) = problems({"apps": [{"script": "index.js", "cron_restart": "now and then"}]})
     assert problem.startswith("apps[0].cron_restart: must be a cron expression")

@@ -18,6 +18,7 @@ from portico.importers.pm2_watch import watching
 _ENDINGS: Final = frozenset(
     (".js", ".cjs", ".mjs", ".ts", ".tsx", ".py", ".sh", ".rb", ".php", ".pl")
 )
+_OF_WHAT_STAYS: Final = {"max_memory": "max_memory_restart", "wait_ready": "wait_ready"}
 _PROGRAM_FOLDERS: Final = ("node_modules/.bin", ".venv/bin", "venv/bin")
 _OWN_INTERPRETERS: Final = {".coffee": "coffee", ".ls": "lsc"}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,7 +36,7 @@ def app_table(
     names = (pm2_serve.PORT,) if is_folder else ("PORT", "port")
     port = _port(values, variables, names, report)
     port |= _port_in_args(values, port)
-    return {
+    table = {
         **_mapped(values),
         **_env_files(values, context, report),
         **(_program(values, context, report) if not is_folder else _folder(values, context)),
@@ -51,6 +52,14 @@ def app_table(
         "stdin": "open",  # PM2's pipe; a development server exits when its input ends
         "stop_signal": "SIGINT",  # PM2's; a program that only knows SIGTERM dies of either
     }
+    return _of_runs(table, report) if "schedule" in table else table
+
+
+def _of_runs(table: Table, report: ImportReport) -> Table:
+    """Without what is for programs that stay."""
+    for key in table.keys() & _OF_WHAT_STAYS.keys():
+        report.note(f"{_OF_WHAT_STAYS[key]} is not needed: each run exits by itself")
+    return {key: value for key, value in table.items() if key not in _OF_WHAT_STAYS}
 
 
 def _mapped(values: Values) -> Table:
