@@ -42,7 +42,7 @@ def test_a_script_that_is_nowhere_or_that_nothing_runs(tmp_path):
     assert problems(tmp_path, script="app.py") == [f"file {tmp_path}/app.py does not exist"]
     (tmp_path / "server.ts").touch()
     assert problems(tmp_path, script="server.ts") == [
-        'there is no program "bun" or "tsx" in PATH (/usr/bin:/bin): '
+        'there is no program "bun" or "tsx" or "ts-node" in PATH (/usr/bin:/bin): '
         + command_line(App(script="server.ts"), {}, {}).hint
     ]
 

@@ -161,7 +161,7 @@ SHAPES: tuple[Shape, ...] = (
         lambda e: e.get("out_file") or e.get("output"),
     ),
     Shape(
-        "`log_file` beside those",
+        "`log_file` in addition to those",
         "not written, with a note",
         lambda e: e.get("log_file") and e.get("out_file"),
     ),

@@ -44,6 +44,9 @@ def test_leading_assignments_are_environment_but_never_the_port():
     assert line.environment["PORT"] == "41003"
 
 
+TYPESCRIPT = ("node_modules/.bin/tsx", "bun", "tsx", "node_modules/.bin/ts-node", "ts-node")
+
+
 @pytest.mark.parametrize(
     ("script", "programs"),
     [
@@ -55,8 +58,8 @@ def test_leading_assignments_are_environment_but_never_the_port():
         ("app.rb", ("ruby",)),
         ("index.php", ("php",)),
         ("app.PL", ("perl",)),
-        ("server.ts", ("node_modules/.bin/tsx", "bun", "tsx")),
-        ("server.tsx", ("node_modules/.bin/tsx", "bun", "tsx")),
+        ("server.ts", TYPESCRIPT),
+        ("server.tsx", TYPESCRIPT),
     ],
 )
 def test_the_ending_of_a_script_names_its_interpreter(script, programs):

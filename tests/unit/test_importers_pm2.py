@@ -228,6 +228,13 @@ def test_lines_begin_with_the_time_in_the_format_of_the_file(attributes, timesta
     assert one(**attributes)[0].get("logs", {}).get("timestamp") == timestamp
 
 
+def test_the_streams_of_a_container_are_no_log_files():
+    table, notes = one(out_file="/dev/stdout", error_file="/proc/1/fd/2")
+    assert "logs" not in table
+    assert any("/dev/stdout is a stream of PM2" in note for note in notes)
+    assert one(out="/dev/null")[0]["logs"] == {"stdout": "/dev/null"}
+
+
 def test_exponential_backoff_goes_on_to_fifteen_seconds():
     table, _ = one(exp_backoff_restart_delay=100)
     assert (table["backoff"], table["backoff_limit"]) == (0.1, 15.0)
@@ -238,6 +245,7 @@ def test_exponential_backoff_goes_on_to_fifteen_seconds():
     [
         ({"cron_restart": "0 4 * * *"}, "restart_schedule", "0 4 * * *"),
         ({"cron": "30 0 4 * * *"}, "restart_schedule", "0 4 * * *"),
+        ({"cron_restart": "0 4 * * ?"}, "restart_schedule", "0 4 * * *"),
         ({"cron_restart": "@daily", "autorestart": False}, "schedule", "0 0 * * *"),
         (
             {"cron_restart": "@daily", "autorestart": False, "env": {"PORT": 3000}},
@@ -327,7 +335,7 @@ def test_env_name_is_over_env_and_over_what_deploy_has():
 
 @pytest.mark.parametrize(
     ("instances", "expected"),
-    [(3, 3), ("2", 2), ("max", "max"), (0, "max"), (-1, 3), (-9, 1)],
+    [(3, 3), ("2", 2), ("max", "max"), (0, "max"), (-1, 3), (-9, 1), (2.5, 2), (0.5, 1)],
 )
 def test_instances_are_counted_as_pm2_counts_them(instances, expected):
     assert one(instances=instances)[0]["instances"] == expected

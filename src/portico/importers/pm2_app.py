@@ -21,6 +21,7 @@ _ENDINGS: Final = frozenset(
 _OF_WHAT_STAYS: Final = {"max_memory": "max_memory_restart", "wait_ready": "wait_ready"}
 _PROGRAM_FOLDERS: Final = ("node_modules/.bin", ".venv/bin", "venv/bin")
 _OWN_INTERPRETERS: Final = {".coffee": "coffee", ".ls": "lsc"}
+_STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+|tty)|/proc/(self|\d+)/fd/\d+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIMIT = 15.0  # seconds, where PM2's exponential delay ends too
 
@@ -253,6 +254,10 @@ def _logs(values: Values, context: Pm2Context, report: ImportReport) -> Table:
         "stdout": values.get("out_file") or both,
         "stderr": values.get("error_file") or both,
     }
+    for stream, file in files.items():
+        if _STREAM.fullmatch(str(file)):
+            report.note(f"{file} is a stream of PM2; {stream} is written to PORTICO_HOME/logs")
+            files[stream] = None
     cwd = _cwd(values, context)  # PM2's relative log files start in it, as the script does
     named = {
         stream: "/dev/null" if file == "NULL" else posixpath.join(cwd, _path(str(file), context))

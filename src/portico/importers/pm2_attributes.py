@@ -88,6 +88,8 @@ def port(value: object) -> int:
 
 def how_many(value: object) -> int:
     """0 is one a core, -1 one less, as PM2 counts."""
+    if isinstance(value, float):  # half of the cores, say
+        return max(1, int(value))
     return 0 if value == "max" else whole(value)
 
 
@@ -129,10 +131,10 @@ def codes(value: object) -> list[int]:
 
 
 def cron(value: object) -> str | None:
-    """PM2's own library also takes a field for seconds, before the others."""
+    """PM2's own library also takes a field for seconds, before the others, and `?` for any."""
     if value in _OFF:
         return None
-    fields = text(value).split()
+    fields = text(value).replace("?", "*").split()
     return parse_cron(" ".join(fields[1:] if len(fields) == CRON_FIELDS + 1 else fields))
 
 

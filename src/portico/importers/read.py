@@ -25,9 +25,12 @@ from portico.importers.sites import served, tables, with_site
 NAMES: Final = (
     "portico.toml",
     *(f"ecosystem.config.{ending}" for ending in ("js", "cjs", "mjs")),
-    *(f"ecosystem.{ending}" for ending in ("json", "yaml", "yml")),
     *(f"pm2.config.{ending}" for ending in ("js", "cjs", "mjs")),
-    *(f"process.{ending}" for ending in ("json", "yaml", "yml")),
+    *(
+        f"{name}.{ending}"
+        for name in ("ecosystem", "ecosystem.config", "pm2", "process", "processes")
+        for ending in ("json", "yaml", "yml")
+    ),
 )
 """What is looked for in a folder, in this order; PM2's users have all of them."""
 ECOSYSTEM: Final = "ecosystem"

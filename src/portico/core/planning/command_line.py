@@ -11,7 +11,13 @@ from portico.core.model.app import App
 from portico.core.planning.shell_words import assignments, split
 
 _PYTHON: Final = (".venv/bin/python", "venv/bin/python", "python3")
-_TYPESCRIPT: Final = ("node_modules/.bin/tsx", "bun", "tsx")
+_TYPESCRIPT: Final = (
+    "node_modules/.bin/tsx",
+    "bun",
+    "tsx",
+    "node_modules/.bin/ts-node",
+    "ts-node",
+)
 _INTERPRETERS: Final[Mapping[str, tuple[str, ...]]] = {
     # ending: programs, best first; what the project itself brings is better than the system's
     ".js": ("node",),
