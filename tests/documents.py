@@ -237,7 +237,14 @@ retry_after = "10m"
 allow = ["10.0.0.1"]
 
 [sites."shop.example.com".routes."/static"]
-folder = { path = "public", index = "index.html", spa = true, listing = false, expires = "7d" }
+
+[sites."shop.example.com".routes."/static".folder]
+path = "public"
+index = "index.html"
+spa = true
+listing = false
+expires = "7d"
+clean_urls = true
 
 [sites."shop.example.com".routes."/api"]
 upstream = "legacy"

@@ -91,6 +91,21 @@ def test_a_password_is_asked_for(edge):
 
 
 @pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("OPTIONS", {"Origin": "https://b.test", "Access_Control_Request_Method": "PUT"}, 200),
+        ("OPTIONS", {"Origin": "https://b.test"}, 401),
+        ("OPTIONS", {"Access_Control_Request_Method": "PUT"}, 401),
+        ("OPTIONS", {}, 401),
+        ("GET", {"Origin": "https://b.test", "Access_Control_Request_Method": "PUT"}, 401),
+        ("PUT", {"Origin": "https://b.test"}, 401),
+    ],
+)
+def test_a_browser_may_ask_without_a_password_whether_it_may_ask(edge, method, headers, status):
+    assert edge.ask(method, "app.test", "/staff", **headers).status == status
+
+
+@pytest.mark.parametrize(
     ("site", "path", "address", "status"),
     [
         ("app.test", "/inside", "10.1.2.3", 200),
@@ -129,6 +144,10 @@ def statuses(edge: Edge, path: str, number: int, *addresses: str) -> Counter[int
 def test_a_client_that_asks_too_often_is_told_so(edge):
     assert statuses(edge, "/slow", 4, "192.0.2.1") == {200: 1, 429: 3}
     assert statuses(edge, "/slow", 1, "192.0.2.2") == {200: 1}
+    refused = edge.get("app.test", "/slow", X_Forwarded_For="192.0.2.1")
+    assert (refused.status, refused.headers.get_all("Retry-After")) == (429, ["60"])
+    let_in = edge.get("app.test", "/slow?answer=Retry-After:7", X_Forwarded_For="192.0.2.3")
+    assert (let_in.status, let_in.headers.get_all("Retry-After")) == (200, ["7"])
 
 
 def test_a_burst_is_let_through(edge):

@@ -218,6 +218,17 @@ def test_text_is_compressed_unless_a_route_says_no(edge):
     assert plain.headers["Content-Encoding"] is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "passed"),
+    [('W/"a b"', '"a b"'), ('"a"', '"a"'), ("*", "*"), ('"a", "b"', '"a", "b"'), (None, None)],
+)
+def test_the_tag_of_a_compressed_answer_still_matches(edge, asked, passed):
+    answer = edge.get("app.test", "/?size=5000&answer=ETag:%22a%22", Accept_Encoding="gzip")
+    assert answer.headers["ETag"] == 'W/"a"'
+    headers = {"If_Match": asked} if asked else {}
+    assert edge.get("app.test", **headers).json["headers"].get("If-Match") == passed
+
+
 def test_the_access_log_of_a_site_is_json_and_a_second_late_at_most(edge):
     path = "/logged?a=%22b"
     answer = edge.get("app.test", path, User_Agent='a "quoted\\ agent', Referer="x")

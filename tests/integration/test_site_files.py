@@ -14,7 +14,9 @@ folder = "public"
 
 [sites."files.test".routes]
 "/docs" = {folder = {path = "more docs", listing = true, expires = "1h"}}
-"/app" = {folder = {path = "app", spa = true, index = "main.html"}}
+"/app" = {folder = {path = "app", spa = true, index = "main.html", expires = "30d"}}
+"/pages" = {folder = {path = "pages", clean_urls = true}}
+"/own" = {folder = {path = "app", expires = 60}, headers = {cache-control = "private"}}
 "/app/api/" = {folder = "app/none"}
 "= /only.txt" = {folder = "public"}
 "~ \\\\.pdf$" = {folder = "papers"}
@@ -38,6 +40,9 @@ FILES = {
     "app/main.html": "program",
     "app/style.css": "p { }",
     "app/deep/main.html": "deep",
+    "app/main.8f3a2b1c.js": "hashed",
+    "pages/about.html": "about",
+    "pages/about/more.html": "more",
     "papers/x.pdf": "paper",
     "secret.txt": "secret",
     "public-other/a.txt": "other",
@@ -67,6 +72,9 @@ def edge() -> Iterator[Edge]:
         ("/app/deep", "deep"),
         ("/app/deep/", "deep"),
         ("/x.pdf", "paper"),
+        ("/pages/about", "about"),
+        ("/pages/about/more", "more"),
+        ("/pages/about.html", "about"),
     ],
 )
 def test_files_are_served(edge, path, body):
@@ -74,9 +82,34 @@ def test_files_are_served(edge, path, body):
     assert (answer.status, answer.body.decode()) == (200, body)
 
 
-@pytest.mark.parametrize("path", ["/", "/any/deep/link", "/style.css/not"])
+@pytest.mark.parametrize("path", ["/", "/any/deep/link", "/style.css/not", "/users/a.b"])
 def test_a_program_that_lives_in_the_browser_answers_every_path(edge, path):
     assert edge.get("spa.test", path).body == b"program"
+
+
+@pytest.mark.parametrize("path", ["/assets/x.js", "/x.PNG", "/deep/main.css", "/x.js.map"])
+def test_a_missing_file_of_a_program_in_the_browser_is_missing(edge, path):
+    assert edge.get("spa.test", path).status == 404
+    assert edge.get("files.test", f"/app{path}").status == 404
+
+
+@pytest.mark.parametrize(
+    ("site", "path", "kept"),
+    [
+        ("files.test", "/app/", "no-cache"),
+        ("files.test", "/app/any/link", "no-cache"),
+        ("files.test", "/app/style.css", "max-age=2592000"),
+        ("files.test", "/app/main.8f3a2b1c.js", "public, max-age=31536000, immutable"),
+        ("files.test", "/app/none.js", None),
+        ("files.test", "/own/style.css", "private"),
+        ("spa.test", "/", "no-cache"),
+        ("spa.test", "/style.css", None),
+        ("spa.test", "/main.8f3a2b1c.js", "public, max-age=31536000, immutable"),
+        ("files.test", "/a.txt", None),
+    ],
+)
+def test_how_long_a_file_is_kept_follows_what_it_is(edge, site, path, kept):
+    assert edge.get(site, path).headers.get_all("Cache-Control") == (kept and [kept])
 
 
 @pytest.mark.parametrize(
@@ -113,9 +146,12 @@ def test_a_folder_shows_its_files_only_when_asked_to(edge):
 
 
 def test_files_have_a_type_and_may_be_kept(edge):
-    assert edge.get("files.test", "/app/style.css").headers["Content-Type"] == "text/css"
+    assert (
+        edge.get("files.test", "/app/style.css").headers["Content-Type"]
+        == "text/css; charset=utf-8"
+    )
     kept = edge.get("files.test", "/docs/index.txt").headers
-    assert kept["Content-Type"] == "text/plain"
+    assert kept["Content-Type"] == "text/plain; charset=utf-8"
     assert kept["Cache-Control"] == "max-age=3600"
     fresh = edge.get("files.test", "/a.txt").headers
     assert fresh["Cache-Control"] is None

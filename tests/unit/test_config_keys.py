@@ -11,6 +11,9 @@ from portico.core.model.site import Folder, Redirect, Route, Site
 from portico.core.model.upstream import Server, Upstream
 
 
+OWN_LINE = "to use nginx's {}, put its line into a file for {}"
+
+
 @pytest.mark.parametrize(
     ("table", "key", "right"),
     [
@@ -72,6 +75,10 @@ def test_the_right_key_is_guessed(table, key, right):
         (Upstream, "slow_start", "nginx has it only in its commercial build"),
         (Site, "instances", "it is a key of [apps.NAME]"),
         (App, "certificate", 'it is a key of [sites."NAME"]'),
+        (Site, "proxy_cache_valid", OWN_LINE.format("proxy_cache_valid", "include")),
+        (Route, "sub_filter", OWN_LINE.format("sub_filter", "include of the site")),
+        (Edge, "map", OWN_LINE.format("map", "include")),
+        (App, "sub_filter", None),
         (App, "zzzz", None),
     ],
 )

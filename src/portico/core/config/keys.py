@@ -24,6 +24,24 @@ TABLES: Final[Mapping[str, type[Table]]] = {
     "[edge]": Edge,
     "[tls]": Tls,
 }
+_NGINX_PLACES: Final[Mapping[type[Table], str]] = {
+    Site: "include",
+    Route: "include of the site",
+    Edge: "include",
+}
+_NGINX_DIRECTIVE: Final = re.compile(
+    r"(proxy|ssl|gzip|client|fastcgi|uwsgi|scgi|memcached|grpc|http2|limit|auth|userid|image_filter"
+    r"|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link|server|types"
+    r"|aio|charset|dav|directio|error|gunzip|log|mirror|real_ip|referer|resolver|rewrite|send"
+    r"|sendfile|tcp|variables)_[a-z0-9_]+"
+    r"|absolute_redirect|access_log|addition_types|aio|break|charset|chunked_transfer_encoding"
+    r"|connection_pool_size|default_type|directio|disable_symlinks|empty_gif|etag|expires|geo|if"
+    r"|if_modified_since|ignore_invalid_headers|index|internal|large_client_header_buffers|log_format"
+    r"|map|max_ranges|merge_slashes|mirror|output_buffers|port_in_redirect|postpone_output"
+    r"|recursive_error_pages|request_pool_size|reset_timedout_connection|return|rewrite|root"
+    r"|satisfy|sendfile|server_tokens|set|slice|split_clients|ssi|stub_status|sub_filter"
+    r"|subrequest_output_buffer_size|try_files|underscores_in_headers"
+)
 
 
 def hint_for(key: str, table: type[Table]) -> str | None:
@@ -34,6 +52,8 @@ def hint_for(key: str, table: type[Table]) -> str | None:
         return did_you_mean(there) if re.fullmatch(r"[a-z_.]+", there) else there
     if right := nearest(word, known, min_ratio=_CLOSE):
         return did_you_mean(right)
+    if table in _NGINX_PLACES and _NGINX_DIRECTIVE.fullmatch(word):
+        return f"to use nginx's {word}, put its line into a file for {_NGINX_PLACES[table]}"
     if home := next((name for name, other in TABLES.items() if word in other.model_fields), None):
         return f"it is a key of {home}"
     return did_you_mean(nearest(word, known, min_ratio=_FAR))

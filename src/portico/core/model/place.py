@@ -18,7 +18,7 @@ class Build:
     """Directives, parameters and modules that it was seen to take: `resolve`, `least_time`,
     `sticky`, `http2`, `http3`, `grpc`, `realip`, `stream`, `keepalive_min_timeout`, ...
     Tuning that a generation has only where its word is here: `http2`, `keepalive_min_timeout`,
-    `pcre_jit`, and the curve `X25519MLKEM768`."""
+    `gzip_static`, `pcre_jit`, and the curve `X25519MLKEM768`."""
 
     bundled: bool = False
     """Whether it came with Portico, and its OpenSSL is a part of it: no system mends that."""

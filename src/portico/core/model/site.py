@@ -152,9 +152,18 @@ class Folder(Table):
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$"), Kind("the name of a file")] = Field(
         "index.html", description="The index file of a folder."
     )
-    spa: bool = Field(False, description="Serve the index for every path that is not a file.")
+    spa: bool = Field(
+        False,
+        description="Serve the index for every path that is not a file; a missing script, image "
+        "or other file is 404.",
+    )
+    clean_urls: bool = Field(False, description="Serve `about.html` for `/about`.")
     listing: bool = Field(False, description="List the files of a folder without an index.")
-    expires: Duration | None = Field(None, description="How long browsers may cache a file.")
+    expires: Duration | None = Field(
+        None,
+        description="How long browsers may cache a file. With it, or with spa, they ask again for "
+        "each HTML page, and keep a file with a hash in its name.",
+    )
 
 
 class Handling(Table):

@@ -13,13 +13,14 @@ from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
-from portico.core.render.limits import htpasswd_files, limit_zones
+from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.location import stripped_prefixes
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
+from portico.core.render.static import static_maps
 from portico.core.render.upstream_block import upstream_blocks
 from portico.errors import Refused
 
@@ -64,6 +65,8 @@ def _http(
     yield from hsts_maps(desired)
     yield from claim_maps(desired, sockets.https_origin)
     yield from maintenance_maps(desired)
+    yield from static_maps(chain.from_iterable(sites))
+    yield from refusal_maps(chain.from_iterable(sites))
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

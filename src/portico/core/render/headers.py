@@ -12,7 +12,7 @@ from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
-SERVER_PORT = "portico_server_port"
+SERVER_PORT, IF_MATCH = "portico_server_port", "portico_if_match"
 """Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
 # site trusts a proxy in front, realip has put the real client's into $remote_addr.
@@ -24,6 +24,7 @@ _FORWARDED_HEADERS = {
     "X-Forwarded-Port": f"${SERVER_PORT}",
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
+    "If-Match": f"${IF_MATCH}",
 }
 _PREFIX = "X-Forwarded-Prefix"
 HSTS_NAME = "Strict-Transport-Security"
@@ -56,6 +57,14 @@ def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
             Raw("$http_host"),
             Raw(f"${PORT}"),
             block=(d("default", ""), d('"~(:[0-9]+)$"', Raw("$1"))),
+        ),
+        # nginx makes the ETag of an answer that it compresses a weak one, which never matches in
+        # If-Match (RFC 9110 13.1.1): an app gets back the one that it sent.
+        d(
+            "map",
+            Raw("$http_if_match"),
+            Raw(f"${IF_MATCH}"),
+            block=(d("default", Raw("$http_if_match")), d(r'"~^W/(\"[^\"]*\")$"', Raw("$1"))),
         ),
         d(
             "map",
@@ -126,6 +135,11 @@ def replaced_headers(scope: Scope, directive: str = "proxy_hide_header") -> tupl
     names += [HSTS_NAME] if scope.site.hsts and scope.site.https else []
     known = {name.lower(): name for name in names}
     return tuple(d(directive, WithDollar(n)) for low, n in known.items() if low != "set-cookie")
+
+
+def sets_header(scope: Scope, name: str) -> bool:
+    """Whether the operator sets this header of answers, written in small letters."""
+    return name in _merged(scope.site.headers, scope.own.headers)
 
 
 def response_headers(scope: Scope) -> tuple[Directive, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from portico.core.model.site import BasicAuth, ConnectionLimit, Handling, RateLimit
@@ -26,6 +27,40 @@ def limit_zones(scopes: Iterable[Scope]) -> Iterator[Directive]:
         if (limit := _connections(scope.own)) is not None:
             zone = f"zone={_connection_zone(scope, limit)}:{_ZONE_SIZES[limit.per]}"
             yield d("limit_conn_zone", _ZONE_KEYS[limit.per], zone)
+
+
+def refusal_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
+    """When a client that was over a limit may come again, and who is asked for no password."""
+    every = list(scopes)
+    for seconds in dict.fromkeys(filter(None, map(retry_after, every))):
+        yield d(
+            "map",
+            Raw('"$limit_req_status|$limit_conn_status"'),
+            Raw(f"${_retry_variable(seconds)}"),
+            block=(d("default", ""), d('"~REJECTED"', str(seconds))),
+        )
+    for scope in every:
+        if auth := scope.own.basic_auth:
+            yield d(
+                "map",
+                Raw('"$request_method|$http_origin|$http_access_control_request_method"'),
+                Raw(f"${_realm_variable(scope)}"),
+                block=(d("default", auth.realm), d(r'"~^OPTIONS\|.+\|."', "off")),
+            )
+
+
+def retry_after(scope: Scope) -> int:
+    """Seconds until one more request is within the rate; 0 without a limit."""
+    if rate := scope.value(_rate):
+        count, _, unit = rate.rate.partition("r/")
+        return math.ceil((60 if unit == "m" else 1) / int(count))
+    return 1 if scope.value(_connections) else 0
+
+
+def retry_header(scope: Scope) -> Iterator[Directive]:
+    """For the client that was refused only: what an app answers has its own (RFC 6585 4)."""
+    if seconds := retry_after(scope):
+        yield d("add_header", "Retry-After", Raw(f"${_retry_variable(seconds)}"), "always")
 
 
 def rate_limit(scope: Scope) -> tuple[Directive, ...]:
@@ -71,7 +106,9 @@ def passwords(scope: Scope) -> tuple[Directive, ...]:
         return ()
     origin = scope.origin(_auth)
     file = origin.path(auth.file) if auth.file else _htpasswd_name(origin)
-    return d("auth_basic", auth.realm), d("auth_basic_user_file", file)
+    # A browser sends no password with the question whether it may ask (Fetch, CORS-preflight).
+    realm = Raw(f"${_realm_variable(origin)}")
+    return d("auth_basic", realm), d("auth_basic_user_file", file)
 
 
 def htpasswd_files(scopes: Iterable[Scope]) -> Iterator[tuple[str, str]]:
@@ -95,6 +132,14 @@ def _rate(handling: Handling) -> RateLimit | None:
 def _connections(handling: Handling) -> ConnectionLimit | None:
     value = handling.connection_limit
     return ConnectionLimit(connections=value) if isinstance(value, int) else value
+
+
+def _retry_variable(seconds: int) -> str:
+    return f"portico_retry_after_{seconds}"
+
+
+def _realm_variable(scope: Scope) -> str:
+    return f"portico_realm_{digest(scope.slug)}"
 
 
 def _rate_zone(scope: Scope, rate: RateLimit) -> str:

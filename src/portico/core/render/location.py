@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import RenderContext
-from portico.core.model.site import Folder, Redirect
+from portico.core.model.place import Build, RenderContext
+from portico.core.model.site import Redirect
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate
 from portico.core.render.passing import passing, stripped
 from portico.core.render.retries import (
+    FAILED,
+    FULL,
     first_try_lines,
     retry_location,
     stream_location,
@@ -29,7 +31,7 @@ from portico.core.render.settings import (
     live_settings,
     settings,
 )
-from portico.core.render.static import static_files
+from portico.core.render.static import cache_header, folder_of, static_files
 from portico.errors import Refused
 
 
@@ -39,6 +41,8 @@ def locations(
     """`scopes` are a site and then its routes; `above` is what its server block says."""
     for number, location in enumerate(_site_locations(scopes)):
         own = above if location.scope is scopes[0] else _settings(location)
+        if cached := tuple(cache_header(location.scope)):
+            own = {**own, "headers": (*own["headers"], *cached)}
         lines = (*maintenance_gate(location.scope), *difference(own, above))
         redirect = location.scope.target.redirect
         if location.name is not None:
@@ -51,7 +55,7 @@ def locations(
         elif redirect is not None:
             yield from _redirected(location, redirect, lines, own, number)
         else:
-            yield from location.directives((*lines, *_local_answer(location)))
+            yield from location.directives((*lines, *_local_answer(location, context.build)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +178,19 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     """The path is taken off already where a request comes again."""
     scope, upstream = location.scope, desired.upstreams[name]
     # Where all peers have as many connections as they may, others would be counted anew.
-    target = name if _is_limited(upstream, desired) else upstream_or_retry(name)
+    is_limited = has_max_conns(upstream, desired)
+    target, end = (name, FULL) if is_limited else (upstream_or_retry(name), FAILED)
     repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
     if not scope.value(lambda handling: handling.grpc):
         again = tuple(passing(scope, target, upstream, context, location.stripped))
-        yield from retry_location(scope, f"@again_{number}", repeated, again)
+        yield from retry_location(scope, f"@again_{number}", repeated, again, end)
         live = difference({**own, **live_settings(scope)}, above)
-        yield from retry_location(scope, f"@live_{number}", live, (*strip, *again))
+        yield from retry_location(scope, f"@live_{number}", live, (*strip, *again), end)
     once = passing(scope, name, upstream, context, location.stripped)
     yield from stream_location(scope, f"@stream_{number}", repeated, (*strip, *once))
 
 
-def _is_limited(upstream: Upstream, desired: Desired) -> bool:
+def has_max_conns(upstream: Upstream, desired: Desired) -> bool:
     limits = [server.max_conns for server in upstream.servers]
     return any(limits) or any(desired.apps[name].app.max_conns for name in upstream.apps)
 
@@ -220,13 +225,12 @@ def _redirect(redirect: str | Redirect) -> Directive:
     return d("return", str(table.status), to)
 
 
-def _local_answer(location: Location) -> Iterator[Directive]:
+def _local_answer(location: Location, build: Build) -> Iterator[Directive]:
     """What nginx answers by itself."""
-    folder, prefix = location.scope.target.folder, location.prefix
+    folder, prefix = folder_of(location.scope), location.prefix
     if folder is None:
         yield d("return", "404")
     elif prefix and location.matches[0].path != prefix:
         yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
     else:
-        table = Folder(path=folder) if isinstance(folder, str) else folder
-        yield from static_files(location.scope, table, prefix)
+        yield from static_files(location.scope, folder, prefix, build)

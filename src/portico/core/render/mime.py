@@ -50,6 +50,13 @@ _TYPES = {
     "video/webm": "webm",
     "application/vnd.apple.mpegurl": "m3u8",
 }
+ASSET_ENDINGS = "|".join(
+    ending
+    for kind, endings in _TYPES.items()
+    if kind not in {"text/html", "application/xhtml+xml"}
+    for ending in endings.split()
+)
+"""Endings of what is a file, and no path of a program that lives in the browser."""
 _COMPRESSED = (  # text/html always is
     "text/css text/javascript text/plain text/markdown text/csv text/xml text/calendar text/vtt "
     "application/javascript application/json application/ld+json application/manifest+json "
@@ -63,6 +70,10 @@ def mime_types() -> tuple[Directive, ...]:
     return (
         d("types", block=(d(name, *endings.split()) for name, endings in _TYPES.items())),
         d("default_type", "application/octet-stream"),
+        d(
+            "charset_types",
+            *(kind for kind in _TYPES if kind.startswith("text/") and kind != "text/html"),
+        ),
     )
 
 

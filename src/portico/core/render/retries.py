@@ -34,7 +34,8 @@ from portico.core.render.scope import Scope
 ONCE, SENT, NOBODY, TIMED_OUT, STREAMS, LIVE = (
     f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams", "live")
 )
-FAILED: Final = "@failed"
+FAILED, FULL = "@failed", "@full"
+"""Where requests end that are not tried again; the second where peers have `max_conns`."""
 _STREAM_CODE: Final = "418"
 _LIVE_CODE: Final = "419"
 """Codes that nginx never answers with by itself."""
@@ -139,7 +140,11 @@ def first_try_lines(
 
 
 def retry_location(
-    scope: Scope, retry_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
+    scope: Scope,
+    retry_name: str,
+    settings: Iterable[Directive],
+    passing: Iterable[Directive],
+    end: str,
 ) -> Iterator[Directive]:
     """Where requests come again, and those that stay open come from the first time on. `passing`
     passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
@@ -157,10 +162,10 @@ def retry_location(
         *(
             d(
                 "if",
-                Raw(end),
-                block=(d("error_page", *_CODES, "=", FAILED), d("return", "502")),
+                Raw(condition),
+                block=(d("error_page", *_CODES, "=", end), d("return", "502")),
             )
-            for end in ends
+            for condition in ends
         ),
         *passing,
     )
@@ -186,8 +191,17 @@ def failed_location() -> Directive:
     """Where a request ends that is not tried again: with the code of its last try, and the page
     of the server for it.
     """
-    late = d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
-    return d("location", FAILED, block=(late, d("return", "502")))
+    return d("location", FAILED, block=(_late(), d("return", "502")))
+
+
+def full_location() -> Directive:
+    """The same where peers have `max_conns`: 503 when all have as many as they may."""
+    nobody = d("if", Raw(f"(${NOBODY})"), block=(d("return", "503"),))
+    return d("location", FULL, block=(_late(), nobody, d("return", "502")))
+
+
+def _late() -> Directive:
+    return d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
 
 
 def retry_upstream(name: str) -> str:

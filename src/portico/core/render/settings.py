@@ -8,7 +8,13 @@ from typing import Final, TypeAlias
 from portico.core.model.site import Handling, Site
 from portico.core.render.directive import Directive, d, milliseconds, size
 from portico.core.render.headers import replaced_headers, request_headers, response_headers
-from portico.core.render.limits import connection_limit, networks, passwords, rate_limit
+from portico.core.render.limits import (
+    connection_limit,
+    networks,
+    passwords,
+    rate_limit,
+    retry_header,
+)
 from portico.core.render.scope import Scope
 
 Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
@@ -30,7 +36,7 @@ def common_settings(scope: Scope) -> Settings:
     return {
         "body": (_body_size(scope),),
         "gzip": (_switch("gzip", value=scope.value(_gzip)),),
-        "headers": response_headers(scope),
+        "headers": (*response_headers(scope), *retry_header(scope)),
         "rate": rate_limit(scope),
         "connections": connection_limit(scope),
         "networks": networks(scope),

@@ -12,9 +12,9 @@ from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
-from portico.core.render.location import locations
+from portico.core.render.location import has_max_conns, locations
 from portico.core.render.pages import error_pages, page_locations
-from portico.core.render.retries import failed_location
+from portico.core.render.retries import failed_location, full_location
 from portico.core.render.scope import Scope
 from portico.core.render.settings import DEFAULTS, difference, settings
 from portico.core.render.tls import certificate
@@ -61,8 +61,11 @@ def _lines(
         yield from challenge_answer(context)
         yield from health_answer(desired.edge, sockets, name)
     yield from locations(scopes, own, desired, context)
-    if any(part.target.app or part.target.upstream for part in scopes):
+    reached = {part.target.app or part.target.upstream for part in scopes} - {None}
+    if reached:
         yield failed_location()
+    if any(has_max_conns(desired.upstreams[n], desired) for n in reached if n):
+        yield full_location()
     yield from includes(desired.folder, site.include)
 
 
