@@ -10,7 +10,6 @@ from portico.core.model.edge import Edge, Tls
 from portico.core.model.site import Folder, Redirect, Route, Site
 from portico.core.model.upstream import Server, Upstream
 
-
 OWN_LINE = "to use nginx's {}, put its line into a file for {}"
 
 
