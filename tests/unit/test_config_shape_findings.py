@@ -213,7 +213,20 @@ def test_a_wrong_key_of_a_site_is_told_in_plain_words(line, problem):
     ("toml", "problem"),
     [
         ("apps = 5", "apps: must be a table, not 5"),
-        ("apps.Web.command = 'x'", f'apps.Web: must be {NAME}, not "Web"'),
+        (
+            "apps.MyApp.command = 'x'",
+            f'apps.MyApp: must be {NAME}, not "MyApp" (write [apps.myapp])',
+        ),
+        (
+            "apps.my.app.command = 'x'",
+            "apps.my.app: unknown key (a name has no dots: write [apps.my-app])",
+        ),
+        (
+            "upstreams.a.b.servers = ['192.0.2.1:80']\nupstreams.a.servers = ['192.0.2.1:80']",
+            "upstreams.a.b: unknown key (a name has no dots: write [upstreams.a-b])",
+        ),
+        ("[[apps]]\n", "apps: must be a table, not a list (write [apps.NAME] for each)"),
+        ("[[sites]]\n", "sites: must be a table, not a list (write [sites.NAME] for each)"),
         ("sites.'a b'.folder = 'x'", f'sites."a b": must be {DOMAIN}, not "a b"'),
         ("edge.http = '80'", 'edge.http: must be a whole number, not "80"'),
         ("edge.workers = 'all'", 'edge.workers: must be a whole number or "auto", not "all"'),

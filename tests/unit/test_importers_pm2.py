@@ -56,6 +56,13 @@ def problems(exported, context=None):
     return [str(problem) for problem in caught.value.problems]
 
 
+@pytest.mark.parametrize("exported", [{}, {"services": {"web": {"image": "x"}}}])
+def test_a_file_that_is_none_of_pm2_says_what_is_missing(exported):
+    assert problems(exported) == [
+        "the file: describes no app (PM2's files export { apps: [{ script: … }] })"
+    ]
+
+
 @pytest.mark.parametrize("word", ALL_ATTRIBUTES.split())
 def test_every_attribute_of_pm2_is_taken_over_or_its_absence_is_explained(word):
     attribute = BY_WORD[word]

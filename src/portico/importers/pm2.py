@@ -85,6 +85,10 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
         found = exported.get(place, exported)
         if place == "apps":
             _report_unused(exported, report)
+        elif found is exported and not exported.keys() & BY_WORD.keys():
+            report.about(where=place)
+            report.problem("", "describes no app", "PM2's files export { apps: [{ script: … }] }")
+            return
     if not isinstance(found, list):
         found = [found]
     for index, entry in enumerate([*found, *pm2_serve.static_entries(exported)]):

@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from portico.core.config.findings import Finding, Path
-from portico.core.config.keys import hint_for
+from portico.core.config.keys import hint_for, other_names
 from portico.core.config.shapes import Shape, fields_of
 from portico.core.model.document import Document
+from portico.core.model.labels import app_label
 from portico.core.model.site import Site
 from portico.core.model.units import Table, shown
 
+_NAMED = ("apps", "upstreams", "sites")
 UNKNOWN, REQUIRED = "unknown key", "is required"
 
 
@@ -80,14 +82,40 @@ def _finding(detail: ErrorDetails, place: _Place) -> Finding:
     if hint := _unquoted_site(place.path, place.value):
         return Finding(place.path, UNKNOWN, hint)
     if kind == "extra_forbidden":
-        return Finding(place.path, UNKNOWN, hint_for(str(place.path[-1]), place.table))
+        hint = _dotted_name(place) or hint_for(str(place.path[-1]), place.table)
+        return Finding(place.path, UNKNOWN, hint)
     if kind == "missing":
         return Finding(place.path, REQUIRED)
     if kind == "value_error" and not shape.branches:
-        return Finding(place.path, str(detail["ctx"]["error"]))
+        return Finding(place.path, str(detail["ctx"]["error"]), _spelling(place))
     within = shape.bounds if kind.startswith(("greater_than", "less_than")) else ""
     instead = "" if shape.secret else f", not {shown(value)}"
-    return Finding(place.path, f"must be {within or shape.words}{instead}")
+    return Finding(place.path, f"must be {within or shape.words}{instead}", _spelling(place))
+
+
+def _spelling(place: _Place) -> str | None:
+    """How the tables of apps, upstreams and sites are written, and what a name may be."""
+    match place.path:
+        case (str(kind),) if kind in _NAMED and isinstance(place.value, list):
+            return f"write [{kind}.NAME] for each"
+        case (("apps" | "upstreams") as kind, str(name)) if place.value == name:
+            label = app_label(name)
+            return f"write [{kind}.{label}]" if label else None
+        case _:
+            return None
+
+
+def _dotted_name(place: _Place) -> str | None:
+    """TOML reads `[apps.my.app]` as a table within a table."""
+    match place.path:
+        case (("apps" | "upstreams") as kind, str(first), str(key)) if (
+            isinstance(place.value, dict)
+            and place.value.keys() & place.table.model_fields
+            and key not in other_names(place.table)
+        ):
+            return f"a name has no dots: write [{kind}.{first}-{key}]"
+        case _:
+            return None
 
 
 def _unquoted_site(path: Path, value: object) -> str | None:
