@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.stack import eventually
+from tests.stack import Stack, eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def example(stack, name: str) -> None:
+@pytest.fixture(scope="module")
+def hello() -> Iterator[Stack]:
+    """Started once for the tests of the file, which only look at it."""
+    with Stack() as stack:
+        started(stack, "hello")
+        yield stack
+
+
+def started(stack: Stack, name: str) -> None:
+    """With the address of its site in what `up` prints."""
     shutil.copytree(EXAMPLES / name, stack.folder, dirs_exist_ok=True)
-    stack.up((EXAMPLES / name / "portico.toml").read_text())
+    output = stack.up((EXAMPLES / name / "portico.toml").read_text()).stdout
+    assert address(stack) in output
 
 
-@pytest.mark.parametrize("name", ["hello", "node"])
-def test_an_example_shows_an_https_page_answered_by_four_pids(stack, name):
-    example(stack, name)
+def address(stack: Stack) -> str:
+    return stack.url("app.localhost").rstrip("/")
+
+
+def test_the_example_of_a_python_program_is_an_https_page_answered_by_four_pids(hello):
+    answers_from_four_pids(hello)
+
+
+def test_the_example_of_a_node_program_is_an_https_page_answered_by_four_pids(stack):
+    started(stack, "node")
+    answers_from_four_pids(stack)
+
+
+def answers_from_four_pids(stack: Stack) -> None:
     page = stack.get("app.localhost")
     assert page.status == 200
     assert b"Hello from instance" in page.body
@@ -34,15 +56,14 @@ def test_an_example_shows_an_https_page_answered_by_four_pids(stack, name):
     assert eventually(lambda: pids() == running)
 
 
-def test_up_and_status_name_the_urls_and_logs_have_the_requests(stack):
-    shutil.copytree(EXAMPLES / "hello", stack.folder, dirs_exist_ok=True)
-    url = stack.url("app.localhost").rstrip("/")
-    assert url in stack.up((EXAMPLES / "hello/portico.toml").read_text()).stdout
-    for word in ("status", "list", "ls"):
-        assert url in stack.done(word).stdout
+@pytest.mark.parametrize("word", ["status", "list", "ls"])
+def test_status_names_the_urls(hello, word):
+    assert address(hello) in hello.done(word).stdout
 
-    stack.get("app.localhost")
-    assert eventually(lambda: "app.localhost access | " in stack.done("logs", "--nginx").stdout)
-    [headings, *lines] = stack.done("logs", "web", "--nginx", "-n", "1").stdout.splitlines()
+
+def test_the_logs_of_nginx_have_the_requests(hello):
+    hello.get("app.localhost")
+    assert eventually(lambda: "app.localhost access | " in hello.done("logs", "--nginx").stdout)
+    [headings, *lines] = hello.done("logs", "web", "--nginx", "-n", "1").stdout.splitlines()
     assert headings.startswith("--- app.localhost access, last written ")
     assert json.loads(lines[0].partition("| ")[2])["host"] == "app.localhost"
