@@ -30,7 +30,7 @@ def look(path: str) -> Kind:
 def test_a_public_file_is_taken_as_it_is_unless_it_has_no_app(file, environment):
     context = Pm2Context(look, cores=4, environment=environment)
     if not entries(file):
-        with pytest.raises(ConfigError, match="is missing: the file to run"):
+        with pytest.raises(ConfigError, match="describes no app"):
             from_pm2(file, "ecosystem.config.js", context)
         return
     taken = from_pm2(file, "ecosystem.config.js", context)
