@@ -12,6 +12,7 @@ from portico.core.config.findings import Path
 from portico.errors import ConfigError
 
 FULL = """
+project = "shop"
 ecosystem = "ecosystem.config.js"
 
 [apps.web]

@@ -272,7 +272,7 @@ class Stack:
         """Take everything down; what `portico down` left running is killed and returned."""
         if self._processes():
             with suppress(subprocess.TimeoutExpired):
-                result = self.portico("down", "--now", seconds=120)
+                result = self.portico("down", "--all", "--now", seconds=120)
                 print(f"portico down: {result.returncode} {result.stdout}{result.stderr}")
         self._end_daemon()
         left = self._still_there()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from portico import __version__
 from portico.api.app import Api
 from portico.api.server import serve
+from portico.core.model.labels import project_name
 from portico.core.model.views import (
     AccountsView,
     AccountView,
@@ -22,6 +23,7 @@ from portico.core.model.views import (
     LogFileView,
     NginxView,
     PlanView,
+    ProjectView,
     RenderView,
     RenewerView,
     RevisionView,
@@ -40,7 +42,7 @@ class FakeControl:
 
     def __init__(self, home="/var/lib/portico"):
         self.home, self.asked, self.who = str(home), [], []
-        self.source = "/srv/portico.toml"
+        self.source, self.project = "/srv/portico.toml", "srv"
         self.views = {}
         self.app_names = ("web",)
         self.draining = ()
@@ -49,12 +51,18 @@ class FakeControl:
         self.holding = False
         self.moved = threading.Event()
 
-    async def status(self):
+    async def status(self, app):
+        if app not in {None, self.project, *self.app_names}:
+            raise self._unknown(app)
         return StatusView(
-            apps=tuple(app_view(name, self.draining) for name in self.app_names),
+            projects=(
+                ProjectView(name=self.project, source=self.source, folder="/srv", revision=3),
+            ),
+            apps=tuple(app_view(name, self.project, self.draining) for name in self.app_names),
             sites=(
                 SiteView(
                     name="app.localhost",
+                    project=self.project,
                     urls=("https://app.localhost:8443",),
                     to="app web",
                     certificate="local",
@@ -89,10 +97,11 @@ class FakeControl:
 
     async def up(self, request, who):
         self._usable(request)
+        self.project = project_name(request.table, request.folder)
         return self._change("up", request.source, who, request)
 
-    async def down(self, who, *, now):
-        return self._change("down", "", who, now)
+    async def down(self, who, *, project, everything, now):
+        return self._change("down", project or "", who, (project, everything, now))
 
     async def upgrade(self, who):
         return self._change("upgrade", "nginx", who)
@@ -126,8 +135,12 @@ class FakeControl:
 
     def history(self):
         return [
-            RevisionView(number=2, applied=2e9, who="root (pid 2)", source="b", current=True),
-            RevisionView(number=1, applied=1e9, who="root (pid 1)", source="a", current=False),
+            RevisionView(
+                number=2, project="p", applied=2e9, who="root (pid 2)", source="b", current=True
+            ),
+            RevisionView(
+                number=1, project="p", applied=1e9, who="root (pid 1)", source="a", current=False
+            ),
         ]
 
     def events(self, app, count):
@@ -157,7 +170,11 @@ class FakeControl:
             await asyncio.sleep(0.01)
 
     def logs(self, app):
-        return [file for file in self.log_files if app in {None, file.app}]
+        return [
+            file
+            for file in self.log_files
+            if app in {None, file.app, f"{self.project}/{file.app}"}
+        ]
 
     async def certificates(self):
         return []
@@ -196,9 +213,12 @@ class FakeControl:
             raise ConfigError(request.source, [problem, Problem("edge.http", "must be a number")])
 
     def _app_change(self, kind, app, who, detail=None):
-        if app not in {None, *self.app_names}:
-            raise NotFound(f"there is no app {app}; known: {', '.join(self.app_names)}")
+        if app not in {None, "all", *self.app_names}:
+            raise self._unknown(app)
         return self._change(kind, app or "every app", who, detail if detail is not None else app)
+
+    def _unknown(self, app):
+        return NotFound(f"there is no app {app}; known: {', '.join(self.app_names)}")
 
     def _change(self, kind, subject, who, detail):
         self.asked.append((kind, detail))
@@ -221,7 +241,7 @@ class FakeControl:
         self.views[change] = self.views[change].model_copy(update=update)
 
 
-def app_view(name, draining=()):
+def app_view(name, project="srv", draining=()):
     instances = tuple(
         InstanceView(
             id=f"{name}.{slot}.{slot}",
@@ -239,6 +259,7 @@ def app_view(name, draining=()):
     )
     return AppView(
         name=name,
+        project=project,
         state="ready",
         instances=instances,
         wanted=2,

@@ -98,6 +98,7 @@ def test_start_runs_a_program_as_under_pm2(served, monkeypatch):
     assert (code, out.splitlines()[1]) == (0, "web: ready, 2 of 2 answer")
     kind, request = served.control.asked[-1]
     assert (kind, request.source) == ("up", served.control.source)
+    assert request.table["project"] == "my-api"
     app = request.table["apps"]["my-api"]
     assert (app["script"], app["instances"], app["args"]) == ("app.js", 4, ["-i", "7"])
     assert app["watch"] is True
@@ -106,9 +107,13 @@ def test_start_runs_a_program_as_under_pm2(served, monkeypatch):
 def test_start_of_a_program_replaces_no_other_file_in_force(served, monkeypatch):
     monkeypatch.chdir(served.folder)
     (served.folder / "app.js").touch()
+    served.control.project = "app"
     code, _, err = served.portico("start", "app.js")
     assert code == 2
-    assert "/srv/portico.toml is in force, and `start` would replace it; add app.js to it" in err
+    assert err == (
+        "/srv/portico.toml is in force as project app, and `start` would replace it; choose "
+        "another --name\n"
+    )
     assert served.control.asked == []
     assert served.portico("start", "web")[0] == 0
     assert served.control.asked == [("start", "web")]
@@ -210,7 +215,7 @@ def test_a_change_that_fails_ends_with_its_exit_code(served):
     [
         (["start", "web"], ("start", "web")),
         (["stop"], ("stop", None)),
-        (["stop", "all"], ("stop", None)),
+        (["stop", "all"], ("stop", "all")),
         (["restart", "web"], ("restart", "web")),
         (["reload"], ("reload", None)),
         (["scale", "web", "3"], ("scale", 3)),
@@ -219,7 +224,9 @@ def test_a_change_that_fails_ends_with_its_exit_code(served):
         (["resume", "a.test"], ("resume", "a.test")),
         (["rollback", "2"], ("rollback", 2)),
         (["rollback"], ("rollback", None)),
-        (["down", "--now"], ("down", True)),
+        (["down", "--now"], ("down", (None, False, True))),
+        (["down", "shop"], ("down", ("shop", False, False))),
+        (["down", "--all"], ("down", (None, True, False))),
     ],
 )
 def test_commands_ask_for_what_they_say(served, argv, asked):
@@ -265,7 +272,8 @@ def test_everything_that_is_read_is_readable(served):
     )
     assert served.portico("render", "--current")[1].startswith("# nginx.conf\nevents {}\n")
     assert "command  node index.js" in served.portico("describe", "web")[1]
-    assert "root (pid 2)  b     *" in served.portico("history")[1]
+    history = served.portico("history")[1]
+    assert "p        2033-05-18 03:33:20 UTC  root (pid 2)  b               *" in history
     assert "skipped: Firefox: none" in served.portico("trust", "--remove")[1]
     assert served.portico("up", served.folder)[0] == 0
     assert "c1      up" in served.portico("changes")[1]

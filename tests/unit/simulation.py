@@ -13,7 +13,7 @@ from typing import Self
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import PROVEN, Instance, InstanceState
-from portico.core.model.names import InstanceId
+from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.site import Site
@@ -25,11 +25,12 @@ from portico.daemon.life import take_over
 from portico.engine.engine import Engine
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
+from portico.engine.inputs import Inputs
 from portico.engine.instances.assembly import assemble_instances
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import BOOT_SETTING, Observed
-from portico.engine.prepare import Candidate, Inputs
+from portico.engine.prepare import Candidate
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -88,7 +89,8 @@ class Preparation:
     check = resume = render = again
 
     def _desired(self, inputs: Inputs) -> Desired:
-        table, asked = inputs.request.table, inputs.asked
+        [request] = inputs.requests.values()
+        table, asked = request.table, inputs.asked
         for name, (app, _) in table.items():
             if not table.keys() >= set(app.after):
                 raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
@@ -245,7 +247,10 @@ class Machine(Outside):
         self._edit(lambda table: {n: its for n, its in table.items() if n != name}, smaller=True)
 
     def reload(self, name: str, *, abrupt: bool = False) -> None:
-        self._ask(lambda daemon: daemon.intent.new_version([name], abrupt=abrupt))
+        def renew(daemon: Daemon) -> None:
+            daemon.intent.new_version([name], abrupt=abrupt)
+
+        self._ask(renew)
 
     def set_stopped(self, name: str, *, stopped: bool) -> None:
         self._ask(
@@ -259,7 +264,12 @@ class Machine(Outside):
             self._ask(lambda daemon: daemon.intent.request_replacement(wish), smaller=True)
 
     def pause(self, site: str, *, paused: bool) -> None:
-        self._ask(lambda daemon: daemon.in_force.pause(site, paused=paused))
+        def meant() -> frozenset[str]:
+            if site not in self.intent.desired.sites:
+                raise NotFound(f"there is no site {site!r}")
+            return frozenset({site})
+
+        self._ask(lambda daemon: daemon.in_force.pause(meant, paused=paused))
 
     def down(self, *, at_once: bool) -> None:
         def clear(daemon: Daemon) -> None:
@@ -270,14 +280,16 @@ class Machine(Outside):
 
     def _edit(self, edit: Callable[[dict], dict], *, smaller: bool = False) -> None:
         def revision() -> Revision:
-            now = self.intent.revision
+            now = self.intent.revisions.get(PROJECT)
             table = edit(dict(now.document if now else {}))
             return Revision(0, self.now, "me", "portico.toml", "/srv", table, {})
 
         async def accept(daemon: Daemon) -> None:
             await daemon.in_force.accept(revision, lambda _: None, smaller=smaller)
             self._table = edit(self._table)
-            assert self.intent.revision.document == self._table, "somebody's edit is lost"
+            assert self.intent.revisions[PROJECT].document == self._table, (
+                "somebody's edit is lost"
+            )
 
         self._ask(accept, smaller=smaller)
 
@@ -338,7 +350,9 @@ class Machine(Outside):
         while self.daemon is not None and self.daemon.takes_over:
             self.tick(0.1)
         if self.daemon is not None:  # what it does not know was not written
-            self._table = dict(self.intent.revision.document) if self.intent.revision else {}
+            self._table = (
+                dict(self.intent.revisions[PROJECT].document) if self.intent.revisions else {}
+            )
             self.on_said()
 
     def boot(self) -> None:

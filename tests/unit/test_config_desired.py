@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from portico.core.config.desired import (
     PROCESS_KEYS,
+    absolute_edge,
     desired_from,
     program_id,
     spec_of,
@@ -18,7 +19,7 @@ from portico.core.config.desired import (
 )
 from portico.core.config.document import read_document
 from portico.core.model.app import App
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, Origin
 from portico.core.model.upstream import Upstream
 from tests.documents import full, read
 
@@ -84,7 +85,9 @@ def test_a_whole_file_is_resolved():
     wanted = desired_from(document, folder="/srv", environ={}, cores=2, root=True)
 
     assert wanted.sites == document.sites
-    assert (wanted.edge, wanted.tls, wanted.folder) == (document.edge, document.tls, "/srv")
+    assert wanted.edge == absolute_edge(document.edge, "/srv")
+    assert next(iter(wanted.origins.values())) == Origin("default", "/srv", document.tls)
+    assert wanted.origins.keys() == wanted.sites.keys()
 
 
 OTHER: dict[str, object] = {

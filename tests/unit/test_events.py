@@ -14,7 +14,8 @@ def asked(count):
     """How many are read of the database for this word of a request."""
     limits = []
     state = SimpleNamespace(events=lambda limit, _: limits.append(limit) or [])
-    Operations.events(SimpleNamespace(_state=state), None, count)
+    names = SimpleNamespace(names=lambda _: None)
+    Operations.events(SimpleNamespace(_state=state, _projects=names), None, count)
     return limits[0]
 
 

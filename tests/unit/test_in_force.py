@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from portico.core.config.desired import version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.names import PROJECT
 from portico.core.model.place import Build
 from portico.core.model.site import Site
 from portico.core.model.views import DocumentRequest
@@ -28,8 +29,9 @@ from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
 from portico.engine.control.operations import Operations
 from portico.engine.in_force import SERVED_WITHIN, InForce
+from portico.engine.inputs import Inputs
 from portico.engine.intent import Intent
-from portico.engine.prepare import NO_BUILD, Candidate, Inputs
+from portico.engine.prepare import NO_BUILD, Candidate
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -505,7 +507,7 @@ def test_a_file_without_apps_and_sites_ends_nothing(table):
         for ask in (portico.operations.plan, portico.operations.check):
             with pytest.raises(ConfigError, match="neither apps nor sites"):
                 await portico.ended(asyncio.create_task(ask(request(table))))
-        with pytest.raises(ConfigError, match="`portico down` ends all"):
+        with pytest.raises(ConfigError, match="`portico down srv` ends the project"):
             await portico.ended(asyncio.create_task(portico.operations.up(request(table), "me")))
         assert portico.intent.desired.apps.keys() == {"web"}
 
@@ -670,7 +672,7 @@ def assert_memory_is_on_disk(portico: Portico) -> None:
 
 
 def assert_one_after_the_other(portico: Portico, taken: list[str]) -> None:
-    document = portico.intent.revision.document
+    document = portico.intent.revisions[PROJECT].document
     now = (normal(document), portico.intent.paused() & set(document["sites"]))
     orders = set(itertools.permutations(taken))
     ends = [end for order in orders if (end := in_this_order(order)) is not None]

@@ -6,6 +6,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.names import PROJECT
 from portico.core.model.records import Revision
 from portico.engine.intent import Intent
 from portico.engine.prepare import NO_BUILD, Candidate
@@ -130,7 +131,7 @@ def test_what_cannot_be_written_is_refused_and_not_put_in_force_later_either(ask
     wanted.request_replacement(frozenset())
     wanted.write_again()
     assert versions(wanted) == {"web": "v1", "api": "a1"}
-    assert (wanted.revision.number, wanted.paused()) == (1, frozenset())
+    assert (wanted.revisions[PROJECT].number, wanted.paused()) == (1, frozenset())
     assert versions(next_daemon(state, web="v1", api="a1")) == {"web": "v1", "api": "a1"}
 
 
@@ -163,7 +164,7 @@ def test_a_file_that_makes_things_smaller_has_the_number_on_disk_that_it_had_in_
     up(wanted, smaller=True, web="v1")
     accepted = up(wanted, smaller=True, web="v1")
     assert versions(wanted) == {"web": "v1"}
-    assert wanted.revision == accepted
+    assert wanted.revisions[PROJECT] == accepted
     state.full = False
     wanted.write_again()
     assert intent(state).on_disk() == {"default": accepted}

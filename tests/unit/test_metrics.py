@@ -51,11 +51,14 @@ def test_certificates_are_shown_with_what_matters_of_them():
 
 def test_instances_are_counted_in_every_state_there_is():
     text = metrics_text(status(app_view("web")), [], NOW)
-    assert 'portico_app_instances{app="web",state="ready"} 2\n' in text
-    assert 'portico_app_instances{app="web",state="failed"} 0\n' in text
-    assert 'portico_app_instances_wanted{app="web"} 2\n' in text
-    assert 'portico_app_restarts_total{app="web"} 0\n' in text
-    assert 'portico_instance_memory_bytes{app="web",instance="web.1.1"} 47185920\n' in text
+    assert 'portico_app_instances{project="srv",app="web",state="ready"} 2\n' in text
+    assert 'portico_app_instances{project="srv",app="web",state="failed"} 0\n' in text
+    assert 'portico_app_instances_wanted{project="srv",app="web"} 2\n' in text
+    assert 'portico_app_restarts_total{project="srv",app="web"} 0\n' in text
+    assert (
+        'portico_instance_memory_bytes{project="srv",app="web",instance="web.1.1"} 47185920\n'
+        in text
+    )
 
 
 def test_what_an_operator_named_cannot_break_a_line():
@@ -69,7 +72,7 @@ def test_why_an_app_does_not_come_up_is_shown():
     ill = replace(first, state="backoff", reason="exited with code 1")
     web = starting.model_copy(update={"instances": (ill,), "waits": "waits for db"})
     text = metrics_text(status(web), [], NOW)
-    problem = f'portico_instance_problem{{app="web",instance="{ill.id}",reason='
+    problem = f'portico_instance_problem{{project="srv",app="web",instance="{ill.id}",reason='
     assert problem + '"exited with code 1"} 1\n' in text
-    assert 'portico_app_waits{app="web",reason="waits for db"} 1\n' in text
+    assert 'portico_app_waits{project="srv",app="web",reason="waits for db"} 1\n' in text
     assert "portico_instance_problem" not in metrics_text(status(starting), [], NOW)

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from portico.core.model.generation import TestedGeneration as Generation
+from portico.core.model.names import PROJECT
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
-from portico.engine.prepare import Inputs, Machine, Preparation
+from portico.engine.inputs import Inputs, Machine
+from portico.engine.prepare import Preparation
 from portico.errors import ConfigError, Problem
 
 FILE = """
@@ -77,7 +79,7 @@ class Outside:
 
 INPUTS = Inputs(
     {
-        "": DocumentRequest(
+        PROJECT: DocumentRequest(
             source="portico.toml", folder="/srv", table=tomllib.loads(FILE), environ={}
         )
     },
@@ -144,7 +146,7 @@ def versions(preparation: Preparation, **inputs: object) -> dict[str, str]:
         """
     )
     request = DocumentRequest(source="x", folder="/srv", table=table, environ={})
-    asked = Inputs({"": request}, {}, frozenset())
+    asked = Inputs({PROJECT: request}, {}, frozenset())
     first = asyncio.run(preparation.render(asked)).desired.apps
     targets = {name: app.spec for name, app in first.items()}
     if before := inputs.pop("before", None):

@@ -61,7 +61,7 @@ def _seconds_for(number: int) -> float:
     """Processor time, the best of three."""
     web = wanted(APP)
     sites = {f"s{n}.example.com": Site(app="web", aliases=(f"w{n}.test",)) for n in range(number)}
-    desired = Desired("/", web.apps, web.upstreams, sites)
+    desired = Desired(web.apps, web.upstreams, sites)
     place = place_for(desired)
     return min(_timed(desired, place) for _ in range(3))
 

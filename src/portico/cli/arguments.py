@@ -55,6 +55,14 @@ def json_option(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def project_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--project",
+        metavar="PROJECT",
+        help="name of the project; default: that of this folder, or the only one",
+    )
+
+
 def file_arguments(parser: Parser) -> None:
     """A file, and how one of PM2 is read. `documents.read` takes them."""
     parser.add_argument(

@@ -13,7 +13,7 @@ from portico.core.model import verbs
 from portico.errors import PorticoError
 from portico.system.home import Home
 
-_NAME_ARGUMENTS = frozenset({"APP", "SITE"})
+_NAME_ARGUMENTS = frozenset({"APP", "PROJECT", "SITE"})
 
 
 def candidates(words: Sequence[str], environ: Mapping[str, str], *, root: bool) -> list[str]:
@@ -71,4 +71,18 @@ def _names(metavar: str, home: Home) -> list[str]:
     if not client.answers():
         return []
     status = client.ask(verbs.STATUS)
-    return [each.name for each in (status.apps if metavar == "APP" else status.sites)]
+    if metavar == "SITE":
+        return [each.name for each in status.sites]
+    projects = [each.name for each in status.projects]
+    if metavar == "PROJECT":
+        return projects
+    names = [each.name for each in status.apps]
+    return (
+        names
+        if len(projects) <= 1
+        else [
+            *dict.fromkeys(names),
+            *(f"{each.project}/{each.name}" for each in status.apps),
+            *projects,
+        ]
+    )

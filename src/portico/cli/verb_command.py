@@ -6,11 +6,11 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portico.cli.arguments import Parser, json_option, whole_number
+from portico.cli.arguments import Parser, json_option, project_option, whole_number
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
-from portico.core.model.verbs import DELETE, Verb
+from portico.core.model.verbs import DELETE, PROJECT, Verb
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
@@ -29,14 +29,18 @@ class VerbCommand:
                 type=whole_number if argument.is_number else str,
                 help=argument.help,
             )
+        if PROJECT in self.verb.query:
+            project_option(parser)
         json_option(parser)
 
     def run(self, session: Session, args: Namespace) -> None:
         given = {each.name: getattr(args, each.name) for each in self.verb.arguments}
+        if PROJECT in self.verb.query:
+            given[PROJECT] = args.project
         if "app" in given:
             optional = next(each.is_optional for each in self.verb.arguments if each.name == "app")
             given["app"] = _app(given["app"])
-            if given["app"] is None and not optional:
+            if given["app"] in {None, "all"} and not optional:
                 hint = "; `portico down` stops and removes all of them, and nginx"
                 raise Refused(
                     f"portico {self.verb.name} needs the name of one app"
@@ -47,7 +51,7 @@ class VerbCommand:
 
 
 def _app(name: str | None) -> str | None:
-    """`all` and nothing are every app; PM2's users also name a file here."""
+    """PM2's users also name a file here."""
     if name and name.endswith(_FILES):
         raise Refused(f"{name} is a file, not an app; `portico up {name}` applies it")
-    return None if name in {None, "all"} else app_or_instance(name)
+    return app_or_instance(name) if name else None

@@ -60,7 +60,8 @@ class Client:
 
     def ask(self, verb: Verb[Answer], **arguments: object) -> Answer:
         """The daemon's answer. Arguments are named as in the verb's path, query and body."""
-        target, body = _target(verb, arguments)
+        here = _folder() if verbs.FOLDER in verb.query else {}
+        target, body = _target(verb, {**here, **arguments})
         raw = self._ask(verb.method, target, body, verb.seconds)
         return cast("Answer", raw.decode() if verb.shape == "text" else _read(raw))
 
@@ -114,6 +115,14 @@ class _SilenceWatch:
 
     def reset(self) -> None:
         self._ticks = 0
+
+
+def _folder() -> dict[str, object]:
+    """Where the command was given; nothing where that is removed."""
+    try:
+        return {verbs.FOLDER: str(Path.cwd())}
+    except OSError:
+        return {}
 
 
 def _target(verb: Verb[Any], arguments: Mapping[str, object]) -> tuple[str, dict[str, object]]:

@@ -35,7 +35,7 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
 from portico.api.app import Api
-from portico.core.model.views import DaemonView
+from portico.core.model.views import DaemonView, DocumentRequest
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import Step
@@ -53,18 +53,20 @@ from portico.engine.exposure import Exposure
 from portico.engine.host_checks import HostChecks
 from portico.engine.housekeeping import Housekeeping
 from portico.engine.in_force import InForce
+from portico.engine.inputs import Machine
 from portico.engine.instances.assembly import Instances, assemble_instances
 from portico.engine.instances.file_watches import FileWatches
 from portico.engine.instances.observer import Observer
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
-from portico.engine.prepare import Machine, Preparation
+from portico.engine.prepare import Preparation
 from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.importers.certbot_bridge import CertbotBridge
+from portico.importers.read import read_file
 from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
@@ -180,7 +182,9 @@ async def assemble(
         workers=workers,
     )
     machine = _machine(home, discovery.address, workers, _secret(state))
-    prepare = partial(Preparation, machine, nginx, local, host_checks)
+    prepare = partial(
+        Preparation, machine, nginx, local, host_checks, edge_file=partial(_edge_file, home)
+    )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passthrough)
     preparation = prepare(issued)
@@ -221,7 +225,7 @@ async def assemble(
     watches = FileWatches(
         intent,
         troubles,
-        operations.reload,
+        operations.reload_watched,
         clock=clock,
         files=NotifiedFiles(),
         home=str(home.path),
@@ -319,6 +323,14 @@ def _machine(home: Home, resolver: str, workers: str, secret: str) -> Machine:
         hosts=hosts(),
         authorities=authorities(),
     )
+
+
+def _edge_file(home: Home) -> DocumentRequest | None:
+    """The machine's own settings, if the operator has written any. Raises ConfigError."""
+    if not home.edge_file.exists():
+        return None
+    read = read_file(home.edge_file, {})
+    return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
 
 
 def _cores() -> int:

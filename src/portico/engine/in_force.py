@@ -13,12 +13,14 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from portico.core.model.desired import Desired, DesiredApp
+from portico.core.model.names import split_name
 from portico.core.model.records import Revision
 from portico.core.model.shell import inherited
 from portico.core.planning.progress import nginx_progress
 from portico.engine.engine import Engine
-from portico.engine.prepare import NO_BUILD, Candidate, Inputs, Preparation
-from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.engine.inputs import Inputs
+from portico.engine.prepare import NO_BUILD, Candidate, Preparation
+from portico.errors import Failed, PorticoError, Refused
 
 RENDERED_WITHIN: Final = 300.0
 SERVED_WITHIN: Final = 90.0
@@ -73,23 +75,23 @@ class InForce:
         try:
             return await self._preparation.again(inputs)
         except PorticoError as error:
-            await self._preparation.render(inputs)  # raises where the file cannot be used
+            if inputs.project is not None:
+                await self._preparation.render(inputs)  # raises where the file cannot be used
             self._troubles.report(
                 FILES, f"{error}; the running configuration is unchanged", of=FILES
             )
             return await self._preparation.without_nginx(inputs, live=self._live())
 
-    async def pause(self, site: str, *, paused: bool) -> None:
-        """Close a site, or open it again. Both outlive a change of the file, and the daemon."""
+    async def pause(self, meant: Callable[[], frozenset[str]], *, paused: bool) -> None:
+        """Close the sites that are `meant`, or open them again. Both outlive a change of the file,
+        and the daemon.
+        """
 
         async def draft() -> tuple[frozenset[str], Candidate]:
-            known = self._intent.desired.sites.keys()
-            if site not in known:
-                there = ", ".join(known) or "none"
-                raise NotFound(f"there is no site {site!r}; known: {there}")
-            others = (self._intent.paused() & known) - {site}
-            sites = others | {site} if paused else others
-            self._require_file()
+            chosen = meant()
+            others = (self._intent.paused() & self._intent.desired.sites.keys()) - chosen
+            sites = others | chosen if paused else others
+            self.require_file()
             again = self._preparation.again(self._intent.inputs(paused=sites))
             return sites, await _within_deadline(again)
 
@@ -105,7 +107,7 @@ class InForce:
         """
 
         async def draft() -> Candidate:
-            self._require_file()
+            self.require_file()
             return await _within_deadline(self._preparation.again(self._intent.inputs()))
 
         async with self._turn:
@@ -140,6 +142,19 @@ class InForce:
         self._intent.clear(at_once=at_once)
         self._loop.wake()
 
+    async def remove(self, project: str) -> Candidate:
+        """Put a project in force no more, with nothing changed for the others."""
+
+        async def draft() -> Candidate:
+            left = {key: each for key, each in self._intent.revisions.items() if key != project}
+            return await _within_deadline(self._render_smaller(self._intent.inputs_of(left)))
+
+        async with self._turn:
+            candidate = await self._current_draft(draft)
+            self._intent.remove(project, candidate)
+            self._changed(candidate)
+        return candidate
+
     async def resume(self) -> None:
         """At the start of a daemon: what an earlier one had in force. Where that cannot be
         rendered, instances are looked after all the same, and nginx keeps the generation it has.
@@ -148,12 +163,15 @@ class InForce:
         if not revisions:
             return
         self._intent.revisions = revisions
-        inputs = self._intent.inputs()
+        inputs = replace(
+            self._intent.inputs(), known={each: self._recorded().of(each) for each in revisions}
+        )
         candidate = (
             await self._try_to_render(inputs)
             or await self._try_to_read(inputs)
-            or self._as_recorded()
+            or Candidate(self._recorded(), {}, "", NO_BUILD, ())
         )
+        self._report_unreadable(candidate)
         self._intent.resume(candidate, revisions)
 
     async def _try_to_render(self, inputs: Inputs) -> Candidate | None:
@@ -166,8 +184,8 @@ class InForce:
             return await self._preparation.without_nginx(inputs, live=self._live())
         return None
 
-    def _as_recorded(self) -> Candidate:
-        """Not even the apps can be read any more: they stay what they are."""
+    def _recorded(self) -> Desired:
+        """Where not even the apps can be read any more, they stay what they are."""
         slots: dict[str, int] = {}
         for i in self._observed.instances.values():
             slots[i.app] = max(slots.get(i.app, 0), i.slot)
@@ -175,7 +193,7 @@ class InForce:
             name: DesiredApp(name, slots.get(name, 0), record.target)
             for name, record in self._intent.records().items()
         }
-        return Candidate(Desired(apps=apps), {}, "", NO_BUILD, ())
+        return Desired(apps=apps)
 
     # How
 
@@ -196,23 +214,28 @@ class InForce:
         self._changes += 1
         if candidate.build.program:
             self._troubles.over_with(FILES)
+        self._report_unreadable(candidate)
         self._observed.clear_refusal()
         self._loop.wake()
+
+    def _report_unreadable(self, candidate: Candidate) -> None:
+        for why in candidate.unreadable:
+            self._troubles.report(why, f"{why}; it is in force as before", of=FILES)
 
     def _live(self) -> str:
         return self._observed.now().nginx.live
 
-    def _require_file(self) -> None:
+    def require_file(self) -> None:
         if not self._intent.revisions:
             raise Refused("no file is in force; start with `portico up`")
 
 
 def _as_used(revision: Revision, candidate: Candidate) -> Revision:
     """With the links of its apps, and so much of the operator's shell's environment as any has."""
-    everything = any(app.app.inherit_env for app in candidate.desired.apps.values())
+    apps = candidate.desired.of(revision.project).apps
+    everything = any(app.app.inherit_env for app in apps.values())
     environ = inherited(revision.environ, everything=everything)
-    apps = candidate.desired.apps.items()
-    links = {name: app.spec.links for name, app in apps if app.spec.links}
+    links = {split_name(n)[1]: app.spec.links for n, app in apps.items() if app.spec.links}
     return replace(revision, environ=environ, links=links)
 
 

@@ -23,11 +23,14 @@ from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
-from portico.core.model.names import PROJECT, InstanceId
+from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
+from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
-from portico.engine.prepare import NO_BUILD, Candidate, Inputs, request_of
+from portico.core.planning.teardown import IMMEDIATE_STOP_TIMEOUT
+from portico.engine.inputs import Inputs, request_of
+from portico.engine.prepare import NO_BUILD, Candidate
 from portico.errors import Failed
 from portico.ports.nginx import Nginx
 from portico.ports.state import State
@@ -39,10 +42,13 @@ PAUSED: Final = "paused"
 IN_FORCE: Final = "in_force"
 """Name of the setting that holds, by project, the number of the revision in force: a JSON object;
 before there were projects it was the number of the only one."""
+EDGE: Final = "edge"
+"""Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 SITES: Final = "the sites"
 """What a change holds, beside apps, that changes nginx's files: no app can have this name."""
+_EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
 _PAUSED: Final = TypeAdapter(frozenset[str])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
@@ -53,6 +59,7 @@ class Intent:
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
         self._paused = _read_paused(state.setting(PAUSED) or "[]")
+        self._edge = _read_edge(state.setting(EDGE) or "null")
         self._unwritten: dict[str, Callable[[], object]] = {}
         self.unwritten = ""
         """Why some of this is only in memory; empty while all is on disk."""
@@ -96,14 +103,25 @@ class Intent:
         instead, as it is to be rendered.
         """
         revisions = {**self.revisions, revision.project: revision} if revision else self.revisions
-        requests = {project: request_of(each) for project, each in revisions.items()}
+        links = revision.links if revision else {}
+        project = revision.project if revision else PROJECT
+        return replace(
+            self.inputs_of(revisions),
+            paused=self._paused if paused is None else paused,
+            links={qualified(project, name): each for name, each in links.items()},
+            project=revision.project if revision else None,
+        )
+
+    def inputs_of(self, revisions: Mapping[str, Revision]) -> Inputs:
+        """The same with these files in force, by project."""
         return Inputs(
-            requests,
+            {project: request_of(each) for project, each in revisions.items()},
             self.reload_counts(),
-            self._paused if paused is None else paused,
-            {name: record.target for name, record in self._records.items()},
-            revision.links if revision else {},
-            frozenset(name for name, record in self._records.items() if record.good is None),
+            self._paused,
+            targets={name: record.target for name, record in self._records.items()},
+            unfinished=frozenset(n for n, record in self._records.items() if record.good is None),
+            edge=self._edge,
+            known={each: self._file.desired.of(each) for each in self.revisions},
         )
 
     def accept(self, candidate: Candidate, revision: Revision, *, smaller: bool) -> Revision:
@@ -113,15 +131,27 @@ class Intent:
         `smaller` it is in force all the same.
         """
         added: list[Revision] = []
-        apps = candidate.desired.apps.items()
+        apps = candidate.desired.of(revision.project).apps.items()
         records = [self._accepted(name, app) for name, app in apps]
         writes = {f"project {revision.project}": partial(self._add_revision, revision, added)}
+        if candidate.edge != self._edge:
+            edge = candidate.edge.model_dump() if candidate.edge else None
+            writes[EDGE] = partial(self._put_setting, EDGE, edge)
         written = self._store({**writes, **self._writes(records)}, must=not smaller)
         accepted = added[-1] if written else replace(revision, number=self._next_number())
         self._remember(records)
         self.revisions = {**self.revisions, accepted.project: accepted}
+        self._edge = candidate.edge
         self.render_again(candidate)
         return accepted
+
+    def remove(self, project: str, candidate: Candidate) -> None:
+        """Nothing of a project is wanted any more; the candidate is of all others."""
+        left = {key: each for key, each in self.revisions.items() if key != project}
+        numbers = {key: each.number for key, each in left.items()}
+        self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, numbers)}, must=False)
+        self.revisions = left
+        self.render_again(candidate)
 
     def _add_revision(self, revision: Revision, added: list[Revision]) -> None:
         added.append(self._state.add_revision(revision))
@@ -165,6 +195,14 @@ class Intent:
         self.revisions = {}
         self._resolve()
 
+    def hurry(self, project: str) -> None:
+        """What is removed of a project does not wait for its open requests any more."""
+        hurried = {
+            name: _hurried(app) if split_name(name)[0] == project else app
+            for name, app in self.desired.removed_apps.items()
+        }
+        self.desired = replace(self.desired, removed_apps=hurried)
+
     def mark_served(self, revision: Revision) -> None:
         """Every app of this revision was ready, and every site answered."""
         served = replace(revision, served=True)
@@ -175,10 +213,6 @@ class Intent:
             self.revisions = {**self.revisions, revision.project: served}
 
     # What is known of them
-
-    @property
-    def revision(self) -> Revision | None:
-        return self.revisions.get(PROJECT)
 
     def on_disk(self) -> Mapping[str, Revision]:
         """The files that an earlier daemon had in force, by project."""
@@ -195,11 +229,11 @@ class Intent:
             found = max((revision.number for revision in self._state.revisions()), default={})
         return {PROJECT: found} if isinstance(found, int) else found
 
-    def changed_apps(self, candidate: Candidate) -> list[str]:
+    def changed_apps(self, candidate: Candidate, project: str) -> list[str]:
         """The apps of which a file changes the program or the number, or that come or go; and the
         sites, if it changes anything for nginx.
         """
-        new, now = candidate.desired.apps, self.desired.apps
+        new, now = candidate.desired.of(project).apps, self.desired.of(project).apps
         apps = [
             name
             for name in sorted(new.keys() | now.keys())
@@ -210,18 +244,20 @@ class Intent:
         ]
         return apps if candidate.fingerprint == self.fingerprint else [*apps, SITES]
 
-    def removed_by(self, candidate: Candidate) -> list[str]:
-        """The apps and sites in force that a file has not."""
-        now, new = self.desired, candidate.desired
+    def removed_by(self, candidate: Candidate, project: str) -> list[str]:
+        """The apps and sites of a project in force that its new file has not."""
+        now, new = self.desired.of(project), candidate.desired
         apps, sites = now.apps.keys() - new.apps.keys(), now.sites.keys() - new.sites.keys()
-        return [*(f"app {name}" for name in sorted(apps)), *(f"site {s}" for s in sorted(sites))]
+        names = (split_name(app)[1] for app in sorted(apps))
+        return [*(f"app {name}" for name in names), *(f"site {site}" for site in sorted(sites))]
 
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
-        apps = {
-            name: replace(self._resolved(app), spec=app.spec) if name in self._records else app
-            for name, app in candidate.desired.apps.items()
-        }
+        apps = dict[str, DesiredApp]()
+        for name, app in candidate.desired.apps.items():
+            as_now = self._resolved(app) if name in self._records else app
+            is_new = candidate.project in {None, split_name(name)[0]}
+            apps[name] = replace(as_now, spec=app.spec) if is_new else as_now
         return replace(candidate.desired, apps=apps)
 
     def paused(self) -> frozenset[str]:
@@ -247,24 +283,24 @@ class Intent:
         *,
         abrupt: bool,
         links: Mapping[str, Mapping[str, str]] = {},
-        revision: Revision | None = None,
-    ) -> Revision | None:
+        revisions: Iterable[Revision] = (),
+    ) -> list[Revision]:
         """Want new instances of the same program (`reload`, `restart`), where their `links` lead.
 
-        What has a schedule runs once more, now. If they lead elsewhere, it is a `revision` too.
+        What has a schedule runs once more, now. If they lead elsewhere, there are `revisions` too.
         """
         names, added = list(apps), list[Revision]()
         records = [self._reloaded(name, links.get(name), abrupt=abrupt) for name in names]
-        writes = self._writes(records)
-        if revision:
-            add = partial(self._add_revision, revision, added)
-            writes = {f"project {revision.project}": add, **writes}
-        self._store(writes)
+        adding = {
+            f"project {each.project}": partial(self._add_revision, each, added)
+            for each in revisions
+        }
+        self._store({**adding, **self._writes(records)})
         self._remember(records)
         self.revisions = {**self.revisions, **{each.project: each for each in added}}
         self._runs |= {name for name in names if self._is_scheduled(name)}
         self._resolve()
-        return added[0] if added else None
+        return added
 
     def _reloaded(self, app: str, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
         record, in_file = self._records[app], self.spec_in_file(app)
@@ -457,6 +493,22 @@ class Intent:
             abrupt=record.abrupt,
             replace_instances=self._replace,
         )
+
+
+def _hurried(app: DesiredApp) -> DesiredApp:
+    timeouts = {
+        "drain_timeout": 0.0,
+        "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),
+    }
+    return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
+
+
+def _read_edge(text: str) -> DocumentRequest | None:
+    try:
+        return _EDGE.validate_json(text)
+    except ValidationError as error:
+        log.warning("cannot read the settings of edge.toml in force, using none: %s", error)
+        return None
 
 
 def _read_paused(text: str) -> frozenset[str]:

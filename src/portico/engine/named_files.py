@@ -59,26 +59,32 @@ def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
 
 def _includes(desired: Desired) -> Iterator[_Named]:
     for path in _many(desired.edge.include):
-        yield "edge.include", absolute(path, desired.folder), False
+        yield "edge.include", path, False
     for name, site in desired.sites.items():
         for path in _many(site.include):
-            yield f'sites."{name}".include', absolute(path, desired.folder), False
+            yield f'sites."{name}".include', absolute(path, desired.origin(name).folder), False
 
 
 def _programs(desired: Desired) -> Iterator[_Named]:
     """Those that are run as root; one without a slash is looked up in the system's folders."""
     if desired.edge.nginx:
-        yield "edge.nginx", absolute(desired.edge.nginx, desired.folder), False
-    tables: list[tuple[str, Issuing]] = [("tls", desired.tls)]
-    tables += [(f'sites."{n}".tls', site.tls) for n, site in desired.sites.items() if site.tls]
-    for where, table in tables:
+        yield "edge.nginx", desired.edge.nginx, False
+    origins = {name: desired.origin(name) for name in desired.sites}
+    files = {each.project: each for each in origins.values()}.values()
+    tables: list[tuple[str, str, Issuing]] = [("tls", each.folder, each.tls) for each in files]
+    tables += [
+        (f'sites."{name}".tls', origins[name].folder, site.tls)
+        for name, site in desired.sites.items()
+        if site.tls
+    ]
+    for where, folder, table in tables:
         for key, words in (
             ("deploy_hook", table.deploy_hook or ()),
             ("dns.auth", table.dns.auth if table.dns else ()),
             ("dns.cleanup", table.dns.cleanup if table.dns else ()),
         ):
             if words and "/" in words[0]:
-                yield f"{where}.{key}", absolute(words[0], desired.folder), False
+                yield f"{where}.{key}", absolute(words[0], folder), False
 
 
 def _own_certificates(desired: Desired) -> Iterator[tuple[str, str]]:
@@ -90,8 +96,9 @@ def _own_certificates(desired: Desired) -> Iterator[tuple[str, str]]:
 
 def _for_workers(desired: Desired) -> Iterator[_Named]:
     for name, site in desired.sites.items():
+        folder = desired.origin(name).folder
         for key, path, is_folder in _of_site(site):
-            yield f'sites."{name}".{key}', absolute(path, desired.folder), is_folder
+            yield f'sites."{name}".{key}', absolute(path, folder), is_folder
 
 
 def _of_site(site: Site) -> Iterator[_Named]:

@@ -6,24 +6,23 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
-from portico.core.config.desired import desired_from, program_id, version_of
-from portico.core.config.document import Document, read_document
+from portico.core.config.desired import version_of
 from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
+from portico.core.model.names import split_name
 from portico.core.model.place import Build, CertificateFiles, RenderContext
-from portico.core.model.records import Revision
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
-from portico.core.planning.runs import runs_before
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
+from portico.engine.inputs import Inputs, Machine, ReadFiles, read_files
 from portico.errors import ConfigError, Failed, Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -45,75 +44,22 @@ class Candidate:
     """The nginx that the files were rendered for."""
     notes: tuple[str, ...]
     tested: TestedGeneration | None = None
+    project: str | None = None
+    """Key of the one whose file this is; None where all files are as they were."""
+    edge: DocumentRequest | None = None
+    """The machine's own settings that it was made with."""
+    unreadable: tuple[str, ...] = ()
+    """Why other projects are wanted as they were before."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """A file without fault in itself, that this nginx can serve."""
+    """A file without fault in itself, that this nginx can serve together with all others."""
 
     desired: Desired
     build: Build
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """All that what is wanted is made of, beside certificates and the machine."""
-
-    requests: Mapping[str, DocumentRequest]
-    """By project."""
-    asked: Mapping[str, int]
-    """By app, as `Spec.asked`."""
-    paused: frozenset[str]
-    targets: Mapping[str, Spec] = field(default_factory=dict)
-    """By app, the version that is wanted now."""
-    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By app, `Spec.links` that it is to have again: those of an earlier revision."""
-
-    unfinished: frozenset[str] = frozenset()
-    """Apps of which no version was ready yet."""
-
-    def links_of(self, spec: Spec) -> Mapping[str, str] | None:
-        """Those of the same program that runs already, too; None if it is another one."""
-        target = self.targets.get(spec.app_name)
-        same = target is not None and program_id(target) == program_id(spec)
-        return self.links.get(spec.app_name, target.links if target and same else None)
-
-    def runs_again(self, apps: Mapping[str, DesiredApp]) -> Iterator[str]:
-        """What runs once, and has to before a rollout of one of these, or never ended well."""
-        known = {
-            n: self.targets[n].id == app.spec.id for n, app in apps.items() if n in self.targets
-        }
-        before = runs_before(apps, (name for name in apps if not known.get(name)))
-        for name in (name for name, is_same in known.items() if is_same):
-            if name in before or (apps[name].must_end and name in self.unfinished):
-                yield name
-
-    @property
-    def request(self) -> DocumentRequest:
-        """The file of the only project: the files of several would come together here."""
-        [request] = self.requests.values()
-        return request
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What is known of this machine once and for all."""
-
-    home: str
-    cores: int
-    root: bool
-    workers: str
-    """As in `RenderContext`."""
-    secret: str
-    open_files: int
-    resolver: str
-    """Where discovery answers, as nginx's `resolver` takes it."""
-    nameservers: tuple[str, ...]
-    ipv6: bool
-    hosts: frozenset[str]
-    authorities: str
-    """As in `RenderContext`."""
+    unreadable: tuple[str, ...]
 
 
 class CertificateSource(Protocol):
@@ -135,43 +81,45 @@ class Preparation:
         certificates: Certificates,
         host_checks: HostChecks,
         issued: CertificateSource,
+        *,
+        edge_file: Callable[[], DocumentRequest | None] = lambda: None,
     ) -> None:
+        """`edge_file` reads the machine's own settings, if there are any."""
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
+        self._edge_file = edge_file
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
-        return await self._rendered(await self._usable(inputs), make=False)
+        inputs = await self._with_edge_file(inputs)
+        return await self._rendered(await self._usable(inputs), inputs, make=False)
+
+    async def _with_edge_file(self, inputs: Inputs) -> Inputs:
+        """What it says comes into force with the next file."""
+        return replace(inputs, edge=await asyncio.to_thread(self._edge_file))
 
     async def _usable(self, inputs: Inputs) -> CheckedFile:
-        document, desired = await self._read(inputs)
-        build = await self._nginx.build(document.edge.nginx, needed_of_nginx(document))
-        problems = [
-            *capability_problems(document, build),
-            *machine_problems(document, root=self._machine.root, cores=self._machine.cores),
-        ]
-        if problems:
-            raise ConfigError(inputs.request.source, problems)
-        return CheckedFile(desired, build, tuple(notes(document, root=self._machine.root)))
+        read = await self._read(inputs)
+        edge, root = read.desired.edge, self._machine.root
+        needed = frozenset[str]().union(*map(needed_of_nginx, read.documents.values()))
+        build = await self._nginx.build(edge.nginx, needed)
+        said = list[str]()
+        for project, own in read.documents.items():
+            if inputs.project in {None, project}:
+                document = own.model_copy(update={"edge": edge})
+                problems = [
+                    *capability_problems(document, build),
+                    *machine_problems(document, root=root, cores=self._machine.cores),
+                ]
+                if problems:
+                    raise ConfigError(inputs.source, problems)
+                said += notes(document, root=root)
+        return CheckedFile(read.desired, build, tuple(said), read.unreadable)
 
-    async def _read(self, inputs: Inputs) -> tuple[Document, Desired]:
-        request = inputs.request
-        document = await asyncio.to_thread(read_document, request.table, source=request.source)
-        desired = desired_from(
-            document,
-            folder=request.folder,
-            environ=request.environ,
-            cores=self._machine.cores,
-            root=self._machine.root,
-            asked=inputs.asked,
-            paused=inputs.paused,
-        )
-        desired = replace(desired, apps=await self._versions(desired.apps, inputs))
-        if self._machine.ipv6 or document.edge.bind:
-            return document, desired
-        reachable = tuple(a for a in desired.listeners.addresses if ":" not in a)
-        listeners = replace(desired.listeners, addresses=reachable)
-        return document, replace(desired, listeners=listeners)
+    async def _read(self, inputs: Inputs) -> ReadFiles:
+        read = await asyncio.to_thread(read_files, inputs, self._machine)
+        apps = await self._versions(read.desired.apps, inputs)
+        return replace(read, desired=replace(read.desired, apps=apps))
 
     async def _versions(
         self, apps: Mapping[str, DesiredApp], inputs: Inputs
@@ -181,7 +129,8 @@ class Preparation:
         for name, app in apps.items():
             links = inputs.links_of(app.spec)
             found[name] = await self._version(app, app.spec.asked, links)
-        for name in inputs.runs_again(found):
+        own = {n: app for n, app in found.items() if inputs.project in {None, split_name(n)[0]}}
+        for name in inputs.runs_again(own):
             asked = found[name].spec.asked + 1
             found[name] = await self._version(found[name], asked, inputs.links.get(name))
         return found
@@ -206,7 +155,7 @@ class Preparation:
 
         Raises PorticoError when nginx or a certificate is not to be had any more.
         """
-        return await self._rendered(await self._usable(inputs), make=True)
+        return await self._rendered(await self._usable(inputs), inputs, make=True)
 
     async def again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
@@ -214,24 +163,36 @@ class Preparation:
 
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
-        _, desired = await self._read(inputs)
-        return Candidate(desired, {}, live if desired.sites else "", NO_BUILD, ())
+        read = await self._read(inputs)
+        files = live if read.desired.sites else ""
+        return Candidate(
+            read.desired,
+            {},
+            files,
+            NO_BUILD,
+            (),
+            project=inputs.project,
+            edge=inputs.edge,
+            unreadable=read.unreadable,
+        )
 
     async def check(self, inputs: Inputs) -> Candidate:
         """Everything outside the file is looked at too, and nginx has its own word on it."""
+        inputs = await self._with_edge_file(inputs)
         usable = await self._usable(inputs)
-        problems, more = await self._host_checks.findings(usable.desired)
-        losses = await asyncio.to_thread(self._losses, usable.desired)
+        own = usable.desired if inputs.project is None else usable.desired.of(inputs.project)
+        problems, more = await self._host_checks.findings(own)
+        losses = await asyncio.to_thread(self._losses, own)
         problems += [
             Problem(key, f"{loss.where}: {loss.what}", loss.hint)
             for key, loss in losses
             if loss.misleads
         ]
         if problems:
-            raise ConfigError(inputs.request.source, problems)
+            raise ConfigError(inputs.source, problems)
         more += [f"{key}: {loss.where}: {loss.what}" for key, loss in losses]
         noted = replace(usable, notes=(*usable.notes, *more))
-        return await self._tested_if_new(await self._rendered(noted, make=True), inputs)
+        return await self._tested_if_new(await self._rendered(noted, inputs, make=True), inputs)
 
     def _losses(self, desired: Desired) -> list[tuple[str, Loss]]:
         return list(all_losses(desired, self._nginx.included))
@@ -247,9 +208,9 @@ class Preparation:
                 candidate.files, candidate.fingerprint, candidate.build
             )
         except Failed as error:
-            raise ConfigError(inputs.request.source, [Problem("nginx", str(error))]) from error
+            raise ConfigError(inputs.source, [Problem("nginx", str(error))]) from error
 
-    async def _rendered(self, usable: CheckedFile, *, make: bool) -> Candidate:
+    async def _rendered(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""
         desired, build = usable.desired, usable.build
         place = RenderContext(
@@ -270,7 +231,16 @@ class Preparation:
         )
         files = await asyncio.to_thread(render_generation, desired, place)
         identity = fingerprint(files) if desired.sites else ""
-        return Candidate(desired, files, identity, build, usable.notes)
+        return Candidate(
+            desired,
+            files,
+            identity,
+            build,
+            usable.notes,
+            project=inputs.project,
+            edge=inputs.edge,
+            unreadable=usable.unreadable,
+        )
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool
@@ -293,13 +263,3 @@ class Preparation:
             await self._certificates.local(local) if make else self._certificates.expected(local)
         )
         return {**{name: (pair,) for name, pair in made.items()}, **own}
-
-
-def request_of(revision: Revision) -> DocumentRequest:
-    """A revision as a request to apply it."""
-    return DocumentRequest(
-        source=revision.source,
-        folder=revision.folder,
-        table=revision.document,
-        environ=revision.environ,
-    )

@@ -96,7 +96,8 @@ def _imported(
 def read_program(
     entry: Mapping[str, object], environ: Mapping[str, str], *, site: str | None = None
 ) -> ImportedFile:
-    """One program as an entry of a PM2 file in the current folder; its path is the source.
+    """One program as an entry of a PM2 file in the current folder; its path is the source. It is a
+    project of its own, of the name of its app.
 
     Raises ConfigError when there is no such program.
     """
@@ -106,7 +107,11 @@ def read_program(
     taken, is_there = _take(entry, Path(source), folder, reading)
     if not is_there and not shutil.which(script, path=environ.get("PATH")):
         raise wrong(Path(source), "does not exist")
-    return _imported(_loaded(taken), source, folder, environ, site)
+    loaded = _loaded(taken)
+    names = list(tables(loaded.table.get("apps")))
+    own = {"project": names[0]} if names else {}
+    loaded = replace(loaded, table={**own, **loaded.table})
+    return _imported(loaded, source, folder, environ, site)
 
 
 def current_folder(environ: Mapping[str, str]) -> Path:
@@ -122,10 +127,13 @@ def find_file(path: Path) -> Path:
     """The file itself, or in a folder the first of NAMES. ConfigError if it has none."""
     if not path.is_dir():
         return path
-    for name in NAMES:
-        if (path / name).is_file():
-            return path / name
+    if found := file_in(path):
+        return found
     raise wrong(path, "has no portico.toml and no PM2 file", "create one, or give another path")
+
+
+def file_in(folder: Path) -> Path | None:
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
 @dataclass(frozen=True, slots=True)

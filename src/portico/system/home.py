@@ -110,6 +110,11 @@ class Home:
         return self.path / "portico.db"
 
     @property
+    def edge_file(self) -> Path:
+        """Where an operator may set what no project's file is to: `[edge]`."""
+        return self.path / "edge.toml"
+
+    @property
     def lock(self) -> Path:
         return self.path / "daemon.lock"
 

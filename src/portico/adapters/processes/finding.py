@@ -19,7 +19,7 @@ from portico.adapters.processes.groups import members
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Process
 from portico.core.model.launch import Launch
-from portico.core.model.names import InstanceId
+from portico.core.model.names import InstanceId, label_of
 from portico.core.planning.environment import INSTANCE, LOGS
 from portico.system.account import account_of
 from portico.system.proc import TICKS_PER_SECOND, Stat, inherited_environment, user_of
@@ -47,7 +47,7 @@ class Mark:
             uid = account_of(app.user, app.group).uid
         except ValueError:
             uid = -1
-        folder = groups / launch.instance if groups else None
+        folder = groups / label_of(launch.instance) if groups else None
         return cls(launch.instance, mark(logs)[LOGS], os.geteuid() if uid is None else uid, folder)
 
     @property

@@ -80,7 +80,9 @@ def start(
         raise Failed(f"could not be started: {'; '.join(problems)}")
     try:
         # Before the folders of an app's own files, which belong to its user.
-        (folder / "apps").mkdir(mode=0o700, parents=True, exist_ok=True)
+        apps = folder / "apps"
+        for each in (apps, (apps / launch.spec.app_name).parent):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment = {**found.environment, **mark(folder)}
         return _run(replace(found, environment=environment), start_program)
     except (OSError, ValueError) as error:

@@ -11,17 +11,23 @@ from portico.core.model.moments import moment
 
 
 def options(parser: Parser) -> None:
+    parser.add_argument(
+        "--project",
+        metavar="PROJECT",
+        help="only of this project; default: that of this folder, or all",
+    )
     json_option(parser)
 
 
-def run(session: Session, _: Namespace) -> None:
-    revisions = session.client().ask(verbs.HISTORY)
+def run(session: Session, args: Namespace) -> None:
+    revisions = session.client().ask(verbs.HISTORY, project=args.project)
     if session.json:
         session.show_json(revisions)
         return
     rows = [
         (
             str(each.number),
+            each.project,
             moment(each.applied),
             each.who,
             each.source,
@@ -30,4 +36,5 @@ def run(session: Session, _: Namespace) -> None:
         )
         for each in revisions
     ]
-    session.terminal.table(("revision", "applied", "who", "file", "releases", "in force"), rows)
+    heads = ("revision", "project", "applied", "who", "file", "releases", "in force")
+    session.terminal.table(heads, rows)

@@ -18,11 +18,11 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     client = session.client()
-    apps = client.ask(verbs.STATUS).apps
-    app = next((each for each in apps if each.name == args.app), None)
-    if app is None:
-        known = ", ".join(each.name for each in apps) or "none"
-        raise NotFound(f"there is no app {args.app}; known: {known}")
+    apps = client.ask(verbs.STATUS, app=args.app).apps
+    if len(apps) != 1:
+        known = ", ".join(f"{each.project}/{each.name}" for each in apps) or "none"
+        raise NotFound(f"{args.app} is a project; its apps: {known}")
+    [app] = apps
     if session.json:
         session.show_json(app)
         return
@@ -31,7 +31,9 @@ def run(session: Session, args: Namespace) -> None:
     write(f"  command  {app.command}")
     write(f"  cwd      {app.cwd}")
     write(f"  balance  {app.balance}")
-    for path in sorted({file.path for file in client.ask(verbs.LOGS, app=app.name)}):
+    for path in sorted(
+        {file.path for file in client.ask(verbs.LOGS, app=f"{app.project}/{app.name}")}
+    ):
         write(f"  log      {path}")
     if app.instances:
         write()

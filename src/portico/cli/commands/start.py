@@ -12,6 +12,7 @@ from portico.cli.commands import up
 from portico.cli.session import Session
 from portico.cli.verb_command import VerbCommand
 from portico.core.model import verbs
+from portico.core.model.labels import project_name
 from portico.errors import Refused
 
 _OPTIONS: Final = ("name", "instances", "interpreter", "node_args", "max_memory_restart")
@@ -55,12 +56,13 @@ def run(session: Session, args: Namespace) -> None:
     from portico.importers.read import read_program  # noqa: PLC0415 - starting an app reads no file
 
     found = read_program({"script": args.app, **given}, session.environ, site=args.site)
-    in_force = session.client(start=True).ask(verbs.STATUS)
-    if in_force.apps and in_force.source != found.source:
-        raise Refused(
-            f"{in_force.source} is in force, and `start` would replace it; add {args.app} to it, "
-            "then `portico up` it"
-        )
+    name = project_name(found.table, found.folder)
+    for project in session.client(start=True).ask(verbs.STATUS).projects:
+        if project.name == name and project.source != found.source:
+            raise Refused(
+                f"{project.source} is in force as project {name}, and `start` would replace it; "
+                "choose another --name"
+            )
     documents.write_notes(session, found.notes)
     up.apply(session, found)
 

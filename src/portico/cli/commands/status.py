@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from portico import __version__
@@ -11,6 +12,7 @@ from portico.cli.formatting import duration, size
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.core.model import verbs
+from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
 
 if TYPE_CHECKING:
@@ -44,17 +46,25 @@ STATES: Final[dict[str, Style]] = {
 
 
 def options(parser: Parser) -> None:
+    parser.add_argument(
+        "app",
+        metavar="APP",
+        nargs="?",
+        type=app_or_instance,
+        help="name of an app or project; default: all",
+    )
     json_option(parser)
 
 
-def run(session: Session, _: Namespace) -> None:
-    status = session.client().ask(verbs.STATUS)
+def run(session: Session, args: Namespace) -> None:
+    status = session.client().ask(verbs.STATUS, app=args.app)
     if session.json:
         session.show_json(status)
         return
     if status.apps:
-        session.terminal.table(HEADS, [row for app in status.apps for row in _rows(app)], STATES)
-    else:
+        rows = [(app.project, *row) for app in status.apps for row in _rows(app)]
+        _table(session, status, HEADS, rows)
+    elif not status.projects:
         session.terminal.write("no app is running; start with `portico up`")
     _sites(session, status)
     for app in status.apps:
@@ -98,18 +108,29 @@ def _rows(app: AppView) -> list[tuple[str, ...]]:
     return [instance_row(app.name, instance) for instance in app.instances]
 
 
+def _table(
+    session: Session, status: StatusView, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+) -> None:
+    """Rows begin with the project, which is shown where there are several."""
+    if len(status.projects) > 1:
+        session.terminal.table(("project", *heads), rows, STATES)
+    else:
+        session.terminal.table(heads, [row[1:] for row in rows], STATES)
+
+
 def _sites(session: Session, status: StatusView) -> None:
     if status.sites:
         session.terminal.write()
         rows = [
             (
+                site.project,
                 " ".join(site.urls) or site.name,
                 "paused" if site.paused else site.to,
                 site.certificate or "-",
             )
             for site in status.sites
         ]
-        session.terminal.table(("site", "target", "certificate"), rows)
+        _table(session, status, ("site", "target", "certificate"), rows)
 
 
 def _rest(session: Session, status: StatusView) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +21,10 @@ from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import verbs
 from portico.core.model.instance import LEAVING
+from portico.core.model.labels import project_name
 
 if TYPE_CHECKING:
-    from portico.core.model.views import StatusView
+    from portico.core.model.views import AppView, SiteView, StatusView
     from portico.importers.read import ImportedFile
 
 MAX_LISTED_INSTANCES: Final = 8  # instances of an app that are listed one by one
@@ -46,7 +47,7 @@ def apply(session: Session, found: ImportedFile) -> None:
         session.show_json(change)
     else:
         status = client.ask(verbs.STATUS)
-        _show(session, status, found.source)
+        _show(session, status, found)
         written = {line.removeprefix("note: ") for line in change.lines}
         documents.write_notes(session, [each for each in status.notes if each not in written])
         documents.write_notes(session, list(_outside_path(session.environ)))
@@ -77,12 +78,15 @@ def _up_to_date(session: Session, client: Client) -> Client:
     return replace_daemon(session.home, session.environ, client)
 
 
-def _show(session: Session, status: StatusView, source: str) -> None:
+def _show(session: Session, status: StatusView, found: ImportedFile) -> None:
     write, paint = session.terminal.write, session.terminal.out.paint
-    for site in status.sites:
+    project = project_name(found.table, found.folder)
+    sites = [each for each in status.sites if each.project == project]
+    apps = [each for each in status.apps if each.project == project]
+    for site in sites:
         for url in site.urls:
             write(f"{paint(url, 'bold')}  {site.to}")
-    for app in status.apps:
+    for app in apps:
         state = paint(app.state, _STATES.get(app.state, "yellow"))
         ready = sum(each.state == "ready" for each in app.instances)
         doing = "answer" if any(each.port for each in app.instances) else "run"
@@ -94,19 +98,23 @@ def _show(session: Session, status: StatusView, source: str) -> None:
             write(f"  and {more} more: portico show {app.name}")
     for trouble in status.troubles:
         session.terminal.write_labelled("problem", trouble)
-    write(f"next: {', '.join(_next(status, source))}")
+    is_alone = len(status.projects) == 1
+    write(f"next: {', '.join(_next(sites, apps, found.source, '' if is_alone else project))}")
 
 
 def _port(port: int) -> str:
     return f"port {port}" if port else "no port"
 
 
-def _next(status: StatusView, source: str) -> Iterator[str]:
-    if any(site.certificate == "local" for site in status.sites):
+def _next(
+    sites: Sequence[SiteView], apps: Sequence[AppView], source: str, project: str
+) -> Iterator[str]:
+    """`project` is its name where there are others."""
+    if any(site.certificate == "local" for site in sites):
         yield "portico trust (makes browsers accept the local certificate)"
-    if status.apps and not status.sites:
+    if apps and not sites:
         yield f"portico up {source} --site app.localhost (adds HTTPS)"
-    yield from ("portico status", "portico logs -f")
-    if status.apps:
-        yield f"portico reload {status.apps[0].name}"
-    yield "portico down"
+    yield from (f"portico status {project}".strip(), f"portico logs -f {project}".strip())
+    if apps:
+        yield f"portico reload {project}{'/' * bool(project)}{apps[0].name}"
+    yield f"portico down {project}".strip()

@@ -13,9 +13,19 @@ from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.config.peers import scaled_apps
 from portico.core.config.references import names_served
 from portico.core.model.app import App
-from portico.core.model.desired import WEIGHT_SCALE, Desired, DesiredApp, Listeners, Spec
+from portico.core.model.desired import (
+    WEIGHT_SCALE,
+    Desired,
+    DesiredApp,
+    Listeners,
+    Origin,
+    Spec,
+    absolute,
+    paths,
+)
 from portico.core.model.document import Document
-from portico.core.model.names import is_local_name
+from portico.core.model.edge import Edge
+from portico.core.model.names import PROJECT, is_local_name, qualified
 from portico.core.model.shell import inherited
 from portico.core.model.site import Maintenance, Site
 from portico.core.model.upstream import Upstream
@@ -53,15 +63,16 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     root: bool,
     asked: Mapping[str, int] = {},
     paused: frozenset[str] = frozenset(),
+    project: str = PROJECT,
 ) -> Desired:
     """`folder` is the file's, absolute; `asked` has how often a reload or restart of an app was
     asked for; `environ` is that of the operator's shell; `paused` names the sites that
-    `portico pause` has closed.
+    `portico pause` has closed; `project` is the key whose names the document has.
     """
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
     reached = names_served(document.sites.values(), document.upstreams)
-    awaited = {name for app in document.apps.values() for name in app.after}
+    awaited = {qualified(project, n) for app in document.apps.values() for n in app.after}
     apps = {
         name: DesiredApp(
             name,
@@ -74,20 +85,27 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
         for name, app in document.apps.items()
     }
     own = {name: _own_upstream(name, app) for name, app in document.apps.items() if app.listens}
+    edge = absolute_edge(document.edge, folder)
     return Desired(
-        folder=folder,
         apps=apps,
         upstreams={**own, **document.upstreams},
         sites={n: _opened(site, paused=n in paused) for n, site in document.sites.items()},
-        edge=document.edge,
-        tls=document.tls,
-        listeners=Listeners(
-            *edge_ports(document.edge, machine),
-            _addresses(document),
-            document.edge.public_http,
-            document.edge.public_https,
-        ),
+        origins=dict.fromkeys(document.sites, Origin(project, folder, document.tls)),
+        edge=edge,
+        listeners=listeners(edge, document.sites, machine),
     )
+
+
+def absolute_edge(edge: Edge, folder: str) -> Edge:
+    """With its paths as they are seen from the file's folder."""
+    include = paths(edge.include, folder)
+    nginx = absolute(edge.nginx, folder) if edge.nginx else None
+    return edge.model_copy(update={"include": include, "nginx": nginx})
+
+
+def listeners(edge: Edge, sites: Mapping[str, Site], machine: Machine) -> Listeners:
+    ports = edge_ports(edge, machine)
+    return Listeners(*ports, _addresses(edge, sites), edge.public_http, edge.public_https)
 
 
 def _opened(site: Site, *, paused: bool) -> Site:
@@ -149,12 +167,13 @@ def version_in_file(version: Spec, file: Spec) -> Spec:
 
 
 def _own_upstream(name: str, app: App) -> Upstream:
-    return Upstream(apps=(name,), balance=app.balance, sticky=app.sticky, keepalive=app.keepalive)
+    upstream = Upstream(balance=app.balance, sticky=app.sticky, keepalive=app.keepalive)
+    return upstream.model_copy(update={"apps": (name,)})
 
 
-def _addresses(document: Document) -> tuple[str, ...]:
-    """A public name in the file is what asks for more than this machine."""
-    if document.edge.bind is not None:
-        return document.edge.bind
-    names = (name for site in document.sites for name in (site, *document.sites[site].aliases))
+def _addresses(edge: Edge, sites: Mapping[str, Site]) -> tuple[str, ...]:
+    """A public name of a site is what asks for more than this machine."""
+    if edge.bind is not None:
+        return edge.bind
+    names = (name for site in sites for name in (site, *sites[site].aliases))
     return ("127.0.0.1", "[::1]") if all(map(is_local_name, names)) else ("*", "[::]")

@@ -37,7 +37,7 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
             yield Finding(("edge", "bind"), f'has "{address}" more than once')
     # Without a site there is no nginx, but what the file sets itself is still a contradiction.
     listens = machine if document.sites else None
-    spans = [*_edge_spans(document.edge, listens), *_app_spans(document, machine)]
+    spans = [*edge_spans(document.edge, listens), *app_spans(document, machine)]
     for span in spans:
         if span.last > LAST_PORT:
             what = f"is too high: the last instance would have port {span.last}"
@@ -46,7 +46,7 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class Span:
     """Ports in a row, and the key that takes them."""
 
     first: int
@@ -54,26 +54,26 @@ class _Span:
     path: Path
 
 
-def _edge_spans(edge: Edge, machine: Machine | None) -> Iterator[_Span]:
+def edge_spans(edge: Edge, machine: Machine | None) -> Iterator[Span]:
     http, https = edge_ports(edge, machine) if machine else (edge.http, edge.https)
     if http is not None:
-        yield _Span(http, http, ("edge", "http"))
+        yield Span(http, http, ("edge", "http"))
     if https is not None:
-        yield _Span(https, https, ("edge", "https"))
+        yield Span(https, https, ("edge", "https"))
 
 
-def _app_spans(document: Document, machine: Machine | None) -> Iterator[_Span]:
+def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:
     cores = machine.cores if machine else 1
     for name, app in document.apps.items():
         if app.port:
             count = cores if app.instances == "max" else app.instances
-            yield _Span(app.port, app.port + count - 1, ("apps", name, "port"))
+            yield Span(app.port, app.port + count - 1, ("apps", name, "port"))
 
 
-def _overlaps(spans: list[_Span]) -> Iterator[Finding]:
+def _overlaps(spans: list[Span]) -> Iterator[Finding]:
     """Each span against the one that reaches furthest of those that begin before it."""
     order = {span.path: place for place, span in enumerate(spans)}
-    furthest: _Span | None = None
+    furthest: Span | None = None
     for span in sorted(spans, key=lambda span: span.first):
         if furthest and span.first <= furthest.last:
             earlier, later = sorted((span, furthest), key=lambda span: order[span.path])

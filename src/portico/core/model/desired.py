@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.issuing import Issuing
-from portico.core.model.names import InstanceId
+from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.place import CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
@@ -105,6 +105,12 @@ class DesiredApp:
     def app(self) -> App:
         return self.spec.app
 
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The apps that it comes after, by their names among those of all projects."""
+        project, _ = split_name(self.name)
+        return tuple(qualified(project, name) for name in self.app.after)
+
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
@@ -128,15 +134,32 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
-    """Everything wanted at once. Upstreams hold one for each app that listens, by its name."""
+class Origin:
+    """The file that a site is of, as far as it decides about the site."""
 
+    project: str = PROJECT
+    """Its key."""
     folder: str = "/"
+    """Absolute: relative paths of the site start here."""
+    tls: Tls = field(default_factory=Tls)
+
+
+_NO_FILE: Final = Origin()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything wanted at once, of all projects. Upstreams hold one for each app that listens, by
+    its name.
+    """
+
     apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """By site."""
     edge: Edge = field(default_factory=Edge)
-    tls: Tls = field(default_factory=Tls)
+    """With absolute paths."""
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
@@ -146,22 +169,39 @@ class Desired:
     at_once: bool = False
     """What leaves does not wait for its open requests (`portico down --now`)."""
 
+    def origin(self, site: str) -> Origin:
+        return self.origins.get(site, _NO_FILE)
+
+    def of(self, project: str) -> Desired:
+        """What one project, by its key, wants of this."""
+        sites = {n: site for n, site in self.sites.items() if self.origin(n).project == project}
+        return replace(
+            self,
+            apps={n: app for n, app in self.apps.items() if split_name(n)[0] == project},
+            upstreams={n: u for n, u in self.upstreams.items() if split_name(n)[0] == project},
+            sites=sites,
+            origins={name: self.origin(name) for name in sites},
+        )
+
     def own_certificate(self, name: str) -> CertificateFiles | None:
         """The operator's own certificate and key for a site, as absolute paths."""
-        site, tls = self.sites[name], self.tls
+        site, origin = self.sites[name], self.origin(name)
+        tls = origin.tls
         certificate, key = site.certificate or tls.certificate, site.key or tls.key
         if certificate is None or key is None:
             return None
-        return CertificateFiles(absolute(certificate, self.folder), absolute(key, self.folder))
+        folder = origin.folder
+        return CertificateFiles(absolute(certificate, folder), absolute(key, folder))
 
-    def issuing(self, site: Site) -> Issuing | None:
+    def issuing(self, name: str) -> Issuing | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
-        has_own = (site.certificate or self.tls.certificate) is not None
-        settings = site.tls.over(self.tls) if site.tls else self.tls
+        site, tls = self.sites[name], self.origin(name).tls
+        has_own = (site.certificate or tls.certificate) is not None
+        settings = site.tls.over(tls) if site.tls else tls
         return settings if site.https and not has_own and settings.issuers else None
 
     @property
     def uses_tls_alpn(self) -> bool:
         """Whether the names of any site are, so that nginx has to pass the question on."""
-        every = (self.issuing(site) for site in self.sites.values())
+        every = map(self.issuing, self.sites)
         return any(issuing and issuing.challenge == "tls-alpn-01" for issuing in every)

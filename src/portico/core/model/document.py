@@ -15,6 +15,11 @@ from portico.core.model.upstream import Upstream
 class Document(Table):
     """What `portico up` puts in force: apps, sites in front of them, and nginx itself."""
 
+    project: AppName | None = Field(
+        None,
+        description="Name of the project; default: the name of the file's folder. A file with "
+        "another name comes next to what is in force.",
+    )
     apps: dict[AppName, App] = Field(default_factory=dict, description="What runs, by name.")
     upstreams: dict[AppName, Upstream] = Field(
         default_factory=dict, description="Groups of other servers or of several apps, by name."

@@ -155,7 +155,9 @@ class LogFiles:
 
     @classmethod
     def of(cls, spec: Spec, slot: int, folder: str) -> LogFiles:
-        """The app's own files, as its folder sees them, else some in Portico's log folder."""
+        """The app's own files, as its folder sees them, else some in Portico's log folder: of most
+        projects in a folder of their own there.
+        """
         own, start = spec.app.logs, f"{folder}/apps/{spec.app_name}.{slot}"
         return cls(
             spec.path(own.stdout or f"{start}.out.log"),

@@ -15,13 +15,15 @@ InstanceId = NewType("InstanceId", str)
 """`web.2.7`: the seventh instance that app web ever had, in its slot 2."""
 
 PROJECT = "default"
-"""The project of a file that names none."""
+"""Key of the project that came into force while no other was: the names of its apps and upstreams
+are plain ones. Those of all others stand behind their project's key, as in `shop/web`."""
 DISCOVERY_DOMAIN = "portico.internal"
 MAX_NAME_LENGTH = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot here
 _MAX_FOLDER_LENGTH = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
+_PROJECT_LABEL = "_project"  # no app can be called so
 _APP_NAME = Kind(
     "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
 )
@@ -92,13 +94,45 @@ def folder_name(lineage: str) -> str:
     return f"{plain}_{hashlib.sha256(lineage.encode()).hexdigest()[:16]}"
 
 
+def qualified(project: str, name: str) -> str:
+    """The name that an app or upstream has among those of all projects, by its project's key."""
+    return name if project == PROJECT else f"{project}/{name}"
+
+
+def split_name(qualified_name: str) -> tuple[str, str]:
+    """The key of its project, and the name that it has there."""
+    project, _, name = qualified_name.rpartition("/")
+    return project or PROJECT, name
+
+
+def label_of(qualified_name: str) -> str:
+    """The same as a word that can be a file's name, and the host of a URL for nginx, and that no
+    other name has: neither app names nor host names have a plus sign.
+    """
+    return qualified_name.replace("/", "+")
+
+
 def slot_host(app: str, slot: int) -> str:
     """The stable name of a slot, by which a consistent hash places it."""
-    return f"{slot}.{app}.{DISCOVERY_DOMAIN}"
+    return f"{slot}.{app_host(app)}"
 
 
 def app_host(app: str) -> str:
-    return f"{app}.{DISCOVERY_DOMAIN}"
+    """`web.portico.internal`, or of another project `web.shop._project.portico.internal`."""
+    project, name = split_name(app)
+    own = name if project == PROJECT else f"{name}.{project}.{_PROJECT_LABEL}"
+    return f"{own}.{DISCOVERY_DOMAIN}"
+
+
+def app_of_host(labels: list[str]) -> tuple[list[str], str]:
+    """The labels below DISCOVERY_DOMAIN: those in front of an app's, and the app."""
+    match labels:
+        case [*front, name, project, label] if label == _PROJECT_LABEL:
+            return front, qualified(project, name)
+        case [*front, name]:
+            return front, name
+        case _:
+            return [], ""
 
 
 AppName = Annotated[

@@ -26,9 +26,15 @@ class Revision:
     served: bool = False
     """Its `up` ended well: every app was ready and every site answered."""
     project: str = PROJECT
-    """Each project has one file in force."""
+    """Its key: each project has one file in force."""
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """`Spec.links` of its apps that have any."""
+    """`Spec.links` of its apps that have any, by their names in the project."""
+    path: str = ""
+    """Of the file, where `source` is a command."""
+
+    @property
+    def file(self) -> str:
+        return self.path or self.source
 
 
 @dataclass(frozen=True, slots=True)

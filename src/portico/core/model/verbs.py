@@ -96,16 +96,32 @@ class Verb(Generic[Answer]):
 
 
 CHANGE_APPS: Final = "control apps"
+FOLDER: Final = "folder"
+"""Query of verbs that take names: where the command was given."""
+PROJECT: Final = "project"
+_HERE: Final[Mapping[str, str]] = {
+    FOLDER: "Where the command was given, absolute: its project is preferred."
+}
+_PROJECT: Final[Mapping[str, str]] = {
+    **_HERE,
+    PROJECT: "Name of the project; default: that of the folder, or the only one.",
+}
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
-_ALL: Final = 'name of the app; default: "all"'
+_ALL: Final = "name of an app or project; default: the project of this folder, or all"
 _APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
 _INSTANCES: Final = Argument(
     "app", f"{_ALL}; or an instance, such as web.2", "APP", is_optional=True
 )
-_SITE: Final = Argument("site", "name of the site", "SITE")
+_SITE: Final = Argument("site", "name of a site, or of a project for all its sites", "SITE")
 
 STATUS: Final[Verb[StatusView]] = Verb(
-    "status", "GET", "/v1/status", "Show what runs.", "StatusView", seconds=QUICK_TIMEOUT
+    "status",
+    "GET",
+    "/v1/status",
+    "Show what runs.",
+    "StatusView",
+    query={"app": "Only this app, or this project.", **_HERE},
+    seconds=QUICK_TIMEOUT,
 )
 METRICS: Final[Verb[str]] = Verb(
     "metrics",
@@ -147,14 +163,16 @@ DOWN: Final[Verb[ChangeView]] = Verb(
     "down",
     "POST",
     "/v1/down",
-    "Stop nginx and every instance. A second call stops waiting for open requests.",
+    "Stop a project, or all and nginx. A second call stops waiting for open requests.",
     request="DownRequest",
+    query=_PROJECT,
 )
 START: Final[Verb[ChangeView]] = Verb(
     "start",
     "POST",
     "/v1/apps/[{app}/]start",
     "Start an app, or all.",
+    query=_HERE,
     arguments=(_APPS,),
 )
 STOP: Final[Verb[ChangeView]] = Verb(
@@ -162,6 +180,7 @@ STOP: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]stop",
     "Stop an app, or all, without removing it.",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(_APPS,),
 )
@@ -170,6 +189,7 @@ RESTART: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]restart",
     "Stop and start an app, or all.",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -178,6 +198,7 @@ RELOAD: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]reload",
     "Replace instances one by one without losing a request.",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -187,6 +208,7 @@ SCALE: Final[Verb[ChangeView]] = Verb(
     "/v1/apps/{app}/scale",
     "Set the number of instances of an app.",
     request="ScaleRequest",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(
         _ONE_APP,
@@ -198,6 +220,7 @@ DELETE: Final[Verb[ChangeView]] = Verb(
     "DELETE",
     "/v1/apps/{app}",
     "Stop an app and remove it.",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(_ONE_APP,),
     aliases=("del",),
@@ -224,6 +247,7 @@ ROLLBACK: Final[Verb[ChangeView]] = Verb(
     "/v1/rollback",
     "Apply an earlier revision again.",
     request="RollbackRequest",
+    query=_PROJECT,
     group=CHANGE_APPS,
     arguments=(
         Argument(
@@ -337,6 +361,10 @@ HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "Show the revisions that were applied, newest first.",
     "RevisionView",
     "list",
+    query={
+        FOLDER: _PROJECT[FOLDER],
+        PROJECT: "Only of this project; default: of the folder's, or all.",
+    },
     seconds=QUICK_TIMEOUT,
 )
 EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
@@ -346,7 +374,7 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
     "Show what was done, why, and who asked for it, newest first.",
     "EventView",
     "list",
-    query={"app": "Only of this app.", "count": "How many at most; default: 100."},
+    query={"app": "Only of this app.", "count": "How many at most; default: 100.", **_HERE},
     seconds=QUICK_TIMEOUT,
 )
 CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
@@ -375,7 +403,7 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     "Show the paths of the logs of instances and nginx.",
     "LogFileView",
     "list",
-    query={"app": "Only this app."},
+    query={"app": "Only this app, or the apps of this project.", **_HERE},
     seconds=QUICK_TIMEOUT,
 )
 TRUST: Final[Verb[TrustView]] = Verb(

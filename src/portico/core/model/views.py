@@ -32,6 +32,8 @@ class ScaleRequest(View):
 
 class DownRequest(View):
     now: bool = Field(False, description="Do not wait for open requests.")
+    everything: bool = Field(False, description="End all projects.")
+    file: str = Field("", description="Of a project in the folder; then no other one is meant.")
 
 
 class RenderRequest(View):
@@ -142,6 +144,7 @@ class InstanceView:
 
 class AppView(View):
     name: str
+    project: str = ""
     state: AppState
     instances: tuple[InstanceView, ...]
     wanted: int
@@ -155,6 +158,7 @@ class AppView(View):
 
 class SiteView(View):
     name: str
+    project: str = ""
     urls: tuple[str, ...]
     to: str
     """`app web`, `upstream legacy`, `folder public`, `redirect`, or `3 routes`."""
@@ -322,13 +326,22 @@ class DaemonView(View):
     )
 
 
+class ProjectView(View):
+    name: str
+    source: str
+    """The file in force, or the command that changed it last."""
+    folder: str
+    revision: int
+
+
 class StatusView(View):
+    projects: tuple[ProjectView, ...] = ()
     apps: tuple[AppView, ...]
     sites: tuple[SiteView, ...]
     nginx: NginxView
     daemon: DaemonView
     source: str = ""
-    """The file in force."""
+    """The file in force, of the first project."""
     revision: int = 0
     troubles: tuple[str, ...] = ()
     """Current problems, one sentence each."""
@@ -369,6 +382,7 @@ class LogFileView(View):
 
 class RevisionView(View):
     number: int
+    project: str
     applied: float
     who: str
     source: str
@@ -381,6 +395,7 @@ class EventView(View):
     kind: str
     subject: str = Field(description="An app, an instance, a certificate, a file, or `nginx`.")
     text: str = Field(description="Why, or who asked for it.")
+    project: str = Field("", description="If it is of a project in force.")
 
 
 class TrustView(View):

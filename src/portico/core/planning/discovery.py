@@ -3,6 +3,8 @@
     _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
     SLOT.APP         A     the slot's address
 
+An app of another project than the first is NAME.PROJECT._project here.
+
 nginx 1.31 does with an answer to its SRV question (measured, `resolver_timeout 1s`):
 
     records             takes exactly these peers, asks again after the TTL and one second
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from portico.core.model.names import DISCOVERY_DOMAIN, app_host, slot_host
+from portico.core.model.names import DISCOVERY_DOMAIN, app_host, app_of_host, slot_host
 from portico.core.model.world import Endpoint
 
 MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
@@ -77,7 +79,7 @@ class Zone:
         inner = name.removesuffix("." + DISCOVERY_DOMAIN)
         if inner == name:
             return Answer(Verdict.NOT_OURS)
-        *front, app = inner.split(".")
+        front, app = app_of_host(inner.split("."))
         if app not in self.apps:
             gone = app in self.withdrawn
             return Answer(Verdict.NO_SUCH_NAME if gone else Verdict.NOT_YET)

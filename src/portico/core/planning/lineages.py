@@ -31,9 +31,11 @@ def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, L
     """By their names. `secrets` has what the files that `secret_files` names hold."""
     lineages = {}
     for name, site in desired.sites.items():
-        settings = desired.issuing(site)
+        settings = desired.issuing(name)
         if settings is not None and all(map(_is_public, (name, *site.aliases))):
-            lineage = _lineage((name, *site.aliases), settings, desired.folder, secrets)
+            lineage = _lineage(
+                (name, *site.aliases), settings, desired.origin(name).folder, secrets
+            )
             for each, key_type in _names(name, settings):
                 lineages[each] = replace(lineage, name=each, key_type=key_type)
     return lineages
@@ -43,7 +45,7 @@ def lineage_names(desired: Desired, site: str) -> tuple[str, ...]:
     """Those whose certificates a site is served with, as far as they are there: one, or one for
     each kind of key.
     """
-    settings = desired.issuing(desired.sites[site])
+    settings = desired.issuing(site)
     return tuple(name for name, _ in _names(site, settings)) if settings else ()
 
 
@@ -76,8 +78,7 @@ def settings_not_in_file(
     desired: Desired, site: str, settings: Mapping[str, object]
 ) -> dict[str, object]:
     """Of settings as in `[sites."NAME".tls]` those that do not hold for this site yet."""
-    found = desired.sites.get(site)
-    holds = desired.issuing(found) if found else None
+    holds = desired.issuing(site) if site in desired.sites else None
     try:
         wanted = Issuing.model_validate(settings, strict=False)
     except ValidationError:  # what another program has accepted need not be accepted here
@@ -98,14 +99,14 @@ def _of(settings: Issuing, key: str) -> object:
 
 def secret_files(desired: Desired) -> Iterator[str]:
     """Absolute paths of the files with secrets that lineages are made with."""
-    for site in desired.sites.values():
-        settings = desired.issuing(site)
+    for site in desired.sites:
+        settings, folder = desired.issuing(site), desired.origin(site).folder
         for each in settings.bindings if settings else ():
-            yield absolute(each.hmac_key_file, desired.folder)
+            yield absolute(each.hmac_key_file, folder)
         if settings and settings.dns:
             for path in (settings.dns.secret_file, settings.dns.credentials):
                 if path:
-                    yield absolute(path, desired.folder)
+                    yield absolute(path, folder)
 
 
 def _is_public(name: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portico.core.model.desired import Desired
+from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint
@@ -29,12 +30,12 @@ def bootstrap_includes(
     for name in upstream.apps:
         app = desired.apps[name].app
         if not (is_shared and (app.backup or app.down)):
-            yield d("include", f"{context.home}/nginx/{FOLDER}/{name}.*")
+            yield d("include", f"{context.home}/nginx/{FOLDER}/{label_of(name)}.*")
 
 
 def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, str]:
     """Name to text of what the includes find: the peers of each app that are no backup."""
-    texts = {f"{app}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()}
+    texts = {f"{label_of(app)}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()}
     return {name: text for name, text in texts.items() if text}
 
 

@@ -33,7 +33,7 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
     Raises Refused for text that nginx cannot be given, and changes nothing.
     """
     sites = [
-        tuple(scopes(name, site, desired.folder, context.secret))
+        tuple(scopes(name, site, desired.origin(name).folder, context.secret))
         for name, site in desired.sites.items()
     ]
     blocks = (
@@ -61,7 +61,7 @@ def _http(
 ) -> Iterator[Directive]:
     sockets = Sockets.of(desired, context)
     yield from http_basics(desired, context)
-    yield from includes(desired.folder, desired.edge.include)
+    yield from includes("/", desired.edge.include)
     yield from hsts_maps(desired)
     yield from claim_maps(desired, sockets.https_origin)
     yield from maintenance_maps(desired)

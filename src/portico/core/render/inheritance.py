@@ -14,6 +14,7 @@ from typing import Final
 
 from portico.core.model.desired import Desired, paths
 from portico.core.model.included import Line
+from portico.core.model.names import label_of
 from portico.core.model.site import Site
 from portico.core.render.headers import request_headers
 from portico.core.render.scope import Scope
@@ -47,13 +48,15 @@ def all_losses(
     desired: Desired, read: Callable[[str], tuple[Line, ...]]
 ) -> Iterator[tuple[str, Loss]]:
     """Each with the key of the file that it follows from; `read` gives the lines of a file."""
-    for path in paths(desired.edge.include, desired.folder):
-        for loss in losses(read(path), None, desired.upstreams):
+    upstreams = {label_of(name) for name in desired.upstreams}
+    for path in paths(desired.edge.include, "/"):
+        for loss in losses(read(path), None, upstreams):
             yield "edge.include", loss
     for name, site in desired.sites.items():
-        scope = Scope(name, site, desired.folder)
-        for path in paths(site.include, desired.folder):
-            for loss in losses(read(path), scope, desired.upstreams):
+        folder = desired.origin(name).folder
+        scope = Scope(name, site, folder)
+        for path in paths(site.include, folder):
+            for loss in losses(read(path), scope, upstreams):
                 yield f'sites."{name}".include', loss
 
 
@@ -61,7 +64,7 @@ def losses(
     lines: Iterable[Line], scope: Scope | None, upstreams: Collection[str]
 ) -> Iterator[Loss]:
     """`scope` is the site whose server block has these lines, None for the http block;
-    `upstreams` are the names of apps and upstreams.
+    `upstreams` are what apps and upstreams are called in nginx's files.
     """
     ours = _names(scope)
     written = set() if scope is None else _directives_of(scope)

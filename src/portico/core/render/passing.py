@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d
@@ -36,6 +37,7 @@ def passing(
     scope: Scope, name: str, upstream: Upstream, context: RenderContext, prefix: str
 ) -> Iterator[Directive]:
     """The last lines of a location; `prefix` was taken off the path."""
+    host = label_of(name)
     if scope.value(lambda handling: handling.grpc):
         connect, read, send = timeouts(scope, "grpc")
         yield from (connect, read, send)
@@ -45,11 +47,11 @@ def passing(
         yield from request_headers(scope, "grpc_set_header", prefix)
         yield from replaced_headers(scope, "grpc_hide_header")
         yield from _tls(upstream, scope, context, "grpc")
-        yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{name}")
+        yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
     yield from _tls(upstream, scope, context, "proxy")
     rest = f"${_rest_variable(prefix)}" if prefix else ""
-    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{name}{rest}"))
+    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{host}{rest}"))
 
 
 def rest_maps(prefixes: Iterable[str]) -> Iterator[Directive]:

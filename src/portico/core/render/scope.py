@@ -65,7 +65,8 @@ def scopes(name: str, site: Site, folder: str, secret: str = "") -> Iterator[Sco
     """A site, then each of its routes; a route that is only a name becomes a table."""
     yield Scope(name, site, folder, secret=secret)
     for key, route in site.routes.items():
-        table = Route(app=route) if isinstance(route, str) else route
+        # Not checked again: the name is one of those of all projects, not as a file has it.
+        table = Route().model_copy(update={"app": route}) if isinstance(route, str) else route
         yield Scope(name, site, folder, key, table, secret)
 
 

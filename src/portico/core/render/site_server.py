@@ -66,7 +66,7 @@ def _lines(
         yield failed_location()
     if any(has_max_conns(desired.upstreams[n], desired) for n in reached if n):
         yield full_location()
-    yield from includes(desired.folder, site.include)
+    yield from includes(scope.folder, site.include)
 
 
 def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:

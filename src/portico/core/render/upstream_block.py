@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from portico.core.model.balancing import Balance, Method, Sticky
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.names import app_host, is_ip
+from portico.core.model.names import app_host, is_ip, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Server, Upstream
 from portico.core.render.bootstrap_peers import bootstrap_includes
@@ -35,8 +35,9 @@ _RETRY_FAILURE_LIMITS = {"max_fails": 0, "fail_timeout": 10.0}
 def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     desired_for_retries = _without_failure_limits(desired)
     for name, upstream in desired.upstreams.items():
-        yield d("upstream", name, block=_block(name, upstream, desired, context))
-        retry_name, by_turns = retry_upstream(name), upstream.model_copy(update=_RETRY_BALANCING)
+        label = label_of(name)
+        yield d("upstream", label, block=_block(label, upstream, desired, context))
+        retry_name, by_turns = retry_upstream(label), upstream.model_copy(update=_RETRY_BALANCING)
         yield d(
             "upstream",
             retry_name,

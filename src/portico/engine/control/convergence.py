@@ -98,13 +98,13 @@ class Convergence:
             lines += self._report.last_lines(name)
         return lines
 
-    async def sites(self, change: Change, desired: Desired) -> None:
-        """Ask every site through nginx, as a visitor would; several at a time."""
+    async def sites(self, change: Change, own: Desired, desired: Desired) -> None:
+        """Ask every site of one's own through nginx, as a visitor would; several at a time."""
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
-        late = self._late_apps(desired)
-        names = [n for n, site in desired.sites.items() if not late & _served(site, desired)]
-        few = len(desired.sites) <= MANY_SITES
+        late = self._late_apps(own)
+        names = [n for n, site in own.sites.items() if not late & _served(site, desired)]
+        few = len(own.sites) <= MANY_SITES
 
         async def ask(name: str) -> str | None:
             async with at_once:

@@ -39,16 +39,16 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     yield _family(
         "portico_app_instances_wanted",
         "Configured instances of an app.",
-        [({"app": app.name}, app.wanted) for app in apps],
+        [(_labels_of(app), app.wanted) for app in apps],
     )
     yield _family("portico_app_instances", "Instances by state.", _by_state(apps))
     yield _family(
         "portico_app_restarts_total",
         "Restarts of the current instances.",
-        [({"app": app.name}, sum(i.restarts for i in app.instances)) for app in apps],
+        [(_labels_of(app), sum(i.restarts for i in app.instances)) for app in apps],
         kind="counter",
     )
-    every = [({"app": app.name, "instance": i.id}, i) for app in apps for i in app.instances]
+    every = [({**_labels_of(app), "instance": i.id}, i) for app in apps for i in app.instances]
     yield _family(
         "portico_instance_memory_bytes",
         "Resident memory of an instance.",
@@ -62,7 +62,7 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     yield _family(
         "portico_app_waits",
         "What an app waits for before it starts; always 1.",
-        [({"app": app.name, "reason": app.waits}, 1) for app in apps if app.waits],
+        [({**_labels_of(app), "reason": app.waits}, 1) for app in apps if app.waits],
     )
     yield _family(
         "portico_instance_restarts",
@@ -71,12 +71,16 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
     )
 
 
+def _labels_of(app: AppView) -> dict[str, str]:
+    return {"project": app.project, "app": app.name}
+
+
 def _by_state(apps: Sequence[AppView]) -> Iterator[Sample]:
     """Every state, so that none vanishes from a graph when nothing is in it."""
     for app in apps:
         counted = Counter(i.state for i in app.instances)
         for state in InstanceState:
-            yield {"app": app.name, "state": state.value}, counted[state.value]
+            yield {**_labels_of(app), "state": state.value}, counted[state.value]
 
 
 def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]:

@@ -17,7 +17,8 @@ from typing import Final
 from portico import __version__
 from portico.core.model.desired import Desired
 from portico.core.model.instance import LEAVING
-from portico.core.model.names import InstanceId
+from portico.core.model.labels import project_name
+from portico.core.model.names import PROJECT, InstanceId, split_name
 from portico.core.model.records import Revision
 from portico.core.model.units import shown
 from portico.core.model.views import (
@@ -50,9 +51,11 @@ from portico.engine.control.metrics import metrics_text
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
+from portico.engine.inputs import Inputs, request_of
 from portico.engine.intent import SITES
-from portico.engine.prepare import Candidate, Inputs, Preparation, request_of
-from portico.errors import ConfigError, Failed, NotFound, Problem, Refused
+from portico.engine.prepare import Candidate, Preparation
+from portico.engine.projects import Projects, keys_at, name_of
+from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 
@@ -77,18 +80,28 @@ class Operations(CertificateOperations):
         self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
-        self._safe_mode = engine.safe_mode
+        self._safe_mode, self._projects = engine.safe_mode, Projects(engine.intent)
+        self._ending: dict[str, Revision] = {}
+        """By change: the project that a `down` ends."""
 
     # Reading
 
-    async def status(self) -> StatusView:
-        return await self._report.view()
+    async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
+        """Of an app or a project, if one is named."""
+        if app is None:
+            return await self._report.view()
+        names = self._projects.names(folder)
+        project = names.project_called(app)
+        apps = names.apps_of(app) if project is None else []
+        return self._report.part_of(await self._report.view(), project, frozenset(apps))
 
     async def check(self, request: DocumentRequest) -> CheckView:
-        candidate = await self._preparation.check(self._inputs(request))
+        inputs = self._inputs(request)
+        candidate = await self._preparation.check(inputs)
+        own = candidate.desired.of(inputs.project or "")
         return CheckView(
-            apps=len(candidate.desired.apps),
-            sites=len(candidate.desired.sites),
+            apps=len(own.apps),
+            sites=len(own.sites),
             nginx=f"{candidate.build.program} {candidate.build.version_text}",
             notes=candidate.notes,
         )
@@ -108,15 +121,21 @@ class Operations(CertificateOperations):
 
     async def render(self, document: DocumentRequest | None) -> RenderView:
         """The nginx files of a document, or of what is in force."""
-        inputs = self._inputs(document) if document else self._intent.inputs(self._current())
+        if document is None:
+            self._in_force.require_file()
+        inputs = self._inputs(document) if document else self._intent.inputs()
         candidate = await self._preparation.render(inputs)
         return RenderView(files=dict(candidate.files))
 
-    def history(self) -> list[RevisionView]:
+    def history(self, project: str | None = None, folder: str | None = None) -> list[RevisionView]:
+        """Of a project that is named, or of those of the folder, or of all."""
         current = {revision.number for revision in self._intent.revisions.values()}
+        names = self._projects.names(folder)
+        shown = {project} if project else {names.projects[key] for key in names.here}
         return [
             RevisionView(
                 number=revision.number,
+                project=name_of(revision),
                 applied=revision.applied,
                 who=revision.who,
                 source=revision.source,
@@ -126,14 +145,26 @@ class Operations(CertificateOperations):
                 ),
             )
             for revision in self._state.revisions()
+            if not shown or name_of(revision) in shown
         ]
 
-    def events(self, app: str | None, count: str | None) -> list[EventView]:
+    def events(
+        self, app: str | None, count: str | None, folder: str | None = None
+    ) -> list[EventView]:
         if count is not None and not re.fullmatch(r"[0-9]{1,9}", count):
             raise Refused(f"count must be a number below 1,000,000,000, not {shown(count)}")
+        names = self._projects.names(folder)
+        with suppress(PorticoError):  # of an app that is removed there are events too
+            app = names.app(app) if app else app
         found = self._state.events(int(count or EVENTS_SHOWN), app)
         return [
-            EventView(at=at, kind=kind, subject=subject, text=text)
+            EventView(
+                at=at,
+                kind=kind,
+                subject=subject,
+                text=text,
+                project=self._projects.of_subject(subject),
+            )
             for at, kind, subject, text in found
         ]
 
@@ -148,12 +179,11 @@ class Operations(CertificateOperations):
         self._changes.view(change)  # NotFound before there is anything to read
         return self._changes.follow(change)
 
-    def logs(self, app: str | None) -> list[LogFileView]:
-        names = [app] if app else list(self._intent.desired.apps)
-        if app is not None and app not in self._intent.desired.apps:
-            raise self._unknown(app)
-        views = [view for name in names for view in self._report.log_files(name)]
-        return views + self._report.nginx_log_files(app)
+    def logs(self, app: str | None, folder: str | None) -> list[LogFileView]:
+        names = self._projects.names(folder)
+        apps = names.apps_of(app) if app else list(names.apps)
+        views = [view for name in apps for view in self._report.log_files(name)]
+        return views + self._report.nginx_log_files(apps if app else None)
 
     async def trust(self, *, remove: bool) -> TrustView:
         trust = await (self._local.untrust() if remove else self._local.trust())
@@ -172,9 +202,14 @@ class Operations(CertificateOperations):
         """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
         return await self._put_in_force(lambda: self._revision(request, who), holds=[SITES])
 
-    def _revision(self, request: DocumentRequest, who: str) -> Revision:
+    def _revision(
+        self, request: DocumentRequest, who: str, again: Revision | None = None
+    ) -> Revision:
+        """`again` is the one that the request is of, if it was in force before."""
         if not request.table.get("apps") and not request.table.get("sites"):
-            nothing = Problem("the file", "has neither apps nor sites", "`portico down` ends all")
+            name = project_name(request.table, request.folder)
+            hint = f"`portico down {name}` ends the project"
+            nothing = Problem("the file", "has neither apps nor sites", hint)
             raise ConfigError(request.source, [nothing])
         return Revision(
             0,
@@ -184,6 +219,8 @@ class Operations(CertificateOperations):
             request.folder,
             request.table,
             request.environ,
+            project=again.project if again else self._projects.key_for(request),
+            path=again.file if again else "",
         )
 
     async def _put_in_force(
@@ -196,31 +233,35 @@ class Operations(CertificateOperations):
         """
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
         touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
+        earlier = list[Revision | None]()
 
         def allow(candidate: Candidate) -> None:
-            touched[:] = {*self._intent.changed_apps(candidate), *holds}
+            project = candidate.project or PROJECT
+            touched[:] = {*self._intent.changed_apps(candidate, project), *holds}
             self._changes.hold(touched)
-            removed[:] = self._intent.removed_by(candidate)
+            removed[:] = self._intent.removed_by(candidate, project)
+            earlier[:] = [self._intent.revisions.get(project)]
             if holds:
-                now, new = self._intent.desired, candidate.desired
+                now, new = self._intent.desired.of(project), candidate.desired.of(project)
                 said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
 
-        before = self._intent.revision
         accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
+        [before] = earlier
         self._accepted(accepted, candidate, before)
+        own = candidate.desired.of(accepted.project)
 
         async def work(change: Change) -> None:
             if removed and before:
-                change.say(_removal(removed, before.source, accepted.source))
+                change.say(_removal(removed, before.file, accepted.file))
             if holds:
-                said.extend(await self._unchanged_lines(unchanged, candidate.desired))
+                said.extend(await self._unchanged_lines(unchanged, own))
             for line in said:
                 change.say(line)
             for note in candidate.notes:
                 change.say(f"note: {note}")
-            await self._convergence.apps(change, candidate.desired.apps)
+            await self._convergence.apps(change, own.apps)
             await self._convergence.upgrade()
-            await self._convergence.sites(change, candidate.desired)
+            await self._convergence.sites(change, own, candidate.desired)
             self._intent.mark_served(accepted)
             await self._report.exposure.look()
 
@@ -248,23 +289,82 @@ class Operations(CertificateOperations):
         self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._certificates.loop.wake()
 
-    async def down(self, who: str, *, now: bool) -> ChangeView:
-        """End everything. A second call, while it is under way, waits for nothing any more."""
-        self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
-        going = next((c for c in self._changes.under_way() if c.kind == "down"), None)
-        if going is not None:
+    async def down(
+        self,
+        who: str,
+        *,
+        now: bool = False,
+        project: str | None = None,
+        folder: str | None = None,
+        everything: bool = False,
+        file: str = "",
+    ) -> ChangeView:
+        """End a project, or everything. A second call, while it is under way, waits for nothing
+        any more.
+        """
+        if going := self._going_down(project, folder):
             going.say("second request: no longer waiting for open requests")
-            self._in_force.clear(at_once=True)
+            self._hurry(going)
             return going.view()
+        in_force = self._intent.revisions
+        if (in_force or project is not None) and not everything:
+            names = self._projects.names(folder)
+            if project is None and file and not names.here:
+                known = ", ".join(names.projects.values())
+                raise Refused(f"{file} is not in force; to end another project, name it: {known}")
+            key = names.project(project)
+            if in_force.keys() != {key}:
+                return await self._down_one(key, who, now=now)
+        self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
         self._changes.overrule("everything is being stopped")
         apps = len(self._intent.desired.apps)
         self._in_force.clear(at_once=now)
         subject = "1 app" if apps == 1 else f"{apps} apps"
         return self._changes.begin("down", subject, [EVERY_APP], self._convergence.end)
 
+    def _going_down(self, project: str | None, folder: str | None) -> Change | None:
+        """What ends everything; or the project that is meant, if it is not in force again."""
+        names = self._projects.names(folder)
+        for change in self._changes.under_way():
+            if change.kind == "down" and EVERY_APP in change.apps:
+                return change
+            if change.kind == "down" and change.subject not in names.projects.values():
+                was = self._ending[change.id]
+                is_here = keys_at(folder, {was.project: was})
+                if project == change.subject or (project is None and not names.here and is_here):
+                    return change
+        return None
+
+    def _hurry(self, going: Change) -> None:
+        if EVERY_APP in going.apps:
+            self._in_force.clear(at_once=True)
+        else:
+            self._intent.hurry(self._ending[going.id].project)
+            self._loop.wake()
+
+    async def _down_one(self, project: str, who: str, *, now: bool) -> ChangeView:
+        revision, before = self._intent.revisions[project], self._intent.desired
+        apps, name = before.of(project).apps, name_of(revision)
+        self._changes.hold([*apps, SITES])
+        candidate = await self._in_force.remove(project)
+        if now:
+            self._intent.hurry(project)
+        self._state.add_event(self._clock.now(), "down", name, f"by {who}")
+
+        async def work(change: Change) -> None:
+            if candidate.desired.listeners != before.listeners:
+                change.say(f"[edge] of {name} is no longer in force, so nginx listens elsewhere")
+            await self._convergence.apps(change, apps)
+
+        view = self._changes.begin("down", name, [*apps, SITES], work)
+        known = {change.id for change in self._changes.under_way()}
+        self._ending = {id_: each for id_, each in self._ending.items() if id_ in known}
+        self._ending[view.id] = revision
+        return view
+
     async def upgrade(self, who: str) -> ChangeView:
         """Replace the nginx that runs by today's program of it, losing no request."""
-        self._current()
+        self._in_force.require_file()
         self._state.add_event(self._clock.now(), "upgrade", "nginx", f"by {who}")
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
 
@@ -284,45 +384,52 @@ class Operations(CertificateOperations):
             await self._convergence.upgrade()
             await self._convergence.apps(change, ())
 
-    async def start(self, app: str | None, who: str) -> ChangeView:
-        """Start one app, or all (None)."""
-        names = self._named(app)
+    async def start(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+        """Start one app, or those of a project, or all (None)."""
+        names = self._named(app, folder)
         self._intent.set_stopped(names, stopped=False)
-        return self._begun("start", app, names, who)
+        return self._begun("start", _subject(app, names), names, who)
 
-    async def stop(self, app: str | None, who: str) -> ChangeView:
-        names = self._named(app)
+    async def stop(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+        names = self._named(app, folder)
         self._intent.set_stopped(names, stopped=True)
-        return self._begun("stop", app, names, who)
+        return self._begun("stop", _subject(app, names), names, who)
 
-    async def restart(self, app: str | None, who: str) -> ChangeView:
-        return await self._renewed("restart", app, who)
-
-    async def reload(self, app: str | None, who: str) -> ChangeView:
-        return await self._renewed("reload", app, who)
-
-    async def _renewed(self, kind: str, app: str | None, who: str) -> ChangeView:
+    async def restart(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
         if app is not None and "." in app:
-            return self._replaced(kind, app, who)
-        links = {name: await self._links_of(kind, name) for name in self._renewable(kind, app)}
-        names = [n for n in self._renewable(kind, app) if n in links]  # others had their turn
+            return self._replaced("restart", app, folder, who)
+        return await self._renewed("restart", app, lambda: self._named(app, folder), who)
+
+    async def reload(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+        if app is not None and "." in app:
+            return self._replaced("reload", app, folder, who)
+        return await self._renewed("reload", app, lambda: self._named(app, folder), who)
+
+    async def reload_watched(self, app: str, who: str) -> ChangeView:
+        """Of an app by its name among those of all projects."""
+        return await self._renewed("reload", app, lambda: self._held([app]), who)
+
+    async def _renewed(
+        self, kind: str, app: str | None, meant: Callable[[], list[str]], who: str
+    ) -> ChangeView:
+        links = {name: await self._links_of(kind, name) for name in self._renewable(kind, meant())}
+        named = meant()
+        names = [n for n in self._renewable(kind, named) if n in links]  # others had their turn
         added = self._intent.new_version(
             names,
             abrupt=kind == "restart",
             links=links,
-            revision=self._relinked(links, f"{who}, {kind} {app or 'all apps'}"),
+            revisions=self._relinked(links, f"{who}, {kind} {app or 'all apps'}"),
         )
-        return self._begun(kind, app, names, who, revision=added)
+        return self._begun(kind, _subject(app, named), names, who, revisions=added)
 
-    def _renewable(self, kind: str, app: str | None) -> list[str]:
+    def _renewable(self, kind: str, meant: list[str]) -> list[str]:
         """The apps meant, free for a change, and before a rollout what has to run once."""
-        names = self._named(app)
-        if kind == "reload":
-            apps = self._intent.desired.apps
-            before = runs_before(apps, names).difference(names)
-            names += sorted(name for name in before if not apps[name].stopped)
-            self._changes.hold(names)
-        return names
+        if kind != "reload":
+            return meant
+        apps = self._intent.desired.apps
+        before = runs_before(apps, meant).difference(meant)
+        return self._held(meant + sorted(name for name in before if not apps[name].stopped))
 
     async def _links_of(self, kind: str, app: str) -> Mapping[str, str]:
         try:
@@ -330,72 +437,103 @@ class Operations(CertificateOperations):
         except Failed as error:
             raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
 
-    def _relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> Revision | None:
-        """The revision in force where links lead now; None if it served with these already."""
-        current = self._current()
-        together = {name: each for name, each in {**current.links, **links}.items() if each}
-        if together == current.links and (current.served or not together):
-            return None
-        return replace(
-            current,
-            number=0,
-            applied=self._clock.now(),
-            who=who,
-            links=together,
-            served=False,
-        )
+    def _relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> list[Revision]:
+        """The revisions in force where links lead now, without those that served with these
+        already.
+        """
+        found = list[Revision]()
+        for key in dict.fromkeys(split_name(name)[0] for name in links):
+            current = self._current(key)
+            own = {split_name(n)[1]: each for n, each in links.items() if split_name(n)[0] == key}
+            together = {name: each for name, each in {**current.links, **own}.items() if each}
+            if together == current.links and (current.served or not together):
+                continue
+            again = replace(
+                current,
+                number=0,
+                applied=self._clock.now(),
+                who=who,
+                links=together,
+                served=False,
+            )
+            found.append(again)
+        return found
 
-    def _replaced(self, kind: str, name: str, who: str) -> ChangeView:
+    def _replaced(self, kind: str, text: str, folder: str | None, who: str) -> ChangeView:
         """A single instance, by its id or its slot: the others have nothing to do with it."""
-        app = name.partition(".")[0]
-        self._named(app)
+        app, place = self._projects.names(folder).instance(text)
+        self._changes.hold([app])
+        name = app + place
         found = frozenset(
             i.id
             for i in self._observed.instances.values()
             if name in {i.id, f"{i.app}.{i.slot}"} and i.state not in LEAVING
         )
         if not found:
-            raise NotFound(f"there is no instance {name!r}; see `portico status`")
+            raise NotFound(f"there is no instance {text!r}; see `portico status`")
         self._intent.request_replacement(found)
         return self._begun(kind, name, [app], who, replaced=found)
 
-    async def scale(self, app: str, instances: int, who: str) -> ChangeView:
-        self._named(app)
+    async def scale(
+        self, app: str, instances: int, who: str, folder: str | None = None
+    ) -> ChangeView:
+        [app] = self._named(app, folder)
         fewer = instances < self._intent.desired.apps[app].instances
         edit = self._edit(app, {"instances": instances}, f"scale {app} {instances}", who)
         return await self._put_in_force(edit, smaller=fewer)
 
-    async def delete(self, app: str, who: str) -> ChangeView:
-        self._named(app)
+    async def delete(self, app: str, who: str, folder: str | None = None) -> ChangeView:
+        [app] = self._named(app, folder)
         edit = self._edit(app, None, f"delete {app}", who)
         return await self._put_in_force(edit, smaller=True)
 
     async def pause(self, site: str, who: str) -> ChangeView:
-        """Answer with the maintenance page until `resume`."""
-        await self._in_force.pause(site, paused=True)
+        """Answer with the maintenance page until `resume`: a site, or all of a project."""
+        await self._in_force.pause(lambda: self._sites(site), paused=True)
         return self._begun("pause", site, [], who)
 
     async def resume(self, site: str, who: str) -> ChangeView:
-        await self._in_force.pause(site, paused=False)
+        await self._in_force.pause(lambda: self._sites(site), paused=False)
         return self._begun("resume", site, [], who)
 
-    async def rollback(self, revision: int | None, who: str) -> ChangeView:
+    def _sites(self, text: str) -> frozenset[str]:
+        """A site, or those of a project."""
+        known = self._intent.desired
+        keys = {key for key, each in self._intent.revisions.items() if name_of(each) == text}
+        of_project = {name for name in known.sites if known.origin(name).project in keys}
+        if found := {text} & known.sites.keys() or of_project:
+            return frozenset(found)
+        there = ", ".join(known.sites) or "none"
+        raise NotFound(f"there is no site {text!r}; known: {there}")
+
+    async def rollback(
+        self, revision: int | None, who: str, project: str | None = None, folder: str | None = None
+    ) -> ChangeView:
+        key = self._project_of(revision, project, folder)
+
         def edit() -> Revision:
-            found = self._earlier(revision)
-            again = self._revision(request_of(found), f"{who}, rollback to {found.number}")
+            found = replace(self._earlier(revision, self._current(key)), project=key)
+            again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
         return await self._put_in_force(edit, holds=[SITES])
 
-    def _earlier(self, number: int | None) -> Revision:
+    def _project_of(self, number: int | None, project: str | None, folder: str | None) -> str:
+        """The key of the project that is to be rolled back; a revision's number tells it too."""
+        names = self._projects.names(folder)
+        if number is not None and project is None and not names.here:
+            of = {each.number: name_of(each) for each in self._state.revisions()}
+            project = of.get(number) if of.get(number) in names.projects.values() else None
+        return names.project(project)
+
+    def _earlier(self, number: int | None, current: Revision) -> Revision:
         """Than the one in force, and of the same project; without a number one that served, and of
         which anything is different.
         """
-        current = self._current()
         older = [
             each
             for each in self._state.revisions()
-            if each.number < current.number and each.project == current.project
+            if each.number < current.number and name_of(each) == name_of(current)
         ]
         if number is None:
             older = [each for each in older if each.served and _differ(each, current)]
@@ -414,13 +552,14 @@ class Operations(CertificateOperations):
         """The file in force by then, with one app's table changed, or taken out."""
 
         def edit() -> Revision:
-            current = self._current()
+            project, name = split_name(app)
+            current = self._current(project)
             apps = dict(current.document.get("apps", {}))  # type: ignore[call-overload]  # read before
-            if app not in apps:
-                raise self._unknown(app)
-            table = apps.pop(app)
+            if name not in apps:
+                raise NotFound(f"there is no app {app!r} in {current.file}")
+            table = apps.pop(name)
             if keys is not None:
-                apps[app] = {**table, **keys}
+                apps[name] = {**table, **keys}
             document = {**current.document, "apps": apps}
             return replace(
                 current,
@@ -428,6 +567,7 @@ class Operations(CertificateOperations):
                 applied=self._clock.now(),
                 who=who,
                 source=source,
+                path=current.file,
                 document=document,
                 served=False,
                 links={},
@@ -442,40 +582,42 @@ class Operations(CertificateOperations):
         names: list[str],
         who: str,
         replaced: frozenset[InstanceId] = frozenset(),
-        revision: Revision | None = None,
+        revisions: Sequence[Revision] = (),
     ) -> ChangeView:
         self._state.add_event(self._clock.now(), kind, app or EVERY_APP, f"by {who}")
         self._loop.wake()
 
         async def work(change: Change) -> None:
             await self._convergence.apps(change, names, replaced)
-            if revision:
+            for revision in revisions:
                 self._intent.mark_served(revision)
 
         return self._changes.begin(kind, app or "all apps", names, work)
 
-    def _named(self, app: str | None) -> list[str]:
+    def _named(self, text: str | None, folder: str | None) -> list[str]:
         """The apps meant, known and free for a change."""
-        known = self._intent.desired.apps
-        if app is not None and app not in known:
-            raise self._unknown(app)
-        names = [app] if app is not None else list(known)
+        names = self._projects.names(folder).apps_of(text)
         if not names:
             raise Refused("nothing is running; start with `portico up`")
-        self._changes.hold(names)
-        return names
+        return self._held(names)
 
-    def _unknown(self, app: str) -> NotFound:
-        known = ", ".join(self._intent.desired.apps) or "none"
-        return NotFound(f"there is no app {app!r}; known: {known}")
+    def _held(self, apps: list[str]) -> list[str]:
+        """The same, free for a change."""
+        self._changes.hold(apps)
+        return apps
 
     def _inputs(self, request: DocumentRequest) -> Inputs:
         return self._intent.inputs(self._revision(request, ""))
 
-    def _current(self) -> Revision:
-        if self._intent.revision is None:
-            raise Refused("no file is in force; start with `portico up`")
-        return self._intent.revision
+    def _current(self, project: str) -> Revision:
+        if project not in self._intent.revisions:
+            raise Refused("the project is not in force any more")
+        return self._intent.revisions[project]
+
+
+def _subject(text: str | None, apps: Sequence[str]) -> str | None:
+    """The one app that a word means, or the word."""
+    return apps[0] if len(apps) == 1 else text
 
 
 def _differ(one: Revision, other: Revision) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
 from portico.core.config.references import names_served
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.names import qualified, split_name
 from portico.core.model.openssl import openssl_warning
 from portico.core.model.site import Folder, Site
 from portico.core.model.views import (
@@ -16,6 +18,7 @@ from portico.core.model.views import (
     InstanceView,
     LogFileView,
     NginxView,
+    ProjectView,
     SiteView,
     StatusView,
 )
@@ -30,6 +33,7 @@ from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
 from portico.engine.prepare import CertificateSource
+from portico.engine.projects import name_of
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
 from portico.system.memory import resident_bytes
@@ -61,13 +65,16 @@ class StatusReport:
     async def view(self) -> StatusView:
         await self._processes.measure()
         desired, _ = self._intent.wanted()
-        revision, paused = self._intent.revision, self._intent.paused()
+        projects, paused = self._projects(), self._intent.paused()
+        names = {key: view.name for key, view in projects.items()}
         world = self._observed.now()
         instances = world.by_app()
         held = waiting_apps(desired, instances)
+        first = next(iter(projects.values()), None)
         return StatusView(
+            projects=tuple(projects.values()),
             apps=tuple(
-                self._app(app, instances[name], held.get(name), world.now)
+                self._app(app, instances[name], held.get(name), world.now, names)
                 for name, app in desired.apps.items()
             ),
             sites=tuple(
@@ -75,6 +82,7 @@ class StatusReport:
                     name,
                     site,
                     desired,
+                    project=names.get(desired.origin(name).project, ""),
                     paused=name in paused,
                     issued=self._issued.files(name) is not None,
                 )
@@ -82,11 +90,42 @@ class StatusReport:
             ),
             nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
-            source=revision.source if revision else "",
-            revision=revision.number if revision else 0,
+            source=first.source if first else "",
+            revision=first.revision if first else 0,
             troubles=tuple(self._all_troubles(held, world)),
             notes=tuple(self.exposure.notes()),
         )
+
+    def part_of(self, view: StatusView, project: str | None, apps: AbstractSet[str]) -> StatusView:
+        """With the apps and sites of a project alone, by its key, or with these apps alone."""
+        desired = self._intent.desired
+        names = {key: each.name for key, each in self._projects().items()}
+        wanted = {
+            (names.get(key), name)
+            for key, name in map(split_name, desired.apps)
+            if key == project or qualified(key, name) in apps
+        }
+        sites = {
+            name
+            for name, site in desired.sites.items()
+            if desired.origin(name).project == project
+            or names_served([site], desired.upstreams) & apps
+        }
+        return view.model_copy(
+            update={
+                "apps": tuple(each for each in view.apps if (each.project, each.name) in wanted),
+                "sites": tuple(each for each in view.sites if each.name in sites),
+            }
+        )
+
+    def _projects(self) -> dict[str, ProjectView]:
+        """By key."""
+        return {
+            key: ProjectView(
+                name=name_of(each), source=each.source, folder=each.folder, revision=each.number
+            )
+            for key, each in self._intent.revisions.items()
+        }
 
     def log_files(self, app: str) -> list[LogFileView]:
         """Those that its instances write."""
@@ -117,13 +156,16 @@ class StatusReport:
                     views[path] = views[path].model_copy(update={"offset": 0, "started": 0.0})
         return list(views.values())
 
-    def nginx_log_files(self, app: str | None) -> list[LogFileView]:
-        """The error log, and those of the sites, or of the sites that pass requests to an app."""
+    def nginx_log_files(self, apps: Collection[str] | None) -> list[LogFileView]:
+        """The error log, and those of the sites, or of the sites that pass requests to any of
+        these apps.
+        """
         desired, home = self._intent.desired, self._daemon.home
         names = [
             name
             for name, site in desired.sites.items()
-            if site.access_log and (app is None or app in names_served([site], desired.upstreams))
+            if site.access_log
+            and (apps is None or names_served([site], desired.upstreams).intersection(apps))
         ]
         error = LogFileView(app="", instance="", stream="error", path=error_log_path(home))
         return [error, *(_access_log(home, name) for name in names)]
@@ -137,12 +179,19 @@ class StatusReport:
         return [f"the last lines of {words.instance}:", *(f"  | {line}" for line in shown)]
 
     def _app(
-        self, app: DesiredApp, found: Iterable[Instance], wait: Wait | None, now: float
+        self,
+        app: DesiredApp,
+        found: Iterable[Instance],
+        wait: Wait | None,
+        now: float,
+        projects: Mapping[str, str],
     ) -> AppView:
         mine = sorted(found, key=lambda i: (i.slot, i.id))
         command = app.app.command or app.app.script or ""
+        project, name = split_name(app.name)
         return AppView(
-            name=app.name,
+            name=name,
+            project=projects.get(project, project),
             state=app_state(app, mine, waits=wait is not None),
             instances=tuple(self._instance(i, app, now) for i in mine),
             wanted=0 if app.stopped else app.instances,
@@ -241,13 +290,16 @@ class StatusReport:
                 )
 
 
-def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool) -> SiteView:
+def _site(
+    name: str, site: Site, desired: Desired, *, project: str, paused: bool, issued: bool
+) -> SiteView:
     certificate = ""
     if site.https:
         certificate = "authority" if issued else "local"
         certificate = "own" if desired.own_certificate(name) else certificate
     return SiteView(
         name=name,
+        project=project,
         urls=site_urls(name, site, desired.listeners),
         to=_target(site),
         certificate=certificate,
@@ -257,9 +309,9 @@ def _site(name: str, site: Site, desired: Desired, *, paused: bool, issued: bool
 
 def _target(site: Site) -> str:
     if site.app:
-        return f"app {site.app}"
+        return f"app {split_name(site.app)[1]}"
     if site.upstream:
-        return f"upstream {site.upstream}"
+        return f"upstream {split_name(site.upstream)[1]}"
     if site.folder:
         folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
         return f"folder {folder}"

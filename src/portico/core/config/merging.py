@@ -1,0 +1,149 @@
+"""The files of several projects as one: their names, what is the machine's, and what two of them
+cannot both have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from portico.core.config.desired import absolute_edge, listeners
+from portico.core.config.edge_rules import Machine, Span, app_spans, edge_spans
+from portico.core.config.findings import path_text
+from portico.core.model.desired import Desired
+from portico.core.model.document import Document
+from portico.core.model.edge import Edge
+from portico.core.model.names import PROJECT, qualified
+from portico.core.model.site import Route, Site
+from portico.errors import Problem
+
+_ELSEWHERE = "set it in one of them, or in edge.toml of PORTICO_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFile:
+    """A file that has been read: a project's, or that of the machine's own settings."""
+
+    source: str
+    folder: str
+    document: Document
+    """With the names that are written in it."""
+
+
+def qualified_document(document: Document, project: str) -> Document:
+    """The same with names of apps and upstreams that no other project has."""
+    if project == PROJECT:
+        return document
+
+    apps = {qualified(project, name): app for name, app in document.apps.items()}
+    upstreams = {
+        qualified(project, name): each.model_copy(
+            update={"apps": tuple(qualified(project, app) for app in each.apps)}
+        )
+        for name, each in document.upstreams.items()
+    }
+    sites = {name: _qualified_site(site, project) for name, site in document.sites.items()}
+    return document.model_copy(update={"apps": apps, "upstreams": upstreams, "sites": sites})
+
+
+def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
+    """All of them at once, behind one nginx; `edge` as `merged_edge` returns it."""
+    sites = {name: site for part in parts for name, site in part.sites.items()}
+    return Desired(
+        apps={name: app for part in parts for name, app in part.apps.items()},
+        upstreams={name: each for part in parts for name, each in part.upstreams.items()},
+        sites=sites,
+        origins={name: origin for part in parts for name, origin in part.origins.items()},
+        edge=edge,
+        listeners=listeners(edge, sites, machine),
+    )
+
+
+def merged_edge(files: Iterable[ProjectFile]) -> Edge:
+    """What any of them sets, with absolute paths; of two that differ the first one."""
+    values: dict[str, object] = {}
+    for file in files:
+        values = {**_edge_values(file), **values}
+    return Edge().model_copy(update=values)
+
+
+def conflicts(files: Sequence[ProjectFile], edge: Edge, machine: Machine) -> Iterator[Problem]:
+    """What two of them cannot both have; each problem names both files."""
+    for one, other in combinations(files, 2):
+        yield from _of_edges(one, other)
+        yield from _of_sites(one, other)
+        yield from _of_ports(one, app_spans(one.document, machine), other, machine)
+    for file in files:
+        if not file.document.edge.model_fields_set & {"http", "https"}:
+            continue
+        for other in files:
+            if other is not file:
+                yield from _of_ports(file, edge_spans(edge, machine), other, machine)
+
+
+def _qualified_site(site: Site, project: str) -> Site:
+    routes = {path: _qualified_route(route, project) for path, route in site.routes.items()}
+    return site.model_copy(update={**_targets(site, project), "routes": routes})
+
+
+def _qualified_route(route: Route | str, project: str) -> Route | str:
+    if isinstance(route, str):
+        return qualified(project, route)
+    return route.model_copy(update=_targets(route, project))
+
+
+def _targets(of: Site | Route, project: str) -> dict[str, str]:
+    named = {"app": of.app, "upstream": of.upstream}
+    return {key: qualified(project, name) for key, name in named.items() if name}
+
+
+def _edge_values(file: ProjectFile) -> dict[str, object]:
+    edge = file.document.edge
+    here = absolute_edge(edge, file.folder)
+    return {key: getattr(here, key) for key in edge.model_fields_set}
+
+
+def _of_edges(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+    first, second = _edge_values(one), _edge_values(other)
+    for key in sorted(first.keys() & second.keys()):
+        if first[key] != second[key]:
+            what = f"is {_shown(first[key])} in {one.source}, and {_shown(second[key])} in "
+            yield Problem(f"edge.{key}", what + other.source, _ELSEWHERE)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _of_sites(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+    first, second = _domains(one.document), _domains(other.document)
+    for name in first.keys() & second.keys():
+        both = f'"{name}" is in {one.source} and in {other.source}'
+        yield Problem(path_text(("sites", first[name])), both, "one project can have a domain")
+    defaults = [
+        name for file in (one, other) for name, site in file.document.sites.items() if site.default
+    ]
+    if len(defaults) > 1:
+        where = path_text(("sites", defaults[0], "default"))
+        what = f"is true in {one.source} and in {other.source}"
+        yield Problem(where, what, "only one site can answer other names")
+
+
+def _domains(document: Document) -> dict[str, str]:
+    """Each with the site that it is of."""
+    return {
+        name: first for first, site in document.sites.items() for name in (first, *site.aliases)
+    }
+
+
+def _of_ports(
+    one: ProjectFile, spans: Iterable[Span], other: ProjectFile, machine: Machine
+) -> Iterator[Problem]:
+    taken = list(app_spans(other.document, machine))
+    for span in spans:
+        for there in taken:
+            if span.first <= there.last and there.first <= span.last:
+                port = max(span.first, there.first)
+                what = f"has port {port} in {one.source}, as {path_text(there.path)} in "
+                yield Problem(path_text(span.path), what + other.source)

@@ -1,0 +1,174 @@
+"""What is wanted of all projects, from their files as they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from portico.core.config.desired import desired_from, program_id
+from portico.core.config.document import Document, read_document
+from portico.core.config.edge_rules import Machine as MachineFacts
+from portico.core.config.merging import (
+    ProjectFile,
+    conflicts,
+    merged,
+    merged_edge,
+    qualified_document,
+)
+from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.records import Revision
+from portico.core.model.views import DocumentRequest
+from portico.core.planning.runs import runs_before
+from portico.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is known of this machine once and for all."""
+
+    home: str
+    cores: int
+    root: bool
+    workers: str
+    """As in `RenderContext`."""
+    secret: str
+    open_files: int
+    resolver: str
+    """Where discovery answers, as nginx's `resolver` takes it."""
+    nameservers: tuple[str, ...]
+    ipv6: bool
+    hosts: frozenset[str]
+    authorities: str
+    """As in `RenderContext`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All that what is wanted is made of, beside certificates and the machine."""
+
+    requests: Mapping[str, DocumentRequest]
+    """By project."""
+    asked: Mapping[str, int]
+    """By app, as `Spec.asked`."""
+    paused: frozenset[str]
+    targets: Mapping[str, Spec] = field(default_factory=dict)
+    """By app, the version that is wanted now."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By app, `Spec.links` that it is to have again: those of an earlier revision."""
+
+    unfinished: frozenset[str] = frozenset()
+    """Apps of which no version was ready yet."""
+    project: str | None = None
+    """Key of the one whose file is new: all that is wrong with that is an error, and what is wrong
+    with others is theirs. None where no file is new."""
+    edge: DocumentRequest | None = None
+    """The machine's own settings."""
+    known: Mapping[str, Desired] = field(default_factory=dict)
+    """By project what is in force, for a file that cannot be read any more."""
+
+    def links_of(self, spec: Spec) -> Mapping[str, str] | None:
+        """Those of the same program that runs already, too; None if it is another one."""
+        target = self.targets.get(spec.app_name)
+        same = target is not None and program_id(target) == program_id(spec)
+        return self.links.get(spec.app_name, target.links if target and same else None)
+
+    def runs_again(self, apps: Mapping[str, DesiredApp]) -> Iterator[str]:
+        """What runs once, and has to before a rollout of one of these, or never ended well."""
+        known = {
+            n: self.targets[n].id == app.spec.id for n, app in apps.items() if n in self.targets
+        }
+        before = runs_before(apps, (name for name in apps if not known.get(name)))
+        for name in (name for name, is_same in known.items() if is_same):
+            if name in before or (apps[name].must_end and name in self.unfinished):
+                yield name
+
+    @property
+    def source(self) -> str:
+        """What messages name."""
+        new = self.requests.get(self.project or "")
+        return new.source if new else ", ".join(each.source for each in self.requests.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFiles:
+    """The files of all projects, and what they want together."""
+
+    desired: Desired
+    documents: Mapping[str, Document]
+    """By project."""
+    unreadable: tuple[str, ...]
+    """Why a project is wanted as it was before."""
+
+
+def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
+    """Raises ConfigError for what is wrong with the new file, alone or next to the others."""
+    facts = MachineFacts(root=machine.root, cores=machine.cores)
+    files, known, unreadable = dict[str, ProjectFile](), dict[str, Desired](), list[str]()
+    for project, request in inputs.requests.items():
+        try:
+            document = read_document(request.table, source=request.source)
+        except ConfigError as error:
+            if project == inputs.project or project not in inputs.known:
+                raise
+            known[project] = inputs.known[project]
+            unreadable.append(str(error))
+            document = _edge_alone(request)
+        files[project] = ProjectFile(request.source, request.folder, document)
+    every = [*files.values(), *([_edge_file(inputs.edge)] if inputs.edge else [])]
+    edge = merged_edge(every)
+    if inputs.project is not None and (found := list(conflicts(every, edge, facts))):
+        raise ConfigError(inputs.source, found)
+    parts = [
+        known[project] if project in known else _part(project, file, inputs, machine)
+        for project, file in files.items()
+    ]
+    desired = _reachable(merged(parts, edge, facts), machine)
+    documents = {project: file.document for project, file in files.items()}
+    return ReadFiles(desired, documents, tuple(unreadable))
+
+
+def request_of(revision: Revision) -> DocumentRequest:
+    """A revision as a request to apply it."""
+    return DocumentRequest(
+        source=revision.source,
+        folder=revision.folder,
+        table=revision.document,
+        environ=revision.environ,
+    )
+
+
+def _part(project: str, file: ProjectFile, inputs: Inputs, machine: Machine) -> Desired:
+    return desired_from(
+        qualified_document(file.document, project),
+        folder=file.folder,
+        environ=inputs.requests[project].environ,
+        cores=machine.cores,
+        root=machine.root,
+        asked=inputs.asked,
+        paused=inputs.paused,
+        project=project,
+    )
+
+
+def _edge_alone(request: DocumentRequest) -> Document:
+    """Where the rest of a file cannot be read, nginx listens where it did all the same."""
+    try:
+        return read_document({"edge": request.table.get("edge", {})}, source=request.source)
+    except ConfigError:
+        return Document()
+
+
+def _edge_file(request: DocumentRequest) -> ProjectFile:
+    if others := request.table.keys() - {"edge"}:
+        what = "is not for this file, which has the table [edge] alone"
+        raise ConfigError(request.source, [Problem(key, what) for key in sorted(others)])
+    document = read_document(request.table, source=request.source)
+    return ProjectFile(request.source, request.folder, document)
+
+
+def _reachable(desired: Desired, machine: Machine) -> Desired:
+    """Without the addresses that this machine does not have, unless they were asked for."""
+    if machine.ipv6 or desired.edge.bind:
+        return desired
+    reachable = tuple(each for each in desired.listeners.addresses if ":" not in each)
+    return replace(desired, listeners=replace(desired.listeners, addresses=reachable))

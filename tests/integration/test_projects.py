@@ -1,0 +1,98 @@
+"""Several projects on one machine: what is done to one of them leaves the others alone."""
+
+from __future__ import annotations
+
+import json
+
+from tests.integration.test_boot import lose_power, started
+from tests.stack import PROGRAMS, Stack, eventually
+
+APP = f"""
+[apps.web]
+command = "python3 {PROGRAMS / "echo.py"}"
+health = "/healthz"
+"""
+
+
+def write(stack: Stack, name: str, more: str = "", *, version: int = 1) -> str:
+    """A project in a folder of its name, with an app and a site; returns the folder."""
+    folder = stack.root / name
+    folder.mkdir(exist_ok=True)
+    site = f'[apps.web.env]\nVERSION = "{version}"\n[sites."{name}.localhost"]\napp = "web"\n'
+    (folder / "portico.toml").write_text(f"{more}\n{APP}{site}")
+    return str(folder)
+
+
+def running(stack: Stack, project: str) -> list[tuple[str, int]]:
+    """Instances and pids."""
+    apps = [each for each in stack.status()["apps"] if each["project"] == project]
+    return [(i["id"], i["pid"]) for each in apps for i in each["instances"]]
+
+
+def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack):
+    edge = f"[edge]\nhttp = {stack.http}\nhttps = {stack.https}\nworkers = 2\n"
+    one = write(stack, "one", edge)
+    stack.done("up", one)
+    before = running(stack, "one")
+    reports = {}
+    with stack.load("one.localhost", rate=100, connections=4) as of_one:
+        two = write(stack, "two")
+        up = stack.done("up", two).stdout
+        assert "two.localhost" in up
+        assert "one.localhost" not in up
+        with stack.load("two.localhost", rate=100, connections=4) as of_two:
+            write(stack, "two", version=2)
+            stack.done("up", two)
+            stack.done("rollback", "--project", "two")
+            write(stack, "two", "nonsense = 1")
+            assert stack.portico("up", two).returncode == 2
+            write(stack, "two", '[sites."one.localhost"]\nfolder = "."\n')
+            refused = stack.portico("up", two)
+            assert f"{one}/portico.toml and in {two}/portico.toml" in refused.stderr
+            stack.done("reload", "two/web")
+            assert running(stack, "one") == before
+            stack.done("reload", "one/web")
+            stack.kill_daemon()
+            write(stack, "one", edge, version=2)
+            stack.done("up", one)
+            stack.done("rollback", "--project", "one")
+            stack.done("upgrade", "--daemon")
+            before = running(stack, "one")
+            reports["two"] = of_two.stop()
+        stack.done("down", "two")
+        assert running(stack, "two") == []
+        assert running(stack, "one") == before
+        reports["one"] = of_one.stop()
+    assert not any(report.failed for report in reports.values()), reports
+    assert all(report.requests > 100 for report in reports.values()), reports
+
+    write(stack, "two")
+    stack.done("up", two)
+    lose_power(stack)
+    with started(stack):
+        for site in ("one.localhost", "two.localhost"):
+            eventually(lambda site=site: stack.answers(site))
+        assert stack.status()["troubles"] == []
+        _assert_named(stack, one)
+
+
+def _assert_named(stack: Stack, one: str) -> None:
+    """What each command means, with two projects that both have an app web."""
+    said = stack.portico("reload", "web")
+    assert said.returncode == 2
+    assert "web is the name of several apps: one/web, two/web" in said.stderr
+    said = stack.portico("down")
+    assert "several projects are in force; name one: one, two" in said.stderr
+    shown = json.loads(stack.done("status", "--json").stdout)
+    assert {(each["project"], each["name"]) for each in shown["apps"]} == {
+        ("one", "web"),
+        ("two", "web"),
+    }
+    assert [each["folder"] for each in shown["projects"]] == [one, str(stack.root / "two")]
+    assert '{project="two",app="web"}' in stack.done("metrics").stdout
+    only = stack.done("status", "two").stdout
+    assert "two.localhost" in only
+    assert "one.localhost" not in only
+    history = json.loads(stack.done("history", "--project", "two", "--json").stdout)
+    assert {each["project"] for each in history} == {"two"}
+    assert [each["current"] for each in history].count(True) == 1
