@@ -25,6 +25,7 @@ issuer = "{directory}"
 ca_bundle = "{root}"
 email = "ops@example.com"
 preflight = false
+limits = {{ orders = "300/3h", accounts = "10/3h" }}
 deploy_hook = ["/usr/bin/touch", "{folder}/served"]
 
 [apps.web]

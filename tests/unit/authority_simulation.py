@@ -10,14 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from portico.adapters.state.records import ENTRY, MEMORY, from_json, to_json
-from portico.core.model.certificate import Certificate, Entry, Issuer, RenewalState
+from portico.core.model.certificate import (
+    LETS_ENCRYPT_LIMITS,
+    STAGING_LIMITS,
+    Certificate,
+    Entry,
+    Issuer,
+    RenewalState,
+)
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from tests.unit.certificates import DAY, HOUR, MINUTE, NOW, certificate, lineage
 
-ISSUER = Issuer("https://ca.test/directory", staging="https://staging.test/directory")
+ISSUER = Issuer(
+    "https://ca.test/directory",
+    staging="https://staging.test/directory",
+    limits=LETS_ENCRYPT_LIMITS,
+    staging_limits=STAGING_LIMITS,
+)
 UNNOTICED = 10 * MINUTE  # of a wrong clock; by more than that, preflight orders nothing
 PASS_EVERY = 12 * HOUR  # a daemon looks again at least so often
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from portico.core.model.certificate import Certificate, Issuer, Lineage
+from portico.core.model.certificate import LETS_ENCRYPT_LIMITS, Certificate, Issuer, Lineage
 from portico.core.model.place import CertificateFiles
 from portico.core.planning.ledger import Ledger
 
 NOW = 1_800_000_000.0
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-FIRST = Issuer("https://first.test/directory")
-SECOND = Issuer("https://second.test/directory")
+FIRST = Issuer("https://first.test/directory", limits=LETS_ENCRYPT_LIMITS)
+SECOND = Issuer("https://second.test/directory", limits=LETS_ENCRYPT_LIMITS)
 ARI_ID = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.model.certificate import Entry, Issuer, Limit, Limits
+from portico.core.model.certificate import STAGING_LIMITS, Entry, Issuer, Limit, Limits
 from portico.core.planning.ledger import Ledger
 from tests.unit.certificates import DAY, FIRST, HOUR, MINUTE, NOW, SECOND
 
@@ -127,8 +127,19 @@ def test_each_authority_has_a_ledger_and_limits_of_its_own():
     assert refusal(entries, "a.test", issuer=wide) is None
 
 
+def test_an_authority_whose_limits_are_unknown_has_none():
+    unknown = Issuer(URL, staging="https://staging.test/directory")
+    many = obtained(2000, "a.test", at=NOW - HOUR, step=1.0)
+    assert refusal(many, "a.test", issuer=unknown) is None
+    assert Ledger(many, NOW).account_refusal(unknown) is None
+    assert list(Ledger(many, NOW).uses(unknown, ("a.test",))) == []
+    assert list(Ledger(many, NOW).uses(unknown, ("a.test",), staging=True)) == []
+
+
 def test_staging_has_limits_and_a_ledger_of_its_own():
-    issuer = Issuer(URL, staging="https://staging.test/directory")
+    issuer = replace(
+        FIRST, staging="https://staging.test/directory", staging_limits=STAGING_LIMITS
+    )
     assert refusal(obtained(5, "a.test"), "a.test", issuer=issuer, staging=True) is None
     many = obtained(1500, "a.test", at=NOW - HOUR, step=1.0, issuer=issuer.staging)
     assert refusal(many, "a.test", issuer=issuer) is None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
-from portico.core.model.certificate import DAY, HOUR, Limit, Limits
+from portico.core.model.certificate import DAY, HOUR, LETS_ENCRYPT_LIMITS, Limit, Limits
 from portico.core.model.issuing import ISSUERS
 from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import (
@@ -142,10 +143,12 @@ def test_each_issuer_is_asked_within_its_own_limits():
     )
     own, public = found["a.example"].issuers
     assert own.limits == Limits(orders=Limit(7, 2 * DAY), domain=Limit(1000, HOUR))
-    assert public.limits == Limits(orders=Limit(7, 2 * DAY))
+    assert public.limits == replace(LETS_ENCRYPT_LIMITS, orders=Limit(7, 2 * DAY))
+    two = Limit(2, 30 * DAY)
     assert [each.limits for each in found["b.example"].issuers] == [
-        Limits(orders=Limit(2, 30 * DAY))
-    ] * 2
+        Limits(orders=two),
+        replace(LETS_ENCRYPT_LIMITS, orders=two),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,25 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an authority lets one account do; the defaults are those of Let's Encrypt."""
+    """What an authority is known to let one account do; None where nothing is known."""
 
-    same_names: Limit = Limit(5, WEEK)
+    same_names: Limit | None = None
     """Certificates for exactly the same set of names."""
-    failed_validations: Limit = Limit(5, HOUR)
+    failed_validations: Limit | None = None
     """For each name."""
-    domain: Limit = Limit(50, WEEK)
+    domain: Limit | None = None
     """Certificates for each registered domain."""
-    orders: Limit = Limit(300, 3 * HOUR)
-    accounts: Limit = Limit(10, 3 * HOUR)
+    orders: Limit | None = None
+    accounts: Limit | None = None
 
 
+LETS_ENCRYPT_LIMITS: Final = Limits(
+    same_names=Limit(5, WEEK),
+    failed_validations=Limit(5, HOUR),
+    domain=Limit(50, WEEK),
+    orders=Limit(300, 3 * HOUR),
+    accounts=Limit(10, 3 * HOUR),
+)
 STAGING_LIMITS: Final = Limits(
     same_names=Limit(30_000, WEEK),
     failed_validations=Limit(200, HOUR),
@@ -78,6 +85,8 @@ class Issuer:
     staging: str | None = None
     """Directory of the same authority for trying things, where it has one."""
     limits: Limits = Limits()
+    staging_limits: Limits = Limits()
+    """Of the staging directory."""
     profile_for_addresses: str | None = None
     """The only profile in which it signs for IP addresses, where it has such a rule."""
     is_staging: bool = False

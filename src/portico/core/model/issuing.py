@@ -83,17 +83,21 @@ LimitText = Annotated[
 
 
 class AuthorityLimits(Table):
-    """Rate limits of an authority that differ from those of Let's Encrypt."""
+    """Rate limits of an authority. Those of Let's Encrypt are known; another has none that is not
+    set here.
+    """
 
     same_names: LimitText | None = Field(
-        None, description='Certificates for the same set of names; default: "5/7d".'
+        None, description='Certificates for the same set of names; Let\'s Encrypt: "5/7d".'
     )
-    failed_validations: LimitText | None = Field(None, description='Per name; default: "5/1h".')
+    failed_validations: LimitText | None = Field(
+        None, description='Per name; Let\'s Encrypt: "5/1h".'
+    )
     domain: LimitText | None = Field(
-        None, description='Certificates of a registered domain; default: "50/7d".'
+        None, description='Certificates of a registered domain; Let\'s Encrypt: "50/7d".'
     )
-    orders: LimitText | None = Field(None, description='Default: "300/3h".')
-    accounts: LimitText | None = Field(None, description='New accounts; default: "10/3h".')
+    orders: LimitText | None = Field(None, description='Let\'s Encrypt: "300/3h".')
+    accounts: LimitText | None = Field(None, description='New accounts; Let\'s Encrypt: "10/3h".')
     issuer: Issuer | None = Field(
         None, description="The issuer that these limits are for; default: every issuer."
     )

@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from portico.core.model.certificate import DAY, STAGING_LIMITS, Entry, Issuer, Limit
+from portico.core.model.certificate import DAY, Entry, Issuer, Limit
 from portico.core.planning.domains import registered_domain
 
 Counted = Literal["same names", "domain", "failed validations", "orders", "accounts"]
@@ -80,12 +80,10 @@ class Ledger:
 
     def account_refusal(self, issuer: Issuer) -> Refusal | None:
         """Why no account may be made now."""
-        return self._retry_refusal(issuer.directory, ()) or _worst(
-            [self.accounts(issuer)], self.now
-        )
+        return self._retry_refusal(issuer.directory, ()) or _worst(self.accounts(issuer), self.now)
 
-    def accounts(self, issuer: Issuer) -> Use:
-        return self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
+    def accounts(self, issuer: Issuer) -> Iterator[Use]:
+        yield from self._use(issuer.directory, "accounts", "", issuer.limits.accounts)
 
     def uses(
         self, issuer: Issuer, names: Sequence[str], *, staging: bool = False
@@ -93,13 +91,13 @@ class Ledger:
         """How much is used of each limit that an order for these names would count towards."""
         limits, directory = issuer.limits, issuer.directory
         if staging and issuer.staging:
-            limits, directory = STAGING_LIMITS, issuer.staging
-        yield self._use(directory, "same names", _set(names), limits.same_names)
+            limits, directory = issuer.staging_limits, issuer.staging
+        yield from self._use(directory, "same names", _set(names), limits.same_names)
         for domain in sorted(set(map(registered_domain, names))):
-            yield self._use(directory, "domain", domain, limits.domain)
+            yield from self._use(directory, "domain", domain, limits.domain)
         for name in sorted(set(map(_validated, names))):
-            yield self._use(directory, "failed validations", name, limits.failed_validations)
-        yield self._use(directory, "orders", "", limits.orders)
+            yield from self._use(directory, "failed validations", name, limits.failed_validations)
+        yield from self._use(directory, "orders", "", limits.orders)
 
     def _count(self, entry: Entry, opened: dict[tuple[str, str], Entry]) -> None:
         match entry.kind:
@@ -131,14 +129,18 @@ class Ledger:
     def _add(self, entry: Entry, limit: Counted, of: str) -> None:
         self._times[entry.issuer, limit, of].append(min(entry.at, self.now))
 
-    def _use(self, directory: str, limit: Counted, of: str, allowed: Limit) -> Use:
+    def _use(
+        self, directory: str, limit: Counted, of: str, allowed: Limit | None
+    ) -> Iterator[Use]:
+        if allowed is None:
+            return
         times = self._times.get((directory, limit, of), [])
         used = len(times) - bisect_right(times, self.now, key=lambda at: at + allowed.within)
         free_at = self.now
         if used >= allowed.most:
             # One more fits when all but `most - 1` of them have left the span.
             free_at = times[-allowed.most] + allowed.within
-        return Use(limit, of, used, allowed.most, free_at)
+        yield Use(limit, of, used, allowed.most, free_at)
 
     def _retry_refusal(self, directory: str, names: Sequence[str]) -> Refusal | None:
         """The authority's own word, obeyed for whatever is asked of it."""

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from portico.core.model.certificate import (
+    LETS_ENCRYPT_LIMITS,
     STAGING_LIMITS,
     Binding,
     Challenge,
@@ -24,6 +25,10 @@ from portico.core.model.names import is_local_name
 from portico.core.model.views import StandaloneRequest
 
 _LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
+_LIMITS: Final[Mapping[str, Limits]] = {
+    ISSUERS["letsencrypt"]: LETS_ENCRYPT_LIMITS,
+    ISSUERS["letsencrypt-staging"]: STAGING_LIMITS,
+}
 _FOR_ADDRESSES: Final = "shortlived"
 
 
@@ -143,7 +148,8 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
         ca_bundle=absolute(settings.ca_bundle, folder) if settings.ca_bundle else None,
         binding=binding,
         staging=STAGING.get(url) or (settings.staging if url == settings.issuers[0] else None),
-        limits=replace(STAGING_LIMITS if is_staging else Limits(), **settings.limits_at(url)),
+        limits=replace(_LIMITS.get(url, Limits()), **settings.limits_at(url)),
+        staging_limits=_LIMITS.get(STAGING.get(url, ""), Limits()),
         is_staging=is_staging,
         profile_for_addresses=_FOR_ADDRESSES if url in _LETS_ENCRYPT else None,
     )

@@ -72,6 +72,15 @@ def next_action(
     return min(actions, key=lambda action: max(action.at, now))
 
 
+def blocked_order(
+    lineage: Lineage, held: Certificate | None, renewal: RenewalState, ledger: Ledger, now: float
+) -> Action | None:
+    """The order that is due and waits for a limit, or after a failure; None if none does."""
+    case = _Case(lineage, held, renewal, ledger, now)
+    due, _ = _due(case)
+    return next((each for each in _issuing(case) if due <= now < each.at), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
     lineage: Lineage

@@ -22,7 +22,7 @@ from portico.core.model.order import NewCertificate
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import Action, next_action
+from portico.core.planning.renewal import Action, blocked_order, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
@@ -60,6 +60,12 @@ class Issuance:
             renewal = renewal_state.clamped_to_clock(self._state.renewal_state(lineage.name), now)
             self._state.put_renewal_state(renewal)
         return next_action(lineage, self._lineages.held(lineage.name), renewal, ledger, now)
+
+    def blocked(self, lineage: Lineage, recorded: RenewalState, ledger: Ledger) -> Action | None:
+        """The order that is due and may not be sent yet, whatever else comes before it."""
+        now = self._clock.now()
+        renewal = renewal_state.clamped_to_clock(recorded, now)
+        return blocked_order(lineage, self._lineages.held(lineage.name), renewal, ledger, now)
 
     def ledger(self) -> Ledger:
         """Of now. Thousands of entries are counted anew only when there is another one."""

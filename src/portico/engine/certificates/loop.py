@@ -162,7 +162,8 @@ class CertificateLoop:
     def _view(self, lineage: Lineage, renewal: RenewalState, ledger: Ledger) -> CertificateView:
         held, action = (
             self._lineages.held(lineage.name),
-            self.issuance.next_of(lineage, renewal, ledger),
+            self.issuance.blocked(lineage, renewal, ledger)
+            or self.issuance.next_of(lineage, renewal, ledger),
         )
         given = self._lineages.current(lineage.name)
         troubles = (renewal.deploy_trouble, renewal.last_trouble)
@@ -185,7 +186,7 @@ class CertificateLoop:
                 LimitView(limit=u.limit, of=u.of, used=u.used, most=u.most, free_at=u.free_at)
                 for u in (
                     *ledger.uses(lineage.issuers[0], lineage.names),
-                    ledger.accounts(lineage.issuers[0]),
+                    *ledger.accounts(lineage.issuers[0]),
                 )
             ),
         )
@@ -201,7 +202,7 @@ class CertificateLoop:
             if self._begin(lineage, force=force)
         }
         troubles = [
-            await self._follow(lineage, change, begun=lineage.name in begun)
+            await self._follow(lineage, change, begun=lineage.name in begun, force=force)
             async for lineage in _yielding(lineages)
         ]
         if failed := [trouble for trouble in troubles if trouble]:
@@ -219,8 +220,8 @@ class CertificateLoop:
         self._queue.add(lineage, action)
         return True
 
-    async def _follow(self, lineage: Lineage, change: Change, *, begun: bool) -> str:
-        """What went wrong; empty if it went well, or nothing was due."""
+    async def _follow(self, lineage: Lineage, change: Change, *, begun: bool, force: bool) -> str:
+        """What went wrong; empty if it went well, or nothing was due or asked for."""
         end = self._clock.monotonic() + RENEW_TIMEOUT
         while self._clock.monotonic() < end:
             now, action = self._clock.now(), self.issuance.next(lineage)
@@ -235,6 +236,8 @@ class CertificateLoop:
                     return f"{lineage.name}: {renewal.last_trouble.error}"
                 if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
                     return f"{lineage.name}: {other}"
+                if force and not begun:
+                    return f"{lineage.name}: not before {moment(action.at)}: {action.why}"
                 done = "done" if begun else f"skipped, not due before {moment(action.at)}"
                 change.say(f"{lineage.name}: {done}: {action.why}")
                 return ""
