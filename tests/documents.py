@@ -30,6 +30,7 @@ port = 3000
 port_env = "PORT"
 instance_env = "NODE_APP_INSTANCE"
 find_port = false
+port_fallback = false
 pm_id = 0
 autostart = true
 autorestart = true

@@ -82,7 +82,9 @@ def test_an_app_gets_a_port_when_a_site_is_put_before_it(folder):
     assert apps(path)["index"]["port"] is False
     served = apps(path, site="a.localhost")["index"]
     assert not served.keys() & {"port", "replace_order"}
-    assert served["find_port"] is True
+    assert (served["find_port"], served["port_fallback"]) == (True, True)
+    python = write(folder, "ecosystem.config.js", "exports.apps = [{script: 'app.py'}]")
+    assert "port_fallback" not in apps(python, site="a.localhost")["app"]
 
 
 def test_an_app_on_a_port_that_nginx_needs_gets_another_with_a_site(folder):

@@ -104,10 +104,13 @@ def test_a_program_with_a_fixed_port_is_replaced_keeps_its_input_and_is_found_by
     stack.done("up")
     third = stack.get("api.localhost").json
     assert third["pid"] != second["pid"]
-    stack.done("reload", "my-api")
+    with stack.load("api.localhost", rate=50, connections=4) as load:
+        stack.done("reload", "my-api")
+    report = load.stop()
+    assert (report.failed, report.requests > 0) == ({}, True), report.losses
     assert stack.get("api.localhost").json["pid"] != third["pid"]
     (instance,) = stack.instances("my-api")
-    assert (instance["port"], instance["restarts"]) == (port, 0)
+    assert instance["restarts"] == 0
 
 
 SLOW = """
@@ -117,11 +120,14 @@ setTimeout(() => http.createServer((_, answer) => answer.end('{}')).listen(proce
 
 
 def test_what_is_not_ready_in_time_continues_as_under_pm2(stack):
-    """A web program that never says that it is ready, one that is slow, and workers."""
+    """A web program that never says that it is ready, one that is slow, workers, and a cluster on
+    a fixed port.
+    """
     for name, text in {
         "silent.js": SLOW % 0,
         "slow.js": SLOW % 2500,
         "worker.js": "setInterval(() => {}, 1000);",
+        "fixed.js": FIXED % free_port(),
     }.items():
         (stack.folder / name).write_text(text)
     listens = {"listen_timeout": 1000, "kill_timeout": 1000, "env": {"PORT": free_port()}}
@@ -129,6 +135,7 @@ def test_what_is_not_ready_in_time_continues_as_under_pm2(stack):
         {"name": "silent", "script": "silent.js", "wait_ready": True, **listens},
         {"name": "slow", "script": "slow.js", **listens, "env": {"PORT": free_port()}},
         {"name": "worker", "script": "worker.js", "instances": 2, "listen_timeout": 1000},
+        {"name": "fixed", "script": "fixed.js", "instances": 2, "exec_mode": "cluster"},
     ]
     (stack.folder / "ecosystem.config.js").write_text(f"exports.apps = {json.dumps(entries)};")
     (stack.folder / "portico.toml").write_text(
@@ -137,12 +144,21 @@ def test_what_is_not_ready_in_time_continues_as_under_pm2(stack):
         edge = {{ http = {stack.http}, https = {stack.https} }}
         sites."silent.localhost".app = "silent"
         sites."slow.localhost".app = "slow"
+        sites."fixed.localhost".app = "fixed"
         """
     )
     stack.up()
     assert stack.get("silent.localhost").status == 200
     assert stack.get("slow.localhost").status == 200
+    fixed = {stack.get("fixed.localhost").json["pid"] for _ in range(20)}
+    assert fixed == {i["pid"] for i in stack.instances("fixed")}
+    assert len(fixed) == 2
     workers = stack.instances("worker")
     assert [(i["state"], i["restarts"]) for i in workers] == [("ready", 0)] * 2
     stack.done("reload", "worker")
+    stack.done("reload", "fixed")
+    again = {stack.get("fixed.localhost").json["pid"] for _ in range(20)}
+    assert len(again) == 2
+    assert again.isdisjoint(fixed)
+    assert {i["restarts"] for i in stack.instances("fixed")} == {0}
     assert {i["pid"] for i in stack.instances("worker")}.isdisjoint({i["pid"] for i in workers})

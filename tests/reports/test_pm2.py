@@ -121,6 +121,14 @@ def test_a_cluster_shares_no_port_that_could_still_be_in_use():
     assert [each["PORT"] for each in ports(table, 2)] == ["8080", "8081"]
 
 
+def test_a_cluster_on_a_fixed_port_uses_it_once_and_falls_back_to_ports_of_its_own():
+    # https://github.com/Unitech/pm2/issues/4225
+    # https://github.com/Unitech/pm2/issues/3336
+    table, _ = taken({"script": "bin/www.js", "instances": 5, "exec_mode": "cluster"})
+    assert table["port_fallback"] is True
+    assert "port" not in table
+
+
 def test_a_port_in_the_arguments_of_a_cluster_is_that_of_each_instance():
     # https://github.com/Unitech/pm2/issues/5889
     entry = {

@@ -108,6 +108,7 @@ OTHER: dict[str, object] = {
     "port": 3000,
     "port_env": "OTHER",
     "find_port": True,
+    "port_fallback": True,
     "instance_env": "OTHER",
     "pm_id": 7,
     "health": "/other",

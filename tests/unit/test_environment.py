@@ -12,7 +12,7 @@ from portico.core.planning.environment import (
     environment,
     instance_variables,
     parse_env_file,
-    with_notify_paths,
+    with_preload,
 )
 
 SHELL = {
@@ -35,14 +35,24 @@ def made(app, environ=SHELL, place=None, files=(), slot=2):
 
 def test_who_is_to_say_that_it_is_ready_is_told_where_and_keeps_its_own_options_of_node():
     paths = NoticePaths("/home/notify", "/home/send", '/home/a "b"\\send.cjs')
-    got = with_notify_paths({"NODE_OPTIONS": "--no-warnings", "A": "1"}, paths)
+    says = App(command="x", wait_ready=True)
+    got = with_preload({"NODE_OPTIONS": "--no-warnings", "A": "1"}, paths, says)
     assert got == {
         "A": "1",
         "NOTIFY_SOCKET": "/home/notify",
         "PORTICO_SEND": "/home/send",
         "NODE_OPTIONS": r'--no-warnings --require "/home/a \"b\"\\send.cjs"',
     }
-    assert with_notify_paths({}, paths)["NODE_OPTIONS"].startswith("--require ")
+    assert with_preload({}, paths, says)["NODE_OPTIONS"].startswith("--require ")
+
+
+def test_who_falls_back_to_its_own_port_is_told_in_which_variable_that_is():
+    paths = NoticePaths("/home/notify", "/home/send", "/home/send.cjs")
+    falls = App(command="x", port_fallback=True, port_env="port")
+    assert with_preload({}, paths, falls) == {
+        "NODE_OPTIONS": '--require "/home/send.cjs"',
+        "PORTICO_PORT_FALLBACK": "port",
+    }
 
 
 def test_an_instance_inherits_how_programs_are_found_and_no_secrets():

@@ -371,6 +371,19 @@ def test_several_in_fork_mode_without_a_port_are_workers(attributes, port):
     assert bool(notes) == (port is not False)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "falls_back"),
+    [
+        ({"instances": 2}, True),
+        ({"instances": "max", "exec_mode": "cluster", "env": {"PORT": 3000}}, True),
+        ({"instances": 2, "exec_mode": "fork", "env": {"PORT": 3000}}, False),
+        ({"exec_mode": "cluster"}, False),
+    ],
+)
+def test_what_shares_a_fixed_port_in_a_cluster_falls_back_to_its_own(attributes, falls_back):
+    assert one(**attributes)[0].get("port_fallback", False) is falls_back
+
+
 def test_what_may_have_a_fixed_port_never_runs_beside_its_successor():
     assert one(watch=True)[0]["replace_order"] == "stop_first"
     assert "replace_order" not in one(env={"PORT": 3000})[0]

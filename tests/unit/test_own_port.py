@@ -56,6 +56,8 @@ def test_no_second_one_starts_beside_one_that_has_a_port_of_its_own(own):
     assert planned(its, one(**own)) == ["drain web.1.1"]
     assert planned(its, one(S.STOPPING, **own)) == []
     assert planned(its) == ["start web.1 on a free port"]
+    falls_back = app(version="v2", find_port=True, port_fallback=True)
+    assert planned(falls_back, one(**own)) == ["start web.1 on a free port"]
     beside = planned(its, one())
     assert beside == ["start web.1 on a free port"], "it listens on $PORT"
 
@@ -79,10 +81,12 @@ def test_a_stand_in_serves_only_where_a_site_sends_requests():
 @pytest.mark.parametrize(
     ("key", "says"),
     [
-        ("port = 3000", "cannot be combined with port, which sets the port"),
-        ("instances = 2", "is for one instance; several cannot listen on the same port"),
+        ("port = 3000", ["cannot be combined with port, which sets the port"]),
+        ("instances = 2", ["is for one instance; several cannot listen on the same port"]),
+        ("instances = 2\nport_fallback = true", []),
     ],
 )
 def test_find_port_is_for_one_instance_that_is_told_no_port(key, says):
     text = f"[apps.web]\ncommand = 'x'\nfind_port = true\n{key}\n"
-    assert problems_of(text) == [f"apps.web.find_port: {says}"]
+    found = [problem.partition(" (or set port_fallback")[0] for problem in problems_of(text)]
+    assert found == [f"apps.web.find_port: {each}" for each in says]

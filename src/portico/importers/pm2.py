@@ -212,6 +212,8 @@ def _settle_ports(
         if several and app.get("port") is not False:
             report.about(name)
             report.note(_several(app))
+            if modes[name] != "fork":
+                app["port_fallback"] = True
             if "port" not in app:
                 app.setdefault("ready_timeout", LISTEN_TIMEOUT)  # it may listen nowhere
         if app.get("port") is False and "schedule" not in app:

@@ -23,7 +23,10 @@ _HEAD: Final = """\
 - An instance listens on the port in its variable `PORT` or `port`; the variable keeps its name.
   An app with one instance and neither runs without a port until it has a site. It may listen on a
   fixed port, so that it is stopped before its successor starts. With a site it gets a `PORT`; if
-  it listens on a port of its own all the same, requests are sent there (`find_port`).
+  it listens on a port of its own all the same, requests are sent there (`find_port`), and a
+  program of Node is replaced without losing a request (`port_fallback`).
+- Several instances of a cluster have a port each. A program that listens on a fixed port does so
+  in one of them, and on `PORT` in the others (`port_fallback`).
 - What is not ready after `listen_timeout` continues, as with PM2. If no site sends requests to it
   it counts as ready, so that a cluster of programs that listen nowhere is one of workers.
 - Entries that differ in nothing but the port (and the files of `logs`) become peers of one

@@ -224,12 +224,20 @@ def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str,
     """
     apps, taken = tables(table.get("apps")), _edge_ports(table)
     for name in pm2 & served(table):
-        app = apps[name]
-        if app.get("port") is False or app.get("port") in taken:
+        app = apps[name] = {**apps[name], **_fallback(apps[name])}
+        if not app.get("port") or app.get("port") in taken:
             kept = {key: value for key, value in app.items() if key not in _OF_SILENT}
-            alone = {"find_port": True} if app.get("instances", 1) == 1 else {}
+            finds = app.get("instances", 1) == 1 or app.get("port_fallback")
+            alone = {"find_port": True} if finds else {}
             apps[name] = alone | kept
     return {**table, "apps": apps} if apps else table
+
+
+def _fallback(app: Mapping[str, object]) -> dict[str, object]:
+    """A program of Node may listen on a fixed port: its successor starts beside it anyway."""
+    interpreter, script = app.get("interpreter"), str(app.get("script", ""))
+    by_node = interpreter is None and script.endswith((".js", ".cjs", ".mjs"))
+    return {"port_fallback": True} if by_node or interpreter == "node" else {}
 
 
 def _edge_ports(table: Mapping[str, object]) -> set[object]:

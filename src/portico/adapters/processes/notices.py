@@ -40,7 +40,7 @@ MESSAGE_TIMEOUT: Final = 5.0
 MAX_ANCESTORS: Final = 64  # generations from a sender up
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _MAX_FILES: Final = 253  # SCM_MAX_FD
-_PRELOAD: Final = Path(__file__).with_name("process_send.cjs")
+_PRELOAD: Final = Path(__file__).with_name("node_preload.cjs")
 
 
 class UnixNotices:

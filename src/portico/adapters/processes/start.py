@@ -28,7 +28,7 @@ from portico.core.planning.environment import (
     environment,
     instance_variables,
     parse_env_file,
-    with_notify_paths,
+    with_preload,
 )
 from portico.errors import Failed
 from portico.system.account import Account, account_of
@@ -106,9 +106,12 @@ def prepare(
         return None, problems
     program = _attempt(problems, _find_program, line, cwd)
     variables = line.environment
-    if notices is not None and spec.app.wait_ready:
-        _attempt(problems, _check_preload, Path(notices.preload), account)
-        variables = with_notify_paths(variables, notices)
+    if notices is not None and (spec.app.wait_ready or spec.app.port_fallback):
+        unreadable = list[str]()
+        _attempt(unreadable, _check_preload, Path(notices.preload), account)
+        problems += unreadable if spec.app.wait_ready else []
+        if not unreadable:  # without it, only the fallback is missing
+            variables = with_preload(variables, notices, spec.app)
     if program is None or problems:
         return None, problems
     stdin, timestamp = spec.app.stdin, spec.app.logs.timestamp

@@ -66,9 +66,12 @@ def _own_port(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         return
     if app.port is not None and not draft.may_be_set(path, "port"):
         yield Finding((*path, "find_port"), "cannot be combined with port, which sets the port")
-    if app.instances != 1 and not draft.may_be_set(path, "instances"):
+    several = app.instances != 1 and not app.port_fallback
+    if several and not draft.may_be_set(path, "instances", "port_fallback"):
         yield Finding(
-            (*path, "find_port"), "is for one instance; several cannot listen on the same port"
+            (*path, "find_port"),
+            "is for one instance; several cannot listen on the same port",
+            "or set port_fallback, for a Node program",
         )
 
 

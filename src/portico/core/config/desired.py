@@ -46,6 +46,7 @@ PROCESS_KEYS: Final = frozenset(
         "group",
         "port",
         "port_env",
+        "port_fallback",
         "instance_env",
         "schedule",
         "wait_ready",

@@ -146,7 +146,13 @@ class App(Table):
     find_port: bool = Field(
         False,
         description="If the program listens on another port than that, find it and send requests "
-        "there. It is then stopped before its successor starts. For one instance.",
+        "there. Without port_fallback it is then stopped before its successor starts, and has one "
+        "instance.",
+    )
+    port_fallback: bool = Field(
+        False,
+        description="A Node program that listens on a fixed port which another instance uses "
+        "listens on $PORT instead, where PM2's cluster would share it.",
     )
     instance_env: EnvName = Field(
         "NODE_APP_INSTANCE",

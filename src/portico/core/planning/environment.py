@@ -85,19 +85,17 @@ class NoticePaths:
     send: str
     """The socket that `preload` connects to."""
     preload: str
-    """What gives Node programs a `process.send`."""
+    """What gives Node programs a `process.send`, and a port of their own."""
 
 
-def with_notify_paths(variables: Mapping[str, str], paths: NoticePaths) -> dict[str, str]:
-    """The whole environment of a program that is to say when it is ready."""
+def with_preload(variables: Mapping[str, str], paths: NoticePaths, app: App) -> dict[str, str]:
+    """The whole environment of a program that is to say when it is ready, or to fall back."""
     quoted = paths.preload.replace("\\", "\\\\").replace('"', '\\"')
     own = variables.get("NODE_OPTIONS", "")
-    return {
-        **variables,
-        "NOTIFY_SOCKET": paths.notify,
-        "PORTICO_SEND": paths.send,
-        "NODE_OPTIONS": f'{own} --require "{quoted}"'.strip(),
-    }
+    merged = {**variables, "NODE_OPTIONS": f'{own} --require "{quoted}"'.strip()}
+    if app.wait_ready:
+        merged |= {"NOTIFY_SOCKET": paths.notify, "PORTICO_SEND": paths.send}
+    return merged | ({"PORTICO_PORT_FALLBACK": app.port_env} if app.port_fallback else {})
 
 
 def parse_env_file(text: str, path: str) -> dict[str, str]:

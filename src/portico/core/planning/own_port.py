@@ -44,4 +44,4 @@ class OwnPortSearch:
 
 def holds_own_port(i: Instance, app: App) -> bool:
     """Whether a second one could not start beside it; one without a port may hold any."""
-    return app.find_port and (i.own_port or i.port == 0)
+    return app.find_port and not app.port_fallback and (i.own_port or i.port == 0)
