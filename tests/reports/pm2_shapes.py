@@ -180,7 +180,7 @@ _OF_FILES: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("several entries", "separate apps", lambda file: len(entries(file)) > 1),
     (
         "entries with the same port",
-        "the first that starts has it",
+        "that of a cluster; otherwise each listens on it or not",
         lambda file: _repeats([str(_port(e)) for e in entries(file) if _port(e)]),
     ),
     ("`deploy`", "not supported, with a note", lambda file: "deploy" in file),

@@ -62,7 +62,7 @@ def test_wait_ready_without_a_message_continues_after_its_time_and_that_is_said(
     # https://github.com/Unitech/pm2/issues/5716
     table, notes = taken({"script": "a.js", "wait_ready": True, **limit}, sends=False)
     assert (table["ready_timeout"], table["after_ready_timeout"]) == (seconds, "continue")
-    assert any(f"it counts as ready after {seconds}s" in note for note in notes)
+    assert any(f"it counts as ready after {seconds:g}s" in note for note in notes)
 
 
 def test_one_ready_message_is_enough():

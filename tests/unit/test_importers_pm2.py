@@ -390,23 +390,28 @@ def test_what_may_have_a_fixed_port_never_runs_beside_its_successor():
     assert "replace_order" not in one(cron="@daily", autorestart=False)[0]
 
 
-def test_a_port_that_several_entries_name_is_the_one_of_the_first_that_starts():
+@pytest.mark.parametrize(
+    ("instances", "only", "owner"),
+    [
+        ((1, 1, 1), (), None),
+        ((1, 2, 1), (), "b"),
+        ((2, 1, 2), (), "a"),
+        ((1, 1, 1), ("c",), "c"),
+        ((2, 1, 1), ("b", "c"), None),
+    ],
+)
+def test_a_port_that_several_entries_name_is_that_of_a_cluster_or_of_the_only_one_that_starts(
+    instances, only, owner
+):
     entries = [
-        {"name": "web", "script": "index.js", "instances": 2, "env": {"PORT": 3000}},
-        {"name": "mail", "script": "mail.js", "env": {"PORT": 3000}},
-        {"name": "dev", "script": "dev.js", "port": 3000},
+        {"name": name, "script": f"{name}.js", "instances": number, "env": {"PORT": 3000}}
+        for name, number in zip("abc", instances, strict=True)
     ]
-    found = convert(entries)
-    ports = {name: app["port"] for name, app in found.table["apps"].items()}
-    assert ports == {"web": 3000, "mail": False, "dev": False}
-    assert found.table["apps"]["mail"]["env"] == {"name": "mail", "PORT": 3000}
-    assert "mail, dev: port 3000 is the one of web; PORT is only a variable here" in found.notes
-    only = convert(entries, Pm2Context(lambda _: "text", only=("dev",))).table["apps"]
-    assert {name: app["port"] for name, app in only.items()} == {
-        "web": False,
-        "mail": False,
-        "dev": 3000,
-    }
+    found = convert(entries, Pm2Context(lambda _: "text", only=only))
+    for name, app in found.table["apps"].items():
+        assert app["port"] == (3000 if name == owner else False)
+        assert app["env"].get("PORT") == (None if name == owner else 3000)
+    assert any("port 3000 is in several entries" in note for note in found.notes)
 
 
 SERVED = {"PM2_SERVE_PATH": "./dist", "PM2_SERVE_PORT": 3000, "PM2_SERVE_SPA": "true"}

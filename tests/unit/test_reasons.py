@@ -108,6 +108,7 @@ def test_a_busy_port_is_told_apart_in_many_languages(text, tried):
     assert why(text, port=tried, holder="pid 812 (node)") == (
         f"exited with code 1: port {tried} is in use by pid 812 (node)"
     )
+    assert why(text, port=0) == f"exited with code 1: it tried port {tried}, which is in use"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ ports that their variables name. What PM2 has and Portico has not is reported by
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -199,7 +200,7 @@ def _settle_ports(
     as under PM2, until a site is put before it. Its successor cannot start while it runs. Several
     in fork mode could not share a port under PM2, so they are workers.
     """
-    _leave_to_the_first(apps, report)
+    _share_no_port(apps, report)
     ports = {name: _ports(app, context) for name, app in apps.items()}
     for name, app in apps.items():
         others = {port for other, its in ports.items() if other != name for port in its}
@@ -220,22 +221,27 @@ def _settle_ports(
             app["replace_order"] = "stop_first"
 
 
-def _leave_to_the_first(apps: Mapping[str, Table], report: ImportReport) -> None:
-    """One port in several entries, of which under PM2, too, only one can listen on it."""
-    claimed: dict[object, str] = {}
-    for name, app in sorted(apps.items(), key=lambda each: not each[1].get("autostart", True)):
-        port = app.get("port")
-        if not port or port not in claimed:
-            claimed[port] = name
-            continue
-        env = app.get("env")
-        variable = str(app.pop("port_env"))
-        app["env"] = {**(env if isinstance(env, dict) else {}), variable: port}
-        app["port"] = False
-        report.about(name)
-        report.note(
-            f"port {port} is the one of {claimed[port]}; {variable} is only a variable here"
-        )
+def _share_no_port(apps: Mapping[str, Table], report: ImportReport) -> None:
+    """One port in several entries: under PM2, too, one of them listens on it, and the others only
+    have the variable. Which one that is shows where one has several instances, or starts alone.
+    """
+    named: defaultdict[object, list[str]] = defaultdict(list)
+    for name, app in apps.items():
+        if app.get("port"):
+            named[app["port"]].append(name)
+    for port, names in named.items():
+        starting = [name for name in names if apps[name].get("autostart", True)] or names
+        clusters = [name for name in starting if apps[name]["instances"] != 1]
+        owner = clusters[:1] or (starting if len(starting) == 1 else [])
+        for name in names if len(names) > 1 else ():
+            if name in owner:
+                continue
+            app, variable = apps[name], str(apps[name].pop("port_env"))
+            env = app.get("env")
+            app["env"] = {**(env if isinstance(env, dict) else {}), variable: port}
+            app["port"] = False
+            report.about(name)
+            report.note(f"port {port} is in several entries; here {variable} is only a variable")
 
 
 def _several(app: Table) -> str:

@@ -114,10 +114,10 @@ def _patience(values: Values, context: Pm2Context, report: ImportReport) -> Tabl
     table: Table = {"after_ready_timeout": "continue"}
     if not values.get("wait_ready") or _may_send(values, context):
         return table
-    limit = values.get("listen_timeout", pm2.LISTEN_TIMEOUT)
+    limit = float(str(values.get("listen_timeout", pm2.LISTEN_TIMEOUT)))
     report.note(
         "wait_ready is set, but the script has no process.send('ready'); it counts as ready "
-        f"after {limit}s (listen_timeout)"
+        f"after {limit:g}s (listen_timeout)"
     )
     return table | {"ready_timeout": limit}
 

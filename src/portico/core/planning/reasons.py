@@ -115,7 +115,7 @@ def explain_listening(
 def _cause(
     ending: Exit, lines: Sequence[str], port: int, port_env: str, holder: str | None
 ) -> str:
-    own = f"${port_env} ({port})"
+    own = f"; make it listen on ${port_env} ({port})" if port else ""
     tried = _ports(lines, _IN_USE)
     if tried is not None:
         return _port_in_use(tried, port, own, holder)
@@ -148,15 +148,15 @@ def _port_in_use(tried: frozenset[int], port: int, own: str, holder: str | None)
     if port in tried or (not tried and holder):
         return f"port {port} is in use by {holder or 'another program'}"
     if not tried:
-        return f"the port it tried is in use by another program; make it listen on {own}"
+        return f"the port it tried is in use by another program{own}"
     others = ", ".join(map(str, sorted(tried)))
-    return f"it tried port {others}, which is in use; make it listen on {own}"
+    return f"it tried port {others}, which is in use{own}"
 
 
 def _may_not_listen(tried: frozenset[int], own: str) -> str:
     low = sorted(port for port in tried if port < _LOWEST_FREE_PORT)
     which = f"port {low[0]}, which only root may use" if low else "its port: permission denied"
-    return f"it tried to listen on {which}; make it listen on {own}"
+    return f"it tried to listen on {which}{own}"
 
 
 def _missing(lines: Sequence[str]) -> str:
