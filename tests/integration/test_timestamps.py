@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
+import sys
 
+import pytest
+
+from portico.adapters.processes import stamped
 from portico.core.model.instance import Exit
+from portico.system.account import account_of
 from portico.system.proc import stat
+from portico.system.rights import closed_to
 from tests.instances import Exits, launch, supervised, until
 
 STAMP = "%Y-%m-%dT%H:%M:%S.%L%:z"
@@ -63,6 +70,27 @@ def test_a_program_starts_in_a_clean_state_and_with_no_child_that_it_does_not_kn
     assert output[1].split() == ["0", "1", "2"]
     assert len(output[2].split()) == 1, "cat itself"
     assert output[-1] == "leads"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start programs as another user")
+def test_a_program_of_a_user_who_cannot_read_what_writes_the_times_runs_without_them(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 1:
+            folder.chmod(0o711)
+    asked = launch(
+        tmp_path, command=("sh", "-c", "id -un"), user="nobody", logs={"timestamp": STAMP}
+    )
+
+    async def scenario():
+        async with supervised(tmp_path) as processes:
+            exits = Exits()
+            await processes.spawn(asked, exits)
+            return await exits.first(), processes.output(asked).splitlines()
+
+    ending, (line,) = asyncio.run(scenario())
+    files = [(sys.executable, False), (stamped.__file__, False)]
+    is_open = not any(closed_to(account_of("nobody", None), files))
+    assert (ending, words(line) if is_open else [line]) == (Exit(code=0), ["nobody"])
 
 
 def test_what_cannot_be_executed_says_so_in_its_own_log(tmp_path):

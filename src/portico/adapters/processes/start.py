@@ -7,6 +7,7 @@ that ties it to this process: no pipe, no open file, no ignored signal.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -33,8 +34,10 @@ from portico.core.planning.environment import (
 from portico.errors import Failed
 from portico.system.account import Account, account_of
 from portico.system.programs import DEVNULL, Child, Program, StartProgram
-from portico.system.rights import folder_of, is_roots_alone, open_file
+from portico.system.rights import closed_to, folder_of, is_roots_alone, open_file
 from portico.system.text import line_of
+
+log = logging.getLogger(__name__)
 
 MAX_ENV_FILE_SIZE: Final = 1 << 20
 STAMPED: Final = str(Path(stamped.__file__))
@@ -299,6 +302,10 @@ def _run(start: Start, start_program: StartProgram) -> Child:
 def _stamped(program: Program, start: Start) -> Program:
     """The program, or what runs it with the time before each of its lines."""
     if start.timestamp is None:
+        return program
+    needed = [(sys.executable, False), (STAMPED, False)]
+    if start.account.uid and (closed := next(filter(None, closed_to(start.account, needed)), "")):
+        log.warning("no times in %s: %s is closed to its user", start.logs.stdout, closed)
         return program
     before = (sys.executable, "-I", "-S", STAMPED, start.timestamp, start.program)
     return replace(program, words=(*before, *program.words))
