@@ -125,7 +125,7 @@ def test_what_is_not_ready_in_time_continues_as_under_pm2(stack):
     """
     for name, text in {
         "silent.js": SLOW % 0,
-        "slow.js": SLOW % 2500,
+        "slow.js": SLOW % 1500,
         "worker.js": "setInterval(() => {}, 1000);",
         "fixed.js": FIXED % free_port(),
     }.items():
