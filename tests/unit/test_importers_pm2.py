@@ -409,8 +409,9 @@ def test_a_port_that_several_entries_name_is_that_of_a_cluster_or_of_the_only_on
     ]
     found = convert(entries, Pm2Context(lambda _: "text", only=only))
     for name, app in found.table["apps"].items():
-        assert app["port"] == (3000 if name == owner else False)
-        assert app["env"].get("PORT") == (None if name == owner else 3000)
+        other = False if app["instances"] == 1 else None
+        assert app.get("port") == (3000 if name == owner else other)
+        assert app["env"].get("PORT") == (3000 if app.get("port") is False else None)
     assert any("port 3000 is in several entries" in note for note in found.notes)
 
 

@@ -229,19 +229,26 @@ def _share_no_port(apps: Mapping[str, Table], report: ImportReport) -> None:
     for name, app in apps.items():
         if app.get("port"):
             named[app["port"]].append(name)
-    for port, names in named.items():
+    for names in named.values():
         starting = [name for name in names if apps[name].get("autostart", True)] or names
         clusters = [name for name in starting if apps[name]["instances"] != 1]
         owner = clusters[:1] or (starting if len(starting) == 1 else [])
         for name in names if len(names) > 1 else ():
-            if name in owner:
-                continue
-            app, variable = apps[name], str(apps[name].pop("port_env"))
-            env = app.get("env")
-            app["env"] = {**(env if isinstance(env, dict) else {}), variable: port}
-            app["port"] = False
-            report.about(name)
-            report.note(f"port {port} is in several entries; here {variable} is only a variable")
+            if name not in owner:
+                report.about(name)
+                _yield_port(apps[name], report)
+
+
+def _yield_port(app: Table, report: ImportReport) -> None:
+    """A second cluster listens all the same, as PM2's do together."""
+    port, env = app.pop("port"), app.get("env")
+    if app["instances"] != 1:
+        report.note(f"port {port} is in several entries; here each instance gets another")
+        return
+    variable = str(app.pop("port_env"))
+    app["env"] = {**(env if isinstance(env, dict) else {}), variable: port}
+    app["port"] = False
+    report.note(f"port {port} is in several entries; here {variable} is only a variable")
 
 
 def _several(app: Table) -> str:
