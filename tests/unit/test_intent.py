@@ -73,6 +73,33 @@ def test_after_a_rollback_an_app_is_the_program_before_with_the_settings_of_the_
     assert (web.spec.id, web.app.command, web.app.port) == ("v2+1", "new", 3000)
 
 
+@pytest.mark.parametrize(
+    ("ready", "stopped", "keys", "expected"),
+    [
+        (True, False, {}, "1"),
+        (False, False, {}, "2"),  # it may be what it needs to come up
+        (True, True, {}, "2"),
+        (True, False, {"schedule": "@daily", "port": False}, "2"),
+    ],
+)
+def test_what_runs_is_started_again_with_the_shell_of_its_rollout(ready, stopped, keys, expected):
+    def of(value: str) -> Candidate:
+        its = App.model_validate({"command": "run"} | keys)
+        spec = Spec("v1", "web", its, "/srv", {"PATH": value})
+        return Candidate(Desired(apps={"web": DesiredApp("web", 1, spec)}), {}, "", NO_BUILD, ())
+
+    wanted = intent()
+    wanted.accept(of("1"), REVISION, smaller=False)
+    if ready:
+        wanted.complete("web")
+    wanted.set_stopped(["web"], stopped=stopped)
+    wanted.accept(of("2"), REVISION, smaller=False)
+    assert wanted.spec_wanted("web").environ == {"PATH": expected}
+    if not keys:
+        wanted.new_version(["web"], abrupt=False)
+        assert wanted.spec_wanted("web").environ == {"PATH": "2"}
+
+
 def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
     state = MemoryState()
     wanted = intent(state)

@@ -12,7 +12,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Spec
-from portico.core.model.instance import Exit, Instance, InstanceState, Process
+from portico.core.model.instance import Exit, Instance, InstanceState, Listening, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen
@@ -90,9 +90,12 @@ class Unapplied(Supervision):
 
 
 def taking_over(
-    before: Sequence[Instance], outside: Outside, kind: type[Supervision] = Supervision
+    before: Sequence[Instance],
+    outside: Outside,
+    kind: type[Supervision] = Supervision,
+    clock: FakeClock | None = None,
 ) -> tuple[Supervision, Observed]:
-    state, clock = MemoryState(), FakeClock()
+    state, clock = MemoryState(), clock or FakeClock()
     for each in before:
         state.put_instance(each)
     asyncio.run(clock.advance(100.0))
@@ -200,3 +203,68 @@ def test_others_have_their_turn_between_any_two_ends_of_instances():
     asyncio.run(supervision.adopt())
     assert {i.state for i in observed.instances.values()} == {S.GONE}
     assert heard[-6:] == ["web.1.1", "others", "web.2.2", "others", "web.3.3", "others"]
+
+
+class Probed(Outside):
+    """A program that is starting, opens its port at some time, and then fails its check."""
+
+    def __init__(self, clock: FakeClock, opens_at: float, **keys) -> None:
+        super().__init__(None, None, App(command="run", ready_timeout=3, **keys))
+        self.clock, self.opens_at = clock, opens_at
+
+    async def spawn(self, launch: Launch, _: object) -> Process:
+        return OTHER
+
+    def begin(self, _: Spec, __: int) -> None:
+        """Its log files are there."""
+
+    def start(self, _: str, work, *, of: str) -> None:
+        self.task = asyncio.create_task(work())
+
+    def can_probe(self, _: Instance) -> bool:
+        return True
+
+    async def probe(self, i: Instance) -> str:
+        return "GET / answered 500" if await self.listening(OTHER) else "connection refused"
+
+    async def listening(self, _: Process) -> set[Listening]:
+        port = Listening(41001, "127.0.0.1")
+        return {port} if self.clock.monotonic() >= 100 + self.opens_at else set()
+
+    def is_reached(self, _: str) -> bool:
+        return True
+
+    async def last_lines(self, _: Spec, __: int, ___: int) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "seconds", "keys", "expected"),
+    [
+        (9.0, 2.98, {}, "opened no port within 3s; if it needs longer, increase ready_timeout"),
+        (2.9, 2.98, {}, "was not ready within 3s: GET / answered 500"),
+        (0.5, 2.98, {}, "was not ready within 3s: GET / answered 500"),
+        (0.5, 1.0, {}, ""),
+        (9.0, 8.0, {"after_ready_timeout": "continue"}, "opened no port within 3s"),
+        (9.0, 10.0, {"after_ready_timeout": "continue"}, "was not ready within 3s: GET / answer"),
+    ],
+)
+def test_that_a_program_opened_no_port_is_said_only_while_it_is_so(
+    opens_at, seconds, keys, expected
+):
+    starting = one(S.STARTING, process=None, port=41001)
+    clock = FakeClock()
+    probed = Probed(clock, opens_at, **keys)
+    supervision, observed = taking_over([starting], probed, clock=clock)
+
+    async def story() -> None:
+        await supervision.spawn(starting, probed.spec("v1"))
+        await clock.advance(seconds)
+        probed.task.cancel()
+
+    asyncio.run(story())
+    now = observed.instances[starting.id]
+    assert now.reason.startswith(expected)
+    assert bool(now.reason) is bool(expected)
+    wrong = "connection refused" if seconds < opens_at else "GET / answered 500"
+    assert supervision.waits_for(now) == wrong

@@ -167,7 +167,10 @@ class Intent:
         if record is None:
             return AppRecord(name, app.spec, None, stopped=not app.app.autostart)
         again = record.target.id == app.spec.id
-        return replace(record, target=app.spec, abrupt=record.abrupt and again, reverted="")
+        runs = again and record.good is not None and not (record.stopped or app.app.schedule)
+        # What crashes is started as it was; a reload takes what the shell has by now.
+        target = replace(app.spec, environ=record.target.environ) if runs else app.spec
+        return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
 
     def resume(self, candidate: Candidate, revisions: Mapping[str, Revision]) -> None:
         """The same at the start of a daemon: the files are in force already."""

@@ -40,7 +40,7 @@ class Spec:
     """The folder of the operator's file, absolute: relative paths start here."""
     environ: Mapping[str, str]
     """What instances inherit from the shell that ran `portico up`. No part of the id: a change
-    of it takes effect at the next start, and is no reason for one."""
+    of it is no reason for a rollout, and takes effect with the next one."""
     asked: int = 0
     """Raised by every `reload` and `restart`, so that the same program counts as a new version."""
     links: Mapping[str, str] = field(default_factory=dict)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PROBE_DELAY: Final = 0.05  # seconds after the start; then half as much again, to the limit
 MAX_PROBE_DELAY: Final = 0.5
+LAST_PROBE_BEFORE: Final = 0.05
+"""Seconds before its time is up."""
 OUTPUT_TAIL_LINES: Final = 20
 
 
@@ -225,15 +227,25 @@ class Supervision:
                 self._readiness.check_passed(now)
                 self._wake()
                 return
-            self._probe_failures[instance, process] = trouble or ""
+            trouble = trouble or f"its check passed {good} of {rise} times"
+            is_new = self._probe_failures.get((instance, process)) != trouble
+            self._probe_failures[instance, process] = trouble
             if can_probe:
                 with self._tasks.fence(f"port of {i.id}", of=i.id):
                     await self._find_port(now, search)
                 with self._tasks.fence(f"check of where {i.id} listens", of=i.id):
-                    await self._note_listening(
-                        now, trouble or f"its check passed {good} of {rise} times"
-                    )
-            pause = min(pause * 1.5, MAX_PROBE_DELAY)
+                    await self._note_listening(now, trouble, is_new=is_new)
+            pause = self._next_pause(now, pause)
+
+    def _next_pause(self, i: Instance, pause: float) -> float:
+        """The last probe in its time is right before the end, so that what is said then is so."""
+        longer = min(pause * 1.5, MAX_PROBE_DELAY)
+        left = self._time_left(i) - LAST_PROBE_BEFORE
+        return left if 0 < left < longer else longer
+
+    def _time_left(self, i: Instance) -> float:
+        """Seconds until its `ready_timeout` is over; negative after that."""
+        return self._intent.app_of(i).ready_timeout - (self._clock.monotonic() - i.since)
 
     def waits_for(self, i: Instance) -> str:
         """What is still wrong with one that is starting; empty if nothing is known."""
@@ -257,14 +269,15 @@ class Supervision:
             self._observed.note("port", i.id, why)
             log.info("%s: %s", i.id, why)
 
-    async def _note_listening(self, i: Instance, trouble: str) -> None:
+    async def _note_listening(self, i: Instance, trouble: str, *, is_new: bool) -> None:
         """Near the end of `ready_timeout`, find out where it listens: afterwards it is too late.
+        Where it continues after that, again when another thing is wrong with it.
 
         What is found is the instance's reason from then on, also when it is killed for it.
         """
-        limit = self._intent.app_of(i).ready_timeout
-        left = limit - (self._clock.monotonic() - i.since)
-        if i.taken or i.process is None or abs(left) > 2 * MAX_PROBE_DELAY:
+        limit, left = self._intent.app_of(i).ready_timeout, self._time_left(i)
+        is_near_the_end = abs(left) <= 2 * MAX_PROBE_DELAY
+        if i.taken or i.process is None or not (is_near_the_end or (left < 0 and is_new)):
             return
         reason = f"was not ready within {limit:g}s: {trouble}"
         if i.port:
