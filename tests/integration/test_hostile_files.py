@@ -19,6 +19,7 @@ import pytest
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.processes import group_of, processes_in
+from portico.adapters.processes.start import links_of
 from portico.cli.tail import Tail
 from portico.core.model.watched import WatchSettings
 from portico.errors import Failed, Refused
@@ -181,6 +182,25 @@ def test_a_working_folder_may_be_a_link_but_only_to_where_he_may_go(ground):
     assert (ground.his / "shown").read_text().startswith(f"{ground.his}/release\n")
     link(ground.his / "inner", ground.private / "inner", ground.his)
     assert "Permission denied" in start(ground, cwd="inner")
+
+
+def test_a_link_of_his_to_a_folder_of_roots_opens_none_of_its_files(ground):
+    (ground.his / "release").mkdir()
+    link(ground.his / "own", "release", ground.his)
+    link(ground.his / "roots", ground.private, ground.his)
+    (ground.root / "release").mkdir()
+    (ground.root / "made-by-root").symlink_to("release")
+
+    def links(folder: Path) -> dict[str, str]:
+        app = {"command": "true", "user": ground.user, "cwd": str(folder)}
+        return links_of(launch(ground.his, **app).spec)
+
+    assert links(ground.his / "own") == {f"{ground.his}/own": f"{ground.his}/release"}
+    made_by_root = ground.root / "made-by-root"
+    assert links(made_by_root) == {str(made_by_root): f"{ground.root}/release"}
+    assert links(ground.his / "roots") == {}
+    app = {"cwd": "roots", "env_file": "roots/secret", "logs": {"stdout": f"{ground.his}/shown"}}
+    assert "cannot read env_file" in start(ground, **app)
 
 
 def test_in_a_folder_for_everybody_a_link_counts_for_who_made_it(ground, neighbour):

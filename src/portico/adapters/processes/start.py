@@ -34,7 +34,13 @@ from portico.core.planning.environment import (
 from portico.errors import Failed
 from portico.system.account import Account, account_of
 from portico.system.programs import DEVNULL, Child, Program, StartProgram
-from portico.system.rights import closed_to, folder_of, is_roots_alone, open_file
+from portico.system.rights import (
+    closed_to,
+    folder_of,
+    is_roots_alone,
+    open_file,
+    other_writer,
+)
 from portico.system.text import line_of
 
 log = logging.getLogger(__name__)
@@ -146,7 +152,14 @@ def links_of(spec: Spec) -> dict[str, str]:
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}") from error
     paths = ((plain_path(each), target) for each, target in found.items())
-    return {path: target for path, target in paths if path != target}
+    return {path: target for path, target in paths if path != target and _is_kept(path, target)}
+
+
+def _is_kept(path: str, target: str) -> bool:
+    """Files past a link are found by where it led. A link of somebody else's that leads to what is
+    root's alone is not kept: root would no longer know that it was his who led it there.
+    """
+    return not other_writer(path) or bool(other_writer(target))
 
 
 def _working_folder(spec: Spec, account: Account) -> str:
