@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from portico.core.model.instance import InstanceState
+from portico.core.model.instance import Exit, InstanceState, LastExit
 from portico.core.model.world import NginxSeen
 from portico.core.planning.preview import preview
 from tests.stack import processor_seconds
@@ -37,6 +39,17 @@ def test_a_rollout_is_shown_slot_by_slot():
         "publish slots 1, 2 of web",
         "stop web.1.1",
         "stop web.2.2",
+    ]
+
+
+def test_a_run_before_a_rollout_is_shown_to_its_end():
+    run = replace(app("migrate", version="v2", port=False, autorestart=False), must_end=True)
+    its = [run, app(version="v2", after=("migrate",))]
+    before = one(S.STOPPED, name="migrate", process=None, ended=LastExit(Exit(0), 1.0))
+    shown = steps(its, world(one(), before, knows=its))
+    assert [step for step in shown if step.startswith("start")] == [
+        "start migrate.1 on a free port",
+        "start web.1 on a free port",
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import Instance, InstanceEvent, InstanceState
+from portico.core.model.instance import Exit, Instance, InstanceEvent, InstanceState, LastExit
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning import steps
@@ -135,9 +135,10 @@ def _new_instance(app: DesiredApp, slot: int, port: int | None, world: World) ->
         slot,
         app.spec.id,
         port or (SOME_PORT if app.app.listens else 0),
-        InstanceState.READY,
+        InstanceState.STOPPED if app.must_end else InstanceState.READY,
         since=world.now,
         spawned=world.now,
+        ended=LastExit(Exit(0), 0.0) if app.must_end else None,
     )
 
 

@@ -81,7 +81,9 @@ class Convergence:
                 why = self._report.waits_for(names)
                 change.say(f"waiting for {waited:.0f}s: {'; '.join(filter(None, (*said, why)))}")
             await self._loop.next_round()
-        raise Failed(f"timed out after {LONGEST_WAIT:g}s; see `portico status`")
+        raise Failed(
+            f"timed out after {LONGEST_WAIT:g}s; Portico continues, and `portico status` shows it"
+        )
 
     def _given_up(self, targets: Mapping[str, str]) -> list[str]:
         apps = self._intent.desired.apps
