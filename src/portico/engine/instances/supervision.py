@@ -241,7 +241,7 @@ class Supervision:
         """The last probe in its time is right before the end, so that what is said then is so."""
         longer = min(pause * 1.5, MAX_PROBE_DELAY)
         left = self._time_left(i) - LAST_PROBE_BEFORE
-        return left if 0 < left < longer else longer
+        return left if LAST_PROBE_BEFORE < left < longer else longer
 
     def _time_left(self, i: Instance) -> float:
         """Seconds until its `ready_timeout` is over; negative after that."""
