@@ -23,6 +23,7 @@ issuer = "{directory}"
 ca_bundle = "{root}"
 email = "ops@example.com"
 preflight = false
+limits = {{ same_names = "5/7d", orders = "300/3h", accounts = "10/3h" }}
 
 [sites."shop.example.com"]
 redirect = "https://elsewhere.example.com"

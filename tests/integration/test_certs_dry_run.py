@@ -21,6 +21,7 @@ issuer = "{directory}"
 {staging}
 ca_bundle = "{root}"
 preflight = false
+limits = {{ same_names = "5/7d", orders = "300/3h", accounts = "10/3h" }}
 deploy_hook = ["/bin/sh", "-c", "echo once >> {folder}/served"]
 
 [sites."shop.example.com"]

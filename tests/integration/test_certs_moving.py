@@ -15,7 +15,14 @@ from tests.tls import served_serial
 
 DAY = 86400.0
 NAMES = ("shop.example.com", "www.example.com")
-SITE = '[sites."shop.example.com"]\naliases = ["www.example.com"]\nfolder = "."\n'
+SITE = """
+[tls]
+limits = { same_names = "5/7d", orders = "300/3h" }
+
+[sites."shop.example.com"]
+aliases = ["www.example.com"]
+folder = "."
+"""
 
 
 @pytest.fixture(scope="module")

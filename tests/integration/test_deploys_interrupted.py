@@ -33,6 +33,7 @@ FILE = """
 issuer = "{directory}"
 ca_bundle = "{root}"
 preflight = false
+limits = {{ same_names = "5/7d" }}
 deploy_hook = ["/bin/sh", "-c", "date >> {folder}/served"]
 """
 REDIRECT = '[sites."{site}"]\nredirect = "https://elsewhere.example.com"\n'

@@ -14,6 +14,7 @@ HERE, ELSEWHERE = "127.53.80.1", "127.53.80.2"
 FILE = """
 [tls]
 issuer = "{directory}"
+limits = {{ orders = "300/3h", failed_validations = "5/1h" }}
 ca_bundle = "{root}"
 resolvers = ["{resolver}"]
 

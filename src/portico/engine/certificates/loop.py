@@ -224,7 +224,8 @@ class CertificateLoop:
         """What went wrong; empty if it went well, or nothing was due or asked for."""
         end = self._clock.monotonic() + RENEW_TIMEOUT
         while self._clock.monotonic() < end:
-            now, action = self._clock.now(), self.issuance.next(lineage)
+            action = self.issuance.next(lineage)
+            now = self._clock.now()  # later: what is due at once is due by then
             busy = self._queue.is_busy(lineage.name)
             if begun and not busy and self._queue.is_resting(lineage.name):
                 return (
