@@ -72,6 +72,8 @@ def rollouts_after(
     with that run.
     """
     runs = {name for name in failed if desired.apps[name].must_end}
+    if not runs:
+        return {}
     return {
         name: min(before)
         for name, app in desired.apps.items()

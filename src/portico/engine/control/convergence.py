@@ -78,7 +78,7 @@ class Convergence:
             said = state.waiting
             if waited >= next_at:
                 next_at = waited + SAID_EVERY
-                why = self._report.waits_for(names)
+                why = self._report.waits_for(frozenset(names))
                 change.say(f"waiting for {waited:.0f}s: {'; '.join(filter(None, (*said, why)))}")
             await self._loop.next_round()
         raise Failed(
