@@ -67,3 +67,23 @@ def test_the_logs_of_nginx_have_the_requests(hello):
     [headings, *lines] = hello.done("logs", "web", "--nginx", "-n", "1").stdout.splitlines()
     assert headings.startswith("--- app.localhost access, last written ")
     assert json.loads(lines[0].partition("| ")[2])["host"] == "app.localhost"
+
+
+def test_a_change_is_called_as_its_command_is(hello):
+    assert hello.done("scale", "web", "4").stdout == "done: scale web 4\n"
+
+
+def test_an_app_behind_a_site_is_not_deleted_without_it(hello):
+    refused = hello.portico("delete", "web")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "cannot use the file without web: 1 problem; nothing was changed\n"
+        '  sites."app.localhost".app: there is no app "web"\n'
+    )
+
+
+def test_a_table_of_another_name_is_named_and_not_the_lack_of_apps(hello, tmp_path):
+    (tmp_path / "portico.toml").write_text('[app.web]\ncommand = "python3 app.py"\n')
+    refused = hello.portico("check", str(tmp_path))
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[1:] == ['  app: unknown key (did you mean "apps"?)']

@@ -16,6 +16,7 @@ from typing import Final
 
 from portico import __version__
 from portico.core.model.desired import Desired
+from portico.core.model.document import Document
 from portico.core.model.instance import LEAVING
 from portico.core.model.labels import project_name
 from portico.core.model.names import PROJECT, InstanceId, split_name
@@ -206,7 +207,8 @@ class Operations(CertificateOperations):
         self, request: DocumentRequest, who: str, again: Revision | None = None
     ) -> Revision:
         """`again` is the one that the request is of, if it was in force before."""
-        if not request.table.get("apps") and not request.table.get("sites"):
+        table, known = request.table, Document.model_fields.keys()
+        if not table.get("apps") and not table.get("sites") and table.keys() <= known:
             name = project_name(request.table, request.folder)
             hint = f"`portico down {name}` ends the project"
             nothing = Problem("the file", "has neither apps nor sites", hint)
@@ -224,9 +226,17 @@ class Operations(CertificateOperations):
         )
 
     async def _put_in_force(
-        self, edit: Callable[[], Revision], *, holds: Sequence[str] = (), smaller: bool = False
+        self,
+        edit: Callable[[], Revision],
+        kind: str = "up",
+        subject: str = "",
+        *,
+        holds: Sequence[str] = (),
+        smaller: bool = False,
     ) -> ChangeView:
         """What `edit` makes of the file in force; and follow it until it is served.
+
+        `kind` and `subject` name the change; default: `up` of the file.
 
         It holds what it touches. A whole file also `holds` the sites, so that those of no other
         come into force before it has been seen that its own are served.
@@ -265,7 +275,7 @@ class Operations(CertificateOperations):
             self._intent.mark_served(accepted)
             await self._report.exposure.look()
 
-        return self._changes.begin("up", accepted.source, touched, work)
+        return self._changes.begin(kind, subject or accepted.source, touched, work)
 
     async def _unchanged_lines(self, apps: Sequence[str], desired: Desired) -> list[str]:
         """What of these continues to run as it is, which apps run where no link leads any more,
@@ -480,12 +490,15 @@ class Operations(CertificateOperations):
         [app] = self._named(app, folder)
         fewer = instances < self._intent.desired.apps[app].instances
         edit = self._edit(app, {"instances": instances}, f"scale {app} {instances}", who)
-        return await self._put_in_force(edit, smaller=fewer)
+        return await self._put_in_force(edit, "scale", f"{app} {instances}", smaller=fewer)
 
     async def delete(self, app: str, who: str, folder: str | None = None) -> ChangeView:
         [app] = self._named(app, folder)
         edit = self._edit(app, None, f"delete {app}", who)
-        return await self._put_in_force(edit, smaller=True)
+        try:
+            return await self._put_in_force(edit, "delete", app, smaller=True)
+        except ConfigError as error:  # most of all a site that passes requests to it
+            raise ConfigError(f"the file without {app}", error.problems) from None
 
     async def pause(self, site: str, who: str) -> ChangeView:
         """Answer with the maintenance page until `resume`: a site, or all of a project."""
@@ -516,7 +529,7 @@ class Operations(CertificateOperations):
             again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
-        return await self._put_in_force(edit, holds=[SITES])
+        return await self._put_in_force(edit, "rollback", holds=[SITES])
 
     def _project_of(self, number: int | None, project: str | None, folder: str | None) -> str:
         """The key of the project that is to be rolled back; a revision's number tells it too."""
