@@ -79,7 +79,9 @@ def test_what_runs_is_the_release_that_was_deployed_until_another_one_is(stack, 
     assert releases.running() == "3"
     assert stack.status()["apps"][0]["cwd"] == str(releases.folder / "3")
 
-    assert f"{stack.folder} leads to {releases.folder}/3 now" in stack.done("rollback").stderr
+    back = stack.done("rollback")
+    assert back.stdout.startswith("done: rollback /")
+    assert f"{stack.folder} leads to {releases.folder}/3 now" in back.stderr
     assert releases.running() == "1"
     stack.kill_daemon()
     releases.kill_instance()
