@@ -188,4 +188,5 @@ def test_checks_of_other_kinds_decide_about_their_apps(stack):
 
     failed = stack.portico("start", "dead")
     assert failed.returncode == 1
-    assert "answered NOT_SERVING" in failed.stderr
+    # On a busy machine it may not even have opened its port the first time; it is tried again.
+    eventually(lambda: any("answered NOT_SERVING" in said for said in status(stack).troubles))
