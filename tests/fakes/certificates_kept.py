@@ -26,9 +26,9 @@ DIRECTORY = "https://ca.test/directory"
 
 def desired_of(names, directory=DIRECTORY):
     sites = {name: {"redirect": "https://elsewhere.example.com"} for name in names}
-    document = read_document(
-        {"tls": {"issuer": directory, "limits": {"domain": "50/7d"}}, "sites": sites}, source="x"
-    )
+    limits = {"same_names": "5/7d", "domain": "50/7d", "orders": "300/3h"}
+    tls = {"issuer": directory, "limits": limits}
+    document = read_document({"tls": tls, "sites": sites}, source="x")
     return desired_from(
         document, folder="/", environ={}, cores=1, root=True, asked={}, paused=frozenset()
     )
