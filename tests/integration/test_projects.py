@@ -14,12 +14,15 @@ health = "/healthz"
 """
 
 
-def write(stack: Stack, name: str, more: str = "", *, version: int = 1) -> str:
+def write(
+    stack: Stack, name: str, more: str = "", *, version: int = 1, more_of_site: str = ""
+) -> str:
     """A project in a folder of its name, with an app and a site; returns the folder."""
     folder = stack.root / name
     folder.mkdir(exist_ok=True)
-    site = f'[apps.web.env]\nVERSION = "{version}"\n[sites."{name}.localhost"]\napp = "web"\n'
-    (folder / "portico.toml").write_text(f"{more}\n{APP}{site}")
+    site = f'[sites."{name}.localhost"]\napp = "web"\n{more_of_site}\n'
+    text = f'{more}\n{APP}[apps.web.env]\nVERSION = "{version}"\n{site}'
+    (folder / "portico.toml").write_text(text)
     return str(folder)
 
 
@@ -49,9 +52,7 @@ def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack)
             write(stack, "two", '[sites."one.localhost"]\nfolder = "."\n')
             refused = stack.portico("up", two)
             assert f"{one}/portico.toml and in {two}/portico.toml" in refused.stderr
-            stack.done("reload", "two/web")
             assert running(stack, "one") == before
-            stack.done("reload", "one/web")
             stack.kill_daemon()
             write(stack, "one", edge, version=2)
             stack.done("up", one)
@@ -66,8 +67,21 @@ def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack)
     assert not any(report.failed for report in reports.values()), reports
     assert all(report.requests > 100 for report in reports.values()), reports
 
-    write(stack, "two")
+    write(stack, "two", more_of_site='include = "own.conf"')
+    own = stack.root / "two/own.conf"
+    own.write_text("add_header X-Own yes;")
     stack.done("up", two)
+    own.unlink()
+    write(stack, "one", edge, more_of_site='aliases = ["first.localhost"]')
+    stack.done("up", one)
+    assert (stack.get("first.localhost").status, stack.get("two.localhost").status) == (200, 503)
+    [trouble] = stack.status()["troubles"]
+    assert trouble.startswith(f"{two}/portico.toml: ")
+    assert "own.conf" in trouble
+    own.write_text("add_header X-Own yes;")
+    stack.done("up", two)
+    assert stack.get("two.localhost").headers["X-Own"] == "yes"
+
     lose_power(stack)
     with started(stack):
         for site in ("one.localhost", "two.localhost"):

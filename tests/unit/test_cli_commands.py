@@ -83,7 +83,7 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["top"], "run `portico status`"),
         (["deploy", "production"], "then `portico reload APP`"),
         (["startOrReload", "x.config.js"], "run `portico up FILE`"),
-        (["delete", "all"], "`portico down` stops and removes all of them, and nginx"),
+        (["delete", "all"], "`portico down --all` stops and removes all of them, and nginx"),
         (["start", "app.js", "-i", "4"], "app.js: does not exist"),
         (["start", "npm", "-i", "many"], "must be a whole number, not 'many'"),
         (["start", "ecosystem.config.js"], "`portico up ecosystem.config.js` applies it"),

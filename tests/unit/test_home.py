@@ -50,6 +50,12 @@ def test_the_usual_home_is_below_the_home_folder_of_the_user():
     assert Home.find({}, root=False).path == Path(own) / ".local/state/portico"
 
 
+def test_root_and_whoever_uses_sudo_have_one_home():
+    sudo = {"HOME": "/home/ann", "USER": "root", "SUDO_USER": "ann", "XDG_STATE_HOME": "/home/a"}
+    for environ in ({}, {"HOME": "/root"}, sudo):
+        assert Home.find(environ, root=True).path == Path("/var/lib/portico")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_user_without_a_home_folder_is_asked_for_one_and_needs_no_other():
     os.seteuid(STRANGER)

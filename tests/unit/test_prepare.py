@@ -16,7 +16,7 @@ from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
 from portico.engine.inputs import Inputs, Machine
 from portico.engine.prepare import Preparation
-from portico.errors import ConfigError, Problem
+from portico.errors import ConfigError, Failed, Problem
 
 FILE = """
 apps.web = { command = "run" }
@@ -31,6 +31,9 @@ class Outside:
         self.asked: Counter[str] = Counter()
         self.missing: list[Problem] = []
         self.live = ""
+        self.lost: list[str] = []
+        """Files that nginx cannot open."""
+        self.installed: list[str] = []
         self.links: dict[str, str] = {}
 
     # As nginx
@@ -44,9 +47,15 @@ class Outside:
     def included(self, _: str) -> tuple[()]:
         return ()
 
-    async def install(self, files: object, fingerprint: str, _: Build) -> Generation:
+    async def install(self, files: dict[str, str], fingerprint: str, _: Build) -> Generation:
         self.asked["nginx -t"] += 1
+        if lost := [path for path in self.lost if path in files["nginx.conf"]]:
+            raise Failed(f'open() "{lost[0]}" failed')
+        self.installed += [fingerprint]
         return Generation(1, fingerprint)
+
+    async def discard(self, generation: Generation) -> None:
+        self.installed.remove(generation.fingerprint)
 
     # As certificates, those of authorities too
 
@@ -187,3 +196,50 @@ def test_a_program_that_runs_already_stays_where_its_links_led(
     assert links(replace(INPUTS, targets={"web": other})) == {"/srv": "/releases/2"}
     back = {"web": {"/srv": "/releases/0"}}
     assert links(replace(INPUTS, targets={"web": first}, links=back)) == back["web"]
+
+
+def with_project_two(include: str, *, new: str | None) -> Inputs:
+    table = tomllib.loads(f"""
+        apps.web = {{ command = "run" }}
+        [sites."two.localhost"]
+        app = "web"
+        include = "{include}"
+        certificate = "own.pem"
+        key = "own.key"
+        routes = {{ "/x" = "web" }}
+    """)
+    two = DocumentRequest(source="/two/portico.toml", folder="/two", table=table, environ={})
+    return replace(INPUTS, requests={**INPUTS.requests, "two": two}, project=new)
+
+
+@pytest.mark.parametrize("lost", ["/two/nginx.conf", "/two/own.pem"])
+def test_what_nginx_cannot_open_of_another_project_closes_its_sites_and_keeps_no_file_away(
+    outside: Outside, preparation: Preparation, lost: str
+):
+    outside.lost = [lost]
+    for new in (PROJECT, None):
+        inputs = with_project_two("nginx.conf", new=new)
+        candidate = asyncio.run(preparation.again(inputs))
+        [why] = candidate.unreadable
+        assert why == f'/two/portico.toml: open() "{lost}" failed; its sites answer 503'
+        text = candidate.files["nginx.conf"]
+        assert "proxy_pass http://web;" in text
+        assert "two+web" not in text
+        assert "/two/" not in text
+        assert candidate.desired.sites["two.localhost"].maintenance is True
+        assert candidate.desired.issuing("two.localhost") is None  # none is ordered meanwhile
+        assert candidate.tested == Generation(1, candidate.fingerprint)
+        assert outside.installed.pop() == candidate.fingerprint
+        assert outside.installed == []
+    outside.lost = []
+    again = asyncio.run(preparation.again(with_project_two("nginx.conf", new=None)))
+    assert "include /two/nginx.conf;" in again.files["nginx.conf"]
+
+
+def test_what_nginx_cannot_open_of_the_new_file_is_refused_and_closes_nothing(
+    outside: Outside, preparation: Preparation
+):
+    outside.lost = ["/two/nginx.conf"]
+    with pytest.raises(ConfigError, match=r"cannot use /two/portico.toml"):
+        asyncio.run(preparation.again(with_project_two("nginx.conf", new="two")))
+    assert outside.installed == []

@@ -41,7 +41,7 @@ class VerbCommand:
             optional = next(each.is_optional for each in self.verb.arguments if each.name == "app")
             given["app"] = _app(given["app"])
             if given["app"] in {None, "all"} and not optional:
-                hint = "; `portico down` stops and removes all of them, and nginx"
+                hint = "; `portico down --all` stops and removes all of them, and nginx"
                 raise Refused(
                     f"portico {self.verb.name} needs the name of one app"
                     + (hint if self.verb is DELETE else "")

@@ -94,13 +94,13 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
 
 async def _down(operations: Operations, signals: Signals) -> None:
     log.info("shutting down; send the signal again to stop waiting for open requests")
-    ending = await operations.down("signal", now=False)
+    ending = await operations.down("signal", everything=True)
     async with asyncio.TaskGroup() as tasks:
         done = tasks.create_task(_log_progress(operations, ending))
         second_signal = tasks.create_task(signals.second.wait())
         await asyncio.wait({done, second_signal}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
-            await operations.down("second signal", now=True)
+            await operations.down("second signal", everything=True, now=True)
             await done
         second_signal.cancel()
 

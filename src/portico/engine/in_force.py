@@ -220,7 +220,7 @@ class InForce:
 
     def _report_unreadable(self, candidate: Candidate) -> None:
         for why in candidate.unreadable:
-            self._troubles.report(why, f"{why}; it is in force as before", of=FILES)
+            self._troubles.report(why, why, of=FILES)
 
     def _live(self) -> str:
         return self._observed.now().nginx.live

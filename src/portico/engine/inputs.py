@@ -111,7 +111,7 @@ def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
             if project == inputs.project or project not in inputs.known:
                 raise
             known[project] = inputs.known[project]
-            unreadable.append(str(error))
+            unreadable.append(f"{error}; it is in force as before")
             document = _edge_alone(request)
         files[project] = ProjectFile(request.source, request.folder, document)
     every = [*files.values(), *([_edge_file(inputs.edge)] if inputs.edge else [])]

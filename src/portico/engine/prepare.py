@@ -159,7 +159,7 @@ class Preparation:
 
     async def again(self, inputs: Inputs) -> Candidate:
         """The same, where nginx shall have its word before anything changes."""
-        return await self._tested_if_new(await self.resume(inputs), inputs)
+        return await self._tested_if_new(await self._usable(inputs), inputs)
 
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
@@ -192,23 +192,48 @@ class Preparation:
             raise ConfigError(inputs.source, problems)
         more += [f"{key}: {loss.where}: {loss.what}" for key, loss in losses]
         noted = replace(usable, notes=(*usable.notes, *more))
-        return await self._tested_if_new(await self._rendered(noted, inputs, make=True), inputs)
+        return await self._tested_if_new(noted, inputs)
 
     def _losses(self, desired: Desired) -> list[tuple[str, Loss]]:
         return list(all_losses(desired, self._nginx.included))
 
-    async def _tested_if_new(self, candidate: Candidate, inputs: Inputs) -> Candidate:
+    async def _tested_if_new(self, usable: CheckedFile, inputs: Inputs) -> Candidate:
+        candidate = await self._rendered(usable, inputs, make=True)
         if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
             return candidate
-        return replace(candidate, tested=await self._tested(candidate, inputs))
-
-    async def _tested(self, candidate: Candidate, inputs: Inputs) -> TestedGeneration:
         try:
-            return await self._nginx.install(
-                candidate.files, candidate.fingerprint, candidate.build
-            )
+            return replace(candidate, tested=await self._installed(candidate))
         except Failed as error:
+            if broken := await self._broken_projects(usable, inputs):
+                closed = replace(
+                    usable,
+                    desired=usable.desired.with_closed(broken),
+                    unreadable=(*usable.unreadable, *broken.values()),
+                )
+                candidate = await self._rendered(closed, inputs, make=True)
+                return replace(candidate, tested=await self._installed(candidate))
             raise ConfigError(inputs.source, [Problem("nginx", str(error))]) from error
+
+    async def _broken_projects(self, usable: CheckedFile, inputs: Inputs) -> dict[str, str]:
+        """By key, the projects whose files nginx cannot use any more, with why; none where the
+        fault is with the new file.
+        """
+        found, every = dict[str, str](), inputs.requests.keys()
+        for project in (inputs.project, *(every - {inputs.project})) if len(every) > 1 else ():
+            others = every - {project, inputs.project}
+            alone = replace(usable, desired=usable.desired.with_closed(others))
+            try:
+                candidate = await self._rendered(alone, inputs, make=True)
+                await self._nginx.discard(await self._installed(candidate))
+            except (Failed, ConfigError) as error:
+                if project in {None, inputs.project}:
+                    return {}
+                source = inputs.requests[project].source
+                found[project] = f"{source}: {error}; its sites answer 503"
+        return found
+
+    async def _installed(self, candidate: Candidate) -> TestedGeneration:
+        return await self._nginx.install(candidate.files, candidate.fingerprint, candidate.build)
 
     async def _rendered(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""

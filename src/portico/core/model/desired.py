@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -145,6 +145,15 @@ class Origin:
 
 
 _NO_FILE: Final = Origin()
+_CLOSED: Final[Mapping[str, object]] = {
+    **dict.fromkeys(("app", "upstream", "folder", "redirect", "basic_auth")),
+    "include": (),
+    "routes": {},
+    "error_pages": {},
+    "maintenance": True,
+}
+"""Keys of a site that answers 503 to everybody and names no file. How its certificate is obtained
+stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,8 @@ class Desired:
     sites: Mapping[str, Site] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By site."""
+    closed: frozenset[str] = frozenset()
+    """Sites that answer 503, because nginx cannot use what their file names."""
     edge: Edge = field(default_factory=Edge)
     """With absolute paths."""
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
@@ -183,8 +194,22 @@ class Desired:
             origins={name: self.origin(name) for name in sites},
         )
 
+    def with_closed(self, projects: Collection[str]) -> Desired:
+        """With nothing for nginx of these projects but their names."""
+        closed = {name for name in self.sites if self.origin(name).project in projects}
+        sites = {name: self.sites[name].model_copy(update=_CLOSED) for name in closed}
+        upstreams = self.upstreams.items()
+        return replace(
+            self,
+            upstreams={n: each for n, each in upstreams if split_name(n)[0] not in projects},
+            sites={**self.sites, **sites},
+            closed=frozenset(closed),
+        )
+
     def own_certificate(self, name: str) -> CertificateFiles | None:
         """The operator's own certificate and key for a site, as absolute paths."""
+        if name in self.closed:
+            return None
         site, origin = self.sites[name], self.origin(name)
         tls = origin.tls
         certificate, key = site.certificate or tls.certificate, site.key or tls.key
