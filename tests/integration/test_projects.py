@@ -27,9 +27,10 @@ def write(
 
 
 def running(stack: Stack, project: str) -> list[tuple[str, int]]:
-    """Instances and pids."""
+    """Instances that serve, and their pids."""
     apps = [each for each in stack.status()["apps"] if each["project"] == project]
-    return [(i["id"], i["pid"]) for each in apps for i in each["instances"]]
+    found = [i for each in apps for i in each["instances"] if i["state"] == "ready"]
+    return [(i["id"], i["pid"]) for i in found]
 
 
 def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack):
