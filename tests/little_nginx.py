@@ -81,11 +81,11 @@ def is_running(pid: int) -> bool:
 async def program(port: int, name: str, delay: float = 0.0) -> AsyncIterator[list[str]]:
     """A program on a port that answers every request with its name; yields what it was asked."""
     asked: list[str] = []
-    writers: set[asyncio.StreamWriter] = set()
+    answering: set[asyncio.Task[None] | None] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
-        with suppress(EOFError, OSError):
+        answering.add(asyncio.current_task())
+        with suppress(EOFError, OSError, asyncio.CancelledError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 asked.append(head.decode().split()[1])
                 await asyncio.sleep(delay)
@@ -99,8 +99,11 @@ async def program(port: int, name: str, delay: float = 0.0) -> AsyncIterator[lis
         yield asked
     finally:
         server.close()
-        for writer in writers:
-            writer.close()
+        tasks = [task for task in answering if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
+        await asyncio.sleep(0)  # connections are closed a turn later
 
 
 class Client:

@@ -158,7 +158,7 @@ def test_what_is_for_one_app_does_not_take_all(served, argv):
     code, _, err = served.portico(*argv)
     assert code == 2
     assert err.startswith(f"portico {argv[0]} needs the name of one app")
-    assert ("`portico down`" in err) == (argv[0] == "delete")
+    assert ("`portico down --all`" in err) == (argv[0] == "delete")
     assert served.control.asked == []
 
 

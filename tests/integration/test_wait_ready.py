@@ -68,7 +68,7 @@ def test_instances_are_ready_when_they_say_so_also_to_a_new_daemon_and_not_when_
     result = stack.portico("up")
     assert result.returncode == 1
     assert "was not ready within 2s: wait_ready is set, but it did not send" in result.stderr
-    assert [i["pid"] for i in stack.instances("web")] == [web["pid"]]
+    eventually(lambda: [i["pid"] for i in stack.instances("web")] == [web["pid"]])
     assert stack.get("app.localhost").status == 200
 
     stack.kill_daemon()  # the death of nobody whom it told anything
