@@ -105,7 +105,7 @@ def deploy_file(stack: Stack, version: int) -> None:
 
 
 def web_pids(stack: Stack) -> list[int]:
-    return [i["pid"] for i in stack.instances("web")]
+    return [i["pid"] for i in stack.instances("web") if i["state"] == "ready"]
 
 
 def test_a_migration_ends_well_once_before_each_rollout_or_the_version_before_keeps_running(stack):

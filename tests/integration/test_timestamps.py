@@ -28,8 +28,10 @@ def words(text: str) -> list[str]:
     return [line[1] for line in found]
 
 
-def ended(folder, script: str, signal_name: str = ""):
-    """How a shell script ends, and what it has written to both of its files."""
+def ended(folder, script: str, signal_name: str = "", *, lines: int):
+    """How a shell script ends, and what it has written to both of its files: so many lines. They
+    are written by another process, which may come to it after the end of the script.
+    """
     asked = launch(folder, command=("sh", "-c", script), logs={"timestamp": STAMP})
 
     async def scenario():
@@ -41,6 +43,8 @@ def ended(folder, script: str, signal_name: str = ""):
                 processes.signal(process, signal_name)
             ending = await exits.first()
             assert stat(process.pid) is None
+            files = (processes.output, processes.errors)
+            await until(lambda: sum(len(f(asked).splitlines()) for f in files) >= lines)
             return ending, words(processes.output(asked)), words(processes.errors(asked))
 
     return asyncio.run(scenario())
@@ -48,27 +52,28 @@ def ended(folder, script: str, signal_name: str = ""):
 
 def test_every_line_of_both_streams_begins_with_the_time_and_the_program_ends_as_it_does(tmp_path):
     script = "echo one; echo two >&2; echo; printf 'no newline'; exit 3"
-    assert ended(tmp_path, script) == (Exit(code=3), ["one", "", "no newline"], ["two"])
+    assert ended(tmp_path, script, lines=4) == (Exit(code=3), ["one", "", "no newline"], ["two"])
     dies = "echo last words; kill -KILL $$"
     (tmp_path / "killed").mkdir()
-    assert ended(tmp_path / "killed", dies) == (Exit(signal=signal.SIGKILL), ["last words"], [])
+    killed = ended(tmp_path / "killed", dies, lines=1)
+    assert killed == (Exit(signal=signal.SIGKILL), ["last words"], [])
 
 
 def test_a_program_that_is_asked_to_stop_still_has_its_last_words(tmp_path):
     script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
-    ending, output, _ = ended(tmp_path, script, "SIGTERM")
+    ending, output, _ = ended(tmp_path, script, "SIGTERM", lines=2)
     assert (ending, output) == (Exit(code=0), ["ready", "bye"])
 
 
 def test_a_program_starts_in_a_clean_state_and_with_no_child_that_it_does_not_know(tmp_path):
     script = (
-        "grep SigIgn /proc/$$/status; ls /proc/$$/fd | tr '\\n' ' '; echo; "
+        "grep SigIgn /proc/$$/status; ls /proc/self/fd; "
         "cat /proc/$$/task/$$/children; echo; [ $$ = $(ps -o sid= -p $$) ] && echo leads"
     )
-    _, output, _ = ended(tmp_path, script)
+    _, output, _ = ended(tmp_path, script, lines=7)
     assert output[0].split()[1].strip("0") == ""
-    assert output[1].split() == ["0", "1", "2"]
-    assert len(output[2].split()) == 1, "cat itself"
+    assert output[1:5] == ["0", "1", "2", "3"], "the last is the folder that ls reads"
+    assert len(output[5].split()) == 1, "cat itself"
     assert output[-1] == "leads"
 
 

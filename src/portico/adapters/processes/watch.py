@@ -13,9 +13,10 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from portico.adapters.processes import groups
+from portico.adapters.processes import groups, stamped
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, families, marked_families
 from portico.adapters.processes.table import Table
@@ -30,6 +31,8 @@ CHILDREN_TIMEOUT: Final = 60.0
 """Seconds for which the children of a process that was stopped may finish their work."""
 FIRST_INTERVAL: Final = 0.05  # seconds; then half as much again, to the limit
 MAX_INTERVAL: Final = 0.25
+WRITE_TIMEOUT: Final = 3.0
+"""Seconds in which what writes the lines of a program with their times may write the last ones."""
 KILL_TIMEOUT: Final = 5.0
 """Seconds after SIGKILL: what is still there then waits in the kernel, for a disk perhaps."""
 
@@ -42,6 +45,8 @@ class Cleanup:
     child: Child
     mark: Mark
     kill: bool
+    kill_writer: bool = False
+    """What writes its lines with their times, too."""
     stop_signal: signal.Signals | None = None
     """A signal for those that it was not sent to, because they are in sessions of their own."""
 
@@ -97,8 +102,15 @@ class Watch:
         now = self._clock.monotonic()
         if self._kill_start is None and now >= self._grace_end:
             self._kill_start, self._pause = now, FIRST_INTERVAL
-        kill = self._kill_start is not None
-        cleanup = Cleanup(self._process, self._child, self.mark, kill, self._stop_signal)
+        late = self._kill_start is not None and now >= self._kill_start + WRITE_TIMEOUT
+        cleanup = Cleanup(
+            self._process,
+            self._child,
+            self.mark,
+            kill=self._kill_start is not None,
+            kill_writer=late,
+            stop_signal=self._stop_signal,
+        )
         self._stop_signal = None
         self._cleanups.ask(cleanup).add_done_callback(self._on_cleanup)
 
@@ -161,14 +173,25 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> bool:
     group = cleanup.mark.group
     if not rest and group:
         groups.remove(group)
-    if rest and group and cleanup.kill:
+    writers = [each for each in rest if not cleanup.kill_writer and _is_writer(each.pid)]
+    if rest and group and cleanup.kill and not writers:
         groups.kill(group)
     for each in rest:
+        if each in writers:
+            continue  # it ends when nobody can write to it any more
         if cleanup.kill:
             _signal(each, signal.SIGKILL)
         elif cleanup.stop_signal and each.session != cleanup.process.pid:
             _signal(each, cleanup.stop_signal)
     return not rest
+
+
+def _is_writer(pid: int) -> bool:
+    """Whether it was started as `stamped.py`. Who only says so is killed a moment later."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(stamped.__file__) in words[:5]
+    return False
 
 
 def _signal(target: Stat, number: signal.Signals) -> None:
