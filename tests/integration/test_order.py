@@ -115,7 +115,7 @@ def test_a_migration_ends_well_once_before_each_rollout_or_the_version_before_ke
     with stack.running("up") as up:
         eventually(lambda: noted(stack, "runs"))
         eventually(lambda: state(stack, "migrate") == "running")
-        assert "web waits for migrate to end" in stack.portico("status").stdout
+        eventually(lambda: "web waits for migrate to end" in stack.portico("status").stdout)
         assert web_pids(stack) == []
         (stack.folder / "wait").unlink()
         assert up.wait(60) == 0
