@@ -60,25 +60,28 @@ def is_missing(lineage: Lineage, held: Certificate | None, now: float) -> bool:
 
 
 def next_action(
-    lineage: Lineage, held: Certificate | None, renewal: RenewalState, ledger: Ledger, now: float
+    lineage: Lineage,
+    held: Certificate | None,
+    renewal: RenewalState,
+    ledger: Ledger,
+    now: float,
+    *,
+    blocked_first: bool = False,
 ) -> Action:
     """`renewal` comes from `clamped_to_clock`. Of several that are due, deploying comes first,
     for a certificate on disk protects nobody.
+
+    With `blocked_first` it is the order that is due and waits for a limit, or after a failure,
+    whatever else comes before it.
     """
     case = _Case(lineage, held, renewal, ledger, now)
-    actions = [*_deploying(case), *_issuing(case), *_asking(case)]
+    orders = list(_issuing(case))
+    if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
+        return orders[0]
+    actions = [*_deploying(case), *orders, *_asking(case)]
     if not actions:
         return Action("nothing", NEVER, "renewal is off")
     return min(actions, key=lambda action: max(action.at, now))
-
-
-def blocked_order(
-    lineage: Lineage, held: Certificate | None, renewal: RenewalState, ledger: Ledger, now: float
-) -> Action | None:
-    """The order that is due and waits for a limit, or after a failure; None if none does."""
-    case = _Case(lineage, held, renewal, ledger, now)
-    due, _ = _due(case)
-    return next((each for each in _issuing(case) if due <= now < each.at), None)
 
 
 @dataclass(frozen=True, slots=True)

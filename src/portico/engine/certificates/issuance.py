@@ -22,7 +22,7 @@ from portico.core.model.order import NewCertificate
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import Action, blocked_order, next_action
+from portico.core.planning.renewal import Action, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
@@ -52,20 +52,22 @@ class Issuance:
         """What is to be done for a lineage next, and when."""
         return self.next_of(lineage, self._state.renewal_state(lineage.name), self.ledger())
 
-    def next_of(self, lineage: Lineage, recorded: RenewalState, ledger: Ledger) -> Action:
-        """The same, where all is read already."""
+    def next_of(
+        self,
+        lineage: Lineage,
+        recorded: RenewalState,
+        ledger: Ledger,
+        *,
+        blocked_first: bool = False,
+    ) -> Action:
+        """The same, where all is read already; `blocked_first` as in `next_action`."""
         now = self._clock.now()
         renewal = renewal_state.clamped_to_clock(recorded, now)
         if renewal is not recorded:  # else what the clock has set back would begin anew each time
             renewal = renewal_state.clamped_to_clock(self._state.renewal_state(lineage.name), now)
             self._state.put_renewal_state(renewal)
-        return next_action(lineage, self._lineages.held(lineage.name), renewal, ledger, now)
-
-    def blocked(self, lineage: Lineage, recorded: RenewalState, ledger: Ledger) -> Action | None:
-        """The order that is due and may not be sent yet, whatever else comes before it."""
-        now = self._clock.now()
-        renewal = renewal_state.clamped_to_clock(recorded, now)
-        return blocked_order(lineage, self._lineages.held(lineage.name), renewal, ledger, now)
+        held = self._lineages.held(lineage.name)
+        return next_action(lineage, held, renewal, ledger, now, blocked_first=blocked_first)
 
     def ledger(self) -> Ledger:
         """Of now. Thousands of entries are counted anew only when there is another one."""

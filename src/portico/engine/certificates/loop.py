@@ -162,8 +162,7 @@ class CertificateLoop:
     def _view(self, lineage: Lineage, renewal: RenewalState, ledger: Ledger) -> CertificateView:
         held, action = (
             self._lineages.held(lineage.name),
-            self.issuance.blocked(lineage, renewal, ledger)
-            or self.issuance.next_of(lineage, renewal, ledger),
+            self.issuance.next_of(lineage, renewal, ledger, blocked_first=True),
         )
         given = self._lineages.current(lineage.name)
         troubles = (renewal.deploy_trouble, renewal.last_trouble)
