@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
+from portico.importers.pm2_attributes import LAST_PORT
+
 _OPTIONS: Final = frozenset(("-p", "--port"))
 _ATTACHED: Final = re.compile(r"(-p|--port)=?(\d{2,5})")
-LAST_PORT: Final = 65535
 
 
 def port_of(words: Sequence[str]) -> int:

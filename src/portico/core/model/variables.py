@@ -22,14 +22,8 @@ def unknown_variables(text: str) -> Iterator[str]:
     """The names after a `$` that are no variable to use in a header."""
     for found in _REFERENCE.finditer(text):
         name = found[2] or found[3]
-        if name and not is_known(name):
+        if name and not _is_known(name):
             yield name
-
-
-def is_known(name: str) -> bool:
-    return name in VARIABLES or any(
-        name.startswith(family) and len(name) > len(family) for family in FAMILIES
-    )
 
 
 def expanded(text: str, plain: Callable[[str], str], variable: Callable[[str], str]) -> str:
@@ -38,6 +32,12 @@ def expanded(text: str, plain: Callable[[str], str], variable: Callable[[str], s
     for found in _REFERENCE.finditer(text):
         name = found[2] or found[3]
         parts.append(plain(text[end : found.start()]))
-        parts.append(variable(name) if name and is_known(name) else plain(found[1] or found[0]))
+        parts.append(variable(name) if name and _is_known(name) else plain(found[1] or found[0]))
         end = found.end()
     return "".join((*parts, plain(text[end:])))
+
+
+def _is_known(name: str) -> bool:
+    return name in VARIABLES or any(
+        name.startswith(family) and len(name) > len(family) for family in FAMILIES
+    )

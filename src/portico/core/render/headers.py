@@ -12,7 +12,8 @@ from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
-SERVER_PORT, IF_MATCH = "portico_server_port", "portico_if_match"
+IF_MATCH = "portico_if_match"
+SERVER_PORT = "portico_server_port"
 """Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
 # site trusts a proxy in front, realip has put the real client's into $remote_addr.

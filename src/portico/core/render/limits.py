@@ -32,7 +32,7 @@ def limit_zones(scopes: Iterable[Scope]) -> Iterator[Directive]:
 def refusal_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """When a client that was over a limit may come again, and who is asked for no password."""
     every = list(scopes)
-    for seconds in dict.fromkeys(filter(None, map(retry_after, every))):
+    for seconds in dict.fromkeys(filter(None, map(_retry_after, every))):
         yield d(
             "map",
             Raw('"$limit_req_status|$limit_conn_status"'),
@@ -49,17 +49,9 @@ def refusal_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
             )
 
 
-def retry_after(scope: Scope) -> int:
-    """Seconds until one more request is within the rate; 0 without a limit."""
-    if rate := scope.value(_rate):
-        count, _, unit = rate.rate.partition("r/")
-        return math.ceil((60 if unit == "m" else 1) / int(count))
-    return 1 if scope.value(_connections) else 0
-
-
 def retry_header(scope: Scope) -> Iterator[Directive]:
     """For the client that was refused only: what an app answers has its own (RFC 6585 4)."""
-    if seconds := retry_after(scope):
+    if seconds := _retry_after(scope):
         yield d("add_header", "Retry-After", Raw(f"${_retry_variable(seconds)}"), "always")
 
 
@@ -132,6 +124,14 @@ def _rate(handling: Handling) -> RateLimit | None:
 def _connections(handling: Handling) -> ConnectionLimit | None:
     value = handling.connection_limit
     return ConnectionLimit(connections=value) if isinstance(value, int) else value
+
+
+def _retry_after(scope: Scope) -> int:
+    """Seconds until one more request is within the rate; 0 without a limit."""
+    if rate := scope.value(_rate):
+        count, _, unit = rate.rate.partition("r/")
+        return math.ceil((60 if unit == "m" else 1) / int(count))
+    return 1 if scope.value(_connections) else 0
 
 
 def _retry_variable(seconds: int) -> str:

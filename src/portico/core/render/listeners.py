@@ -16,8 +16,8 @@ from portico.core.render.alpn import BACKLOG, inside
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import trusts
 from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.site_urls import HTTPS, port_suffix
 
-USUAL_HTTPS: Final = 443
 REDIRECTS: Final = "_redirects"
 """The name of their access log; no domain has a `_` in it."""
 UNKNOWN, REDIRECTED = "(unknown)", "(redirected)"
@@ -73,13 +73,7 @@ class Sockets:
     @property
     def https_origin(self) -> str:
         """`https://$host:8443`, the port left out where it is the usual one."""
-        return "https://$host" + self.https_port
-
-    @property
-    def https_port(self) -> str:
-        """`:8443`, or empty where it is the usual one."""
-        port = self.listeners.client_https
-        return "" if port == USUAL_HTTPS else f":{port}"
+        return "https://$host" + port_suffix(self.listeners.client_https, HTTPS)
 
 
 def is_redirected(site: Site) -> bool:

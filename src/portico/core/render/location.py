@@ -159,7 +159,7 @@ def _settings(location: Location) -> Settings:
 def _proxy_lines(
     location: Location, name: str, upstream: Upstream, context: RenderContext, number: int
 ) -> Iterator[Directive]:
-    names = (f"@{what}_{number}" for what in ("again", "stream", "live"))
+    names = (_place(kind, number) for kind in ("again", "stream", "live"))
     yield from first_try_lines(location.scope, *names)
     yield from _strip_lines(location)
     yield from passing(location.scope, name, upstream, context, location.stripped)
@@ -183,11 +183,11 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
     if not scope.value(lambda handling: handling.grpc):
         again = tuple(passing(scope, target, upstream, context, location.stripped))
-        yield from retry_location(scope, f"@again_{number}", repeated, again, end)
+        yield from retry_location(scope, _place("again", number), repeated, again, end)
         live = difference({**own, **live_settings(scope)}, above)
-        yield from retry_location(scope, f"@live_{number}", live, (*strip, *again), end)
+        yield from retry_location(scope, _place("live", number), live, (*strip, *again), end)
     once = passing(scope, name, upstream, context, location.stripped)
-    yield from stream_location(scope, f"@stream_{number}", repeated, (*strip, *once))
+    yield from stream_location(scope, _place("stream", number), repeated, (*strip, *once))
 
 
 def has_max_conns(upstream: Upstream, desired: Desired) -> bool:
@@ -198,6 +198,11 @@ def has_max_conns(upstream: Upstream, desired: Desired) -> bool:
 def _strip_lines(location: Location) -> Iterator[Directive]:
     if location.stripped:
         yield from stripped(location.stripped)
+
+
+def _place(kind: str, number: int) -> str:
+    """The name of a location for the requests of the one with this number."""
+    return f"@{kind}_{number}"
 
 
 def _redirected(
@@ -211,7 +216,7 @@ def _redirected(
     if not any(own[part] for part in ACCESS_LIMITS):
         yield from location.directives((*lines, _redirect(redirect)))
         return
-    target = f"@redirect_{number}"
+    target = _place("redirect", number)
     yield from location.directives((*lines, d("try_files", INTERNAL_PREFIX, target)))
     yield d("location", target, block=(*own["headers"], _redirect(redirect)))
 

@@ -9,11 +9,11 @@ from urllib.parse import quote
 from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
-from portico.core.render.directive import Directive, Raw, WithDollar, d
+from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.headers import replaced_headers, request_headers
 from portico.core.render.scope import Scope, digest
-from portico.core.render.settings import timeouts
+from portico.core.render.settings import read_timeout, timeouts
 
 
 def passing_basics() -> tuple[Directive, ...]:
@@ -39,10 +39,9 @@ def passing(
     """The last lines of a location; `prefix` was taken off the path."""
     host = label_of(name)
     if scope.value(lambda handling: handling.grpc):
-        connect, read, send = timeouts(scope, "grpc")
-        yield from (connect, read, send)
+        yield from timeouts(scope, "grpc")
         # A stream in which the client is silent is a body that does not go on.
-        yield d("client_body_timeout", read.head.split()[1])
+        yield d("client_body_timeout", milliseconds(read_timeout(scope)))
         yield d("grpc_buffer_size", "16k")
         yield from request_headers(scope, "grpc_set_header", prefix)
         yield from replaced_headers(scope, "grpc_hide_header")

@@ -62,10 +62,16 @@ def timeouts(scope: Scope, protocol: str) -> Iterator[Directive]:
         yield d(f"{protocol}_{kind}_timeout", seconds)
 
 
+def read_timeout(scope: Scope) -> float:
+    """Seconds that an answer, or its next part, is waited for."""
+    value = scope.value(_read_timeout)
+    return TIMEOUT if value is None else value
+
+
 def live_settings(scope: Scope) -> Settings:
     """Where requests stay open, what differs: what is sent piece by piece arrives so."""
     own = scope.value(lambda handling: handling.websocket_timeout)
-    longest = max(WEBSOCKET_TIMEOUT, scope.value(_read_timeout) or 0.0)
+    longest = max(WEBSOCKET_TIMEOUT, read_timeout(scope))
     silence = milliseconds(longest if own is None else own)
     return {
         "read": (d("proxy_read_timeout", silence),),

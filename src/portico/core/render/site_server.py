@@ -9,7 +9,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.challenge import challenge_answer
-from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers
+from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
 from portico.core.render.location import has_max_conns, locations
@@ -47,7 +47,7 @@ def _lines(
     yield from site_log(name, site, desired, context)
     yield from _real_ip(site.real_ip)
     yield from trusted_peers(name, site)
-    if site.https and site.redirect_http and not is_redirected(site):
+    if site.https and site.redirect_http and trusts(site):
         to = Raw(f"${ORIGIN}$request_uri")
         yield d("if", Raw(f"(${PLAIN})"), block=(d("return", "308", to),))
     own = settings(scope)

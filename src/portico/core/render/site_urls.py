@@ -14,11 +14,12 @@ def site_urls(name: str, site: Site, listeners: Listeners) -> tuple[str, ...]:
     for domain in (name, *site.aliases):
         host = f"[{domain}]" if ":" in domain else domain
         if site.https:
-            urls.append(f"https://{host}{_port(listeners.client_https, HTTPS)}/")
+            urls.append(f"https://{host}{port_suffix(listeners.client_https, HTTPS)}/")
         else:
-            urls.append(f"http://{host}{_port(listeners.client_http, HTTP)}/")
+            urls.append(f"http://{host}{port_suffix(listeners.client_http, HTTP)}/")
     return tuple(urls)
 
 
-def _port(port: int, usual: int) -> str:
+def port_suffix(port: int, usual: int) -> str:
+    """`:8443`, or nothing where it is the usual one."""
     return "" if port == usual else f":{port}"
