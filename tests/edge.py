@@ -12,14 +12,14 @@ import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import psutil
@@ -33,6 +33,8 @@ from portico.core.model.desired import Desired
 from portico.core.model.names import is_ip
 from portico.core.model.place import CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
+from tests.fakes.backend import Backend
+from tests.fakes.discovery import FakeDiscovery
 from tests.rendered import WHEEL, wanted
 from tests.stack import Answer, Client, eventually, free_port
 
@@ -217,6 +219,20 @@ class Edge:
             while wait and (more := connection.recv(65536)):
                 answer += more
             return answer
+
+
+@contextmanager
+def edge_with_backend(
+    text: str, files: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Edge]:
+    """That portico.toml served by nginx; the one instance of its app `web` answers at app.test."""
+    with Backend() as backend, FakeDiscovery(web=[backend.port]) as discovery:
+        edge = Edge(text, discovery.address)
+        for name, content in files.items():
+            edge.file(name, content)
+        with edge:
+            eventually(lambda: edge.get("app.test").status == 200)
+            yield edge
 
 
 def _names(desired: Desired) -> Iterator[str]:

@@ -9,6 +9,7 @@ from portico.core.config.document import read_document
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
+from portico.engine.inputs import Machine
 
 ABILITIES = {
     *("grpc", "http2", "keepalive_min_timeout", "least_time"),
@@ -18,6 +19,19 @@ WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
 END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"
 """The last line of what has nothing of the operator's in it."""
 HOME, PROJECT = "/var/lib/portico", "/srv/project"
+MACHINE = Machine(
+    home="/home/portico",
+    cores=2,
+    root=False,
+    workers="",
+    secret="s",
+    open_files=1024,
+    resolver="127.0.0.1:5353",
+    nameservers=(),
+    ipv6=True,
+    hosts=frozenset(),
+    authorities="/etc/ssl/certs/ca-certificates.crt",
+)
 
 
 def wanted(text: str, *, folder: str = PROJECT, root: bool = False) -> Desired:

@@ -104,7 +104,7 @@ def test_what_a_daemon_with_few_rights_starts_has_all_of_them(stack, systemd):
     daemon = systemd("daemon")
     assert [i["pid"] for i in stack.instances("web")] == pids[:2]
     stack.done("reload", "web")
-    eventually(lambda: stack.answers("app.localhost"))
+    eventually(lambda: stack.answers("app.localhost"))  # the check says nothing of the port
     renewed = [i["pid"] for i in stack.instances("web")]
     assert not {*renewed} & {*pids}
     assert [rights(pid) for pid in renewed] == [all_rights] * 2

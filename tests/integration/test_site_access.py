@@ -6,14 +6,10 @@ import base64
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
-from tests.edge import Edge
-from tests.fakes.backend import Backend
-from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually
+from tests.edge import Edge, edge_with_backend
 
 SECRET = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="  # secret
 FILE = f"""
@@ -62,15 +58,12 @@ maintenance = true
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
-    with ExitStack() as exits:
-        backend = exits.enter_context(Backend())
-        discovery = exits.enter_context(FakeDiscovery(web=[backend.port]))
-        edge = Edge(FILE, discovery.address)
-        edge.file("passwords", f"bob:{SECRET}\n")
-        edge.file("403.html", "<h1>Not for you</h1>")
-        edge.file("away.html", "<h1>Away until four</h1>")
-        exits.enter_context(edge)
-        eventually(lambda: edge.get("app.test").status == 200)
+    files = {
+        "passwords": f"bob:{SECRET}\n",
+        "403.html": "<h1>Not for you</h1>",
+        "away.html": "<h1>Away until four</h1>",
+    }
+    with edge_with_backend(FILE, files) as edge:
         yield edge
 
 

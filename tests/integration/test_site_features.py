@@ -8,13 +8,10 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
-from tests.edge import Edge
-from tests.fakes.backend import Backend
-from tests.fakes.discovery import FakeDiscovery
+from tests.edge import Edge, edge_with_backend
 from tests.stack import eventually
 
 FILE = """
@@ -60,11 +57,7 @@ aliases = ["::1"]
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
-    with ExitStack() as exits:
-        backend = exits.enter_context(Backend())
-        discovery = exits.enter_context(FakeDiscovery(web=[backend.port]))
-        edge = exits.enter_context(Edge(FILE, discovery.address))
-        eventually(lambda: edge.get("app.test").status == 200)
+    with edge_with_backend(FILE) as edge:
         yield edge
 
 

@@ -14,9 +14,10 @@ from portico.core.model.names import PROJECT
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
-from portico.engine.inputs import Inputs, Machine
+from portico.engine.inputs import Inputs
 from portico.engine.prepare import Preparation
 from portico.errors import ConfigError, Failed, Problem
+from tests.rendered import MACHINE
 
 FILE = """
 apps.web = { command = "run" }
@@ -104,20 +105,7 @@ def outside() -> Outside:
 
 @pytest.fixture
 def preparation(outside: Outside) -> Preparation:
-    machine = Machine(
-        home="/home/portico",
-        cores=2,
-        root=False,
-        workers="",
-        secret="s",
-        open_files=1024,
-        resolver="127.0.0.1:5353",
-        nameservers=(),
-        ipv6=True,
-        hosts=frozenset(),
-        authorities="/etc/ssl/certs/ca-certificates.crt",
-    )
-    return Preparation(machine, outside, outside, outside, outside)
+    return Preparation(MACHINE, outside, outside, outside, outside)
 
 
 def test_a_file_that_is_applied_is_rendered_once_checked_once_and_tested_by_nginx_once(

@@ -19,23 +19,10 @@ from portico.core.planning.discovery import Zone
 from portico.core.planning.lineages import wanted_lineages
 from portico.core.planning.order import waiting_apps
 from portico.core.render.generation import render_generation
-from portico.engine.inputs import Inputs, Machine, read_files
+from portico.engine.inputs import Inputs, read_files
 from portico.errors import ConfigError, NotFound, Refused
-from tests.rendered import place_for
+from tests.rendered import MACHINE, place_for
 
-MACHINE = Machine(
-    home="/home/portico",
-    cores=2,
-    root=False,
-    workers="",
-    secret="s",
-    open_files=1024,
-    resolver="127.0.0.1:5353",
-    nameservers=(),
-    ipv6=True,
-    hosts=frozenset(),
-    authorities="/etc/ssl/certs/ca-certificates.crt",
-)
 ONE = """
 apps.web = { command = "run", balance = "ip_hash" }
 apps.api = { command = "run", after = ["web"] }

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
-from tests.edge import Edge
-from tests.fakes.backend import Backend
-from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually
+from tests.edge import Edge, edge_with_backend
 
 FILE = """
 [edge]
@@ -36,13 +32,7 @@ real_ip = {trust = ["127.0.0.1"]}
 
 @pytest.fixture(scope="module")
 def edge() -> Iterator[Edge]:
-    with ExitStack() as exits:
-        backend = exits.enter_context(Backend())
-        discovery = exits.enter_context(FakeDiscovery(web=[backend.port]))
-        edge = Edge(FILE, discovery.address)
-        edge.file("spa/index.html", "page")
-        exits.enter_context(edge)
-        eventually(lambda: edge.get("app.test").status == 200)
+    with edge_with_backend(FILE, {"spa/index.html": "page"}) as edge:
         yield edge
 
 
