@@ -71,6 +71,8 @@ def test_the_logs_of_nginx_have_the_requests(hello):
 
 def test_a_change_is_called_as_its_command_is(hello):
     assert hello.done("scale", "web", "4").stdout == "done: scale web 4\n"
+    [project] = hello.status()["projects"]
+    assert project["source"].endswith("/portico.toml")  # not the command of the revision
 
 
 def test_an_app_behind_a_site_is_not_deleted_without_it(hello):

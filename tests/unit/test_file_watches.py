@@ -7,6 +7,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.records import Revision
 from portico.core.model.watched import WatchResult, WatchSettings
 from portico.core.planning.watching import (
     LOOP_ROLLOUTS,
@@ -135,9 +136,8 @@ class Told:
         self.rollouts: list[tuple[str, str]] = []
         self.wanted: list[dict[str, WatchSettings]] = []
         self.found = WatchResult()
-        self.intent = SimpleNamespace(
-            desired=None, revisions={"default": SimpleNamespace(source="/srv/p.toml")}
-        )
+        scaled = Revision(2, 0.0, "me", "scale web 2", "/srv", {}, {}, path="/srv/p.toml")
+        self.intent = SimpleNamespace(desired=None, revisions={scaled.project: scaled})
         self.want(app)
         self.troubles = Troubles()
         self.watching = FileWatches(
@@ -181,6 +181,12 @@ def test_changes_make_one_rollout_when_it_is_quiet():
     assert told.rollouts == []
     told.passes(5)
     assert told.rollouts == [("web", "a change of /srv/a.js")]
+
+
+def test_the_file_in_force_is_not_watched_after_a_command_changed_what_it_says():
+    told = Told()
+    told.passes(1)
+    assert {"/srv/p.toml", "/home/portico"} <= set(told.wanted[-1]["web"].own)
 
 
 def test_a_change_during_a_rollout_makes_one_more_after_it():

@@ -100,6 +100,15 @@ def test_what_runs_is_started_again_with_the_shell_of_its_rollout(ready, stopped
         assert wanted.spec_wanted("web").environ == {"PATH": "2"}
 
 
+def test_what_is_removed_in_a_hurry_stays_so_whatever_is_asked_next():
+    wanted = intent()
+    up(wanted, web="v1", api="v1 of api")
+    up(wanted, api="v1 of api")
+    wanted.hurry(PROJECT)
+    wanted.set_stopped(["api"], stopped=True)
+    assert wanted.desired.removed_apps["web"].app.drain_timeout == 0
+
+
 def test_an_app_that_was_dropped_begins_anew_when_a_file_has_it_again():
     state = MemoryState()
     wanted = intent(state)

@@ -84,6 +84,21 @@ def test_an_nginx_that_is_younger_than_the_daemon_has_asked_nobody_else():
     assert scene.settled_after(0.3)
 
 
+def test_while_nginx_is_being_started_it_may_have_read_an_answer_before():
+    scene = Scene(DEAD)
+    scene.observed.nginx_busy = True
+    assert not scene.settled_after(10 * UNASKED_TIME)
+    scene.observed.nginx_busy = False
+    assert scene.settled_after(0.0)
+
+
+def test_workers_of_a_master_that_was_killed_may_still_serve():
+    scene = Scene(NginxSeen(None, live="a generation"))
+    scene.discovery.asked = (1, 0.2)
+    assert not scene.settled_after(UNASKED_TIME - 0.1)
+    assert scene.settled_after(0.2)
+
+
 def test_an_app_that_nginx_does_not_ask_about_is_in_no_site():
     scene = Scene(RUNS)
     assert not scene.settled_after(UNASKED_TIME - 0.1)

@@ -37,7 +37,7 @@ class Observed:
         self._state, self._clock = state, clock
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
         self._started_at = self._all_workers_asked_at = clock.monotonic()
-        if nginx.seen().pid is not None:
+        if nginx.seen().pid is not None or nginx.seen().live:
             self._all_workers_asked_at += UNASKED_TIME
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
@@ -208,7 +208,9 @@ class Observed:
     def _is_settled(self, i: Instance, seen: NginxSeen) -> bool:
         """Whether no nginx worker will send it a new request, now that discovery is silent."""
         withdrawn, withdrawn_at = self._withdrawn_since.get(i.id, (None, i.since))
-        if seen.pid is None:
+        if seen.pid is None and seen.busy:
+            return False  # one that is being started may have read the answers before
+        if seen.pid is None and not seen.live:
             return True
         now, since = self._clock.monotonic(), max(i.since, withdrawn_at)
         if now < self._all_workers_asked_at:

@@ -14,9 +14,8 @@ from typing import Final
 
 from portico.core.model.cron import FIELDS as CRON_FIELDS
 from portico.core.model.cron import parse_cron
-from portico.core.model.units import parse_size
+from portico.core.model.units import LAST_PORT, parse_size
 
-LAST_PORT: Final = 65535
 LISTEN_TIMEOUT: Final = 3.0  # seconds; PM2's default
 _OFF: Final[Sequence[object]] = (None, False, "", 0, "0", [], {})
 _TIMES: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "": 0.001}

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Final
 
-from portico.importers.pm2_attributes import LAST_PORT
+from portico.core.model.units import LAST_PORT
 
 _OPTIONS: Final = frozenset(("-p", "--port"))
 _ATTACHED: Final = re.compile(r"(-p|--port)=?(\d{2,5})")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from portico.core.config.findings import Finding, Path, path_text
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
-
-LAST_PORT = 65535
+from portico.core.model.units import LAST_PORT
 
 
 @dataclass(frozen=True, slots=True)

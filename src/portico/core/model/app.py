@@ -11,12 +11,12 @@ from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import Check, CheckPath
 from portico.core.model.cron import Cron
 from portico.core.model.names import AppName
-from portico.core.model.units import Count, Duration, FilePath, Kind, Size, Table, Words
+from portico.core.model.units import LAST_PORT, Count, Duration, FilePath, Kind, Size, Table, Words
 
 _CONNECTS: Final = Check()
 _asks_for = lru_cache(lambda path: Check(path=path))
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Weight = Annotated[int, Field(ge=1, le=65535)]
 EnvName = Annotated[
     str,

@@ -11,9 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from portico.core.model.app import Weight
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.names import AppName, parse_domain
-from portico.core.model.units import Count, Duration, Kind, NginxPath, Table, shown
+from portico.core.model.units import LAST_PORT, Count, Duration, Kind, NginxPath, Table, shown
 
-LAST_PORT = 65535
 _ADDRESS = Kind('an address such as "10.0.0.5:3000", "[::1]:3000" or "unix:/run/app.sock"')
 
 

@@ -329,7 +329,7 @@ class DaemonView(View):
 class ProjectView(View):
     name: str
     source: str
-    """The file in force, or the command that changed it last."""
+    """The file in force."""
     folder: str
     revision: int
 

@@ -122,7 +122,7 @@ class StatusReport:
         """By key."""
         return {
             key: ProjectView(
-                name=name_of(each), source=each.source, folder=each.folder, revision=each.number
+                name=name_of(each), source=each.file, folder=each.folder, revision=each.number
             )
             for key, each in self._intent.revisions.items()
         }

@@ -151,7 +151,7 @@ class FileWatches:
 
     def _own_files(self, app: DesiredApp) -> set[str]:
         """PORTICO_HOME, its logs, and the files in force, for which there is `portico up`."""
-        files = {self._home, *(each.source for each in self._intent.revisions.values())}
+        files = {self._home, *(each.file for each in self._intent.revisions.values())}
         named = replace(app.spec, links={})  # as what is watched is named
         for slot in range(1, app.instances + 1):
             logs = LogFiles.of(named, slot, self._home)
