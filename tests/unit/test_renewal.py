@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.core.model.certificate import Entry, Issuer, RenewalState, Trouble, Window
+from portico.core.model.certificate import (
+    Entry,
+    Issuer,
+    Limit,
+    Limits,
+    RenewalState,
+    Trouble,
+    Window,
+)
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import (
     FAILURES_BEFORE_NEXT_ISSUER,
@@ -205,6 +213,48 @@ def test_what_the_ledger_refuses_waits_for_the_moment_it_names():
 def test_what_the_ledger_refuses_for_long_is_asked_of_the_next_issuer():
     both = lineage(issuers=(FIRST, SECOND))
     assert act(None, RenewalState("a.test"), wanted=both, ledger=full()).issuer == SECOND
+
+
+LIMITS = {
+    "same_names": ("certificate", ("a.test",)),
+    "domain": ("certificate", ("b.a.test",)),
+    "orders": ("abandoned", ("c.test",)),
+    "failed_validations": ("failed_validation", ("a.test",)),
+}
+"""What uses each of them up."""
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@given(
+    days=st.floats(0.02, 200.0),
+    used=st.floats(0.0, 1.0),
+    age=st.floats(0.0, 2.0),
+    within=st.floats(HOUR, 30 * DAY),
+)
+def test_no_limit_that_is_counted_here_makes_a_certificate_expire(limit, days, used, age, within):
+    kind, names = LIMITS[limit]
+    issuer = Issuer(FIRST.directory, limits=Limits(**{limit: Limit(1, within)}))
+    held = certificate(days=days)
+    now = NOW + age * held.lifetime
+    at = now - used * within
+    entries = [Entry(at, issuer.directory, each, names, "x.1") for each in ("order", kind)]
+    action = act(
+        held, now=now, wanted=lineage(issuers=(issuer,)), ledger=Ledger(entries, now)
+    )
+    assert action.kind == "issue"
+    if now < held.not_after:
+        assert action.at <= held.not_after - held.lifetime / 12 or action.due(now)
+    else:
+        assert action.at <= now + 3 * HOUR, "an expired one waits for hours, not for days"
+
+
+@given(age=st.floats(0.9, 2.0))
+def test_the_authoritys_own_word_is_obeyed_also_by_what_expires(age):
+    held = certificate(days=6)
+    now = NOW + age * held.lifetime
+    limited = Entry(now - HOUR, FIRST.directory, "limited", until=now + 20 * HOUR)
+    action = act(held, now=now, ledger=Ledger([limited], now))
+    assert (action.kind, action.at) == ("issue", now + 20 * HOUR)
 
 
 def test_a_replacement_is_not_held_up_by_the_ledger():

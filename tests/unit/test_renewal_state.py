@@ -45,6 +45,17 @@ def test_a_certificate_that_lives_for_hours_is_tried_again_in_its_life():
     assert waits == [MINUTE, 10 * MINUTE, 100 * MINUTE, 4 * HOUR, 4 * HOUR]
 
 
+@given(days=st.floats(1.0, 200.0), age=st.floats(0.0, 2.0), failures=st.integers(1, 12))
+def test_a_failure_is_never_waited_out_for_more_than_a_sixth_of_what_is_left(days, age, failures):
+    held, memory = certificate(days=days), EMPTY
+    now = NOW + age * held.lifetime
+    for _ in range(failures):
+        memory = fail(memory, now=now, held=held)
+    wait = memory.troubles[URL].retry_at - now
+    assert MINUTE <= wait + 0.001
+    assert wait <= max((held.not_after - now) / 6, HOUR) + 0.001
+
+
 @pytest.mark.parametrize(
     ("told", "waits"),
     [(NOW + 5 * HOUR, 5 * HOUR), (NOW + 1, MINUTE), (NOW - DAY, MINUTE), (NOW + 9 * DAY, DAY)],

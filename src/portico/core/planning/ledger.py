@@ -78,9 +78,11 @@ class Ledger:
             return cooldown
         return None if exempt else _worst(self.uses(issuer, names, staging=staging), self.now)
 
-    def account_refusal(self, issuer: Issuer) -> Refusal | None:
-        """Why no account may be made now."""
-        return self._retry_refusal(issuer.directory, ()) or _worst(self.accounts(issuer), self.now)
+    def account_refusal(self, issuer: Issuer, *, exempt: bool = False) -> Refusal | None:
+        """Why no account may be made now; the authority's own word alone if it is `exempt`."""
+        if cooldown := self._retry_refusal(issuer.directory, ()):
+            return cooldown
+        return None if exempt else _worst(self.accounts(issuer), self.now)
 
     def accounts(self, issuer: Issuer) -> Iterator[Use]:
         yield from self._use(issuer.directory, "accounts", "", issuer.limits.accounts)

@@ -8,11 +8,12 @@ are those of Let's Encrypt's integration guide. `memories` has what is remembere
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from portico.core.model.certificate import (
     DAY,
+    HOUR,
     Certificate,
     Issuer,
     Lineage,
@@ -20,7 +21,7 @@ from portico.core.model.certificate import (
     Window,
 )
 from portico.core.model.moments import moment
-from portico.core.planning.ledger import Ledger
+from portico.core.planning.ledger import Ledger, Refusal
 
 ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
 
@@ -30,6 +31,8 @@ SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renew
 FAILURES_BEFORE_NEXT_ISSUER: Final = 4
 """Failures in a row before the next issuer is asked, if there is time."""
 URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
+RESERVE: Final = 1 / 12  # of its life has to be left when a limit that we count lets it be ordered
+MAX_WAIT_EXPIRED: Final = 3 * HOUR  # for such a limit, of one that has expired: that of its orders
 NEVER: Final = float("inf")
 
 
@@ -57,6 +60,18 @@ class Action:
 def is_missing(lineage: Lineage, held: Certificate | None, now: float) -> bool:
     """Whether there is none that does for what is wanted."""
     return held is None or now >= held.not_after or bool(_changed(lineage, held))
+
+
+def end_of_wait(held: Certificate, until: float, now: float) -> float:
+    """Until when to wait for a limit that is counted here and free again at `until`: no
+    certificate expires by our count of what its authority counts. A moment that has passed if the
+    authority has to decide now.
+    """
+    if now >= held.not_after:
+        return until if until <= now + MAX_WAIT_EXPIRED else now
+    if until <= held.not_after - RESERVE * held.lifetime:
+        return until
+    return held.not_after - URGENT * held.lifetime
 
 
 def next_action(
@@ -229,16 +244,24 @@ def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
         return _Choice(issuer, trouble.retry_at, why, enough)
     if at > case.now:
         return _Choice(issuer, at)
-    refusal = case.ledger.refusal(
-        issuer,
-        case.lineage.names,
-        exempt=_is_exempt(case, issuer),
-        staging=_staging_first(case, issuer),
-    )
+    refusal = _refusal(case, issuer)
     if refusal is None:
         return _Choice(issuer, at)
     why = f"{issuer.directory}: {refusal.why}"
     return _Choice(issuer, refusal.until, why, urgent or refusal.until > at + DAY)
+
+
+def _refusal(case: _Case, issuer: Issuer) -> Refusal | None:
+    """The authority's own word is obeyed in any case, our count as long as there is time."""
+    names, staging = case.lineage.names, _staging_first(case, issuer)
+    if own := case.ledger.refusal(issuer, names, exempt=True, staging=staging):
+        return own
+    exempt = _is_exempt(case, issuer)
+    refusal = case.ledger.refusal(issuer, names, exempt=exempt, staging=staging)
+    if refusal is None or case.held is None:
+        return refusal
+    until = end_of_wait(case.held, refusal.until, case.now)
+    return replace(refusal, until=until) if until > case.now else None
 
 
 def _staging_first(case: _Case, issuer: Issuer) -> bool:

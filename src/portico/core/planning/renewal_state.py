@@ -26,7 +26,9 @@ MIN_WAIT: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
 LATEST: Final = DAY
 MAX_WAIT: Final = 1.1 * DAY  # with its jitter
 ASKED_AGAIN: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
-_ATTEMPTS: Final = 6  # that fit into the life of a certificate, however short
+_ATTEMPTS: Final = 6
+"""That fit into the life of a certificate, however short, and into what is left of it; the last
+hours, and after its end, have one an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +152,6 @@ def _after(
     failures = before.failures + 1 if before else 1
     wait = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES)) - 1]
     if held is not None:
-        wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT))
+        left = max(held.not_after - now, _ATTEMPTS * HOUR)
+        wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT), left / _ATTEMPTS)
     return Trouble(failures, error, now, now + wait * (1 + draw / 10))

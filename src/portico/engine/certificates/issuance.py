@@ -20,9 +20,9 @@ from portico.core.model.moments import moment
 from portico.core.model.names import folder_name
 from portico.core.model.order import NewCertificate
 from portico.core.planning import renewal_state
-from portico.core.planning.ledger import Ledger
+from portico.core.planning.ledger import Ledger, Refusal
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import Action, next_action
+from portico.core.planning.renewal import Action, end_of_wait, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
@@ -157,7 +157,7 @@ class Issuance:
                 asked,
                 order,
                 replaces or None,
-                no_account=self.ledger().account_refusal(asked),
+                no_account=self._account_refusal(lineage, asked),
                 made_account=partial(self._enter, "account", lineage, asked, order),
             )
         except AuthorityError as error:
@@ -165,6 +165,13 @@ class Issuance:
             raise
         self._enter("certificate", lineage, asked, order, exempt=obtained.replaced)
         return obtained
+
+    def _account_refusal(self, lineage: Lineage, asked: Issuer) -> Refusal | None:
+        ledger, held = self.ledger(), self._lineages.held(lineage.name)
+        refusal, now = ledger.account_refusal(asked), self._clock.now()
+        if refusal and held and end_of_wait(held, refusal.until, now) <= now:
+            return ledger.account_refusal(asked, exempt=True)
+        return refusal
 
     def _is_another(self, action: Action, lineage: Lineage) -> bool:
         """Looking ahead takes a while, in which others may have used the limits up."""
