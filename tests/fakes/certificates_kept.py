@@ -114,6 +114,9 @@ class Authority:
     async def accounts(self):
         return Accounts("thumbprint")
 
+    async def key_digest(self):
+        return "digest"
+
     async def preflight(self, lineage, issuer, order, folders):
         self.looked += 1
         if self.down:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.request
 
 import pytest
@@ -109,3 +110,12 @@ def test_an_account_is_shown_gets_a_new_key_is_given_up_and_another_one_follows(
     assert answered(stack) == third != second
     assert renewed(stack)["accounts"] == 2
     assert shown(stack)[1]["url"] not in {"", account["url"]}
+
+    key = stack.home / "certificates/account/key.pem"
+    key.unlink()
+    assert renewed(stack)["accounts"] == 3, "the account of another key is not this one's"
+    fourth, _ = shown(stack)
+    assert answered(stack) == fourth != third
+    shutil.rmtree(key.parent)
+    assert renewed(stack)["accounts"] == 4
+    assert answered(stack) == shown(stack)[0] != fourth

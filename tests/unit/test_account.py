@@ -29,6 +29,9 @@ class Authorities:
     async def accounts(self):
         return self.known
 
+    async def key_digest(self):
+        return f"of {self.known.thumbprint}"
+
     async def roll_over(self, issuers):
         self.asked.append([each.directory for each in issuers])
         self.begun.set()
@@ -84,6 +87,21 @@ def test_nginx_is_told_the_thumbprint_once_before_the_first_order(here):
 
     asyncio.run(twice())
     assert here.rendering.rendered == ["0"]
+
+
+def test_a_key_that_was_lost_or_replaced_by_hand_is_answered_for_before_the_next_order(here):
+    asyncio.run(here.account.publish_thumbprint(here.wanted))
+    here.authorities.known = Accounts("another")
+    here.rendering.error = AuthorityError("nginx did not load the new configuration")
+    with pytest.raises(AuthorityError):
+        asyncio.run(here.account.publish_thumbprint(here.wanted))
+    here.rendering.error = None
+    for _ in range(2):
+        asyncio.run(here.account.publish_thumbprint(here.wanted))
+    assert here.rendering.rendered == ["0", "another"]
+    here.start()
+    asyncio.run(here.account.publish_thumbprint(here.wanted))
+    assert here.rendering.rendered == ["0", "another"], "it is known over restarts"
 
 
 def test_without_nginx_there_is_nobody_to_tell(here):

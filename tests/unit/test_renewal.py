@@ -238,9 +238,7 @@ def test_no_limit_that_is_counted_here_makes_a_certificate_expire(limit, days, u
     now = NOW + age * held.lifetime
     at = now - used * within
     entries = [Entry(at, issuer.directory, each, names, "x.1") for each in ("order", kind)]
-    action = act(
-        held, now=now, wanted=lineage(issuers=(issuer,)), ledger=Ledger(entries, now)
-    )
+    action = act(held, now=now, wanted=lineage(issuers=(issuer,)), ledger=Ledger(entries, now))
     assert action.kind == "issue"
     if now < held.not_after:
         assert action.at <= held.not_after - held.lifetime / 12 or action.due(now)

@@ -69,6 +69,9 @@ class Authorities(Protocol):
     async def accounts(self) -> Accounts:
         """No authority is asked. The key is made if there is none."""
 
+    async def key_digest(self) -> str:
+        """Of the file of the accounts' key; empty while there is none. Starts no child process."""
+
     async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
         """Give all accounts a new key (RFC 8555 7.3.5); `issuers` are all that have one of ours.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -43,6 +45,9 @@ class Authorities:
     async def accounts(self) -> Accounts:
         account = wire.Account(wire.Server(""), self._key)
         return await self._asked(wire.AccountRequest(account, do="key"))
+
+    async def key_digest(self) -> str:
+        return await asyncio.to_thread(_digest, Path(self._key))
 
     async def roll_over(self, issuers: Sequence[Issuer]) -> Accounts:
         first, *others = map(_server, issuers) if issuers else [wire.Server("")]
@@ -147,6 +152,13 @@ class Authorities:
                 return wire.Manual(look=True, lookups=wire.Lookups(challenge.resolvers))
             case _:
                 assert_never(challenge.kind)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # which the child that needs it will say
+        return ""
 
 
 def account_key(folder: Path) -> Path:

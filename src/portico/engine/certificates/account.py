@@ -7,6 +7,7 @@ thumbprint of the key that its order was signed with.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,8 +19,12 @@ from portico.errors import NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities
 from portico.ports.state import State
 
+log = logging.getLogger(__name__)
+
 THUMBPRINT: Final = "account_thumbprint"
 """Setting: of the account's key, which nginx's files hold."""
+THUMBPRINT_OF: Final = "account_thumbprint_of"
+"""Setting: digest of the key file that it was made of, when nginx was known to answer with it."""
 ROLLING: Final = "account_rollover"
 """Setting: how far a replacement of the key is; empty when it has come to its end."""
 BEGUN: Final = "begun"
@@ -69,21 +74,25 @@ class AccountKeeper:
         )
 
     async def publish_thumbprint(self, wanted: Mapping[str, Lineage]) -> None:
-        """From now on nginx answers HTTP-01: one reload, before the first order. A replacement of
-        the key that was interrupted is brought to its end first.
+        """From now on nginx answers HTTP-01 for the key that there is: one reload, before the
+        first order and after the key was lost or replaced by hand. A replacement of the key that
+        was interrupted is brought to its end first.
         """
-        if self._is_ready(wanted):
+        if await self._is_ready(wanted):
             return
         async with self._changing:
             if self._state.setting(ROLLING) == BEGUN:
                 await self._replace_key(wanted)
-            if not self._is_ready(wanted):
+            if not await self._is_ready(wanted):
                 await self._answer((await self._authorities.accounts()).thumbprint, wanted)
 
-    def _is_ready(self, wanted: Mapping[str, Lineage]) -> bool:
+    async def _is_ready(self, wanted: Mapping[str, Lineage]) -> bool:
         if self._state.setting(ROLLING):
             return False
-        return bool(self._state.setting(THUMBPRINT)) or not _behind_nginx(wanted)
+        if not _behind_nginx(wanted):
+            return True
+        known, digest = self._state.setting(THUMBPRINT_OF), await self._authorities.key_digest()
+        return bool(known) and known == digest
 
     async def roll_over(self, wanted: Mapping[str, Lineage]) -> str:
         """A new key for all accounts. Returns its thumbprint."""
@@ -109,9 +118,13 @@ class AccountKeeper:
         return changed.thumbprint
 
     async def _answer(self, thumbprint: str, wanted: Mapping[str, Lineage]) -> None:
+        before = self._state.setting(THUMBPRINT)
+        if before and before != thumbprint and not self._state.setting(ROLLING):
+            log.warning("the account key was lost or replaced; its thumbprint is %s", thumbprint)
         self._state.put_setting(THUMBPRINT, thumbprint)
         if _behind_nginx(wanted):
             await self._rendering.render_again()
+        self._state.put_setting(THUMBPRINT_OF, await self._authorities.key_digest())
         self._state.put_setting(ROLLING, "")
 
     async def deactivate(self, directory: str, wanted: Mapping[str, Lineage]) -> str:

@@ -130,6 +130,7 @@ class WorkQueue:
         try:
             match action.kind:
                 case "issue":
+                    await self._account.publish_thumbprint(await self._wanted())
                     async with self._account.in_use_by(lineage.name):
                         await self._issuance.issue(lineage, action)
                     self._troubles.resolve(f"certificate {lineage.name}")

@@ -22,11 +22,13 @@ from portico.system.base64url import base64url
 from portico.system.files import write
 
 _URLS: Final = TypeAdapter(dict[str, str])
+_THUMBPRINT: Final = "thumbprint"
 
 
 def account(request: AccountRequest, context: RunContext) -> AccountAnswer:
     own = request.account
     with locked(Path(own.key).parent, context):
+        _forget_other_keys(own)
         match request.do:
             case "key":
                 return _known(own)
@@ -74,6 +76,7 @@ class OpenAccount:
 def open_account(account: Account, context: RunContext) -> OpenAccount:
     """The account, ready to sign with; made if there is none, or if the authority lost it."""
     with locked(Path(account.key).parent, context):
+        _forget_other_keys(account)
         return _open(account, context)
 
 
@@ -184,7 +187,9 @@ def _replace_key(accounts: Sequence[Account], context: RunContext) -> None:
 
 def _promote_new_key(account: Account) -> None:
     """With it accounts can be made again where the one of the old key was deactivated."""
+    thumbprint = base64url(read_jwk(_new_key_file(account)).thumbprint())
     rename(_new_key_file(account), Path(account.key))
+    _write_urls(_owner_file(account), {_THUMBPRINT: thumbprint})
     _write_urls(_urls_file(account), _all_remembered(account))
     _write_urls(_deactivated_file(account), {})
 
@@ -239,6 +244,20 @@ def _says_deactivated(denied: Denial) -> bool:
 # which accounts the key has
 
 
+def _forget_other_keys(account: Account) -> None:
+    """What is remembered here is of one key. Where that was lost, or replaced by hand, another
+    one has none of its accounts; and they are found again if it was theirs after all.
+    """
+    known = _read_urls(_owner_file(account)).get(_THUMBPRINT)
+    is_lost = not Path(account.key).exists()
+    thumbprint = base64url(_have_key(account).thumbprint())
+    if is_lost or known not in {None, thumbprint}:
+        for each in (_urls_file, _deactivated_file, _contacts_file):
+            each(account).unlink(missing_ok=True)
+    if known != thumbprint:
+        _write_urls(_owner_file(account), {_THUMBPRINT: thumbprint})
+
+
 def known_url(account: Account) -> str:
     """Of the account at this authority; empty if none is known here. Nobody is asked."""
     return _all_remembered(account).get(account.server.directory, "")
@@ -269,6 +288,10 @@ def _deactivated_file(account: Account) -> Path:
 
 def _contacts_file(account: Account) -> Path:
     return Path(account.key).with_suffix(".contact.json")
+
+
+def _owner_file(account: Account) -> Path:
+    return Path(account.key).with_suffix(".owner.json")
 
 
 def _read_urls(path: Path) -> dict[str, str]:
