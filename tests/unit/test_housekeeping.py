@@ -67,9 +67,11 @@ class Machine:
         self.size, self.is_full, self.rotated = 0, False, list[str]()
         self.said: str | None = None
         self.clock, self.troubles = FakeClock(), Troubles()
-        instance = one()
+        first = one()
+        self.instances = {first.id: first}
+        self.specs = {"v1": SPEC}
         intent = SimpleNamespace(
-            spec=lambda _: SPEC,
+            spec=lambda version: self.specs[version],
             app_of=lambda _: SPEC.app,
             desired=SimpleNamespace(edge=SimpleNamespace(log_max_size=1, log_keep=1)),
             wanted=lambda: (Desired(), ""),
@@ -77,7 +79,7 @@ class Machine:
         engine = SimpleNamespace(
             clock=self.clock,
             intent=intent,
-            observed=SimpleNamespace(instances={instance.id: instance}),
+            observed=SimpleNamespace(instances=self.instances),
             troubles=self.troubles,
         )
         self.upkeep = Housekeeping(
@@ -169,4 +171,25 @@ def test_a_log_that_was_emptied_without_a_copy_is_said_until_the_next_look():
     machine.look(11 * MB)
     assert machine.troubles.sentences() == [f"cannot rotate {PATH}: {machine.said}"]
     machine.look(0)
+    assert machine.troubles.sentences() == []
+
+
+def test_others_have_their_turn_in_a_look_at_the_logs_of_many_instances():
+    """What ends in such a turn takes its version with it."""
+    machine = Machine()
+    machine.specs["v2"] = SPEC
+    many = [one(slot=n + 1, version="v1" if n < 900 else "v2") for n in range(1000)]
+    machine.instances.update({i.id: i for i in many})
+
+    async def scenario() -> None:
+        looking = asyncio.create_task(machine.upkeep.look())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not looking.done()
+        for i in many[900:]:
+            del machine.instances[i.id]
+        del machine.specs["v2"]
+        await looking
+
+    asyncio.run(scenario())
     assert machine.troubles.sentences() == []

@@ -5,6 +5,7 @@ The faster a log grows, the sooner it is looked at again.
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from portico.ports.nginx import Nginx
 
 NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
+TURN: Final = 100
+"""Instances after which other tasks have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,9 @@ class Housekeeping:
 
     async def look(self) -> None:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
-        logs = self._log_files()
+        logs = await self._log_files()
         grown = await self._grown(logs)
+        await asyncio.sleep(0)
         self._pause = check_interval(grown)
         for growth in grown:
             self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
@@ -138,9 +142,13 @@ class Housekeeping:
             self._troubles.report(sentence, sentence)
         self._closed = sentences
 
-    def _log_files(self) -> dict[str, _Log]:
+    async def _log_files(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
-        for i in self._observed.instances.values():
+        for number, i in enumerate(list(self._observed.instances.values())):
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+            if i.id not in self._observed.instances:
+                continue  # nor is its version known any more
             spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
             files = self._logs.files(spec, i.slot)
             for path in (files.stdout, files.stderr):

@@ -63,6 +63,8 @@ class Spec:
 
     def followed(self, path: str) -> str:
         """An absolute path as the links led then; any other text is as it was."""
+        if not self.links:
+            return path
         plain = plain_path(path)
         for named in sorted(self.links, key=len, reverse=True):
             if f"{plain}/".startswith(f"{named}/"):
