@@ -79,6 +79,13 @@ def test_a_status_has_the_note_about_root():
     ]
 
 
+def test_a_command_notes_the_open_apps_of_its_own_file_by_their_names_there():
+    machine = Machine(root=True, **{"web": (80, "*"), "b/web": (80, "*"), "b/api": (80, "[::1]")})
+    for pid, app in enumerate(machine.listens):
+        machine.run(app, pid=pid)
+    assert machine.exposure.notes_after(["b/web", "b/api"]) == open_to_all(["web"])
+
+
 def test_several_open_apps_are_named_in_one_note():
     way = "so clients can bypass nginx; make {} listen on 127.0.0.1 ($HOST)"
     assert open_to_all(["a"]) == [f"apps.a: listens on all addresses, {way.format('it')}"]

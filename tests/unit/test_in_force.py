@@ -200,6 +200,9 @@ class Portico:
     async def look(self) -> None:
         pass
 
+    def notes_after(self, _: object) -> list[str]:
+        return []
+
     async def sites(self, *_: object) -> None:
         pass
 

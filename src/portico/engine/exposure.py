@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from portico.core.config.notes import as_root, open_to_all
 from portico.core.model.instance import Instance, InstanceState
-from portico.core.model.names import AppName
+from portico.core.model.names import AppName, split_name
 from portico.engine.intent import Intent
 from portico.engine.observed import Observed
 from portico.ports.processes import TcpPorts
@@ -27,8 +29,14 @@ class Exposure:
 
     def notes(self) -> list[str]:
         apps = {name: each.app for name, each in self._intent.wanted()[0].apps.items()}
-        open_ones = [name for name in apps if self._seen.get(name, ("", False))[1]]
-        return [*as_root(apps, root=self._root), *open_to_all(open_ones)]
+        return [*as_root(apps, root=self._root), *open_to_all(self._open(apps))]
+
+    def notes_after(self, apps: Iterable[AppName]) -> list[str]:
+        """Of these apps of one file, by their names in it: what is known only when they run."""
+        return open_to_all([split_name(name)[1] for name in self._open(apps)])
+
+    def _open(self, apps: Iterable[AppName]) -> list[AppName]:
+        return [name for name in apps if self._seen.get(name, ("", False))[1]]
 
     def _unseen(self) -> dict[AppName, Instance]:
         return {

@@ -46,10 +46,7 @@ def apply(session: Session, found: ImportedFile) -> None:
     if session.json:
         session.show_json(change)
     else:
-        status = client.ask(verbs.STATUS)
-        _show(session, status, found)
-        written = {line.removeprefix("note: ") for line in change.lines}
-        documents.write_notes(session, [each for each in status.notes if each not in written])
+        _show(session, client.ask(verbs.STATUS), found)
         documents.write_notes(session, list(_outside_path(session.environ)))
 
 

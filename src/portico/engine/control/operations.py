@@ -274,6 +274,8 @@ class Operations(CertificateOperations):
             await self._convergence.sites(change, own, candidate.desired)
             self._intent.mark_served(accepted)
             await self._report.exposure.look()
+            for note in self._report.exposure.notes_after(own.apps):
+                change.say(f"note: {note}")
 
         return self._changes.begin(kind, subject or accepted.source, touched, work)
 
