@@ -197,6 +197,20 @@ def test_a_wrong_file_ends_with_2_and_lists_every_problem(served):
     assert json.loads(out)["problems"][0]["where"] == "apps"
 
 
+def test_a_project_in_force_is_named_in_place_of_its_file(served, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    served.control.project = "shop"
+    served.control.source = str(served.folder / "portico.toml")
+    assert served.portico("check", "shop")[0] == 0
+    code, _, err = served.portico("check", "another")
+    assert (code, "another: cannot be read" in err) == (2, True)
+    served.control.source = str(served.folder / "app.js")  # a program is not run as a file of PM2
+    (served.folder / "app.js").write_text("throw new Error('it ran')")
+    assert "shop: cannot be read" in served.portico("check", "shop")[2]
+    (tmp_path / "shop").mkdir()
+    assert "has no portico.toml" in served.portico("check", "shop")[2]
+
+
 def test_a_change_that_fails_ends_with_its_exit_code(served):
     served.control.holding = True
 

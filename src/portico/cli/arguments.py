@@ -69,7 +69,8 @@ def file_arguments(parser: Parser) -> None:
         "path",
         metavar="PATH",
         nargs="?",
-        help="portico.toml or a PM2 file, or its folder; default: the current folder",
+        help="portico.toml or a PM2 file, its folder, or the name of a project in force; "
+        "default: the current folder",
     )
     parser.add_argument(
         "--site",
