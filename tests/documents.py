@@ -255,7 +255,7 @@ rate_limit = "5r/m"
 connection_limit = 5
 
 [sites."shop.example.com".routes."= /old"]
-redirect = { to = "https://new.example.com", status = 301, keep_path = true }
+redirect = { to = "https://new.example.com", status = 301, keep_path = true, keep_query = false }
 
 [sites."shop.example.com".routes]
 "/both" = "both"

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import version_of
+from portico.core.config.patterns import pattern_problem
 from portico.core.config.rules import capability_problems, machine_problems, notes
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
@@ -212,7 +213,9 @@ class Preparation:
                 )
                 candidate = await self._rendered(closed, inputs, make=True)
                 return replace(candidate, tested=await self._installed(candidate))
-            raise ConfigError(inputs.source, [Problem("nginx", str(error))]) from error
+            rejected = pattern_problem(str(error), usable.desired.sites)
+            problem = rejected or Problem("nginx", str(error))
+            raise ConfigError(inputs.source, [problem]) from error
 
     async def _broken_projects(self, usable: CheckedFile, inputs: Inputs) -> dict[str, str]:
         """By key, the projects whose files nginx cannot use any more, with why; none where the

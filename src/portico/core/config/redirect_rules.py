@@ -1,4 +1,4 @@
-"""Redirects that lead back to themselves: a browser follows them until it gives up."""
+"""Redirects: what of captures their targets may have, and that none leads back to itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from portico.core.config.findings import Finding, Path
+from portico.core.model.captures import groups, has_stray_dollar, references
 from portico.core.model.site import Redirect, Route, Site, Target
 
 
@@ -25,13 +26,28 @@ def redirect_findings(name: str, site: Site, served: AbstractSet[str]) -> Iterat
         table = Redirect(to=redirect) if isinstance(redirect, str) else redirect
         if table is None:
             continue
-        if "$" in table.to:
-            hint = "keep_path = true adds the request's path and query"
-            yield Finding(
-                (*where, "redirect"), "contains a $, but variables are not supported", hint
-            )
+        if wrong := next(_capture_findings((*where, "redirect"), table, key), None):
+            yield wrong
         elif not by_regex and _leads_to(table, key, name, site, served) == key:
             yield Finding((*where, "redirect"), "redirects to itself")
+
+
+def _capture_findings(path: Path, table: Redirect, key: str) -> Iterator[Finding]:
+    used = references(table.to)
+    if has_stray_dollar(table.to) or (used and not key.startswith("~")):
+        hint = "keep_path = true adds the request's path and query"
+        yield Finding(path, "contains a $, but variables are not supported", hint)
+    count, names = groups(key)
+    for name in used:
+        if name not in names and not (name.isdigit() and int(name) <= count):
+            hint = 'write "$$" for a dollar sign'
+            yield Finding(path, f'has "${name}", which the route does not capture', hint)
+    host = re.match(r"(https?:)?//+[^/?#]*", table.to)
+    if host and references(host[0]):
+        yield Finding(path, "has a capture in the host", "write a / after the host")
+    if used and table.keep_path:
+        hint = "keep_query = true adds the query"
+        yield Finding(path, "has captures, which cannot be combined with keep_path", hint)
 
 
 def _leads_to(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, path_text
 from portico.core.config.handling_rules import handling_findings
+from portico.core.config.patterns import wrong_with_regex
 from portico.core.config.references import app_named, either_named, upstream_named
 from portico.core.model.site import Site, Target
 
@@ -49,8 +50,8 @@ def target_findings(draft: Draft, path: Path, target: Target) -> Iterator[Findin
 
 def _key(path: Path, key: str) -> Iterator[Finding]:
     if found := re.fullmatch(r"~\*? (\S.*)", key):
-        if wrong := _wrong_with_regex(found[1]):
-            yield Finding(path, f"is not a regular expression: {wrong}")
+        if wrong := wrong_with_regex(found[1]):
+            yield Finding(path, wrong)
     elif not re.fullmatch(r"((=|\^~) )?/[^\x00-\x1f\x7f]*", key):
         what = 'must be "/prefix", "= /exact", "~ regex", "~* regex" or "^~ /prefix"'
         yield Finding(path, what, _right_key(key))
@@ -62,24 +63,3 @@ def _right_key(key: str) -> str | None:
     if found := re.fullmatch(r"(=|~\*?|\^~)\s*(\S.*)", key):
         return did_you_mean(" ".join(found.groups()))
     return did_you_mean(f"/{key}") if re.fullmatch(r"[A-Za-z0-9_./-]+", key) else None
-
-
-def _wrong_with_regex(regex: str) -> str | None:
-    """What no dialect takes; nginx, with PCRE, has the last word on everything else."""
-    depth, in_class, before = 0, False, "|"
-    literal = re.sub(r"\\Q.*?(\\E|$)", "x", regex)
-    for piece in re.findall(r"\\.|\[:\^?\w+:\]|\[\^?\]?|.", literal):
-        if before == "|" and piece in {"*", "+", "?"}:
-            return f"nothing to repeat before {piece}"
-        before = "" if in_class else piece
-        if in_class:
-            in_class = piece not in {"]", "[]", "[^]"}
-        elif piece in {"[", "[^", "[]", "[^]"}:
-            in_class = True
-        else:
-            depth += (piece == "(") - (piece == ")")
-        if piece == "\\" or depth < 0:
-            return "trailing \\" if piece == "\\" else "unmatched )"
-    if in_class or depth:
-        return f"a {'[' if in_class else '('} is not closed"
-    return None

@@ -137,12 +137,15 @@ class Redirect(Table):
     """Redirect the client."""
 
     to: RedirectTo = Field(
-        description="URL or path; with keep_path the request's path and query are added."
+        description="URL or path; with keep_path the request's path and query are added. In a "
+        "route by regex `$1` to `$9` and `$name` are what it captures of the path, as the client "
+        "sent it; `$$` is a dollar sign."
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
         308, description="301 and 308 are permanent; 307 and 308 keep the method."
     )
     keep_path: bool = Field(False, description="Add the request's path and query.")
+    keep_query: bool = Field(False, description="Add the request's query.")
 
 
 class Folder(Table):

@@ -18,6 +18,7 @@ from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.location import stripped_prefixes
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
+from portico.core.render.redirect import redirect_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
 from portico.core.render.static import static_maps
@@ -67,6 +68,7 @@ def _http(
     yield from maintenance_maps(desired)
     yield from static_maps(chain.from_iterable(sites))
     yield from refusal_maps(chain.from_iterable(sites))
+    yield from redirect_maps(list(chain.from_iterable(sites)))
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, RenderContext
-from portico.core.model.site import Redirect
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate
 from portico.core.render.passing import passing, stripped
+from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.retries import (
     FAILED,
     FULL,
@@ -44,7 +44,7 @@ def locations(
         if cached := tuple(cache_header(location.scope)):
             own = {**own, "headers": (*own["headers"], *cached)}
         lines = (*maintenance_gate(location.scope), *difference(own, above))
-        redirect = location.scope.target.redirect
+        redirect = redirect_of(location.scope)
         if location.name is not None:
             upstream = desired.upstreams[location.name]
             passed = (*lines, *_proxy_lines(location, location.name, upstream, context, number))
@@ -53,7 +53,8 @@ def locations(
                 location, location.name, desired, context, number, own=own, above=above
             )
         elif redirect is not None:
-            yield from _redirected(location, redirect, lines, own, number)
+            answer = tuple(redirect_lines(location.scope, redirect))
+            yield from _redirected(location, answer, lines, own, number)
         else:
             yield from location.directives((*lines, *_local_answer(location, context.build)))
 
@@ -207,27 +208,18 @@ def _place(kind: str, number: int) -> str:
 
 def _redirected(
     location: Location,
-    redirect: str | Redirect,
+    answer: Sequence[Directive],
     lines: Sequence[Directive],
     own: Settings,
     number: int,
 ) -> Iterator[Directive]:
     """`return` answers before nginx looks who may come in, a named location after that."""
     if not any(own[part] for part in ACCESS_LIMITS):
-        yield from location.directives((*lines, _redirect(redirect)))
+        yield from location.directives((*lines, *answer))
         return
     target = _place("redirect", number)
     yield from location.directives((*lines, d("try_files", INTERNAL_PREFIX, target)))
-    yield d("location", target, block=(*own["headers"], _redirect(redirect)))
-
-
-def _redirect(redirect: str | Redirect) -> Directive:
-    table = Redirect(to=redirect) if isinstance(redirect, str) else redirect
-    if table.keep_path:
-        to = WithDollar(literal(table.to.rstrip("/")) + "$request_uri")
-    else:
-        to = literal(table.to)
-    return d("return", str(table.status), to)
+    yield d("location", target, block=(*own["headers"], *answer))
 
 
 def _local_answer(location: Location, build: Build) -> Iterator[Directive]:
