@@ -209,3 +209,84 @@ def test_a_key_that_cannot_be_read_is_told(folder):
     Path(key).unlink()
     Path(key).symlink_to(folder)
     one(examine(certificate, key), "cannot read one.key: Is a directory")
+
+
+class OwnPairs:
+    """Operators' files, and what nginx would be given of them."""
+
+    def __init__(self, names=("a.test",)):
+        self.clock = At(time.time() + 60)
+        self.pair = OwnPair(
+            str(Path("live.pem").absolute()), str(Path("live.key").absolute()), names
+        )
+        self.child = IssuingHere(Home(Path("home")), self.clock)
+
+    def place(self, certificate=None, key=None):
+        for source, target in ((certificate, self.pair.certificate), (key, self.pair.key)):
+            if source:
+                Path(target).write_bytes(Path(source).read_bytes())
+
+    def look(self):
+        return asyncio.run(self.child.own([self.pair]))[self.pair]
+
+    def served(self):
+        """What nginx is given, and why it is not what the files hold."""
+        copy = self.look()
+        content = Path(copy.files.certificate).read_bytes() if copy.files else None
+        return content, copy.problem
+
+
+def test_nginx_is_given_what_was_complete_last_whatever_is_written_to_the_files(folder):
+    own = OwnPairs()
+    assert own.served() == (None, f"cannot read {own.pair.certificate}: No such file or directory")
+    pairs = [self_signed(f"n{number}") for number in range(3)]
+    first, second, third = (Path(certificate).read_bytes() for certificate, _ in pairs)
+    own.place(*pairs[0])
+    assert own.served() == (first, "")
+    own.place(certificate=pairs[1][0])
+    content, problem = own.served()
+    assert (content, own.pair.certificate in problem) == (first, True)
+    assert "does not match the certificate in" in problem
+    Path(own.pair.certificate).write_bytes(second[:300])
+    assert own.served()[0] == first
+    own.place(*pairs[1])
+    assert own.served() == (second, "")
+    for source, target in zip(pairs[2], (own.pair.certificate, own.pair.key), strict=True):
+        Path(target).unlink()
+        Path(target).symlink_to(Path(source).absolute())
+    expected = own.child.expected_own([own.pair])[own.pair]
+    assert own.served() == (third, "")
+    assert own.look().files == expected == own.child.expected_own([own.pair])[own.pair]
+    assert Path(expected.key).stat().st_mode & 0o777 == 0o600
+    own.child = IssuingHere(Home(Path("home")), own.clock)
+    Path(own.pair.key).unlink()
+    assert own.served()[0] == third, "it is known over restarts"
+
+
+def test_a_new_file_that_is_not_for_all_names_is_not_served_and_an_expired_one_still_is(folder):
+    own = OwnPairs(("a.test", "b.test"))
+    pairs = self_signed("both", names="a.test b.test"), self_signed("less")
+    own.place(*pairs[0])
+    first = own.served()
+    own.place(*pairs[1])
+    content, problem = own.served()
+    assert (content, "does not cover b.test" in problem) == (first[0], True)
+    own.place(*pairs[0])
+    own.clock.time += 100 * DAY
+    assert own.served() == first
+
+
+def test_copies_do_not_grow_without_end_and_only_bytes_are_looked_at(folder):
+    own, pair = OwnPairs(), self_signed("same")
+    for number in range(14):
+        own.place(*pair)
+        with Path(own.pair.certificate).open("a") as file:
+            file.write("\n" * number)
+        assert own.served()[1] == ""
+    (copies,) = [each for each in Path("home/certificates/own").iterdir() if each.is_dir()]
+    assert len(list(copies.iterdir())) == 10
+    own.clock.time += 61
+    own.child = CertificateChild(
+        Home(Path("home")), "/there/is/no/python", own.clock, TrustStores((), ())
+    )
+    assert own.served()[1] == "", "no child is asked about what is the same"

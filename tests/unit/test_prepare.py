@@ -11,6 +11,7 @@ import pytest
 
 from portico.core.model.generation import TestedGeneration as Generation
 from portico.core.model.names import PROJECT
+from portico.core.model.pair import OwnCopy, OwnPair
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
@@ -66,6 +67,9 @@ class Outside:
 
     def expected(self, names: dict[str, object]) -> dict[str, CertificateFiles]:
         return {name: CertificateFiles(f"/{name}.pem", f"/{name}.key") for name in names}
+
+    async def own(self, pairs: list[OwnPair]) -> dict[OwnPair, OwnCopy]:
+        return {pair: OwnCopy(CertificateFiles(pair.certificate, pair.key)) for pair in pairs}
 
     def files(self, _: str) -> None:
         return None

@@ -201,6 +201,7 @@ async def assemble(
         certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
         hooks=HookRunner(start_program),
         lineages=lineages,
+        local=local,
         nginx=nginx,
         passthrough=passthrough,
         scratch=DiskLineages(Home(home.certificates / "scratch"), local, clock),

@@ -39,7 +39,7 @@ def file_notes(desired: Desired, workers: Account) -> Iterator[str]:
     """What works and should not be so, or does not work for a visitor. Blocks."""
     for where, path in _own_certificates(desired):
         if writer := other_writer(path):
-            yield f"{where}: {writer} can change {path}, which nginx reads as root"
+            yield f"{where}: {writer} can change {path}, which is served to every client"
     yield from unreadable(desired, workers)
 
 

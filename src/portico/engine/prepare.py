@@ -17,9 +17,11 @@ from portico.core.config.rules import capability_problems, machine_problems, not
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
+from portico.core.model.pair import OwnPair
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
+from portico.core.planning.own_pairs import own_pairs
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
@@ -274,13 +276,10 @@ class Preparation:
         self, desired: Desired, *, make: bool
     ) -> Mapping[str, tuple[CertificateFiles, ...]]:
         """Each site's pairs: its own, or those of authorities, or one of the local authority."""
-        own: dict[str, tuple[CertificateFiles, ...]] = {}
+        own = await self._own_certificates(desired, make=make)
         local: dict[str, tuple[str, ...]] = {}
         for name, site in desired.sites.items():
-            if not site.https:
-                continue
-            if pair := desired.own_certificate(name):
-                own[name] = (pair,)
+            if not site.https or name in own:
                 continue
             issued = (self._issued.files(each) for each in lineage_names(desired, name))
             if pairs := tuple(filter(None, issued)):
@@ -291,3 +290,23 @@ class Preparation:
             await self._certificates.local(local) if make else self._certificates.expected(local)
         )
         return {**{name: (pair,) for name, pair in made.items()}, **own}
+
+    async def _own_certificates(
+        self, desired: Desired, *, make: bool
+    ) -> dict[str, tuple[CertificateFiles, ...]]:
+        """Of each site that brings its own; one of which nothing can be used is not among them."""
+        pairs = own_pairs(desired)
+        if not pairs:
+            return {}
+        files: Mapping[OwnPair, CertificateFiles | None]
+        if make:
+            copies = await self._certificates.own(list(pairs))
+            files = {pair: copy.files for pair, copy in copies.items()}
+        else:
+            files = await asyncio.to_thread(self._certificates.expected_own, list(pairs))
+        return {
+            site: (found,)
+            for pair, sites in pairs.items()
+            if (found := files[pair])
+            for site in sites
+        }

@@ -12,7 +12,7 @@ from portico.core.model.certificate import (
     Lineage,
 )
 from portico.core.model.order import Accounts, NewCertificate
-from portico.core.model.pair import Facts, Findings, OwnPair, Trust
+from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.core.model.renewers import CertbotImport, Renewer
 from portico.core.planning.ledger import Refusal
@@ -28,6 +28,14 @@ class Certificates(Protocol):
 
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         """The pairs that `local` would return, without making any; paths may not exist yet."""
+
+    async def own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
+        """What nginx is to be given of operators' own pairs, which are copied where they have
+        changed and can be used. Cheap where they have not.
+        """
+
+    def expected_own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
+        """The copies that there will be, without making any. Blocks."""
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
         """What is wrong with operators' own pairs; one answer for each, in their order."""

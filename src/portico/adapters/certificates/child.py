@@ -18,6 +18,7 @@ from portico.adapters.certificates.examine import examine
 from portico.adapters.certificates.facts import facts
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import files
+from portico.adapters.certificates.own_pairs import copy_own_pair
 from portico.adapters.certificates.signing import ensure_certificates, locked
 from portico.adapters.certificates.wire import Request
 from portico.errors import PorticoError
@@ -48,6 +49,10 @@ def answer(request: Request) -> object:
         return [examine(pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "facts":
         return [facts(pair, request["now"]) for pair in request["pairs"]]
+    if request["act"] == "own":
+        folder = Path(request["folder"])
+        with locked(folder):
+            return [copy_own_pair(folder, pair, request["now"]) for pair in request["pairs"]]
     if request["act"] == "pem":
         return pem_of(request["key"])
     assert_never(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,13 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from portico.adapters.certificates.own_copies import MAX_FILE_SIZE, read
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.moments import moment
-from portico.system.rights import open_file
 from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
 
 EXPIRY_NOTICE: Final = timedelta(days=14)
-MAX_FILE_SIZE: Final = 1 << 20  # a chain has some kilobytes
 MIN_RSA_BITS: Final = 2048
 _KEY: Final = re.compile(
     rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
@@ -96,8 +94,7 @@ def _read_key(path: str) -> PrivateKeyTypes:
 
 def _read(path: str) -> bytes:
     try:
-        with os.fdopen(open_file(path), "rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
+        data = read(path)
     except OSError as error:
         raise _Unusable(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MAX_FILE_SIZE:

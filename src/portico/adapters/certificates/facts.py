@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -26,17 +26,21 @@ def facts(pair: Pair, now: float) -> dict[str, object]:
         return asdict(Facts(tuple(problems)))
     chain = x509.load_pem_x509_certificates(Path(pair["certificate"]).read_bytes())
     leaf = chain[0]
-    return asdict(
-        Facts(
-            problems=(*_more_names(leaf, pair["names"]), *_links(chain)),
-            names=tuple(sorted(names_of(leaf))),
-            serial=f"{leaf.serial_number:x}",
-            not_before=leaf.not_valid_before_utc.timestamp(),
-            not_after=leaf.not_valid_after_utc.timestamp(),
-            issuer=common_name(leaf.issuer),
-            ari_id=ari_id(leaf),
-            key_type=_key_type(leaf),
-        )
+    found = (*_more_names(leaf, pair["names"]), *_links(chain))
+    return asdict(replace(facts_of(leaf), problems=found))
+
+
+def facts_of(leaf: x509.Certificate) -> Facts:
+    """What it says of itself."""
+    return Facts(
+        problems=(),
+        names=tuple(sorted(names_of(leaf))),
+        serial=f"{leaf.serial_number:x}",
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        issuer=common_name(leaf.issuer),
+        ari_id=ari_id(leaf),
+        key_type=_key_type(leaf),
     )
 
 

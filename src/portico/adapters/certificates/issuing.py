@@ -1,6 +1,7 @@
 """Certificates by short-lived children of the daemon (ports.Certificates).
 
-The local authority is the child module `child`; its files are in HOME/certificates/local.
+The local authority is the child module `child`; its files are in HOME/certificates/local, and the
+copies of operators' own pairs in HOME/certificates/own.
 Public authorities (RFC 8555) get children and a folder of their own beside it.
 """
 
@@ -17,9 +18,10 @@ from pydantic import TypeAdapter
 
 from portico.adapters.certificates import trust
 from portico.adapters.certificates.index import AUTHORITY, ROOT, expected, fresh
+from portico.adapters.certificates.own_copies import OwnCopies
 from portico.adapters.certificates.running import run
 from portico.adapters.certificates.wire import Pair, Request
-from portico.core.model.pair import Facts, Findings, OwnPair, Trust
+from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
 from portico.core.model.place import CertificateFiles
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -30,6 +32,7 @@ _CHILD: Final = "portico.adapters.certificates.child"
 _PATH: Final = TypeAdapter(Path)
 _FILES: Final = TypeAdapter(dict[str, CertificateFiles])
 _FACTS: Final = TypeAdapter(list[Facts])
+_PROBLEMS: Final = TypeAdapter(list[list[str]])
 _TEXT: Final = TypeAdapter(str)
 _FINDINGS: Final = TypeAdapter(list[Findings])
 
@@ -48,6 +51,8 @@ class CertificateChild:
         deadline: float = CHILD_TIMEOUT,
     ) -> None:
         self._folder = home.certificates / "local"
+        self._own = home.certificates / "own"
+        self._copies = OwnCopies(self._own)
         self._python, self._clock, self._places = python, clock, places
         self._deadline = deadline
 
@@ -67,6 +72,29 @@ class CertificateChild:
 
     def expected(self, names: Mapping[str, Sequence[str]]) -> Mapping[str, CertificateFiles]:
         return expected(self._folder, names, self._clock.now())
+
+    async def own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
+        now = self._clock.now()
+        found = await asyncio.to_thread(self._copies.look, pairs, now)
+        changed = [pair for pair in pairs if pair not in found]
+        if not changed:
+            return found
+        request: Request = {
+            "act": "own",
+            "now": now,
+            "folder": str(self._own),
+            "pairs": _pairs(changed),
+        }
+        try:
+            problems = _PROBLEMS.validate_json(await self._ask("copy certificates", request))
+        except Failed as error:
+            problems = [[str(error)]] * len(changed)
+        for pair, each in zip(changed, problems, strict=True):
+            found[pair] = await asyncio.to_thread(self._copies.note, pair, each, now)
+        return found
+
+    def expected_own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, CertificateFiles]:
+        return {pair: self._copies.expected(pair) for pair in pairs}
 
     async def examine(self, pairs: Sequence[OwnPair]) -> list[Findings]:
         if not pairs:

@@ -53,6 +53,15 @@ class FactsRequest(TypedDict):
     pairs: list[Pair]
 
 
+class OwnRequest(TypedDict):
+    """Copy pairs that can be used. Answers for each `[words]`: why there is no copy, or none."""
+
+    act: Literal["own"]
+    now: float
+    folder: str
+    pairs: list[Pair]
+
+
 class KeyRequest(TypedDict):
     """An account's key as PEM, in text."""
 
@@ -61,4 +70,4 @@ class KeyRequest(TypedDict):
     """A JSON Web Key."""
 
 
-Request = RootRequest | LocalRequest | ExamineRequest | FactsRequest | KeyRequest
+Request = RootRequest | LocalRequest | ExamineRequest | FactsRequest | OwnRequest | KeyRequest

@@ -48,7 +48,7 @@ def show_one(session: Session, name: str) -> None:
         return
     write = session.terminal.write
     write(f"{view.name}: {', '.join(view.names)}")
-    write(f"  valid until {_until(view)}, issued by {view.issuer or '-'}")
+    write(f"  valid until {_until(view)}, {_origin(view)}")
     write(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
     write(f"  files for other programs: {view.folder or '-'}")
     write(f"  next: {_next(view)}: {view.why}")
@@ -71,6 +71,10 @@ def write_renewers(session: Session, renewers: Sequence[RenewerView]) -> None:
 
 def _until(view: CertificateView) -> str:
     return moment(view.not_after) if view.not_after else "-"
+
+
+def _origin(view: CertificateView) -> str:
+    return f"from {view.source}" if view.source else f"issued by {view.issuer or '-'}"
 
 
 def _next(view: CertificateView) -> str:

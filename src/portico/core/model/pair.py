@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from portico.core.model.certificate import (
     KeyType,
 )
+from portico.core.model.place import CertificateFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,20 @@ class Facts:
     """Common name of who signed it."""
     ari_id: str = ""
     key_type: KeyType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCopy:
+    """What nginx is given of an operator's own pair: a copy of what its files held when they were
+    last complete and could be used.
+    """
+
+    files: CertificateFiles | None = None
+    """None while there was never anything that could be used."""
+    facts: Facts = Facts(())
+    """Of the copy."""
+    problem: str = ""
+    """Why it is not what the operator's files hold now; empty if it is."""
 
 
 @dataclass(frozen=True, slots=True)

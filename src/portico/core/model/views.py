@@ -186,6 +186,8 @@ class CertificateView(View):
     names: tuple[str, ...]
     issuer: str = ""
     """Directory URL of the authority that issued it; empty while there is none."""
+    source: str = ""
+    """Your own file that it comes from; empty for one of an authority."""
     serial: str = ""
     not_before: float | None = None
     not_after: float | None = None

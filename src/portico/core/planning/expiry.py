@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from portico.core.model.certificate import Certificate, RenewalState
+from portico.core.model.certificate import DAY, Certificate, RenewalState
 from portico.core.model.moments import moment
+from portico.core.model.pair import Facts
 from portico.core.planning.renewal import backstop
 
 QUARTER: Final = 1 / 4
 TENTH: Final = 1 / 10
+OWN_NOTICE: Final = 30 * DAY
+"""Nothing is said of an operator's own certificate before."""
 
 
 def warning(served: Certificate | None, renewal: RenewalState, now: float) -> str:
@@ -20,14 +23,27 @@ def warning(served: Certificate | None, renewal: RenewalState, now: float) -> st
     """
     if served is None:
         return ""
-    end = moment(served.not_after)
-    left = served.not_after - now
+    if near := _near_end(served.not_before, served.not_after, now):
+        return near
+    if now > backstop(served) and (renewal.last_trouble or renewal.deploy_trouble):
+        end = moment(served.not_after)
+        return f"its certificate expires at {end}; renewal is late and has failed"
+    return ""
+
+
+def warning_of_own(served: Facts, now: float) -> str:
+    """The same of an operator's own, which others renew: some live for ten years."""
+    if served.not_after - now >= OWN_NOTICE:
+        return ""
+    return _near_end(served.not_before, served.not_after, now)
+
+
+def _near_end(not_before: float, not_after: float, now: float) -> str:
+    end, left, lifetime = moment(not_after), not_after - now, not_after - not_before
     if left <= 0:
         return f"its certificate expired at {end}; browsers reject it"
-    if left < TENTH * served.lifetime:
+    if left < TENTH * lifetime:
         return f"its certificate expires at {end}, with less than a tenth of its lifetime left"
-    if left < QUARTER * served.lifetime:
+    if left < QUARTER * lifetime:
         return f"its certificate expires at {end}, with less than a quarter of its lifetime left"
-    if now > backstop(served) and (renewal.last_trouble or renewal.deploy_trouble):
-        return f"its certificate expires at {end}; renewal is late and has failed"
     return ""

@@ -10,10 +10,11 @@ from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.dry_run import DryRun, ScratchFiles
 from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.certificates.migration import Migration
+from portico.engine.certificates.own_files import OwnFiles
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.prepare import CertificateSource, Preparation
-from portico.ports.certificates import Authorities, Certbot, Hooks, Lineages
+from portico.ports.certificates import Authorities, Certbot, Certificates, Hooks, Lineages
 from portico.ports.nginx import Nginx, Sites
 
 
@@ -22,6 +23,7 @@ class CertificateParts:
     dry_run: DryRun
     loop: CertificateLoop
     migration: Migration
+    own: OwnFiles
 
 
 def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all of these
@@ -34,6 +36,7 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     certbot: Certbot,
     hooks: Hooks,
     lineages: Lineages,
+    local: Certificates,
     nginx: Nginx,
     passthrough: AlpnPassthrough,
     scratch: Lineages,
@@ -52,4 +55,5 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     migration = Migration(engine, loop, lineages=lineages, certbot=certbot)
     preparation = prepare(ScratchFiles(scratch, issued))
     dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)
-    return CertificateParts(dry_run, loop, migration)
+    own = OwnFiles(engine, in_force, local)
+    return CertificateParts(dry_run, loop, migration, own)

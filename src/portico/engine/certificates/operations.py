@@ -25,7 +25,8 @@ class CertificateOperations:
         self._clock, self._state = engine.clock, engine.state
 
     async def certificates(self) -> list[CertificateView]:
-        return await self._certificates.loop.views()
+        """The operator's own first: one of an authority may be there under the same name."""
+        return [*self._certificates.own.views(), *await self._certificates.loop.views()]
 
     async def renewers(self) -> list[RenewerView]:
         return await self._certificates.migration.renewers()
