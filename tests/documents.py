@@ -164,6 +164,7 @@ grpc = false
 buffering = true
 request_buffering = false
 retries = 2
+wait = { timeout = "5s", requests = 100 }
 gzip = true
 headers = { X-Frame-Options = "DENY" }
 request_headers = { X-Forwarded-Prefix = "" }

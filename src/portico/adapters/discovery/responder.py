@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from portico.adapters.discovery.address import ReservedAddress, reserve
 from portico.adapters.discovery.client_sockets import ClientSockets
 from portico.adapters.discovery.owners import Asker, Owners
 from portico.adapters.discovery.resolvers import Resolvers
+from portico.adapters.discovery.waiting import MIN_WAIT, WaitingQuestions
 from portico.adapters.discovery.wire import Reply, reply_to
 from portico.core.model.generation import ReservedSockets
 from portico.core.model.world import Endpoint
@@ -57,6 +60,7 @@ class Responder:
         self._versions: dict[str, int] = {}
         self._cache: dict[tuple[bool, bytes], _CachedReply] = {}
         self._resolvers = Resolvers()
+        self._waiting = WaitingQuestions()
         self._truncated: dict[bytes, Address] = {}
         """By the whole question, which nginx repeats over TCP: the UDP socket that asked it."""
         self._server: asyncio.Server | None = None
@@ -152,11 +156,11 @@ class Responder:
             return
         if counts:
             self._client_sockets.open(sender)
-        try:
-            udp.sendto(query[:ID_LENGTH] + reply.octets, sender)
-        except OSError:
-            return  # a lost answer is asked for again
-        if not counts:
+        send = partial(_send, udp, query[:ID_LENGTH] + reply.octets, sender)
+        if reply.waits_for:
+            self._answer_later(reply.waits_for, (query, sender), send)
+            return
+        if not send() or not counts:
             return
         if reply.truncated:
             if len(self._truncated) >= MAX_REMEMBERED:
@@ -164,6 +168,26 @@ class Responder:
             self._truncated[query] = sender
         elif reply.app:
             self._resolvers.answered(reply.app, sender, version, self._clock.monotonic())
+            self._look_at_waiting(reply.app)
+
+    def _answer_later(self, app: str, key: Hashable, send: Callable[[], object]) -> None:
+        self._waiting.add(app, key, send, self._clock.monotonic())
+        self._look_at_waiting(app)
+
+    def _look_at_waiting(self, app: str) -> None:
+        if self._waiting.has(app):
+            asyncio.get_running_loop().call_later(MIN_WAIT * 1.01, self._answer_waiting, app)
+
+    def _answer_waiting(self, app: str) -> None:
+        """Answer those who wait for the app, if nginx knows an endpoint of it: it has read where
+        the app is, and has had the time to ask for the address of a slot.
+        """
+        now = self._clock.monotonic()
+        version, since = self._resolvers.acknowledged(app)
+        is_known = version >= self._versions.get(app, 1) and now - since >= MIN_WAIT
+        if is_known and self._apps.get(app) and self.has_read(app):
+            for send in self._waiting.take(app, now):
+                send()
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the questions of one TCP connection, each after its length (RFC 1035 4.2.2)."""
@@ -209,7 +233,16 @@ class Responder:
                 return _CachedReply(None, 0)
             if len(self._cache) >= MAX_REMEMBERED:
                 self._cache.clear()
-            without_id = Reply(reply.octets[ID_LENGTH:], reply.app, reply.truncated)
+            without_id = replace(reply, octets=reply.octets[ID_LENGTH:])
             cached = _CachedReply(without_id, self._versions.get(reply.app or "", 0))
             self._cache[key] = cached
         return cached
+
+
+def _send(udp: socket.socket, octets: bytes, receiver: tuple[str, int]) -> bool:
+    """Whether it was sent; an answer that was not is asked for again."""
+    try:
+        udp.sendto(octets, receiver)
+    except OSError:
+        return False
+    return True

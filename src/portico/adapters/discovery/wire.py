@@ -32,6 +32,8 @@ class Reply:
     app: str | None
     """Set if this tells nginx where the app is."""
     truncated: bool
+    waits_for: str | None = None
+    """As in `Answer`."""
 
 
 def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
@@ -51,7 +53,8 @@ def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
         response.flags |= dns.flags.TC
         return Reply(response.to_wire(), answer.app, truncated=True)
     response.answer = [_records(question, answer)] if answer.peers or answer.address else []
-    return Reply(response.to_wire(max_size=MAX_TCP_SIZE), answer.app, truncated=False)
+    wire = response.to_wire(max_size=MAX_TCP_SIZE)
+    return Reply(wire, answer.app, truncated=False, waits_for=answer.waits_for)
 
 
 def _udp_size(message: dns.message.Message) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from portico.core.config.findings import Draft, Finding, Path
-from portico.core.model.site import Handling
+from portico.core.model.site import Handling, Route, Site
 from portico.core.model.variables import unknown_variables
 
 
@@ -15,10 +15,28 @@ def handling_findings(
     """`targets` are the keys that say where the requests go."""
     if handling.grpc and targets in (["folder"], ["redirect"]):
         yield Finding((*path, "grpc"), f"needs an app or an upstream, not {targets[0]}")
+    yield from _wait(draft, path, handling, targets)
     for network in sorted({*handling.allow} & {*handling.deny}):
         yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
     yield from _unknown_variables(path, handling)
     yield from _basic_auth(draft, path, handling)
+
+
+def _wait(
+    draft: Draft, path: Path, handling: Handling, targets: Sequence[str]
+) -> Iterator[Finding]:
+    """Discovery answers when there is an instance again, and knows only apps."""
+    here: Path = (*path, "wait")
+    if not handling.held or not handling.held.timeout:
+        return
+    if handling.grpc:
+        yield Finding(here, "cannot be combined with grpc: its calls cannot be sent again")
+    if targets in (["folder"], ["redirect"]) and isinstance(handling, Route):
+        yield Finding(here, f"needs an app or an upstream, not {targets[0]}")
+    name = handling.upstream if isinstance(handling, Site | Route) else None
+    upstream = draft.document.upstreams.get(name or "")
+    if upstream and not upstream.apps:
+        yield Finding(here, f'has no effect: upstream "{name}" has no apps')
 
 
 def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ _MAX_FOLDER_LENGTH = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
+WAIT_LABEL = "wait"
 _PROJECT_LABEL = "_project"  # no app can be called so
 _APP_NAME = Kind(
     "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
@@ -122,6 +123,13 @@ def app_host(app: str) -> str:
     project, name = split_name(app)
     own = name if project == PROJECT else f"{name}.{project}.{_PROJECT_LABEL}"
     return f"{own}.{DISCOVERY_DOMAIN}"
+
+
+def wait_host(app: str) -> str:
+    """A name below it, `1795904395.wait.web.portico.internal`, is answered when the app has an
+    endpoint.
+    """
+    return f"{WAIT_LABEL}.{app_host(app)}"
 
 
 def app_of_host(labels: list[str]) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import AppName, Domain
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
+from portico.core.model.wait import Wait
 
 HeaderName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Kind("the name of a header")
@@ -205,6 +206,12 @@ class Handling(Table):
         description="How often a GET, HEAD or OPTIONS that was sent and got no answer is "
         "repeated; default: 1. Other requests are never repeated.",
     )
+    wait: Duration | Wait | None = Field(
+        None,
+        description="How long requests are held while no instance can take them, instead of "
+        '502: "5s", or a table. Not for gRPC, nor for the body of a POST with request_buffering = '
+        "false.",
+    )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
     headers: dict[HeaderName, HeaderValue] | None = Field(
         None,
@@ -227,6 +234,11 @@ class Handling(Table):
         (), description="Networks that have access; all others are denied."
     )
     deny: tuple[Network, ...] = Field((), description="Networks that are denied.")
+
+    @property
+    def held(self) -> Wait | None:
+        """`wait` as a table."""
+        return Wait(timeout=self.wait) if isinstance(self.wait, float) else self.wait
 
 
 class Target(Table):

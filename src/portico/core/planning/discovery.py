@@ -2,6 +2,7 @@
 
     _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
     SLOT.APP         A     the slot's address
+    TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
 
 An app of another project than the first is NAME.PROJECT._project here.
 
@@ -22,7 +23,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from portico.core.model.names import DISCOVERY_DOMAIN, app_host, app_of_host, slot_host
+from portico.core.model.names import (
+    DISCOVERY_DOMAIN,
+    WAIT_LABEL,
+    app_host,
+    app_of_host,
+    slot_host,
+)
 from portico.core.model.world import Endpoint
 
 MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
@@ -62,6 +69,8 @@ class Answer:
     address: str | None = None
     app: str | None = None
     """Set in an answer that tells nginx where this app is."""
+    waits_for: str | None = None
+    """Set in one that is given when nginx knows an endpoint of this app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +89,10 @@ class Zone:
         if inner == name:
             return Answer(Verdict.NOT_OURS)
         front, app = app_of_host(inner.split("."))
+        gone = app in self.withdrawn
+        if front[1:] == [WAIT_LABEL] and kind == "A" and not gone:
+            return Answer(Verdict.NO_SUCH_NAME, waits_for=app)
         if app not in self.apps:
-            gone = app in self.withdrawn
             return Answer(Verdict.NO_SUCH_NAME if gone else Verdict.NOT_YET)
         return _answer(tuple(front), app, kind, self.apps[app])
 

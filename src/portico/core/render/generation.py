@@ -23,6 +23,7 @@ from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
 from portico.core.render.static import static_maps
 from portico.core.render.upstream_block import upstream_blocks
+from portico.core.render.waiting import wait_maps
 from portico.errors import Refused
 
 MAIN = "nginx.conf"
@@ -69,6 +70,7 @@ def _http(
     yield from static_maps(chain.from_iterable(sites))
     yield from refusal_maps(chain.from_iterable(sites))
     yield from redirect_maps(list(chain.from_iterable(sites)))
+    yield from wait_maps(chain.from_iterable(sites))
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

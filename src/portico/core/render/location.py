@@ -11,7 +11,7 @@ from portico.core.model.place import Build, RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
-from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate
+from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate, retry_after
 from portico.core.render.passing import passing, stripped
 from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.retries import (
@@ -32,6 +32,13 @@ from portico.core.render.settings import (
     settings,
 )
 from portico.core.render.static import cache_header, folder_of, static_files
+from portico.core.render.waiting import (
+    absent_location,
+    app_to_wait_for,
+    next_try,
+    wait_location,
+    wait_of,
+)
 from portico.errors import Refused
 
 
@@ -46,8 +53,7 @@ def locations(
         lines = (*maintenance_gate(location.scope), *difference(own, above))
         redirect = redirect_of(location.scope)
         if location.name is not None:
-            upstream = desired.upstreams[location.name]
-            passed = (*lines, *_proxy_lines(location, location.name, upstream, context, number))
+            passed = (*lines, *_proxy_lines(location, location.name, desired, context, number))
             yield from location.directives(passed)
             yield from _retry_lines(
                 location, location.name, desired, context, number, own=own, above=above
@@ -158,10 +164,12 @@ def _settings(location: Location) -> Settings:
 
 
 def _proxy_lines(
-    location: Location, name: str, upstream: Upstream, context: RenderContext, number: int
+    location: Location, name: str, desired: Desired, context: RenderContext, number: int
 ) -> Iterator[Directive]:
-    names = (_place(kind, number) for kind in ("again", "stream", "live"))
-    yield from first_try_lines(location.scope, *names)
+    upstream = desired.upstreams[name]
+    again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
+    after_failure = next_try(again, wait_of(location.scope, upstream), upstream, desired)
+    yield from first_try_lines(location.scope, after_failure, stream, live)
     yield from _strip_lines(location)
     yield from passing(location.scope, name, upstream, context, location.stripped)
 
@@ -182,11 +190,29 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     is_limited = has_max_conns(upstream, desired)
     target, end = (name, FULL) if is_limited else (upstream_or_retry(name), FAILED)
     repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
+    wait = wait_of(scope, upstream)
+    if wait:
+        end = _place("absent", number)
+        headers = own["headers"]
+        yield wait_location(
+            _place("wait", number),
+            scope,
+            wait,
+            app_to_wait_for(upstream, desired),
+            context=context,
+            settings=difference({**own, "headers": (*headers, retry_after(wait))}, above),
+            end=end,
+        )
+        yield absent_location(end, wait, headers, is_limited=is_limited)
     if not scope.value(lambda handling: handling.grpc):
-        again = tuple(passing(scope, target, upstream, context, location.stripped))
-        yield from retry_location(scope, _place("again", number), repeated, again, end)
-        live = difference({**own, **live_settings(scope)}, above)
-        yield from retry_location(scope, _place("live", number), live, (*strip, *again), end)
+        again, live = _place("again", number), _place("live", number)
+        tried = tuple(passing(scope, target, upstream, context, location.stripped))
+        yield from retry_location(
+            scope, again, next_try(again, wait, upstream, desired), repeated, tried, end
+        )
+        open_long = difference({**own, **live_settings(scope)}, above)
+        after = next_try(live, wait, upstream, desired)
+        yield from retry_location(scope, live, after, open_long, (*strip, *tried), end)
     once = passing(scope, name, upstream, context, location.stripped)
     yield from stream_location(scope, _place("stream", number), repeated, (*strip, *once))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Maintenance, Site
+from portico.core.model.wait import Wait
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers
 from portico.core.render.scope import Scope, digest
@@ -30,7 +32,8 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
 
 def page_locations(scope: Scope) -> Iterator[Directive]:
     for code, file in scope.site.error_pages.items():
-        yield _page(f"{INTERNAL_PREFIX}/{code}", _file(scope.path(file), code))
+        held = _held_headers(scope) if code == "503" else ()
+        yield _page(f"{INTERNAL_PREFIX}/{code}", (*held, *_file(scope.path(file), code)))
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
         yield _page(
@@ -41,6 +44,21 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
                 *_maintenance_page(scope, maintenance),
             ),
         )
+
+
+def retry_after(wait: Wait) -> Directive:
+    return d("add_header", "Retry-After", str(math.ceil(wait.timeout)), "always")
+
+
+def _held_headers(scope: Scope) -> Iterator[Directive]:
+    """Of a page for requests that were held in vain."""
+    places = (
+        each for each in (scope.site, *scope.site.routes.values()) if not isinstance(each, str)
+    )
+    wait = next((each.held for each in places if each.held), None)
+    if wait:
+        yield from response_headers(scope)
+        yield retry_after(wait)
 
 
 def maintenance_gate(scope: Scope) -> Iterator[Directive]:

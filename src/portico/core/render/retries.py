@@ -46,8 +46,10 @@ _EVENT_TYPES: Final = (
 DEFAULT_RETRIES: Final = 1
 MAX_TRIES: Final = 7
 """Tries of one request. nginx follows ten redirects inside, each try is one."""
-_CODES: Final = ("502", "504")
+CODES: Final = ("502", "504")
 RETRY_SUFFIX: Final = ".again"
+NO_PEER_AT_ALL: Final = "-"
+"""`$portico_sent` where not even `retry_upstream` has a peer."""
 
 
 def retry_maps() -> tuple[Directive, ...]:
@@ -75,7 +77,7 @@ def retry_maps() -> tuple[Directive, ...]:
                 d("volatile"),
                 d("default", "over"),
                 d(rf'"~^[^|]*\|([^|]* : ){{{MAX_TRIES - 1}}}"', "over"),
-                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', "over"),  # no peer at all
+                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', NO_PEER_AT_ALL),
                 d(r'"~\|[^|]*504[^|]*504\|"', "over"),
                 d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
                 d(r'"~\|[^|1-9]*$"', ""),
@@ -89,7 +91,11 @@ def retry_maps() -> tuple[Directive, ...]:
             "map",
             Raw("$upstream_addr"),
             Raw(f"${NOBODY}"),
-            block=(d("volatile"), d("default", ""), d(r'"~(^| )[^: ]+( |$)"', RETRY_SUFFIX)),
+            block=(
+                d("volatile"),
+                d("default", ""),
+                d(r'"~(^| )[^:, ]+( : [^ ,]+)*$"', RETRY_SUFFIX),
+            ),
         ),
         d(
             "map",
@@ -117,7 +123,7 @@ def retry_maps() -> tuple[Directive, ...]:
 
 
 def first_try_lines(
-    scope: Scope, retry_name: str, stream_name: str, live_name: str
+    scope: Scope, next_try: str, stream_name: str, live_name: str
 ) -> Iterator[Directive]:
     """First in a location that passes requests on: where go those that failed, those that nginx
     itself may try again, and those that stay open. A location that has one error_page has none
@@ -127,11 +133,11 @@ def first_try_lines(
     if grpc:
         yield d("grpc_next_upstream", "off")
     else:
-        yield d("error_page", *_CODES, "=", retry_name)
+        yield d("error_page", *CODES, "=", next_try)
         yield d("error_page", _LIVE_CODE, "=", live_name)
     if _has_stream(scope):
         yield d("error_page", _STREAM_CODE, "=", stream_name)
-    yield from error_pages(scope.site, without=() if grpc else _CODES)
+    yield from error_pages(scope.site, without=() if grpc else CODES)
     yield d("recursive_error_pages", "on")
     if _has_stream(scope):
         yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
@@ -142,6 +148,7 @@ def first_try_lines(
 def retry_location(
     scope: Scope,
     retry_name: str,
+    next_try: str,
     settings: Iterable[Directive],
     passing: Iterable[Directive],
     end: str,
@@ -150,26 +157,26 @@ def retry_location(
     passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
     from, only of the server: `settings` are repeated in it.
     """
-    retries = scope.value(lambda handling: handling.retries)
-    repeated = "123"[: DEFAULT_RETRIES if retries is None else retries]
-    ends = [f'(${SENT} ~ "{f"[^{repeated}]" if repeated else "."}")']
-    ends += [f"(${ONCE})"] if _has_stream(scope) else []
     lines = (
         *settings,
-        d("error_page", *_CODES, "=", retry_name),
-        *error_pages(scope.site, without=_CODES),
+        d("error_page", *CODES, "=", next_try),
+        *error_pages(scope.site, without=CODES),
         d("recursive_error_pages", "on"),
-        *(
-            d(
-                "if",
-                Raw(condition),
-                block=(d("error_page", *_CODES, "=", end), d("return", "502")),
-            )
-            for condition in ends
-        ),
+        *ends(scope, end),
         *passing,
     )
     yield d("location", retry_name, block=lines)
+
+
+def ends(scope: Scope, end: str, *, also: str = "") -> Iterator[Directive]:
+    """Which requests are over, and go to `end`; those with `also` in `$portico_sent` are not."""
+    retries = scope.value(lambda handling: handling.retries)
+    going_on = "123"[: DEFAULT_RETRIES if retries is None else retries] + also
+    conditions = [f'(${SENT} ~ "{f"[^{going_on}]" if going_on else "."}")']
+    conditions += [f"(${ONCE})"] if _has_stream(scope) else []
+    for condition in conditions:
+        over = (d("error_page", *CODES, "=", end), d("return", "502"))
+        yield d("if", Raw(condition), block=over)
 
 
 def stream_location(

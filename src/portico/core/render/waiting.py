@@ -1,0 +1,141 @@
+"""Requests that no instance can take now, held until one can.
+
+nginx has no directive for it without its commercial `queue`. It does wait for the answer of a
+resolver: a request that met no peer passes to a host whose name only discovery knows, and
+discovery answers when nginx has been told of a peer; until then, or for `resolver_timeout`, the
+request waits, with its body, and costs no connection to anything. Then it is tried again.
+
+    @again_N   a try failed with nothing sent, or may be repeated: @again_N, or else
+    @wait_N    no peer took it: hold, then @again_N (or @live_N) tries again
+    @absent_N  held twice, half of the time each: 503 with Retry-After
+
+Who asks in the same second asks with one question. nginx follows ten redirects inside: three
+tries, twice held with a try after it, the location of a stream, an end and its page are as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from portico.core.model.desired import Desired
+from portico.core.model.names import wait_host
+from portico.core.model.place import RenderContext
+from portico.core.model.upstream import Upstream
+from portico.core.model.wait import Wait
+from portico.core.render.access_log import error_log_path
+from portico.core.render.directive import Directive, Raw, d, milliseconds
+from portico.core.render.pages import error_pages, retry_after
+from portico.core.render.retries import CODES, LIVE, NO_PEER_AT_ALL, NOBODY, TIMED_OUT, ends
+from portico.core.render.scope import Scope
+
+ZONE: Final = "portico_wait"
+_PLACE, _WAY, _WAITED, _LATE, _SECOND = (
+    f"portico_{name}" for name in ("place", "way", "waited", "late", "second")
+)
+_HOLDS: Final = 2
+_NOWHERE: Final = r"255\.255\.255\.255:1"
+"""What discovery answers for an app without endpoint."""
+_RESOLVER_LOG_LEVEL: Final = "crit"
+"""nginx logs each wait that has ended as an error."""
+
+
+def wait_of(scope: Scope, upstream: Upstream) -> Wait | None:
+    """What holds in this place. No call of gRPC is repeated, so none can be held."""
+    wait = scope.value(lambda handling: handling.held)
+    is_grpc = scope.value(lambda handling: handling.grpc)
+    return wait if wait and wait.timeout and upstream.apps and not is_grpc else None
+
+
+def app_to_wait_for(upstream: Upstream, desired: Desired) -> str:
+    """The first one that is no backup. A request that waits for it is tried on all of them."""
+    own = (name for name in upstream.apps if not desired.apps[name].app.backup)
+    return next(own, upstream.apps[0])
+
+
+def wait_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
+    """`$upstream_addr` has `, ` for a question to discovery that was followed by a try."""
+    if not any(scope.own.wait for scope in scopes):
+        return
+    waits = (
+        rf"(^| ){_NOWHERE}$",  # discovery has no peer
+        r", ",  # after a wait
+        r"(^| )[^:, ]+\.again$",  # nginx has no peer
+        r"(^| )[^:, ]+ : [^ ,]+$",  # all had failed, and one of them again
+        r"^[^ ,]+ : [^ ,]+ : [^ ,]+$",  # three tries
+    )
+    yield d("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
+    yield _map("$upstream_addr", _PLACE, f"${_WAY}", *((rf"~{each}", "wait") for each in waits))
+    yield _map(f"${LIVE}", _WAY, "again", ("~1", "live"))
+    yield _map("$upstream_addr", _WAITED, "", (f"~(, .*){{{_HOLDS}}}", "1"))
+    yield _map('"$upstream_bytes_sent|$upstream_addr"', _LATE, "", (r"~^[^|1-9]*\|.*, ", "1"))
+    yield _map("$msec", _SECOND, "0", ("~^([0-9]+)", "$1"))
+
+
+def next_try(name: str, wait: Wait | None, upstream: Upstream, desired: Desired) -> str:
+    """Where a request goes that failed: `@again_3`, or as the map says. Of a single instance that
+    is dying, another try at once would meet the same.
+    """
+    if wait is None:
+        return name
+    number = name.rpartition("_")[2]
+    instances = sum(desired.apps[app].instances for app in upstream.apps)
+    is_single = instances + len(upstream.servers) == 1
+    return f"@wait_{number}" if is_single else Raw(f'"@${{{_PLACE}}}_{number}"')
+
+
+def wait_location(  # noqa: PLR0913 - a location in all that it stands in
+    name: str,
+    scope: Scope,
+    wait: Wait,
+    app: str,
+    *,
+    context: RenderContext,
+    settings: Iterable[Directive],
+    end: str,
+) -> Directive:
+    """`app` is the one whose endpoint is waited for."""
+    way = Raw(f'"@${{{_WAY}}}_{name.rpartition("_")[2]}"')
+    over = (d("error_page", *CODES, "=", end), d("return", "502"))
+    lines = (
+        *settings,
+        d("error_page", *CODES, "=", way),
+        *error_pages(scope.site, without=CODES),
+        d("recursive_error_pages", "on"),
+        d("error_log", error_log_path(context.home), _RESOLVER_LOG_LEVEL),
+        *ends(scope, end, also=NO_PEER_AT_ALL),
+        d("if", Raw(f"(${_WAITED})"), block=over),
+        d("limit_conn", ZONE, str(wait.requests)),
+        d("limit_conn_status", "503"),
+        d("resolver", context.resolver, "ipv6=off"),
+        d("resolver_timeout", milliseconds(max(0.001, wait.timeout / _HOLDS))),
+        d("proxy_pass", Raw(f'"http://${{{_SECOND}}}.{wait_host(app)}:1"')),
+    )
+    return d("location", name, block=lines)
+
+
+def absent_location(
+    name: str, wait: Wait, headers: tuple[Directive, ...], *, is_limited: bool
+) -> Directive:
+    """The end of a request: 503 if it was held in vain, else as elsewhere."""
+    answer = (*headers, retry_after(wait), d("return", "503"))
+    lines = (
+        d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),)),
+        d("if", Raw(f"(${_LATE})"), block=answer),
+        *((d("if", Raw(f"(${NOBODY})"), block=(d("return", "503"),)),) if is_limited else ()),
+        d("return", "502"),
+    )
+    return d("location", name, block=lines)
+
+
+def _map(source: str, name: str, default: str, *lines: tuple[str, str]) -> Directive:
+    return d(
+        "map",
+        Raw(source),
+        Raw(f"${name}"),
+        block=(
+            d("volatile"),
+            d("default", Raw(default or '""')),
+            *(d(f'"{pattern}"', Raw(value)) for pattern, value in lines),
+        ),
+    )

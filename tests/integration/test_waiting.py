@@ -1,0 +1,84 @@
+"""Requests that no instance can take now are held for one, through the real nginx and daemon."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.stack import PROGRAMS, Answer, Stack, kill
+
+PROGRAM = f'command = "{sys.executable} {PROGRAMS}/echo.py"'
+FILE = f"""
+[apps.web]
+{PROGRAM}
+env = {{ START_DELAY = "0.5" }}
+
+[sites."app.localhost"]
+app = "web"
+wait = "40s"
+
+[sites."app.localhost".routes]
+"/short" = {{ app = "web", wait = {{ timeout = "1s", requests = 3 }} }}
+"""
+BODY = b"x" * 300_000
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One for all: each test leaves it with an instance that answers."""
+    with Stack() as stack:
+        stack.up(FILE)
+        yield stack
+
+
+@pytest.fixture
+def clients() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(20) as clients:
+        yield clients
+
+
+def ask(stack: Stack, method: str = "GET", path: str = "/", body: bytes | None = None) -> Answer:
+    with stack.client("app.localhost") as client:
+        return client.ask(method, path, body)
+
+
+def test_a_restart_of_the_only_instance_loses_no_request(stack):
+    with stack.load("app.localhost", rate=60, posts=0.5) as load:
+        stack.done("restart", "web")
+        report = load.stop()
+    assert report.failed == {}
+    assert len(report.answers) == 2
+
+
+def test_a_crash_of_the_only_instance_loses_no_request(stack, clients):
+    [before] = stack.instances("web")
+    with stack.load("app.localhost", rate=60) as load:
+        kill(before["pid"])
+        posts = [clients.submit(ask, stack, "POST", "/", BODY) for _ in range(4)]
+        assert [post.result(60).json["body_bytes"] for post in posts] == 4 * [len(BODY)]
+        report = load.stop()
+    assert report.failed == {}
+    assert before["pid"] not in {post.result().json["pid"] for post in posts}
+
+
+def test_a_post_that_was_sent_is_not_sent_again_however_long_requests_wait(stack):
+    began = time.monotonic()
+    assert ask(stack, "POST", "/?close=1", BODY).status == 502
+    assert time.monotonic() - began < 20  # half of what others wait
+
+
+def test_the_death_of_the_daemon_costs_no_request_that_waits(stack, clients):
+    stack.done("stop", "web")
+    held = [clients.submit(ask, stack, "POST", "/", BODY) for _ in range(4)]
+    short = [clients.submit(ask, stack, "GET", "/short") for _ in range(12)]
+    late = [each.result(60) for each in short]  # by now the others are held too
+    assert {answer.status for answer in late} == {503}
+    assert {answer.headers["retry-after"] for answer in late} == {"1"}
+    assert sum(answer.headers["content-type"] == "text/html" for answer in late) == 12
+    stack.kill_daemon()
+    stack.done("start", "web")
+    assert [each.result(60).json["body_bytes"] for each in held] == 4 * [len(BODY)]
