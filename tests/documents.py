@@ -144,6 +144,20 @@ address = "10.0.0.6:8443"
 apps = ["web", "spare"]
 servers = ["10.0.0.7:3000", "unix:/run/app.sock"]
 
+[streams."127.0.0.1:5432"]
+app = "web"
+balance = "least_time connect inflight"
+proxy_connect_timeout = "2s"
+proxy_timeout = "12h"
+proxy_next_upstream = false
+allow = ["10.0.0.0/8"]
+deny = ["10.6.6.6"]
+access_log = false
+
+[streams."9000"]
+upstream = "legacy"
+balance = "least_conn"
+
 [sites."shop.example.com"]
 app = "web"
 aliases = ["www.shop.example.com", "*.shop.example.com"]

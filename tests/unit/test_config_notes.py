@@ -18,7 +18,7 @@ from tests.documents import read
         ),
         (
             'apps.web.command = "x"\nsites."a.test".folder = "x"',
-            "apps.web: no site passes requests to it; for a worker, set port = false",
+            "apps.web: no site or stream passes requests to it; for a worker, set port = false",
         ),
         (
             'apps.web = { command = "x", drain_timeout = 60 }\nsites."a.test".app = "web"',
@@ -30,7 +30,7 @@ from tests.documents import read
         ),
         (
             'upstreams.u.servers = ["a"]\nsites."a.test".folder = "x"',
-            "upstreams.u: no site passes requests to it",
+            "upstreams.u: no site or stream passes requests to it",
         ),
         (
             'apps.web = { command = "x", env.PORT = 3000 }',

@@ -361,3 +361,37 @@ def test_a_file_that_can_no_longer_be_read_keeps_no_other_one_away():
     assert now.listeners == before.listeners  # its [edge] could still be read
     said = refusal("two", one=ONE, two=broken, known={"two": before.of("two")})
     assert "cannot use /srv/two/portico.toml" in said
+
+
+# Streams
+
+A_STREAM = 'apps.db = { command = "run" }\nstreams.%s.app = "db"\n'
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "key"),
+    [
+        (A_STREAM % "5432", A_STREAM % '"*:5432"', "streams.5432"),
+        (A_STREAM % "5433", 'apps.web = { command = "run", port = 5433 }', "streams.5433"),
+        ('apps.web = { command = "run", port = 5433 }', A_STREAM % "5433", "apps.web.port"),
+        (TWO, A_STREAM % "8081", "edge.http"),
+        (ONE, A_STREAM % "8443", "edge.https"),
+    ],
+)
+def test_a_port_of_a_stream_is_of_one_project(one, two, key):
+    said = refusal("two", one=one, two=two)
+    assert key in said
+    assert "/srv/one/portico.toml" in said
+    assert "/srv/two/portico.toml" in said
+
+
+def test_streams_of_two_projects_reach_their_own_apps():
+    desired = together(
+        one=A_STREAM % "1", two=A_STREAM % '"[::1]:1"', edge='edge.bind = ["10.0.0.1"]'
+    )
+    assert desired.streams["1"].addresses == ("10.0.0.1",)
+    assert desired.streams["1"].stream.app == "db"
+    assert desired.streams["[::1]:1"].stream.app == "two/db"
+    assert desired.of("two").streams.keys() == {"[::1]:1"}
+    assert desired.with_closed(["two"]).streams.keys() == {"1"}
+    assert all(app.reached for app in desired.apps.values())

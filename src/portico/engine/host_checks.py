@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+from portico.core.config.findings import path_text
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import LIVE, Instance
 from portico.core.model.launch import Launch
@@ -87,10 +88,14 @@ class HostChecks:
                 yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")
 
     async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
+        now, ours = self._in_force(), set[int]()
+        if self._nginx.seen().pid:
+            ours = {now.listeners.http, now.listeners.https}
+            ours |= {each.port for each in now.streams.values()}
+        async for problem in self._of_streams(desired, ours):
+            yield problem
         if not desired.sites:
             return
-        now = self._in_force()
-        ours = {now.listeners.http, now.listeners.https} if self._nginx.seen().pid else set()
         listeners = desired.listeners
         for key, port in (("http", listeners.http), ("https", listeners.https)):
             if port not in ours and (holder := await self._ports.holder(port)):
@@ -99,6 +104,16 @@ class HostChecks:
                     f"port {port} is held by {holder}",
                     f"stop it, or set another port: [edge] {key} = {port + 1000}",
                 )
+
+    async def _of_streams(self, desired: Desired, ours: set[int]) -> AsyncIterator[Problem]:
+        for key, each in desired.streams.items():
+            if each.port not in ours:
+                holder = await self._ports.holder_at(each.addresses, each.port)
+                if holder:
+                    what = f"port {each.port} is held by {holder}"
+                    yield Problem(
+                        path_text(("streams", key)), what, "stop it, or use another port"
+                    )
 
     async def _of_certificates(self, desired: Desired) -> tuple[list[Problem], list[str]]:
         pairs = {

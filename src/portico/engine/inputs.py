@@ -17,6 +17,7 @@ from portico.core.config.merging import (
 )
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.records import Revision
+from portico.core.model.stream import parse_listen
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.runs import runs_before
 from portico.errors import ConfigError, Problem
@@ -170,5 +171,15 @@ def _reachable(desired: Desired, machine: Machine) -> Desired:
     """Without the addresses that this machine does not have, unless they were asked for."""
     if machine.ipv6 or desired.edge.bind:
         return desired
-    reachable = tuple(each for each in desired.listeners.addresses if ":" not in each)
-    return replace(desired, listeners=replace(desired.listeners, addresses=reachable))
+    listeners = replace(desired.listeners, addresses=_of_ipv4(desired.listeners.addresses))
+    streams = {
+        key: stream
+        if parse_listen(key).address
+        else replace(stream, addresses=_of_ipv4(stream.addresses))
+        for key, stream in desired.streams.items()
+    }
+    return replace(desired, listeners=listeners, streams=streams)
+
+
+def _of_ipv4(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in addresses if ":" not in each)

@@ -248,11 +248,16 @@ class Intent:
         return apps if candidate.fingerprint == self.fingerprint else [*apps, SITES]
 
     def removed_by(self, candidate: Candidate, project: str) -> list[str]:
-        """The apps and sites of a project in force that its new file has not."""
+        """The apps, sites and streams of a project in force that its new file has not."""
         now, new = self.desired.of(project), candidate.desired
         apps, sites = now.apps.keys() - new.apps.keys(), now.sites.keys() - new.sites.keys()
+        streams = now.streams.keys() - new.streams.keys()
         names = (split_name(app)[1] for app in sorted(apps))
-        return [*(f"app {name}" for name in names), *(f"site {site}" for site in sorted(sites))]
+        return [
+            *(f"app {name}" for name in names),
+            *(f"site {site}" for site in sorted(sites)),
+            *(f"stream {stream}" for stream in sorted(streams)),
+        ]
 
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
@@ -415,12 +420,14 @@ class Intent:
         self._specs = {name: spec for name, spec in self._specs.items() if name in wanted}
 
     def pinned_ports(self) -> frozenset[int]:
-        return frozenset(
+        """Those that the files name, for apps and for nginx."""
+        of_apps = {
             app.app.port + slot
             for app in self.desired.apps.values()
             if app.app.port
             for slot in range(app.instances)
-        )
+        }
+        return frozenset(of_apps | {each.port for each in self.desired.streams.values()})
 
     # Disk first
 

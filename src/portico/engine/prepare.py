@@ -42,7 +42,7 @@ class Candidate:
     """Every app in the version of the file."""
     files: Mapping[str, str]
     fingerprint: str
-    """Of the files; empty when there is no site, and nginx is not needed."""
+    """Of the files; empty when nginx is not needed."""
     build: Build
     """The nginx that the files were rendered for."""
     notes: tuple[str, ...]
@@ -167,7 +167,7 @@ class Preparation:
     async def without_nginx(self, inputs: Inputs, *, live: str) -> Candidate:
         """Only the apps of the file in force, with nginx left on the generation it has."""
         read = await self._read(inputs)
-        files = live if read.desired.sites else ""
+        files = live if read.desired.needs_nginx else ""
         return Candidate(
             read.desired,
             {},
@@ -202,7 +202,7 @@ class Preparation:
 
     async def _tested_if_new(self, usable: CheckedFile, inputs: Inputs) -> Candidate:
         candidate = await self._rendered(usable, inputs, make=True)
-        if not candidate.desired.sites or candidate.fingerprint == self._nginx.seen().live:
+        if not candidate.desired.needs_nginx or candidate.fingerprint == self._nginx.seen().live:
             return candidate
         try:
             return replace(candidate, tested=await self._installed(candidate))
@@ -260,7 +260,7 @@ class Preparation:
             asked_by_alpn=self._issued.asked_by_alpn(),
         )
         files = await asyncio.to_thread(render_generation, desired, place)
-        identity = fingerprint(files) if desired.sites else ""
+        identity = fingerprint(files) if desired.needs_nginx else ""
         return Candidate(
             desired,
             files,

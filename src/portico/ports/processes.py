@@ -102,6 +102,9 @@ class TcpPorts(Protocol):
         the port, else None.
         """
 
+    async def holder_at(self, addresses: Sequence[str], port: int) -> str | None:
+        """The same of who listens at one of these addresses, which nginx is to listen at."""
+
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         """How many established connections each of these local ports has."""
 

@@ -118,7 +118,7 @@ async def _explained(reason: str, folder: Path, ports: TcpPorts) -> str:
 
 
 async def _port(address: str, port: int, code: int, reason: str, ports: TcpPorts) -> str:
-    choose = "set other ports in [edge] http and https"
+    choose = "set other ports in [edge] http and https, or [streams]"
     if code == errno.EADDRINUSE:
         holder = await ports.holder(port) or "another program"
         return f"port {port} is held by {holder}: stop that program, or {choose}"

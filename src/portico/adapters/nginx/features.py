@@ -15,7 +15,17 @@ MAIN: Final = {
 }
 STREAM: Final = {
     "stream": "return probe;",
+    "stream_limit_conn": "limit_conn_log_level error; return probe;",
+    "stream_realip": "set_real_ip_from 127.0.0.1; return probe;",
+    "stream_ssl": "ssl_handshake_timeout 5s; return probe;",
     "stream_preread": "ssl_preread on; return probe;",
+}
+STREAM_UPSTREAM: Final = {
+    # As UPSTREAM.
+    "stream_hash": "hash $remote_addr consistent;",
+    "stream_least_conn": "least_conn;",
+    "stream_least_time": "least_time connect inflight;",
+    "stream_random": "random two least_conn;",
 }
 UPSTREAM: Final = {
     # Each in an upstream with a zone and one server.
@@ -56,7 +66,7 @@ LOCATION: Final = {
     "stub_status": "stub_status;",
 }
 
-ALL: Final = frozenset({*MAIN, *STREAM, *UPSTREAM, *SERVER, *LOCATION})
+ALL: Final = frozenset({*MAIN, *STREAM, *STREAM_UPSTREAM, *UPSTREAM, *SERVER, *LOCATION})
 NEEDED: Final = frozenset({"resolve", "keepalive_min_timeout"})
 """Without these Portico cannot use an nginx at all."""
 
@@ -83,6 +93,8 @@ def _lines(features: frozenset[str]) -> Iterator[tuple[str, str]]:
     yield from each(MAIN, "", "")
     if "stream" in features:
         yield "stream {", "stream"
+        for text, name in each(STREAM_UPSTREAM, "", ""):
+            yield f"upstream {name} {{ zone {name} 64k; {text} server 127.0.0.1:9; }}", name
         yield from each(STREAM, "server { listen {unix}; ", " }")
         yield "}", ""
     yield "http { access_log off;", ""

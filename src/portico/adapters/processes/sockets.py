@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from portico.system.proc import pids, program_name, sockets, stat, user_of
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
 MAX_TRIED: Final = 500
+_EVERYWHERE: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - compared, not bound
 _TAKEN_BY_CUSTOM: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
@@ -58,6 +59,9 @@ class LinuxPorts:
         if _is_free(port):
             return None
         return await asyncio.to_thread(_holder, port)
+
+    async def holder_at(self, addresses: Sequence[str], port: int) -> str | None:
+        return await asyncio.to_thread(_holder, port, addresses)
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         """Each connection once, at its serving end: at an address where the port is served."""
@@ -100,8 +104,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _holder(port: int) -> str | None:
-    found = {each.inode: each.uid for each in listeners(port)}
+def _holder(port: int, addresses: Collection[str] = ("*",)) -> str | None:
+    """Of an address alone, or of every one; who listens at all of them has each."""
+    wanted = {"*" if each in _EVERYWHERE else each for each in addresses}
+    found = {
+        each.inode: each.uid
+        for each in listeners(port)
+        if "*" in wanted or each.at.address in {*wanted, "*"}
+    }
     named = holders(found)
     return next((holder.text for holder in named.values()), None)
 

@@ -23,5 +23,7 @@ def run(session: Session, args: Namespace) -> None:
         return
     documents.write_notes(session, view.notes)
     good = session.terminal.out.paint("ok", "green")
-    what = f"{several(view.apps, 'app')}, {several(view.sites, 'site')}, nginx {view.nginx}"
+    counts = [several(view.apps, "app"), several(view.sites, "site")]
+    counts += [several(view.streams, "stream")] if view.streams else []
+    what = f"{', '.join(counts)}, nginx {view.nginx}"
     session.terminal.write(f"{good}: {found.source}: {what}")

@@ -67,6 +67,7 @@ def run(session: Session, args: Namespace) -> None:
     elif not status.projects:
         session.terminal.write("no app is running; start with `portico up`")
     _sites(session, status)
+    _streams(session, status)
     for app in status.apps:
         write_reasons(session, app)
     _rest(session, status)
@@ -131,6 +132,13 @@ def _sites(session: Session, status: StatusView) -> None:
             for site in status.sites
         ]
         _table(session, status, ("site", "target", "certificate"), rows)
+
+
+def _streams(session: Session, status: StatusView) -> None:
+    if status.streams:
+        session.terminal.write()
+        rows = [(each.project, " ".join(each.addresses), each.to) for each in status.streams]
+        _table(session, status, ("stream", "target"), rows)
 
 
 def _rest(session: Session, status: StatusView) -> None:

@@ -83,6 +83,9 @@ def _show(session: Session, status: StatusView, found: ImportedFile) -> None:
     for site in sites:
         for url in site.urls:
             write(f"{paint(url, 'bold')}  {site.to}")
+    streams = [each for each in status.streams if each.project == project]
+    for stream in streams:
+        write(f"{paint(' '.join(stream.addresses), 'bold')}  {stream.to}")
     for app in apps:
         state = paint(app.state, _STATES.get(app.state, "yellow"))
         ready = sum(each.state == "ready" for each in app.instances)
@@ -96,7 +99,10 @@ def _show(session: Session, status: StatusView, found: ImportedFile) -> None:
     for trouble in status.troubles:
         session.terminal.write_labelled("problem", trouble)
     is_alone = len(status.projects) == 1
-    write(f"next: {', '.join(_next(sites, apps, found.source, '' if is_alone else project))}")
+    next_ones = _next(
+        sites, apps, found.source, "" if is_alone else project, is_served=bool(sites or streams)
+    )
+    write(f"next: {', '.join(next_ones)}")
 
 
 def _port(port: int) -> str:
@@ -104,12 +110,17 @@ def _port(port: int) -> str:
 
 
 def _next(
-    sites: Sequence[SiteView], apps: Sequence[AppView], source: str, project: str
+    sites: Sequence[SiteView],
+    apps: Sequence[AppView],
+    source: str,
+    project: str,
+    *,
+    is_served: bool,
 ) -> Iterator[str]:
     """`project` is its name where there are others."""
     if any(site.certificate == "local" for site in sites):
         yield "portico trust (makes browsers accept the local certificate)"
-    if apps and not sites:
+    if apps and not is_served:
         yield f"portico up {source} --site app.localhost (adds HTTPS)"
     yield from (f"portico status {project}".strip(), f"portico logs -f {project}".strip())
     if apps:

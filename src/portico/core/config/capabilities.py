@@ -12,6 +12,7 @@ from portico.core.model.balancing import Method
 from portico.core.model.document import Document
 from portico.core.model.place import Build
 from portico.core.model.site import Handling, Site
+from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 from portico.errors import Problem
 
@@ -53,7 +54,7 @@ def _lack(needed: str, build: Build) -> str:
 
 def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
     """A key, what it asks for in words, and what `Build.can` calls that."""
-    if document.sites and any(app.listens for app in document.apps.values()):
+    if (document.sites or document.streams) and any(app.listens for app in document.apps.values()):
         yield ("apps",), "finding instances by DNS (server ... resolve)", "resolve"
     for name, app in document.apps.items():
         yield from _balancing(("apps", name), app)
@@ -61,6 +62,8 @@ def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
         yield from _balancing(("upstreams", name), upstream)
     for name, site in document.sites.items():
         yield from _site(("sites", name), site)
+    for key, stream in document.streams.items():
+        yield from _stream(("streams", key), stream, document)
     for path in challenged_by_alpn(document):
         yield path, "tls-alpn-01", "stream_preread"
         yield path, "the client's address during tls-alpn-01", "realip"
@@ -76,6 +79,22 @@ def _balancing(path: Path, group: App | Upstream) -> Iterator[tuple[Path, str, s
             yield (*path, "balance"), str(method), str(method)
     if group.sticky:
         yield (*path, "sticky"), "sticky", "sticky"
+
+
+def _stream(path: Path, stream: Stream, document: Document) -> Iterator[tuple[Path, str, str]]:
+    yield path, "a stream, of ngx_stream_core_module,", "stream"
+    group = document.apps.get(stream.app or "") or document.upstreams.get(stream.upstream or "")
+    balance = stream.balance or (group.balance if group else None)
+    match balance.method if balance else Method.ROUND_ROBIN:
+        case Method.ROUND_ROBIN:
+            pass
+        case Method.IP_HASH:
+            yield (*path, "balance"), "ip_hash of a stream, by hash,", "stream_hash"
+        case method:
+            module = f"ngx_stream_upstream_{method}_module"
+            yield (*path, "balance"), f"{method}, of {module},", f"stream_{method}"
+    if isinstance(group, Upstream) and group.tls:
+        yield path, "TLS to the servers, of ngx_stream_ssl_module,", "stream_ssl"
 
 
 def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:

@@ -11,12 +11,13 @@ from typing import Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.config.peers import scaled_apps
-from portico.core.config.references import names_served
+from portico.core.config.references import names_reached
 from portico.core.model.app import App
 from portico.core.model.desired import (
     WEIGHT_SCALE,
     Desired,
     DesiredApp,
+    DesiredStream,
     Listeners,
     Origin,
     Spec,
@@ -28,6 +29,7 @@ from portico.core.model.edge import Edge
 from portico.core.model.names import PROJECT, is_local_name, qualified
 from portico.core.model.shell import inherited
 from portico.core.model.site import Maintenance, Site
+from portico.core.model.stream import Stream, parse_listen
 from portico.core.model.upstream import Upstream
 
 PROCESS_KEYS: Final = frozenset(
@@ -53,6 +55,7 @@ PROCESS_KEYS: Final = frozenset(
     }
 )
 """The keys of an app that its processes are started with, with some of `logs`."""
+_LOOPBACK: Final = ("127.0.0.1", "[::1]")
 
 
 def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
@@ -72,7 +75,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     """
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
-    reached = names_served(document.sites.values(), document.upstreams)
+    reached = names_reached(document)
     awaited = {qualified(project, n) for app in document.apps.values() for n in app.after}
     apps = {
         name: DesiredApp(
@@ -92,6 +95,10 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
         upstreams={**own, **document.upstreams},
         sites={n: _opened(site, paused=n in paused) for n, site in document.sites.items()},
         origins=dict.fromkeys(document.sites, Origin(project, folder, document.tls)),
+        streams={
+            key: _stream(key, stream, edge, project, folder)
+            for key, stream in document.streams.items()
+        },
         edge=edge,
         listeners=listeners(edge, document.sites, machine),
     )
@@ -177,4 +184,15 @@ def _addresses(edge: Edge, sites: Mapping[str, Site]) -> tuple[str, ...]:
     if edge.bind is not None:
         return edge.bind
     names = (name for site in sites for name in (site, *sites[site].aliases))
-    return ("127.0.0.1", "[::1]") if all(map(is_local_name, names)) else ("*", "[::]")
+    return _LOOPBACK if all(map(is_local_name, names)) else ("*", "[::]")
+
+
+def stream_addresses(key: str, edge: Edge) -> tuple[str, ...]:
+    """Those of its key, or of `bind`; a public name of a site opens no port but the site's."""
+    own = parse_listen(key).address
+    return (own,) if own else edge.bind or _LOOPBACK
+
+
+def _stream(key: str, stream: Stream, edge: Edge, project: str, folder: str) -> DesiredStream:
+    port = parse_listen(key).port
+    return DesiredStream(stream, stream_addresses(key, edge), port, project, folder)

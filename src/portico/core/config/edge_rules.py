@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from portico.core.config.findings import Finding, Path, path_text
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
+from portico.core.model.stream import parse_listen
 from portico.core.model.units import LAST_PORT
 
 
@@ -42,6 +43,7 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
             what = f"is too high: the last instance would have port {span.last}"
             yield Finding(span.path, f"{what}, and ports end at {LAST_PORT}")
     yield from _overlaps(spans)
+    yield from _stream_overlaps(list(stream_spans(document)), spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,14 @@ class Span:
     first: int
     last: int
     path: Path
+    address: str = ""
+    """Where alone they are taken: `*` is all of IPv4, `[::]` of IPv6. Empty for every address."""
+
+    def common_port(self, other: Span) -> int | None:
+        """The first port that both take."""
+        first = max(self.first, other.first)
+        both = first <= min(self.last, other.last) and _meet(self.address, other.address)
+        return first if both else None
 
 
 def edge_spans(edge: Edge, machine: Machine | None) -> Iterator[Span]:
@@ -67,6 +77,30 @@ def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:
         if app.port:
             count = cores if app.instances == "max" else app.instances
             yield Span(app.port, app.port + count - 1, ("apps", name, "port"))
+
+
+def stream_spans(document: Document) -> Iterator[Span]:
+    for key in document.streams:
+        listen = parse_listen(key)
+        address = "*" if listen.address == "0.0.0.0" else listen.address  # noqa: S104 - not bound
+        yield Span(listen.port, listen.port, ("streams", key), address)
+
+
+def _meet(one: str, other: str) -> bool:
+    if not one or not other or one == other:
+        return True
+    return (":" in one) == (":" in other) and not {"*", "[::]"}.isdisjoint({one, other})
+
+
+def _stream_overlaps(streams: list[Span], others: Iterable[Span]) -> Iterator[Finding]:
+    """Few, so each against all."""
+    earlier = list(others)
+    for span in streams:
+        for other in earlier:
+            if (port := span.common_port(other)) is not None:
+                both = f"both would have port {port}"
+                yield Finding(span.path, f"overlaps with {path_text(other.path)}: {both}")
+        earlier.append(span)
 
 
 def _overlaps(spans: list[Span]) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from portico.core.model.check import Check
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.site import Folder, Redirect, Route, Site
+from portico.core.model.stream import Stream
 from portico.core.model.units import Table
 from portico.core.model.upstream import Server, Upstream
 
@@ -21,6 +22,7 @@ TABLES: Final[Mapping[str, type[Table]]] = {
     "[apps.NAME]": App,
     "[upstreams.NAME]": Upstream,
     '[sites."NAME"]': Site,
+    '[streams."PORT"]': Stream,
     "[edge]": Edge,
     "[tls]": Tls,
 }
@@ -100,6 +102,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "apps": "app application applications service services program programs processes",
         "sites": "site server servers vhost vhosts virtual_hosts domains hosts",
         "upstreams": "upstream backend backends pools",
+        "streams": "stream tcp udp listeners ports entrypoints layer4",
         "tls": "ssl",
         "edge": "nginx http global listen options",
         "Portico does not deploy to other machines": "deploy",
@@ -186,6 +189,15 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "Portico enables it if nginx supports it": "http2 http3 quic",
     },
     Route: _SERVING,
+    Stream: {
+        "app": "proxy_pass pass to target backend service",
+        "upstream": "servers server",
+        'the port is the name of a stream: [streams."5432"]': "listen port",
+        "proxy_timeout": "timeout idle_timeout timeout_client timeout_server",
+        "proxy_connect_timeout": "connect_timeout timeout_connect",
+        **_BALANCE,
+        "balance": "lb_policy load_balancing lb method algorithm strategy",
+    },
     Folder: {"path": "root alias folder dir directory", "listing": "autoindex browse"},
     Redirect: {"to": "url location target return", "status": "code"},
     Edge: {

@@ -4,18 +4,25 @@ cannot both have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
-from portico.core.config.desired import absolute_edge, listeners
-from portico.core.config.edge_rules import Machine, Span, app_spans, edge_spans
+from portico.core.config.desired import absolute_edge, listeners, stream_addresses
+from portico.core.config.edge_rules import (
+    Machine,
+    Span,
+    app_spans,
+    edge_spans,
+    stream_spans,
+)
 from portico.core.config.findings import path_text
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
 from portico.core.model.names import PROJECT, qualified
 from portico.core.model.site import Route, Site
+from portico.core.model.stream import Stream
 from portico.errors import Problem
 
 _ELSEWHERE = "set it in one of them, or in edge.toml of PORTICO_HOME"
@@ -44,7 +51,13 @@ def qualified_document(document: Document, project: str) -> Document:
         for name, each in document.upstreams.items()
     }
     sites = {name: _qualified_site(site, project) for name, site in document.sites.items()}
-    return document.model_copy(update={"apps": apps, "upstreams": upstreams, "sites": sites})
+    streams = {
+        key: stream.model_copy(update=_targets(stream, project))
+        for key, stream in document.streams.items()
+    }
+    return document.model_copy(
+        update={"apps": apps, "upstreams": upstreams, "sites": sites, "streams": streams}
+    )
 
 
 def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
@@ -55,6 +68,11 @@ def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
         upstreams={name: each for part in parts for name, each in part.upstreams.items()},
         sites=sites,
         origins={name: origin for part in parts for name, origin in part.origins.items()},
+        streams={
+            key: replace(stream, addresses=stream_addresses(key, edge))
+            for part in parts
+            for key, stream in part.streams.items()
+        },
         edge=edge,
         listeners=listeners(edge, sites, machine),
     )
@@ -73,13 +91,13 @@ def conflicts(files: Sequence[ProjectFile], edge: Edge, machine: Machine) -> Ite
     for one, other in combinations(files, 2):
         yield from _of_edges(one, other)
         yield from _of_sites(one, other)
-        yield from _of_ports(one, app_spans(one.document, machine), other, machine)
+        yield from _of_ports(one, _spans(one.document, machine), other, machine, _spans)
     for file in files:
-        if not file.document.edge.model_fields_set & {"http", "https"}:
-            continue
-        for other in files:
+        sets_ports = bool(file.document.edge.model_fields_set & {"http", "https"})
+        for other in files if sets_ports or file.document.sites else ():
             if other is not file:
-                yield from _of_ports(file, edge_spans(edge, machine), other, machine)
+                taken = _spans if sets_ports else _stream_spans
+                yield from _of_ports(file, edge_spans(edge, machine), other, machine, taken)
 
 
 def _qualified_site(site: Site, project: str) -> Site:
@@ -93,7 +111,7 @@ def _qualified_route(route: Route | str, project: str) -> Route | str:
     return route.model_copy(update=_targets(route, project))
 
 
-def _targets(of: Site | Route, project: str) -> dict[str, str]:
+def _targets(of: Site | Route | Stream, project: str) -> dict[str, str]:
     named = {"app": of.app, "upstream": of.upstream}
     return {key: qualified(project, name) for key, name in named.items() if name}
 
@@ -138,12 +156,24 @@ def _domains(document: Document) -> dict[str, str]:
 
 
 def _of_ports(
-    one: ProjectFile, spans: Iterable[Span], other: ProjectFile, machine: Machine
+    one: ProjectFile,
+    spans: Iterable[Span],
+    other: ProjectFile,
+    machine: Machine,
+    taken: Callable[[Document, Machine], Iterator[Span]],
 ) -> Iterator[Problem]:
-    taken = list(app_spans(other.document, machine))
+    there_spans = list(taken(other.document, machine))
     for span in spans:
-        for there in taken:
-            if span.first <= there.last and there.first <= span.last:
-                port = max(span.first, there.first)
+        for there in there_spans:
+            if (port := span.common_port(there)) is not None:
                 what = f"has port {port} in {one.source}, as {path_text(there.path)} in "
                 yield Problem(path_text(span.path), what + other.source)
+
+
+def _spans(document: Document, machine: Machine) -> Iterator[Span]:
+    yield from app_spans(document, machine)
+    yield from stream_spans(document)
+
+
+def _stream_spans(document: Document, _: Machine) -> Iterator[Span]:
+    return stream_spans(document)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from portico.core.config.findings import Path, path_text
-from portico.core.config.references import names_served
+from portico.core.config.references import names_reached
 from portico.core.model.app import App
 from portico.core.model.balancing import Sticky
 from portico.core.model.document import Document
 from portico.core.model.names import is_local_name
 from portico.core.model.site import Handling, Hsts, Site
+from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
 _MAX_NAMED = 5
@@ -28,6 +29,8 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
         found += _app(("apps", name), app, alone=name not in together)
     for name, upstream in document.upstreams.items():
         found += _upstream(("upstreams", name), upstream)
+    for key, stream in document.streams.items():
+        found += _nobody(("streams", key), stream)
     for name, site in document.sites.items():
         found += _site(("sites", name), site, document)
     return [
@@ -86,7 +89,7 @@ def _public(document: Document, *, root: bool) -> Iterator[_Note]:
 
 def _cut_short(document: Document) -> Iterator[_Note]:
     limit = document.edge.shutdown_timeout
-    served = names_served(document.sites.values(), document.upstreams)
+    served = names_reached(document)
     apps = {name: app for name, app in document.apps.items() if name in served and app.listens}
     longest = max(apps, key=lambda name: apps[name].drain_timeout, default=None)
     if longest is not None and apps[longest].drain_timeout >= limit:
@@ -95,15 +98,16 @@ def _cut_short(document: Document) -> Iterator[_Note]:
 
 
 def _unused(document: Document) -> Iterator[_Note]:
-    if not document.sites:
+    if not (document.sites or document.streams):
         return
-    served = names_served(document.sites.values(), document.upstreams)
+    served = names_reached(document)
     for name, app in document.apps.items():
         if app.listens and name not in served:
-            yield ("apps", name), "no site passes requests to it; for a worker, set port = false"
+            what = "no site or stream passes requests to it; for a worker, set port = false"
+            yield ("apps", name), what
     for name in document.upstreams:
         if name not in served:
-            yield ("upstreams", name), "no site passes requests to it"
+            yield ("upstreams", name), "no site or stream passes requests to it"
 
 
 def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
@@ -162,6 +166,6 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
     return sticky is True or (isinstance(sticky, Sticky) and sticky.secure)
 
 
-def _nobody(path: Path, handling: Handling) -> Iterator[_Note]:
+def _nobody(path: Path, handling: Handling | Stream) -> Iterator[_Note]:
     if "all" in handling.deny and not handling.allow:
         yield (*path, "deny"), 'denies everyone: it has "all", and allow is empty'

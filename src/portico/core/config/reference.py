@@ -44,6 +44,7 @@ _NAMES: Final = {
     "apps": "NAME",
     "upstreams": "NAME",
     "sites": '"NAME"',
+    "streams": '"PORT"',
     "routes": '"PATH"',
     "slots": "NUMBER",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest
+from portico.core.model.document import Document
 from portico.core.model.site import Site
+from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
 
@@ -51,11 +53,19 @@ def either_named(draft: Draft, path: Path, name: str) -> Iterator[Finding]:
         yield Finding(path, f'there is no app or upstream "{name}"', did_you_mean(right))
 
 
-def names_served(sites: Iterable[Site], upstreams: Mapping[str, Upstream]) -> set[str]:
-    """The apps and upstreams that requests reach, through a site or one of its routes."""
+def names_reached(document: Document) -> set[str]:
+    """`names_served` of a whole file."""
+    entrances: list[Site | Stream] = [*document.sites.values(), *document.streams.values()]
+    return names_served(entrances, document.upstreams)
+
+
+def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstream]) -> set[str]:
+    """The apps and upstreams that requests reach, through a site or one of its routes, or that
+    connections reach through a stream.
+    """
     served: set[str] = set()
     for site in sites:
-        for target in (site, *site.routes.values()):
+        for target in (site, *(site.routes.values() if isinstance(site, Site) else ())):
             if isinstance(target, str):
                 served.add(target)
             else:

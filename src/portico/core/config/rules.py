@@ -13,6 +13,7 @@ from portico.core.config.notes import notes
 from portico.core.config.order_rules import order_findings
 from portico.core.config.site_rules import site_findings
 from portico.core.config.slow_start_rules import slow_start_findings
+from portico.core.config.stream_rules import stream_findings
 from portico.core.config.upstream_rules import upstream_findings
 from portico.core.model.document import Document
 from portico.errors import Problem
@@ -33,6 +34,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     yield from upstream_findings(draft)
     yield from slow_start_findings(draft)
     yield from site_findings(draft)
+    yield from stream_findings(draft)
     yield from edge_findings(draft.document, None)
     yield from issuing_findings(draft.document)
 

@@ -26,7 +26,7 @@ def upstream_findings(draft: Draft) -> Iterator[Finding]:
     named = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
         if app.listens:
-            yield from _pool(("apps", name), app.balance, list(peers_of_app(name, app)))
+            yield from pool_findings(("apps", name), app.balance, list(peers_of_app(name, app)))
         if app.backup and name not in named and not draft.may_be_set((), "upstreams"):
             what = "has no effect: no upstream uses the app"
             yield Finding(("apps", name, "backup"), what)
@@ -72,10 +72,10 @@ def _members(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
         yield Finding(path, "needs servers or apps")
     elif all(name in draft.document.apps for name in upstream.apps):
         peers = list(peers_of_upstream(path, upstream, draft.document))
-        yield from _pool(path, upstream.balance, peers)
+        yield from pool_findings(path, upstream.balance, peers)
 
 
-def _pool(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Finding]:
+def pool_findings(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterator[Finding]:
     if not balance.has_backup:
         place = f"{path_text(path)} has {balance.method}"
         what = f"cannot be true: {place}, which does not support backups"

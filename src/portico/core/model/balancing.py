@@ -38,6 +38,13 @@ _WORDS: dict[Method, tuple[tuple[str, ...], ...]] = {
         ("last_byte", "inflight"),
     ),
 }
+_STREAM_WORDS = _WORDS | {
+    Method.LEAST_TIME: tuple(
+        (moment, *more)
+        for moment in ("connect", "first_byte", "last_byte")
+        for more in ((), ("inflight",))
+    )
+}
 _METHOD = Kind(f"a balancing method ({', '.join(Method)})")
 _METHODS = frozenset(method.value for method in Method)
 _KEY = re.compile(r"([A-Za-z0-9_./:@%=&,?-]|\$[a-z][a-z0-9_]*|\$\{[a-z][a-z0-9_]*\})+")
@@ -52,6 +59,17 @@ class Balance:
 
     @classmethod
     def parse(cls, value: object) -> Balance:
+        return cls._parse(value, _WORDS)
+
+    @classmethod
+    def parse_for_stream(cls, value: object) -> Balance:
+        """As nginx's stream has them; ip_hash, which it has not, is a hash of the address."""
+        return cls._parse(value, _STREAM_WORDS)
+
+    @classmethod
+    def _parse(
+        cls, value: object, allowed_words: dict[Method, tuple[tuple[str, ...], ...]]
+    ) -> Balance:
         if isinstance(value, Balance):
             return value
         first, *words = (value.rstrip("; ").split() if isinstance(value, str) else ()) or [""]
@@ -63,8 +81,8 @@ class Balance:
         second = next((word for word in words if word in _METHODS), None)
         if second and (method, second) != (Method.RANDOM, Method.LEAST_CONN):
             raise ValueError(f"{first} and {second} are two methods; an upstream has one")
-        if tuple(words) not in _WORDS[method]:
-            allowed = (shown(" ".join((first, *more))) for more in _WORDS[method])
+        if tuple(words) not in allowed_words[method]:
+            allowed = (shown(" ".join((first, *more))) for more in allowed_words[method])
             raise ValueError(f"must be {' or '.join(allowed)}, not {shown(value)}")
         return cls(method, tuple(words))
 
@@ -108,6 +126,24 @@ BalanceField = Annotated[
                 "least_time last_byte inflight",
                 "ip_hash",
                 "hash $request_uri consistent",
+                "random two least_conn",
+            ],
+        }
+    ),
+]
+StreamBalanceField = Annotated[
+    Balance,
+    PlainValidator(Balance.parse_for_stream),
+    PlainSerializer(str),
+    _METHOD,
+    WithJsonSchema(
+        {
+            "type": "string",
+            "examples": [
+                "round_robin",
+                "least_conn",
+                "least_time connect inflight",
+                "hash $remote_addr consistent",
                 "random two least_conn",
             ],
         }

@@ -13,6 +13,7 @@ from portico.core.model.issuing import Issuing
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.place import CertificateFiles
 from portico.core.model.site import Site
+from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
 WEIGHT_SCALE: Final = 10
@@ -96,7 +97,7 @@ class DesiredApp:
     replace_instances: frozenset[InstanceId] = frozenset()
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
     reached: bool = True
-    """Whether a site sends requests to it."""
+    """Whether a site or stream sends requests to it."""
     must_end: bool = False
     """It runs once, and apps come after it: it is ready when it has ended well, and runs again
     before each of their rollouts."""
@@ -146,6 +147,19 @@ class Origin:
     tls: Tls = field(default_factory=Tls)
 
 
+@dataclass(frozen=True, slots=True)
+class DesiredStream:
+    """A stream with what its file decides about it."""
+
+    stream: Stream
+    addresses: tuple[str, ...]
+    """Where nginx listens, as in `Listeners`."""
+    port: int
+    project: str = PROJECT
+    folder: str = "/"
+    """As in `Origin`."""
+
+
 _NO_FILE: Final = Origin()
 _CLOSED: Final[Mapping[str, object]] = {
     **dict.fromkeys(("app", "upstream", "folder", "redirect", "basic_auth")),
@@ -169,6 +183,7 @@ class Desired:
     sites: Mapping[str, Site] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By site."""
+    streams: Mapping[str, DesiredStream] = field(default_factory=dict)
     closed: frozenset[str] = frozenset()
     """Sites that answer 503, because nginx cannot use what their file names."""
     edge: Edge = field(default_factory=Edge)
@@ -182,6 +197,10 @@ class Desired:
     at_once: bool = False
     """What leaves does not wait for its open requests (`portico down --now`)."""
 
+    @property
+    def needs_nginx(self) -> bool:
+        return bool(self.sites or self.streams)
+
     def origin(self, site: str) -> Origin:
         return self.origins.get(site, _NO_FILE)
 
@@ -194,6 +213,7 @@ class Desired:
             upstreams={n: u for n, u in self.upstreams.items() if split_name(n)[0] == project},
             sites=sites,
             origins={name: self.origin(name) for name in sites},
+            streams={n: each for n, each in self.streams.items() if each.project == project},
         )
 
     def with_closed(self, projects: Collection[str]) -> Desired:
@@ -205,6 +225,7 @@ class Desired:
             self,
             upstreams={n: each for n, each in upstreams if split_name(n)[0] not in projects},
             sites={**self.sites, **sites},
+            streams={n: s for n, s in self.streams.items() if s.project not in projects},
             closed=frozenset(closed),
         )
 

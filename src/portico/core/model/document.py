@@ -8,6 +8,7 @@ from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.names import AppName, Domain
 from portico.core.model.site import Site
+from portico.core.model.stream import Stream, StreamKey
 from portico.core.model.units import Table
 from portico.core.model.upstream import Upstream
 
@@ -26,6 +27,9 @@ class Document(Table):
     )
     sites: dict[Domain, Site] = Field(
         default_factory=dict, description="Where requests go, by the first domain name of a site."
+    )
+    streams: dict[StreamKey, Stream] = Field(
+        default_factory=dict, description="Ports of TCP, and where their connections go."
     )
     tls: Tls = Field(Tls(), description="The certificate of sites without their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")

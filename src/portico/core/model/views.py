@@ -77,6 +77,7 @@ class CheckView(View):
 
     apps: int
     sites: int
+    streams: int = 0
     nginx: str
     notes: tuple[str, ...] = ()
 
@@ -166,6 +167,16 @@ class SiteView(View):
     """`local`, `own`, or `authority`; empty without HTTPS."""
     paused: bool = False
     """Closed by `portico pause`."""
+
+
+class StreamView(View):
+    name: str
+    """Its key in the file."""
+    project: str = ""
+    addresses: tuple[str, ...]
+    """Where nginx listens: `127.0.0.1:5432`."""
+    to: str
+    """`app db` or `upstream legacy`."""
 
 
 class LimitView(View):
@@ -340,6 +351,7 @@ class StatusView(View):
     projects: tuple[ProjectView, ...] = ()
     apps: tuple[AppView, ...]
     sites: tuple[SiteView, ...]
+    streams: tuple[StreamView, ...] = ()
     nginx: NginxView
     daemon: DaemonView
     source: str = ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
+from portico.core.model.stream import stream_slug
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.scope import file_name
 
@@ -28,16 +31,30 @@ _FIELDS = {
     "tls": "$ssl_protocol",
 }
 _NUMBERS = {"status", "bytes", "request_time"}
+STREAM_FORMAT = "portico_stream"
+_STREAM_FIELDS = {
+    "time": "$time_iso8601",
+    "remote_addr": "$remote_addr",
+    "protocol": "$protocol",
+    "status": "$status",
+    "bytes_sent": "$bytes_sent",
+    "bytes_received": "$bytes_received",
+    "session_time": "$session_time",
+    "upstream_addr": "$upstream_addr",
+    "upstream_connect_time": "$upstream_connect_time",
+}
+_STREAM_NUMBERS = {"status", "bytes_sent", "bytes_received", "session_time"}
+_STREAM_COMBINED = (
+    "$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time "
+    '"$upstream_addr"'
+)
+"""That of nginx's documentation (ngx_stream_log_module)."""
 
 
 def log_basics() -> tuple[Directive, ...]:
     """Statuses below 100, those of requests that made no sense, are written by nginx with
     zeros before them; JSON has no such numbers.
     """
-    fields = (
-        f'"{name}":{value}' if name in _NUMBERS else f'"{name}":"{value}"'
-        for name, value in _FIELDS.items()
-    )
     return (
         d(
             "map",
@@ -45,7 +62,7 @@ def log_basics() -> tuple[Directive, ...]:
             Raw(f"${STATUS}"),
             block=(d("default", "0"), d('"~^0*([1-9][0-9]*)$"', Raw("$1"))),
         ),
-        d("log_format", FORMAT, "escape=json", Raw("'{" + ",".join(fields) + "}'")),
+        d("log_format", FORMAT, "escape=json", _json(_FIELDS, _NUMBERS)),
         d("access_log", "off"),
     )
 
@@ -54,6 +71,22 @@ def site_log(
     name: str, site: Site, desired: Desired, context: RenderContext
 ) -> tuple[Directive, ...]:
     return (access_log(file_name(name), desired, context),) if site.access_log else ()
+
+
+def stream_log_format(desired: Desired) -> Directive:
+    form = _json(_STREAM_FIELDS, _STREAM_NUMBERS)
+    if desired.edge.access_log_format != "json":
+        return d("log_format", STREAM_FORMAT, Raw(f"'{_STREAM_COMBINED}'"))
+    return d("log_format", STREAM_FORMAT, "escape=json", form)
+
+
+def stream_log(key: str, context: RenderContext) -> Directive:
+    return _buffered(access_log_path(context.home, stream_log_name(key)), STREAM_FORMAT)
+
+
+def stream_log_name(key: str) -> str:
+    """No domain has a `_` in it."""
+    return f"_stream_{stream_slug(key)}"
 
 
 def error_log_path(home: str) -> str:
@@ -68,4 +101,16 @@ def access_log(name: str, desired: Desired, context: RenderContext) -> Directive
     """Written in pieces of 32 KiB, and within a second."""
     path = access_log_path(context.home, name)
     form = FORMAT if desired.edge.access_log_format == "json" else "combined"
+    return _buffered(path, form)
+
+
+def _buffered(path: str, form: str) -> Directive:
     return d("access_log", path, form, "buffer=32k", "flush=1s")
+
+
+def _json(fields: Mapping[str, str], numbers: Collection[str]) -> Raw:
+    pairs = (
+        f'"{name}":{value}' if name in numbers else f'"{name}":"{value}"'
+        for name, value in fields.items()
+    )
+    return Raw("'{" + ",".join(pairs) + "}'")

@@ -41,14 +41,14 @@ def trusted_inside() -> Iterator[Directive]:
     yield d("real_ip_header", "proxy_protocol")
 
 
-def stream(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    """It has the port with the same options as http had: then the sockets stay the same ones,
-    and a reload loses none of the connections that wait in them.
+def alpn_server(desired: Desired, context: RenderContext) -> Iterator[Directive]:
+    """A server of the stream block. It has the port with the same options as http had: then the
+    sockets stay the same ones, and a reload loses none of the connections that wait in them.
     """
     if not (context.asked_by_alpn and desired.uses_tls_alpn):
         return
     listeners = desired.listeners
-    target_map = d(
+    yield d(
         "map",
         Raw("$ssl_preread_alpn_protocols"),
         Raw(_TARGET_VARIABLE),
@@ -57,7 +57,7 @@ def stream(desired: Desired, context: RenderContext) -> Iterator[Directive]:
             d("default", inside(context.home)),
         ),
     )
-    server = d(
+    yield d(
         "server",
         block=(
             *(
@@ -72,7 +72,6 @@ def stream(desired: Desired, context: RenderContext) -> Iterator[Directive]:
             d("proxy_pass", Raw(_TARGET_VARIABLE)),
         ),
     )
-    yield d("stream", block=(target_map, server))
 
 
 def _socket(home: str, name: str) -> str:

@@ -8,7 +8,6 @@ from itertools import chain
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
-from portico.core.render.alpn import stream
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
@@ -22,6 +21,7 @@ from portico.core.render.redirect import redirect_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_server
 from portico.core.render.static import static_maps
+from portico.core.render.streams import stream_block
 from portico.core.render.upstream_block import upstream_blocks
 from portico.core.render.waiting import wait_maps
 from portico.errors import Refused
@@ -40,7 +40,7 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
     ]
     blocks = (
         *main_block(desired, context, _http(sites, desired, context)),
-        *stream(desired, context),
+        *stream_block(desired, context),
     )
     files = {MAIN: to_text(blocks)}
     for site_scopes in sites:
@@ -75,7 +75,8 @@ def _http(
     for site_scopes in sites:
         yield from limit_zones(site_scopes)
     yield from upstream_blocks(desired, context)
-    yield from shared_servers(desired, sockets, context)
+    if desired.sites or not desired.streams:
+        yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:
         yield _site(site_scopes, desired, sockets, context)
 

@@ -80,16 +80,10 @@ def connection_limit(scope: Scope) -> tuple[Directive, ...]:
 
 
 def networks(scope: Scope) -> tuple[Directive, ...]:
-    """The first line that fits counts. A route that sets only one of the two lists keeps its
-    site's other one.
-    """
+    """A route that sets only one of the two lists keeps its site's other one."""
     allow = scope.own.allow or scope.site.allow
     deny = scope.own.deny or scope.site.deny
-    return (
-        *(d("deny", network) for network in deny),
-        *(d("allow", network) for network in allow),
-        *((d("deny", "all"),) if allow else ()),
-    )
+    return tuple(access_lines(allow, deny))
 
 
 def passwords(scope: Scope) -> tuple[Directive, ...]:
@@ -153,3 +147,11 @@ def _connection_zone(scope: Scope, limit: ConnectionLimit) -> str:
 def _htpasswd_name(scope: Scope) -> str:
     """Not to be guessed: workers may read it, so a link in a static folder could publish it."""
     return f"{HTPASSWD}-{scope.slug}-{digest(scope.secret + scope.slug)}"
+
+
+def access_lines(allow: Iterable[str], deny: Iterable[str]) -> Iterator[Directive]:
+    """The first line that fits counts: those denied are so though their network has access."""
+    yield from (d("deny", network) for network in deny)
+    if networks := tuple(allow):
+        yield from (d("allow", network) for network in networks)
+        yield d("deny", "all")

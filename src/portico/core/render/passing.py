@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
+from portico.core.model.desired import absolute
 from portico.core.model.names import label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
@@ -45,10 +46,10 @@ def passing(
         yield d("grpc_buffer_size", "16k")
         yield from request_headers(scope, "grpc_set_header", prefix)
         yield from replaced_headers(scope, "grpc_hide_header")
-        yield from _tls(upstream, scope, context, "grpc")
+        yield from tls_to_servers(upstream, scope.folder, context, "grpc")
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
-    yield from _tls(upstream, scope, context, "proxy")
+    yield from tls_to_servers(upstream, scope.folder, context, "proxy")
     rest = f"${_rest_variable(prefix)}" if prefix else ""
     yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{host}{rest}"))
 
@@ -80,16 +81,17 @@ def stripped(prefix: str) -> Iterator[Directive]:
     yield d("rewrite", WithDollar(pattern), Raw("/$1"), "break")
 
 
-def _tls(
-    upstream: Upstream, scope: Scope, context: RenderContext, protocol: str
+def tls_to_servers(
+    upstream: Upstream, folder: str, context: RenderContext, protocol: str
 ) -> Iterator[Directive]:
+    """`folder` is the file's; `protocol` begins the names of the directives."""
     if not upstream.tls:
         return
     hosts = [server.address.rpartition(":")[0].strip("[]") for server in upstream.servers]
     yield d(f"{protocol}_ssl_server_name", "on")
     yield d(f"{protocol}_ssl_name", upstream.tls_name or hosts[0])
     if upstream.tls_verify:
-        trusted = scope.path(upstream.tls_ca) if upstream.tls_ca else context.authorities
+        trusted = absolute(upstream.tls_ca, folder) if upstream.tls_ca else context.authorities
         yield d(f"{protocol}_ssl_verify", "on")
         yield d(f"{protocol}_ssl_verify_depth", "5")
         yield d(f"{protocol}_ssl_trusted_certificate", trusted)

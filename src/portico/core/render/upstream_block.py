@@ -71,11 +71,24 @@ def network_map() -> Directive:
 def _block(
     name: str, upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
-    apps = [desired.apps[app] for app in upstream.apps]
-    yield d("zone", name, _zone_size(apps, upstream.servers))
+    yield zone_line(name, upstream, desired)
     # The order is not free: sticky written before the method silently does nothing.
     yield from _method(upstream)
     yield from _sticky(upstream)
+    yield from peer_lines(upstream, desired, context)
+    yield from _keepalive(upstream, context)
+
+
+def zone_line(name: str, upstream: Upstream, desired: Desired) -> Directive:
+    apps = [desired.apps[app] for app in upstream.apps]
+    return d("zone", name, _zone_size(apps, upstream.servers))
+
+
+def peer_lines(
+    upstream: Upstream, desired: Desired, context: RenderContext
+) -> Iterator[Directive]:
+    """The peers, and who knows where they are: the same in nginx's http and in its stream."""
+    apps = [desired.apps[app] for app in upstream.apps]
     is_shared = len(apps) + len(upstream.servers) > 1
     for app in apps:
         yield _app_server(app, is_shared=is_shared)
@@ -86,7 +99,6 @@ def _block(
             server, is_resolved=is_resolved, scale=max((a.scale for a in apps), default=1)
         )
     yield from _resolver(upstream, context)
-    yield from _keepalive(upstream, context)
 
 
 def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
@@ -101,18 +113,24 @@ def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
 
 
 def _method(upstream: Upstream) -> Iterator[Directive]:
+    match upstream.balance:
+        case Balance(Method.IP_HASH) if upstream.apps:
+            yield d("hash", Raw(f"${NETWORK}"), "consistent")
+        case balance:
+            yield from method_line(balance, of_apps=bool(upstream.apps))
+
+
+def method_line(balance: Balance, *, of_apps: bool) -> Iterator[Directive]:
     """Peers of an app come and go, so that its hashes are consistent ones, which move nobody
     else, and least_time counts what is under way: a fresh peer's time is 0 until it answers.
     """
-    words, of_apps = upstream.balance.words, bool(upstream.apps)
-    match upstream.balance:
+    words = balance.words
+    match balance:
         case Balance(Method.ROUND_ROBIN):
             return
         case Balance(Method.HASH):
             consistent = ("consistent",) if of_apps or "consistent" in words else ()
             yield d("hash", WithDollar(words[0]), *consistent)
-        case Balance(Method.IP_HASH) if of_apps:
-            yield d("hash", Raw(f"${NETWORK}"), "consistent")
         case Balance(Method.LEAST_TIME) if of_apps and "inflight" not in words:
             yield d("least_time", *words, "inflight")
         case Balance(method):

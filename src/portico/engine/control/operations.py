@@ -103,6 +103,7 @@ class Operations(CertificateOperations):
         return CheckView(
             apps=len(own.apps),
             sites=len(own.sites),
+            streams=len(own.streams),
             nginx=f"{candidate.build.program} {candidate.build.version_text}",
             notes=candidate.notes,
         )
@@ -208,10 +209,10 @@ class Operations(CertificateOperations):
     ) -> Revision:
         """`again` is the one that the request is of, if it was in force before."""
         table, known = request.table, Document.model_fields.keys()
-        if not table.get("apps") and not table.get("sites") and table.keys() <= known:
+        if not any(map(table.get, ("apps", "sites", "streams"))) and table.keys() <= known:
             name = project_name(request.table, request.folder)
             hint = f"`portico down {name}` ends the project"
-            nothing = Problem("the file", "has neither apps nor sites", hint)
+            nothing = Problem("the file", "has neither apps nor sites nor streams", hint)
             raise ConfigError(request.source, [nothing])
         return Revision(
             0,
@@ -384,7 +385,7 @@ class Operations(CertificateOperations):
         # The new one may be able to do more.
         candidate = await self._in_force.render_without_waiting()
         seen, build = self._observed.now().nginx, candidate.build
-        if seen.pid is None or not candidate.desired.sites:
+        if seen.pid is None or not candidate.desired.needs_nginx:
             change.say("nginx is not running")
         elif seen.runs(build):
             change.say(f"nginx is already at {seen.version}")

@@ -12,6 +12,7 @@ from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.names import qualified, split_name
 from portico.core.model.openssl import openssl_warning
 from portico.core.model.site import Folder, Site
+from portico.core.model.stream import Stream
 from portico.core.model.views import (
     AppView,
     DaemonView,
@@ -21,12 +22,13 @@ from portico.core.model.views import (
     ProjectView,
     SiteView,
     StatusView,
+    StreamView,
 )
 from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
 from portico.core.planning.order import Wait, waiting_apps
 from portico.core.planning.runs import ended_badly
-from portico.core.render.access_log import access_log_path, error_log_path
+from portico.core.render.access_log import access_log_path, error_log_path, stream_log_name
 from portico.core.render.scope import file_name
 from portico.core.render.site_urls import site_urls
 from portico.engine.engine import Engine
@@ -88,6 +90,15 @@ class StatusReport:
                 )
                 for name, site in desired.sites.items()
             ),
+            streams=tuple(
+                StreamView(
+                    name=key,
+                    project=names.get(each.project, ""),
+                    addresses=tuple(f"{address}:{each.port}" for address in each.addresses),
+                    to=_target(each.stream),
+                )
+                for key, each in desired.streams.items()
+            ),
             nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
             source=first.source if first else "",
@@ -97,7 +108,7 @@ class StatusReport:
         )
 
     def part_of(self, view: StatusView, project: str | None, apps: AbstractSet[str]) -> StatusView:
-        """With the apps and sites of a project alone, by its key, or with these apps alone."""
+        """What is of a project alone, by its key, or of these apps alone."""
         desired = self._intent.desired
         names = {key: each.name for key, each in self._projects().items()}
         wanted = {
@@ -111,10 +122,16 @@ class StatusReport:
             if desired.origin(name).project == project
             or names_served([site], desired.upstreams) & apps
         }
+        streams = {
+            key
+            for key, each in desired.streams.items()
+            if each.project == project or names_served([each.stream], desired.upstreams) & apps
+        }
         return view.model_copy(
             update={
                 "apps": tuple(each for each in view.apps if (each.project, each.name) in wanted),
                 "sites": tuple(each for each in view.sites if each.name in sites),
+                "streams": tuple(each for each in view.streams if each.name in streams),
             }
         )
 
@@ -157,8 +174,8 @@ class StatusReport:
         return list(views.values())
 
     def nginx_log_files(self, apps: Collection[str] | None) -> list[LogFileView]:
-        """The error log, and those of the sites, or of the sites that pass requests to any of
-        these apps.
+        """The error log, and those of the sites and streams, or of those that pass requests to
+        any of these apps.
         """
         desired, home = self._intent.desired, self._daemon.home
         names = [
@@ -167,8 +184,18 @@ class StatusReport:
             if site.access_log
             and (apps is None or names_served([site], desired.upstreams).intersection(apps))
         ]
+        streams = [
+            key
+            for key, each in desired.streams.items()
+            if each.stream.access_log
+            and (apps is None or names_served([each.stream], desired.upstreams) & {*apps})
+        ]
         error = LogFileView(app="", instance="", stream="error", path=error_log_path(home))
-        return [error, *(_access_log(home, name) for name in names)]
+        return [
+            error,
+            *(_access_log(home, name, file_name(name)) for name in names),
+            *(_access_log(home, f"stream {key}", stream_log_name(key)) for key in streams),
+        ]
 
     def last_lines(self, app: str) -> list[str]:
         """The end of the output of the app's instance that ended badly last."""
@@ -307,11 +334,13 @@ def _site(
     )
 
 
-def _target(site: Site) -> str:
+def _target(site: Site | Stream) -> str:
     if site.app:
         return f"app {split_name(site.app)[1]}"
     if site.upstream:
         return f"upstream {split_name(site.upstream)[1]}"
+    if isinstance(site, Stream):
+        return ""
     if site.folder:
         folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
         return f"folder {folder}"
@@ -320,6 +349,6 @@ def _target(site: Site) -> str:
     return f"{len(site.routes)} routes"
 
 
-def _access_log(home: str, site: str) -> LogFileView:
-    path = access_log_path(home, file_name(site))
+def _access_log(home: str, site: str, file: str) -> LogFileView:
+    path = access_log_path(home, file)
     return LogFileView(app="", instance="", stream="access", path=path, site=site)

@@ -1,0 +1,89 @@
+"""A stream: a port of TCP or UDP, and where its connections go. Tables `[streams."PORT"]`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from portico.core.model.balancing import StreamBalanceField
+from portico.core.model.edge import parse_bind
+from portico.core.model.names import AppName
+from portico.core.model.site import Network
+from portico.core.model.units import LAST_PORT, Duration, Kind, Table, shown
+
+_LISTEN = Kind('a port such as "5432" or "127.0.0.1:5432"')
+_KEY = re.compile(r"(?:(\*|[0-9.]+|\[[0-9a-f:.]+\]):)?([1-9][0-9]{0,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamListen:
+    """The key of a stream, taken apart."""
+
+    address: str
+    """As nginx's `listen` takes it; empty where the key has none."""
+    port: int
+
+
+def parse_listen(key: str) -> StreamListen:
+    """`5432`, `127.0.0.1:5432`, `[::1]:5432` or `*:5432`; each can be written in one way only."""
+    found, wrong = _KEY.fullmatch(key), f"must be {_LISTEN.text}, not {shown(key)}"
+    if not found or int(found[2]) > LAST_PORT:
+        raise ValueError(wrong)
+    try:
+        address = parse_bind(found[1]) if found[1] else ""
+    except ValueError:
+        raise ValueError(wrong) from None
+    if address != (found[1] or ""):
+        raise ValueError(f"must be written as {shown(f'{address}:{found[2]}')}")
+    return StreamListen(address, int(found[2]))
+
+
+def stream_slug(key: str) -> str:
+    """The key as a part of names of files, zones and upstreams; no two have the same."""
+    return re.sub(r"[^A-Za-z0-9.-]", "_", key)
+
+
+def _key(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
+StreamKey = Annotated[
+    str,
+    AfterValidator(_key),
+    _LISTEN,
+    WithJsonSchema({"type": "string", "pattern": f"^{_KEY.pattern}$"}),
+]
+
+
+class Stream(Table):
+    """A port of TCP, whose connections nginx passes on as they are. The table's name is the port,
+    `5432`, or an address with it, `127.0.0.1:5432`. Without an address nginx listens on those of
+    `[edge] bind`; default: loopback.
+    """
+
+    app: AppName | None = Field(None, description="Name of the app that answers.")
+    upstream: AppName | None = Field(None, description="Name of the upstream that answers.")
+    balance: StreamBalanceField | None = Field(
+        None,
+        description="The balancing method, as in nginx; default: that of the app or upstream.",
+    )
+    proxy_connect_timeout: Duration | None = Field(
+        None, ge=0.001, description="Timeout for connecting to an instance; default: 5s."
+    )
+    proxy_timeout: Duration | None = Field(
+        None,
+        ge=0.001,
+        description="How long a connection may be silent in both directions; default: 10m.",
+    )
+    proxy_next_upstream: bool = Field(
+        True, description="Try the next instance if one cannot be connected to."
+    )
+    allow: tuple[Network, ...] = Field(
+        (), description="Networks that have access; all others are denied."
+    )
+    deny: tuple[Network, ...] = Field((), description="Networks that are denied.")
+    access_log: bool = Field(True, description="false: no access log for this stream.")

@@ -1,0 +1,117 @@
+"""Streams: connections of TCP that nginx passes on to apps and servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.lines import Lines, LinesLoad
+from tests.stack import PROGRAMS, Stack, eventually, free_port
+
+PROGRAM = f"python3 {PROGRAMS / 'lines.py'}"
+APP = f'[apps.db]\ncommand = "{PROGRAM}"\ninstances = 2\ndrain_timeout = 60\n'
+
+
+class Streams(Stack):
+    """A stack with one stream to an app, and no site."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = free_port()
+
+    def stream(self, keys: str = 'app = "db"', rest: str = "") -> str:
+        return f'{APP}{rest}\n[streams."{self.port}"]\n{keys}\n'
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Streams]:
+    with Streams() as stack:
+        stack.up(stack.stream())
+        eventually(lambda: _pids(stack))
+        yield stack
+
+
+def _pids(stack: Streams) -> set[int]:
+    """Of the instances that ten connections reach."""
+    found = set()
+    for _ in range(10):
+        with Lines(stack.port) as lines:
+            found.add(lines.pid)
+    return found
+
+
+def _instances(stack: Streams) -> set[int]:
+    return {i["pid"] for i in stack.instances("db")}
+
+
+def test_a_file_without_a_site_listens_at_its_streams_alone(stack):
+    assert _pids(stack) == _instances(stack)
+    for port in (stack.http, stack.https):
+        with pytest.raises(ConnectionRefusedError):
+            Lines(port)
+
+
+def test_status_and_up_say_where_a_stream_is(stack):
+    address = f"127.0.0.1:{stack.port}"
+    [stream] = stack.status()["streams"]
+    assert (stream["name"], stream["to"]) == (str(stack.port), "app db")
+    assert stream["addresses"][0] == address
+    assert address in stack.done("status").stdout
+    assert address in stack.done("up").stdout
+
+
+def test_a_deploy_loses_no_connection_and_new_ones_reach_the_new_instances(stack):
+    """Held ones continue on the old instances, each until it ends."""
+    old = _instances(stack)
+    with ExitStack() as stays:
+        held = [stays.enter_context(Lines(stack.port)) for _ in range(20)]
+        with LinesLoad(stack.port) as load:
+            stack.done("reload", "db")
+            new = eventually(lambda: not old & (pids := _instances(stack)) and pids)
+            assert [each.echo("on") for each in held] == [f"{each.pid} on" for each in held]
+            before = sum(load.pids.values())
+            eventually(lambda: sum(load.pids.values()) > before + 50)
+        assert load.lost == []
+        assert {each.pid for each in held} == old
+        assert _pids(stack) == new
+        assert all(map(_lives, old))
+    eventually(lambda: not any(map(_lives, old)))
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}/exe").exists()
+
+
+def test_a_change_of_a_stream_loses_no_connection(stack):
+    with Lines(stack.port) as held, LinesLoad(stack.port) as load:
+        stack.up(stack.stream('app = "db"\nbalance = "least_conn"'))
+        assert held.echo("on") == f"{held.pid} on"
+    assert load.lost == []
+
+
+def test_connections_are_logged(stack):
+    log = stack.home / "logs" / "sites" / f"_stream_{stack.port}.access.log"
+    line = json.loads(eventually(lambda: log.exists() and log.read_text().splitlines())[-1])
+    assert (line["protocol"], line["status"], line["remote_addr"]) == ("TCP", 200, "127.0.0.1")
+    assert line["bytes_received"] in {0, 2, 3}
+
+
+def test_a_port_that_is_held_is_said_before_anything_changes(stack):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        stack.write(stack.stream(rest=f'[streams."{port}"]\napp = "db"\n'))
+        result = stack.portico("up")
+    assert f"port {port} is held by pid {os.getpid()}" in result.stderr
+    assert [each["name"] for each in stack.status()["streams"]] == [str(stack.port)]
+
+
+def test_a_stream_that_leaves_the_file_is_closed(stack):
+    stack.up(f"{APP}[sites.'app.localhost']\nmaintenance = true\n")
+    with pytest.raises(ConnectionRefusedError):
+        Lines(stack.port)
