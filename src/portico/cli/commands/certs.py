@@ -15,6 +15,7 @@ from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch, watch_and_report
 from portico.core.model import verbs
+from portico.core.model.revocation import REASON_CODES
 from portico.errors import Refused
 
 Action = Callable[[Session, Namespace], None]
@@ -40,7 +41,14 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="renew, issue --standalone: also if not due",
+        help="renew, issue --standalone: also if not due; revoke: also if no other certificate "
+        "can be obtained and served first",
+    )
+    parser.add_argument(
+        "--reason",
+        metavar="REASON",
+        choices=tuple(REASON_CODES),
+        help=f"revoke: one of {', '.join(REASON_CODES)}; default: superseded",
     )
     parser.add_argument(
         "--dry-run",
@@ -93,7 +101,10 @@ def _renew(session: Session, args: Namespace) -> None:
 
 def _revoke(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_and_report(session, client, client.ask(verbs.REVOKE, name=name))
+    reason = args.reason or "superseded"
+    watch_and_report(
+        session, client, client.ask(verbs.REVOKE, name=name, reason=reason, force=args.force)
+    )
 
 
 def _forget(session: Session, args: Namespace) -> None:
@@ -122,7 +133,7 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str]]] = {
     "show": (_show, "name"),
     "issue": (issue, f"name force {' '.join(STANDALONE)}"),
     "renew": (_renew, "name force dry_run quiet"),
-    "revoke": (_revoke, "name"),
+    "revoke": (_revoke, "name force reason"),
     "forget": (_forget, "name"),
     "account": (show_account, ""),
     "rollover": (roll_over, ""),

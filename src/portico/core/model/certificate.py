@@ -227,6 +227,8 @@ class RenewalState:
     deploy_trouble: Trouble | None = None
     staged: tuple[str, ...] = ()
     """Sorted names of the last set that staging has signed."""
+    revoked: str = ""
+    """Serial of the certificate that was last revoked: it may still be served, for want of one."""
     forced: float | None = None
     """When somebody asked for a new one that is not due: each issuer may be asked once for it."""
 

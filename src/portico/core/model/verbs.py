@@ -298,7 +298,8 @@ REVOKE: Final[Verb[ChangeView]] = Verb(
     "revoke",
     "POST",
     "/v1/certificates/{name}/revoke",
-    "Revoke a certificate and obtain a new one.",
+    "Obtain and serve a new certificate, and revoke the one before it.",
+    request="RevokeRequest",
 )
 FORGET: Final[Verb[ChangeView]] = Verb(
     "forget",

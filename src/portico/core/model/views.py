@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from portico.core.model.certificate import KeyType
 from portico.core.model.issuing import Email, Issuer
 from portico.core.model.names import Domain
+from portico.core.model.revocation import Reason
 
 
 class View(BaseModel):
@@ -224,6 +225,13 @@ class CertificateView(View):
 class RenewRequest(View):
     force: bool = Field(False, description="Also if it is not due.")
     dry_run: bool = Field(False, description="Use staging; nothing that is served changes.")
+
+
+class RevokeRequest(View):
+    reason: Reason = Field("superseded", description="Why (RFC 5280 5.3.1), in certbot's words.")
+    force: bool = Field(
+        False, description="Also if no other certificate can be obtained and served first."
+    )
 
 
 class StandaloneRequest(View):

@@ -1,4 +1,4 @@
-"""How near the end of a certificate is that should have been renewed: authorities warn nobody."""
+"""What is wrong with a certificate that is served: revoked, or near its end. Nobody else warns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from portico.core.model.certificate import DAY, Certificate, RenewalState
 from portico.core.model.moments import moment
 from portico.core.model.pair import Facts
-from portico.core.planning.renewal import backstop
+from portico.core.planning.renewal import backstop, is_revoked
 
 QUARTER: Final = 1 / 4
 TENTH: Final = 1 / 10
@@ -23,6 +23,8 @@ def warning(served: Certificate | None, renewal: RenewalState, now: float) -> st
     """
     if served is None:
         return ""
+    if is_revoked(served, renewal):
+        return "its certificate is revoked; clients may reject it until another one is served"
     if near := _near_end(served.not_before, served.not_after, now):
         return near
     if now > backstop(served) and (renewal.last_trouble or renewal.deploy_trouble):

@@ -57,9 +57,17 @@ class Action:
         return self.at <= now
 
 
-def is_missing(lineage: Lineage, held: Certificate | None, now: float) -> bool:
+def is_missing(
+    lineage: Lineage, held: Certificate | None, renewal: RenewalState, now: float
+) -> bool:
     """Whether there is none that does for what is wanted."""
-    return held is None or now >= held.not_after or bool(_changed(lineage, held))
+    if held is None or now >= held.not_after or is_revoked(held, renewal):
+        return True
+    return bool(_changed(lineage, held))
+
+
+def is_revoked(held: Certificate, renewal: RenewalState) -> bool:
+    return held.serial == renewal.revoked
 
 
 def end_of_wait(held: Certificate, until: float, now: float) -> float:
@@ -143,6 +151,8 @@ def _due(case: _Case) -> tuple[float, str]:
         return NEVER, ""
     if held is None:
         return now, "there is no certificate yet"
+    if is_revoked(held, case.renewal):
+        return now, "it is revoked"
     if changed := _changed(case.lineage, held):
         return now, changed
     return _renewal(held, case.renewal, now)
@@ -234,7 +244,11 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.renewal.troubles.get(issuer.directory)
-    urgent = held is None or held.not_after - at < URGENT * held.lifetime
+    urgent = (
+        held is None
+        or held.not_after - at < URGENT * held.lifetime
+        or is_revoked(held, case.renewal)
+    )
     asked = _asked(case)
     if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
         enough = trouble.failures >= (

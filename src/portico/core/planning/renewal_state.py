@@ -69,7 +69,14 @@ def after_staging(renewal: RenewalState, lineage: Lineage) -> RenewalState:
 
 def issued(renewal: RenewalState) -> RenewalState:
     """After a new certificate is on disk, of which nothing is known yet."""
-    return RenewalState(renewal.lineage, served=renewal.served, staged=renewal.staged)
+    return RenewalState(
+        renewal.lineage, served=renewal.served, staged=renewal.staged, revoked=renewal.revoked
+    )
+
+
+def revoked(renewal: RenewalState, serial: str) -> RenewalState:
+    """After the authority has revoked the certificate with this serial."""
+    return replace(renewal, revoked=serial)
 
 
 def deployed(renewal: RenewalState, serial: str) -> RenewalState:

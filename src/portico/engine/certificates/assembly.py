@@ -11,6 +11,7 @@ from portico.engine.certificates.dry_run import DryRun, ScratchFiles
 from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.certificates.migration import Migration
 from portico.engine.certificates.own_files import OwnFiles
+from portico.engine.certificates.revocation import Revocation
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.prepare import CertificateSource, Preparation
@@ -24,6 +25,7 @@ class CertificateParts:
     loop: CertificateLoop
     migration: Migration
     own: OwnFiles
+    revocation: Revocation
 
 
 def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all of these
@@ -56,4 +58,5 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     preparation = prepare(ScratchFiles(scratch, issued))
     dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)
     own = OwnFiles(engine, in_force, local)
-    return CertificateParts(dry_run, loop, migration, own)
+    revocation = Revocation(engine, loop, authorities=authorities, lineages=lineages)
+    return CertificateParts(dry_run, loop, migration, own, revocation)

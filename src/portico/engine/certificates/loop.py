@@ -35,7 +35,7 @@ from portico.engine.certificates.work_queue import WorkQueue
 from portico.engine.changes import Change
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
-from portico.errors import Failed, NotFound, PorticoError, Refused
+from portico.errors import Failed, NotFound, PorticoError
 from portico.ports.certificates import Authorities, Lineages
 from portico.ports.state import State
 from portico.system.text import read_text
@@ -49,8 +49,6 @@ ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "no
 YIELD_EVERY: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
 RENEW_TIMEOUT: Final = 900.0
-SUPERSEDED: Final = 4
-"""Reason of a revocation (RFC 5280 5.3.1) that an operator may give for anything."""
 
 
 class IssuedFiles:
@@ -271,22 +269,11 @@ class CertificateLoop:
             raise
 
     def _misses(self, lineage: Lineage) -> bool:
-        return is_missing(lineage, self._lineages.held(lineage.name), self._clock.now())
-
-    async def revoke(self, name: str) -> None:
-        """Revoke the certificate held, and want another one."""
-        lineage, held = (await self.wanted()).get(name), self._lineages.held(name)
-        if lineage is None or held is None:
-            raise NotFound(f"there is no certificate from an authority for {name!r}")
-        issuer = next((i for i in lineage.issuers if i.directory == held.issuer), None)
-        if issuer is None:
-            raise Refused(f"{name} was issued by {held.issuer}, which is no longer configured")
-        async with self.account.in_use_by(name):
-            await self._authorities.revoke(issuer, held, SUPERSEDED)
-        self._state.put_renewal_state(
-            renewal_state.forced(self._state.renewal_state(name), self._clock.now())
+        held, renewal = (
+            self._lineages.held(lineage.name),
+            self._state.renewal_state(lineage.name),
         )
-        self.wake()
+        return is_missing(lineage, held, renewal, self._clock.now())
 
     async def look(self) -> None:
         """One pass over all lineages: find what is due. Whoever it is done for by then is left."""

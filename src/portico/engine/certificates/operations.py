@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from portico.core.model.revocation import Reason
 from portico.core.model.views import (
     AccountsView,
     CertificateView,
@@ -65,12 +66,11 @@ class CertificateOperations:
         name = remember(self._state, request, self._intent.desired.sites)
         return self._of_certificate("issue", name, who, work)
 
-    async def revoke(self, name: str, who: str) -> ChangeView:
-        """Revoke the certificate held, and obtain another one."""
+    async def revoke(self, name: str, who: str, *, reason: Reason, force: bool) -> ChangeView:
+        """Revoke the certificate that is served, once another one is."""
 
         async def work(change: Change) -> None:
-            await self._certificates.loop.revoke(name)
-            await self._certificates.loop.renew(name, change, force=False)
+            await self._certificates.revocation.revoke(name, reason, change, force=force)
 
         return self._of_certificate("revoke", name, who, work)
 
