@@ -158,7 +158,7 @@ def test_a_revocation_loses_no_request_and_the_next_certificate_has_another_key(
         assert "is revoked" in stack.done("certs").stdout
         assert "is revoked" in stack.done("certs", "show", NAME).stdout
         assert "is revoked" in stack.done("events").stdout
-        eventually(lambda: "is revoked" in stack.done("status").stdout)
+        eventually(lambda: "is revoked" in str(stack.status()))
 
 
 def all_served(stack):

@@ -278,3 +278,36 @@ def test_the_first_issuer_may_have_a_staging_of_its_own():
         ISSUERS["letsencrypt-staging"],
         None,
     ]
+
+
+PRIVATE = 'issuer = "https://ca.test/dir"\nca_bundle = "/root.pem"'
+ALWAYS, PRIVATE_ONLY, NEVER = {"public", "private"}, {"private"}, set()
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        *(
+            (name, ALWAYS)
+            for name in ("a.example.com", "printer.lan", "box.home.arpa", "intranet")
+        ),
+        *((name, PRIVATE_ONLY) for name in ("iot.lab.internal", "app.corp.test", "nas.local")),
+        *((name, NEVER) for name in ("localhost", "app.localhost", "127.0.0.1", "::1")),
+    ],
+)
+@pytest.mark.parametrize(
+    ("tls", "kind"),
+    [
+        ("", "public"),
+        ('issuer = "https://ca.test/dir"', "public"),
+        ('ca_bundle = "/root.pem"', "public"),
+        (PRIVATE, "private"),
+        ('issuer = "local"\nca_bundle = "/root.pem"', "local"),
+    ],
+)
+@pytest.mark.parametrize("table", ["tls", 'sites."{}".tls'])
+def test_a_name_of_a_private_network_is_requested_from_an_authority_of_ones_own(
+    name, where, tls, kind, table
+):
+    found, _ = lineages(f'[sites."{name}"]\napp = "web"\n[{table.format(name)}]\n{tls}')
+    assert list(found) == ([name] if kind in where else [])

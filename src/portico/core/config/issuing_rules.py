@@ -8,7 +8,7 @@ from portico.core.config.findings import Finding, Path
 from portico.core.model.certificate import is_rsa
 from portico.core.model.document import Document
 from portico.core.model.issuing import DnsProvider, Issuing
-from portico.core.model.names import is_ip, is_local_name
+from portico.core.model.names import is_ip
 from portico.core.model.site import Site
 
 
@@ -64,7 +64,7 @@ def _provider(path: Path, dns: DnsProvider) -> Iterator[Finding]:
 
 def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Finding]:
     settings, names = _settings_of(site, document), (name, *site.aliases)
-    if settings is None or any(map(_is_local, names)):
+    if settings is None or not all(map(settings.asks_authority, names)):
         return
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
@@ -86,7 +86,3 @@ def _settings_of(site: Site, document: Document) -> Issuing | None:
     settings = site.tls.over(document.tls) if site.tls else document.tls
     own = site.certificate or document.tls.certificate
     return settings if site.https and not own and settings.issuers else None
-
-
-def _is_local(name: str) -> bool:
-    return is_local_name(name.removeprefix("*."))

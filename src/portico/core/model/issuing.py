@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.certificate import COUNTED_FOR, DAY, KeyType, Limit
+from portico.core.model.names import is_local_name, is_loopback_name
 from portico.core.model.units import Kind, Table, parse_duration, shown
 
 T = TypeVar("T", bound=Table)
@@ -145,7 +146,9 @@ class Issuing(Table):
     )
     email: Email | None = Field(None, description="Contact address of the account.")
     ca_bundle: str | None = Field(
-        None, description="PEM file of certificates to trust for a private authority."
+        None,
+        description="PEM file of certificates to trust for a private authority. With issuer and "
+        "ca_bundle, that authority also issues for .internal, .test and .local.",
     )
     challenge: Challenge | None = Field(
         None,
@@ -194,6 +197,16 @@ class Issuing(Table):
             for key, value in given.items()
         }
         return Issuing.model_construct(**wanted)
+
+    def asks_authority(self, name: str) -> bool:
+        """Whether a name gets its certificate from the issuers. One of a private network does so
+        only where the file names an authority of that network: `issuer` and `ca_bundle`.
+        """
+        plain = name.removeprefix("*.")
+        if is_loopback_name(plain) or not self.issuers:
+            return False
+        is_private = self.issuer is not None and self.ca_bundle is not None
+        return is_private or not is_local_name(plain)
 
     @property
     def key_types(self) -> tuple[KeyType, ...]:

@@ -73,6 +73,11 @@ def is_ip(name: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", name)) or ":" in name
 
 
+def is_loopback_name(name: str) -> bool:
+    """Whether a site's name can only mean this machine itself (RFC 6761 6.3)."""
+    return ip_address(name).is_loopback if is_ip(name) else f".{name}".endswith(".localhost")
+
+
 def is_local_name(name: str) -> bool:
     """Whether a site's name can only mean this machine or a private network (RFC 6761, 6762)."""
     if is_ip(name):

@@ -21,7 +21,6 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import ISSUERS, STAGING, DnsProvider, Issuing
-from portico.core.model.names import is_local_name
 from portico.core.model.views import StandaloneRequest
 
 _LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
@@ -37,7 +36,7 @@ def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, L
     lineages = {}
     for name, site in desired.sites.items():
         settings = desired.issuing(name)
-        if settings is not None and all(map(_is_public, (name, *site.aliases))):
+        if settings is not None and all(map(settings.asks_authority, (name, *site.aliases))):
             lineage = _lineage(
                 (name, *site.aliases), settings, desired.origin(name).folder, secrets
             )
@@ -112,10 +111,6 @@ def secret_files(desired: Desired) -> Iterator[str]:
             for path in (settings.dns.secret_file, settings.dns.credentials):
                 if path:
                     yield absolute(path, folder)
-
-
-def _is_public(name: str) -> bool:
-    return not is_local_name(name.removeprefix("*."))
 
 
 def _lineage(

@@ -8,8 +8,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from portico.core.model.certificate import Lineage
-from portico.core.model.issuing import LOCAL
-from portico.core.model.names import is_local_name
+from portico.core.model.issuing import LOCAL, Issuing
 from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import standalone_lineage
 from portico.errors import Refused
@@ -31,11 +30,15 @@ def remember(state: State, request: StandaloneRequest, sites: Mapping[str, objec
         raise Refused(f"{name} is a site of the file in force; run `portico certs issue {name}`")
     if request.issuer == LOCAL:
         raise Refused("the local authority issues only for sites; use another issuer")
+    settings = Issuing(issuer=request.issuer, ca_bundle=request.ca_bundle)
     for each in request.names:
         if each.startswith("*."):
             raise Refused(f"{each} can only be validated in DNS; configure a site with [tls.dns]")
-        if is_local_name(each):
-            raise Refused(f"{each} is not a public name; no authority issues certificates for it")
+        if not settings.asks_authority(each):
+            raise Refused(
+                f"{each} is not a public name: only an authority of your own issues certificates "
+                "for it, named by --issuer and --ca-bundle"
+            )
     others = [each for each in _remembered(state) if each.names[0] != name]
     _put(state, [*others, request.model_copy(update={"force": False})])
     return name
