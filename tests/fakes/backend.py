@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import select
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,8 @@ class Backend:
 
     `?size=N` pads it, `?header=N` its head, `?answer=NAME:VALUE` is one more header of it,
     `?sleep=S` waits first, `?status=N`; `?stream=N` sends N lines, one every 0.2 s; `?begin=TEXT`
-    sends no more than this, and `?hang_up=1` nothing; an upgrade to websocket is accepted and then
+    sends no more than this, and `?hang_up=1` nothing; `?unread=N` answers with that status and
+    reads no body, until the connection is closed; an upgrade to websocket is accepted and then
     everything is sent back. With `hangs_up` it gives nobody an answer, after so many seconds.
     `asked` holds `GET /path?query` of all, `connections` counts those that were taken.
     """
@@ -71,8 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         self.server.asked.append(f"{self.command} {self.path}")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if "unread" in query:
+            self._answer_unread(query["unread"][0])
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.server.hangs_up is not None:
             time.sleep(self.server.hangs_up)
             self.close_connection = True
@@ -107,6 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
+
+    def _answer_unread(self, status: str) -> None:
+        self.close_connection = True
+        head = f"HTTP/1.1 {status} No\r\nContent-Length: 6\r\nConnection: close\r\n\r\n"
+        self.wfile.write(f"{head}unread".encode())
+        closed = select.poll()
+        closed.register(self.connection, select.POLLRDHUP)
+        closed.poll(60_000)
 
     def _stream(self, number: int) -> None:
         self.close_connection = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ app = "web"
 "/quiet" = {websocket = false}
 "/patient" = {proxy_read_timeout = "500ms"}
 "/strict" = {websocket_timeout = "500ms"}
+"/upload" = {client_max_body_size = 0}
+"/unbuffered" = {client_max_body_size = 0, request_buffering = false}
 "/admin" = "my_api"
 "^~ /first" = "my_api"
 "/moved" = {redirect = "/elsewhere"}
@@ -331,6 +334,29 @@ def test_an_unbuffered_answer_arrives_line_by_line(edge):
                 if len(arrived) == 4:
                     break
     assert arrived[3] - arrived[0] > 0.4
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+@pytest.mark.parametrize("path", ["/upload", "/unbuffered"])
+def test_an_answer_to_an_upload_that_the_program_does_not_read_arrives(
+    edge, programs, tmp_path, version, path
+):
+    upload = tmp_path / "upload"
+    upload.write_bytes(bytes(8_000_000))  # more than all buffers between
+    resolve = f"app.test:{edge.https}:127.0.0.1"
+    command = ["curl", "-sk", f"--http{version}", "-T", upload, "--resolve", resolve]
+    for method, status in (("PUT", 413), ("POST", 401)):
+        before = len(programs["web"].asked)
+        url = f"https://app.test:{edge.https}{path}?unread={status}"
+        answer = subprocess.run(
+            [*command, "-X", method, "-w", "|%{http_code}|%{http_version}", url],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert answer.stdout == f"unread|{status}|{version}"
+        assert len(programs["web"].asked) == before + 1
 
 
 def test_connections_to_an_app_are_kept(edge, programs):

@@ -22,7 +22,8 @@ def passing_basics() -> tuple[Directive, ...]:
 
     nginx itself tries once: what it counts as one try may reach several programs, because it
     does not count a kept connection that breaks. Buffers take headers of 16 KiB: cookies and
-    tokens grow.
+    tokens grow. Between two pieces of an upload nginx looks whether an answer has come: who
+    answers and closes without reading the body makes the next write fail, which is 502.
     """
     return (
         d("proxy_http_version", "1.1"),
@@ -31,6 +32,7 @@ def passing_basics() -> tuple[Directive, ...]:
         d("proxy_buffers", "8", "16k"),
         d("proxy_busy_buffers_size", "32k"),
         d("proxy_socket_keepalive", "on"),
+        d("sendfile_max_chunk", "64k"),
     )
 
 

@@ -87,12 +87,21 @@ def _proxy_settings(scope: Scope) -> Settings:
         "read": (read,),
         "send": (send,),
         "buffering": (_switch("proxy_buffering", value=scope.value(_buffering)),),
-        "request buffering": (
-            _switch("proxy_request_buffering", value=scope.value(_request_buffering)),
-        ),
+        "request buffering": _request_buffer(scope),
         "request headers": request_headers(scope),
         "replaced headers": replaced_headers(scope),
     }
+
+
+def _request_buffer(scope: Scope) -> tuple[Directive, ...]:
+    """For an answer nginx looks where a piece is smaller than what it holds of the body."""
+    if scope.value(_request_buffering) is not False:
+        return (d("proxy_request_buffering", "on"),)
+    return (
+        d("proxy_request_buffering", "off"),
+        d("client_body_buffer_size", "64k"),
+        d("sendfile_max_chunk", "32k"),
+    )
 
 
 def _body_size(scope: Scope) -> Directive:
