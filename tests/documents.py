@@ -236,6 +236,14 @@ status = 503
 realm = "staff"
 users = { ann = "$apr1$x$y" }
 
+[sites."shop.example.com".auth]
+app = "web"
+path = "/oauth2/auth"
+request_headers = ["X-User"]
+headers = ["Set-Cookie"]
+sign_in = "/oauth2/start?rd=$escaped_request_uri"
+timeout = "5s"
+
 [sites."shop.example.com".real_ip]
 trust = ["192.168.0.0/16"]
 header = "X-Real-IP"
@@ -274,6 +282,9 @@ redirect = { to = "https://new.example.com", status = 301, keep_path = true, kee
 
 [sites."shop.example.com".routes]
 "/both" = "both"
+"/oauth2/" = { app = "web", auth = false, satisfy = "any" }
+"/files" = { auth = { upstream = "legacy", request_headers = { X-User = "Remote-User" } } }
+"/away" = { auth = { url = "https://auth.example.com/verify" } }
 "~ [.]php$" = { folder = "php", basic_auth = { file = "htpasswd" } }
 
 [tls]

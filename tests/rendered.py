@@ -13,7 +13,7 @@ from portico.engine.inputs import Machine
 
 ABILITIES = {
     *("grpc", "http2", "keepalive_min_timeout", "least_time"),
-    *("pcre_jit", "realip", "resolve", "sticky"),
+    *("auth_request", "pcre_jit", "realip", "resolve", "sticky"),
 }
 WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
 END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from portico.core.config.auth_rules import auth_findings
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.model.site import Handling, Route, Site
 from portico.core.model.variables import unknown_variables
@@ -20,6 +21,8 @@ def handling_findings(
         yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
     yield from _unknown_variables(path, handling)
     yield from _basic_auth(draft, path, handling)
+    if handling.auth:
+        yield from auth_findings(draft, (*path, "auth"), handling.auth)
 
 
 def _wait(

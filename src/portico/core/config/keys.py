@@ -8,6 +8,7 @@ from typing import Final
 
 from portico.core.config.findings import did_you_mean, nearest
 from portico.core.model.app import App
+from portico.core.model.auth import Auth
 from portico.core.model.balancing import Method
 from portico.core.model.check import Check
 from portico.core.model.document import Document
@@ -85,8 +86,10 @@ _SERVING = {
     "request_headers": "proxy_set_header",
     "rate_limit": "limit_req limit_req_zone",
     "connection_limit": "limit_conn limit_conn_zone",
-    "basic_auth": "auth_basic auth htpasswd",
+    "basic_auth": "auth_basic htpasswd",
     "basic_auth.file": "auth_basic_user_file",
+    "auth": "auth_request forward_auth",
+    "auth.request_headers": "auth_request_set copy_headers auth_response_headers",
     "client_max_body_size": "max_body_size body_size max_body",
     "proxy_read_timeout": "timeout read_timeout",
     "proxy_connect_timeout": "connect_timeout",
@@ -199,6 +202,12 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "balance": "lb_policy load_balancing lb method algorithm strategy",
     },
     Folder: {"path": "root alias folder dir directory", "listing": "autoindex browse"},
+    Auth: {
+        "url": "uri address to server",
+        "request_headers": "copy_headers auth_response_headers response_headers",
+        "sign_in": "signin login error_page redirect",
+        "timeout": "proxy_read_timeout",
+    },
     Redirect: {"to": "url location target return", "status": "code"},
     Edge: {
         "http": "listen port http_port",

@@ -17,6 +17,7 @@ from portico.core.config.edge_rules import (
     stream_spans,
 )
 from portico.core.config.findings import path_text
+from portico.core.model.auth import Auth
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
@@ -52,7 +53,7 @@ def qualified_document(document: Document, project: str) -> Document:
     }
     sites = {name: _qualified_site(site, project) for name, site in document.sites.items()}
     streams = {
-        key: stream.model_copy(update=_targets(stream, project))
+        key: stream.model_copy(update=_names(stream, project))
         for key, stream in document.streams.items()
     }
     return document.model_copy(
@@ -111,7 +112,12 @@ def _qualified_route(route: Route | str, project: str) -> Route | str:
     return route.model_copy(update=_targets(route, project))
 
 
-def _targets(of: Site | Route | Stream, project: str) -> dict[str, str]:
+def _targets(of: Site | Route, project: str) -> dict[str, object]:
+    auth = of.auth and of.auth.model_copy(update=_names(of.auth, project))
+    return {**_names(of, project), "auth": auth}
+
+
+def _names(of: Site | Route | Auth | Stream, project: str) -> dict[str, str]:
     named = {"app": of.app, "upstream": of.upstream}
     return {key: qualified(project, name) for key, name in named.items() if name}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from portico.core.config.auth_rules import sign_in_loop
 from portico.core.config.findings import Path, path_text
 from portico.core.config.references import names_reached
 from portico.core.model.app import App
@@ -153,10 +154,10 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
         yield (*path, "certificate"), "has no effect with https = false"
     if not site.https and _sticky_cookie_is_secure(site, document):
         yield path, "its sticky cookie is secure, so it is lost with https = false"
-    yield from _nobody(path, site)
+    yield from _handling(path, site, site)
     for key, route in site.routes.items():
         if not isinstance(route, str):
-            yield from _nobody((*path, "routes", key), route)
+            yield from _handling((*path, "routes", key), route, site)
 
 
 def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
@@ -164,6 +165,13 @@ def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
     upstream = document.upstreams.get(site.upstream or "")
     sticky = app.sticky if app else upstream.sticky if upstream else False
     return sticky is True or (isinstance(sticky, Sticky) and sticky.secure)
+
+
+def _handling(path: Path, handling: Handling, site: Site) -> Iterator[_Note]:
+    yield from _nobody(path, handling)
+    if sign_in_loop(site, handling):
+        what = "requires a sign-in too, so clients may be redirected in a loop"
+        yield (*path, "auth", "sign_in"), f"{what}; add a route for it with auth = false"
 
 
 def _nobody(path: Path, handling: Handling | Stream) -> Iterator[_Note]:

@@ -61,15 +61,17 @@ def names_reached(document: Document) -> set[str]:
 
 def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstream]) -> set[str]:
     """The apps and upstreams that requests reach, through a site or one of its routes, or that
-    connections reach through a stream.
+    decide about them, or that connections reach through a stream.
     """
     served: set[str] = set()
     for site in sites:
         for target in (site, *(site.routes.values() if isinstance(site, Site) else ())):
             if isinstance(target, str):
                 served.add(target)
-            else:
-                served.update(name for name in (target.app, target.upstream) if name)
+                continue
+            served.update(name for name in (target.app, target.upstream) if name)
+            if not isinstance(target, Stream) and target.auth:
+                served.update(n for n in (target.auth.app, target.auth.upstream) if n)
     for name in served & upstreams.keys():
         served.update(upstreams[name].apps)
     return served

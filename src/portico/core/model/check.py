@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from portico.core.model.site import HeaderName, HeaderValue
+from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.units import Duration, Kind, Table, Words
 
 MAX_PROBE_TIME: Final = 5.0

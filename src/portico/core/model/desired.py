@@ -162,7 +162,7 @@ class DesiredStream:
 
 _NO_FILE: Final = Origin()
 _CLOSED: Final[Mapping[str, object]] = {
-    **dict.fromkeys(("app", "upstream", "folder", "redirect", "basic_auth")),
+    **dict.fromkeys(("app", "upstream", "folder", "redirect", "basic_auth", "auth")),
     "include": (),
     "routes": {},
     "error_pages": {},

@@ -7,17 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from portico.core.model.auth import Auth
+from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import AppName, Domain
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
 from portico.core.model.wait import Wait
 
-HeaderName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Kind("the name of a header")
-]
-HeaderValue = Annotated[
-    str, Field(pattern=r"^[^\x00-\x1f\x7f]*$"), Kind("one line of text", secret=True)
-]
 ErrorCode = Annotated[
     str,
     Field(pattern=r"^(3[0-9][0-9]|4[0-8][0-9]|49[0-8]|5[0-9][0-9])$"),
@@ -230,6 +226,16 @@ class Handling(Table):
         None, description="Connections per client: a number, or a table."
     )
     basic_auth: BasicAuth | None = Field(None, description="Require a user name and password.")
+    auth: Literal[False] | Auth | None = Field(
+        None,
+        description="Let another program decide about each request (nginx auth_request); false: "
+        "not for this route.",
+    )
+    satisfy: Literal["all", "any"] | None = Field(
+        None,
+        description="Whether all of allow and deny, basic_auth and auth must grant access, or any "
+        "one of them; default: all.",
+    )
     allow: tuple[Network, ...] = Field(
         (), description="Networks that have access; all others are denied."
     )

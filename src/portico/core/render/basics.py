@@ -109,7 +109,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
         for site in desired.sites.values()
         for table in (site, *site.routes.values())
         if not isinstance(table, str)
-        for name in table.request_headers or ()
+        for name in (*(table.request_headers or ()), *(table.auth.copied if table.auth else ()))
     ]
     yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
     yield d("server_names_hash_bucket_size", str(_bucket(names)))

@@ -8,10 +8,12 @@ from itertools import chain
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
+from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
+from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.location import stripped_prefixes
@@ -34,8 +36,10 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
 
     Raises Refused for text that nginx cannot be given, and changes nothing.
     """
+    desired = with_auth_upstreams(desired)
+    identity = identity_names(desired)
     sites = [
-        tuple(scopes(name, site, desired.origin(name).folder, context.secret))
+        tuple(scopes(name, site, desired.origin(name).folder, context.secret, identity[name]))
         for name, site in desired.sites.items()
     ]
     blocks = (
@@ -71,6 +75,7 @@ def _http(
     yield from refusal_maps(chain.from_iterable(sites))
     yield from redirect_maps(list(chain.from_iterable(sites)))
     yield from wait_maps(chain.from_iterable(sites))
+    yield from auth_maps(desired)
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

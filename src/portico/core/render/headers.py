@@ -9,6 +9,7 @@ from portico.core.model.desired import Desired, Listeners
 from portico.core.model.site import Hsts, Site
 from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, with_variables
+from portico.core.render.identity import identity_headers
 from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
@@ -28,6 +29,10 @@ _FORWARDED_HEADERS = {
     "If-Match": f"${IF_MATCH}",
 }
 _PREFIX = "X-Forwarded-Prefix"
+_CONDITIONS = (
+    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"),
+    "Range",
+)
 HSTS_NAME = "Strict-Transport-Security"
 _UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
@@ -97,10 +102,45 @@ def request_headers(
     websocket = scope.value(lambda handling: handling.websocket) is not False
     ours = _default_headers(directive, prefix, websocket=websocket, trusting=trusts(scope.site))
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
+    identity = identity_headers(scope)
+    known = {name.lower() for name in identity}
     return (
-        *(line for name, line in ours if name not in theirs),
-        *(d(directive, WithDollar(n), with_variables(value)) for n, value in theirs.values()),
+        *(line for name, line in ours if name not in theirs and name not in known),
+        *(
+            d(directive, WithDollar(n), with_variables(value))
+            for low, (n, value) in theirs.items()
+            if low not in known
+        ),
+        *(d(directive, name, Raw(value or '""')) for name, value in identity.items()),
     )
+
+
+def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
+    """Those of a request that another program decides about, for that program: all that the client
+    sent but its body and what makes an answer partial, and what was requested.
+    """
+    trusting = trusts(scope.site)
+    proto, name = (
+        (f"${claim_variable('X-Forwarded-Proto')}", f"${claim_variable('X-Forwarded-Host')}")
+        if trusting
+        else ("$scheme", f"$host${PORT}")
+    )
+    asked = {
+        "X-Original-URL": f"{proto}://{name}$request_uri",
+        "X-Original-URI": "$request_uri",
+        "X-Original-Method": "$request_method",
+        "X-Forwarded-Uri": "$request_uri",
+        "X-Forwarded-Method": "$request_method",
+        "Content-Length": "",
+        **dict.fromkeys(_CONDITIONS, ""),
+        **({"Host": host} if host else {}),
+    }
+    own = dict.fromkeys(identity_headers(scope), "") | asked
+    known = {name.lower() for name in own}
+    ours = _default_headers("proxy_set_header", "", websocket=False, trusting=trusting)
+    yield from (line for name, line in ours if name not in known)
+    for header, value in own.items():
+        yield d("proxy_set_header", header, value if header == "Host" else Raw(value or '""'))
 
 
 @lru_cache(maxsize=64)

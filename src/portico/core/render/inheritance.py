@@ -17,6 +17,7 @@ from portico.core.model.included import Line
 from portico.core.model.names import label_of
 from portico.core.model.site import Site
 from portico.core.render.headers import request_headers
+from portico.core.render.identity import identity_names
 from portico.core.render.scope import Scope
 from portico.core.render.settings import settings
 
@@ -52,9 +53,10 @@ def all_losses(
     for path in paths(desired.edge.include, "/"):
         for loss in losses(read(path), None, upstreams):
             yield "edge.include", loss
+    identity = identity_names(desired)
     for name, site in desired.sites.items():
         folder = desired.origin(name).folder
-        scope = Scope(name, site, folder)
+        scope = Scope(name, site, folder, identity=identity[name])
         for path in paths(site.include, folder):
             for loss in losses(read(path), scope, upstreams):
                 yield f'sites."{name}".include', loss

@@ -11,7 +11,7 @@ from portico.core.model.place import Build, RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
-from portico.core.render.pages import INTERNAL_PREFIX, maintenance_gate, retry_after
+from portico.core.render.pages import maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
 from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.retries import (
@@ -22,7 +22,7 @@ from portico.core.render.retries import (
     stream_location,
     upstream_or_retry,
 )
-from portico.core.render.scope import Scope
+from portico.core.render.scope import INTERNAL_PREFIX, Scope
 from portico.core.render.settings import (
     ACCESS_LIMITS,
     Settings,
@@ -62,7 +62,8 @@ def locations(
             answer = tuple(redirect_lines(location.scope, redirect))
             yield from _redirected(location, answer, lines, own, number)
         else:
-            yield from location.directives((*lines, *_local_answer(location, context.build)))
+            answer = tuple(_local_answer(location, context.build))
+            yield from location.directives((*lines, *own_pages(location.scope), *answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,8 @@ def _redirected(
         yield from location.directives((*lines, *answer))
         return
     target = _place("redirect", number)
-    yield from location.directives((*lines, d("try_files", INTERNAL_PREFIX, target)))
+    pages = own_pages(location.scope)
+    yield from location.directives((*lines, *pages, d("try_files", INTERNAL_PREFIX, target)))
     yield d("location", target, block=(*own["headers"], *answer))
 
 

@@ -10,10 +10,9 @@ from portico.core.model.site import Maintenance, Site
 from portico.core.model.wait import Wait
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers
-from portico.core.render.scope import Scope, digest
+from portico.core.render.identity import sign_in_page
+from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
-INTERNAL_PREFIX = "/.portico"
-"""Paths below it are internal: a client gets 404 there."""
 MAINTENANCE = f"{INTERNAL_PREFIX}/maintenance"
 _MAINTENANCE_TEXT = (
     "<!doctype html><html><head><title>Back soon</title></head>"
@@ -30,10 +29,19 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
         yield d("error_page", "503", MAINTENANCE)
 
 
+def own_pages(scope: Scope) -> Iterator[Directive]:
+    """In a location that has no other: a route whose requests another program decides about."""
+    if scope.own.auth and scope.route:
+        yield from sign_in_page(scope)
+        yield from error_pages(scope.site)
+
+
 def page_locations(scope: Scope) -> Iterator[Directive]:
+    is_asked = bool(scope.site.auth)
     for code, file in scope.site.error_pages.items():
         held = _held_headers(scope) if code == "503" else ()
-        yield _page(f"{INTERNAL_PREFIX}/{code}", (*held, *_file(scope.path(file), code)))
+        page = (*held, *_file(scope.path(file), code))
+        yield _page(f"{INTERNAL_PREFIX}/{code}", page, is_asked=is_asked)
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
         yield _page(
@@ -43,6 +51,7 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
                 d("add_header", "Retry-After", retry, "always"),
                 *_maintenance_page(scope, maintenance),
             ),
+            is_asked=is_asked,
         )
 
 
@@ -86,7 +95,7 @@ def _closed(name: str) -> str:
     return f"portico_closed_{digest(name)}"
 
 
-def _page(path: str, lines: tuple[Directive, ...]) -> Directive:
+def _page(path: str, lines: tuple[Directive, ...], *, is_asked: bool) -> Directive:
     """What keeps a client from the site must not keep it from the page that says so."""
     return d(
         "location",
@@ -96,6 +105,7 @@ def _page(path: str, lines: tuple[Directive, ...]) -> Directive:
             d("internal"),
             d("allow", "all"),
             d("auth_basic", "off"),
+            *((d("auth_request", "off"),) if is_asked else ()),
             d("types", block=()),
             d("default_type", "text/html"),
             *lines,

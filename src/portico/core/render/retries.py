@@ -28,7 +28,8 @@ from typing import Final
 
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import UPGRADE
-from portico.core.render.pages import error_pages
+from portico.core.render.identity import sign_in_page
+from portico.core.render.pages import error_pages, own_pages
 from portico.core.render.scope import Scope
 
 ONCE, SENT, NOBODY, TIMED_OUT, STREAMS, LIVE = (
@@ -137,6 +138,7 @@ def first_try_lines(
         yield d("error_page", _LIVE_CODE, "=", live_name)
     if _has_stream(scope):
         yield d("error_page", _STREAM_CODE, "=", stream_name)
+    yield from sign_in_page(scope)
     yield from error_pages(scope.site, without=() if grpc else CODES)
     yield d("recursive_error_pages", "on")
     if _has_stream(scope):
@@ -160,6 +162,7 @@ def retry_location(
     lines = (
         *settings,
         d("error_page", *CODES, "=", next_try),
+        *sign_in_page(scope),
         *error_pages(scope.site, without=CODES),
         d("recursive_error_pages", "on"),
         *ends(scope, end),
@@ -186,6 +189,7 @@ def stream_location(
         protocol = "grpc" if _is_grpc(scope) else "proxy"
         lines = (
             *settings,
+            *own_pages(scope),
             d(f"{protocol}_next_upstream", "error", "timeout"),
             d(f"{protocol}_next_upstream_tries", "3"),
             d(f"{protocol}_next_upstream_timeout", "10s"),

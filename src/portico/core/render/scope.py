@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, TypeVar
 
@@ -11,6 +11,8 @@ from portico.core.model.desired import absolute
 from portico.core.model.site import Handling, Route, Site, Target
 
 T = TypeVar("T")
+INTERNAL_PREFIX: Final = "/.portico"
+"""Paths below it are internal: a client gets 404 there."""
 MAX_NAME_LENGTH: Final = 200  # with room for what stands around it
 
 
@@ -28,6 +30,8 @@ class Scope:
     route: Route | None = None
     secret: str = ""
     """As in `RenderContext`."""
+    identity: tuple[str, ...] = ()
+    """Headers that no client may set here (`identity_names`)."""
 
     @property
     def target(self) -> Target:
@@ -55,19 +59,22 @@ class Scope:
     def origin(self, setting: Callable[[Handling], T | None]) -> Scope:
         """Where the value that holds here was written."""
         is_own = self.route is None or setting(self.route) is not None
-        return self if is_own else Scope(self.name, self.site, self.folder, secret=self.secret)
+        return self if is_own else replace(self, key="", route=None)
 
     def path(self, text: str) -> str:
         return absolute(text, self.folder)
 
 
-def scopes(name: str, site: Site, folder: str, secret: str = "") -> Iterator[Scope]:
+def scopes(
+    name: str, site: Site, folder: str, secret: str = "", identity: tuple[str, ...] = ()
+) -> Iterator[Scope]:
     """A site, then each of its routes; a route that is only a name becomes a table."""
-    yield Scope(name, site, folder, secret=secret)
+    whole = Scope(name, site, folder, secret=secret, identity=identity)
+    yield whole
     for key, route in site.routes.items():
         # Not checked again: the name is one of those of all projects, not as a file has it.
         table = Route().model_copy(update={"app": route}) if isinstance(route, str) else route
-        yield Scope(name, site, folder, key, table, secret)
+        yield replace(whole, key=key, route=table)
 
 
 def file_name(site: str) -> str:

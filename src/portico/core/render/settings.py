@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from portico.core.model.site import Handling, Site
 from portico.core.render.directive import Directive, d, milliseconds, size
 from portico.core.render.headers import replaced_headers, request_headers, response_headers
+from portico.core.render.identity import client_headers, decision, satisfaction
 from portico.core.render.limits import (
     connection_limit,
     networks,
@@ -20,7 +21,7 @@ from portico.core.render.scope import Scope
 Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
 """By group: what nginx inherits from the level above as a whole, or not at all."""
 
-ACCESS_LIMITS: Final = ("rate", "connections", "networks", "passwords")
+ACCESS_LIMITS: Final = ("rate", "connections", "networks", "passwords", "decision")
 """The groups that may keep a client out."""
 CONNECT_TIMEOUT, TIMEOUT, WEBSOCKET_TIMEOUT = 5.0, 60.0, 3600.0  # seconds
 BODY_SIZE = 1 << 20  # bytes
@@ -36,11 +37,13 @@ def common_settings(scope: Scope) -> Settings:
     return {
         "body": (_body_size(scope),),
         "gzip": (_switch("gzip", value=scope.value(_gzip)),),
-        "headers": (*response_headers(scope), *retry_header(scope)),
+        "headers": (*response_headers(scope), *retry_header(scope), *client_headers(scope)),
         "rate": rate_limit(scope),
         "connections": connection_limit(scope),
         "networks": networks(scope),
         "passwords": passwords(scope),
+        "decision": decision(scope),
+        "satisfaction": satisfaction(scope),
     }
 
 

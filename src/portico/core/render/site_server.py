@@ -8,9 +8,11 @@ from portico.core.model.desired import Desired, paths
 from portico.core.model.place import RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
+from portico.core.render.auth import auth_locations
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
 from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.identity import sign_in_page
 from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
 from portico.core.render.location import has_max_conns, locations
 from portico.core.render.pages import error_pages, page_locations
@@ -55,11 +57,13 @@ def _lines(
     if site.include:  # one such line of the operator's, and nginx inherits none of ours
         above = {group: lines for group, lines in DEFAULTS.items() if group != "request headers"}
     yield from difference(own, above)
+    yield from sign_in_page(scope)
     yield from error_pages(site)
     yield from page_locations(scope)
     if not is_redirected(site):
         yield from challenge_answer(context)
         yield from health_answer(desired.edge, sockets, name)
+    yield from auth_locations(scopes, desired, context)
     yield from locations(scopes, own, desired, context)
     reached = {part.target.app or part.target.upstream for part in scopes} - {None}
     if reached:

@@ -11,8 +11,7 @@ from portico.core.model.site import Folder
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import sets_header
 from portico.core.render.mime import ASSET_ENDINGS
-from portico.core.render.pages import INTERNAL_PREFIX
-from portico.core.render.scope import Scope, digest
+from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 HIDDEN = "portico_hidden"
 NOWHERE: Final = f"{INTERNAL_PREFIX}/none"

@@ -1,0 +1,131 @@
+"""Forward authentication (`auth`): the locations that ask another program, and the way to sign in.
+
+nginx asks in a subrequest before it passes a request on, serves a file or redirects: 2xx grants
+access, 401 and 403 deny it, and everything else, no answer too, is 500 for the client
+(ngx_http_auth_request_module). So nothing passes while the program is down.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from portico.core.model.auth import ESCAPED_URI, Auth
+from portico.core.model.desired import Desired
+from portico.core.model.names import label_of
+from portico.core.model.place import RenderContext
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    d,
+    milliseconds,
+    with_variables,
+)
+from portico.core.render.escaping import ESCAPED_REQUEST_URI, escaping_maps
+from portico.core.render.headers import question_headers
+from portico.core.render.identity import (
+    LOCATION,
+    STATUS,
+    auth_path,
+    cookie_maps,
+    sign_in_place,
+)
+from portico.core.render.pages import error_pages
+from portico.core.render.passing import tls_to_servers
+from portico.core.render.retries import retry_upstream
+from portico.core.render.scope import INTERNAL_PREFIX, Scope
+from portico.core.render.settings import common_settings
+
+_PREFLIGHT = "portico_preflight"
+_UNUSED_CODE = "418"
+
+
+def with_auth_upstreams(desired: Desired) -> Desired:
+    """With one for each URL that is asked elsewhere."""
+    own = {auth.asked[0]: each for auth in _auths(desired) if (each := auth.own_upstream)}
+    return replace(desired, upstreams={**desired.upstreams, **own})
+
+
+def auth_maps(desired: Desired) -> Iterator[Directive]:
+    """A browser sends no cookie with the question whether it may ask (Fetch, CORS-preflight)."""
+    if any(_auths(desired)):
+        yield d(
+            "map",
+            Raw('"$request_method|$http_origin|$http_access_control_request_method"'),
+            Raw(f"${_PREFLIGHT}"),
+            block=(d("default", ""), d(r'"~^OPTIONS\|.+\|."', "1")),
+        )
+        yield from cookie_maps(desired)
+    if any(re.search(ESCAPED_URI, auth.sign_in or "") for auth in _auths(desired)):
+        yield from escaping_maps()
+
+
+def auth_locations(
+    scopes: Sequence[Scope], desired: Desired, context: RenderContext
+) -> Iterator[Directive]:
+    for scope in scopes:
+        if scope.own.auth:
+            yield from _locations(scope, scope.own.auth, desired, context)
+
+
+def _locations(
+    scope: Scope, auth: Auth, desired: Desired, context: RenderContext
+) -> Iterator[Directive]:
+    """The question is a GET without a body: where an instance fails another one is asked, and in
+    the end all, also those that have just failed.
+    """
+    name, path = auth.asked
+    upstream, place = desired.upstreams[name], auth_path(scope)
+    host = auth.url.partition("://")[2].partition("/")[0] if auth.url else ""
+    timeout, again = milliseconds(auth.timeout), f"{place}/again"
+    question = (
+        d("internal"),
+        d("client_max_body_size", "0"),
+        d("proxy_pass_request_body", "off"),
+        *question_headers(scope, host),
+        *tls_to_servers(upstream, scope.folder, context, "proxy"),
+        d("proxy_connect_timeout", milliseconds(min(5.0, auth.timeout))),
+        d("proxy_send_timeout", timeout),
+        d("proxy_read_timeout", timeout),
+        d("proxy_next_upstream", "error", "timeout"),
+        d("proxy_next_upstream_tries", "3"),
+        d("proxy_next_upstream_timeout", timeout),
+    )
+    url = f"{'https' if upstream.tls else 'http'}://"
+    first = (
+        d("error_page", "502", "=", again),
+        d("if", Raw(f"(${_PREFLIGHT})"), block=(d("return", "204"),)),
+        *question,
+        d("proxy_pass", f"{url}{label_of(name)}{path}"),
+    )
+    last = (*question, d("proxy_pass", f"{url}{retry_upstream(label_of(name))}{path}"))
+    yield d("location", "=", place, block=first)
+    yield d("location", "=", again, block=last)
+    yield d("location", sign_in_place(scope), block=_sign_in(scope, auth))
+
+
+def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
+    """A 401 that is not of the program, but of basic_auth, is as it was."""
+    yield from common_settings(scope)["headers"]
+    # With one of these lines the location has none of its server's, which lead here.
+    yield d("error_page", _UNUSED_CODE, f"{INTERNAL_PREFIX}/{_UNUSED_CODE}")
+    yield from error_pages(scope.site)
+    yield d("recursive_error_pages", "on")
+    yield d("if", Raw(f'(${STATUS} !~ "401$")'), block=(d("return", "401"),))
+    if auth.sign_in is None:
+        to_location = d("return", "302", Raw(f"${LOCATION}"))
+        yield d("if", Raw(f"(${LOCATION})"), block=(to_location,))
+        yield d("return", "401")
+        return
+    parts = re.split(ESCAPED_URI, auth.sign_in)
+    to = f"${{{ESCAPED_REQUEST_URI}}}".join(with_variables(part) for part in parts)
+    yield d("return", "302", WithDollar(to))
+
+
+def _auths(desired: Desired) -> Iterator[Auth]:
+    for site in desired.sites.values():
+        for each in (site, *site.routes.values()):
+            if not isinstance(each, str) and each.auth:
+                yield each.auth
