@@ -24,10 +24,12 @@ from tests.unit.certificates import DAY, certificate
 DIRECTORY = "https://ca.test/directory"
 
 
-def desired_of(names, directory=DIRECTORY):
+def desired_of(names, directory=DIRECTORY, *, of_sites=None, **tls):
+    """`of_sites` has more keys of single sites, `tls` more of all."""
     sites = {name: {"redirect": "https://elsewhere.example.com"} for name in names}
+    sites = {name: site | (of_sites or {}).get(name, {}) for name, site in sites.items()}
     limits = {"same_names": "5/7d", "domain": "50/7d", "orders": "300/3h"}
-    tls = {"issuer": directory, "limits": limits}
+    tls = {"issuer": directory, "limits": limits, **tls}
     document = read_document({"tls": tls, "sites": sites}, source="x")
     return desired_from(
         document, folder="/", environ={}, cores=1, root=True, asked={}, paused=frozenset()

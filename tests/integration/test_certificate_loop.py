@@ -18,7 +18,7 @@ from portico.engine.certificates.work_queue import MAX_WORKERS
 from portico.engine.changes import Change
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
-from tests.fakes.certificates_kept import DIRECTORY, Keeping
+from tests.fakes.certificates_kept import DIRECTORY, Keeping, desired_of
 from tests.unit.certificates import DAY, HOUR, lineage
 
 MOST = 300
@@ -85,6 +85,69 @@ def test_what_is_foreseen_to_fail_is_remembered_and_costs_nothing(keeping):
     wait(keeping, 61)
     keeping.look()
     assert len(keeping.authority.orders) == 2
+    assert keeping.troubles.sentences() == []
+
+
+def test_what_is_foreseen_to_fail_is_looked_at_again_every_few_minutes(keeping):
+    lost = Name("a.example.com", by_address=True, addresses=(Address("1.1.1.1", "refused"),))
+    keeping.authority.seen = PreflightFacts((lost,))
+    waits = []
+    for _ in range(20):
+        keeping.look()
+        now = keeping.clock.now()
+        waits.append(keeping.state.renewal_state("a.example.com").last_trouble.retry_at - now)
+        wait(keeping, waits[-1] + 1)
+    assert max(waits) <= 1.1 * 15 * 60
+    assert sum(waits[:5]) <= 1.1 * 21 * 60, "five looks in the first minutes"
+    assert keeping.authority.orders == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"email": "ops@example.com"}, {"profile": "shortlived"}, {"key_type": "rsa2048"}],
+)
+def test_a_changed_setting_is_tried_at_once_after_a_failure_and_the_same_one_is_not(
+    keeping, changed
+):
+    keeping.authority.refused = {"a.example.com"}
+    for _ in range(3):
+        keeping.look()
+        wait(keeping, 700)
+    keeping.look()
+    asked = len(keeping.authority.orders)
+    keeping.desired = desired_of(keeping.names)
+    keeping.look()
+    assert len(keeping.authority.orders) == asked
+    keeping.desired = desired_of(keeping.names, of_sites={"a.example.com": {"tls": changed}})
+    keeping.look()
+    assert len(keeping.authority.orders) == asked + 1
+    failed = keeping.state.renewal_state("a.example.com").last_trouble
+    assert failed.failures == 1, "what came before was of other settings"
+
+
+def test_a_secret_that_is_missing_stops_its_certificate_alone_until_it_is_there(tmp_path):
+    keeping = Keeping(tmp_path, ["a.example.com", "b.example.com"])
+    secret = tmp_path / "secret"
+    dns = {"provider": "rfc2136", "server": "192.0.2.1", "key_name": "k"}
+    tls = {"challenge": "dns-01", "dns": {**dns, "secret_file": str(secret)}}
+    keeping.desired = desired_of(keeping.names, of_sites={"b.example.com": {"tls": tls}})
+    keeping.look()
+    assert keeping.lineages.given.keys() == {"a.example.com"}
+    (said,) = keeping.troubles.sentences()
+    assert said == f"certificate b.example.com: cannot read {secret}: No such file or directory"
+
+    async def by_hand(keeper):
+        change = Change("c1", "renew", "b.example.com", frozenset(), 0.0)
+        with pytest.raises(Failed, match=r"^b\.example\.com: cannot read"):
+            await keeper.renew("b.example.com", change, force=True)
+        shown = {view.name: view for view in await keeper.views()}
+        assert "cannot read" in shown["b.example.com"].error
+        assert shown["b.example.com"].next_at is None
+
+    keeping.do(by_hand)
+    secret.write_text("c2VjcmV0")
+    keeping.look()
+    assert keeping.lineages.given.keys() == {"a.example.com", "b.example.com"}
     assert keeping.troubles.sentences() == []
 
 

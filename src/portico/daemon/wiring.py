@@ -170,7 +170,8 @@ async def assemble(
     lineages = DiskLineages(home, local, clock)
     with troubles.fence("certificates on disk"):
         for name, wrong in (await lineages.load()).items():
-            troubles.report(f"certificate {name}", wrong, of=f"certificate {name}")
+            subject = f"certificate {name}"
+            troubles.report(subject, f"{subject}: {wrong}", of=subject)
     workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
     host_checks = HostChecks(
         processes,

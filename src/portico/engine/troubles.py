@@ -19,7 +19,8 @@ class Troubles:
     def report(self, subject: str, sentence: str, *, of: str = "") -> None:
         """Say it once in the log, and in `status` until it is over."""
         if self.of(subject) != sentence:
-            log.warning("%s: %s", subject, sentence)
+            is_named = sentence.startswith(subject)
+            log.warning("%s", sentence if is_named else f"{subject}: {sentence}")
             self._standing[subject] = of, sentence
 
     @contextmanager

@@ -6,7 +6,8 @@ Moments are seconds since 1970. An issuer is known by the URL of its directory (
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
+from hashlib import sha256
 from typing import Final, Literal
 
 from portico.core.model.names import is_ip
@@ -134,6 +135,14 @@ class Lineage:
     """Whether nginx serves it; else other programs find it in its folder."""
     hooks: tuple[tuple[str, ...], ...] = ()
     """The operator's commands to run when a new one is served."""
+    problem: str = ""
+    """Why nothing can be ordered for it now: a secret file that cannot be read."""
+
+    @property
+    def settings(self) -> str:
+        """Another one where anything differs that decides how an order ends, secrets too."""
+        decisive = replace(self, hooks=(), problem="")
+        return sha256(repr(astuple(decisive)).encode()).hexdigest()[:16]
 
     def profile_at(self, issuer: Issuer) -> str | None:
         """The one to ask for, also where the file says nothing."""
@@ -194,6 +203,12 @@ class Trouble:
     error: str
     at: float
     retry_at: float
+    settings: str = ""
+    """Those of the lineage then; empty where they are not known."""
+
+    def is_of(self, lineage: Lineage) -> bool:
+        """Whether nothing was changed since that may have been the cause."""
+        return not self.settings or self.settings == lineage.settings
 
 
 @dataclass(frozen=True, slots=True)

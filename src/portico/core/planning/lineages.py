@@ -29,10 +29,15 @@ _LIMITS: Final[Mapping[str, Limits]] = {
     ISSUERS["letsencrypt-staging"]: STAGING_LIMITS,
 }
 _FOR_ADDRESSES: Final = "shortlived"
+_NONE: Final[Mapping[str, str]] = {}
 
 
-def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, Lineage]:
-    """By their names. `secrets` has what the files that `secret_files` names hold."""
+def wanted_lineages(
+    desired: Desired, secrets: Mapping[str, str], unreadable: Mapping[str, str] = _NONE
+) -> dict[str, Lineage]:
+    """By their names. `secrets` has what the files that `secret_files` names hold, `unreadable`
+    why others of them cannot be read.
+    """
     lineages = {}
     for name, site in desired.sites.items():
         settings = desired.issuing(name)
@@ -40,8 +45,10 @@ def wanted_lineages(desired: Desired, secrets: Mapping[str, str]) -> dict[str, L
             lineage = _lineage(
                 (name, *site.aliases), settings, desired.origin(name).folder, secrets
             )
+            files = _secret_files(settings, desired.origin(name).folder)
+            problem = next((unreadable[path] for path in files if path in unreadable), "")
             for each, key_type in _names(name, settings):
-                lineages[each] = replace(lineage, name=each, key_type=key_type)
+                lineages[each] = replace(lineage, name=each, key_type=key_type, problem=problem)
     return lineages
 
 
@@ -104,13 +111,17 @@ def _of(settings: Issuing, key: str) -> object:
 def secret_files(desired: Desired) -> Iterator[str]:
     """Absolute paths of the files with secrets that lineages are made with."""
     for site in desired.sites:
-        settings, folder = desired.issuing(site), desired.origin(site).folder
-        for each in settings.bindings if settings else ():
-            yield absolute(each.hmac_key_file, folder)
-        if settings and settings.dns:
-            for path in (settings.dns.secret_file, settings.dns.credentials):
-                if path:
-                    yield absolute(path, folder)
+        if settings := desired.issuing(site):
+            yield from _secret_files(settings, desired.origin(site).folder)
+
+
+def _secret_files(settings: Issuing, folder: str) -> Iterator[str]:
+    for each in settings.bindings:
+        yield absolute(each.hmac_key_file, folder)
+    if settings.dns:
+        for path in (settings.dns.secret_file, settings.dns.credentials):
+            if path:
+                yield absolute(path, folder)
 
 
 def _lineage(

@@ -42,7 +42,7 @@ class Action:
 
     kind: ActionKind
     at: float
-    """NEVER for `nothing`."""
+    """NEVER for `nothing`, and for what has a problem first."""
     why: str
     issuer: Issuer | None = None
     """Whom to ask, for `issue` and `ask_ari`."""
@@ -128,6 +128,9 @@ def _deploying(case: _Case) -> Iterator[Action]:
 def _issuing(case: _Case) -> Iterator[Action]:
     at, why = _due(case)
     if at == NEVER:
+        return
+    if case.lineage.problem:
+        yield Action("issue", NEVER, f"{why}; {case.lineage.problem}")
         return
     best = min(_choices(case, max(at, case.now)), key=lambda choice: choice.at)
     staging = _staging_first(case, best.issuer)
@@ -244,6 +247,7 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.renewal.troubles.get(issuer.directory)
+    trouble = trouble if trouble and trouble.is_of(case.lineage) else None
     urgent = (
         held is None
         or held.not_after - at < URGENT * held.lifetime

@@ -22,6 +22,8 @@ from portico.core.planning.renewal import window_of
 
 FAILURE_PAUSES: Final = (60.0, 600.0, 6000.0, DAY)
 """Seconds after the first, second, third and every further failure in a row."""
+PREFLIGHT_PAUSES: Final = (60.0, *(300.0,) * 12, 900.0)
+"""The same where no order was sent: looking again costs the authority nothing."""
 MIN_WAIT: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
 LATEST: Final = DAY
 MAX_WAIT: Final = 1.1 * DAY  # with its jitter
@@ -51,11 +53,18 @@ def failed(  # noqa: PLR0913
     now: float,
     draw: float,
     retry_at: float | None = None,
+    settings: str = "",
+    foreseen: bool = False,
 ) -> RenewalState:
     """After an attempt at an issuer (its directory) that has led to no certificate; `retry_at` is
-    when the authority said to come back.
+    when the authority said to come back, and `settings` are those of the lineage. What was
+    `foreseen` was not ordered.
     """
-    trouble = _after(renewal.troubles.get(issuer), error, held, now, draw)
+    before = renewal.troubles.get(issuer)
+    if before and before.settings and before.settings != settings:
+        before = None
+    pauses = PREFLIGHT_PAUSES if foreseen else FAILURE_PAUSES
+    trouble = replace(_after(before, error, held, now, draw, pauses), settings=settings)
     if retry_at is not None:
         retry_allowed_at = now + min(max(retry_at - now, MIN_WAIT), LATEST)
         trouble = replace(trouble, retry_at=max(trouble.retry_at, retry_allowed_at))
@@ -153,11 +162,16 @@ def _back(trouble: Trouble, now: float) -> Trouble:
 
 
 def _after(
-    before: Trouble | None, error: str, held: Certificate | None, now: float, draw: float
+    before: Trouble | None,
+    error: str,
+    held: Certificate | None,
+    now: float,
+    draw: float,
+    pauses: Sequence[float] = FAILURE_PAUSES,
 ) -> Trouble:
     """The jitter is late, so that those that failed together do not return together."""
     failures = before.failures + 1 if before else 1
-    wait = FAILURE_PAUSES[min(failures, len(FAILURE_PAUSES)) - 1]
+    wait = pauses[min(failures, len(pauses)) - 1]
     if held is not None:
         left = max(held.not_after - now, _ATTEMPTS * HOUR)
         wait = min(wait, max(held.lifetime / _ATTEMPTS, MIN_WAIT), left / _ATTEMPTS)

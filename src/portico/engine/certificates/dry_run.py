@@ -88,6 +88,8 @@ class DryRun:
         return tried, troubles
 
     async def _try(self, lineage: Lineage, staging: Issuer) -> None:
+        if lineage.problem:
+            raise Failed(lineage.problem)
         order = f"{folder_name(lineage.name)}.trial"
         async with self._loop.account.in_use_by(lineage.name):
             obtained = await self._loop.issuance.order_for_trial(lineage, staging, order)

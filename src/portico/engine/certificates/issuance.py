@@ -191,7 +191,7 @@ class Issuance:
         if found:
             why = "; ".join(map(str, found))
             refusal = Failed(f"order not placed because it would fail: {why}")
-            self._remember_trouble(lineage, issuer, refusal)
+            self._remember_trouble(lineage, issuer, refusal, foreseen=True)
             raise refusal
 
     async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
@@ -211,7 +211,13 @@ class Issuance:
             self._enter("limited", lineage, asked, order, until=error.retry_at)
 
     def _remember_trouble(
-        self, lineage: Lineage, issuer: Issuer, error: Failed, retry_at: float | None = None
+        self,
+        lineage: Lineage,
+        issuer: Issuer,
+        error: Failed,
+        retry_at: float | None = None,
+        *,
+        foreseen: bool = False,
     ) -> None:
         self._state.put_renewal_state(
             renewal_state.failed(
@@ -222,6 +228,8 @@ class Issuance:
                 now=self._clock.now(),
                 draw=self._clock.jitter(),
                 retry_at=retry_at,
+                settings=lineage.settings,
+                foreseen=foreseen,
             )
         )
 

@@ -119,13 +119,16 @@ class CertificateLoop:
     async def wanted(self) -> Mapping[str, Lineage]:
         """Every lineage of the file in force, and those that no site is for, by name."""
         desired, _ = self._intent.wanted()
-        secrets = {
-            path: await asyncio.to_thread(read_text, Path(path))
-            for path in sorted(set(secret_files(desired)))
-        }
-        if self._read is None or self._read[0] is not desired or self._read[1] != secrets:
-            lineages = await asyncio.to_thread(wanted_lineages, desired, secrets)
-            self._read = desired, secrets, lineages
+        secrets, unreadable = dict[str, str](), dict[str, str]()
+        for path in sorted(set(secret_files(desired))):
+            try:
+                secrets[path] = await asyncio.to_thread(read_text, Path(path))
+            except Failed as error:  # which stops those alone that need it
+                unreadable[path] = str(error)
+        read = secrets | unreadable
+        if self._read is None or self._read[0] is not desired or self._read[1] != read:
+            lineages = await asyncio.to_thread(wanted_lineages, desired, secrets, unreadable)
+            self._read = desired, read, lineages
         return {**standalone_lineages(self._state), **self._read[2]}
 
     async def views(self) -> list[CertificateView]:
@@ -176,7 +179,7 @@ class CertificateLoop:
             next=action.kind,
             next_at=action.at if action.at != NEVER else None,
             why=action.why,
-            error=next((trouble.error for trouble in troubles if trouble), ""),
+            error=lineage.problem or next((each.error for each in troubles if each), ""),
             given_until=given.not_after if given else None,
             warning=warning(given, renewal, self._clock.now()),
             ledger=tuple(
@@ -229,16 +232,7 @@ class CertificateLoop:
                     f"{lineage.name}: internal error (a bug in portico); details in porticod.log"
                 )
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
-                renewal = self._state.renewal_state(lineage.name)
-                if begun and renewal.last_trouble:
-                    return f"{lineage.name}: {renewal.last_trouble.error}"
-                if begun and (other := self._troubles.of(f"certificate {lineage.name}")):
-                    return f"{lineage.name}: {other}"
-                if force and not begun:
-                    return f"{lineage.name}: not before {moment(action.at)}: {action.why}"
-                done = "done" if begun else f"skipped, not due before {moment(action.at)}"
-                change.say(f"{lineage.name}: {done}: {action.why}")
-                return ""
+                return self._outcome(lineage, action, change, begun=begun, force=force)
             begun = begun or action.kind in {"issue", "deploy"}
             change.say(f"{lineage.name}: {action.kind}: {action.why}")
             self._queue.add(lineage, action)
@@ -246,6 +240,22 @@ class CertificateLoop:
             await self._clock.sleep(0.2)
         still = f"still running after {RENEW_TIMEOUT:g} s; continuing in the background"
         return f"{lineage.name}: {still}"
+
+    def _outcome(
+        self, lineage: Lineage, action: Action, change: Change, *, begun: bool, force: bool
+    ) -> str:
+        name, renewal = lineage.name, self._state.renewal_state(lineage.name)
+        if action.kind == "issue" and lineage.problem:
+            return f"{name}: {lineage.problem}"
+        if begun and renewal.last_trouble:
+            return f"{name}: {renewal.last_trouble.error}"
+        if begun and (other := self._troubles.of(f"certificate {name}")):
+            return other
+        if force and not begun:
+            return f"{name}: not before {moment(action.at)}: {action.why}"
+        done = "done" if begun else f"skipped, not due before {moment(action.at)}"
+        change.say(f"{name}: {done}: {action.why}")
+        return ""
 
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
@@ -305,10 +315,14 @@ class CertificateLoop:
 
     def _warn(self, lineage: Lineage, renewal: RenewalState) -> None:
         """Once for each threshold: nobody else tells the operator."""
-        subject = f"expiry of {lineage.name}"
         given = self._lineages.current(lineage.name)
-        if said := warning(given, renewal, self._clock.now()):
-            self._troubles.report(subject, said, of=f"certificate {lineage.name}")
+        self._say(lineage, "expiry", warning(given, renewal, self._clock.now()))
+        self._say(lineage, "settings", lineage.problem)
+
+    def _say(self, lineage: Lineage, what: str, sentence: str) -> None:
+        subject, of = f"{what} of {lineage.name}", f"certificate {lineage.name}"
+        if sentence:
+            self._troubles.report(subject, f"{of}: {sentence}", of=of)
         else:
             self._troubles.resolve(subject)
 

@@ -122,7 +122,7 @@ class WorkQueue:
 
     def _report(self, name: str, error: PorticoError) -> None:
         subject = f"certificate {name}"
-        self._troubles.report(subject, str(error), of=subject)
+        self._troubles.report(subject, f"{subject}: {error}", of=subject)
 
     async def _act(self, lineage: Lineage, action: Action) -> None:
         """Do one thing for one lineage. What goes wrong is remembered, and waits its time."""
