@@ -48,15 +48,20 @@ def test_a_public_name_gets_a_certificate_of_lets_encrypt_without_being_asked_fo
     "text",
     [
         '[sites."app.localhost"]\napp = "web"',
-        '[sites."example.com"]\naliases = ["example.test"]\napp = "web"',
         '[sites."example.com"]\nhttps = false\napp = "web"',
         '[sites."example.com"]\ncertificate = "c.pem"\nkey = "k.pem"\napp = "web"',
         '[tls]\nissuer = "local"\n[sites."example.com"]\napp = "web"',
     ],
-    ids=["local name", "one local name", "no https", "own pair", "local issuer"],
+    ids=["local name", "no https", "own pair", "local issuer"],
 )
 def test_nobody_is_asked_where_a_local_or_an_own_certificate_serves(text):
     assert lineages(text)[0] == {}
+
+
+@pytest.mark.parametrize("names", [("shop.test", "example.com"), ("example.com", "shop.test")])
+def test_public_names_beside_local_ones_are_obtained_alone(names):
+    wanted, _ = lineages(f'[sites."{names[0]}"]\naliases = ["{names[1]}"]\napp = "web"')
+    assert [(each.name, each.names) for each in wanted.values()] == [(names[0], ("example.com",))]
 
 
 def test_a_site_says_what_differs_from_the_others():

@@ -15,6 +15,7 @@ from portico.core.model.pair import OwnCopy, OwnPair
 from portico.core.model.place import Build, CertificateFiles
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
+from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.inputs import Inputs
 from portico.engine.prepare import Preparation
 from portico.errors import ConfigError, Failed, Problem
@@ -71,8 +72,8 @@ class Outside:
     async def own(self, pairs: list[OwnPair]) -> dict[OwnPair, OwnCopy]:
         return {pair: OwnCopy(CertificateFiles(pair.certificate, pair.key)) for pair in pairs}
 
-    def files(self, _: str) -> None:
-        return None
+    def served(self) -> ServedCertificates:
+        return ServedCertificates({}, 0.0)
 
     def thumbprint(self) -> str:
         self.asked["renderings"] += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from tests.rendered import nginx_conf, site, site_block
+from portico.core.model.place import CertificateFiles, NamesApart
+from tests.rendered import nginx_conf, rendered, site, site_block
 
 
 def test_a_site_has_its_certificate_and_log():
@@ -36,3 +37,18 @@ def test_a_proxy_in_front_is_believed_by_its_networks():
 def test_an_operators_page_for_plain_requests_on_https_is_kept():
     lines = site_block(nginx_conf(site('error_pages = {497 = "a.html"}')))
     assert next(line for line in lines if "497" in line) == "error_page 497 /.portico/497;"
+
+
+def test_names_with_another_certificate_have_a_server_of_their_own_that_answers_alike():
+    other = NamesApart(("app.localhost",), (CertificateFiles("/other.pem", "/other.key"),))
+    text = site('aliases = ["app.localhost", "www.app.test"]\ndefault = true')
+    conf = rendered(text, apart={"app.test": (other,)})["nginx.conf"]
+    blocks = [each.splitlines() for each in conf.replace("        ", "").split("server {\n")[-2:]]
+    first, second = ([line for line in each if line.strip(" }")] for each in blocks)
+    assert "server_name app.test www.app.test;" in first
+    assert "server_name app.localhost;" in second
+    assert "ssl_certificate /other.pem;" in second
+    assert sum("default_server" in line for line in second) == 0
+    differ = ("listen", "server_name", "ssl_certificate")
+    plain = [[line for line in each if not line.startswith(differ)] for each in (first, second)]
+    assert plain[0] == plain[1]

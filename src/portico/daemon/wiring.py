@@ -187,7 +187,7 @@ async def assemble(
         Preparation, machine, nginx, local, host_checks, edge_file=partial(_edge_file, home)
     )
     passthrough = AlpnPassthrough()
-    issued = IssuedFiles(state, lineages, passthrough)
+    issued = IssuedFiles(state, lineages, passthrough, clock)
     preparation = prepare(issued)
     in_force = InForce(engine, preparation)
     sites = SiteProbe()

@@ -6,7 +6,7 @@ Nothing here changes what runs: a file that fails any check leaves everything as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -18,10 +18,11 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
 from portico.core.model.pair import OwnPair
-from portico.core.model.place import Build, CertificateFiles, RenderContext
+from portico.core.model.place import Build, CertificateFiles, NamesApart, RenderContext
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.planning.own_pairs import own_pairs
+from portico.core.planning.served_certificates import CertifiedNames, ServedCertificates
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
@@ -68,8 +69,8 @@ class CheckedFile:
 class CertificateSource(Protocol):
     """What certificate authorities have signed for us, and the answer they ask us for."""
 
-    def files(self, lineage: str) -> CertificateFiles | None:
-        """The pair that nginx is to be given of a lineage; None while there is none."""
+    def served(self) -> ServedCertificates:
+        """Of what nginx may be given now."""
 
     def thumbprint(self) -> str: ...
 
@@ -243,11 +244,13 @@ class Preparation:
     async def _rendered(self, usable: CheckedFile, inputs: Inputs, *, make: bool) -> Candidate:
         """With its certificates, which are made where there are none, or only named."""
         desired, build = usable.desired, usable.build
+        certificates = await self._certificates_for(desired, make=make)
         place = RenderContext(
             build,
             self._machine.home,
             self._machine.resolver,
-            await self._certificates_for(desired, make=make),
+            {name: parts[0].certificates for name, parts in certificates.items()},
+            apart={name: tuple(parts[1:]) for name, parts in certificates.items() if parts[1:]},
             cores=self._machine.cores,
             root=self._machine.root,
             workers=self._machine.workers,
@@ -274,22 +277,29 @@ class Preparation:
 
     async def _certificates_for(
         self, desired: Desired, *, make: bool
-    ) -> Mapping[str, tuple[CertificateFiles, ...]]:
-        """Each site's pairs: its own, or those of authorities, or one of the local authority."""
+    ) -> Mapping[str, Sequence[NamesApart]]:
+        """Each site's pairs: its own, or those of authorities, or one of the local authority for
+        names that nothing else covers; those of its first name first.
+        """
         own = await self._own_certificates(desired, make=make)
-        local: dict[str, tuple[str, ...]] = {}
+        served = self._issued.served()
+        parts: dict[str, list[CertifiedNames]] = {}
         for name, site in desired.sites.items():
-            if not site.https or name in own:
-                continue
-            issued = (self._issued.files(each) for each in lineage_names(desired, name))
-            if pairs := tuple(filter(None, issued)):
-                own[name] = pairs
-            else:
-                local[name] = (name, *site.aliases)
+            if site.https and name not in own:
+                names, lineages = (name, *site.aliases), lineage_names(desired, name)
+                parts[name] = served.of_site(names, lineages)
+        local = {
+            name: (name, *desired.sites[name].aliases)
+            for name, each in parts.items()
+            if not all(part.certificates for part in each)
+        }
         made = (
             await self._certificates.local(local) if make else self._certificates.expected(local)
         )
-        return {**{name: (pair,) for name, pair in made.items()}, **own}
+        return {name: [NamesApart((), pairs)] for name, pairs in own.items()} | {
+            name: [NamesApart(part.names, _files(part) or (made[name],)) for part in each]
+            for name, each in parts.items()
+        }
 
     async def _own_certificates(
         self, desired: Desired, *, make: bool
@@ -310,3 +320,7 @@ class Preparation:
             if (found := files[pair])
             for site in sites
         }
+
+
+def _files(part: CertifiedNames) -> tuple[CertificateFiles, ...]:
+    return tuple(each.files for each in part.certificates)

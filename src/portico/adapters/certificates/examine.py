@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from portico.adapters.certificates.own_copies import MAX_FILE_SIZE, read
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.moments import moment
+from portico.core.planning.served_certificates import covers
 from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
 
 EXPIRY_NOTICE: Final = timedelta(days=14)
@@ -138,17 +138,6 @@ def _name_problems(path: str, leaf: x509.Certificate, wanted: list[str]) -> Iter
     if missing := [name for name in wanted if not covers(held, name)]:
         names = ", ".join(sorted(held)) or "no name (it has no subjectAltName)"
         yield f"the certificate in {path} does not cover {', '.join(missing)}; it is for {names}"
-
-
-def covers(held: set[str], name: str) -> bool:
-    """Whether one of a certificate's names stands for this name of a site. RFC 9525 6.3."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        lower = {each.lower() for each in held}
-        _, _, parent = name.partition(".")
-        return name in lower or (not name.startswith("*.") and f"*.{parent}" in lower)
-    return str(address) in held
 
 
 def _weaknesses(path: str, chain: list[x509.Certificate]) -> Iterator[str]:

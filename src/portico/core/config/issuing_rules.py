@@ -63,8 +63,10 @@ def _provider(path: Path, dns: DnsProvider) -> Iterator[Finding]:
 
 
 def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Finding]:
-    settings, names = _settings_of(site, document), (name, *site.aliases)
-    if settings is None or not all(map(settings.asks_authority, names)):
+    if (settings := _settings_of(site, document)) is None:
+        return
+    names = [*filter(settings.asks_authority, (name, *site.aliases))]
+    if not names:
         return
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
@@ -72,7 +74,7 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
         what = f'cannot validate "{wildcard}": a wildcard needs dns-01 or manual'
         yield Finding((*path, "tls", "challenge"), what)
     elif by_dns and settings.dns is None:
-        what = f'is required to validate "{wildcard or name}" with dns-01'
+        what = f'is required to validate "{wildcard or names[0]}" with dns-01'
         hint = 'configure [tls.dns], or use a local certificate: issuer = "local"'
         yield Finding((*path, "tls", "dns"), what, hint)
     address = next(filter(is_ip, names), None)

@@ -37,6 +37,14 @@ class CertificateFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class NamesApart:
+    """Names of a site that are served with other certificates than its first one."""
+
+    names: tuple[str, ...]
+    certificates: tuple[CertificateFiles, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RenderContext:
     """Everything a rendered generation depends on beside the operator's file."""
 
@@ -47,6 +55,8 @@ class RenderContext:
     """`127.0.0.1:41053`, where discovery answers."""
     certificates: Mapping[str, tuple[CertificateFiles, ...]] = field(default_factory=dict)
     """By the site's name; every site with https has one, or one for each kind of key."""
+    apart: Mapping[str, tuple[NamesApart, ...]] = field(default_factory=dict)
+    """By the site's name; few sites have any."""
     thumbprint: str = ""
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
     asked_by_alpn: bool = False

@@ -1,4 +1,4 @@
-"""Which certificates a file wants from an authority: one lineage a site with public names."""
+"""Which certificates a file wants from an authority: one lineage for a site's public names."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def wanted_lineages(
     """
     lineages = {}
     for name, site in desired.sites.items():
-        settings = desired.issuing(name)
-        if settings is not None and all(map(settings.asks_authority, (name, *site.aliases))):
-            lineage = _lineage(
-                (name, *site.aliases), settings, desired.origin(name).folder, secrets
-            )
+        if (settings := desired.issuing(name)) is None:
+            continue
+        names = tuple(filter(settings.asks_authority, (name, *site.aliases)))
+        if names:
+            lineage = _lineage(names, settings, desired.origin(name).folder, secrets)
             files = _secret_files(settings, desired.origin(name).folder)
             problem = next((unreadable[path] for path in files if path in unreadable), "")
             for each, key_type in _names(name, settings):

@@ -21,7 +21,7 @@ from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
 from portico.core.render.redirect import redirect_maps
 from portico.core.render.scope import Scope, scopes
-from portico.core.render.site_server import includes, site_server
+from portico.core.render.site_server import includes, site_servers
 from portico.core.render.static import static_maps
 from portico.core.render.streams import stream_block
 from portico.core.render.upstream_block import upstream_blocks
@@ -83,7 +83,7 @@ def _http(
     if desired.sites or not desired.streams:
         yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:
-        yield _site(site_scopes, desired, sockets, context)
+        yield from _site(site_scopes, desired, sockets, context)
 
 
 def _site(
@@ -91,8 +91,8 @@ def _site(
     desired: Desired,
     sockets: Sockets,
     context: RenderContext,
-) -> Directive:
+) -> Iterator[Directive]:
     try:
-        return site_server(site_scopes, desired, sockets, context)
+        yield from site_servers(site_scopes, desired, sockets, context)
     except Refused as error:
         raise Refused(f'sites."{site_scopes[0].name}": {error}') from None

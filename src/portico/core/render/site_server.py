@@ -1,11 +1,12 @@
-"""The `server` block of a site."""
+"""The `server` blocks of a site."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from portico.core.model.desired import Desired, paths
-from portico.core.model.place import RenderContext
+from portico.core.model.names import is_ip
+from portico.core.model.place import NamesApart, RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
@@ -25,25 +26,46 @@ PLAIN_TO_TLS = "497"
 """nginx's own code for a plain request on a port of TLS."""
 
 
-def site_server(
+def site_servers(
     scopes: Sequence[Scope], desired: Desired, sockets: Sockets, context: RenderContext
-) -> Directive:
-    """`scopes` are the site and then its routes."""
-    return d("server", block=_lines(scopes, desired, sockets, context))
+) -> Iterator[Directive]:
+    """`scopes` are the site and then its routes. One server, or one for each certificate that
+    some of its names have: nginx chooses it by the server, with the rights of its master.
+    """
+    name, site = scopes[0].name, scopes[0].site
+    parts = context.apart.get(name, ()) if site.https else ()
+    others = {each for part in parts for each in part.names}
+    names = tuple(each for each in (name, *site.aliases) if each not in others)
+    first = NamesApart(names, context.certificates[name] if site.https else ())
+    every = (first, *parts)
+    default = first if site.default else next(filter(_has_address, every), first)
+    for part in every:
+        owner = name if part is default else ""
+        yield d("server", block=_lines(scopes, part, owner, desired, sockets, context))
+
+
+def _has_address(part: NamesApart) -> bool:
+    """Who that asks for it sends no name, and gets the server of the default."""
+    return any(map(is_ip, part.names))
 
 
 def _lines(
-    scopes: Sequence[Scope], desired: Desired, sockets: Sockets, context: RenderContext
+    scopes: Sequence[Scope],
+    part: NamesApart,
+    owner: str,
+    desired: Desired,
+    sockets: Sockets,
+    context: RenderContext,
 ) -> Iterator[Directive]:
     scope = scopes[0]
     name, site = scope.name, scope.site
     if not is_redirected(site):
-        yield from sockets.listen_lines(name, tls=False)
+        yield from sockets.listen_lines(owner, tls=False)
     if site.https:
-        yield from sockets.listen_lines(name, tls=True)
-    yield server_names(name, *site.aliases)
+        yield from sockets.listen_lines(owner, tls=True)
+    yield server_names(*part.names)
     if site.https:
-        for files in context.certificates[name]:
+        for files in part.certificates:
             yield from certificate(files)
         yield from _https_redirect(site, sockets)
     yield from site_log(name, site, desired, context)
@@ -62,7 +84,7 @@ def _lines(
     yield from page_locations(scope)
     if not is_redirected(site):
         yield from challenge_answer(context)
-        yield from health_answer(desired.edge, sockets, name)
+        yield from health_answer(desired.edge, sockets, owner)
     yield from auth_locations(scopes, desired, context)
     yield from locations(scopes, own, desired, context)
     reached = {part.target.app or part.target.upstream for part in scopes} - {None}

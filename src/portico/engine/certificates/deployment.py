@@ -13,6 +13,7 @@ from typing import Final
 
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import renewal_state
+from portico.core.planning.served_certificates import covers
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, PorticoError
@@ -141,7 +142,7 @@ class Deployment:
         chain = await asyncio.to_thread(read_text, Path(new.held.files.certificate))
         expected = fingerprint_of(chain)
         proxied = any(s.real_ip and s.real_ip.proxy_protocol for s in desired.sites.values())
-        for name in lineage.names:
+        for name in (each for each in lineage.names if covers(new.held.names, each)):
             async with self._handshakes:
                 served = await self._sites.served(
                     name,

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
 from portico.core.model.names import folder_name
-from portico.core.model.place import CertificateFiles
-from portico.engine.certificates.loop import CertificateLoop, select
+from portico.core.planning.served_certificates import ServedCertificates
+from portico.engine.certificates.loop import CertificateLoop, IssuedFiles, select
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
-from portico.engine.prepare import CertificateSource, Preparation
+from portico.engine.prepare import Preparation
 from portico.errors import Failed, PorticoError, Refused
 from portico.ports.certificates import Lineages
 from portico.ports.nginx import Nginx
@@ -22,12 +22,13 @@ from portico.ports.nginx import Nginx
 class ScratchFiles:
     """What nginx would be given. Implements `prepare.CertificateSource`."""
 
-    def __init__(self, scratch: Lineages, issued: CertificateSource) -> None:
+    def __init__(self, scratch: Lineages, issued: IssuedFiles) -> None:
         self._scratch, self._issued = scratch, issued
 
-    def files(self, site: str) -> CertificateFiles | None:
-        current = self._scratch.current(site)
-        return current.files if current else self._issued.files(site)
+    def served(self) -> ServedCertificates:
+        found = ((name, self._scratch.current(name)) for name in self._scratch.names())
+        tried = {name: replace(each, staging=False) for name, each in found if each}
+        return ServedCertificates({**self._issued.current(), **tried}, self._issued.now())
 
     def thumbprint(self) -> str:
         return self._issued.thumbprint()

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.certificate import (
+    Certificate,
     Lineage,
     RenewalState,
 )
 from portico.core.model.desired import Desired
 from portico.core.model.moments import moment
-from portico.core.model.place import CertificateFiles
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import renewal_state
 from portico.core.planning.expiry import warning
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.lineages import secret_files, wanted_lineages
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.deployment import Deployment
@@ -37,6 +38,7 @@ from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, NotFound, PorticoError
 from portico.ports.certificates import Authorities, Lineages
+from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.text import read_text
 
@@ -54,12 +56,22 @@ RENEW_TIMEOUT: Final = 900.0
 class IssuedFiles:
     """What nginx is given. Implements `prepare.CertificateSource`."""
 
-    def __init__(self, state: State, lineages: Lineages, passthrough: AlpnPassthrough) -> None:
+    def __init__(
+        self, state: State, lineages: Lineages, passthrough: AlpnPassthrough, clock: Clock
+    ) -> None:
         self._state, self._lineages, self._passthrough = state, lineages, passthrough
+        self._clock = clock
 
-    def files(self, lineage: str) -> CertificateFiles | None:
-        current = self._lineages.current(lineage)
-        return current.files if current else None
+    def served(self) -> ServedCertificates:
+        return ServedCertificates(self.current(), self._clock.now())
+
+    def current(self) -> Mapping[str, Certificate]:
+        """By lineage."""
+        found = ((name, self._lineages.current(name)) for name in self._lineages.names())
+        return {name: each for name, each in found if each}
+
+    def now(self) -> float:
+        return self._clock.now()
 
     def thumbprint(self) -> str:
         return self._state.setting(THUMBPRINT) or ""

@@ -26,8 +26,10 @@ from portico.core.model.views import (
 )
 from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
+from portico.core.planning.lineages import lineage_names
 from portico.core.planning.order import Wait, waiting_apps
 from portico.core.planning.runs import ended_badly
+from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.access_log import access_log_path, error_log_path, stream_log_name
 from portico.core.render.scope import file_name
 from portico.core.render.site_urls import site_urls
@@ -73,6 +75,7 @@ class StatusReport:
         instances = world.by_app()
         held = waiting_apps(desired, instances)
         first = next(iter(projects.values()), None)
+        served = self._issued.served()
         return StatusView(
             projects=tuple(projects.values()),
             apps=tuple(
@@ -86,7 +89,7 @@ class StatusReport:
                     desired,
                     project=names.get(desired.origin(name).project, ""),
                     paused=name in paused,
-                    issued=self._issued.files(name) is not None,
+                    served=served,
                 )
                 for name, site in desired.sites.items()
             ),
@@ -318,12 +321,20 @@ class StatusReport:
 
 
 def _site(
-    name: str, site: Site, desired: Desired, *, project: str, paused: bool, issued: bool
+    name: str,
+    site: Site,
+    desired: Desired,
+    *,
+    project: str,
+    paused: bool,
+    served: ServedCertificates,
 ) -> SiteView:
     certificate = ""
-    if site.https:
-        certificate = "authority" if issued else "local"
-        certificate = "own" if desired.own_certificate(name) else certificate
+    if site.https and desired.own_certificate(name):
+        certificate = "own"
+    elif site.https:
+        first = served.of_site((name,), lineage_names(desired, name))[0]
+        certificate = "authority" if first.certificates else "local"
     return SiteView(
         name=name,
         project=project,
