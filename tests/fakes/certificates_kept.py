@@ -103,6 +103,8 @@ class Authority:
     refused: set[str] = field(default_factory=set)
     bugs: set[str] = field(default_factory=set)
     """What ends an order for these names is nothing that anybody foresaw."""
+    unproven: set[str] = field(default_factory=set)
+    """Names that it does not find here."""
     error: AuthorityError | None = None
     """What every order is answered with."""
     window: tuple[float, float] | None = None
@@ -134,6 +136,9 @@ class Authority:
         self.at_once -= 1
         if self.error:
             raise self.error
+        if lost := self.unproven & set(lineage.names):
+            wrong = dict.fromkeys(sorted(lost), "it could not connect")
+            raise AuthorityError("validation failed", unproven=tuple(wrong), wrong=wrong)
         if lineage.name in self.bugs:
             raise LookupError(lineage.name)
         if lineage.name in self.refused:

@@ -151,6 +151,39 @@ def test_a_secret_that_is_missing_stops_its_certificate_alone_until_it_is_there(
     assert keeping.troubles.sentences() == []
 
 
+@pytest.mark.parametrize("foreseen", [True, False])
+def test_a_name_that_cannot_be_validated_keeps_no_other_from_its_certificate(keeping, foreseen):
+    keeping.desired = desired_of(
+        ["a.example.com"], of_sites={"a.example.com": {"aliases": ["old.example.net"]}}
+    )
+    if foreseen:
+        lost = Name("old.example.net", by_address=True, addresses=(Address("1.1.1.1", "refused"),))
+        keeping.authority.seen = PreflightFacts((lost,))
+    keeping.authority.unproven = {"old.example.net"}
+
+    class LooksAtWhatIsAsked(type(keeping.authority)):
+        async def preflight(self, lineage, *asked):
+            seen = await super().preflight(lineage, *asked)
+            return PreflightFacts(tuple(n for n in seen.names if n.name in lineage.names))
+
+    keeping.authority.__class__ = LooksAtWhatIsAsked
+    keeping.look()
+    assert keeping.lineages.given["a.example.com"].names == ("a.example.com",)
+    keeping.look()
+    (said,) = keeping.troubles.sentences()
+    assert said.startswith("certificate a.example.com: old.example.net is left out: ")
+    orders = len(keeping.authority.orders)
+    assert orders == (1 if foreseen else 2)
+    keeping.look()
+    assert len(keeping.authority.orders) == orders
+    keeping.authority.seen, keeping.authority.unproven = PreflightFacts(), set()
+    wait(keeping, 70)
+    keeping.look()
+    assert keeping.lineages.given["a.example.com"].names == ("a.example.com", "old.example.net")
+    keeping.look()
+    assert keeping.troubles.sentences() == []
+
+
 def test_an_authority_that_is_down_is_not_counted_as_asked(keeping):
     keeping.authority.down = True
     keeping.look()

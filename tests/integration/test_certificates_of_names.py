@@ -48,6 +48,9 @@ class Shop:
         views = json.loads(self.stack.done("certs", "--json").stdout)
         return next(view for view in views if view["name"] == name)
 
+    def troubles(self):
+        return [each for each in self.stack.status()["troubles"] if LOST in each]
+
     def is_local(self, name):
         """Whether who trusts the local authority takes what the name is served with."""
         try:
@@ -68,8 +71,20 @@ def test_each_name_is_served_with_the_best_certificate_there_is(stack, authority
     assert shop.is_local(LOCAL)
     assert not shop.is_local(SHOP)
 
+    authority.names("set-servfail", host=f"{LOST}.")
+    shop.up(SHOP, WWW, LOCAL, LOST)
+    eventually(shop.troubles, 60)
+    (said,) = shop.troubles()
+    assert said.startswith(f"certificate {SHOP}: {LOST} is left out: ")
+    assert shop.serial(SHOP) == shop.serial(WWW) == serial
+    assert shop.is_local(LOST)
+    authority.names("clear-servfail", host=f"{LOST}.")
+    stack.done("certs", "renew", SHOP, "--force")
+    serial = shop.certificate(SHOP)["serial"].lstrip("0")
+    assert shop.serial(LOST) == shop.serial(SHOP) == serial
+
     authority.stop()
-    shop.up(WWW, SHOP, LOCAL)
+    shop.up(WWW, SHOP, LOCAL, LOST)
     assert shop.serial(SHOP) == shop.serial(WWW) == serial
     assert shop.is_local(LOCAL)
     (site,) = stack.status()["sites"]

@@ -72,6 +72,12 @@ def test_a_name_is_served_with_the_best_certificate_whatever_that_is_called(
     assert chosen(held(*certificates)) == {NAMES[0]: first, NAMES[1]: second}
 
 
+def test_a_revoked_certificate_is_served_for_no_other_site():
+    lost = held(of("old", *NAMES))
+    (group,) = ServedCertificates(lost, NOW, lambda each: each.lineage == "old").of_site(NAMES, ())
+    assert group.certificates == ()
+
+
 def test_both_kinds_of_keys_of_a_site_are_served():
     both = held(of("shop.example.com", *NAMES), of("shop.example.com+rsa", *NAMES))
     assert set(chosen(both, own=tuple(both)).values()) == {tuple(both)}

@@ -64,8 +64,11 @@ class AuthorityError(Failed):
         retry_at: float | None = None,
         unproven: tuple[str, ...] = (),
         limited: bool = False,
+        wrong: Mapping[str, str] | None = None,
     ) -> None:
+        """`wrong` says why by name, where it was because of single names."""
         self.retry_at, self.unproven, self.limited = retry_at, unproven, limited
+        self.wrong = wrong or {}
         super().__init__(text)
 
 

@@ -145,6 +145,7 @@ def _error(failure: Failure, holds: str = "") -> AuthorityError:
         retry_at=failure.retry_at,
         unproven=tuple(failure.names) if failure.kind == "unproven" else (),
         limited=failure.kind == "limited",
+        wrong=failure.names if failure.kind in {"unproven", "refused", "unready"} else {},
     )
 
 

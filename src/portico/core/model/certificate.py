@@ -231,6 +231,8 @@ class RenewalState:
     lineage: str
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
     """By the issuer's directory; gone with the next success."""
+    left_out: Mapping[str, Trouble] = field(default_factory=dict)
+    """By name: why it could not be validated, while others of the lineage could."""
     window: Window | None = None
     asked_ari: float | None = None
     ask_ari_at: float | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
@@ -89,6 +89,8 @@ class PreflightFacts:
 class Finding:
     what: str
     do: str
+    name: str = ""
+    """The one name that it is about; empty if nothing at all can be ordered."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.do}" if self.do else self.what
@@ -100,13 +102,12 @@ def name_findings(lineage: Lineage, issuer: Issuer) -> Iterator[Finding]:
     for name in lineage.names:
         if is_ip(name):
             if not private and not ip_address(name).is_global:
-                yield Finding(f"{name} is not a public address", _ASK_NOBODY)
+                yield Finding(f"{name} is not a public address", _ASK_NOBODY, name)
         elif malformed := _malformed(name.removeprefix("*.")):
-            yield Finding(
-                f"{name} is not a valid domain name: {malformed}", "correct it in the file"
-            )
+            what = f"{name} is not a valid domain name: {malformed}"
+            yield Finding(what, "correct it in the file", name)
         elif not private and (why := _not_public(name)):
-            yield Finding(f"{name} is not a public name: {why}", _ASK_NOBODY)
+            yield Finding(f"{name} is not a public name: {why}", _ASK_NOBODY, name)
 
 
 def findings(lineage: Lineage, issuer: Issuer, seen: PreflightFacts) -> Iterator[Finding]:
@@ -116,10 +117,13 @@ def findings(lineage: Lineage, issuer: Issuer, seen: PreflightFacts) -> Iterator
         yield Finding(seen.unprovable, "")
     for name in seen.names:
         if name.trouble:
-            yield Finding(name.trouble, "")
+            yield Finding(name.trouble, "", name.name)
             continue
-        yield from _allowed(name, seen, challenge_of(name.name, lineage.challenges))
-        yield from _reached(name, private=issuer.ca_bundle is not None)
+        found = (
+            *_allowed(name, seen, challenge_of(name.name, lineage.challenges)),
+            *_reached(name, private=issuer.ca_bundle is not None),
+        )
+        yield from (replace(each, name=name.name) for each in found)
 
 
 def challenge_of(name: str, challenges: Sequence[Challenge]) -> Challenge | None:

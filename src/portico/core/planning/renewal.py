@@ -22,6 +22,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.moments import moment
 from portico.core.planning.ledger import Ledger, Refusal
+from portico.core.planning.left_out import names_to_order, next_attempt
 
 ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
 
@@ -50,6 +51,8 @@ class Action:
     """Whether to order at the issuer's staging directory, to see whether it would work."""
     replaces: str = ""
     """The renewal id that the order should name."""
+    names: tuple[str, ...] = ()
+    """For `issue`: what to order; not those that are left out for now."""
     exempt: bool = False
     """The authority is known to take it, and then counts the order towards none of its limits."""
 
@@ -68,6 +71,11 @@ def is_missing(
 
 def is_revoked(held: Certificate, renewal: RenewalState) -> bool:
     return held.serial == renewal.revoked
+
+
+def is_urgent(held: Certificate, renewal: RenewalState, at: float) -> bool:
+    """Whether so little of its life is left then that one failure is enough."""
+    return is_revoked(held, renewal) or held.not_after - at < URGENT * held.lifetime
 
 
 def end_of_wait(held: Certificate, until: float, now: float) -> float:
@@ -97,7 +105,8 @@ def next_action(
     With `blocked_first` it is the order that is due and waits for a limit, or after a failure,
     whatever else comes before it.
     """
-    case = _Case(lineage, held, renewal, ledger, now)
+    ordered = replace(lineage, names=names_to_order(lineage, renewal, now))
+    case = _Case(ordered, lineage, held, renewal, ledger, now)
     orders = list(_issuing(case))
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
         return orders[0]
@@ -110,6 +119,8 @@ def next_action(
 @dataclass(frozen=True, slots=True)
 class _Case:
     lineage: Lineage
+    """With the names that can be ordered now."""
+    whole: Lineage
     held: Certificate | None
     renewal: RenewalState
     ledger: Ledger
@@ -141,6 +152,7 @@ def _issuing(case: _Case) -> Iterator[Action]:
         best.issuer,
         staging=staging,
         replaces="" if staging else _replaced(case, best.issuer),
+        names=case.lineage.names,
         exempt=_is_exempt(case, best.issuer),
     )
 
@@ -158,7 +170,9 @@ def _due(case: _Case) -> tuple[float, str]:
         return now, "it is revoked"
     if changed := _changed(case.lineage, held):
         return now, changed
-    return _renewal(held, case.renewal, now)
+    renewal = _renewal(held, case.renewal, now)
+    added = next_attempt(case.whole, case.renewal, held)
+    return min(renewal, (added.retry_at, "a name was left out")) if added else renewal
 
 
 def _asked(case: _Case) -> float | None:
@@ -247,12 +261,8 @@ def _choices(case: _Case, at: float) -> Iterator[_Choice]:
 
 def _choice(case: _Case, issuer: Issuer, at: float) -> _Choice:
     held, trouble = case.held, case.renewal.troubles.get(issuer.directory)
-    trouble = trouble if trouble and trouble.is_of(case.lineage) else None
-    urgent = (
-        held is None
-        or held.not_after - at < URGENT * held.lifetime
-        or is_revoked(held, case.renewal)
-    )
+    trouble = trouble if trouble and trouble.is_of(case.whole) else None
+    urgent = held is None or is_urgent(held, case.renewal, at)
     asked = _asked(case)
     if trouble and (trouble.retry_at > at if asked is None else trouble.at > asked):
         enough = trouble.failures >= (

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -76,10 +76,36 @@ def after_staging(renewal: RenewalState, lineage: Lineage) -> RenewalState:
     return replace(renewal, staged=tuple(sorted(set(lineage.names))))
 
 
-def issued(renewal: RenewalState) -> RenewalState:
-    """After a new certificate is on disk, of which nothing is known yet."""
+def left_out(  # noqa: PLR0913
+    renewal: RenewalState,
+    wrong: Mapping[str, str],
+    *,
+    held: Certificate | None,
+    now: float,
+    draw: float,
+    settings: str,
+    foreseen: bool,
+) -> RenewalState:
+    """After an attempt that failed because of these names alone, with why."""
+    pauses = PREFLIGHT_PAUSES if foreseen else FAILURE_PAUSES
+    left = dict(renewal.left_out)
+    for name, why in wrong.items():
+        before = left.get(name)
+        before = before if before and before.settings == settings else None
+        trouble = _after(before, why, held, now, draw, pauses)
+        left[name] = replace(trouble, settings=settings)
+    return replace(renewal, left_out=left)
+
+
+def issued(renewal: RenewalState, names: Collection[str] = ()) -> RenewalState:
+    """After a new certificate for these names is on disk, of which nothing is known yet."""
+    left = {name: each for name, each in renewal.left_out.items() if name not in names}
     return RenewalState(
-        renewal.lineage, served=renewal.served, staged=renewal.staged, revoked=renewal.revoked
+        renewal.lineage,
+        served=renewal.served,
+        staged=renewal.staged,
+        revoked=renewal.revoked,
+        left_out=left,
     )
 
 
@@ -141,6 +167,7 @@ def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
         renewal,
         troubles={issuer: _back(trouble, now) for issuer, trouble in renewal.troubles.items()},
         deploy_trouble=renewal.deploy_trouble and _back(renewal.deploy_trouble, now),
+        left_out={name: _back(trouble, now) for name, trouble in renewal.left_out.items()},
         asked_ari=asked,
         ask_ari_at=again,
         forced=renewal.forced and min(renewal.forced, now),
@@ -151,6 +178,7 @@ def _moments(renewal: RenewalState) -> Sequence[float]:
     """When things happened, as far as the clock of then was right."""
     moments = [trouble.at for trouble in renewal.troubles.values()]
     moments += [renewal.deploy_trouble.at] if renewal.deploy_trouble else []
+    moments += [trouble.at for trouble in renewal.left_out.values()]
     return moments + [at for at in (renewal.asked_ari, renewal.forced) if at is not None]
 
 

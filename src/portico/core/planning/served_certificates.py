@@ -5,7 +5,7 @@ called. A site that was renamed, or a name that was moved to another site, keeps
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -23,10 +23,17 @@ class CertifiedNames:
 
 
 class ServedCertificates:
-    """`current` are those that nginx may be given, by their lineages."""
+    """`current` are those that nginx may be given, by their lineages; one that is revoked serves
+    at most the site that it was obtained for.
+    """
 
-    def __init__(self, current: Mapping[str, Certificate], now: float) -> None:
-        self._current, self._now = current, now
+    def __init__(
+        self,
+        current: Mapping[str, Certificate],
+        now: float,
+        is_revoked: Callable[[Certificate], bool] = lambda _: False,
+    ) -> None:
+        self._current, self._now, self._is_revoked = current, now, is_revoked
         self._by_name: defaultdict[str, list[Certificate]] = defaultdict(list)
         for each in current.values():
             if each.not_before <= now < each.not_after and not each.staging:
@@ -49,7 +56,8 @@ class ServedCertificates:
         mine = tuple(each for each in own if covers(each.names, name))
         if any(self._now < each.not_after for each in mine):
             return mine
-        others = [each for key in _keys(name) for each in self._by_name.get(key, ())]
+        found = [each for key in _keys(name) for each in self._by_name.get(key, ())]
+        others = [each for each in found if not self._is_revoked(each)]
         if not others:
             return mine
         return (max(others, key=lambda each: (_shared(each, names), each.not_after)),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -21,8 +21,9 @@ from portico.core.model.names import folder_name
 from portico.core.model.order import NewCertificate
 from portico.core.planning import renewal_state
 from portico.core.planning.ledger import Ledger, Refusal
+from portico.core.planning.left_out import names_to_leave_out
 from portico.core.planning.preflight import Finding, findings, name_findings
-from portico.core.planning.renewal import Action, end_of_wait, next_action
+from portico.core.planning.renewal import Action, end_of_wait, is_urgent, next_action
 from portico.core.planning.renewal_state import RenewalAnswer
 from portico.errors import Failed, Refused
 from portico.ports.certificates import Authorities, AuthorityError, Lineages
@@ -87,26 +88,30 @@ class Issuance:
         asked = issuer
         if action.staging and issuer.staging:
             asked, order = replace(issuer, directory=issuer.staging), f"{order}.staging"
-        if lineage.preflight:
-            await self._look_ahead(lineage, issuer, asked, order)
+        whole, lineage = lineage, replace(lineage, names=action.names or lineage.names)
+        if lineage.preflight and not await self._look_ahead(whole, lineage, issuer, asked, order):
+            return
         async with AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(self._challenge_route(lineage))
             except Failed as error:
-                self._remember_trouble(lineage, issuer, error)
+                self._remember_trouble(whole, issuer, error)
                 raise
-            if not self._is_another(action, lineage):
-                await self._order(lineage, action, issuer, asked, order)
+            if not self._is_another(action, whole):
+                await self._order(whole, action, issuer, asked, order)
 
     async def _order(
-        self, lineage: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
+        self, whole: Lineage, action: Action, issuer: Issuer, asked: Issuer, order: str
     ) -> None:
+        lineage = replace(whole, names=action.names or whole.names)
         try:
             obtained = await self._obtain(
                 lineage, asked, order, action.replaces, exempt=action.exempt
             )
         except AuthorityError as error:
-            self._remember_trouble(lineage, issuer, error, error.retry_at)
+            if self._leave_out(whole, lineage, error.wrong):
+                return
+            self._remember_trouble(whole, issuer, error, error.retry_at)
             raise
         renewal = self._state.renewal_state(lineage.name)
         if action.staging:
@@ -118,9 +123,9 @@ class Issuance:
                     lineage.name, lineage.names, obtained.chain, obtained.key, about
                 )
             except Failed as error:
-                self._remember_trouble(lineage, issuer, error)
+                self._remember_trouble(whole, issuer, error)
                 raise
-            self._state.put_renewal_state(renewal_state.issued(renewal))
+            self._state.put_renewal_state(renewal_state.issued(renewal, lineage.names))
         await self._authorities.forget(order)
 
     async def clear(self, lineage: Lineage) -> None:
@@ -176,27 +181,58 @@ class Issuance:
     def _is_another(self, action: Action, lineage: Lineage) -> bool:
         """Looking ahead takes a while, in which others may have used the limits up."""
         now = self.next(lineage)
-        same = (now.kind, now.issuer, now.staging) == (action.kind, action.issuer, action.staging)
+        same = (now.kind, now.issuer, now.staging, now.names) == (
+            action.kind,
+            action.issuer,
+            action.staging,
+            action.names,
+        )
         return not same or not now.due(self._clock.now())
 
     async def _look_ahead(
-        self, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
-    ) -> None:
-        """Raises Failed with all that would make the order fail: then none is sent or counted."""
+        self, whole: Lineage, lineage: Lineage, issuer: Issuer, asked: Issuer, order: str
+    ) -> bool:
+        """Whether the order may be sent. Raises Failed with all that would make it fail, unless it
+        is single names, which are left out: then none is sent or counted.
+        """
         try:
             found = await self._foreseen(lineage, asked, order)
         except AuthorityError as error:
-            self._remember_trouble(lineage, issuer, error, error.retry_at)
+            self._remember_trouble(whole, issuer, error, error.retry_at)
             raise
         if found:
+            if self._leave_out(whole, lineage, _by_name(found), foreseen=True):
+                return False
             why = "; ".join(map(str, found))
             refusal = Failed(f"order not placed because it would fail: {why}")
-            self._remember_trouble(lineage, issuer, refusal, foreseen=True)
+            self._remember_trouble(whole, issuer, refusal, foreseen=True)
             raise refusal
+        return True
+
+    def _leave_out(
+        self, whole: Lineage, lineage: Lineage, wrong: Mapping[str, str], *, foreseen: bool = False
+    ) -> bool:
+        """Whether the others can be ordered without the names that are wrong, and will be."""
+        renewal, now = self._state.renewal_state(lineage.name), self._clock.now()
+        held = self._lineages.held(lineage.name)
+        urgent = held is None or is_urgent(held, renewal, now)
+        left = names_to_leave_out(lineage, wrong, held, urgent=urgent)
+        if left:
+            renewal = renewal_state.left_out(
+                renewal,
+                left,
+                held=held,
+                now=now,
+                draw=self._clock.jitter(),
+                settings=whole.settings,
+                foreseen=foreseen,
+            )
+            self._state.put_renewal_state(renewal)
+        return bool(left)
 
     async def _foreseen(self, lineage: Lineage, asked: Issuer, order: str) -> list[Finding]:
         if found := list(name_findings(lineage, asked)):
-            return found
+            return found  # the others are looked at when these are left out
         folders = self._lineages.folders(lineage.name)
         seen = await self._authorities.preflight(lineage, asked, order, folders)
         return list(findings(lineage, asked, seen))
@@ -269,3 +305,11 @@ class Issuance:
         self._state.put_renewal_state(
             renewal_state.after_renewal_info(renewal, held, answer, now=now, draw=draw)
         )
+
+
+def _by_name(found: Sequence[Finding]) -> Mapping[str, str]:
+    """None where anything is wrong that is no single name's."""
+    wrong: dict[str, str] = {}
+    for each in found:
+        wrong[each.name] = f"{wrong[each.name]}; {each}" if each.name in wrong else str(each)
+    return {} if "" in wrong else wrong

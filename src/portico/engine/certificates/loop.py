@@ -24,8 +24,9 @@ from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import renewal_state
 from portico.core.planning.expiry import warning
 from portico.core.planning.ledger import Ledger
+from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
-from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing
+from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing, is_revoked
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
@@ -63,12 +64,15 @@ class IssuedFiles:
         self._clock = clock
 
     def served(self) -> ServedCertificates:
-        return ServedCertificates(self.current(), self._clock.now())
+        return ServedCertificates(self.current(), self._clock.now(), self._is_revoked)
 
     def current(self) -> Mapping[str, Certificate]:
         """By lineage."""
         found = ((name, self._lineages.current(name)) for name in self._lineages.names())
         return {name: each for name, each in found if each}
+
+    def _is_revoked(self, certificate: Certificate) -> bool:
+        return is_revoked(certificate, self._state.renewal_state(certificate.lineage))
 
     def now(self) -> float:
         return self._clock.now()
@@ -191,7 +195,9 @@ class CertificateLoop:
             next=action.kind,
             next_at=action.at if action.at != NEVER else None,
             why=action.why,
-            error=lineage.problem or next((each.error for each in troubles if each), ""),
+            error=lineage.problem
+            or next((each.error for each in troubles if each), "")
+            or left_out_text(lineage, renewal),
             given_until=given.not_after if given else None,
             warning=warning(given, renewal, self._clock.now()),
             ledger=tuple(
@@ -267,6 +273,8 @@ class CertificateLoop:
             return f"{name}: not before {moment(action.at)}: {action.why}"
         done = "done" if begun else f"skipped, not due before {moment(action.at)}"
         change.say(f"{name}: {done}: {action.why}")
+        if left := left_out_text(lineage, renewal):
+            change.say(f"{name}: {left}")
         return ""
 
     async def issue(self, name: str, change: Change) -> None:
@@ -330,6 +338,7 @@ class CertificateLoop:
         given = self._lineages.current(lineage.name)
         self._say(lineage, "expiry", warning(given, renewal, self._clock.now()))
         self._say(lineage, "settings", lineage.problem)
+        self._say(lineage, "names", left_out_text(lineage, renewal))
 
     def _say(self, lineage: Lineage, what: str, sentence: str) -> None:
         subject, of = f"{what} of {lineage.name}", f"certificate {lineage.name}"
