@@ -153,10 +153,22 @@ proxy_next_upstream = false
 allow = ["10.0.0.0/8"]
 deny = ["10.6.6.6"]
 access_log = false
+proxy_protocol = true
+set_real_ip_from = ["10.0.0.0/8"]
+connection_limit = 50
+tls = "shop.example.com"
+ssl_alpn = ["postgresql"]
 
 [streams."9000"]
 upstream = "legacy"
 balance = "least_conn"
+
+[streams."[::1]:9001/udp"]
+app = "web"
+proxy_responses = 1
+
+[streams."9001"]
+server_names = { "a.example.com" = "web" }
 
 [sites."shop.example.com"]
 app = "web"

@@ -73,7 +73,7 @@ def test_what_is_no_nginx_is_refused(named, words):
             (
                 "only root may listen on port 80: run "
                 "`sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80`, or "
-                "set other ports in [edge] http and https"
+                "set other ports in [edge] http and https, or [streams]"
             ),
         ),
         (

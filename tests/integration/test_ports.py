@@ -42,6 +42,13 @@ def server(host="127.0.0.1", port=0):
     return listening
 
 
+def datagrams(host="127.0.0.1", port=0):
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    receiving = socket.socket(kind, socket.SOCK_DGRAM)
+    receiving.bind((host, port))
+    return receiving
+
+
 def test_free_ports_are_outside_the_ephemeral_range_and_differ():
     async def question(ports):
         return [await ports.free(frozenset()) for _ in range(200)]
@@ -69,8 +76,9 @@ def test_a_port_that_is_held_on_any_address_is_not_free(host):
         port = await LinuxPorts(SystemClock()).free(frozenset())
         assert await LinuxPorts(StartingAt(port)).free(frozenset()) == port
         assert await LinuxPorts(StartingAt(port)).free(frozenset({port})) > port
-        with closing(server(host, port)):
-            assert await LinuxPorts(StartingAt(port)).free(frozenset()) > port
+        for held in (server, datagrams):
+            with closing(held(host, port)):
+                assert await LinuxPorts(StartingAt(port)).free(frozenset()) > port
 
     asyncio.run(scenario())
 
@@ -193,3 +201,48 @@ def test_children_are_seen_to_listen_even_in_a_session_of_their_own():
         for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split():
             os.kill(int(child), 9)
         parent.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("udp", [False, True])
+@pytest.mark.parametrize(
+    ("host", "addresses", "is_held"),
+    [
+        ("127.0.0.1", ("127.0.0.1",), True),
+        ("127.0.0.1", ("*",), True),
+        ("127.0.0.1", ("[::1]", "127.0.0.1"), True),
+        ("127.0.0.1", ("127.0.0.2",), False),
+        ("127.0.0.1", ("[::1]",), False),
+        ("0.0.0.0", ("127.0.0.2",), True),
+        ("::1", ("[::1]",), True),
+        ("::1", ("127.0.0.1",), False),
+    ],
+)
+def test_who_holds_a_port_is_asked_of_an_address_and_a_protocol(udp, host, addresses, is_held):
+    with closing((datagrams if udp else server)(host)) as held:
+        port = held.getsockname()[1]
+
+        async def question(ports):
+            same = await ports.holder_at(addresses, port, udp=udp)
+            return same, await ports.holder_at(addresses, port, udp=not udp)
+
+        same, other = ask(question)
+    assert bool(same) is is_held
+    assert not same or f"pid {os.getpid()} " in same
+    assert other is None
+
+
+def test_sessions_of_udp_count_as_connections():
+    """A socket that sends to the port of an instance alone, as nginx has one for each client."""
+    with closing(datagrams()) as instance, ExitStack() as stays:
+        port = instance.getsockname()[1]
+
+        def count():
+            return ask(lambda ports: ports.established(frozenset({port, 1}))).get(port, 0)
+
+        assert count() == 0
+        for number in (1, 2):
+            client = stays.enter_context(closing(datagrams()))
+            client.connect(("127.0.0.1", port))
+            assert count() == number
+        client.close()
+        assert count() == 1

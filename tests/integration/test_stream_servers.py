@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import pytest
 
 from tests.edge import Edge
-from tests.lines import Lines
-from tests.stack import free_port
+from tests.lines import Lines, server
+from tests.stack import eventually, free_port
 
-
-@contextmanager
-def server(name: str) -> Iterator[int]:
-    """Greets each connection with a name and what it has read of it; returns its port."""
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-    def talk(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.sendall(f"{name}\n".encode())
-            while data := connection.recv(4096):
-                connection.sendall(f"{name} ".encode() + data)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(60)
-
-
-PORTS = {name: free_port() for name in ("both", "once", "denied", "silent", "hash")}
+PORTS = {
+    name: free_port()
+    for name in (
+        *("both", "once", "denied", "silent", "hash", "told", "behind", "untrusted", "full"),
+        *("tls", "own", "names", "refusing"),
+    )
+}
+KNOWN, BANNED = "192.0.2.8", "192.0.2.7"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +45,46 @@ def edge() -> Iterator[Edge]:
             [streams."{PORTS["hash"]}"]
             upstream = "two"
             balance = "ip_hash"
+            [streams."{PORTS["told"]}"]
+            upstream = "two"
+            proxy_protocol = true
+            [streams."{PORTS["behind"]}"]
+            upstream = "two"
+            proxy_protocol = true
+            set_real_ip_from = ["127.0.0.0/8"]
+            deny = ["{BANNED}"]
+            [streams."{PORTS["untrusted"]}"]
+            upstream = "two"
+            proxy_protocol = true
+            set_real_ip_from = ["10.0.0.0/8"]
+            [streams."{PORTS["full"]}"]
+            upstream = "two"
+            connection_limit = 2
+            [sites."db.test"]
+            maintenance = true
+            [sites."own.test"]
+            aliases = ["a.own.test", "b.own.test", "default"]
+            maintenance = true
+            [upstreams.first]
+            servers = ["127.0.0.1:{first}"]
+            [upstreams.second]
+            servers = ["127.0.0.1:{second}"]
+            [streams."{PORTS["tls"]}"]
+            upstream = "first"
+            tls = "db.test"
+            ssl_alpn = ["postgresql", "mqtt"]
+            [streams."{PORTS["own"]}"]
+            upstream = "second"
+            tls = "own.test"
+            [upstreams.tls]
+            servers = ["127.0.0.1:{PORTS["tls"]}"]
+            [upstreams.own]
+            servers = ["127.0.0.1:{PORTS["own"]}"]
+            [streams."{PORTS["refusing"]}"]
+            server_names = {{ "db.test" = "tls", "*.own.test" = "own", "default" = "own" }}
+            [streams."{PORTS["names"]}"]
+            upstream = "own"
+            server_names = {{ "db.test" = "tls" }}
         """
         with Edge(text) as edge:
             yield edge
@@ -104,3 +122,86 @@ def test_a_silent_connection_ends_after_proxy_timeout(edge):
 
 def test_a_client_stays_with_its_server_by_hash(edge):
     assert len(_reached(PORTS["hash"])) == 1
+
+
+# The PROXY protocol
+
+
+def _claim(address: str) -> bytes:
+    return f"PROXY TCP4 {address} 192.0.2.1 1111 2222\r\n".encode()
+
+
+def _claim_in_binary(address: str) -> bytes:
+    """Version 2 of the header, 2.2."""
+    ends = socket.inet_aton(address) + socket.inet_aton("192.0.2.1") + b"\x04\x57\x08\xae"
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + ends
+
+
+def test_a_program_is_sent_the_address_of_the_client(edge):
+    with Lines(PORTS["told"]) as lines:
+        _, *header = lines.read_line().split()
+        assert header == ["PROXY", "TCP4", "127.0.0.1", "127.0.0.1", *map(str, lines.ports)]
+
+
+@pytest.mark.parametrize("claim", [_claim, _claim_in_binary])
+def test_a_load_balancer_in_front_is_believed(edge, claim):
+    """By the program, by the rules of access, and in the log."""
+    with Lines(PORTS["behind"], before=claim(KNOWN)) as lines:
+        assert lines.read_line().split()[1:4] == ["PROXY", "TCP4", KNOWN]
+    with pytest.raises((EOFError, ConnectionResetError)):
+        Lines(PORTS["behind"], before=claim(BANNED))
+    log = f"_stream_{PORTS['behind']}"
+    eventually(lambda: f'"remote_addr":"{BANNED}"' in edge.access_log(log))
+
+
+def test_nobody_else_in_front_is_believed(edge):
+    with Lines(PORTS["untrusted"], before=_claim(KNOWN)) as lines:
+        assert lines.read_line().split()[1:4] == ["PROXY", "TCP4", "127.0.0.1"]
+
+
+def test_a_connection_without_the_header_is_refused(edge):
+    with pytest.raises((EOFError, ConnectionResetError)):
+        Lines(PORTS["behind"], before=b"hello, this is a client without a header\r\n")
+
+
+def test_a_client_has_so_many_connections_and_no_more(edge):
+    with Lines(PORTS["full"]) as first, Lines(PORTS["full"]):
+        with pytest.raises((EOFError, ConnectionResetError)):
+            Lines(PORTS["full"])
+        assert first.echo("x").endswith(" x")
+    assert eventually(lambda: "lost" not in _reached(PORTS["full"], 1))
+
+
+# TLS
+
+
+def test_tls_ends_with_the_certificate_of_a_site(edge):
+    tls = edge.tls()
+    tls.set_alpn_protocols(["h2", "postgresql"])
+    with Lines(PORTS["tls"], tls=tls, name="db.test") as lines:
+        assert lines.alpn == "postgresql"
+        assert lines.echo("x").endswith(" x")
+
+
+@pytest.mark.parametrize(
+    ("port", "name", "server"),
+    [
+        ("refusing", "db.test", "1"),
+        ("refusing", "DB.test", "1"),
+        ("refusing", "a.own.test", "2"),
+        ("refusing", "b.own.test", "2"),
+        ("refusing", "default", "2"),
+        ("names", "db.test", "1"),
+        ("names", "a.own.test", "2"),
+    ],
+)
+def test_tls_is_passed_on_by_the_name_that_a_client_asks_for(edge, port, name, server):
+    with Lines(PORTS[port], tls=edge.tls(), name=name) as lines:
+        assert lines.greeting == server
+        assert lines.echo("x") == f"{server} x"
+
+
+@pytest.mark.parametrize("name", ["other.test", "own.test", "db.test.test"])
+def test_a_name_that_leads_nowhere_is_refused(edge, name):
+    with pytest.raises((OSError, EOFError)):
+        Lines(PORTS["refusing"], tls=edge.tls(), name=name)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
-from tests.lines import Lines, LinesLoad
+from tests.lines import Datagrams, Lines, LinesLoad
 from tests.stack import PROGRAMS, Stack, eventually, free_port
 
 PROGRAM = f"python3 {PROGRAMS / 'lines.py'}"
+CHECK = "exec 3<>/dev/udp/127.0.0.1/$PORT && echo x >&3 && read -t 4 -n 1 <&3"
+UDP_APP = f"""
+[apps.dns]
+command = "{PROGRAM}"
+instances = 2
+drain_timeout = 60
+env = {{ UDP = "1" }}
+health = {{ command = ["bash", "-c", "{CHECK}"] }}
+"""
 APP = f'[apps.db]\ncommand = "{PROGRAM}"\ninstances = 2\ndrain_timeout = 60\n'
 
 
@@ -23,17 +33,20 @@ class Streams(Stack):
 
     def __init__(self) -> None:
         super().__init__()
-        self.port = free_port()
+        self.port, self.udp, self.udp_sessions = free_port(), free_port(), free_port()
 
     def stream(self, keys: str = 'app = "db"', rest: str = "") -> str:
-        return f'{APP}{rest}\n[streams."{self.port}"]\n{keys}\n'
+        udp = (
+            f'[streams."{self.udp}/udp"]\napp = "dns"\nproxy_responses = 1\n'
+            f'[streams."{self.udp_sessions}/udp"]\napp = "dns"\nproxy_timeout = "1500ms"\n'
+        )
+        return f'{APP}{UDP_APP}{udp}{rest}\n[streams."{self.port}"]\n{keys}\n'
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Streams]:
     with Streams() as stack:
         stack.up(stack.stream())
-        eventually(lambda: _pids(stack))
         yield stack
 
 
@@ -46,8 +59,8 @@ def _pids(stack: Streams) -> set[int]:
     return found
 
 
-def _instances(stack: Streams) -> set[int]:
-    return {i["pid"] for i in stack.instances("db")}
+def _instances(stack: Streams, app: str = "db") -> set[int]:
+    return {i["pid"] for i in stack.instances(app)}
 
 
 def test_a_file_without_a_site_listens_at_its_streams_alone(stack):
@@ -59,7 +72,7 @@ def test_a_file_without_a_site_listens_at_its_streams_alone(stack):
 
 def test_status_and_up_say_where_a_stream_is(stack):
     address = f"127.0.0.1:{stack.port}"
-    [stream] = stack.status()["streams"]
+    stream = stack.status()["streams"][-1]
     assert (stream["name"], stream["to"]) == (str(stack.port), "app db")
     assert stream["addresses"][0] == address
     assert address in stack.done("status").stdout
@@ -88,6 +101,47 @@ def _lives(pid: int) -> bool:
     return Path(f"/proc/{pid}/exe").exists()
 
 
+def test_a_deploy_loses_no_datagram_and_a_client_stays_with_its_instance(stack):
+    """As long as it sends something within proxy_timeout; then the old instance is stopped."""
+    old = _instances(stack, "dns")
+    with closing(Datagrams(stack.udp_sessions)) as held:
+        first = held.pid()
+        assert first in old
+        with LinesLoad(stack.udp, udp=True) as load:
+            deploy = threading.Thread(target=stack.portico, args=("reload", "dns"))
+            deploy.start()
+            while deploy.is_alive():
+                assert held.pid() == first
+                deploy.join(0.2)
+            before = sum(load.pids.values())
+            eventually(lambda: held.pid() == first and sum(load.pids.values()) > before + 50)
+        assert load.lost == []
+        new = _instances(stack, "dns")
+        assert not old & new
+        assert set(load.pids) & new
+        with closing(Datagrams(stack.udp_sessions)) as other:
+            assert other.pid() in new
+        assert held.pid() == first
+    eventually(lambda: not any(map(_lives, old)))
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_a_port_is_free_for_the_other_protocol(stack, udp):
+    """Of what the file has there is a stream of TCP, and two of UDP."""
+    kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", 0))
+        if not udp:
+            other.listen()
+        port = other.getsockname()[1]
+        taken, free = (f"{port}/udp", f"{port}") if udp else (f"{port}", f"{port}/udp")
+        for key, is_refused in ((taken, True), (free, False)):
+            stack.write(stack.stream(rest=f'[streams."{key}"]\napp = "dns"\n'))
+            result = stack.portico("check")
+            found = f"port {port} is held by pid {os.getpid()}" in result.stderr
+            assert found is is_refused, result.stderr
+
+
 def test_a_change_of_a_stream_loses_no_connection(stack):
     with Lines(stack.port) as held, LinesLoad(stack.port) as load:
         stack.up(stack.stream('app = "db"\nbalance = "least_conn"'))
@@ -108,7 +162,7 @@ def test_a_port_that_is_held_is_said_before_anything_changes(stack):
         stack.write(stack.stream(rest=f'[streams."{port}"]\napp = "db"\n'))
         result = stack.portico("up")
     assert f"port {port} is held by pid {os.getpid()}" in result.stderr
-    assert [each["name"] for each in stack.status()["streams"]] == [str(stack.port)]
+    assert str(port) not in [each["name"] for each in stack.status()["streams"]]
 
 
 def test_a_stream_that_leaves_the_file_is_closed(stack):

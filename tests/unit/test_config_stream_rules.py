@@ -5,7 +5,7 @@ import pytest
 from portico.core.config.capabilities import capability_problems
 from portico.core.config.rules import machine_problems
 from portico.core.model.place import Build
-from portico.core.model.stream import parse_listen, stream_slug
+from portico.core.model.stream import StreamListen, parse_listen, stream_slug
 from tests.documents import problems_of, read
 from tests.rendered import wanted
 
@@ -14,6 +14,9 @@ apps.db = { command = "x" }
 apps.web = { command = "x", balance = "hash $cookie_user" }
 apps.worker = { command = "x", port = false }
 upstreams.u.servers = ["10.0.0.1:5432"]
+upstreams.secure = { servers = ["a:1"], tls = true }
+sites."a.test".app = "db"
+sites."plain.test" = { app = "db", https = false }
 """
 BARE = Build("/opt/nginx", (1, 31, 3), can=frozenset({"resolve"}))
 
@@ -29,8 +32,8 @@ BARE = Build("/opt/nginx", (1, 31, 3), can=frozenset({"resolve"}))
     ],
 )
 def test_a_key_is_a_port_or_an_address_with_one(key, address, port):
-    listen = parse_listen(key)
-    assert (listen.address, listen.port) == (address, port)
+    assert parse_listen(key) == StreamListen(address, port)
+    assert parse_listen(f"{key}/udp") == StreamListen(address, port, udp=True)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +41,7 @@ def test_a_key_is_a_port_or_an_address_with_one(key, address, port):
     [
         *("", "0", "65536", "05432", "port", "localhost:5432", "::1:5432", "1.2.3:5", "-1"),
         *("5432 ", "5432;", "[::1]", "*:", ":5432", "[fe80::1%eth0]:53", "unix:/run/x"),
-        *("5432-5440", "5432/tcp", "5432/sctp"),
+        *("5432-5440", "5432/tcp", "5432/sctp", "5432/UDP", "/udp"),
     ],
 )
 def test_any_other_key_is_refused(key):
@@ -53,6 +56,7 @@ def test_an_address_has_one_spelling():
 
 def test_no_two_keys_have_a_name_in_common():
     keys = ["5432", "127.0.0.1:5432", "[::1]:5432", "[1::2]:5", "[1:2::]:5", "*:5432"]
+    keys += [f"{key}/udp" for key in keys]
     assert len({stream_slug(key) for key in keys}) == len(keys)
 
 
@@ -61,7 +65,7 @@ def test_no_two_keys_have_a_name_in_common():
     [
         ('app = "db"', []),
         ('upstream = "u"', []),
-        ("", ["streams.1: needs app or upstream"]),
+        ("", ["streams.1: needs app, upstream or server_names"]),
         ('app = "db"\nupstream = "u"', ["streams.1: has app and upstream; set only one"]),
         ('app = "dbs"', ['streams.1.app: there is no app "dbs" (did you mean "db"?)']),
         ('app = "worker"', ['streams.1.app: app "worker" has no port: its port is false']),
@@ -82,6 +86,50 @@ def test_no_two_keys_have_a_name_in_common():
             'app = "db"\nbalance = "hash $request_uri"',
             ["streams.1.balance: nginx's stream has no variable $request_uri"],
         ),
+        ('app = "db"\ntls = "a.test"', []),
+        ('app = "db"\ntls = "other.org"', ['streams.1.tls: there is no site "other.org"']),
+        (
+            'app = "db"\ntls = "plain.test"',
+            ['streams.1.tls: "plain.test" has no certificate: its https is false'],
+        ),
+        ('app = "db"\nssl_alpn = ["mqtt"]', ["streams.1.ssl_alpn: needs tls"]),
+        ('server_names = { "b.test" = "db", "*.c.test" = "u" }', []),
+        (
+            'server_names = { "b.test" = "dbs" }',
+            [
+                (
+                    'streams.1.server_names."b.test": there is no app or upstream "dbs" (did you '
+                    'mean "db"?)'
+                )
+            ],
+        ),
+        (
+            'server_names = { "10.0.0.1" = "db" }',
+            [
+                (
+                    'streams.1.server_names."10.0.0.1": is an address, and clients send only '
+                    "names (RFC 6066 3)"
+                )
+            ],
+        ),
+        (
+            'tls = "a.test"\nserver_names = { "b.test" = "db" }',
+            [
+                (
+                    "streams.1.server_names: cannot be combined with tls: what is passed on does "
+                    "not end here"
+                )
+            ],
+        ),
+        (
+            'server_names = { "b.test" = "secure" }',
+            [
+                (
+                    'streams.1.server_names: cannot lead to upstream "secure", whose tls would '
+                    "begin TLS twice"
+                )
+            ],
+        ),
         (
             'app = "db"\nlisten = 5432',
             ['streams.1.listen: unknown key (the port is the name of a stream: [streams."5432"])'],
@@ -93,6 +141,26 @@ def test_a_stream_says_where_its_connections_go(toml, problems):
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        *("proxy_protocol = true", 'set_real_ip_from = ["::1"]', 'tls = "a.test"'),
+        'server_names = { "b.test" = "db" }',
+    ],
+)
+def test_what_is_of_tcp_is_refused_for_udp(line):
+    key = line.partition(" ")[0]
+    found = problems_of(f'{APPS}\n[streams."1/udp"]\napp = "db"\n{line}\n')
+    assert found == [f'streams."1/udp".{key}: is for TCP']
+
+
+def test_what_is_of_udp_is_refused_for_tcp():
+    found = problems_of(f'{APPS}\n[streams."1"]\napp = "db"\nproxy_responses = 1\n')
+    assert found == ["streams.1.proxy_responses: is for UDP"]
+    found = problems_of(f'{APPS}\n[streams."1/udp"]\nupstream = "secure"\n')
+    assert found == ['streams."1/udp".upstream: "secure" has tls, which is for TCP']
+
+
+@pytest.mark.parametrize(
     ("toml", "problems"),
     [
         (
@@ -101,6 +169,16 @@ def test_a_stream_says_where_its_connections_go(toml, problems):
         ),
         ('streams."127.0.0.1:1".app = "db"\nstreams."[::1]:1".app = "db"', []),
         ('streams."*:1".app = "db"\nstreams."[::]:1".app = "db"', []),
+        ('streams."53".app = "db"\nstreams."53/udp".app = "db"', []),
+        ('streams."8443/udp".app = "db"', []),
+        (
+            'streams."53/udp".app = "db"\nstreams."*:53/udp".app = "db"',
+            ['streams."*:53/udp": overlaps with streams."53/udp": both would have port 53'],
+        ),
+        (
+            'apps.p = { command = "x", port = 53 }\nstreams."53/udp".app = "p"',
+            ['streams."53/udp": overlaps with apps.p.port: both would have port 53'],
+        ),
         (
             'streams."[::]:1".app = "db"\nstreams."[::1]:1".app = "db"',
             ['streams."[::1]:1": overlaps with streams."[::]:1": both would have port 1'],
@@ -110,10 +188,9 @@ def test_a_stream_says_where_its_connections_go(toml, problems):
             ['streams."0.0.0.0:1": overlaps with streams."127.0.0.1:1": both would have port 1'],
         ),
         (
-            'streams.8443.app = "db"\nsites."a.test".app = "db"',
+            'streams.8443.app = "db"',
             ["streams.8443: overlaps with edge.https: both would have port 8443"],
         ),
-        ('streams.8443.app = "db"', []),
         (
             'apps.p = { command = "x", port = 3000, instances = 3 }\nstreams.3002.app = "p"',
             ["streams.3002: overlaps with apps.p.port: both would have port 3002"],
@@ -153,11 +230,15 @@ def test_nothing_listens_beyond_loopback_unless_asked(edge, key, addresses):
         ('app = "db"\nbalance = "least_time connect"', "ngx_stream_upstream_least_time_module"),
         ('app = "db"\nbalance = "random"', "ngx_stream_upstream_random_module"),
         ('app = "db"\nbalance = "hash $remote_addr"', "ngx_stream_upstream_hash_module"),
-        ('upstream = "tls"', "ngx_stream_ssl_module"),
+        ('upstream = "secure"', "ngx_stream_ssl_module"),
+        ('app = "db"\ntls = "a.test"', "ngx_stream_ssl_module"),
+        ('server_names = { "b.test" = "db" }', "ngx_stream_ssl_preread_module"),
+        ('app = "db"\nset_real_ip_from = ["::1"]', "ngx_stream_realip_module"),
+        ('app = "db"\nconnection_limit = 5', "ngx_stream_limit_conn_module"),
     ],
 )
 def test_a_module_that_nginx_lacks_is_named(toml, module):
-    tls = 'upstreams.tls = { servers = ["a:1"], tls = true }'
-    found = capability_problems(read(f"{APPS}{tls}\n[streams.1]\n{toml}\n"), BARE)
-    assert any(module in str(each) for each in found)
-    assert "was built without it" in str(found[-1])
+    found = capability_problems(read(f"{APPS}\n[streams.1]\n{toml}\n"), BARE)
+    [problem] = [str(each) for each in found if module in str(each)]
+    assert problem.startswith("streams.1")
+    assert "was built without it" in problem

@@ -395,3 +395,10 @@ def test_streams_of_two_projects_reach_their_own_apps():
     assert desired.of("two").streams.keys() == {"[::1]:1"}
     assert desired.with_closed(["two"]).streams.keys() == {"1"}
     assert all(app.reached for app in desired.apps.values())
+
+
+def test_names_that_lead_to_apps_are_of_their_project():
+    names = 'apps.db = { command = "run" }\nstreams.1.server_names = { "a.test" = "db" }'
+    desired = together(one=ONE, two=names)
+    assert desired.streams["1"].stream.targets == ("two/db",)
+    assert desired.apps["two/db"].reached

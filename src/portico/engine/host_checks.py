@@ -89,10 +89,12 @@ class HostChecks:
 
     async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
         now, ours = self._in_force(), set[int]()
+        ours_of_udp = set[int]()
         if self._nginx.seen().pid:
             ours = {now.listeners.http, now.listeners.https}
-            ours |= {each.port for each in now.streams.values()}
-        async for problem in self._of_streams(desired, ours):
+            ours |= {each.port for each in now.streams.values() if not each.udp}
+            ours_of_udp = {each.port for each in now.streams.values() if each.udp}
+        async for problem in self._of_streams(desired, ours, ours_of_udp):
             yield problem
         if not desired.sites:
             return
@@ -105,10 +107,12 @@ class HostChecks:
                     f"stop it, or set another port: [edge] {key} = {port + 1000}",
                 )
 
-    async def _of_streams(self, desired: Desired, ours: set[int]) -> AsyncIterator[Problem]:
+    async def _of_streams(
+        self, desired: Desired, ours: set[int], ours_of_udp: set[int]
+    ) -> AsyncIterator[Problem]:
         for key, each in desired.streams.items():
-            if each.port not in ours:
-                holder = await self._ports.holder_at(each.addresses, each.port)
+            if each.port not in (ours_of_udp if each.udp else ours):
+                holder = await self._ports.holder_at(each.addresses, each.port, udp=each.udp)
                 if holder:
                     what = f"port {each.port} is held by {holder}"
                     yield Problem(

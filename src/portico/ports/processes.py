@@ -90,7 +90,7 @@ class Notices(Protocol):
 
 
 class TcpPorts(Protocol):
-    """TCP ports of this machine."""
+    """Ports of this machine."""
 
     async def free(self, avoid: frozenset[int]) -> int:
         """A loopback port that nothing listens on and nobody can guess, outside the system's
@@ -102,11 +102,15 @@ class TcpPorts(Protocol):
         the port, else None.
         """
 
-    async def holder_at(self, addresses: Sequence[str], port: int) -> str | None:
+    async def holder_at(
+        self, addresses: Sequence[str], port: int, *, udp: bool = False
+    ) -> str | None:
         """The same of who listens at one of these addresses, which nginx is to listen at."""
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
-        """How many established connections each of these local ports has."""
+        """How many established connections each of these local ports has, with the sockets of
+        UDP on this machine that send to it alone: so nginx holds a session.
+        """
 
     async def listening(self, process: Process) -> frozenset[Listening]:
         """Where a process, its session's or its children's processes listen on TCP."""

@@ -11,6 +11,7 @@ import errno
 import ipaddress
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from portico.core.model.instance import Listening
 from portico.system.socket_table import ESTABLISHED, LISTEN, Socket, in_state, open_table
 
 _TABLES: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+_UDP_TABLES: Final = ("/proc/net/udp", "/proc/net/udp6")
 _ROW: Final = (
     rb"^ *\d+: (?P<address>[0-9A-F]+):(?P<port>[0-9A-F]{4}) (?P<other>[0-9A-F]+:[0-9A-F]{4}) "
     rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
@@ -31,6 +33,8 @@ _ROW: Final = (
 _ANY: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
 _CONNECTED: Final = re.compile(_ROW % (b"%02X" % ESTABLISHED), re.MULTILINE)
 _LISTEN: Final = b"%02X" % LISTEN
+_LOOPBACK: Final = b"%08X" % socket.htonl(0x7F000001)
+"""127.0.0.1, where nginx finds instances, as the tables have it."""
 _CHUNK: Final = 1 << 16
 
 _UNABLE: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
@@ -73,6 +77,20 @@ def connections(ports: frozenset[int]) -> set[Connection]:
     if found is None:
         return {each for each in _read_connections() if each.at.port in ports}
     return {Connection(_place(each), each.other) for each in found if each.port in ports}
+
+
+def receivers(port: int) -> list[Listener]:
+    """The sockets of UDP at a port, which take what anybody sends."""
+    found = (row for path in _UDP_TABLES for row in _rows(path, _ANY))
+    every = (Listener(_read_place(row), int(row["uid"]), int(row["inode"])) for row in found)
+    return [each for each in every if each.at.port == port]
+
+
+def sessions(ports: frozenset[int]) -> Counter[int]:
+    """How many sockets of UDP send to one of these ports of loopback, and take from it, alone."""
+    rows = (row for path in _UDP_TABLES for row in _rows(path, _CONNECTED))
+    others = Counter(row["other"] for row in rows)
+    return Counter({port: n for port in ports if (n := others[b"%s:%04X" % (_LOOPBACK, port)])})
 
 
 def _asked(state: int, port: int = 0) -> list[Socket] | None:

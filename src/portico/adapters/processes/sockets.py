@@ -11,14 +11,20 @@ import os
 import pwd
 import socket
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 from portico.adapters.processes.finding import is_marked
-from portico.adapters.processes.listening import connections, listeners
+from portico.adapters.processes.listening import (
+    Listener,
+    connections,
+    listeners,
+    receivers,
+    sessions,
+)
 from portico.adapters.processes.table import Table
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
@@ -50,7 +56,7 @@ class LinuxPorts:
         taken = {*avoid, *self._recent, *_TAKEN_BY_CUSTOM}
         here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
         for port in islice(here, MAX_TRIED):
-            if _is_free(port):
+            if _is_free(port) and _is_free(port, socket.SOCK_DGRAM):
                 self._recent.append(port)
                 return port
         return _any_port(taken)  # somebody has taken them
@@ -60,8 +66,10 @@ class LinuxPorts:
             return None
         return await asyncio.to_thread(_holder, port)
 
-    async def holder_at(self, addresses: Sequence[str], port: int) -> str | None:
-        return await asyncio.to_thread(_holder, port, addresses)
+    async def holder_at(
+        self, addresses: Sequence[str], port: int, *, udp: bool = False
+    ) -> str | None:
+        return await asyncio.to_thread(_holder, port, addresses, receivers if udp else listeners)
 
     async def established(self, ports: frozenset[int]) -> Mapping[int, int]:
         """Each connection once, at its serving end: at an address where the port is served."""
@@ -90,11 +98,11 @@ def _any_port(avoid: Collection[int]) -> int:
     raise Failed("no free port: all ports of this machine are in use")
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, protocol: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     """Whether it can be bound on every address, and so on any single one."""
     for kind, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):  # noqa: S104 - bound, never listening
         try:
-            with socket.socket(kind, socket.SOCK_STREAM) as attempt:
+            with socket.socket(kind, protocol) as attempt:
                 if kind is socket.AF_INET6:
                     attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 attempt.bind((address, port))
@@ -104,12 +112,16 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _holder(port: int, addresses: Collection[str] = ("*",)) -> str | None:
+def _holder(
+    port: int,
+    addresses: Collection[str] = ("*",),
+    sockets_at: Callable[[int], list[Listener]] = listeners,
+) -> str | None:
     """Of an address alone, or of every one; who listens at all of them has each."""
     wanted = {"*" if each in _EVERYWHERE else each for each in addresses}
     found = {
         each.inode: each.uid
-        for each in listeners(port)
+        for each in sockets_at(port)
         if "*" in wanted or each.at.address in {*wanted, "*"}
     }
     named = holders(found)
@@ -160,7 +172,7 @@ def _established(ports: frozenset[int]) -> Counter[int]:
     for at, number in count.items():
         if at.port in closed or served & {at, Listening(at.port, "*")}:
             found[at.port] += number
-    return found
+    return found + sessions(ports)
 
 
 def _listening(process: Process) -> frozenset[Listening]:

@@ -25,6 +25,13 @@ SINCE: Final = {
     "resolve": (1, 27, 3),
     "sticky": (1, 29, 6),
 }
+_STREAM_MODULES: Final = {
+    # key: nginx's module, and what `Build.can` calls it
+    "connection_limit": ("limit_conn", "stream_limit_conn"),
+    "server_names": ("ssl_preread", "stream_preread"),
+    "set_real_ip_from": ("realip", "stream_realip"),
+    "tls": ("ssl", "stream_ssl"),
+}
 
 
 def needed_of_nginx(document: Document) -> frozenset[str]:
@@ -83,18 +90,26 @@ def _balancing(path: Path, group: App | Upstream) -> Iterator[tuple[Path, str, s
 
 def _stream(path: Path, stream: Stream, document: Document) -> Iterator[tuple[Path, str, str]]:
     yield path, "a stream, of ngx_stream_core_module,", "stream"
-    group = document.apps.get(stream.app or "") or document.upstreams.get(stream.upstream or "")
-    balance = stream.balance or (group.balance if group else None)
-    match balance.method if balance else Method.ROUND_ROBIN:
+    groups: dict[str, App | Upstream] = {**document.apps, **document.upstreams}
+    for group in (groups[name] for name in stream.targets):
+        yield from _stream_balancing(path, (stream.balance or group.balance).method)
+        if isinstance(group, Upstream) and group.tls:
+            yield path, "TLS to the servers, of ngx_stream_ssl_module,", "stream_ssl"
+    for key, (module, feature) in _STREAM_MODULES.items():
+        if getattr(stream, key):
+            yield (*path, key), f"{key}, of ngx_stream_{module}_module,", feature
+
+
+def _stream_balancing(path: Path, method: Method) -> Iterator[tuple[Path, str, str]]:
+    match method:
         case Method.ROUND_ROBIN:
             pass
         case Method.IP_HASH:
-            yield (*path, "balance"), "ip_hash of a stream, by hash,", "stream_hash"
-        case method:
-            module = f"ngx_stream_upstream_{method}_module"
-            yield (*path, "balance"), f"{method}, of {module},", f"stream_{method}"
-    if isinstance(group, Upstream) and group.tls:
-        yield path, "TLS to the servers, of ngx_stream_ssl_module,", "stream_ssl"
+            what = "ip_hash, by hash of ngx_stream_upstream_hash_module,"
+            yield (*path, "balance"), what, "stream_hash"
+        case _:
+            what = f"{method}, of ngx_stream_upstream_{method}_module,"
+            yield (*path, "balance"), what, f"stream_{method}"
 
 
 def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:

@@ -194,5 +194,7 @@ def stream_addresses(key: str, edge: Edge) -> tuple[str, ...]:
 
 
 def _stream(key: str, stream: Stream, edge: Edge, project: str, folder: str) -> DesiredStream:
-    port = parse_listen(key).port
-    return DesiredStream(stream, stream_addresses(key, edge), port, project, folder)
+    listen = parse_listen(key)
+    return DesiredStream(
+        stream, stream_addresses(key, edge), listen.port, listen.udp, project, folder
+    )

@@ -55,20 +55,23 @@ class Span:
     path: Path
     address: str = ""
     """Where alone they are taken: `*` is all of IPv4, `[::]` of IPv6. Empty for every address."""
+    protocol: str = ""
+    """`tcp` or `udp`; empty for both, as an app may use its port."""
 
     def common_port(self, other: Span) -> int | None:
         """The first port that both take."""
         first = max(self.first, other.first)
         both = first <= min(self.last, other.last) and _meet(self.address, other.address)
-        return first if both else None
+        elsewhere = self.protocol and other.protocol and self.protocol != other.protocol
+        return first if both and not elsewhere else None
 
 
 def edge_spans(edge: Edge, machine: Machine | None) -> Iterator[Span]:
     http, https = edge_ports(edge, machine) if machine else (edge.http, edge.https)
     if http is not None:
-        yield Span(http, http, ("edge", "http"))
+        yield Span(http, http, ("edge", "http"), protocol="tcp")
     if https is not None:
-        yield Span(https, https, ("edge", "https"))
+        yield Span(https, https, ("edge", "https"), protocol="tcp")
 
 
 def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:
@@ -83,7 +86,8 @@ def stream_spans(document: Document) -> Iterator[Span]:
     for key in document.streams:
         listen = parse_listen(key)
         address = "*" if listen.address == "0.0.0.0" else listen.address  # noqa: S104 - not bound
-        yield Span(listen.port, listen.port, ("streams", key), address)
+        protocol = "udp" if listen.udp else "tcp"
+        yield Span(listen.port, listen.port, ("streams", key), address, protocol)
 
 
 def _meet(one: str, other: str) -> bool:

@@ -52,10 +52,7 @@ def qualified_document(document: Document, project: str) -> Document:
         for name, each in document.upstreams.items()
     }
     sites = {name: _qualified_site(site, project) for name, site in document.sites.items()}
-    streams = {
-        key: stream.model_copy(update=_names(stream, project))
-        for key, stream in document.streams.items()
-    }
+    streams = {key: _qualified_stream(stream, project) for key, stream in document.streams.items()}
     return document.model_copy(
         update={"apps": apps, "upstreams": upstreams, "sites": sites, "streams": streams}
     )
@@ -104,6 +101,11 @@ def conflicts(files: Sequence[ProjectFile], edge: Edge, machine: Machine) -> Ite
 def _qualified_site(site: Site, project: str) -> Site:
     routes = {path: _qualified_route(route, project) for path, route in site.routes.items()}
     return site.model_copy(update={**_targets(site, project), "routes": routes})
+
+
+def _qualified_stream(stream: Stream, project: str) -> Stream:
+    names = {name: qualified(project, to) for name, to in stream.server_names.items()}
+    return stream.model_copy(update={**_names(stream, project), "server_names": names})
 
 
 def _qualified_route(route: Route | str, project: str) -> Route | str:

@@ -65,7 +65,8 @@ def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstrea
     """
     served: set[str] = set()
     for site in sites:
-        for target in (site, *(site.routes.values() if isinstance(site, Site) else ())):
+        more = site.routes.values() if isinstance(site, Site) else site.targets
+        for target in (site, *more):
             if isinstance(target, str):
                 served.add(target)
                 continue

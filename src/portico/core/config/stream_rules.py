@@ -7,14 +7,16 @@ from typing import Final
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, path_text
 from portico.core.config.peers import peers_of_app, peers_of_upstream
-from portico.core.config.references import app_named, upstream_named
+from portico.core.config.references import app_named, either_named, upstream_named
 from portico.core.config.upstream_rules import pool_findings
 from portico.core.model.app import App
 from portico.core.model.document import Document
-from portico.core.model.stream import Stream
+from portico.core.model.names import is_ip
+from portico.core.model.stream import Stream, parse_listen
 from portico.core.model.upstream import Upstream
 
 _TARGETS: Final = ("app", "upstream")
+_OF_TCP: Final = (*("proxy_protocol", "set_real_ip_from", "server_names", "tls", "ssl_alpn"),)
 _VARIABLES: Final = frozenset(
     {
         *("binary_remote_addr", "connection", "hostname", "pid", "protocol", "remote_addr"),
@@ -28,38 +30,77 @@ def stream_findings(draft: Draft) -> Iterator[Finding]:
     for key, stream in draft.document.streams.items():
         path: Path = ("streams", key)
         yield from _target(draft, path, stream)
-        yield from _balance(draft.document, path, stream)
+        for target in stream.targets:
+            yield from _balance(draft.document, path, stream, target)
+        yield from _tls(draft, path, stream)
+        yield from _protocol(draft.document, path, stream, udp=parse_listen(key).udp)
 
 
 def _target(draft: Draft, path: Path, stream: Stream) -> Iterator[Finding]:
     found = [key for key in _TARGETS if getattr(stream, key) is not None]
     if len(found) > 1:
         yield Finding(path, f"has {' and '.join(found)}; set only one")
-    if not found and not draft.may_be_set(path, *_TARGETS):
-        yield Finding(path, "needs app or upstream")
+    if not stream.targets and not draft.may_be_set(path, *_TARGETS, "server_names"):
+        yield Finding(path, "needs app, upstream or server_names")
     if stream.app is not None:
         yield from app_named(draft, (*path, "app"), stream.app)
     if stream.upstream is not None:
         yield from upstream_named(draft, (*path, "upstream"), stream.upstream)
-
-
-def _balance(document: Document, path: Path, stream: Stream) -> Iterator[Finding]:
-    balance = stream.balance
-    for variable in balance.variables if balance else ():
+    for name, target in stream.server_names.items():
+        yield from either_named(draft, (*path, "server_names", name), target)
+        if is_ip(name):
+            what = "is an address, and clients send only names (RFC 6066 3)"
+            yield Finding((*path, "server_names", name), what)
+    for variable in stream.balance.variables if stream.balance else ():
         if variable not in _VARIABLES:
             hint = did_you_mean((right := nearest(variable, _VARIABLES)) and f"${right}")
             what = f"nginx's stream has no variable ${variable}"
             yield Finding((*path, "balance"), what, hint)
-    if app := document.apps.get(stream.app or ""):
-        yield from _group_balance(("apps", stream.app or ""), app, path, stream)
+
+
+def _balance(document: Document, path: Path, stream: Stream, target: str) -> Iterator[Finding]:
+    balance = stream.balance
+    if app := document.apps.get(target):
+        yield from _group_balance(("apps", target), app, path, stream)
         if balance and app.listens:
-            yield from pool_findings(path, balance, list(peers_of_app(stream.app or "", app)))
-    if upstream := document.upstreams.get(stream.upstream or ""):
-        group: Path = ("upstreams", stream.upstream or "")
+            yield from pool_findings(path, balance, list(peers_of_app(target, app)))
+    if upstream := document.upstreams.get(target):
+        group: Path = ("upstreams", target)
         yield from _group_balance(group, upstream, path, stream)
         if balance and all(name in document.apps for name in upstream.apps):
             peers = list(peers_of_upstream(group, upstream, document))
             yield from pool_findings(path, balance, peers)
+
+
+def _protocol(document: Document, path: Path, stream: Stream, *, udp: bool) -> Iterator[Finding]:
+    if not udp:
+        if stream.proxy_responses is not None:
+            yield Finding((*path, "proxy_responses"), "is for UDP")
+        return
+    for key in _OF_TCP:
+        if getattr(stream, key):
+            yield Finding((*path, key), "is for TCP")
+    if (upstream := document.upstreams.get(stream.upstream or "")) and upstream.tls:
+        yield Finding((*path, "upstream"), f'"{stream.upstream}" has tls, which is for TCP')
+
+
+def _tls(draft: Draft, path: Path, stream: Stream) -> Iterator[Finding]:
+    document = draft.document
+    site = document.sites.get(stream.tls or "")
+    if stream.tls is not None and site is None and not draft.may_be_set(("sites",), stream.tls):
+        hint = did_you_mean(nearest(stream.tls, document.sites))
+        yield Finding((*path, "tls"), f'there is no site "{stream.tls}"', hint)
+    if site is not None and not site.https:
+        yield Finding((*path, "tls"), f'"{stream.tls}" has no certificate: its https is false')
+    if stream.ssl_alpn and not stream.tls and not draft.may_be_set(path, "tls"):
+        yield Finding((*path, "ssl_alpn"), "needs tls")
+    if stream.server_names and stream.tls:
+        what = "cannot be combined with tls: what is passed on does not end here"
+        yield Finding((*path, "server_names"), what)
+    for target in stream.targets if stream.server_names else ():
+        if (upstream := document.upstreams.get(target)) and upstream.tls:
+            what = f'cannot lead to upstream "{target}", whose tls would begin TLS twice'
+            yield Finding((*path, "server_names"), what)
 
 
 def _group_balance(

@@ -155,6 +155,7 @@ class DesiredStream:
     addresses: tuple[str, ...]
     """Where nginx listens, as in `Listeners`."""
     port: int
+    udp: bool = False
     project: str = PROJECT
     folder: str = "/"
     """As in `Origin`."""

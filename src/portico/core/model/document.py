@@ -29,7 +29,7 @@ class Document(Table):
         default_factory=dict, description="Where requests go, by the first domain name of a site."
     )
     streams: dict[StreamKey, Stream] = Field(
-        default_factory=dict, description="Ports of TCP, and where their connections go."
+        default_factory=dict, description="Ports of TCP and UDP, and where their connections go."
     )
     tls: Tls = Field(Tls(), description="The certificate of sites without their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")

@@ -177,7 +177,7 @@ class StreamView(View):
     addresses: tuple[str, ...]
     """Where nginx listens: `127.0.0.1:5432`."""
     to: str
-    """`app db` or `upstream legacy`."""
+    """`app db`, `upstream legacy`, or `3 names`."""
 
 
 class LimitView(View):

@@ -119,6 +119,13 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
 
 
+def name_hash(names: Iterable[str]) -> Iterator[Directive]:
+    """Of the maps of nginx's stream that have names, as `_hash_tables` of its http."""
+    if found := list(names):
+        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(found)))))
+        yield d("map_hash_bucket_size", str(_bucket(found)))
+
+
 def _bucket(names: Iterable[str]) -> int:
     longest = max(map(len, names), default=0)
     return max(SMALLEST_BUCKET, _power_of_two(longest + 32))

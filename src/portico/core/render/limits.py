@@ -86,6 +86,14 @@ def networks(scope: Scope) -> tuple[Directive, ...]:
     return tuple(access_lines(allow, deny))
 
 
+def access_lines(allow: Iterable[str], deny: Iterable[str]) -> Iterator[Directive]:
+    """The first line that fits counts: those denied are so though their network has access."""
+    yield from (d("deny", network) for network in deny)
+    if networks := tuple(allow):
+        yield from (d("allow", network) for network in networks)
+        yield d("deny", "all")
+
+
 def passwords(scope: Scope) -> tuple[Directive, ...]:
     auth = scope.value(_auth)
     if auth is None:
@@ -147,11 +155,3 @@ def _connection_zone(scope: Scope, limit: ConnectionLimit) -> str:
 def _htpasswd_name(scope: Scope) -> str:
     """Not to be guessed: workers may read it, so a link in a static folder could publish it."""
     return f"{HTPASSWD}-{scope.slug}-{digest(scope.secret + scope.slug)}"
-
-
-def access_lines(allow: Iterable[str], deny: Iterable[str]) -> Iterator[Directive]:
-    """The first line that fits counts: those denied are so though their network has access."""
-    yield from (d("deny", network) for network in deny)
-    if networks := tuple(allow):
-        yield from (d("allow", network) for network in networks)
-        yield d("deny", "all")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from portico.core.model.desired import Desired, paths
 from portico.core.model.names import is_ip
@@ -108,12 +108,16 @@ def _https_redirect(site: Site, sockets: Sockets) -> Iterator[Directive]:
         yield d("error_page", PLAIN_TO_TLS, "=308", to)
 
 
+def trusted_networks(networks: Iterable[str]) -> Iterator[Directive]:
+    for network in networks:
+        for part in ("0.0.0.0/0", "::/0") if network == "all" else (network,):
+            yield d("set_real_ip_from", part)
+
+
 def _real_ip(real_ip: RealIp | None) -> Iterator[Directive]:
     if real_ip is None:
         return
-    for network in real_ip.trust:
-        for part in ("0.0.0.0/0", "::/0") if network == "all" else (network,):
-            yield d("set_real_ip_from", part)
+    yield from trusted_networks(real_ip.trust)
     by_protocol = real_ip.proxy_protocol
     yield d("real_ip_header", "proxy_protocol" if by_protocol else real_ip.header)
     yield d("real_ip_recursive", "on" if real_ip.recursive else "off")

@@ -13,20 +13,33 @@ from portico.core.model.stream import Stream, stream_slug
 from portico.core.model.upstream import Upstream
 from portico.core.render.access_log import stream_log, stream_log_format
 from portico.core.render.alpn import BACKLOG, alpn_server
+from portico.core.render.basics import name_hash
 from portico.core.render.directive import Directive, Raw, d, milliseconds
 from portico.core.render.limits import access_lines
 from portico.core.render.passing import tls_to_servers
+from portico.core.render.scope import digest
+from portico.core.render.site_server import trusted_networks
+from portico.core.render.tls import certificate, tls_basics
 from portico.core.render.upstream_block import method_line, network_map, peer_lines, zone_line
 
 CONNECT_TIMEOUT: Final = 5.0
 SILENCE_TIMEOUT: Final = 600.0
+UDP_SILENCE_TIMEOUT: Final = 60.0
 _TRIES: Final = ("3", "10s")
 """How many peers a connection is tried on, and for how long."""
+_HANDSHAKE_TIMEOUT: Final = "15s"
+_MAP_WORDS: Final = frozenset({"default", "hostnames", "include", "volatile"})
+"""What means something else in a map, and is a name after a backslash."""
 _HTTP_MOMENTS: Final = {"header": "first_byte"}
 
 
 def stream_block(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    lines = (*alpn_server(desired, context), *_streams(desired, context))
+    names = (n for each in desired.streams.values() for n in each.stream.server_names)
+    lines = (
+        *name_hash(names),  # nginx takes it only before the first map
+        *alpn_server(desired, context),
+        *_streams(desired, context),
+    )
     if lines:
         yield d("stream", block=lines)
 
@@ -36,8 +49,14 @@ def _streams(desired: Desired, context: RenderContext) -> Iterator[Directive]:
         return
     yield network_map()
     yield stream_log_format(desired)
+    if any(each.stream.tls for each in desired.streams.values()):
+        yield from tls_basics(context.build, "portico_stream")
     for key, each in desired.streams.items():
-        yield from _upstream(key, each.stream, desired, context)
+        if each.stream.connection_limit:
+            yield d("limit_conn_zone", Raw("$binary_remote_addr"), f"zone={_zone(key)}:1m")
+        for target in each.stream.targets:
+            yield from _upstream(key, target, each.stream, desired, context)
+        yield from _name_map(key, each.stream)
         yield d("server", block=_server(key, each, desired, context))
 
 
@@ -46,21 +65,76 @@ def _server(
 ) -> Iterator[Directive]:
     stream = each.stream
     for address in each.addresses:
-        yield d("listen", f"{address}:{each.port}", "reuseport", BACKLOG, "so_keepalive=on")
+        yield d("listen", f"{address}:{each.port}", *_listen_words(each))
+    yield from trusted_networks(stream.set_real_ip_from)
     if stream.access_log:
         yield stream_log(key, context)
     yield from access_lines(stream.allow, stream.deny)
-    yield from _timeouts(stream)
+    if stream.connection_limit:
+        yield d("limit_conn", _zone(key), str(stream.connection_limit))
+    yield from _certificates(stream, context)
+    yield from _timeouts(stream, udp=each.udp)
     yield from _next_upstream(stream)
-    yield d("proxy_socket_keepalive", "on")
-    yield from _tls(desired.upstreams[_target(stream)], each, context)
-    yield d("proxy_pass", _upstream_name(key, stream))
+    if not each.udp:
+        yield d("proxy_socket_keepalive", "on")
+    if stream.proxy_responses is not None:
+        yield d("proxy_responses", str(stream.proxy_responses))
+    if stream.proxy_protocol:
+        yield d("proxy_protocol", "on")
+    if stream.server_names:
+        yield d("ssl_preread", "on")
+        yield d("preread_timeout", _HANDSHAKE_TIMEOUT)
+        yield d("proxy_pass", Raw(f"${_name_variable(key)}"))
+        return
+    yield from _tls(desired.upstreams[stream.targets[0]], each, context)
+    yield d("proxy_pass", _upstream_name(key, stream.targets[0]))
 
 
-def _timeouts(stream: Stream) -> Iterator[Directive]:
-    connect, silence = stream.proxy_connect_timeout, stream.proxy_timeout
-    yield d("proxy_connect_timeout", milliseconds(connect or CONNECT_TIMEOUT))
-    yield d("proxy_timeout", milliseconds(silence or SILENCE_TIMEOUT))
+def _listen_words(each: DesiredStream) -> Iterator[str]:
+    """With `reuseport` the datagrams of a client come to one worker, which knows its session."""
+    if each.udp:
+        yield from ("udp", "reuseport")
+        return
+    yield from ("reuseport", BACKLOG, "so_keepalive=on")
+    if each.stream.tls:
+        yield "ssl"
+    if each.stream.set_real_ip_from:
+        yield "proxy_protocol"
+
+
+def _certificates(stream: Stream, context: RenderContext) -> Iterator[Directive]:
+    if not stream.tls:
+        return
+    for pair in context.certificates[stream.tls]:  # one for each kind of key
+        yield from certificate(pair)
+    yield d("ssl_handshake_timeout", _HANDSHAKE_TIMEOUT)
+    if stream.ssl_alpn:
+        yield d("ssl_alpn", *stream.ssl_alpn)
+
+
+def _name_map(key: str, stream: Stream) -> Iterator[Directive]:
+    """Where a client goes by the name that it asks for. With an empty text nginx closes its
+    connection.
+    """
+    if not stream.server_names:
+        return
+    other = stream.app or stream.upstream
+    default = _upstream_name(key, other) if other else ""
+    lines = (
+        d("hostnames"),
+        d("default", default),
+        *(
+            d(f"\\{name}" if name in _MAP_WORDS else name, _upstream_name(key, target))
+            for name, target in stream.server_names.items()
+        ),
+    )
+    yield d("map", Raw("$ssl_preread_server_name"), Raw(f"${_name_variable(key)}"), block=lines)
+
+
+def _timeouts(stream: Stream, *, udp: bool) -> Iterator[Directive]:
+    silence = UDP_SILENCE_TIMEOUT if udp else SILENCE_TIMEOUT
+    yield d("proxy_connect_timeout", milliseconds(stream.proxy_connect_timeout or CONNECT_TIMEOUT))
+    yield d("proxy_timeout", milliseconds(stream.proxy_timeout or silence))
 
 
 def _next_upstream(stream: Stream) -> Iterator[Directive]:
@@ -73,10 +147,10 @@ def _next_upstream(stream: Stream) -> Iterator[Directive]:
 
 
 def _upstream(
-    key: str, stream: Stream, desired: Desired, context: RenderContext
+    key: str, target: str, stream: Stream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """Each stream has its own: the zone of nginx's http of that name is another one."""
-    name, upstream = _upstream_name(key, stream), desired.upstreams[_target(stream)]
+    name, upstream = _upstream_name(key, target), desired.upstreams[target]
     lines = (
         zone_line(name, upstream, desired),
         *_method(stream.balance or upstream.balance, upstream),
@@ -103,10 +177,14 @@ def _tls(upstream: Upstream, each: DesiredStream, context: RenderContext) -> Ite
         yield from tls_to_servers(upstream, each.folder, context, "proxy")
 
 
-def _target(stream: Stream) -> str:
-    return stream.app or stream.upstream or ""
-
-
-def _upstream_name(key: str, stream: Stream) -> str:
+def _upstream_name(key: str, target: str) -> str:
     """No app or upstream of an operator is called so: their names have no dot."""
-    return f"{label_of(_target(stream))}.{stream_slug(key)}"
+    return f"{label_of(target)}.{stream_slug(key)}"
+
+
+def _zone(key: str) -> str:
+    return f"connections-{stream_slug(key)}"
+
+
+def _name_variable(key: str) -> str:
+    return f"portico_name_{digest(key)}"

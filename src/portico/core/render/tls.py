@@ -20,8 +20,10 @@ POST_QUANTUM = "X25519MLKEM768"
 CURVES = ("X25519", "prime256v1", "secp384r1")
 
 
-def tls_basics(build: Build) -> Iterator[Directive]:
-    """For every site. No stapling: Let's Encrypt has had no OCSP since 2025.
+def tls_basics(build: Build, cache: str = "portico") -> Iterator[Directive]:
+    """For every site, or every stream; `cache` is the name of their cache of sessions.
+
+    No stapling: Let's Encrypt has had no OCSP since 2025.
 
     Tickets are on: nginx rotates their keys, which all workers and the next generation share
     with the session cache (1.23.2), so that the reason to switch them off is gone. A cache of
@@ -32,7 +34,7 @@ def tls_basics(build: Build) -> Iterator[Directive]:
     yield d("ssl_ciphers", ":".join(CIPHERS))
     yield d("ssl_ecdh_curve", ":".join(curves))
     yield d("ssl_prefer_server_ciphers", "off")
-    yield d("ssl_session_cache", "shared:portico:10m")  # about 40,000 sessions
+    yield d("ssl_session_cache", f"shared:{cache}:10m")  # about 40,000 sessions
     yield d("ssl_session_timeout", "1d")
     yield d("ssl_session_tickets", "on")
 

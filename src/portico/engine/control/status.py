@@ -351,7 +351,7 @@ def _target(site: Site | Stream) -> str:
     if site.upstream:
         return f"upstream {split_name(site.upstream)[1]}"
     if isinstance(site, Stream):
-        return ""
+        return f"{len(site.server_names)} names"
     if site.folder:
         folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
         return f"folder {folder}"
