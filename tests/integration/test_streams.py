@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import newer
 from tests.lines import Datagrams, Lines, LinesLoad
 from tests.stack import PROGRAMS, Stack, eventually, free_port
 
@@ -33,7 +34,11 @@ class Streams(Stack):
 
     def __init__(self) -> None:
         super().__init__()
+        self.nginx = newer.nginx(self.root / "nginx")
         self.port, self.udp, self.udp_sessions = free_port(), free_port(), free_port()
+
+    def write(self, text: str, **edge: object) -> Path:
+        return super().write(text, nginx=str(self.nginx), **edge)
 
     def stream(self, keys: str = 'app = "db"', rest: str = "") -> str:
         udp = (
@@ -140,6 +145,19 @@ def test_a_port_is_free_for_the_other_protocol(stack, udp):
             result = stack.portico("check")
             found = f"port {port} is held by pid {os.getpid()}" in result.stderr
             assert found is is_refused, result.stderr
+
+
+def test_another_nginx_takes_the_streams_over(stack):
+    newer.nginx(stack.nginx, later=True)
+    with Lines(stack.port) as held, LinesLoad(stack.port) as load:
+        assert "1.31.9" in stack.done("upgrade").stdout
+        assert held.echo("on") == f"{held.pid} on"
+        before = sum(load.pids.values())
+        eventually(lambda: sum(load.pids.values()) > before + 50)
+    assert stack.status()["nginx"]["version"] == "1.31.9"
+    assert load.lost == []
+    with closing(Datagrams(stack.udp)) as client:
+        assert client.pid() in _instances(stack, "dns")
 
 
 def test_a_change_of_a_stream_loses_no_connection(stack):

@@ -91,7 +91,7 @@ def test_a_connection_holds_a_drain_until_the_time_of_its_slot_is_over(waited, s
 
 def test_nginx_leaves_first_and_the_instances_answer_what_it_still_has():
     steps = plan(GOING, world_of(instance(1), instance(2), nginx=NginxSeen(1, live="g")))
-    assert steps == (StopNginx(graceful=True, why="no site is configured"),)
+    assert steps == (StopNginx(graceful=True, why="no site or stream is configured"),)
 
 
 def test_a_worker_has_nothing_to_do_with_nginx_and_leaves_at_once():
@@ -135,7 +135,7 @@ def test_in_a_hurry_nothing_waits_for_anything():
     world = world_of(instance(1), nginx=NginxSeen(1, live="g"))
     steps = plan(at_once, world)
     assert kinds(steps) == {"StopNginx", "Drain", "Publish"}
-    assert StopNginx(graceful=False, why="no site is configured") in steps
+    assert StopNginx(graceful=False, why="no site or stream is configured") in steps
     i = instance(1, state=S.DRAINING)
     assert kinds(plan(at_once, world_of(i, endpoints={"web": ()}))) >= {"Stop"}
 

@@ -99,13 +99,13 @@ def _nginx(
     )
     if not generation:
         if seen.pid is not None or seen.live:  # workers may outlive a killed master
-            yield StopNginx(graceful=not desired.at_once, why="no site is configured")
+            yield StopNginx(graceful=not desired.at_once, why="no site or stream is configured")
     elif seen.is_upgrade_interrupted:
         yield UpgradeNginx("its program was being replaced when the previous daemon exited")
     elif desired.upgrade and seen.pid is not None and not waiting:
         yield UpgradeNginx("its program will be replaced")
     elif generation not in {seen.live, seen.refused} and not waiting:
-        yield SwitchGeneration(generation, "sites, routes or TLS changed")
+        yield SwitchGeneration(generation, "sites, streams, routes or TLS changed")
     elif seen.pid is None and seen.live:
         yield StartNginx("its master process died")
 
