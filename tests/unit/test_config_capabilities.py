@@ -75,6 +75,10 @@ def test_an_nginx_that_cannot_look_into_handshakes_proves_no_name_by_alpn():
             {"limit_conn"},
         ),
         (
+            'apps.w.command = "x"\nsites."a.test" = { app = "w", https = false, cache = true }',
+            {"resolve", "cache"},
+        ),
+        (
             'tls.challenge = "tls-alpn-01"\nsites."a.example" = { folder = "x" }',
             {"ssl", "stream_preread", "realip"},
         ),

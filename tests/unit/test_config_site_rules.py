@@ -117,3 +117,31 @@ def test_one_site_answers_names_that_nobody_has():
 
 def test_the_certificate_of_all_sites_needs_its_key():
     assert problems_of('tls.certificate = "a.pem"') == ["tls: has a certificate but no key"]
+
+
+@pytest.mark.parametrize(
+    ("site", "problem"),
+    [
+        ("folder = 'x'\ncache = true", "cache: needs an app or an upstream, not folder"),
+        (
+            "redirect = 'https://b.test'\ncache = {}",
+            "cache: needs an app or an upstream, not redirect",
+        ),
+        ("app = 'web'\ngrpc = true\ncache = true", "cache: cannot be combined with grpc = true"),
+        (
+            "app = 'web'\nbuffering = false\ncache = true",
+            "cache: cannot be combined with buffering = false",
+        ),
+        ("app = 'web'\ncache = {key = '$pid'}", f'cache.key: has "$pid", {UNKNOWN}'),
+        ("app = 'web'\ncache.bypass = ['$a']", f'cache.bypass[0]: has "$a", {UNKNOWN}'),
+        ("app = 'web'\ncache.no_cache = ['$a']", f'cache.no_cache[0]: has "$a", {UNKNOWN}'),
+    ],
+)
+def test_what_cannot_have_a_cache_or_be_its_key_is_refused(site, problem):
+    assert problems_of(f'{APPS}[sites."a.test"]\n{site}') == [f'sites."a.test".{problem}']
+
+
+@pytest.mark.parametrize("status", ["206", "304", "99", "600", "all"])
+def test_a_part_or_no_answer_has_no_time(status):
+    file = f'{APPS}[sites."a.test"]\napp = "web"\ncache.valid = {{{status} = "1m"}}'
+    assert len(problems_of(file)) == 1

@@ -87,7 +87,7 @@ class Machine:
             SimpleNamespace(look=self._nothing),
             disks=self,
             logs=self,
-            nginx=SimpleNamespace(rotate=self._rotate_nginx),
+            nginx=SimpleNamespace(rotate=self._rotate_nginx, check_caches=self._check_caches),
             unreadable=self._unreadable,
         )
 
@@ -106,6 +106,9 @@ class Machine:
         return dict.fromkeys(folders, FULL) if self.is_full else {}
 
     async def _nothing(self):
+        pass
+
+    async def _check_caches(self) -> None:
         pass
 
     async def _rotate_nginx(self, max_size: int, keep: int) -> Mapping[str, str | None]:

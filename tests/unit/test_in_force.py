@@ -99,6 +99,7 @@ class Portico:
                     self.in_force,
                     self,
                     self,
+                    cache_purge=None,
                     local=None,
                     logs=None,
                 )

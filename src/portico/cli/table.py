@@ -47,6 +47,7 @@ _OWN_COMMANDS: Final = (
         ("certificates",),
         _MORE,
     ),
+    Command("cache", "Remove stored answers of a site.", group=CHANGE_APPS),
     Command("start", "Start an app, or all; or run a program.", group=CHANGE_APPS),
     Command("startup", "Start everything again at boot.", group=_MORE),
     Command("unstartup", "Do not start at boot any more.", group=_MORE),

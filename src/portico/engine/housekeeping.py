@@ -76,6 +76,8 @@ class Housekeeping:
             self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
+        with self._troubles.fence("check of nginx's caches"):
+            await self._nginx.check_caches()
         if self._clock.monotonic() - self._seldom_at >= NGINX_LOG_INTERVAL:
             self._seldom_at = self._clock.monotonic()
             with self._troubles.fence("rotation of nginx's logs"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from portico.core.model.desired import Listeners
@@ -118,6 +118,16 @@ class Nginx(Protocol):
     ) -> None:
         """End it. A graceful end takes no new connection and lets requests finish, as long as the
         files grant them, and until `should_abort` says not to wait any longer.
+        """
+
+    async def check_caches(self) -> None:
+        """Remove stored answers of sites that are not served any more, and let nginx store no more
+        of them while the disk is nearly full.
+        """
+
+    async def purge(self, names: Collection[str], keys: Collection[str]) -> int:
+        """Remove answers from the caches of these names (`render/cache.py`), those that are stored
+        under these keys; returns how many were.
         """
 
     async def rotate(self, max_size: int, keep: int) -> Mapping[str, str | None]:

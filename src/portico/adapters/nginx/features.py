@@ -41,6 +41,7 @@ SERVER: Final = {
     "add_header_inherit": "add_header_inherit merge;",
     "auth_request": "auth_request /probe;",
     "brotli": "brotli on;",
+    "cache": "proxy_cache_methods GET;",
     "early_hints": "early_hints 1;",
     "gzip": "gzip on;",
     "gzip_static": "gzip_static on;",

@@ -8,12 +8,13 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from portico.adapters.nginx.binary import Binaries
+from portico.adapters.nginx.caches import Caches
 from portico.adapters.nginx.config_test import run_config_test
 from portico.adapters.nginx.error_lines import LogTail, explain
 from portico.adapters.nginx.generations import (
@@ -86,7 +87,7 @@ class NginxProgram:
             held,
         )
         folder = home.nginx.resolve()  # as the kernel shows it: processes are known by it
-        self._generations = Generations(folder)
+        self._generations, self._caches = Generations(folder), Caches(folder)
         self._logs = (home.logs / "nginx", home.logs / "sites")
         self._paths = Paths(folder, self._generations.main_file, self._logs[0] / "error.log")
         self._binaries = Binaries(start_program=start_program)
@@ -94,6 +95,8 @@ class NginxProgram:
         self._masters = Masters(self._paths)
         self._serving = self._generations.serving()
         self._refused = ""
+        self._caches_of = 0
+        """The generation whose caches are the only ones."""
         self._changing = asyncio.Lock()
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
@@ -211,6 +214,8 @@ class NginxProgram:
             left = await stop(
                 self._paths.folder, grace_period=grace_period, should_abort=should_abort
             )
+        await asyncio.to_thread(self._caches.retire, "")
+        await asyncio.to_thread(self._caches.remove_retired)
         if left:
             pids = ", ".join(str(process.pid) for process in left)
             raise Failed(f"cannot stop nginx: its processes {pids} did not exit")
@@ -229,6 +234,20 @@ class NginxProgram:
                 await asyncio.to_thread(self._open_logs, master)
                 master.signal(signal.SIGUSR1)
         return troubles
+
+    async def check_caches(self) -> None:
+        await asyncio.to_thread(self._caches.check_room)
+        if not self._changing.locked():  # else in the next look
+            async with self._changing:
+                current = await asyncio.to_thread(self._generations.current)
+                if current is not None and current.number != self._caches_of:
+                    text = await asyncio.to_thread(_text, self._generations.main_file)
+                    await asyncio.to_thread(self._caches.retire, text)
+                    self._caches_of = current.number
+        await asyncio.to_thread(self._caches.remove_retired)
+
+    async def purge(self, names: Collection[str], keys: Collection[str]) -> int:
+        return await asyncio.to_thread(self._caches.purge, names, keys)
 
     async def _set_current(self, generation: Generation | None) -> None:
         try:
@@ -395,6 +414,7 @@ class NginxProgram:
         (self._home.nginx / "temp").mkdir(mode=0o711, parents=True, exist_ok=True)
         for folder in self._logs:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._caches.make()
 
     def _open_logs(self, master: Master) -> None:
         """Workers of another user reopen their logs by path: without access to the folders they

@@ -109,7 +109,11 @@ def _fingerprint(writer: asyncio.StreamWriter) -> str:
 
 
 def _page_request(host: str) -> h11.Request:
-    return h11.Request(method="GET", target="/", headers=_headers(host))
+    """Answered by the app, not from a cache: a request that names its method is passed on
+    (`render/cache.py`).
+    """
+    headers = [*_headers(host), ("X-HTTP-Method", "GET")]
+    return h11.Request(method="GET", target="/", headers=headers)
 
 
 def _grpc_request(host: str) -> h11.Request:

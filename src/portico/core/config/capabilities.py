@@ -129,6 +129,8 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
             yield (*place, "connection_limit"), "connection_limit", "limit_conn"
         if handling.auth:
             yield (*place, "auth"), "auth (auth_request)", "auth_request"
+        if handling.cache:
+            yield (*place, "cache"), "cache", "cache"
         if handling.grpc:
             yield (*place, "grpc"), "grpc", "grpc"
             yield (*place, "grpc"), "grpc over HTTP/2", "http2"

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from portico.core.config.auth_rules import auth_findings
 from portico.core.config.findings import Draft, Finding, Path
+from portico.core.model.cache import Cache
 from portico.core.model.site import Handling, Route, Site
 from portico.core.model.variables import unknown_variables
+
+_VARIABLES_HINT = 'write "$$" for a dollar sign; docs/reference lists the variables'
 
 
 def handling_findings(
@@ -20,6 +23,7 @@ def handling_findings(
     for network in sorted({*handling.allow} & {*handling.deny}):
         yield Finding((*path, "deny"), f'has "{network}", which is also in allow')
     yield from _unknown_variables(path, handling)
+    yield from _cache(path, handling, targets)
     yield from _basic_auth(draft, path, handling)
     if handling.auth:
         yield from auth_findings(draft, (*path, "auth"), handling.auth)
@@ -48,8 +52,26 @@ def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:
         for header, value in (table or {}).items():
             for name in unknown_variables(value):
                 what = f'has "${name}", an unknown variable'
-                hint = 'write "$$" for a dollar sign; docs/reference lists the variables'
-                yield Finding((*path, key, header), what, hint)
+                yield Finding((*path, key, header), what, _VARIABLES_HINT)
+
+
+def _cache(path: Path, handling: Handling, targets: Sequence[str]) -> Iterator[Finding]:
+    here: Path = (*path, "cache")
+    if not handling.cache:
+        return
+    if targets in (["folder"], ["redirect"]):
+        yield Finding(here, f"needs an app or an upstream, not {targets[0]}")
+    for key, value in (("grpc", True), ("buffering", False)):
+        if getattr(handling, key) is value:
+            yield Finding(here, f"cannot be combined with {key} = {str(value).lower()}")
+    if isinstance(handling.cache, Cache):
+        texts: dict[Path, str] = {("key",): handling.cache.key}
+        for name in ("bypass", "no_cache"):
+            texts |= {(name, i): text for i, text in enumerate(getattr(handling.cache, name))}
+        for place, text in texts.items():
+            for name in unknown_variables(text):
+                what = f'has "${name}", an unknown variable'
+                yield Finding((*here, *place), what, _VARIABLES_HINT)
 
 
 def _basic_auth(draft: Draft, path: Path, handling: Handling) -> Iterator[Finding]:

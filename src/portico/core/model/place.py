@@ -78,3 +78,9 @@ class RenderContext:
     """Host names that the system knows without asking a name server (/etc/hosts)."""
     authorities: str = "/etc/ssl/certs/ca-certificates.crt"
     """PEM file of the certificate authorities that this system trusts."""
+
+    def user(self, named: str | None) -> str:
+        """User, and group if it is called otherwise, of nginx's workers, where the file names that
+        one; empty where Portico is not root.
+        """
+        return (named or self.workers) if self.root else ""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.auth import Auth
+from portico.core.model.cache import Cache
 from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import AppName, Domain
@@ -209,6 +210,11 @@ class Handling(Table):
         "false.",
     )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
+    cache: bool | Cache | None = Field(
+        None,
+        description="Keep the app's answers and answer from them; true, or a table. Default: no "
+        "cache.",
+    )
     headers: dict[HeaderName, HeaderValue] | None = Field(
         None,
         description="Headers to set on every response, instead of the app's; an empty value "

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ImportView,
         LogFileView,
         PlanView,
+        PurgeView,
         RenderView,
         RenewerView,
         RevisionView,
@@ -240,6 +241,14 @@ RESUME: Final[Verb[ChangeView]] = Verb(
     "Resume a paused site.",
     group=CHANGE_APPS,
     arguments=(_SITE,),
+)
+PURGE: Final[Verb[PurgeView]] = Verb(
+    "purge",
+    "POST",
+    "/v1/sites/{site}/cache/purge",
+    "Remove stored answers of a site.",
+    "PurgeView",
+    request="PurgeRequest",
 )
 ROLLBACK: Final[Verb[ChangeView]] = Verb(
     "rollback",

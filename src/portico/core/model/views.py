@@ -37,6 +37,18 @@ class DownRequest(View):
     file: str = Field("", description="Of a project in the folder; then no other one is meant.")
 
 
+class PurgeRequest(View):
+    path: str | None = Field(
+        None,
+        description="Only this path, or `/prefix*` for all that begin with it; default: all.",
+    )
+
+
+class PurgeView(View):
+    removed: int
+    """Stored answers; those that come from a request under way are removed within 65 seconds."""
+
+
 class RenderRequest(View):
     document: DocumentRequest | None = Field(None, description="Default: the file in force.")
 

@@ -24,6 +24,7 @@ _FIELDS = {
     "upstream_addr": "$upstream_addr",
     "upstream_response_time": "$upstream_response_time",
     "upstream_status": "$upstream_status",
+    "upstream_cache_status": "$upstream_cache_status",
     "host": "$host",
     "user_agent": "$http_user_agent",
     "referer": "$http_referer",

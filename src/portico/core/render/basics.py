@@ -26,7 +26,7 @@ def main_block(
     desired: Desired, context: RenderContext, http: Iterable[Directive]
 ) -> Iterator[Directive]:
     edge, home = desired.edge, context.home
-    if user := _user(desired, context):
+    if user := context.user(desired.edge.user):
         yield d("user", *user.split())
     workers = context.cores if edge.workers == "auto" else edge.workers
     yield d("worker_processes", str(workers))
@@ -41,14 +41,10 @@ def main_block(
     yield d("http", block=http)
 
 
-def _user(desired: Desired, context: RenderContext) -> str:
-    return (desired.edge.user or context.workers) if context.root else ""
-
-
 def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     yield from mime_types()
     yield from _connections(context)
-    yield from _temp_folders(context.home, _user(desired, context).partition(" ")[0])
+    yield from _temp_folders(context.home, context.user(desired.edge.user).partition(" ")[0])
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
     yield from header_maps(desired.listeners)

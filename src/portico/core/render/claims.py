@@ -16,8 +16,8 @@ from portico.core.render.scope import digest
 from portico.core.render.site_urls import HTTPS as USUAL_HTTPS
 from portico.core.render.site_urls import port_suffix
 
-CLAIMS: Final = (
-    # the address of the client
+_ADDRESSES: Final = (
+    # of the client
     *("CF-Connecting-IP", "CF-Connecting-IPv6", "CF-Pseudo-IPv4", "Client-IP", "DO-Connecting-IP"),
     *("Fastly-Client-IP", "Fly-Client-IP", "Forwarded", "Incap-Client-IP", "Proxy-Client-IP"),
     *("True-Client-IP", "WL-Proxy-Client-IP", "X-Appengine-User-IP", "X-Azure-ClientIP"),
@@ -25,6 +25,8 @@ CLAIMS: Final = (
     *("X-Forwarded", "X-Forwarded-By", "X-Forwarded-Client-IP", "X-Nf-Client-Connection-IP"),
     *("X-Original-For", "X-Original-Forwarded-For", "X-Originating-IP", "X-ProxyUser-IP"),
     *("X-Real-Port", "X-Remote-Addr", "X-Remote-IP", "X-True-Client-IP"),
+)
+ASKED: Final = (
     # what it asked for, and how
     *("CF-Visitor", "Front-End-Https", "X-Envoy-Original-Path", "X-Forwarded-Method"),
     *("X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Protocol", "X-Forwarded-Scheme"),
@@ -32,6 +34,8 @@ CLAIMS: Final = (
     *("X-HTTP-Host-Override", "X-Original-Host", "X-Original-Method", "X-Original-Prefix"),
     *("X-Original-Proto", "X-Original-Scheme", "X-Original-URI", "X-Original-URL"),
     *("X-Rewrite-URL", "X-Scheme", "X-Script-Name", "X-Url-Scheme"),
+)
+IDENTITIES: Final = (
     # who it is
     *("Client-Cert", "Client-Cert-Chain", "Remote-Email", "Remote-Groups", "Remote-Name"),
     *("Remote-User", "X-ARR-ClientCert", "X-ARR-SSL", "X-Client-Cert", "X-Forwarded-Access-Token"),
@@ -39,9 +43,9 @@ CLAIMS: Final = (
     *("X-Forwarded-Preferred-Username", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-User"),
     *("X-Remote-User", "X-SSL-Client-Cert", "X-SSL-Client-DN", "X-SSL-Client-S-DN"),
     "X-SSL-Client-Verify",
-    # the variable HTTP_PROXY of a CGI program (CVE-2016-5385)
-    "Proxy",
 )
+# The last is the variable HTTP_PROXY of a CGI program (CVE-2016-5385).
+CLAIMS: Final = (*_ADDRESSES, *ASKED, *IDENTITIES, "Proxy")
 _TRUSTED: Final = "portico_trusted"
 FORWARDED: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
 """What a trusted proxy in front knows better, where it says so: in these, or in the Forwarded of

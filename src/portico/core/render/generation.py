@@ -10,6 +10,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
+from portico.core.render.cache import cache_maps, cache_zones
 from portico.core.render.claims import claim_maps
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
@@ -76,9 +77,11 @@ def _http(
     yield from redirect_maps(list(chain.from_iterable(sites)))
     yield from wait_maps(chain.from_iterable(sites))
     yield from auth_maps(desired)
+    yield from cache_maps(chain.from_iterable(sites))
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)
+        yield from cache_zones(site_scopes, desired, context)
     yield from upstream_blocks(desired, context)
     if desired.sites or not desired.streams:
         yield from shared_servers(desired, sockets, context)

@@ -96,11 +96,18 @@ def _public_ports(listeners: Listeners) -> Iterator[Directive]:
 
 
 def request_headers(
-    scope: Scope, directive: str = "proxy_set_header", prefix: str = ""
+    scope: Scope,
+    directive: str = "proxy_set_header",
+    prefix: str = "",
+    extra: tuple[tuple[str, str], ...] = (),
 ) -> tuple[Directive, ...]:
-    """All of them: nginx inherits headers from the level above only if a level has none."""
+    """All of them: nginx inherits headers from the level above only if a level has none. `extra`
+    are more of ours, with their variables.
+    """
     websocket = scope.value(lambda handling: handling.websocket) is not False
-    ours = _default_headers(directive, prefix, websocket=websocket, trusting=trusts(scope.site))
+    ours = _default_headers(
+        directive, prefix, extra, websocket=websocket, trusting=trusts(scope.site)
+    )
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
     identity = identity_headers(scope)
     known = {name.lower() for name in identity}
@@ -137,7 +144,7 @@ def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
     }
     own = dict.fromkeys(identity_headers(scope), "") | asked
     known = {name.lower() for name in own}
-    ours = _default_headers("proxy_set_header", "", websocket=False, trusting=trusting)
+    ours = _default_headers("proxy_set_header", "", (), websocket=False, trusting=trusting)
     yield from (line for name, line in ours if name not in known)
     for header, value in own.items():
         yield d("proxy_set_header", header, value if header == "Host" else Raw(value or '""'))
@@ -145,10 +152,15 @@ def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
 
 @lru_cache(maxsize=64)
 def _default_headers(
-    directive: str, prefix: str, *, websocket: bool, trusting: bool
+    directive: str,
+    prefix: str,
+    extra: tuple[tuple[str, str], ...],
+    *,
+    websocket: bool,
+    trusting: bool,
 ) -> tuple[tuple[str, Directive], ...]:
     """The same for nearly every place: with the name in small letters."""
-    headers = _FORWARDED_HEADERS | _claims(prefix, trusting=trusting)
+    headers = _FORWARDED_HEADERS | _claims(prefix, trusting=trusting) | dict(extra)
     if directive == "proxy_set_header":
         headers |= _UPGRADE_HEADERS if websocket else _NO_UPGRADE_HEADERS
     return tuple(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, RenderContext
 from portico.core.model.upstream import Upstream
+from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.pages import maintenance_gate, own_pages, retry_after
@@ -50,10 +51,13 @@ def locations(
         own = above if location.scope is scopes[0] else _settings(location)
         if cached := tuple(cache_header(location.scope)):
             own = {**own, "headers": (*own["headers"], *cached)}
+        own = cache_settings(location.scope, own, location.stripped)
         lines = (*maintenance_gate(location.scope), *difference(own, above))
         redirect = redirect_of(location.scope)
         if location.name is not None:
-            passed = (*lines, *_proxy_lines(location, location.name, desired, context, number))
+            kept = cache_lines(location.scope, context.user(desired.edge.user))
+            to_app = _proxy_lines(location, location.name, desired, context, number)
+            passed = (*lines, *kept, *to_app)
             yield from location.directives(passed)
             yield from _retry_lines(
                 location, location.name, desired, context, number, own=own, above=above
@@ -208,8 +212,9 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     if not scope.value(lambda handling: handling.grpc):
         again, live = _place("again", number), _place("live", number)
         tried = tuple(passing(scope, target, upstream, context, location.stripped))
+        kept = (*repeated, *cache_lines(scope, context.user(desired.edge.user)))
         yield from retry_location(
-            scope, again, next_try(again, wait, upstream, desired), repeated, tried, end
+            scope, again, next_try(again, wait, upstream, desired), kept, tried, end
         )
         open_long = difference({**own, **live_settings(scope)}, above)
         after = next_try(live, wait, upstream, desired)

@@ -10,6 +10,7 @@ from portico.core.model.place import NamesApart, RenderContext
 from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
+from portico.core.render.cache import room_check
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
 from portico.core.render.directive import Directive, Raw, d
@@ -74,6 +75,7 @@ def _lines(
     if site.https and site.redirect_http and trusts(site):
         to = Raw(f"${ORIGIN}$request_uri")
         yield d("if", Raw(f"(${PLAIN})"), block=(d("return", "308", to),))
+    yield from room_check(scopes, context)
     own = settings(scope)
     above = DEFAULTS
     if site.include:  # one such line of the operator's, and nginx inherits none of ours

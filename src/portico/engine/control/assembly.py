@@ -5,6 +5,7 @@ from __future__ import annotations
 from portico.core.model.views import DaemonView
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import Changes
+from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.operations import Operations
 from portico.engine.control.status import StatusReport
@@ -47,6 +48,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         in_force,
         report,
         Convergence(engine, report, nginx=nginx, sites=sites),
+        cache_purge=CachePurge(engine, nginx),
         local=local,
         logs=logs,
     )

@@ -29,6 +29,7 @@ from portico.core.model.views import (
     EventView,
     LogFileView,
     PlanView,
+    PurgeView,
     RenderView,
     RevisionView,
     StatusView,
@@ -47,6 +48,7 @@ from portico.core.planning.unchanged import (
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.operations import CertificateOperations
 from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.metrics import metrics_text
 from portico.engine.control.status import StatusReport
@@ -74,6 +76,7 @@ class Operations(CertificateOperations):
         report: StatusReport,
         convergence: Convergence,
         *,
+        cache_purge: CachePurge,
         local: Certificates,
         logs: Logs,
     ) -> None:
@@ -81,6 +84,7 @@ class Operations(CertificateOperations):
         self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
+        self._cache_purge = cache_purge
         self._safe_mode, self._projects = engine.safe_mode, Projects(engine.intent)
         self._ending: dict[str, Revision] = {}
         """By change: the project that a `down` ends."""
@@ -511,6 +515,14 @@ class Operations(CertificateOperations):
     async def resume(self, site: str, who: str) -> ChangeView:
         await self._in_force.pause(lambda: self._sites(site), paused=False)
         return self._begun("resume", site, [], who)
+
+    async def purge(self, site: str, path: str | None, who: str) -> PurgeView:
+        """Remove stored answers: of a site, or all of a project."""
+        names = sorted(self._sites(site))
+        removed = await self._cache_purge.purge(names, path)
+        what = f"{path or 'everything'}, by {who}"
+        self._state.add_event(self._clock.now(), "purge", site, what)
+        return PurgeView(removed=removed)
 
     def _sites(self, text: str) -> frozenset[str]:
         """A site, or those of a project."""
