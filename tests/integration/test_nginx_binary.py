@@ -40,6 +40,9 @@ def test_the_wheels_nginx_is_taken_and_looked_at():
         assert build.bundled
         assert {"resolve", "least_time", "sticky", "http2", "grpc", "realip"} <= build.can
         assert {"stream_preread", "keepalive_min_timeout", "ssl_reject_handshake"} <= build.can
+        of_streams = {"stream", "stream_hash", "stream_least_conn", "stream_least_time"}
+        of_streams |= {"stream_limit_conn", "stream_random", "stream_realip", "stream_ssl"}
+        assert of_streams <= build.can
         assert not {"http3", "brotli", "stub_status", "X25519MLKEM768"} & build.can
 
     asyncio.run(story())

@@ -167,6 +167,13 @@ def test_a_change_of_a_stream_loses_no_connection(stack):
     assert load.lost == []
 
 
+def test_a_new_stream_answers_as_soon_as_up_has_ended(stack):
+    port = free_port()
+    stack.up(stack.stream(rest=f'[streams."127.0.0.1:{port}"]\napp = "db"\n'))
+    with Lines(port) as lines:
+        assert lines.pid in _instances(stack)
+
+
 def test_connections_are_logged(stack):
     log = stack.home / "logs" / "sites" / f"_stream_{stack.port}.access.log"
     line = json.loads(eventually(lambda: log.exists() and log.read_text().splitlines())[-1])
