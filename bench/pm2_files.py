@@ -94,6 +94,8 @@ def write_programs(stack: Stack, entry: Mapping[str, Any], *, silent: bool) -> N
         stack.root / "bin/babel-node": shim,
         **{stack.root / "bin" / name: shim for name in IN_PATH},
     }
+    for name in entry["watch"] if isinstance(entry.get("watch"), list) else ():
+        (folder / name).mkdir(exist_ok=True)
     arguments = entry.get("args", [])
     words = arguments.split() if isinstance(arguments, str) else arguments
     for name in [entry["script"], *(word for word in words if word.endswith((".py", ".js")))]:
@@ -107,6 +109,7 @@ def write_programs(stack: Stack, entry: Mapping[str, Any], *, silent: bool) -> N
     if "venv" in str(entry.get("interpreter")):
         python = folder / entry["interpreter"]
         python.parent.mkdir(parents=True, exist_ok=True)
+        python.unlink(missing_ok=True)
         python.symlink_to("/usr/bin/python3")
 
 

@@ -176,9 +176,11 @@ def test_checks_of_other_kinds_decide_about_their_apps(stack):
         "health = { grpc = 'up' }\n"
         f"[apps.dead]\ncommand = 'python3 {PROGRAMS / 'grpc_health.py'}'\n"
         "autostart = false\nready_timeout = '5s'\nhealth = { grpc = 'down' }\n"
+        "[apps.lasts]\ncommand = 'sleep 10000'\nport = false\nmin_uptime = '1h'\n"
+        "ready_timeout = '2s'\n"
     )
     apps = {app["name"]: app for app in status(stack).apps}
-    assert [apps[name]["state"] for name in ("jobs", "calls")] == ["ready", "ready"]
+    assert [apps[name]["state"] for name in ("jobs", "calls", "lasts")] == ["ready"] * 3
 
     before = apps["jobs"]["instances"][0]
     (stack.folder / "well").unlink()

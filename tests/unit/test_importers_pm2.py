@@ -196,6 +196,8 @@ def test_a_log_file_beside_those_of_both_streams_is_noted():
         ({"instances": 2}, True, 3.0),
         ({"instances": 2, "env": {"PORT": 3000}}, True, None),
         ({"instances": 2, "exec_mode": "fork"}, True, None),
+        ({"min_uptime": "24h"}, True, 3.0),
+        ({"min_uptime": "24h", "env": {"PORT": 3000}}, True, None),
     ],
 )
 def test_what_is_not_ready_in_time_continues_as_under_pm2(attributes, sends, limit):

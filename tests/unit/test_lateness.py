@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from portico.core.config.desired import desired_from
 from portico.core.model.instance import InstanceState
-from portico.core.planning.lateness import is_late, is_overdue
+from portico.core.planning.lateness import is_late, is_overdue, run_time_until_ready
 from portico.core.planning.progress import LATE_AFTER, progress
 from portico.core.planning.reconcile import plan
 from tests.documents import read
@@ -27,6 +29,14 @@ def test_an_instance_is_late_or_overdue_only_when_its_time_is_up():
         for other in (one(S.STARTING, since=NOW - 4.9), one(since=NOW - 9)):
             assert not is_late(other, its.app, NOW)
             assert not is_overdue(other, its.app, NOW)
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"),
+    [({}, 1), ({"min_uptime": 10}, 10), ({"min_uptime": 60}, 15), ({"ready_timeout": 1}, 0.5)],
+)
+def test_what_cannot_be_probed_is_ready_before_its_time_is_up(keys, seconds):
+    assert run_time_until_ready(app(**keys).app) == seconds
 
 
 def test_it_is_neither_restarted_nor_is_the_version_rolled_back():

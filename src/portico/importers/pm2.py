@@ -219,6 +219,8 @@ def _settle_ports(
                 app.setdefault("ready_timeout", LISTEN_TIMEOUT)  # it may listen nowhere
         if app.get("port") is False and "schedule" not in app:
             app["replace_order"] = "stop_first"
+            if "min_uptime" in app:
+                app.setdefault("ready_timeout", LISTEN_TIMEOUT)  # PM2 does not wait for it
 
 
 def _share_no_port(apps: Mapping[str, Table], report: ImportReport) -> None:

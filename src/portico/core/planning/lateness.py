@@ -23,6 +23,11 @@ def is_late(i: Instance, app: App, now: float) -> bool:
     return app.after_ready_timeout == "continue" and _time_is_up(i, app, now)
 
 
+def run_time_until_ready(app: App) -> float:
+    """Seconds that what cannot be probed has to run until it is ready: before its time is up."""
+    return min(app.min_uptime, app.ready_timeout / 2)
+
+
 def late_instances(app: App, version: str, mine: Sequence[Instance], now: float) -> list[Instance]:
     """Those of a version."""
     return [i for i in mine if i.spec == version and is_late(i, app, now)]

@@ -21,7 +21,7 @@ from portico.core.model.instance import (
 )
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
-from portico.core.planning.lateness import is_late
+from portico.core.planning.lateness import is_late, run_time_until_ready
 from portico.core.planning.lifecycle import adopted, exited, interrupted, spawned
 from portico.core.planning.own_port import OwnPortSearch
 from portico.core.planning.reasons import explain, explain_end, explain_listening, unstamped
@@ -210,9 +210,8 @@ class Supervision:
         can_probe = self._liveness.can_probe(i)
         pause, search = FIRST_PROBE_DELAY, OwnPortSearch()
         if not can_probe:
-            pause = (
-                0.0 if self._readiness.requires_notice(i) else self._intent.app_of(i).min_uptime
-            )
+            notifies = self._readiness.requires_notice(i)
+            pause = 0.0 if notifies else run_time_until_ready(self._intent.app_of(i))
         while True:
             await self._clock.sleep(pause)
             now = self._observed.instances.get(instance)
