@@ -212,6 +212,16 @@ staging = "https://ca.example/staging"
 eab = { kid = "kid-1", hmac_key_file = "eab.key", algorithm = "HS384", issuer = "zerossl" }
 deploy_hook = ["/usr/local/bin/tell", "renewed"]
 
+[[sites."shop.example.com".tls.files]]
+fullchain = "/etc/mail/fullchain.pem"
+privkey = "/etc/mail/privkey.pem"
+cert = "/etc/mail/cert.pem"
+chain = "/etc/mail/chain.pem"
+combined = "/etc/mail/combined.pem"
+owner = "root"
+group = "mail"
+mode = "0640"
+
 [sites."shop.example.com".tls.limits]
 same_names = "9/7d"
 failed_validations = "9/1h"

@@ -14,6 +14,7 @@ from portico.core.model.order import Accounts, NewCertificate
 from portico.core.planning import renewal_state
 from portico.core.planning.preflight import PreflightFacts
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
@@ -154,9 +155,26 @@ class Authority:
         return *self.window, "", self.clock.now() + 3600
 
 
+@dataclass
+class Hooks:
+    """Implements ports.Hooks and ports.PemFiles: what ran, and what fails."""
+
+    failing: set[str] = field(default_factory=set)
+    """Names of commands, and of files."""
+    ran: list[str] = field(default_factory=list)
+
+    async def run(self, command, environ, deadline):
+        self.ran.append(command[0])
+        return f"{command[0]} exited with code 1" if command[0] in self.failing else None
+
+    async def write(self, certificate, files):
+        return [f"cannot write {file.path}" for file in files if file.path in self.failing]
+
+
 class Deployment:
-    def __init__(self, lineages, state, takes):
+    def __init__(self, lineages, state, takes, hooks=None):
         self.lineages, self.state, self.takes = lineages, state, takes
+        self.hooks = hooks
         self.batches = []
 
     async def deploy(self, lineages):
@@ -169,8 +187,10 @@ class Deployment:
 
     async def finish(self, lineage):
         held = self.lineages.held(lineage.name)
+        await self.hooks.run(lineage, held)
         memory = self.state.renewal_state(lineage.name)
-        self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
+        now = self.lineages.clock.now()
+        self.state.put_renewal_state(renewal_state.deployed(memory, held.serial, now))
 
     async def render_again(self):
         pass
@@ -194,6 +214,7 @@ class Keeping:
         self.state = SqliteState(folder / "portico.db")
         self.authority = Authority(self.clock)
         self.troubles = Troubles()
+        self.hooks = Hooks()
         self.desired = desired_of(self.names)
 
     def hold_all(self, *, age_days, days=90.0):
@@ -202,7 +223,7 @@ class Keeping:
             for number, name in enumerate(self.names):
                 held = self.lineages.hold(name, at=at, days=days, serial=f"{number + 1:x}")
                 memory = self.state.renewal_state(name)
-                self.state.put_renewal_state(renewal_state.deployed(memory, held.serial))
+                self.state.put_renewal_state(renewal_state.deployed(memory, held.serial, at))
 
     def do(self, work, *, batch_takes=0):
         """Returns the names of each batch that was deployed, which takes so many turns."""
@@ -216,6 +237,9 @@ class Keeping:
                     state=self.state,
                     tasks=Tasks(group, self.troubles, self.clock),
                     troubles=self.troubles,
+                )
+                deploying.hooks = DeployHooks(
+                    engine, hooks=self.hooks, lineages=self.lineages, pem_files=self.hooks
                 )
                 keeper = CertificateLoop(
                     engine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +31,11 @@ limits = {{ same_names = "2/7d" }}
 
 [sites."shop.example.com"]
 folder = "."
+
+[[sites."shop.example.com".tls.files]]
+combined = "tls.pem"
+mode = "0640"
+group = "{group}"
 
 [sites."nas.internal"]
 folder = "."
@@ -130,7 +136,8 @@ def test_one_that_no_site_uses_any_more_is_revoked_without_another(keeping):
 def test_a_revocation_loses_no_request_and_the_next_certificate_has_another_key(stack, tmp_path):
     with pebble.running(tmp_path / "pebble") as authority:
         stack.http, stack.https = authority.http, authority.tls
-        text = FILE.format(directory=authority.directory, root=authority.root)
+        group = os.getgid()
+        text = FILE.format(directory=authority.directory, root=authority.root, group=group)
         (stack.folder / "index.html").write_text("hello")
         stack.up(text, bind=["127.0.0.1"])
         first, private = eventually(lambda: all_served(stack), 60)
@@ -147,6 +154,11 @@ def test_a_revocation_loses_no_request_and_the_next_certificate_has_another_key(
         second, _ = all_served(stack)
         assert served_serial(stack.https, NAME) == second["serial"] != first["serial"]
         assert (stack.home / "certificates/live" / NAME / "privkey.pem").read_bytes() != key
+
+        live, copy = stack.home / "certificates" / "live" / NAME, stack.folder / "tls.pem"
+        parts = [(live / f"{part}.pem").read_bytes() for part in ("privkey", "fullchain")]
+        assert copy.read_bytes() == b"".join(parts)
+        assert (copy.stat().st_mode & 0o777, copy.stat().st_gid) == (0o640, group)
 
         refused = stack.portico("certs", "revoke", NAME)
         assert refused.returncode == 2

@@ -74,7 +74,7 @@ def test_a_certificate_for_other_programs_is_obtained_kept_and_renewed(stack, au
         (("app.localhost",), "true", 2, "app.localhost is not a public name"),
         (("no name",), "true", 2, "nothing was changed"),
         ((), "true", 2, "needs a --domain NAME"),
-        (("a.example.com",), "exit 3", 1, "the hook of a.example.com failed"),
+        (("a.example.com",), "exit 3", 1, "the hook of a.example.com failed: /bin/sh exited"),
     ],
     ids=["wildcard", "local", "malformed", "none", "hook"],
 )

@@ -192,7 +192,7 @@ class World:
             )
             return
         kept.served = kept.held
-        kept.memory = renewal_state.deployed(kept.memory, kept.held.serial)
+        kept.memory = renewal_state.deployed(kept.memory, kept.held.serial, machine)
 
     def _issue(self, kept: Keeping, wanted, action, machine: float) -> None:
         if action.staging:

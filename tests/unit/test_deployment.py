@@ -43,7 +43,7 @@ class Machine:
 
     def deploy(self, names=NAMES, **more):
         engine = SimpleNamespace(clock=self.clock, intent=self, state=self)
-        deployment = Deployment(engine, self, hooks=None, lineages=self.lineages, sites=self)
+        deployment = Deployment(engine, self, None, lineages=self.lineages, sites=self)
         return asyncio.run(deployment.deploy([lineage(name, **more) for name in names]))
 
     def serials(self):

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from configobj import ConfigObj
 
 from portico.errors import Failed, NotFound
-from portico.importers.certbot import read_conf, read_folder, without_renewal
+from portico.importers.certbot import read_folder
+from portico.importers.certbot_conf import read_conf, without_renewal
 from portico.importers.certbot_taking import own_name
 from portico.importers.renewers import find_renewers
 from tests.certbot_folder import write_account, write_lineage
@@ -35,8 +37,60 @@ def test_a_conf_is_read_with_its_sections_comments_and_quotes():
     ],
 )
 def test_certbot_is_told_once_to_leave_a_certificate_alone(text):
-    assert without_renewal(text) == "[renewalparams]\nautorenew = False\nserver = x\n"
-    assert without_renewal("version = 1\n").endswith("[renewalparams]\nautorenew = False\n")
+    text = f"# a comment\n{text}[[webroot_map]]\na.test = /srv\n"
+    changed = read_conf(once := without_renewal(text))
+    assert changed["renewalparams"] == {"server": "x", "autorenew": "False"}
+    assert changed["webroot_map"] == {"a.test": "/srv"}
+    assert once.startswith("# a comment\n")
+    assert without_renewal(once) == once
+    assert read_conf(without_renewal("version = 1\n")) == {
+        "": {"version": "1"},
+        "renewalparams": {"autorenew": "False"},
+    }
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "sh -c 'echo \"$RENEWED_DOMAINS\" >> /a.log'",
+        'echo "it\'s done" # no comment',
+        "echo b, c >> /b.log",
+        "a && b || c; d",
+        'x "',
+        "x '",
+        "date +%(y)s 100%",
+        "'quoted'",
+        '"a" "b"',
+        "key = value",
+        "[section]",
+    ],
+)
+def test_a_hook_is_taken_over_with_all_its_quotes_as_certbot_has_written_it(tmp_path, hook):
+    write_lineage(tmp_path, "a.test", SIGNED)
+    conf = ConfigObj(str(tmp_path / "renewal" / "a.test.conf"), interpolation=False)
+    conf["renewalparams"]["renew_hook"] = hook
+    conf.write()
+    [found] = read_folder(tmp_path).lineages
+    assert found.settings["deploy_hook"] == ["/bin/sh", "-c", hook]
+    conf = tmp_path / "renewal" / "a.test.conf"
+    conf.write_text(without_renewal(conf.read_text()))
+    [found] = read_folder(tmp_path).lineages
+    assert found.settings["deploy_hook"] == ["/bin/sh", "-c", hook], "and certbot still has it"
+
+
+def test_a_line_that_certbot_cannot_read_is_named(tmp_path):
+    write_lineage(tmp_path, "a.test", SIGNED, params="no equals sign\n")
+    [trouble] = read_folder(tmp_path).troubles
+    assert "a.test.conf" in trouble
+    assert "at line" in trouble
+
+
+def test_a_hook_that_is_in_the_folder_too_runs_once(tmp_path):
+    program = tmp_path / "renewal-hooks" / "deploy" / "x.sh"
+    program.parent.mkdir(parents=True)
+    program.touch(0o755)
+    found = lineage(tmp_path, f"renew_hook = {program}\n")
+    assert found.settings["deploy_hook"] == ["/bin/sh", "-c", str(program)]
 
 
 @pytest.mark.parametrize("how", ["standalone", "webroot", "nginx", "apache"])
@@ -114,7 +168,10 @@ def test_deploy_hooks_go_over_and_those_that_stop_the_server_do_not(tmp_path):
     (program.parent / "README").write_text("no program")
     params = "authenticator = nginx\npre_hook = systemctl stop nginx\nrenew_hook = /b c\n"
     found = lineage(tmp_path, params)
-    assert found.settings["deploy_hook"] == ["/bin/sh", "-c", f"{program} && /b c"]
+    assert found.settings["deploy_hook"] == [
+        ["/bin/sh", "-c", str(program)],
+        ["/bin/sh", "-c", "/b c"],
+    ]
     assert [note.split(" is not")[0] for note in found.notes] == [
         f"the pre hook {tmp_path}/renewal-hooks/pre/10-x.sh",
         "the pre hook systemctl stop nginx",

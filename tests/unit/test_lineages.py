@@ -316,3 +316,36 @@ def test_a_name_of_a_private_network_is_requested_from_an_authority_of_ones_own(
 ):
     found, _ = lineages(f'[sites."{name}"]\napp = "web"\n[{table.format(name)}]\n{tls}')
     assert list(found) == ([name] if kind in where else [])
+
+
+def test_files_for_other_programs_belong_to_one_certificate():
+    table = '[[sites."a.example.com".tls.files]]\nprivkey = "key.pem"\ncombined = "/etc/all.pem"\n'
+    found, _ = lineages(f'[sites."a.example.com"]\napp = "web"\n{table}mode = "640"')
+    assert [(file.path, file.mode) for file in found["a.example.com"].files] == [
+        ("/srv/app/key.pem", 0o640),
+        ("/etc/all.pem", 0o640),
+    ]
+    both = 'key_type = ["rsa2048", "ecdsa-p256"]\n'
+    tls = f'[sites."a.example.com".tls]\n{both}{table}'
+    found, _ = lineages(f'[sites."a.example.com"]\napp = "web"\n{tls}')
+    assert [len(found[name].files) for name in ("a.example.com", "a.example.com+rsa")] == [2, 0]
+    [said] = problems('[[tls.files]]\ncert = "x"\n[sites."a.example.com"]\napp = "web"')
+    assert "cannot be set for all sites" in said
+    sites = '[sites."a.example.com"]\napp = "web"\n[sites."b.example.com"]\napp = "web"\n'
+    other = '[[sites."b.example.com".tls.files]]\ncert = "/etc/all.pem"\n'
+    [said] = problems(f"{sites}{table}{other}")
+    assert 'is already set for the site "a.example.com"' in said
+
+
+@pytest.mark.parametrize(
+    ("written", "hooks"),
+    [
+        ('["reload"]', (("reload",),)),
+        ('["/bin/sh", "-c", "a; b"]', (("/bin/sh", "-c", "a; b"),)),
+        ('[["a", "b"], ["c"]]', (("a", "b"), ("c",))),
+        ("[]", ()),
+    ],
+)
+def test_a_deploy_hook_is_one_program_or_several(written, hooks):
+    found, _ = lineages(f'[sites."a.example.com"]\napp = "web"\n[tls]\ndeploy_hook = {written}')
+    assert found["a.example.com"].hooks == hooks

@@ -100,7 +100,7 @@ def test_a_deploy_that_fails_is_retried_like_an_order_and_forgotten_when_it_work
     for wait in (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY):
         memory = renewal_state.not_deployed(memory, "nginx -t", held=HELD, now=NOW, draw=0.0)
         assert memory.deploy_trouble.retry_at == NOW + wait
-    memory = renewal_state.deployed(memory, HELD.serial)
+    memory = renewal_state.deployed(memory, HELD.serial, NOW)
     assert (memory.served, memory.deploy_trouble) == (HELD.serial, None)
 
 

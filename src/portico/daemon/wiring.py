@@ -23,6 +23,7 @@ from portico.adapters.disks.room import MountedDisks
 from portico.adapters.files.watcher import NotifiedFiles
 from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.disk import DiskLineages
+from portico.adapters.lineages.pem_files import DiskPemFiles
 from portico.adapters.logs.files import FileLogs
 from portico.adapters.nginx.generations import discovery_of
 from portico.adapters.nginx.processes import users_of
@@ -201,6 +202,7 @@ async def assemble(
         ),
         certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
         hooks=HookRunner(start_program),
+        pem_files=DiskPemFiles(),
         lineages=lineages,
         local=local,
         nginx=nginx,

@@ -79,7 +79,7 @@ def _programs(desired: Desired) -> Iterator[_Named]:
     ]
     for where, folder, table in tables:
         for key, words in (
-            ("deploy_hook", table.deploy_hook or ()),
+            *(("deploy_hook", hook) for hook in table.hooks),
             ("dns.auth", table.dns.auth if table.dns else ()),
             ("dns.cleanup", table.dns.cleanup if table.dns else ()),
         ):

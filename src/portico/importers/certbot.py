@@ -8,7 +8,6 @@ accounts/<host>/<path of the directory>/<id>/{private_key,regr}.json
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from portico.errors import Failed, NotFound
+from portico.importers.certbot_conf import Section, read_conf
 from portico.system.text import read_text
 
-Section = Mapping[str, str]
 DEFAULT: Final = Path("/etc/letsencrypt")
 _SERVER: Final = "https://acme-v02.api.letsencrypt.org/directory"
 _SHELL: Final = ("/bin/sh", "-c")  # what certbot runs its hooks with
@@ -81,33 +80,6 @@ def _confs(folder: Path) -> list[Path]:
         raise Failed(
             f"cannot read {error.filename}: {error.strerror}; nothing was changed"
         ) from error
-
-
-def read_conf(text: str) -> Mapping[str, Section]:
-    """The sections of a ConfigObj file, `""` for what is before the first. Raises ValueError."""
-    sections: dict[str, dict[str, str]] = {"": {}}
-    current = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if header := re.fullmatch(r"\[+\s*(.*?)\s*\]+", stripped):
-            current = header[1]
-            sections.setdefault(current, {})
-        elif "=" in stripped:
-            key, _, value = stripped.partition("=")
-            sections[current][key.strip()] = value.strip().strip("\"'")
-        else:
-            raise ValueError(f"line {number} is neither a section nor KEY = VALUE")
-    return sections
-
-
-def without_renewal(text: str) -> str:
-    """The same file, by which certbot leaves the certificate alone."""
-    text = re.sub(r"(?m)^\s*autorenew\s*=.*\n?", "", text)
-    if "[renewalparams]" not in text:
-        return f"{text.rstrip()}\n[renewalparams]\nautorenew = False\n"
-    return text.replace("[renewalparams]\n", "[renewalparams]\nautorenew = False\n", 1)
 
 
 def _lineage(folder: Path, conf: Path) -> CertbotLineage:
@@ -235,9 +207,16 @@ def _hooks(folder: Path, params: Section, notes: list[str]) -> dict[str, object]
             for each in hooks
         )
     deploy = [*_programs(folder / "renewal-hooks" / "deploy")]
-    if hook := params.get("renew_hook"):
+    if (hook := params.get("renew_hook")) and hook not in deploy:
         deploy.append(hook)
-    return {"deploy_hook": [*_SHELL, " && ".join(deploy)]} if deploy else {}
+    commands = [[*_SHELL, each] for each in deploy]
+    match commands:
+        case []:
+            return {}
+        case [one]:
+            return {"deploy_hook": one}
+        case several:
+            return {"deploy_hook": several}
 
 
 def _programs(folder: Path) -> Iterator[str]:

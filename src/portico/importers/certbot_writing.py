@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Failed, Refused
-from portico.importers.certbot import without_renewal
+from portico.importers.certbot_conf import without_renewal
 from portico.system import files
 from portico.system.text import read_text
 
@@ -43,5 +43,9 @@ def without_certbot(folder: Path) -> Iterator[None]:
 def leave_alone(conf: Path) -> None:
     """Mark a certificate so that certbot does not renew it."""
     before = read_text(conf)
-    if (after := without_renewal(before)) != before:
+    try:
+        after = without_renewal(before)
+    except ValueError as error:
+        raise Failed(f"cannot read {conf}: {error}") from error
+    if after != before:
         files.write(conf, after, conf.stat().st_mode & 0o777)

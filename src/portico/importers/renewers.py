@@ -13,7 +13,8 @@ from typing import Final
 
 from portico.core.model.renewers import Renewer
 from portico.errors import Failed
-from portico.importers.certbot import DEFAULT, read_conf
+from portico.importers.certbot import DEFAULT
+from portico.importers.certbot_conf import read_conf
 from portico.system.text import read_text
 
 _CRONTABS: Final = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from portico.core.model.certificate import (
@@ -13,6 +13,7 @@ from portico.core.model.certificate import (
 )
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
+from portico.core.model.pem_file import PemFile
 from portico.core.model.place import CertificateFiles
 from portico.core.model.renewers import CertbotImport, Renewer
 from portico.core.planning.ledger import Refusal
@@ -130,6 +131,13 @@ class Hooks(Protocol):
         self, command: tuple[str, ...], environ: Mapping[str, str], deadline: float
     ) -> str | None:
         """Run an operator's program; None if it ended well, else what was wrong."""
+
+
+class PemFiles(Protocol):
+    async def write(self, certificate: Certificate, files: Iterable[PemFile]) -> list[str]:
+        """Write each file that is not as it should be. Returns what could not be written, and why;
+        what was there before is unchanged then.
+        """
 
 
 class Lineages(Protocol):

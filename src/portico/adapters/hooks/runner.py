@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Final
 
-from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
+from portico.system.programs import SEARCH_PATH, STDOUT, Program, StartProgram, running, start_here
 
 MAX_SHOWN_OUTPUT: Final = 400  # characters of its output in an error
 
@@ -21,7 +20,7 @@ class HookRunner:
     async def run(
         self, command: tuple[str, ...], environ: Mapping[str, str], deadline: float
     ) -> str | None:
-        program = Program(command, {"PATH": os.defpath, **environ})
+        program = Program(command, {"PATH": SEARCH_PATH, **environ})
         try:
             async with running(self._start_program, program, stderr=STDOUT) as process:
                 async with asyncio.timeout(deadline):

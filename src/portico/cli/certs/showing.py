@@ -49,7 +49,7 @@ def show_one(session: Session, name: str) -> None:
     write = session.terminal.write
     write(f"{view.name}: {', '.join(view.names)}")
     write(f"  valid until {_until(view)}, {_origin(view)}")
-    write(f"  serial {view.serial or '-'}, {'served' if view.served else 'not served yet'}")
+    write(f"  serial {view.serial or '-'}, {_served(view)}")
     write(f"  files for other programs: {view.folder or '-'}")
     write(f"  next: {_next(view)}: {view.why}")
     if view.warning:
@@ -75,6 +75,12 @@ def _until(view: CertificateView) -> str:
 
 def _origin(view: CertificateView) -> str:
     return f"from {view.source}" if view.source else f"issued by {view.issuer or '-'}"
+
+
+def _served(view: CertificateView) -> str:
+    if not view.served:
+        return "not served yet"
+    return f"served since {moment(view.served_since)}" if view.served_since else "served"
 
 
 def _next(view: CertificateView) -> str:

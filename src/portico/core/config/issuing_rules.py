@@ -15,12 +15,28 @@ from portico.core.model.site import Site
 def issuing_findings(document: Document) -> Iterator[Finding]:
     """Only of what the file itself says; whether a name reaches this machine is asked later."""
     yield from _settings(("tls",), document.tls)
+    yield from _files(document)
     for name, site in document.sites.items():
         path: Path = ("sites", name)
         if site.tls is not None:
             yield from _settings((*path, "tls"), site.tls)
         yield from _site(path, name, site, document)
     yield from _alpn(document)
+
+
+def _files(document: Document) -> Iterator[Finding]:
+    """Each file is of one certificate."""
+    if document.tls.files is not None:
+        what = "cannot be set for all sites: their certificates would replace each other"
+        yield Finding(("tls", "files"), what, 'set it in [sites."NAME".tls]')
+    seen: dict[str, str] = {}
+    for name, site in document.sites.items():
+        for number, table in enumerate((site.tls.files if site.tls else None) or ()):
+            for key, file in table.paths():
+                path: Path = ("sites", name, "tls", "files", number, key)
+                if file in seen:
+                    yield Finding(path, f'"{file}" is already set for the site "{seen[file]}"')
+                seen[file] = name
 
 
 def challenged_by_alpn(document: Document) -> Iterator[Path]:

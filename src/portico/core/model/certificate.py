@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Final, Literal
 
 from portico.core.model.names import is_ip
+from portico.core.model.pem_file import PemFile
 from portico.core.model.place import CertificateFiles
 
 KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
@@ -133,15 +134,17 @@ class Lineage:
     """Whether to look first at what would make an order fail."""
     behind_nginx: bool = True
     """Whether nginx serves it; else other programs find it in its folder."""
+    files: tuple[PemFile, ...] = ()
+    """Where other programs find it, beside its own folder."""
     hooks: tuple[tuple[str, ...], ...] = ()
-    """The operator's commands to run when a new one is served."""
+    """The operator's commands to run one by one when a new one is served."""
     problem: str = ""
     """Why nothing can be ordered for it now: a secret file that cannot be read."""
 
     @property
     def settings(self) -> str:
         """Another one where anything differs that decides how an order ends, secrets too."""
-        decisive = replace(self, hooks=(), problem="")
+        decisive = replace(self, files=(), hooks=(), problem="")
         return sha256(repr(astuple(decisive)).encode()).hexdigest()[:16]
 
     def profile_at(self, issuer: Issuer) -> str | None:
@@ -241,7 +244,13 @@ class RenewalState:
     """Why there is no window, or why the last answer was not used."""
     served: str = ""
     """Serial of the certificate that was last proven to be what nginx serves."""
+    served_at: float | None = None
+    """Since when; None of what an earlier version has recorded."""
     deploy_trouble: Trouble | None = None
+    hook_trouble: Trouble | None = None
+    """Of files for other programs, or of hooks."""
+    hooks_left: tuple[tuple[str, ...], ...] = ()
+    """Hooks that are to run again."""
     staged: tuple[str, ...] = ()
     """Sorted names of the last set that staging has signed."""
     revoked: str = ""

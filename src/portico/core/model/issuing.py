@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.certificate import COUNTED_FOR, DAY, KeyType, Limit
 from portico.core.model.names import is_local_name, is_loopback_name
+from portico.core.model.pem_file import CertificateCopies
 from portico.core.model.units import Kind, Table, parse_duration, shown
 
 T = TypeVar("T", bound=Table)
@@ -184,9 +185,13 @@ class Issuing(Table):
         description="Rate limits of an authority; a list if several issuers differ. An order over "
         "a limit is not sent; `certs show` shows it.",
     )
-    deploy_hook: Argv | None = Field(
+    files: tuple[CertificateCopies, ...] | None = Field(
+        None, description="Copies for other programs, such as a mail server."
+    )
+    deploy_hook: Argv | tuple[Argv, ...] | None = Field(
         None,
-        description="Program to run when a new certificate is served, with certbot's variables.",
+        description="Program to run when a new certificate is served, with certbot's variables; "
+        "or several, which run one by one. One that fails is repeated.",
     )
 
     def over(self, general: Issuing) -> Issuing:
@@ -217,6 +222,17 @@ class Issuing(Table):
                 return (one,)
             case several:
                 return several
+
+    @property
+    def hooks(self) -> tuple[Argv, ...]:
+        """The programs of `deploy_hook`."""
+        match self.deploy_hook:
+            case None | ():
+                return ()
+            case (str(), *_) as one:
+                return (tuple(map(str, one)),)
+            case several:
+                return tuple(tuple(each) for each in several)
 
     @property
     def bindings(self) -> tuple[Eab, ...]:

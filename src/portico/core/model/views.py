@@ -217,6 +217,7 @@ class CertificateView(View):
     not_after: float | None = None
     served: bool = False
     """Every listener has been seen to serve it."""
+    served_since: float | None = None
     wanted: bool = True
     """A site of the file in force, or a standalone request, needs it."""
     folder: str = ""

@@ -48,7 +48,10 @@ def wanted_lineages(
             files = _secret_files(settings, desired.origin(name).folder)
             problem = next((unreadable[path] for path in files if path in unreadable), "")
             for each, key_type in _names(name, settings):
-                lineages[each] = replace(lineage, name=each, key_type=key_type, problem=problem)
+                own = lineage.files if each == name else ()
+                lineages[each] = replace(
+                    lineage, name=each, key_type=key_type, files=own, problem=problem
+                )
     return lineages
 
 
@@ -137,7 +140,12 @@ def _lineage(
         preferred_chain=settings.preferred_chain,
         challenges=(_challenge(names, settings, folder, secrets),),
         preflight=settings.preflight is not False,
-        hooks=(settings.deploy_hook,) if settings.deploy_hook else (),
+        files=tuple(
+            replace(file, path=absolute(file.path, folder))
+            for table in settings.files or ()
+            for file in table.files()
+        ),
+        hooks=settings.hooks,
     )
 
 

@@ -21,10 +21,11 @@ from portico.core.model.certificate import (
     Window,
 )
 from portico.core.model.moments import moment
+from portico.core.planning.hooks import hooks_due
 from portico.core.planning.ledger import Ledger, Refusal
 from portico.core.planning.left_out import names_to_order, next_attempt
 
-ActionKind = Literal["nothing", "ask_ari", "issue", "deploy"]
+ActionKind = Literal["nothing", "ask_ari", "hook", "issue", "deploy"]
 
 SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
 SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
@@ -110,7 +111,7 @@ def next_action(
     orders = list(_issuing(case))
     if blocked_first and orders and _due(case)[0] <= now < orders[0].at:
         return orders[0]
-    actions = [*_deploying(case), *orders, *_asking(case)]
+    actions = [*_deploying(case), *orders, *_hooking(case), *_asking(case)]
     if not actions:
         return Action("nothing", NEVER, "renewal is off")
     return min(actions, key=lambda action: max(action.at, now))
@@ -314,6 +315,12 @@ def _is_exempt(case: _Case, issuer: Issuer) -> bool:
     if case.held is None or window_of(case.held, case.renewal) is None:
         return False
     return not _staging_first(case, issuer) and bool(_replaced(case, issuer))
+
+
+def _hooking(case: _Case) -> Iterator[Action]:
+    at, trouble = hooks_due(case.lineage, case.renewal), case.renewal.hook_trouble
+    if case.held and at is not None and trouble:
+        yield Action("hook", at, f"its hook failed: {trouble.error}")
 
 
 def _asking(case: _Case) -> Iterator[Action]:

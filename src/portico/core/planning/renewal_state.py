@@ -103,6 +103,9 @@ def issued(renewal: RenewalState, names: Collection[str] = ()) -> RenewalState:
     return RenewalState(
         renewal.lineage,
         served=renewal.served,
+        served_at=renewal.served_at,
+        hook_trouble=renewal.hook_trouble,
+        hooks_left=renewal.hooks_left,
         staged=renewal.staged,
         revoked=renewal.revoked,
         left_out=left,
@@ -114,15 +117,38 @@ def revoked(renewal: RenewalState, serial: str) -> RenewalState:
     return replace(renewal, revoked=serial)
 
 
-def deployed(renewal: RenewalState, serial: str) -> RenewalState:
+def deployed(renewal: RenewalState, serial: str, now: float) -> RenewalState:
     """After every listener was seen to serve it."""
-    return replace(renewal, served=serial, deploy_trouble=None)
+    return replace(renewal, served=serial, served_at=now, deploy_trouble=None)
 
 
 def not_deployed(
     renewal: RenewalState, error: str, *, held: Certificate, now: float, draw: float
 ) -> RenewalState:
     return replace(renewal, deploy_trouble=_after(renewal.deploy_trouble, error, held, now, draw))
+
+
+def after_hooks(
+    renewal: RenewalState,
+    left: tuple[tuple[str, ...], ...],
+    error: str,
+    *,
+    held: Certificate,
+    now: float,
+    draw: float,
+) -> RenewalState:
+    """After files were written and hooks have run. `left` are the hooks to run again; `error` is
+    what was wrong, empty if nothing was.
+    """
+    trouble = _after(renewal.hook_trouble, error, held, now, draw) if error else None
+    return replace(renewal, hook_trouble=trouble, hooks_left=left if error else ())
+
+
+def hooks_due_at_once(renewal: RenewalState, now: float) -> RenewalState:
+    """Somebody asks for them to be run again now."""
+    if renewal.hook_trouble is None:
+        return renewal
+    return replace(renewal, hook_trouble=replace(renewal.hook_trouble, retry_at=now))
 
 
 def after_renewal_info(
@@ -167,6 +193,7 @@ def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
         renewal,
         troubles={issuer: _back(trouble, now) for issuer, trouble in renewal.troubles.items()},
         deploy_trouble=renewal.deploy_trouble and _back(renewal.deploy_trouble, now),
+        hook_trouble=renewal.hook_trouble and _back(renewal.hook_trouble, now),
         left_out={name: _back(trouble, now) for name, trouble in renewal.left_out.items()},
         asked_ari=asked,
         ask_ari_at=again,
@@ -177,8 +204,8 @@ def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
 def _moments(renewal: RenewalState) -> Sequence[float]:
     """When things happened, as far as the clock of then was right."""
     moments = [trouble.at for trouble in renewal.troubles.values()]
-    moments += [renewal.deploy_trouble.at] if renewal.deploy_trouble else []
-    moments += [trouble.at for trouble in renewal.left_out.values()]
+    others = (renewal.deploy_trouble, renewal.hook_trouble, *renewal.left_out.values())
+    moments += [trouble.at for trouble in others if trouble]
     return moments + [at for at in (renewal.asked_ari, renewal.forced) if at is not None]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.dry_run import DryRun, ScratchFiles
 from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
@@ -15,7 +16,14 @@ from portico.engine.certificates.revocation import Revocation
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.prepare import CertificateSource, Preparation
-from portico.ports.certificates import Authorities, Certbot, Certificates, Hooks, Lineages
+from portico.ports.certificates import (
+    Authorities,
+    Certbot,
+    Certificates,
+    Hooks,
+    Lineages,
+    PemFiles,
+)
 from portico.ports.nginx import Nginx, Sites
 
 
@@ -41,11 +49,13 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     local: Certificates,
     nginx: Nginx,
     passthrough: AlpnPassthrough,
+    pem_files: PemFiles,
     scratch: Lineages,
     sites: Sites,
 ) -> CertificateParts:
     """`scratch` holds what a dry run obtains, and `prepare` renders with it."""
-    deployment = Deployment(engine, in_force, hooks=hooks, lineages=lineages, sites=sites)
+    deploy_hooks = DeployHooks(engine, hooks=hooks, lineages=lineages, pem_files=pem_files)
+    deployment = Deployment(engine, in_force, deploy_hooks, lineages=lineages, sites=sites)
     loop = CertificateLoop(
         engine,
         in_force,

@@ -14,19 +14,18 @@ from typing import Final
 from portico.core.model.certificate import Certificate, Lineage, is_rsa
 from portico.core.planning import renewal_state
 from portico.core.planning.served_certificates import covers
+from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.errors import Failed, PorticoError
-from portico.ports.certificates import Hooks, Lineages
+from portico.ports.certificates import Lineages
 from portico.ports.nginx import Sites
 from portico.system.text import read_text
 
 log = logging.getLogger(__name__)
 
-HOOK_TIMEOUT: Final = 60.0
-MAX_HOOKS: Final = 4
 MAX_HANDSHAKES: Final = 8
-"""Of either at a time."""
+"""At a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,13 +38,18 @@ class _New:
 
 class Deployment:
     def __init__(
-        self, engine: Engine, in_force: InForce, *, hooks: Hooks, lineages: Lineages, sites: Sites
+        self,
+        engine: Engine,
+        in_force: InForce,
+        hooks: DeployHooks,
+        *,
+        lineages: Lineages,
+        sites: Sites,
     ) -> None:
         self._intent, self._in_force = engine.intent, in_force
         self._clock, self._state = engine.clock, engine.state
-        self._hooks, self._lineages, self._sites = hooks, lineages, sites
+        self.hooks, self._lineages, self._sites = hooks, lineages, sites
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
-        self._hook_runs = asyncio.Semaphore(MAX_HOOKS)
 
     async def deploy(self, lineages: Iterable[Lineage]) -> Mapping[str, Exception]:
         """Give nginx the newest certificates of all these, by one reload, and see every listener
@@ -125,14 +129,13 @@ class Deployment:
         current = self._lineages.current(lineage.name)
         if current is None:  # it was removed meanwhile
             return
-        async with self._hook_runs:
-            trouble = await self._run_hooks(lineage)
+        await self.hooks.run(lineage, current)
         self._state.put_renewal_state(
-            renewal_state.deployed(self._state.renewal_state(lineage.name), current.serial)
+            renewal_state.deployed(
+                self._state.renewal_state(lineage.name), current.serial, self._clock.now()
+            )
         )
         log.info("certificate %s: in use, serial %s", lineage.name, current.serial)
-        if trouble:
-            raise Failed(f"the hook of {lineage.name} failed: {trouble}")
 
     async def _prove(self, new: _New) -> None:
         lineage = new.lineage
@@ -152,20 +155,6 @@ class Deployment:
                 )
             if served != {expected}:
                 raise Failed(f"TLS handshakes for {name} still return another certificate")
-
-    async def _run_hooks(self, lineage: Lineage) -> str:
-        """What went wrong with the first that failed, after which none is run; else empty."""
-        environ = {
-            "RENEWED_LINEAGE": self._lineages.folder(lineage.name),
-            "RENEWED_DOMAINS": " ".join(lineage.names),
-        }
-        for hook in lineage.hooks:
-            trouble = await self._hooks.run(hook, environ, HOOK_TIMEOUT)
-            result = trouble or "ended well"
-            self._state.add_event(self._clock.now(), "hook", lineage.name, result)
-            if trouble:
-                return trouble
-        return ""
 
 
 def _explained(new: _New, error: Exception) -> Exception:

@@ -23,6 +23,7 @@ from portico.core.model.moments import moment
 from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import renewal_state
 from portico.core.planning.expiry import warning
+from portico.core.planning.hooks import hook_sentence
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
@@ -47,8 +48,10 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
-ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "ask_ari", "nothing")
+ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "hook", "ask_ari", "nothing")
 """What protects a name comes before what can wait."""
+ASKED_FOR: Final[frozenset[ActionKind]] = frozenset({"deploy", "issue", "hook"})
+"""What a renewal by hand waits for."""
 YIELD_EVERY: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
 RENEW_TIMEOUT: Final = 900.0
@@ -119,6 +122,7 @@ class CertificateLoop:
             engine.tasks,
             clock=clock,
         )
+        self._deploy_hooks = deployment.hooks
         self._known: frozenset[str] = frozenset()
         self._woken = asyncio.Event()
 
@@ -182,7 +186,8 @@ class CertificateLoop:
             self.issuance.next_of(lineage, renewal, ledger, blocked_first=True),
         )
         given = self._lineages.current(lineage.name)
-        troubles = (renewal.deploy_trouble, renewal.last_trouble)
+        is_served = held is not None and renewal.served == held.serial
+        troubles = (renewal.deploy_trouble, renewal.last_trouble, renewal.hook_trouble)
         return CertificateView(
             name=lineage.name,
             names=lineage.names,
@@ -190,7 +195,8 @@ class CertificateLoop:
             serial=held.serial if held else "",
             not_before=held.not_before if held else None,
             not_after=held.not_after if held else None,
-            served=held is not None and renewal.served == held.serial,
+            served=is_served,
+            served_since=renewal.served_at if is_served else None,
             folder=self._lineages.folder(lineage.name) if held else "",
             next=action.kind,
             next_at=action.at if action.at != NEVER else None,
@@ -231,9 +237,14 @@ class CertificateLoop:
         if force:
             renewal = self._state.renewal_state(lineage.name)
             self._state.put_renewal_state(renewal_state.forced(renewal, self._clock.now()))
+        self._state.put_renewal_state(
+            renewal_state.hooks_due_at_once(
+                self._state.renewal_state(lineage.name), self._clock.now()
+            )
+        )
         self._queue.end_rest(lineage.name)
         action = self.issuance.next(lineage)
-        if action.kind not in {"issue", "deploy"} or not action.due(self._clock.now()):
+        if action.kind not in ASKED_FOR or not action.due(self._clock.now()):
             return False
         self._queue.add(lineage, action)
         return True
@@ -251,7 +262,7 @@ class CertificateLoop:
                 )
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 return self._outcome(lineage, action, change, begun=begun, force=force)
-            begun = begun or action.kind in {"issue", "deploy"}
+            begun = begun or action.kind in ASKED_FOR
             change.say(f"{lineage.name}: {action.kind}: {action.why}")
             self._queue.add(lineage, action)
             self._queue.start_workers()
@@ -269,13 +280,22 @@ class CertificateLoop:
             return f"{name}: {renewal.last_trouble.error}"
         if begun and (other := self._troubles.of(f"certificate {name}")):
             return other
-        if force and not begun:
+        if begun and (hook := hook_sentence(renewal)):
+            return hook
+        if force and (not begun or renewal.forced is not None):
             return f"{name}: not before {moment(action.at)}: {action.why}"
-        done = "done" if begun else f"skipped, not due before {moment(action.at)}"
-        change.say(f"{name}: {done}: {action.why}")
+        change.say(f"{name}: {self._ended(name, action, renewal, begun=begun)}")
         if left := left_out_text(lineage, renewal):
             change.say(f"{name}: {left}")
         return ""
+
+    def _ended(self, name: str, action: Action, renewal: RenewalState, *, begun: bool) -> str:
+        current = self._lineages.current(name)
+        if not begun or current is None:
+            return f"skipped, not due before {moment(action.at)}: {action.why}"
+        act = "obtained" if current.generation == 1 else "renewed"
+        since = f", served since {moment(renewal.served_at)}" if renewal.served_at else ""
+        return f"{act}, valid until {moment(current.not_after)}{since}"
 
     async def issue(self, name: str, change: Change) -> None:
         """Obtain one at once where there is none that does, whatever it would wait for."""
@@ -325,6 +345,7 @@ class CertificateLoop:
             of = f"certificate {lineage.name}"
             with self._troubles.fence(f"check of {of}", of=of):
                 self._warn(lineage, renewal)
+                await self._deploy_hooks.keep(lineage, renewal)
                 action = self.issuance.next_of(lineage, renewal, ledger)
                 if action.due(self._clock.now()) and not self._queue.is_resting(lineage.name):
                     due.append((ACTION_ORDER.index(action.kind), lineage, action))

@@ -134,6 +134,8 @@ class WorkQueue:
                     async with self._account.in_use_by(lineage.name):
                         await self._issuance.issue(lineage, action)
                     self._troubles.resolve(f"certificate {lineage.name}")
+                case "hook":
+                    await self._deployment.hooks.run_again(lineage)
                 case "ask_ari":
                     await self._issuance.ask_when(lineage, action)
                 case _:

@@ -15,6 +15,7 @@ from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import unready
 from portico.adapters.acme.wire import Command
 from portico.system.proc import descendants
+from portico.system.programs import SEARCH_PATH
 
 MAX_OUTPUT_LENGTH: Final = 100_000  # characters, as much as an environment can take
 MAX_ERROR_LENGTH: Final = 300
@@ -29,7 +30,7 @@ class Programs:
         return f"command {self._settings.auth[0]}"
 
     def check(self, entry: Entry, _context: RunContext) -> None:
-        path = self._settings.environ.get("PATH", os.defpath)
+        path = self._settings.environ.get("PATH", SEARCH_PATH)
         for argv in filter(None, (self._settings.auth, self._settings.cleanup)):
             if not shutil.which(argv[0], path=path):
                 raise unready(f"cannot run {argv[0]} for {entry.domain}: no such program")
@@ -42,7 +43,7 @@ class Programs:
             self._run(self._settings.cleanup, entry, context, CERTBOT_AUTH_OUTPUT=output)
 
     def _run(self, argv: Sequence[str], entry: Entry, context: RunContext, **more: str) -> str:
-        environ = {"PATH": os.defpath, **self._settings.environ, **_variables(entry), **more}
+        environ = {"PATH": SEARCH_PATH, **self._settings.environ, **_variables(entry), **more}
         what = f"run {argv[0]} for {entry.domain}"
         limit = context.timeout(self._settings.deadline, f"trying to {what}")
         try:
