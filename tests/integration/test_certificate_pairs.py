@@ -290,3 +290,19 @@ def test_copies_do_not_grow_without_end_and_only_bytes_are_looked_at(folder):
         Home(Path("home")), "/there/is/no/python", own.clock, TrustStores((), ())
     )
     assert own.served()[1] == "", "no child is asked about what is the same"
+
+
+def test_a_folder_of_certbot_that_was_copied_without_its_links_is_noted(folder):
+    certificate, key = self_signed("a")
+    live, renewal = folder / "live" / "a.test", folder / "renewal"
+    live.mkdir(parents=True)
+    renewal.mkdir()
+    (renewal / "a.test.conf").touch()
+    copy = live / "fullchain.pem"
+    copy.write_bytes(Path(certificate).read_bytes())
+    found = examine(str(copy), key, "a.test")
+    assert any("copied without its links" in note and "`cp -a`" in note for note in found.notes)
+    copy.unlink()
+    copy.symlink_to(folder / certificate)
+    found = examine(str(copy), key, "a.test")
+    assert not any("link" in note for note in found.notes)

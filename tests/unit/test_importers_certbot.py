@@ -78,6 +78,43 @@ def test_a_hook_is_taken_over_with_all_its_quotes_as_certbot_has_written_it(tmp_
     assert found.settings["deploy_hook"] == ["/bin/sh", "-c", hook], "and certbot still has it"
 
 
+def archived(folder, *numbers):
+    for number in numbers:
+        write_lineage(folder, "a.test", SIGNED, number=number)
+    return folder / "live" / "a.test"
+
+
+def test_a_folder_copied_without_its_links_is_read_from_the_archive_and_that_is_said(tmp_path):
+    live = archived(tmp_path, 3, 9, 10)
+    for link in live.iterdir():
+        link.unlink()
+    [found] = read_folder(tmp_path).lineages
+    assert (found.chain.name, found.key.name) == ("fullchain10.pem", "privkey10.pem")
+    assert "copied without its symbolic links" in found.notes[0]
+    assert "`cp -a`" in found.notes[0]
+
+
+def test_a_folder_whose_links_became_files_is_read_and_that_is_said(tmp_path):
+    live = archived(tmp_path, 3)
+    for link in list(live.iterdir()):
+        content = link.read_text()
+        link.unlink()
+        link.write_text(content)
+    [found] = read_folder(tmp_path).lineages
+    assert found.chain == live / "fullchain.pem"
+    assert "copied without its symbolic links" in found.notes[0]
+
+
+def test_a_folder_that_was_moved_is_read_where_it_is_now(tmp_path):
+    archived(tmp_path / "before", 3)
+    (tmp_path / "before").rename(tmp_path / "now")
+    [found] = read_folder(tmp_path / "now").lineages
+    assert found.chain == tmp_path / "now" / "live" / "a.test" / "fullchain.pem"
+    assert [chain.parent.parent.parent for chain, _ in found.archive] == [tmp_path / "now"]
+    assert found.notes == read_folder(tmp_path / "now").lineages[0].notes
+    assert not any("links" in note for note in found.notes)
+
+
 def test_a_line_that_certbot_cannot_read_is_named(tmp_path):
     write_lineage(tmp_path, "a.test", SIGNED, params="no equals sign\n")
     [trouble] = read_folder(tmp_path).troubles

@@ -18,7 +18,8 @@ from portico.core.planning.lineages import (
     standalone_lineage,
     wanted_lineages,
 )
-from portico.errors import ConfigError
+from portico.engine.certificates.standalone import remember
+from portico.errors import ConfigError, Refused
 
 APP = '[apps.web]\ncommand = "node index.js"\n'
 
@@ -316,6 +317,48 @@ def test_a_name_of_a_private_network_is_requested_from_an_authority_of_ones_own(
 ):
     found, _ = lineages(f'[sites."{name}"]\napp = "web"\n[{table.format(name)}]\n{tls}')
     assert list(found) == ([name] if kind in where else [])
+
+
+@pytest.mark.parametrize("issuer", ["letsencrypt", "zerossl", "https://ca.test/dir"])
+@pytest.mark.parametrize("names", [100, 101])
+def test_more_names_than_an_authority_puts_into_one_certificate_are_said(issuer, names):
+    aliases = [f"n{number}.example.com" for number in range(names - 1)]
+    text = f'[tls]\nissuer = "{issuer}"\n[sites."example.com"]\napp = "web"\naliases = {aliases}'
+    if names > 100 and "https" not in issuer:
+        [said] = problems(text)
+        assert "has 101 names, and a certificate at most 100" in said
+    else:
+        lineages(text)
+
+
+SITES = """
+[tls]
+issuer = "https://ca.test/dir"
+[sites."example.com"]
+app = "web"
+"""
+
+
+def test_a_standalone_certificate_at_the_port_of_our_nginx_is_said_as_a_site_of_the_file():
+    document = read_document(tomllib.loads(APP + SITES), source="portico.toml")
+    desired = desired_from(document, folder="/", environ={}, cores=2, root=True)
+    request = StandaloneRequest(
+        names=("mail.example.com", "imap.example.com"),
+        issuer="https://ca.test/dir",
+        ca_bundle="/root.pem",
+        deploy_hook=("/bin/sh", "-c", 'echo "x"'),
+        preflight=False,
+        http_port=80,
+    )
+    with pytest.raises(Refused) as refused:
+        remember(None, request, desired)
+    said, _, tables = str(refused.value).partition("\n")
+    assert "listens on port 80" in said
+    found, _ = lineages(SITES + tables)
+    wanted = found["mail.example.com"]
+    assert wanted.names == request.names
+    assert (wanted.hooks, wanted.preflight) == ((request.deploy_hook,), False)
+    assert wanted.issuers[0].ca_bundle == "/root.pem"
 
 
 def test_files_for_other_programs_belong_to_one_certificate():

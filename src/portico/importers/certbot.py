@@ -8,6 +8,7 @@ accounts/<host>/<path of the directory>/<id>/{private_key,regr}.json
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +86,15 @@ def _confs(folder: Path) -> list[Path]:
 def _lineage(folder: Path, conf: Path) -> CertbotLineage:
     sections = read_conf(read_text(conf))
     top, params = sections[""], sections.get("renewalparams", {})
-    live = folder / "live" / conf.stem
+    files, without_links = _files(folder, conf.stem, top)
     server = params.get("server", _SERVER)
     account = _account(folder, server, params.get("account", ""))
     notes: list[str] = []
+    if without_links:
+        notes.append(
+            f"{folder} was copied without its symbolic links, so certbot cannot use it; copy it "
+            "with `cp -a` or `rsync -a` if you need it for certbot"
+        )
     settings: dict[str, object] = {"issuer": server}
     if account and account.email:
         settings["email"] = account.email
@@ -105,14 +111,36 @@ def _lineage(folder: Path, conf: Path) -> CertbotLineage:
     return CertbotLineage(
         conf.stem,
         conf,
-        Path(top.get("fullchain", live / "fullchain.pem")),
-        Path(top.get("privkey", live / "privkey.pem")),
-        tuple(_kept(Path(top.get("archive_dir", folder / "archive" / conf.stem)))),
+        *files,
+        tuple(_kept(_archive(folder, conf.stem, top))),
         server,
         account,
         settings,
         tuple(notes),
     )
+
+
+def _files(folder: Path, name: str, top: Section) -> tuple[tuple[Path, Path], bool]:
+    """Chain and key, and whether the folder was copied without its symbolic links: then they are
+    the newest ones of the archive. A folder that was moved has paths of the place it comes from.
+    """
+    live = folder / "live" / name
+    chain, key = (
+        next((each for each in (own, live / f"{kind}.pem") if each.exists()), own)
+        for kind in ("fullchain", "privkey")
+        for own in [Path(top.get(kind, live / f"{kind}.pem"))]
+    )
+    kept = list(_kept(_archive(folder, name, top)))
+    if kept and not (chain.exists() and key.exists()):
+        newest = max(kept, key=lambda pair: int(re.sub(r"\D", "", pair[0].stem) or 0))
+        return newest, True
+    return (chain, key), chain.exists() and not chain.is_symlink()
+
+
+def _archive(folder: Path, name: str, top: Section) -> Path:
+    usual = folder / "archive" / name
+    own = Path(top.get("archive_dir", usual))
+    return own if own.exists() else usual
 
 
 def _kept(archive: Path) -> Iterator[tuple[Path, Path]]:

@@ -54,6 +54,7 @@ def examine(pair: Pair, now: float) -> Examination:
         notes.extend(_open_to_all(pair["key"]))
     except _Unusable as unusable:
         problems.append(str(unusable))
+    notes.extend(_certbot_notes(pair["certificate"]))
     if chain:
         problems.extend(_date_problems(pair["certificate"], chain[0], at))
         problems.extend(_name_problems(pair["certificate"], chain[0], pair["names"]))
@@ -63,6 +64,17 @@ def examine(pair: Pair, now: float) -> Examination:
     if chain and key:
         problems.extend(_match_problems(pair, chain, key))
     return {"problems": problems, "notes": notes}
+
+
+def _certbot_notes(path: str) -> Iterator[str]:
+    """`live/NAME/fullchain.pem` is a link to what certbot has renewed last."""
+    live = Path(path).parent
+    conf = live.parent.parent / "renewal" / f"{live.name}.conf"
+    if live.parent.name == "live" and conf.exists() and not Path(path).is_symlink():
+        yield (
+            f"{path} is not a symbolic link, so certbot does not renew it: {live.parent.parent} "
+            "was copied without its links; copy it with `cp -a` or `rsync -a`"
+        )
 
 
 def _read_chain(path: str) -> list[x509.Certificate]:

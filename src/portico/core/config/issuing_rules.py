@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Finding, Path
 from portico.core.model.certificate import is_rsa
 from portico.core.model.document import Document
-from portico.core.model.issuing import DnsProvider, Issuing
+from portico.core.model.issuing import ISSUERS, MAX_NAMES, DnsProvider, Issuing
 from portico.core.model.names import is_ip
 from portico.core.model.site import Site
 
@@ -84,6 +84,9 @@ def _site(path: Path, name: str, site: Site, document: Document) -> Iterator[Fin
     names = [*filter(settings.asks_authority, (name, *site.aliases))]
     if not names:
         return
+    if len(set(names)) > MAX_NAMES and any(i in ISSUERS.values() for i in settings.issuers):
+        what = f"has {len(set(names))} names, and a certificate at most {MAX_NAMES}"
+        yield Finding(path, what, "divide it into several sites")
     wildcard = next((each for each in names if each.startswith("*.")), None)
     by_dns = settings.challenge == "dns-01" or (settings.challenge is None and wildcard)
     if wildcard and settings.challenge not in {None, "dns-01", "manual"}:

@@ -12,6 +12,8 @@ from portico.core.model.pem_file import CertificateCopies
 from portico.core.model.units import Kind, Table, parse_duration, shown
 
 T = TypeVar("T", bound=Table)
+MAX_NAMES: Final = 100
+"""Names in one certificate at Let's Encrypt, ZeroSSL and Google."""
 
 ISSUERS: Final = {
     "letsencrypt": "https://acme-v02.api.letsencrypt.org/directory",

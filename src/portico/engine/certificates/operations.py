@@ -63,7 +63,7 @@ class CertificateOperations:
         async def work(change: Change) -> None:
             await self._certificates.loop.issue_standalone(name, change, force=request.force)
 
-        name = remember(self._state, request, self._intent.desired.sites)
+        name = remember(self._state, request, self._intent.desired)
         return self._of_certificate("issue", name, who, work)
 
     async def revoke(self, name: str, who: str, *, reason: Reason, force: bool) -> ChangeView:
