@@ -12,7 +12,8 @@ from typing import Any
 from tests.reports.pm2_shapes import PUBLIC, entries
 from tests.stack import Stack
 
-IN_PATH = ("npm", "pnpm", "yarn", "bun", "npx", "gunicorn", "uvicorn", "ts-node", "nodemon")
+NODE_IN_PATH = ("npm", "pnpm", "yarn", "bun", "npx", "ts-node", "nodemon", "babel-node")
+PYTHON_IN_PATH = ("gunicorn", "uvicorn")
 SILENT = "setInterval(() => {}, 1 << 30);"
 LISTENS = f"""
 const found = process.argv.join(' ').match(/(?:-p|--port|-l|:)[ =]?([0-9]{{2,5}})/);
@@ -21,11 +22,13 @@ if (process.send) process.send('ready');
 if (port) require('node:http').createServer((_, answer) => answer.end()).listen(port, '127.0.0.1');
 {SILENT}
 """
-PYTHON = """
-import os, time
+PYTHON = """#!/usr/bin/env python3
+import os, re, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-if os.environ.get("PORT"):
-    HTTPServer(("127.0.0.1", int(os.environ["PORT"])), BaseHTTPRequestHandler).serve_forever()
+found = re.search("(?:--port |--bind .*:)([0-9]+)", " ".join(sys.argv))
+port = os.environ.get("PORT") or (found and found[1])
+if port:
+    HTTPServer(("127.0.0.1", int(port)), BaseHTTPRequestHandler).serve_forever()
 time.sleep(1e6)
 """
 
@@ -84,24 +87,28 @@ def write_programs(stack: Stack, entry: Mapping[str, Any], *, silent: bool) -> N
     """What the entry needs, in its place."""
     folder = (stack.folder / entry.get("cwd", ".")).resolve()
     listens = stack.folder / "listens.js"
-    shim = f'#!/bin/sh\nexec node {listens} "$@"\n'
+    node = f"#!/usr/bin/env node\nrequire({json.dumps(str(listens))});\n"
     texts = {
         listens: LISTENS,
         folder / ".env": "A=1\n",
         folder / entry.get("env_file", ".env"): "A=1\n",
         folder / "node_modules/dotenv/config.js": "",
-        folder / "node_modules/.bin/babel-node": shim,
-        stack.root / "bin/babel-node": shim,
-        **{stack.root / "bin" / name: shim for name in IN_PATH},
+        folder / "node_modules/.bin/babel-node": node,
+        **{stack.root / "bin" / name: node for name in NODE_IN_PATH},
+        **{stack.root / "bin" / name: PYTHON for name in PYTHON_IN_PATH},
     }
     for name in entry["watch"] if isinstance(entry.get("watch"), list) else ():
         (folder / name).mkdir(exist_ok=True)
     arguments = entry.get("args", [])
     words = arguments.split() if isinstance(arguments, str) else arguments
     for name in [entry["script"], *(word for word in words if word.endswith((".py", ".js")))]:
-        if name not in IN_PATH and " " not in name and not name.startswith("/"):
+        if (
+            name not in {*NODE_IN_PATH, *PYTHON_IN_PATH}
+            and " " not in name
+            and not name.startswith("/")
+        ):
             inside = "index.js" if name == "./src" else "."
-            texts[folder / name / inside] = SILENT if silent else _program(name, listens, shim)
+            texts[folder / name / inside] = SILENT if silent else _program(name, listens, node)
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -113,12 +120,12 @@ def write_programs(stack: Stack, entry: Mapping[str, Any], *, silent: bool) -> N
         python.symlink_to("/usr/bin/python3")
 
 
-def _program(name: str, listens: Path, shim: str) -> str:
+def _program(name: str, listens: Path, node: str) -> str:
     if name.endswith(".py"):
         return PYTHON
     if name.endswith(".sh"):
-        return shim
+        return f'#!/bin/sh\nexec node {listens} "$@"\n'
     if name.endswith(".mjs"):
         start = "import {createRequire} from 'node:module'; createRequire(import.meta.url)"
         return f"{start}({json.dumps(str(listens))});"
-    return f"require({json.dumps(str(listens))});"
+    return node

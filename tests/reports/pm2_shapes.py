@@ -213,7 +213,8 @@ _HEAD = """
 How many of {all} public PM2 files have each shape, and how many of the {first} among them that
 were taken in the order of the names of their repositories; the others were found by a search for
 an attribute or a bug report. All but those of the last row pass `portico check` as they are
-(`tests/reports/`).
+(`tests/reports/`), and `up` and `reload` run them, with small programs in the places of theirs
+(`bench/pm2-files`).
 
 | shape | of {first} | of {all} | here |
 |---|---|---|---|
