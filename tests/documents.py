@@ -258,6 +258,18 @@ status = 503
 realm = "staff"
 users = { ann = "$apr1$x$y" }
 
+[sites."shop.example.com".client_certificates]
+authority = "authority.pem"
+verify = "optional"
+depth = 2
+crl = "revoked.pem"
+
+[sites."shop.example.com".mirror]
+app = "web"
+share = "12.5%"
+request_body = false
+timeout = "2s"
+
 [sites."shop.example.com".auth]
 app = "web"
 path = "/oauth2/auth"
@@ -320,7 +332,8 @@ redirect = { to = "https://new.example.com", status = 301, keep_path = true, kee
 "/both" = "both"
 "/oauth2/" = { app = "web", auth = false, satisfy = "any" }
 "/files" = { auth = { upstream = "legacy", request_headers = { X-User = "Remote-User" } } }
-"/away" = { auth = { url = "https://auth.example.com/verify" } }
+"/copied" = { mirror = { upstream = "legacy" }, require_client_certificate = true }
+"/away" = { mirror = false, auth = { url = "https://auth.example.com/verify" } }
 "~ [.]php$" = { folder = "php", basic_auth = { file = "htpasswd" } }
 
 [tls]

@@ -191,10 +191,12 @@ class Edge:
         return ssl.create_default_context(cafile=str(self.folder / "certificate.pem"))
 
     @contextmanager
-    def handshake(self, name: str | None, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    def handshake(
+        self, name: str | None, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    ) -> Iterator[ssl.SSLSocket]:
         with (
             socket.create_connection(("127.0.0.1", self.https), 60) as plain,
-            context.wrap_socket(plain, server_hostname=name) as tls,
+            context.wrap_socket(plain, server_hostname=name, session=session) as tls,
         ):
             yield tls
 

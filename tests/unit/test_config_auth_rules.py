@@ -48,6 +48,8 @@ def document(auth: str, routes: str = ""):
         ('{url = "ftp://a.test"}', "must be a URL"),
         ('{url = "http://user@a.test"}', "must be a URL"),
         ('{url = "http://a.test:99999"}', "must be a URL"),
+        ('{url = "https://10.0.0.5/x"}', "has an address"),
+        ('{url = "https://[::1]:9/x"}', "has an address"),
         ('{app = "proxy", request_headers = ["X User"]}', "must be the name of a header"),
         ('{app = "proxy", request_headers = {X_User = "A"}}', "must be the name of a header"),
         ('{app = "proxy", timeout = 0}', "0.001 seconds or more"),

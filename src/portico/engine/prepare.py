@@ -27,6 +27,7 @@ from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.host_checks import HostChecks
 from portico.engine.inputs import Inputs, Machine, ReadFiles, read_files
+from portico.engine.named_files import client_authorities
 from portico.errors import ConfigError, Failed, Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -251,6 +252,7 @@ class Preparation:
             self._machine.resolver,
             {name: parts[0].certificates for name, parts in certificates.items()},
             apart={name: tuple(parts[1:]) for name, parts in certificates.items() if parts[1:]},
+            client_authorities=await asyncio.to_thread(client_authorities, desired),
             cores=self._machine.cores,
             root=self._machine.root,
             workers=self._machine.workers,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.config.references import app_named, upstream_named
 from portico.core.model.auth import ESCAPED_URI, Auth
+from portico.core.model.names import is_ip
 from portico.core.model.site import Handling, Site
 from portico.core.model.variables import unknown_variables
 
@@ -28,6 +29,9 @@ def auth_findings(draft: Draft, path: Path, auth: Auth) -> Iterator[Finding]:
         yield Finding(
             (*path, "path"), "cannot be combined with url; write it at the end of the URL"
         )
+    if (own := auth.own_upstream) and own.tls and is_ip(own.servers[0].address.rpartition(":")[0]):
+        what = "has an address, which no certificate is verified for"
+        yield Finding((*path, "url"), what, "write an upstream with tls = true and tls_name")
     for name in unknown_variables(re.sub(ESCAPED_URI, "", auth.sign_in or "")):
         what = f'has "${name}", an unknown variable'
         yield Finding((*path, "sign_in"), what, 'write "$$" for a dollar sign')

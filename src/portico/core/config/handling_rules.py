@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from portico.core.config.auth_rules import auth_findings
 from portico.core.config.findings import Draft, Finding, Path
+from portico.core.config.references import app_named, upstream_named
 from portico.core.model.cache import Cache
+from portico.core.model.mirror import Mirror
 from portico.core.model.site import Handling, Route, Site
 from portico.core.model.variables import unknown_variables
 
@@ -27,6 +29,23 @@ def handling_findings(
     yield from _basic_auth(draft, path, handling)
     if handling.auth:
         yield from auth_findings(draft, (*path, "auth"), handling.auth)
+    if handling.mirror:
+        yield from _mirror(draft, (*path, "mirror"), handling.mirror, targets)
+        if handling.grpc:
+            yield Finding((*path, "mirror"), "cannot be combined with grpc")
+
+
+def _mirror(draft: Draft, path: Path, mirror: Mirror, targets: Sequence[str]) -> Iterator[Finding]:
+    if targets in (["folder"], ["redirect"]):
+        yield Finding(path, f"needs an app or an upstream, not {targets[0]}")
+    if mirror.app is not None and mirror.upstream is not None:
+        yield Finding(path, "has app and upstream; set only one")
+    if mirror.app is mirror.upstream is None and not draft.may_be_set(path, "app", "upstream"):
+        yield Finding(path, "needs app or upstream")
+    if mirror.app is not None:
+        yield from app_named(draft, (*path, "app"), mirror.app)
+    if mirror.upstream is not None:
+        yield from upstream_named(draft, (*path, "upstream"), mirror.upstream)
 
 
 def _wait(

@@ -21,6 +21,7 @@ from portico.core.model.auth import Auth
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
+from portico.core.model.mirror import Mirror
 from portico.core.model.names import PROJECT, qualified
 from portico.core.model.site import Route, Site
 from portico.core.model.stream import Stream
@@ -116,10 +117,11 @@ def _qualified_route(route: Route | str, project: str) -> Route | str:
 
 def _targets(of: Site | Route, project: str) -> dict[str, object]:
     auth = of.auth and of.auth.model_copy(update=_names(of.auth, project))
-    return {**_names(of, project), "auth": auth}
+    mirror = of.mirror and of.mirror.model_copy(update=_names(of.mirror, project))
+    return {**_names(of, project), "auth": auth, "mirror": mirror}
 
 
-def _names(of: Site | Route | Auth | Stream, project: str) -> dict[str, str]:
+def _names(of: Site | Route | Auth | Mirror | Stream, project: str) -> dict[str, str]:
     named = {"app": of.app, "upstream": of.upstream}
     return {key: qualified(project, name) for key, name in named.items() if name}
 

@@ -61,7 +61,7 @@ def names_reached(document: Document) -> set[str]:
 
 def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstream]) -> set[str]:
     """The apps and upstreams that requests reach, through a site or one of its routes, or that
-    decide about them, or that connections reach through a stream.
+    decide about them or get a copy, or that connections reach through a stream.
     """
     served: set[str] = set()
     for site in sites:
@@ -71,8 +71,9 @@ def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstrea
                 served.add(target)
                 continue
             served.update(name for name in (target.app, target.upstream) if name)
-            if not isinstance(target, Stream) and target.auth:
-                served.update(n for n in (target.auth.app, target.auth.upstream) if n)
+            if not isinstance(target, Stream):
+                others = [other for other in (target.auth, target.mirror) if other]
+                served.update(n for other in others for n in (other.app, other.upstream) if n)
     for name in served & upstreams.keys():
         served.update(upstreams[name].apps)
     return served

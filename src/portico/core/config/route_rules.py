@@ -28,6 +28,9 @@ def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
         doubts = draft.may_be_set(here, *TARGETS) or draft.may_be_set(path, *TARGETS)
         if not targets_of(route) and not targets_of(site) and not doubts:
             yield Finding(here, "needs app, upstream, folder or redirect: the site has none")
+        if route.require_client_certificate and not site.client_certificates:
+            what = "needs client_certificates of the site"
+            yield Finding((*here, "require_client_certificate"), what)
         if route.strip_prefix and not key.startswith(("/", "^~")):
             kind = "a regex" if key.startswith("~") else "an exact path"
             yield Finding((*here, "strip_prefix"), f"needs a prefix, but the route is {kind}")

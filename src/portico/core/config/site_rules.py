@@ -29,6 +29,8 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from _pair(draft, path, site)
         if site.hsts and not site.https:
             yield Finding((*path, "hsts"), "needs https, but it is false")
+        if site.client_certificates and not site.https:
+            yield Finding((*path, "client_certificates"), "needs https, but it is false")
 
 
 def _domains(document: Document) -> Iterator[Finding]:

@@ -163,7 +163,8 @@ class DesiredStream:
 
 _NO_FILE: Final = Origin()
 _CLOSED: Final[Mapping[str, object]] = {
-    **dict.fromkeys(("app", "upstream", "folder", "redirect", "basic_auth", "auth")),
+    **dict.fromkeys(("app", "upstream", "folder", "redirect")),
+    **dict.fromkeys(("basic_auth", "auth", "mirror", "client_certificates")),
     "include": (),
     "routes": {},
     "error_pages": {},

@@ -61,6 +61,9 @@ class RenderContext:
     """Of the key of our account at certificate authorities (RFC 7638): what answers HTTP-01."""
     asked_by_alpn: bool = False
     """Whether an authority is about to ask by TLS-ALPN-01, which another process answers."""
+    client_authorities: Mapping[str, str] = field(default_factory=dict)
+    """Contents of the files that `client_certificates` names, by absolute path, as far as they can
+    be read: a generation has them, so that one with other contents is another generation."""
     cores: int = 1
     root: bool = False
     workers: str = ""

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from portico.core.model.auth import Auth
 from portico.core.model.cache import Cache
+from portico.core.model.client_certificates import ClientCertificates
 from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.issuing import Issuing
+from portico.core.model.mirror import Mirror
 from portico.core.model.names import AppName, Domain
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
 from portico.core.model.wait import Wait
@@ -237,6 +239,9 @@ class Handling(Table):
         description="Let another program decide about each request (nginx auth_request); false: "
         "not for this route.",
     )
+    mirror: Literal[False] | Mirror | None = Field(
+        None, description="Send a copy of requests to another app (nginx mirror)."
+    )
     satisfy: Literal["all", "any"] | None = Field(
         None,
         description="Whether all of allow and deny, basic_auth and auth must grant access, or any "
@@ -272,6 +277,11 @@ class Route(Handling, Target):
     takes whole names: `/admin` takes `/admin` and `/admin/x`, not `/adminx`.
     """
 
+    require_client_certificate: bool = Field(
+        False,
+        description="Require a client certificate where the site's are optional; without one the "
+        "client gets 403.",
+    )
     strip_prefix: bool = Field(
         False,
         description="Remove the route's path before passing a request on; the rest is passed byte "
@@ -291,6 +301,9 @@ class Site(Handling, Target):
         None, description="PEM file of your own certificate with its chain."
     )
     key: NginxPath | None = Field(None, description="PEM file of its private key.")
+    client_certificates: ClientCertificates | None = Field(
+        None, description="Certificates that clients have to show, or may."
+    )
     tls: Issuing | None = Field(
         None, description="Settings of this site's certificate that differ from `[tls]`."
     )

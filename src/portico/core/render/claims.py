@@ -42,7 +42,7 @@ IDENTITIES: Final = (
     *("X-Forwarded-Client-Cert", "X-Forwarded-Email", "X-Forwarded-Groups"),
     *("X-Forwarded-Preferred-Username", "X-Forwarded-Tls-Client-Cert", "X-Forwarded-User"),
     *("X-Remote-User", "X-SSL-Client-Cert", "X-SSL-Client-DN", "X-SSL-Client-S-DN"),
-    "X-SSL-Client-Verify",
+    *("X-SSL-Client-Verify", "X-Client-Fingerprint", "X-Client-Subject", "X-Client-Verify"),
 )
 # The last is the variable HTTP_PROXY of a CGI program (CVE-2016-5385).
 CLAIMS: Final = (*_ADDRESSES, *ASKED, *IDENTITIES, "Proxy")

@@ -12,12 +12,14 @@ from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.cache import cache_maps, cache_zones
 from portico.core.render.claims import claim_maps
+from portico.core.render.client_certificates import authority_files, handshake_map
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
 from portico.core.render.location import stripped_prefixes
+from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
 from portico.core.render.redirect import redirect_maps
@@ -50,6 +52,7 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
     files = {MAIN: to_text(blocks)}
     for site_scopes in sites:
         files.update(htpasswd_files(site_scopes))
+        files.update(authority_files(site_scopes[0], context))
     return files
 
 
@@ -78,6 +81,8 @@ def _http(
     yield from wait_maps(chain.from_iterable(sites))
     yield from auth_maps(desired)
     yield from cache_maps(chain.from_iterable(sites))
+    yield from handshake_map(desired)
+    yield from share_maps(chain.from_iterable(sites))
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

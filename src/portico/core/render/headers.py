@@ -8,6 +8,7 @@ from functools import lru_cache
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.site import Hsts, Site
 from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
+from portico.core.render.client_certificates import certificate_headers
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, with_variables
 from portico.core.render.identity import identity_headers
 from portico.core.render.scope import Scope
@@ -142,7 +143,7 @@ def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
         **dict.fromkeys(_CONDITIONS, ""),
         **({"Host": host} if host else {}),
     }
-    own = dict.fromkeys(identity_headers(scope), "") | asked
+    own = dict.fromkeys(identity_headers(scope), "") | certificate_headers(scope) | asked
     known = {name.lower() for name in own}
     ours = _default_headers("proxy_set_header", "", (), websocket=False, trusting=trusting)
     yield from (line for name, line in ours if name not in known)

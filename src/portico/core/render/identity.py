@@ -13,6 +13,7 @@ from typing import Final
 from portico.core.model.auth import Auth
 from portico.core.model.desired import Desired
 from portico.core.model.site import Handling, Site
+from portico.core.render.client_certificates import certificate_headers
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
@@ -75,12 +76,14 @@ def sign_in_page(scope: Scope) -> Iterator[Directive]:
 
 
 def identity_headers(scope: Scope) -> dict[str, str]:
-    """Names for the app, with the variable of each; empty where there is none to believe."""
+    """Names for the app, with the variable of each; empty where there is none to believe. Those of
+    the client's certificate are among them.
+    """
     auth = auth_of(scope)
     copied = auth.copied if auth else {}
     own = {name.lower(): f"${answer_variable(said)}" for name, said in copied.items()}
     names = {name.lower(): name for name in (*scope.identity, *copied)}
-    return {name: own.get(low, "") for low, name in names.items()}
+    return certificate_headers(scope) | {name: own.get(low, "") for low, name in names.items()}
 
 
 def client_headers(scope: Scope) -> Iterator[Directive]:

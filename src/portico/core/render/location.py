@@ -10,8 +10,10 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import Build, RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.cache import cache_lines, cache_settings
+from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
+from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
 from portico.core.render.redirect import redirect_lines, redirect_of
@@ -52,7 +54,8 @@ def locations(
         if cached := tuple(cache_header(location.scope)):
             own = {**own, "headers": (*own["headers"], *cached)}
         own = cache_settings(location.scope, own, location.stripped)
-        lines = (*maintenance_gate(location.scope), *difference(own, above))
+        gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
+        lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
         if location.name is not None:
             kept = cache_lines(location.scope, context.user(desired.edge.user))
@@ -175,6 +178,7 @@ def _proxy_lines(
     again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
     after_failure = next_try(again, wait_of(location.scope, upstream), upstream, desired)
     yield from first_try_lines(location.scope, after_failure, stream, live)
+    yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
     yield from passing(location.scope, name, upstream, context, location.stripped)
 
@@ -220,7 +224,9 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
         after = next_try(live, wait, upstream, desired)
         yield from retry_location(scope, live, after, open_long, (*strip, *tried), end)
     once = passing(scope, name, upstream, context, location.stripped)
-    yield from stream_location(scope, _place("stream", number), repeated, (*strip, *once))
+    lines = (*mirror_lines(scope, number), *strip, *once)
+    yield from stream_location(scope, _place("stream", number), repeated, lines)
+    yield from mirror_location(scope, number, desired, context, location.stripped)
 
 
 def has_max_conns(upstream: Upstream, desired: Desired) -> bool:

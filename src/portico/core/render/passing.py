@@ -52,7 +52,7 @@ def passing(
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
     yield from tls_to_servers(upstream, scope.folder, context, "proxy")
-    rest = f"${_rest_variable(prefix)}" if prefix else ""
+    rest = f"${rest_variable(prefix)}" if prefix else ""
     yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{host}{rest}"))
 
 
@@ -68,10 +68,10 @@ def rest_maps(prefixes: Iterable[str]) -> Iterator[Directive]:
             d(to_argument(WithDollar(f"~^{sent}(/.*)$")), Raw("$1")),
             d(to_argument(WithDollar(rf"~^{sent}(\?.*)?$")), Raw("/$1")),
         )
-        yield d("map", Raw("$request_uri"), Raw(f"${_rest_variable(prefix)}"), block=lines)
+        yield d("map", Raw("$request_uri"), Raw(f"${rest_variable(prefix)}"), block=lines)
 
 
-def _rest_variable(prefix: str) -> str:
+def rest_variable(prefix: str) -> str:
     return f"portico_rest_{digest(prefix)}"
 
 

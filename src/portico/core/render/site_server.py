@@ -13,6 +13,7 @@ from portico.core.render.auth import auth_locations
 from portico.core.render.cache import room_check
 from portico.core.render.challenge import challenge_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
+from portico.core.render.client_certificates import verification
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.identity import sign_in_page
 from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
@@ -68,6 +69,7 @@ def _lines(
     if site.https:
         for files in part.certificates:
             yield from certificate(files)
+        yield from verification(scope, context, is_default=owner == sockets.https_default)
         yield from _https_redirect(site, sockets)
     yield from site_log(name, site, desired, context)
     yield from _real_ip(site.real_ip)
