@@ -99,6 +99,8 @@ _SERVING = {
     "buffering": "proxy_buffering flush_interval",
     "request_buffering": "proxy_request_buffering",
     "gzip": "compress encode compression",
+    "cache": "proxy_cache caching",
+    "put its lines into a file for include, if your nginx has the module": "brotli zstd",
 }
 _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     # a right key, or a sentence: the words that other tools have for it
@@ -192,7 +194,8 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "real_ip.header": "real_ip_header",
         "error_pages": "error_page",
         "default": "default_server",
-        "Portico enables it if nginx supports it": "http2 http3 quic",
+        "Portico enables it if nginx supports it": "http2",
+        "not supported: nginx loses connections of HTTP/3 when it reloads": "http3 quic",
     },
     Route: _SERVING,
     Stream: {
