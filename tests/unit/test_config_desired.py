@@ -71,7 +71,10 @@ LOCAL, EVERYWHERE = ("127.0.0.1", "[::1]"), ("*", "[::]")
         ("", LOCAL),
         ('sites."app.localhost" = { folder = "x", aliases = ["127.0.0.1", "a.test"] }', LOCAL),
         ('sites."shop.example.com".folder = "x"', EVERYWHERE),
-        ('sites."a.test" = { folder = "x", aliases = ["*.example.com"] }', EVERYWHERE),
+        (
+            'sites."a.test" = { folder = "x", aliases = ["*.example.com"], tls.issuer = "local" }',
+            EVERYWHERE,
+        ),
         ('sites."10.0.0.5".folder = "x"', EVERYWHERE),
         ('sites."shop.example.com".folder = "x"\nedge.bind = ["10.0.0.5"]', ("10.0.0.5",)),
     ],

@@ -243,12 +243,16 @@ class Desired:
         folder = origin.folder
         return CertificateFiles(absolute(certificate, folder), absolute(key, folder))
 
+    def has_own_certificate(self, name: str) -> bool:
+        """Whether its owner brings it, and so perhaps answers an authority too."""
+        return (self.sites[name].certificate or self.origin(name).tls.certificate) is not None
+
     def issuing(self, name: str) -> Issuing | None:
         """How a site's certificate is obtained; None where its owner brings one, or wants none."""
         site, tls = self.sites[name], self.origin(name).tls
-        has_own = (site.certificate or tls.certificate) is not None
         settings = site.tls.over(tls) if site.tls else tls
-        return settings if site.https and not has_own and settings.issuers else None
+        is_ours = site.https and not self.has_own_certificate(name)
+        return settings if is_ours and settings.issuers else None
 
     @property
     def uses_tls_alpn(self) -> bool:

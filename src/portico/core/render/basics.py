@@ -9,6 +9,7 @@ from portico.core.model.place import RenderContext
 from portico.core.render.access_log import error_log_path, log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
+from portico.core.render.challenge import webroots
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps
 from portico.core.render.mime import compression, mime_types
@@ -20,6 +21,8 @@ from portico.core.render.tls import tls_basics
 from portico.core.render.upstream_block import network_map
 
 SMALLEST_BUCKET = 128
+SMALL_MAP, SHORT_NAME = 500, 32
+"""Keys of a `map`, and characters of each, that fit into nginx's usual tables everywhere."""
 
 
 def main_block(
@@ -113,6 +116,10 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
     yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
     yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
+    roots = webroots(desired)
+    if len(roots) > SMALL_MAP or any(len(name) > SHORT_NAME for name in roots):
+        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(roots)))))
+        yield d("map_hash_bucket_size", str(_bucket(roots)))
 
 
 def name_hash(names: Iterable[str]) -> Iterator[Directive]:

@@ -11,6 +11,7 @@ from portico.core.model.place import RenderContext
 from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.cache import cache_maps, cache_zones
+from portico.core.render.challenge import challenge_maps
 from portico.core.render.claims import claim_maps
 from portico.core.render.client_certificates import authority_files, handshake_map
 from portico.core.render.directive import Directive, to_text
@@ -74,6 +75,7 @@ def _http(
     yield from includes("/", desired.edge.include)
     yield from hsts_maps(desired)
     yield from claim_maps(desired, sockets.https_origin)
+    yield from challenge_maps(desired, context)
     yield from maintenance_maps(desired)
     yield from static_maps(chain.from_iterable(sites))
     yield from refusal_maps(chain.from_iterable(sites))

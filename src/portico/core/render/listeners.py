@@ -13,8 +13,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
 from portico.core.render.alpn import BACKLOG, inside
-from portico.core.render.challenge import challenge_answer
-from portico.core.render.claims import trusts
+from portico.core.render.challenge import is_redirected, shared_answer
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.site_urls import HTTPS, port_suffix
 
@@ -45,7 +44,7 @@ class Sockets:
         default = next((name for name, site in sites.items() if site.default), UNKNOWN)
         return cls(
             desired.listeners,
-            REDIRECTED if default != UNKNOWN and is_redirected(sites[default]) else default,
+            REDIRECTED if default != UNKNOWN and is_redirected(default, desired) else default,
             default
             if default != UNKNOWN and sites[default].https
             else _default_without_name(sites),
@@ -76,11 +75,6 @@ class Sockets:
         return "https://$host" + port_suffix(self.listeners.client_https, HTTPS)
 
 
-def is_redirected(site: Site) -> bool:
-    """Whether all of its plain requests are. One that trusts a proxy looks at each."""
-    return site.https and site.redirect_http and not trusts(site)
-
-
 def server_names(*names: str) -> Directive:
     return d("server_name", *(f"[{name}]" if ":" in name else name for name in names))
 
@@ -97,7 +91,7 @@ def shared_servers(
             d("location", "/", block=_misdirected()),
         )
     yield from _rejecting_server(desired, sockets)
-    redirected = {n: s for n, s in desired.sites.items() if is_redirected(s)}
+    redirected = {n: s for n, s in desired.sites.items() if is_redirected(n, desired)}
     if redirected:
         yield _redirect_server(redirected, desired, sockets, context)
 
@@ -137,7 +131,7 @@ def _redirect_server(
         *sockets.listen_lines(REDIRECTED, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
         access_log(REDIRECTS, desired, context),
-        *challenge_answer(context),
+        *shared_answer(desired, context),
         *health_answer(desired.edge, sockets, REDIRECTED),
         d(
             "location",

@@ -11,12 +11,12 @@ from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
 from portico.core.render.cache import room_check
-from portico.core.render.challenge import challenge_answer
+from portico.core.render.challenge import INSECURE, is_redirected, site_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
 from portico.core.render.client_certificates import verification
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.identity import sign_in_page
-from portico.core.render.listeners import Sockets, health_answer, is_redirected, server_names
+from portico.core.render.listeners import Sockets, health_answer, server_names
 from portico.core.render.location import has_max_conns, locations
 from portico.core.render.pages import error_pages, page_locations
 from portico.core.render.retries import failed_location, full_location
@@ -61,7 +61,7 @@ def _lines(
 ) -> Iterator[Directive]:
     scope = scopes[0]
     name, site = scope.name, scope.site
-    if not is_redirected(site):
+    if not is_redirected(name, desired):
         yield from sockets.listen_lines(owner, tls=False)
     if site.https:
         yield from sockets.listen_lines(owner, tls=True)
@@ -74,9 +74,8 @@ def _lines(
     yield from site_log(name, site, desired, context)
     yield from _real_ip(site.real_ip)
     yield from trusted_peers(name, site)
-    if site.https and site.redirect_http and trusts(site):
-        to = Raw(f"${ORIGIN}$request_uri")
-        yield d("if", Raw(f"(${PLAIN})"), block=(d("return", "308", to),))
+    if site.https and site.redirect_http and not is_redirected(name, desired):
+        yield _insecure_redirect(site, sockets)
     yield from room_check(scopes, context)
     own = settings(scope)
     above = DEFAULTS
@@ -86,8 +85,8 @@ def _lines(
     yield from sign_in_page(scope)
     yield from error_pages(site)
     yield from page_locations(scope)
-    if not is_redirected(site):
-        yield from challenge_answer(context)
+    if not is_redirected(name, desired):
+        yield from site_answer(scopes, desired, context)
         yield from health_answer(desired.edge, sockets, owner)
     yield from auth_locations(scopes, desired, context)
     yield from locations(scopes, own, desired, context)
@@ -103,6 +102,14 @@ def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
     """The only place where lines that are not Portico's come in."""
     for path in paths(files, folder):
         yield d("include", path)
+
+
+def _insecure_redirect(site: Site, sockets: Sockets) -> Directive:
+    """In a server for plain requests too, of which not all are redirected."""
+    trusting = trusts(site)
+    variable, origin = (PLAIN, f"${ORIGIN}") if trusting else (INSECURE, sockets.https_origin)
+    to = Raw(f"{origin}$request_uri")
+    return d("if", Raw(f"(${variable})"), block=(d("return", "308", to),))
 
 
 def _https_redirect(site: Site, sockets: Sockets) -> Iterator[Directive]:
