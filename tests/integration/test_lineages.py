@@ -190,6 +190,25 @@ def test_a_damaged_generation_is_left_out_and_the_one_before_it_serves(
     assert _served(Path(lineages.folder("a.test"))) == certificates[0].serial
 
 
+@pytest.mark.parametrize("file", PEMS)
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_what_was_lost_or_changed_while_a_daemon_runs_is_seen_when_it_looks_again(
+    disk, signer, tmp_path, file, is_lost
+):
+    lineages = disk()
+    for _ in range(2):
+        found = store(lineages, signer.sign(*NAMES, at=NOW), tmp_path)
+        switch(lineages, found.generation)
+    damaged = Path(found.files.key).with_name(file)
+    damaged.unlink() if is_lost else damaged.write_text("changed")
+    assert lineages.current("a.test") == found
+    assert file in asyncio.run(lineages.load())["a.test"]
+    assert lineages.held("a.test").generation == lineages.current("a.test").generation == 1
+    for _ in range(2):
+        switch(lineages, store(lineages, signer.sign(*NAMES, at=NOW), tmp_path).generation)
+    assert asyncio.run(lineages.load()) == {}, "what was damaged is removed with the old ones"
+
+
 def test_rights_that_are_too_wide_are_repaired(disk, signer, tmp_path):
     lineages = disk()
     key = Path(store(lineages, signer.sign(*NAMES, at=NOW), tmp_path).files.key)

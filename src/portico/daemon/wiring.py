@@ -45,6 +45,7 @@ from portico.core.render.bootstrap_peers import bootstrap_files
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.loop import IssuedFiles
+from portico.engine.certificates.stored_files import report_files
 from portico.engine.changes import Changes
 from portico.engine.control.assembly import assemble_control
 from portico.engine.control.operations import Operations
@@ -171,8 +172,7 @@ async def assemble(
     lineages = DiskLineages(home, local, clock)
     with troubles.fence("certificates on disk"):
         for name, wrong in (await lineages.load()).items():
-            subject = f"certificate {name}"
-            troubles.report(subject, f"{subject}: {wrong}", of=subject)
+            report_files(troubles, name, wrong)
     workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
     host_checks = HostChecks(
         processes,

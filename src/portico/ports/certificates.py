@@ -144,7 +144,8 @@ class Lineages(Protocol):
     """Certificates of authorities on disk. Looking is cheap and never waits for the disk."""
 
     async def load(self) -> Mapping[str, str]:
-        """Read what is there, once, before anything else; rights that are too wide are repaired.
+        """Read what is there, before anything else, and again to see what was lost or changed;
+        rights that are too wide are repaired.
 
         Returns what is wrong, by lineage: a generation that cannot be used is left out.
         """

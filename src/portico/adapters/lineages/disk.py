@@ -37,8 +37,8 @@ class DiskLineages:
         self._changing = asyncio.Lock()
 
     async def load(self) -> Mapping[str, str]:
-        known, troubles = await asyncio.to_thread(_load, self._folder)
-        self._known = known
+        async with self._changing:
+            self._known, troubles = await asyncio.to_thread(_load, self._folder)
         return troubles
 
     def names(self) -> list[str]:
@@ -214,12 +214,12 @@ def _switch(folder: LineageFolder, generation: int) -> None:
 
 
 def _tidy(folder: LineageFolder, known: _Known) -> None:
-    """Newer ones stay too: they are held, and will be switched to."""
+    """Newer ones stay too: they are held, and will be switched to. Damaged ones go with old."""
     kept = (known.current, folder.read_link("previous"))
-    gone = [n for n in known.generations if n not in kept and n < (known.current or 0)]
+    gone = [n for n in folder.generations() if n not in kept and n < (known.current or 0)]
     folder.drop(gone)
     for number in gone:
-        del known.generations[number]
+        known.generations.pop(number, None)
 
 
 def _described(lineage: str, number: int, facts: Facts, about: About, now: float) -> Certificate:

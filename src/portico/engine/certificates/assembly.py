@@ -13,6 +13,7 @@ from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.certificates.migration import Migration
 from portico.engine.certificates.own_files import OwnFiles
 from portico.engine.certificates.revocation import Revocation
+from portico.engine.certificates.stored_files import StoredFiles
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.prepare import CertificateSource, Preparation
@@ -33,6 +34,7 @@ class CertificateParts:
     loop: CertificateLoop
     migration: Migration
     own: OwnFiles
+    stored: StoredFiles
     revocation: Revocation
 
 
@@ -69,4 +71,5 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     dry_run = DryRun(engine.intent, loop, preparation, nginx=nginx, scratch=scratch)
     own = OwnFiles(engine, in_force, local)
     revocation = Revocation(engine, loop, authorities=authorities, lineages=lineages)
-    return CertificateParts(dry_run, loop, migration, own, revocation)
+    stored = StoredFiles(engine, in_force, lineages)
+    return CertificateParts(dry_run, loop, migration, own, stored, revocation)

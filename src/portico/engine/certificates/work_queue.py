@@ -13,6 +13,7 @@ from portico.core.planning.renewal import Action
 from portico.engine.certificates.account import AccountKeeper
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.issuance import Issuance
+from portico.engine.certificates.stored_files import files_of
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import PorticoError
@@ -180,5 +181,6 @@ class WorkQueue:
             await self._deployment.finish(lineage)
             await self._issuance.clear(lineage)
             self._troubles.resolve(f"certificate {lineage.name}")
+            self._troubles.resolve(files_of(lineage.name))
             self._due[lineage.name] = lineage  # there may be something to ask about it
         self.start_workers()
