@@ -89,6 +89,48 @@ def test_what_is_foreseen_to_fail_is_remembered_and_costs_nothing(keeping):
     assert keeping.troubles.sentences() == []
 
 
+def refuse(keeping):
+    keeping.authority.refused = {"a.example.com"}
+
+
+def lose(keeping):
+    lost = Name("a.example.com", by_address=True, addresses=(Address("1.1.1.1", "refused"),))
+    keeping.authority.seen = PreflightFacts((lost,))
+    keeping.lineages.hold("b.example.com", at=keeping.clock.now(), serial="2")
+
+
+def break_it(keeping):
+    keeping.authority.bugs = {"a.example.com"}
+
+
+def let_expire(keeping):
+    keeping.lineages.hold("a.example.com", at=keeping.clock.now() - 91 * DAY)
+    keeping.authority.refused = {"a.example.com"}
+
+
+def stop_authority(keeping):
+    keeping.authority.down = True
+    keeping.lineages.hold("b.example.com", at=keeping.clock.now(), serial="2")
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentences"),
+    [(refuse, 1), (lose, 1), (break_it, 1), (let_expire, 2), (stop_authority, 1)],
+)
+def test_whatever_is_wrong_is_said_once_with_the_name_of_the_certificate(
+    keeping, fault, sentences
+):
+    fault(keeping)
+    for _ in range(3):
+        keeping.look()
+    said = keeping.troubles.sentences()
+    assert len(said) == sentences, said
+    for each in said:
+        assert each.startswith(
+            ("certificate a.example.com: ", "work on certificate a.example.com: ")
+        )
+
+
 def test_what_is_foreseen_to_fail_is_looked_at_again_every_few_minutes(keeping):
     lost = Name("a.example.com", by_address=True, addresses=(Address("1.1.1.1", "refused"),))
     keeping.authority.seen = PreflightFacts((lost,))

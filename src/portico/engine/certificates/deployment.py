@@ -160,7 +160,7 @@ class Deployment:
 def _explained(new: _New, error: Exception) -> Exception:
     if not isinstance(error, PorticoError) or not new.lineage.behind_nginx:
         return error
-    return Failed(f"the new certificate of {new.lineage.name} is not served: {error}")
+    return Failed(f"the new certificate is not served: {error}")
 
 
 def fingerprint_of(pem: str) -> str:
