@@ -18,6 +18,8 @@ folder = "public"
 "/pages" = {folder = {path = "pages", clean_urls = true}}
 "/own" = {folder = {path = "app", expires = 60}, headers = {cache-control = "private"}}
 "/app/api/" = {folder = "app/none"}
+"/twins" = {folder = {path = "twins", expires = "1h"}, headers = {X-Own = "1"}}
+"/closed" = {folder = "twins", allow = ["192.0.2.1"]}
 "= /only.txt" = {folder = "public"}
 "~ \\\\.pdf$" = {folder = "papers"}
 "/moved" = {redirect = "/docs/"}
@@ -25,6 +27,10 @@ folder = "public"
 
 [sites."spa.test"]
 folder = {path = "app", spa = true, index = "main.html"}
+
+[sites."plain.test"]
+folder = "twins"
+gzip = false
 """
 FILES = {
     "public/index.html": "home",
@@ -44,6 +50,17 @@ FILES = {
     "pages/about.html": "about",
     "pages/about/more.html": "more",
     "papers/x.pdf": "paper",
+    "twins/style.css": "p { }",
+    "twins/style.css.br": "brotli!",
+    "twins/style.css.zst": "zstandard",
+    "twins/style.css.gz": "gzip",
+    "twins/a?b %|.js": "plain",
+    "twins/a?b %|.js.gz": "packed",
+    "twins/sub/index.html": "index",
+    "twins/sub/index.html.br": "index packed",
+    "twins/.gz": "secret",
+    "twins/.secret": "secret",
+    "twins/.secret.gz": "secret",
     "secret.txt": "secret",
     "public-other/a.txt": "other",
 }
@@ -158,6 +175,58 @@ def test_files_have_a_type_and_may_be_kept(edge):
     assert edge.get("files.test", "/a.txt", If_None_Match=fresh["ETag"]).status == 304
     packed = edge.get("files.test", "/data.json", Accept_Encoding="gzip").headers
     assert packed["Content-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding", "body"),
+    [
+        (None, None, b"p { }"),
+        ("gzip, deflate, br, zstd", "br", b"brotli!"),
+        ("gzip, zstd", "zstd", b"zstandard"),
+        ("gzip", "gzip", b"gzip"),
+        ("GZIP;q=0.001", "gzip", b"gzip"),
+        ("br;q=0, zstd;q=0.0, gzip", "gzip", b"gzip"),
+        ("br ; Q = 0.000 , identity", None, b"p { }"),
+        ("identity, br;q=1", "br", b"brotli!"),
+        ("xbr, brx, x-gzip, deflate, *;q=0", None, b"p { }"),
+    ],
+)
+def test_a_compressed_file_is_served_to_who_accepts_it(edge, accepted, encoding, body):
+    asked = {"Accept_Encoding": accepted} if accepted else {}
+    answer = edge.get("files.test", "/twins/style.css", **asked)
+    assert (answer.status, answer.body) == (200, body)
+    assert answer.headers["Content-Encoding"] == encoding
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert answer.headers.get_all("Vary") == ["Accept-Encoding"]
+    assert answer.headers["Cache-Control"] == "max-age=3600"
+    assert answer.headers["X-Own"] == "1"
+    again = edge.get(
+        "files.test", "/twins/style.css", If_None_Match=answer.headers["ETag"], **asked
+    )
+    assert (again.status, again.headers["Content-Encoding"]) == (304, None)
+    part = edge.get("files.test", "/twins/style.css", Range="bytes=1-2", **asked)
+    assert (part.status, part.body) == (206, body[1:3])
+    assert part.headers["Content-Encoding"] == encoding
+
+
+def test_the_tag_of_a_compressed_file_is_its_own(edge):
+    tags = {
+        edge.get("files.test", "/twins/style.css", Accept_Encoding=name).headers["ETag"]
+        for name in ("identity", "gzip", "zstd", "br")
+    }
+    assert len(tags) == 4
+
+
+def test_a_compressed_file_follows_the_rules_of_the_other(edge):
+    asked = {"Accept_Encoding": "gzip, br"}
+    assert edge.get("files.test", "/twins/a%3Fb%20%25%7C.js?q=1", **asked).body == b"packed"
+    assert edge.get("files.test", "/twins/sub/", **asked).body == b"index packed"
+    assert edge.get("files.test", "/closed/style.css", **asked).status == 403
+    assert edge.get("plain.test", "/style.css", **asked).body == b"p { }"
+    for path in ("/twins/", "/twins/.secret", "/.portico/twin_8/twins/style.css"):
+        answer = edge.get("files.test", path, **asked)
+        assert answer.status in {403, 404}
+    assert edge.ask("POST", "files.test", "/twins/style.css", **asked).status == 405
 
 
 def test_a_file_that_is_replaced_is_served_at_once(edge):

@@ -45,6 +45,19 @@ app = "web"
 "^~ /first" = "my_api"
 "/moved" = {redirect = "/elsewhere"}
 
+[sites."open.test"]
+app = "web"
+https = false
+
+[sites."mixed.test"]
+app = "web"
+folder = {path = "mixed", expires = "1h", clean_urls = true}
+headers = {X-Own = "1"}
+
+[sites."mixed.test".routes]
+"/sub" = {app = "my_api", folder = "mixed/sub", strip_prefix = true}
+"/closed" = {app = "web", folder = "mixed", deny = ["all"]}
+
 [sites."behind.test"]
 app = "web"
 hsts = true
@@ -299,6 +312,76 @@ def test_each_path_goes_where_its_route_says(edge, programs):
     assert {edge.get("app.test", path).status for path in ("/moved", "/moved/x")} == {308}
 
 
+@pytest.fixture(scope="module")
+def mixed(edge):
+    for name in ("a b.txt", "index.html", "about.html", "a.js", "a.js.br", ".env", ".env.br"):
+        edge.file(f"mixed/{name}", f"file {name}")
+    edge.file("mixed/sub/index.html", "file sub/index.html")
+    edge.file("mixed/sub/a%2Fb", "file a%2Fb")
+    return edge
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("/", "index.html"),
+        ("/a%20b.txt?q=1", "a b.txt"),
+        ("/about", "about.html"),
+        ("/a.js", "a.js"),
+        ("/sub/", "sub/index.html"),
+        ("/sub/a%252Fb", "a%2Fb"),
+    ],
+)
+def test_a_file_that_exists_goes_before_the_app(mixed, path, file):
+    answer = mixed.get("mixed.test", path)
+    assert (answer.status, answer.body.decode()) == (200, f"file {file}")
+    assert answer.headers["X-Own"] == "1"
+    assert mixed.ask("HEAD", "mixed.test", path).headers["ETag"] == answer.headers["ETag"]
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert mixed.ask(method, "mixed.test", path).json["method"] == method
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "seen"),
+    [
+        ("/none?q=%20", "web", "/none?q=%20"),
+        ("/.env", "web", "/.env"),
+        ("//none/a%2Fb;c", "web", "//none/a%2Fb;c"),
+        ("/index.html/x", "web", "/index.html/x"),
+        ("/sub", "my_api", "/"),
+        ("/sub/x%2Fy?z", "my_api", "/x%2Fy?z"),
+        ("/sub//x", "my_api", "//x"),
+        ("/subx", "web", "/subx"),
+    ],
+)
+def test_what_no_file_answers_reaches_the_app_as_it_was_sent(mixed, programs, path, name, seen):
+    answer = mixed.get("mixed.test", path, Accept_Encoding="br")
+    assert (answer.status, answer.json["path"]) == (200, seen)
+    assert answer.json["port"] == programs[name].port
+    assert answer.json["headers"]["X-Forwarded-Proto"] == "https"
+    assert answer.headers["X-Own"] == "1"
+    assert (answer.headers["Cache-Control"], answer.headers["Vary"]) == (None, None)
+
+
+def test_files_before_an_app_have_the_rules_of_both(mixed):
+    packed = mixed.get("mixed.test", "/a.js", Accept_Encoding="br")
+    assert (packed.headers["Content-Encoding"], packed.body) == ("br", b"file a.js.br")
+    assert packed.headers["Cache-Control"] == "max-age=3600"
+    assert mixed.get("mixed.test", "/").headers["Cache-Control"] == "no-cache"
+    assert {mixed.get("mixed.test", f"/closed/{n}").status for n in ("a.js", "none")} == {403}
+    with mixed.websocket("mixed.test", "/socket") as socket_:
+        socket_.sendall(b"\x81\x02hi")
+        assert socket_.recv(100) == b"\x81\x02hi"
+    with mixed.handshake("mixed.test", mixed.tls()) as tls:
+        tls.sendall(
+            b"GET /x?stream=100 HTTP/1.1\r\nHost: mixed.test\r\nAccept: text/event-stream\r\n\r\n"
+        )
+        seen = b""
+        while b"123456789\n" not in seen and (more := tls.recv(4096)):
+            seen += more
+    assert 0 < seen.count(b"123456789\n") < 50
+
+
 def test_a_websocket_is_passed_through_unless_a_route_says_no(edge):
     with edge.websocket("app.test", "/socket") as socket_:
         socket_.sendall(b"\x81\x02hi")
@@ -315,6 +398,17 @@ def test_a_websocket_may_be_silent_for_longer_than_an_answer(edge):
             assert strict.recv(100) == b""  # nginx has ended it
         patient.sendall(b"\x81\x02hi")
         assert patient.recv(100) == b"\x81\x02hi"
+
+
+def test_no_header_with_an_underscore_is_taken_for_one_of_ours(edge):
+    """CGI and WSGI have one name, HTTP_X_REAL_IP, for both."""
+    seen = edge.raw(
+        b"GET / HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\nX_Real_IP: 1.2.3.4\r\n"
+        b"X-Forwarded_For: 1.2.3.4\r\nRemote_User: ann\r\n\r\n"
+    )
+    assert b'"X-Real-IP": "127.0.0.1"' in seen
+    assert b"1.2.3.4" not in seen
+    assert b"ann" not in seen
 
 
 def test_an_upgrade_to_http_2_is_not_passed_on(edge):
@@ -429,6 +523,12 @@ def test_the_second_chance_keeps_to_the_route():
         assert (answer.headers["X-A"], answer.headers["X-B"]) == ("1", "2")
         assert answer.json["headers"]["X-C"] == "3"
         assert answer.json["headers"]["X-Forwarded-Prefix"] == "/api"
+
+
+def test_the_second_chance_is_there_behind_files():
+    with dying(f'{GONE}folder = "files"\n') as (edge, new):
+        assert edge.get("app.test", "/a%2Fb").status == 200
+        assert new.asked == ["GET /a%2Fb"]
 
 
 def test_the_second_chance_works_for_a_websocket():

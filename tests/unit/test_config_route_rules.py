@@ -69,8 +69,16 @@ def test_a_route_that_nginx_takes(key):
         ('"/x".app = "wep"', '."/x".app: there is no app "wep" (did you mean "web"?)'),
         ('"/x" = {}', '."/x": needs app, upstream, folder or redirect: the site has none'),
         (
-            '"/x" = { app = "web", folder = "y" }',
-            '."/x": has app and folder; set only one',
+            '"/x" = { redirect = "/", folder = "y" }',
+            '."/x": has folder and redirect; set only one',
+        ),
+        (
+            '"/x" = { app = "web", folder = { path = "y", spa = true } }',
+            '."/x".folder.spa: cannot be combined with app',
+        ),
+        (
+            '"/x" = { app = "web", folder = { path = "y", listing = true } }',
+            '."/x".folder.listing: cannot be combined with app',
         ),
         (
             '"~ x" = { app = "web", strip_prefix = true }',

@@ -19,7 +19,7 @@ UNKNOWN = 'an unknown variable (write "$$" for a dollar sign; docs/reference lis
     [
         ("", ": needs app, upstream, folder, redirect or routes"),
         ("maintenance.on = false", ": needs app, upstream, folder, redirect or routes"),
-        ('app = "web"\nfolder = "x"', ": has app and folder; set only one"),
+        ('app = "web"\nredirect = "https://b.test/"', ": has app and redirect; set only one"),
         (
             'app = "web"\nroutes."/" = "legacy"',
             ': has app and a route for "/", which are the same; set only one',

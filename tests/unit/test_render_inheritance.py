@@ -119,3 +119,15 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "own.conf")
     (line,) = read_included(str(tmp_path / "own.conf"))
     assert line.name == "include"
+
+
+@pytest.mark.parametrize("in_http", [False, True])
+def test_names_of_headers_that_a_program_cannot_tell_apart_are_said(tmp_path, in_http):
+    lines = "underscores_in_headers on;\nignore_invalid_headers off;\n"
+    found = lost(tmp_path, lines, in_http=in_http)
+    assert [loss.misleads for loss in found] == [False, False]
+    assert (
+        found[0].what
+        == "underscores_in_headers on lets clients forge headers such as X_Forwarded_For"
+    )
+    assert lost(tmp_path, "underscores_in_headers off;\nignore_invalid_headers on;\n") == []

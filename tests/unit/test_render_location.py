@@ -13,7 +13,10 @@ from tests.rendered import block, nginx_conf, place_for, site, site_block
 def heads(text: str) -> list[str]:
     """The locations of the site that requests come to."""
     lines = (line for line in site_block(nginx_conf(text)) if line.startswith("location"))
-    return [line.removeprefix("location ").removesuffix(" {") for line in lines if "@" not in line]
+    found = (line.removeprefix("location ").removesuffix(" {") for line in lines)
+    return [
+        head for head in found if "@" not in head and "/.portico" not in head and head != "~ ^"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,15 @@ import re
 
 import pytest
 
-from portico.core.model.place import Build
 from portico.core.model.site import Folder, Site
 from portico.core.render.directive import to_text
 from portico.core.render.scope import Scope
-from portico.core.render.static import hidden_map, static_files, static_maps
-
-BUILD = Build("nginx", (1, 31, 3))
+from portico.core.render.static import hidden_map, static_files, static_maps, twin_location
 
 
 def lines(folder: Folder, below: str = "") -> list[str]:
-    text = to_text(static_files(Scope("a.test", Site(), "/srv"), folder, below, BUILD))
+    scope = Scope("a.test", Site(gzip=False), "/srv")
+    text = to_text(static_files(scope, folder, below, "/.portico/twin_0"))
     return [line for line in text.splitlines()[3:] if line != "charset utf-8;"]
 
 
@@ -42,10 +40,12 @@ def test_a_listing_and_pages_without_their_ending_are_there_on_request():
 
 
 @pytest.mark.parametrize(("keys", "is_served"), [({}, True), ({"gzip": False}, False)])
-def test_what_was_compressed_before_is_served_so_where_nginx_can(keys, is_served):
-    scope, build = Scope("a.test", Site(**keys)), Build("nginx", (1, 31, 3), can={"gzip_static"})
-    text = to_text(static_files(scope, Folder(path="a"), "", build))
-    assert ("gzip_static on;" in text) is is_served
+def test_what_was_compressed_before_is_served_so(keys, is_served):
+    scope = Scope("a.test", Site(folder="a", **keys))
+    text = to_text(static_files(scope, Folder(path="a"), "", "/.portico/twin_0"))
+    there = to_text(twin_location(scope, "/.portico/twin_0", ()))
+    assert ("rewrite ^ /.portico/twin_0$uri last;" in text) is is_served
+    assert bool(there) is is_served
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_a_name_with_a_hash_is_that_of_a_bundler(name, is_kept):
 
 def test_names_that_begin_with_a_dot_are_hidden_but_for_well_known():
     assert r'"~/\.(?!well-known(?:/|$))" 1;' in to_text([hidden_map()])
-    first = to_text(static_files(Scope("a", Site()), Folder(path="a"), "", BUILD)).splitlines()[:3]
-    assert first == ["if ($portico_hidden) {", "    return 404;", "}"]
+    files = static_files(Scope("a", Site()), Folder(path="a"), "", "/.portico/twin_0")
+    assert to_text(files).splitlines()[:3] == ["if ($portico_hidden) {", "    return 404;", "}"]

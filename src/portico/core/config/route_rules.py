@@ -9,7 +9,7 @@ from portico.core.config.findings import Draft, Finding, Path, did_you_mean, pat
 from portico.core.config.handling_rules import handling_findings
 from portico.core.config.patterns import wrong_with_regex
 from portico.core.config.references import app_named, either_named, upstream_named
-from portico.core.model.site import Site, Target
+from portico.core.model.site import Folder, Site, Target
 
 TARGETS = tuple(Target.model_fields)
 
@@ -43,12 +43,21 @@ def targets_of(target: Target) -> list[str]:
 
 def target_findings(draft: Draft, path: Path, target: Target) -> Iterator[Finding]:
     targets = targets_of(target)
-    if len(targets) > 1:
+    if {*targets} in ({"app", "folder"}, {"upstream", "folder"}):
+        yield from _beside_files(path, targets[0], target.folder)
+    elif len(targets) > 1:
         yield Finding(path, f"has {' and '.join(targets)}; set only one")
     if target.app is not None:
         yield from app_named(draft, (*path, "app"), target.app)
     if target.upstream is not None:
         yield from upstream_named(draft, (*path, "upstream"), target.upstream)
+
+
+def _beside_files(path: Path, passed: str, folder: str | Folder | None) -> Iterator[Finding]:
+    """What no file answers is passed on, so nothing else may answer it."""
+    for key in ("spa", "listing"):
+        if isinstance(folder, Folder) and getattr(folder, key):
+            yield Finding((*path, "folder", key), f"cannot be combined with {passed}")
 
 
 def _key(path: Path, key: str) -> Iterator[Finding]:

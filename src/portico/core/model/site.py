@@ -149,7 +149,9 @@ class Redirect(Table):
 
 
 class Folder(Table):
-    """A folder of static files."""
+    """A folder of static files. A compressed one next to a file (`a.js.br`, `a.js.zst`, `a.js.gz`)
+    is served to clients that accept it.
+    """
 
     path: NginxPath = Field(description="The folder, relative to the file's.")
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$"), Kind("the name of a file")] = Field(
@@ -259,12 +261,14 @@ class Handling(Table):
 
 
 class Target(Table):
-    """Where requests go: exactly one of these is set."""
+    """Where requests go: one of these is set, or a folder with an app or an upstream."""
 
     app: AppName | None = Field(None, description="Name of the app that answers.")
     upstream: AppName | None = Field(None, description="Name of the upstream that answers.")
     folder: NginxPath | Folder | None = Field(
-        None, description="Folder of static files, or a table."
+        None,
+        description="Folder of static files, or a table. With app or upstream: a file that exists "
+        "answers GET and HEAD, and the app everything else.",
     )
     redirect: RedirectTo | Redirect | None = Field(
         None, description="URL or path to send the client to, or a table."

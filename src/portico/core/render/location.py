@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import Build, RenderContext
+from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.client_certificates import certificate_gate
@@ -34,7 +34,13 @@ from portico.core.render.settings import (
     live_settings,
     settings,
 )
-from portico.core.render.static import cache_header, folder_of, static_files
+from portico.core.render.static import (
+    cache_header,
+    folder_of,
+    static_files,
+    twin_location,
+    vary_header,
+)
 from portico.core.render.waiting import (
     absent_location,
     app_to_wait_for,
@@ -50,27 +56,34 @@ def locations(
 ) -> Iterator[Directive]:
     """`scopes` are a site and then its routes; `above` is what its server block says."""
     for number, location in enumerate(_site_locations(scopes)):
-        own = above if location.scope is scopes[0] else _settings(location)
-        if cached := tuple(cache_header(location.scope)):
-            own = {**own, "headers": (*own["headers"], *cached)}
+        is_site = location.scope is scopes[0]
+        own = above if is_site else _settings(location)
         own = cache_settings(location.scope, own, location.stripped)
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
+        passed = ""
         if location.name is not None:
             kept = cache_lines(location.scope, context.user(desired.edge.user))
             to_app = _proxy_lines(location, location.name, desired, context, number)
-            passed = (*lines, *kept, *to_app)
-            yield from location.directives(passed)
+            proxied = (*lines, *kept, *to_app)
+            if location.has_files:
+                passed = _place("passed", number)
+                yield d("location", passed, block=proxied)
+            else:
+                yield from location.directives(proxied)
             yield from _retry_lines(
                 location, location.name, desired, context, number, own=own, above=above
             )
         elif redirect is not None:
             answer = tuple(redirect_lines(location.scope, redirect))
             yield from _redirected(location, answer, lines, own, number)
-        else:
-            answer = tuple(_local_answer(location, context.build))
+        elif not location.has_files:
+            answer = tuple(_without_files(location))
             yield from location.directives((*lines, *own_pages(location.scope), *answer))
+        if location.has_files:
+            local = above if is_site else common_settings(location.scope)
+            yield from _file_locations(location, local, above, gate, number, passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,12 @@ class Location:
         """What is taken off the path, `/static`, if anything is."""
         route = self.scope.route
         return self.prefix.rstrip("/") if route and route.strip_prefix else ""
+
+    @property
+    def has_files(self) -> bool:
+        """Whether files of a folder are looked for; at `/static` without the slash none are."""
+        path = self.matches[0].path
+        return folder_of(self.scope) is not None and self.prefix in {"", path}
 
     def directives(self, lines: Sequence[Directive]) -> Iterator[Directive]:
         for match in self.matches:
@@ -261,12 +280,31 @@ def _redirected(
     yield d("location", target, block=(*own["headers"], *answer))
 
 
-def _local_answer(location: Location, build: Build) -> Iterator[Directive]:
-    """What nginx answers by itself."""
-    folder, prefix = folder_of(location.scope), location.prefix
-    if folder is None:
+def _without_files(location: Location) -> Iterator[Directive]:
+    """What nginx answers by itself: nothing, or a folder's path with its slash."""
+    if folder_of(location.scope) is None:
         yield d("return", "404")
-    elif prefix and location.matches[0].path != prefix:
-        yield d("return", "308", WithDollar(literal(prefix) + "$is_args$args"))
     else:
-        yield from static_files(location.scope, folder, prefix, build)
+        yield d("return", "308", WithDollar(literal(location.prefix) + "$is_args$args"))
+
+
+def _file_locations(
+    location: Location,
+    own: Settings,
+    above: Settings,
+    gate: Sequence[Directive],
+    number: int,
+    passed: str,
+) -> Iterator[Directive]:
+    """`passed` is the location of what no file answers, empty where that is 404."""
+    scope, folder = location.scope, folder_of(location.scope)
+    if folder is None:
+        return
+    headers = (*own["headers"], *cache_header(scope), *vary_header(scope))
+    twins = f"{INTERNAL_PREFIX}/twin_{number}"
+    files = static_files(scope, folder, location.prefix, twins, passed)
+    lines, pages = difference({**own, "headers": headers}, above), tuple(own_pages(scope))
+    yield from location.directives((*gate, *lines, *pages, *files))
+    without = {group: lines for group, lines in own.items() if group != "headers"}
+    rules = (*difference(without, above), *headers, *pages)
+    yield from twin_location(scope, twins, rules)

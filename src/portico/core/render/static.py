@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portico.core.model.place import Build
 from portico.core.model.site import Folder
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import sets_header
@@ -14,6 +13,11 @@ from portico.core.render.mime import ASSET_ENDINGS
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 HIDDEN = "portico_hidden"
+_NO_FILE: Final = "portico_no_file"
+"""What a path begins with that no file answers: one that is hidden, or another method than GET."""
+_TWIN, _ENCODING = "portico_twin", "portico_encoding"
+_TWINS: Final = {"br": "br", "zst": "zstd", "gz": "gzip"}
+"""Endings of compressed files, by size, and their names in Content-Encoding (RFC 9110 8.4.1)."""
 NOWHERE: Final = f"{INTERNAL_PREFIX}/none"
 """A path at which no file is served."""
 _ASSET: Final = rf'"~*\.({ASSET_ENDINGS})$"'
@@ -35,8 +39,16 @@ def hidden_map() -> Directive:
 
 
 def static_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
-    """How long files are kept, and what a program in the browser answers for what is no file."""
+    """How long files are kept, which compressed ones a client takes, and what a program in the
+    browser answers for what is no file.
+    """
     folders = [(scope, folder) for scope in scopes if (folder := folder_of(scope))]
+    if any(_has_twins(scope) for scope, _ in folders):
+        yield from _twin_maps()
+    if any(name_of(scope) for scope, _ in folders):
+        other = d("default", NOWHERE), d(r'"~^(GET|HEAD):$"', "")
+        source = Raw(f'"$request_method:${HIDDEN}"')
+        yield d("map", source, Raw(f"${_NO_FILE}"), block=other)
     cached = (folder for _, folder in folders if _is_cached(folder))
     for folder in {_cache_variable(folder): folder for folder in cached}.values():
         yield _cache_map(folder)
@@ -52,6 +64,11 @@ def folder_of(scope: Scope) -> Folder | None:
     return Folder(path=folder) if isinstance(folder, str) else folder
 
 
+def name_of(scope: Scope) -> str | None:
+    """The app or upstream that requests of a place are passed to."""
+    return scope.target.app or scope.target.upstream
+
+
 def cache_header(scope: Scope) -> Iterator[Directive]:
     """An operator's own Cache-Control goes before ours."""
     folder = folder_of(scope)
@@ -59,33 +76,93 @@ def cache_header(scope: Scope) -> Iterator[Directive]:
         yield d("add_header", "Cache-Control", Raw(f"${_cache_variable(folder)}"))
 
 
-def static_files(scope: Scope, folder: Folder, prefix: str, build: Build) -> Iterator[Directive]:
+def vary_header(scope: Scope) -> Iterator[Directive]:
+    """Caches keep the answers for clients that take a compressed file apart."""
+    if folder_of(scope) and _has_twins(scope) and not sets_header(scope, "vary"):
+        yield d("add_header", "Vary", "Accept-Encoding")
+
+
+def static_files(
+    scope: Scope, folder: Folder, prefix: str, twins: str, passed: str = ""
+) -> Iterator[Directive]:
     """Files of a location. `prefix` is what the location's path ends in a slash with, `/static/`,
     and stands for the folder itself; without it, paths are looked up from the site's root.
+    `twins` is the path of `twin_location`; `passed` the location of what no file answers.
 
     No open_file_cache: for as long as it holds a file, nginx would go on serving the old one
     after a deploy, or an end of the new one cut off at the old one's length.
     """
     path = scope.path(folder.path).rstrip("/")
-    yield d("if", Raw(f"(${HIDDEN})"), block=(d("return", "404"),))
+    if not passed:
+        yield d("if", Raw(f"(${HIDDEN})"), block=(d("return", "404"),))
     yield d("alias", f"{path}/") if prefix else d("root", path or "/")
     yield d("index", folder.index)
     yield d("charset", "utf-8")
-    if "gzip_static" in build.can and scope.value(lambda handling: handling.gzip) is not False:
-        yield d("gzip_static", "on")
-    yield from _try_files(scope, folder, prefix)
+    if _has_twins(scope):
+        yield d("gzip_vary", "off")
+        for ending, encoding in _TWINS.items():
+            lines = (
+                d("set", Raw(f"${_TWIN}"), Raw(f'"$request_filename.{ending}"')),
+                d("set", Raw(f"${_ENCODING}"), encoding),
+                d("rewrite", Raw("^"), Raw(f"{twins}$uri"), "last"),
+            )
+            is_file = Raw(f'(-f "$request_filename${_twin_variable(ending)}")')
+            yield d("if", is_file, block=lines)
+    yield from _try_files(scope, folder, prefix, passed)
     if folder.listing:
         yield d("autoindex", "on")
 
 
-def _try_files(scope: Scope, folder: Folder, prefix: str) -> Iterator[Directive]:
-    pages = (Raw("$uri.html"),) if folder.clean_urls else ()
-    if folder.spa:
+def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Iterator[Directive]:
+    """Where a compressed file is served in place of another: `path` and then that one's, whose
+    ending is that of its type. What is in an `alias` of a regex is the whole name of the file.
+    """
+    if folder_of(scope) and _has_twins(scope):
+        lines = (
+            d("internal"),
+            *settings,
+            d("add_header", "Content-Encoding", Raw(f"${_ENCODING}_sent")),
+            d("charset", "utf-8"),
+            d("gzip", "off"),
+            d("alias", Raw(f"${_TWIN}")),
+        )
+        inner = d("location", Raw("~"), Raw("^"), block=lines)
+        yield d("location", Raw("^~"), f"{path}/", block=(inner,))
+
+
+def _twin_maps() -> Iterator[Directive]:
+    """RFC 9110 12.5.3: a client that gives an encoding the weight 0 does not take it."""
+    source = Raw(f'"${HIDDEN}|$uri|$request_method|$http_accept_encoding"')
+    for ending, encoding in _TWINS.items():
+        taken = rf"{encoding}\s*(?!;\s*q\s*=\s*0(\.0*)?\s*(,|$))([;,]|$)"
+        request = rf'"~*^\|.*[^/]\|(GET|HEAD)\|(.*,)?\s*{taken}"'
+        lines = d("volatile"), d("default", NOWHERE), d(request, f".{ending}")
+        yield d("map", source, Raw(f"${_twin_variable(ending)}"), block=lines)
+    sent = d("default", Raw(f"${_ENCODING}")), d("304", "")
+    yield d("map", Raw("$status"), Raw(f"${_ENCODING}_sent"), block=sent)
+
+
+def _has_twins(scope: Scope) -> bool:
+    return scope.value(lambda handling: handling.gzip) is not False
+
+
+def _twin_variable(ending: str) -> str:
+    return f"portico_takes_{ending}"
+
+
+def _try_files(scope: Scope, folder: Folder, prefix: str, passed: str) -> Iterator[Directive]:
+    pages = ("$uri.html",) if folder.clean_urls else ()
+    if passed:  # the index of a folder is at its path with a slash, where its links are right
+        files = ("$uri", *pages, f"${{uri}}{folder.index}")
+        yield d("try_files", *(Raw(f"${_NO_FILE}{file}") for file in files), passed)
+    elif folder.spa:
         first = folder.index if prefix else f"/{folder.index}"
         index = Raw(f"${_index_variable(scope, first)}")
-        yield d("try_files", Raw("$uri"), *pages, Raw(f"$uri/{folder.index}"), index, "=404")
+        yield d(
+            "try_files", Raw("$uri"), *map(Raw, pages), Raw(f"$uri/{folder.index}"), index, "=404"
+        )
     elif pages:
-        yield d("try_files", Raw("$uri"), *pages, Raw("$uri/"), "=404")
+        yield d("try_files", Raw("$uri"), *map(Raw, pages), Raw("$uri/"), "=404")
 
 
 def _is_cached(folder: Folder) -> bool:

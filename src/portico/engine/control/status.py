@@ -346,18 +346,24 @@ def _site(
 
 
 def _target(site: Site | Stream) -> str:
+    folder = "" if isinstance(site, Stream) else _folder(site.folder)
+    first = f"{folder}, " if folder else ""
     if site.app:
-        return f"app {split_name(site.app)[1]}"
+        return f"{first}app {split_name(site.app)[1]}"
     if site.upstream:
-        return f"upstream {split_name(site.upstream)[1]}"
+        return f"{first}upstream {split_name(site.upstream)[1]}"
     if isinstance(site, Stream):
         return f"{len(site.server_names)} names"
-    if site.folder:
-        folder = site.folder.path if isinstance(site.folder, Folder) else site.folder
-        return f"folder {folder}"
+    if folder:
+        return folder
     if site.redirect:
         return "redirect"
     return f"{len(site.routes)} routes"
+
+
+def _folder(folder: str | Folder | None) -> str:
+    path = folder.path if isinstance(folder, Folder) else folder
+    return f"folder {path}" if path else ""
 
 
 def _access_log(home: str, site: str, file: str) -> LogFileView:
