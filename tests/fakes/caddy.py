@@ -1,0 +1,54 @@
+"""Caddy 2 on loopback ports, with a pair of certificate and key that is given."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stack import eventually, free_port
+
+CADDY = Path(sys.prefix) / "bin/caddy"
+"""Where scripts/setup installs it."""
+GLOBAL = """
+{{
+    admin off
+    persist_config off
+    skip_install_trust
+    http_port {http}
+    https_port {https}
+    servers {{
+        protocols h1 h2
+    }}
+}}
+"""
+
+
+@contextmanager
+def running(folder: Path, caddyfile: str) -> Iterator[tuple[int, int]]:
+    """Yields its ports, of http and https."""
+    http, https = free_port(), free_port()
+    file = folder / "Caddyfile"
+    file.write_text(GLOBAL.format(http=http, https=https) + caddyfile)
+    with (folder / "log").open("wb") as log:
+        caddy = subprocess.Popen(
+            [CADDY, "run", "--adapter", "caddyfile", "--config", file],
+            env={"HOME": str(folder)},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        eventually(lambda: _listens(https) and _listens(http))
+        yield http, https
+    finally:
+        caddy.terminate()
+        caddy.wait(60)
+        print((folder / "log").read_text())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
