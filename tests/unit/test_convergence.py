@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from portico.core.model.instance import InstanceState
+from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
+from portico.core.planning.unchanged import unchanged_sites
 from portico.engine.changes import Change
 from portico.engine.control.convergence import NGINX_ASKS_WITHIN, Convergence
 from portico.errors import Failed
@@ -124,3 +126,43 @@ def test_a_rollout_that_was_given_up_says_what_still_holds(must_end, said):
     outside.reverted = {"web": "it ended"}
     with pytest.raises(Failed, match=f"{said}\nthe last lines"):
         outside.ends_after(1)
+
+
+class CountedSites:
+    """Every site answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def ask(self, name: str, *_: object, **__: object) -> None:
+        self.asked.append(name)
+
+
+def asked_of(number: int, answered: set[str]) -> tuple[list[str], list[str]]:
+    """Which of so many sites with two apps in turn are asked, and what is said."""
+    sites = {f"s{n}.test": Site(app="web" if n % 2 else "api") for n in range(number)}
+    upstreams = {name: Upstream(apps=(name,)) for name in ("web", "api")}
+    wants = desired(app(), sites=sites, upstreams=upstreams)
+    outside, counted = Outside(), CountedSites()
+    engine = SimpleNamespace(intent=outside, observed=outside, loop=outside, clock=outside.clock)
+    convergence = Convergence(engine, outside, nginx=None, sites=counted)
+    asyncio.run(convergence.sites(outside.change, wants, wants, answered))
+    return counted.asked, outside.change.lines
+
+
+def test_one_more_of_many_sites_is_asked_with_one_for_each_app():
+    """A handshake with all of 300 took longer than all the rest of an `up`."""
+    assert len(asked_of(300, set())[0]) == 300
+    known = {f"s{n}.test" for n in range(300)}
+    asked, lines = asked_of(301, known)
+    assert asked == ["s0.test", "s1.test", "s300.test"]
+    assert lines == ["3 sites answer, 298 are unchanged"]
+    assert len(asked_of(20, known)[0]) == 20
+
+
+def test_a_site_is_as_it_was_only_where_nginx_listens_as_it_did():
+    before = desired(sites={"a.test": Site(app="web"), "b.test": Site(app="web")})
+    after = replace(before, sites={**before.sites, "b.test": Site(app="api")})
+    assert unchanged_sites(before, after) == {"a.test"}
+    moved = replace(after, listeners=replace(after.listeners, https=444))
+    assert unchanged_sites(before, moved) == frozenset()

@@ -26,6 +26,13 @@ def running_unchanged(before: Desired, after: Desired) -> list[str]:
     ]
 
 
+def unchanged_sites(before: Desired, after: Desired) -> frozenset[str]:
+    """The names of the sites that are as they were, where nginx listens as it did."""
+    if (before.edge, before.listeners) != (after.edge, after.listeners):
+        return frozenset()
+    return frozenset(n for n, site in after.sites.items() if before.sites.get(n) == site)
+
+
 def scaled(before: Desired, after: Desired) -> Iterator[str]:
     """Of each app whose number of instances changes, that it does: `portico scale` may have set
     the one that is lost.

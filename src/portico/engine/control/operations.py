@@ -43,6 +43,7 @@ from portico.core.planning.unchanged import (
     relinked_text,
     running_unchanged,
     scaled,
+    unchanged_sites,
     unchanged_text,
 )
 from portico.engine.certificates.assembly import CertificateParts
@@ -248,7 +249,7 @@ class Operations(CertificateOperations):
         """
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
         touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
-        earlier = list[Revision | None]()
+        earlier, answered = list[Revision | None](), set[str]()
 
         def allow(candidate: Candidate) -> None:
             project = candidate.project or PROJECT
@@ -259,6 +260,8 @@ class Operations(CertificateOperations):
             if holds:
                 now, new = self._intent.desired.of(project), candidate.desired.of(project)
                 said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
+                if earlier[0] and earlier[0].served:
+                    answered.update(unchanged_sites(now, new))
 
         accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
         [before] = earlier
@@ -276,7 +279,7 @@ class Operations(CertificateOperations):
                 change.say(f"note: {note}")
             await self._convergence.apps(change, own.apps)
             await self._convergence.upgrade()
-            await self._convergence.sites(change, own, candidate.desired)
+            await self._convergence.sites(change, own, candidate.desired, answered)
             self._intent.mark_served(accepted)
             await self._report.exposure.look()
             for note in self._report.exposure.notes_after(own.apps):
