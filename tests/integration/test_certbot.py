@@ -87,7 +87,7 @@ def test_a_certificate_goes_over_with_its_settings_and_certbot_leaves_it_alone(m
     assert machine.lineages.current("a.test") == held
     assert (Path(held.files.certificate).read_text(), held.issuer) == (signed.chain, SERVER)
     conf = (machine.old / "renewal" / "a.test-0001.conf").read_text()
-    assert conf.count("autorenew") == conf.count("[renewalparams]\nautorenew = False\n") == 1
+    assert conf.count("autorenew") == conf.count("\nautorenew = False\n") == 1
     assert "[[webroot_map]]\na.test = /w" in conf
     assert machine.take().lineages[0].names == over.names, "a second time changes nothing"
     assert machine.lineages.held("a.test") == held
@@ -155,7 +155,7 @@ def test_one_that_cannot_be_used_stays_with_certbot_and_holds_up_no_other(machin
     taken = machine.take()
     assert [each.name for each in taken.lineages] == ["good.test"]
     assert len(taken.skipped) == 2
-    assert any("broken.test.conf: line 1 is neither" in why for why in taken.skipped)
+    assert any("broken.test.conf: " in why and "at line 1" in why for why in taken.skipped)
     assert any(why.startswith("old.test: ") and "expired" in why for why in taken.skipped)
     assert "autorenew" not in (machine.old / "renewal" / "old.test.conf").read_text()
 

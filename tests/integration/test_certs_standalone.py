@@ -88,13 +88,16 @@ def test_what_cannot_be_is_said_before_anything_is_ordered(
         assert "order-plz" not in authority.log
 
 
-def test_a_port_that_is_taken_costs_no_order(stack, authority):
+def test_at_the_port_of_our_nginx_the_file_is_what_to_write_and_nothing_is_ordered(
+    stack, authority
+):
     stack.http, stack.https = authority.http, authority.tls
     file = '[tls]\nissuer = "local"\n[sites."shop.example.com"]\nfolder = "."\n'
     stack.up(file, bind=["127.0.0.1"])
     told = stack.portico(*words(authority, "mail.example.com"))
-    assert told.returncode == 1
-    assert f"cannot answer the challenge on port {authority.http}" in told.stderr
+    assert told.returncode == 2
+    assert f"nginx of this Portico listens on port {authority.http}" in told.stderr
+    assert '[sites."mail.example.com"]' in told.stderr
     assert held(stack) == [], "what could not be had at all is not kept"
     told = stack.portico(*words(authority, "shop.example.com"))
     assert "shop.example.com is a site of the file in force" in told.stderr
