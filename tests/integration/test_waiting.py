@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack import PROGRAMS, Answer, Stack, kill
+from tests.stack import PROGRAMS, Answer, Stack, eventually, kill
 
 PROGRAM = f'command = "{sys.executable} {PROGRAMS}/echo.py"'
 FILE = f"""
@@ -22,6 +22,7 @@ app = "web"
 wait = "40s"
 
 [sites."app.localhost".routes]
+"/raw" = {{ app = "web", request_buffering = false, strip_prefix = true }}
 "/short" = {{ app = "web", wait = {{ timeout = "1s", requests = 3 }} }}
 """
 BODY = b"x" * 300_000
@@ -82,3 +83,27 @@ def test_the_death_of_the_daemon_costs_no_request_that_waits(stack, clients):
     stack.kill_daemon()
     stack.done("start", "web")
     assert [each.result(60).json["body_bytes"] for each in held] == 4 * [len(BODY)]
+
+
+def test_a_pause_holds_requests_and_a_resume_lets_them_go_on(stack, clients):
+    stack.done("pause", "--hold", "app.localhost", "--for", "60s")
+    stack.kill_daemon()
+    assert stack.status()["sites"][0]["held"] == 60
+    held = [clients.submit(ask, stack, "POST", path, BODY) for path in 2 * ["/a/b", "/raw/a/b"]]
+    before = stack.instances("web")[0]["pid"]
+    stack.done("restart", "web")
+    assert not any(each.done() for each in held)
+    stack.done("resume")
+    assert [each.result(60).json["body_bytes"] for each in held] == 4 * [len(BODY)]
+    assert before not in {each.result().json["pid"] for each in held}
+    assert {each.result().json["path"] for each in held} == {"/a/b"}
+
+
+def test_a_request_that_is_held_for_too_long_reaches_no_instance(stack):
+    stack.done("pause", "--hold", "--for", "0.5s")
+    answer = ask(stack, "POST", "/", BODY)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    stack.done("pause", "app.localhost")
+    assert b"Back soon" in ask(stack).body
+    stack.done("resume", "app.localhost")
+    eventually(lambda: ask(stack).status == 200)

@@ -93,6 +93,9 @@ class Discovery:
         for known in (self.endpoints, self.versions, self.asked):
             known.pop(app, None)
 
+    def hold(self, sites: frozenset[str]) -> None:
+        self.outside.reach("hold")
+
     def acknowledged(self, app: str) -> tuple[int, float]:
         versions, moments = zip(*self.asked.get(app, {0: (0, 0.0)}).values(), strict=True)
         return min(versions), max(moments)

@@ -179,6 +179,9 @@ class Portico:
         nginx = NginxSeen(1, 1, self.live, self.refused, self.refused_because, "nginx")
         return replace(WORLD, nginx=nginx)
 
+    def hold(self, sites) -> None:
+        self.holds_now = sites
+
     def clear_refusal(self) -> None:
         self.refused = self.refused_because = ""
 

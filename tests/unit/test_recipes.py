@@ -95,11 +95,11 @@ def test_a_verb_is_added_as_the_page_says(copy):
     )
     copy.edit(
         "engine/control/operations.py",
-        "    async def pause(self, site",
+        "    async def resume(self, site",
         "    async def polish(self, app: str, who: str) -> ChangeView:\n"
         "        done = {'kind': 'polish', 'state': 'done', 'started': 0}\n"
         "        return ChangeView(id='c1', subject=app, **done)\n\n"
-        "    async def pause(self, site",
+        "    async def resume(self, site",
     )
     printed = copy.run(
         "import asyncio\n"

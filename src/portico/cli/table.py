@@ -49,6 +49,11 @@ _OWN_COMMANDS: Final = (
     ),
     Command("cache", "Remove stored answers of a site.", group=CHANGE_APPS),
     Command("start", "Start an app, or all; or run a program.", group=CHANGE_APPS),
+    Command(
+        "pause",
+        "Serve the maintenance page of a site, or hold its requests.",
+        group=CHANGE_APPS,
+    ),
     Command("startup", "Start everything again at boot.", group=_MORE),
     Command("unstartup", "Do not start at boot any more.", group=_MORE),
     Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),

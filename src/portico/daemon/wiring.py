@@ -144,6 +144,7 @@ async def assemble(
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
     intent = Intent(state, nginx)
     observed = Observed(state, clock, discovery, nginx, ports)
+    observed.hold(intent.holds())
     loop = ReconcileLoop(
         clock,
         intent.wanted,

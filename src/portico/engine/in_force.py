@@ -82,22 +82,27 @@ class InForce:
             )
             return await self._preparation.without_nginx(inputs, live=self._live())
 
-    async def pause(self, meant: Callable[[], frozenset[str]], *, paused: bool) -> None:
-        """Close the sites that are `meant`, or open them again. Both outlive a change of the file,
-        and the daemon.
+    async def pause(
+        self, meant: Callable[[], frozenset[str]], *, paused: bool, hold: float = 0.0
+    ) -> None:
+        """Close the sites that are `meant`, or open them again; or `hold` their requests for so
+        many seconds. All outlive a change of the file, and the daemon.
         """
 
-        async def draft() -> tuple[frozenset[str], Candidate]:
-            chosen = meant()
-            others = (self._intent.paused() & self._intent.desired.sites.keys()) - chosen
-            sites = others | chosen if paused else others
+        async def draft() -> tuple[frozenset[str], Mapping[str, float], Candidate]:
+            chosen, known = meant(), self._intent.desired.sites
+            others = (self._intent.paused() & known.keys()) - chosen
+            sites = others | chosen if paused and not hold else others
+            held = {n: s for n, s in self._intent.holds().items() if n in known.keys() - chosen}
+            holds = {**held, **dict.fromkeys(chosen, hold)} if paused and hold else held
             self.require_file()
-            again = self._preparation.again(self._intent.inputs(paused=sites))
-            return sites, await _within_deadline(again)
+            again = self._preparation.again(self._intent.inputs(paused=sites, holds=holds))
+            return sites, holds, await _within_deadline(again)
 
         async with self._turn:
-            sites, candidate = await self._current_draft(draft)
-            self._intent.set_paused(sites, candidate)
+            sites, holds, candidate = await self._current_draft(draft)
+            self._intent.set_paused(sites, candidate, holds)
+            self._observed.hold(holds)
             self._changed(candidate)
 
     async def render_without_waiting(self) -> Candidate:

@@ -64,6 +64,8 @@ class Inputs:
     with others is theirs. None where no file is new."""
     edge: DocumentRequest | None = None
     """The machine's own settings."""
+    holds: Mapping[str, float] = field(default_factory=dict)
+    """The sites whose requests are held, and each for how many seconds."""
     known: Mapping[str, Desired] = field(default_factory=dict)
     """By project what is in force, for a file that cannot be read any more."""
 
@@ -124,6 +126,8 @@ def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
         for project, file in files.items()
     ]
     desired = _reachable(merged(parts, edge, facts), machine)
+    holds = {name: each for name, each in inputs.holds.items() if name in desired.sites}
+    desired = replace(desired, holds=holds) if holds else desired
     documents = {project: file.document for project, file in files.items()}
     return ReadFiles(desired, documents, tuple(unreadable))
 

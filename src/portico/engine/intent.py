@@ -38,6 +38,7 @@ from portico.ports.state import State
 log = logging.getLogger(__name__)
 
 PAUSED: Final = "paused"
+HELD: Final = "held"
 """Name of the setting that lists the sites closed by hand, a JSON array."""
 IN_FORCE: Final = "in_force"
 """Name of the setting that holds, by project, the number of the revision in force: a JSON object;
@@ -50,6 +51,7 @@ SITES: Final = "the sites"
 """What a change holds, beside apps, that changes nginx's files: no app can have this name."""
 _EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
 _PAUSED: Final = TypeAdapter(frozenset[str])
+_HELD: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
 
@@ -59,6 +61,7 @@ class Intent:
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
         self._paused = _read_paused(state.setting(PAUSED) or "[]")
+        self._holds = _read_holds(state.setting(HELD) or "{}")
         self._edge = _read_edge(state.setting(EDGE) or "null")
         self._unwritten: dict[str, Callable[[], object]] = {}
         self.unwritten = ""
@@ -97,10 +100,14 @@ class Intent:
     # What the files say; only `InForce` asks for these
 
     def inputs(
-        self, revision: Revision | None = None, *, paused: frozenset[str] | None = None
+        self,
+        revision: Revision | None = None,
+        *,
+        paused: frozenset[str] | None = None,
+        holds: Mapping[str, float] | None = None,
     ) -> Inputs:
         """What is in force, with this revision in place of its project's, or these sites paused
-        instead, as it is to be rendered.
+        or held instead, as it is to be rendered.
         """
         revisions = {**self.revisions, revision.project: revision} if revision else self.revisions
         links = revision.links if revision else {}
@@ -108,6 +115,7 @@ class Intent:
         return replace(
             self.inputs_of(revisions),
             paused=self._paused if paused is None else paused,
+            holds=self._holds if holds is None else holds,
             links={qualified(project, name): each for name, each in links.items()},
             project=revision.project if revision else None,
         )
@@ -121,6 +129,7 @@ class Intent:
             targets={name: record.target for name, record in self._records.items()},
             unfinished=frozenset(n for n, record in self._records.items() if record.good is None),
             edge=self._edge,
+            holds=self._holds,
             known={each: self._file.desired.of(each) for each in self.revisions},
         )
 
@@ -186,9 +195,16 @@ class Intent:
         self._file = candidate
         self._resolve()
 
-    def set_paused(self, sites: frozenset[str], candidate: Candidate) -> None:
-        self._store({PAUSED: partial(self._put_setting, PAUSED, sorted(sites))})
-        self._paused = sites
+    def set_paused(
+        self, sites: frozenset[str], candidate: Candidate, holds: Mapping[str, float] = {}
+    ) -> None:
+        self._store(
+            {
+                PAUSED: partial(self._put_setting, PAUSED, sorted(sites)),
+                HELD: partial(self._put_setting, HELD, dict(holds)),
+            }
+        )
+        self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
 
     def clear(self, *, at_once: bool) -> None:
@@ -270,6 +286,10 @@ class Intent:
 
     def paused(self) -> frozenset[str]:
         return self._paused
+
+    def holds(self) -> Mapping[str, float]:
+        """The sites whose requests are held, and each for how many seconds."""
+        return self._holds
 
     def is_in_force(self, seen: NginxSeen) -> bool:
         """Whether nginx serves the files that are wanted, so that no switch brings another one."""
@@ -527,3 +547,11 @@ def _read_paused(text: str) -> frozenset[str]:
     except ValidationError as error:
         log.warning("cannot read which sites are paused, using none: %s", error)
         return frozenset()
+
+
+def _read_holds(text: str) -> dict[str, float]:
+    try:
+        return _HELD.validate_json(text)
+    except ValidationError as error:
+        log.warning("cannot read which sites hold their requests, using none: %s", error)
+        return {}

@@ -142,6 +142,9 @@ class Observed:
         self.endpoints.pop(app, None)
         self._versions.pop(app, None)
 
+    def hold(self, sites: Collection[str]) -> None:
+        self._discovery.hold(frozenset(sites))
+
     def clear_refusal(self) -> None:
         """Let nginx try a refused generation again: what was wrong may be mended."""
         self.refused = self.refused_because = ""

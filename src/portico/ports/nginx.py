@@ -22,6 +22,9 @@ class Discovery(Protocol):
     def withdraw(self, app: str) -> None:
         """The app exists no more."""
 
+    def hold(self, sites: frozenset[str]) -> None:
+        """The sites whose requests are held. Those of others that wait go on."""
+
     def acknowledged(self, app: str) -> tuple[int, float]:
         """The newest version that every nginx worker that asks has been sent, and when the last
         of them was (`Clock.monotonic`); 0 if this daemon was not asked about the app yet.

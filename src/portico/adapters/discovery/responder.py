@@ -18,6 +18,7 @@ from portico.adapters.discovery.resolvers import Resolvers
 from portico.adapters.discovery.waiting import MIN_WAIT, WaitingQuestions
 from portico.adapters.discovery.wire import Reply, reply_to
 from portico.core.model.generation import ReservedSockets
+from portico.core.model.names import HELD_LABEL, hold_label
 from portico.core.model.world import Endpoint
 from portico.core.planning.discovery import Zone
 from portico.ports.clock import Clock
@@ -61,6 +62,8 @@ class Responder:
         self._cache: dict[tuple[bool, bytes], _CachedReply] = {}
         self._resolvers = Resolvers()
         self._waiting = WaitingQuestions()
+        self._held: frozenset[str] | None = None
+        """By `hold_label`; None until it is known, and then all may be."""
         self._truncated: dict[bytes, Address] = {}
         """By the whole question, which nginx repeats over TCP: the UDP socket that asked it."""
         self._server: asyncio.Server | None = None
@@ -129,6 +132,13 @@ class Responder:
         self._resolvers.forget(app)
         self._cache.clear()
 
+    def hold(self, sites: frozenset[str]) -> None:
+        labels = frozenset(map(hold_label, sites))
+        released, self._held = (self._held or frozenset()) - labels, labels
+        for label in released:
+            for send in self._waiting.take(_of_site(label)):
+                send()
+
     def acknowledged(self, app: str) -> tuple[int, float]:
         return self._resolvers.acknowledged(app)
 
@@ -160,6 +170,9 @@ class Responder:
         if reply.waits_for:
             self._answer_later(reply.waits_for, (query, sender), send)
             return
+        if reply.held and (self._held is None or reply.held in self._held):
+            self._waiting.add(_of_site(reply.held), (query, sender), send, self._clock.monotonic())
+            return
         if not send() or not counts:
             return
         if reply.truncated:
@@ -186,7 +199,7 @@ class Responder:
         version, since = self._resolvers.acknowledged(app)
         is_known = version >= self._versions.get(app, 1) and now - since >= MIN_WAIT
         if is_known and self._apps.get(app) and self.has_read(app):
-            for send in self._waiting.take(app, now):
+            for send in self._waiting.take(app, asked_before=now - MIN_WAIT):
                 send()
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -237,6 +250,11 @@ class Responder:
             cached = _CachedReply(without_id, self._versions.get(reply.app or "", 0))
             self._cache[key] = cached
         return cached
+
+
+def _of_site(label: str) -> str:
+    """What its questions wait for; no app has such a name."""
+    return f"{HELD_LABEL}.{label}"
 
 
 def _send(udp: socket.socket, octets: bytes, receiver: tuple[str, int]) -> bool:

@@ -1,4 +1,5 @@
-"""Questions of nginx that are answered later: when it knows an endpoint of an app.
+"""Questions of nginx that are answered later: when it knows an endpoint of an app, or when
+requests of a site are not held any more.
 
 nginx repeats a question every five seconds while a request waits for it, so one that is forgotten
 here, or by the death of the daemon, comes again.
@@ -6,6 +7,7 @@ here, or by the death of the daemon, comes again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +20,9 @@ refused by it must not come back before that, and use up its tries."""
 MAX_QUESTIONS: Final = 4096
 """For one app: nginx asks once a second for each worker and site, and each of two holds."""
 
+MAX_SUBJECTS: Final = 4096
+"""Apps and sites. What asks for more of them is not nginx."""
+
 
 @dataclass(slots=True)
 class _Question:
@@ -28,12 +33,14 @@ class _Question:
 
 @dataclass(slots=True)
 class WaitingQuestions:
-    """By app. `add` and `take` are given seconds of the same clock."""
+    """By what they wait for. `add` and `take` are given seconds of the same clock."""
 
     _questions: dict[str, dict[Hashable, _Question]] = field(default_factory=dict)
 
     def add(self, app: str, key: Hashable, answer: Callable[[], object], now: float) -> None:
         """One with the same key is the same question, repeated."""
+        if app not in self._questions and len(self._questions) >= MAX_SUBJECTS:
+            del self._questions[next(iter(self._questions))]
         questions = self._questions.setdefault(app, {})
         known = questions.pop(key, None)
         for old in list(questions):
@@ -45,11 +52,11 @@ class WaitingQuestions:
     def has(self, app: str) -> bool:
         return app in self._questions
 
-    def take(self, app: str, now: float) -> Iterator[Callable[[], object]]:
-        """What sends the answers of those that are old enough, each once."""
+    def take(self, app: str, *, asked_before: float = math.inf) -> Iterator[Callable[[], object]]:
+        """What sends the answers, each once."""
         questions = self._questions.get(app, {})
         for key, question in list(questions.items()):
-            if now - question.asked >= MIN_WAIT:
+            if question.asked <= asked_before:
                 del questions[key]
                 yield question.answer
         if not questions:

@@ -33,7 +33,8 @@ class Reply:
     """Set if this tells nginx where the app is."""
     truncated: bool
     waits_for: str | None = None
-    """As in `Answer`."""
+    held: str | None = None
+    """Both as in `Answer`."""
 
 
 def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
@@ -54,7 +55,7 @@ def reply_to(query: bytes, zone: Zone, *, tcp: bool) -> Reply | None:
         return Reply(response.to_wire(), answer.app, truncated=True)
     response.answer = [_records(question, answer)] if answer.peers or answer.address else []
     wire = response.to_wire(max_size=MAX_TCP_SIZE)
-    return Reply(wire, answer.app, truncated=False, waits_for=answer.waits_for)
+    return Reply(wire, answer.app, truncated=False, waits_for=answer.waits_for, held=answer.held)
 
 
 def _udp_size(message: dns.message.Message) -> int:

@@ -126,7 +126,7 @@ def _sites(session: Session, status: StatusView) -> None:
             (
                 site.project,
                 " ".join(site.urls) or site.name,
-                "paused" if site.paused else site.to,
+                "held" if site.held else "paused" if site.paused else site.to,
                 site.certificate or "-",
             )
             for site in status.sites

@@ -188,6 +188,8 @@ class Desired:
     streams: Mapping[str, DesiredStream] = field(default_factory=dict)
     closed: frozenset[str] = frozenset()
     """Sites that answer 503, because nginx cannot use what their file names."""
+    holds: Mapping[str, float] = field(default_factory=dict)
+    """The sites whose requests are held (`portico pause --hold`), each for so many seconds."""
     edge: Edge = field(default_factory=Edge)
     """With absolute paths."""
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))

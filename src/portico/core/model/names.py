@@ -24,6 +24,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
 WAIT_LABEL = "wait"
+HELD_LABEL = "_held"
 _PROJECT_LABEL = "_project"  # no app can be called so
 _APP_NAME = Kind(
     "a name of 1 to 50 lower-case letters, digits, - and _, with a letter or digit at both ends"
@@ -135,6 +136,16 @@ def wait_host(app: str) -> str:
     endpoint.
     """
     return f"{WAIT_LABEL}.{app_host(app)}"
+
+
+def hold_label(site: str) -> str:
+    """Of a site whose requests are held, among the names of discovery."""
+    return hashlib.sha256(site.encode()).hexdigest()[:12]
+
+
+def hold_host(site: str) -> str:
+    """A name below it is answered when requests of the site are not held any more."""
+    return f"{hold_label(site)}.{HELD_LABEL}.{DISCOVERY_DOMAIN}"
 
 
 def app_of_host(labels: list[str]) -> tuple[list[str], str]:

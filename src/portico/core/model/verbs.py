@@ -113,7 +113,13 @@ _APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
 _INSTANCES: Final = Argument(
     "app", f"{_ALL}; or an instance, such as web.2", "APP", is_optional=True
 )
-_SITE: Final = Argument("site", "name of a site, or of a project for all its sites", "SITE")
+_SITE: Final = Argument(
+    "site",
+    "name of a site, or of a project for all its sites; default: the project of this folder, or "
+    "the only one",
+    "SITE",
+    is_optional=True,
+)
 
 STATUS: Final[Verb[StatusView]] = Verb(
     "status",
@@ -229,16 +235,17 @@ DELETE: Final[Verb[ChangeView]] = Verb(
 PAUSE: Final[Verb[ChangeView]] = Verb(
     "pause",
     "POST",
-    "/v1/sites/{site}/pause",
-    "Serve the maintenance page of a site.",
-    group=CHANGE_APPS,
-    arguments=(_SITE,),
+    "/v1/sites/[{site}/]pause",
+    "Serve the maintenance page of a site, or hold its requests.",
+    request="PauseRequest",
+    query=_HERE,
 )
 RESUME: Final[Verb[ChangeView]] = Verb(
     "resume",
     "POST",
-    "/v1/sites/{site}/resume",
+    "/v1/sites/[{site}/]resume",
     "Resume a paused site.",
+    query=_HERE,
     group=CHANGE_APPS,
     arguments=(_SITE,),
 )

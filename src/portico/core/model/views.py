@@ -49,6 +49,15 @@ class PurgeView(View):
     """Stored answers; those that come from a request under way are removed within 65 seconds."""
 
 
+class PauseRequest(View):
+    hold: float = Field(
+        0.0,
+        ge=0.0,
+        le=3600.0,
+        description="Seconds for which a request is held; 0: the maintenance page is served.",
+    )
+
+
 class RenderRequest(View):
     document: DocumentRequest | None = Field(None, description="Default: the file in force.")
 
@@ -180,6 +189,7 @@ class SiteView(View):
     """`local`, `own`, or `authority`; empty without HTTPS."""
     paused: bool = False
     """Closed by `portico pause`."""
+    held: float = Field(0.0, description="Seconds for which requests are held; 0: they are not.")
 
 
 class StreamView(View):

@@ -3,6 +3,7 @@
     _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
     SLOT.APP         A     the slot's address
     TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
+    TIME.SITE._held  A     one that leads nowhere, when requests of the site are not held any more
 
 An app of another project than the first is NAME.PROJECT._project here.
 
@@ -25,6 +26,7 @@ from typing import Final
 
 from portico.core.model.names import (
     DISCOVERY_DOMAIN,
+    HELD_LABEL,
     WAIT_LABEL,
     app_host,
     app_of_host,
@@ -71,6 +73,8 @@ class Answer:
     """Set in an answer that tells nginx where this app is."""
     waits_for: str | None = None
     """Set in one that is given when nginx knows an endpoint of this app."""
+    held: str | None = None
+    """Set in one that is given when requests of this site are not held, by its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,10 @@ class Zone:
         inner = name.removesuffix("." + DISCOVERY_DOMAIN)
         if inner == name:
             return Answer(Verdict.NOT_OURS)
-        front, app = app_of_host(inner.split("."))
+        labels = inner.split(".")
+        if labels[1:] and labels[-1] == HELD_LABEL and kind == "A":
+            return Answer(Verdict.YES, address=NOWHERE_ADDRESS, held=labels[-2])
+        front, app = app_of_host(labels)
         gone = app in self.withdrawn
         if front[1:] == [WAIT_LABEL] and kind == "A" and not gone:
             return Answer(Verdict.NO_SUCH_NAME, waits_for=app)

@@ -16,6 +16,7 @@ from portico.core.render.claims import claim_maps
 from portico.core.render.client_certificates import authority_files, handshake_map
 from portico.core.render.directive import Directive, to_text
 from portico.core.render.headers import hsts_maps
+from portico.core.render.holding import hold_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
@@ -80,11 +81,13 @@ def _http(
     yield from static_maps(chain.from_iterable(sites))
     yield from refusal_maps(chain.from_iterable(sites))
     yield from redirect_maps(list(chain.from_iterable(sites)))
-    yield from wait_maps(chain.from_iterable(sites))
     yield from auth_maps(desired)
     yield from cache_maps(chain.from_iterable(sites))
     yield from handshake_map(desired)
     yield from share_maps(chain.from_iterable(sites))
+    yield from wait_maps(chain.from_iterable(sites), is_held=bool(desired.holds))
+    if desired.holds:
+        yield from hold_maps()
     yield from rest_maps(chain.from_iterable(map(stripped_prefixes, sites)))
     for site_scopes in sites:
         yield from limit_zones(site_scopes)

@@ -13,6 +13,7 @@ from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
+from portico.core.render.holding import hold_gate, hold_locations, hold_settings
 from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
@@ -193,6 +194,9 @@ def _settings(location: Location) -> Settings:
 def _proxy_lines(
     location: Location, name: str, desired: Desired, context: RenderContext, number: int
 ) -> Iterator[Directive]:
+    if (seconds := desired.holds.get(location.scope.name)) is not None:
+        yield from hold_gate(location.scope, number, seconds)
+        return
     upstream = desired.upstreams[name]
     again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
     after_failure = next_try(again, wait_of(location.scope, upstream), upstream, desired)
@@ -218,6 +222,16 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     is_limited = has_max_conns(upstream, desired)
     target, end = (name, FULL) if is_limited else (upstream_or_retry(name), FAILED)
     repeated, strip = tuple(difference(own, above)), tuple(_strip_lines(location))
+    if (seconds := desired.holds.get(scope.name)) is not None:
+        held = difference(hold_settings(own, seconds), above)
+        yield from hold_locations(
+            scope,
+            number,
+            seconds,
+            context=context,
+            settings=(*held, *strip),
+            headers=own["headers"],
+        )
     wait = wait_of(scope, upstream)
     if wait:
         end = _place("absent", number)
@@ -228,7 +242,7 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             wait,
             app_to_wait_for(upstream, desired),
             context=context,
-            settings=difference({**own, "headers": (*headers, retry_after(wait))}, above),
+            settings=difference({**own, "headers": (*headers, retry_after(wait.timeout))}, above),
             end=end,
         )
         yield absent_location(end, wait, headers, is_limited=is_limited)

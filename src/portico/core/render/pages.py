@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Maintenance, Site
-from portico.core.model.wait import Wait
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers
 from portico.core.render.identity import sign_in_page
@@ -55,8 +54,8 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
         )
 
 
-def retry_after(wait: Wait) -> Directive:
-    return d("add_header", "Retry-After", str(math.ceil(wait.timeout)), "always")
+def retry_after(seconds: float) -> Directive:
+    return d("add_header", "Retry-After", str(math.ceil(seconds)), "always")
 
 
 def _held_headers(scope: Scope) -> Iterator[Directive]:
@@ -67,7 +66,7 @@ def _held_headers(scope: Scope) -> Iterator[Directive]:
     wait = next((each.held for each in places if each.held), None)
     if wait:
         yield from response_headers(scope)
-        yield retry_after(wait)
+        yield retry_after(wait.timeout)
 
 
 def maintenance_gate(scope: Scope) -> Iterator[Directive]:

@@ -136,12 +136,12 @@ def first_try_lines(
     else:
         yield d("error_page", *CODES, "=", next_try)
         yield d("error_page", _LIVE_CODE, "=", live_name)
-    if _has_stream(scope):
+    if has_stream(scope):
         yield d("error_page", _STREAM_CODE, "=", stream_name)
     yield from sign_in_page(scope)
     yield from error_pages(scope.site, without=() if grpc else CODES)
     yield d("recursive_error_pages", "on")
-    if _has_stream(scope):
+    if has_stream(scope):
         yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
     if not grpc:
         yield d("if", Raw(f"(${LIVE})"), block=(d("return", _LIVE_CODE),))
@@ -176,7 +176,7 @@ def ends(scope: Scope, end: str, *, also: str = "") -> Iterator[Directive]:
     retries = scope.value(lambda handling: handling.retries)
     going_on = "123"[: DEFAULT_RETRIES if retries is None else retries] + also
     conditions = [f'(${SENT} ~ "{f"[^{going_on}]" if going_on else "."}")']
-    conditions += [f"(${ONCE})"] if _has_stream(scope) else []
+    conditions += [f"(${ONCE})"] if has_stream(scope) else []
     for condition in conditions:
         over = (d("error_page", *CODES, "=", end), d("return", "502"))
         yield d("if", Raw(condition), block=over)
@@ -185,7 +185,7 @@ def ends(scope: Scope, end: str, *, also: str = "") -> Iterator[Directive]:
 def stream_location(
     scope: Scope, stream_name: str, settings: Iterable[Directive], passing: Iterable[Directive]
 ) -> Iterator[Directive]:
-    if _has_stream(scope):
+    if has_stream(scope):
         protocol = "grpc" if _is_grpc(scope) else "proxy"
         lines = (
             *settings,
@@ -225,7 +225,7 @@ def upstream_or_retry(name: str) -> str:
     return f"{name}${NOBODY}"
 
 
-def _has_stream(scope: Scope) -> bool:
+def has_stream(scope: Scope) -> bool:
     unbuffered = scope.value(lambda handling: handling.request_buffering) is False
     return unbuffered or _is_grpc(scope)
 

@@ -25,18 +25,19 @@ from portico.core.model.upstream import Upstream
 from portico.core.model.wait import Wait
 from portico.core.render.access_log import error_log_path
 from portico.core.render.directive import Directive, Raw, d, milliseconds
+from portico.core.render.identity import sign_in_page
 from portico.core.render.pages import error_pages, retry_after
 from portico.core.render.retries import CODES, LIVE, NO_PEER_AT_ALL, NOBODY, TIMED_OUT, ends
 from portico.core.render.scope import Scope
 
 ZONE: Final = "portico_wait"
-_PLACE, _WAY, _WAITED, _LATE, _SECOND = (
+_PLACE, _WAY, _WAITED, _LATE, SECOND = (
     f"portico_{name}" for name in ("place", "way", "waited", "late", "second")
 )
 _HOLDS: Final = 2
 _NOWHERE: Final = r"255\.255\.255\.255:1"
 """What discovery answers for an app without endpoint."""
-_RESOLVER_LOG_LEVEL: Final = "crit"
+RESOLVER_LOG_LEVEL: Final = "crit"
 """nginx logs each wait that has ended as an error."""
 
 
@@ -53,9 +54,11 @@ def app_to_wait_for(upstream: Upstream, desired: Desired) -> str:
     return next(own, upstream.apps[0])
 
 
-def wait_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
-    """`$upstream_addr` has `, ` for a question to discovery that was followed by a try."""
-    if not any(scope.own.wait for scope in scopes):
+def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
+    """What `holding` needs too. `$upstream_addr` has `, ` for a question to discovery that was
+    followed by a try.
+    """
+    if not is_held and not any(scope.own.wait for scope in scopes):
         return
     waits = (
         rf"(^| ){_NOWHERE}$",  # discovery has no peer
@@ -69,7 +72,7 @@ def wait_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     yield _map(f"${LIVE}", _WAY, "again", ("~1", "live"))
     yield _map("$upstream_addr", _WAITED, "", (f"~(, .*){{{_HOLDS}}}", "1"))
     yield _map('"$upstream_bytes_sent|$upstream_addr"', _LATE, "", (r"~^[^|1-9]*\|.*, ", "1"))
-    yield _map("$msec", _SECOND, "0", ("~^([0-9]+)", "$1"))
+    yield _map("$msec", SECOND, "0", ("~^([0-9]+)", "$1"))
 
 
 def next_try(name: str, wait: Wait | None, upstream: Upstream, desired: Desired) -> str:
@@ -100,16 +103,17 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
     lines = (
         *settings,
         d("error_page", *CODES, "=", way),
+        *sign_in_page(scope),
         *error_pages(scope.site, without=CODES),
         d("recursive_error_pages", "on"),
-        d("error_log", error_log_path(context.home), _RESOLVER_LOG_LEVEL),
+        d("error_log", error_log_path(context.home), RESOLVER_LOG_LEVEL),
         *ends(scope, end, also=NO_PEER_AT_ALL),
         d("if", Raw(f"(${_WAITED})"), block=over),
         d("limit_conn", ZONE, str(wait.requests)),
         d("limit_conn_status", "503"),
         d("resolver", context.resolver, "ipv6=off"),
         d("resolver_timeout", milliseconds(max(0.001, wait.timeout / _HOLDS))),
-        d("proxy_pass", Raw(f'"http://${{{_SECOND}}}.{wait_host(app)}:1"')),
+        d("proxy_pass", Raw(f'"http://${{{SECOND}}}.{wait_host(app)}:1"')),
     )
     return d("location", name, block=lines)
 
@@ -118,7 +122,7 @@ def absent_location(
     name: str, wait: Wait, headers: tuple[Directive, ...], *, is_limited: bool
 ) -> Directive:
     """The end of a request: 503 if it was held in vain, else as elsewhere."""
-    answer = (*headers, retry_after(wait), d("return", "503"))
+    answer = (*headers, retry_after(wait.timeout), d("return", "503"))
     lines = (
         d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),)),
         d("if", Raw(f"(${_LATE})"), block=answer),

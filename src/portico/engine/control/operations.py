@@ -510,29 +510,36 @@ class Operations(CertificateOperations):
         except ConfigError as error:  # most of all a site that passes requests to it
             raise ConfigError(f"the file without {app}", error.problems) from None
 
-    async def pause(self, site: str, who: str) -> ChangeView:
-        """Answer with the maintenance page until `resume`: a site, or all of a project."""
-        await self._in_force.pause(lambda: self._sites(site), paused=True)
-        return self._begun("pause", site, [], who)
+    async def pause(
+        self, site: str | None, who: str, hold: float = 0.0, folder: str | None = None
+    ) -> ChangeView:
+        """Answer with the maintenance page until `resume`, or hold requests for so many seconds;
+        for a site, or all of a project.
+        """
+        await self._in_force.pause(lambda: self._sites(site, folder), paused=True, hold=hold)
+        return self._begun("pause", site or "all sites", [], who)
 
-    async def resume(self, site: str, who: str) -> ChangeView:
-        await self._in_force.pause(lambda: self._sites(site), paused=False)
-        return self._begun("resume", site, [], who)
+    async def resume(self, site: str | None, who: str, folder: str | None = None) -> ChangeView:
+        await self._in_force.pause(lambda: self._sites(site, folder), paused=False)
+        return self._begun("resume", site or "all sites", [], who)
 
     async def purge(self, site: str, path: str | None, who: str) -> PurgeView:
         """Remove stored answers: of a site, or all of a project."""
-        names = sorted(self._sites(site))
+        names = sorted(self._sites(site, None))
         removed = await self._cache_purge.purge(names, path)
         what = f"{path or 'everything'}, by {who}"
         self._state.add_event(self._clock.now(), "purge", site, what)
         return PurgeView(removed=removed)
 
-    def _sites(self, text: str) -> frozenset[str]:
-        """A site, or those of a project."""
+    def _sites(self, text: str | None, folder: str | None) -> frozenset[str]:
+        """A site, or those of a project; without a name of the one here, or of the only one."""
         known = self._intent.desired
-        keys = {key for key, each in self._intent.revisions.items() if name_of(each) == text}
+        if text is None:
+            keys = {self._projects.names(folder).project(None)}
+        else:
+            keys = {key for key, each in self._intent.revisions.items() if name_of(each) == text}
         of_project = {name for name in known.sites if known.origin(name).project in keys}
-        if found := {text} & known.sites.keys() or of_project:
+        if found := known.sites.keys() & {text} or of_project:
             return frozenset(found)
         there = ", ".join(known.sites) or "none"
         raise NotFound(f"there is no site {text!r}; known: {there}")

@@ -342,6 +342,7 @@ def _site(
         to=_target(site),
         certificate=certificate,
         paused=paused,
+        held=desired.holds.get(name, 0.0),
     )
 
 
