@@ -144,6 +144,21 @@ address = "10.0.0.6:8443"
 apps = ["web", "spare"]
 servers = ["10.0.0.7:3000", "unix:/run/app.sock"]
 
+[upstreams.checked]
+servers = ["10.0.0.8:3000"]
+
+[upstreams.checked.health]
+path = "/healthz"
+method = "GET"
+host = "checked.example.com"
+headers = { X-Check = "1" }
+status = [200, 204]
+body = "ok"
+interval = "10s"
+timeout = "2s"
+rise = 2
+fall = 4
+
 [streams."127.0.0.1:5432"]
 app = "web"
 balance = "least_time connect inflight"

@@ -21,7 +21,7 @@ def includes(*apps: str, **of_web: object) -> str:
             name: DesiredApp(name, 1, Spec("1", name, app, "/", {})) for name, app in known.items()
         }
     )
-    return to_text(bootstrap_includes(Upstream(apps=apps), desired, place_for(desired)))
+    return to_text(bootstrap_includes("both", Upstream(apps=apps), desired, place_for(desired)))
 
 
 def test_each_app_begins_with_its_endpoints_and_their_weights():

@@ -30,6 +30,7 @@ from portico.adapters.nginx.processes import users_of
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.nginx.workers import user_of_workers
 from portico.adapters.probes.loopback import LoopbackProbes
+from portico.adapters.probes.remote import RemoteServers
 from portico.adapters.processes.notices import UnixNotices
 from portico.adapters.processes.sockets import LinuxPorts
 from portico.adapters.processes.supervisor import LinuxProcesses
@@ -64,6 +65,7 @@ from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.engine.prepare import Preparation
 from portico.engine.safe_mode import SafeMode
+from portico.engine.server_checks import ServerChecks
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
@@ -164,6 +166,7 @@ async def assemble(
     )
     with troubles.fence("notices"):
         await notices.open(paths, instances.readiness.on_notice)
+    server_checks = ServerChecks(engine, RemoteServers())
     execute = Executor(
         engine, instances.supervision.spawn, nginx=nginx, ports=ports, processes=processes
     )
@@ -219,6 +222,7 @@ async def assemble(
         instances,
         certificates,
         exposure,
+        server_checks=server_checks,
         daemon=_daemon(home, mode),
         issued=issued,
         local=local,
@@ -243,7 +247,8 @@ async def assemble(
         nginx=nginx,
         unreadable=host_checks.unreadable,
     )
-    observer = Observer(engine, instances, watches, most_starting=STARTS_PER_CORE * _cores())
+    cores = STARTS_PER_CORE * _cores()
+    observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
     state.tell(partial(troubles.report, "state"))
     return Portico(
         Api(operations),
@@ -270,7 +275,13 @@ def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
     (desired, _), world = intent.wanted(), observed.now()
     instances = world.by_app()
     return bootstrap_files(
-        {name: endpoints_of(app, instances[name], world.now) for name, app in desired.apps.items()}
+        {
+            **observed.servers,
+            **{
+                name: endpoints_of(app, instances[name], world.now)
+                for name, app in desired.apps.items()
+            },
+        }
     )
 
 

@@ -41,6 +41,8 @@ class Observed:
             self._all_workers_asked_at += UNASKED_TIME
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self.servers: dict[str, tuple[Endpoint, ...]] = {}
+        """By upstream, what discovery hands out of servers that are checked."""
         self.connections: Mapping[InstanceId, int] = {}
         self.refused = ""
         """Fingerprint of the generation that nginx did not take over."""
@@ -128,6 +130,15 @@ class Observed:
         for instance in handed_out:
             self._withdrawn_since.pop(instance, None)
             self._acknowledged_at.pop(instance, None)
+
+    def publish_servers(self, upstream: str, endpoints: tuple[Endpoint, ...]) -> None:
+        """Those of an upstream whose servers are checked; it is no app, so no plan has it."""
+        self._discovery.publish(upstream, endpoints)
+        self.servers[upstream] = endpoints
+
+    def forget_servers(self, upstream: str) -> None:
+        """They are answered as before: until nginx has the new configuration, it still asks."""
+        self.servers.pop(upstream, None)
 
     def withdraw_instances(self, ended: Collection[InstanceId]) -> None:
         """Remove these from the answers at once; the plan of this round adds others if need be."""

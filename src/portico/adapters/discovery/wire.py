@@ -70,7 +70,8 @@ def _size(query: bytes, answer: Answer) -> int:
 
 def _records(question: dns.rrset.RRset, answer: Answer) -> dns.rrset.RRset:
     if answer.address:
-        return dns.rrset.from_text(question.name, SLOT_TTL, "IN", "A", answer.address)
+        kind = "AAAA" if ":" in answer.address else "A"
+        return dns.rrset.from_text(question.name, SLOT_TTL, "IN", kind, answer.address)
     return dns.rrset.from_rdata_list(question.name, 0, list(map(_srv, answer.peers)))
 
 

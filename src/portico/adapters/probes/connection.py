@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 READ_SIZE: Final = 1 << 14
 """Bytes that are read at a time: to take them apart is not to hold others of the loop up."""
@@ -19,6 +19,13 @@ class AnswerTooLong(Exception):
 
     def __init__(self) -> None:
         super().__init__(f"sent more than {MAX_ANSWER_SIZE >> 10} KiB in answer")
+
+
+class Exchange(Protocol):
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> bytes:
+        """What has come; nothing at the end. Raises AnswerTooLong."""
 
 
 class Connection:

@@ -7,7 +7,7 @@ from typing import Final
 
 import h11
 
-from portico.adapters.probes.connection import AnswerTooLong, Connection, WrongProtocol
+from portico.adapters.probes.connection import AnswerTooLong, Exchange, WrongProtocol
 from portico.core.model.check import Check
 
 MAX_SEARCHED_SIZE: Final = 1 << 18
@@ -25,7 +25,7 @@ class Answer:
     body: bytes
 
 
-async def ask_http(check: Check, port: int, connection: Connection) -> str | None:
+async def ask_http(check: Check, port: int, connection: Exchange) -> str | None:
     http = h11.Connection(h11.CLIENT)
     try:
         request = h11.Request(
@@ -74,7 +74,7 @@ def _holds(body: bytes, wanted: str) -> bool:
     return regex.search(wanted[1:].strip(), text, timeout=SEARCH_TIMEOUT) is not None
 
 
-async def _answer(http: h11.Connection, connection: Connection, limit: int) -> Answer:
+async def _answer(http: h11.Connection, connection: Exchange, limit: int) -> Answer:
     """The answer is read to its end, so that the program does not see its visitor break off."""
     status, body, data = 0, bytearray(), b""
     while len(body) < limit:

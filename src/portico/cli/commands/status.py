@@ -68,6 +68,7 @@ def run(session: Session, args: Namespace) -> None:
         session.terminal.write("no app is running; start with `portico up`")
     _sites(session, status)
     _streams(session, status)
+    _upstreams(session, status)
     for app in status.apps:
         write_reasons(session, app)
     _rest(session, status)
@@ -139,6 +140,23 @@ def _streams(session: Session, status: StatusView) -> None:
         session.terminal.write()
         rows = [(each.project, " ".join(each.addresses), each.to) for each in status.streams]
         _table(session, status, ("stream", "target"), rows)
+
+
+def _upstreams(session: Session, status: StatusView) -> None:
+    if status.upstreams:
+        session.terminal.write()
+        rows = [
+            (
+                upstream.project,
+                upstream.name,
+                server.address,
+                "healthy" if server.healthy else "unhealthy",
+                server.reason or "-",
+            )
+            for upstream in status.upstreams
+            for server in upstream.servers
+        ]
+        _table(session, status, ("upstream", "server", "health check", "last problem"), rows)
 
 
 def _rest(session: Session, status: StatusView) -> None:

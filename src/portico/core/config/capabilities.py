@@ -66,6 +66,9 @@ def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
     for name, app in document.apps.items():
         yield from _balancing(("apps", name), app)
     for name, upstream in document.upstreams.items():
+        if upstream.health:
+            here: Path = ("upstreams", name, "health")
+            yield here, "finding servers by DNS (server ... resolve)", "resolve"
         yield from _balancing(("upstreams", name), upstream)
     for name, site in document.sites.items():
         yield from _site(("sites", name), site)

@@ -61,8 +61,8 @@ def _wait(
         yield Finding(here, f"needs an app or an upstream, not {targets[0]}")
     name = handling.upstream if isinstance(handling, Site | Route) else None
     upstream = draft.document.upstreams.get(name or "")
-    if upstream and not upstream.apps:
-        yield Finding(here, f'has no effect: upstream "{name}" has no apps')
+    if upstream and not upstream.is_discovered:
+        yield Finding(here, f'has no effect: upstream "{name}" has neither apps nor health')
 
 
 def _unknown_variables(path: Path, handling: Handling) -> Iterator[Finding]:

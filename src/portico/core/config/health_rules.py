@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.model.app import App
-from portico.core.model.check import Check
+from portico.core.model.check import Check, ServerCheck
 
 _KINDS = ("path", "command", "grpc")
 _OF_HTTP = ("method", "host", "headers", "status", "body")
@@ -32,11 +32,17 @@ def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]
     if app.health is not None and not app.listens and not has_command:
         yield Finding(path, "needs a command, because port is false")
     yield from _kind(path, check)
+    yield from http_findings(draft, path, check)
+
+
+def http_findings(draft: Draft, path: Path, check: Check | ServerCheck) -> Iterator[Finding]:
+    """What holds for checks of instances, and of servers elsewhere."""
     yield from _http(draft, path, check)
-    if check.limit > check.interval and not draft.may_be_set(path, "interval"):
+    limit = check.interval if check.timeout is None else check.timeout
+    if limit > check.interval and not draft.may_be_set(path, "interval"):
         yield Finding(
             (*path, "timeout"),
-            f"must be at most interval, {check.interval:g} seconds, not {check.limit:g}",
+            f"must be at most interval, {check.interval:g} seconds, not {limit:g}",
         )
 
 
@@ -48,7 +54,7 @@ def _kind(path: Path, check: Check) -> Iterator[Finding]:
         yield Finding((*path, "command"), "must name a program")
 
 
-def _http(draft: Draft, path: Path, check: Check) -> Iterator[Finding]:
+def _http(draft: Draft, path: Path, check: Check | ServerCheck) -> Iterator[Finding]:
     if check.path is None and not draft.may_be_set(path, "path"):
         for key in _OF_HTTP:
             if getattr(check, key) != getattr(_ANY, key):

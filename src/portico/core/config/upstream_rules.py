@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from portico.core.config.app_rules import whole_seconds
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest, path_text
+from portico.core.config.health_rules import http_findings
 from portico.core.config.peers import Peer, peers_of_app, peers_of_upstream
 from portico.core.config.references import app_named
 from portico.core.config.variables import KNOWN, is_known_variable
@@ -35,6 +36,7 @@ def upstream_findings(draft: Draft) -> Iterator[Finding]:
         if name in document.apps:
             yield Finding(path, f'"{name}" is already the name of an app')
         yield from _members(draft, path, upstream)
+        yield from _health(draft, path, upstream)
         yield from _tls(path, upstream)
 
 
@@ -85,6 +87,23 @@ def pool_findings(path: Path, balance: Balance, peers: Sequence[Peer]) -> Iterat
         yield Finding(path, "has only backups; at least one peer must not be a backup")
     if all(peer.down for peer in peers):
         yield Finding(path, "has only peers that are down")
+
+
+def _health(draft: Draft, path: Path, upstream: Upstream) -> Iterator[Finding]:
+    """All servers are one name for nginx, so the parameters that its line has are theirs all."""
+    check = upstream.check
+    if check is None:
+        return
+    if not upstream.servers and not draft.may_be_set(path, "servers"):
+        yield Finding((*path, "health"), "needs servers; apps have a health of their own")
+    for index, server in enumerate(upstream.servers):
+        here: Path = (*path, "servers", index)
+        if server.address.startswith("unix:"):
+            yield Finding(here, "cannot be checked: it is a unix socket")
+        for key in ("max_conns", "max_fails", "fail_timeout"):
+            if getattr(server, key) != getattr(upstream.servers[0], key):
+                yield Finding((*here, key), "must be the same for all servers, because of health")
+    yield from http_findings(draft, (*path, "health"), check)
 
 
 def _tls(path: Path, upstream: Upstream) -> Iterator[Finding]:

@@ -95,3 +95,45 @@ class Check(Table):
     def limit(self) -> float:
         """Seconds that a probe may take."""
         return min(MAX_PROBE_TIME, self.interval) if self.timeout is None else self.timeout
+
+
+class ServerCheck(Table):
+    """The health check of servers elsewhere. With `path` it is an HTTP check, and HTTPS where the
+    upstream has `tls`; without it a TCP connection is enough.
+    """
+
+    path: CheckPath | None = Field(None, description="HTTP path to request.")
+    method: Literal["GET", "HEAD"] = Field("GET", description="HTTP method of the request.")
+    host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
+        None, description="The Host header to send."
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, description="Other headers to send."
+    )
+    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
+        (), description="Status codes that count as good; default: 200 to 399."
+    )
+    body: Annotated[str, AfterValidator(parse_body), Field(min_length=1), Kind("text")] | None = (
+        Field(
+            None,
+            description="Text that the first 256 KiB of the answer must contain; with a leading "
+            "~, a regular expression.",
+        )
+    )
+    interval: Duration = Field(5.0, ge=0.1, description="Time between two probes of a server.")
+    timeout: Duration | None = Field(
+        None,
+        ge=0.01,
+        description="A probe that takes longer has failed; default: the interval, at most 5s.",
+    )
+    rise: _Times = Field(
+        1, description="Good probes in a row before a server gets requests again."
+    )
+    fall: _Times = Field(
+        3, description="Failed probes in a row before a server gets no more requests."
+    )
+
+    @property
+    def as_check(self) -> Check:
+        """The same as one of instances."""
+        return Check(**{name: getattr(self, name) for name in type(self).model_fields})

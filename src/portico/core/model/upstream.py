@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from portico.core.model.app import Weight
 from portico.core.model.balancing import BalanceField, Sticky
+from portico.core.model.check import CheckPath, ServerCheck
 from portico.core.model.names import AppName, parse_domain
 from portico.core.model.units import LAST_PORT, Count, Duration, Kind, NginxPath, Table, shown
 
@@ -84,6 +85,12 @@ class Upstream(Table):
     keepalive: Annotated[int, Field(ge=0, le=65535)] = Field(
         64, description="Idle connections nginx keeps open to the peers, per worker."
     )
+    health: CheckPath | ServerCheck | None = Field(
+        None,
+        description="Health check of the servers: a path, or a table. A server that fails it gets "
+        "no requests until it passes; host names are resolved every 10 seconds, and each address "
+        "is checked.",
+    )
     tls: bool = Field(False, description="Use HTTPS to the servers.")
     tls_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.*-]+$"), Kind("a domain name")] | None = (
         Field(
@@ -94,3 +101,12 @@ class Upstream(Table):
     tls_ca: NginxPath | None = Field(
         None, description="PEM file of the authorities to trust; default: the system's."
     )
+
+    @property
+    def check(self) -> ServerCheck | None:
+        return ServerCheck(path=self.health) if isinstance(self.health, str) else self.health
+
+    @property
+    def is_discovered(self) -> bool:
+        """Whether its peers come and go, by the answers of discovery."""
+        return bool(self.apps) or self.health is not None

@@ -370,6 +370,21 @@ class DaemonView(View):
     )
 
 
+class ServerView(View):
+    """An address of a server elsewhere that has a health check."""
+
+    address: str
+    backup: bool = False
+    healthy: bool = True
+    reason: str = Field("", description="What the last probe found wrong.")
+
+
+class UpstreamView(View):
+    name: str
+    project: str = ""
+    servers: tuple[ServerView, ...]
+
+
 class ProjectView(View):
     name: str
     source: str
@@ -383,6 +398,8 @@ class StatusView(View):
     apps: tuple[AppView, ...]
     sites: tuple[SiteView, ...]
     streams: tuple[StreamView, ...] = ()
+    upstreams: tuple[UpstreamView, ...] = ()
+    """Those with a health check."""
     nginx: NginxView
     daemon: DaemonView
     source: str = ""

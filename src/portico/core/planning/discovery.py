@@ -1,11 +1,12 @@
 """What discovery answers: the zone portico.internal, as far as nginx asks about it.
 
     _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
-    SLOT.APP         A     the slot's address
+    SLOT.APP         A     the slot's address; AAAA for one of IPv6
     TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
     TIME.SITE._held  A     one that leads nowhere, when requests of the site are not held any more
 
-An app of another project than the first is NAME.PROJECT._project here.
+An app of another project than the first is NAME.PROJECT._project here. An upstream whose servers
+are checked is asked about as an app is.
 
 nginx 1.31 does with an answer to its SRV question (measured, `resolver_timeout 1s`):
 
@@ -40,6 +41,7 @@ SERVICE: Final = ("_http", "_tcp")
 NOWHERE: Final = "nowhere"
 NOWHERE_ADDRESS: Final = "255.255.255.255"  # no TCP connection to it leaves the machine: 502
 NOWHERE_PORT: Final = 1
+_FAMILIES: Final = ("A", "AAAA")
 
 
 Endpoints = tuple[Endpoint, ...]
@@ -107,8 +109,10 @@ class Zone:
 def _answer(front: tuple[str, ...], app: str, kind: str, endpoints: Endpoints) -> Answer:
     if kind == "SRV" and front == SERVICE:
         return Answer(Verdict.YES, _peers(app, endpoints), app=app)
-    if kind == "A" and len(front) == 1:
-        return Answer(Verdict.YES, address=_address(front[0], endpoints))
+    if kind in _FAMILIES and len(front) == 1:
+        address = _address(front[0], endpoints)
+        is_asked = address is not None and (":" in address) is (kind == "AAAA")
+        return Answer(Verdict.YES, address=address if is_asked else None)
     return Answer(Verdict.YES)
 
 

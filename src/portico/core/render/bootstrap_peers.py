@@ -23,14 +23,17 @@ FOLDER = "seeds"
 
 
 def bootstrap_includes(
-    upstream: Upstream, desired: Desired, context: RenderContext
+    name: str, upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """A pattern may match no file, where the name of a file that is not there is an error."""
     is_shared = len(upstream.apps) + len(upstream.servers) > 1
-    for name in upstream.apps:
-        app = desired.apps[name].app
-        if not (is_shared and (app.backup or app.down)):
-            yield d("include", f"{context.home}/nginx/{FOLDER}/{label_of(name)}.*")
+    known = [
+        each
+        for each in upstream.apps
+        if not (is_shared and (desired.apps[each].app.backup or desired.apps[each].app.down))
+    ]
+    for each in (*known, *((name,) if upstream.check else ())):
+        yield d("include", f"{context.home}/nginx/{FOLDER}/{label_of(each)}.*")
 
 
 def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, str]:
@@ -42,4 +45,5 @@ def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, 
 def _servers(peers: tuple[Endpoint, ...]) -> Iterator[Directive]:
     for peer in peers:
         if not peer.backup:
-            yield d("server", f"{peer.address}:{peer.port}", f"weight={peer.weight}")
+            address = f"[{peer.address}]" if ":" in peer.address else peer.address
+            yield d("server", f"{address}:{peer.port}", f"weight={peer.weight}")

@@ -240,7 +240,7 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             _place("wait", number),
             scope,
             wait,
-            app_to_wait_for(upstream, desired),
+            app_to_wait_for(name, upstream, desired),
             context=context,
             settings=difference({**own, "headers": (*headers, retry_after(wait.timeout))}, above),
             end=end,

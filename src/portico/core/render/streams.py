@@ -154,7 +154,7 @@ def _upstream(
     lines = (
         zone_line(name, upstream, desired),
         *_method(stream.balance or upstream.balance, upstream),
-        *peer_lines(upstream, desired, context),
+        *peer_lines(target, upstream, desired, context),
     )
     yield d("upstream", name, block=lines)
 
@@ -162,13 +162,13 @@ def _upstream(
 def _method(balance: Balance, upstream: Upstream) -> Iterator[Directive]:
     """As of HTTP, in the words of nginx's stream, which has no ip_hash."""
     if balance.method is Method.IP_HASH:
-        consistent = ("consistent",) if upstream.apps else ()
+        consistent = ("consistent",) if upstream.is_discovered else ()
         yield d("hash", Raw("$portico_network"), *consistent)
         return
     words = balance.words
     if balance.method is Method.LEAST_TIME:
         words = tuple(_HTTP_MOMENTS.get(word, word) for word in words)
-    yield from method_line(Balance(balance.method, words), of_apps=bool(upstream.apps))
+    yield from method_line(Balance(balance.method, words), of_apps=upstream.is_discovered)
 
 
 def _tls(upstream: Upstream, each: DesiredStream, context: RenderContext) -> Iterator[Directive]:

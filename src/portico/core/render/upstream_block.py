@@ -36,12 +36,12 @@ def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Direct
     desired_for_retries = _without_failure_limits(desired)
     for name, upstream in desired.upstreams.items():
         label = label_of(name)
-        yield d("upstream", label, block=_block(label, upstream, desired, context))
+        yield d("upstream", label, block=_block(label, name, upstream, desired, context))
         retry_name, by_turns = retry_upstream(label), upstream.model_copy(update=_RETRY_BALANCING)
         yield d(
             "upstream",
             retry_name,
-            block=_block(retry_name, by_turns, desired_for_retries, context),
+            block=_block(retry_name, name, by_turns, desired_for_retries, context),
         )
 
 
@@ -69,13 +69,13 @@ def network_map() -> Directive:
 
 
 def _block(
-    name: str, upstream: Upstream, desired: Desired, context: RenderContext
+    label: str, name: str, upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
-    yield zone_line(name, upstream, desired)
+    yield zone_line(label, upstream, desired)
     # The order is not free: sticky written before the method silently does nothing.
     yield from _method(upstream)
     yield from _sticky(upstream)
-    yield from peer_lines(upstream, desired, context)
+    yield from peer_lines(name, upstream, desired, context)
     yield from _keepalive(upstream, context)
 
 
@@ -85,19 +85,21 @@ def zone_line(name: str, upstream: Upstream, desired: Desired) -> Directive:
 
 
 def peer_lines(
-    upstream: Upstream, desired: Desired, context: RenderContext
+    name: str, upstream: Upstream, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """The peers, and who knows where they are: the same in nginx's http and in its stream."""
     apps = [desired.apps[app] for app in upstream.apps]
     is_shared = len(apps) + len(upstream.servers) > 1
     for app in apps:
         yield _app_server(app, is_shared=is_shared)
-    yield from bootstrap_includes(upstream, desired, context)
-    for server in upstream.servers:
-        is_resolved = not apps and _is_resolved(server, context)
-        yield _server(
-            server, is_resolved=is_resolved, scale=max((a.scale for a in apps), default=1)
-        )
+    yield from bootstrap_includes(name, upstream, desired, context)
+    if upstream.check:
+        yield _checked_servers(name, upstream.servers[0])
+    else:
+        scale = max((a.scale for a in apps), default=1)
+        for server in upstream.servers:
+            is_resolved = not apps and _is_resolved(server, context)
+            yield _server(server, is_resolved=is_resolved, scale=scale)
     yield from _resolver(upstream, context)
 
 
@@ -114,10 +116,10 @@ def _zone_size(apps: list[DesiredApp], servers: tuple[Server, ...]) -> str:
 
 def _method(upstream: Upstream) -> Iterator[Directive]:
     match upstream.balance:
-        case Balance(Method.IP_HASH) if upstream.apps:
+        case Balance(Method.IP_HASH) if upstream.is_discovered:
             yield d("hash", Raw(f"${NETWORK}"), "consistent")
         case balance:
-            yield from method_line(balance, of_apps=bool(upstream.apps))
+            yield from method_line(balance, of_apps=upstream.is_discovered)
 
 
 def method_line(balance: Balance, *, of_apps: bool) -> Iterator[Directive]:
@@ -168,6 +170,12 @@ def _app_server(wanted: DesiredApp, *, is_shared: bool) -> Directive:
     )
 
 
+def _checked_servers(upstream: str, first: Server) -> Directive:
+    """Those that pass their check. Weights and backups are in discovery's answers."""
+    limits = _limits(first.max_conns, first.max_fails, first.fail_timeout)
+    return d("server", app_host(upstream), "service=http", "resolve", *limits)
+
+
 def _server(server: Server, *, is_resolved: bool, scale: int) -> Directive:
     weight = server.weight * scale
     return d(
@@ -199,8 +207,8 @@ def _resolver(upstream: Upstream, context: RenderContext) -> Iterator[Directive]
     listed and long where a slot's name has its address. nginx waits for `resolver_timeout`
     between two questions that were not answered.
     """
-    if upstream.apps:
-        yield d("resolver", context.resolver, "ipv6=off")
+    if upstream.is_discovered:
+        yield d("resolver", context.resolver, *(() if upstream.check else ("ipv6=off",)))
         yield d("resolver_timeout", "1s")
     elif any(_is_resolved(server, context) for server in upstream.servers):
         yield d("resolver", *context.nameservers)

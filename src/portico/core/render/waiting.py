@@ -45,13 +45,16 @@ def wait_of(scope: Scope, upstream: Upstream) -> Wait | None:
     """What holds in this place. No call of gRPC is repeated, so none can be held."""
     wait = scope.value(lambda handling: handling.held)
     is_grpc = scope.value(lambda handling: handling.grpc)
-    return wait if wait and wait.timeout and upstream.apps and not is_grpc else None
+    is_waited_for = upstream.is_discovered and not is_grpc
+    return wait if wait and wait.timeout and is_waited_for else None
 
 
-def app_to_wait_for(upstream: Upstream, desired: Desired) -> str:
-    """The first one that is no backup. A request that waits for it is tried on all of them."""
+def app_to_wait_for(name: str, upstream: Upstream, desired: Desired) -> str:
+    """The first one that is no backup, or the upstream itself where its servers are checked. A
+    request that waits for it is tried on all of them.
+    """
     own = (name for name in upstream.apps if not desired.apps[name].app.backup)
-    return next(own, upstream.apps[0])
+    return next(own, upstream.apps[0] if upstream.apps else name)
 
 
 def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:

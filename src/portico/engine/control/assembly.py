@@ -14,6 +14,7 @@ from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
 from portico.engine.instances.assembly import Instances
 from portico.engine.prepare import CertificateSource, Preparation
+from portico.engine.server_checks import ServerChecks
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 from portico.ports.nginx import Nginx, Sites
@@ -28,6 +29,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     certificates: CertificateParts,
     exposure: Exposure,
     *,
+    server_checks: ServerChecks,
     daemon: DaemonView,
     issued: CertificateSource,
     local: Certificates,
@@ -37,7 +39,14 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     sites: Sites,
 ) -> tuple[Operations, Changes]:
     report = StatusReport(
-        engine, instances, exposure, daemon, issued, logs=logs, processes=processes
+        engine,
+        instances,
+        exposure,
+        server_checks,
+        daemon=daemon,
+        issued=issued,
+        logs=logs,
+        processes=processes,
     )
     changes = Changes(engine.tasks, engine.clock, engine.observed.note)
     operations = Operations(

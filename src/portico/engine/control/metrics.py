@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portico.core.model.instance import InstanceState
-from portico.core.model.views import AppView, CertificateView, StatusView
+from portico.core.model.views import AppView, CertificateView, StatusView, UpstreamView
 
 Sample = tuple[Mapping[str, str], float]
 
@@ -14,7 +14,14 @@ Sample = tuple[Mapping[str, str], float]
 def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:
     """`now` is wall time."""
     wanted = [view for view in certificates if view.wanted]
-    return "".join((*_daemon(status), *_apps(status.apps), *_certificates(wanted, now)))
+    return "".join(
+        (
+            *_daemon(status),
+            *_apps(status.apps),
+            *_servers(status.upstreams),
+            *_certificates(wanted, now),
+        )
+    )
 
 
 def _daemon(status: StatusView) -> Iterator[str]:
@@ -69,6 +76,22 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
         "Restarts of an instance since it was created.",
         [(labels, i.restarts) for labels, i in every],
     )
+
+
+def _servers(upstreams: Sequence[UpstreamView]) -> Iterator[str]:
+    if upstreams:
+        yield _family(
+            "portico_server_up",
+            "Whether a server elsewhere passes its health check.",
+            [
+                (
+                    {"project": each.project, "upstream": each.name, "server": server.address},
+                    server.healthy,
+                )
+                for each in upstreams
+                for server in each.servers
+            ],
+        )
 
 
 def _labels_of(app: AppView) -> dict[str, str]:

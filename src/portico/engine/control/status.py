@@ -20,9 +20,11 @@ from portico.core.model.views import (
     LogFileView,
     NginxView,
     ProjectView,
+    ServerView,
     SiteView,
     StatusView,
     StreamView,
+    UpstreamView,
 )
 from portico.core.model.world import NginxSeen, World
 from portico.core.planning.app_state import app_state
@@ -38,6 +40,7 @@ from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
 from portico.engine.prepare import CertificateSource
 from portico.engine.projects import name_of
+from portico.engine.server_checks import ServerChecks
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
 from portico.system.memory import resident_bytes
@@ -47,15 +50,19 @@ SHOWN_LINES: Final = 10
 _TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
 
 
+_EARLIER: Final = "it failed its health check before the daemon was started"
+
+
 class StatusReport:
     def __init__(  # noqa: PLR0913 - it reads from everything
         self,
         engine: Engine,
         instances: Instances,
         exposure: Exposure,
+        server_checks: ServerChecks,
+        *,
         daemon: DaemonView,
         issued: CertificateSource,
-        *,
         logs: Logs,
         processes: Processes,
     ) -> None:
@@ -63,6 +70,7 @@ class StatusReport:
         self._clock, self._troubles = engine.clock, engine.troubles
         self._instances, self.exposure = instances, exposure
         self._daemon, self._issued = daemon, issued
+        self._server_checks = server_checks
         self._logs, self._processes = logs, processes
         self._begun = engine.clock.monotonic()
 
@@ -102,6 +110,7 @@ class StatusReport:
                 )
                 for key, each in desired.streams.items()
             ),
+            upstreams=tuple(self._upstreams(names)),
             nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
             source=first.source if first else "",
@@ -135,8 +144,28 @@ class StatusReport:
                 "apps": tuple(each for each in view.apps if (each.project, each.name) in wanted),
                 "sites": tuple(each for each in view.sites if each.name in sites),
                 "streams": tuple(each for each in view.streams if each.name in streams),
+                "upstreams": tuple(
+                    each for each in view.upstreams if each.project == names.get(project or "")
+                ),
             }
         )
+
+    def _upstreams(self, names: Mapping[str, str]) -> Iterator[UpstreamView]:
+        for name, servers in self._server_checks.groups():
+            project, short = split_name(name)
+            yield UpstreamView(
+                name=short,
+                project=names.get(project, ""),
+                servers=tuple(
+                    ServerView(
+                        address=each.name,
+                        backup=each.server.backup,
+                        healthy=each.is_well,
+                        reason=each.reason,
+                    )
+                    for each in servers
+                ),
+            )
 
     def _projects(self) -> dict[str, ProjectView]:
         """By key."""
@@ -305,10 +334,25 @@ class StatusReport:
         if self._intent.unwritten:
             yield f"the latest changes could not be written to disk: {self._intent.unwritten}"
         yield from self._nobody_well()
+        yield from self._failing_servers()
         yield from self._troubles.sentences()
 
     def _ended_badly(self, i: Instance) -> bool:
         return i.state is S.STOPPED and ended_badly(self._intent.app_of(i), i)
+
+    def _failing_servers(self) -> Iterator[str]:
+        for name, servers in self._server_checks.groups():
+            upstream = f"upstream {split_name(name)[1]}"
+            if servers and not any(each.is_well for each in servers):
+                yield (
+                    f"every server of {upstream} fails its health check; requests are still sent "
+                    f"to them: {servers[0].reason or _EARLIER}"
+                )
+                continue
+            for each in servers:
+                if not each.is_well:
+                    why = each.reason or _EARLIER
+                    yield f"server {each.name} of {upstream} gets no requests: {why}"
 
     def _nobody_well(self) -> Iterator[str]:
         known = self._observed.instances

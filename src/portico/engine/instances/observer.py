@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Protocol
 
 from portico.core.model.world import World
 from portico.engine.engine import Engine
@@ -11,10 +12,22 @@ from portico.engine.instances.assembly import Instances
 from portico.engine.instances.file_watches import FileWatches
 
 
+class Begins(Protocol):
+    async def begin(self) -> None:
+        """Take up what the files in force name now."""
+
+
 class Observer:
     def __init__(
-        self, engine: Engine, instances: Instances, watches: FileWatches, *, most_starting: int
+        self,
+        engine: Engine,
+        instances: Instances,
+        watches: FileWatches,
+        server_checks: Begins,
+        *,
+        most_starting: int,
     ) -> None:
+        self._server_checks = server_checks
         self._engine, self._instances, self._watches = engine, instances, watches
         self._most_starting = most_starting
 
@@ -25,6 +38,8 @@ class Observer:
         if not self._engine.safe_mode.is_on:
             with self._engine.troubles.fence("file watches at start"):
                 await self._watches.begin()
+        with self._engine.troubles.fence("checks of servers"):
+            await self._server_checks.begin()
         world = replace(await self._engine.observed.look(), most_starting=self._most_starting)
         with self._engine.troubles.fence("memory of instances"):
             world = await self._instances.memory_use.read(world)

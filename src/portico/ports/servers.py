@@ -1,0 +1,29 @@
+"""Servers elsewhere: their addresses, and whether they are well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from portico.core.model.check import Check
+
+
+@dataclass(frozen=True, slots=True)
+class TlsToServer:
+    name: str
+    """Sent as SNI, and verified."""
+    is_verified: bool = True
+    authorities: str | None = None
+    """PEM file; the system's if None."""
+
+
+class Servers(Protocol):
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """IPv4 and IPv6 addresses of a host, in an order that does not change; an address has
+        itself. Raises Failed where there is none, or no answer in time.
+        """
+
+    async def probe(
+        self, check: Check, address: str, port: int, tls: TlsToServer | None
+    ) -> str | None:
+        """Ask a server once; None when it is well, else what was wrong in a few words."""
