@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import dns.message
+import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
@@ -21,12 +22,14 @@ class FakeDiscovery:
 
     `peers["web"]` is a list of ports, or of `(port, weight, backup)`; the place in the list,
     from 1, is the slot. `asked` holds every question:
-    `("_http._tcp.web.portico.internal.", "SRV")`.
+    `("_http._tcp.web.portico.internal.", "SRV")`. Questions of requests that wait are `waiting`
+    until `release` answers them.
     """
 
     def __init__(self, **peers: Iterable[int | tuple[int, int, bool]]) -> None:
         self.peers = {app: list(ports) for app, ports in peers.items()}
         self.asked: list[tuple[str, str]] = []
+        self.waiting: list[tuple[bytes, tuple[str, int]]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -50,12 +53,22 @@ class FakeDiscovery:
         self._thread.join(60)
         self._socket.close()
 
+    def release(self) -> None:
+        for question, sender in self.waiting:
+            response = dns.message.make_response(dns.message.from_wire(question))
+            response.set_rcode(dns.rcode.NXDOMAIN)
+            self._socket.sendto(response.to_wire(), sender)
+        self.waiting.clear()
+
     def _serve(self) -> None:
         with suppress(OSError):
             while message := self._socket.recvfrom(4096):
                 question, sender = message
                 if not question:
                     return
+                if b"\x04wait" in question:
+                    self.waiting.append(message)
+                    continue
                 self._socket.sendto(self._answer(question), sender)
 
     def _answer(self, wire: bytes) -> bytes:
