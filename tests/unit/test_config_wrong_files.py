@@ -14,7 +14,8 @@ from tests.examples import examples
 
 NEVER: list[Any] = [{"zz z": [[]]}, [[[]]]]  # no key, table or list of a file may be like these
 JARGON = re.compile(
-    r"pydantic|Input|should be|valid |(?<!failed_)validat|constrained|None|literal|tuple|dict"
+    r"pydantic|Input|should be|valid |(?<!failed_)(?<!re)validat|constrained|None|literal|tuple|"
+    r"dict"
 )
 FREE = {  # tables whose keys the operator names
     "apps", "upstreams", "sites", "env", "slots", "routes", "headers", "request_headers",
