@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.variables import expanded
 from portico.errors import Refused
 
-_PLAIN = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+")
+_is_plain = re.compile(r"[][A-Za-z0-9_./:@%+,=*-]+").fullmatch
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_ARGUMENT_SIZE: Final = 4000
 """Bytes; nginx reads its file in pieces of 4,096 and no argument may be longer."""
@@ -43,12 +43,14 @@ class Directive:
 
 def d(name: str, *args: str, block: Iterable[Directive] | None = None) -> Directive:
     """`name` is written as it is; Refused for an argument that cannot stand in nginx's file."""
-    head = " ".join((name, *map(quote, args)))
+    head = " ".join((name, *map(quote, args))) if args else name
     return Directive(head, None if block is None else tuple(block))
 
 
 def to_text(directives: Iterable[Directive]) -> str:
-    return "".join(f"{line}\n" for line in _lines(directives, ""))
+    lines: list[str] = []
+    _write(directives, "", lines)
+    return "".join(lines)
 
 
 def literal(text: str) -> WithDollar:
@@ -79,16 +81,16 @@ def size(count: int) -> str:
     return str(count)
 
 
-def _lines(directives: Iterable[Directive], margin: str) -> Iterator[str]:
+def _write(directives: Iterable[Directive], margin: str, into: list[str]) -> None:
     for item in directives:
         if item.block is None:
-            yield f"{margin}{item.head};"
+            into.append(f"{margin}{item.head};\n")
         elif not item.block:
-            yield f"{margin}{item.head} {{ }}"
+            into.append(f"{margin}{item.head} {{ }}\n")
         else:
-            yield f"{margin}{item.head} {{"
-            yield from _lines(item.block, margin + "    ")
-            yield margin + "}"
+            into.append(f"{margin}{item.head} {{\n")
+            _write(item.block, margin + "    ", into)
+            into.append(margin + "}\n")
 
 
 def quote(arg: str) -> str:
@@ -97,7 +99,7 @@ def quote(arg: str) -> str:
     A backslash is taken off by nginx before a quote and a backslash, in quotes or not
     (ngx_conf_read_token); bytes above 0x7f mean nothing to it.
     """
-    if isinstance(arg, Raw) or _PLAIN.fullmatch(arg):
+    if type(arg) is Raw or _is_plain(arg):
         fit = arg
     elif _UNPRINTABLE.search(arg):
         raise _cannot_write(arg, "it has a control character")
