@@ -76,7 +76,11 @@ request_headers = ["Remote-User", "Remote-Groups"]
 
 [sites."plain.test"]
 app = "web"
-https = false
+redirect_http = false
+auth = {app = "proxy", path = "/oauth2/auth"}
+[sites."files.test"]
+folder = "files"
+redirect_http = false
 auth = {app = "proxy", path = "/oauth2/auth"}
 
 [sites."elsewhere.test"]
@@ -127,6 +131,7 @@ def edge(auth) -> Iterator[Edge]:
         edge.file("403.html", "<h1>Not for you</h1>")
         edge.file("401.html", "<h1>Sign in</h1>")
         edge.file("files/a.txt", "a file")
+        edge.file("files/.well-known/acme-challenge/certbot", "certbot's")
         with edge:
             eventually(lambda: edge.get("other.test").status == 200)
             eventually(lambda: edge.get("app.test", **ANN).status == 200)
@@ -310,6 +315,9 @@ def test_what_is_for_others_stays_open(edge):
     challenge = edge.plain("plain.test", "/.well-known/acme-challenge/token")
     assert (challenge.status, challenge.body) == (200, b"token.thumb")
     assert edge.plain("plain.test", "/.well-known/other").status == 401
+    challenge = edge.plain("files.test", "/.well-known/acme-challenge/certbot")
+    assert (challenge.status, challenge.body) == (200, b"certbot's")
+    assert edge.plain("files.test", "/a.txt").status == 401
     assert edge.raw(b"GET /lb-health HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 

@@ -60,7 +60,8 @@ def site_answer(
     """In the server of a site that is not redirected as a whole."""
     if desired.issuing(site_scopes[0].name) is not None:
         root = webroot(site_scopes)
-        yield from _answer(context, literal(root) if root else None)
+        asks = bool(site_scopes[0].site.auth)
+        yield from _answer(context, literal(root) if root else None, asks=asks)
 
 
 def webroot(site_scopes: Sequence[Scope]) -> str:
@@ -93,8 +94,10 @@ def _redirects(name: str, desired: Desired) -> bool:
     return site.https and site.redirect_http
 
 
-def _answer(context: RenderContext, root: Raw | WithDollar | None) -> Iterator[Directive]:
-    """A location open to all, ahead of redirect and gate."""
+def _answer(
+    context: RenderContext, root: Raw | WithDollar | None, *, asks: bool = False
+) -> Iterator[Directive]:
+    """A location open to all, ahead of redirect and gate. `asks`: its server has `auth`."""
     if not context.thumbprint:
         return
     kind = d("default_type", "text/plain")
@@ -102,7 +105,8 @@ def _answer(context: RenderContext, root: Raw | WithDollar | None) -> Iterator[D
     lines: tuple[Directive, ...] = (answer,)
     if root is not None:
         lines = (d("root", root), d("try_files", Raw("/$portico_token"), _OURS))
-    is_open = (d("allow", "all"), d("auth_basic", "off"), kind)
+    unasked = (d("auth_request", "off"),) if asks else ()
+    is_open = (d("allow", "all"), d("auth_basic", "off"), *unasked, kind)
     yield d("location", "~", Raw(PATH), block=(*is_open, *lines))
     if root is not None:
         yield d("location", _OURS, block=(kind, answer))

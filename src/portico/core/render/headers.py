@@ -112,6 +112,8 @@ def request_headers(
     theirs = _merged(scope.site.request_headers, scope.own.request_headers)
     identity = identity_headers(scope)
     known = {name.lower() for name in identity}
+    if not theirs and not known:  # as in nearly every place
+        return tuple(line for _, line in ours)
     return (
         *(line for name, line in ours if name not in theirs and name not in known),
         *(
