@@ -212,6 +212,7 @@ request_headers = { X-Forwarded-Prefix = "" }
 allow = ["10.0.0.0/8"]
 deny = ["10.6.6.6"]
 error_pages = { 404 = "404.html", 503 = "503.html" }
+proxy_intercept_errors = [404]
 
 [sites."shop.example.com".tls]
 issuer = ["https://ca.example.com/directory", "local"]

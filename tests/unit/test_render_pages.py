@@ -12,6 +12,7 @@ def test_a_page_is_open_to_who_is_kept_out_and_to_nobody_else():
         "auth_basic off;",
         "types { }",
         "default_type text/html;",
+        "add_header Cache-Control no-store always;",
         "root /;",
         "try_files /srv/project/403.html =403;",
     ]

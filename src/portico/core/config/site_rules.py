@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.handling_rules import handling_findings
+from portico.core.config.page_rules import page_findings
 from portico.core.config.redirect_rules import redirect_findings
 from portico.core.config.route_rules import TARGETS, route_findings, target_findings, targets_of
 from portico.core.model.document import Document
@@ -26,6 +27,7 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from handling_findings(draft, path, site, targets_of(site))
         yield from route_findings(draft, path, site)
         yield from redirect_findings(name, site, served)
+        yield from page_findings(draft, path, site)
         yield from _pair(draft, path, site)
         if site.hsts and not site.https:
             yield Finding((*path, "hsts"), "needs https, but it is false")

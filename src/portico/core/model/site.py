@@ -52,6 +52,7 @@ RouteKey = Annotated[
     Kind("a route"),  # its rules are told with those of sites
     WithJsonSchema({"type": "string", "pattern": r"^(~\*? \S.*|((=|\^~) )?/.*)$"}),
 ]
+ErrorStatus = Annotated[int, Field(ge=300, le=599)]
 LimitStatus = Annotated[int, Field(ge=400, le=599)]
 Connections = Annotated[int, Field(ge=1, le=65535)]
 
@@ -213,6 +214,12 @@ class Handling(Table):
         '502: "5s", or a table. Not for gRPC, nor for the body of a POST with request_buffering = '
         "false.",
     )
+    proxy_intercept_errors: bool | tuple[ErrorStatus, ...] | None = Field(
+        None,
+        description="Answer errors of the app, too, with the site's error_pages: true for all "
+        "statuses that have a page, or a list of them. If set, a 502 or 504 of the app never "
+        "keeps the app's page. Not for gRPC, WebSockets and streams of events. Default: false.",
+    )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
     cache: bool | Cache | None = Field(
         None,
@@ -324,7 +331,9 @@ class Site(Handling, Target):
         False, description="Answer 503 instead of passing requests on; true, or a table."
     )
     error_pages: dict[ErrorCode, NginxPath] = Field(
-        default_factory=dict, description="Status codes and their HTML files."
+        default_factory=dict,
+        description="Status codes and their HTML files, for errors of nginx; for those of apps "
+        "see proxy_intercept_errors.",
     )
     access_log: bool = Field(True, description="false: no access log for this site.")
     include: NginxPath | tuple[NginxPath, ...] = Field(

@@ -15,13 +15,14 @@ from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.holding import hold_gate, hold_locations, hold_settings
 from portico.core.render.mirror import mirror_lines, mirror_location
-from portico.core.render.pages import maintenance_gate, own_pages, retry_after
+from portico.core.render.pages import app_errors, maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
 from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.retries import (
     FAILED,
     FULL,
     first_try_lines,
+    intercepting_location,
     retry_location,
     stream_location,
     upstream_or_retry,
@@ -33,6 +34,7 @@ from portico.core.render.settings import (
     common_settings,
     difference,
     live_settings,
+    opened,
     settings,
 )
 from portico.core.render.static import (
@@ -201,6 +203,9 @@ def _proxy_lines(
     again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
     after_failure = next_try(again, wait_of(location.scope, upstream), upstream, desired)
     yield from first_try_lines(location.scope, after_failure, stream, live)
+    if app_errors(location.scope):
+        yield d("try_files", INTERNAL_PREFIX, _place("first", number))
+        return
     yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
     yield from passing(location.scope, name, upstream, context, location.stripped)
@@ -249,10 +254,19 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
     if not scope.value(lambda handling: handling.grpc):
         again, live = _place("again", number), _place("live", number)
         tried = tuple(passing(scope, target, upstream, context, location.stripped))
-        kept = (*repeated, *cache_lines(scope, context.user(desired.edge.user)))
-        yield from retry_location(
-            scope, again, next_try(again, wait, upstream, desired), kept, tried, end
-        )
+        kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
+        after = next_try(again, wait, upstream, desired)
+        if app_errors(scope):
+            first, entered = (
+                _place("first", number),
+                (*difference(opened(own, above), above), *kept),
+            )
+            once = passing(scope, name, upstream, context, location.stripped)
+            passed = (*mirror_lines(scope, number), *strip, *once)
+            yield intercepting_location(scope, first, after, entered, passed)
+            yield from retry_location(scope, again, after, entered, tried, end, intercepts=True)
+        else:
+            yield from retry_location(scope, again, after, (*repeated, *kept), tried, end)
         open_long = difference({**own, **live_settings(scope)}, above)
         after = next_try(live, wait, upstream, desired)
         yield from retry_location(scope, live, after, open_long, (*strip, *tried), end)

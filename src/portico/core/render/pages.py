@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
+from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.site import Maintenance, Site
+from portico.core.model.site import Handling, Maintenance, Site
 from portico.core.render.directive import Directive, Raw, d
-from portico.core.render.headers import response_headers
+from portico.core.render.headers import response_headers, sets_header
 from portico.core.render.identity import sign_in_page
+from portico.core.render.limits import retry_header
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 MAINTENANCE = f"{INTERNAL_PREFIX}/maintenance"
+_NOT_KEPT: Final = d("add_header", "Cache-Control", "no-store", "always")
+"""A 404 may be kept by browsers and caches if nothing says otherwise (RFC 9110 15.1)."""
 _MAINTENANCE_TEXT = (
     "<!doctype html><html><head><title>Back soon</title></head>"
     "<body><h1>Back soon</h1><p>This site is being worked on.</p></body></html>\n"
@@ -20,7 +24,7 @@ _MAINTENANCE_TEXT = (
 
 
 def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Directive]:
-    """For errors of nginx's own; an error that an app answers with keeps the app's page."""
+    """For errors of nginx's own."""
     for code in site.error_pages:
         if code not in without and not (code == "503" and site.maintenance):
             yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
@@ -35,11 +39,36 @@ def own_pages(scope: Scope) -> Iterator[Directive]:
         yield from error_pages(scope.site)
 
 
+def app_errors(scope: Scope) -> tuple[str, ...]:
+    """The statuses of an app that get a page of the site."""
+    statuses = scope.value(_intercepted)
+    if not statuses or scope.value(lambda handling: handling.grpc):
+        return ()
+    return tuple(code for code in scope.site.error_pages if int(code) in statuses)
+
+
+def app_error_pages(
+    scope: Scope, *, without: Collection[str] = (), also: Collection[str] = ()
+) -> Iterator[Directive]:
+    """For a location that has no other error_page but of `without`: nginx intercepts each status
+    that has one. If 418, which enters a named location, were among them, a program that answers
+    so would get the request again. `also` are statuses of nginx's own, if they have a page.
+    """
+    codes = app_errors(scope)
+    if codes:
+        yield d("proxy_intercept_errors", "on")
+    for code in scope.site.error_pages:
+        if code in {*codes, *also} and code not in without:
+            yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
+
+
 def page_locations(scope: Scope) -> Iterator[Directive]:
     is_asked = bool(scope.site.auth)
     for code, file in scope.site.error_pages.items():
-        held = _held_headers(scope) if code == "503" else ()
-        page = (*held, *_file(scope.path(file), code))
+        held = tuple(_held_headers(scope)) if code == "503" else ()
+        headers = held or (*response_headers(scope), *retry_header(scope))
+        kept = () if sets_header(scope, "cache-control") else (_NOT_KEPT,)
+        page = (*headers, *kept, *_file(scope.path(file), code))
         yield _page(f"{INTERNAL_PREFIX}/{code}", page, is_asked=is_asked)
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
@@ -121,3 +150,13 @@ def _maintenance_page(scope: Scope, maintenance: Maintenance) -> tuple[Directive
     if maintenance.page:
         return _file(scope.path(maintenance.page), "503")
     return (d("return", "503", _MAINTENANCE_TEXT.strip()),)
+
+
+def _intercepted(handling: Handling) -> Collection[int] | None:
+    match handling.proxy_intercept_errors:
+        case True:
+            return range(300, 600)
+        case False:
+            return ()
+        case statuses:
+            return statuses

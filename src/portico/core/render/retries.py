@@ -28,8 +28,8 @@ from typing import Final
 
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import UPGRADE
-from portico.core.render.identity import sign_in_page
-from portico.core.render.pages import error_pages, own_pages
+from portico.core.render.identity import auth_of, sign_in_page
+from portico.core.render.pages import app_error_pages, app_errors, error_pages, own_pages
 from portico.core.render.scope import Scope
 
 ONCE, SENT, NOBODY, TIMED_OUT, STREAMS, LIVE = (
@@ -128,10 +128,12 @@ def first_try_lines(
 ) -> Iterator[Directive]:
     """First in a location that passes requests on: where go those that failed, those that nginx
     itself may try again, and those that stay open. A location that has one error_page has none
-    of its server's.
+    of its server's. Where errors of the app get pages, it passes nothing on itself.
     """
     grpc = _is_grpc(scope)
-    if grpc:
+    if app_errors(scope):
+        yield d("error_page", _LIVE_CODE, "=", live_name)
+    elif grpc:
         yield d("grpc_next_upstream", "off")
     else:
         yield d("error_page", *CODES, "=", next_try)
@@ -139,7 +141,7 @@ def first_try_lines(
     if has_stream(scope):
         yield d("error_page", _STREAM_CODE, "=", stream_name)
     yield from sign_in_page(scope)
-    yield from error_pages(scope.site, without=() if grpc else CODES)
+    yield from error_pages(scope.site, without=() if grpc or app_errors(scope) else CODES)
     yield d("recursive_error_pages", "on")
     if has_stream(scope):
         yield d("if", Raw(f"(${STREAMS})"), block=(d("return", _STREAM_CODE),))
@@ -147,23 +149,44 @@ def first_try_lines(
         yield d("if", Raw(f"(${LIVE})"), block=(d("return", _LIVE_CODE),))
 
 
-def retry_location(
+def intercepting_location(
+    scope: Scope,
+    name: str,
+    next_try: str,
+    settings: Iterable[Directive],
+    passing: Iterable[Directive],
+) -> Directive:
+    """The first try where errors of the app get pages."""
+    lines = (
+        *settings,
+        d("error_page", *CODES, "=", next_try),
+        *app_error_pages(scope, without=CODES),
+        d("recursive_error_pages", "on"),
+        *passing,
+    )
+    return d("location", name, block=lines)
+
+
+def retry_location(  # noqa: PLR0913 - a location in all that it has
     scope: Scope,
     retry_name: str,
     next_try: str,
     settings: Iterable[Directive],
     passing: Iterable[Directive],
     end: str,
+    *,
+    intercepts: bool = False,
 ) -> Iterator[Directive]:
     """Where requests come again, and those that stay open come from the first time on. `passing`
     passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
-    from, only of the server: `settings` are repeated in it.
+    from, only of the server: `settings` are repeated in it. If it `intercepts`, it has pages for
+    errors of the app.
     """
+    of_app = tuple(app_error_pages(scope, without=CODES)) if intercepts else ()
     lines = (
         *settings,
         d("error_page", *CODES, "=", next_try),
-        *sign_in_page(scope),
-        *error_pages(scope.site, without=CODES),
+        *(of_app or (*sign_in_page(scope), *error_pages(scope.site, without=CODES))),
         d("recursive_error_pages", "on"),
         *ends(scope, end),
         *passing,
@@ -187,9 +210,11 @@ def stream_location(
 ) -> Iterator[Directive]:
     if has_stream(scope):
         protocol = "grpc" if _is_grpc(scope) else "proxy"
+        # A 401 of the program that decides about the request is not told from one of the app.
+        intercepts = app_errors(scope) and not auth_of(scope)
         lines = (
             *settings,
-            *own_pages(scope),
+            *(app_error_pages(scope, also=CODES) if intercepts else own_pages(scope)),
             d(f"{protocol}_next_upstream", "error", "timeout"),
             d(f"{protocol}_next_upstream_tries", "3"),
             d(f"{protocol}_next_upstream_timeout", "10s"),

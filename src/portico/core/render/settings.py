@@ -47,6 +47,17 @@ def common_settings(scope: Scope) -> Settings:
     }
 
 
+def opened(own: Settings, above: Settings) -> Settings:
+    """For a location that is entered only from others, which have let the client in already."""
+    access = {
+        "networks": d("allow", "all"),
+        "passwords": d("auth_basic", "off"),
+        "decision": d("auth_request", "off"),
+    }
+    closed = {part: line for part, line in access.items() if own[part] or above[part]}
+    return {**own, **{part: (line,) for part, line in closed.items()}}
+
+
 def difference(own: Settings, above: Settings) -> Iterator[Directive]:
     """What a level has to write, given what it inherits."""
     for group, directives in own.items():
