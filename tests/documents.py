@@ -341,6 +341,14 @@ strip_prefix = true
 rate_limit = "5r/m"
 connection_limit = 5
 
+[[sites."shop.example.com".routes."/new"]]
+app = "spare"
+match = { method = ["GET", "POST"], header = { X-Api = "~ ^2" }, cookie = { beta = "1" } }
+
+[[sites."shop.example.com".routes."/new"]]
+app = "web"
+match = { query = { preview = true } }
+
 [sites."shop.example.com".routes."= /old"]
 redirect = { to = "https://new.example.com", status = 301, keep_path = true, keep_query = false }
 

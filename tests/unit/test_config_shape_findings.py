@@ -192,7 +192,7 @@ def test_a_wrong_key_of_an_upstream_is_told_in_plain_words(line, problem):
                 'not "10.0.0.300"'
             ),
         ),
-        ("routes.'/x' = 5", 'routes."/x": must be a table or text, not 5'),
+        ("routes.'/x' = 5", 'routes."/x": must be a table, text or a list, not 5'),
         ("routes.'/x'.apps = 'y'", 'routes."/x".apps: unknown key (did you mean "app"?)'),
         (
             "basic_auth.users.'a:b' = 'x'",

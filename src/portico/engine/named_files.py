@@ -158,12 +158,13 @@ def _of_site(site: Site) -> Iterator[_Named]:
         yield "basic_auth.file", site.basic_auth.file, False
     if site.folder:
         yield "folder", _folder(site.folder), True
-    for path, route in site.routes.items():
+    for (key, *index), route in site.placed_routes():
         if not isinstance(route, str):
+            place = f'routes."{key}"{index or ""}'
             if route.folder:
-                yield f'routes."{path}".folder', _folder(route.folder), True
+                yield f"{place}.folder", _folder(route.folder), True
             if route.basic_auth and route.basic_auth.file:
-                yield f'routes."{path}".basic_auth.file', route.basic_auth.file, False
+                yield f"{place}.basic_auth.file", route.basic_auth.file, False
 
 
 def _folder(folder: str | Folder) -> str:

@@ -66,11 +66,12 @@ def _targets(table: Table) -> Iterator[str]:
     for site in tables(table.get("sites")).values():
         yield from _target(site)
         routes = site.get("routes")
-        for route in routes.values() if isinstance(routes, Mapping) else ():
-            if isinstance(route, str):
-                yield route
-            elif isinstance(route, Mapping):
-                yield from _target(route)
+        for value in routes.values() if isinstance(routes, Mapping) else ():
+            for route in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(route, str):
+                    yield route
+                elif isinstance(route, Mapping):
+                    yield from _target(route)
 
 
 def _target(table: Table) -> Iterator[str]:

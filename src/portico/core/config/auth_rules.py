@@ -48,6 +48,8 @@ def sign_in_loop(site: Site, handling: Handling) -> bool:
         return False
     key = max(takes, key=lambda key: (key.startswith("="), len(key)), default=None)
     route = site.routes[key] if key else None
+    if isinstance(route, tuple):
+        return False
     own = route.auth if route is not None and not isinstance(route, str) else None
     return bool(site.auth if own is None else own)
 

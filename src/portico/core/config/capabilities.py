@@ -121,8 +121,8 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
     if site.real_ip is not None:
         yield (*path, "real_ip"), "real_ip", "realip"
     handlings: dict[Path, Handling] = {path: site} | {
-        (*path, "routes", key): route
-        for key, route in site.routes.items()
+        (*path, "routes", *place): route
+        for place, route in site.placed_routes()
         if not isinstance(route, str)
     }
     for place, handling in handlings.items():

@@ -13,6 +13,7 @@ from portico.core.model.balancing import Method
 from portico.core.model.check import Check
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge, Tls
+from portico.core.model.match import Match
 from portico.core.model.site import Folder, Redirect, Route, Site
 from portico.core.model.stream import Stream
 from portico.core.model.units import Table
@@ -197,7 +198,13 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "Portico enables it if nginx supports it": "http2",
         "not supported: nginx loses connections of HTTP/3 when it reloads": "http3 quic",
     },
-    Route: _SERVING,
+    Route: {**_SERVING, "match": "matcher matchers"},
+    Match: {
+        "method": "methods limit_except",
+        "header": "headers",
+        "cookie": "cookies",
+        "query": "args arg arguments parameters params query_param",
+    },
     Stream: {
         "app": "proxy_pass pass to target backend service",
         "upstream": "servers server",

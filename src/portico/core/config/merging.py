@@ -109,9 +109,13 @@ def _qualified_stream(stream: Stream, project: str) -> Stream:
     return stream.model_copy(update={**_names(stream, project), "server_names": names})
 
 
-def _qualified_route(route: Route | str, project: str) -> Route | str:
+def _qualified_route(
+    route: Route | str | tuple[Route, ...], project: str
+) -> Route | str | tuple[Route, ...]:
     if isinstance(route, str):
         return qualified(project, route)
+    if isinstance(route, tuple):
+        return tuple(each.model_copy(update=_targets(each, project)) for each in route)
     return route.model_copy(update=_targets(route, project))
 
 

@@ -155,9 +155,9 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
     if not site.https and _sticky_cookie_is_secure(site, document):
         yield path, "its sticky cookie is secure, so it is lost with https = false"
     yield from _handling(path, site, site)
-    for key, route in site.routes.items():
+    for place, route in site.placed_routes():
         if not isinstance(route, str):
-            yield from _handling((*path, "routes", key), route, site)
+            yield from _handling((*path, "routes", *place), route, site)
 
 
 def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:

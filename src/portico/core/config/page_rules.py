@@ -12,9 +12,9 @@ def page_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
     if draft.may_be_set(path, "error_pages"):
         return
     yield from _missing_pages(path, site, site)
-    for key, route in site.routes.items():
+    for place, route in site.placed_routes():
         if not isinstance(route, str):
-            yield from _missing_pages((*path, "routes", key), route, site)
+            yield from _missing_pages((*path, "routes", *place), route, site)
 
 
 def _missing_pages(path: Path, handling: Handling, site: Site) -> Iterator[Finding]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from portico.core.config.findings import Path, path_text
 from portico.core.model.captures import groups, is_nginx_variable
-from portico.core.model.site import Site
+from portico.core.model.site import Route, Site
 from portico.errors import Problem
+
+_REGEX: Final = re.compile(r"~\*?\s*(\S.*)")
 
 
 def wrong_with_regex(regex: str) -> str | None:
@@ -31,9 +34,14 @@ def pattern_problem(message: str, sites: Mapping[str, Site]) -> Problem | None:
 
 def _patterns(sites: Mapping[str, Site]) -> Iterator[tuple[Path, str]]:
     for name, site in sites.items():
-        for key in site.routes:
-            if found := re.fullmatch(r"~\*?\s*(\S.*)", key):
-                yield ("sites", name, "routes", key), found[1]
+        here: Path = ("sites", name, "routes")
+        for place, route in site.placed_routes():
+            if found := _REGEX.fullmatch(place[0]):
+                yield (*here, place[0]), found[1]
+            if isinstance(route, Route) and route.match:
+                for kind, key, value in route.match.values:
+                    if isinstance(value, str) and (found := _REGEX.fullmatch(value)):
+                        yield (*here, *place, "match", kind, key), found[1]
 
 
 def _wrong_in_any_dialect(regex: str) -> str | None:

@@ -16,19 +16,20 @@ def redirect_findings(name: str, site: Site, served: AbstractSet[str]) -> Iterat
 
     `served` are the domains of all sites; one of them goes before a wildcard.
     """
-    sources: dict[str, Target] = {"": site} | {
-        key: route for key, route in site.routes.items() if isinstance(route, Route)
-    }
+    sources: list[tuple[tuple[str | int, ...], Target]] = [((), site)]
+    sources += [(place, r) for place, r in site.placed_routes() if isinstance(r, Route)]
     by_regex = any(key.startswith("~") for key in site.routes)
-    for key, source in sources.items():
-        where: Path = ("sites", name, "routes", key) if key else ("sites", name)
+    for place, source in sources:
+        where: Path = ("sites", name, "routes", *place) if place else ("sites", name)
+        key = str(place[0]) if place else ""
+        is_shared = len(place) > 1 or (isinstance(source, Route) and source.match)
         redirect = source.redirect
         table = Redirect(to=redirect) if isinstance(redirect, str) else redirect
         if table is None:
             continue
         if wrong := next(_capture_findings((*where, "redirect"), table, key), None):
             yield wrong
-        elif not by_regex and _leads_to(table, key, name, site, served) == key:
+        elif not (by_regex or is_shared) and _leads_to(table, key, name, site, served) == key:
             yield Finding((*where, "redirect"), "redirects to itself")
 
 

@@ -65,7 +65,8 @@ def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstrea
     """
     served: set[str] = set()
     for site in sites:
-        more = site.routes.values() if isinstance(site, Site) else site.targets
+        routes = site.placed_routes() if isinstance(site, Site) else ()
+        more = site.targets if isinstance(site, Stream) else (route for _, route in routes)
         for target in (site, *more):
             if isinstance(target, str):
                 served.add(target)

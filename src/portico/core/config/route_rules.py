@@ -15,11 +15,13 @@ TARGETS = tuple(Target.model_fields)
 
 
 def route_findings(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
-    for key, route in site.routes.items():
-        here: Path = (*path, "routes", key)
-        yield from _key(here, key)
+    for key in site.routes:
+        place: Path = (*path, "routes", key)
+        yield from _key(place, key)
         if key.startswith("^~ ") and key[3:] in site.routes:
-            yield Finding(here, f"is the same path as {path_text((*path, 'routes', key[3:]))}")
+            yield Finding(place, f"is the same path as {path_text((*path, 'routes', key[3:]))}")
+    for (key, *index), route in site.placed_routes():
+        here: Path = (*path, "routes", key, *index)
         if isinstance(route, str):
             yield from either_named(draft, here, route)
             continue

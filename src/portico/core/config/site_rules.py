@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.handling_rules import handling_findings
+from portico.core.config.match_rules import match_findings, takes_all
 from portico.core.config.page_rules import page_findings
 from portico.core.config.redirect_rules import redirect_findings
 from portico.core.config.route_rules import TARGETS, route_findings, target_findings, targets_of
@@ -26,6 +27,7 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from target_findings(draft, path, site)
         yield from handling_findings(draft, path, site, targets_of(site))
         yield from route_findings(draft, path, site)
+        yield from match_findings(draft, path, site)
         yield from redirect_findings(name, site, served)
         yield from page_findings(draft, path, site)
         yield from _pair(draft, path, site)
@@ -57,7 +59,7 @@ def _defaults(document: Document) -> Iterator[Finding]:
 
 def _target(draft: Draft, path: Path, site: Site) -> Iterator[Finding]:
     targets = targets_of(site)
-    if targets and "/" in site.routes:
+    if targets and takes_all(site.routes.get("/")):
         what = f'has {targets[0]} and a route for "/", which are the same; set only one'
         yield Finding(path, what)
     closed = site.maintenance is True or (site.maintenance and site.maintenance.on)

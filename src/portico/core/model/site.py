@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ from portico.core.model.cache import Cache
 from portico.core.model.client_certificates import ClientCertificates
 from portico.core.model.headers import HeaderName, HeaderValue
 from portico.core.model.issuing import Issuing
+from portico.core.model.match import Match
 from portico.core.model.mirror import Mirror
 from portico.core.model.names import AppName, Domain
 from portico.core.model.units import Count, Duration, Kind, NginxPath, Rate, Size, Table, shown
@@ -293,6 +295,11 @@ class Route(Handling, Target):
         description="Require a client certificate where the site's are optional; without one the "
         "client gets 403.",
     )
+    match: Match | None = Field(
+        None,
+        description="What a request must have; others go to the next route of the path's list, or "
+        "as if there was none to where the site's requests go.",
+    )
     strip_prefix: bool = Field(
         False,
         description="Remove the route's path before passing a request on; the rest is passed byte "
@@ -304,9 +311,10 @@ class Site(Handling, Target):
     """Domain names and where their requests go. The table's name is the first domain."""
 
     aliases: tuple[Domain, ...] = Field((), description="Further names of the same site.")
-    routes: dict[RouteKey, Route | str] = Field(
+    routes: dict[RouteKey, Route | str | tuple[Route, ...]] = Field(
         default_factory=dict,
-        description="Paths, each with a table or the name of an app or upstream.",
+        description="Paths, each with a table, the name of an app or upstream, or a list of "
+        "tables of which the first one takes a request whose match fits.",
     )
     certificate: NginxPath | None = Field(
         None, description="PEM file of your own certificate with its chain."
@@ -339,3 +347,12 @@ class Site(Handling, Target):
     include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for this site's server block."
     )
+
+    def placed_routes(self) -> Iterator[tuple[tuple[str, *tuple[int, ...]], Route | str]]:
+        """Every route, with its key, and its index if it is one of a list."""
+        for key, routes in self.routes.items():
+            if isinstance(routes, tuple):
+                for index, route in enumerate(routes):
+                    yield (key, index), route
+            else:
+                yield (key,), routes

@@ -126,6 +126,6 @@ def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
 
 def _auths(desired: Desired) -> Iterator[Auth]:
     for site in desired.sites.values():
-        for each in (site, *site.routes.values()):
+        for each in (site, *(route for _, route in site.placed_routes())):
             if not isinstance(each, str) and each.auth:
                 yield each.auth

@@ -106,7 +106,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     headers = [
         name
         for site in desired.sites.values()
-        for table in (site, *site.routes.values())
+        for table in (site, *(route for _, route in site.placed_routes()))
         if not isinstance(table, str)
         for name in (*(table.request_headers or ()), *(table.auth.copied if table.auth else ()))
     ]

@@ -268,7 +268,9 @@ def _added_key(scope: Scope) -> str:
     cookie = f"${COOKIE}" if cache and _looks_at_cookies(cache) else ""
     login = _KNOWN if auth_of(scope) else f"${_of(LOGIN, scope)}"
     fields = _fields(trusting=trusts(scope.site))
-    return "|".join((KEY_MARK[:-1], login, cookie, "$scheme", *fields))
+    # Of several routes with one path, each has answers of its own.
+    chosen = (f"route {scope.index}",) if scope.is_chosen else ()
+    return "|".join((KEY_MARK[:-1], login, cookie, "$scheme", *fields, *chosen))
 
 
 def _fields(*, trusting: bool) -> list[str]:

@@ -12,6 +12,7 @@ from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.cache import cache_maps, cache_zones
 from portico.core.render.challenge import challenge_maps
+from portico.core.render.choice import choice_maps, is_choice, route_groups
 from portico.core.render.claims import claim_maps
 from portico.core.render.client_certificates import authority_files, handshake_map
 from portico.core.render.directive import Directive, to_text
@@ -27,7 +28,7 @@ from portico.core.render.passing import rest_maps
 from portico.core.render.redirect import redirect_maps
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_servers
-from portico.core.render.static import static_maps
+from portico.core.render.static import directory_maps, static_maps
 from portico.core.render.streams import stream_block
 from portico.core.render.upstream_block import upstream_blocks
 from portico.core.render.waiting import wait_maps
@@ -79,6 +80,9 @@ def _http(
     yield from challenge_maps(desired, context)
     yield from maintenance_maps(desired)
     yield from static_maps(chain.from_iterable(sites))
+    if any(is_choice(group) for scopes in sites for group in route_groups(scopes)):
+        yield from directory_maps()
+        yield from choice_maps(sites)
     yield from refusal_maps(chain.from_iterable(sites))
     yield from redirect_maps(list(chain.from_iterable(sites)))
     yield from auth_maps(desired)

@@ -136,7 +136,7 @@ def _sites(desired: Desired) -> list[tuple[str, Site]]:
 
 
 def _auths(site: Site) -> Iterator[Auth]:
-    for each in (site, *site.routes.values()):
+    for each in (site, *(route for _, route in site.placed_routes())):
         if not isinstance(each, str) and each.auth:
             yield each.auth
 
@@ -144,7 +144,7 @@ def _auths(site: Site) -> Iterator[Auth]:
 def _targets(site: Site, desired: Desired) -> set[str]:
     """The apps that get its requests, and the upstreams."""
     names = {site.app, site.upstream}
-    for route in site.routes.values():
+    for _, route in site.placed_routes():
         names |= {route} if isinstance(route, str) else {route.app, route.upstream}
     found = {name for name in names if name}
     return found.union(*(desired.upstreams[n].apps for n in found if n in desired.upstreams))

@@ -10,6 +10,13 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.cache import cache_lines, cache_settings
+from portico.core.render.choice import (
+    choice_header,
+    choice_value,
+    choice_variable,
+    is_choice,
+    route_groups,
+)
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
 from portico.core.render.headers import request_headers
@@ -38,7 +45,9 @@ from portico.core.render.settings import (
     settings,
 )
 from portico.core.render.static import (
+    CHOSEN,
     cache_header,
+    directory_redirect,
     folder_of,
     static_files,
     twin_location,
@@ -59,15 +68,21 @@ def locations(
 ) -> Iterator[Directive]:
     """`scopes` are a site and then its routes; `above` is what its server block says."""
     for number, location in enumerate(_site_locations(scopes)):
+        if isinstance(location, Choice):
+            yield from location.directives()
+            continue
         is_site = location.scope is scopes[0]
         own = above if is_site else _settings(location)
+        vary = tuple(choice_header(location.scope, location.group))
+        own = {**own, "headers": (*own["headers"], *vary)} if vary else own
         own = cache_settings(location.scope, own, location.stripped)
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
         passed = ""
         if location.name is not None:
-            kept = cache_lines(location.scope, context.user(desired.edge.user))
+            user, scope = context.user(desired.edge.user), location.scope
+            kept = () if app_errors(scope) else cache_lines(scope, user)
             to_app = _proxy_lines(location, location.name, desired, context, number)
             proxied = (*lines, *kept, *to_app)
             if location.has_files:
@@ -86,6 +101,7 @@ def locations(
             yield from location.directives((*lines, *own_pages(location.scope), *answer))
         if location.has_files:
             local = above if is_site else common_settings(location.scope)
+            local = {**local, "headers": (*local["headers"], *vary)} if vary else local
             yield from _file_locations(location, local, above, gate, number, passed)
 
 
@@ -125,6 +141,10 @@ class Location:
     scope: Scope
     prefix: str = ""
     """The path that a folder stands for, or that is taken off: `/static/`."""
+    group: tuple[Scope, ...] = ()
+    """The routes with the same path, if the request decides which one takes it."""
+    place: str = ""
+    """Where a request comes that was decided on: the name of a location."""
 
     @property
     def name(self) -> str | None:
@@ -143,34 +163,100 @@ class Location:
         path = self.matches[0].path
         return folder_of(self.scope) is not None and self.prefix in {"", path}
 
+    @property
+    def is_chosen_folder(self) -> bool:
+        """No named location may have an `alias`."""
+        return bool(self.place and self.prefix and self.has_files)
+
     def directives(self, lines: Sequence[Directive]) -> Iterator[Directive]:
-        for match in self.matches:
+        if self.is_chosen_folder:
+            inside = f"{CHOSEN}/{choice_value(self.scope)}"
+            move = d("rewrite", Raw('"(?s)^(.*)$"'), Raw(f"{inside}$1"), "last")
+            yield d("location", self.place, block=(move,))
+            files = (d("internal"), *lines)
+            yield d("location", Raw("^~"), WithDollar(f"{inside}{self.prefix}"), block=files)
+        elif self.place:
+            yield d("location", self.place, block=lines)
+        for match in () if self.place else self.matches:
             modifier = (Raw(match.modifier),) if match.modifier else ()
             yield d("location", *modifier, WithDollar(match.path), block=lines)
 
 
-def _site_locations(scopes: Sequence[Scope]) -> Iterator[Location]:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Of a path that several routes have. No program answers here, so that 418 comes from no
+    other; it is sent before nginx looks who may come in, and after that nothing is left of it.
+    """
+
+    matches: tuple[Match, ...]
+    group: tuple[Scope, ...]
+
+    def directives(self) -> Iterator[Directive]:
+        to = Raw(f'"{_chosen_place(f"${{{choice_variable(self.group)}}}", self.matches)}"')
+        lines = (
+            d("error_page", "418", "=", to),
+            d("recursive_error_pages", "on"),
+            d("return", "418"),
+        )
+        yield from Location(self.matches, self.group[0]).directives(lines)
+
+    def locations(self) -> Iterator[Location]:
+        path = self.matches[0].path.rstrip("/")
+        for scope in self.group:
+            route = scope.route
+            is_cut = route and path and (route.folder is not None or route.strip_prefix)
+            prefix = f"{path}/" if is_cut and not self.matches[0].modifier.startswith("~") else ""
+            place = _chosen_place(choice_value(scope), self.matches)
+            yield Location(self.matches, scope, prefix, self.group, place)
+
+
+def _chosen_place(value: str, matches: Sequence[Match]) -> str:
+    return f"@match_{value}_exact" if matches[0].modifier == "=" else f"@match_{value}"
+
+
+def _site_locations(scopes: Sequence[Scope]) -> Iterator[Location | Choice]:
     """The operator's routes, and `/` for what no route takes."""
-    site, *routes = scopes
-    matches = [(Match.parse(scope.key), scope) for scope in routes]
-    taken = {match.identity for match, _ in matches}
+    groups = [(Match.parse(group[0].key), group) for group in route_groups(scopes)]
+    taken = {match.identity for match, _ in groups}
     if ("", "/") not in taken:
-        yield Location((Match("", "/"),), site)
-    for match, scope in matches:
-        if match.is_prefix and match.path != "/":
-            yield from _prefix_locations(match, scope, taken - {match.identity})
+        yield Location((Match("", "/"),), scopes[0])
+    for match, group in groups:
+        others = taken - {match.identity}
+        if is_choice(group):
+            for choice in _choices(match, group, others):
+                yield choice
+                yield from choice.locations()
+        elif match.is_prefix and match.path != "/":
+            yield from _prefix_locations(match, group[0], others)
         else:
-            yield Location((match,), scope)
+            yield Location((match,), group[0])
+
+
+def _choices(
+    match: Match, group: tuple[Scope, ...], taken: set[tuple[str, str]]
+) -> Iterator[Choice]:
+    if not match.is_prefix or match.path == "/":
+        yield Choice((match,), group)
+        return
+    free = _free_matches(match, taken)
+    has_folder = any(scope.route and scope.route.folder is not None for scope in group)
+    for matches in ((each,) for each in free) if has_folder else (free,) if free else ():
+        yield Choice(matches, group)
+
+
+def _free_matches(match: Match, taken: set[tuple[str, str]]) -> tuple[Match, ...]:
+    """`/static` becomes `/static/` and `= /static`, because `/statics` is none of it."""
+    path = match.path.rstrip("/")
+    wanted = [Match(match.modifier, f"{path}/")]
+    wanted += [Match("=", path)] if match.path == path else []
+    return tuple(each for each in wanted if each.identity not in taken)
 
 
 def _prefix_locations(
     match: Match, scope: Scope, taken: set[tuple[str, str]]
 ) -> Iterator[Location]:
-    """`/static` becomes `/static/` and `= /static`, because `/statics` is none of it."""
     path, route = match.path.rstrip("/"), scope.route
-    wanted = [Match(match.modifier, f"{path}/")]
-    wanted += [Match("=", path)] if match.path == path else []
-    free = tuple(each for each in wanted if each.identity not in taken)
+    free = _free_matches(match, taken)
     if route and route.folder is not None:  # without the slash it is another answer
         for each in free:
             yield Location((each,), scope, f"{path}/")
@@ -330,7 +416,9 @@ def _file_locations(
         return
     headers = (*own["headers"], *cache_header(scope), *vary_header(scope))
     twins = f"{INTERNAL_PREFIX}/twin_{number}"
-    files = static_files(scope, folder, location.prefix, twins, passed)
+    files = tuple(static_files(scope, folder, location.prefix, twins, passed))
+    if location.is_chosen_folder:
+        files = (directory_redirect(), *files)
     lines, pages = difference({**own, "headers": headers}, above), tuple(own_pages(scope))
     yield from location.directives((*gate, *lines, *pages, *files))
     without = {group: lines for group, lines in own.items() if group != "headers"}

@@ -32,6 +32,13 @@ class Scope:
     """As in `RenderContext`."""
     identity: tuple[str, ...] = ()
     """Headers that no client may set here (`identity_names`)."""
+    index: int = 0
+    """Among the routes with this key."""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the request decides that this route of its path takes it."""
+        return bool(self.index or (self.route and self.route.match))
 
     @property
     def target(self) -> Target:
@@ -49,7 +56,8 @@ class Scope:
     def slug(self) -> str:
         """A name for files and zones of this place; no two have the same."""
         name = file_name(self.name).replace(":", "_").replace("*", "_")  # `_` is in no domain
-        return f"{name}-{digest(self.key)}" if self.key else name
+        number = f"-{self.index}" if self.index else ""
+        return f"{name}-{digest(self.key)}{number}" if self.key else name
 
     def value(self, setting: Callable[[Handling], T | None]) -> T | None:
         """What holds here: the route's, or else the site's."""
@@ -68,13 +76,21 @@ class Scope:
 def scopes(
     name: str, site: Site, folder: str, secret: str = "", identity: tuple[str, ...] = ()
 ) -> Iterator[Scope]:
-    """A site, then each of its routes; a route that is only a name becomes a table."""
+    """A site, then each of its routes; a route that is only a name becomes a table. The last of
+    those with the same path has no `match`: what fits none is served as the site is.
+    """
     whole = Scope(name, site, folder, secret=secret, identity=identity)
     yield whole
-    for key, route in site.routes.items():
-        # Not checked again: the name is one of those of all projects, not as a file has it.
-        table = Route().model_copy(update={"app": route}) if isinstance(route, str) else route
-        yield replace(whole, key=key, route=table)
+    for key, routes in site.routes.items():
+        every = routes if isinstance(routes, tuple) else (_table(routes),)
+        rest = (Route(),) if every and every[-1].match else ()
+        for index, route in enumerate((*every, *rest)):
+            yield replace(whole, key=key, route=route, index=index)
+
+
+def _table(route: Route | str) -> Route:
+    """Not checked again: the name is one of those of all projects, not as a file has it."""
+    return Route().model_copy(update={"app": route}) if isinstance(route, str) else route
 
 
 def file_name(site: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from portico.core.model.site import Folder
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, WithDollar, d, quote
 from portico.core.render.headers import sets_header
 from portico.core.render.mime import ASSET_ENDINGS
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
@@ -18,6 +19,9 @@ _NO_FILE: Final = "portico_no_file"
 _TWIN, _ENCODING = "portico_twin", "portico_encoding"
 _TWINS: Final = {"br": "br", "zst": "zstd", "gz": "gzip"}
 """Endings of compressed files, by size, and their names in Content-Encoding (RFC 9110 8.4.1)."""
+CHOSEN: Final = f"{INTERNAL_PREFIX}/match"
+"""What the paths of a folder begin with inside nginx where other routes have its path too."""
+_DIRECTORY, _SENT_PATH = "portico_directory", "portico_directory_path"
 NOWHERE: Final = f"{INTERNAL_PREFIX}/none"
 """A path at which no file is served."""
 _ASSET: Final = rf'"~*\.({ASSET_ENDINGS})$"'
@@ -29,12 +33,20 @@ _HASHED: Final = (
 
 
 def hidden_map() -> Directive:
-    """Names that begin with a dot (`.git`, `.env`) are not served, but for RFC 8615's."""
+    """Names that begin with a dot (`.git`, `.env`) are not served, but for RFC 8615's. What stands
+    before the path of a chosen folder is nginx's own.
+    """
     return d(
         "map",
         Raw("$uri"),
         Raw(f"${HIDDEN}"),
-        block=(d("default", ""), d(r'"~/\.(?!well-known(?:/|$))"', "1")),
+        block=(
+            d("default", ""),
+            d(
+                rf'"~(?s)^(?>(?:{re.escape(CHOSEN)}/[0-9a-f]+(?=/))?).*/\.(?!well-known(?:/|$))"',
+                "1",
+            ),
+        ),
     )
 
 
@@ -56,6 +68,30 @@ def static_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
         for first in (folder.index, f"/{folder.index}") if folder.spa else ():
             lines = (d("default", first), d(_ASSET, NOWHERE))
             yield d("map", Raw("$uri"), Raw(f"${_index_variable(scope, first)}"), block=lines)
+
+
+def directory_maps() -> tuple[Directive, ...]:
+    """For `directory_redirect`; the path that is sent to begins with one slash."""
+    return (
+        d(
+            "map",
+            Raw("$uri"),
+            Raw(f"${_DIRECTORY}"),
+            block=(d("default", Raw("$request_filename")), d('"~/$"', "")),
+        ),
+        d(
+            "map",
+            Raw("$request_uri"),
+            Raw(f"${_SENT_PATH}"),
+            block=(d("default", "/"), d(quote(WithDollar(r"~^[/\\]+([^?#]*)")), Raw("/$1"))),
+        ),
+    )
+
+
+def directory_redirect() -> Directive:
+    """Nginx's own has the path inside nginx."""
+    to = Raw(f'"${_SENT_PATH}/$is_args$args"')
+    return d("if", Raw(f"(-d ${_DIRECTORY})"), block=(d("return", "301", to),))
 
 
 def folder_of(scope: Scope) -> Folder | None:
