@@ -338,6 +338,7 @@ clean_urls = true
 [sites."shop.example.com".routes."/api"]
 upstream = "legacy"
 strip_prefix = true
+internal = false
 rate_limit = "5r/m"
 connection_limit = 5
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from portico.core.config.findings import Draft, Finding, Path, path_text
 from portico.core.config.handling_rules import handling_findings
+from portico.core.config.internal_rules import internal_findings
 from portico.core.config.match_rules import match_findings, takes_all
 from portico.core.config.page_rules import page_findings
 from portico.core.config.redirect_rules import redirect_findings
@@ -28,6 +29,7 @@ def site_findings(draft: Draft) -> Iterator[Finding]:
         yield from handling_findings(draft, path, site, targets_of(site))
         yield from route_findings(draft, path, site)
         yield from match_findings(draft, path, site)
+        yield from internal_findings(path, site)
         yield from redirect_findings(name, site, served)
         yield from page_findings(draft, path, site)
         yield from _pair(draft, path, site)

@@ -300,6 +300,11 @@ class Route(Handling, Target):
         description="What a request must have; others go to the next route of the path's list, or "
         "as if there was none to where the site's requests go.",
     )
+    internal: bool = Field(
+        False,
+        description="Serve the folder only where an app of the site sends a request to by "
+        "X-Accel-Redirect; a client gets 404.",
+    )
     strip_prefix: bool = Field(
         False,
         description="Remove the route's path before passing a request on; the rest is passed byte "

@@ -44,8 +44,14 @@ IDENTITIES: Final = (
     *("X-Remote-User", "X-SSL-Client-Cert", "X-SSL-Client-DN", "X-SSL-Client-S-DN"),
     *("X-SSL-Client-Verify", "X-Client-Fingerprint", "X-Client-Subject", "X-Client-Verify"),
 )
-# The last is the variable HTTP_PROXY of a CGI program (CVE-2016-5385).
-CLAIMS: Final = (*_ADDRESSES, *ASKED, *IDENTITIES, "Proxy")
+# The last is the variable HTTP_PROXY of a CGI program (CVE-2016-5385). Those before it tell a
+# program to have the proxy send a file, and under which path (CVE-2025-61780).
+CLAIMS: Final = (
+    *_ADDRESSES,
+    *ASKED,
+    *IDENTITIES,
+    *("X-Accel-Mapping", "X-Sendfile-Type", "Proxy"),
+)
 _TRUSTED: Final = "portico_trusted"
 FORWARDED: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
 """What a trusted proxy in front knows better, where it says so: in these, or in the Forwarded of

@@ -76,6 +76,8 @@ def locations(
         vary = tuple(choice_header(location.scope, location.group))
         own = {**own, "headers": (*own["headers"], *vary)} if vary else own
         own = cache_settings(location.scope, own, location.stripped)
+        if location.is_internal:
+            own = _internal_settings(location.scope, own, above)
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
@@ -102,6 +104,8 @@ def locations(
         if location.has_files:
             local = above if is_site else common_settings(location.scope)
             local = {**local, "headers": (*local["headers"], *vary)} if vary else local
+            if location.is_internal:
+                local = _internal_settings(location.scope, local, above)
             yield from _file_locations(location, local, above, gate, number, passed)
 
 
@@ -162,6 +166,11 @@ class Location:
         """Whether files of a folder are looked for; at `/static` without the slash none are."""
         path = self.matches[0].path
         return folder_of(self.scope) is not None and self.prefix in {"", path}
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether only an app sends requests here."""
+        return bool(self.scope.route and self.scope.route.internal)
 
     @property
     def is_chosen_folder(self) -> bool:
@@ -394,9 +403,21 @@ def _redirected(
     yield d("location", target, block=(*own["headers"], *answer))
 
 
+def _internal_settings(scope: Scope, own: Settings, above: Settings) -> Settings:
+    """The app has let the client in already: what the route says itself holds, and not its site's
+    passwords and networks.
+    """
+    kept = {
+        "passwords": scope.own.basic_auth is not None,
+        "networks": bool(scope.own.allow or scope.own.deny),
+        "decision": scope.own.auth is not None,
+    }
+    return {**opened(own, above), **{part: own[part] for part, is_own in kept.items() if is_own}}
+
+
 def _without_files(location: Location) -> Iterator[Directive]:
     """What nginx answers by itself: nothing, or a folder's path with its slash."""
-    if folder_of(location.scope) is None:
+    if folder_of(location.scope) is None or location.is_internal:
         yield d("return", "404")
     else:
         yield d("return", "308", WithDollar(literal(location.prefix) + "$is_args$args"))
@@ -419,6 +440,8 @@ def _file_locations(
     files = tuple(static_files(scope, folder, location.prefix, twins, passed))
     if location.is_chosen_folder:
         files = (directory_redirect(), *files)
+    if location.is_internal:
+        files = (d("internal"), *files)
     lines, pages = difference({**own, "headers": headers}, above), tuple(own_pages(scope))
     yield from location.directives((*gate, *lines, *pages, *files))
     without = {group: lines for group, lines in own.items() if group != "headers"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from urllib.parse import quote
 
 from portico.core.model.desired import absolute
-from portico.core.model.names import label_of
+from portico.core.model.names import is_ip, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
@@ -48,12 +49,27 @@ def passing(
         yield d("grpc_buffer_size", "16k")
         yield from request_headers(scope, "grpc_set_header", prefix)
         yield from replaced_headers(scope, "grpc_hide_header")
+        yield from _untrusted_redirects(upstream, "grpc")
         yield from tls_to_servers(upstream, scope.folder, context, "grpc")
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
+    yield from _untrusted_redirects(upstream, "proxy")
     yield from tls_to_servers(upstream, scope.folder, context, "proxy")
     rest = f"${rest_variable(prefix)}" if prefix else ""
     yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{host}{rest}"))
+
+
+def _untrusted_redirects(upstream: Upstream, protocol: str) -> Iterator[Directive]:
+    """Apps and servers of this machine may have nginx answer with an `internal` route, or any
+    other; a server elsewhere may not.
+    """
+    hosts = (server.address.rpartition(":")[0].strip("[]") for server in upstream.servers)
+    if not all(map(_is_here, hosts)):
+        yield d(f"{protocol}_ignore_headers", "X-Accel-Redirect")
+
+
+def _is_here(host: str) -> bool:
+    return host in {"unix", "localhost"} or (is_ip(host) and ip_address(host).is_loopback)
 
 
 def rest_maps(prefixes: Iterable[str]) -> Iterator[Directive]:

@@ -133,7 +133,7 @@ def static_files(
         yield d("if", Raw(f"(${HIDDEN})"), block=(d("return", "404"),))
     yield d("alias", f"{path}/") if prefix else d("root", path or "/")
     yield d("index", folder.index)
-    yield d("charset", "utf-8")
+    yield _charset(scope)
     if _has_twins(scope):
         yield d("gzip_vary", "off")
         for ending, encoding in _TWINS.items():
@@ -158,7 +158,7 @@ def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Ite
             d("internal"),
             *settings,
             d("add_header", "Content-Encoding", Raw(f"${_ENCODING}_sent")),
-            d("charset", "utf-8"),
+            _charset(scope),
             d("gzip", "off"),
             d("alias", Raw(f"${_TWIN}")),
         )
@@ -176,6 +176,12 @@ def _twin_maps() -> Iterator[Directive]:
         yield d("map", source, Raw(f"${_twin_variable(ending)}"), block=lines)
     sent = d("default", Raw(f"${_ENCODING}")), d("304", "")
     yield d("map", Raw("$status"), Raw(f"${_ENCODING}_sent"), block=sent)
+
+
+def _charset(scope: Scope) -> Directive:
+    """Where an app has sent a request to, the type is the app's."""
+    is_internal = scope.route and scope.route.internal
+    return d("charset", "off" if is_internal else "utf-8")
 
 
 def _has_twins(scope: Scope) -> bool:
