@@ -7,9 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from portico.core.config.desired import desired_from
@@ -50,10 +54,18 @@ def test_every_reviewed_generation_is_accepted(case, edge):
     for name, lines in (INCLUDED | {"more.conf": ""}).items():
         edge.file(name, lines)
     edge.install(listening_here(edge, wanted(text, folder=str(edge.project))))
-    (edge.project / "conf" / "authority.pem").write_bytes(
-        (edge.folder / "certificate.pem").read_bytes()
-    )
+    authority = (edge.folder / "certificate.pem").read_bytes()
+    (edge.project / "conf/authority.pem").write_bytes(authority)
+    (edge.project / "conf/revoked.pem").write_bytes(_empty_revocation_list(authority))
     assert edge.tested() == ""
+
+
+def _empty_revocation_list(authority: bytes) -> bytes:
+    """As PEM; nginx asks only of a request who signed it."""
+    issuer, now = x509.load_pem_x509_certificate(authority).subject, datetime.now(UTC)
+    listed = x509.CertificateRevocationListBuilder(issuer, now, now + timedelta(days=1))
+    signed = listed.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.mark.parametrize("number", [1000, 5000])
