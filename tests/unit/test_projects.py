@@ -158,6 +158,21 @@ def test_an_instance_is_named_by_its_app():
 
 
 @pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("web.1.1 has exited", "one/web.1.1 has exited"),
+        ("two/web.1.1 has exited", "two/web.1.1 has exited"),
+        ("web-2/api: it waits", "web/api: it waits"),
+        ("two/jobs was replaced", "jobs was replaced"),
+        ("nginx is not well", "nginx is not well"),
+        ("website.1.1 has exited", "website.1.1 has exited"),
+    ],
+)
+def test_a_sentence_names_the_project_where_several_apps_are_called_so(sentence, shown):
+    assert names().distinct(sentence) == shown
+
+
+@pytest.mark.parametrize(
     ("text", "here", "apps"),
     [
         ("two", (), ["two/web", "two/jobs"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -39,6 +40,17 @@ class Names:
     def full(self, app: str) -> str:
         project, name = split_name(app)
         return f"{self.projects.get(project, project)}/{name}"
+
+    def distinct(self, text: str) -> str:
+        """A sentence that begins with an app or an instance, which has the name of its project
+        except where it is the only one that is called so.
+        """
+        app = re.split("[.: ]", text, maxsplit=1)[0]
+        name = split_name(app)[1]
+        is_only = sum(split_name(each)[1] == name for each in self.apps) == 1
+        if app not in self.apps:
+            return text
+        return (name if is_only else self.full(app)) + text.removeprefix(app)
 
     def app(self, text: str) -> str:
         """The one that is meant by `web` or `shop/web`. NotFound or Refused if that is none, or

@@ -11,6 +11,7 @@ from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.names import qualified, split_name
 from portico.core.model.openssl import openssl_warning
+from portico.core.model.project import Names
 from portico.core.model.site import Folder, Site
 from portico.core.model.stream import Stream
 from portico.core.model.views import (
@@ -83,6 +84,7 @@ class StatusReport:
         instances = world.by_app()
         held = waiting_apps(desired, instances)
         first = next(iter(projects.values()), None)
+        distinct = Names(names, desired.apps).distinct
         served = self._issued.served()
         return StatusView(
             projects=tuple(projects.values()),
@@ -115,7 +117,7 @@ class StatusReport:
             daemon=self._daemon_now(),
             source=first.source if first else "",
             revision=first.revision if first else 0,
-            troubles=tuple(self._all_troubles(held, world)),
+            troubles=tuple(map(distinct, self._all_troubles(held, world))),
             notes=tuple(self.exposure.notes()),
         )
 
