@@ -27,13 +27,9 @@ def parse_body(text: str) -> str:
     return text
 
 
-class Check(Table):
-    """The health check of an instance, before it gets requests and while it runs. With `path` it
-    is an HTTP check; `command` and `grpc` are other kinds. Without any of them a TCP connection
-    is enough.
-    """
+class HttpRequest(Table):
+    """What an HTTP check requests, and which answers are good."""
 
-    # what is asked
     path: CheckPath | None = Field(None, description="HTTP path to request.")
     method: Literal["GET", "HEAD"] = Field("GET", description="HTTP method of the request.")
     host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
@@ -52,6 +48,15 @@ class Check(Table):
             "~, a regular expression.",
         )
     )
+
+
+class Check(HttpRequest):
+    """The health check of an instance, before it gets requests and while it runs. With `path` it
+    is an HTTP check; `command` and `grpc` are other kinds. Without any of them a TCP connection
+    is enough.
+    """
+
+    # what else may be asked
     command: Words | None = Field(
         None,
         description="Program to run in the environment of the instance, instead of a request to "
@@ -97,29 +102,11 @@ class Check(Table):
         return min(MAX_PROBE_TIME, self.interval) if self.timeout is None else self.timeout
 
 
-class ServerCheck(Table):
+class ServerCheck(HttpRequest):
     """The health check of servers elsewhere. With `path` it is an HTTP check, and HTTPS where the
     upstream has `tls`; without it a TCP connection is enough.
     """
 
-    path: CheckPath | None = Field(None, description="HTTP path to request.")
-    method: Literal["GET", "HEAD"] = Field("GET", description="HTTP method of the request.")
-    host: Annotated[str, Field(pattern=r"^[!-~]+$"), Kind("a host name")] | None = Field(
-        None, description="The Host header to send."
-    )
-    headers: dict[HeaderName, HeaderValue] = Field(
-        default_factory=dict, description="Other headers to send."
-    )
-    status: tuple[Annotated[int, Field(ge=100, le=599)], ...] = Field(
-        (), description="Status codes that count as good; default: 200 to 399."
-    )
-    body: Annotated[str, AfterValidator(parse_body), Field(min_length=1), Kind("text")] | None = (
-        Field(
-            None,
-            description="Text that the first 256 KiB of the answer must contain; with a leading "
-            "~, a regular expression.",
-        )
-    )
     interval: Duration = Field(5.0, ge=0.1, description="Time between two probes of a server.")
     timeout: Duration | None = Field(
         None,

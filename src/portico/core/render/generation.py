@@ -21,11 +21,11 @@ from portico.core.render.holding import hold_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
-from portico.core.render.location import stripped_prefixes
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
 from portico.core.render.redirect import redirect_maps
+from portico.core.render.route_locations import stripped_prefixes
 from portico.core.render.scope import Scope, scopes
 from portico.core.render.site_server import includes, site_servers
 from portico.core.render.static import directory_maps, static_maps

@@ -5,7 +5,7 @@ import pytest
 from portico.core.model.desired import Desired
 from portico.core.model.site import Site
 from portico.core.render.generation import render_generation
-from portico.core.render.location import Match
+from portico.core.render.route_locations import Match
 from portico.errors import Refused
 from tests.rendered import block, nginx_conf, place_for, site, site_block
 
