@@ -237,6 +237,7 @@ def test_the_access_log_of_a_site_is_json_and_a_second_late_at_most(edge):
         "upstream_addr": f"127.0.0.1:{answer.json['port']}",
         "upstream_response_time": "",
         "upstream_status": "200",
+        "upstream_cache_status": "",
         "host": "app.test",
         "user_agent": 'a "quoted\\ agent',
         "referer": "x",

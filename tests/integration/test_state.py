@@ -358,7 +358,18 @@ def memory(failures=2):
     trouble = Trouble(failures, "no answer", 100.0, 160.5)
     window = Window("id.7", 5.0, 9.0, 7.25, "https://page")
     return RenewalState(
-        "a.test", {"https://ca": trouble}, window, 3.0, 8.0, served="7f", staged=("a",)
+        "a.test",
+        {"https://ca": trouble},
+        {"www.a.test": trouble},
+        window,
+        3.0,
+        8.0,
+        served="7f",
+        served_at=7.0,
+        hook_trouble=trouble,
+        hooks_left=(("reload", "postfix"),),
+        staged=("a",),
+        revoked="6e",
     )
 
 
