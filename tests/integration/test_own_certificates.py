@@ -74,7 +74,8 @@ def test_own_files_that_are_renewed_are_served_as_soon_as_both_fit_and_warned_of
     link(stack, "key.pem", 2)
     eventually(lambda: served_serial(stack.https, NAME) == second, 60)
     eventually(lambda: not troubles(stack), 60)
-    assert "its files were renewed; valid until" in stack.done("events").stdout
+    said = "its files were renewed; valid until"
+    eventually(lambda: said in stack.done("events").stdout, 60)
 
     third = renewed(stack, 2, days=10, age=9.5)
     eventually(lambda: served_serial(stack.https, NAME) == third, 60)
