@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cryptography import x509
-
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import Issuing
 from portico.core.model.site import Folder, Maintenance, Site
 from portico.errors import Problem
 from portico.system.account import Account
 from portico.system.rights import closed_to, other_writer
-from portico.system.x509 import UNREADABLE, read_chain
 
 _MAX_PEM_SIZE: Final = 16 << 20
 _Named: TypeAlias = tuple[str, str, bool]
@@ -119,14 +116,14 @@ def _of_clients(desired: Desired) -> Iterator[tuple[str, str]]:
 def _unusable_certificates(desired: Desired) -> Iterator[Problem]:
     """Nginx would refuse them too, and all other sites with them."""
     for where, path in _of_clients(desired):
+        from portico.system.x509 import is_readable  # noqa: PLC0415 - 10 MB, which few files need
+
         is_crl, pem = where.endswith(".crl"), _pem(path)
         if pem is None:
             state = "cannot be read" if Path(path).exists() else "does not exist"
             yield Problem(where, f"{path} {state}")
             continue
-        try:
-            _ = x509.load_pem_x509_crl(pem.encode()) if is_crl else read_chain(pem.encode())
-        except UNREADABLE:
+        if not is_readable(pem.encode(), is_crl=is_crl):
             kind = "list of revoked certificates" if is_crl else "certificate"
             yield Problem(where, f"{path} has no {kind} in PEM form")
 

@@ -34,6 +34,15 @@ def read_chain(pem: bytes) -> Chain:
     return chain
 
 
+def is_readable(pem: bytes, *, is_crl: bool) -> bool:
+    """Whether there are certificates in it, or a list of revoked ones."""
+    try:
+        _ = x509.load_pem_x509_crl(pem) if is_crl else read_chain(pem)
+    except UNREADABLE:
+        return False
+    return True
+
+
 def names_of(leaf: x509.Certificate) -> set[str]:
     """The names it is for, as `plain` writes them; only its subjectAltName counts (RFC 9525 2)."""
     try:
