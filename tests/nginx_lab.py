@@ -30,7 +30,7 @@ error_log {home}/logs/nginx/error.log warn;
 events {{ worker_connections 512; }}
 http {{
     access_log {home}/logs/sites/test.access.log;
-    keepalive_min_timeout 2s;
+    keepalive_min_timeout 10s; # the clients share a loop with the test, which may hold them up
     include site.conf;
 }}
 """
