@@ -12,6 +12,7 @@ from portico.adapters.hooks.runner import HookRunner
 from portico.adapters.lineages.pem_files import DiskPemFiles
 from portico.core.model.pem_file import CertificateCopies
 from portico.core.model.place import CertificateFiles
+from portico.engine.certificates.stored_files import report_files
 from portico.engine.changes import Change
 from portico.errors import Failed
 from tests.fakes.certificates_kept import Keeping, desired_of
@@ -124,6 +125,13 @@ def test_no_hook_runs_before_the_files_are_written_and_files_are_kept_as_the_fil
     keeping.look()
     [said] = keeping.troubles.sentences()
     assert said == f"{NAME}: cannot write {COPIES['privkey']}"
+
+
+def test_a_damaged_certificate_is_in_status_however_its_copies_are(keeping):
+    keeping.look()
+    report_files(keeping.troubles, NAME, "its file was changed")
+    keeping.look()
+    assert keeping.troubles.sentences() == [f"certificate {NAME}: its file was changed"]
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ class DeployHooks:
     async def keep(self, lineage: Lineage, renewal: RenewalState) -> None:
         """Files as the file in force has them now, and in `status` what has not ended well."""
         self.report(lineage, renewal)
-        current, subject = self._lineages.current(lineage.name), f"files of {lineage.name}"
+        current = self._lineages.current(lineage.name)
+        subject = f"files for other programs of {lineage.name}"
         wrong: Sequence[str] = ()
         if lineage.files and current and current.serial == renewal.served:
             wrong = await self._pem_files.write(current, lineage.files)
