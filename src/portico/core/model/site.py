@@ -353,6 +353,11 @@ class Site(Handling, Target):
         (), description="Your own files of nginx lines for this site's server block."
     )
 
+    def handlings(self) -> Iterator[Handling]:
+        """The site, and those of its routes that are tables."""
+        yield self
+        yield from (route for _, route in self.placed_routes() if isinstance(route, Route))
+
     def placed_routes(self) -> Iterator[tuple[tuple[str, *tuple[int, ...]], Route | str]]:
         """Every route, with its key, and its index if it is one of a list."""
         for key, routes in self.routes.items():

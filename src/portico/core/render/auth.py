@@ -29,11 +29,12 @@ from portico.core.render.identity import (
     LOCATION,
     STATUS,
     auth_path,
+    auths_of,
     cookie_maps,
     sign_in_place,
 )
 from portico.core.render.pages import error_pages
-from portico.core.render.passing import tls_to_servers
+from portico.core.render.passing import tls_to_servers, url_of
 from portico.core.render.retries import retry_upstream
 from portico.core.render.scope import INTERNAL_PREFIX, Scope
 from portico.core.render.settings import common_settings
@@ -93,14 +94,16 @@ def _locations(
         d("proxy_next_upstream_tries", "3"),
         d("proxy_next_upstream_timeout", timeout),
     )
-    url = f"{'https' if upstream.tls else 'http'}://"
     first = (
         d("error_page", "502", "=", again),
         d("if", Raw(f"(${_PREFLIGHT})"), block=(d("return", "204"),)),
         *question,
-        d("proxy_pass", f"{url}{label_of(name)}{path}"),
+        d("proxy_pass", f"{url_of(upstream, label_of(name))}{path}"),
     )
-    last = (*question, d("proxy_pass", f"{url}{retry_upstream(label_of(name))}{path}"))
+    last = (
+        *question,
+        d("proxy_pass", f"{url_of(upstream, retry_upstream(label_of(name)))}{path}"),
+    )
     yield d("location", "=", place, block=first)
     yield d("location", "=", again, block=last)
     yield d("location", sign_in_place(scope), block=_sign_in(scope, auth))
@@ -126,6 +129,4 @@ def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
 
 def _auths(desired: Desired) -> Iterator[Auth]:
     for site in desired.sites.values():
-        for each in (site, *(route for _, route in site.placed_routes())):
-            if not isinstance(each, str) and each.auth:
-                yield each.auth
+        yield from auths_of(site)

@@ -106,8 +106,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     headers = [
         name
         for site in desired.sites.values()
-        for table in (site, *(route for _, route in site.placed_routes()))
-        if not isinstance(table, str)
+        for table in site.handlings()
         for name in (*(table.request_headers or ()), *(table.auth.copied if table.auth else ()))
     ]
     yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))

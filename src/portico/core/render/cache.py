@@ -22,6 +22,7 @@ from portico.core.render.directive import (
     d,
     quote,
     size,
+    variable_map,
     whole_seconds,
     with_variables,
 )
@@ -103,7 +104,7 @@ def cache_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
         yield _shared_map(NOT_SHARED, trusting=trusting)
     if any(auth_of(scope) for scope, _ in cached):
         yield _shared_map(NOT_SHARED_BY_AUTH)
-    yield _map("$http_cookie", COOKIE, "cookie", d('""', ""))
+    yield variable_map("$http_cookie", COOKIE, "cookie", d('""', ""))
     yield _no_word_map()
     for statuses in dict.fromkeys(_stored_statuses(cache) for _, cache in cached):
         yield _status_map(statuses)
@@ -111,7 +112,7 @@ def cache_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
         to_store = r'"~^(GET|HEAD):(MISS|EXPIRED)$"'
         fresh = Raw(f"${stored}") if stored else ""
         source = '"$request_method:$upstream_cache_status"'
-        yield _map(source, _condition(name), f"${sent}", d("volatile"), d(to_store, fresh))
+        yield variable_map(source, _condition(name), f"${sent}", d("volatile"), d(to_store, fresh))
 
 
 def room_check(scopes: Iterable[Scope], context: RenderContext) -> Iterator[Directive]:
@@ -205,20 +206,20 @@ def _unkeyed_map(*, trusting: bool) -> Directive:
         known += rf"(\|\|[^|]*|{one}\|\|)\|"
     known += rf"[^|]*(\|[^|]*){{{len(_fields(trusting=trusting)) - 1}}}$"
     source = '"' + "|".join(fields) + '"'
-    return _map(source, _variant(UNKEYED, trusting=trusting), "1", d(f'"~*{known}"', ""))
+    return variable_map(source, _variant(UNKEYED, trusting=trusting), "1", d(f'"~*{known}"', ""))
 
 
 def _login_map(*, trusting: bool) -> Directive:
     """Whether an app may know who asks: RFC 9111 3.5, and its siblings."""
     said = (f"${claim_variable(name)}" for name in IDENTITIES) if trusting else ()
     source = '"' + "".join(("$http_authorization$ssl_client_fingerprint", *said)) + '"'
-    return _map(source, _variant(LOGIN, trusting=trusting), _KNOWN, d('""', ""))
+    return variable_map(source, _variant(LOGIN, trusting=trusting), _KNOWN, d('""', ""))
 
 
 def _shared_map(name: str, *, trusting: bool = False) -> Directive:
     """An answer to who is known is for others only if it says so (RFC 9111 3.5)."""
     login = _KNOWN if name == NOT_SHARED_BY_AUTH else f"${_variant(LOGIN, trusting=trusting)}"
-    return _map(
+    return variable_map(
         f'"{login}|$upstream_http_cache_control"',
         _variant(name, trusting=trusting),
         "1",
@@ -231,7 +232,7 @@ def _shared_map(name: str, *, trusting: bool = False) -> Directive:
 def _no_word_map() -> Directive:
     """A page without a word about caching, for a client with cookies, may be its own."""
     words = "$upstream_http_cache_control|$upstream_http_expires|$upstream_http_x_accel_expires"
-    return _map(
+    return variable_map(
         f'"${COOKIE}|{words}"',
         NO_WORD,
         "1",
@@ -244,7 +245,7 @@ def _no_word_map() -> Directive:
 
 def _status_map(statuses: str) -> Directive:
     """The last try's is the one that counts: `502 : 200`."""
-    return _map(
+    return variable_map(
         "$upstream_status",
         _status_variable(statuses),
         "1",
@@ -307,11 +308,6 @@ def _zone(scope: Scope, user: str) -> str:
     changed.
     """
     return f"cache-{_folder(scope, user)}"
-
-
-def _map(source: str, variable: str, fallback: str, *lines: Directive) -> Directive:
-    default = d("default", Raw(fallback))
-    return d("map", Raw(source), Raw(f"${variable}"), block=(default, *lines))
 
 
 def _setting(handling: Handling) -> Cache | None:

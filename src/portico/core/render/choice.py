@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from portico.core.model.match import Match
-from portico.core.render.directive import Directive, Raw, WithDollar, d
+from portico.core.render.directive import Directive, Raw, WithDollar, d, variable_map
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.headers import sets_header
 from portico.core.render.scope import Scope, digest
@@ -138,5 +138,5 @@ def _condition(
 
 
 def _map(source: str, pattern: str, variable: str, value: str, default: str = '""') -> Directive:
-    lines = (d("default", Raw(default)), d(to_argument(WithDollar(pattern)), Raw(value)))
-    return d("map", Raw(source), Raw(f"${variable}"), block=lines)
+    line = d(to_argument(WithDollar(pattern)), Raw(value))
+    return variable_map(source, variable, default, line)

@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.core.model.desired import Desired
 from portico.core.model.site import Site
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, d, variable_map
 from portico.core.render.scope import digest
 from portico.core.render.site_urls import HTTPS as USUAL_HTTPS
 from portico.core.render.site_urls import port_suffix
@@ -99,7 +99,7 @@ def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
         return
     for header in CLAIMS:
         trusted = d("1", Raw(_header_variable(header)))
-        yield _map(f"${_TRUSTED}", claim_variable(header), '""', trusted)
+        yield variable_map(f"${_TRUSTED}", claim_variable(header), '""', trusted)
     yield from _forwarded_maps(desired, origin)
 
 
@@ -107,44 +107,40 @@ def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
     host, port, proto = (claim_variable(header) for header in FORWARDED)
     yield _said("X-Forwarded-Proto", "$scheme", r"proto=\W?(https?)\b")
     yield _said("X-Forwarded-Host", "$host$portico_port", r"host=[^a-z0-9[]?([a-z0-9_.:[\]-]+)")
-    yield _map(
+    yield variable_map(
         f'"${proto}|${host}"',
         _CLAIMED_PORT,
         "80",
         d(r'"~:([0-9]+)$"', Raw("$1")),
         d('"~*^https"', "443"),
     )
-    yield _map(
+    yield variable_map(
         f'"${_TRUSTED}|$http_x_forwarded_port|$http_x_forwarded_proto$http_forwarded"',
         port,
         "$portico_server_port",
         d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_port")),
         d(r'"~^1\|\|."', Raw(f"${_CLAIMED_PORT}")),
     )
-    yield _map(f"${proto}", HTTPS, "$https", d('"~*^https"', "on"), d('"~*^http"', ""))
+    yield variable_map(f"${proto}", HTTPS, "$https", d('"~*^https"', "on"), d('"~*^http"', ""))
     suffix = port_suffix(desired.listeners.public_https or USUAL_HTTPS, USUAL_HTTPS)
     claimed = d(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
-    yield _map(f'"${_TRUSTED}|${host}"', ORIGIN, f'"{origin}"', claimed)
+    yield variable_map(f'"${_TRUSTED}|${host}"', ORIGIN, f'"{origin}"', claimed)
     open_paths = [r'"~^\|/\.well-known/acme-challenge/"']
     open_paths += [f'"|{desired.edge.health_path}"'] if desired.edge.health_path else []
     exempt = (d(path, "") for path in (r'"~^on\|"', *open_paths))
-    yield _map(f'"${HTTPS}|$uri"', PLAIN, "1", *exempt)
+    yield variable_map(f'"${HTTPS}|$uri"', PLAIN, "1", *exempt)
 
 
 def _said(header: str, fallback: str, parameter: str) -> Directive:
     """What a trusted proxy says in a header, or in that parameter of Forwarded (RFC 7239 4)."""
     said = _header_variable(header)
-    return _map(
+    return variable_map(
         f'"${_TRUSTED}|{said}|$http_forwarded"',
         claim_variable(header),
         fallback,
         d(r'"~^1\|[^|]+\|"', Raw(said)),
         d(rf'"~*^1\|\|(.*[;,\s])?{parameter}"', Raw("$2")),
     )
-
-
-def _map(source: str, variable: str, fallback: str, *lines: Directive) -> Directive:
-    return d("map", Raw(source), Raw(f"${variable}"), block=(d("default", Raw(fallback)), *lines))
 
 
 def _header_variable(header: str) -> str:

@@ -47,6 +47,12 @@ def d(name: str, *args: str, block: Iterable[Directive] | None = None) -> Direct
     return Directive(head, None if block is None else tuple(block))
 
 
+def variable_map(source: str, variable: str, default: str, *lines: Directive) -> Directive:
+    """What `$variable` is by a source (nginx `map`); source and default are nginx syntax."""
+    block = (d("default", Raw(default)), *lines)
+    return d("map", Raw(source), Raw(f"${variable}"), block=block)
+
+
 def to_text(directives: Iterable[Directive]) -> str:
     lines: list[str] = []
     _write(directives, "", lines)

@@ -101,7 +101,7 @@ def cookie_maps(desired: Desired) -> Iterator[Directive]:
     """Cookies set together, one by one: nginx joins them with a comma, which dates have too (RFC
     6265 4.1.1), and a browser takes that for one cookie. A name begins the next one.
     """
-    auths = [auth for site in desired.sites.values() for auth in _auths(site)]
+    auths = [auth for site in desired.sites.values() for auth in auths_of(site)]
     if not any("set-cookie" in map(str.lower, auth.headers) for auth in auths):
         return
     name = r"[!#$%&\'*+.^_`|~0-9A-Za-z-]+="
@@ -116,7 +116,7 @@ def identity_names(desired: Desired) -> Mapping[str, tuple[str, ...]]:
     """By site, the headers that no client may set there."""
     by_target: dict[str, set[str]] = defaultdict(set)
     own = {
-        name: {n for auth in _auths(site) for n in auth.copied} for name, site in _sites(desired)
+        name: {n for auth in auths_of(site) for n in auth.copied} for name, site in _sites(desired)
     }
     for name, site in _sites(desired):
         for target in _targets(site, desired):
@@ -135,10 +135,9 @@ def _sites(desired: Desired) -> list[tuple[str, Site]]:
     return list(desired.sites.items())
 
 
-def _auths(site: Site) -> Iterator[Auth]:
-    for each in (site, *(route for _, route in site.placed_routes())):
-        if not isinstance(each, str) and each.auth:
-            yield each.auth
+def auths_of(site: Site) -> Iterator[Auth]:
+    """Those that its file has, of the site and of routes."""
+    yield from (each.auth for each in site.handlings() if each.auth)
 
 
 def _targets(site: Site, desired: Desired) -> set[str]:

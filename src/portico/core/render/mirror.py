@@ -16,7 +16,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.site import Handling
 from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
 from portico.core.render.headers import request_headers
-from portico.core.render.passing import rest_variable, tls_to_servers
+from portico.core.render.passing import rest_variable, tls_to_servers, url_of
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 _ALL = "100%"
@@ -68,10 +68,7 @@ def mirror_location(
         *length,
         *tls_to_servers(upstream, scope.folder, context, "proxy"),
         *(d(f"proxy_{kind}_timeout", timeout) for kind in ("connect", "send", "read")),
-        d(
-            "proxy_pass",
-            WithDollar(f"{'https' if upstream.tls else 'http'}://{label_of(name)}{path}"),
-        ),
+        d("proxy_pass", WithDollar(f"{url_of(upstream, label_of(name))}{path}")),
     )
     yield d("location", "=", _place(number), block=lines)
 

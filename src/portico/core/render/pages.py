@@ -89,12 +89,7 @@ def retry_after(seconds: float) -> Directive:
 
 def _held_headers(scope: Scope) -> Iterator[Directive]:
     """Of a page for requests that were held in vain."""
-    places = (
-        each
-        for each in (scope.site, *(route for _, route in scope.site.placed_routes()))
-        if not isinstance(each, str)
-    )
-    wait = next((each.held for each in places if each.held), None)
+    wait = next((each.held for each in scope.site.handlings() if each.held), None)
     if wait:
         yield from response_headers(scope)
         yield retry_after(wait.timeout)

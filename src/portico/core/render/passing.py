@@ -56,7 +56,12 @@ def passing(
     yield from _untrusted_redirects(upstream, "proxy")
     yield from tls_to_servers(upstream, scope.folder, context, "proxy")
     rest = f"${rest_variable(prefix)}" if prefix else ""
-    yield d("proxy_pass", WithDollar(f"{'https' if upstream.tls else 'http'}://{host}{rest}"))
+    yield d("proxy_pass", WithDollar(f"{url_of(upstream, host)}{rest}"))
+
+
+def url_of(upstream: Upstream, host: str) -> str:
+    """For `proxy_pass`; `host` is the name of an upstream block."""
+    return f"{'https' if upstream.tls else 'http'}://{host}"
 
 
 def _untrusted_redirects(upstream: Upstream, protocol: str) -> Iterator[Directive]:

@@ -13,7 +13,7 @@ from typing import Final
 
 from portico.core.model.captures import filled, references
 from portico.core.model.site import Redirect
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, variable_map
 from portico.core.render.directive import quote as to_argument
 from portico.core.render.scope import Scope, digest
 
@@ -78,8 +78,7 @@ def _same_host_map(variable: str) -> Directive:
 
 
 def _map(source: str, variable: str, pattern: str, value: str, default: str = '""') -> Directive:
-    lines = (d("default", Raw(default)), d(pattern, value))
-    return d("map", Raw(source), Raw(f"${variable}"), block=lines)
+    return variable_map(source, variable, default, d(pattern, value))
 
 
 def _target(scope: Scope, table: Redirect) -> WithDollar:
