@@ -207,6 +207,8 @@ request_buffering = false
 retries = 2
 wait = { timeout = "5s", requests = 100 }
 gzip = true
+brotli = false
+zstd = false
 headers = { X-Frame-Options = "DENY" }
 request_headers = { X-Forwarded-Prefix = "" }
 allow = ["10.0.0.0/8"]

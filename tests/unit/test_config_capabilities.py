@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from portico.core.config.capabilities import capability_problems, needed_of_nginx
+from portico.core.config.capabilities import (
+    capability_notes,
+    capability_problems,
+    needed_of_nginx,
+)
 from portico.core.model.place import Build
 from tests.documents import read
 
@@ -25,6 +29,18 @@ balance = "least_time last_byte"
 app = "web"
 real_ip.trust = ["10.0.0.0/8"]
 routes."/rpc" = { upstream = "legacy", grpc = true }
+"""
+
+
+ENCODED = """
+[sites."a.test"]
+folder = "x"
+routes."/a" = { folder = "y", brotli = true }
+
+[sites."b.test"]
+folder = "x"
+brotli = true
+zstd = false
 """
 
 
@@ -91,3 +107,14 @@ def test_what_a_file_needs_of_nginx(toml, needed):
 
 def test_a_build_that_can_do_all_a_file_asks_for_has_no_problems():
     assert told(ASKS, replace(BARE, can=needed_of_nginx(read(ASKS)))) == []
+
+
+def test_an_encoder_that_the_build_lacks_is_one_note_and_no_problem():
+    document = read(ENCODED)
+    (note,) = capability_notes(document, BARE)
+    assert note == (
+        'sites."a.test".routes."/a".brotli: has no effect, because /opt/nginx (1.31.3) was built '
+        "without ngx_brotli"
+    )
+    assert list(capability_notes(document, replace(BARE, can=frozenset({"brotli"})))) == []
+    assert not {"brotli", "zstd"} & needed_of_nginx(document)

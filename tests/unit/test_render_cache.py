@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from portico.core.render.cache import cache_names, is_purged
-from portico.core.render.scope import scopes
+from portico.core.render.scope import Scope, scopes
 from tests.rendered import block, nginx_conf, rendered, site, wanted
 
 
@@ -44,7 +44,7 @@ def test_a_route_has_a_cache_of_its_own_only_where_it_says_more_than_its_site():
     assert own[0] == "proxy_cache cache-app.test;"
     assert own[1].startswith("proxy_cache cache-app.test-")
     desired = wanted(text).sites["app.test"]
-    assert len(cache_names(scopes("app.test", desired, "/"))) == 2
+    assert len(cache_names(scopes(Scope("app.test", desired)))) == 2
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_where_a_value_was_written_is_known():
 
 def test_a_route_that_says_nothing_of_where_to_go_is_served_as_its_site():
     site = Site(app="web", routes={"/a": Route(gzip=True), "/b": "api", "/c": Route(folder="x")})
-    _, a, b, c = scopes("a.test", site, "/")
+    _, a, b, c = scopes(Scope("a.test", site))
     assert a.target is site
     assert b.target.app == "api"
     assert c.target.folder == "x"

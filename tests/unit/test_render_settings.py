@@ -4,7 +4,7 @@ from portico.core.model.site import Route, Site
 from portico.core.render.directive import to_text
 from portico.core.render.scope import Scope
 from portico.core.render.settings import DEFAULTS, difference, settings, timeouts
-from tests.rendered import block, nginx_conf, site
+from tests.rendered import FULL, block, nginx_conf, rendered, site, site_block
 
 
 def test_a_level_writes_only_what_differs_from_the_level_above():
@@ -55,3 +55,21 @@ def test_grpc_has_the_timeouts_of_its_site_under_its_own_names():
         "grpc_read_timeout 1500ms;",
         "grpc_send_timeout 3600s;",
     ]
+
+
+def test_an_encoder_is_written_only_where_nginx_has_it():
+    text = site("brotli = true", '"/x" = {brotli = false}')
+    assert "brotli" not in nginx_conf(text)
+    conf = rendered(text, build=FULL)["nginx.conf"]
+    assert "brotli on;" in site_block(conf)
+    assert "brotli off;" in block(conf, "location /x/")
+
+
+def test_a_file_that_is_compressed_already_is_not_compressed_again_and_says_so_once():
+    text = site("gzip = false", '"/x" = {gzip = true, brotli = true, folder = "public"}')
+    conf = rendered(text, build=FULL)["nginx.conf"]
+    assert "gzip on;" in block(conf, "location /x/")
+    (twin,) = conf.split("location ~ ^ {")[1:]
+    lines = twin.split("}")[0].splitlines()
+    switches = [line.strip() for line in lines if line.split()[:1] in (["gzip"], ["brotli"])]
+    assert switches == ["brotli off;"]  # and gzip as above it

@@ -13,7 +13,12 @@ from typing import Final, Protocol
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import version_of
 from portico.core.config.patterns import pattern_problem
-from portico.core.config.rules import capability_problems, machine_problems, notes
+from portico.core.config.rules import (
+    capability_notes,
+    capability_problems,
+    machine_problems,
+    notes,
+)
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
@@ -118,7 +123,7 @@ class Preparation:
                 ]
                 if problems:
                     raise ConfigError(inputs.source, problems)
-                said += notes(document, root=root)
+                said += [*notes(document, root=root), *capability_notes(document, build)]
         return CheckedFile(read.desired, build, tuple(said), read.unreadable)
 
     async def _read(self, inputs: Inputs) -> ReadFiles:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from portico.core.config.findings import Finding, Path
+from portico.core.config.findings import Finding, Path, path_text
 from portico.core.config.issuing_rules import challenged_by_alpn
 from portico.core.model.app import App
 from portico.core.model.balancing import Method
 from portico.core.model.document import Document
 from portico.core.model.place import Build
-from portico.core.model.site import Handling, Site
+from portico.core.model.site import ENCODERS, Handling, Site
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 from portico.errors import Problem
@@ -46,6 +46,17 @@ def capability_problems(document: Document, build: Build) -> list[Problem]:
         for path, what, needed in _needs(document)
         if needed not in build.can
     ]
+
+
+def capability_notes(document: Document, build: Build) -> Iterator[str]:
+    """What the nginx at hand leaves out, because clients get the same without it."""
+    for key, module in ENCODERS.items():
+        places = (place for place, handling in _handlings(document) if getattr(handling, key))
+        if key not in build.can and (place := next(places, None)):
+            yield (
+                f"{path_text((*place, key))}: has no effect, because {build.program} "
+                f"({build.version_text}) was built without {module}"
+            )
 
 
 def _lack(needed: str, build: Build) -> str:
@@ -120,12 +131,7 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
         yield (*path, "https"), "https", "ssl"
     if site.real_ip is not None:
         yield (*path, "real_ip"), "real_ip", "realip"
-    handlings: dict[Path, Handling] = {path: site} | {
-        (*path, "routes", *place): route
-        for place, route in site.placed_routes()
-        if not isinstance(route, str)
-    }
-    for place, handling in handlings.items():
+    for place, handling in _placed(path, site):
         if handling.rate_limit is not None:
             yield (*place, "rate_limit"), "rate_limit", "limit_req"
         if handling.connection_limit is not None:
@@ -137,3 +143,15 @@ def _site(path: Path, site: Site) -> Iterator[tuple[Path, str, str]]:
         if handling.grpc:
             yield (*place, "grpc"), "grpc", "grpc"
             yield (*place, "grpc"), "grpc over HTTP/2", "http2"
+
+
+def _handlings(document: Document) -> Iterator[tuple[Path, Handling]]:
+    for name, site in document.sites.items():
+        yield from _placed(("sites", name), site)
+
+
+def _placed(path: Path, site: Site) -> Iterator[tuple[Path, Handling]]:
+    yield path, site
+    for place, route in site.placed_routes():
+        if not isinstance(route, str):
+            yield (*path, "routes", *place), route

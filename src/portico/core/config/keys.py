@@ -34,8 +34,8 @@ _NGINX_PLACES: Final[Mapping[type[Table], str]] = {
     Edge: "include",
 }
 _NGINX_DIRECTIVE: Final = re.compile(
-    r"(proxy|ssl|gzip|client|fastcgi|uwsgi|scgi|memcached|grpc|http2|limit|auth|userid|image_filter"
-    r"|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link|server|types"
+    r"(proxy|ssl|gzip|brotli|zstd|client|fastcgi|uwsgi|scgi|memcached|grpc|http2|limit|auth|userid"
+    r"|image_filter|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link|server|types"
     r"|aio|charset|dav|directio|error|gunzip|log|mirror|real_ip|referer|resolver|rewrite|send"
     r"|sendfile|tcp|variables)_[a-z0-9_]+"
     r"|absolute_redirect|access_log|addition_types|aio|break|charset|chunked_transfer_encoding"
@@ -101,7 +101,6 @@ _SERVING = {
     "request_buffering": "proxy_request_buffering",
     "gzip": "compress encode compression",
     "cache": "proxy_cache caching",
-    "put its lines into a file for include, if your nginx has the module": "brotli zstd",
 }
 _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     # a right key, or a sentence: the words that other tools have for it

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portico.core.config.app_rules import app_findings, user_findings
-from portico.core.config.capabilities import capability_problems, needed_of_nginx
+from portico.core.config.capabilities import (
+    capability_notes,
+    capability_problems,
+    needed_of_nginx,
+)
 from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.issuing_rules import issuing_findings
@@ -19,6 +23,7 @@ from portico.core.model.document import Document
 from portico.errors import Problem
 
 __all__ = [
+    "capability_notes",
     "capability_problems",
     "machine_problems",
     "needed_of_nginx",

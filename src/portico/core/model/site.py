@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -29,6 +29,8 @@ RedirectTo = Annotated[
     Field(pattern=r"^(https?://|/)[^\x00-\x20\x7f\"\\]*$"),
     Kind('a URL or a path, such as "https://example.com" or "/start"'),
 ]
+ENCODERS: Final = {"brotli": "ngx_brotli", "zstd": "zstd-nginx-module"}
+"""The keys that compress answers with a module which is not nginx's own, and its name."""
 _NETWORK = Kind('an address or network such as "10.0.0.0/8", "::1" or "all"')
 
 
@@ -223,6 +225,16 @@ class Handling(Table):
         "keeps the app's page. Not for gRPC, WebSockets and streams of events. Default: false.",
     )
     gzip: bool | None = Field(None, description="Compress text; default: true.")
+    brotli: bool | None = Field(
+        None,
+        description="Compress text with Brotli for clients that accept it, if the nginx has the "
+        "module ngx_brotli; otherwise `check` and `up` say so, and gzip is used. Default: false.",
+    )
+    zstd: bool | None = Field(
+        None,
+        description="Compress text with Zstandard for clients that accept it, if the nginx has "
+        "the module zstd-nginx-module; otherwise as with brotli. Default: false.",
+    )
     cache: bool | Cache | None = Field(
         None,
         description="Keep the app's answers and answer from them; true, or a table. Default: no "

@@ -83,7 +83,7 @@ def webroots(desired: Desired) -> Mapping[str, str]:
     """By every name of the sites whose plain requests are redirected."""
     roots: dict[str, str] = {}
     for name, site in desired.sites.items():
-        root = webroot(tuple(scopes(name, site, desired.origin(name).folder)))
+        root = webroot(tuple(scopes(Scope(name, site, desired.origin(name).folder))))
         if root and is_redirected(name, desired) and desired.issuing(name) is not None:
             roots |= dict.fromkeys((name, *site.aliases), root)
     return roots

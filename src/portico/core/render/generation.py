@@ -8,6 +8,7 @@ from itertools import chain
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
+from portico.core.model.site import ENCODERS, Site
 from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.cache import cache_maps, cache_zones
@@ -21,6 +22,7 @@ from portico.core.render.holding import hold_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
+from portico.core.render.mime import encoder_basics
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
@@ -45,7 +47,7 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
     desired = with_auth_upstreams(desired)
     identity = identity_names(desired)
     sites = [
-        tuple(scopes(name, site, desired.origin(name).folder, context.secret, identity[name]))
+        _scopes(name, site, desired, context, identity[name])
         for name, site in desired.sites.items()
     ]
     blocks = (
@@ -57,6 +59,20 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
         files.update(htpasswd_files(site_scopes))
         files.update(authority_files(site_scopes[0], context))
     return files
+
+
+def _scopes(
+    name: str, site: Site, desired: Desired, context: RenderContext, identity: tuple[str, ...]
+) -> tuple[Scope, ...]:
+    whole = Scope(
+        name,
+        site,
+        desired.origin(name).folder,
+        secret=context.secret,
+        identity=identity,
+        encoders=context.build.can.intersection(ENCODERS),
+    )
+    return tuple(scopes(whole))
 
 
 def fingerprint(files: Mapping[str, str]) -> str:
@@ -74,6 +90,7 @@ def _http(
 ) -> Iterator[Directive]:
     sockets = Sockets.of(desired, context)
     yield from http_basics(desired, context)
+    yield from encoder_basics(chain.from_iterable(sites))
     yield from includes("/", desired.edge.include)
     yield from hsts_maps(desired)
     yield from claim_maps(desired, sockets.https_origin)

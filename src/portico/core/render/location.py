@@ -36,6 +36,7 @@ from portico.core.render.settings import (
     live_settings,
     opened,
     settings,
+    uncompressed,
 )
 from portico.core.render.static import (
     cache_header,
@@ -264,6 +265,6 @@ def _file_locations(
         files = (d("internal"), *files)
     lines, pages = difference({**own, "headers": headers}, above), tuple(own_pages(scope))
     yield from location.directives((*gate, *lines, *pages, *files))
-    without = {group: lines for group, lines in own.items() if group != "headers"}
+    without = {group: lines for group, lines in uncompressed(own).items() if group != "headers"}
     rules = (*difference(without, above), *headers, *pages)
     yield from twin_location(scope, twins, rules)

@@ -34,6 +34,8 @@ class Scope:
     """Headers that no client may set here (`identity_names`)."""
     index: int = 0
     """Among the routes with this key."""
+    encoders: frozenset[str] = frozenset()
+    """What nginx can compress with besides gzip: `brotli`, `zstd`."""
 
     @property
     def is_chosen(self) -> bool:
@@ -73,15 +75,12 @@ class Scope:
         return absolute(text, self.folder)
 
 
-def scopes(
-    name: str, site: Site, folder: str, secret: str = "", identity: tuple[str, ...] = ()
-) -> Iterator[Scope]:
+def scopes(whole: Scope) -> Iterator[Scope]:
     """A site, then each of its routes; a route that is only a name becomes a table. The last of
     those with the same path has no `match`: what fits none is served as the site is.
     """
-    whole = Scope(name, site, folder, secret=secret, identity=identity)
     yield whole
-    for key, routes in site.routes.items():
+    for key, routes in whole.site.routes.items():
         every = routes if isinstance(routes, tuple) else (_table(routes),)
         rest = (Route(),) if every and every[-1].match else ()
         for index, route in enumerate((*every, *rest)):

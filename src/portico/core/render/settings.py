@@ -23,6 +23,8 @@ Settings: TypeAlias = Mapping[str, tuple[Directive, ...]]
 
 ACCESS_LIMITS: Final = ("rate", "connections", "networks", "passwords", "decision")
 """The groups that may keep a client out."""
+COMPRESSION: Final = ("gzip", "brotli", "zstd")
+"""The groups that may compress an answer."""
 CONNECT_TIMEOUT, TIMEOUT, WEBSOCKET_TIMEOUT = 5.0, 60.0, 3600.0  # seconds
 BODY_SIZE = 1 << 20  # bytes
 
@@ -37,6 +39,8 @@ def common_settings(scope: Scope) -> Settings:
     return {
         "body": (_body_size(scope),),
         "gzip": (_switch("gzip", value=scope.value(_gzip)),),
+        "brotli": _encoder("brotli", scope, scope.value(_brotli)),
+        "zstd": _encoder("zstd", scope, scope.value(_zstd)),
         "headers": (*response_headers(scope), *retry_header(scope), *client_headers(scope)),
         "rate": rate_limit(scope),
         "connections": connection_limit(scope),
@@ -56,6 +60,12 @@ def opened(own: Settings, above: Settings) -> Settings:
     }
     closed = {part: line for part, line in access.items() if own[part] or above[part]}
     return {**own, **{part: (line,) for part, line in closed.items()}}
+
+
+def uncompressed(own: Settings) -> Settings:
+    """For a file that is compressed already."""
+    switched = {part: lines for part, lines in own.items() if part in COMPRESSION and lines}
+    return {**own, **{part: (d(part, "off"),) for part in switched}}
 
 
 def difference(own: Settings, above: Settings) -> Iterator[Directive]:
@@ -129,6 +139,10 @@ def _switch(name: str, *, value: bool | None) -> Directive:
     return d(name, "off" if value is False else "on")
 
 
+def _encoder(name: str, scope: Scope, value: bool | None) -> tuple[Directive, ...]:  # noqa: FBT001
+    return () if value is None or name not in scope.encoders else (_switch(name, value=value),)
+
+
 def _connect_timeout(handling: Handling) -> float | None:
     return handling.proxy_connect_timeout
 
@@ -151,6 +165,14 @@ def _request_buffering(handling: Handling) -> bool | None:
 
 def _gzip(handling: Handling) -> bool | None:
     return handling.gzip
+
+
+def _brotli(handling: Handling) -> bool | None:
+    return handling.brotli
+
+
+def _zstd(handling: Handling) -> bool | None:
+    return handling.zstd
 
 
 DEFAULTS: Final = settings(Scope("", Site()))

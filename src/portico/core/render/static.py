@@ -159,7 +159,6 @@ def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Ite
             *settings,
             d("add_header", "Content-Encoding", Raw(f"${_ENCODING}_sent")),
             _charset(scope),
-            d("gzip", "off"),
             d("alias", Raw(f"${_TWIN}")),
         )
         inner = d("location", Raw("~"), Raw("^"), block=lines)

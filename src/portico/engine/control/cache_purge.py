@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.core.model.site import Site
 from portico.core.render.cache import cache_names
-from portico.core.render.scope import scopes
+from portico.core.render.scope import Scope, scopes
 from portico.engine.engine import Engine
 from portico.engine.tasks import Task
 from portico.errors import Refused
@@ -57,4 +57,4 @@ class CachePurge:
 
 
 def _caches(name: str, site: Site) -> frozenset[str]:
-    return cache_names(scopes(name, site, "/"))
+    return cache_names(scopes(Scope(name, site)))
