@@ -143,6 +143,13 @@ class FakeControl:
             ),
         ]
 
+    def follow_events(self, after):
+        self.asked.append(("follow_events", after))
+        return self._follow_events()
+
+    async def _follow_events(self):
+        yield EventView(number=8, at=2e9, kind="exit", subject="web.1.1", text="exited")
+
     def events(self, app, count):
         self.asked.append(("events", app, count))
         return [EventView(at=2e9, kind="restart", subject="web.1.1", text="its check failed")]

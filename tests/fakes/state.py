@@ -8,10 +8,13 @@ from copy import copy
 from dataclasses import replace
 
 from portico.core.model.desired import Spec
+from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
+from portico.engine.events import Events
 from portico.errors import Failed
+from portico.ports.clock import Clock
 
 
 class MemoryState:
@@ -24,7 +27,7 @@ class MemoryState:
         self._specs: dict[str, Spec] = {}
         self.full = False
         """Nothing more can be written; found out at the end of a transaction."""
-        self.noted: list[tuple[float, str, str, str]] = []
+        self.recorded: list[Event] = []
 
     @contextmanager
     def together(self, *, durable: bool = True) -> Iterator[None]:
@@ -84,5 +87,25 @@ class MemoryState:
     def put_setting(self, name: str, value: str) -> None:
         self._settings[name] = value
 
-    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
-        self.noted.append((at, kind, subject, text))
+    def add_event(self, event: Event) -> None:
+        self.recorded.append(replace(event, number=len(self.recorded) + 1))
+
+    def drop_events(self, before: float) -> None:
+        self.recorded = [each for each in self.recorded if each.at >= before]
+
+    def last_event(self) -> int:
+        return max((each.number for each in self.recorded), default=0)
+
+    def events(self, wanted: EventFilter, limit: int, *, after: int | None = None) -> list[Event]:
+        """The filter is SQLite's to apply, but for the kinds."""
+        found = [
+            each
+            for each in self.recorded
+            if each.number > (after or 0) and (not wanted.kinds or each.kind in wanted.kinds)
+        ]
+        return found[-limit:] if after is None else found[:limit]
+
+
+def events_of(state: MemoryState, clock: Clock) -> Events:
+    """Of no project."""
+    return Events(state, clock, lambda _: "")  # type: ignore[arg-type]  # as much of it as is used

@@ -23,6 +23,7 @@ from portico.api.connection import MAX_BODY_SIZE
 from portico.api.server import serve
 from portico.core.model.verbs import VERBS
 from portico.errors import Refused
+from portico.system.proc import command_line
 from tests.fakes.control import FakeControl, serving_at
 
 DOCUMENT = {"source": "portico.toml", "folder": "/srv", "table": {"apps": {"web": {}}}}
@@ -58,7 +59,9 @@ def test_a_change_remembers_the_user_and_process_that_asked_for_it(tmp_path):
     forged = {"X-Forwarded-For": "somebody", "Forwarded": "for=somebody"}
     with api(tmp_path, control) as client:
         assert client.post("/v1/up", json=DOCUMENT, headers=forged).status_code == 202
-    assert control.who == [f"root (pid {os.getpid()})"]
+    [who] = control.who
+    assert (str(who), who.uid) == (f"root (pid {os.getpid()})", os.geteuid())
+    assert who.command == command_line(os.getpid())
 
 
 @pytest.mark.parametrize(

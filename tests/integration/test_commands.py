@@ -269,7 +269,7 @@ def test_everything_that_is_read_comes_as_json_too(served):
     assert served.read("up", served.folder)["state"] == "done"
     assert served.read("follow", "c1")["id"] == "c1"
     assert served.read("changes")[0]["kind"] == "up"
-    assert served.read("events", "web", "-n", "3")[0]["text"] == "its check failed"
+    assert served.read("events", "web", "-n", "3")["text"] == "its check failed"
     assert served.control.asked[-1] == ("events", "web", "3")
     assert served.read("logs") == []
 

@@ -68,7 +68,7 @@ def test_apps_begin_are_replaced_and_end_in_order_and_who_waits_says_for_what(st
     stack.up()
     assert noted(stack, "begun")[3:] == ["cache", "db", "web"]
     assert stack.done("restart").returncode == 0
-    events = json.loads(stack.done("events", "--json").stdout)
+    events = [json.loads(line) for line in stack.done("events", "--json").stdout.splitlines()]
     asked = [each["subject"] for each in events if "(pid " in each["text"]]
     assert asked[0] == "*"
     assert "gate" in asked

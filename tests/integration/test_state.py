@@ -14,14 +14,22 @@ from dataclasses import replace
 import pytest
 
 from portico.adapters.state.migrations import MIGRATIONS
-from portico.adapters.state.sqlite import EVENTS_KEPT, REVISIONS_KEPT, SqliteState
+from portico.adapters.state.sqlite import (
+    EVENTS_KEPT,
+    EVENTS_OF_ANY_AGE,
+    REVISIONS_KEPT,
+    SqliteState,
+)
 from portico.core.model.app import App
 from portico.core.model.certificate import Entry, RenewalState, Trouble, Window
 from portico.core.model.desired import Spec
+from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
 from portico.errors import Failed
+
+CRASH = Event(1.5, "crash", "web.1.1", "exited with code 1")
 
 LINKS = {"/srv": "/data/releases/1"}
 
@@ -68,7 +76,7 @@ def fill(state):
     state.put_instance(instance(state.next_serial("web")))
     state.put_setting("discovery", "127.0.0.1:41053")
     state.put_setting("in_force", '{"default": 1}')
-    state.add_event(1.5, "crash", "web.1.1", "exited with code 1")
+    state.add_event(CRASH)
 
 
 def test_the_next_daemon_finds_everything_that_was_recorded(begin, path):
@@ -82,9 +90,10 @@ def test_the_next_daemon_finds_everything_that_was_recorded(begin, path):
     assert state.specs() == {"v1": spec("v1"), "v2": spec("v2")}
     assert state.setting("discovery") == "127.0.0.1:41053"
     assert state.setting("other") is None
-    assert state.events(9) == [(1.5, "crash", "web.1.1", "exited with code 1")]
-    assert state.events(9, "web") == state.events(9)
-    assert state.events(9, "we") == state.events(9, "web.2") == []
+    [event] = state.events(EventFilter(), 9)
+    assert event == replace(CRASH, number=1)
+    assert state.events(EventFilter("web"), 9) == [event]
+    assert state.events(EventFilter("we"), 9) == state.events(EventFilter("web.2"), 9) == []
     assert state.next_serial("web") == 2
     assert state.troubles == []
 
@@ -151,13 +160,50 @@ def test_only_the_newest_revisions_and_events_are_kept(begin):
         for n in range(REVISIONS_KEPT + 10):
             assert state.add_revision(revision(n)).number == n + 1
         for n in range(EVENTS_KEPT + 10):
-            state.add_event(n, "kind", "web", str(n))
+            state.add_event(Event(n, "kind", "web", str(n)))
 
     found = state.revisions()
     assert [r.number for r in found] == list(range(REVISIONS_KEPT + 10, 10, -1))
     assert found[0].document == {"apps": {"n": REVISIONS_KEPT + 9}}
-    assert state.events(1) == [(EVENTS_KEPT + 9, "kind", "web", str(EVENTS_KEPT + 9))]
-    assert len(state.events(1_000_000)) == EVENTS_KEPT
+    assert state.events(EventFilter(), 1)[0].text == str(EVENTS_KEPT + 9)
+    assert len(state.events(EventFilter(), 1_000_000)) == EVENTS_KEPT
+
+
+def test_events_are_found_by_what_they_are_of_their_kind_and_their_time(begin):
+    state = begin()
+    for event in (
+        Event(10.0, "exit", "web.1.1", "one"),
+        Event(20.0, "scale", "web", "two", "shop", 1000, "portico scale web 3"),
+        Event(30.0, "up", "/srv/portico.toml", "three", "shop"),
+    ):
+        state.add_event(event)
+
+    def texts(limit=9, after=None, **wanted):
+        return [each.text for each in state.events(EventFilter(**wanted), limit, after=after)]
+
+    assert texts() == ["one", "two", "three"]
+    assert texts(2) == ["two", "three"]
+    assert texts(2, after=0) == ["one", "two"]
+    assert texts(9, after=2) == ["three"]
+    assert texts(subject="web") == ["one", "two"]
+    assert texts(subject="shop", project="shop") == texts(project="shop") == ["two", "three"]
+    assert texts(kinds=("exit", "up")) == ["one", "three"]
+    assert texts(since=20.0) == ["two", "three"]
+    assert texts(since=10.0, until=30.0) == ["one", "two"]
+    found = state.events(EventFilter("web"), 1)[0]
+    assert (found.uid, found.command, found.number) == (1000, "portico scale web 3", 2)
+
+
+def test_a_clock_that_jumps_ahead_leaves_the_newest_events(begin):
+    state = begin()
+    with state.together():
+        for n in range(EVENTS_OF_ANY_AGE + 50):
+            state.add_event(Event(n, "kind", "web", str(n)))
+
+    state.drop_events(1e12)
+
+    assert len(state.events(EventFilter(), 1_000_000)) == EVENTS_OF_ANY_AGE
+    assert state.last_event() == EVENTS_OF_ANY_AGE + 50
 
 
 def test_writes_together_are_all_done_or_none(begin):
@@ -237,7 +283,7 @@ def test_a_damaged_file_is_put_aside_and_what_is_in_force_goes_on(begin, path, d
     assert state.setting("discovery") == "127.0.0.1:41053"
     assert state.next_serial("web") == 2
     assert state.add_revision(revision()).number == 2
-    assert state.events(9) == []
+    assert state.events(EventFilter(), 9) == []
     assert begin().troubles == []
 
 
@@ -266,7 +312,7 @@ def test_a_file_that_is_damaged_while_in_use_is_put_aside_at_once(begin, path, d
     settle(path)
     damage(path)
 
-    assert state.events(9) is not None  # whichever part of the file is read first
+    assert state.events(EventFilter(), 9) is not None  # whichever part of the file is read first
     assert state.revisions() == [replace(revision(), number=1)]
     assert state.apps() == [AppRecord("web", spec("v2"), spec("v1"), stopped=True)]
     assert state.instances() == [instance(1)]
@@ -399,6 +445,14 @@ def test_the_ledger_is_kept_in_its_order_and_a_clock_that_was_ahead_is_put_right
     assert begin().ledger_since(0.0) == [entry(10.0), entry(20.0, 1), entry(30.0, 2)]
 
 
+def return_to_tables_of(path, version):
+    """As an earlier Portico left the file, as far as its scripts would notice."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for column in ("project", "uid", "command"):
+            db.execute(f"ALTER TABLE event DROP COLUMN {column}")
+        db.execute(f"PRAGMA user_version = {version}")
+
+
 def test_what_was_kept_of_a_shell_and_never_used_is_gone_from_the_files(begin, path):
     """The tables of version 2 had its whole environment."""
     shell = {"PATH": "/bin", "LC_ALL": "C", "AWS_SECRET_ACCESS_KEY": "hush-hush"}
@@ -413,8 +467,7 @@ def test_what_was_kept_of_a_shell_and_never_used_is_gone_from_the_files(begin, p
     )
     state.put_app(AppRecord("web", dropped, kept))
     state.close()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+    return_to_tables_of(path, 2)
 
     state = begin()
 
@@ -436,8 +489,7 @@ def test_what_was_in_force_before_there_were_projects_is_so_of_the_default_one(
     state = begin()
     state.put_setting("in_force", before)
     state.close()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 3")
+    return_to_tables_of(path, 3)
     assert begin().setting("in_force") == after
 
 
@@ -448,8 +500,7 @@ def test_no_byte_of_a_shells_secret_is_left_in_the_files(begin, path):
     state.add_revision(Revision(0, 1.0, "ana", "portico.toml", "/srv", plain, shell))
     state.put_app(AppRecord("web", replace(spec(), environ=shell), None))
     state.close()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+    return_to_tables_of(path, 2)
     assert any(b"hush-hush" in file.read_bytes() for file in path.parent.iterdir())
 
     begin()
@@ -495,7 +546,7 @@ def test_an_event_that_cannot_be_recorded_refuses_nothing(small_disk, caplog):
     state = SqliteState(small_disk / "portico.db")
     fill_disk(small_disk / "filler")
     for _ in range(1000):
-        state.add_event(1.0, "stop", "web", "by me " * 100)
+        state.add_event(Event(1.0, "stop", "web", "by me " * 100))
         if caplog.messages:
             break
     assert caplog.messages[0].startswith("stop of web: by me")

@@ -35,7 +35,7 @@ from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, NotFound, PorticoError, Problem
-from tests.fakes.state import MemoryState
+from tests.fakes.state import MemoryState, events_of
 from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 
 S = InstanceState
@@ -62,7 +62,8 @@ class Bugs(Troubles):
 class Watched(Observed):
     def __init__(self, machine: Machine, discovery: Discovery) -> None:
         clock, host = machine.loop, machine.host
-        super().__init__(machine.disk, clock, discovery, machine.nginx_port, host)
+        events = events_of(machine.disk, clock)
+        super().__init__(machine.disk, clock, discovery, machine.nginx_port, host, events)
         self._machine = machine
 
     def put(self, instance: Instance) -> None:
@@ -130,6 +131,7 @@ class Daemon:
         )
         engine = Engine(
             clock,
+            events_of(state, clock),
             self.intent,
             self.loop,
             self.observed,

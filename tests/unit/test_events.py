@@ -1,29 +1,129 @@
-"""What `portico events` asks for."""
+"""What `portico events` shows: which events there are, and how they are found and followed."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import asyncio
+import itertools
+import os
 
 import pytest
 
-from portico.engine.control.operations import EVENTS_SHOWN, Operations
+from portico.core.model.event import EventFilter, Requester
+from portico.core.model.instance import InstanceState as S
+from portico.core.model.moments import moment, parse_moment
+from portico.core.planning.lifecycle import move_event
+from portico.engine.control.operations import number_in
 from portico.errors import Refused
+from portico.system.proc import command_line
+from tests.fakes.clock import FakeClock
+from tests.fakes.state import MemoryState, events_of
+from tests.unit.worlds import one
+
+NOW = 1_800_000_000.0
 
 
-def asked(count):
-    """How many are read of the database for this word of a request."""
-    limits = []
-    state = SimpleNamespace(events=lambda limit, _: limits.append(limit) or [])
-    names = SimpleNamespace(names=lambda _: None)
-    Operations.events(SimpleNamespace(_state=state, _projects=names), None, count)
-    return limits[0]
+def test_a_number_of_a_query_is_read():
+    assert (number_in("count", "7"), number_in("since", "1.5"), number_in("count", None)) == (
+        7,
+        1.5,
+        None,
+    )
 
 
-def test_a_number_of_events_is_read_and_a_hundred_where_none_is_given():
-    assert (asked("7"), asked("0"), asked(None)) == (7, 0, EVENTS_SHOWN)
-
-
-@pytest.mark.parametrize("count", ["", "x", "-1", "1.5", "٣", "9" * 10, "9" * 5000])
+@pytest.mark.parametrize("count", ["", "x", "-1", "1.", "٣", "9" * 12, "9" * 5000])
 def test_what_is_no_number_that_a_database_takes_is_refused(count):
-    with pytest.raises(Refused, match="count must be a number below 1,000,000,000"):
-        asked(count)
+    with pytest.raises(Refused, match=r"count must be a number below 100,000,000,000"):
+        number_in("count", count)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10m", NOW - 600),
+        ("1h30m", NOW - 5400),
+        ("2027-01-15", NOW - 8 * 3600),
+        ("2027-01-15T08:00", NOW),
+        ("2027-01-15 08:00:00 UTC", NOW),
+        ("2027-01-15T10:00+02:00", NOW),
+        ("2027-01-15T08:00:00Z", NOW),
+    ],
+)
+def test_a_time_is_a_duration_or_a_moment_in_utc(text, expected):
+    assert parse_moment(text, NOW) == expected
+
+
+def test_a_moment_is_read_as_it_is_written():
+    assert parse_moment(moment(NOW), 0.0) == NOW
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "10", "10x", "m", "2027-13-01", "٣m", "9" * 999]
+)
+def test_another_time_is_refused_with_what_is_expected(text):
+    with pytest.raises(ValueError, match=r'must be a duration such as "10m", or a time in UTC'):
+        parse_moment(text, NOW)
+
+
+def test_moves_of_an_instance_are_events_where_its_exit_does_not_say_the_same():
+    def moves(*states, reason=""):
+        found = [one(state, reason=reason) if state else None for state in states]
+        return [move_event(*pair) for pair in itertools.pairwise(found)]
+
+    assert moves(None, S.STARTING, S.READY) == [("state", "starting"), ("state", "ready")]
+    assert moves(S.READY, S.UNREADY, reason="timed out") == [("check", "unready: timed out")]
+    assert moves(S.UNREADY, S.READY) == [("check", "ready")]
+    assert moves(S.BACKOFF, S.FAILED, reason="exited 16 times") == [("failed", "exited 16 times")]
+    assert moves(S.READY, S.READY, S.BACKOFF, S.GONE) == [None, None, None]
+
+
+def test_followers_get_what_is_added_and_end_when_the_daemon_exits():
+    async def scene():
+        state, clock = MemoryState(), FakeClock()
+        events = events_of(state, clock)
+        events.note("exit", "web.1.1", "before")
+        heard = []
+
+        async def follow():
+            heard.extend([each.text async for each in events.follow(EventFilter(), 1)])
+
+        async def follow_kind():
+            wanted = EventFilter(kinds=("up",))
+            heard.extend([each.text async for each in events.follow(wanted, 0)])
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follow())
+            group.create_task(follow_kind())
+            await asyncio.sleep(0)
+            for n in range(500):
+                events.note("exit", "web.1.1", str(n))
+            events.requested("up", "/srv/portico.toml", Requester("ann", 1000, 7, "portico up"))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            events.close()
+        return heard
+
+    heard = asyncio.run(scene())
+    assert sorted(heard) == sorted([*map(str, range(500)), *["by ann (pid 7)"] * 2])
+
+
+def test_a_follower_of_a_database_that_was_lost_gets_the_events_of_the_new_one():
+    async def scene():
+        state = MemoryState()
+        events = events_of(state, FakeClock())
+        events.note("exit", "web.1.1", "the first of the new file")
+        return (await anext(events.follow(EventFilter(), after=5000))).text
+
+    assert asyncio.run(scene()) == "the first of the new file"
+
+
+def test_who_asked_is_an_event_with_user_and_command():
+    state = MemoryState()
+    by = Requester("ann", 1000, 7, "portico scale web 3")
+    events_of(state, FakeClock()).requested("scale", "web", by, "3")
+    [event] = state.recorded
+    assert (event.text, event.uid, event.command) == ("3, by ann (pid 7)", 1000, by.command)
+
+
+def test_a_command_line_is_without_its_interpreter():
+    assert not command_line(os.getpid()).startswith("python")
+    assert command_line(2**22) == ""

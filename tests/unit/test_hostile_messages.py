@@ -21,6 +21,7 @@ from portico.adapters.nginx.error_lines import MAX_KEPT, LogTail, error_lines
 from portico.adapters.processes.notices import MAX_STATUS_LENGTH, UnixNotices, parse
 from portico.api.app import Api, Request
 from portico.api.connection import Connection
+from portico.core.model.event import Requester
 from portico.core.planning.environment import NoticePaths
 from portico.system.proc import program_name, stat
 from tests.examples import examples
@@ -173,7 +174,7 @@ paths = st.sampled_from(["/v1/up", "/v1/check", "/v1/status", "/v1/apps/a/scale"
 @examples(40)
 @given(st.sampled_from(["GET", "POST", "DELETE", "X"]), paths, bodies)
 def test_a_request_of_any_bytes_is_answered_in_words(method, path, body):
-    request = Request(method, path, "root (pid 1)", body)
+    request = Request(method, path, Requester("root", 0, 1), body)
     answer = asyncio.run(Api(SimpleNamespace()).answer(request))
     assert 400 <= answer.status < 600
     assert json.loads(answer.body)["error"]

@@ -23,6 +23,7 @@ from portico.adapters.state.records import (
     from_json,
 )
 from portico.adapters.state.sqlite import SqliteState
+from portico.core.model.event import EventFilter
 from portico.errors import Failed
 from tests.examples import examples
 
@@ -45,7 +46,7 @@ def read_all(state):
             read()
     with suppress(Failed):
         state.ledger_since(0)
-    state.events(10)
+    state.events(EventFilter(), 10)
     state.setting("in_force")
 
 

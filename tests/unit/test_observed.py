@@ -14,7 +14,7 @@ from portico.core.model.world import NginxSeen
 from portico.engine.observed import UNASKED_TIME, Observed
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
-from tests.fakes.state import MemoryState
+from tests.fakes.state import MemoryState, events_of
 from tests.unit.worlds import one
 
 RUNS, DEAD = NginxSeen(81), NginxSeen(None)
@@ -55,7 +55,14 @@ class Scene:
         self.instance = one(InstanceState.DRAINING, since=0.0)
         self.state.put_instance(self.instance)
         self.discovery, self.nginx = Discovery(), Nginx(nginx)
-        self.observed = Observed(self.state, self.clock, self.discovery, self.nginx, TcpPorts())
+        self.observed = Observed(
+            self.state,
+            self.clock,
+            self.discovery,
+            self.nginx,
+            TcpPorts(),
+            events_of(self.state, self.clock),
+        )
         self.observed.publish("web", ())
 
     def settled_after(self, seconds: float) -> bool:
@@ -122,7 +129,8 @@ class Disk(MemoryState):
 
 
 def begun(disk: Disk) -> Observed:
-    return Observed(disk, FakeClock(), Discovery(), Nginx(RUNS), TcpPorts())
+    clock = FakeClock()
+    return Observed(disk, clock, Discovery(), Nginx(RUNS), TcpPorts(), events_of(disk, clock))
 
 
 def look(observed: Observed) -> None:

@@ -19,7 +19,7 @@ from portico.core.model.world import Endpoint, NginxSeen
 from portico.engine.instances.supervision import Supervision
 from portico.engine.observed import Observed
 from tests.fakes.clock import FakeClock
-from tests.fakes.state import MemoryState
+from tests.fakes.state import MemoryState, events_of
 from tests.unit.worlds import one
 
 S = InstanceState
@@ -99,9 +99,11 @@ def taking_over(
     for each in before:
         state.put_instance(each)
     asyncio.run(clock.advance(100.0))
-    observed = Observed(state, clock, outside, outside, outside)
+    events = events_of(state, clock)
+    observed = Observed(state, clock, outside, outside, outside, events)
     engine = SimpleNamespace(
         clock=clock,
+        events=events,
         intent=outside,
         loop=SimpleNamespace(wake=lambda: None),
         observed=observed,

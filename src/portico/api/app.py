@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from portico.api.calls import Call, Result
 from portico.api.openapi import PROMETHEUS, document
+from portico.core.model.event import Requester
 from portico.core.model.verbs import VERBS
 from portico.core.model.views import ErrorView, ProblemView, View
 from portico.errors import ConfigError, PorticoError
@@ -31,8 +32,8 @@ class Request:
     method: str
     target: str
     """The path and its query, as they came."""
-    who: str
-    """`root (pid 4711)`, as the system names the other end of the socket."""
+    who: Requester
+    """As the system names the other end of the socket."""
     body: bytes
 
 

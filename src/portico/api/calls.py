@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portico.core.model import views
+from portico.core.model.event import Requester
 from portico.core.model.verbs import Verb
 from portico.core.model.views import View
 
@@ -22,8 +23,8 @@ class EmptyBody(View):
 class Call:
     """A method of the engine, called by the names of what is in the path, the query and the body.
 
-    It is told `who` asked (`root (pid 4711)`, as the system names the other end of the socket) if
-    it wants to know, and gets the body whole as `request`, or else its fields.
+    It is told `who` asked, as the system names the other end of the socket, if it wants to know,
+    and gets the body whole as `request`, or else its fields.
     """
 
     verb: Verb[Any]
@@ -36,7 +37,7 @@ class Call:
     async def __call__(
         self,
         operations: object,
-        who: str,
+        who: Requester,
         path: Mapping[str, str],
         query: Mapping[str, str],
         body: View,

@@ -13,6 +13,7 @@ from typing import Final
 import h11
 
 from portico.api.app import Answer, Request, refused
+from portico.core.model.event import Requester
 
 MAX_BODY_SIZE: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
 IDLE_TIMEOUT: Final = 60.0
@@ -30,7 +31,7 @@ class Connection:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        who: str,
+        who: Requester,
         answer: Callable[[Request], Awaitable[Answer]],
     ) -> None:
         self._reader, self._writer, self._who, self._answer = reader, writer, who, answer

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from portico.api.app import Answer, Api, Request, refused
 from portico.api.connection import Connection
+from portico.core.model.event import Requester
 from portico.errors import Refused, Unreachable
+from portico.system.proc import command_line
 
 GRACE_TIME: Final = 1.0  # seconds that open requests get when the daemon leaves
 CLOSE_ROUNDS: Final = 4  # of the event loop: from a connect to its task, from an end to its close
@@ -29,9 +31,11 @@ async def serve(
     stop: asyncio.Event,
     allowed_uids: frozenset[int],
     listening: Callable[[], None],
+    closing: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer until `stop` is set, then let open requests end within `GRACE_TIME` and leave.
-    Whoever has connected and asks only then is told to ask the next daemon.
+    Whoever has connected and asks only then is told to ask the next daemon. `closing` ends what
+    would stream without an end.
 
     `listening` is called when whoever connects is answered. Raises Refused when another process
     answers on the socket already.
@@ -42,6 +46,7 @@ async def serve(
     try:
         await stop.wait()
     finally:
+        closing()
         socket_path.unlink(missing_ok=True)  # noqa: ASYNC240 - one name, in our own folder
         await _rounds()  # CPython loses a connection whose accept a close overtakes
         server.close()
@@ -61,7 +66,8 @@ class _Clients:
         if task is None or uid not in self._allowed:
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, f"{_user(uid)} (pid {pid})", self._answer)
+        who = Requester(_user(uid), uid, pid, command_line(pid))
+        connection = Connection(reader, writer, who, self._answer)
         self._open[task] = connection
         try:
             await connection.serve()

@@ -10,6 +10,7 @@ import argparse
 from typing import Any, NoReturn
 
 from portico.core.model.labels import app_or_instance
+from portico.core.model.moments import parse_moment
 from portico.errors import Refused
 
 
@@ -44,6 +45,26 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def time_options(parser: Parser) -> None:
+    """Which part of what was written is shown, by time."""
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=_moment,
+        help='begin there: "10m" (so long ago), or "2026-11-29T10:00" in UTC',
+    )
+    parser.add_argument("--until", metavar="TIME", type=_moment, help="end there, as --since")
+
+
+def _moment(text: str) -> float:
+    from portico.system.clock import SystemClock  # noqa: PLC0415 - only who asks by time pays for it
+
+    try:
+        return parse_moment(text, SystemClock().now())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def home_option(parser: Parser) -> None:

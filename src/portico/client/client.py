@@ -70,18 +70,29 @@ class Client:
 
         `idle` is called every `wire.TICK` seconds while nothing moves.
         """
-        target, _ = _target(verbs.FOLLOW, {"change": change})
+        for view in self.stream(verbs.FOLLOW, idle, change=change):
+            yield view
+            if view.state != "doing":
+                return
+        raise Unreachable(f"the daemon stopped before change {change} had finished")
+
+    def stream(
+        self, verb: Verb[Answer], idle: Callable[[], None] = lambda: None, **arguments: object
+    ) -> Iterator[Answer]:
+        """One answer after the other, until the daemon ends it. A daemon that does not run is not
+        started.
+        """
+        here = _folder() if verbs.FOLDER in verb.query else {}
+        target, _ = _target(verb, {**here, **arguments})
         watch = _SilenceWatch(self, idle)
         try:
-            for line in wire.stream(self._socket, target, watch, seconds=verbs.FOLLOW.seconds):
+            for line in wire.stream(self._socket, target, watch, seconds=verb.seconds):
                 watch.reset()
-                view = cast("ChangeView", _read(line))
-                yield view
-                if view.state != "doing":
-                    return
+                yield cast("Answer", _read(line))
         except wire.NotOk as error:
+            if error.status == Unreachable.http_status:
+                raise Unreachable("the daemon is exiting") from None
             raise _error(error.status, error.body) from None
-        raise Unreachable(f"the daemon stopped before change {change} had finished")
 
     def _ask(self, method: str, target: str, body: Mapping[str, object], seconds: float) -> bytes:
         # TOML has dates, and JSON has none: the daemon then says which key must be what

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from portico.core.model.event import Requester
 from portico.core.model.views import ChangeView, DocumentRequest
 from portico.daemon.deaths import Deaths
 from portico.daemon.life import run_daemon
@@ -81,7 +82,7 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
         request = DocumentRequest(
             source=read.source, folder=read.folder, table=read.table, environ=read.environ
         )
-        change = await operations.up(request, "portico run")
+        change = await operations.up(request, Requester("portico run"))
     except PorticoError as error:
         log.error("%s", error)  # noqa: TRY400 - its text is for the operator
         return error.exit_code
@@ -94,13 +95,13 @@ async def _up(operations: Operations, file: Path | None, environ: Mapping[str, s
 
 async def _down(operations: Operations, signals: Signals) -> None:
     log.info("shutting down; send the signal again to stop waiting for open requests")
-    ending = await operations.down("signal", everything=True)
+    ending = await operations.down(Requester("signal"), everything=True)
     async with asyncio.TaskGroup() as tasks:
         done = tasks.create_task(_log_progress(operations, ending))
         second_signal = tasks.create_task(signals.second.wait())
         await asyncio.wait({done, second_signal}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
-            await operations.down("second signal", everything=True, now=True)
+            await operations.down(Requester("second signal"), everything=True, now=True)
             await done
         second_signal.cancel()
 

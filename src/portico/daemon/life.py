@@ -62,7 +62,7 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         reap = partial(_reap_orphans, Orphans(), portico)
         repeat("orphans", reap, partial(clock.sleep, REAP_INTERVAL))
         portico.nginx.watch(portico.loop.wake)
-        await serve(portico.api, home.socket, stop, uids, notify.ready)
+        await serve(portico.api, home.socket, stop, uids, notify.ready, portico.events.close)
         portico.observed.record()
     notify.stopping()
     log.info("exiting; instances and nginx keep running")
@@ -103,6 +103,7 @@ async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     repeat("check of stored certificates", certificates.stored.look, certificates.stored.pause)
     repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
     repeat("watching of files", watches.look, watches.pause)
+    repeat("removal of old events", portico.events.drop_old, portico.events.pause)
 
 
 async def _signal_watchdog(notify: Notify, clock: Clock) -> None:

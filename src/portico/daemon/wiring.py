@@ -51,6 +51,7 @@ from portico.engine.changes import Changes
 from portico.engine.control.assembly import assemble_control
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
+from portico.engine.events import Events
 from portico.engine.execute import Executor
 from portico.engine.exposure import Exposure
 from portico.engine.host_checks import HostChecks
@@ -64,6 +65,7 @@ from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
 from portico.engine.prepare import Preparation
+from portico.engine.projects import Projects
 from portico.engine.safe_mode import SafeMode
 from portico.engine.server_checks import ServerChecks
 from portico.engine.tasks import Tasks
@@ -102,6 +104,7 @@ class Portico:
     api: Api
     certificates: CertificateParts
     changes: Changes
+    events: Events
     housekeeping: Housekeeping
     in_force: InForce
     instances: Instances
@@ -145,7 +148,8 @@ async def assemble(
     )
     processes = LinuxProcesses(home.logs, clock, paths, start_program)
     intent = Intent(state, nginx)
-    observed = Observed(state, clock, discovery, nginx, ports)
+    events = Events(state, clock, Projects(intent).of_subject)
+    observed = Observed(state, clock, discovery, nginx, ports, events)
     observed.hold(intent.holds())
     loop = ReconcileLoop(
         clock,
@@ -155,7 +159,7 @@ async def assemble(
         partial(_report_failure, troubles),
         lambda starts: execute.reserve(starts),  # noqa: PLW0108
     )
-    engine = Engine(clock, intent, loop, observed, safe_mode, state, tasks, troubles)
+    engine = Engine(clock, events, intent, loop, observed, safe_mode, state, tasks, troubles)
     instances = assemble_instances(
         engine,
         logs=logs,
@@ -254,6 +258,7 @@ async def assemble(
         Api(operations),
         certificates,
         changes,
+        events,
         housekeeping,
         in_force,
         instances,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from portico.engine.events import Events
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
 from portico.engine.observed import Observed
@@ -17,6 +18,7 @@ from portico.ports.state import State
 @dataclass(frozen=True, slots=True)
 class Engine:
     clock: Clock
+    events: Events
     intent: Intent
     loop: ReconcileLoop
     observed: Observed

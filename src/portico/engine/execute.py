@@ -52,6 +52,7 @@ class Executor:
         processes: Processes,
     ) -> None:
         self._observed, self._intent, self._spawn = engine.observed, engine.intent, spawn
+        self._events = engine.events
         self._troubles, self._tasks, self._wake = engine.troubles, engine.tasks, engine.loop.wake
         self._clock, self._nginx, self._ports = engine.clock, nginx, ports
         self._processes = processes
@@ -74,9 +75,9 @@ class Executor:
             case Recycle(instance, why):
                 self._observed.put(replace(self._observed.instances[instance], worn=why))
                 self._intent.acknowledge_replacement(instance)
-                self._observed.note("worn", instance, why)
+                self._events.note("worn", instance, why)
             case SkipRun(app, why):
-                self._observed.note("skip", app, why)
+                self._events.note("skip", app, why)
             case Interrupt(instance, why):
                 self._interrupt(self._observed.instances[instance], why)
             case Stop(instance, why):
@@ -87,7 +88,7 @@ class Executor:
                 self._forget(self._observed.instances[instance])
             case Revert(app, why):
                 self._intent.revert(app, why)
-                self._observed.note("revert", app, why)
+                self._events.note("revert", app, why)
             case Complete(app, why):
                 self._complete(app, why)
             case DropApp(app):
@@ -97,10 +98,10 @@ class Executor:
             case SwitchGeneration(fingerprint):
                 self._in_background(step, self._switch(fingerprint))
             case StartNginx(why):
-                self._observed.note("nginx", "nginx", why)
+                self._events.note("nginx", "nginx", why)
                 self._in_background(step, self._nginx.start())
             case UpgradeNginx(why):
-                self._observed.note("upgrade", "nginx", why)
+                self._events.note("upgrade", "nginx", why)
                 self._in_background(step, self._upgrade())
             case StopNginx(graceful):
                 self._observed.mark_nginx_leaving()
@@ -112,7 +113,7 @@ class Executor:
 
     def _complete(self, app: str, why: str) -> None:
         self._intent.complete(app)
-        self._observed.note("ready", app, why)
+        self._events.note("ready", app, why)
 
     def _forget(self, instance: Instance) -> None:
         self._observed.forget(instance.id)
@@ -193,12 +194,12 @@ class Executor:
         self._signal_to_stop(instance)
 
     def _restart(self, instance: Instance, why: str) -> None:
-        self._observed.note("restart", instance.id, why)
+        self._events.note("restart", instance.id, why)
         self._move(instance.id, InstanceEvent.RESTART_ASKED, why)
         self._signal_to_stop(instance)
 
     def _interrupt(self, instance: Instance, why: str) -> None:
-        self._observed.note("interrupt", instance.id, why)
+        self._events.note("interrupt", instance.id, why)
         self._observed.put(replace(instance, since=self._clock.monotonic(), reason=why))
         self._signal_to_stop(instance)
 
@@ -210,7 +211,7 @@ class Executor:
     def _kill(self, instance: Instance, why: str) -> None:
         if instance.process is None:
             return
-        self._observed.note("kill", instance.id, why)
+        self._events.note("kill", instance.id, why)
         self._processes.signal(instance.process, "SIGKILL")
         self._observed.put(killed(instance, now=self._clock.monotonic(), why=why))
 
@@ -224,7 +225,7 @@ class Executor:
             self._observed.refused, self._observed.refused_because = fingerprint, str(error)
             raise
         self._observed.mark_nginx_serving()
-        self._observed.note("nginx", "nginx", "it loaded new files")
+        self._events.note("nginx", "nginx", "it loaded new files")
 
     async def _upgrade(self) -> None:
         """Tried once: whoever asked is told, and the operator too."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from portico.core.model.event import Event
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, NginxSeen, World
-from portico.core.planning.lifecycle import booted
+from portico.core.planning.lifecycle import booted, move_event
+from portico.engine.events import Events
 from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.nginx import Discovery, Nginx
@@ -20,6 +23,8 @@ from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 
+MAX_MOVES: Final = 10_000
+"""Kept while the disk is full."""
 SETTLE_TIME: Final = 1.0
 """Seconds after nginx acknowledged: requests it balanced just before have connected by then."""
 BOOT_SETTING: Final = "boot"
@@ -32,9 +37,15 @@ class Observed:
     """Only the reconcile loop and what it executes change this; everybody else reads."""
 
     def __init__(
-        self, state: State, clock: Clock, discovery: Discovery, nginx: Nginx, ports: TcpPorts
+        self,
+        state: State,
+        clock: Clock,
+        discovery: Discovery,
+        nginx: Nginx,
+        ports: TcpPorts,
+        events: Events,
     ) -> None:
-        self._state, self._clock = state, clock
+        self._state, self._clock, self._events = state, clock, events
         self._discovery, self._nginx, self._ports = discovery, nginx, ports
         self._started_at = self._all_workers_asked_at = clock.monotonic()
         if nginx.seen().pid is not None or nginx.seen().live:
@@ -51,6 +62,8 @@ class Observed:
         """Why the newest of some instances is only in memory; empty while all is on disk."""
         self._changed: set[InstanceId] = set()
         """What is to be written by the next `record`."""
+        self._moves: deque[Event] = deque(maxlen=MAX_MOVES)
+        """Those of instances from state to state, which are written with them."""
         self.nginx_busy = False
         self._nginx_leaving: float | None = None
         self._withdrawn_since: dict[InstanceId, tuple[int, float]] = {}
@@ -80,12 +93,19 @@ class Observed:
             for instance in new:
                 self._state.put_instance(instance)
         self.instances |= {instance.id: instance for instance in new}
+        for instance in new:
+            self._note_move(None, instance)
         return new
 
     def put(self, instance: Instance) -> None:
         """What has become of one. It is written with all others, once a round."""
+        self._note_move(self.instances.get(instance.id), instance)
         self.instances[instance.id] = instance
         self._changed.add(instance.id)
+
+    def _note_move(self, before: Instance | None, after: Instance) -> None:
+        if found := move_event(before, after):
+            self._moves.append(self._events.event(found[0], after.id, found[1]))
 
     def record(self) -> None:
         """Write what has changed since the last time, in one transaction.
@@ -93,7 +113,7 @@ class Observed:
         What fails now is tried again in every round: a full disk must not end what keeps sites
         alive, nor hold up what ends.
         """
-        if not self._changed:
+        if not self._changed and not self._moves:
             return
         try:
             with self._state.together(durable=False):
@@ -102,17 +122,16 @@ class Observed:
                         self._state.put_instance(instance)
                     else:
                         self._state.drop_instance(name)
+                for event in self._moves:
+                    self._events.record(event)
         except Failed as error:
             if not self.unrecorded:
                 log.warning("%s", error)
             self.unrecorded = str(error)
         else:
             self._changed.clear()
+            self._moves.clear()
             self.unrecorded = ""
-
-    def note(self, kind: str, subject: str, text: str) -> None:
-        """For operators: `portico events`."""
-        self._state.add_event(self._clock.now(), kind, subject, text)
 
     def forget(self, instance: InstanceId) -> None:
         del self.instances[instance]

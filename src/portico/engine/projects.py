@@ -18,6 +18,8 @@ from portico.errors import ConfigError, Problem
 class Projects:
     def __init__(self, intent: Intent) -> None:
         self._intent = intent
+        self._names: dict[str, str] = {}
+        """By key, of those that were in force, too: what is left of them still ends."""
 
     def names(self, folder: str | None = None) -> Names:
         """What may be named from there: an absolute folder, or None for anywhere."""
@@ -26,14 +28,16 @@ class Projects:
         return Names(names, self._intent.desired.apps, keys_at(folder, revisions))
 
     def of_subject(self, subject: str) -> str:
-        """The name of the project in force that an event is of; empty if it is of none."""
+        """The name of the project that an event is of; empty if it is of none."""
         revisions, (key, name) = self._intent.revisions, split_name(subject)
+        self._names |= {each: name_of(revision) for each, revision in revisions.items()}
         for each in revisions.values():
             if subject in {each.file, each.source, name_of(each)}:
                 return name_of(each)
+        if subject in self._intent.desired.origins:
+            return self._names.get(self._intent.desired.origin(subject).project, "")
         app = qualified(key, name.partition(".")[0])
-        is_app = key in revisions and app in self._intent.records()
-        return name_of(revisions[key]) if is_app else ""
+        return self._names.get(key, "") if app in self._intent.records() else ""
 
     def key_for(self, request: DocumentRequest) -> str:
         """Under which a file comes into force: that of its project, or a new one.

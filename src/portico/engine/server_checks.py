@@ -58,6 +58,7 @@ class ServerChecks:
     def __init__(self, engine: Engine, servers: Servers) -> None:
         self._engine, self._servers = engine, servers
         self._observed, self._tasks, self._clock = engine.observed, engine.tasks, engine.clock
+        self._events = engine.events
         self._groups: dict[str, Group] = {}
         self._failing = frozenset(_failing(engine.state.setting(FAILING) or "[]"))
 
@@ -162,7 +163,7 @@ class ServerChecks:
             return
         what = f"fails its health check: {after.reason}" if after.reason else "passes its check"
         text = f"server {after.name} {what}"
-        self._observed.note("check", split_name(name)[1], text)
+        self._events.note("check", split_name(name)[1], text)
         log.log(logging.INFO if after.is_well else logging.WARNING, "%s: %s", name, text)
 
     def _apply(self, name: str, group: Group) -> None:

@@ -11,6 +11,7 @@ from portico.core.model.certificate import (
     RenewalState,
 )
 from portico.core.model.desired import Spec
+from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
@@ -83,8 +84,18 @@ class State(Protocol):
     def no_ledger_after(self, now: float) -> None:
         """Entries written by a clock that was ahead count as written now."""
 
-    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
-        """Where it cannot be recorded the log has it instead: nothing is refused for that."""
+    def add_event(self, event: Event) -> None:
+        """Where it cannot be recorded the log has it instead: nothing is refused for that. So many
+        are kept, whatever their age.
+        """
 
-    def events(self, limit: int, app: str | None = None) -> list[tuple[float, str, str, str]]:
-        """Newest first, of an app and its instances or of all: wall time, kind, subject, text."""
+    def drop_events(self, before: float) -> None:
+        """Those of that wall time and earlier, but for the newest ones. Raises Failed."""
+
+    def last_event(self) -> int:
+        """The number of the newest; 0 if there is none."""
+
+    def events(self, wanted: EventFilter, limit: int, *, after: int | None = None) -> list[Event]:
+        """The newest so many; or the first so many that follow the one of that number. Oldest
+        first.
+        """

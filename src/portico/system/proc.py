@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+MAX_COMMAND_LENGTH: Final = 200
+_INTERPRETER: Final = re.compile(r"python[0-9.]*$")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -67,6 +70,21 @@ def program_name(pid: int) -> str:
     """`node`; empty if that process has gone."""
     with suppress(OSError):
         return " ".join(read(f"/proc/{pid}/comm").decode(errors="replace").split())
+    return ""
+
+
+def command_line(pid: int) -> str:
+    """`portico scale web 3`, without the interpreter and cut short; empty if that process has
+    gone, or does not say.
+    """
+    with suppress(OSError):
+        words = read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0")[:-1]
+        while len(words) > 1 and _INTERPRETER.match(words[0].rpartition("/")[2]):
+            words = words[1:]
+            while len(words) > 1 and words[0].startswith("-") and words[0] not in {"-c", "-m"}:
+                words = words[1:]
+        words[:1] = [words[0].rpartition("/")[2]] if words else []
+        return " ".join(words)[:MAX_COMMAND_LENGTH]
     return ""
 
 

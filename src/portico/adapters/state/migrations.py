@@ -47,6 +47,11 @@ MIGRATIONS: Final = (
     UPDATE setting SET value = iif(value = '', '{}', '{"default": ' || value || '}')
      WHERE name = 'in_force';
     """,
+    """
+    ALTER TABLE event ADD COLUMN project TEXT NOT NULL DEFAULT '';
+    ALTER TABLE event ADD COLUMN uid INTEGER;
+    ALTER TABLE event ADD COLUMN command TEXT NOT NULL DEFAULT '';
+    """,
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""
 IN_FORCE_NUMBERS: Final = (

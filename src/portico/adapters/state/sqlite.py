@@ -26,6 +26,7 @@ from portico.adapters.state.records import (
 )
 from portico.core.model.certificate import Entry, RenewalState
 from portico.core.model.desired import Spec
+from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
@@ -34,7 +35,14 @@ from portico.errors import Failed
 log = logging.getLogger(__name__)
 
 REVISIONS_KEPT: Final = 50
-EVENTS_KEPT: Final = 10_000
+EVENTS_KEPT: Final = 20_000
+EVENTS_OF_ANY_AGE: Final = 1_000
+"""Of the newest ones: a clock that jumps ahead must not remove all."""
+_EVENT_COLUMNS: Final = ("at", "kind", "subject", "text", "project", "uid", "command")
+_ADD_EVENT: Final = (
+    f"INSERT INTO event ({', '.join(_EVENT_COLUMNS)}) "  # noqa: S608 - our names
+    f"VALUES ({', '.join('?' * len(_EVENT_COLUMNS))})"
+)
 _DROP_OLD_REVISIONS: Final = (
     f"DELETE FROM revision WHERE number <= ? AND number NOT IN ({IN_FORCE_NUMBERS})"  # noqa: S608 - ours
 )
@@ -185,22 +193,34 @@ class SqliteState:
         with self._write("an entry for an authority's limits", durable=True) as db:
             db.execute("UPDATE ledger SET at = ? WHERE at > ?", (now, now))
 
-    def add_event(self, at: float, kind: str, subject: str, text: str) -> None:
-        row = (at, kind, subject, text)
+    def add_event(self, event: Event) -> None:
+        row = tuple(getattr(event, name) for name in _EVENT_COLUMNS)
         try:
             with self._write("an event") as db:
-                added = db.execute(
-                    "INSERT INTO event (at, kind, subject, text) VALUES (?, ?, ?, ?)", row
-                )
-                last = added.lastrowid or 0
+                last = db.execute(_ADD_EVENT, row).lastrowid or 0
                 db.execute("DELETE FROM event WHERE number <= ?", (last - EVENTS_KEPT,))
         except Failed as error:
-            log.warning("%s of %s: %s (%s)", kind, subject, text, error)
+            log.warning("%s of %s: %s (%s)", event.kind, event.subject, event.text, error)
 
-    def events(self, limit: int, app: str | None = None) -> list[tuple[float, str, str, str]]:
-        of = "WHERE subject = ? OR substr(subject, 1, length(?) + 1) = ? || '.'" if app else ""
-        query = f"SELECT at, kind, subject, text FROM event {of} ORDER BY number DESC LIMIT ?"  # noqa: S608 - ours
-        return self._rows(query, *([app] * 3 if app else []), limit)
+    def drop_events(self, before: float) -> None:
+        newest = self.last_event() - EVENTS_OF_ANY_AGE
+        if self._rows("SELECT 1 FROM event WHERE number <= ? AND at < ? LIMIT 1", newest, before):
+            with self._write("the removal of old events") as db:
+                db.execute("DELETE FROM event WHERE number <= ? AND at < ?", (newest, before))
+
+    def last_event(self) -> int:
+        [(number,)] = self._rows("SELECT coalesce(max(number), 0) FROM event")
+        return int(number)
+
+    def events(self, wanted: EventFilter, limit: int, *, after: int | None = None) -> list[Event]:
+        where, values = _event_conditions(wanted)
+        order = "DESC" if after is None else "ASC"
+        query = (
+            f"SELECT {', '.join(_EVENT_COLUMNS)}, number FROM event "  # noqa: S608 - our names
+            f"WHERE number > ? {where} ORDER BY number {order} LIMIT ?"
+        )
+        found = [Event(*row) for row in self._rows(query, after or 0, *values, limit)]
+        return found[::-1] if after is None else found
 
     # one transaction -------------------------------------------------------------------------
 
@@ -262,3 +282,23 @@ def _drop_unused_specs(db: sqlite3.Connection) -> None:
         "DELETE FROM spec WHERE id NOT IN (SELECT target FROM app UNION SELECT spec FROM instance "
         "UNION SELECT good FROM app WHERE good IS NOT NULL)"
     )
+
+
+def _event_conditions(wanted: EventFilter) -> tuple[str, list[str | float]]:
+    """What follows `WHERE number > ?`, with its values."""
+    found, values = list[str](), list[str | float]()
+    if wanted.subject:
+        own = "subject = ? OR substr(subject, 1, length(?) + 1) = ? || '.'"
+        found.append(f"({own} OR (project != '' AND project = ?))")
+        values += [wanted.subject] * 3 + [wanted.project]
+    elif wanted.project:
+        found.append("project = ?")
+        values.append(wanted.project)
+    if wanted.kinds:
+        found.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
+        values += wanted.kinds
+    for sign, at in ((">=", wanted.since), ("<", wanted.until)):
+        if at is not None:
+            found.append(f"at {sign} ?")
+            values.append(at)
+    return "".join(f" AND {each}" for each in found), values

@@ -2,36 +2,121 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
-from portico.cli.arguments import Parser, json_option, whole_number
+from portico.cli.arguments import Parser, json_option, time_options, whole_number
 from portico.cli.session import Session
+from portico.client.client import Client
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
+from portico.errors import Refused, Unreachable
+from portico.system.waiting import pause
+
+if TYPE_CHECKING:
+    from portico.core.model.views import EventView
+
+SHOWN: Final = 100
+SHOWN_BEFORE_FOLLOWING: Final = 10
+MAX_SHOWN: Final = 1_000_000
+RECONNECT_INTERVAL: Final = 0.5
+"""Seconds between two looks for the next daemon."""
 
 
 def options(parser: Parser) -> None:
+    about = "only of this app, instance, project, site or certificate"
+    parser.add_argument("app", metavar="APP", nargs="?", type=app_or_instance, help=about)
     parser.add_argument(
-        "app", metavar="APP", nargs="?", type=app_or_instance, help="only of this app"
+        "--app", metavar="APP", dest="named", type=app_or_instance, help="the same as APP"
     )
+    parser.add_argument("-f", "--follow", action="store_true", help="show new events as they come")
     parser.add_argument(
         "-n",
         "--lines",
         type=whole_number,
         metavar="N",
-        help="show the last N events; default: 100",
+        help=f"show the last N events; default: {SHOWN}, with --since or --until all",
+    )
+    time_options(parser)
+    parser.add_argument(
+        "--kind", metavar="KIND[,KIND]", help="only of these kinds, such as exit,failed"
     )
     json_option(parser)
 
 
 def run(session: Session, args: Namespace) -> None:
-    events = session.client().ask(verbs.EVENTS, app=args.app, count=args.lines)
+    if args.app and args.named:
+        raise Refused("APP is given twice")
+    if args.follow and args.until is not None:
+        raise Refused("--follow cannot be combined with --until")
+    client, wanted = session.client(), {"app": args.app or args.named, "kind": args.kind}
+    found = client.ask(
+        verbs.EVENTS, count=_count(args), since=args.since, until=args.until, **wanted
+    )
+    events = list(reversed(found))
+    has_projects = len({each.project for each in events if each.project}) > 1
     if session.json:
-        session.show_json(events)
-        return
-    rows = [
-        (moment(each.at), each.kind, each.subject.replace("*", "all"), each.text)
-        for each in reversed(events)
-    ]
-    session.terminal.table(("time", "event", "of", "why"), rows)
+        _print_json(session, events)
+    elif events or not args.follow:
+        heads = ("time", *(["project"] if has_projects else []), "event", "of", "why")
+        session.terminal.table(heads, [_row(each, has_projects=has_projects) for each in events])
+    if args.follow:
+        for each in followed(session, client, _last(client, events), wanted):
+            if session.json:
+                _print_json(session, [each])
+            else:
+                session.terminal.write("  ".join(_row(each, has_projects=has_projects)))
+
+
+def followed(
+    session: Session, client: Client, after: int, wanted: dict[str, object]
+) -> Iterator[EventView]:
+    """Those behind that number as they come, from this daemon and the next ones."""
+    is_said = False
+    while True:
+        try:
+            for each in client.stream(verbs.FOLLOW_EVENTS, lambda: None, after=after, **wanted):
+                yield each
+                after, is_said = each.number, False
+        except Unreachable:
+            pass
+        if not client.answers() and not is_said:
+            session.terminal.write_stderr("the daemon is not running; waiting for the next one")
+            is_said = True
+        pause(RECONNECT_INTERVAL)
+
+
+def as_line(event: EventView) -> str:
+    """A line of JSON, as docs/logs-and-events.md describes it."""
+    return json.dumps({"time": moment(event.at), **event}).replace("\x7f", "\\u007f")  # type: ignore[dict-item]  # a Record
+
+
+def _last(client: Client, events: list[EventView]) -> int:
+    """Where to go on: what is not shown because of its kind is behind us too."""
+    if events:
+        return events[-1].number
+    newest = client.ask(verbs.EVENTS, count=1)
+    return newest[0].number if newest else 0
+
+
+def _count(args: Namespace) -> int:
+    if args.lines is not None:
+        return int(args.lines)
+    if args.since is not None or args.until is not None:
+        return MAX_SHOWN
+    return SHOWN_BEFORE_FOLLOWING if args.follow else SHOWN
+
+
+def _print_json(session: Session, events: list[EventView]) -> None:
+    for each in events:
+        session.terminal.write_raw(as_line(each))
+
+
+def _row(event: EventView, *, has_projects: bool) -> tuple[str, ...]:
+    why = f"{event.text}: {event.command}" if event.command else event.text
+    subject = event.subject.replace("*", "all")
+    project = [event.project] if has_projects else []
+    return (moment(event.at), *project, event.kind, subject, why)

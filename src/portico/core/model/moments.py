@@ -1,8 +1,16 @@
-"""How a moment is written for people: in UTC everywhere, so that two screens can be compared."""
+"""How a moment is written for people, and read: in UTC everywhere, so that two screens can be
+compared. No pydantic here: commands start in an instant.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Final
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PART: Final = r"([0-9]{1,9})([smhdw])"
+_EXPECTED: Final = 'a duration such as "10m", or a time in UTC such as "2026-11-29T10:00"'
 
 
 def moment(at: float) -> str:
@@ -12,3 +20,18 @@ def moment(at: float) -> str:
         if at < float("inf")
         else "never"
     )
+
+
+def parse_moment(text: str, now: float) -> float:
+    """Unix time of `10m` (so long before now), `2026-11-29`, `2026-11-29T10:00` or
+    `2026-11-29 10:00:00+01:00`. Without an offset it is UTC. Raises ValueError.
+    """
+    plain = text.strip()
+    if re.fullmatch(f"({_PART})+", plain):
+        parts = re.findall(_PART, plain)
+        return now - sum(int(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        found = datetime.fromisoformat(plain.removesuffix(" UTC"))
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"must be {_EXPECTED}, not {text[:60]!r}") from None

@@ -65,6 +65,11 @@ class Names:
             raise NotFound(f"there is no app {text!r}; known: {self._listed(self.apps)}")
         return found[0]
 
+    def subject(self, text: str) -> str:
+        """The app or instance that is meant by `web` or `shop/web.2`, as events name it."""
+        app, place = self.instance(text)
+        return app + place
+
     def instance(self, text: str) -> tuple[str, str]:
         """The app of `web.2` or `shop/web.2.7`, and the rest of the word with its dots."""
         name, dot, rest = text.partition(".")

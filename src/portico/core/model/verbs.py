@@ -384,6 +384,11 @@ HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     },
     seconds=QUICK_TIMEOUT,
 )
+_EVENTS_OF: Final[Mapping[str, str]] = {
+    "app": "Only of this app, instance, project, site or certificate.",
+    "kind": "Only of these kinds, with commas between.",
+    **_HERE,
+}
 EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
     "events",
     "GET",
@@ -391,7 +396,22 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
     "Show what was done, why, and who asked for it, newest first.",
     "EventView",
     "list",
-    query={"app": "Only of this app.", "count": "How many at most; default: 100.", **_HERE},
+    query={
+        "count": "How many at most; default: 100.",
+        "since": "Only from then on. Unix time, seconds.",
+        "until": "Only before then. Unix time, seconds.",
+        **_EVENTS_OF,
+    },
+    seconds=QUICK_TIMEOUT,
+)
+FOLLOW_EVENTS: Final[Verb[EventView]] = Verb(
+    "follow_events",
+    "GET",
+    "/v1/events/follow",
+    "Show events as they are added.",
+    "EventView",
+    "stream",
+    query={"after": "Begin behind the event of this number; default: the newest.", **_EVENTS_OF},
     seconds=QUICK_TIMEOUT,
 )
 CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(

@@ -453,11 +453,16 @@ class RevisionView(View):
 
 
 class EventView(View):
+    number: int = Field(0, description="Grows with each event.")
     at: float = Field(description="Unix time, seconds.")
     kind: str
     subject: str = Field(description="An app, an instance, a certificate, a file, or `nginx`.")
     text: str = Field(description="Why, or who asked for it.")
-    project: str = Field("", description="If it is of a project in force.")
+    project: str = Field("", description="Name of the project that it is of, if any.")
+    uid: int | None = Field(None, description="Of the user who asked for it, if anyone did.")
+    command: str = Field(
+        "", description="Command line of the process that asked for it, as it says itself."
+    )
 
 
 class TrustView(View):

@@ -150,3 +150,16 @@ def _crashes(instance: Instance, app: App, uptime: float) -> int:
         return instance.crashes + 1 if uptime < STEADY_TIME else 1
     early = instance.state not in PROVEN or uptime < app.min_uptime
     return instance.crashes + 1 if early else 0
+
+
+def move_event(before: Instance | None, after: Instance) -> tuple[str, str] | None:
+    """Kind and text of the event that an instance went from one state to another; None where it
+    did not, or where an event of its exit says the same.
+    """
+    was = before.state if before else None
+    if was is after.state or after.state in {S.BACKOFF, S.STOPPED, S.GONE}:
+        return None
+    if after.state is S.FAILED:
+        return "failed", after.reason or "it keeps exiting"
+    kind = "check" if {was, after.state} == {S.READY, S.UNREADY} else "state"
+    return kind, f"{after.state}: {after.reason}" if after.reason else str(after.state)

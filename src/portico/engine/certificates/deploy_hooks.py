@@ -26,6 +26,7 @@ class DeployHooks:
         self, engine: Engine, *, hooks: Hooks, lineages: Lineages, pem_files: PemFiles
     ) -> None:
         self._clock, self._state, self._troubles = engine.clock, engine.state, engine.troubles
+        self._events = engine.events
         self._hooks, self._lineages, self._pem_files = hooks, lineages, pem_files
         self._runs = asyncio.Semaphore(MAX_HOOKS)
 
@@ -94,7 +95,7 @@ class DeployHooks:
         for hook in hooks:
             trouble = await self._hooks.run(hook, environ, HOOK_TIMEOUT)
             result = trouble or "ended well"
-            self._state.add_event(self._clock.now(), "hook", lineage.name, result)
+            self._events.note("hook", lineage.name, result)
             if trouble:
                 failed.append(hook)
                 wrong.append(trouble)

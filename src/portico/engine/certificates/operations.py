@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from portico.core.model.event import Requester
 from portico.core.model.revocation import Reason
 from portico.core.model.views import (
     AccountsView,
@@ -23,7 +24,7 @@ from portico.engine.engine import Engine
 class CertificateOperations:
     def __init__(self, engine: Engine, changes: Changes, certificates: CertificateParts) -> None:
         self._intent, self._changes, self._certificates = engine.intent, changes, certificates
-        self._clock, self._state = engine.clock, engine.state
+        self._clock, self._state, self._events = engine.clock, engine.state, engine.events
 
     async def certificates(self) -> list[CertificateView]:
         """The operator's own first: one of an authority may be there under the same name."""
@@ -35,7 +36,9 @@ class CertificateOperations:
     async def account(self) -> AccountsView:
         return await self._certificates.loop.account.view(await self._certificates.loop.wanted())
 
-    async def renew(self, name: str | None, who: str, *, force: bool, dry_run: bool) -> ChangeView:
+    async def renew(
+        self, name: str | None, who: Requester, *, force: bool, dry_run: bool
+    ) -> ChangeView:
         """Renew what is due, or what is named and forced; waits for nothing that is not. A dry
         run renews on staging, whether due or not, and changes nothing that is served.
         """
@@ -49,7 +52,7 @@ class CertificateOperations:
         kind = "dry run" if dry_run else "renew"
         return self._of_certificate(kind, name or "all certificates", who, work)
 
-    async def issue(self, name: str, who: str) -> ChangeView:
+    async def issue(self, name: str, who: Requester) -> ChangeView:
         """Obtain the certificate of a site at once, if it has none."""
 
         async def work(change: Change) -> None:
@@ -57,7 +60,7 @@ class CertificateOperations:
 
         return self._of_certificate("issue", name, who, work)
 
-    async def issue_standalone(self, request: StandaloneRequest, who: str) -> ChangeView:
+    async def issue_standalone(self, request: StandaloneRequest, who: Requester) -> ChangeView:
         """Obtain one that no nginx serves, if there is none that is good, and keep it."""
 
         async def work(change: Change) -> None:
@@ -66,7 +69,9 @@ class CertificateOperations:
         name = remember(self._state, request, self._intent.desired)
         return self._of_certificate("issue", name, who, work)
 
-    async def revoke(self, name: str, who: str, *, reason: Reason, force: bool) -> ChangeView:
+    async def revoke(
+        self, name: str, who: Requester, *, reason: Reason, force: bool
+    ) -> ChangeView:
         """Revoke the certificate that is served, once another one is."""
 
         async def work(change: Change) -> None:
@@ -74,7 +79,7 @@ class CertificateOperations:
 
         return self._of_certificate("revoke", name, who, work)
 
-    async def forget(self, name: str, who: str) -> ChangeView:
+    async def forget(self, name: str, who: Requester) -> ChangeView:
         """Delete a certificate that no site uses, with its files and keys."""
 
         async def work(change: Change) -> None:
@@ -84,24 +89,24 @@ class CertificateOperations:
         return self._of_certificate("forget", name, who, work)
 
     def _of_certificate(
-        self, kind: str, name: str, who: str, work: Callable[[Change], Awaitable[None]]
+        self, kind: str, name: str, who: Requester, work: Callable[[Change], Awaitable[None]]
     ) -> ChangeView:
-        self._state.add_event(self._clock.now(), kind, name, f"by {who}")
+        self._events.requested(kind, name, who)
         return self._changes.begin(kind, name, (), work)
 
-    async def take_over(self, folder: str, who: str) -> ImportView:
+    async def take_over(self, folder: str, who: Requester) -> ImportView:
         """Import what certbot keeps in a folder. Failed if nothing of it can be."""
         view = await self._certificates.migration.take(folder)
         for each in view.taken:
-            self._state.add_event(self._clock.now(), "import", each.name, f"by {who}")
+            self._events.requested("import", each.name, who)
         return view
 
-    async def hand_over(self, folder: str, who: str) -> ExportView:
+    async def hand_over(self, folder: str, who: Requester) -> ExportView:
         """Write every certificate into a folder as certbot keeps it."""
-        self._state.add_event(self._clock.now(), "export", folder, f"by {who}")
+        self._events.requested("export", folder, who)
         return await self._certificates.migration.give(folder)
 
-    async def roll_over(self, who: str) -> ChangeView:
+    async def roll_over(self, who: Requester) -> ChangeView:
         """Give the accounts a new key. Nothing is ordered meanwhile."""
 
         async def work(change: Change) -> None:
@@ -112,7 +117,7 @@ class CertificateOperations:
 
         return self._of_certificate("rollover", "the account's key", who, work)
 
-    async def deactivate(self, issuer: str, who: str) -> ChangeView:
+    async def deactivate(self, issuer: str, who: Requester) -> ChangeView:
         """Give up the account at an authority, a directory URL, for ever."""
 
         async def work(change: Change) -> None:

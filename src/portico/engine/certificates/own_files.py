@@ -29,7 +29,7 @@ LOOK_INTERVAL: Final = 2.0
 
 class OwnFiles:
     def __init__(self, engine: Engine, in_force: InForce, certificates: Certificates) -> None:
-        self._intent, self._state = engine.intent, engine.state
+        self._intent, self._events = engine.intent, engine.events
         self._clock, self._troubles = engine.clock, engine.troubles
         self._in_force, self._certificates = in_force, certificates
         self._copies: Mapping[OwnPair, OwnCopy] = {}
@@ -83,7 +83,7 @@ class OwnFiles:
         now, until = self._clock.now(), moment(copy.facts.not_after)
         text = f"its files were renewed; valid until {until}, served since {moment(now)}"
         for site in sites:
-            self._state.add_event(now, "certificate", site, text)
+            self._events.note("certificate", site, text)
         log.info("certificate %s: %s", ", ".join(sites), text)
 
     def views(self) -> list[CertificateView]:

@@ -24,7 +24,7 @@ class Revocation:
         authorities: Authorities,
         lineages: Lineages,
     ) -> None:
-        self._clock, self._state, self._loop = engine.clock, engine.state, loop
+        self._events, self._state, self._loop = engine.events, engine.state, loop
         self._authorities, self._lineages = authorities, lineages
 
     async def revoke(self, name: str, reason: Reason, change: Change, *, force: bool) -> None:
@@ -46,7 +46,7 @@ class Revocation:
             renewal_state.revoked(self._state.renewal_state(name), old.serial)
         )
         said = f"serial {old.serial} is revoked, reason {reason}"
-        self._state.add_event(self._clock.now(), "revoked", name, said)
+        self._events.note("revoked", name, said)
         change.say(f"{name}: {said}{self._consequence(old)}")
         self._loop.wake()
 

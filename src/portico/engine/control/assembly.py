@@ -48,7 +48,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         logs=logs,
         processes=processes,
     )
-    changes = Changes(engine.tasks, engine.clock, engine.observed.note)
+    changes = Changes(engine.tasks, engine.clock, engine.events.note)
     operations = Operations(
         engine,
         changes,

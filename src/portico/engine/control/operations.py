@@ -17,6 +17,7 @@ from typing import Final
 from portico import __version__
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
+from portico.core.model.event import Event, EventFilter, Requester
 from portico.core.model.instance import LEAVING
 from portico.core.model.labels import project_name
 from portico.core.model.names import PROJECT, InstanceId, split_name
@@ -64,6 +65,7 @@ from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 
 EVENTS_SHOWN: Final = 100
+_MAX_NUMBER: Final = 10**11
 
 
 class Operations(CertificateOperations):
@@ -156,24 +158,54 @@ class Operations(CertificateOperations):
         ]
 
     def events(
-        self, app: str | None, count: str | None, folder: str | None = None
+        self,
+        app: str | None = None,
+        count: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        folder: str | None = None,
     ) -> list[EventView]:
-        if count is not None and not re.fullmatch(r"[0-9]{1,9}", count):
-            raise Refused(f"count must be a number below 1,000,000,000, not {shown(count)}")
+        wanted = self._event_filter(app, kind, since, until, folder)
+        limit = number_in("count", count) or EVENTS_SHOWN
+        return [_event_view(each) for each in reversed(self._events.newest(wanted, int(limit)))]
+
+    def follow_events(
+        self,
+        app: str | None = None,
+        after: str | None = None,
+        kind: str | None = None,
+        folder: str | None = None,
+    ) -> AsyncIterator[EventView]:
+        """Whatever is added, from the event behind that of number `after` on, or from now on."""
+        wanted = self._event_filter(app, kind, None, None, folder)
+        last = number_in("after", after)
+        return self._follow_events(wanted, self._state.last_event() if last is None else int(last))
+
+    async def _follow_events(self, wanted: EventFilter, after: int) -> AsyncIterator[EventView]:
+        async for each in self._events.follow(wanted, after):
+            yield _event_view(each)
+
+    def _event_filter(
+        self,
+        text: str | None,
+        kind: str | None,
+        since: str | None,
+        until: str | None,
+        folder: str | None,
+    ) -> EventFilter:
+        subject, project = text or "", text or ""
         names = self._projects.names(folder)
-        with suppress(PorticoError):  # of an app that is removed there are events too
-            app = names.app(app) if app else app
-        found = self._state.events(int(count or EVENTS_SHOWN), app)
-        return [
-            EventView(
-                at=at,
-                kind=kind,
-                subject=subject,
-                text=text,
-                project=self._projects.of_subject(subject),
-            )
-            for at, kind, subject, text in found
-        ]
+        with suppress(PorticoError):  # of what is removed there are events too
+            if text:
+                subject, project = names.subject(text), ""
+        return EventFilter(
+            subject,
+            project,
+            kinds=tuple(kind.split(",")) if kind else (),
+            since=number_in("since", since),
+            until=number_in("until", until),
+        )
 
     def changes(self) -> list[ChangeView]:
         return self._changes.views()
@@ -205,9 +237,11 @@ class Operations(CertificateOperations):
 
     # Changing what is wanted
 
-    async def up(self, request: DocumentRequest, who: str) -> ChangeView:
+    async def up(self, request: DocumentRequest, who: Requester) -> ChangeView:
         """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
-        return await self._put_in_force(lambda: self._revision(request, who), holds=[SITES])
+        return await self._put_in_force(
+            lambda: self._revision(request, str(who)), who, holds=[SITES]
+        )
 
     def _revision(
         self, request: DocumentRequest, who: str, again: Revision | None = None
@@ -234,6 +268,7 @@ class Operations(CertificateOperations):
     async def _put_in_force(
         self,
         edit: Callable[[], Revision],
+        who: Requester,
         kind: str = "up",
         subject: str = "",
         *,
@@ -266,6 +301,8 @@ class Operations(CertificateOperations):
         accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
         [before] = earlier
         self._accepted(accepted, candidate, before)
+        name, _, rest = subject.partition(" ")
+        self._events.requested(kind, name or accepted.source, who, rest)
         own = candidate.desired.of(accepted.project)
 
         async def work(change: Change) -> None:
@@ -306,12 +343,11 @@ class Operations(CertificateOperations):
             self._intent.request_upgrade(build)  # the same files, and another [edge] nginx
         if self._safe_mode.is_on and (before is None or before.document != revision.document):
             self._safe_mode.end()
-        self._state.add_event(revision.applied, "up", revision.source, f"by {revision.who}")
         self._certificates.loop.wake()
 
     async def down(
         self,
-        who: str,
+        who: Requester,
         *,
         now: bool = False,
         project: str | None = None,
@@ -335,7 +371,7 @@ class Operations(CertificateOperations):
             key = names.project(project)
             if in_force.keys() != {key}:
                 return await self._down_one(key, who, now=now)
-        self._state.add_event(self._clock.now(), "down", EVERY_APP, f"by {who}")
+        self._events.requested("down", EVERY_APP, who)
         self._changes.overrule("everything is being stopped")
         apps = len(self._intent.desired.apps)
         self._in_force.clear(at_once=now)
@@ -362,14 +398,14 @@ class Operations(CertificateOperations):
             self._intent.hurry(self._ending[going.id].project)
             self._loop.wake()
 
-    async def _down_one(self, project: str, who: str, *, now: bool) -> ChangeView:
+    async def _down_one(self, project: str, who: Requester, *, now: bool) -> ChangeView:
         revision, before = self._intent.revisions[project], self._intent.desired
         apps, name = before.of(project).apps, name_of(revision)
         self._changes.hold([*apps, SITES])
         candidate = await self._in_force.remove(project)
         if now:
             self._intent.hurry(project)
-        self._state.add_event(self._clock.now(), "down", name, f"by {who}")
+        self._events.requested("down", name, who)
 
         async def work(change: Change) -> None:
             if candidate.desired.listeners != before.listeners:
@@ -382,10 +418,10 @@ class Operations(CertificateOperations):
         self._ending[view.id] = revision
         return view
 
-    async def upgrade(self, who: str) -> ChangeView:
+    async def upgrade(self, who: Requester) -> ChangeView:
         """Replace the nginx that runs by today's program of it, losing no request."""
         self._in_force.require_file()
-        self._state.add_event(self._clock.now(), "upgrade", "nginx", f"by {who}")
+        self._events.requested("upgrade", "nginx", who)
         return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
 
     async def _upgrade(self, change: Change) -> None:
@@ -404,33 +440,39 @@ class Operations(CertificateOperations):
             await self._convergence.upgrade()
             await self._convergence.apps(change, ())
 
-    async def start(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+    async def start(
+        self, app: str | None, who: Requester, folder: str | None = None
+    ) -> ChangeView:
         """Start one app, or those of a project, or all (None)."""
         names = self._named(app, folder)
         self._intent.set_stopped(names, stopped=False)
         return self._begun("start", _subject(app, names), names, who)
 
-    async def stop(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+    async def stop(self, app: str | None, who: Requester, folder: str | None = None) -> ChangeView:
         names = self._named(app, folder)
         self._intent.set_stopped(names, stopped=True)
         return self._begun("stop", _subject(app, names), names, who)
 
-    async def restart(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+    async def restart(
+        self, app: str | None, who: Requester, folder: str | None = None
+    ) -> ChangeView:
         if app is not None and "." in app:
             return self._replaced("restart", app, folder, who)
         return await self._renewed("restart", app, lambda: self._named(app, folder), who)
 
-    async def reload(self, app: str | None, who: str, folder: str | None = None) -> ChangeView:
+    async def reload(
+        self, app: str | None, who: Requester, folder: str | None = None
+    ) -> ChangeView:
         if app is not None and "." in app:
             return self._replaced("reload", app, folder, who)
         return await self._renewed("reload", app, lambda: self._named(app, folder), who)
 
-    async def reload_watched(self, app: str, who: str) -> ChangeView:
+    async def reload_watched(self, app: str, who: Requester) -> ChangeView:
         """Of an app by its name among those of all projects."""
         return await self._renewed("reload", app, lambda: self._held([app]), who)
 
     async def _renewed(
-        self, kind: str, app: str | None, meant: Callable[[], list[str]], who: str
+        self, kind: str, app: str | None, meant: Callable[[], list[str]], who: Requester
     ) -> ChangeView:
         links = {name: await self._links_of(kind, name) for name in self._renewable(kind, meant())}
         named = meant()
@@ -479,7 +521,7 @@ class Operations(CertificateOperations):
             found.append(again)
         return found
 
-    def _replaced(self, kind: str, text: str, folder: str | None, who: str) -> ChangeView:
+    def _replaced(self, kind: str, text: str, folder: str | None, who: Requester) -> ChangeView:
         """A single instance, by its id or its slot: the others have nothing to do with it."""
         app, place = self._projects.names(folder).instance(text)
         self._changes.hold([app])
@@ -495,23 +537,23 @@ class Operations(CertificateOperations):
         return self._begun(kind, name, [app], who, replaced=found)
 
     async def scale(
-        self, app: str, instances: int, who: str, folder: str | None = None
+        self, app: str, instances: int, who: Requester, folder: str | None = None
     ) -> ChangeView:
         [app] = self._named(app, folder)
         fewer = instances < self._intent.desired.apps[app].instances
         edit = self._edit(app, {"instances": instances}, f"scale {app} {instances}", who)
-        return await self._put_in_force(edit, "scale", f"{app} {instances}", smaller=fewer)
+        return await self._put_in_force(edit, who, "scale", f"{app} {instances}", smaller=fewer)
 
-    async def delete(self, app: str, who: str, folder: str | None = None) -> ChangeView:
+    async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
         [app] = self._named(app, folder)
         edit = self._edit(app, None, f"delete {app}", who)
         try:
-            return await self._put_in_force(edit, "delete", app, smaller=True)
+            return await self._put_in_force(edit, who, "delete", app, smaller=True)
         except ConfigError as error:  # most of all a site that passes requests to it
             raise ConfigError(f"the file without {app}", error.problems) from None
 
     async def pause(
-        self, site: str | None, who: str, hold: float = 0.0, folder: str | None = None
+        self, site: str | None, who: Requester, hold: float = 0.0, folder: str | None = None
     ) -> ChangeView:
         """Answer with the maintenance page until `resume`, or hold requests for so many seconds;
         for a site, or all of a project.
@@ -519,16 +561,17 @@ class Operations(CertificateOperations):
         await self._in_force.pause(lambda: self._sites(site, folder), paused=True, hold=hold)
         return self._begun("pause", site or "all sites", [], who)
 
-    async def resume(self, site: str | None, who: str, folder: str | None = None) -> ChangeView:
+    async def resume(
+        self, site: str | None, who: Requester, folder: str | None = None
+    ) -> ChangeView:
         await self._in_force.pause(lambda: self._sites(site, folder), paused=False)
         return self._begun("resume", site or "all sites", [], who)
 
-    async def purge(self, site: str, path: str | None, who: str) -> PurgeView:
+    async def purge(self, site: str, path: str | None, who: Requester) -> PurgeView:
         """Remove stored answers: of a site, or all of a project."""
         names = sorted(self._sites(site, None))
         removed = await self._cache_purge.purge(names, path)
-        what = f"{path or 'everything'}, by {who}"
-        self._state.add_event(self._clock.now(), "purge", site, what)
+        self._events.requested("purge", site, who, path or "everything")
         return PurgeView(removed=removed)
 
     def _sites(self, text: str | None, folder: str | None) -> frozenset[str]:
@@ -545,7 +588,11 @@ class Operations(CertificateOperations):
         raise NotFound(f"there is no site {text!r}; known: {there}")
 
     async def rollback(
-        self, revision: int | None, who: str, project: str | None = None, folder: str | None = None
+        self,
+        revision: int | None,
+        who: Requester,
+        project: str | None = None,
+        folder: str | None = None,
     ) -> ChangeView:
         key = self._project_of(revision, project, folder)
 
@@ -554,7 +601,7 @@ class Operations(CertificateOperations):
             again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
-        return await self._put_in_force(edit, "rollback", holds=[SITES])
+        return await self._put_in_force(edit, who, "rollback", holds=[SITES])
 
     def _project_of(self, number: int | None, project: str | None, folder: str | None) -> str:
         """The key of the project that is to be rolled back; a revision's number tells it too."""
@@ -585,7 +632,7 @@ class Operations(CertificateOperations):
     # How
 
     def _edit(
-        self, app: str, keys: Mapping[str, object] | None, source: str, who: str
+        self, app: str, keys: Mapping[str, object] | None, source: str, who: Requester
     ) -> Callable[[], Revision]:
         """The file in force by then, with one app's table changed, or taken out."""
 
@@ -603,7 +650,7 @@ class Operations(CertificateOperations):
                 current,
                 number=0,
                 applied=self._clock.now(),
-                who=who,
+                who=str(who),
                 source=source,
                 path=current.file,
                 document=document,
@@ -618,11 +665,11 @@ class Operations(CertificateOperations):
         kind: str,
         app: str | None,
         names: list[str],
-        who: str,
+        who: Requester,
         replaced: frozenset[InstanceId] = frozenset(),
         revisions: Sequence[Revision] = (),
     ) -> ChangeView:
-        self._state.add_event(self._clock.now(), kind, app or EVERY_APP, f"by {who}")
+        self._events.requested(kind, app or EVERY_APP, who)
         self._loop.wake()
 
         async def work(change: Change) -> None:
@@ -668,3 +715,23 @@ def _removal(removed: Sequence[str], before: str, now: str) -> str:
     if before == now:
         return f"removing {names}: no longer in {now}"
     return f"removing {names}: in force from {before}, and not in {now}"
+
+
+def number_in(name: str, text: str | None) -> float | None:
+    """A number of a query, if it is given. Refused where it is none that a database takes."""
+    if text is not None and not re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text):
+        raise Refused(f"{name} must be a number below {_MAX_NUMBER:,}, not {shown(text)}")
+    return None if text is None else float(text)
+
+
+def _event_view(event: Event) -> EventView:
+    return EventView(
+        number=event.number,
+        at=event.at,
+        kind=event.kind,
+        subject=event.subject,
+        text=event.text,
+        project=event.project,
+        uid=event.uid,
+        command=event.command,
+    )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from portico.core.model.desired import DesiredApp
+from portico.core.model.event import Requester
 from portico.core.model.instance import LogFiles
 from portico.core.model.watched import WatchResult, WatchSettings
 from portico.core.planning.watching import (
@@ -41,7 +42,7 @@ class FileWatches:
         self,
         intent: Intent,
         troubles: Troubles,
-        reload: Callable[[str, str], Awaitable[object]],
+        reload: Callable[[str, Requester], Awaitable[object]],
         *,
         clock: Clock,
         files: Files,
@@ -113,7 +114,7 @@ class FileWatches:
     async def _roll_out(self, name: str, path: str) -> None:
         """What changes from now on makes one more: the new instances may not have read it."""
         try:
-            await self._reload(name, f"a change of {path}")
+            await self._reload(name, Requester(f"a change of {path}"))
         except PorticoError:  # another change of the app is under way: then after it
             return
         del self._pending[name]

@@ -61,6 +61,7 @@ class Supervision:
         processes: Processes,
     ) -> None:
         self._observed, self._intent, self._tasks = engine.observed, engine.intent, engine.tasks
+        self._events = engine.events
         self._clock, self._wake = engine.clock, engine.loop.wake
         self._liveness, self._ownership, self._readiness = liveness, ownership, readiness
         self._logs, self._ports, self._processes = logs, ports, processes
@@ -189,7 +190,7 @@ class Supervision:
         )
         self._observed.put(after)
         if after.state is not InstanceState.GONE:
-            self._observed.note("exit", i.id, reason)
+            self._events.note("exit", i.id, reason)
         good = after.state is InstanceState.GONE or ending.code == 0
         log.log(
             logging.INFO if good else logging.WARNING,
@@ -265,7 +266,7 @@ class Supervision:
         if port and now is not None and now.state is InstanceState.STARTING:
             why = f"it listens on {port} instead of {i.port}; requests are sent there"
             self._observed.put(replace(now, port=port, own_port=True))
-            self._observed.note("port", i.id, why)
+            self._events.note("port", i.id, why)
             log.info("%s: %s", i.id, why)
 
     async def _note_listening(self, i: Instance, trouble: str, *, is_new: bool) -> None:
