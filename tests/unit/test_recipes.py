@@ -95,11 +95,11 @@ def test_a_verb_is_added_as_the_page_says(copy):
     )
     copy.edit(
         "engine/control/operations.py",
-        "    async def resume(self, site",
-        "    async def polish(self, app: str, who: str) -> ChangeView:\n"
+        "    async def resume(\n",
+        "    async def polish(self, app: str, who: Requester) -> ChangeView:\n"
         "        done = {'kind': 'polish', 'state': 'done', 'started': 0}\n"
         "        return ChangeView(id='c1', subject=app, **done)\n\n"
-        "    async def resume(self, site",
+        "    async def resume(\n",
     )
     printed = copy.run(
         "import asyncio\n"
