@@ -411,6 +411,7 @@ shutdown_timeout = 30
 public_http = 80
 public_https = 443
 health_path = "/healthz"
+http3 = false
 access_log_format = "combined"
 log_max_size = "100m"
 log_keep = 2

@@ -17,7 +17,7 @@ ABILITIES = {
     *("auth_request", "pcre_jit", "realip", "resolve", "sticky"),
 }
 WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
-FULL = replace(WHEEL, can=WHEEL.can | {"brotli", "http3", "quic_bpf", "zstd"})
+FULL = replace(WHEEL, can=WHEEL.can | {"brotli", "http3", "zstd"})
 """An nginx that has the modules too that the wheel's lacks."""
 END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"
 """The last line of what has nothing of the operator's in it."""

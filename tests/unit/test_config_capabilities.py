@@ -118,3 +118,24 @@ def test_an_encoder_that_the_build_lacks_is_one_note_and_no_problem():
     )
     assert list(capability_notes(document, replace(BARE, can=frozenset({"brotli"})))) == []
     assert not {"brotli", "zstd"} & needed_of_nginx(document)
+
+
+def test_http_3_is_refused_where_nginx_has_no_module_for_it_or_is_too_old():
+    asks = 'edge.http3 = true\nsites."a.test" = { folder = "x", https = false }'
+    assert told(asks, BARE) == [
+        (
+            "edge.http3: http3, of ngx_http_v3_module, needs an nginx built with it; /opt/nginx "
+            "(1.31.3) was built without it"
+        ),
+        (
+            "edge.http3: the port that a client of http3 requests needs an nginx built with it; "
+            "/opt/nginx (1.31.3) was built without it"
+        ),
+    ]
+    old = Build("/opt/nginx", (1, 28, 0), can=frozenset({"http3"}))
+    assert told(asks, old) == [
+        (
+            "edge.http3: the port that a client of http3 requests needs nginx 1.29.3 or later; "
+            "/opt/nginx is 1.28.0"
+        )
+    ]

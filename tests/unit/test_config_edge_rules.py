@@ -13,6 +13,18 @@ from tests.documents import problems_of, read
             "edge = { http = 80, https = 80 }",
             ["edge.https: overlaps with edge.http: both would have port 80"],
         ),
+        (
+            """
+            edge.http3 = true
+            sites."a.test" = { folder = "x", real_ip = { trust = [], proxy_protocol = true } }
+            """,
+            [
+                (
+                    'sites."a.test".real_ip.proxy_protocol: cannot be combined with [edge] http3: '
+                    "QUIC has no PROXY protocol"
+                )
+            ],
+        ),
         ("edge.bind = []", ["edge.bind: must have an address, or be left out"]),
         ('edge.bind = ["*", "*"]', ['edge.bind: has "*" more than once']),
         ('edge.bind = ["[::1]", "::1"]', ['edge.bind: has "[::1]" more than once']),

@@ -17,6 +17,13 @@ from tests.documents import read
             ),
         ),
         (
+            'edge.http3 = true\nsites."a.test".folder = "x"',
+            (
+                "edge.http3: a reload of nginx delays or ends connections of HTTP/3; "
+                "see docs/requests.md"
+            ),
+        ),
+        (
             'apps.web.command = "x"\nsites."a.test".folder = "x"',
             "apps.web: no site or stream passes requests to it; for a worker, set port = false",
         ),

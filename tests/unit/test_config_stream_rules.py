@@ -172,6 +172,10 @@ def test_what_is_of_udp_is_refused_for_tcp():
         ('streams."53".app = "db"\nstreams."53/udp".app = "db"', []),
         ('streams."8443/udp".app = "db"', []),
         (
+            'edge = { https = 8443, http3 = true }\nstreams."8443/udp".app = "db"',
+            ['streams."8443/udp": overlaps with edge.https: both would have port 8443'],
+        ),
+        (
             'streams."53/udp".app = "db"\nstreams."*:53/udp".app = "db"',
             ['streams."*:53/udp": overlaps with streams."53/udp": both would have port 53'],
         ),

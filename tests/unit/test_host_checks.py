@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -85,3 +86,28 @@ def test_a_program_with_a_schedule_follows_links_at_each_run():
         asyncio.run(checks.links_of(Spec("v1", "app", app, "/srv", {}))) for app in (web, clean)
     ]
     assert found == [{"/srv/current": "/srv/1"}, {}]
+
+
+def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(desired):
+    class Held(Free):
+        async def holder_at(self, addresses, port, *, udp):
+            return f"pid 7 (caddy) on {port}" if udp else ""
+
+    async def found(listeners):
+        wanted = replace(desired, listeners=listeners)
+        certificates = Certificates(Findings((), ()))
+        checks = HostChecks(
+            None,
+            Held(),
+            Held(),
+            certificates,
+            instances=dict,
+            in_force=lambda: desired,
+            workers="",
+        )
+        problems, _ = await checks.findings(wanted)
+        return [str(problem) for problem in problems]
+
+    assert asyncio.run(found(desired.listeners)) == []
+    (problem,) = asyncio.run(found(replace(desired.listeners, http3=True)))
+    assert problem.startswith("edge.http3: UDP port 443 is held by pid 7 (caddy) on 443")

@@ -94,6 +94,7 @@ class HostChecks:
             ours = {now.listeners.http, now.listeners.https}
             ours |= {each.port for each in now.streams.values() if not each.udp}
             ours_of_udp = {each.port for each in now.streams.values() if each.udp}
+            ours_of_udp |= {now.listeners.https} if now.listeners.http3 else set()
         async for problem in self._of_streams(desired, ours, ours_of_udp):
             yield problem
         if not desired.sites:
@@ -106,6 +107,13 @@ class HostChecks:
                     f"port {port} is held by {holder}",
                     f"stop it, or set another port: [edge] {key} = {port + 1000}",
                 )
+
+        port = listeners.https
+        if listeners.http3 and port not in ours_of_udp:
+            holder = await self._ports.holder_at(listeners.addresses, port, udp=True)
+            if holder:
+                what = f"UDP port {port} is held by {holder}"
+                yield Problem("edge.http3", what, "stop it, or set http3 = false")
 
     async def _of_streams(
         self, desired: Desired, ours: set[int], ours_of_udp: set[int]

@@ -54,6 +54,7 @@ SERVER: Final = {
     "njs": "js_fetch_timeout 1s;",
     "proxy_http2": "proxy_http_version 2;",
     "realip": "real_ip_recursive on;",
+    "request_port": "set $probe $request_port;",
     "ssl": "ssl_session_tickets on;",
     "ssl_certificate_cache": "ssl_certificate_cache max=10;",
     "ssl_early_data": "ssl_early_data on;",

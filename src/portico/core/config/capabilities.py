@@ -22,6 +22,7 @@ SINCE: Final = {
     "http2": (1, 25, 1),
     "least_time": (1, 31, 0),
     "random": (1, 15, 1),
+    "request_port": (1, 29, 3),
     "resolve": (1, 27, 3),
     "sticky": (1, 29, 6),
 }
@@ -74,6 +75,9 @@ def _needs(document: Document) -> Iterator[tuple[Path, str, str]]:
     """A key, what it asks for in words, and what `Build.can` calls that."""
     if (document.sites or document.streams) and any(app.listens for app in document.apps.values()):
         yield ("apps",), "finding instances by DNS (server ... resolve)", "resolve"
+    if document.edge.http3:
+        yield ("edge", "http3"), "http3, of ngx_http_v3_module,", "http3"
+        yield ("edge", "http3"), "the port that a client of http3 requests", "request_port"
     for name, app in document.apps.items():
         yield from _balancing(("apps", name), app)
     for name, upstream in document.upstreams.items():

@@ -113,7 +113,8 @@ def absolute_edge(edge: Edge, folder: str) -> Edge:
 
 def listeners(edge: Edge, sites: Mapping[str, Site], machine: Machine) -> Listeners:
     ports = edge_ports(edge, machine)
-    return Listeners(*ports, _addresses(edge, sites), edge.public_http, edge.public_https)
+    addresses = _addresses(edge, sites)
+    return Listeners(*ports, addresses, edge.public_http, edge.public_https, edge.http3)
 
 
 def _opened(site: Site, *, paused: bool) -> Site:

@@ -35,6 +35,8 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
     for address, count in Counter(bind or ()).items():
         if count > 1:
             yield Finding(("edge", "bind"), f'has "{address}" more than once')
+    if document.edge.http3:
+        yield from _http3(document)
     # Without a site there is no nginx, but what the file sets itself is still a contradiction.
     listens = machine if document.sites else None
     spans = [*edge_spans(document.edge, listens), *app_spans(document, machine)]
@@ -44,6 +46,13 @@ def edge_findings(document: Document, machine: Machine | None) -> Iterator[Findi
             yield Finding(span.path, f"{what}, and ports end at {LAST_PORT}")
     yield from _overlaps(spans)
     yield from _stream_overlaps(list(stream_spans(document)), spans)
+
+
+def _http3(document: Document) -> Iterator[Finding]:
+    for name, site in document.sites.items():
+        if site.real_ip and site.real_ip.proxy_protocol:
+            what = "cannot be combined with [edge] http3: QUIC has no PROXY protocol"
+            yield Finding(("sites", name, "real_ip", "proxy_protocol"), what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def edge_spans(edge: Edge, machine: Machine | None) -> Iterator[Span]:
     if http is not None:
         yield Span(http, http, ("edge", "http"), protocol="tcp")
     if https is not None:
-        yield Span(https, https, ("edge", "https"), protocol="tcp")
+        yield Span(https, https, ("edge", "https"), protocol="" if edge.http3 else "tcp")
 
 
 def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:

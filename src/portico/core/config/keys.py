@@ -195,7 +195,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "error_pages": "error_page",
         "default": "default_server",
         "Portico enables it if nginx supports it": "http2",
-        "not supported: nginx loses connections of HTTP/3 when it reloads": "http3 quic",
+        "it is a key of [edge]: http3 = true": "quic",
     },
     Route: {**_SERVING, "match": "matcher matchers"},
     Match: {
@@ -224,6 +224,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     Edge: {
         "http": "listen port http_port",
         "https": "https_port ssl_port",
+        "http3": "quic h3",
         "bind": "address addresses host ip",
         "workers": "worker_processes processes",
         "shutdown_timeout": "worker_shutdown_timeout",

@@ -24,7 +24,8 @@ _Note: TypeAlias = tuple[Path, str]
 
 def notes(document: Document, *, root: bool = False) -> list[str]:
     """Sentences, each after the key that it is about. `root` is whether Portico is."""
-    found = [*_public(document, root=root), *_cut_short(document), *_unused(document)]
+    found = [*_public(document, root=root), *_http3(document), *_cut_short(document)]
+    found += _unused(document)
     together = {name for upstream in document.upstreams.values() for name in upstream.apps}
     for name, app in document.apps.items():
         found += _app(("apps", name), app, alone=name not in together)
@@ -86,6 +87,12 @@ def _public(document: Document, *, root: bool) -> Iterator[_Note]:
             "net.ipv4.ip_unprivileged_port_start=80`"
         )
         yield ("edge", "http"), what
+
+
+def _http3(document: Document) -> Iterator[_Note]:
+    if document.edge.http3:
+        what = "a reload of nginx delays or ends connections of HTTP/3; see docs/requests.md"
+        yield ("edge", "http3"), what
 
 
 def _cut_short(document: Document) -> Iterator[_Note]:

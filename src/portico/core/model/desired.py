@@ -126,6 +126,8 @@ class Listeners:
     public_http: int | None = None
     """The port that clients use, where it is not the one that nginx listens on."""
     public_https: int | None = None
+    http3: bool = False
+    """Whether it listens on the UDP port of https, too."""
 
     @property
     def client_http(self) -> int:

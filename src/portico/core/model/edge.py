@@ -61,6 +61,12 @@ class Edge(Table):
         description="Addresses to listen on; default: loopback, or all if a site has a public "
         "name.",
     )
+    http3: bool = Field(
+        False,
+        description="Also serve HTTP/3, on the UDP port of https, and announce it (Alt-Svc), if "
+        "the nginx has ngx_http_v3_module. A reload of nginx delays or ends connections of "
+        "HTTP/3, not those of HTTP/2.",
+    )
     health_path: HealthPath | None = Field(
         None,
         description="Path that answers 200 over plain HTTP for names that no site has, for the "

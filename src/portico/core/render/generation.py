@@ -26,6 +26,7 @@ from portico.core.render.mime import encoder_basics
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
 from portico.core.render.passing import rest_maps
+from portico.core.render.quic import quic_basics, quic_files
 from portico.core.render.redirect import redirect_maps
 from portico.core.render.route_locations import stripped_prefixes
 from portico.core.render.scope import Scope, scopes
@@ -55,6 +56,7 @@ def render_generation(desired: Desired, context: RenderContext) -> dict[str, str
         *stream_block(desired, context),
     )
     files = {MAIN: to_text(blocks)}
+    files.update(quic_files(desired, context))
     for site_scopes in sites:
         files.update(htpasswd_files(site_scopes))
         files.update(authority_files(site_scopes[0], context))
@@ -71,6 +73,7 @@ def _scopes(
         secret=context.secret,
         identity=identity,
         encoders=context.build.can.intersection(ENCODERS),
+        http3=desired.listeners.http3,
     )
     return tuple(scopes(whole))
 
@@ -91,6 +94,7 @@ def _http(
     sockets = Sockets.of(desired, context)
     yield from http_basics(desired, context)
     yield from encoder_basics(chain.from_iterable(sites))
+    yield from quic_basics(desired)
     yield from includes("/", desired.edge.include)
     yield from hsts_maps(desired)
     yield from claim_maps(desired, sockets.https_origin)

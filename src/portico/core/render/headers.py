@@ -9,7 +9,15 @@ from portico.core.model.desired import Desired, Listeners
 from portico.core.model.site import Hsts, Site
 from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
 from portico.core.render.client_certificates import certificate_headers
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal, with_variables
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    d,
+    literal,
+    variable_map,
+    with_variables,
+)
 from portico.core.render.identity import identity_headers
 from portico.core.render.scope import Scope
 
@@ -35,6 +43,9 @@ _CONDITIONS = (
     "Range",
 )
 HSTS_NAME = "Strict-Transport-Security"
+ALT_SVC_NAME, ALT_SVC = "Alt-Svc", "portico_alt_svc"
+ALT_SVC_MAX_AGE = 86400
+"""Seconds; that of the example in nginx's documentation."""
 _UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
 
@@ -61,7 +72,8 @@ def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
         ),
         d(
             "map",
-            Raw("$http_host"),
+            # A request of HTTP/3 has no such header in nginx, only the parts of it.
+            Raw('"$is_request_port$request_port"' if listeners.http3 else "$http_host"),
             Raw(f"${PORT}"),
             block=(d("default", ""), d('"~(:[0-9]+)$"', Raw("$1"))),
         ),
@@ -84,6 +96,12 @@ def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
             ),
         ),
     )
+
+
+def alt_svc_map(listeners: Listeners) -> Directive:
+    """RFC 7838: whoever reached us over TLS may come by HTTP/3 next time."""
+    value = f'h3=":{listeners.client_https}"; ma={ALT_SVC_MAX_AGE}'
+    return variable_map("$https", ALT_SVC, '""', d("on", value))
 
 
 def _public_ports(listeners: Listeners) -> Iterator[Directive]:
@@ -189,6 +207,7 @@ def replaced_headers(scope: Scope, directive: str = "proxy_hide_header") -> tupl
     """
     names = [name for name, _ in _merged(scope.site.headers, scope.own.headers).values()]
     names += [HSTS_NAME] if scope.site.hsts and scope.site.https else []
+    names += [ALT_SVC_NAME] if announces_http3(scope) else []
     known = {name.lower(): name for name in names}
     return tuple(d(directive, WithDollar(n)) for low, n in known.items() if low != "set-cookie")
 
@@ -205,6 +224,7 @@ def response_headers(scope: Scope) -> tuple[Directive, ...]:
     headers = _merged(scope.site.headers, scope.own.headers)
     return (
         *_hsts_header(scope.site),
+        *_alt_svc_header(scope),
         *(
             d("add_header", WithDollar(name), with_variables(value), "always")
             for name, value in headers.values()
@@ -236,6 +256,16 @@ def _hsts_header(site: Site) -> Iterator[Directive]:
         variable = f"${_hsts_variable(value, trusting=trusts(site))}"
         text = Raw(variable) if _is_on_both_ports(site) else value
         yield d("add_header", HSTS_NAME, text, "always")
+
+
+def _alt_svc_header(scope: Scope) -> Iterator[Directive]:
+    if announces_http3(scope):
+        yield d("add_header", ALT_SVC_NAME, Raw(f"${ALT_SVC}"), "always")
+
+
+def announces_http3(scope: Scope) -> bool:
+    """An operator's own header goes before ours."""
+    return scope.http3 and scope.site.https and not sets_header(scope, ALT_SVC_NAME.lower())
 
 
 def _is_on_both_ports(site: Site) -> bool:

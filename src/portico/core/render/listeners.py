@@ -58,6 +58,10 @@ class Sockets:
         port = self.listeners.https if tls else self.listeners.http
         default = self.https_default if tls else self.http_default
         is_default = owner == default
+        if tls and self.listeners.http3:
+            options = ("default_server", "reuseport") if is_default else ()
+            for address in self.listeners.addresses:
+                yield d("listen", f"{address}:{port}", "quic", *options)
         words: tuple[str, ...] = ("ssl",) if tls else ()
         if tls and self.inside:
             options = ("default_server", BACKLOG) if is_default else ()

@@ -36,6 +36,8 @@ class Scope:
     """Among the routes with this key."""
     encoders: frozenset[str] = frozenset()
     """What nginx can compress with besides gzip: `brotli`, `zstd`."""
+    http3: bool = False
+    """As in `Listeners`."""
 
     @property
     def is_chosen(self) -> bool:
