@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from tests.certbot_folder import certbot
 from tests.fakes import acme_proxy, name_server, pebble
 from tests.fakes.acme_proxy import AcmeProxy
 from tests.fakes.name_server import KEY_NAME, SECRET, NameServers
@@ -33,6 +34,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: name servers listen at port 53"),
     pytest.mark.alone,
 ]
+
+__all__ = ["certbot"]
 
 RENEWED = ("list.example.com", "chain.example.com", "*.wild.example.com")
 BY_HAND = "hand.example.com"
@@ -78,6 +81,12 @@ tls.preferred_chain = "{chain}"
 [sites."*.wild.example.com"]
 aliases = ["wild.example.com"]
 app = "web"
+
+[apps.files]
+command = "python3 -m http.server $PORT --bind 127.0.0.1 --directory www"
+
+[sites."files.example.com"]
+app = "files"
 
 [sites."hand.example.com"]
 app = "web"
@@ -181,6 +190,7 @@ def _start(machine: Machine) -> None:
     roots = machine.usual.root.read_bytes() + machine.bound.root.read_bytes()
     (folder / "roots.pem").write_bytes(roots)
     (folder / "eab.key").write_text(EAB_KEY[1])
+    (folder / "www").mkdir()
     update = folder / "update.py"
     update.write_text(UPDATE.format(name=KEY_NAME, secret=SECRET, server=NAME_SERVER))
     text = FILE.format(
@@ -221,7 +231,7 @@ def test_nobody_who_visits_a_site_meanwhile_loses_anything(machine):
 
 def test_what_is_renewed_lies_where_the_one_before_lay(machine):
     views = _others(machine)
-    assert len(views) == len(machine.first) == 7
+    assert len(views) == len(machine.first) == 8
     assert all(view["served"] for view in views.values())
     for name, before in machine.first.items():
         now = machine.leaf(name)
@@ -276,6 +286,25 @@ def test_a_renewal_keeps_its_profile_and_its_chain(machine):
     assert len(machine.proxy.orders) >= 2
     assert {order["profile"] for order in machine.proxy.orders} == {"tlsserver"}
     assert machine.chain in chain[-1].issuer.rfc4514_string()
+
+
+def test_another_client_behind_the_program_of_a_site_gets_a_certificate_too(
+    machine, certbot, tmp_path
+):
+    """By its own token, where the site has just been answered for by ours."""
+    usual, folder = machine.usual, machine.stack.folder
+    ports = {"httpPort": usual.http, "tlsPort": usual.tls}
+    with pebble.running(tmp_path / "theirs", dns=f"{NAME_SERVER}:53", **ports) as theirs:
+        said = certbot(
+            folder / "certbot",
+            *("certonly", "--webroot", "-w", str(folder / "www"), "--non-interactive"),
+            *("--agree-tos", "--email", "ops@example.com", "--server", theirs.directory),
+            *("-d", "files.example.com"),
+            environ={"REQUESTS_CA_BUNDLE": str(theirs.root)},
+        )
+    assert "Successfully received certificate" in said, said
+    assert machine.served("files.example.com") == machine.leaf("files.example.com"), "not theirs"
+    assert list((machine.stack.home / "nginx/tokens").iterdir()) == []
 
 
 def test_a_person_is_told_what_to_publish_and_the_order_goes_on_when_it_is_there(machine):

@@ -33,6 +33,19 @@ folder = "tokens"
 [sites."app.example.com"]
 upstream = "program"
 
+[sites."mixed.example.com"]
+upstream = "program"
+folder = "www"
+
+# the same, for sites that are not redirected as a whole
+[sites."both.example.com"]
+upstream = "program"
+redirect_http = false
+[sites."behind.example.com"]
+upstream = "program"
+real_ip.trust = ["127.0.0.1"]
+auth = {{ upstream = "program", path = "/?status=403" }}
+
 # certificates of their owners
 [sites."own.example.com"]
 upstream = "program"
@@ -56,8 +69,9 @@ FOLDERS = (
     "route.example.com",
     f"{LONG}.example.com",
 )
-OURS = (*FOLDERS, "app.example.com")
-PROGRAMS = ("own.example.com", "plain.example.com")
+REDIRECTED = ("app.example.com", "mixed.example.com")
+PASSED = ("both.example.com", "behind.example.com")
+PROGRAMS = ("own.example.com", "plain.example.com", "both.example.com")
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +81,38 @@ def edge():
         edge.file(f"www{WELL_KNOWN}theirs", "theirs.key")
         edge.file("www/index.html", "index")
         edge.file("tokens/theirs", "theirs.key")
+        (edge.home / "nginx/tokens").mkdir()
+        (edge.home / "nginx/tokens/ours_-1").touch()
         with edge:
             yield edge
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*FOLDERS, "mixed.example.com"])
 def test_a_file_that_another_program_has_put_into_the_folder_of_a_site_is_served(edge, name):
     answer = edge.plain(name, f"{WELL_KNOWN}theirs")
     assert (answer.status, answer.body.decode()) == (200, "theirs.key")
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*FOLDERS, *REDIRECTED, *PASSED])
+def test_a_token_that_an_order_of_ours_waits_for_is_answered_for_our_account(edge, name):
+    answer = edge.plain(name, f"{WELL_KNOWN}ours_-1")
+    assert (answer.status, answer.body.decode()) == (200, "ours_-1.thumb")
+
+
+@pytest.mark.parametrize("name", REDIRECTED)
+def test_other_tokens_are_asked_of_the_program_as_if_there_were_no_answer_of_ours(edge, name):
+    path = f"{WELL_KNOWN}unknown?x=1"
+    answer = edge.plain(name, path)
+    assert answer.status == 308
+    assert answer.headers["Location"] == f"https://{name}:{edge.https}{path}"
+    assert edge.get(name, path).json["path"] == path
+
+
+def test_who_may_not_enter_a_site_gets_no_answer_of_its_program_to_other_tokens(edge):
+    assert edge.plain("behind.example.com", f"{WELL_KNOWN}unknown").status == 403
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_any_other_token_is_answered_for_our_account(edge, name):
     answer = edge.plain(name, f"{WELL_KNOWN}a-token_1")
     assert (answer.status, answer.body.decode()) == (200, "a-token_1.thumb")

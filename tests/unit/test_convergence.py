@@ -13,7 +13,7 @@ from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 from portico.core.planning.unchanged import unchanged_sites
 from portico.engine.changes import Change
-from portico.engine.control.convergence import NGINX_ASKS_WITHIN, Convergence
+from portico.engine.control.convergence import LONGEST_WAIT, NGINX_ASKS_WITHIN, Convergence
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.unit.worlds import app, desired, one, world
@@ -33,11 +33,11 @@ class Outside:
         engine = SimpleNamespace(intent=self, observed=self, loop=self, clock=self.clock)
         self.convergence = Convergence(engine, self, nginx=None, sites=None)
 
-    def ends_after(self, seconds: float) -> bool:
+    def ends_after(self, seconds: float, name: str = "web") -> bool:
         """Whether the wait does, and without a failure."""
 
         async def wait() -> bool:
-            waiting = asyncio.create_task(self.convergence.apps(self.change, ["web"]))
+            waiting = asyncio.create_task(self.convergence.apps(self.change, [name]))
             await self.clock.advance(seconds)
             done = waiting.done()
             if done:
@@ -91,6 +91,21 @@ def test_who_waits_is_told_for_how_long_and_for_what():
         "waiting for 10s: web: 0 of 1 ready; web.1.1 does not answer",
         "waiting for 20s: web: 0 of 1 ready; web.1.1 does not answer",
     ]
+
+
+def test_a_program_that_runs_once_before_others_is_waited_for_as_long_as_it_needs():
+    outside = Outside()
+    run = app("migrate", good=None, port=False, autorestart=False)
+    outside.its, outside.instance = replace(run, must_end=True), one(name="migrate")
+    assert not outside.ends_after(4 * LONGEST_WAIT, "migrate")
+    assert (
+        f"waiting for 3590s: migrate: running; {outside.waits_for(None)}" in outside.change.lines
+    )
+
+
+def test_what_never_becomes_ready_is_given_up_after_the_longest_wait():
+    with pytest.raises(Failed, match="timed out after 900s; Portico continues"):
+        Outside().ends_after(LONGEST_WAIT + 1)
 
 
 def test_a_change_is_done_when_nginx_sends_requests_to_no_previous_instance():

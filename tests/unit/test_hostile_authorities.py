@@ -38,6 +38,7 @@ from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import (
     LINE,
     AccountAnswer,
+    Http,
     Line,
     Lookups,
     RenewalInfoRequest,
@@ -461,7 +462,7 @@ def test_any_answer_of_a_web_server_is_no_answer_to_a_challenge(scripted, given_
     scripted.answer = lambda _: given_answer
     run = context(5.0)
     lookup = Lookup(Lookups(("127.0.0.1:1",)), run)
-    found = SelfCheck("thumb", scripted.port, run).ask("a.test", "127.0.0.1", lookup)
+    found = SelfCheck("thumb", scripted.port, run).ask("a.test", "127.0.0.1", lookup, Http())
     assert found.wrong or found.unasked
 
 

@@ -43,6 +43,7 @@ from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import Step
 from portico.core.render.alpn import answers
 from portico.core.render.bootstrap_peers import bootstrap_files
+from portico.core.render.challenge import pending_tokens
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.loop import IssuedFiles
@@ -206,7 +207,11 @@ async def assemble(
         issued,
         prepare,
         authorities=Authorities(
-            home.certificates, sys.executable, answers(str(home.path)), start_program
+            home.certificates,
+            sys.executable,
+            alpn=answers(str(home.path)),
+            tokens=pending_tokens(str(home.path)),
+            start_program=start_program,
         ),
         certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
         hooks=HookRunner(start_program),

@@ -32,12 +32,18 @@ class Authorities:
     """One key for the accounts at all authorities: nginx then answers HTTP-01 for all alike."""
 
     def __init__(
-        self, folder: Path, python: str, alpn: str, start_program: StartProgram = start_here
+        self,
+        folder: Path,
+        python: str,
+        *,
+        alpn: str,
+        tokens: str,
+        start_program: StartProgram = start_here,
     ) -> None:
         """`folder` is PORTICO_HOME/certificates; `alpn` the unix socket to which nginx passes
-        who speaks `acme-tls/1`.
+        who speaks `acme-tls/1`; `tokens` as in `wire.Http`.
         """
-        self._alpn = alpn
+        self._alpn, self._tokens = alpn, tokens
         self._key = str(account_key(folder))
         self._orders = str(folder / "orders")
         self._child = AcmeChild(python, start_program=start_program)
@@ -141,7 +147,7 @@ class Authorities:
     def _method(self, challenge: Challenge) -> wire.Method:
         match challenge.kind:
             case "http-01":
-                return wire.Http()
+                return wire.Http(self._tokens)
             case "dns-01":
                 return wire.Dns(_publisher(challenge), wire.Lookups(challenge.resolvers))
             case "tls-alpn-01":

@@ -55,8 +55,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """nginx answers on port 80 with `<token>.<thumbprint>`; there is nothing to do but wait."""
+    """nginx answers on port 80 with `<token>.<thumbprint>`; all there is to do is wait."""
 
+    tokens: str = ""
+    """Folder where nginx sees by an empty file of its name that a token is waited for, before a
+    program of the site is asked. None needs to be seen if empty.
+    """
     kind: Literal["http-01"] = "http-01"
 
 

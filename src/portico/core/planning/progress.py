@@ -13,7 +13,7 @@ from portico.core.model.world import NginxSeen, World
 from portico.core.planning.lateness import late_instances
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.rollout import is_rolled_out, ready_slots
-from portico.core.planning.runs import is_up
+from portico.core.planning.runs import is_up, runs_before
 
 S = InstanceState
 TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
@@ -29,6 +29,10 @@ class Progress:
     """What will not come by waiting, each with why."""
     late: tuple[str, ...] = ()
     """What is not waited for any longer, and continues."""
+    runs: bool = False
+    """Whether a program is at work that others wait for until it has exited: for as long as it
+    needs.
+    """
 
     @property
     def done(self) -> bool:
@@ -48,12 +52,13 @@ def progress(
 
     `replaced` are the instances that are to leave.
     """
+    names = list(apps)
     waiting: list[str] = []
     failed: list[str] = []
     late: list[str] = []
     instances = world.by_app()
     waits_for = waiting_apps(desired, instances)
-    for name in apps:
+    for name in names:
         app, wait = desired.apps.get(name), waits_for.get(name)
         mine = instances[name]
         if app is None or app.stopped:
@@ -72,7 +77,9 @@ def progress(
             else:
                 waiting.append(step)
     nginx = nginx_progress(world.nginx, generation)
-    return Progress((*waiting, *nginx.waiting), (*failed, *nginx.failed), tuple(late))
+    known = desired.apps.keys() & {*names, *runs_before(desired.apps, names)}
+    runs = any(_runs(desired.apps[name], instances[name]) for name in known)
+    return Progress((*waiting, *nginx.waiting), (*failed, *nginx.failed), tuple(late), runs)
 
 
 def nginx_progress(nginx: NginxSeen, generation: str) -> Progress:
@@ -116,6 +123,10 @@ def _pending(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[Ins
         return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""
-    if app.must_end and any(i.spec == app.spec.id and i.state is S.READY for i in mine):
+    if _runs(app, mine):
         return f"{app.name}: running"
     return f"{app.name}: {len(ready_slots(app, mine))} of {app.instances} ready"
+
+
+def _runs(app: DesiredApp, mine: Sequence[Instance]) -> bool:
+    return app.must_end and any(i.spec == app.spec.id and i.state is S.READY for i in mine)

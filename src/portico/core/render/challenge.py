@@ -1,8 +1,10 @@
-"""The answer to HTTP-01 (RFC 8555 8.3), by nginx itself and without a file.
+"""The answer to HTTP-01 (RFC 8555 8.3), by nginx itself.
 
-Every token is answered with the thumbprint of our account's key: only who holds that key can
-make use of it, and nothing has to be known of the tokens. Where another program obtains the
-certificate of a site, or has put a file for a token there, that answers.
+A token is answered with the thumbprint of our account's key: only who holds that key can make use
+of it. So a site without a program answers every token that is no file of its folder. A program
+may answer the tokens of others, and whatever else it is asked for: it is asked unless an order of
+ours waits for the token, which a file of its name says. Where another program obtains the
+certificate of a site, nothing is answered here.
 """
 
 from __future__ import annotations
@@ -13,18 +15,37 @@ from typing import Final
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.render.claims import trusts
-from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.directive import (
+    Directive,
+    Raw,
+    WithDollar,
+    d,
+    literal,
+    quote,
+    variable_map,
+)
 from portico.core.render.scope import Scope, scopes
-from portico.core.render.static import folder_of
+from portico.core.render.static import folder_of, name_of
 
 WELL_KNOWN: Final = "/.well-known/acme-challenge/"
-PATH: Final = r'"^/\.well-known/acme-challenge/(?<portico_token>[-_a-zA-Z0-9]+)$"'
+_ASKED_PATH: Final = r"/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)"
+PATH: Final = f'"^{_ASKED_PATH.replace("(", "(?<portico_token>")}$"'
 INSECURE: Final = "portico_insecure"
 """Whether a request is to be redirected to https: empty for those of an authority."""
+FOLDER: Final = "tokens"
+"""In HOME/nginx: an empty file for each token that an order of ours waits for."""
 _WEBROOT: Final = "portico_webroot"
+_PROGRAM: Final = "portico_token_program"
+"""Whether a program of the site answers the tokens of others."""
+_ASKED: Final = "portico_token_asked"
+"""The token in the path, where no location takes it."""
 _OURS: Final = "@portico_token"
 _RESERVED: Final = frozenset({"default", "hostnames", "include", "volatile"})
 """Words of `map`, which stand for themselves behind a backslash."""
+
+
+def pending_tokens(home: str) -> str:
+    return f"{home}/nginx/{FOLDER}"
 
 
 def is_redirected(name: str, desired: Desired) -> bool:
@@ -41,31 +62,98 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
         exempt = (r'"~^on\|"', r'"~^\|/\.well-known/acme-challenge/"')
         lines = (d("default", "1"), *(d(each, "") for each in exempt))
         yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE}"), block=lines)
-    if context.thumbprint and (roots := webroots(desired)):
-        keys = ((f"\\{name}" if name in _RESERVED else name, root) for name, root in roots.items())
-        lines = (d("default", "/dev/null"), *(d(name, literal(root)) for name, root in keys))
-        block = (d("hostnames"), *lines)
-        yield d("map", Raw("$host"), Raw(f"${_WEBROOT}"), block=block)
+    if not context.thumbprint:
+        return
+    if roots := webroots(desired):
+        yield _host_map(_WEBROOT, "/dev/null", roots)
+    if _has_program_redirected(desired) and (names := _names_without_program(desired)):
+        yield _host_map(_PROGRAM, "1", dict.fromkeys(names, ""))
+    if any(_passes_others(each, desired) for each in _sites(desired)):
+        yield variable_map("$uri", _ASKED, '""', d(rf'"~^{_ASKED_PATH}$"', Raw("$1")))
 
 
-def shared_answer(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    """In the server for all sites whose plain requests are redirected."""
+def shared_answer(desired: Desired, context: RenderContext, origin: str) -> Iterator[Directive]:
+    """In the server for all sites whose plain requests are redirected, which is to `origin`."""
     root = Raw(f"${_WEBROOT}") if webroots(desired) else None
-    yield from _answer(context, root)
+    other: tuple[Directive, ...] = ()
+    if _has_program_redirected(desired):
+        redirect = d("return", "308", Raw(f"{origin}$request_uri"))
+        has_others = bool(_names_without_program(desired))
+        other = (d("if", Raw(f"(${_PROGRAM})"), block=(redirect,)) if has_others else redirect,)
+    yield from _answer(context, root, other)
 
 
 def site_answer(
     site_scopes: Sequence[Scope], desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     """In the server of a site that is not redirected as a whole."""
-    if desired.issuing(site_scopes[0].name) is not None:
-        root = webroot(site_scopes)
-        asks = bool(site_scopes[0].site.auth)
-        yield from _answer(context, literal(root) if root else None, asks=asks)
+    if desired.issuing(site_scopes[0].name) is None or not context.thumbprint:
+        return
+    if _passes_others(site_scopes, desired):
+        yield _if_pending(_ASKED, context)
+        return
+    root = webroot(site_scopes)
+    asks = bool(site_scopes[0].site.auth)
+    yield from _answer(context, literal(root) if root else None, asks=asks)
 
 
 def webroot(site_scopes: Sequence[Scope]) -> str:
     """The folder in which another program may put files for tokens; empty if a site has none."""
+    prefix, scope = _place(site_scopes)
+    if (folder := folder_of(scope)) is None:
+        return ""
+    path = scope.path(folder.path).rstrip("/")
+    return f"{path}/{WELL_KNOWN.removeprefix(prefix)}".rstrip("/")
+
+
+def webroots(desired: Desired) -> Mapping[str, str]:
+    """By every name of the sites whose plain requests are redirected."""
+    roots: dict[str, str] = {}
+    for each in _redirected_sites(desired):
+        if root := webroot(each):
+            roots |= dict.fromkeys(_names(each), root)
+    return roots
+
+
+def _names_without_program(desired: Desired) -> tuple[str, ...]:
+    """Of the sites whose plain requests are redirected."""
+    sites = (each for each in _redirected_sites(desired) if not _has_program(each))
+    return tuple(name for each in sites for name in _names(each))
+
+
+def _has_program_redirected(desired: Desired) -> bool:
+    return any(map(_has_program, _redirected_sites(desired)))
+
+
+def _redirected_sites(desired: Desired) -> Iterator[Sequence[Scope]]:
+    """Those that have certificates of an authority."""
+    for each in _sites(desired):
+        name = each[0].name
+        if is_redirected(name, desired) and desired.issuing(name) is not None:
+            yield each
+
+
+def _passes_others(site_scopes: Sequence[Scope], desired: Desired) -> bool:
+    name = site_scopes[0].name
+    is_ours = desired.issuing(name) is not None and not is_redirected(name, desired)
+    return is_ours and _has_program(site_scopes)
+
+
+def _sites(desired: Desired) -> Iterator[Sequence[Scope]]:
+    for name, site in desired.sites.items():
+        yield tuple(scopes(Scope(name, site, desired.origin(name).folder)))
+
+
+def _names(site_scopes: Sequence[Scope]) -> tuple[str, ...]:
+    return (site_scopes[0].name, *site_scopes[0].site.aliases)
+
+
+def _has_program(site_scopes: Sequence[Scope]) -> bool:
+    return name_of(_place(site_scopes)[1]) is not None
+
+
+def _place(site_scopes: Sequence[Scope]) -> tuple[str, Scope]:
+    """What takes requests for tokens, and the path that it takes, with a slash."""
     site, *routes = site_scopes
     prefixes = {"/": site}
     for scope in routes:
@@ -73,20 +161,7 @@ def webroot(site_scopes: Sequence[Scope]) -> str:
         if path.startswith("/") and WELL_KNOWN.startswith(prefix := f"{path.rstrip('/')}/"):
             prefixes[prefix] = scope
     prefix = max(prefixes, key=len)
-    if (folder := folder_of(prefixes[prefix])) is None:
-        return ""
-    path = prefixes[prefix].path(folder.path).rstrip("/")
-    return f"{path}/{WELL_KNOWN.removeprefix(prefix)}".rstrip("/")
-
-
-def webroots(desired: Desired) -> Mapping[str, str]:
-    """By every name of the sites whose plain requests are redirected."""
-    roots: dict[str, str] = {}
-    for name, site in desired.sites.items():
-        root = webroot(tuple(scopes(Scope(name, site, desired.origin(name).folder))))
-        if root and is_redirected(name, desired) and desired.issuing(name) is not None:
-            roots |= dict.fromkeys((name, *site.aliases), root)
-    return roots
+    return prefix, prefixes[prefix]
 
 
 def _redirects(name: str, desired: Desired) -> bool:
@@ -94,19 +169,41 @@ def _redirects(name: str, desired: Desired) -> bool:
     return site.https and site.redirect_http
 
 
+def _host_map(variable: str, default: str, values: Mapping[str, str]) -> Directive:
+    keys = ((f"\\{name}" if name in _RESERVED else name, text) for name, text in values.items())
+    lines = (d("hostnames"), d("default", default), *(d(n, literal(text)) for n, text in keys))
+    return d("map", Raw("$host"), Raw(f"${variable}"), block=lines)
+
+
 def _answer(
-    context: RenderContext, root: Raw | WithDollar | None, *, asks: bool = False
+    context: RenderContext,
+    root: Raw | WithDollar | None,
+    other: Sequence[Directive] = (),
+    *,
+    asks: bool = False,
 ) -> Iterator[Directive]:
-    """A location open to all, ahead of redirect and gate. `asks`: its server has `auth`."""
+    """A location open to all, ahead of redirect and gate. `other` is the answer where no order of
+    ours waits for the token; `asks`: its server has `auth`.
+    """
     if not context.thumbprint:
         return
     kind = d("default_type", "text/plain")
-    answer = d("return", "200", Raw(f'"$portico_token.{context.thumbprint}"'))
-    lines: tuple[Directive, ...] = (answer,)
-    if root is not None:
-        lines = (d("root", root), d("try_files", Raw("/$portico_token"), _OURS))
+    pending = (_if_pending("portico_token", context),) if other else ()
+    lines: tuple[Directive, ...] = (*pending, *other, _ours("portico_token", context))
     unasked = (d("auth_request", "off"),) if asks else ()
     is_open = (d("allow", "all"), d("auth_basic", "off"), *unasked, kind)
-    yield d("location", "~", Raw(PATH), block=(*is_open, *lines))
-    if root is not None:
-        yield d("location", _OURS, block=(kind, answer))
+    if root is None:
+        yield d("location", "~", Raw(PATH), block=(*is_open, *lines))
+        return
+    tried = (d("root", root), d("try_files", Raw("/$portico_token"), _OURS))
+    yield d("location", "~", Raw(PATH), block=(*is_open, *tried))
+    yield d("location", _OURS, block=(kind, *lines))
+
+
+def _if_pending(token: str, context: RenderContext) -> Directive:
+    file = quote(WithDollar(f"{literal(pending_tokens(context.home))}/${token}"))
+    return d("if", Raw(f"(-f {file})"), block=(_ours(token, context),))
+
+
+def _ours(token: str, context: RenderContext) -> Directive:
+    return d("return", "200", Raw(f'"${token}.{context.thumbprint}"'))

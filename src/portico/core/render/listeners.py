@@ -135,7 +135,7 @@ def _redirect_server(
         *sockets.listen_lines(REDIRECTED, tls=False),
         *(server_names(name, *site.aliases) for name, site in sites.items()),
         access_log(REDIRECTS, desired, context),
-        *shared_answer(desired, context),
+        *shared_answer(desired, context, sockets.https_origin),
         *health_answer(desired.edge, sockets, REDIRECTED),
         d(
             "location",

@@ -21,7 +21,9 @@ from portico.ports.nginx import Nginx, Sites
 MANY_SITES: Final = 20
 """More than so many are counted instead of named."""
 LONGEST_WAIT: Final = 900.0
-"""Seconds after which a change gives up waiting; each part of it has a shorter deadline."""
+"""Seconds after which a change gives up waiting, without the time of programs that run once before
+others; each part of it has a shorter deadline.
+"""
 SAID_EVERY: Final = 10.0
 """Seconds between two lines that say that nothing has changed, and what is waited for."""
 SITES_ANSWER_WITHIN: Final = 10.0
@@ -54,7 +56,8 @@ class Convergence:
         names = list(apps)
         targets = {name: self._intent.target_id(name) for name in names}
         begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), SAID_EVERY
-        while (waited := self._clock.monotonic() - begun) < LONGEST_WAIT:
+        run_until = begun
+        while (waited := self._clock.monotonic() - run_until) < LONGEST_WAIT:
             given_up = self._given_up(targets)
             desired, generation = self._intent.wanted()
             state = progress(
@@ -75,11 +78,14 @@ class Convergence:
             for line in state.waiting:
                 if line not in said:
                     change.say(line)
-            said = state.waiting
-            if waited >= next_at:
-                next_at = waited + SAID_EVERY
+            said, now = state.waiting, self._clock.monotonic()
+            if state.runs:
+                run_until = now
+            if now - begun >= next_at:
+                next_at = now - begun + SAID_EVERY
                 why = self._report.waits_for(frozenset(names))
-                change.say(f"waiting for {waited:.0f}s: {'; '.join(filter(None, (*said, why)))}")
+                what = "; ".join(filter(None, (*said, why)))
+                change.say(f"waiting for {now - begun:.0f}s: {what}")
             await self._loop.next_round()
         raise Failed(
             f"timed out after {LONGEST_WAIT:g}s; Portico continues, and `portico status` shows it"

@@ -14,6 +14,7 @@ from portico.adapters.acme.child.challenges.dns.publishing import (
 )
 from portico.adapters.acme.child.challenges.responses import Proof, planned, proofs
 from portico.adapters.acme.child.challenges.serving import answering_http, answering_tls, listen
+from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Authorization
 from portico.adapters.acme.child.failures import AcmeFailure, words
@@ -112,7 +113,8 @@ def _shown(
 ) -> AbstractContextManager[None]:
     match method:
         case Http():
-            return nullcontext()
+            tokens = (proof.challenge.token for proof in those)
+            return waited_for(method, *tokens, context=context)
         case Standalone():
             return answering_http(method, those)
         case TlsAlpn():

@@ -86,7 +86,7 @@ def _check_name(
         found = lookup.addresses(name) if by_address and not is_ip(name) else []
         owner, records = lookup.caa(name) if not is_ip(name) else ("", [])
         addresses = tuple(
-            self_check.ask(name, each, lookup)
+            self_check.ask(name, each, lookup, method)
             if self_check and isinstance(method, Http)
             else Address(each, unasked=True)
             for each in ([name] if is_ip(name) else found)

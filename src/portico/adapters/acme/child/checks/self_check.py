@@ -13,9 +13,11 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from portico.adapters.acme.child.challenges.dns.lookup import Lookup
 from portico.adapters.acme.child.challenges.responses import WELL_KNOWN
+from portico.adapters.acme.child.challenges.tokens import waited_for
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import AcmeFailure, unready
 from portico.adapters.acme.child.protocol.network import reason
+from portico.adapters.acme.wire import Http
 from portico.core.planning.preflight import Address
 
 REQUEST_TIMEOUT: Final = 10.0  # seconds, as Let's Encrypt grants
@@ -41,11 +43,12 @@ class SelfCheck:
     def __init__(self, thumbprint: str, port: int, context: RunContext) -> None:
         self._thumbprint, self._port, self._context = thumbprint, port, context
 
-    def ask(self, name: str, address: str, lookup: Lookup) -> Address:
+    def ask(self, name: str, address: str, lookup: Lookup, method: Http) -> Address:
         token = secrets.token_urlsafe(16)
         host = f"[{name}]" if ":" in name else name
         try:
-            answer = self._follow(f"http://{host}{WELL_KNOWN}{token}", name, address, lookup)
+            with waited_for(method, token, context=self._context):
+                answer = self._follow(f"http://{host}{WELL_KNOWN}{token}", name, address, lookup)
         except AcmeFailure as failed:
             return Address(address, str(failed))
         except OSError as error:
