@@ -94,3 +94,26 @@ def test_what_runs_is_the_release_that_was_deployed_until_another_one_is(stack, 
     gone = f"folder {releases.folder}/3, to which {stack.folder} led, does not exist"
     assert gone in refused.stderr
     assert releases.running() == "1"
+
+
+def test_a_restart_without_the_link_starts_the_same_release_and_a_deploy_is_refused(
+    stack, releases
+):
+    link = stack.folder
+    stack.done("up", str(link))
+    link.unlink()
+    stack.folder = stack.root
+    releases.kill_instance()
+    assert releases.running() == "1"
+
+    again = stack.done("restart", "web").stderr
+    missing = f"folder {link} does not exist"
+    assert f"web: {missing}; it starts in {releases.folder}/1, as before" in again
+    assert releases.running() == "1"
+
+    refused = stack.portico("reload", "web")
+    assert (refused.returncode, f"{missing}; nothing was changed" in refused.stderr) == (2, True)
+    (releases.folder / "1").rename(releases.folder / "removed")
+    refused = stack.portico("restart", "web")
+    assert (refused.returncode, f"{missing}; nothing was changed" in refused.stderr) == (2, True)
+    assert stack.instances("web")[0]["state"] == "ready"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
@@ -159,6 +160,10 @@ class Preparation:
     async def links_of(self, spec: Spec) -> Mapping[str, str]:
         """As `Processes.links_of`."""
         return await self._host_checks.links_of(spec)
+
+    async def is_release(self, spec: Spec) -> bool:
+        """Whether links led to the folder of this version, which is still there."""
+        return bool(spec.links) and await asyncio.to_thread(Path(spec.working_folder).is_dir)
 
     async def resume(self, inputs: Inputs) -> Candidate:
         """The file in force, when it has to be rendered again: it was checked when applied.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -474,7 +474,11 @@ class Operations(CertificateOperations):
     async def _renewed(
         self, kind: str, app: str | None, meant: Callable[[], list[str]], who: Requester
     ) -> ChangeView:
-        links = {name: await self._links_of(kind, name) for name in self._renewable(kind, meant())}
+        notes = list[str]()
+        links = {
+            name: await self._links_of(kind, name, notes)
+            for name in self._renewable(kind, meant())
+        }
         named = meant()
         names = [n for n in self._renewable(kind, named) if n in links]  # others had their turn
         added = self._intent.new_version(
@@ -483,7 +487,15 @@ class Operations(CertificateOperations):
             links=links,
             revisions=self._relinked(links, f"{who}, {kind} {app or 'all apps'}"),
         )
-        return self._begun(kind, _subject(app, named), names, who, revisions=added)
+
+        async def work(change: Change) -> None:
+            for note in notes:
+                change.say(note)
+            await self._convergence.apps(change, names)
+            for revision in added:
+                self._intent.mark_served(revision)
+
+        return self._at_work(kind, _subject(app, named), names, who, work)
 
     def _renewable(self, kind: str, meant: list[str]) -> list[str]:
         """The apps meant, free for a change, and before a rollout what has to run once."""
@@ -493,10 +505,17 @@ class Operations(CertificateOperations):
         before = runs_before(apps, meant).difference(meant)
         return self._held(meant + sorted(name for name in before if not apps[name].stopped))
 
-    async def _links_of(self, kind: str, app: str) -> Mapping[str, str]:
+    async def _links_of(self, kind: str, app: str, notes: list[str]) -> Mapping[str, str]:
+        """Where there is no link any more, a restart starts the release that runs again, and
+        `notes` has that; only a deploy needs to know what the next one is.
+        """
         try:
             return await self._preparation.links_of(self._intent.spec_in_file(app))
         except Failed as error:
+            runs = self._intent.desired.apps[app].spec
+            if kind == "restart" and await self._preparation.is_release(runs):
+                notes.append(f"{app}: {error}; it starts in {runs.working_folder}, as before")
+                return runs.links
             raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
 
     def _relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> list[Revision]:
@@ -667,16 +686,22 @@ class Operations(CertificateOperations):
         names: list[str],
         who: Requester,
         replaced: frozenset[InstanceId] = frozenset(),
-        revisions: Sequence[Revision] = (),
+    ) -> ChangeView:
+        async def work(change: Change) -> None:
+            await self._convergence.apps(change, names, replaced)
+
+        return self._at_work(kind, app, names, who, work)
+
+    def _at_work(
+        self,
+        kind: str,
+        app: str | None,
+        names: list[str],
+        who: str,
+        work: Callable[[Change], Awaitable[None]],
     ) -> ChangeView:
         self._events.requested(kind, app or EVERY_APP, who)
         self._loop.wake()
-
-        async def work(change: Change) -> None:
-            await self._convergence.apps(change, names, replaced)
-            for revision in revisions:
-                self._intent.mark_served(revision)
-
         return self._changes.begin(kind, app or "all apps", names, work)
 
     def _named(self, text: str | None, folder: str | None) -> list[str]:
