@@ -24,3 +24,24 @@ def own_pairs(desired: Desired) -> dict[OwnPair, tuple[str, ...]]:
 def _names(desired: Desired, sites: list[str]) -> tuple[str, ...]:
     every = (each for name in sites for each in (name, *desired.sites[name].aliases))
     return tuple(dict.fromkeys(every))
+
+
+def not_renewed(desired: Desired, name: str) -> str:
+    """Why there is nothing to renew by a name of a site; empty if no site has the name."""
+    sites = desired.sites.items()
+    site = next((key for key, each in sites if name in {key, *each.aliases}), None)
+    if site is None:
+        return ""
+    if (files := desired.own_certificate(site)) is not None:
+        return (
+            f"{name} is served with your own certificate {files.certificate}, which Portico does "
+            "not renew; it serves what that file has as soon as it is replaced"
+        )
+    if not desired.sites[site].https:
+        return f"{name} has no certificate: its site has https = false"
+    if desired.issuing(site) is not None and name != site:
+        return f"{name} is in the certificate {site}"
+    return (
+        f"{name} is served with a certificate of the local authority, which Portico renews when "
+        "it is due"
+    )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
 from portico.core.model.names import folder_name
 from portico.core.planning.served_certificates import ServedCertificates
-from portico.engine.certificates.loop import CertificateLoop, IssuedFiles, select
+from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
 from portico.engine.changes import Change
 from portico.engine.intent import Intent
 from portico.engine.prepare import Preparation
@@ -55,7 +55,7 @@ class DryRun:
 
     async def renew(self, name: str | None, change: Change) -> None:
         """Failed if any of it would fail; Refused where there is nothing to try it on."""
-        lineages = select(await self._loop.wanted(), name)
+        lineages = self._loop.select(await self._loop.wanted(), name)
         async with self._one_at_a_time, self._emptied():
             tried, troubles = await self._obtain(lineages, change)
             if any(lineage.behind_nginx for lineage in tried):

@@ -27,6 +27,7 @@ from portico.core.planning.hooks import hook_sentence
 from portico.core.planning.ledger import Ledger
 from portico.core.planning.left_out import left_out_text
 from portico.core.planning.lineages import secret_files, wanted_lineages
+from portico.core.planning.own_pairs import not_renewed
 from portico.core.planning.renewal import NEVER, Action, ActionKind, is_missing, is_revoked
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.certificates.account import THUMBPRINT, AccountKeeper
@@ -218,7 +219,7 @@ class CertificateLoop:
     async def renew(self, name: str | None, change: Change, *, force: bool) -> None:
         """Do what is due, or asked for, and follow it to its end. Failed if one of them fails."""
         wanted = await self.wanted()
-        lineages = select(wanted, name)
+        lineages = self.select(wanted, name)
         await self.account.publish_thumbprint(wanted)
         begun = {
             lineage.name
@@ -231,6 +232,15 @@ class CertificateLoop:
         ]
         if failed := [trouble for trouble in troubles if trouble]:
             raise Failed("\n".join(failed))
+
+    def select(self, wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
+        """The one of this name, or all. Raises NotFound, which says what else the name has."""
+        if name is None:
+            return list(wanted.values())
+        if name not in wanted:
+            known = f"there is no certificate {name!r}; known: {', '.join(wanted) or 'none'}"
+            raise NotFound(not_renewed(self._intent.desired, name) or known)
+        return [wanted[name]]
 
     def _begin(self, lineage: Lineage, *, force: bool) -> bool:
         """Queue what is due, or asked for; whether there is anything."""
@@ -373,15 +383,6 @@ class CertificateLoop:
         if any(each.kind == "tls-alpn-01" for each in lineage.challenges):
             return self._passthrough.through(self._in_force.render_again)
         return nullcontext()
-
-
-def select(wanted: Mapping[str, Lineage], name: str | None) -> list[Lineage]:
-    """The one of this name, or all. Raises NotFound."""
-    if name is None:
-        return list(wanted.values())
-    if name not in wanted:
-        raise NotFound(f"there is no certificate {name!r}; known: {', '.join(wanted)}")
-    return [wanted[name]]
 
 
 async def _yielding(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
