@@ -697,7 +697,7 @@ class Operations(CertificateOperations):
         kind: str,
         app: str | None,
         names: list[str],
-        who: str,
+        who: Requester,
         work: Callable[[Change], Awaitable[None]],
     ) -> ChangeView:
         self._events.requested(kind, app or EVERY_APP, who)
