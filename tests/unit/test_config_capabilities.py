@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from portico.adapters.nginx.features import ALL
 from portico.core.config.capabilities import (
+    AUTOMATIC,
+    FEATURES,
+    OWN_LINES,
     capability_notes,
     capability_problems,
     needed_of_nginx,
@@ -139,3 +143,15 @@ def test_http_3_is_refused_where_nginx_has_no_module_for_it_or_is_too_old():
             "/opt/nginx is 1.28.0"
         )
     ]
+
+
+def test_everything_that_is_read_from_an_nginx_is_shown_under_one_heading():
+    keys = {word for needed in FEATURES.values() for word in needed}
+    automatic = {word for needed in AUTOMATIC.values() for word in needed} - keys
+    assert keys | automatic | set(OWN_LINES) == ALL
+    assert set(OWN_LINES).isdisjoint(keys | automatic)
+
+
+def test_what_a_file_needs_is_among_the_features_shown():
+    keys = {word for needed in FEATURES.values() for word in needed}
+    assert needed_of_nginx(read(ASKS)) <= keys

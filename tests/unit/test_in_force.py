@@ -100,6 +100,7 @@ class Portico:
                     self,
                     self,
                     cache_purge=None,
+                    nginx_programs=None,
                     local=None,
                     logs=None,
                 )

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
-from portico.core.model.openssl import openssl_warning, unsupported_since
-from portico.core.model.place import Build
+from portico.core.model.openssl import unsupported_since
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC).timestamp()
 
@@ -31,11 +29,3 @@ def test_the_last_day_of_support_is_one_with_support():
     last = datetime(2026, 4, 9, 23, 59, tzinfo=UTC).timestamp()
     assert unsupported_since("OpenSSL 3.3.7", last) is None
     assert unsupported_since("OpenSSL 3.3.7", last + 60) == date(2026, 4, 9)
-
-
-def test_only_the_nginx_that_came_with_portico_is_warned_of():
-    bundled = Build("/venv/nginx", (1, 31, 3), "OpenSSL 3.3.7", bundled=True)
-    words = "OpenSSL 3.3.7, unsupported since 2026-04-09"
-    assert words in openssl_warning(bundled, NOW)
-    assert openssl_warning(replace(bundled, openssl="OpenSSL 3.5.4"), NOW) == ""
-    assert openssl_warning(replace(bundled, bundled=False), NOW) == ""

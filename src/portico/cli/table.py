@@ -57,6 +57,7 @@ _OWN_COMMANDS: Final = (
     Command("startup", "Start everything again at boot.", group=_MORE),
     Command("unstartup", "Do not start at boot any more.", group=_MORE),
     Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),
+    Command("nginx", "Show or select the nginx program that serves.", group=_MORE),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),
     Command("completion", "Print or install completion for your shell.", group=_MORE),

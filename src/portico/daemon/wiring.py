@@ -194,7 +194,13 @@ async def assemble(
     )
     machine = _machine(home, discovery.address, workers, _secret(state))
     prepare = partial(
-        Preparation, machine, nginx, local, host_checks, edge_file=partial(_edge_file, home)
+        Preparation,
+        machine,
+        nginx,
+        local,
+        host_checks,
+        edge_file=partial(_edge_file, home),
+        selected_nginx=lambda: intent.selected_nginx,
     )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passthrough, clock)

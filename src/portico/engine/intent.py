@@ -24,7 +24,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
-from portico.core.model.place import Build
+from portico.core.model.place import AUTO, Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
@@ -45,6 +45,8 @@ IN_FORCE: Final = "in_force"
 before there were projects it was the number of the only one."""
 EDGE: Final = "edge"
 """Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
+NGINX: Final = "nginx"
+"""Name of the setting that holds which nginx was selected: a path, `wheel` or `auto`."""
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 SITES: Final = "the sites"
@@ -369,6 +371,14 @@ class Intent:
         if build is self.upgrade:
             self.upgrade, self.upgrade_trouble = None, trouble
             self._resolve()
+
+    @property
+    def selected_nginx(self) -> str:
+        """What `portico nginx use` was given last."""
+        return self._state.setting(NGINX) or AUTO
+
+    def select_nginx(self, program: str) -> None:
+        self._state.put_setting(NGINX, program)
 
     def is_first_of(self, version: str) -> bool:
         """Whether another version of Portico ran here before this daemon; from now on it did."""

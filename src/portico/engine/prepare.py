@@ -24,7 +24,7 @@ from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
 from portico.core.model.pair import OwnPair
-from portico.core.model.place import Build, CertificateFiles, NamesApart, RenderContext
+from portico.core.model.place import AUTO, Build, CertificateFiles, NamesApart, RenderContext
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.lineages import lineage_names
 from portico.core.planning.own_pairs import own_pairs
@@ -73,6 +73,18 @@ class CheckedFile:
     unreadable: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NginxRequest:
+    """Which nginx the files in force ask for."""
+
+    file: str | None
+    """`[edge] nginx`, which decides."""
+    named: str | None
+    """That, else the one selected on the command line; None for one that is found."""
+    needed: frozenset[str]
+    """Words of `Build.can`."""
+
+
 class CertificateSource(Protocol):
     """What certificate authorities have signed for us, and the answer they ask us for."""
 
@@ -85,7 +97,7 @@ class CertificateSource(Protocol):
 
 
 class Preparation:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a file meets on its way into force
         self,
         machine: Machine,
         nginx: Nginx,
@@ -94,11 +106,14 @@ class Preparation:
         issued: CertificateSource,
         *,
         edge_file: Callable[[], DocumentRequest | None] = lambda: None,
+        selected_nginx: Callable[[], str] = lambda: AUTO,
     ) -> None:
-        """`edge_file` reads the machine's own settings, if there are any."""
+        """`edge_file` reads the machine's own settings, if there are any. `selected_nginx` is
+        used where no file names another one.
+        """
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
-        self._edge_file = edge_file
+        self._edge_file, self._selected_nginx = edge_file, selected_nginx
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
@@ -112,8 +127,8 @@ class Preparation:
     async def _usable(self, inputs: Inputs) -> CheckedFile:
         read = await self._read(inputs)
         edge, root = read.desired.edge, self._machine.root
-        needed = frozenset[str]().union(*map(needed_of_nginx, read.documents.values()))
-        build = await self._nginx.build(edge.nginx, needed)
+        asked = self._nginx_request(read)
+        build = await self._nginx.build(asked.named, asked.needed)
         said = list[str]()
         for project, own in read.documents.items():
             if inputs.project in {None, project}:
@@ -126,6 +141,15 @@ class Preparation:
                     raise ConfigError(inputs.source, problems)
                 said += [*notes(document, root=root), *capability_notes(document, build)]
         return CheckedFile(read.desired, build, tuple(said), read.unreadable)
+
+    async def nginx_request(self, inputs: Inputs) -> NginxRequest:
+        return self._nginx_request(await self._read(inputs))
+
+    def _nginx_request(self, read: ReadFiles) -> NginxRequest:
+        file = read.desired.edge.nginx
+        needed = frozenset[str]().union(*map(needed_of_nginx, read.documents.values()))
+        selected = self._selected_nginx()
+        return NginxRequest(file, file or (None if selected == AUTO else selected), needed)
 
     async def _read(self, inputs: Inputs) -> ReadFiles:
         read = await asyncio.to_thread(read_files, inputs, self._machine)

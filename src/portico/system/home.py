@@ -136,6 +136,11 @@ class Home:
         return self.path / "nginx"
 
     @property
+    def nginx_builds(self) -> Path:
+        """What `portico nginx build` made: `VERSION-HASH/nginx`."""
+        return self.path / "nginx-builds"
+
+    @property
     def notify(self) -> Path:
         """Where programs say that they are ready: a name no longer than that of `socket`."""
         return self.path / "notify"

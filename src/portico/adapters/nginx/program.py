@@ -103,6 +103,9 @@ class NginxProgram:
         self._build = await self._binaries.find(named, needs)
         return self._build
 
+    async def builds(self) -> list[Build]:
+        return await self._binaries.every(self._home.nginx_builds)
+
     def seen(self) -> NginxSeen:
         """After a crash `live` is what a start would bring back."""
         master, serving = self._masters.running(), self._serving

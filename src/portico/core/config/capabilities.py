@@ -26,6 +26,58 @@ SINCE: Final = {
     "resolve": (1, 27, 3),
     "sticky": (1, 29, 6),
 }
+FEATURES: Final = {
+    # what a file may ask for, in words of the reference: what it needs, as `Build.can` calls it
+    "apps behind sites and streams": ("resolve",),
+    "auth": ("auth_request",),
+    'balance = "hash" or "ip_hash"': ("hash",),
+    'balance = "ip_hash" of servers only': ("ip_hash",),
+    'balance = "least_conn"': ("least_conn",),
+    'balance = "least_time"': ("least_time",),
+    'balance = "random"': ("random",),
+    "brotli": ("brotli",),
+    "cache": ("cache",),
+    'challenge = "tls-alpn-01"': ("stream_preread", "realip"),
+    "connection_limit": ("limit_conn",),
+    "grpc": ("grpc", "http2"),
+    "http3": ("http3", "request_port"),
+    "https": ("ssl",),
+    "rate_limit": ("limit_req",),
+    "real_ip": ("realip",),
+    "sticky": ("sticky",),
+    "streams": ("stream",),
+    'streams: balance = "hash" or "ip_hash"': ("stream_hash",),
+    'streams: balance = "least_conn"': ("stream_least_conn",),
+    'streams: balance = "least_time"': ("stream_least_time",),
+    'streams: balance = "random"': ("stream_random",),
+    "streams: connection_limit": ("stream_limit_conn",),
+    "streams: server_names": ("stream_preread",),
+    "streams: set_real_ip_from": ("stream_realip",),
+    "streams: tls": ("stream_ssl",),
+    "zstd": ("zstd",),
+}
+AUTOMATIC: Final = {
+    # what Portico has nginx do wherever that can
+    "HTTP/2": ("http2",),
+    "idle connections kept while nginx reloads": ("keepalive_min_timeout",),
+    "post-quantum key exchange": ("X25519MLKEM768",),
+    "regular expressions compiled to machine code": ("pcre_jit",),
+}
+OWN_LINES: Final = (
+    # what no key asks for, and an operator's own lines may
+    "add_header_inherit",
+    "early_hints",
+    "gzip",
+    "gzip_static",
+    "headers_more",
+    "njs",
+    "proxy_http2",
+    "ssl_certificate_cache",
+    "ssl_early_data",
+    "ssl_reject_handshake",
+    "stub_status",
+    "threads",
+)
 _STREAM_MODULES: Final = {
     # key: nginx's module, and what `Build.can` calls it
     "connection_limit": ("limit_conn", "stream_limit_conn"),

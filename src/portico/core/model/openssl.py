@@ -6,8 +6,6 @@ import re
 from datetime import UTC, date, datetime
 from typing import Final
 
-from portico.core.model.place import Build
-
 SUPPORTED_UNTIL: Final = {
     (1, 1): date(2023, 9, 11),
     (3, 0): date(2026, 9, 7),
@@ -18,17 +16,6 @@ SUPPORTED_UNTIL: Final = {
     (3, 5): date(2030, 4, 8),
     (3, 6): date(2026, 11, 1),
 }
-
-
-def openssl_warning(build: Build, now: float) -> str:
-    """Said of the nginx that came with Portico; that of a system is kept safe by the system."""
-    since = unsupported_since(build.openssl, now)
-    if not build.bundled or since is None:
-        return ""
-    return (
-        f"the nginx included with Portico has {build.openssl}, unsupported since {since}; install "
-        "nginx 1.27.4 or later on this system, then run `portico upgrade`"
-    )
 
 
 def unsupported_since(openssl: str, now: float) -> date | None:

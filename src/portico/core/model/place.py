@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+MIN_NGINX: Final = (1, 27, 4)
+"""The first version that finds servers by DNS (`resolve`) and keeps idle connections while it
+reloads (`keepalive_min_timeout`)."""
+BUNDLED: Final = "wheel"
+"""Names the nginx that came with Portico, where a path could stand."""
+AUTO: Final = "auto"
+"""Stands for that of the system if it can do all that the files need, else for the bundled one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,11 @@ class Build:
 
     bundled: bool = False
     """Whether it came with Portico, and its OpenSSL is a part of it: no system mends that."""
+
+    arguments: str = ""
+    """What it was configured with, as `nginx -V` prints it."""
+    is_pie: bool = True
+    """Whether it is loaded at another address each time (a position-independent program)."""
 
     @property
     def version_text(self) -> str:

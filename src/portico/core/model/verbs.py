@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ExportView,
         ImportView,
         LogFileView,
+        NginxBuildsView,
         PlanView,
         PurgeView,
         RenderView,
@@ -280,6 +281,20 @@ UPGRADE: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/upgrade",
     "Switch nginx to the installed program without losing a request.",
+)
+NGINX: Final[Verb[NginxBuildsView]] = Verb(
+    "nginx",
+    "GET",
+    "/v1/nginx",
+    "Show the nginx in use, what it can do, and the others of this machine.",
+    "NginxBuildsView",
+)
+USE_NGINX: Final[Verb[ChangeView]] = Verb(
+    "use_nginx",
+    "POST",
+    "/v1/nginx/use",
+    "Select the nginx to use, and switch to it without losing a request.",
+    request="NginxUseRequest",
 )
 CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
     "certificates",

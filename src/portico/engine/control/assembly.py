@@ -7,6 +7,7 @@ from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
+from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.operations import Operations
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
@@ -49,6 +50,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         processes=processes,
     )
     changes = Changes(engine.tasks, engine.clock, engine.events.note)
+    convergence = Convergence(engine, report, nginx=nginx, sites=sites)
     operations = Operations(
         engine,
         changes,
@@ -56,9 +58,10 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         preparation,
         in_force,
         report,
-        Convergence(engine, report, nginx=nginx, sites=sites),
+        convergence,
         cache_purge=CachePurge(engine, nginx),
         local=local,
         logs=logs,
+        nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),
     )
     return operations, changes

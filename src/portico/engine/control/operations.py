@@ -29,6 +29,7 @@ from portico.core.model.views import (
     DocumentRequest,
     EventView,
     LogFileView,
+    NginxBuildsView,
     PlanView,
     PurgeView,
     RenderView,
@@ -53,6 +54,7 @@ from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.metrics import metrics_text
+from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -82,12 +84,13 @@ class Operations(CertificateOperations):
         cache_purge: CachePurge,
         local: Certificates,
         logs: Logs,
+        nginx_programs: NginxPrograms,
     ) -> None:
         super().__init__(engine, changes, certificates)
         self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
-        self._cache_purge = cache_purge
+        self._cache_purge, self._nginx_programs = cache_purge, nginx_programs
         self._safe_mode, self._projects = engine.safe_mode, Projects(engine.intent)
         self._ending: dict[str, Revision] = {}
         """By change: the project that a `down` ends."""
@@ -418,27 +421,14 @@ class Operations(CertificateOperations):
         self._ending[view.id] = revision
         return view
 
-    async def upgrade(self, who: Requester) -> ChangeView:
-        """Replace the nginx that runs by today's program of it, losing no request."""
-        self._in_force.require_file()
-        self._events.requested("upgrade", "nginx", who)
-        return self._changes.begin("upgrade", "nginx", [EVERY_APP], self._upgrade)
+    async def nginx(self) -> NginxBuildsView:
+        return await self._nginx_programs.view()
 
-    async def _upgrade(self, change: Change) -> None:
-        # The new one may be able to do more.
-        candidate = await self._in_force.render_without_waiting()
-        seen, build = self._observed.now().nginx, candidate.build
-        if seen.pid is None or not candidate.desired.needs_nginx:
-            change.say("nginx is not running")
-        elif seen.runs(build):
-            change.say(f"nginx is already at {seen.version}")
-        else:
-            change.say(f"replacing nginx {seen.version} with {build.version_text}")
-            if self._intent.is_in_force(seen):
-                self._intent.request_upgrade(build)
-            self._loop.wake()
-            await self._convergence.upgrade()
-            await self._convergence.apps(change, ())
+    async def use_nginx(self, program: str, who: Requester) -> ChangeView:
+        return await self._nginx_programs.use(program, who)
+
+    async def upgrade(self, who: Requester) -> ChangeView:
+        return await self._nginx_programs.upgrade(who)
 
     async def start(
         self, app: str | None, who: Requester, folder: str | None = None

@@ -10,7 +10,7 @@ from portico.core.config.references import names_served
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.names import qualified, split_name
-from portico.core.model.openssl import openssl_warning
+from portico.core.model.optimization import nginx_warning
 from portico.core.model.project import Names
 from portico.core.model.site import Folder, Site
 from portico.core.model.stream import Stream
@@ -310,7 +310,7 @@ class StatusReport:
             program=seen.program or (build.program if build else ""),
             outdated=seen.outdated,
             openssl=build.openssl if build else "",
-            warning=openssl_warning(build, self._clock.now()) if build else "",
+            warning=nginx_warning(build, self._clock.now()) if build else "",
         )
 
     def _daemon_now(self) -> DaemonView:
