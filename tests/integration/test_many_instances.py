@@ -62,7 +62,7 @@ def test_the_daemon_has_more_weight_than_what_it_starts(stack: Stack):
     stack.up(MANY)
     pids = [stack.status()["daemon"]["pid"], *(i["pid"] for i in stack.instances("web"))]
     nice = [Path(f"/proc/{pid}/autogroup").read_text().split()[-1] for pid in pids]
-    assert nice == ["-10", *["0"] * COUNT]
+    assert nice == ["-15", *["0"] * COUNT]
 
 
 def test_a_daemon_in_the_middle_of_many_starts_leaves_at_once_and_the_next_one_goes_on(stack):

@@ -201,7 +201,8 @@ def test_a_connection_of_any_bytes_is_answered_with_http_or_ends(parts):
         reader, sent = asyncio.StreamReader(), Sent()
         reader.feed_data(b"".join(parts))
         reader.feed_eof()
-        await Connection(reader, sent, "root (pid 1)", Api(SimpleNamespace()).answer).serve()
+        api = Api(SimpleNamespace())
+        await Connection(reader, sent, Requester("root", 0, 1), api.answer, api.requests).serve()
         return bytes(sent)
 
     sent = asyncio.run(talk())

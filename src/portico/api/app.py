@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from pydantic import ValidationError
 
 from portico.api.calls import Call, Result
+from portico.api.open_requests import OpenRequests
 from portico.api.openapi import PROMETHEUS, document
 from portico.core.model.event import Requester
 from portico.core.model.verbs import VERBS
@@ -49,7 +50,7 @@ class Api:
     """`operations` has a method for every verb."""
 
     def __init__(self, operations: object) -> None:
-        self._operations = operations
+        self._operations, self.requests = operations, OpenRequests()
         self.answering = 0
         """How many requests are being answered; a stream that is read counts no more."""
         self._routes = [

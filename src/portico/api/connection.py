@@ -13,6 +13,7 @@ from typing import Final
 import h11
 
 from portico.api.app import Answer, Request, refused
+from portico.api.open_requests import OpenRequests
 from portico.core.model.event import Requester
 
 MAX_BODY_SIZE: Final = 32 << 20  # a file of 5,000 sites is below 5 MiB
@@ -33,9 +34,11 @@ class Connection:
         writer: asyncio.StreamWriter,
         who: Requester,
         answer: Callable[[Request], Awaitable[Answer]],
+        requests: OpenRequests,
     ) -> None:
         self._reader, self._writer, self._who, self._answer = reader, writer, who, answer
         self._http = h11.Connection(h11.SERVER)
+        self._requests, self._end_request = requests, requests.begin()  # who connects asks at once
         self.is_idle = False
         """It has had an answer, and has asked nothing since."""
         self.is_last = False
@@ -48,6 +51,8 @@ class Connection:
                 self._http.start_next_cycle()
         except* (OSError, TimeoutError, h11.ProtocolError):
             pass  # the client is gone, or speaks no HTTP
+        finally:
+            self._end_request()
 
     async def _serve_one(self) -> bool:
         """Whether another request may follow."""
@@ -60,9 +65,9 @@ class Connection:
         else:
             if request is None:
                 return False
-            self.is_idle = False
             answer = await self._answer(request)
         await self._send(answer)
+        self._end_request()
         self.is_idle = True
         return bool(self._http.our_state is self._http.their_state is h11.DONE)
 
@@ -90,6 +95,8 @@ class Connection:
                 await self._write(self._http.send(go_on))
             async with asyncio.timeout(IDLE_TIMEOUT):
                 self._http.receive_data(await self._reader.read(_READ_SIZE))
+            if self.is_idle:
+                self.is_idle, self._end_request = False, self._requests.begin()
         assert not isinstance(event, type)  # noqa: S101 - PAUSED: nobody sends on before an answer
         return event
 

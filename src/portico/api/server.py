@@ -67,7 +67,7 @@ class _Clients:
             writer.transport.abort()
             return
         who = Requester(_user(uid), uid, pid, command_line(pid))
-        connection = Connection(reader, writer, who, self._answer)
+        connection = Connection(reader, writer, who, self._answer, self._api.requests)
         self._open[task] = connection
         try:
             await connection.serve()

@@ -40,7 +40,7 @@ SWITCH_INTERVAL: Final = 0.0005
 """Seconds after which a thread that reads /proc lets the loop have the interpreter; 5 ms, as
 Python has it, are long for a loop that waits for it at every turn.
 """
-AUTOGROUP_NICE: Final = -10
+AUTOGROUP_NICE: Final = -15
 """Of the daemon's session, where the kernel shares the processors by session (sched(7)). Each
 program has a session of its own, so a thousand that start at once leave the daemon its share.
 """

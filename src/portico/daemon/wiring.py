@@ -159,6 +159,7 @@ async def assemble(
         lambda step: execute(step),  # noqa: PLW0108
         partial(_report_failure, troubles),
         lambda starts: execute.reserve(starts),  # noqa: PLW0108
+        turn=lambda: api.requests.answered(),  # noqa: PLW0108
     )
     engine = Engine(clock, events, intent, loop, observed, safe_mode, state, tasks, troubles)
     instances = assemble_instances(
@@ -264,9 +265,10 @@ async def assemble(
     )
     cores = STARTS_PER_CORE * _cores()
     observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
+    api = Api(operations)
     state.tell(partial(troubles.report, "state"))
     return Portico(
-        Api(operations),
+        api,
         certificates,
         changes,
         events,
