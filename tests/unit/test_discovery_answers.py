@@ -176,6 +176,22 @@ def test_any_record_behind_a_question_does_no_harm(octets, records, kind):
     assert reply is None or dns.message.from_wire(reply.octets).id == int.from_bytes(query[:2])
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        dns.message.make_query(SRV_OF_WEB, "SRV", rdclass="CH"),
+        dns.message.make_query(r"_http._tcp\.web.portico.internal.", "SRV"),
+        dns.message.make_query("web.example.org.", "A"),
+    ],
+    ids=["another class", "a dot within a label", "another domain"],
+)
+def test_a_question_about_what_is_not_ours_is_refused(query):
+    response = dns.message.from_wire(reply_to(query.to_wire(), WEB, tcp=False).octets)
+
+    assert (response.rcode(), response.answer) == (dns.rcode.REFUSED, [])
+    assert query.is_response(response)
+
+
 def test_an_answer_is_no_question():
     response = dns.message.make_response(dns.message.make_query(SRV_OF_WEB, "SRV"))
 

@@ -15,7 +15,6 @@ from portico.daemon.life import run_daemon
 from portico.daemon.wiring import Portico
 from portico.engine.control.operations import Operations
 from portico.errors import PorticoError
-from portico.importers.read import read_file
 from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.notify import Notify
@@ -75,6 +74,8 @@ class Signals:
 async def _up(operations: Operations, file: Path | None, environ: Mapping[str, str]) -> int:
     if file is None:
         return 0
+    from portico.importers.read import read_file  # noqa: PLC0415 - only where a file is named
+
     try:
         read = await asyncio.to_thread(read_file, file, environ)
         for note in read.notes:

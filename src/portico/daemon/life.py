@@ -19,6 +19,7 @@ from portico.engine.changes import Changes
 from portico.ports.clock import Clock
 from portico.system.boot import boot_id
 from portico.system.home import Home
+from portico.system.memory import return_freed
 from portico.system.notify import Notify
 from portico.system.orphans import REAP_INTERVAL, Orphans, inherit_orphans
 
@@ -87,6 +88,7 @@ def _limit_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    return_freed()
 
 
 async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:

@@ -12,10 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from portico import __version__
-from portico.adapters.acme.authorities import Authorities, account_key
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.discovery.responder import Responder
@@ -44,6 +43,7 @@ from portico.core.planning.steps import Step
 from portico.core.render.alpn import answers
 from portico.core.render.bootstrap_peers import bootstrap_files
 from portico.core.render.challenge import pending_tokens
+from portico.daemon.late import late
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.loop import IssuedFiles
@@ -72,8 +72,6 @@ from portico.engine.server_checks import ServerChecks
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
-from portico.importers.certbot_bridge import CertbotBridge
-from portico.importers.read import read_file
 from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
@@ -85,6 +83,11 @@ from portico.system.names import (
     speaks_ipv6,
     unprivileged_from,
 )
+from portico.system.programs import StartProgram
+
+if TYPE_CHECKING:
+    from portico.adapters.acme.authorities import Authorities
+    from portico.importers.certbot_bridge import CertbotBridge
 
 log = logging.getLogger(__name__)
 
@@ -213,14 +216,8 @@ async def assemble(
         in_force,
         issued,
         prepare,
-        authorities=Authorities(
-            home.certificates,
-            sys.executable,
-            alpn=answers(str(home.path)),
-            tokens=pending_tokens(str(home.path)),
-            start_program=start_program,
-        ),
-        certbot=CertbotBridge(lineages, local, account_key(home.certificates)),
+        authorities=late(partial(_authorities, home, start_program)),
+        certbot=late(partial(_certbot, home, lineages, local)),
         hooks=HookRunner(start_program),
         pem_files=DiskPemFiles(),
         lineages=lineages,
@@ -286,6 +283,25 @@ async def assemble(
         processes.watched,
         watches,
     )
+
+
+def _authorities(home: Home, start_program: StartProgram) -> Authorities:
+    from portico.adapters.acme.authorities import Authorities  # noqa: PLC0415 - see `late`
+
+    return Authorities(
+        home.certificates,
+        sys.executable,
+        alpn=answers(str(home.path)),
+        tokens=pending_tokens(str(home.path)),
+        start_program=start_program,
+    )
+
+
+def _certbot(home: Home, lineages: DiskLineages, local: CertificateChild) -> CertbotBridge:
+    from portico.adapters.acme.authorities import account_key  # noqa: PLC0415 - see `late`
+    from portico.importers.certbot_bridge import CertbotBridge  # noqa: PLC0415
+
+    return CertbotBridge(lineages, local, account_key(home.certificates))
 
 
 def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
@@ -363,6 +379,8 @@ def _edge_file(home: Home) -> DocumentRequest | None:
     """The machine's own settings, if the operator has written any. Raises ConfigError."""
     if not home.edge_file.exists():
         return None
+    from portico.importers.read import read_file  # noqa: PLC0415 - few machines have one
+
     read = read_file(home.edge_file, {})
     return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
 

@@ -11,16 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
 from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
 from portico.importers.node_source import sends_ready
-from portico.importers.pm2 import FromPm2, from_pm2
 from portico.importers.pm2_context import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
+
+if TYPE_CHECKING:
+    from portico.importers.pm2 import FromPm2
 
 NAMES: Final = (
     "portico.toml",
@@ -267,6 +269,8 @@ def _loaded(taken: FromPm2) -> _Loaded:
 
 def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[FromPm2, bool]:
     """The table with its paths from `start`, and whether any script is there."""
+    from portico.importers.pm2 import from_pm2  # noqa: PLC0415 - most files are portico.toml
+
     seen: set[Kind] = set()
 
     def look(name: str) -> Kind:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -42,7 +41,9 @@ def path_text(path: Path) -> str:
 
 def nearest(name: str, names: Iterable[str], *, min_ratio: float = 0.6) -> str | None:
     """The name that was probably meant; `min_ratio` is how much of it must agree, 0 to 1."""
-    return next(iter(difflib.get_close_matches(name, [*names], n=1, cutoff=min_ratio)), None)
+    from difflib import get_close_matches  # noqa: PLC0415 - only a slip of the pen costs its time
+
+    return next(iter(get_close_matches(name, [*names], n=1, cutoff=min_ratio)), None)
 
 
 def did_you_mean(name: str | None) -> str | None:
