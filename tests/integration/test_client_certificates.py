@@ -256,7 +256,7 @@ def test_what_is_for_others_stays_open(edge):
     assert (challenge.status, challenge.body) == (200, b"token.thumb")
 
 
-def test_up_refuses_what_is_no_authority_and_takes_another_one(stack, clients):
+def test_another_authority_takes_effect_when_it_is_there_and_what_is_none_never(stack, clients):
     """Nginx serves from copies, so that contents are part of what is in force."""
     folder = Path(clients.files["ann"]).parent
     text = f'[apps.web]\ncommand = "python3 {PROGRAMS / "echo.py"}"\n'
@@ -271,8 +271,20 @@ def test_up_refuses_what_is_no_authority_and_takes_another_one(stack, clients):
     assert stack.answers("app.localhost")
     for name, codes in (("authority", [200, 400]), ("other", [400, 200])):
         file.write_bytes((folder / f"{name}.pem").read_bytes())
-        stack.up()
+        if name == "authority":
+            stack.up()
         eventually(lambda codes=codes: _codes(stack, clients) == codes)
+
+    file.write_text("no authority")
+    (said,) = eventually(lambda: stack.status()["troubles"])
+    assert said.endswith("no certificate in PEM form; the former contents are still in effect")
+    stack.done("pause")  # which nginx is reloaded for
+    stack.done("resume")
+    assert _codes(stack, clients) == [400, 200]
+    file.write_bytes((folder / "authority.pem").read_bytes())
+    eventually(lambda: _codes(stack, clients) == [200, 400])
+    eventually(lambda: stack.status()["troubles"] == [])
+    eventually(lambda: "clients.pem was renewed" in stack.done("events").stdout)
 
 
 def _codes(stack: Stack, clients: Clients) -> list[int]:

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from portico.core.config.document import read_document
-from portico.engine.named_files import client_authorities, file_problems
+from portico.engine.client_files import ClientFiles
+from portico.engine.named_files import file_problems
 from portico.errors import ConfigError
 from tests.rendered import rendered, wanted
 
@@ -88,16 +89,32 @@ def test_a_folder_or_a_pipe_is_no_authority(tmp_path):
     (tmp_path / "a.pem").mkdir()
     desired = wanted(FILE, folder=str(tmp_path))
     assert any("a.pem cannot be read" in str(each) for each in file_problems(desired))
-    assert client_authorities(desired) == {}
+    assert ClientFiles().texts(desired) == {}
 
 
 def test_a_generation_has_the_contents_of_an_authority(tmp_path):
     (tmp_path / "a.pem").write_text(one := pem())
     (tmp_path / "r.pem").write_text("list")
-    found = client_authorities(wanted(FILE, folder=str(tmp_path)))
+    found = ClientFiles().texts(wanted(FILE, folder=str(tmp_path)))
     assert found == {f"{tmp_path}/a.pem": one, f"{tmp_path}/r.pem": "list"}
     place = {"/srv/project/a.pem": one, "/srv/project/r.pem": "list"}
     files = rendered(FILE, client_authorities=place)
     (authority,) = [name for name, text in files.items() if text == one]
     assert f"ssl_client_certificate {authority};" in files["nginx.conf"]
     assert rendered(FILE, client_authorities={})["nginx.conf"] != files["nginx.conf"]
+
+
+def test_what_cannot_be_used_leaves_the_former_contents_in_effect(tmp_path):
+    desired, files = wanted(FILE, folder=str(tmp_path)), ClientFiles()
+    path = tmp_path / "a.pem"
+    path.write_text(one := pem())
+    assert files.read(desired)[str(path)].problem == ""
+    for content in ("half of i", ""):
+        path.write_text(content)
+        found = files.read(desired)[str(path)]
+        assert (found.text, found.problem) == (one, f"{path} has no certificate in PEM form")
+    path.unlink()
+    found = files.read(desired)[str(path)]
+    assert (found.text, found.problem) == (one, f"{path} does not exist")
+    path.write_text(another := pem())
+    assert files.texts(desired)[str(path)] == another

@@ -102,6 +102,7 @@ async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     repeat("housekeeping", portico.housekeeping.look, portico.housekeeping.pause)
     repeat("certificates", certificates.loop.look, certificates.loop.pause)
     repeat("own certificates", certificates.own.look, certificates.own.pause)
+    repeat("files of client certificates", certificates.clients.look, certificates.clients.pause)
     repeat("check of stored certificates", certificates.stored.look, certificates.stored.pause)
     repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
     repeat("watching of files", watches.look, watches.pause)

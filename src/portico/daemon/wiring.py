@@ -49,6 +49,7 @@ from portico.engine.certificates.assembly import CertificateParts, assemble_cert
 from portico.engine.certificates.loop import IssuedFiles
 from portico.engine.certificates.stored_files import report_files
 from portico.engine.changes import Changes
+from portico.engine.client_files import ClientFiles
 from portico.engine.control.assembly import assemble_control
 from portico.engine.control.operations import Operations
 from portico.engine.engine import Engine
@@ -197,12 +198,14 @@ async def assemble(
         workers=workers,
     )
     machine = _machine(home, discovery.address, workers, _secret(state))
+    client_files = ClientFiles()
     prepare = partial(
         Preparation,
         machine,
         nginx,
         local,
         host_checks,
+        client_files=client_files,
         edge_file=partial(_edge_file, home),
         selected_nginx=lambda: intent.selected_nginx,
     )
@@ -218,6 +221,7 @@ async def assemble(
         prepare,
         authorities=late(partial(_authorities, home, start_program)),
         certbot=late(partial(_certbot, home, lineages, local)),
+        client_files=client_files,
         hooks=HookRunner(start_program),
         pem_files=DiskPemFiles(),
         lineages=lineages,

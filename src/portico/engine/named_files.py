@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import Issuing
 from portico.core.model.site import Folder, Maintenance, Site
+from portico.engine.client_files import files_of_clients, problem_of
 from portico.errors import Problem
 from portico.system.account import Account
 from portico.system.rights import closed_to, other_writer
 
-_MAX_PEM_SIZE: Final = 16 << 20
 _Named: TypeAlias = tuple[str, str, bool]
 """The key of the operator's file, an absolute path, and whether it is a folder."""
 
@@ -27,7 +27,9 @@ def file_problems(desired: Desired) -> Iterator[Problem]:
             yield Problem(where, f"{full} does not exist")
         elif is_folder != full.is_dir():
             yield Problem(where, f"{full} is {'not a folder' if is_folder else 'not a file'}")
-    yield from _unusable_certificates(desired)
+    for named in files_of_clients(desired):
+        if problem := problem_of(named):
+            yield Problem(named.where, problem)
     for where, path, _ in commands:
         if writer := other_writer(path):
             yield Problem(
@@ -42,15 +44,10 @@ def file_notes(desired: Desired, workers: Account) -> Iterator[str]:
     for where, path in _own_certificates(desired):
         if writer := other_writer(path):
             yield f"{where}: {writer} can change {path}, which is served to every client"
-    for where, path in _of_clients(desired):
-        if writer := other_writer(path):
-            yield f"{where}: {writer} can change {path}, which decides who has access"
+    for named in files_of_clients(desired):
+        if writer := other_writer(named.path):
+            yield f"{named.where}: {writer} can change {named.path}, which decides who has access"
     yield from unreadable(desired, workers)
-
-
-def client_authorities(desired: Desired) -> dict[str, str]:
-    """Contents of the readable files that `client_certificates` names, by path."""
-    return {path: pem for _, path in _of_clients(desired) if (pem := _pem(path)) is not None}
 
 
 def unreadable(desired: Desired, workers: Account) -> Iterator[str]:
@@ -102,40 +99,6 @@ def _own_certificates(desired: Desired) -> Iterator[tuple[str, str]]:
         if site.https and (pair := desired.own_certificate(name)):
             yield f'sites."{name}".certificate', pair.certificate
             yield f'sites."{name}".key', pair.key
-
-
-def _of_clients(desired: Desired) -> Iterator[tuple[str, str]]:
-    for name, site in desired.sites.items():
-        if asked := site.client_certificates:
-            where, folder = f'sites."{name}".client_certificates', desired.origin(name).folder
-            yield f"{where}.authority", absolute(asked.authority, folder)
-            if asked.crl:
-                yield f"{where}.crl", absolute(asked.crl, folder)
-
-
-def _unusable_certificates(desired: Desired) -> Iterator[Problem]:
-    """Nginx would refuse them too, and all other sites with them."""
-    for where, path in _of_clients(desired):
-        from portico.system.x509 import is_readable  # noqa: PLC0415 - 10 MB, which few files need
-
-        is_crl, pem = where.endswith(".crl"), _pem(path)
-        if pem is None:
-            state = "cannot be read" if Path(path).exists() else "does not exist"
-            yield Problem(where, f"{path} {state}")
-            continue
-        if not is_readable(pem.encode(), is_crl=is_crl):
-            kind = "list of revoked certificates" if is_crl else "certificate"
-            yield Problem(where, f"{path} has no {kind} in PEM form")
-
-
-def _pem(path: str) -> str | None:
-    """The text of a file; None if there is none, or it is no plain file of such a size."""
-    try:
-        if not Path(path).is_file() or Path(path).stat().st_size > _MAX_PEM_SIZE:
-            return None
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
 
 
 def _for_workers(desired: Desired) -> Iterator[_Named]:

@@ -31,9 +31,9 @@ from portico.core.planning.own_pairs import own_pairs
 from portico.core.planning.served_certificates import CertifiedNames, ServedCertificates
 from portico.core.render.generation import fingerprint, render_generation
 from portico.core.render.inheritance import Loss, all_losses
+from portico.engine.client_files import ClientFiles
 from portico.engine.host_checks import HostChecks
 from portico.engine.inputs import Inputs, Machine, ReadFiles, read_files
-from portico.engine.named_files import client_authorities
 from portico.errors import ConfigError, Failed, Problem
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
@@ -105,6 +105,7 @@ class Preparation:
         host_checks: HostChecks,
         issued: CertificateSource,
         *,
+        client_files: ClientFiles | None = None,
         edge_file: Callable[[], DocumentRequest | None] = lambda: None,
         selected_nginx: Callable[[], str] = lambda: AUTO,
     ) -> None:
@@ -113,6 +114,7 @@ class Preparation:
         """
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
+        self._client_files = client_files or ClientFiles()
         self._edge_file, self._selected_nginx = edge_file, selected_nginx
 
     async def render(self, inputs: Inputs) -> Candidate:
@@ -286,7 +288,7 @@ class Preparation:
             self._machine.resolver,
             {name: parts[0].certificates for name, parts in certificates.items()},
             apart={name: tuple(parts[1:]) for name, parts in certificates.items() if parts[1:]},
-            client_authorities=await asyncio.to_thread(client_authorities, desired),
+            client_authorities=await asyncio.to_thread(self._client_files.texts, desired),
             cores=self._machine.cores,
             root=self._machine.root,
             workers=self._machine.workers,

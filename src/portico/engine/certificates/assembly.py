@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
+from portico.engine.certificates.client_watch import ClientWatch
 from portico.engine.certificates.deploy_hooks import DeployHooks
 from portico.engine.certificates.deployment import Deployment
 from portico.engine.certificates.dry_run import DryRun, ScratchFiles
@@ -14,6 +15,7 @@ from portico.engine.certificates.migration import Migration
 from portico.engine.certificates.own_files import OwnFiles
 from portico.engine.certificates.revocation import Revocation
 from portico.engine.certificates.stored_files import StoredFiles
+from portico.engine.client_files import ClientFiles
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.prepare import CertificateSource, Preparation
@@ -30,6 +32,7 @@ from portico.ports.nginx import Nginx, Sites
 
 @dataclass(frozen=True, slots=True)
 class CertificateParts:
+    clients: ClientWatch
     dry_run: DryRun
     loop: CertificateLoop
     migration: Migration
@@ -46,6 +49,7 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     *,
     authorities: Authorities,
     certbot: Certbot,
+    client_files: ClientFiles,
     hooks: Hooks,
     lineages: Lineages,
     local: Certificates,
@@ -72,4 +76,5 @@ def assemble_certificates(  # noqa: PLR0913 - a certificate passes through all o
     own = OwnFiles(engine, in_force, local)
     revocation = Revocation(engine, loop, authorities=authorities, lineages=lineages)
     stored = StoredFiles(engine, in_force, lineages)
-    return CertificateParts(dry_run, loop, migration, own, stored, revocation)
+    clients = ClientWatch(engine, in_force, client_files)
+    return CertificateParts(clients, dry_run, loop, migration, own, stored, revocation)
