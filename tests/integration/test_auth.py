@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import grpc
 import pytest
 
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
 from tests.programs.auth_server import EXPIRES, AuthServer
+from tests.programs.grpc_echo import started
 from tests.stack import eventually
 
 SECRET = "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="  # secret
@@ -28,6 +30,8 @@ command = "run"
 [apps.dying]
 command = "run"
 [apps.nowhere]
+command = "run"
+[apps.calls]
 command = "run"
 [upstreams.authelia]
 servers = ["127.0.0.1:AUTH"]
@@ -49,6 +53,7 @@ sign_in = "/oauth2/start?rd=$escaped_request_uri"
 "/large" = {app = "web", client_max_body_size = "20m", request_buffering = false}
 "/files" = {folder = "files"}
 "/old" = {redirect = "/new"}
+"/echo.Echo" = {app = "calls", grpc = true}
 "/api" = {app = "web", auth = {app = "proxy", path = "/oauth2/auth", headers = []}}
 "/both" = {app = "web", basic_auth = {users = {bob = "SECRET"}}}
 "/either" = {app = "web", satisfy = "any", basic_auth = {users = {bob = "SECRET"}}}
@@ -121,11 +126,19 @@ def auth() -> Iterator[AuthServer]:
 
 
 @pytest.fixture(scope="module")
-def edge(auth) -> Iterator[Edge]:
+def calls() -> Iterator[int]:
+    """The port of a program of gRPC."""
+    server, port = started(0)
+    yield port
+    server.stop(None).wait()
+
+
+@pytest.fixture(scope="module")
+def edge(auth, calls) -> Iterator[Edge]:
     route = '"/said/{0}" = {{app = "web", auth = {{app = "proxy", path = "/status/{0}"}}}}'
     routes = "\n".join(route.format(status) for status in STATUSES)
     text = FILE.replace("STATUSES", routes).replace("AUTH", str(auth.port))
-    peers = {"proxy": [auth.port], "dying": [9, auth.port]}
+    peers = {"proxy": [auth.port], "dying": [9, auth.port], "calls": [calls]}
     with Backend() as backend, FakeDiscovery(web=[backend.port], **peers) as discovery:
         edge = Edge(text.replace("SECRET", SECRET), discovery.address, thumbprint="thumb")
         edge.file("403.html", "<h1>Not for you</h1>")
@@ -289,6 +302,31 @@ def test_a_stream_of_events_is_asked_about(edge):
     assert edge.get("app.test", "/?stream=1", Accept="text/event-stream").status == 302
     with_session = edge.get("app.test", "/?stream=1", Accept="text/event-stream", **ANN)
     assert with_session.body == b"123456789\n"
+
+
+def test_a_call_of_grpc_is_asked_about(edge, auth):
+    trusted = (edge.folder / "certificate.pem").read_bytes()
+    name = (("grpc.ssl_target_name_override", "app.test"),)
+    with grpc.secure_channel(
+        f"127.0.0.1:{edge.https}", grpc.ssl_channel_credentials(trusted), name
+    ) as channel:
+        say = channel.unary_unary("/echo.Echo/Say")
+        count = channel.unary_stream("/echo.Echo/Count")
+        join = channel.stream_unary("/echo.Echo/Join")
+        session, pieces = (("cookie", "session=ann"),), [b"a" * 50_000, b"b" * 50_000]
+        assert say(b"hello", timeout=60, metadata=session).endswith(b":hello")
+        assert list(count(b"3", timeout=60, metadata=session)) == [b"1", b"2", b"3"]
+        assert join(iter(pieces), timeout=60, metadata=session) == b"".join(pieces)
+        path, headers = auth.asked[-1]
+        assert (path, headers["X-Forwarded-Uri"]) == ("/oauth2/auth", "/echo.Echo/Join")
+        for denied in (
+            lambda: say(b"hello", timeout=60),
+            lambda: list(count(b"3", timeout=60)),
+            lambda: join(iter(pieces), timeout=60),
+        ):
+            with pytest.raises(grpc.RpcError) as found:
+                denied()
+            assert found.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_browser_may_ask_without_a_session_whether_it_may_ask(edge):

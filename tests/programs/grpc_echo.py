@@ -28,7 +28,8 @@ def join(messages: Iterator[bytes], _: grpc.ServicerContext) -> bytes:
     return b"".join(messages)
 
 
-def main() -> None:
+def started(port: int) -> tuple[grpc.Server, int]:
+    """The port is chosen where it is 0."""
     handlers = {
         "Say": grpc.unary_unary_rpc_method_handler(say),
         "Count": grpc.unary_stream_rpc_method_handler(count),
@@ -36,8 +37,13 @@ def main() -> None:
     }
     server = grpc.server(ThreadPoolExecutor(8))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo.Echo", handlers),))
-    server.add_insecure_port(f"127.0.0.1:{os.environ['PORT']}")
+    chosen = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
+    return server, chosen
+
+
+def main() -> None:
+    server, _ = started(int(os.environ["PORT"]))
     server.wait_for_termination()
 
 

@@ -110,13 +110,16 @@ def _locations(
 
 
 def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:
-    """A 401 that is not of the program, but of basic_auth, is as it was."""
+    """A 401 that is not of the program, but of basic_auth, is as it was; and for a client of gRPC,
+    to which 401 is UNAUTHENTICATED and a redirect is nothing.
+    """
     yield from common_settings(scope)["headers"]
     # With one of these lines the location has none of its server's, which lead here.
     yield d("error_page", _UNUSED_CODE, f"{INTERNAL_PREFIX}/{_UNUSED_CODE}")
     yield from error_pages(scope.site)
     yield d("recursive_error_pages", "on")
     yield d("if", Raw(f'(${STATUS} !~ "401$")'), block=(d("return", "401"),))
+    yield d("if", Raw('($content_type ~ "^application/grpc")'), block=(d("return", "401"),))
     if auth.sign_in is None:
         to_location = d("return", "302", Raw(f"${LOCATION}"))
         yield d("if", Raw(f"(${LOCATION})"), block=(to_location,))
