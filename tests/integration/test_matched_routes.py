@@ -9,7 +9,7 @@ import pytest
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
-from tests.stack import eventually
+from tests.stack import eventually, free_port
 
 FILE = r"""
 [apps.web]
@@ -215,3 +215,32 @@ def test_no_client_reaches_the_path_inside_nginx(edge):
     assert inside
     for path in inside:
         assert edge.get("app.test", f"{path}index.html").status == 404
+
+
+IN_VAIN = """
+[apps.web]
+command = "run"
+instances = 4
+
+[sites."app.test"]
+app = "web"
+error_pages = { 503 = "503.html" }
+
+[sites."app.test".routes."/"]
+app = "web"
+match = { method = ["GET", "PUT"] }
+proxy_intercept_errors = true
+wait = "200ms"
+"""
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept": "text/event-stream"}])
+def test_a_request_that_all_was_tried_for_gets_the_page_of_its_site(headers):
+    """Ten redirects inside nginx: a choice, three tries, two waits, an end and its page."""
+    with FakeDiscovery(web=[free_port() for _ in range(4)]) as discovery:
+        edge = Edge(IN_VAIN, discovery.address)
+        edge.file("503.html", "page 503")
+        with edge:
+            eventually(lambda: len(discovery.asked) >= 4)
+            answer = edge.ask("GET", "app.test", "/", **headers)
+            assert (answer.status, answer.body) == (503, b"page 503")

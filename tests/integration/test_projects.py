@@ -90,6 +90,18 @@ def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack)
             eventually(lambda site=site: stack.answers(site))
         assert stack.status()["troubles"] == []
         _assert_named(stack, one)
+        _assert_ports_are_kept(stack, edge, two)
+
+
+def _assert_ports_are_kept(stack: Stack, edge: str, two: str) -> None:
+    refused = stack.portico("down", "one")
+    assert refused.returncode == 2
+    assert f"would move from {stack.http} and {stack.https} to " in refused.stderr
+    assert stack.answers("one.localhost")
+    (stack.home / "edge.toml").write_text(edge)
+    stack.done("up", two)
+    stack.done("down", "one")
+    assert stack.answers("two.localhost")
 
 
 def _assert_named(stack: Stack, one: str) -> None:

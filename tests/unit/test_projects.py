@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,10 +205,15 @@ LABEL = st.text("ab7", min_size=1, max_size=3) | st.sampled_from(LABELS)
 
 @given(st.lists(st.tuples(st.none() | LABEL, LABEL), unique=True, max_size=8))
 def test_no_two_apps_have_one_name_anywhere(apps):
-    """Neither as a word, nor as a file of nginx, nor for discovery."""
+    """Neither as a word, nor as a file of nginx, nor for discovery; and no log file of one is the
+    folder of another.
+    """
     names = {qualified(project or PROJECT, name) for project, name in apps}
     for called in (label_of, app_host):
         assert len({called(name) for name in names}) == len(names)
+    logs = {Path(f"{name}.1.out.log") for name in names}
+    assert len(logs) == len(names)
+    assert not any(folder in logs for log in logs for folder in log.parents)
     zone = Zone(dict.fromkeys(names, ()))
     for name in names:
         assert zone.answer(f"_http._tcp.{app_host(name)}", "SRV").app == name

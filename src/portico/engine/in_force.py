@@ -147,8 +147,10 @@ class InForce:
         self._intent.clear(at_once=at_once)
         self._loop.wake()
 
-    async def remove(self, project: str) -> Candidate:
-        """Put a project in force no more, with nothing changed for the others."""
+    async def remove(self, project: str, allow: Callable[[Candidate], None]) -> Candidate:
+        """Put a project in force no more, with nothing changed for the others. `allow` raises
+        where what they become must not be.
+        """
 
         async def draft() -> Candidate:
             left = {key: each for key, each in self._intent.revisions.items() if key != project}
@@ -156,6 +158,7 @@ class InForce:
 
         async with self._turn:
             candidate = await self._current_draft(draft)
+            allow(candidate)
             self._intent.remove(project, candidate)
             self._changed(candidate)
         return candidate

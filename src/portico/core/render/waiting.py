@@ -9,8 +9,9 @@ request waits, with its body, and costs no connection to anything. Then it is tr
     @wait_N    no peer took it: hold, then @again_N (or @live_N) tries again
     @absent_N  held twice, half of the time each: 503 with Retry-After
 
-Who asks in the same second asks with one question. nginx follows ten redirects inside: three
-tries, twice held with a try after it, the location of a stream, an end and its page are as many.
+Who asks in the same second asks with one question. nginx follows ten redirects inside: a choice
+among routes, the location of a stream, two more tries, twice held with a try after it, an end and
+its page are as many.
 """
 
 from __future__ import annotations
@@ -71,9 +72,11 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
         r"^[^ ,]+ : [^ ,]+ : [^ ,]+$",  # three tries
     )
     yield d("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
-    yield _map("$upstream_addr", _PLACE, f"${_WAY}", *((rf"~{each}", "wait") for each in waits))
+    waited = f"~(, .*){{{_HOLDS}}}"
+    held = ((rf"~{each}", "wait") for each in waits)
+    yield _map("$upstream_addr", _PLACE, f"${_WAY}", (waited, "absent"), *held)
     yield _map(f"${LIVE}", _WAY, "again", ("~1", "live"))
-    yield _map("$upstream_addr", _WAITED, "", (f"~(, .*){{{_HOLDS}}}", "1"))
+    yield _map("$upstream_addr", _WAITED, "", (waited, "1"))
     yield _map('"$upstream_bytes_sent|$upstream_addr"', _LATE, "", (r"~^[^|1-9]*\|.*, ", "1"))
     yield _map("$msec", SECOND, "0", ("~^([0-9]+)", "$1"))
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from portico import __version__
@@ -405,7 +406,7 @@ class Operations(CertificateOperations):
         revision, before = self._intent.revisions[project], self._intent.desired
         apps, name = before.of(project).apps, name_of(revision)
         self._changes.hold([*apps, SITES])
-        candidate = await self._in_force.remove(project)
+        candidate = await self._in_force.remove(project, partial(self._keep_ports, name))
         if now:
             self._intent.hurry(project)
         self._events.requested("down", name, who)
@@ -420,6 +421,18 @@ class Operations(CertificateOperations):
         self._ending = {id_: each for id_, each in self._ending.items() if id_ in known}
         self._ending[view.id] = revision
         return view
+
+    def _keep_ports(self, ending: str, candidate: Candidate) -> None:
+        """Raises Refused where sites of other projects would move from those that clients know."""
+        before, after = self._intent.desired.listeners, candidate.desired.listeners
+        moved = (before.http, before.https) != (after.http, after.https)
+        if candidate.desired.sites and moved:
+            raise Refused(
+                f"cannot end {ending}: its [edge] has the ports of all sites, and those of other "
+                f"projects would move from {before.http} and {before.https} to {after.http} and "
+                f"{after.https}; nothing was changed. Set [edge] in another project, or in "
+                "edge.toml of PORTICO_HOME, and `portico up` that project first"
+            )
 
     async def nginx(self) -> NginxBuildsView:
         return await self._nginx_programs.view()
