@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.edge import Edge
+from portico.core.model.place import CertificateFiles, NamesApart
+from tests.edge import Edge, certificate
 from tests.lines import Lines, server
 from tests.stack import eventually, free_port
 
@@ -23,7 +26,13 @@ KNOWN, BANNED = "192.0.2.8", "192.0.2.7"
 
 
 @pytest.fixture(scope="module")
-def edge() -> Iterator[Edge]:
+def other(tmp_path_factory) -> CertificateFiles:
+    """A second certificate of the site own.test, for one of its names."""
+    return certificate(tmp_path_factory.mktemp("other"), frozenset({"c.own.test"}))
+
+
+@pytest.fixture(scope="module")
+def edge(other) -> Iterator[Edge]:
     dead = free_port()
     with server("1") as first, server("2") as second:
         text = f"""
@@ -63,7 +72,7 @@ def edge() -> Iterator[Edge]:
             [sites."db.test"]
             maintenance = true
             [sites."own.test"]
-            aliases = ["a.own.test", "b.own.test", "default"]
+            aliases = ["a.own.test", "b.own.test", "c.own.test", "default"]
             maintenance = true
             [upstreams.first]
             servers = ["127.0.0.1:{first}"]
@@ -86,7 +95,8 @@ def edge() -> Iterator[Edge]:
             upstream = "own"
             server_names = {{ "db.test" = "tls" }}
         """
-        with Edge(text) as edge:
+        part = NamesApart(("c.own.test",), (other,))
+        with Edge(text, apart={"own.test": (part,)}) as edge:
             yield edge
 
 
@@ -181,6 +191,21 @@ def test_tls_ends_with_the_certificate_of_a_site(edge):
     with Lines(PORTS["tls"], tls=tls, name="db.test") as lines:
         assert lines.alpn == "postgresql"
         assert lines.echo("x").endswith(" x")
+
+
+@pytest.mark.parametrize("name", ["own.test", "b.own.test", "c.own.test", "unknown.test", None])
+def test_a_name_with_a_certificate_of_its_own_is_served_with_it(edge, other, name):
+    first = edge.folder / "certificate.pem"
+    expected = Path(other.certificate) if name == "c.own.test" else first
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", PORTS["own"]), 60) as plain,
+        tls.wrap_socket(plain, server_hostname=name) as found,
+    ):
+        served = ssl.DER_cert_to_PEM_cert(found.getpeercert(binary_form=True))
+        assert served == expected.read_text()
+        assert found.recv(2) == b"2\n"
 
 
 @pytest.mark.parametrize(

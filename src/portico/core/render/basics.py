@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
@@ -109,8 +109,7 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
         for table in site.handlings()
         for name in (*(table.request_headers or ()), *(table.auth.copied if table.auth else ()))
     ]
-    yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
-    yield d("server_names_hash_bucket_size", str(_bucket(names)))
+    yield from server_name_hash(names)
     yield d("proxy_headers_hash_max_size", "1024")
     yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
     yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
@@ -119,6 +118,11 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     if len(roots) > SMALL_MAP or any(len(name) > SHORT_NAME for name in roots):
         yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(roots)))))
         yield d("map_hash_bucket_size", str(_bucket(roots)))
+
+
+def server_name_hash(names: Sequence[str]) -> Iterator[Directive]:
+    yield d("server_names_hash_max_size", str(max(1024, _power_of_two(4 * len(names)))))
+    yield d("server_names_hash_bucket_size", str(_bucket(names)))
 
 
 def name_hash(names: Iterable[str]) -> Iterator[Directive]:

@@ -8,14 +8,15 @@ from typing import Final
 from portico.core.model.balancing import Balance, Method
 from portico.core.model.desired import Desired, DesiredStream
 from portico.core.model.names import label_of
-from portico.core.model.place import RenderContext
+from portico.core.model.place import NamesApart, RenderContext
 from portico.core.model.stream import Stream, stream_slug
 from portico.core.model.upstream import Upstream
 from portico.core.render.access_log import stream_log, stream_log_format
 from portico.core.render.alpn import BACKLOG, alpn_server
-from portico.core.render.basics import name_hash
+from portico.core.render.basics import name_hash, server_name_hash
 from portico.core.render.directive import Directive, Raw, d, milliseconds
 from portico.core.render.limits import access_lines
+from portico.core.render.listeners import server_names
 from portico.core.render.passing import tls_to_servers
 from portico.core.render.scope import digest
 from portico.core.render.site_server import trusted_networks
@@ -51,28 +52,45 @@ def _streams(desired: Desired, context: RenderContext) -> Iterator[Directive]:
     yield stream_log_format(desired)
     if any(each.stream.tls for each in desired.streams.values()):
         yield from tls_basics(context.build, "portico_stream")
+    if names := [n for each in desired.streams.values() for n in _names_apart(each, context)]:
+        yield from server_name_hash(names)
     for key, each in desired.streams.items():
         if each.stream.connection_limit:
             yield d("limit_conn_zone", Raw("$binary_remote_addr"), f"zone={_zone(key)}:1m")
         for target in each.stream.targets:
             yield from _upstream(key, target, each.stream, desired, context)
         yield from _name_map(key, each.stream)
-        yield d("server", block=_server(key, each, desired, context))
+        for part in _parts(each.stream, context):
+            yield d("server", block=_server(key, each, part, desired, context))
+
+
+def _parts(stream: Stream, context: RenderContext) -> Iterator[NamesApart]:
+    """One server for every name, and one for each certificate that others of its site have."""
+    yield NamesApart((), context.certificates[stream.tls] if stream.tls else ())
+    yield from context.apart.get(stream.tls or "", ())
+
+
+def _names_apart(each: DesiredStream, context: RenderContext) -> Iterator[str]:
+    for part in context.apart.get(each.stream.tls or "", ()):
+        yield from part.names
 
 
 def _server(
-    key: str, each: DesiredStream, desired: Desired, context: RenderContext
+    key: str, each: DesiredStream, part: NamesApart, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     stream = each.stream
     for address in each.addresses:
-        yield d("listen", f"{address}:{each.port}", *_listen_words(each))
+        words = _listen_words(each, is_first=not part.names)
+        yield d("listen", f"{address}:{each.port}", *words)
+    if part.names:
+        yield server_names(*part.names)
     yield from trusted_networks(stream.set_real_ip_from)
     if stream.access_log:
         yield stream_log(key, context)
     yield from access_lines(stream.allow, stream.deny)
     if stream.connection_limit:
         yield d("limit_conn", _zone(key), str(stream.connection_limit))
-    yield from _certificates(stream, context)
+    yield from _certificates(stream, part)
     yield from _timeouts(stream, udp=each.udp)
     yield from _next_upstream(stream)
     if not each.udp:
@@ -90,22 +108,25 @@ def _server(
     yield d("proxy_pass", _upstream_name(key, stream.targets[0]))
 
 
-def _listen_words(each: DesiredStream) -> Iterator[str]:
-    """With `reuseport` the datagrams of a client come to one worker, which knows its session."""
+def _listen_words(each: DesiredStream, *, is_first: bool) -> Iterator[str]:
+    """With `reuseport` the datagrams of a client come to one worker, which knows its session. The
+    options of a socket are said once.
+    """
     if each.udp:
         yield from ("udp", "reuseport")
         return
-    yield from ("reuseport", BACKLOG, "so_keepalive=on")
+    if is_first:
+        yield from ("reuseport", BACKLOG, "so_keepalive=on")
     if each.stream.tls:
         yield "ssl"
     if each.stream.set_real_ip_from:
         yield "proxy_protocol"
 
 
-def _certificates(stream: Stream, context: RenderContext) -> Iterator[Directive]:
+def _certificates(stream: Stream, part: NamesApart) -> Iterator[Directive]:
     if not stream.tls:
         return
-    for pair in context.certificates[stream.tls]:  # one for each kind of key
+    for pair in part.certificates:  # one for each kind of key
         yield from certificate(pair)
     yield d("ssl_handshake_timeout", _HANDSHAKE_TIMEOUT)
     if stream.ssl_alpn:
