@@ -25,6 +25,7 @@ class MemoryState:
         self._settings: dict[str, str] = {}
         self._serials: dict[str, int] = {}
         self._specs: dict[str, Spec] = {}
+        self._notified: dict[str, int] = {}
         self.full = False
         """Nothing more can be written; found out at the end of a transaction."""
         self.recorded: list[Event] = []
@@ -104,6 +105,17 @@ class MemoryState:
             if each.number > (after or 0) and (not wanted.kinds or each.kind in wanted.kinds)
         ]
         return found[-limit:] if after is None else found[:limit]
+
+    def count_events(self, wanted: EventFilter, after: int) -> int:
+        return len(self.events(wanted, 1_000_000, after=after))
+
+    def notified(self) -> Mapping[str, int]:
+        return dict(self._notified)
+
+    def put_notified(self, target: str, number: int | None) -> None:
+        self._notified.pop(target, None)
+        if number is not None:
+            self._notified[target] = number
 
 
 def events_of(state: MemoryState, clock: Clock) -> Events:

@@ -450,6 +450,7 @@ def return_to_tables_of(path, version):
     with contextlib.closing(sqlite3.connect(path)) as db:
         for column in ("project", "uid", "command"):
             db.execute(f"ALTER TABLE event DROP COLUMN {column}")
+        db.execute("DROP TABLE notified")
         db.execute(f"PRAGMA user_version = {version}")
 
 

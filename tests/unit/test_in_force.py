@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from portico.core.config.desired import version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.event import Requester
 from portico.core.model.names import PROJECT
 from portico.core.model.place import Build
 from portico.core.model.site import Site
@@ -38,7 +39,9 @@ from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
 from tests.examples import examples
 from tests.fakes.clock import FakeClock, settle
-from tests.fakes.state import MemoryState
+from tests.fakes.state import MemoryState, events_of
+
+ME = Requester("me")
 
 STEP = 0.1
 
@@ -79,6 +82,7 @@ class Portico:
     def engine(self):
         return SimpleNamespace(
             clock=self.clock,
+            events=events_of(self.state, self.clock),
             intent=self.intent,
             loop=self,
             observed=self,
@@ -233,13 +237,13 @@ class Portico:
         ask = self.operations
         match word:
             case "up":
-                return await ask.up(request(FILES[rest[0]]), "me")
+                return await ask.up(request(FILES[rest[0]]), ME)
             case "scale":
-                return await ask.scale(rest[0], int(rest[1]), "me")
+                return await ask.scale(rest[0], int(rest[1]), ME)
             case "down":
-                return await ask.down("me", now=True)
+                return await ask.down(ME, now=True)
             case _:
-                return await getattr(ask, word)(rest[0], "me")
+                return await getattr(ask, word)(rest[0], ME)
 
     async def _deploy(self) -> str:
         """As `Deployment` does it."""
@@ -316,7 +320,7 @@ def test_a_second_file_for_other_sites_waits_until_the_first_is_served():
         first = asyncio.create_task(portico.asked("up A"))
         await portico.passes(2)
         with pytest.raises(Refused, match=r"up of api, the sites is running \(change c2\)"):
-            await portico.ended(asyncio.create_task(portico.operations.up(request(OTHER), "me")))
+            await portico.ended(asyncio.create_task(portico.operations.up(request(OTHER), ME)))
         portico.takes_over = True
         assert await portico.ended(first) == "done"
 
@@ -393,7 +397,7 @@ def test_an_up_says_first_what_the_new_file_removes(source, line):
 
     async def story() -> None:
         assert await portico.acknowledged("up B") == "done"
-        asking = asyncio.create_task(portico.operations.up(request(FILES["C"], source), "me"))
+        asking = asyncio.create_task(portico.operations.up(request(FILES["C"], source), ME))
         change = await portico.ended(asking)
         await portico.passes(30)
         assert portico.operations.change(change.id).lines[0] == line
@@ -416,7 +420,7 @@ def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before(
         assert await portico.acknowledged("up A") == "done"
         assert releases() == ("/srv/1", "")
         with pytest.raises(NotFound, match="no revision before it that served, with another"):
-            await portico.operations.rollback(None, "me")
+            await portico.operations.rollback(None, ME)
         assert await portico.acknowledged("reload web") == "done"
         assert releases() == ("/srv/2", "1")
         assert await portico.acknowledged("reload web") == "done"
@@ -428,7 +432,7 @@ def test_a_reload_follows_links_and_a_rollback_returns_to_where_they_led_before(
             ("portico.toml", ("/srv/1",)),
             ("portico.toml", ("/srv/1",)),
         ]
-        await portico.ended(asyncio.create_task(portico.operations.rollback(2, "me")))
+        await portico.ended(asyncio.create_task(portico.operations.rollback(2, ME)))
         await portico.passes(30)
         assert releases() == ("/srv/1", "2")
         assert portico.intent.desired.apps["web"].instances == 2
@@ -448,7 +452,7 @@ def test_a_reload_where_a_link_leads_nowhere_changes_nothing():
         portico.links_problem = "folder /srv/current does not exist"
         said = "cannot reload web: folder /srv/current does not exist; nothing was changed"
         with pytest.raises(Refused, match=said):
-            await portico.operations.reload("web", "me")
+            await portico.operations.reload("web", ME)
         assert portico.intent.target_id("web") == before
 
     portico.run(story)
@@ -480,7 +484,7 @@ def test_an_up_says_what_it_leaves_as_it_runs(file, links, lines):
         assert await portico.acknowledged("up A") == "done"
         portico.intent.complete("web")
         portico.links = portico.links | links
-        asking = asyncio.create_task(portico.operations.up(request(FILES[file]), "me"))
+        asking = asyncio.create_task(portico.operations.up(request(FILES[file]), ME))
         change = await portico.ended(asking)
         await portico.passes(30)
         said = portico.operations.change(change.id).lines
@@ -497,7 +501,7 @@ def test_an_up_says_which_number_of_instances_of_a_scale_is_lost():
     async def story() -> None:
         assert await portico.acknowledged("up A") == "done"
         assert await portico.acknowledged("scale web 5") == "done"
-        asking = asyncio.create_task(portico.operations.up(request(FILES["A"]), "me"))
+        asking = asyncio.create_task(portico.operations.up(request(FILES["A"]), ME))
         change = await portico.ended(asking)
         await portico.passes(30)
         said = portico.operations.change(change.id).lines
@@ -516,7 +520,7 @@ def test_a_file_without_apps_and_sites_ends_nothing(table):
             with pytest.raises(ConfigError, match="neither apps nor sites"):
                 await portico.ended(asyncio.create_task(ask(request(table))))
         with pytest.raises(ConfigError, match="`portico down srv` ends the project"):
-            await portico.ended(asyncio.create_task(portico.operations.up(request(table), "me")))
+            await portico.ended(asyncio.create_task(portico.operations.up(request(table), ME)))
         assert portico.intent.desired.apps.keys() == {"web"}
 
     portico.run(story)
@@ -532,7 +536,7 @@ def test_a_site_that_left_the_file_meanwhile_cannot_be_paused():
         await settle()
         putting = asyncio.create_task(portico.asked("up A"))
         await portico.passes()
-        late = asyncio.create_task(portico.operations.pause("s2", "me"))
+        late = asyncio.create_task(portico.operations.pause("s2", ME))
         with pytest.raises(NotFound, match="there is no site 's2'; known: s1"):
             await portico.ended(late)
         assert (await portico.ended(first), await portico.ended(putting)) == ("done", "done")

@@ -9,6 +9,7 @@ import pytest
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Origin, Spec
+from portico.core.model.event import Requester
 from portico.core.model.names import qualified
 from portico.core.model.site import Site
 from portico.core.model.views import DocumentRequest
@@ -17,6 +18,8 @@ from portico.engine.inputs import Inputs
 from portico.engine.intent import Intent
 from portico.errors import ConfigError, NotFound, PorticoError, Refused
 from tests.unit.test_in_force import Portico
+
+ME = Requester("me")
 
 
 class SeveralProjects(Portico):
@@ -64,7 +67,7 @@ async def done(portico: SeveralProjects, asked: Awaitable[object]) -> None:
 
 async def up(portico: SeveralProjects, *requests: DocumentRequest) -> None:
     for each in requests:
-        await done(portico, portico.operations.up(each, "me"))
+        await done(portico, portico.operations.up(each, ME))
 
 
 def apps(portico: SeveralProjects) -> dict[str, str]:
@@ -88,7 +91,7 @@ def test_an_app_of_another_project_that_was_rolled_back_or_reloaded_stays_what_i
         portico.intent.complete("web")
         await up(portico, file("/srv/one", "v2"))
         portico.intent.revert("web", "it ended")
-        await done(portico, portico.operations.reload("two/web", "me"))
+        await done(portico, portico.operations.reload("two/web", ME))
         await up(portico, file("/srv/three"), file("/srv/two", "v2"))
         assert apps(portico) == {"web": "run+0", "two/web": "v2+1", "three/web": "run+0"}
         assert portico.intent.reverted == {"web": "it ended"}
@@ -101,21 +104,21 @@ def test_down_ends_the_project_that_is_meant_and_nothing_else():
         down = portico.operations.down
         await up(portico, file("/srv/one"), file("/srv/two"), file("/srv/three"))
         with pytest.raises(Refused, match="several projects are in force; name one: one, two"):
-            await down("me", folder="/tmp")
+            await down(ME, folder="/tmp")
         with pytest.raises(NotFound, match="there is no project 'x'; in force: one, two, three"):
-            await down("me", project="x", folder="/srv/one")
+            await down(ME, project="x", folder="/srv/one")
         assert len(portico.intent.revisions) == 3
-        await done(portico, down("me", folder="/srv/two/src"))
+        await done(portico, down(ME, folder="/srv/two/src"))
         assert apps(portico).keys() == {"web", "three/web"}
         with pytest.raises(Refused, match=r"/srv/two/portico.toml is not in force"):
-            await down("me", folder="/srv/two", file="/srv/two/portico.toml")
-        await done(portico, down("me", project="one"))
+            await down(ME, folder="/srv/two", file="/srv/two/portico.toml")
+        await done(portico, down(ME, project="one"))
         assert apps(portico).keys() == {"three/web"}
         with pytest.raises(NotFound):
-            await down("me", project="one")
+            await down(ME, project="one")
         with pytest.raises(Refused, match=r"/srv/one/portico.toml is not in force"):
-            await down("me", folder="/srv/one", file="/srv/one/portico.toml")
-        await done(portico, down("me", folder="/tmp"))
+            await down(ME, folder="/srv/one", file="/srv/one/portico.toml")
+        await done(portico, down(ME, folder="/tmp"))
         assert apps(portico) == {}
         assert portico.intent.revisions == {}
 
@@ -125,7 +128,7 @@ def test_down_ends_the_project_that_is_meant_and_nothing_else():
 def test_down_all_ends_everything_at_once():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two"))
-        await done(portico, portico.operations.down("me", everything=True))
+        await done(portico, portico.operations.down(ME, everything=True))
         assert apps(portico) == {}
 
     told(story)
@@ -136,10 +139,10 @@ def test_a_second_down_hurries_the_first_and_never_ends_another_project():
         down = portico.operations.down
         await up(portico, file("/srv/one"), file("/srv/two"))
         portico.takes_over = False  # so that the first one goes on
-        first = await portico.ended(asyncio.ensure_future(down("me", project="two")))
+        first = await portico.ended(asyncio.ensure_future(down(ME, project="two")))
         assert portico.intent.desired.removed_apps["two/web"].app.drain_timeout > 0
         for again in ({"project": "two"}, {"folder": "/srv/two", "file": "/srv/two/portico.toml"}):
-            assert (await down("me", **again)).id == first.id
+            assert (await down(ME, **again)).id == first.id
         removed = portico.intent.desired.removed_apps["two/web"].app
         assert (removed.drain_timeout, removed.stop_timeout) == (0, 1)
         assert apps(portico) == {"web": "run+0"}
@@ -155,13 +158,13 @@ def test_rollback_and_history_are_a_projects():
             await up(portico, file("/srv/one", command), file("/srv/two", command))
         ask = portico.operations
         with pytest.raises(Refused, match="several projects"):
-            await ask.rollback(None, "me")
-        await done(portico, ask.rollback(None, "me", folder="/srv/two"))
+            await ask.rollback(None, ME)
+        await done(portico, ask.rollback(None, ME, folder="/srv/two"))
         assert apps(portico) == {"web": "v2+0", "two/web": "v1+0"}
-        await done(portico, ask.rollback(1, "me"))  # the number tells whose it is
+        await done(portico, ask.rollback(1, ME))  # the number tells whose it is
         assert apps(portico) == {"web": "v1+0", "two/web": "v1+0"}
         with pytest.raises(NotFound, match="no revision 1 before the current one"):
-            await ask.rollback(1, "me", project="two")
+            await ask.rollback(1, ME, project="two")
         assert {each.project for each in ask.history(None, "/srv/two")} == {"two"}
         assert {each.project for each in ask.history(None, "/tmp")} == {"one", "two"}
         assert [each.number for each in ask.history("one", None)] == [6, 3, 1]
@@ -172,7 +175,7 @@ def test_rollback_and_history_are_a_projects():
 def test_after_a_scale_and_another_daemon_a_project_is_still_that_of_its_file():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two"))
-        await done(portico, portico.operations.scale("two/web", 3, "me"))
+        await done(portico, portico.operations.scale("two/web", 3, ME))
         assert portico.intent.revisions["two"].source == "scale two/web 3"
         assert portico.intent.revisions["two"].file == "/srv/two/portico.toml"
         before = portico.intent.desired.apps
@@ -188,12 +191,12 @@ def test_after_a_scale_and_another_daemon_a_project_is_still_that_of_its_file():
 def test_pause_takes_a_site_or_a_project():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two", sites=["a.test", "b.test"]))
-        await done(portico, portico.operations.pause("two", "me"))
+        await done(portico, portico.operations.pause("two", ME))
         assert portico.intent.paused() == {"a.test", "b.test"}
-        await done(portico, portico.operations.resume("a.test", "me"))
+        await done(portico, portico.operations.resume("a.test", ME))
         assert portico.intent.paused() == {"b.test"}
         with pytest.raises(NotFound, match=r"no site 'x'; known: one.test, a.test, b.test"):
-            await portico.operations.pause("x", "me")
+            await portico.operations.pause("x", ME)
 
     told(story)
 
@@ -206,7 +209,7 @@ def test_a_name_of_another_project_is_refused_and_a_project_that_was_moved_is_no
         await up(portico, file("/srv/one"), file(f"{tmp_path}/a/shop", "v1"))
         other = file(f"{tmp_path}/b/shop", "v2", sites=["b.test"])
         with pytest.raises(ConfigError) as refused:
-            await portico.operations.up(other, "me")
+            await portico.operations.up(other, ME)
         said = str(refused.value)
         assert f"cannot use {tmp_path}/b/shop/portico.toml" in said
         assert (
@@ -231,7 +234,7 @@ def test_every_release_of_a_project_is_that_project(tmp_path):
         await up(portico, file("/srv/one"), file(f"{shop}/releases/1", "v1"))
         await up(portico, file(f"{shop}/current", "v2"), file(f"{shop}/releases/2", "v3"))
         assert apps(portico) == {"web": "run+0", "shop/web": "v3+0"}
-        await done(portico, portico.operations.reload("web", "me", folder=f"{shop}/current"))
+        await done(portico, portico.operations.reload("web", ME, folder=f"{shop}/current"))
         assert apps(portico)["shop/web"] == "v3+1"
 
     told(story)
@@ -241,7 +244,7 @@ def test_a_file_with_another_name_than_before_is_refused_once_its_apps_are_calle
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two"))
         with pytest.raises(ConfigError, match='project: is "new", but the file is in force as'):
-            await portico.operations.up(file("/srv/two", project="new"), "me")
+            await portico.operations.up(file("/srv/two", project="new"), ME)
         await up(portico, file("/srv/one", project="first"))  # those of the first are plain
         assert {each.project for each in portico.operations.history(None, "/srv/one")} == {"first"}
         assert apps(portico) == {"web": "run+0", "two/web": "run+0"}
@@ -268,7 +271,7 @@ def test_an_unforeseen_name_changes_nothing():
         before = apps(portico)
         for ask in (portico.operations.reload, portico.operations.stop, portico.operations.delete):
             with pytest.raises(PorticoError):
-                await ask("web", "me")
+                await ask("web", ME)
         assert apps(portico) == before
 
     told(story)
@@ -278,10 +281,10 @@ def test_the_changes_of_two_projects_may_go_on_at_once():
     async def story(portico: SeveralProjects) -> None:
         await up(portico, file("/srv/one"), file("/srv/two"))
         portico.takes_over = False
-        await portico.operations.reload("one/web", "me")
-        await portico.operations.reload("two/web", "me")
+        await portico.operations.reload("one/web", ME)
+        await portico.operations.reload("two/web", ME)
         with pytest.raises(Refused, match="reload of web is running"):
-            await portico.operations.reload("one/web", "me")
+            await portico.operations.reload("one/web", ME)
         portico.takes_over = True
         await portico.passes(30)
 

@@ -106,6 +106,8 @@ async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     repeat("check of stored certificates", certificates.stored.look, certificates.stored.pause)
     repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
     repeat("watching of files", watches.look, watches.pause)
+    notifications = portico.notifications
+    repeat("notifications", notifications.look, notifications.pause)
     repeat("removal of old events", portico.events.drop_old, portico.events.pause)
 
 

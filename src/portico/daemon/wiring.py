@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ from portico.adapters.nginx.generations import discovery_of
 from portico.adapters.nginx.processes import users_of
 from portico.adapters.nginx.program import NginxProgram
 from portico.adapters.nginx.workers import user_of_workers
+from portico.adapters.notifications.sender import Sender
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.adapters.probes.remote import RemoteServers
 from portico.adapters.processes.notices import UnixNotices
@@ -65,6 +67,7 @@ from portico.engine.instances.file_watches import FileWatches
 from portico.engine.instances.observer import Observer
 from portico.engine.intent import Intent
 from portico.engine.loop import ReconcileLoop
+from portico.engine.notifications import Notifications
 from portico.engine.observed import Observed
 from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects
@@ -116,6 +119,7 @@ class Portico:
     intent: Intent
     loop: ReconcileLoop
     nginx: NginxProgram
+    notifications: Notifications
     observed: Observed
     operations: Operations
     safe_mode: SafeMode
@@ -264,6 +268,8 @@ async def assemble(
         nginx=nginx,
         unreadable=host_checks.unreadable,
     )
+    sender = Sender(machine.authorities, start_program)
+    notifications = Notifications(engine, sender, socket.gethostname())
     cores = STARTS_PER_CORE * _cores()
     observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
     api = Api(operations)
@@ -279,6 +285,7 @@ async def assemble(
         intent,
         loop,
         nginx,
+        notifications,
         observed,
         operations,
         safe_mode,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from portico.core.config.desired import desired_from, program_id
+from portico.core.config.desired import desired_from, notify_targets, program_id
 from portico.core.config.document import Document, read_document
 from portico.core.config.edge_rules import Machine as MachineFacts
 from portico.core.config.merging import (
@@ -16,6 +16,7 @@ from portico.core.config.merging import (
     qualified_document,
 )
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.notification import OF_MACHINE
 from portico.core.model.records import Revision
 from portico.core.model.stream import parse_listen
 from portico.core.model.views import DocumentRequest
@@ -126,6 +127,10 @@ def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
         for project, file in files.items()
     ]
     desired = _reachable(merged(parts, edge, facts), machine)
+    if inputs.edge:
+        machine_file = every[-1]
+        own = notify_targets(machine_file.document, machine_file.folder, OF_MACHINE)
+        desired = replace(desired, notify={**desired.notify, **own})
     holds = {name: each for name, each in inputs.holds.items() if name in desired.sites}
     desired = replace(desired, holds=holds) if holds else desired
     documents = {project: file.document for project, file in files.items()}
@@ -164,8 +169,8 @@ def _edge_alone(request: DocumentRequest) -> Document:
 
 
 def _edge_file(request: DocumentRequest) -> ProjectFile:
-    if others := request.table.keys() - {"edge"}:
-        what = "is not for this file, which has the table [edge] alone"
+    if others := request.table.keys() - {"edge", "notify"}:
+        what = "is not for this file, which has the tables [edge] and [notify] alone"
         raise ConfigError(request.source, [Problem(key, what) for key in sorted(others)])
     document = read_document(request.table, source=request.source)
     return ProjectFile(request.source, request.folder, document)

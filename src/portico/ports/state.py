@@ -99,3 +99,12 @@ class State(Protocol):
         """The newest so many; or the first so many that follow the one of that number. Oldest
         first.
         """
+
+    def count_events(self, wanted: EventFilter, after: int) -> int:
+        """How many follow the one of that number."""
+
+    def notified(self) -> Mapping[str, int]:
+        """By target of `[notify]`, the number of the last event that is done with."""
+
+    def put_notified(self, target: str, number: int | None) -> None:
+        """None forgets the target."""

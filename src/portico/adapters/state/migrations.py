@@ -52,6 +52,9 @@ MIGRATIONS: Final = (
     ALTER TABLE event ADD COLUMN uid INTEGER;
     ALTER TABLE event ADD COLUMN command TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE notified (target TEXT PRIMARY KEY, number INTEGER NOT NULL);
+    """,
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""
 IN_FORCE_NUMBERS: Final = (

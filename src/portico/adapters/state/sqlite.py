@@ -222,6 +222,22 @@ class SqliteState:
         found = [Event(*row) for row in self._rows(query, after or 0, *values, limit)]
         return found[::-1] if after is None else found
 
+    def count_events(self, wanted: EventFilter, after: int) -> int:
+        where, values = _event_conditions(wanted)
+        query = f"SELECT count(*) FROM event WHERE number > ? {where}"  # noqa: S608 - our names
+        [(count,)] = self._rows(query, after, *values)
+        return int(count)
+
+    def notified(self) -> Mapping[str, int]:
+        return dict(self._rows("SELECT target, number FROM notified"))
+
+    def put_notified(self, target: str, number: int | None) -> None:
+        with self._write(f"what was sent to {target}") as db:
+            if number is None:
+                db.execute("DELETE FROM notified WHERE target = ?", (target,))
+            else:
+                db.execute("REPLACE INTO notified VALUES (?, ?)", (target, number))
+
     # one transaction -------------------------------------------------------------------------
 
     @contextmanager

@@ -83,6 +83,7 @@ def user_findings(document: Document) -> Iterator[Finding]:
         for key in ("user", "group")
         if getattr(app, key)
     ]
+    places += [("notify", name, "user") for name, each in document.notify.items() if each.user]
     if document.edge.user:
         places.append(("edge", "user"))
     for place in places:

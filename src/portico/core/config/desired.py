@@ -27,6 +27,7 @@ from portico.core.model.desired import (
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
 from portico.core.model.names import PROJECT, is_local_name, qualified
+from portico.core.model.notification import NotifyTarget
 from portico.core.model.shell import inherited
 from portico.core.model.site import Maintenance, Site
 from portico.core.model.stream import Stream, parse_listen
@@ -99,9 +100,20 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
             key: _stream(key, stream, edge, project, folder)
             for key, stream in document.streams.items()
         },
+        notify=notify_targets(document, folder, project),
         edge=edge,
         listeners=listeners(edge, document.sites, machine),
     )
+
+
+def notify_targets(document: Document, folder: str, project: str) -> dict[str, NotifyTarget]:
+    """By qualified name, with absolute paths."""
+    found: dict[str, NotifyTarget] = {}
+    for name, table in document.notify.items():
+        secret = absolute(table.secret_file, folder) if table.secret_file else None
+        here = table.model_copy(update={"secret_file": secret})
+        found[qualified(project, name)] = NotifyTarget(name, project, here)
+    return found
 
 
 def absolute_edge(edge: Edge, folder: str) -> Edge:

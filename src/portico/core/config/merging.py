@@ -72,6 +72,7 @@ def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
             for part in parts
             for key, stream in part.streams.items()
         },
+        notify={name: each for part in parts for name, each in part.notify.items()},
         edge=edge,
         listeners=listeners(edge, sites, machine),
     )

@@ -45,6 +45,7 @@ _NAMES: Final = {
     "upstreams": "NAME",
     "sites": '"NAME"',
     "streams": '"PORT"',
+    "notify": "NAME",
     "routes": '"PATH"',
     "slots": "NUMBER",
 }

@@ -14,6 +14,7 @@ from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.issuing_rules import issuing_findings
 from portico.core.config.notes import notes
+from portico.core.config.notification_rules import notification_findings
 from portico.core.config.order_rules import order_findings
 from portico.core.config.site_rules import site_findings
 from portico.core.config.slow_start_rules import slow_start_findings
@@ -42,6 +43,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     yield from stream_findings(draft)
     yield from edge_findings(draft.document, None)
     yield from issuing_findings(draft.document)
+    yield from notification_findings(draft)
 
 
 def machine_problems(document: Document, *, root: bool, cores: int) -> list[Problem]:

@@ -11,6 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
+from portico.core.model.notification import NotifyTarget
 from portico.core.model.place import CertificateFiles
 from portico.core.model.site import Site
 from portico.core.model.stream import Stream
@@ -188,6 +189,8 @@ class Desired:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     """By site."""
     streams: Mapping[str, DesiredStream] = field(default_factory=dict)
+    notify: Mapping[str, NotifyTarget] = field(default_factory=dict)
+    """By name, qualified as those of apps are; those of the machine begin with a slash."""
     closed: frozenset[str] = frozenset()
     """Sites that answer 503, because nginx cannot use what their file names."""
     holds: Mapping[str, float] = field(default_factory=dict)
@@ -220,6 +223,7 @@ class Desired:
             sites=sites,
             origins={name: self.origin(name) for name in sites},
             streams={n: each for n, each in self.streams.items() if each.project == project},
+            notify={n: each for n, each in self.notify.items() if each.project == project},
         )
 
     def with_closed(self, projects: Collection[str]) -> Desired:

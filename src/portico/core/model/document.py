@@ -7,6 +7,7 @@ from pydantic import Field
 from portico.core.model.app import App
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.names import AppName, Domain
+from portico.core.model.notification import Notify
 from portico.core.model.site import Site
 from portico.core.model.stream import Stream, StreamKey
 from portico.core.model.units import Table
@@ -30,6 +31,9 @@ class Document(Table):
     )
     streams: dict[StreamKey, Stream] = Field(
         default_factory=dict, description="Ports of TCP and UDP, and where their connections go."
+    )
+    notify: dict[AppName, Notify] = Field(
+        default_factory=dict, description="Where events are sent, by a name of your choice."
     )
     tls: Tls = Field(Tls(), description="The certificate of sites without their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")

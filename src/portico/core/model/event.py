@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
+
+KINDS: Final = (
+    *("up", "down", "start", "stop", "restart", "reload", "scale", "delete", "pause", "resume"),
+    *("rollback", "upgrade", "purge", "renew", "dry run", "issue", "revoke", "forget", "import"),
+    *("export", "rollover", "deactivate", "failed", "state", "exit", "check", "kill"),
+    *("interrupt", "worn", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
+    "hook",
+)
+"""All but `notify`, which nobody is notified of."""
+ALL_KINDS: Final = "all"
 
 
 @dataclass(frozen=True, slots=True)
