@@ -363,6 +363,16 @@ redirect = { to = "https://new.example.com", status = 301, keep_path = true, kee
 "/away" = { mirror = false, auth = { url = "https://auth.example.com/verify" } }
 "~ [.]php$" = { folder = "php", basic_auth = { file = "htpasswd" } }
 
+[notify.ops]
+url = "https://hooks.example.com/portico"
+secret_file = "hook.secret"
+events = ["failed", "all"]
+timeout = "5s"
+
+[notify.page]
+command = ["/usr/local/bin/page", "ops"]
+user = "www"
+
 [tls]
 certificate = "all.pem"
 key = "all.key"

@@ -233,6 +233,7 @@ class Keeping:
             async with asyncio.TaskGroup() as group:
                 engine = SimpleNamespace(
                     clock=self.clock,
+                    events=SimpleNamespace(note=lambda *_: None),
                     intent=Intent(self.desired),
                     state=self.state,
                     tasks=Tasks(group, self.troubles, self.clock),

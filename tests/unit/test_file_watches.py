@@ -160,7 +160,7 @@ class Told:
     async def reload(self, app, who) -> None:
         if self.busy:
             raise Refused("a rollout is under way")
-        self.rollouts.append((app, who))
+        self.rollouts.append((app, str(who)))
 
     async def runs(self) -> None:
         while True:

@@ -138,6 +138,7 @@ class Daemon:
         self.first: set[str] = set()
         self.moment = asyncio.Event()
         self.desired = wanted(text)
+        self.events = self
         self.intent = self.observed = self.tasks = self.clock = self.state = self.safe_mode = (
             self.troubles
         ) = self
