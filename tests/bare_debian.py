@@ -68,7 +68,7 @@ def bare_debian() -> Iterator[BareDebian]:
     """Skips the test where none can be made."""
     if os.geteuid() != 0 or not shutil.which("apt-get") or not shutil.which("unshare"):
         pytest.skip("a bare Debian needs root, apt-get and unshare")
-    made = _cache() / f"{SUITE}-{datetime.now(UTC):%Y-%m}"
+    made = cache_folder() / f"{SUITE}-{datetime.now(UTC):%Y-%m}"
     if not made.exists():
         _make(made)
     folder = Path(tempfile.mkdtemp(prefix="portico-debian-", dir="/tmp"))
@@ -80,7 +80,7 @@ def bare_debian() -> Iterator[BareDebian]:
         shutil.rmtree(folder)
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "portico-tests"
 
 

@@ -20,7 +20,7 @@ KINDS: Final = {
 }
 WIDTH: Final = 100
 BUILD_HINT: Final = (
-    "an nginx of nginx.org, or another one that is built with -O2, is faster; see docs/nginx.md"
+    "nginx.org's packages, or `portico nginx build SOURCE`, are faster; see docs/nginx.md"
 )
 
 

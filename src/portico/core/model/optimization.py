@@ -49,5 +49,5 @@ def nginx_warning(build: Build, now: float) -> str:
     old = f" has {build.openssl}, unsupported since {since}, and" if since else ""
     return (
         f"the nginx included with Portico{old} needs {GAIN} the processor time per request of "
-        "one built for speed; run `portico nginx`, and see docs/nginx.md"
+        "one built for speed: install nginx.org's, or `portico nginx build` one (docs/nginx.md)"
     )
