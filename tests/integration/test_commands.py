@@ -233,6 +233,8 @@ def test_a_change_that_fails_ends_with_its_exit_code(served):
         (["restart", "web"], ("restart", "web")),
         (["reload"], ("reload", None)),
         (["scale", "web", "3"], ("scale", 3)),
+        (["scale", "web", "+2"], ("scale", "+2")),
+        (["scale", "web", "-1"], ("scale", "-1")),
         (["del", "web"], ("delete", "web")),
         (["pause", "a.test"], ("pause", "a.test")),
         (["resume", "a.test"], ("resume", "a.test")),
@@ -324,6 +326,17 @@ def test_the_end_of_every_log_is_shown_with_its_instance(served):
     nginx = served.portico("logs", "--nginx")[1].splitlines()
     assert nginx[1:] == ["app.localhost access | GET /"]
     assert served.portico("logs", "other")[1:] == ("", "there is no output yet\n")
+
+
+def test_a_log_file_that_was_removed_is_named_with_what_to_do(served):
+    """https://github.com/Unitech/pm2/issues/2633: after `rm *.log` the app logs nothing."""
+    removed = served.folder / "web.out.log"
+    served.control.log_files = [log_file(removed, started=time.time())]
+    assert served.portico("logs", "web") == (
+        0,
+        "",
+        f"web.1.1 stdout: {removed} does not exist; `portico restart web` writes it again\n",
+    )
 
 
 def test_logs_are_in_the_order_of_their_last_line_and_show_how_old_it_is(served):

@@ -71,6 +71,11 @@ def test_the_logs_of_nginx_have_the_requests(hello):
 
 def test_a_change_is_called_as_its_command_is(hello):
     assert hello.done("scale", "web", "4").stdout == "done: scale web 4\n"
+    assert hello.done("scale", "web", "-1").stdout == "done: scale web 3\n"
+    assert hello.done("scale", "web", "+1").stdout == "done: scale web 4\n"
+    refused = hello.portico("scale", "web", "0")
+    assert refused.returncode == 2
+    assert "cannot scale web to 0 instances: it must have 1 to 1000" in refused.stderr
     [project] = hello.status()["projects"]
     assert project["source"].endswith("/portico.toml")  # not the command of the revision
 

@@ -47,6 +47,12 @@ def whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
 
 
+def number_or_change(text: str) -> int | str:
+    """The type of an argument: `3`, or `+3` and `-3` as they are written."""
+    number = whole_number(text)
+    return text if text.startswith(("+", "-")) else number
+
+
 def time_options(parser: Parser) -> None:
     """Which part of what was written is shown, by time."""
     parser.add_argument(

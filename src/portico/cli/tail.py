@@ -53,6 +53,10 @@ class Tail:
         return [_text(line) for line in whole]
 
     @property
+    def is_there(self) -> bool:
+        return self._file is not None
+
+    @property
     def written(self) -> float:
         """When it was written last. Unix time, seconds; 0 where there is no such file."""
         return os.fstat(self._file.fileno()).st_mtime if self._file else 0.0

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portico.cli.arguments import Parser, json_option, project_option, whole_number
+from portico.cli.arguments import (
+    Parser,
+    json_option,
+    number_or_change,
+    project_option,
+    whole_number,
+)
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
-from portico.core.model.verbs import DELETE, PROJECT, Verb
+from portico.core.model.verbs import DELETE, PROJECT, Argument, Verb
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")
@@ -26,7 +33,7 @@ class VerbCommand:
                 argument.name,
                 metavar=argument.metavar,
                 nargs="?" if argument.is_optional else None,
-                type=whole_number if argument.is_number else str,
+                type=_type(argument),
                 help=argument.help,
             )
         if PROJECT in self.verb.query:
@@ -48,6 +55,12 @@ class VerbCommand:
                 )
         client = session.client()
         watch_and_report(session, client, client.ask(self.verb, **given))
+
+
+def _type(argument: Argument) -> Callable[[str], int | str]:
+    if argument.is_relative:
+        return number_or_change
+    return whole_number if argument.is_number else str
 
 
 def _app(name: str | None) -> str | None:

@@ -42,8 +42,8 @@ def export_certificates(session: Session, folder: str) -> None:
         session.terminal.write(f"{name}: {view.folder}/live/{called}")
     session.terminal.write(
         f"`certbot --config-dir {view.folder} certificates` lists them. Portico keeps renewing "
-        "them, and certbot does not until you remove autorenew = False from renewal/NAME.conf "
-        "there"
+        "them, but not these copies: export again, or set tls.files. certbot does not renew them "
+        "until you remove autorenew = False from renewal/NAME.conf there"
     )
 
 

@@ -64,6 +64,7 @@ def run(session: Session, args: Namespace) -> None:
             session.terminal.write_stderr("there is no output yet")
         view.add(files)
         view.print_ends(SystemClock().now())
+        view.report_removed()
         if args.follow:
             _follow(view, source)
         view.print_rest()
@@ -152,6 +153,16 @@ class _LogView:
                 if number == 0:
                     self._print([each.heading(now, earlier=False)])
                 self._print(lines, each)
+
+    def report_removed(self) -> None:
+        """A program goes on writing to a file that was removed, where nobody can read it."""
+        for each in self._shown.values():
+            file = each.file
+            if file.started and file.stream in _OUTPUT and not each.tail.is_there:
+                self._session.terminal.write_stderr(
+                    f"{each.prefix} {file.stream}: {file.path} does not exist; "
+                    f"`portico restart {file.app}` writes it again"
+                )
 
     def print_more(self) -> None:
         for each in self._shown.values():

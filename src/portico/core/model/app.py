@@ -13,6 +13,7 @@ from portico.core.model.cron import Cron
 from portico.core.model.names import AppName
 from portico.core.model.units import LAST_PORT, Count, Duration, FilePath, Kind, Size, Table, Words
 
+MAX_INSTANCES: Final = 1000
 _CONNECTS: Final = Check()
 _asks_for = lru_cache(lambda path: Check(path=path))
 
@@ -132,7 +133,7 @@ class App(Table):
     )
 
     # how many, and where they listen
-    instances: Annotated[int, Field(ge=1, le=1000)] | Literal["max"] = Field(
+    instances: Annotated[int, Field(ge=1, le=MAX_INSTANCES)] | Literal["max"] = Field(
         1, description='Number of instances; "max" is one per core.'
     )
     port: Port | NoPort | None = Field(

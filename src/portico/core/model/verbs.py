@@ -53,6 +53,8 @@ class Argument:
     metavar: str = ""
     is_optional: bool = False
     is_number: bool = False
+    is_relative: bool = False
+    """A number, or how much more or less: `+2`, `-1`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,12 @@ SCALE: Final[Verb[ChangeView]] = Verb(
     group=CHANGE_APPS,
     arguments=(
         _ONE_APP,
-        Argument("instances", "number of instances, 1 to 1000", "N", is_number=True),
+        Argument(
+            "instances",
+            "number of instances, 1 to 1000, or +N for more, -N for fewer",
+            "N",
+            is_relative=True,
+        ),
     ),
 )
 DELETE: Final[Verb[ChangeView]] = Verb(

@@ -28,7 +28,9 @@ class DocumentRequest(View):
 
 
 class ScaleRequest(View):
-    instances: int = Field(ge=1, le=1000)
+    instances: int | Annotated[str, Field(pattern="^[+-][0-9]{1,4}$")] = Field(
+        description="The number of instances, 1 to 1000, or how many more or fewer: `+2`, `-1`."
+    )
 
 
 class DownRequest(View):

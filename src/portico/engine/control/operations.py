@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from portico import __version__
+from portico.core.model.app import MAX_INSTANCES
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.event import Event, EventFilter, Requester
@@ -559,12 +560,20 @@ class Operations(CertificateOperations):
         return self._begun(kind, name, [app], who, replaced=found)
 
     async def scale(
-        self, app: str, instances: int, who: Requester, folder: str | None = None
+        self, app: str, instances: int | str, who: Requester, folder: str | None = None
     ) -> ChangeView:
+        """To so many instances, or by so many, `+2`."""
         [app] = self._named(app, folder)
-        fewer = instances < self._intent.desired.apps[app].instances
-        edit = self._edit(app, {"instances": instances}, f"scale {app} {instances}", who)
-        return await self._put_in_force(edit, who, "scale", f"{app} {instances}", smaller=fewer)
+        before = self._intent.desired.apps[app].instances
+        wanted = before + int(instances) if isinstance(instances, str) else instances
+        if not 1 <= wanted <= MAX_INSTANCES:
+            raise Refused(
+                f"cannot scale {app} to {wanted} instances: it must have 1 to {MAX_INSTANCES}; "
+                f"nothing was changed. `portico stop {app}` stops all of them"
+            )
+        edit = self._edit(app, {"instances": wanted}, f"scale {app} {wanted}", who)
+        is_fewer = wanted < before
+        return await self._put_in_force(edit, who, "scale", f"{app} {wanted}", smaller=is_fewer)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
         [app] = self._named(app, folder)
