@@ -30,6 +30,57 @@ def old_nginx(folder: Path) -> Path:
     return program
 
 
+def nginx_with_a_folder_of_modules(folder: Path) -> Path:
+    """A program that compresses with brotli only where it loads a module that fits it."""
+    program = folder / "nginx"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'[ $1 = -V ] && {{ echo nginx version: nginx/1.31.3; echo "configure arguments: '
+        f'--prefix=/x --modules-path={folder}/modules --with-compat"; exit; }}\n'
+        "conf=$3/nginx.conf\n"
+        "file=$(sed -n 's/^load_module \"\\(.*\\)\";/\\1/p' $conf)\n"
+        'if [ -z "$file" ]; then line=$(grep -n "brotli on" $conf)\n'
+        'elif ! grep -q "fits" $file; then line=$(grep -n load_module $conf); fi\n'
+        '[ -z "$line" ] && exit 0\n'
+        'echo "nginx: [emerg] it does not fit in $conf:${line%%:*}"\n'
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    (folder / "modules").mkdir()
+    return program
+
+
+def test_a_module_in_nginxs_folder_counts_if_nginx_can_load_it(tmp_path):
+    program, binaries = str(nginx_with_a_folder_of_modules(tmp_path)), Binaries()
+    file = tmp_path / "modules" / "ngx_http_brotli_filter_module.so"
+
+    async def modules() -> dict[str, str]:
+        build = await binaries.inspect(program)
+        assert ("brotli" in build.can) == ("brotli" in build.modules)
+        assert "zstd" in build.can, "which is built in"
+        return dict(build.modules)
+
+    async def story():
+        assert await modules() == {}
+        new = tmp_path / "new"
+        new.write_text("fits")
+        new.rename(file)
+        assert await modules() == {"brotli": str(file)}
+        new.write_text("of another version")
+        new.rename(file)
+        assert await modules() == {}
+
+    asyncio.run(story())
+
+
+def test_no_module_is_loaded_that_others_can_change(tmp_path):
+    program = str(nginx_with_a_folder_of_modules(tmp_path))
+    file = tmp_path / "modules" / "ngx_http_brotli_filter_module.so"
+    file.write_text("fits")
+    file.chmod(0o666)
+    assert asyncio.run(Binaries().inspect(program)).modules == {}
+
+
 def test_the_wheels_nginx_is_taken_and_looked_at():
     async def story():
         build = await Binaries(search="/nowhere").find(None)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from portico.core.model.site import Route, Site
 from portico.core.render.directive import to_text
 from portico.core.render.scope import Scope
@@ -73,3 +75,12 @@ def test_a_file_that_is_compressed_already_is_not_compressed_again_and_says_so_o
     lines = twin.split("}")[0].splitlines()
     switches = [line.strip() for line in lines if line.split()[:1] in (["gzip"], ["brotli"])]
     assert switches == ["brotli off;"]  # and gzip as above it
+
+
+def test_a_module_is_loaded_only_where_the_file_needs_it():
+    file = "/usr/lib/nginx/modules/ngx_http_brotli_filter_module.so"
+    build = replace(FULL, modules={"brotli": file, "stream": "/x.so"})
+    assert "load_module" not in rendered(site(), build=build)["nginx.conf"]
+    conf = rendered(site(routes='"/x" = {brotli = true}'), build=build)["nginx.conf"]
+    assert conf.startswith(f"load_module {file};\n")
+    assert conf.count("load_module") == 1

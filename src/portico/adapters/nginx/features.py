@@ -6,7 +6,7 @@ disturbs nobody. A build that lacks a feature lacks all whose names begin with i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 MAIN: Final = {
@@ -69,13 +69,23 @@ LOCATION: Final = {
 }
 
 ALL: Final = frozenset({*MAIN, *STREAM, *STREAM_UPSTREAM, *UPSTREAM, *SERVER, *LOCATION})
+LOADABLE: Final = {
+    "brotli": "ngx_http_brotli_filter_module.so",
+    "stream": "ngx_stream_module.so",
+    "zstd": "ngx_http_zstd_filter_module.so",
+}
+"""What a package may bring as a file in nginx's folder of modules."""
 NEEDED: Final = frozenset({"resolve", "keepalive_min_timeout"})
 """Without these Portico cannot use an nginx at all."""
 
 
-def probe(features: frozenset[str], folder: str) -> tuple[str, list[str]]:
-    """A configuration that uses all of these; and whose each of its lines is, or empty."""
-    lines, owners = zip(*_lines(features), strict=True)
+def probe(
+    features: frozenset[str], folder: str, modules: Mapping[str, str]
+) -> tuple[str, list[str]]:
+    """A configuration that uses all of these; and whose each of its lines is, or empty. `modules`
+    are files to load, by feature.
+    """
+    lines, owners = zip(*_lines(features, modules), strict=True)
     # One address for each: a default server's parameters may be given only once.
     text = (line.replace("{unix}", f"unix:{folder}/{n}") for n, line in enumerate(lines))
     return "\n".join(text), list(owners)
@@ -87,10 +97,20 @@ def without(features: frozenset[str], lacking: str) -> frozenset[str]:
     )
 
 
-def _lines(features: frozenset[str]) -> Iterator[tuple[str, str]]:
+def with_modules(features: frozenset[str], modules: Iterable[str]) -> frozenset[str]:
+    """With all that could come with these."""
+    loaded = tuple(modules)
+    more = (n for n in ALL if n in loaded or n.startswith(tuple(f"{each}_" for each in loaded)))
+    return features.union(more)
+
+
+def _lines(features: frozenset[str], modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     def each(table: dict[str, str], before: str, after: str) -> Iterator[tuple[str, str]]:
         return ((before + text + after, name) for name, text in table.items() if name in features)
 
+    for name, path in modules.items():
+        if name in features:
+            yield f'load_module "{path}";', name
     yield "pid nginx.pid; events { }", ""
     yield from each(MAIN, "", "")
     if "stream" in features:

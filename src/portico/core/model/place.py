@@ -36,6 +36,8 @@ class Build:
     """What it was configured with, as `nginx -V` prints it."""
     is_pie: bool = True
     """Whether it is loaded at another address each time (a position-independent program)."""
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Files that it has to load for words of `can` which are not built in, by word."""
 
     @property
     def version_text(self) -> str:

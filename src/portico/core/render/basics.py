@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from portico.core.model.desired import Desired
-from portico.core.model.place import RenderContext
+from portico.core.model.place import Build, RenderContext
+from portico.core.model.site import ENCODERS
 from portico.core.render.access_log import error_log_path, log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
@@ -29,6 +30,7 @@ def main_block(
     desired: Desired, context: RenderContext, http: Iterable[Directive]
 ) -> Iterator[Directive]:
     edge, home = desired.edge, context.home
+    yield from _modules(desired, context.build)
     if user := context.user(desired.edge.user):
         yield d("user", *user.split())
     workers = context.cores if edge.workers == "auto" else edge.workers
@@ -42,6 +44,15 @@ def main_block(
     connections = min(edge.worker_connections, context.open_files)
     yield d("events", block=(d("worker_connections", str(connections)),))
     yield d("http", block=http)
+
+
+def _modules(desired: Desired, build: Build) -> Iterator[Directive]:
+    """Only what the file asks for: a module of others may have faults of its own."""
+    used = {"stream"} if desired.streams or desired.uses_tls_alpn else set()
+    for site in desired.sites.values():
+        used |= {key for each in site.handlings() for key in ENCODERS if getattr(each, key)}
+    for name in sorted(used & build.modules.keys()):
+        yield d("load_module", build.modules[name])
 
 
 def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]:
