@@ -152,7 +152,9 @@ class FakeControl:
 
     def events(self, app, count):
         self.asked.append(("events", app, count))
-        return [EventView(at=2e9, kind="restart", subject="web.1.1", text="its check failed")]
+        return [
+            EventView(number=7, at=2e9, kind="restart", subject="web.1.1", text="its check failed")
+        ]
 
     def changes(self):
         return list(self.views.values())

@@ -273,7 +273,7 @@ def test_everything_that_is_read_comes_as_json_too(served):
     assert served.read("changes")[0]["kind"] == "up"
     assert served.read("events", "web", "-n", "3")["text"] == "its check failed"
     assert served.control.asked[-1] == ("events", "web", "3")
-    assert served.read("logs") == []
+    assert served.portico("logs", "--json") == (0, "", "")
 
 
 def test_everything_that_is_read_is_readable(served):
@@ -362,6 +362,48 @@ def test_logs_are_in_the_order_of_their_last_line_and_show_how_old_it_is(served)
         "--- web.3.3 stdout, last written Ns ago ---",
         "web.3.3 | of web.3.3",
     ]
+
+
+def test_logs_are_merged_by_the_time_of_their_lines_with_events_between(served):
+    for slot, seconds in ((1, (10, 30)), (2, (20, 40))):
+        log = served.folder / f"web.{slot}"
+        log.write_text("".join(f"2033-05-18T03:33:{n}Z at {n}\n" for n in seconds))
+        served.control.log_files.append(log_file(log, instance=f"web.{slot}"))
+    merged = [
+        "web.1 | 2033-05-18T03:33:10Z at 10",
+        "web.2 | 2033-05-18T03:33:20Z at 20",
+        "web.1 | 2033-05-18T03:33:30Z at 30",
+        "web.2 | 2033-05-18T03:33:40Z at 40",
+    ]
+    assert served.portico("logs")[1].splitlines() == merged
+    assert served.portico("logs", "--grep", "at [23]")[1].splitlines() == merged[1:3]
+    assert served.portico("logs", "--until", "2033-05-18T03:33:20")[1].splitlines() == merged[:1]
+    timed = served.portico("logs", "--timestamps", "-n", "1")[1].splitlines()
+    assert timed[0] == "web.1 | 2033-05-18 03:33:30 UTC  2033-05-18T03:33:30Z at 30"
+    with_events = served.portico("logs", "--events")[1].splitlines()
+    assert with_events[1:3] == [
+        "web.2   | 2033-05-18T03:33:20Z at 20",
+        "portico | web.1.1: restart: its check failed",
+    ]
+    lines = served.portico("logs", "--events", "--json")[1].splitlines()
+    assert [json.loads(line)["stream"] for line in lines] == [
+        "stdout",
+        "stdout",
+        "event",
+        "stdout",
+        "stdout",
+    ]
+    assert json.loads(lines[0]) == {
+        "time": "2033-05-18 03:33:10 UTC",
+        "at": 2e9 - 10,
+        "app": "web",
+        "instance": "web.1",
+        "stream": "stdout",
+        "site": "",
+        "line": "2033-05-18T03:33:10Z at 10",
+    }
+    code, _, said = served.portico("logs", "--grep", "(")
+    assert (code, "'(' is not a regular expression: missing )" in said) == (2, True)
 
 
 @contextmanager

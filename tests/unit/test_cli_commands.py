@@ -202,5 +202,5 @@ def test_the_reference_has_every_command_with_its_words_and_arguments():
     for command in COMMANDS:
         assert f"### portico {command.name}" in text
         assert all(f"`{word}`" in text for word in command.words)
-    assert "### portico logs [APP] [--follow] [--lines N] [--nginx] [--json]" in text
+    assert "### portico logs [APP] [--follow] [--lines N] [--since TIME]" in text
     assert "`jlist` (with --json)" in text

@@ -36,7 +36,7 @@ class Tail:
             self._file.seek(start)
             if start < since:
                 self.earlier = [
-                    _text(each) for each in self._file.read(since - start).splitlines()
+                    text_of(each) for each in self._file.read(since - start).splitlines()
                 ]
 
     def more(self) -> list[str]:
@@ -50,7 +50,7 @@ class Tail:
         *whole, self._pending = (self._pending + found).split(b"\n")
         if len(self._pending) >= MAX_LINE_LENGTH:
             whole, self._pending = [*whole, self._pending], b""
-        return [_text(line) for line in whole]
+        return [text_of(line) for line in whole]
 
     @property
     def is_there(self) -> bool:
@@ -60,6 +60,11 @@ class Tail:
     def written(self) -> float:
         """When it was written last. Unix time, seconds; 0 where there is no such file."""
         return os.fstat(self._file.fileno()).st_mtime if self._file else 0.0
+
+    @property
+    def position(self) -> int:
+        """Up to which byte it has been read."""
+        return self._file.tell() if self._file else 0
 
     def all_there(self) -> Iterator[list[str]]:
         """The lines of all that is there now, in pieces: what is added meanwhile may never end."""
@@ -72,7 +77,7 @@ class Tail:
     def rest(self) -> list[str]:
         """A last line that was not ended."""
         line, self._pending = self._pending, b""
-        return [_text(line)] if line else []
+        return [text_of(line)] if line else []
 
     def close(self) -> None:
         if self._file:
@@ -100,7 +105,8 @@ class Tail:
         return self._file is None or not os.path.samestat(there, os.fstat(self._file.fileno()))
 
 
-def _text(line: bytes) -> str:
+def text_of(line: bytes) -> str:
+    """Bytes that are no UTF-8 are kept as PEP 383 has them."""
     return line.decode(errors="surrogateescape")
 
 
