@@ -7,11 +7,19 @@ Click and typer would cost three times what argparse does in start time, which i
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import parse_moment
 from portico.errors import Refused
+
+_PM2_OPTIONS: Final = {
+    "--env": "`portico up FILE --env NAME` applies a PM2 file with it",
+    "--only": "`portico up FILE --only APP` applies a part of a PM2 file",
+    "--update-env": "with inherit_env, `portico up` reads this shell, and `portico reload APP` uses "
+    "its variables",
+}
+"""What options of PM2 are here, where a command does not have them."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +44,9 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> NoReturn:
-        raise Refused(f"{self.prog}: {message}; see {self.prog} --help")
+        words = message.split() if message.startswith("unrecognized") else ()
+        hint = next((_PM2_OPTIONS[each] for each in words if each in _PM2_OPTIONS), "")
+        raise Refused(f"{self.prog}: {message}; {hint or f'see {self.prog} --help'}")
 
 
 def whole_number(text: str) -> int:
