@@ -16,8 +16,8 @@ from portico.errors import Refused
 _PM2_OPTIONS: Final = {
     "--env": "`portico up FILE --env NAME` applies a PM2 file with it",
     "--only": "`portico up FILE --only APP` applies a part of a PM2 file",
-    "--update-env": "with inherit_env, `portico up` reads this shell, and `portico reload APP` uses "
-    "its variables",
+    "--update-env": "with inherit_env, `portico up` reads this shell, and "
+    "`portico reload APP` uses its variables",
 }
 """What options of PM2 are here, where a command does not have them."""
 
