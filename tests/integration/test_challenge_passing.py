@@ -101,6 +101,9 @@ def test_a_token_that_an_order_of_ours_waits_for_is_answered_for_our_account(edg
 
 @pytest.mark.parametrize("name", REDIRECTED)
 def test_other_tokens_are_asked_of_the_program_as_if_there_were_no_answer_of_ours(edge, name):
+    """https://github.com/certbot/certbot/issues/3361 and
+    https://github.com/jvvan/reverseproxy/issues/10: a webroot is reached by the redirect as well.
+    """
     path = f"{WELL_KNOWN}unknown?x=1"
     answer = edge.plain(name, path)
     assert answer.status == 308

@@ -68,6 +68,8 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["stauts"], "unknown command stauts; did you mean `portico status`?"),
         (["frobnicate"], "`portico --help` lists them"),
         (["scale", "web"], "the following arguments are required: N"),
+        # https://github.com/Unitech/pm2/issues/5333: it started instances without end
+        (["scale", "web", "+", "3"], "argument N: must be a whole number, not '+'"),
         (
             ["scale", "web", "many"],
             "argument N: must be a whole number, not 'many'; see portico scale --help",

@@ -46,3 +46,11 @@ def test_a_file_without_a_compressed_one_is_compressed(edge):
     kinds = [edge.get("app.test", f"/{n}.js", **asked).headers for n in ("app", "other")]
     assert [kind["Content-Encoding"] for kind in kinds] == ["br", "gzip"]
     assert [kind.get_all("Vary") for kind in kinds] == [["Accept-Encoding"]] * 2
+
+
+@pytest.mark.parametrize("query", ["?_=1457939263837", "?", "?v=a%20b&x"])
+def test_a_file_is_served_whatever_the_query(edge, query):
+    """https://github.com/caddyserver/caddy/issues/680: with a query the request for a file went to
+    the program, which answered 404.
+    """
+    assert edge.get("app.test", f"/other.js{query}").body == b"plain" * 1000

@@ -110,3 +110,17 @@ def test_a_preflight_has_no_password(edge):
     assert edge.ask("OPTIONS", "app.test", "/staff", **asks).status == 200
     assert edge.ask("PUT", "app.test", "/staff", **asks).status == 401
     assert edge.ask("OPTIONS", "app.test", "/staff").status == 401
+
+
+def test_the_server_header_comes_once(edge):
+    """https://github.com/caddyserver/caddy/issues/6275 and
+    https://github.com/caddyserver/caddy/issues/417: one of the proxy and one of the program.
+    """
+    assert edge.get("app.test", "/").headers.get_all("Server") == ["nginx"]
+
+
+def test_a_head_of_kilobytes_is_passed_on(edge):
+    """https://github.com/NginxProxyManager/nginx-proxy-manager/issues/4681: upstream sent too big
+    header while reading response header from upstream.
+    """
+    assert edge.get("app.test", "/?header=12000").status == 200
