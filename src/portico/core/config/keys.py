@@ -35,8 +35,8 @@ _NGINX_PLACES: Final[Mapping[type[Table], str]] = {
 }
 _NGINX_DIRECTIVE: Final = re.compile(
     r"(proxy|ssl|gzip|brotli|zstd|client|fastcgi|uwsgi|scgi|memcached|grpc|http2|limit|auth|userid"
-    r"|image_filter|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link|server|types"
-    r"|aio|charset|dav|directio|error|gunzip|log|mirror|real_ip|referer|resolver|rewrite|send"
+    r"|image_filter|ssi|mp4|open_file|xslt|add|autoindex|sub_filter|keepalive|lingering|secure_link"
+    r"|server|types|aio|charset|dav|directio|error|gunzip|log|mirror|real_ip|referer|resolver|rewrite|send"
     r"|sendfile|tcp|variables)_[a-z0-9_]+"
     r"|absolute_redirect|access_log|addition_types|aio|break|charset|chunked_transfer_encoding"
     r"|connection_pool_size|default_type|directio|disable_symlinks|empty_gif|etag|expires|geo|if"
