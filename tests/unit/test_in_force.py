@@ -107,6 +107,7 @@ class Portico:
                     nginx_programs=None,
                     local=None,
                     logs=None,
+                    traffic=None,
                 )
                 await story()
 

@@ -44,7 +44,9 @@ def test_networks_that_are_let_in_keep_all_others_out():
 def test_a_route_that_sets_one_list_keeps_the_other_of_its_site():
     """Otherwise the lines of the site were forgotten, and the route open to everybody."""
     conf = nginx_conf(site('allow = ["10.0.0.0/8"]', '"/x" = {deny = ["10.7.7.7"]}'))
-    assert block(conf, "location /x/")[:3] == ["deny 10.7.7.7;", "allow 10.0.0.0/8;", "deny all;"]
+    lines = block(conf, "location /x/")
+    assert lines[0] == "set $portico_route /x;"
+    assert lines[1:4] == ["deny 10.7.7.7;", "allow 10.0.0.0/8;", "deny all;"]
 
 
 def test_a_password_file_of_the_operators_is_named_by_its_path():

@@ -22,7 +22,7 @@ def test_maintenance_closes_every_location_and_no_page():
     conf = nginx_conf(
         site('maintenance = true\nerror_pages = {404 = "a.html"}', '"/x" = {redirect = "/y"}')
     )
-    gate = block(conf, "location /x/")[0]
+    gate = block(conf, "location /x/")[1]
     assert gate.startswith("if ($portico_closed_")
     assert site_block(conf).count(gate) == 3
     assert gate not in block(conf, "location = /.portico/404")

@@ -35,8 +35,10 @@ class Connection:
         who: Requester,
         answer: Callable[[Request], Awaitable[Answer]],
         requests: OpenRequests,
+        max_body_size: int = MAX_BODY_SIZE,
     ) -> None:
         self._reader, self._writer, self._who, self._answer = reader, writer, who, answer
+        self._max_body_size = max_body_size
         self._http = h11.Connection(h11.SERVER)
         self._requests, self._end_request = requests, requests.begin()  # who connects asks at once
         self.is_idle = False
@@ -59,7 +61,7 @@ class Connection:
         try:
             request = await self._request()
         except TooLarge:
-            answer = refused(_TOO_LARGE, f"a request has at most {MAX_BODY_SIZE} bytes")
+            answer = refused(_TOO_LARGE, f"a request has at most {self._max_body_size} bytes")
         except h11.RemoteProtocolError as error:
             answer = refused(error.error_status_hint or _BAD_REQUEST, str(error))
         else:
@@ -80,7 +82,7 @@ class Connection:
                     head = event
                 case h11.Data():
                     body += event.data
-                    if len(body) > MAX_BODY_SIZE:
+                    if len(body) > self._max_body_size:
                         raise TooLarge
                 case h11.EndOfMessage() if head is not None:
                     method, target = head.method.decode(), head.target.decode("latin-1")

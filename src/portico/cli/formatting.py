@@ -6,6 +6,7 @@ from typing import Final
 
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _STEP: Final = 1024
+_SECOND: Final = 1000
 _SIZES: Final = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -27,6 +28,12 @@ def size(count: float) -> str:
         count /= _STEP
         power += 1
     return f"{count:.{bool(power):d}f} {_SIZES[power]}"
+
+
+def time_text(seconds: float) -> str:
+    """`0ms`, `250ms`, `3.2s`."""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds < _SECOND else f"{seconds:.1f}s"
 
 
 def several(count: int, noun: str) -> str:

@@ -105,6 +105,8 @@ async def _start_periodic_tasks(portico: Portico, deaths: Deaths) -> None:
     repeat("files of client certificates", certificates.clients.look, certificates.clients.pause)
     repeat("check of stored certificates", certificates.stored.look, certificates.stored.pause)
     repeat("search for other renewers", certificates.migration.look, certificates.migration.pause)
+    repeat("listener for metrics", portico.metrics.look, portico.metrics.pause)
+    repeat("counting of requests", portico.traffic.look, portico.traffic.pause)
     repeat("watching of files", watches.look, watches.pause)
     notifications = portico.notifications
     repeat("notifications", notifications.look, notifications.pause)

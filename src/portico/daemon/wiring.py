@@ -37,7 +37,9 @@ from portico.adapters.processes.sockets import LinuxPorts
 from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
+from portico.adapters.traffic.counting import CountingChild
 from portico.api.app import Api
+from portico.api.metrics_listener import MetricsListener
 from portico.core.model.views import DaemonView, DocumentRequest
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
@@ -74,6 +76,7 @@ from portico.engine.projects import Projects
 from portico.engine.safe_mode import SafeMode
 from portico.engine.server_checks import ServerChecks
 from portico.engine.tasks import Tasks
+from portico.engine.traffic import TrafficCounting
 from portico.engine.troubles import Troubles
 from portico.errors import Failed, PorticoError
 from portico.ports.clock import Clock
@@ -118,12 +121,14 @@ class Portico:
     instances: Instances
     intent: Intent
     loop: ReconcileLoop
+    metrics: MetricsListener
     nginx: NginxProgram
     notifications: Notifications
     observed: Observed
     operations: Operations
     safe_mode: SafeMode
     tasks: Tasks
+    traffic: TrafficCounting
     troubles: Troubles
     watched: Callable[[], Collection[int]]
     """The pids of children that somebody waits for."""
@@ -235,6 +240,7 @@ async def assemble(
         scratch=DiskLineages(Home(home.certificates / "scratch"), local, clock),
         sites=sites,
     )
+    traffic = CountingChild(home.traffic, clock)
     exposure = Exposure(intent, observed, ports, root=machine.root)
     operations, changes = assemble_control(
         engine,
@@ -251,6 +257,7 @@ async def assemble(
         nginx=nginx,
         processes=processes,
         sites=sites,
+        traffic=traffic,
     )
     watches = FileWatches(
         intent,
@@ -274,6 +281,7 @@ async def assemble(
     observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
     api = Api(operations)
     state.tell(partial(troubles.report, "state"))
+    api = Api(operations)
     return Portico(
         api,
         certificates,
@@ -284,12 +292,14 @@ async def assemble(
         instances,
         intent,
         loop,
+        MetricsListener(api, lambda: intent.desired.edge.metrics or "", troubles, clock),
         nginx,
         notifications,
         observed,
         operations,
         safe_mode,
         tasks,
+        TrafficCounting(engine, traffic, str(home.path)),
         troubles,
         processes.watched,
         watches,

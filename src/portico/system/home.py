@@ -132,6 +132,11 @@ class Home:
         return self.path / "logs"
 
     @property
+    def traffic(self) -> Path:
+        """What was counted of requests, and how far access logs were read for that."""
+        return self.path / "traffic"
+
+    @property
     def nginx(self) -> Path:
         return self.path / "nginx"
 

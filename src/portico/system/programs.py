@@ -155,6 +155,11 @@ class RunningProgram:
             self._stdin.write(data)
             self._stdin.write_eof()
 
+    def write(self, data: bytes) -> None:
+        """Write a part of its standard input. It may have ended."""
+        if self._stdin is not None and not self._stdin.is_closing():
+            self._stdin.write(data)
+
     async def end(self) -> None:
         """Kill it and its process group, unless it has ended well. Its pipes are let go,
         whoever holds their other ends.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.cli.arguments import Parser, json_option
-from portico.cli.formatting import duration, size
+from portico.cli.formatting import duration, size, time_text
 from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.core.model import verbs
@@ -16,8 +16,10 @@ from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
 
 if TYPE_CHECKING:
-    from portico.core.model.views import AppView, InstanceView, StatusView
+    from portico.core.model.views import AppView, InstanceView, StatusView, TrafficView
 
+TRAFFIC_HEADS: Final = ("req/s", "p50", "p95", "5xx")
+"""Of the last minute."""
 HEADS: Final = (
     "app",
     "instance",
@@ -28,7 +30,11 @@ HEADS: Final = (
     "uptime",
     "cpu",
     "memory",
+    *TRAFFIC_HEADS,
 )
+STATE: Final = HEADS.index("state")
+ROUND_RATE: Final = 100
+"""Requests per second from which on no decimals are shown."""
 STATES: Final[dict[str, Style]] = {
     "ready": "green",
     "starting": "yellow",
@@ -85,6 +91,17 @@ def instance_row(app: str, instance: InstanceView) -> tuple[str, ...]:
         duration(instance.uptime_s) if instance.pid else "-",
         f"{instance.cpu_percent:.1f}%",
         size(instance.memory_bytes),
+        *_traffic(instance.traffic),
+    )
+
+
+def _traffic(traffic: TrafficView | None) -> tuple[str, ...]:
+    if traffic is None:
+        return ("-",) * len(TRAFFIC_HEADS)
+    return (
+        f"{traffic.requests_s:.{1 if traffic.requests_s < ROUND_RATE else 0}f}",
+        *("-" if time is None else time_text(time) for time in (traffic.p50_s, traffic.p95_s)),
+        str(traffic.errors),
     )
 
 
@@ -106,7 +123,8 @@ def write_reasons(session: Session, app: AppView) -> None:
 
 def _rows(app: AppView) -> list[tuple[str, ...]]:
     if not app.instances:
-        return [(app.name, "-", "-", "-", app.state, "-", "-", "-", "-")]
+        nothing = ("-",) * (len(HEADS) - STATE - 1)
+        return [(app.name, *("-",) * (STATE - 1), app.state, *nothing)]
     return [instance_row(app.name, instance) for instance in app.instances]
 
 
@@ -129,10 +147,11 @@ def _sites(session: Session, status: StatusView) -> None:
                 " ".join(site.urls) or site.name,
                 "held" if site.held else "paused" if site.paused else site.to,
                 site.certificate or "-",
+                *_traffic(site.traffic),
             )
             for site in status.sites
         ]
-        _table(session, status, ("site", "target", "certificate"), rows)
+        _table(session, status, ("site", "target", "certificate", *TRAFFIC_HEADS), rows)
 
 
 def _streams(session: Session, status: StatusView) -> None:

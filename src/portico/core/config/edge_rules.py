@@ -81,6 +81,9 @@ def edge_spans(edge: Edge, machine: Machine | None) -> Iterator[Span]:
         yield Span(http, http, ("edge", "http"), protocol="tcp")
     if https is not None:
         yield Span(https, https, ("edge", "https"), protocol="" if edge.http3 else "tcp")
+    if edge.metrics:
+        address, _, port = edge.metrics.rpartition(":")
+        yield Span(int(port), int(port), ("edge", "metrics"), address, protocol="tcp")
 
 
 def app_spans(document: Document, machine: Machine | None) -> Iterator[Span]:

@@ -11,6 +11,7 @@ from portico.core.model.app import Port, UserName
 from portico.core.model.issuing import Issuing
 from portico.core.model.units import FilePath, Kind, NginxPath, Size, Table, shown
 
+MAX_PORT, IPV6 = 65535, 6
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')
 
 
@@ -30,6 +31,29 @@ BindAddress = Annotated[
     AfterValidator(parse_bind),
     _BIND,
     WithJsonSchema({"type": "string", "pattern": r"^([0-9.]+|\[?[0-9a-fA-F:.]+\]?|\*)$"}),
+]
+
+
+_SOCKET = Kind('an IP address with a port such as "127.0.0.1:9464"')
+
+
+def parse_socket(text: str) -> str:
+    """An IP address with a port, `127.0.0.1:9464` or `[::1]:9464`."""
+    host, _, port = text.rpartition(":")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        address = None
+    if address is None or not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
+        raise ValueError(f"must be {_SOCKET.text}, not {shown(text)}")
+    return f"[{address}]:{int(port)}" if address.version == IPV6 else f"{address}:{int(port)}"
+
+
+MetricsAddress = Annotated[
+    str,
+    AfterValidator(parse_socket),
+    _SOCKET,
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]+$"}),
 ]
 
 
@@ -96,6 +120,11 @@ class Edge(Table):
     log_max_size: Size = Field(50 << 20, ge=65536, description="Size at which a log is rotated.")
     log_keep: Annotated[int, Field(ge=0, le=1000)] = Field(
         5, description="Number of rotated logs to keep."
+    )
+    metrics: MetricsAddress | None = Field(
+        None,
+        description="Where the daemon serves /metrics for Prometheus, to all who can connect; "
+        "default: only on its own socket.",
     )
     include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for the http block."

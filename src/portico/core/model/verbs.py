@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         RenewerView,
         RevisionView,
         StatusView,
+        TrafficSeriesView,
         TrustView,
         VersionView,
     )
@@ -140,6 +141,22 @@ METRICS: Final[Verb[str]] = Verb(
     "Show metrics of apps, instances and certificates for Prometheus.",
     "str",
     "text",
+    seconds=QUICK_TIMEOUT,
+)
+TRAFFIC: Final[Verb[TrafficSeriesView]] = Verb(
+    "traffic",
+    "GET",
+    "/v1/traffic",
+    "Show the requests of a site, route, app or instance: now, and each minute of the last hour.",
+    "TrafficSeriesView",
+    query={
+        "project": "Only of this project.",
+        "machine": "Only of this machine; this one has no name.",
+        "site": "Only of this site.",
+        "route": "Only of this route, as the file has it; empty: of what no route takes.",
+        "app": "Only those passed to this app.",
+        "instance": "Only those passed to this instance.",
+    },
     seconds=QUICK_TIMEOUT,
 )
 CHECK: Final[Verb[CheckView]] = Verb(

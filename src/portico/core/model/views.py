@@ -136,6 +136,19 @@ AppState = Literal[
 to end, whose run is under way, and of one with a schedule, whose run is still to come."""
 
 
+@dataclass(slots=True)
+class TrafficView:
+    """Requests of the last minute, as nginx's access logs have them."""
+
+    requests_s: Annotated[float, Field(description="Requests per second.")]
+    p50_s: Annotated[
+        float | None,
+        Field(description="Response time that half of them did not exceed; null if unknown."),
+    ]
+    p95_s: float | None
+    errors: Annotated[int, Field(description="Responses with a code of 500 or above.")]
+
+
 # `status` makes one an instance: a model, or a frozen record, takes ten times as long to make.
 @dataclass(slots=True, kw_only=True)
 class InstanceView:
@@ -165,6 +178,7 @@ class InstanceView:
     ran_s: Annotated[
         float | None, Field(description="How long that process lived, in seconds.")
     ] = None
+    traffic: TrafficView | None = None
 
 
 class AppView(View):
@@ -179,6 +193,7 @@ class AppView(View):
     waits: str = Field("", description="What it waits for before it starts.")
     schedule: str = ""
     next_run: float | None = Field(None, description="Unix time, seconds.")
+    traffic: TrafficView | None = None
 
 
 class SiteView(View):
@@ -192,6 +207,49 @@ class SiteView(View):
     paused: bool = False
     """Closed by `portico pause`."""
     held: float = Field(0.0, description="Seconds for which requests are held; 0: they are not.")
+    traffic: TrafficView | None = None
+
+
+class TotalsView(View):
+    """Requests of some time, as nginx's access logs have them. Times are in seconds."""
+
+    requests: int
+    codes: Mapping[str, int]
+    """By class, `2xx`; `other` for codes that HTTP does not have."""
+    bytes_in: int
+    """From clients, with headers."""
+    bytes_out: int
+    retries: int
+    """Tries of these requests after the first."""
+    failed_tries: int
+    """Tries that failed here, so that another one followed."""
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    upstream_p50_s: float | None
+    upstream_p95_s: float | None
+    upstream_p99_s: float | None
+
+
+class MinuteView(TotalsView):
+    time: int
+    """When it began, Unix time."""
+
+
+class TrafficSeriesView(View):
+    """The requests of some rows, in sum. What is empty was not asked for."""
+
+    project: str = ""
+    machine: str = ""
+    site: str = ""
+    route: str = ""
+    app: str = ""
+    instance: str = ""
+    minute: TotalsView
+    ten_minutes: TotalsView
+    day: TotalsView
+    minutes: tuple[MinuteView, ...]
+    """Of the last hour, oldest first; the last one is under way."""
 
 
 class StreamView(View):

@@ -8,11 +8,13 @@ from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.model.stream import stream_slug
-from portico.core.render.directive import Directive, Raw, d
-from portico.core.render.scope import file_name
+from portico.core.render.directive import Directive, Raw, WithDollar, d, literal
+from portico.core.render.headers import TRACE
+from portico.core.render.scope import Scope, file_name
 
 FORMAT = "portico_json"
 STATUS = "portico_status"
+ROUTE = "portico_route"
 _FIELDS = {
     "time": "$time_iso8601",
     "remote_addr": "$remote_addr",
@@ -20,6 +22,8 @@ _FIELDS = {
     "uri": "$request_uri",
     "status": f"${STATUS}",
     "bytes": "$body_bytes_sent",
+    "bytes_sent": "$bytes_sent",
+    "request_length": "$request_length",
     "request_time": "$request_time",
     "upstream_addr": "$upstream_addr",
     "upstream_response_time": "$upstream_response_time",
@@ -29,9 +33,11 @@ _FIELDS = {
     "user_agent": "$http_user_agent",
     "referer": "$http_referer",
     "request_id": "$request_id",
+    "traceparent": f"${TRACE}",
+    "route": f"${ROUTE}",
     "tls": "$ssl_protocol",
 }
-_NUMBERS = {"status", "bytes", "request_time"}
+_NUMBERS = {"status", "bytes", "bytes_sent", "request_length", "request_time"}
 STREAM_FORMAT = "portico_stream"
 _STREAM_FIELDS = {
     "time": "$time_iso8601",
@@ -63,6 +69,7 @@ def log_basics() -> tuple[Directive, ...]:
             Raw(f"${STATUS}"),
             block=(d("default", "0"), d('"~^0*([1-9][0-9]*)$"', Raw("$1"))),
         ),
+        d("geo", Raw(f"${ROUTE}"), block=(d("default", ""),)),  # where no route takes a request
         d("log_format", FORMAT, "escape=json", _json(_FIELDS, _NUMBERS)),
         d("access_log", "off"),
     )
@@ -72,6 +79,11 @@ def site_log(
     name: str, site: Site, desired: Desired, context: RenderContext
 ) -> tuple[Directive, ...]:
     return (access_log(file_name(name), desired, context),) if site.access_log else ()
+
+
+def route_mark(scope: Scope) -> tuple[Directive, ...]:
+    """Has the log say which route took the request."""
+    return (d("set", Raw(f"${ROUTE}"), WithDollar(literal(scope.label))),) if scope.label else ()
 
 
 def stream_log_format(desired: Desired) -> Directive:

@@ -12,7 +12,7 @@ from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
 from portico.core.render.challenge import webroots
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
-from portico.core.render.headers import header_maps
+from portico.core.render.headers import header_maps, trace_maps
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
 from portico.core.render.retries import retry_maps
@@ -62,6 +62,7 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
     yield from header_maps(desired.listeners)
+    yield from trace_maps()
     yield hidden_map()
     yield network_map()
     yield from log_basics()

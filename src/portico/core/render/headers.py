@@ -23,6 +23,7 @@ from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
 IF_MATCH = "portico_if_match"
+TRACE, SPAN = "portico_trace", "portico_span"
 SERVER_PORT = "portico_server_port"
 """Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
@@ -35,6 +36,7 @@ _FORWARDED_HEADERS = {
     "X-Forwarded-Port": f"${SERVER_PORT}",
     "X-Forwarded-Proto": "$scheme",
     "X-Request-ID": "$request_id",
+    "Traceparent": f"${TRACE}",
     "If-Match": f"${IF_MATCH}",
 }
 _PREFIX = "X-Forwarded-Prefix"
@@ -102,6 +104,27 @@ def alt_svc_map(listeners: Listeners) -> Directive:
     """RFC 7838: whoever reached us over TLS may come by HTTP/3 next time."""
     value = f'h3=":{listeners.client_https}"; ma={ALT_SVC_MAX_AGE}'
     return variable_map("$https", ALT_SVC, '""', d("on", value))
+
+
+def trace_maps() -> tuple[Directive, ...]:
+    """The trace that a request belongs to (W3C Trace Context 3.2): the client's, or a new one with
+    the number of the request. It is marked as sampled: programs decide by that mark what they
+    record, and without it would record nothing.
+    """
+    rest = "-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+    valid = f'"~^(00{rest}|(?!00|ff)[0-9a-f]{{2}}{rest}(-.*)?)$"'
+    return (
+        d("map", Raw("$request_id"), Raw(f"${SPAN}"), block=(d('"~^(.{16})"', Raw("$1")),)),
+        d(
+            "map",
+            Raw("$http_traceparent"),
+            Raw(f"${TRACE}"),
+            block=(
+                d("default", Raw(f'"00-$request_id-${SPAN}-01"')),
+                d(valid, Raw("$http_traceparent")),
+            ),
+        ),
+    )
 
 
 def _public_ports(listeners: Listeners) -> Iterator[Directive]:

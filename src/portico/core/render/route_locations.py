@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from portico.core.render.access_log import route_mark
 from portico.core.render.choice import choice_value, choice_variable, is_choice, route_groups
 from portico.core.render.directive import Directive, Raw, WithDollar, d
 from portico.core.render.scope import Scope
@@ -107,6 +108,7 @@ class Location:
         return bool(self.place and self.prefix and self.has_files)
 
     def directives(self, lines: Sequence[Directive]) -> Iterator[Directive]:
+        lines = (*route_mark(self.scope), *lines)
         if self.is_chosen_folder:
             inside = f"{CHOSEN}/{choice_value(self.scope)}"
             move = d("rewrite", Raw('"(?s)^(.*)$"'), Raw(f"{inside}$1"), "last")

@@ -52,6 +52,13 @@ class Scope:
         return route if route and has_target else self.site
 
     @property
+    def label(self) -> str:
+        """The route in logs and numbers: its path as written, and which of those with this path;
+        empty for the site itself.
+        """
+        return f"{self.key} #{self.index + 1}" if self.index else self.key
+
+    @property
     def own(self) -> Handling:
         """What was written at this very place."""
         return self.route or self.site

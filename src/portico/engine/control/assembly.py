@@ -20,6 +20,7 @@ from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
 from portico.ports.nginx import Nginx, Sites
 from portico.ports.processes import Processes
+from portico.ports.traffic import Traffic
 
 
 def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
@@ -38,6 +39,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     nginx: Nginx,
     processes: Processes,
     sites: Sites,
+    traffic: Traffic,
 ) -> tuple[Operations, Changes]:
     report = StatusReport(
         engine,
@@ -48,6 +50,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         issued=issued,
         logs=logs,
         processes=processes,
+        traffic=traffic,
     )
     changes = Changes(engine.tasks, engine.clock, engine.events.note)
     convergence = Convergence(engine, report, nginx=nginx, sites=sites)
@@ -63,5 +66,6 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         local=local,
         logs=logs,
         nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),
+        traffic=traffic,
     )
     return operations, changes

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from portico.core.model.exposition import Sample, family
 from portico.core.model.instance import InstanceState
 from portico.core.model.views import AppView, CertificateView, StatusView, UpstreamView
-
-Sample = tuple[Mapping[str, str], float]
 
 
 def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:
@@ -27,15 +26,15 @@ def metrics_text(status: StatusView, certificates: Sequence[CertificateView], no
 def _daemon(status: StatusView) -> Iterator[str]:
     daemon, nginx = status.daemon, status.nginx
     versions = {"version": daemon.version, "nginx": nginx.version}
-    yield _family("portico_info", "Versions; always 1.", [(versions, 1)])
-    yield _family("portico_uptime_seconds", "Of the daemon.", [({}, daemon.uptime_s)])
-    yield _family("portico_memory_bytes", "Of the daemon.", [({}, daemon.memory_bytes)])
-    yield _family(
+    yield family("portico_info", "Versions; always 1.", [(versions, 1)])
+    yield family("portico_uptime_seconds", "Of the daemon.", [({}, daemon.uptime_s)])
+    yield family("portico_memory_bytes", "Of the daemon.", [({}, daemon.memory_bytes)])
+    yield family(
         "portico_troubles", "Sentences in `portico status`.", [({}, len(status.troubles))]
     )
     up = nginx.pid is not None
-    yield _family("portico_nginx_up", "Whether nginx's master runs.", [({}, up)])
-    yield _family(
+    yield family("portico_nginx_up", "Whether nginx's master runs.", [({}, up)])
+    yield family(
         "portico_nginx_generation",
         "Generation of the configuration that nginx has loaded.",
         [({}, nginx.generation)],
@@ -43,35 +42,35 @@ def _daemon(status: StatusView) -> Iterator[str]:
 
 
 def _apps(apps: Sequence[AppView]) -> Iterator[str]:
-    yield _family(
+    yield family(
         "portico_app_instances_wanted",
         "Configured instances of an app.",
         [(_labels_of(app), app.wanted) for app in apps],
     )
-    yield _family("portico_app_instances", "Instances by state.", _by_state(apps))
-    yield _family(
+    yield family("portico_app_instances", "Instances by state.", _by_state(apps))
+    yield family(
         "portico_app_restarts_total",
         "Restarts of the current instances.",
         [(_labels_of(app), sum(i.restarts for i in app.instances)) for app in apps],
         kind="counter",
     )
     every = [({**_labels_of(app), "instance": i.id}, i) for app in apps for i in app.instances]
-    yield _family(
+    yield family(
         "portico_instance_memory_bytes",
         "Resident memory of an instance.",
         [(labels, i.memory_bytes) for labels, i in every],
     )
-    yield _family(
+    yield family(
         "portico_instance_problem",
         "Why an instance is not ready, or was not the last time; always 1.",
         [({**labels, "reason": i.reason}, 1) for labels, i in every if i.reason],
     )
-    yield _family(
+    yield family(
         "portico_app_waits",
         "What an app waits for before it starts; always 1.",
         [({**_labels_of(app), "reason": app.waits}, 1) for app in apps if app.waits],
     )
-    yield _family(
+    yield family(
         "portico_instance_restarts",
         "Restarts of an instance since it was created.",
         [(labels, i.restarts) for labels, i in every],
@@ -80,7 +79,7 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
 
 def _servers(upstreams: Sequence[UpstreamView]) -> Iterator[str]:
     if upstreams:
-        yield _family(
+        yield family(
             "portico_server_up",
             "Whether a server elsewhere passes its health check.",
             [
@@ -107,49 +106,34 @@ def _by_state(apps: Sequence[AppView]) -> Iterator[Sample]:
 
 
 def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]:
-    def family(name: str, says: str, samples: Iterable[tuple[CertificateView, float]]) -> str:
+    def certificate_family(
+        name: str, says: str, samples: Iterable[tuple[CertificateView, float]]
+    ) -> str:
         named = [({"certificate": view.name}, value) for view, value in samples]
-        return _family(f"portico_certificate_{name}", says, named)
+        return family(f"portico_certificate_{name}", says, named)
 
     ends = [(view, view.given_until) for view in views if view.given_until is not None]
-    yield family("not_after_seconds", "Expiry of the served certificate, Unix time.", ends)
-    yield family(
+    yield certificate_family(
+        "not_after_seconds", "Expiry of the served certificate, Unix time.", ends
+    )
+    yield certificate_family(
         "left_seconds",
         "Seconds until expiry; negative after it.",
         [(view, round(end - now, 1)) for view, end in ends],
     )
-    yield family(
+    yield certificate_family(
         "served", "Whether every listener serves the certificate.", [(v, v.served) for v in views]
     )
-    yield family(
+    yield certificate_family(
         "last_try_failed",
         "Whether the last order or deploy failed.",
         [(view, bool(view.error)) for view in views],
     )
-    yield family("warning", "Whether it expires too soon.", [(v, bool(v.warning)) for v in views])
-    yield family(
+    yield certificate_family(
+        "warning", "Whether it expires too soon.", [(v, bool(v.warning)) for v in views]
+    )
+    yield certificate_family(
         "next_seconds",
         "Time of its next action, Unix time.",
         [(view, view.next_at) for view in views if view.next_at is not None],
     )
-
-
-def _family(name: str, says: str, samples: Iterable[Sample], *, kind: str = "gauge") -> str:
-    """Empty without samples."""
-    lines = [f"{name}{_labels(labels)} {_number(value)}\n" for labels, value in samples]
-    head = f"# HELP {name} {says}\n# TYPE {name} {kind}\n"
-    return head + "".join(lines) if lines else ""
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items()) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _number(value: float) -> str:
-    return f"{value:d}" if isinstance(value, int) else f"{value!r}"

@@ -38,6 +38,7 @@ from portico.core.model.views import (
     RevisionView,
     StatusView,
     StepView,
+    TrafficSeriesView,
     TrustView,
     VersionView,
 )
@@ -67,6 +68,7 @@ from portico.engine.projects import Projects, keys_at, name_of
 from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.files import Logs
+from portico.ports.traffic import Traffic
 
 EVENTS_SHOWN: Final = 100
 _MAX_NUMBER: Final = 10**11
@@ -87,12 +89,14 @@ class Operations(CertificateOperations):
         local: Certificates,
         logs: Logs,
         nginx_programs: NginxPrograms,
+        traffic: Traffic,
     ) -> None:
         super().__init__(engine, changes, certificates)
         self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
         self._cache_purge, self._nginx_programs = cache_purge, nginx_programs
+        self._traffic = traffic
         self._safe_mode, self._projects = engine.safe_mode, Projects(engine.intent)
         self._ending: dict[str, Revision] = {}
         """By change: the project that a `down` ends."""
@@ -237,8 +241,36 @@ class Operations(CertificateOperations):
         return VersionView(version=__version__, pid=os.getpid())
 
     async def metrics(self) -> str:
-        """The status and the certificates in the text format of Prometheus."""
-        return metrics_text(await self.status(), await self.certificates(), self._clock.now())
+        """The status, the certificates and the requests in the text format of Prometheus."""
+        status, certificates = await self.status(), await self.certificates()
+        text = metrics_text(status, certificates, self._clock.now())
+        return text + await self._traffic.metrics()
+
+    async def traffic(
+        self,
+        project: str | None = None,
+        machine: str | None = None,
+        site: str | None = None,
+        route: str | None = None,
+        app: str | None = None,
+        instance: str | None = None,
+    ) -> TrafficSeriesView:
+        """The requests of all rows that have these values, in sum. Raises Failed without an answer
+        of the program that counts.
+        """
+        every = {
+            "project": project,
+            "machine": machine,
+            "site": site,
+            "route": route,
+            "app": app,
+            "instance": instance,
+        }
+        of = {name: value for name, value in every.items() if value is not None}
+        found = await self._traffic.series(of)
+        if found is None:
+            raise Failed("cannot show requests: the program that counts them does not answer yet")
+        return TrafficSeriesView(**of, **found)
 
     # Changing what is wanted
 

@@ -25,6 +25,7 @@ from portico.core.model.views import (
     SiteView,
     StatusView,
     StreamView,
+    TrafficView,
     UpstreamView,
 )
 from portico.core.model.world import NginxSeen, World
@@ -44,6 +45,7 @@ from portico.engine.projects import name_of
 from portico.engine.server_checks import ServerChecks
 from portico.ports.files import Logs
 from portico.ports.processes import Processes
+from portico.ports.traffic import Rates, Traffic
 from portico.system.memory import resident_bytes
 
 S = InstanceState
@@ -66,17 +68,19 @@ class StatusReport:
         issued: CertificateSource,
         logs: Logs,
         processes: Processes,
+        traffic: Traffic,
     ) -> None:
         self._intent, self._observed = engine.intent, engine.observed
         self._clock, self._troubles = engine.clock, engine.troubles
         self._instances, self.exposure = instances, exposure
         self._daemon, self._issued = daemon, issued
         self._server_checks = server_checks
-        self._logs, self._processes = logs, processes
+        self._logs, self._processes, self._traffic = logs, processes, traffic
         self._begun = engine.clock.monotonic()
 
     async def view(self) -> StatusView:
         await self._processes.measure()
+        rates = await self._traffic.rates()
         desired, _ = self._intent.wanted()
         projects, paused = self._projects(), self._intent.paused()
         names = {key: view.name for key, view in projects.items()}
@@ -89,7 +93,7 @@ class StatusReport:
         return StatusView(
             projects=tuple(projects.values()),
             apps=tuple(
-                self._app(app, instances[name], held.get(name), world.now, names)
+                self._app(app, instances[name], held.get(name), world.now, names, rates)
                 for name, app in desired.apps.items()
             ),
             sites=tuple(
@@ -100,6 +104,7 @@ class StatusReport:
                     project=names.get(desired.origin(name).project, ""),
                     paused=name in paused,
                     served=served,
+                    traffic=rates.sites.get(name),
                 )
                 for name, site in desired.sites.items()
             ),
@@ -246,6 +251,7 @@ class StatusReport:
         wait: Wait | None,
         now: float,
         projects: Mapping[str, str],
+        rates: Rates,
     ) -> AppView:
         mine = sorted(found, key=lambda i: (i.slot, i.id))
         command = app.app.command or app.app.script or ""
@@ -254,7 +260,7 @@ class StatusReport:
             name=name,
             project=projects.get(project, project),
             state=app_state(app, mine, waits=wait is not None),
-            instances=tuple(self._instance(i, app, now) for i in mine),
+            instances=tuple(self._instance(i, app, now, rates.instances.get(i.id)) for i in mine),
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
             command=command if isinstance(command, str) else " ".join(command),
@@ -262,6 +268,7 @@ class StatusReport:
             waits=wait.why if wait else "",
             schedule=app.app.schedule or "",
             next_run=self._next_run(app),
+            traffic=rates.apps.get(app.name),
         )
 
     def _next_run(self, app: DesiredApp) -> float | None:
@@ -269,7 +276,9 @@ class StatusReport:
             return None
         return self._instances.timetable.next(app.name)
 
-    def _instance(self, i: Instance, app: DesiredApp, now: float) -> InstanceView:
+    def _instance(
+        self, i: Instance, app: DesiredApp, now: float, traffic: TrafficView | None
+    ) -> InstanceView:
         running = i.process is not None and i.state in LIVE
         memory, cpu = (0, 0.0)
         if i.process is not None and running:
@@ -290,6 +299,7 @@ class StatusReport:
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
+            traffic=traffic,
         )
 
     def _waits_for(self, i: Instance) -> str:
@@ -366,7 +376,7 @@ class StatusReport:
                 )
 
 
-def _site(
+def _site(  # noqa: PLR0913 - all that is seen of it
     name: str,
     site: Site,
     desired: Desired,
@@ -374,6 +384,7 @@ def _site(
     project: str,
     paused: bool,
     served: ServedCertificates,
+    traffic: TrafficView | None,
 ) -> SiteView:
     certificate = ""
     if site.https and desired.own_certificate(name):
@@ -389,6 +400,7 @@ def _site(
         certificate=certificate,
         paused=paused,
         held=desired.holds.get(name, 0.0),
+        traffic=traffic,
     )
 
 

@@ -1,0 +1,92 @@
+"""What the daemon is told: rates of the last minute, and the minutes of some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from portico.adapters.traffic.child.counter import Counter
+from portico.adapters.traffic.wire import WINDOW
+from portico.core.counting.counts import CLASSES, Counts
+from portico.core.counting.histogram import quantile
+from portico.core.counting.table import Row
+
+Rate = tuple[float, float | None, float | None, int]
+"""Requests a second, p50 and p95 in seconds, and responses with a code of 500 or above."""
+TEN_MINUTES, DAY = 600, 86400
+
+
+class Rates(msgspec.Struct):
+    sites: dict[str, Rate]
+    """Times as clients saw them."""
+    apps: dict[str, Rate]
+    """Times of the apps' own responses, and so below."""
+    instances: dict[str, Rate]
+    behind_bytes: int
+    behind_seconds: float
+    unreadable: int
+    gaps: int
+    unsaved: str
+
+
+def rates(counter: Counter, _: Mapping[str, str]) -> Rates:
+    sites: dict[str, Counts] = {}
+    apps: dict[str, Counts] = {}
+    instances: dict[str, Counts] = {}
+    for row, counts in counter.table.recent(WINDOW):
+        for name, table in ((row.site, sites), (row.app, apps), (row.instance, instances)):
+            if name:
+                table.setdefault(name, Counts()).add(counts)
+    seconds = counter.table.seconds_of(WINDOW, counter.now())
+    size, behind = counter.behind()
+    return Rates(
+        {name: _rate(counts, counts.times, seconds) for name, counts in sites.items()},
+        {name: _rate(counts, counts.upstream_times, seconds) for name, counts in apps.items()},
+        {n: _rate(counts, counts.upstream_times, seconds) for n, counts in instances.items()},
+        size,
+        behind,
+        counter.unreadable,
+        counter.gaps,
+        counter.unsaved,
+    )
+
+
+def series(counter: Counter, of: Mapping[str, str]) -> dict[str, object]:
+    """Of the rows that have all these values."""
+
+    def select(row: Row) -> bool:
+        return all(getattr(row, name) == value for name, value in of.items())
+
+    table = counter.table
+    return {
+        "minute": _shown(table.window(WINDOW, select)),
+        "ten_minutes": _shown(table.window(TEN_MINUTES, select)),
+        "day": _shown(table.window(DAY, select)),
+        "minutes": [{"time": time, **_shown(counts)} for time, counts in table.minutes(select)],
+    }
+
+
+def _rate(counts: Counts, times: Mapping[int, int], seconds: float) -> Rate:
+    p50, p95 = (quantile(times, share) for share in (0.5, 0.95))
+    return (counts.requests / seconds, _seconds(p50), _seconds(p95), counts.errors)
+
+
+def _shown(counts: Counts) -> dict[str, object]:
+    return {
+        "requests": counts.requests,
+        "codes": dict(zip(CLASSES, counts.classes, strict=True)),
+        "bytes_in": counts.bytes_in,
+        "bytes_out": counts.bytes_out,
+        "retries": counts.retries,
+        "failed_tries": counts.failed,
+        **{
+            f"{prefix}p{round(100 * share)}_s": _seconds(quantile(times, share))
+            for prefix, times in (("", counts.times), ("upstream_", counts.upstream_times))
+            for share in (0.5, 0.95, 0.99)
+        },
+    }
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds / 1000, 6)

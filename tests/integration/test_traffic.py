@@ -1,0 +1,178 @@
+"""Requests that are counted from the access logs: those that clients sent, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from shutil import which
+
+import psutil
+import pytest
+
+from tests.stack import PROGRAMS, Stack, eventually, free_port, kill
+
+SITE = "app.localhost"
+REQUESTS = 12_000
+CHILD = "portico.adapters.traffic.child.main"
+
+
+def file_of(*routes: str) -> str:
+    return f"""
+[apps.web]
+command = ["{sys.executable}", "{PROGRAMS / "echo.py"}"]
+instances = 2
+health = "/healthz"
+[sites."{SITE}"]
+app = "web"
+[sites."{SITE}".routes]
+"/api" = "web"
+{"".join(f'"{route}" = "web"' for route in routes)}
+"""
+
+
+def lines_of(stack: Stack) -> list[dict]:
+    """The access log, of all files that rotations have left."""
+    logs = (stack.home / "logs/sites").glob(f"{SITE}.access.log*")
+    return [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+
+
+def day(stack: Stack, **of: str) -> dict:
+    query = "&".join(f"{name}={value}" for name, value in of.items())
+    return stack.api(f"/v1/traffic?{query}")["day"]
+
+
+def child_of(stack: Stack) -> int:
+    """The process that counts, of the daemon that runs."""
+
+    def found() -> int:
+        daemon = psutil.Process(stack.status()["daemon"]["pid"])
+        return next((p.pid for p in daemon.children() if CHILD in p.cmdline()), 0)
+
+    assert eventually(found)
+    return found()
+
+
+@pytest.fixture(scope="module")
+def metrics() -> str:
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="module")
+def stack(metrics: str):
+    with Stack() as stack:
+        stack.up(file_of(), metrics=metrics, log_max_size=1 << 20, log_keep=50)
+        yield stack
+
+
+@pytest.mark.slow
+def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and_kills(
+    stack: Stack, metrics: str
+):
+    edge = {"metrics": metrics, "log_max_size": 1 << 20, "log_keep": 50}
+    with stack.load(SITE, "/api/x", requests=REQUESTS, connections=8) as load:
+        stack.kill_daemon()
+        stack.up(file_of("/more"), **edge)
+        kill(child_of(stack))
+        stack.done("reload", "web")
+        report = load.report()
+    assert report.lost == 0
+    for kept in ("", "?x", "?status=500"):
+        for _ in range(10):
+            stack.get(SITE, f"/api{kept}")
+    eventually(lambda: day(stack, route="/api")["requests"] == REQUESTS + 30, within=60)
+    found = day(stack, route="/api")
+    assert found["codes"]["5xx"] == 10
+    assert found["codes"]["2xx"] == REQUESTS + 20
+    assert found == day(stack, route="/api", app="web", site=SITE)
+    assert sum(line["route"] == "/api" for line in lines_of(stack)) == REQUESTS + 30
+    assert eventually(lambda: stack.status()["troubles"] == [], within=30)
+
+
+def test_an_instance_and_a_site_have_rates_in_status_and_a_program_gets_trace_and_request_id(
+    stack: Stack,
+):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    made = stack.get(SITE, "/").json["headers"]
+    kept = stack.get(SITE, "/", traceparent=trace).json["headers"]
+    bad = stack.get(SITE, "/", traceparent=trace.replace("0af", "xyz")).json["headers"]
+    made, kept, bad = ({k.lower(): v for k, v in each.items()} for each in (made, kept, bad))
+    assert re.fullmatch(f"00-{made['x-request-id']}-[0-9a-f]{{16}}-01", made["traceparent"])
+    assert kept["traceparent"] == trace
+    assert bad["traceparent"].startswith(f"00-{bad['x-request-id']}-")
+    eventually(lambda: all(i["traffic"] for i in stack.instances("web")), within=30)
+    logged = (kept["x-request-id"], trace)
+    eventually(lambda: logged in [(x["request_id"], x["traceparent"]) for x in lines_of(stack)])
+    shown = stack.done("status").stdout
+    assert "req/s" in shown
+    assert "5xx" in shown
+
+
+def test_metrics_are_served_where_the_file_says_and_promtool_finds_nothing_wrong(
+    stack: Stack, metrics: str
+):
+    eventually(lambda: fetched(metrics).status == 200)
+    answer = fetched(metrics)
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    text = answer.read().decode()
+    assert (
+        'portico_http_requests_total{project="project",site="app.localhost",route="/api"' in text
+    )
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        fetched(metrics, "/v1/status")
+    mute = [socket.create_connection(metrics.split(":")) for _ in range(3)]
+    for each in mute:
+        each.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert fetched(metrics).status == 200
+    for each in mute:
+        each.close()
+    if which("promtool") is not None:
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(which("prometheus") is None, reason="Prometheus is not installed")
+def test_the_real_prometheus_scrapes_a_running_portico(stack: Stack, metrics: str, tmp_path: Path):
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\n"
+        "scrape_configs:\n"
+        "  - job_name: portico\n    honor_labels: true\n"
+        f"    static_configs: [{{targets: ['{metrics}']}}]\n"
+    )
+    address = f"127.0.0.1:{free_port()}"
+    words = (
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+    )
+    query = "/api/v1/query?query=sum+by+(instance)(portico_http_requests_total{code='2xx'})"
+    with subprocess.Popen(["prometheus", *words], stderr=subprocess.DEVNULL) as prometheus:
+
+        def instances() -> set[str]:
+            with suppress(OSError):
+                answer = json.load(fetched(address, query.replace("'", "%22")))
+                return {each["metric"].get("instance") for each in answer["data"]["result"]}
+            return set()
+
+        try:
+            stack.get(SITE, "/")
+            eventually(lambda: {"web.1", "web.2"} <= instances())
+        finally:
+            prometheus.terminate()
+
+
+def fetched(address: str, path: str = "/metrics"):
+    return urllib.request.urlopen(f"http://{address}{path}", timeout=30)
