@@ -113,10 +113,12 @@ def test_debians_source_is_refused_and_its_compilation_would_leave_nothing_behin
 def test_a_current_source_is_compiled_and_serves_all_that_the_wheel_does(stack):
     stack.up(FILE)
     wheel = shown(stack)["used"]
-    with stack.load("app.localhost", rate=100, posts=0.3, seconds=1800) as load:
-        told = stack.portico("nginx", "build", os.environ[REAL_SOURCE], seconds=1800)
+    built = stack.portico("nginx", "build", os.environ[REAL_SOURCE], "--no-use", seconds=1800)
+    assert built.returncode == 0, built.stderr
+    assert serving(stack)[0] == WHEEL
+    with stack.load("app.localhost", "/?sleep=0.01", rate=100, posts=0.3) as load:
+        stack.done("nginx", "use", built.stdout.strip())
         report = load.stop()
-    assert told.returncode == 0, told.stderr
     assert report.failed == {}, report.first_failures
     used = shown(stack)["used"]
     assert serving(stack)[0] == used["program"]

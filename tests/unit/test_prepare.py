@@ -18,7 +18,7 @@ from portico.core.model.world import NginxSeen
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.inputs import Inputs
 from portico.engine.prepare import Preparation
-from portico.errors import ConfigError, Failed, Problem
+from portico.errors import ConfigError, Failed, Problem, Refused
 from tests.rendered import MACHINE
 
 FILE = """
@@ -41,7 +41,9 @@ class Outside:
 
     # As nginx
 
-    async def build(self, *_: object) -> Build:
+    async def build(self, named: str | None, _: object) -> Build:
+        if named == "/removed":
+            raise Refused("cannot use /removed as nginx: no such program")
         return Build("/usr/sbin/nginx", (1, 31, 0), can=frozenset({"resolve", "ssl"}))
 
     def seen(self) -> NginxSeen:
@@ -236,3 +238,26 @@ def test_what_nginx_cannot_open_of_the_new_file_is_refused_and_closes_nothing(
     with pytest.raises(ConfigError, match=r"cannot use /two/portico.toml"):
         asyncio.run(preparation.again(with_project_two("nginx.conf", new="two")))
     assert outside.installed == []
+
+
+def test_sites_are_served_where_the_nginx_that_was_selected_has_been_removed(outside):
+    selected = ["/removed"]
+    preparation = Preparation(
+        MACHINE, outside, outside, outside, outside, selected_nginx=lambda: selected[0]
+    )
+    candidate = asyncio.run(preparation.render(INPUTS))
+    assert candidate.build.program == "/usr/sbin/nginx"
+    assert candidate.notes[0].startswith("/usr/sbin/nginx is used instead of the nginx selected")
+    selected[0] = "auto"
+    assert asyncio.run(preparation.render(INPUTS)).notes == candidate.notes[1:]
+
+
+def test_an_nginx_that_a_file_names_and_that_is_not_usable_is_refused(outside):
+    table = {**tomllib.loads(FILE), "edge": {"nginx": "/removed"}}
+    request = INPUTS.requests[PROJECT].model_copy(update={"table": table})
+    with pytest.raises(Refused, match="no such program"):
+        asyncio.run(
+            Preparation(MACHINE, outside, outside, outside, outside).render(
+                replace(INPUTS, requests={PROJECT: request})
+            )
+        )

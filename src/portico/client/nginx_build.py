@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -187,9 +187,9 @@ class _Step:
             if not wait_for(has_ended, BUILD_TIMEOUT, TICK):
                 raise Failed(f"cannot build nginx: {words[0]} took {BUILD_TIMEOUT:g} seconds")
         finally:
-            with suppress(ProcessLookupError):
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                process.wait()
         if process.returncode:
             raise Failed(self._failure(words, start))
 

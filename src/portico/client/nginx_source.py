@@ -93,14 +93,16 @@ def assert_own_tree(path: Path) -> None:
     """Refused where this process is root and another user could change what it is to run."""
     if os.geteuid() != 0:
         return
-    who = other_writer(path) or next(
-        (who for each in path.rglob("*") if (who := writer(each.lstat()))), ""
-    )
-    if who:
+    if who := other_writer(path) or next(filter(None, map(_writer, path.rglob("*"))), ""):
         raise Refused(
             f"cannot build {path}: {who} can change files in it, and the build runs as root; "
-            f"make a copy that root owns, with `cp -r` in a folder of root"
+            "make a copy that root owns, with `cp -r` in a folder of root"
         )
+
+
+def _writer(path: Path) -> str:
+    """Of what lies in a folder that is root's alone."""
+    return other_writer(path) if path.is_symlink() else writer(path.lstat())
 
 
 def copy_tree(path: Path, target: Path) -> None:

@@ -34,7 +34,7 @@ from portico.core.render.inheritance import Loss, all_losses
 from portico.engine.client_files import ClientFiles
 from portico.engine.host_checks import HostChecks
 from portico.engine.inputs import Inputs, Machine, ReadFiles, read_files
-from portico.errors import ConfigError, Failed, Problem
+from portico.errors import ConfigError, Failed, Problem, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.nginx import Nginx
 
@@ -129,9 +129,8 @@ class Preparation:
     async def _usable(self, inputs: Inputs) -> CheckedFile:
         read = await self._read(inputs)
         edge, root = read.desired.edge, self._machine.root
-        asked = self._nginx_request(read)
-        build = await self._nginx.build(asked.named, asked.needed)
-        said = list[str]()
+        build, unusable = await self.nginx_build(self._nginx_request(read))
+        said = [unusable] if unusable else []
         for project, own in read.documents.items():
             if inputs.project in {None, project}:
                 document = own.model_copy(update={"edge": edge})
@@ -143,6 +142,18 @@ class Preparation:
                     raise ConfigError(inputs.source, problems)
                 said += [*notes(document, root=root), *capability_notes(document, build)]
         return CheckedFile(read.desired, build, tuple(said), read.unreadable)
+
+    async def nginx_build(self, asked: NginxRequest) -> tuple[Build, str]:
+        """The nginx for the files in force, and why it is not the one selected, if so: sites are
+        served also where that has been removed. Raises Refused where a file names an unusable one.
+        """
+        try:
+            return await self._nginx.build(asked.named, asked.needed), ""
+        except Refused as error:
+            if asked.file is not None or asked.named is None:
+                raise
+            build = await self._nginx.build(None, asked.needed)
+            return build, f"{build.program} is used instead of the nginx selected: {error}"
 
     async def nginx_request(self, inputs: Inputs) -> NginxRequest:
         return self._nginx_request(await self._read(inputs))

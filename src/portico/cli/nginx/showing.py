@@ -30,9 +30,9 @@ def show(session: Session) -> None:
         session.show_json(view)
         return
     terminal = session.terminal
-    if view.used is None:
+    if view.problem:
         terminal.write_labelled("problem", view.problem)
-    else:
+    if view.used is not None:
         _used(session, view, view.used)
     if view.others:
         terminal.write()

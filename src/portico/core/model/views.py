@@ -448,8 +448,8 @@ class NginxBuildView(View):
 class NginxBuildsView(View):
     """The nginx in use, and the others of this machine."""
 
-    used: NginxBuildView | None = Field(description="None where what is selected is not usable.")
-    problem: str = Field(description="Why it is not usable, or empty.")
+    used: NginxBuildView | None = Field(description="None where none is usable.")
+    problem: str = Field(description="Why the one named or selected is not usable, or empty.")
     selected: str = Field(description="What `portico nginx use` was given; default: auto.")
     file: str = Field(description="`[edge] nginx` of the file in force, which decides; or empty.")
     pid: int | None = Field(description="Of nginx's master process, if it runs.")

@@ -47,7 +47,7 @@ class NginxPrograms:
     async def view(self) -> NginxBuildsView:
         asked, problem, used = await self._request(), "", None
         try:
-            used = await self._nginx.build(asked.named, asked.needed)
+            used, problem = await self._preparation.nginx_build(asked)
         except Refused as error:
             problem = str(error)
         others = [
@@ -83,7 +83,7 @@ class NginxPrograms:
         if program not in {AUTO, BUNDLED}:
             await asyncio.to_thread(_assert_usable, program)
         await self._nginx.build(None if program == AUTO else program)
-        self._engine.events.requested("upgrade", "nginx", who)
+        self._engine.events.requested("upgrade", "nginx", who, f"use {program}")
 
         async def work(change: Change) -> None:
             before = self._engine.intent.selected_nginx
