@@ -33,6 +33,9 @@ folder = "tokens"
 [sites."app.example.com"]
 upstream = "program"
 
+[sites."away.example.com"]
+aliases = ["{long}.away.example.com"]
+redirect = "https://elsewhere.example.com"
 [sites."mixed.example.com"]
 upstream = "program"
 folder = "www"
@@ -69,6 +72,7 @@ FOLDERS = (
     "route.example.com",
     f"{LONG}.example.com",
 )
+ANSWERED = (*FOLDERS, "away.example.com", f"{LONG}.away.example.com")
 REDIRECTED = ("app.example.com", "mixed.example.com")
 PASSED = ("both.example.com", "behind.example.com")
 PROGRAMS = ("own.example.com", "plain.example.com", "both.example.com")
@@ -93,7 +97,7 @@ def test_a_file_that_another_program_has_put_into_the_folder_of_a_site_is_served
     assert (answer.status, answer.body.decode()) == (200, "theirs.key")
 
 
-@pytest.mark.parametrize("name", [*FOLDERS, *REDIRECTED, *PASSED])
+@pytest.mark.parametrize("name", [*ANSWERED, *REDIRECTED, *PASSED])
 def test_a_token_that_an_order_of_ours_waits_for_is_answered_for_our_account(edge, name):
     answer = edge.plain(name, f"{WELL_KNOWN}ours_-1")
     assert (answer.status, answer.body.decode()) == (200, "ours_-1.thumb")
@@ -115,7 +119,7 @@ def test_who_may_not_enter_a_site_gets_no_answer_of_its_program_to_other_tokens(
     assert edge.plain("behind.example.com", f"{WELL_KNOWN}unknown").status == 403
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", ANSWERED)
 def test_any_other_token_is_answered_for_our_account(edge, name):
     answer = edge.plain(name, f"{WELL_KNOWN}a-token_1")
     assert (answer.status, answer.body.decode()) == (200, "a-token_1.thumb")

@@ -10,7 +10,7 @@ from portico.core.model.site import ENCODERS
 from portico.core.render.access_log import error_log_path, log_basics
 from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
-from portico.core.render.challenge import webroots
+from portico.core.render.challenge import RedirectedSites
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
 from portico.core.render.headers import header_maps, trace_maps
 from portico.core.render.mime import compression, mime_types
@@ -126,10 +126,10 @@ def _hash_tables(desired: Desired) -> Iterator[Directive]:
     yield d("proxy_headers_hash_bucket_size", str(_bucket(headers)))
     yield d("variables_hash_bucket_size", str(SMALLEST_BUCKET))
     yield d("variables_hash_max_size", str(max(2048, _power_of_two(4 * len(desired.sites)))))
-    roots = webroots(desired)
-    if len(roots) > SMALL_MAP or any(len(name) > SHORT_NAME for name in roots):
-        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(roots)))))
-        yield d("map_hash_bucket_size", str(_bucket(roots)))
+    hosts = RedirectedSites.of(desired).names
+    if len(hosts) > SMALL_MAP or any(len(name) > SHORT_NAME for name in hosts):
+        yield d("map_hash_max_size", str(max(2048, _power_of_two(4 * len(hosts)))))
+        yield d("map_hash_bucket_size", str(_bucket(hosts)))
 
 
 def server_name_hash(names: Sequence[str]) -> Iterator[Directive]:

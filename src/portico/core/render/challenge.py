@@ -10,6 +10,7 @@ certificate of a site, nothing is answered here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired
@@ -64,22 +65,24 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
         yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE}"), block=lines)
     if not context.thumbprint:
         return
-    if roots := webroots(desired):
-        yield _host_map(_WEBROOT, "/dev/null", roots)
-    if _has_program_redirected(desired) and (names := _names_without_program(desired)):
-        yield _host_map(_PROGRAM, "1", dict.fromkeys(names, ""))
+    sites = RedirectedSites.of(desired)
+    if sites.roots:
+        yield _host_map(_WEBROOT, "/dev/null", sites.roots)
+    if sites.without_program:
+        yield _host_map(_PROGRAM, "1", dict.fromkeys(sites.without_program, ""))
     if any(_passes_others(each, desired) for each in _sites(desired)):
         yield variable_map("$uri", _ASKED, '""', d(rf'"~^{_ASKED_PATH}$"', Raw("$1")))
 
 
 def shared_answer(desired: Desired, context: RenderContext, origin: str) -> Iterator[Directive]:
     """In the server for all sites whose plain requests are redirected, which is to `origin`."""
-    root = Raw(f"${_WEBROOT}") if webroots(desired) else None
+    sites = RedirectedSites.of(desired)
+    root = Raw(f"${_WEBROOT}") if sites.roots else None
     other: tuple[Directive, ...] = ()
-    if _has_program_redirected(desired):
+    if sites.any_program:
         redirect = d("return", "308", Raw(f"{origin}$request_uri"))
-        has_others = bool(_names_without_program(desired))
-        other = (d("if", Raw(f"(${_PROGRAM})"), block=(redirect,)) if has_others else redirect,)
+        is_program = d("if", Raw(f"(${_PROGRAM})"), block=(redirect,))
+        other = (is_program if sites.without_program else redirect,)
     yield from _answer(context, root, other)
 
 
@@ -106,31 +109,36 @@ def webroot(site_scopes: Sequence[Scope]) -> str:
     return f"{path}/{WELL_KNOWN.removeprefix(prefix)}".rstrip("/")
 
 
-def webroots(desired: Desired) -> Mapping[str, str]:
-    """By every name of the sites whose plain requests are redirected."""
-    roots: dict[str, str] = {}
-    for each in _redirected_sites(desired):
-        if root := webroot(each):
-            roots |= dict.fromkeys(_names(each), root)
-    return roots
+@dataclass(frozen=True, slots=True)
+class RedirectedSites:
+    """Those whose plain requests are redirected, with certificates of an authority."""
 
+    roots: Mapping[str, str]
+    """`webroot` by every name of those that have one."""
+    without_program: tuple[str, ...]
+    """The names of those without, if there are any with a program."""
+    any_program: bool
 
-def _names_without_program(desired: Desired) -> tuple[str, ...]:
-    """Of the sites whose plain requests are redirected."""
-    sites = (each for each in _redirected_sites(desired) if not _has_program(each))
-    return tuple(name for each in sites for name in _names(each))
+    @property
+    def names(self) -> frozenset[str]:
+        """What the maps of hosts have."""
+        return frozenset((*self.roots, *self.without_program))
 
-
-def _has_program_redirected(desired: Desired) -> bool:
-    return any(map(_has_program, _redirected_sites(desired)))
-
-
-def _redirected_sites(desired: Desired) -> Iterator[Sequence[Scope]]:
-    """Those that have certificates of an authority."""
-    for each in _sites(desired):
-        name = each[0].name
-        if is_redirected(name, desired) and desired.issuing(name) is not None:
-            yield each
+    @classmethod
+    def of(cls, desired: Desired) -> RedirectedSites:
+        roots, without, any_program = dict[str, str](), list[str](), False
+        for each in _sites(desired):
+            name = each[0].name
+            if desired.issuing(name) is None or not is_redirected(name, desired):
+                continue
+            names = (name, *each[0].site.aliases)
+            if root := webroot(each):
+                roots |= dict.fromkeys(names, root)
+            if _has_program(each):
+                any_program = True
+            else:
+                without += names
+        return cls(roots, tuple(without) if any_program else (), any_program)
 
 
 def _passes_others(site_scopes: Sequence[Scope], desired: Desired) -> bool:
@@ -142,10 +150,6 @@ def _passes_others(site_scopes: Sequence[Scope], desired: Desired) -> bool:
 def _sites(desired: Desired) -> Iterator[Sequence[Scope]]:
     for name, site in desired.sites.items():
         yield tuple(scopes(Scope(name, site, desired.origin(name).folder)))
-
-
-def _names(site_scopes: Sequence[Scope]) -> tuple[str, ...]:
-    return (site_scopes[0].name, *site_scopes[0].site.aliases)
 
 
 def _has_program(site_scopes: Sequence[Scope]) -> bool:

@@ -27,7 +27,8 @@ def waited_for(method: Http, *tokens: str, context: RunContext) -> Iterator[None
     files = [folder / token for token in tokens] if method.tokens else []
     try:
         if files:
-            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o711)  # nginx's workers look there for a name
             _remove_stale(folder, context.now() - _MAX_AGE)
         for each in files:
             each.touch(mode=0o644)
