@@ -35,6 +35,7 @@ from portico.adapters.certificates.child import answer
 from portico.client.wire import reachable
 from portico.system.home import Home
 from tests.commands import run_here
+from tests.daemons import start_daemon
 from tests.load import LONGEST_RUN, Report
 
 BIN = Path(sys.executable).parent
@@ -127,8 +128,12 @@ class Stack:
             file.chmod(0o600)
 
     def portico(self, *args: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
-        """In this process, unless the command is to be another's or begins a daemon."""
-        if self._runs_here(args[0]):
+        """In this process, unless the command is to be another's or begins a daemon. `up` finds
+        one that was begun for it.
+        """
+        if args[0] == "up" and self._is_plain and not self._answers():
+            self._begin()
+        if args[0] not in BEGINNINGS and self._is_plain and self._answers():
             return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
             [*self._as, BIN / "portico", *args],
@@ -141,11 +146,20 @@ class Stack:
             timeout=seconds,
         )
 
-    def _runs_here(self, command: str) -> bool:
-        plain = not self._as and self.environ == self._plain
+    @property
+    def _is_plain(self) -> bool:
+        """Whether commands are those of the tests' own Portico, in the thread of the tests."""
         in_main_thread = threading.current_thread() is threading.main_thread()
-        begins_none = command not in BEGINNINGS and reachable(self.home / "api.sock")
-        return plain and in_main_thread and begins_none
+        return in_main_thread and not self._as and self.environ == self._plain
+
+    def _answers(self) -> bool:
+        return reachable(self.home / "api.sock")
+
+    def _begin(self) -> None:
+        """Where it does not come up, the command begins its own, and says why that one fails."""
+        Home(self.home).make()
+        pid = start_daemon(self.environ, self.folder, self.home / "porticod.log")
+        eventually(lambda: self._answers() or is_gone(pid))
 
     def done(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run a command that must succeed."""

@@ -1,0 +1,73 @@
+"""porticod by a fork of a Python that has imported all of it: a daemon of its own in each home, as
+any other, for a tenth of the processor time that its start takes.
+
+`python -m tests.daemons` reads a request a line, as JSON, and answers with the pid of the daemon.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from portico.client.connect import DAEMON
+
+
+def start_daemon(environ: Mapping[str, str], folder: Path, log: Path) -> int:
+    """As `portico up` does it; returns its pid. Whether it answers is to be waited for."""
+    parent = _parent()
+    assert parent.stdin
+    assert parent.stdout
+    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log)]) + "\n")
+    parent.stdin.flush()
+    return int(parent.stdout.readline())
+
+
+@cache
+def _parent() -> subprocess.Popen[str]:
+    """One for all tests of this process; the last words are those by which a daemon is known."""
+    parent = subprocess.Popen(
+        [sys.executable, "-m", __name__, DAEMON[-1]],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(parent.communicate)
+    return parent
+
+
+def _serve() -> None:
+    from portico.daemon.main import main  # noqa: PLC0415 - only this process pays for it
+
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            continue
+        if pid := os.fork():  # an orphan, as a daemon is whose command has ended
+            os.write(1, b"%d\n" % pid)
+            os._exit(0)
+        os.setsid()
+        environ, folder, log = json.loads(line)
+        os.environ.clear()
+        os.environ.update(environ)
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
+        os.dup2(1, 2)
+        sys.argv, sys.orig_argv = [DAEMON[-1]], list(DAEMON)
+        main()
+        return
+
+
+if __name__ == "__main__":
+    _serve()
