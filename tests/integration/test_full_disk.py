@@ -70,9 +70,8 @@ def daemons(stack: Stack) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if "portico.daemon.main" in process.cmdline() and process.environ().get(
-                "PORTICO_HOME"
-            ) == str(stack.home):
+            here = process.cwd() == str(stack.folder)
+            if here and "portico.daemon.main" in process.cmdline():
                 found.append(process)
     return found
 
