@@ -93,6 +93,7 @@ timestamp = "%Y-%m-%d %H:%M:%S"
 stdout = "out.log"
 stderr = "err.log"
 max_size = "20m"
+total_size = "1g"
 keep = 3
 
 [apps.web.slots.2]
@@ -424,6 +425,7 @@ health_path = "/healthz"
 http3 = false
 access_log_format = "combined"
 log_max_size = "100m"
+log_total_size = "20g"
 log_keep = 2
 include = "maps.conf"
 """

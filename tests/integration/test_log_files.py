@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import signal
 import subprocess
@@ -83,6 +84,40 @@ def test_rotated_files_are_numbered_and_take_no_more_than_they_may(tmp_path, log
         assert path.read_text() == ""
     assert [each.read_text()[0] for each in rotated(path)] == list("abcdef"[6 - keep :])
     assert [each.suffix for each in rotated(path)] == [".3", ".2", ".1"][3 - keep :]
+
+
+def test_older_files_are_compressed_and_the_newest_stays_plain(tmp_path, logs):
+    path = tmp_path / "web.log"
+    for letter in "abcdef":
+        path.write_text(letter * 5000)
+        path.chmod(0o640)
+        assert asyncio.run(logs.rotate(SPEC, str(path), 4096, 3, compresses=True)) is None
+    found = sorted(each.name for each in tmp_path.iterdir())
+    assert found == ["web.log", "web.log.1", "web.log.2.gz", "web.log.3.gz"]
+    assert path.with_name("web.log.1").read_text() == "f" * 5000
+    for name, letter in (("web.log.2.gz", "e"), ("web.log.3.gz", "d")):
+        packed = path.with_name(name)
+        assert gzip.decompress(packed.read_bytes()) == letter.encode() * 5000
+        assert packed.stat().st_size < 200
+        assert packed.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("planted", ["link", "pipe", "large"])
+def test_what_is_not_a_rotated_file_is_not_compressed(tmp_path, logs, planted):
+    path, other = tmp_path / "web.log", tmp_path / "web.log.1"
+    secret = tmp_path / "secret"
+    secret.write_text("x" * 5000)
+    if planted == "link":
+        other.symlink_to(secret)
+    elif planted == "pipe":
+        os.mkfifo(other)
+    else:
+        other.write_bytes(b"")
+        os.truncate(other, 1 << 30)
+    path.write_text("y" * 5000)
+    asyncio.run(logs.rotate(SPEC, str(path), 4096, 3, compresses=True))
+    assert not [each for each in tmp_path.iterdir() if each.name.endswith((".gz", ".part"))]
+    assert secret.read_text() == "x" * 5000
 
 
 def test_a_sudden_flood_of_output_still_keeps_to_the_limit(tmp_path, logs):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, Spec
@@ -17,7 +19,9 @@ from portico.core.planning.flood import (
     Growth,
     check_interval,
     flood_warning,
+    is_calm,
     largest_writer,
+    share_of,
 )
 from portico.engine.housekeeping import Housekeeping
 from portico.engine.troubles import Troubles
@@ -73,7 +77,9 @@ class Machine:
         intent = SimpleNamespace(
             spec=lambda version: self.specs[version],
             app_of=lambda _: SPEC.app,
-            desired=SimpleNamespace(edge=SimpleNamespace(log_max_size=1, log_keep=1)),
+            desired=SimpleNamespace(
+                edge=SimpleNamespace(log_max_size=1, log_total_size=10 << 30, log_keep=1)
+            ),
             wanted=lambda: (Desired(), ""),
         )
         engine = SimpleNamespace(
@@ -97,7 +103,9 @@ class Machine:
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         return dict.fromkeys(paths, 0) | {PATH: self.size}
 
-    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
+    async def rotate(
+        self, spec: Spec, path: str, max_size: int, keep: int, *, compresses: bool
+    ) -> str | None:
         self.rotated.append(path)
         self.size = 0
         return self.said
@@ -196,3 +204,33 @@ def test_others_have_their_turn_in_a_look_at_the_logs_of_many_instances():
 
     asyncio.run(scenario())
     assert machine.troubles.sentences() == []
+
+
+def test_files_of_many_instances_share_what_their_app_may_take():
+    def share(files, keep=5):
+        return share_of(1200 * MB, files, max_size=10 * MB, keep=keep)
+
+    assert share(2) == (10 * MB, 5)
+    assert share(20) == (10 * MB, 5)
+    assert share(30) == (10 * MB, 3)
+    assert share(120) == (5 * MB, 1)
+    assert share(120, keep=0) == (5 * MB, 0)
+    assert share(10**9) == (4096, 1)
+
+
+@given(
+    st.integers(65536, 1 << 40),
+    st.integers(1, 5000),
+    st.integers(4096, 1 << 30),
+    st.integers(0, 99),
+)
+def test_shares_never_take_more_than_there_is_nor_than_is_granted(total, files, max_size, keep):
+    size, kept = share_of(total, files, max_size=max_size, keep=keep)
+    assert size <= max_size
+    assert kept <= keep
+    assert size * (kept + 1) * files <= total or size == 4096
+
+
+def test_a_log_that_is_full_within_seconds_is_not_compressed():
+    assert is_calm(growth(2 * MB))
+    assert not is_calm(growth(50 * MB))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from portico.core.model.app import Logs as Limits
 from portico.core.model.desired import Desired, Spec
 from portico.core.model.names import InstanceId
 from portico.core.planning.flood import (
@@ -18,7 +20,9 @@ from portico.core.planning.flood import (
     Growth,
     check_interval,
     flood_warning,
+    is_calm,
     largest_writer,
+    share_of,
     written,
 )
 from portico.engine.engine import Engine
@@ -37,9 +41,17 @@ class _Log:
     """A file that an instance writes to, and what the operator grants it."""
 
     instance: InstanceId
+    app: str
     spec: Spec
-    max_size: int
-    keep: int
+    limits: Limits
+    max_size: int = 0
+    keep: int = 0
+
+    def within(self, share: int, files: int) -> _Log:
+        """With what it may take as one of so many files of its app, and `share` of all apps'."""
+        total = min(self.limits.total_size, share * files)
+        size, keep = share_of(total, files, max_size=self.limits.max_size, keep=self.limits.keep)
+        return replace(self, max_size=size, keep=keep)
 
 
 class Housekeeping:
@@ -113,7 +125,9 @@ class Housekeeping:
                 self._said(path, None)
                 continue
             with self._troubles.fence(f"rotation of {path}", of=log.instance):
-                trouble = await self._logs.rotate(log.spec, path, log.max_size, log.keep)
+                trouble = await self._logs.rotate(
+                    log.spec, path, log.max_size, log.keep, compresses=is_calm(growth)
+                )
                 self._said(path, trouble)
 
     async def _rotate_nginx(self) -> None:
@@ -146,6 +160,7 @@ class Housekeeping:
 
     async def _log_files(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
+        of_app: Counter[str] = Counter()
         for number, i in enumerate(list(self._observed.instances.values())):
             if number % TURN == 0:
                 await asyncio.sleep(0)
@@ -153,9 +168,14 @@ class Housekeeping:
                 continue  # nor is its version known any more
             spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
             files = self._logs.files(spec, i.slot)
-            for path in (files.stdout, files.stderr):
-                found.setdefault(path, _Log(i.id, spec, limits.max_size, limits.keep))
-        return found
+            for path in {files.stdout, files.stderr} - found.keys():
+                found[path] = _Log(i.id, i.app, spec, limits)
+                of_app[i.app] += 1
+        total = self._intent.desired.edge.log_total_size
+        return {
+            path: each.within(total // len(found), of_app[each.app])
+            for path, each in found.items()
+        }
 
     def _said(self, path: str, trouble: str | None) -> None:
         self._say(path, f"cannot rotate {path}: {trouble}" if trouble else "")

@@ -32,8 +32,11 @@ class Logs(Protocol):
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         """Bytes, of each; 0 where there is no such file."""
 
-    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
-        """Move what a file larger than `max_size` holds to PATH.1; it stays open for writing.
+    async def rotate(
+        self, spec: Spec, path: str, max_size: int, keep: int, *, compresses: bool = False
+    ) -> str | None:
+        """Move what a file larger than `max_size` holds to PATH.1; it stays open for writing. An
+        older one is compressed on request.
         Where the app's user can write its folder, this is done with that user's rights.
 
         Returns None, or why this could not be done (a full disk, …); it never raises.

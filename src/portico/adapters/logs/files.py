@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +49,12 @@ class FileLogs:
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         return await asyncio.to_thread(lambda: {path: _size(path) for path in paths})
 
-    async def rotate(self, spec: Spec, path: str, max_size: int, keep: int) -> str | None:
+    async def rotate(
+        self, spec: Spec, path: str, max_size: int, keep: int, *, compresses: bool = False
+    ) -> str | None:
         account = account_if_known(spec.app.user, spec.app.group)
-        trouble = await asyncio.to_thread(rotate, Path(path), max_size, keep, account)
+        work = partial(rotate, Path(path), max_size, keep, account, compresses=compresses)
+        trouble = await asyncio.to_thread(work)
         if self.offset(path) == 0:
             self._begun[path] = 0  # however large it is to grow
         return trouble

@@ -14,6 +14,8 @@ without: what a program writes must not grow for ever.
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import re
 import stat
@@ -26,17 +28,33 @@ from portico.system.rights import folder_of
 
 CHUNK: Final = 1 << 20
 MAX_ATTEMPTS: Final = 1000
+PACKED: Final = ".gz"
+COMPRESSION: Final = 6
+_OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_USER: Final = Account()
 
 
-def rotate(path: Path, max_size: int, keep: int, account: Account = _NO_USER) -> str | None:
+def rotate(
+    path: Path,
+    max_size: int,
+    keep: int,
+    account: Account = _NO_USER,
+    *,
+    compresses: bool = False,
+) -> str | None:
     """None when done, or not needed; else what went wrong, and what it means for the file.
 
-    `account` is the user of the program that writes it.
+    `account` is the user of the program that writes it. With `compresses` PATH.2 becomes
+    PATH.2.gz; PATH.1 is plain, so that whoever reads it goes on.
     """
     try:
         with folder_of(path, account) as (folder, name):
-            return _Rotation(folder, name, max_size, keep).run()
+            rotation = _Rotation(folder, name, max_size, keep)
+            trouble = rotation.run()
+            if compresses and rotation.is_done:
+                rotation.compress()
+            return trouble
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -48,10 +66,11 @@ class _Rotation:
 
     def __init__(self, folder: int, name: str, max_size: int, keep: int) -> None:
         self._folder, self._name, self._max_size, self._keep = folder, name, max_size, keep
+        self.is_done = False
+        """Whether there is a new PATH.1."""
 
     def run(self) -> str | None:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        file = os.open(self._name, flags, dir_fd=self._folder)
+        file = os.open(self._name, os.O_RDWR | _OPEN, dir_fd=self._folder)
         try:
             return self._rotate(file)
         except OSError as error:
@@ -72,13 +91,13 @@ class _Rotation:
         part = f"{self._name}.part"
         self._remove(part)
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            copy = os.open(part, flags, 0o600, dir_fd=self._folder)
+            copy = os.open(part, _CREATE, 0o600, dir_fd=self._folder)
             try:
                 _copy(file, copy, begin, seen)
                 self._shift(rotated)
                 self._rename(part, f"{self._name}.1")
                 _copy_rest_and_empty(file, copy)
+                self.is_done = True
             finally:
                 os.close(copy)
         except OSError as error:
@@ -98,11 +117,47 @@ class _Rotation:
 
     def _shift(self, rotated: list[str]) -> None:
         for number, each in reversed(list(enumerate(rotated, 2))):
-            self._rename(each, f"{self._name}.{number}")
+            self._rename(each, f"{self._name}.{number}{PACKED if each.endswith(PACKED) else ''}")
+
+    def compress(self) -> None:
+        """The newest of those that are plain, but for the very newest. One that cannot be stays
+        as it is: it takes no more than it may.
+        """
+        plain = [each for each in self._rotated()[1:] if not each.endswith(PACKED)]
+        part = f"{self._name}{PACKED}.part"
+        for each in plain[:1]:
+            try:
+                file = os.open(each, os.O_RDONLY | _OPEN, dir_fd=self._folder)
+                try:
+                    self._pack(file, part)
+                finally:
+                    os.close(file)
+                self._rename(part, each + PACKED)
+                self._remove(each)
+            except OSError:
+                with suppress(OSError):
+                    self._remove(part)
+
+    def _pack(self, file: int, part: str) -> None:
+        seen = os.fstat(file)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > self._max_size * (self._keep + 1):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # none that we have made
+        self._remove(part)
+        made = os.open(part, _CREATE, 0o600, dir_fd=self._folder)
+        with os.fdopen(made, "wb") as out:
+            with gzip.GzipFile("", "wb", COMPRESSION, out, 0) as packed:
+                while data := os.read(file, CHUNK):
+                    packed.write(data)
+            out.flush()
+            _take_over_rights(made, seen)
+            os.utime(made, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+            os.fsync(made)
 
     def _rotated(self) -> list[str]:
-        """`NAME.1` and so on, newest first."""
-        pattern = re.compile(re.escape(self._name) + r"\.([1-9]\d{0,3})")
+        """`NAME.1` and so on, newest first; some end with PACKED."""
+        pattern = re.compile(
+            re.escape(self._name) + rf"\.([1-9]\d{{0,3}})(?:{re.escape(PACKED)})?"
+        )
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
         try:
             found = {each: pattern.fullmatch(each) for each in os.listdir(listed)}  # noqa: PTH208 - an open folder
@@ -122,12 +177,16 @@ class _Rotation:
             os.unlink(name, dir_fd=self._folder)
 
 
-def _copy(file: int, copy: int, begin: int, seen: os.stat_result) -> None:
+def _take_over_rights(copy: int, seen: os.stat_result) -> None:
     os.fchmod(copy, stat.S_IMODE(seen.st_mode))
     made = os.fstat(copy)
     if (made.st_uid, made.st_gid) != (seen.st_uid, seen.st_gid):
         with suppress(PermissionError):  # a user cannot give files away: the copy stays his
             os.fchown(copy, seen.st_uid, seen.st_gid)
+
+
+def _copy(file: int, copy: int, begin: int, seen: os.stat_result) -> None:
+    _take_over_rights(copy, seen)
     os.lseek(file, begin, os.SEEK_SET)
     while data := os.read(file, CHUNK):
         _write(copy, data)

@@ -75,6 +75,11 @@ class Logs(Table):
     keep: Annotated[int, Field(ge=0, le=1000)] = Field(
         5, description="Number of rotated files to keep."
     )
+    total_size: Size = Field(
+        2 << 30,
+        ge=65536,
+        description="What all files of the app may take; with many instances each keeps less.",
+    )
 
 
 class SlotServer(Table):

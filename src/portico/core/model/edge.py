@@ -126,6 +126,11 @@ class Edge(Table):
         description="Where the daemon serves /metrics for Prometheus, to all who can connect; "
         "default: only on its own socket.",
     )
+    log_total_size: Size = Field(
+        10 << 30,
+        ge=1 << 20,
+        description="What the files of all apps may take, besides total_size of each.",
+    )
     include: NginxPath | tuple[NginxPath, ...] = Field(
         (), description="Your own files of nginx lines for the http block."
     )

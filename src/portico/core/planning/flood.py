@@ -9,6 +9,9 @@ from typing import Final
 MIN_INTERVAL: Final = 0.5
 MAX_INTERVAL: Final = 2.0
 """Seconds between two looks: a program may begin to write just after one."""
+MIN_COMPRESSED_TIME: Final = 5.0
+"""Seconds. A log that is full sooner is not compressed: that takes longer than to rotate it."""
+MIN_LIMIT: Final = 4096
 MIN_FLOOD_SIZE: Final = 1 << 20
 """Bytes; who has written less between two looks does not fill a disk."""
 
@@ -59,3 +62,16 @@ def largest_writer(logs: Iterable[Growth]) -> str:
         if most and most.written >= MIN_FLOOD_SIZE
         else ""
     )
+
+
+def is_calm(log: Growth) -> bool:
+    """Whether there is time to compress what it has left behind."""
+    return log.rate * MIN_COMPRESSED_TIME <= log.max_size
+
+
+def share_of(total: int, files: int, *, max_size: int, keep: int) -> tuple[int, int]:
+    """`max_size` and `keep` of each of so many files that may take `total` bytes together."""
+    share = total // max(files, 1)
+    if share >= 2 * max_size:
+        return max_size, min(keep, share // max_size - 1)
+    return max(MIN_LIMIT, min(max_size, share // 2)), min(keep, 1)
