@@ -188,6 +188,7 @@ def test_events_are_found_by_what_they_are_of_their_kind_and_their_time(begin):
     assert texts(subject="web") == ["one", "two"]
     assert texts(subject="shop", project="shop") == texts(project="shop") == ["two", "three"]
     assert texts(kinds=("exit", "up")) == ["one", "three"]
+    assert texts(before=3) == ["one", "two"]
     assert texts(since=20.0) == ["two", "three"]
     assert texts(since=10.0, until=30.0) == ["one", "two"]
     found = state.events(EventFilter("web"), 1)[0]

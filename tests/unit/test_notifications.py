@@ -166,6 +166,16 @@ def test_a_full_disk_does_not_send_events_twice():
     assert scene.texts() == ["0"]
 
 
+def test_a_target_of_a_project_that_is_not_in_force_gets_no_events_of_others():
+    scene = Scene()
+    target = NotifyTarget("ops", "shop", Notify(url="https://a.test/"))
+    scene.engine.intent.desired = Desired(apps={"web": None}, notify={"shop/ops": target})
+    scene.look()
+    scene.note(2)
+    scene.look()
+    assert scene.texts() == []
+
+
 def test_a_target_that_is_removed_is_forgotten():
     scene = Scene()
     scene.look()

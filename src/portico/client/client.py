@@ -27,8 +27,9 @@ from portico.errors import (
 )
 
 if TYPE_CHECKING:
-    from portico.core.model.views import ChangeView, ErrorView
+    from portico.core.model.views import ChangeView, ErrorView, EventView
 
+EVENTS_PAGE: Final = 500
 SILENCE_TIMEOUT: Final = 60.0
 """Seconds for which a followed change may say nothing before the daemon is asked."""
 _ERRORS: Final = 400
@@ -93,6 +94,18 @@ class Client:
             if error.status == Unreachable.http_status:
                 raise Unreachable("the daemon is exiting") from None
             raise _error(error.status, error.body) from None
+
+    def events(self, count: int, **wanted: object) -> list[EventView]:
+        """The newest so many, newest first, asked for in pages."""
+        found: list[EventView] = []
+        while len(found) < count:
+            size = min(EVENTS_PAGE, count - len(found))
+            before = found[-1].number if found else None
+            page = self.ask(verbs.EVENTS, count=size, before=before, **wanted)
+            found += page
+            if len(page) < size:
+                break
+        return found
 
     def _ask(self, method: str, target: str, body: Mapping[str, object], seconds: float) -> bytes:
         # TOML has dates, and JSON has none: the daemon then says which key must be what

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from portico.core.model.event import Event, EventFilter
-from portico.core.model.notification import OF_MACHINE, NotifyTarget
+from portico.core.model.notification import NotifyTarget
 from portico.core.planning.notifications import (
     MAX_ATTEMPTS,
     MAX_IN_REQUEST,
@@ -86,7 +86,8 @@ class Notifications:
                 await self._clock.sleep(pause_after(failures, self._clock.jitter()))
                 continue
             if wrong:
-                self._drop(key, len(batch), f"after {MAX_ATTEMPTS} attempts: {wrong}")
+                why = f"after {MAX_ATTEMPTS} attempts: {wrong}"
+                self._drop(key, len(batch), why, "" if target.is_machines else batch[0].project)
                 failures = 0
             else:
                 self._dropped.pop(key, None)
@@ -106,20 +107,30 @@ class Notifications:
 
     def _next(self, key: str, target: NotifyTarget) -> list[Event]:
         """The oldest of what waits; what is too much is dropped."""
-        after, wanted = self._done[key], self._filter(target)
+        last, after = self._state.last_event(), self._done.get(key)
+        wanted = self._filter(target)
+        if wanted is None or after is None:
+            return []
         waiting = self._state.count_events(wanted, after)
+        if not waiting:
+            self._done[key] = last  # what is not for it is not looked at again
+            return []
         if waiting > MAX_WAITING:
             newest = self._state.events(wanted, MAX_WAITING)
-            self._drop(key, waiting - MAX_WAITING, "too many were waiting")
+            self._drop(key, waiting - MAX_WAITING, "too many were waiting", wanted.project)
             after = newest[0].number - 1
             self._mark(key, after)
         limit = MAX_IN_REQUEST if target.table.url else 1
         return self._state.events(wanted, limit, after=after)
 
-    def _filter(self, target: NotifyTarget) -> EventFilter:
-        project = self._intent.revisions.get(target.project)
-        name = name_of(project) if project and target.project != OF_MACHINE else ""
-        return EventFilter(project=name, kinds=target.kinds)
+    def _filter(self, target: NotifyTarget) -> EventFilter | None:
+        """None of a project that is not in force any more: events of others are not its own."""
+        if target.is_machines:
+            return EventFilter(kinds=target.kinds)
+        revision = self._intent.revisions.get(target.project)
+        if revision is None:
+            return None
+        return EventFilter(project=name_of(revision), kinds=target.kinds)
 
     async def _send(self, key: str, target: NotifyTarget, batch: list[Event]) -> str | None:
         dropped = self._dropped.get(key, 0)
@@ -129,9 +140,8 @@ class Notifications:
             return await self._notifier.post(target.table, body, self._clock.now())
         return await self._notifier.run(target.table, body, variables_of(batch[0]))
 
-    def _drop(self, key: str, count: int, why: str) -> None:
+    def _drop(self, key: str, count: int, why: str, project: str) -> None:
         self._dropped[key] = self._dropped.get(key, 0) + count
-        project = self._filter(self._intent.desired.notify[key]).project
         text = f"{count} events were not sent: {why}"
         self._events.note("notify", _subject(key), text, project=project)
         self._report(key, f"{self._dropped[key]} events were not sent: {why}")

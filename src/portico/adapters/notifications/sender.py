@@ -62,9 +62,15 @@ class Sender:
             "authorities": self._authorities,
         }
         child = Program((sys.executable, "-I", "-m", _CHILD))
-        return await self._run(
-            child, json.dumps(request).encode(), table.timeout + START_TIME, "the request"
-        )
+        try:
+            code, said = await self._ended(
+                child, json.dumps(request).encode(), table.timeout + START_TIME
+            )
+        except TimeoutError:
+            return f"the request timed out after {table.timeout:g} s"
+        except OSError as error:
+            return f"cannot start the request: {error.strerror}"
+        return None if code == 0 else said or f"the request failed with code {code}"
 
     async def run(self, table: Notify, body: bytes, environ: Mapping[str, str]) -> str | None:
         try:
@@ -79,25 +85,24 @@ class Sender:
             account.gid,
             account.groups,
         )
-        return await self._run(program, body, table.timeout, table.command[0])
-
-    async def _run(self, program: Program, data: bytes, deadline: float, what: str) -> str | None:
+        name = table.command[0]
         try:
-            async with (
-                running(self._start_program, program, stdin=PIPE, stderr=STDOUT) as process,
-                asyncio.timeout(deadline),
-            ):
-                output, _ = await process.communicate(data, MAX_SHOWN_OUTPUT)
+            code, said = await self._ended(program, body, table.timeout)
         except TimeoutError:
-            return f"{what} timed out after {deadline:g} s and was stopped"
+            return f"{name} timed out after {table.timeout:g} s and was stopped"
         except OSError as error:
-            return f"{what}: {error.strerror}"
-        if process.exit_code == 0:
-            return None
-        said = " ".join(output.decode(errors="replace").split())
-        if what == "the request":
-            return said or f"the request failed with code {process.exit_code}"
-        return f"{what} exited with code {process.exit_code}: {said or 'no output'}"
+            return f"{name}: {error.strerror}"
+        return None if code == 0 else f"{name} exited with code {code}: {said or 'no output'}"
+
+    async def _ended(self, program: Program, data: bytes, deadline: float) -> tuple[int, str]:
+        """Its exit code and the end of its output; killed where it takes longer."""
+        async with (
+            running(self._start_program, program, stdin=PIPE, stderr=STDOUT) as process,
+            asyncio.timeout(deadline),
+        ):
+            output, _ = await process.communicate(data, MAX_SHOWN_OUTPUT)
+        code = -1 if process.exit_code is None else process.exit_code
+        return code, " ".join(output.decode(errors="replace").split())
 
 
 def _secret(path: str) -> bytes:

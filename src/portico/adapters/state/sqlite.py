@@ -313,8 +313,9 @@ def _event_conditions(wanted: EventFilter) -> tuple[str, list[str | float]]:
     if wanted.kinds:
         found.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
         values += wanted.kinds
-    for sign, at in ((">=", wanted.since), ("<", wanted.until)):
-        if at is not None:
-            found.append(f"at {sign} ?")
-            values.append(at)
+    limits = (("at >=", wanted.since), ("at <", wanted.until), ("number <", wanted.before))
+    for condition, limit in limits:
+        if limit is not None:
+            found.append(f"{condition} ?")
+            values.append(limit)
     return "".join(f" AND {each}" for each in found), values

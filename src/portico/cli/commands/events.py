@@ -53,9 +53,7 @@ def run(session: Session, args: Namespace) -> None:
     if args.follow and args.until is not None:
         raise Refused("--follow cannot be combined with --until")
     client, wanted = session.client(), {"app": args.app or args.named, "kind": args.kind}
-    found = client.ask(
-        verbs.EVENTS, count=_count(args), since=args.since, until=args.until, **wanted
-    )
+    found = client.events(_count(args), since=args.since, until=args.until, **wanted)
     events = list(reversed(found))
     has_projects = len({each.project for each in events if each.project}) > 1
     if session.json:

@@ -155,9 +155,8 @@ class _EventSource:
             return []
 
     def _ask(self, count: int, since: float | None) -> list[EventView]:
-        found = self._client.ask(
-            verbs.EVENTS, app=self._app, count=count, since=since, until=self._wanted.until
-        )
+        until = self._wanted.until
+        found = self._client.events(count, app=self._app, since=since, until=until)
         new = [each for each in reversed(found) if each.number > self._last]
         self._last = max([self._last, *(each.number for each in new)])
         pattern = self._wanted.pattern

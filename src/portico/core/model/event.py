@@ -59,3 +59,5 @@ class EventFilter:
     since: float | None = None
     until: float | None = None
     """Wall time."""
+    before: int | None = None
+    """Only those of a smaller number."""

@@ -62,6 +62,10 @@ class NotifyTarget:
     table: Notify
 
     @property
+    def is_machines(self) -> bool:
+        return self.project == OF_MACHINE
+
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Never what is recorded of notifications themselves."""
         return KINDS if ALL_KINDS in self.table.events else self.table.events

@@ -436,9 +436,10 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
     "EventView",
     "list",
     query={
-        "count": "How many at most; default: 100.",
+        "count": "How many at most; default: 100, no more than 1,000.",
         "since": "Only from then on. Unix time, seconds.",
         "until": "Only before then. Unix time, seconds.",
+        "before": "Only those of a smaller number: the next page.",
         **_EVENTS_OF,
     },
     seconds=QUICK_TIMEOUT,

@@ -71,6 +71,8 @@ from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
 
 EVENTS_SHOWN: Final = 100
+MAX_EVENTS_SHOWN: Final = 1000
+"""In one answer: the loop has other things to do."""
 _MAX_NUMBER: Final = 10**11
 
 
@@ -166,18 +168,21 @@ class Operations(CertificateOperations):
             if not shown or name_of(revision) in shown
         ]
 
-    def events(
+    def events(  # noqa: PLR0913, PLR0917 - each is a word of the query
         self,
         app: str | None = None,
         count: str | None = None,
         kind: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        before: str | None = None,
         folder: str | None = None,
     ) -> list[EventView]:
         wanted = self._event_filter(app, kind, since, until, folder)
-        limit = number_in("count", count) or EVENTS_SHOWN
-        return [_event_view(each) for each in reversed(self._events.newest(wanted, int(limit)))]
+        if (number := number_in("before", before)) is not None:
+            wanted = replace(wanted, before=int(number))
+        limit = min(int(number_in("count", count) or EVENTS_SHOWN), MAX_EVENTS_SHOWN)
+        return [_event_view(each) for each in reversed(self._events.newest(wanted, limit))]
 
     def follow_events(
         self,
