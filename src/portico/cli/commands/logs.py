@@ -33,7 +33,8 @@ LINES: Final = 15
 POLL_INTERVAL: Final = 0.2  # seconds
 POLLS_PER_REFRESH: Final = 10  # the daemon for new instances
 MAX_EVENTS: Final = 1_000_000
-EVENTS_AT_ONCE: Final = 1000
+EVENTS_AT_ONCE: Final = 20
+MAX_EVENTS_AT_ONCE: Final = 1000
 """Of what has come since the last refresh."""
 _OUTPUT: Final = frozenset({"stdout", "stderr"})
 _COLOURS: Final[tuple[Style, ...]] = ("cyan", "green", "yellow", "magenta", "blue")
@@ -145,19 +146,25 @@ class _EventSource:
 
     def before(self) -> list[EventView]:
         count = self._wanted.count if self._wanted.count is not None else MAX_EVENTS
-        return self._ask(count, self._wanted.since)
+        return self._new(self._newest(count, self._wanted.since))
 
     def added(self) -> list[EventView]:
         """Since the last time; the next daemon has them, too."""
         try:
-            return self._ask(EVENTS_AT_ONCE, None)
+            found = self._newest(EVENTS_AT_ONCE, None)
+            if found and found[-1].number > self._last > 0:
+                found = self._newest(MAX_EVENTS_AT_ONCE, None)
         except Unreachable:
             return []
+        return self._new(found)
 
-    def _ask(self, count: int, since: float | None) -> list[EventView]:
+    def _newest(self, count: int, since: float | None) -> list[EventView]:
         until = self._wanted.until
-        found = self._client.events(count, app=self._app, since=since, until=until)
-        new = [each for each in reversed(found) if each.number > self._last]
+        return self._client.events(count, app=self._app, since=since, until=until)
+
+    def _new(self, newest: list[EventView]) -> list[EventView]:
+        """Those that were not shown yet, oldest first."""
+        new = [each for each in reversed(newest) if each.number > self._last]
         self._last = max([self._last, *(each.number for each in new)])
         pattern = self._wanted.pattern
         return [each for each in new if pattern is None or pattern.search(_event_text(each))]
