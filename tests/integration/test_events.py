@@ -10,6 +10,10 @@ import subprocess
 from tests.stack import BIN, Stack, eventually
 
 PROGRAM = """
+[notify.page]
+command = ["sh", "-c", 'cat >> "$0"; echo >> "$0"', "{page}"]
+events = ["scale"]
+
 [apps.web]
 command = "sleep 1000"
 port = false
@@ -18,7 +22,8 @@ port = false
 
 def test_events_say_who_asked_and_are_followed_over_the_death_of_the_daemon(tmp_path):
     with Stack() as stack, (tmp_path / "followed").open("w+") as out:
-        stack.up(PROGRAM)
+        page = tmp_path / "page"
+        stack.up(PROGRAM.replace("{page}", str(page)))
         following = subprocess.Popen(
             [BIN / "portico", "events", "-f", "--json", "--kind", "scale,exit", "-n", "0"],
             cwd=stack.folder,
@@ -46,6 +51,11 @@ def test_events_say_who_asked_and_are_followed_over_the_death_of_the_daemon(tmp_
             following.send_signal(signal.SIGINT)
             _, said = following.communicate(timeout=60)
         assert b"Traceback" not in said
+
+        sent = eventually(lambda: page.exists() and page.read_text().count("\n") == 2 and page, 60)
+        documents = [json.loads(line) for line in sent.read_text().splitlines()]
+        numbers = [each["number"] for document in documents for each in document["events"]]
+        assert numbers == [each["number"] for each in followed()]
 
         lines = stack.done("events", "web", "--since", "1h", "--json").stdout.splitlines()
         kinds = {(each["kind"], each["subject"]) for each in map(json.loads, lines)}
