@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_LOAD = 0.3
-"""Processors in use for each core before anything is started."""
+"""Share of the processors in use while nothing of the run is started."""
 MAX_STEAL = 0.02
 """Share of the machine's time that its host took away."""
 MAX_SPREAD = 0.15
@@ -63,11 +63,11 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def doubts(load: float, steal: float, spreads: Sequence[float]) -> list[str]:
     """Why a run is no evidence; empty if it is.
 
-    `load` is processors in use for each core at the start, `steal` a share of the whole run.
+    `load` is the share of the processors that other work uses, `steal` one of the whole run.
     """
     found = []
     if load > MAX_LOAD:
-        found.append(f"other work used {load:.0%} of the processors at the start")
+        found.append(f"other work used {load:.0%} of the processors before or after")
     if steal > MAX_STEAL:
         found.append(f"the machine's host took away {steal:.1%} of its time")
     typical = statistics.median(spreads) if spreads else 0.0

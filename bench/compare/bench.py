@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.compare.certificates import Certificates
+from bench.compare.installed import Programs
 from bench.compare.peers.all import peers_of
 from bench.compare.peers.nginx import Constant
 from bench.compare.peers.peer import INSTANCES, Backends, Peer, Place, answers
-from bench.compare.programs import Programs
 from tests.stack import eventually, free_port
 
 
@@ -26,8 +26,8 @@ class Effort:
 
     rounds: int = 3
     """Of the most important measurements; the others have two at most."""
-    seconds: float = 3.0
-    """Of load for each of these; the others have a third."""
+    seconds: float = 2.0
+    """Of load for each of these; the others have half."""
     crowd: int = 1000
     """Connections of the case with many."""
     websockets: int = 1000
@@ -37,6 +37,8 @@ class Effort:
     """How many Portico runs alone."""
     restarts: int = 400
     rollouts: int = 10
+    minutes: float = 60.0
+    """No row is begun later than this."""
     sites: tuple[int, ...] = (10, 100, 300, 1000, 5000, 10_000)
     sites_served: int = 1000
     """Up to this many are also brought up."""
@@ -47,7 +49,7 @@ class Effort:
 
     @property
     def moment(self) -> float:
-        return max(1.0, self.seconds / 3)
+        return max(1.0, self.seconds / 2)
 
 
 SHORT = Effort(

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 NAME = "localhost"
 """The site of every peer: the load generators resolve it, and send it as SNI."""
 RSA_NAME = "rsa.localhost"
+MORE = "{}.bench.localhost"
+"""Where a peer has more sites; clients accept no wildcard right below a last label."""
 
 
 class Certificates:
@@ -40,7 +42,9 @@ class Certificates:
 
 def _issue(folder: Path, kind: str, key) -> bytes:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, f"bench {kind}")])
-    names = x509.SubjectAlternativeName([x509.DNSName(NAME), x509.DNSName(f"*.{NAME}")])
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName(each) for each in (NAME, RSA_NAME, MORE.format("*"))]
+    )
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()

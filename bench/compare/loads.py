@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.compare.arithmetic import percentile
 from bench.compare.certificates import NAME
-from bench.compare.programs import Programs
+from bench.compare.installed import Programs
 from tests.stack import RunningLoad
 
 ROOT = Path(__file__).parents[2]

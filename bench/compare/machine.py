@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WATCHED = 2.0
-"""Seconds for which the machine is observed before anything is started."""
+"""Seconds for which the machine is observed before and after a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Ticks:
         return 1 - (self.idle - before.idle) / max(1, self.total - before.total)
 
 
-def busy_at_start() -> float:
+def busy() -> float:
+    """Share of the processors that other work uses, while nothing of a run is started."""
     before = Ticks.now()
     time.sleep(WATCHED)
     return Ticks.now().busy_since(before)

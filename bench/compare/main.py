@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench.compare import machine, page
 from bench.compare.bench import SHORT, Effort, bench
+from bench.compare.installed import CannotInstall, Programs, installed
 from bench.compare.peers.all import PEERS
-from bench.compare.programs import CannotInstall, Programs, installed
 from bench.compare.results import Results, Row, Sample
 from bench.compare.rows.all import ROWS
 
@@ -39,6 +39,9 @@ def main(about: str) -> int:
     except CannotInstall as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    if options.setup:
+        print(*(f"{name} {version}" for name, version in programs.versions().items()), sep="\n")
+        return 0
     results = run(programs, chosen(options.rows), _effort(options), frozenset(options.peers))
     results.command = " ".join(["./scripts/bench", *_shown(sys.argv[1:])])
     file = options.output or RESULTS / f"{results.date}.json"
@@ -57,11 +60,14 @@ def run(programs: Programs, rows: Sequence[Row], effort: Effort, only: frozenset
         machine=machine.described(),
         versions=programs.versions(),
         rounds=effort.rounds,
-        busy=machine.busy_at_start(),
+        busy=machine.busy(),
     )
     with bench(programs, effort, only) as running:
         for row in rows:
             row_begun = time.monotonic()
+            if row_begun > begun + 60 * effort.minutes:
+                running.problem(f"{row.title}: no time was left")
+                continue
             print(f"bench: {row.title}", file=sys.stderr, flush=True)
 
             def measured(case: str, peer: str, number: int, /, **values: float) -> None:
@@ -78,6 +84,7 @@ def run(programs: Programs, rows: Sequence[Row], effort: Effort, only: frozenset
                 running.problem(f"{row.title}: {type(error).__name__}: {error}")
             print(f"bench: {time.monotonic() - row_begun:.0f} s", file=sys.stderr, flush=True)
         results.problems = running.problems
+    results.busy = max(results.busy, machine.busy())
     results.steal = machine.Ticks.now().steal_since(ticks)
     results.seconds = time.monotonic() - begun
     return results
@@ -113,6 +120,7 @@ def _options(about: str) -> argparse.Namespace:
 
     parser.add_argument("--rows", type=names, default=[], help="names of rows")
     parser.add_argument("--peers", type=names, default=[], help="names of peers")
+    parser.add_argument("--setup", action="store_true", help="only install the peers")
     parser.add_argument("--list", action="store_true", help="name rows and peers, and end")
     parser.add_argument("--short", action="store_true", help="little of everything")
     parser.add_argument("--nginx", type=Path, help="an nginx built with -O2; or PORTICO_NGINX")
@@ -121,6 +129,7 @@ def _options(about: str) -> argparse.Namespace:
     for name in ("rounds", "restarts", "rollouts", "many", "websockets"):
         parser.add_argument(f"--{name}", type=int, help=_HELP[name])
     parser.add_argument("--seconds", type=float, help="of load for each important measurement")
+    parser.add_argument("--minutes", type=float, help="begin no row after so many")
     return parser.parse_args()
 
 
@@ -135,5 +144,5 @@ _HELP = {
 
 def _effort(options: argparse.Namespace) -> Effort:
     effort = SHORT if options.short else Effort()
-    given = {name: getattr(options, name) for name in (*_HELP, "seconds")}
+    given = {name: getattr(options, name) for name in (*_HELP, "seconds", "minutes")}
     return replace(effort, **{name: value for name, value in given.items() if value})

@@ -65,6 +65,8 @@ def _warning(results: Results) -> Iterator[str]:
 
 def _budgets(results: Results) -> list[str]:
     rows = [budget.judged(results) for budget in budgets.BUDGETS]
+    if why_no_evidence(results):
+        rows = [(*cells, "no evidence" if cells[-1] else last) for *cells, last in rows]
     table = tables.pairs(("what", "bound", "measured", ""), rows)
     return ["## Budgets", "", "What Portico has to reach.", "", *table, "", budgets.ELSEWHERE, ""]
 
@@ -95,7 +97,7 @@ def _machine(results: Results) -> list[str]:
     rows = [*results.machine.items(), *results.versions.items()]
     rows += [("command", f"`{results.command}`"), ("date", results.date)]
     rows += [("duration", f"{results.seconds:.0f} s"), ("rounds", str(results.rounds))]
-    rows += [("in use before the start", f"{results.busy:.0%} of the processors")]
+    rows += [("other work before or after", f"{results.busy:.0%} of the processors")]
     rows += [("taken away by the host", f"{results.steal:.1%}")]
     raw = (
         f"Raw results: `bench/results/{results.date}.json`; `--page FILE` writes this page again."
@@ -170,7 +172,8 @@ def pictures_of(results: Results, row: str) -> list[Picture]:
 def drawings(results: Results) -> dict[str, str]:
     found = {picture.file: _bars(results, picture) for picture in PICTURES}
     if results.cases(GROWTH.row):
-        found[GROWTH.file] = plots.growth(GROWTH.title, GROWTH.column.head, _lines(results))
+        unit = _unit(results, GROWTH)
+        found[GROWTH.file] = plots.growth(GROWTH.title, unit, _lines(results))
     return {name: drawing for name, drawing in found.items() if drawing}
 
 
@@ -180,8 +183,14 @@ def _bars(results: Results, picture: Picture) -> str:
         for peer in results.peers(picture.row)
         if (value := results.range(picture.row, picture.case, peer, picture.column.key))
     ]
-    column = picture.column
-    return plots.bars(picture.title, column.head, entries, digits=column.digits) if entries else ""
+    unit, digits = _unit(results, picture), picture.column.digits
+    return plots.bars(picture.title, unit, entries, digits=digits) if entries else ""
+
+
+def _unit(results: Results, picture: Picture) -> str:
+    """A picture is seen without its page."""
+    warning = "; no evidence: the machine was busy" if why_no_evidence(results) else ""
+    return picture.column.head + warning
 
 
 def _lines(results: Results) -> dict[str, list[tuple[float, float]]]:

@@ -34,7 +34,7 @@ class Results:
     rounds: int = 0
     seconds: float = 0.0
     busy: float = 0.0
-    """Share of all cores in use before anything was started."""
+    """Share of all cores that other work used before the run or after it."""
     steal: float = 0.0
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

@@ -14,10 +14,10 @@ from typing import ClassVar, Protocol
 
 import psutil
 
+from bench.compare.installed import Programs
 from bench.compare.peers.peer import WORK
 from bench.compare.peers.pm2 import Pm2
 from bench.compare.peers.portico import app
-from bench.compare.programs import Programs
 from tests.stack import BIN, PROGRAMS, Stack, eventually, free_port
 
 LIGHT = PROGRAMS / "listen.pl"
@@ -46,7 +46,7 @@ class Supervisor(Protocol):
 
 
 class PorticoAlone:
-    """Behind nginx with HTTPS, as always."""
+    """Node behind nginx with HTTPS, as always; the light program answers no request."""
 
     name = "portico"
 
@@ -61,10 +61,9 @@ class PorticoAlone:
             eventually(lambda: self.stack.answers("app.localhost"), within=UP_WITHIN, every=0.005)
 
     def _text(self, count: int) -> str:
-        site = '[sites."app.localhost"]\napp = "web"\n'
         if count <= NODE_UP_TO:
-            return app("web", count, health="/") + site
-        return app("web", count, **LASTING, command=["perl", str(LIGHT)], batch=50) + site
+            return app("web", count, health="/") + '[sites."app.localhost"]\napp = "web"\n'
+        return app("web", count, **LASTING, command=["perl", str(LIGHT)], batch=50)
 
     def _run(self, *words: str) -> None:
         """A process of its own, as an operator's."""
@@ -104,7 +103,7 @@ LASTING = {"backoff": "0.01s", "min_uptime": "0s", "max_restarts": 1_000_000}
 class Pm2Alone:
     """Without a proxy: the programs listen on ports of their own."""
 
-    name = "pm2"
+    name = "PM2"
 
     def __init__(self, programs: Programs, folder: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(dir=folder))

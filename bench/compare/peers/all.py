@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bench.compare.installed import Programs
 from bench.compare.peers.caddy import Caddy
 from bench.compare.peers.haproxy import HaproxyLog, HaproxyQuiet
 from bench.compare.peers.nginx import NginxBuilt, NginxDebian, NginxWheel
@@ -12,7 +13,6 @@ from bench.compare.peers.peer import Peer
 from bench.compare.peers.pm2 import Cluster, HandMade, HandMadeRoundRobin
 from bench.compare.peers.portico import Portico, PorticoBuilt
 from bench.compare.peers.traefik import Traefik
-from bench.compare.programs import Programs
 
 BUILT: Final = frozenset({PorticoBuilt.name, NginxBuilt.name})
 """Those that need an nginx which the machine may not have."""

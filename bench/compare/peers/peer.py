@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from bench.compare import processes
 from bench.compare.certificates import NAME, Certificates
-from bench.compare.programs import Programs
+from bench.compare.installed import Programs
 from tests.stack import eventually, free_port
 
 INSTANCES = 4

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from bench.compare.installed import Programs
 from bench.compare.peers.nginx import PM2_PAGE, TUTORIAL, Nginx
 from bench.compare.peers.peer import INSTANCES, WORK, Place, answers
-from bench.compare.programs import Programs
 from tests.stack import eventually, free_port
 
 DEADLINE = 300.0

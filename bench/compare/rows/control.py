@@ -25,7 +25,7 @@ IDLE = 5.0
 SETTLED = 2.0
 ASKED = 5
 """How often status is asked."""
-CRASHES = 5
+CRASHES = 3
 LIGHT_BATCH = 40
 """Instances whose crashes are counted; each is killed as often as the others."""
 FEW_REPLACED = 4
@@ -33,7 +33,7 @@ FEW_REPLACED = 4
 
 def measure(bench: Bench, measured: Measured) -> None:
     for count in bench.effort.instances:
-        rounds = bench.effort.others if count <= NODE_UP_TO else 1
+        rounds = bench.effort.others if count < NODE_UP_TO else 1
         for number in range(rounds):
             for kind in rotated(SUPERVISORS, number):
                 with running(kind, bench.programs, bench.folder) as supervisor:
@@ -128,11 +128,12 @@ ROW = Row(
     "control",
     "The supervisor",
     f"Portico and PM2 with the same programs: up to {NODE_UP_TO} Node, above that one of 2 MB "
-    "that only listens. `up` is from no daemon until all listen; Portico's includes nginx, a "
-    "local certificate authority and the first answer over HTTPS, PM2's only the programs. A "
-    "crash is SIGKILL of one instance, until its successor is ready, less the time that the "
-    "program itself takes to listen. Memory and processor time are those of the daemon alone; "
-    "Portico's checks each Node instance over HTTP every 5 seconds, PM2 has no checks.",
+    "that only listens. `up` is from no daemon until all listen; for Node programs Portico's "
+    "includes nginx, a local certificate authority and the first answer over HTTPS, PM2's only "
+    "the programs. A crash is SIGKILL of one instance, until its successor is ready, less the "
+    "time that the program itself takes to listen. Memory and processor time are those of the "
+    "daemon alone; Portico's checks each Node instance over HTTP every 5 seconds, PM2 has no "
+    "checks.",
     measure,
     (
         Column("rss_mb", "memory (RSS), MB", 1),

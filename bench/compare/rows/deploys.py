@@ -17,15 +17,14 @@ PEERS = (
     "traefik",
     "caddy",
     "hand-made",
-    "hand-made-rr",
     "pm2-cluster",
 )
 RATE = 300
-REST = 3.0
+REST = 2.0
 """Seconds of load before the deploy, whose p99 is what the deploy is compared with."""
 TAKES_EFFECT = 2.5
 """Seconds from a new configuration to the end of the old programs: Traefik reads its file late."""
-AFTER = 3.0
+AFTER = 2.5
 CASE = "deploy"
 
 

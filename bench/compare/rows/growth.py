@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bench.compare import processes
 from bench.compare.bench import Bench
-from bench.compare.certificates import Certificates
+from bench.compare.certificates import MORE, Certificates
 from bench.compare.peers.portico import app
 from bench.compare.results import Column, Measured, Results, Row
 from bench.compare.supervisors import PorticoAlone, running
@@ -25,7 +25,7 @@ INSTANCES = (10, 100, 500)
 TEST_WITHIN = 120
 T = TypeVar("T")
 SITES, OF_INSTANCES = "sites", "instances"
-SITE = '[sites."s{n}.localhost"]\napp = "web"\ncertificate = "{pem}"\nkey = "{key}"\n'
+SITE = '[sites."{name}"]\napp = "web"\ncertificate = "{pem}"\nkey = "{key}"\n'
 
 
 def measure(bench: Bench, measured: Measured) -> None:
@@ -52,7 +52,11 @@ def points(results: Results, key: str) -> list[tuple[float, float]]:
 
 def _text(count: int, certificates: Certificates) -> str:
     pair = {"pem": certificates.certificate("ecdsa"), "key": certificates.key("ecdsa")}
-    return app("web", 1) + "".join(SITE.format(n=n, **pair) for n in range(count))
+    return app("web", 1) + "".join(SITE.format(name=_name(n), **pair) for n in range(count))
+
+
+def _name(number: int) -> str:
+    return MORE.format(f"s{number}")
 
 
 def _decide(bench: Bench, count: int, certificates: Certificates) -> dict[str, float]:
@@ -101,7 +105,7 @@ def _serve(count: int, certificates: Certificates) -> dict[str, float]:
     with Stack() as stack:
         begun = time.monotonic()
         stack.up(_text(count, certificates))
-        _answers(stack, f"s{count - 1}.localhost", certificates)
+        _answers(stack, _name(count - 1), certificates)
         up = time.monotonic() - begun
         status = stack.status()
         values = {
@@ -111,7 +115,7 @@ def _serve(count: int, certificates: Certificates) -> dict[str, float]:
         }
         begun = time.monotonic()
         stack.up(_text(count + 1, certificates))
-        _answers(stack, f"s{count}.localhost", certificates)
+        _answers(stack, _name(count), certificates)
         return values | {"reload_s": time.monotonic() - begun}
 
 

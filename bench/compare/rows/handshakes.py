@@ -11,6 +11,7 @@ from bench.compare.bench import Bench
 from bench.compare.certificates import NAME, RSA_NAME
 from bench.compare.peers.peer import Peer
 from bench.compare.results import Column, Measured, Row, rotated
+from bench.compare.rows.keepalive import ONLY_MAIN
 
 CLIENT = Path(__file__).parents[1] / "programs/handshakes.py"
 CLIENTS = 2
@@ -25,7 +26,9 @@ RSA_ONLY = "rsa-only"
 
 
 def measure(bench: Bench, measured: Measured) -> None:
-    kinds = [kind for kind in bench.kinds if kind.can & {"rsa", RSA_ONLY}]
+    kinds = [
+        kind for kind in bench.kinds if kind.can & {"rsa", RSA_ONLY} and kind.name not in ONLY_MAIN
+    ]
     with bench.place() as place, bench.running(place, kinds) as peers:
         for number in range(bench.effort.others):
             for case in CASES:

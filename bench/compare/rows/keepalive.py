@@ -11,6 +11,10 @@ from bench.compare.peers.peer import Peer
 from bench.compare.results import Column, Measured, Row, rotated
 
 FEW = 64
+MIN_REQUESTS = 50
+"""Fewer are no measurement: the load or the programs had no processor."""
+ONLY_MAIN = frozenset({"haproxy-no-log", "hand-made-rr", "pm2-cluster"})
+"""Peers that differ from another one in what the first case shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,12 @@ def measure(bench: Bench, measured: Measured) -> None:
         for number in range(bench.effort.others):
             for case in CASES[1:]:
                 for peer in rotated(peers, number):
-                    if not case.needs or case.needs in peer.can:
+                    if _does(peer, case):
                         _measure(bench, measured, case, peer, number)
+
+
+def _does(peer: Peer, case: Case) -> bool:
+    return peer.name not in ONLY_MAIN and (not case.needs or case.needs in peer.can)
 
 
 def _measure(bench: Bench, measured: Measured, case: Case, peer: Peer, number: int) -> None:
@@ -64,7 +72,10 @@ def _measure(bench: Bench, measured: Measured, case: Case, peer: Peer, number: i
         bench.problem(f"{case.name}: {peer.title}: {error}")
         return
     after = [processes.processor_seconds(each) for each in (proxy, control)]
-    requests = max(1.0, answers["requests"])
+    requests = answers["requests"]
+    if requests < MIN_REQUESTS:
+        bench.problem(f"{case.name}: {peer.title}: only {requests:.0f} requests")
+        return
     used = [1e6 * (now - then) / requests for now, then in zip(after, before, strict=True)]
     values = {key: answers[key] for key in ("failed", "p50_ms", "p99_ms", "p999_ms")}
     values |= {"proxy_us": used[0]} if proxy else {}
