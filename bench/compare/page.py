@@ -58,7 +58,7 @@ def written(results: Results) -> str:
 
 def _warning(results: Results) -> Iterator[str]:
     if reasons := why_no_evidence(results):
-        yield f"> **This run is no evidence**: {'; '.join(reasons)}."
+        yield f"> **No evidence**: {'; '.join(reasons)}."
         yield "> Its figures show what is measured, and not how fast anything is."
         yield ""
 
