@@ -86,7 +86,7 @@ def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and
     for kept in ("", "?x", "?status=500"):
         for _ in range(10):
             stack.get(SITE, f"/api{kept}")
-    eventually(lambda: day(stack, route="/api")["requests"] == REQUESTS + 30, within=60)
+    eventually(lambda: day(stack, route="/api")["requests"] >= REQUESTS + 30)
     found = day(stack, route="/api")
     assert found["codes"]["5xx"] == 10
     assert found["codes"]["2xx"] == REQUESTS + 20

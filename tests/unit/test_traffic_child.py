@@ -83,6 +83,25 @@ def test_what_is_written_is_counted_once(place):
     assert place.counter.behind() == (0, 0.0)
 
 
+def test_a_long_backlog_is_stored_while_it_is_read(place):
+    place.write(20_000)
+    steps = place.counter.read()
+    next(steps)
+    place.clock.wait(11)
+    next(steps)
+    place.counter = place.started()  # the one before was killed here
+    assert place.store.exists()
+    assert place.read() == 20_000
+
+
+def test_a_log_that_was_rotated_before_anything_was_counted_is_found_after_a_kill(place):
+    place.write(3)
+    place.rotate()
+    place.write(2)
+    place.counter = place.started()
+    assert (place.read(), place.counter.gaps) == (5, 0)
+
+
 def test_half_a_line_is_counted_when_it_is_whole(place):
     place.write(2, end=b"")
     assert place.read() == 1

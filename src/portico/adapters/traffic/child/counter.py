@@ -79,22 +79,28 @@ class Counter:
             self._sites = layout.sites
             for path in self._logs.keys() - layout.sites.keys():
                 self._close(path)
-            for path in layout.sites.keys() - self._logs.keys():
+            new = layout.sites.keys() - self._logs.keys()
+            for path in new:
                 self._logs[path] = Log(path, self._positions.pop(path, []), self._stored_at, now)
+                self._logs[path].look(now)
+            if new:  # so that the next child finds these files, however often they are rotated
+                self.save()
 
     def read(self) -> Iterator[None]:
-        """Count what is new, in steps that take some milliseconds each."""
+        """Count what is new, in steps that take some milliseconds each. Nothing may be arranged
+        before the last one.
+        """
         self.table.roll(self._clock.now())
         for path, log in tuple(self._logs.items()):
             for data in log.read(self._clock.monotonic()):
                 self._count(data, self._sites[path])
+                self._save_if_due()
                 yield
         now = self._clock.monotonic()
         if now - self._folded_at > FOLD_INTERVAL:
             self._folded_at = now
             self._forget(now)
-        if self._is_changed and now - self._saved_at > SAVE_INTERVAL:
-            self.save()
+        self._save_if_due()
 
     def now(self) -> float:
         return self._clock.now()
@@ -109,6 +115,10 @@ class Counter:
     @property
     def gaps(self) -> int:
         return self._gaps + sum(log.gaps for log in self._logs.values())
+
+    def _save_if_due(self) -> None:
+        if self._is_changed and self._clock.monotonic() - self._saved_at > SAVE_INTERVAL:
+            self.save()
 
     def save(self) -> None:
         """Counts and positions in one file, so that nothing is counted twice."""

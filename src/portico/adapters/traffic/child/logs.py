@@ -84,7 +84,7 @@ class Log:
 
     def read(self, now: float) -> Iterator[bytes]:
         """What is new, piece by piece; `now` is monotonic."""
-        self._look(now)
+        self.look(now)
         for file in tuple(self._files):
             if file.is_truncated():
                 self.gaps += 1
@@ -105,7 +105,7 @@ class Log:
         for file in self._files:
             file.close()
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
         """Whether the name leads to another file by now."""
         current = self._files[-1] if self._files and self._files[-1].renamed_at is None else None
         try:

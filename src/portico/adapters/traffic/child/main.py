@@ -47,11 +47,16 @@ class _Child:
         self._begun = b""
         """A line whose end has not come yet."""
         self._is_arranged = self._is_over = False
+        self._layouts: list[Layout] = []
         self._asked: list[Question] = []
 
     def run(self) -> None:
         while not self._is_over:
             self._listen(READ_INTERVAL)
+            for layout in self._layouts:
+                self._counter.arrange(layout)
+                self._is_arranged = True
+            self._layouts.clear()
             for _ in self._counter.read() if self._is_arranged else ():
                 self._listen(0)
                 if self._is_over:
@@ -70,8 +75,7 @@ class _Child:
         *lines, self._begun = (self._begun + data).split(b"\n")
         for question in map(_decode, lines):
             if question.layout is not None:
-                self._counter.arrange(question.layout)
-                self._is_arranged = True
+                self._layouts.append(question.layout)
             else:
                 self._asked.append(question)
 
