@@ -34,6 +34,7 @@ _OWN_COMMANDS: Final = (
     Command("plan", "Show what `up` would do, step by step.", group=_RUN),
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),
+    Command("top", "Show what runs, live.", ("monit", "imonit", "dash"), _INSPECT),
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _INSPECT),
     Command("logs", "Show or follow the output of apps.", ("log",), _INSPECT),
     Command("metrics", "Print metrics for Prometheus.", group=_INSPECT),
@@ -92,8 +93,8 @@ PM2_HINTS: Final = {
     **dict.fromkeys(("link", "unlink", "plus", "register", "login", "open", "monitor"), _PAID),
     **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP),
     **dict.fromkeys(
-        ("monit", "imonit", "dash", "dashboard", "sysmonit", "top"),
-        "run `portico status` for what runs, `portico logs -f` for its output, "
+        ("dashboard", "sysmonit"),
+        "run `portico top` for what runs, `portico logs -f` for its output, "
         "`portico metrics` for Prometheus",
     ),
     **dict.fromkeys(("pid", "id", "env"), "run `portico status --json`, or `portico show APP`"),

@@ -1,0 +1,251 @@
+"""The screen of `portico top`, drawn by Textual. It asks the daemon in a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable, Footer, Input, Static
+from textual.worker import get_current_worker
+
+from portico.cli.commands.status import STATES
+from portico.cli.formatting import size
+from portico.cli.top.output import last_lines
+from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, matches, rows_of
+from portico.client.client import Client
+from portico.core.model import verbs
+from portico.errors import PorticoError
+from portico.system.harmless import harmless
+from portico.system.waiting import pause
+
+if TYPE_CHECKING:
+    from portico.core.model.views import ChangeView, StatusView
+
+GRAPH: Final = "requests"
+TICK: Final = 0.1
+"""Seconds after which the thread sees that the screen is closed."""
+_CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
+_STEPS: Final = {"+": 1, "-": -1}
+_RIGHT: Final = frozenset(HEADS[HEADS.index("pid") :])
+
+
+class Top(App[None]):
+    CSS = """
+    #head { height: auto; padding: 0 1; background: $surface; }
+    #rows { height: 1fr; }
+    #output { height: auto; max-height: 12; padding: 0 1; border-top: solid $primary; }
+    #output, #message, #filter { display: none; }
+    #message { height: auto; padding: 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "ask('reload')", "reload"),
+        Binding("R", "ask('restart')", "restart"),
+        Binding("x", "ask('stop')", "stop"),
+        Binding("plus,equals_sign", "ask('+')", "one more", key_display="+"),
+        Binding("minus", "ask('-')", "one less", key_display="-"),
+        Binding("l,enter", "output", "output", key_display="l"),
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("less_than_sign", "order(-1)", "sort", key_display="<"),
+        Binding("greater_than_sign", "order(1)", "sort", key_display=">"),
+        Binding("i", "reverse", "reverse"),
+        Binding("y", "yes", "yes", show=False),
+        Binding("n,escape", "no", "no", show=False),
+        Binding("q,ctrl+c", "quit", "quit", key_display="q"),
+    ]
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "portico top"
+
+    def __init__(self, client: Client, words: str, *, interval: float) -> None:
+        super().__init__()
+        self._client, self._words, self._interval = client, words, interval
+        self._status: StatusView | None = None
+        self._rows: dict[str, Row] = {}
+        """Those that are shown, by key."""
+        self._graphs, self._order = Graphs(), Order()
+        self._shows_output = False
+        self._question: Callable[[], None] | None = None
+        """What `y` does."""
+
+    def compose(self) -> ComposeResult:
+        yield Static("waiting for porticod", id="head", markup=False)
+        yield DataTable[Text](id="rows", cursor_type="row", zebra_stripes=True)
+        yield Static(id="output", markup=False)
+        yield Static(id="message", markup=False)
+        yield Input(self._words, placeholder="words to filter by", id="filter")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        self.query_one("#rows").focus()
+        self.run_worker(self._look, thread=True, name="look")
+
+    # What is seen
+
+    def _look(self) -> None:
+        """In a thread, until the screen is closed."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            try:
+                status = self._client.ask(verbs.STATUS)
+                lines = self._output()
+            except PorticoError as error:
+                self.call_from_thread(self._head, f"{error}; asking again")
+            else:
+                self.call_from_thread(self._show, status, lines)
+            waited = 0.0
+            while waited < self._interval and not worker.is_cancelled:
+                pause(TICK)
+                waited += TICK
+
+    def _output(self) -> list[str]:
+        row = self.selected() if self._shows_output else None
+        return last_lines(self._client, row) if row else []
+
+    def _show(self, status: StatusView, lines: list[str]) -> None:
+        self._status = status
+        self._graphs.add(rows_of(status))
+        self._draw()
+        if self._shows_output:
+            self.query_one("#output", Static).update("\n".join(lines) or "no output yet")
+
+    def _draw(self) -> None:
+        """The table anew, with the cursor on the row that it was on."""
+        if (status := self._status) is None:
+            return
+        rows = [row for row in rows_of(status) if matches(row, self._words)]
+        table, selected = self.query_one("#rows", DataTable), self.selected()
+        first = 0 if len(status.projects) > 1 else 1
+        table.clear(columns=True)
+        mark = "▲" if self._order.is_reversed else "▼"
+        for number, head in enumerate(HEADS[first:], start=first):
+            table.add_column(f"{head} {mark}" if number == self._order.column else head)
+        table.add_column(GRAPH)
+        self._rows = {row.key: row for row in self._order.apply(rows)}
+        for row in self._rows.values():
+            cells = [_cell(number, row) for number in range(first, len(COLUMNS))]
+            table.add_row(*cells, Text(self._graphs.of(row), style="cyan"), key=row.key)
+        if selected and selected.key in self._rows:
+            table.move_cursor(row=list(self._rows).index(selected.key))
+        self._head(_summary(status, self._words))
+
+    def _head(self, text: str) -> None:
+        self.query_one("#head", Static).update(harmless(text))
+
+    def _message(self, text: str) -> None:
+        message = self.query_one("#message", Static)
+        message.update(harmless(text))
+        message.display = bool(text)
+
+    def selected(self) -> Row | None:
+        at, rows = self.query_one("#rows", DataTable).cursor_row, list(self._rows.values())
+        return rows[at] if 0 <= at < len(rows) else None
+
+    # Keys
+
+    def action_order(self, by: int) -> None:
+        one_project = self._status is None or len(self._status.projects) <= 1
+        self._order.move(by, first=int(one_project))
+        self._draw()
+
+    def action_reverse(self) -> None:
+        self._order.is_reversed = not self._order.is_reversed
+        self._draw()
+
+    def action_output(self) -> None:
+        self._shows_output = not self._shows_output
+        output = self.query_one("#output", Static)
+        output.update("reading")
+        output.display = self._shows_output
+
+    def action_filter(self) -> None:
+        words = self.query_one("#filter", Input)
+        words.display = True
+        words.focus()
+
+    def on_input_changed(self, changed: Input.Changed) -> None:
+        self._words = changed.value
+        self._draw()
+
+    def on_input_submitted(self) -> None:
+        self.query_one("#filter").display = False
+        self.query_one("#rows").focus()
+
+    def on_data_table_row_selected(self) -> None:
+        self.action_output()
+
+    def action_ask(self, what: str) -> None:
+        """Have it confirmed: a key is pressed easily."""
+        if (row := self.selected()) is None:
+            return
+        if what in _STEPS:
+            count = max(1, self._wanted(row) + _STEPS[what])
+            text, verb, more = f"scale {row.name} to {count}", verbs.SCALE, {"instances": count}
+        else:
+            text, verb, more = f"{what} {row.name}", _CHANGES[what], {}
+        self._question = lambda: self._start(
+            text, lambda: self._client.ask(verb, app=row.name, **more)
+        )
+        self._message(f"{text}?  y: yes  n: no")
+
+    def _wanted(self, row: Row) -> int:
+        apps = self._status.apps if self._status else ()
+        return next(
+            (app.wanted for app in apps if (app.project, app.name) == (row.project, row.app)), 0
+        )
+
+    def action_yes(self) -> None:
+        question, self._question = self._question, None
+        if question:
+            question()
+
+    def action_no(self) -> None:
+        self._question = None
+        self._message("")
+        self.query_one("#filter").display = False
+        self.query_one("#rows").focus()
+
+    def _start(self, text: str, act: Callable[[], ChangeView]) -> None:
+        self._message(f"{text}: started")
+        self.run_worker(lambda: self._follow(text, act), thread=True, name=text)
+
+    def _follow(self, text: str, act: Callable[[], ChangeView]) -> None:
+        """In a thread, until the change has ended."""
+        said = f"{text}: done"
+        try:
+            for change in self._client.follow(act().id):
+                if change.state == "failed":
+                    said = f"{text}: {change.error or 'failed'}"
+                elif change.lines:
+                    self.call_from_thread(self._message, f"{text}: {change.lines[-1]}")
+        except PorticoError as error:
+            said = f"{text}: {error}"
+        self.call_from_thread(self._message, said)
+
+
+def _cell(number: int, row: Row) -> Text:
+    column = COLUMNS[number]
+    style = STATES.get(row.state, "") if column.head == "state" else ""
+    return Text(
+        harmless(column.text(row)),
+        style=style,
+        justify="right" if column.head in _RIGHT else "left",
+    )
+
+
+def _summary(status: StatusView, words: str) -> str:
+    nginx, daemon = status.nginx, status.daemon
+    ready = sum(i.state == "ready" for app in status.apps for i in app.instances)
+    count = sum(len(app.instances) for app in status.apps)
+    rate = sum(site.traffic.requests_s for site in status.sites if site.traffic)
+    first = [
+        f"{ready} of {count} instances ready",
+        f"{rate:.1f} requests/s",
+        f"nginx {nginx.version}" if nginx.pid else "nginx is not running",
+        f"porticod {daemon.version}, {size(daemon.memory_bytes)}",
+    ]
+    if words:
+        first.append(f"only: {words}")
+    problems = [f"problem: {each}" for each in status.troubles[:3]]
+    return "\n".join((" · ".join(first), *problems))
