@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from portico.cli.arguments import Parser, app_argument, json_option
-from portico.cli.commands.status import HEADS, STATES, instance_row, write_reasons
+from portico.cli.commands.status import HEADS, instance_row, write_reasons
 from portico.cli.session import Session
+from portico.cli.states import STATES
 from portico.core.model import verbs
 from portico.errors import NotFound
 

@@ -10,7 +10,7 @@ from portico import __version__
 from portico.cli.arguments import Parser, json_option
 from portico.cli.formatting import duration, size, time_text
 from portico.cli.session import Session
-from portico.cli.terminal import Style
+from portico.cli.states import STATES
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
 from portico.core.model.moments import moment
@@ -35,20 +35,6 @@ HEADS: Final = (
 STATE: Final = HEADS.index("state")
 ROUND_RATE: Final = 100
 """Requests per second from which on no decimals are shown."""
-STATES: Final[dict[str, Style]] = {
-    "ready": "green",
-    "starting": "yellow",
-    "waiting": "yellow",
-    "unready": "red",
-    "restarting": "yellow",
-    "draining": "yellow",
-    "stopping": "yellow",
-    "backoff": "red",
-    "failed": "red",
-    "running": "green",
-    "scheduled": "dim",
-    "stopped": "dim",
-}
 
 
 def options(parser: Parser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, ParamSpec
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -11,8 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static
 from textual.worker import get_current_worker
 
-from portico.cli.commands.status import STATES
 from portico.cli.formatting import size
+from portico.cli.states import STATES
 from portico.cli.top.output import last_lines
 from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, matches, rows_of
 from portico.client.client import Client
@@ -24,6 +24,7 @@ from portico.system.waiting import pause
 if TYPE_CHECKING:
     from portico.core.model.views import ChangeView, StatusView
 
+P = ParamSpec("P")
 GRAPH: Final = "requests"
 TICK: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
@@ -91,13 +92,20 @@ class Top(App[None]):
                 status = self._client.ask(verbs.STATUS)
                 lines = self._output()
             except PorticoError as error:
-                self.call_from_thread(self._head, f"{error}; asking again")
+                self._draw_from_thread(self._head, f"{error}; asking again")
             else:
-                self.call_from_thread(self._show, status, lines)
+                self._draw_from_thread(self._show, status, lines)
             waited = 0.0
             while waited < self._interval and not worker.is_cancelled:
                 pause(TICK)
                 waited += TICK
+
+    def _draw_from_thread(self, draw: Callable[P, None], *what: P.args, **more: P.kwargs) -> None:
+        def unless_closed() -> None:
+            if self.query("#rows"):  # the screen is taken down before its threads have ended
+                draw(*what, **more)
+
+        self.call_from_thread(unless_closed)
 
     def _output(self) -> list[str]:
         row = self.selected() if self._shows_output else None
@@ -218,10 +226,10 @@ class Top(App[None]):
                 if change.state == "failed":
                     said = f"{text}: {change.error or 'failed'}"
                 elif change.lines:
-                    self.call_from_thread(self._message, f"{text}: {change.lines[-1]}")
+                    self._draw_from_thread(self._message, f"{text}: {change.lines[-1]}")
         except PorticoError as error:
             said = f"{text}: {error}"
-        self.call_from_thread(self._message, said)
+        self._draw_from_thread(self._message, said)
 
 
 def _cell(number: int, row: Row) -> Text:
