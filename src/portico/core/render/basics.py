@@ -79,6 +79,8 @@ def _connections(context: RenderContext) -> Iterator[Directive]:
     """A client that sends its header or body too slowly is let go; one that reads slowly is
     nginx's matter alone, not an instance's.
     """
+    # 4k of nginx's own are full with a browser's request and these maps: it allocates once more.
+    yield d("request_pool_size", "8k")
     yield d("sendfile", "on")
     yield d("tcp_nopush", "on")
     yield d("server_tokens", "off")

@@ -26,15 +26,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, d, variable_map
 from portico.core.render.headers import UPGRADE
 from portico.core.render.identity import auth_of, sign_in_page
 from portico.core.render.pages import app_error_pages, app_errors, error_pages, own_pages
 from portico.core.render.scope import Scope
 
-ONCE, SENT, NOBODY, TIMED_OUT, STREAMS, LIVE = (
-    f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams", "live")
+ONCE, SENT, NOBODY, TIMED_OUT, STREAMS = (
+    f"portico_{name}" for name in ("once", "sent", "nobody", "timed_out", "streams")
 )
+EVENTS, OPEN, LIVE = "portico_events", "portico_open", "portico_live"
 FAILED, FULL = "@failed", "@full"
 """Where requests end that are not tried again; the second where peers have `max_conns`."""
 _STREAM_CODE: Final = "418"
@@ -110,16 +111,11 @@ def retry_maps() -> tuple[Directive, ...]:
             Raw(f"${STREAMS}"),
             block=(d("default", ""), d('"~^(POST|PATCH|LOCK)$"', "1")),
         ),
-        d(
-            "map",
-            Raw(f'"$request_method:${UPGRADE}:$http_accept"'),
-            Raw(f"${LIVE}"),
-            block=(
-                d("default", ""),
-                d('"~^(GET|POST):[^:]+:"', "1"),
-                d(f'"~*^(GET|POST)::.*({_EVENT_TYPES})"', "1"),
-            ),
-        ),
+        # One after another, with a pattern for the header alone: one over all three took 1,400
+        # instructions more, for every request of a browser.
+        variable_map("$http_accept", EVENTS, '""', d(f'"~*{_EVENT_TYPES}"', "1")),
+        variable_map(f"${UPGRADE}", OPEN, "1", d('""', Raw(f"${EVENTS}"))),
+        variable_map(f'"$request_method:${OPEN}"', LIVE, '""', d("GET:1", "1"), d("POST:1", "1")),
     )
 
 
