@@ -84,7 +84,7 @@ def test_the_overview_has_every_command_and_every_exit_code(argv):
         (["resurrect"], "`portico startup` starts it at boot"),
         (["flush"], "not needed: logs are rotated"),
         (["monit"], "portico top needs a terminal; `portico status` prints the table once"),
-        (["sysmonit"], "run `portico top`"),
+        (["sysmonit"], "run `portico open`"),
         (["top", "--every", "0"], "--every has to be 0.2 seconds or more"),
         (["deploy", "production"], "then `portico reload APP`"),
         (["startOrReload", "x.config.js"], "run `portico up FILE`"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from portico.api.calls import Call, Result
 from portico.api.open_requests import OpenRequests
 from portico.api.openapi import PROMETHEUS, document
 from portico.core.model.event import Requester
-from portico.core.model.verbs import VERBS
+from portico.core.model.verbs import VERBS, Verb
 from portico.core.model.views import ErrorView, ProblemView, View
 from portico.errors import ConfigError, PorticoError
 
@@ -36,26 +36,29 @@ class Request:
     who: Requester
     """As the system names the other end of the socket."""
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case; of several of a name the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     media: str
-    body: str | AsyncIterator[str]
+    body: str | bytes | AsyncIterator[str]
     """A stream has one line a piece, and ends with its connection."""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Api:
     """`operations` has a method for every verb."""
 
-    def __init__(self, operations: object) -> None:
+    def __init__(self, operations: object, served: Sequence[Verb[Any]] = VERBS) -> None:
         self._operations, self.requests = operations, OpenRequests()
         self.answering = 0
         """How many requests are being answered; a stream that is read counts no more."""
         self._routes = [
             (re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), Call.of(verb))
-            for verb in VERBS
+            for verb in served
             for path, _ in verb.paths
         ]
 

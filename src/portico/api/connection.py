@@ -86,7 +86,10 @@ class Connection:
                         raise TooLarge
                 case h11.EndOfMessage() if head is not None:
                     method, target = head.method.decode(), head.target.decode("latin-1")
-                    return Request(method, target, self._who, bytes(body))
+                    headers = {
+                        name.decode(): value.decode("latin-1") for name, value in head.headers
+                    }
+                    return Request(method, target, self._who, bytes(body), headers)
                 case _:
                     return None
 
@@ -103,9 +106,9 @@ class Connection:
         return event
 
     async def _send(self, answer: Answer) -> None:
-        headers = [("Content-Type", answer.media)]
-        if isinstance(answer.body, str):
-            body = answer.body.encode()
+        headers = [("Content-Type", answer.media), *answer.headers.items()]
+        if isinstance(answer.body, str | bytes):
+            body = answer.body.encode() if isinstance(answer.body, str) else answer.body
             headers.append(("Content-Length", str(len(body))))
             await self._begin(answer.status, headers)
             await self._write(self._http.send(h11.Data(data=body)))

@@ -35,6 +35,7 @@ _OWN_COMMANDS: Final = (
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),
     Command("top", "Show what runs, live.", ("monit", "imonit", "dash"), _INSPECT),
+    Command("open", "Print a link to the dashboard, in the browser.", group=_INSPECT),
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _INSPECT),
     Command("logs", "Show or follow the output of apps.", ("log",), _INSPECT),
     Command("metrics", "Print metrics for Prometheus.", group=_INSPECT),
@@ -90,12 +91,11 @@ PM2_HINTS: Final = {
     **dict.fromkeys(("deploy", "pull", "forward", "backward", "deepUpdate"), _CODE),
     **dict.fromkeys(("set", "multiset", "get", "conf", "config", "unset"), _SETTINGS),
     **dict.fromkeys(("install", "module:install", "uninstall", "module:update"), _SETTINGS),
-    **dict.fromkeys(("link", "unlink", "plus", "register", "login", "open", "monitor"), _PAID),
+    **dict.fromkeys(("link", "unlink", "plus", "register", "login", "monitor"), _PAID),
     **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP),
     **dict.fromkeys(
         ("dashboard", "sysmonit"),
-        "run `portico top` for what runs, `portico logs -f` for its output, "
-        "`portico metrics` for Prometheus",
+        "run `portico open` for the dashboard in a browser, `portico top` for the terminal",
     ),
     **dict.fromkeys(("pid", "id", "env"), "run `portico status --json`, or `portico show APP`"),
     **dict.fromkeys(("update", "updatePM2"), "run `portico upgrade`"),

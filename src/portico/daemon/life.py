@@ -14,7 +14,7 @@ from portico import __version__
 from portico.adapters.state.sqlite import SqliteState
 from portico.api.server import serve
 from portico.daemon.deaths import Deaths
-from portico.daemon.wiring import Mode, Portico, assemble
+from portico.daemon.wiring import DASHBOARD_PORT, Mode, Portico, assemble
 from portico.engine.changes import Changes
 from portico.ports.clock import Clock
 from portico.system.boot import boot_id
@@ -58,6 +58,8 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         start, repeat = portico.tasks.start, portico.tasks.repeat
         start("watchdog signal", partial(_signal_watchdog, notify, clock))
         start("start of periodic tasks", partial(_start_periodic_tasks, portico, deaths))
+        if int(state.setting(DASHBOARD_PORT) or 0):
+            start("dashboard", portico.dashboard.resume)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)

@@ -94,6 +94,7 @@ from portico.system.programs import StartProgram
 
 if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
+    from portico.api.dashboard.listener import DashboardListener
     from portico.importers.certbot_bridge import CertbotBridge
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,8 @@ STARTS_PER_CORE: Final = 4
 """Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting of a Portico that did not yet note in a generation where its files ask."""
+DASHBOARD_PORT: Final = "dashboard_port"
+"""Setting: where it listened last; 0 if it was closed."""
 SECRET: Final = "secret"  # noqa: S105 - a name
 """Setting: as in `RenderContext`."""
 
@@ -115,6 +118,7 @@ class Portico:
     api: Api
     certificates: CertificateParts
     changes: Changes
+    dashboard: DashboardListener
     events: Events
     housekeeping: Housekeeping
     in_force: InForce
@@ -251,6 +255,7 @@ async def assemble(
         exposure,
         server_checks=server_checks,
         daemon=_daemon(home, mode),
+        dashboard=late(lambda: dashboard),
         issued=issued,
         local=local,
         logs=logs,
@@ -280,12 +285,14 @@ async def assemble(
     cores = STARTS_PER_CORE * _cores()
     observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
     api = Api(operations)
+    dashboard = late(lambda: _dashboard(operations, api, state, clock))
     state.tell(partial(troubles.report, "state"))
     api = Api(operations)
     return Portico(
         api,
         certificates,
         changes,
+        dashboard,
         events,
         housekeeping,
         in_force,
@@ -303,6 +310,24 @@ async def assemble(
         troubles,
         processes.watched,
         watches,
+    )
+
+
+def _dashboard(
+    operations: Operations, api: Api, state: SqliteState, clock: Clock
+) -> DashboardListener:
+    from portico.api.dashboard.listener import DashboardListener  # noqa: PLC0415 - see `late`
+    from portico.api.dashboard.live import Live  # noqa: PLC0415
+    from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
+
+    async def status() -> str:
+        return (await operations.status()).model_dump_json()
+
+    return DashboardListener(
+        Dashboard(operations, Live(status), clock.monotonic),
+        api.requests,
+        port=lambda: int(state.setting(DASHBOARD_PORT) or 0),
+        keep_port=lambda port: state.put_setting(DASHBOARD_PORT, str(port)),
     )
 
 

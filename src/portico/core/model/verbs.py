@@ -19,11 +19,13 @@ if TYPE_CHECKING:
         CertificateView,
         ChangeView,
         CheckView,
+        DashboardView,
         EventView,
         ExportView,
         ImportView,
         LogFileView,
         NginxBuildsView,
+        OutputView,
         PlanView,
         PurgeView,
         RenderView,
@@ -483,6 +485,16 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     query={"app": "Only this app, or the apps of this project.", **_HERE},
     seconds=QUICK_TIMEOUT,
 )
+OUTPUT: Final[Verb[Sequence[OutputView]]] = Verb(
+    "output",
+    "GET",
+    "/v1/apps/{app}/output",
+    "Show what the instances of an app printed last.",
+    "OutputView",
+    "list",
+    query={"count": "How many lines of each file; default: 20.", **_HERE},
+    seconds=QUICK_TIMEOUT,
+)
 TRUST: Final[Verb[TrustView]] = Verb(
     "trust",
     "POST",
@@ -490,6 +502,22 @@ TRUST: Final[Verb[TrustView]] = Verb(
     "Make this machine trust the local authority.",
     "TrustView",
     request="TrustRequest",
+)
+OPEN: Final[Verb[DashboardView]] = Verb(
+    "open_dashboard",
+    "POST",
+    "/v1/dashboard",
+    "Serve the dashboard on loopback, and sign in.",
+    "DashboardView",
+    seconds=QUICK_TIMEOUT,
+)
+CLOSE: Final[Verb[VersionView]] = Verb(
+    "close_dashboard",
+    "DELETE",
+    "/v1/dashboard",
+    "Sign everybody out of the dashboard, and serve it no more.",
+    "VersionView",
+    seconds=QUICK_TIMEOUT,
 )
 VERSION: Final[Verb[VersionView]] = Verb(
     "version",

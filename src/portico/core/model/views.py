@@ -89,6 +89,17 @@ class ErrorView(View):
     problems: tuple[ProblemView, ...] = ()
 
 
+class OutputView(View):
+    """What an instance printed last."""
+
+    instance: str
+    lines: tuple[str, ...] = Field(description="Standard output, then standard error.")
+
+
+class DashboardView(View):
+    url: str = Field(description="Signs one browser in, once and within a minute.")
+
+
 class VersionView(View):
     """The version of the daemon."""
 

@@ -17,6 +17,7 @@ from portico.engine.instances.assembly import Instances
 from portico.engine.prepare import CertificateSource, Preparation
 from portico.engine.server_checks import ServerChecks
 from portico.ports.certificates import Certificates
+from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.nginx import Nginx, Sites
 from portico.ports.processes import Processes
@@ -33,6 +34,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     *,
     server_checks: ServerChecks,
     daemon: DaemonView,
+    dashboard: Dashboard,
     issued: CertificateSource,
     local: Certificates,
     logs: Logs,
@@ -63,6 +65,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         report,
         convergence,
         cache_purge=CachePurge(engine, nginx),
+        dashboard=dashboard,
         local=local,
         logs=logs,
         nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),

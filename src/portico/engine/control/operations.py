@@ -28,10 +28,12 @@ from portico.core.model.units import shown
 from portico.core.model.views import (
     ChangeView,
     CheckView,
+    DashboardView,
     DocumentRequest,
     EventView,
     LogFileView,
     NginxBuildsView,
+    OutputView,
     PlanView,
     PurgeView,
     RenderView,
@@ -67,12 +69,17 @@ from portico.engine.prepare import Candidate, Preparation
 from portico.engine.projects import Projects, keys_at, name_of
 from portico.errors import ConfigError, Failed, NotFound, PorticoError, Problem, Refused
 from portico.ports.certificates import Certificates
+from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
+from portico.system.harmless import harmless
 
 EVENTS_SHOWN: Final = 100
 MAX_EVENTS_SHOWN: Final = 1000
 """In one answer: the loop has other things to do."""
+OUTPUT_LINES: Final = 20
+MAX_OUTPUT_LINES: Final = 500
+MAX_OUTPUT_SLOTS: Final = 50
 _MAX_NUMBER: Final = 10**11
 
 
@@ -88,6 +95,7 @@ class Operations(CertificateOperations):
         convergence: Convergence,
         *,
         cache_purge: CachePurge,
+        dashboard: Dashboard,
         local: Certificates,
         logs: Logs,
         nginx_programs: NginxPrograms,
@@ -97,6 +105,7 @@ class Operations(CertificateOperations):
         self._observed, self._loop = engine.observed, engine.loop
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._local, self._logs, self._convergence = local, logs, convergence
+        self._dashboard = dashboard
         self._cache_purge, self._nginx_programs = cache_purge, nginx_programs
         self._traffic = traffic
         self._safe_mode, self._projects = engine.safe_mode, Projects(engine.intent)
@@ -238,9 +247,31 @@ class Operations(CertificateOperations):
         views = [view for name in apps for view in self._report.log_files(name)]
         return views + self._report.nginx_log_files(apps if app else None)
 
+    async def output(
+        self, app: str, count: str | None = None, folder: str | None = None
+    ) -> list[OutputView]:
+        [name] = self._projects.names(folder).apps_of(app)
+        lines = min(int(number_in("count", count) or OUTPUT_LINES), MAX_OUTPUT_LINES)
+        spec = self._intent.spec_wanted(name)
+        slots = sorted({i.slot for i in self._observed.instances.values() if i.app == name})
+        return [
+            OutputView(
+                instance=f"{split_name(name)[1]}.{slot}",
+                lines=tuple(map(harmless, await self._logs.last_lines(spec, slot, lines))),
+            )
+            for slot in slots[:MAX_OUTPUT_SLOTS]
+        ]
+
     async def trust(self, *, remove: bool) -> TrustView:
         trust = await (self._local.untrust() if remove else self._local.trust())
         return TrustView(root=trust.root, installed=trust.done, skipped=trust.skipped)
+
+    async def open_dashboard(self, who: Requester) -> DashboardView:
+        return DashboardView(url=await self._dashboard.link(who))
+
+    def close_dashboard(self) -> VersionView:
+        self._dashboard.close()
+        return self.version()
 
     def version(self) -> VersionView:
         return VersionView(version=__version__, pid=os.getpid())

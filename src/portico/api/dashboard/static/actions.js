@@ -1,0 +1,54 @@
+// Changes, each confirmed first and followed to its end.
+
+import { get, post } from "./client.js";
+import { h, setText } from "./dom.js";
+
+const PAUSE = 500; // milliseconds between two looks at a change
+
+export function notice(text, isProblem = false) {
+  const place = document.getElementById("notice");
+  place.replaceChildren(
+    h("span", {}, text),
+    h("button", { type: "button", "aria-label": "Close", onclick: () => place.replaceChildren() }, "×"),
+  );
+  place.classList.toggle("problem", isProblem);
+}
+
+function confirmed(question) {
+  const dialog = document.getElementById("confirm");
+  setText(document.getElementById("question"), `${question}?`);
+  return new Promise((answer) => {
+    const yes = document.getElementById("yes");
+    let agreed = false;
+    yes.onclick = () => {
+      agreed = true;
+      dialog.close();
+    };
+    document.getElementById("no").onclick = () => dialog.close();
+    dialog.onclose = () => answer(agreed);
+    dialog.showModal();
+    yes.focus();
+  });
+}
+
+// `what` is the sentence that is confirmed: `reload shop/web`.
+export async function change(what, path, body) {
+  if (!(await confirmed(what))) return;
+  try {
+    notice(`${what}: started`);
+    let now = await post(path, body);
+    while (now.state === "doing") {
+      await new Promise((done) => setTimeout(done, PAUSE));
+      now = await get(`/v1/changes/${encodeURIComponent(now.id)}`);
+      const last = now.lines[now.lines.length - 1];
+      if (last) notice(`${what}: ${last}`);
+    }
+    if (now.state === "failed") notice(`${what}: ${now.error ?? "failed"}`, true);
+    else notice(`${what}: done`);
+  } catch (error) {
+    notice(`${what}: ${error.message}`, true);
+  }
+}
+
+export const button = (text, act, more = {}) =>
+  h("button", { type: "button", onclick: act, ...more }, text);

@@ -1,0 +1,63 @@
+// Small charts as SVG. Each has a sentence for those who do not see it.
+
+import { s } from "./dom.js";
+
+// One line over time, scaled to its largest value.
+export function sparkline(values, label, width = 120, height = 28) {
+  const most = Math.max(...values, 0);
+  const step = width / Math.max(values.length - 1, 1);
+  const y = (value) => height - 2 - (most ? (value / most) * (height - 4) : 0);
+  const points = values.map((value, at) => `${(at * step).toFixed(1)},${y(value).toFixed(1)}`);
+  const area = values.length ? `M0,${height} L${points.join(" L")} L${width},${height} Z` : "";
+  return s(
+    "svg",
+    { class: "spark", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+    s("path", { class: "area", d: area }),
+    s("polyline", { class: "line", points: points.join(" ") }),
+  );
+}
+
+// Several lines over the same minutes: [{name, values}], nulls are gaps.
+export function lines(series, label, format, width = 640, height = 160) {
+  const most = Math.max(...series.flatMap((each) => each.values.filter((v) => v !== null)), 0);
+  const length = Math.max(...series.map((each) => each.values.length), 2);
+  const x = (at) => 48 + (at / (length - 1)) * (width - 56);
+  const y = (value) => height - 20 - (most ? (value / most) * (height - 34) : 0);
+  const path = (values) => {
+    let pen = "M";
+    return values
+      .map((value, at) => {
+        if (value === null) {
+          pen = "M";
+          return "";
+        }
+        const point = `${pen}${x(at).toFixed(1)},${y(value).toFixed(1)}`;
+        pen = "L";
+        return point;
+      })
+      .join("");
+  };
+  const grid = [0, 0.5, 1].map((part) => [
+    s("line", { class: "grid", x1: 48, x2: width - 8, y1: y(most * part), y2: y(most * part) }),
+    s("text", { class: "tick", x: 44, y: y(most * part) + 4, "text-anchor": "end" }, format(most * part)),
+  ]);
+  return s(
+    "svg",
+    { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+    ...grid,
+    s("text", { class: "tick", x: 48, y: height - 4 }, `${length} minutes ago`),
+    s("text", { class: "tick", x: width - 8, y: height - 4, "text-anchor": "end" }, "now"),
+    ...series.map((each, at) => s("path", { class: `line series-${at}`, d: path(each.values) })),
+  );
+}
+
+// What the lines of a chart are.
+export const legend = (names) =>
+  s(
+    "svg",
+    { class: "legend", viewBox: `0 0 ${names.length * 90} 16`, "aria-hidden": "true" },
+    ...names.flatMap((name, at) => [
+      s("line", { class: `line series-${at}`, x1: at * 90, x2: at * 90 + 16, y1: 8, y2: 8 }),
+      s("text", { class: "tick", x: at * 90 + 20, y: 12 }, name),
+    ]),
+  );

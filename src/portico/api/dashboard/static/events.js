@@ -1,0 +1,64 @@
+// What was done, why, and who asked for it.
+
+import { get } from "./client.js";
+import { h, update } from "./dom.js";
+import { moment } from "./format.js";
+
+export const title = () => "Events";
+
+const PAUSE = 2000; // milliseconds
+const HEADS = ["time", "event", "of", "why"];
+
+export function open(root) {
+  const filter = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter events" });
+  const body = h("tbody");
+  root.append(
+    h("h1", {}, "Events"),
+    filter,
+    h(
+      "div",
+      { class: "wide", tabindex: 0, role: "region", "aria-label": "Events" },
+      h("table", {}, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body),
+    ),
+  );
+  let isOpen = true;
+  let found = [];
+  const show = () => {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    const rows = found.filter((each) => {
+      const text = `${each.kind} ${each.project}/${each.subject} ${each.text} ${each.command}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    update(body, rows, (each) => String(each.number), row, () => {});
+  };
+  filter.addEventListener("input", show);
+  (async () => {
+    while (isOpen) {
+      try {
+        found = (await get("/v1/events?count=300")).sort((a, b) => b.number - a.number);
+        show();
+      } catch {
+        // the header says that the daemon does not answer
+      }
+      await new Promise((done) => setTimeout(done, PAUSE));
+    }
+  })();
+  return {
+    close() {
+      isOpen = false;
+    },
+  };
+}
+
+function row(each) {
+  const of = each.project ? `${each.project}/${each.subject}` : each.subject;
+  const asked = each.command ? ` (${each.command})` : "";
+  return h(
+    "tr",
+    {},
+    h("td", {}, moment(each.at)),
+    h("td", {}, each.kind),
+    h("td", {}, of),
+    h("td", { class: "text" }, `${each.text}${asked}`),
+  );
+}

@@ -1,0 +1,157 @@
+"""The dashboard in a real browser: signed in, a rollout under load, on a phone, for everybody."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.stack import PROGRAMS, Stack, eventually
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+AXE = Path(".venv/frameworks/node_modules/axe-core/axe.min.js")
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WITHIN = 60_000  # milliseconds
+SCRIPT = "<img src=x onerror='document.title=1'><script>document.title=2</script>"
+FILE = f"""
+[apps.web]
+command = "node {PROGRAMS / "echo.js"}"
+instances = 2
+[apps.prints]
+command = '''sh -c "echo \\"{SCRIPT}\\"; sleep 1000"'''
+port = false
+[sites."app.localhost"]
+app = "web"
+"""
+PAGES = ("", "app/{project}%2Fweb", "site/app.localhost", "certificates", "logs", "events", "file")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with Stack() as stack:
+        stack.up(FILE)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(stack, chromium):
+    page = chromium.new_page()
+    page.set_default_timeout(WITHIN)
+    page.wrong = []
+    page.on("console", lambda each: page.wrong.append(each.text) if each.type == "error" else None)
+    page.on("pageerror", lambda each: page.wrong.append(str(each)))
+    page.goto(json.loads(stack.done("open", "--json").stdout)["url"])
+    page.wait_for_selector(".picture svg")
+    return page
+
+
+def show(page, stack, path):
+    page.goto(f"{page.url.split('#')[0]}#/{path.format(project=stack.folder.name)}")
+    page.wait_for_selector("#connection:has-text('live')")
+
+
+def test_the_key_does_not_stay_in_the_address_and_nothing_is_wrong_on_any_page(page, stack):
+    assert "key" not in page.url
+    for path in PAGES:
+        show(page, stack, path)
+        page.wait_for_selector("h1")
+    assert page.wrong == []
+
+
+def test_the_overview_shows_sites_and_instances_of_the_stack(page, stack):
+    show(page, stack, "")
+    names = page.locator(".picture a .name").all_text_contents()
+    assert names == ["app.localhost", "web.1.1", "web.2.2", "prints.1.1"]
+
+
+def test_a_change_is_confirmed_and_shows_in_the_table(page, stack):
+    show(page, stack, PAGES[1])
+    page.get_by_role("button", name="One instance more").click()
+    page.get_by_role("button", name="No", exact=True).click()
+    assert len(stack.instances("web")) == 2
+    page.get_by_role("button", name="One instance more").click()
+    page.get_by_role("button", name="Yes").click()
+    page.wait_for_selector("#notice:has-text('to 3: done')")
+    page.wait_for_selector("tbody tr:nth-child(3) td.ready")
+    assert len(stack.instances("web")) == 3
+
+
+def test_a_rollout_is_watched_under_load_and_loses_nothing(page, stack):
+    show(page, stack, PAGES[1])
+    with stack.load("app.localhost") as load:
+        before = {each["id"] for each in stack.instances("web")}
+        page.get_by_role("button", name="reload").click()
+        page.get_by_role("button", name="Yes").click()
+        page.wait_for_selector("#notice:has-text('being replaced'), #notice:has-text('ready')")
+        page.wait_for_selector("#notice:has-text(': done')")
+        report = load.stop()
+    assert not report.failed
+    now = {each["id"] for each in stack.instances("web")}
+    assert not now & before
+    rows = page.locator("tbody th")
+    eventually(lambda: set(rows.all_inner_texts()) == now)
+
+
+def test_a_line_that_holds_a_script_is_text(page, stack):
+    show(page, stack, "logs")
+    page.select_option("select", f"{stack.folder.name}/prints")
+    page.wait_for_selector("pre:has-text('onerror')")
+    assert page.locator("pre *").count() == 0
+    assert page.title().startswith("Logs")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_fits_a_phone_and_is_accessible(page, stack, path):
+    page.set_viewport_size({"width": 360, "height": 740})
+    try:
+        show(page, stack, path)
+        page.wait_for_selector("h1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        if not AXE.exists():
+            pytest.skip("axe-core is not installed")
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run()")["violations"]
+        assert [
+            (each["id"], each["nodes"][0]["html"])
+            for each in found
+            if each["impact"] in {"serious", "critical"}
+        ] == []
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_it_goes_on_after_the_death_of_the_daemon_with_a_new_link(page, stack):
+    stack.kill_daemon()
+    stack.done("status")
+    page.wait_for_selector("#connection:has-text('portico open')")
+    page.goto(json.loads(stack.done("open", "--json").stdout)["url"])
+    page.wait_for_selector("#connection:has-text('live')")
+
+
+def test_a_browser_without_the_link_sees_nothing(page, stack, chromium):
+    other = chromium.new_context().new_page()
+    answer = other.goto(page.url.split("#")[0])
+    assert answer.status == 401
+    assert "web.1" not in other.content()
+    eventually(lambda: "portico open" in other.content())
