@@ -422,6 +422,7 @@ shutdown_timeout = 30
 public_http = 80
 public_https = 443
 health_path = "/healthz"
+metrics = "127.0.0.1:9464"
 http3 = false
 access_log_format = "combined"
 log_max_size = "100m"

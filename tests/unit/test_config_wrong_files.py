@@ -58,7 +58,7 @@ def _spoil(table: dict[str, Any], data: st.DataObject, within: Path = ()) -> Pat
     inside = [(path, value) for path, value in EVERYWHERE if path[: len(within)] == within]
     path, value = data.draw(st.sampled_from(inside))
     kinds = [_unlike_anything]
-    may_be_text = MAY_BE_TEXT.intersection(path[-1:]) or path[-2:-1] == ("servers",)
+    may_be_text = MAY_BE_TEXT.intersection(path[-1:]) or path[-2:-1] in {("servers",), ("query",)}
     if isinstance(value, dict) and not FREE.intersection(path[-1:]):
         kinds.append(_unknown_key)
     if not isinstance(value, str) and not may_be_text and "env" not in path:

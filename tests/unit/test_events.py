@@ -12,7 +12,7 @@ from portico.core.model.event import EventFilter, Requester
 from portico.core.model.instance import InstanceState as S
 from portico.core.model.moments import moment, parse_moment
 from portico.core.planning.lifecycle import move_event
-from portico.engine.control.operations import number_in
+from portico.engine.control.reading import number_in
 from portico.errors import Refused
 from portico.system.proc import command_line
 from tests.fakes.clock import FakeClock

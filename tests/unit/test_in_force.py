@@ -104,6 +104,7 @@ class Portico:
                     self,
                     self,
                     cache_purge=None,
+                    dashboard=None,
                     nginx_programs=None,
                     local=None,
                     logs=None,

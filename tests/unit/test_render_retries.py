@@ -201,12 +201,16 @@ def test_what_stays_open_has_its_own_times_and_no_buffer():
     ],
 )
 def test_who_asks_for_a_stream_is_known_by_the_request(request_, is_live):
-    head = 'map "$request_method:$portico_upgrade:$http_accept" $portico_live'
-    patterns = (re.fullmatch(r'"~(\*?)(.*)" 1;', line) for line in block(MAPS, head))
-    found = [
-        re.search(each[2].replace("\\\\", "\\"), request_, re.IGNORECASE if each[1] else 0)
-        for each in patterns
-        if each
+    method, upgrade, accept = request_.split(":")
+    [events] = (
+        re.search(each[1].replace("\\\\", "\\"), accept, re.IGNORECASE)
+        for line in block(MAPS, "map $http_accept $portico_events")
+        if (each := re.fullmatch(r'"~\*(.*)" 1;', line))
+    )
+    assert block(MAPS, "map $portico_upgrade $portico_open") == [
+        "default 1;",
+        '"" $portico_events;',
     ]
-    assert len(found) == 2
-    assert any(found) is is_live
+    opens = "1" if upgrade or events else ""
+    live = block(MAPS, 'map "$request_method:$portico_open" $portico_live')
+    assert (f"{method}:{opens} 1;" in live) is is_live
