@@ -69,6 +69,12 @@ class Edge:
         path.write_text(text)
         return path
 
+    def wait_for_token(self, token: str) -> None:
+        """As while an order of ours waits for it (HTTP-01)."""
+        folder = self.home / "nginx/tokens"
+        folder.mkdir(exist_ok=True)
+        (folder / token).touch()
+
     def write(self) -> None:
         desired = wanted(self._text, folder=str(self.project))
         desired = replace(

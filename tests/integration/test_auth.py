@@ -350,6 +350,7 @@ def test_basic_auth_and_auth_must_both_agree_or_one_is_enough(edge):
 
 def test_what_is_for_others_stays_open(edge):
     assert edge.plain("app.test", "/").status == 308
+    edge.wait_for_token("token")
     challenge = edge.plain("plain.test", "/.well-known/acme-challenge/token")
     assert (challenge.status, challenge.body) == (200, b"token.thumb")
     assert edge.plain("plain.test", "/.well-known/other").status == 401

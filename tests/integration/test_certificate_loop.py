@@ -20,6 +20,7 @@ from portico.engine.changes import Change
 from portico.errors import Failed
 from portico.ports.certificates import AuthorityError
 from tests.fakes.certificates_kept import DIRECTORY, Keeping, desired_of
+from tests.fakes.state import events_of
 from tests.unit.certificates import DAY, HOUR, lineage
 
 MOST = 300
@@ -373,7 +374,11 @@ def test_a_daemon_that_dies_in_a_hook_leaves_the_deploy_to_be_done_again(keeping
     held = keeping.lineages.hold("a.example.com", at=keeping.clock.now())
     wanted = lineage("a.example.com", hooks=(("reload",),), challenges=(Challenge("standalone"),))
     engine = SimpleNamespace(
-        clock=keeping.clock, intent=None, state=keeping.state, troubles=keeping.troubles
+        clock=keeping.clock,
+        events=events_of(keeping.state, keeping.clock),
+        intent=None,
+        state=keeping.state,
+        troubles=keeping.troubles,
     )
     hooks = DeployHooks(engine, hooks=Dying(), lineages=keeping.lineages, pem_files=keeping.hooks)
     deploying = Deployment(engine, None, hooks, lineages=keeping.lineages, sites=None)

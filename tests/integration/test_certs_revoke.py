@@ -17,6 +17,7 @@ from portico.engine.changes import Change
 from portico.errors import NotFound, Refused
 from tests.fakes import pebble
 from tests.fakes.certificates_kept import Keeping
+from tests.fakes.state import events_of
 from tests.stack import eventually
 from tests.tls import served_serial
 from tests.unit.certificates import DAY
@@ -64,7 +65,11 @@ def revoke(keeping, name=NAME, reason="superseded", *, force=False):
     change = Change("1", "revoke", name, frozenset(), 0.0)
 
     async def work(keeper):
-        engine = SimpleNamespace(clock=keeping.clock, state=keeping.state)
+        engine = SimpleNamespace(
+            clock=keeping.clock,
+            events=events_of(keeping.state, keeping.clock),
+            state=keeping.state,
+        )
         revocation = Revocation(
             engine, keeper, authorities=keeping.authority, lineages=keeping.lineages
         )

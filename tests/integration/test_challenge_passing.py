@@ -85,8 +85,7 @@ def edge():
         edge.file(f"www{WELL_KNOWN}theirs", "theirs.key")
         edge.file("www/index.html", "index")
         edge.file("tokens/theirs", "theirs.key")
-        (edge.home / "nginx/tokens").mkdir()
-        (edge.home / "nginx/tokens/ours_-1").touch()
+        edge.wait_for_token("ours_-1")
         with edge:
             yield edge
 

@@ -252,6 +252,7 @@ def test_a_session_of_another_site_is_not_resumed(edge, clients, version, first)
 
 def test_what_is_for_others_stays_open(edge):
     assert edge.plain("closed.test", "/x").status == 308
+    edge.wait_for_token("token")
     challenge = edge.plain("closed.test", "/.well-known/acme-challenge/token")
     assert (challenge.status, challenge.body) == (200, b"token.thumb")
 

@@ -226,7 +226,15 @@ def test_the_access_log_of_a_site_is_json_and_a_second_late_at_most(edge):
     path = "/logged?a=%22b"
     answer = edge.get("app.test", path, User_Agent='a "quoted\\ agent', Referer="x")
     line = eventually(lambda: _logged(edge, "app.test", path))
-    assert line | {"time": "", "request_time": 0, "upstream_response_time": ""} == {
+    seen = answer.json["headers"]
+    assert line["bytes_sent"] > line["bytes"]
+    assert line | {
+        "time": "",
+        "request_time": 0,
+        "upstream_response_time": "",
+        "bytes_sent": 0,
+        "request_length": 0,
+    } == {
         "time": "",
         "remote_addr": "127.0.0.1",
         "method": "GET",
@@ -241,7 +249,11 @@ def test_the_access_log_of_a_site_is_json_and_a_second_late_at_most(edge):
         "host": "app.test",
         "user_agent": 'a "quoted\\ agent',
         "referer": "x",
-        "request_id": answer.json["headers"]["X-Request-ID"],
+        "request_id": seen["X-Request-ID"],
+        "traceparent": seen["Traceparent"],
+        "route": "",
+        "bytes_sent": 0,
+        "request_length": 0,
         "tls": "TLSv1.3",
     }
     assert not (edge.home / "logs" / "sites" / "quiet.test.access.log").exists()
