@@ -157,7 +157,7 @@ def test_one_that_never_recovers_is_given_up_and_reported(stack):
         eventually(lambda: states(stack)[2] == "failed")
         report = load.stop()
     assert report.failed == {}
-    assert who_answers(stack) == others
+    eventually(lambda: who_answers(stack) == others)  # with fall = 1 one may be out for a moment
     given_up = slots(stack)[2]
     assert "answered 503" in given_up["reason"]
     assert any(given_up["id"] in trouble for trouble in status(stack).troubles)
