@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from portico.api.connection import Connection
-from portico.api.dashboard.site import MAX_BODY_SIZE, Dashboard
+from portico.api.dashboard.site import Dashboard
 from portico.api.open_requests import OpenRequests
+from portico.api.tcp_clients import TcpClients
 from portico.core.model.event import Requester
 from portico.errors import Failed
 
@@ -32,10 +32,10 @@ class DashboardListener:
         keep_port: Callable[[int], None],
     ) -> None:
         """`port` is where it listened last, 0 if it did not; `keep_port` records it."""
-        self._dashboard, self._requests = dashboard, requests
+        self._dashboard = dashboard
+        self._clients = TcpClients(BROWSER, dashboard.answer, requests, MAX_CONNECTIONS)
         self._port, self._keep_port = port, keep_port
         self._server: asyncio.Server | None = None
-        self._open = set[asyncio.Task[None]]()
 
     async def resume(self) -> None:
         """Listen where the daemon before this one did, so that open pages go on."""
@@ -61,8 +61,7 @@ class DashboardListener:
             self._server.close()
             self._server = None
         self._dashboard.forget()
-        for task in tuple(self._open):
-            task.cancel()
+        self._clients.close()
         self._keep_port(0)
 
     async def _listen_somewhere(self) -> None:
@@ -74,25 +73,5 @@ class DashboardListener:
             await self._listen(0)
 
     async def _listen(self, port: int) -> None:
-        self._server = await asyncio.start_server(self._serve, ADDRESS, port)
+        self._server = await asyncio.start_server(self._clients.serve, ADDRESS, port)
         self._dashboard.port = self._server.sockets[0].getsockname()[1]
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._open) >= MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._open.add(task)
-        answer = self._dashboard.answer
-        connection = Connection(
-            reader, writer, BROWSER, answer, self._requests, max_body_size=MAX_BODY_SIZE
-        )
-        try:
-            await connection.serve()
-        except asyncio.CancelledError:
-            pass  # by `close`; asyncio would print that of a connection as an error
-        except Exception:
-            log.exception("a connection to the dashboard failed")
-        finally:
-            self._open.discard(task)
-            writer.close()

@@ -37,8 +37,6 @@ VERBS: Final = (
     verbs.RESUME,
 )
 SIGN_IN: Final = "/sign-in"
-MAX_BODY_SIZE: Final = 1 << 16
-"""Bytes of a request: its pages send a name or a number."""
 _LINK: Final = "link"
 _OK, _SEE_OTHER, _NOT_MODIFIED = 200, 303, 304
 _NOT_FOUND, _BUSY = 404, 503
