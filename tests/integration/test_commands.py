@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from portico.cli.main import run
+from portico.core.model.views import EventView
 from tests.fakes.control import FakeControl, log_file, serving
 
 TOML = '[apps.web]\ncommand = "node index.js"\n'
@@ -441,6 +442,20 @@ def test_logs_are_followed_over_a_rotation_until_an_interrupt(served):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert process.stderr.read() == ""
+
+
+def test_events_between_the_list_and_the_following_are_not_lost(served):
+    numbers = iter(range(7, 100))
+
+    def events(app, count):
+        """One more has happened each time, which is listed only without a limit of 0."""
+        happened = EventView(number=next(numbers), at=2e9, kind="scale", subject="web", text="")
+        return [happened] if count == "1" else []
+
+    served.control.events = events
+    with started(served, "events", "-f", "-n", "0") as process:
+        assert "exited" in process.stdout.readline()
+    assert ("follow_events", "7") in served.control.asked
 
 
 def test_an_interrupt_leaves_the_change_to_go_on_and_names_it(served):

@@ -25,7 +25,7 @@ def test_events_say_who_asked_and_are_followed_over_the_death_of_the_daemon(tmp_
         page = tmp_path / "page"
         stack.up(PROGRAM.replace("{page}", str(page)))
         following = subprocess.Popen(
-            [BIN / "portico", "events", "-f", "--json", "--kind", "scale,exit", "-n", "0"],
+            [BIN / "portico", "events", "-f", "--json", "--kind", "scale,exit"],
             cwd=stack.folder,
             env=stack.environ,
             stdout=out,
@@ -61,3 +61,4 @@ def test_events_say_who_asked_and_are_followed_over_the_death_of_the_daemon(tmp_
         kinds = {(each["kind"], each["subject"]) for each in map(json.loads, lines)}
         assert {("scale", "web"), ("ready", "web"), ("state", "web.1.1")} <= kinds
         assert stack.done("events", "--until", "1h").stdout.count("\n") == 1
+        assert stack.done("events", "-n", "0").stdout.count("\n") == 1

@@ -53,6 +53,7 @@ def run(session: Session, args: Namespace) -> None:
     if args.follow and args.until is not None:
         raise Refused("--follow cannot be combined with --until")
     client, wanted = session.client(), {"app": args.app or args.named, "kind": args.kind}
+    newest = _newest(client) if args.follow else 0
     found = client.events(_count(args), since=args.since, until=args.until, **wanted)
     events = list(reversed(found))
     has_projects = len({each.project for each in events if each.project}) > 1
@@ -62,7 +63,7 @@ def run(session: Session, args: Namespace) -> None:
         heads = ("time", *(["project"] if has_projects else []), "event", "of", "why")
         session.terminal.table(heads, [_row(each, has_projects=has_projects) for each in events])
     if args.follow:
-        for each in followed(session, client, _last(client, events), wanted):
+        for each in followed(session, client, max([newest, *(e.number for e in events)]), wanted):
             if session.json:
                 _print_json(session, [each])
             else:
@@ -92,10 +93,10 @@ def as_line(event: EventView) -> str:
     return json.dumps({"time": moment(event.at), **event}).replace("\x7f", "\\u007f")  # type: ignore[dict-item]  # a Record
 
 
-def _last(client: Client, events: list[EventView]) -> int:
-    """Where to go on: what is not shown because of its kind is behind us too."""
-    if events:
-        return events[-1].number
+def _newest(client: Client) -> int:
+    """The number of the newest event of any kind, from which to follow. It is asked before the
+    list is, so that what happens between the two is shown.
+    """
     newest = client.ask(verbs.EVENTS, count=1)
     return newest[0].number if newest else 0
 

@@ -154,7 +154,7 @@ class Reading(CertificateOperations):
         wanted = self._event_filter(app, kind, since, until, folder)
         if (number := number_in("before", before)) is not None:
             wanted = replace(wanted, before=int(number))
-        limit = min(int(number_in("count", count) or EVENTS_SHOWN), MAX_EVENTS_SHOWN)
+        limit = _count_in(count, EVENTS_SHOWN, MAX_EVENTS_SHOWN)
         return [_event_view(each) for each in reversed(self._events.newest(wanted, limit))]
 
     def follow_events(
@@ -214,7 +214,7 @@ class Reading(CertificateOperations):
     async def output(
         self, app: str, count: str | None = None, folder: str | None = None
     ) -> list[OutputView]:
-        lines = min(int(number_in("count", count) or OUTPUT_LINES), MAX_OUTPUT_LINES)
+        lines = _count_in(count, OUTPUT_LINES, MAX_OUTPUT_LINES)
         apps = self._projects.names(folder).apps_of(app)
         slots = sorted({(i.app, i.slot) for i in self._observed.instances.values()})
         return [
@@ -297,6 +297,11 @@ def number_in(name: str, text: str | None) -> float | None:
     if text is not None and not re.fullmatch(r"[0-9]{1,11}(\.[0-9]{1,9})?", text):
         raise Refused(f"{name} must be a number below {_MAX_NUMBER:,}, not {shown(text)}")
     return None if text is None else float(text)
+
+
+def _count_in(text: str | None, default: int, limit: int) -> int:
+    number = number_in("count", text)
+    return default if number is None else min(int(number), limit)
 
 
 def _event_view(event: Event) -> EventView:
