@@ -1,0 +1,109 @@
+"""A stack: what serves on a machine today, as its files say it. Portico runs none of it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal, Self
+
+from portico.core.model.included import Line
+
+Manager = Literal["pm2", "systemd", "procfile", "compose"]
+"""What starts a program today."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A line of a file; 0 is the whole file."""
+
+    file: str
+    """As the operator wrote it, or absolute where an include led to it."""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """Something that was read and has no equal in portico.toml, or could not be read."""
+
+    place: Place
+    what: str
+    """As it is written there, shortened: `proxy_bind 10.0.0.1`."""
+    why: str
+    """What becomes of it, and what to do where something is to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One entry of a process manager; several processes of it are `instances` of its table."""
+
+    name: str
+    """A valid name of an app, unlike those of the others of its file."""
+    place: Place
+    manager: Manager
+    table: Mapping[str, object]
+    """As in `[apps.NAME]`."""
+    ports: tuple[int, ...] = ()
+    """Where its processes listen, as far as its file says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A certificate that certbot renews."""
+
+    name: str
+    names: tuple[str, ...]
+    """Host names that it covers; empty where the certificate itself cannot be read."""
+    place: Place
+    """Its renewal file."""
+    chain: str
+    """Path in `live/`; nginx names it, or where it leads to."""
+    key: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """As in `[sites."NAME".tls]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A line of a crontab, or a timer, that renews certificates."""
+
+    place: Place
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site of a server other than nginx: a Caddyfile, greenlock."""
+
+    name: str
+    """Its first host name."""
+    place: Place
+    table: Mapping[str, object]
+    """As in `[sites."NAME"]`; an address instead of an app is a table `{"address": "host:port"}`
+    in the place of the app's name, which joining replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything that was read; several add up to one."""
+
+    nginx: tuple[Line, ...] = ()
+    """Lines of all nginx files, includes in their place. A file of sites without `http` around
+    them is as if included there."""
+    programs: tuple[Program, ...] = ()
+    lineages: tuple[Lineage, ...] = ()
+    renewals: tuple[Renewal, ...] = ()
+    sites: tuple[Site, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    files: tuple[str, ...] = ()
+    """All that was read, in order, without repetition."""
+
+    def __add__(self, other: Self) -> Stack:
+        return Stack(
+            **{
+                each.name: getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(self)
+            }
+        )

@@ -1,0 +1,47 @@
+"""Which kind of file one is, by its name and, where that says nothing, by what is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final, Literal
+
+Kind = Literal[
+    "portico", "nginx", "pm2", "certbot", "crontab", "timer", "unit", "procfile", "compose",
+    "caddyfile", "greenlock",
+]  # fmt: skip
+_BY_NAME: Final[tuple[tuple[str, Kind], ...]] = (
+    (r"portico\.toml|.*\.toml", "portico"),
+    (r"(ecosystem|pm2|process(es)?)(\..*)?\.(js|cjs|mjs|json|ya?ml)|dump\.pm2(\.bak)?", "pm2"),
+    (r"greenlock.*\.json|config\.json|\.greenlockrc", "greenlock"),
+    (r"Procfile(\..*)?", "procfile"),
+    (r"(docker-)?compose(\..*)?\.ya?ml", "compose"),
+    (r"Caddyfile(\..*)?|.*\.caddy(file)?", "caddyfile"),
+    (r".*\.timer", "timer"),
+    (r".*\.service", "unit"),
+    (r"crontab|cron.*", "crontab"),
+)
+_CRONTAB: Final = (
+    r"^\s*(@(hourly|daily|weekly|monthly|reboot|yearly)|[\d*/,-]+(\s+[\d*/,a-zA-Z-]+){4})\s+\S"
+)
+_BY_CONTENT: Final[tuple[tuple[str, Kind], ...]] = (
+    (r"^\s*\[Unit\]|^\s*\[Service\]", "unit"),
+    (r"^\s*\[Timer\]", "timer"),
+    (_CRONTAB, "crontab"),
+    (r"^\s*\[renewalparams\]", "certbot"),
+    (r"\bmodule\.exports\b|^\s*export default\b", "pm2"),
+    (r"^\s*(server|upstream|http|events|location|map)\b[^;\n]*\{", "nginx"),
+    (r"^\s*(reverse_proxy|file_server|encode|root \*)\b", "caddyfile"),
+    (r"^[A-Za-z0-9_-]+:\s+\S", "procfile"),
+)
+
+
+def kind_of(path: Path, text: str) -> Kind | None:
+    """`text` is what is in it, or its beginning. None where nothing says what it is."""
+    for pattern, kind in _BY_NAME:
+        if re.fullmatch(pattern, path.name):
+            return kind
+    for pattern, kind in _BY_CONTENT:
+        if re.search(pattern, text, re.MULTILINE):
+            return kind
+    return "nginx" if path.suffix == ".conf" else None

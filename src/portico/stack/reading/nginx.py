@@ -1,0 +1,79 @@
+"""nginx's files, with what they include, as the tree that nginx reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from glob import glob
+from pathlib import Path
+from typing import Any, Final
+
+from portico.core.model.included import Line
+from portico.errors import Failed
+from portico.stack.model import Gap, Place, Stack
+from portico.system.text import read_text
+
+MAX_DEPTH: Final = 10
+"""Includes within includes."""
+
+
+def read_nginx(path: Path) -> Stack:
+    """Blocks. What cannot be read is a gap; Failed is raised where that is the file itself."""
+    reading = _Reading(path.parent)
+    lines = tuple(reading.file(path))
+    return Stack(nginx=lines, gaps=tuple(reading.gaps), files=tuple(reading.files))
+
+
+class _Reading:
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+        self.gaps: list[Gap] = []
+        self.files: list[str] = []
+
+    def file(self, path: Path, above: tuple[Path, ...] = ()) -> Iterator[Line]:
+        if path.resolve() in above or len(above) > MAX_DEPTH:
+            raise Failed(f"cannot read {path}: it includes itself")
+        text = read_text(path)
+        self.files.append(str(path))
+        yield from self._lines(_parsed(path, text), str(path), (*above, path.resolve()))
+
+    def _lines(
+        self, parsed: list[dict[str, Any]], file: str, above: tuple[Path, ...]
+    ) -> Iterator[Line]:
+        for each in parsed:
+            name, args, number = each["directive"], tuple(each["args"]), each["line"]
+            block = each.get("block")
+            inner = None if block is None else tuple(self._lines(block, file, above))
+            line = Line(name, args, file, number, inner)
+            if name == "include" and len(args) == 1:
+                yield from self._included(line, above)
+            elif name != "#":
+                yield line
+
+    def _included(self, line: Line, above: tuple[Path, ...]) -> Iterator[Line]:
+        """In place of an include; itself where that cannot be read."""
+        pattern = str(self._prefix / line.args[0])
+        is_pattern = any(sign in pattern for sign in "*?[")
+        paths = sorted(glob(pattern)) if is_pattern else [pattern]  # noqa: PTH207 - as nginx does
+        for path in map(Path, paths):
+            try:
+                yield from self.file(path, above)
+            except Failed as failed:
+                place = Place(line.file, line.number)
+                self.gaps.append(Gap(place, f"include {line.args[0]}", str(failed)))
+                yield Line("include", (str(path),), line.file, line.number)
+
+
+def _parsed(path: Path, text: str) -> list[dict[str, Any]]:
+    import crossplane  # type: ignore[import-untyped]  # noqa: PLC0415 - imports alone pay
+
+    if "\0" in text:
+        raise Failed(f"cannot read {path}: it is no text")
+    try:
+        # One file at a time: joined by crossplane, a line is said to be in the wrong file.
+        read = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)
+    except (OSError, ValueError, RecursionError) as error:
+        raise Failed(f"cannot read {path}: {error}") from error
+    for problem in read["errors"]:
+        raise Failed(f"cannot read {path}: line {problem['line']}: {problem['error']}")
+    parsed: list[dict[str, Any]] = read["config"][0]["parsed"]
+    return parsed

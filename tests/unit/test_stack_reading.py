@@ -1,0 +1,93 @@
+"""The files of a stack, read into one."""
+
+from __future__ import annotations
+
+import pytest
+
+from portico.errors import Failed, Refused
+from portico.stack.reading.kinds import kind_of
+from portico.stack.reading.read import read_stack
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("nginx.conf", "events {}\nhttp {}\n", "nginx"),
+        ("default", "server {\n listen 80;\n}\n", "nginx"),
+        ("upstream.conf", "# nothing yet\n", "nginx"),
+        ("ecosystem.config.js", "", "pm2"),
+        ("apps.js", "module.exports = {apps: []}", "pm2"),
+        ("dump.pm2", "[]", "pm2"),
+        ("crontab", "", "crontab"),
+        ("root", "0 3 * * * certbot renew\n", "crontab"),
+        ("root", "@daily certbot renew", "crontab"),
+        ("example.com.conf", "version = 2.1.0\n[renewalparams]\n", "certbot"),
+        ("web.service", "", "unit"),
+        ("certbot.timer", "", "timer"),
+        ("Procfile", "", "procfile"),
+        ("compose.yaml", "", "compose"),
+        ("Caddyfile", "", "caddyfile"),
+        ("notes.txt", "nothing of this kind", None),
+    ],
+)
+def test_a_file_is_known_by_its_name_or_by_what_is_in_it(tmp_path, name, text, kind):
+    assert kind_of(tmp_path / name, text) == kind
+
+
+def test_what_nginx_includes_stands_in_its_place_with_its_own_file_and_line(tmp_path):
+    main, sites = tmp_path / "nginx.conf", tmp_path / "sites"
+    sites.mkdir()
+    (sites / "b.conf").write_text("# b\nserver { server_name b; }\n")
+    (sites / "a.conf").write_text("server { server_name a; }\n")
+    main.write_text("events {}\nhttp {\n  include sites/*.conf;\n  gzip on;\n}\n")
+    stack = read_stack([main], {})
+    _, http = stack.nginx
+    assert [(each.name, each.where) for each in http.block] == [
+        ("server", f"{sites}/a.conf:1"),
+        ("server", f"{sites}/b.conf:2"),
+        ("gzip", f"{main}:4"),
+    ]
+    assert stack.files == (str(main), f"{sites}/a.conf", f"{sites}/b.conf")
+    assert stack.gaps == ()
+
+
+def test_an_include_that_cannot_be_read_is_a_gap_and_the_rest_is_read(tmp_path):
+    main = tmp_path / "nginx.conf"
+    main.write_text("server {\n  include missing.conf;\n  include nginx.conf;\n  listen 80;\n}\n")
+    stack = read_stack([main], {})
+    [server] = stack.nginx
+    assert [each.name for each in server.block] == ["include", "include", "listen"]
+    assert [(each.place.line, each.why) for each in stack.gaps] == [
+        (2, f"cannot read {tmp_path}/missing.conf: No such file or directory"),
+        (3, f"cannot read {main}: it includes itself"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"server {\n", "line 1: unexpected end of file"),
+        (b"server {\0}", "it is no text"),
+        (b"server {\n# \xff\n}", "line 2 is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_is_no_nginx_configuration_is_refused_in_words(tmp_path, content, why):
+    path = tmp_path / "site.conf"
+    path.write_bytes(content)
+    with pytest.raises(Failed, match=why):
+        read_stack([path], {})
+
+
+def test_a_file_that_is_of_no_kind_is_refused(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing of this kind")
+    with pytest.raises(Refused, match="nothing says what kind of file it is"):
+        read_stack([path], {})
+
+
+def test_programs_of_pm2_are_apps_with_the_ports_on_which_they_listen(tmp_path):
+    path = tmp_path / "ecosystem.config.json"
+    path.write_text('{"apps": [{"name": "web", "script": "a.js", "env": {"port": "3000"}}]}')
+    [program] = read_stack([path], {}).programs
+    assert (program.name, program.manager, program.ports) == ("web", "pm2", (3000,))
+    assert program.place.file == str(path)
