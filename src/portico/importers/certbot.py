@@ -50,6 +50,8 @@ class CertbotLineage:
     """As in our table `[sites."NAME".tls]`."""
     notes: tuple[str, ...]
     """What is not taken over, and what to do about it."""
+    params: Section
+    """What certbot renews it with, as it is written there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,18 @@ def read_folder(folder: Path) -> CertbotFolder:
     lineages, troubles = [], []
     for conf in _confs(folder):
         try:
-            lineages.append(_lineage(folder, conf))
+            lineages.append(read_lineage(folder, conf))
         except Failed as failed:
             troubles.append(str(failed))
-        except (OSError, ValueError) as error:
-            troubles.append(f"cannot read {conf}: {error}")
     return CertbotFolder(tuple(lineages), tuple(troubles))
+
+
+def read_lineage(folder: Path, conf: Path) -> CertbotLineage:
+    """What one renewal file says, in its folder of certbot. Raises Failed."""
+    try:
+        return _lineage(folder, conf)
+    except (OSError, ValueError) as error:
+        raise Failed(f"cannot read {conf}: {error}") from error
 
 
 def _confs(folder: Path) -> list[Path]:
@@ -117,6 +125,7 @@ def _lineage(folder: Path, conf: Path) -> CertbotLineage:
         account,
         settings,
         tuple(notes),
+        params,
     )
 
 

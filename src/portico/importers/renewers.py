@@ -56,6 +56,15 @@ def find_renewers(root: Path) -> list[Renewer]:
     return [each for each in found if not _ALL_OF_CERTBOT.search(each.what)]
 
 
+def renews(command: str) -> bool:
+    """Whether a command renews certificates."""
+    return _RENEWS.search(command[:_MAX_LINE_LENGTH]) is not None
+
+
+def is_renewing_timer(name: str) -> bool:
+    return _TIMER.search(name) is not None
+
+
 def _in_crontabs(root: Path) -> Iterator[Renewer]:
     for pattern in _CRONTABS:
         for path in sorted(root.glob(pattern)):
@@ -64,7 +73,7 @@ def _in_crontabs(root: Path) -> Iterator[Renewer]:
             except OSError:
                 continue
             for number, line in enumerate(lines, 1):
-                if not line.lstrip().startswith("#") and _RENEWS.search(line):
+                if not line.lstrip().startswith("#") and renews(line):
                     yield Renewer(f"{path}:{number}", line.strip(), "comment out this line")
 
 
@@ -77,7 +86,7 @@ def _lines(path: Path) -> list[str]:
 def _in_systemd(root: Path) -> Iterator[Renewer]:
     for folder in ("etc", "run"):
         for path in sorted(root.glob(f"{folder}/systemd/system/*.wants/*.timer")):
-            if _TIMER.search(path.name):
+            if is_renewing_timer(path.name):
                 yield Renewer(str(path), path.name, f"systemctl disable --now {path.name}")
 
 

@@ -63,6 +63,8 @@ class Lineage:
     key: str
     settings: Mapping[str, object] = field(default_factory=dict)
     """As in `[sites."NAME".tls]`."""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What certbot renews it with, as its file has it: `authenticator`, `post_hook`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _BY_NAME: Final[tuple[tuple[str, Kind], ...]] = (
 _CRONTAB: Final = (
     r"^\s*(@(hourly|daily|weekly|monthly|reboot|yearly)|[\d*/,-]+(\s+[\d*/,a-zA-Z-]+){4})\s+\S"
 )
+_CRON_FOLDER: Final = re.compile(r"cron\.(d|hourly|daily|weekly|monthly)|crontabs")
 _BY_CONTENT: Final[tuple[tuple[str, Kind], ...]] = (
     (r"^\s*\[Unit\]|^\s*\[Service\]", "unit"),
     (r"^\s*\[Timer\]", "timer"),
@@ -38,6 +39,8 @@ _BY_CONTENT: Final[tuple[tuple[str, Kind], ...]] = (
 
 def kind_of(path: Path, text: str) -> Kind | None:
     """`text` is what is in it, or its beginning. None where nothing says what it is."""
+    if _CRON_FOLDER.fullmatch(path.parent.name):
+        return "crontab"
     for pattern, kind in _BY_NAME:
         if re.fullmatch(pattern, path.name):
             return kind
@@ -45,3 +48,9 @@ def kind_of(path: Path, text: str) -> Kind | None:
         if re.search(pattern, text, re.MULTILINE):
             return kind
     return "nginx" if path.suffix == ".conf" else None
+
+
+def kind_of_folder(path: Path) -> Kind | None:
+    if _CRON_FOLDER.fullmatch(path.name):
+        return "crontab"
+    return "certbot" if (path / "renewal").is_dir() else None

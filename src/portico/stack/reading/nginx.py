@@ -10,7 +10,7 @@ from typing import Any, Final
 from portico.core.model.included import Line
 from portico.errors import Failed
 from portico.stack.model import Gap, Place, Stack
-from portico.system.text import read_text
+from portico.stack.reading.plain import plain_text
 
 MAX_DEPTH: Final = 10
 """Includes within includes."""
@@ -32,9 +32,9 @@ class _Reading:
     def file(self, path: Path, above: tuple[Path, ...] = ()) -> Iterator[Line]:
         if path.resolve() in above or len(above) > MAX_DEPTH:
             raise Failed(f"cannot read {path}: it includes itself")
-        text = read_text(path)
+        plain_text(path)
         self.files.append(str(path))
-        yield from self._lines(_parsed(path, text), str(path), (*above, path.resolve()))
+        yield from self._lines(_parsed(path), str(path), (*above, path.resolve()))
 
     def _lines(
         self, parsed: list[dict[str, Any]], file: str, above: tuple[Path, ...]
@@ -63,11 +63,9 @@ class _Reading:
                 yield Line("include", (str(path),), line.file, line.number)
 
 
-def _parsed(path: Path, text: str) -> list[dict[str, Any]]:
+def _parsed(path: Path) -> list[dict[str, Any]]:
     import crossplane  # type: ignore[import-untyped]  # noqa: PLC0415 - imports alone pay
 
-    if "\0" in text:
-        raise Failed(f"cannot read {path}: it is no text")
     try:
         # One file at a time: joined by crossplane, a line is said to be in the wrong file.
         read = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)

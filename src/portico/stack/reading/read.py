@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Final
 
 from portico.errors import Failed, Refused
 from portico.stack.model import Stack
-from portico.stack.reading.kinds import Kind, kind_of
+from portico.stack.reading.certbot import read_certbot
+from portico.stack.reading.crontab import read_crontab
+from portico.stack.reading.kinds import Kind, kind_of, kind_of_folder
 from portico.stack.reading.nginx import read_nginx
 from portico.stack.reading.pm2 import read_pm2
+from portico.stack.reading.timer import read_timer
+from portico.system.rights import open_file
 
+_HEAD_SIZE: Final = 1 << 16
 Reader = Callable[[Path, Mapping[str, str]], Stack]
 _READERS: Final[Mapping[Kind, Reader]] = {
     "nginx": lambda path, _: read_nginx(path),
     "pm2": read_pm2,
+    "certbot": lambda path, _: read_certbot(path),
+    "crontab": lambda path, _: read_crontab(path),
+    "timer": lambda path, _: read_timer(path),
 }
 
 
@@ -25,16 +35,22 @@ def read_stack(paths: Sequence[Path], environ: Mapping[str, str]) -> Stack:
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> Stack:
-    kind = kind_of(path, _head(path))
+    kind = _kind(path)
     reader = _READERS.get(kind) if kind else None
     if reader is None:
         raise Refused(f"{path}: nothing says what kind of file it is; nothing was changed")
     return reader(path, environ)
 
 
-def _head(path: Path) -> str:
+def _kind(path: Path) -> Kind | None:
     try:
-        with path.open("rb") as file:
-            return file.read(1 << 16).decode(errors="replace")
+        if S_ISDIR(path.stat().st_mode):
+            return kind_of_folder(path)
+        with os.fdopen(open_file(path), "rb") as file:
+            head = file.read(_HEAD_SIZE)
     except OSError as error:
         raise Failed(f"cannot read {path}: {error.strerror}; nothing was changed") from error
+    except ValueError as error:  # a NUL in its name
+        raise Failed(f"cannot read {path}: {error}; nothing was changed") from error
+    # A pipe that nobody writes to now has nothing in it.
+    return kind_of(path, (head or b"").decode(errors="replace"))
