@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -66,6 +67,22 @@ def _pids(stack: Streams) -> set[int]:
 
 def _instances(stack: Streams, app: str = "db") -> set[int]:
     return {i["pid"] for i in stack.instances(app)}
+
+
+def test_connections_are_counted_for_the_stream_and_the_instance(stack: Streams):
+    key = f"stream {stack.port}"
+
+    def counted(**of: str) -> int:
+        return stack.api(f"/v1/traffic?{urlencode(of)}")["day"]["requests"]
+
+    before = counted(site=key)
+    _pids(stack)
+    assert eventually(lambda: counted(site=key) == before + 10)
+    assert counted(site=key, app="db") == before + 10
+    assert eventually(lambda: stack.status()["streams"][-1]["traffic"])
+    metrics = stack.done("metrics").stdout
+    assert f'stream="{stack.port}",app="db",instance="db.1",code="2xx"' in metrics
+    assert "portico_nginx_workers 0" not in metrics
 
 
 def test_a_file_without_a_site_listens_at_its_streams_alone(stack):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from portico.core.counting.counts import Counts
-from portico.core.counting.lines import LoggedSite, Owner, owner_of, parse, tally
+from portico.core.counting.lines import LoggedSite, Owner, handshakes, owner_of, parse, tally
 
 SITE = LoggedSite("shop", "a.test", {"": "web", "/api": "api"})
 OWNERS = {
@@ -101,3 +101,36 @@ def test_a_line_of_an_older_log_is_counted_without_what_it_did_not_have():
         del old[name]
     rows, _ = counted(json.dumps(old).encode() + b"\n")
     assert rows["web", "web.1.1", ""].requests == 1
+
+
+def test_a_connection_of_a_stream_is_counted_as_a_request_is():
+    connection = {
+        "time": "1970-01-01T00:01:40+00:00",
+        "remote_addr": "192.0.2.1",
+        "protocol": "TCP",
+        "status": 200,
+        "bytes_sent": 500,
+        "bytes_received": 100,
+        "session_time": 2.5,
+        "upstream_addr": "127.0.0.1:1002, 127.0.0.1:1001",
+        "upstream_connect_time": "-, 0.004",
+    }
+    data = json.dumps(connection).encode() + b"\n"
+    stream = LoggedSite("shop", "stream 5432", {"": "web"})
+    found, _ = tally(parse(data, of_stream=True).found, stream, OWNERS)
+    rows = {row.instance: counts for row, _, counts in found}
+    assert rows["web.2.2"] == Counts(failed=1)
+    counts = rows["web.1.1"]
+    assert (counts.requests, counts.bytes_in, counts.bytes_out) == (1, 100, 500)
+    assert (counts.time, counts.upstream_time) == (2500, 4)
+    assert parse(data).unreadable == 1
+
+
+def test_a_handshake_is_counted_with_the_first_request_of_a_connection():
+    lines = [
+        line(tls="TLSv1.3", connection_requests=1),
+        line(tls="TLSv1.3", connection_requests=2),
+        line(tls="", connection_requests=1),
+        line(),
+    ]
+    assert handshakes(parse(b"".join(lines)).found) == 1

@@ -76,3 +76,21 @@ def test_why_an_app_does_not_come_up_is_shown():
     assert problem + '"exited with code 1"} 1\n' in text
     assert 'portico_app_waits{project="srv",app="web",reason="waits for db"} 1\n' in text
     assert "portico_instance_problem" not in metrics_text(status(starting), [], NOW)
+
+
+def test_what_an_instance_uses_and_how_nginx_is_are_shown():
+    web = app_view("web")
+    ill = replace(web.instances[0], state="unready", connections=3, cpu_s=12.5)
+    text = metrics_text(status(web.model_copy(update={"instances": (ill,)})), [], NOW)
+    labels = f'{{project="srv",app="web",instance="{ill.id}"}}'
+    assert f"portico_instance_connections{labels} 3\n" in text
+    assert f"portico_instance_cpu_seconds_total{labels} 12.5\n" in text
+    assert f"portico_instance_up{labels} 0\n" in text
+    for name in ("workers", "connections", "reloads_total"):
+        assert f"portico_nginx_{name} 0\n" in text
+
+
+def test_the_last_error_of_a_certificate_is_shown_until_it_is_resolved():
+    text = metrics_text(status(), [certificate(error="no answer"), certificate("b.test")], NOW)
+    assert 'portico_certificate_problem{certificate="a.test",reason="no answer"} 1\n' in text
+    assert 'portico_certificate_problem{certificate="b.test"' not in text

@@ -12,7 +12,8 @@ def test_a_line_is_one_json_object():
     (form,) = re.findall(r"escape=json '(.*)';", to_text(log_basics()))
     line = json.loads(re.sub(r"\$\w+", "1", form))
     numbers = ("status", "bytes", "bytes_sent", "request_length", "request_time")
-    assert [line.pop(name) for name in numbers] == [1] * 5
+    numbers = (*numbers, "connection_requests")
+    assert [line.pop(name) for name in numbers] == [1] * 6
     assert set(line.values()) == {"1"}
     assert list(line)[:4] == ["time", "remote_addr", "method", "uri"]
 

@@ -258,3 +258,43 @@ def test_a_site_that_comes_back_goes_on_where_it_was(place):
     assert place.read() == 2
     place.counter.arrange(Layout(sites, []))
     assert place.read() == 3
+
+
+def test_connections_of_streams_have_metrics_of_their_own(place):
+    stream = place.log.with_name("_stream_5432.access.log")
+    connection = {
+        "time": "2030-03-17T17:46:40+00:00",
+        "status": 200,
+        "bytes_sent": 7,
+        "bytes_received": 3,
+        "session_time": 1.5,
+        "upstream_addr": "127.0.0.1:1001",
+        "upstream_connect_time": "0.001",
+    }
+    stream.write_text(json.dumps(connection) + "\nnot a line\n")
+    sites = {str(stream): LoggedSite("shop", "stream 5432", {"": "shop/web"})}
+    place.counter.arrange(Layout(sites, [(1001, NOW - 60, "shop/web", "shop/web.1.1")]))
+    assert place.read() == 1
+    text = exposition(place.counter)
+    labels = 'project="shop",stream="5432",app="web",instance="web.1"'
+    assert f'portico_stream_connections_total{{{labels},code="2xx"}} 1\n' in text
+    assert f"portico_stream_received_bytes_total{{{labels}}} 3\n" in text
+    assert f"portico_stream_session_duration_seconds_sum{{{labels}}} 1.5\n" in text
+    assert "portico_http_requests_total" not in text
+    assert place.counter.unreadable == 1
+
+
+def test_handshakes_are_kept_over_a_kill(place):
+    line = {
+        "time": "2030-03-17T17:46:40+00:00",
+        "status": 200,
+        "request_time": 0.02,
+        "upstream_addr": "",
+        "upstream_response_time": "",
+        "tls": "TLSv1.3",
+        "connection_requests": 1,
+    }
+    place.log.write_text(json.dumps(line) + "\n")
+    place.read()
+    place.counter.save()
+    assert 'portico_nginx_handshakes_total{site="a.test"} 1\n' in exposition(place.started())

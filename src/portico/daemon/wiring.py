@@ -260,6 +260,7 @@ async def assemble(
         local=local,
         logs=logs,
         nginx=nginx,
+        ports=ports,
         processes=processes,
         sites=sites,
         traffic=traffic,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired
-from portico.core.render.access_log import access_log_path
+from portico.core.render.access_log import access_log_path, stream_log_name
 from portico.core.render.scope import Scope, file_name, scopes
 from portico.engine.engine import Engine
 from portico.engine.projects import name_of
@@ -93,4 +94,12 @@ class TrafficCounting:
                     projects.get(desired.origin(name).project, ""),
                     name,
                     {s.label: s.target.app for s in scopes(Scope(name, site)) if s.target.app},
+                )
+        for key, each in desired.streams.items():
+            if each.stream.access_log:
+                yield CountedSite(
+                    access_log_path(self._home, stream_log_name(key)),
+                    projects.get(each.project, ""),
+                    stream_site(key),
+                    {"": each.stream.app} if each.stream.app else {},
                 )

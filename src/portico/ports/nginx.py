@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portico.core.model.desired import Listeners
 from portico.core.model.generation import TestedGeneration
@@ -11,6 +11,13 @@ from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.site import Site
 from portico.core.model.world import Endpoint, NginxSeen
+
+
+class NginxActivity(NamedTuple):
+    workers: int = 0
+    """With those that shut down."""
+    reloads: int = 0
+    """Since the daemon was started."""
 
 
 class Discovery(Protocol):
@@ -82,6 +89,9 @@ class Nginx(Protocol):
 
     def seen(self) -> NginxSeen:
         """Whether the master runs and what it serves. Cheap enough for every round."""
+
+    async def activity(self) -> NginxActivity:
+        """Looks at all processes of the machine: for those who ask now and then."""
 
     def watch(self, on_exit: Callable[[], None]) -> None:
         """Call back, in the event loop, whenever a running master has died."""

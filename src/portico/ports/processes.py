@@ -70,9 +70,9 @@ class Processes(Protocol):
     async def measure(self) -> None:
         """Look at what all instances use, unless that was done just now."""
 
-    def usage(self, process: Process) -> tuple[int, float]:
-        """Resident bytes with all children, and percent of a core since it was measured before;
-        as they were when all were measured last.
+    def usage(self, process: Process) -> tuple[int, float, float]:
+        """Resident bytes with all children, percent of a core since it was measured before, and
+        seconds of processor time; as they were when all were measured last.
         """
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:

@@ -15,6 +15,7 @@ class CountedSite:
     """Path."""
     project: str
     site: str
+    """Or a stream, as `stream_site` calls it."""
     apps: Mapping[str, str]
     """By route, `""` for the site itself: the app that requests are passed to."""
 
@@ -28,6 +29,7 @@ class Rates:
     """Of the last minute; only of those that had requests."""
 
     sites: Mapping[str, TrafficView]
+    """Of streams too, by `stream_site`."""
     apps: Mapping[str, TrafficView]
     """By qualified name."""
     instances: Mapping[str, TrafficView]

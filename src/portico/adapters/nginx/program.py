@@ -44,6 +44,7 @@ from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.world import NginxSeen
 from portico.errors import Failed, Refused
+from portico.ports.nginx import NginxActivity
 from portico.ports.processes import TcpPorts
 from portico.system.home import Home
 from portico.system.programs import StartProgram, start_here
@@ -98,6 +99,7 @@ class NginxProgram:
         self._caches_of = 0
         """The generation whose caches are the only ones."""
         self._changing = asyncio.Lock()
+        self._reloads = 0
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         self._build = await self._binaries.find(named, needs)
@@ -126,6 +128,10 @@ class NginxProgram:
             outdated=serving.is_outdated,
             is_upgrade_interrupted=interrupted,
         )
+
+    async def activity(self) -> NginxActivity:
+        found = await asyncio.to_thread(processes_in, self._paths.folder)
+        return NginxActivity(sum(each.is_worker for each in found), self._reloads)
 
     def watch(self, on_exit: Callable[[], None]) -> None:
         self._masters.watch(on_exit)
@@ -294,6 +300,7 @@ class NginxProgram:
             master = None
         if master and not self._is_outdated:
             await reload(master, self._paths, self._reload_timeout)
+            self._reloads += 1
             await self._record_serving(
                 generation, master, self._serving.file if self._serving else ""
             )

@@ -161,9 +161,9 @@ class LinuxProcesses:
         self._fresh_time = min(max(FRESH_TIME, USAGE_REST * took), MAX_FRESH_TIME)
         self._measured = now
 
-    def usage(self, process: Process) -> tuple[int, float]:
+    def usage(self, process: Process) -> tuple[int, float, float]:
         seen = self._usage.get(process)
-        return (seen.resident, seen.percent) if seen else (0, 0.0)
+        return (seen.resident, seen.percent, seen.seconds) if seen else (0, 0.0, 0.0)
 
     async def resident(self, processes: Sequence[Process]) -> list[int]:
         families = await asyncio.to_thread(self._families)
@@ -222,6 +222,8 @@ class _Usage:
     percent: float
     """Of one core, since the look before."""
     resident: int
+    seconds: float
+    """Of processor time; it never falls, also where a child has ended with its own."""
 
 
 def _measured(
@@ -230,9 +232,9 @@ def _measured(
     ticks = sum(each.ticks for each in family)
     resident = sum(each.resident for each in family)
     since = before.at if before else process.started / TICKS_PER_SECOND
-    used = (ticks - (before.ticks if before else 0)) / TICKS_PER_SECOND
-    percent = max(0.0, 100 * used / (now - since)) if now > since else 0.0
-    return _Usage(now, ticks, percent, resident)
+    used = max(ticks - (before.ticks if before else 0), 0) / TICKS_PER_SECOND
+    percent = 100 * used / (now - since) if now > since else 0.0
+    return _Usage(now, ticks, percent, resident, (before.seconds if before else 0.0) + used)
 
 
 def _abandon(job: asyncio.Future[tuple[Process, Child, Mark]]) -> None:

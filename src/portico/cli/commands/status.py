@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TRAFFIC_HEADS: Final = ("req/s", "p50", "p95", "5xx")
 """Of the last minute."""
+STREAM_HEADS: Final = ("conn/s", *TRAFFIC_HEADS[1:])
+"""Of connections that have ended; times are how long they lasted."""
 HEADS: Final = (
     "app",
     "instance",
@@ -143,8 +145,11 @@ def _sites(session: Session, status: StatusView) -> None:
 def _streams(session: Session, status: StatusView) -> None:
     if status.streams:
         session.terminal.write()
-        rows = [(each.project, " ".join(each.addresses), each.to) for each in status.streams]
-        _table(session, status, ("stream", "target"), rows)
+        rows = [
+            (each.project, " ".join(each.addresses), each.to, *_traffic(each.traffic))
+            for each in status.streams
+        ]
+        _table(session, status, ("stream", "target", *STREAM_HEADS), rows)
 
 
 def _upstreams(session: Session, status: StatusView) -> None:

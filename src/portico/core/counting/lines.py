@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from portico.core.counting.counts import CLASSES, Counts
 from portico.core.counting.histogram import ZERO, bucket
-from portico.core.counting.table import Row
+from portico.core.counting.table import Row, is_stream
 
 MAX_SECONDS: Final = 1e8
 MAX_KNOWN: Final = 1 << 16
@@ -35,6 +35,17 @@ class Line(msgspec.Struct, gc=False):
     request_length: _Bytes = 0
     bytes_sent: _Bytes = 0
     route: str = ""
+    tls: str = ""
+    connection_requests: Annotated[int, Meta(ge=0)] = 0
+    """Which request of its connection it is, from 1."""
+
+
+class StreamLine(Line, gc=False, kw_only=True):
+    """A connection of a stream, as if it were a request."""
+
+    request_time: _Seconds = msgspec.field(name="session_time")
+    upstream_response_time: str = msgspec.field(name="upstream_connect_time")
+    request_length: _Bytes = msgspec.field(name="bytes_received")
 
 
 class Lines(NamedTuple):
@@ -44,21 +55,22 @@ class Lines(NamedTuple):
     unreadable: int
 
 
-_decoder = msgspec.json.Decoder(Line)
+_decoder, _stream_decoder = msgspec.json.Decoder(Line), msgspec.json.Decoder(StreamLine)
 _TRIES: Final = re.compile(r", | : ")
 
 
-def parse(data: bytes) -> Lines:
+def parse(data: bytes, *, of_stream: bool = False) -> Lines:
     """`data` ends with the end of a line."""
+    decoder: msgspec.json.Decoder[Any] = _stream_decoder if of_stream else _decoder
     try:
-        return Lines(_decoder.decode_lines(data), 0)
+        return Lines(decoder.decode_lines(data), 0)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         pass  # one of them is not ours
     found: list[Line] = []
     unreadable = 0
     for line in data.splitlines():
         try:
-            found.append(_decoder.decode(line))
+            found.append(decoder.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             unreadable += 1
     return Lines(found, unreadable)
@@ -71,6 +83,10 @@ class LoggedSite(msgspec.Struct, frozen=True):
     site: str
     apps: Mapping[str, str] = {}
     """By route, `""` for the site itself: the app that requests are passed to."""
+
+    @property
+    def is_stream(self) -> bool:
+        return is_stream(self.site)
 
 
 class Owner(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +110,11 @@ def owner_of(address: str, time: float, owners: Owners) -> Owner | None:
     known = owners.get(int(port), ())
     at = bisect_right(known, time + 1, key=lambda owner: owner.since)
     return known[max(at - 1, 0)] if known else None
+
+
+def handshakes(lines: Iterable[Line]) -> int:
+    """Of TLS: the connections that these are the first requests of."""
+    return sum([line.connection_requests == 1 and line.tls != "" for line in lines])
 
 
 def tally(

@@ -20,11 +20,28 @@ class Row(NamedTuple):
     machine: str
     """Empty for this one."""
     site: str
+    """Or a stream, whose connections are counted as requests are: see `stream_site`."""
     route: str
     """Its path as the file has it; empty for what no route takes."""
     app: str
     instance: str
     """`web.2.7`; of instances that ended a while ago all in a slot together, `web.2`."""
+
+
+_STREAM: Final = "stream "
+
+
+def stream_site(key: str) -> str:
+    """What a stream is called among the sites; no domain has a space in it."""
+    return f"{_STREAM}{key}"
+
+
+def is_stream(site: str) -> bool:
+    return site.startswith(_STREAM)
+
+
+def key_of(stream: str) -> str:
+    return stream.removeprefix(_STREAM)
 
 
 WIDTHS: Final = (10, 60, 3600)

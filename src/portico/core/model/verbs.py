@@ -154,7 +154,7 @@ TRAFFIC: Final[Verb[TrafficSeriesView]] = Verb(
     query={
         "project": "Only of this project.",
         "machine": "Only of this machine; this one has no name.",
-        "site": "Only of this site.",
+        "site": "Only of this site; `stream 5432` is the stream `5432`.",
         "route": "Only of this route, as the file has it; empty: of what no route takes.",
         "app": "Only those passed to this app.",
         "instance": "Only those passed to this instance.",

@@ -189,6 +189,14 @@ class InstanceView:
     ran_s: Annotated[
         float | None, Field(description="How long that process lived, in seconds.")
     ] = None
+    cpu_s: Annotated[float, Field(description="Processor time with its children, seconds.")] = 0.0
+    connections: Annotated[
+        int,
+        Field(
+            description="Established connections on its port, counted every 5 seconds: requests "
+            "in progress, WebSockets, and those that nginx keeps idle for up to 4 seconds."
+        ),
+    ] = 0
     traffic: TrafficView | None = None
 
 
@@ -271,6 +279,9 @@ class StreamView(View):
     """Where nginx listens: `127.0.0.1:5432`."""
     to: str
     """`app db`, `upstream legacy`, or `3 names`."""
+    traffic: TrafficView | None = Field(
+        None, description="Of its connections that have ended; times are how long they lasted."
+    )
 
 
 class LimitView(View):
@@ -421,6 +432,11 @@ class NginxView(View):
     version: str
     generation: int
     program: str
+    workers: int = Field(0, description="Worker processes, with those that shut down.")
+    connections: int = Field(
+        0, description="Established connections of clients, counted every 5 seconds."
+    )
+    reloads: int = Field(0, description="Since the daemon was started.")
     outdated: bool = Field(
         False, description="Its program was replaced on disk; `portico upgrade` switches to it."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from portico.core.model.views import DaemonView
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import Changes
+from portico.engine.control.activity import Activity
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
@@ -20,7 +21,7 @@ from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.nginx import Nginx, Sites
-from portico.ports.processes import Processes
+from portico.ports.processes import Processes, TcpPorts
 from portico.ports.traffic import Traffic
 
 
@@ -39,6 +40,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     local: Certificates,
     logs: Logs,
     nginx: Nginx,
+    ports: TcpPorts,
     processes: Processes,
     sites: Sites,
     traffic: Traffic,
@@ -48,6 +50,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         instances,
         exposure,
         server_checks,
+        activity=Activity(engine, nginx, ports),
         daemon=daemon,
         issued=issued,
         logs=logs,

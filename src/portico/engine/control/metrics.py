@@ -39,6 +39,18 @@ def _daemon(status: StatusView) -> Iterator[str]:
         "Generation of the configuration that nginx has loaded.",
         [({}, nginx.generation)],
     )
+    yield family(
+        "portico_nginx_workers",
+        "Worker processes, with those that shut down.",
+        [({}, nginx.workers)],
+    )
+    yield family("portico_nginx_connections", "Connections of clients.", [({}, nginx.connections)])
+    yield family(
+        "portico_nginx_reloads_total",
+        "Reloads of nginx since the daemon was started.",
+        [({}, nginx.reloads)],
+        kind="counter",
+    )
 
 
 def _apps(apps: Sequence[AppView]) -> Iterator[str]:
@@ -59,6 +71,22 @@ def _apps(apps: Sequence[AppView]) -> Iterator[str]:
         "portico_instance_memory_bytes",
         "Resident memory of an instance.",
         [(labels, i.memory_bytes) for labels, i in every],
+    )
+    yield family(
+        "portico_instance_cpu_seconds_total",
+        "Processor time of an instance and its children.",
+        [(labels, i.cpu_s) for labels, i in every],
+        kind="counter",
+    )
+    yield family(
+        "portico_instance_connections",
+        "Established connections on the port of an instance.",
+        [(labels, i.connections) for labels, i in every],
+    )
+    yield family(
+        "portico_instance_up",
+        "Whether an instance is ready and passes its health check.",
+        [(labels, i.state == InstanceState.READY) for labels, i in every],
     )
     yield family(
         "portico_instance_problem",
@@ -136,4 +164,9 @@ def _certificates(views: Sequence[CertificateView], now: float) -> Iterator[str]
         "next_seconds",
         "Time of its next action, Unix time.",
         [(view, view.next_at) for view in views if view.next_at is not None],
+    )
+    yield family(
+        "portico_certificate_problem",
+        "The last error, while it is not resolved; always 1.",
+        [({"certificate": v.name, "reason": v.error}, 1) for v in views if v.error],
     )

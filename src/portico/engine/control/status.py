@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
 from portico.core.config.references import names_served
+from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LIVE, Instance, InstanceState
 from portico.core.model.names import qualified, split_name
@@ -37,6 +38,7 @@ from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.access_log import access_log_path, error_log_path, stream_log_name
 from portico.core.render.scope import file_name
 from portico.core.render.site_urls import site_urls
+from portico.engine.control.activity import Activity
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
@@ -64,6 +66,7 @@ class StatusReport:
         exposure: Exposure,
         server_checks: ServerChecks,
         *,
+        activity: Activity,
         daemon: DaemonView,
         issued: CertificateSource,
         logs: Logs,
@@ -73,13 +76,14 @@ class StatusReport:
         self._intent, self._observed = engine.intent, engine.observed
         self._clock, self._troubles = engine.clock, engine.troubles
         self._instances, self.exposure = instances, exposure
-        self._daemon, self._issued = daemon, issued
+        self._activity, self._daemon, self._issued = activity, daemon, issued
         self._server_checks = server_checks
         self._logs, self._processes, self._traffic = logs, processes, traffic
         self._begun = engine.clock.monotonic()
 
     async def view(self) -> StatusView:
         await self._processes.measure()
+        await self._activity.look()
         rates = await self._traffic.rates()
         desired, _ = self._intent.wanted()
         projects, paused = self._projects(), self._intent.paused()
@@ -114,6 +118,7 @@ class StatusReport:
                     project=names.get(each.project, ""),
                     addresses=tuple(f"{address}:{each.port}" for address in each.addresses),
                     to=_target(each.stream),
+                    traffic=rates.sites.get(stream_site(key)),
                 )
                 for key, each in desired.streams.items()
             ),
@@ -233,7 +238,7 @@ class StatusReport:
         return [
             error,
             *(_access_log(home, name, file_name(name)) for name in names),
-            *(_access_log(home, f"stream {key}", stream_log_name(key)) for key in streams),
+            *(_access_log(home, stream_site(key), stream_log_name(key)) for key in streams),
         ]
 
     def last_lines(self, app: str) -> list[str]:
@@ -280,9 +285,9 @@ class StatusReport:
         self, i: Instance, app: DesiredApp, now: float, traffic: TrafficView | None
     ) -> InstanceView:
         running = i.process is not None and i.state in LIVE
-        memory, cpu = (0, 0.0)
+        memory, cpu, seconds = (0, 0.0, 0.0)
         if i.process is not None and running:
-            memory, cpu = self._processes.usage(i.process)
+            memory, cpu, seconds = self._processes.usage(i.process)
         return InstanceView(
             id=i.id,
             slot=i.slot,
@@ -293,12 +298,14 @@ class StatusReport:
             uptime_s=round(now - i.spawned, 1) if running else 0.0,
             memory_bytes=memory,
             cpu_percent=round(cpu, 1),
+            cpu_s=round(seconds, 2),
             current=i.spec == app.spec.id,
             reason=i.trouble or self._waits_for(i),
             worn=i.worn,
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
+            connections=self._activity.of(i.port),
             traffic=traffic,
         )
 
@@ -321,6 +328,9 @@ class StatusReport:
             outdated=seen.outdated,
             openssl=build.openssl if build else "",
             warning=nginx_warning(build, self._clock.now()) if build else "",
+            workers=self._activity.nginx.workers,
+            connections=self._activity.clients,
+            reloads=self._activity.nginx.reloads,
         )
 
     def _daemon_now(self) -> DaemonView:

@@ -10,7 +10,7 @@ import msgspec
 
 from portico.adapters.traffic.child.logs import Log, Position
 from portico.core.counting.counts import Packed
-from portico.core.counting.lines import LoggedSite, Owner, parse, tally
+from portico.core.counting.lines import LoggedSite, Owner, handshakes, parse, tally
 from portico.core.counting.table import SIZES, Row, Slots, Table
 from portico.system.clock import SystemClock
 from portico.system.files import write
@@ -39,6 +39,7 @@ class Stored(msgspec.Struct):
     owners: dict[int, list[Owner]]
     unreadable: int
     gaps: int
+    handshakes: dict[str, int] = {}
 
 
 class Counter:
@@ -53,6 +54,8 @@ class Counter:
         """Of logs that are not read now: of a site that is away it may come back."""
         self.unreadable = stored.unreadable if stored else 0
         self._gaps = stored.gaps if stored else 0
+        self.handshakes = stored.handshakes if stored else {}
+        """Of TLS, by site."""
         self._sites: dict[str, LoggedSite] = {}
         self._logs: dict[str, Log] = {}
         now = clock.monotonic()
@@ -133,6 +136,7 @@ class Counter:
             self._owners,
             self.unreadable,
             self.gaps,
+            self.handshakes,
         )
         try:
             write(self._file, msgspec.msgpack.encode(stored))
@@ -142,8 +146,10 @@ class Counter:
             self.unsaved, self._is_changed = "", False
 
     def _count(self, data: bytes, site: LoggedSite) -> None:
-        lines, unreadable = parse(data)
+        lines, unreadable = parse(data, of_stream=site.is_stream)
         found, without_time = tally(lines, site, self._owners)
+        if count := handshakes(lines):
+            self.handshakes[site.site] = self.handshakes.get(site.site, 0) + count
         for row, when, counts in found:
             self.table.add(row, when, counts)
             self._newest_line = max(self._newest_line, when)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from portico.adapters.traffic.child.counter import Counter, slot_of
 from portico.core.counting.counts import CLASSES, Counts
 from portico.core.counting.histogram import Histogram, cumulative
-from portico.core.counting.table import Row
+from portico.core.counting.table import Row, is_stream, key_of
 from portico.core.model.exposition import Sample, family, head, labels_text
 
 DOUBLINGS: Final = range(1, 16)
@@ -31,10 +31,20 @@ class Labels(NamedTuple):
 
 def exposition(counter: Counter) -> str:
     known: dict[Labels, Counts] = {}
+    streams: dict[Labels, Counts] = {}
     for row, counts in counter.table.totals():
-        known.setdefault(Labels.of(row), Counts()).add(counts)
+        to = streams if is_stream(row.site) else known
+        to.setdefault(Labels.of(row), Counts()).add(counts)
     size, behind = counter.behind()
-    return "".join((*_requests(known), *_times(known), *_own(counter, size, behind)))
+    return "".join(
+        (
+            *_requests(known),
+            *_times(known),
+            *_connections(streams),
+            *_handshakes(counter.handshakes),
+            *_own(counter, size, behind),
+        )
+    )
 
 
 def _requests(known: Mapping[Labels, Counts]) -> Iterator[str]:
@@ -76,6 +86,57 @@ def _times(known: Mapping[Labels, Counts]) -> Iterator[str]:
             for labels, counts in whole.items()
             if counts.upstream_times
         ),
+    )
+
+
+def _connections(known: Mapping[Labels, Counts]) -> Iterator[str]:
+    """Of streams: what a request is to a site, a connection or a session of UDP is to them."""
+    named = [
+        (
+            {
+                "project": labels.project,
+                "stream": key_of(labels.site),
+                "app": labels.app,
+                "instance": labels.instance,
+            },
+            counts,
+        )
+        for labels, counts in known.items()
+    ]
+
+    def each(value: Callable[[Counts], int]) -> Iterator[Sample]:
+        return ((labels, value(counts)) for labels, counts in named)
+
+    yield family(
+        "portico_stream_connections_total",
+        "Connections and sessions that have ended, by class of nginx's status.",
+        (
+            ({**labels, "code": code}, count)
+            for labels, counts in named
+            for code, count in zip(CLASSES, counts.classes, strict=True)
+            if count or code in {"2xx", "5xx"}
+        ),
+        kind="counter",
+    )
+    for name, says, value in (
+        ("received_bytes", "Bytes from clients.", lambda c: c.bytes_in),
+        ("sent_bytes", "Bytes to clients.", lambda c: c.bytes_out),
+        ("failed_tries", "Tries that failed, so that another one followed.", lambda c: c.failed),
+    ):
+        yield family(f"portico_stream_{name}_total", says, each(value), kind="counter")
+    yield from _histogram(
+        "portico_stream_session_duration_seconds",
+        "Time from the first byte of a connection to its end.",
+        ((labels, counts.times, counts.time) for labels, counts in named),
+    )
+
+
+def _handshakes(known: Mapping[str, int]) -> Iterator[str]:
+    yield family(
+        "portico_nginx_handshakes_total",
+        "TLS connections of clients that have sent a request.",
+        (({"site": site}, count) for site, count in known.items()),
+        kind="counter",
     )
 
 

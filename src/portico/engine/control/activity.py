@@ -1,0 +1,41 @@
+"""What connections there are, and what nginx is at: counted now and then, for whoever looks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from portico.engine.engine import Engine
+from portico.ports.nginx import Nginx, NginxActivity
+from portico.ports.processes import TcpPorts
+
+INTERVAL: Final = 5.0
+"""Seconds: the kernel tells of every connection of the machine, some microseconds each."""
+
+
+class Activity:
+    def __init__(self, engine: Engine, nginx: Nginx, ports: TcpPorts) -> None:
+        self._intent, self._observed, self._clock = engine.intent, engine.observed, engine.clock
+        self._nginx, self._ports = nginx, ports
+        self._counted_at = float("-inf")
+        self._by_port: dict[int, int] = {}
+        self.clients = 0
+        """Connections of clients to nginx."""
+        self.nginx = NginxActivity()
+
+    async def look(self) -> None:
+        """Count, unless that was done just now."""
+        now = self._clock.monotonic()
+        if now - self._counted_at < INTERVAL:
+            return
+        self._counted_at = now
+        desired = self._intent.desired
+        listening = {desired.listeners.http, desired.listeners.https}
+        listening |= {each.port for each in desired.streams.values() if not each.udp}
+        own = {i.port for i in self._observed.instances.values() if i.port}
+        found = await self._ports.established(frozenset(listening | own))
+        self._by_port = {port: found.get(port, 0) for port in own}
+        self.clients = sum(found.get(port, 0) for port in listening)
+        self.nginx = await self._nginx.activity()
+
+    def of(self, port: int) -> int:
+        return self._by_port.get(port, 0)
