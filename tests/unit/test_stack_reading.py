@@ -67,7 +67,7 @@ def test_an_include_that_cannot_be_read_is_a_gap_and_the_rest_is_read(tmp_path):
     ("content", "why"),
     [
         (b"server {\n", "line 1: unexpected end of file"),
-        (b"server {\0}", "it is no text"),
+        (b"server {\0}", "it is not a text file"),
         (b"server {\n# \xff\n}", "line 2 is not UTF-8 text"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_drop_in_of_a_unit_counts_and_an_empty_assignment_resets_a_list(tmp_pa
     ("name", "content", "why"),
     [
         ("crontab", b"\xff\xfe0\x00", "line 1 is not UTF-8 text"),
-        ("crontab", b"0 3 * * *\0", "it is no text"),
+        ("crontab", b"0 3 * * *\0", "it is not a text file"),
         ("certbot.timer", b"OnCalendar=daily\n", "line 1 is not a line of a systemd unit"),
         ("certbot.timer", b"[Timer]\nOnCalendar\n", "line 2 is not a line of a systemd unit"),
         ("a.conf", b"[renewalparams\n[renewalparams]\n", "Invalid line"),
@@ -179,5 +179,5 @@ def test_a_certificate_that_cannot_be_read_is_a_gap_and_its_names_are_unknown(tm
     stack = read_stack([tmp_path], {})
     assert [each.names for each in stack.lineages] == [(), ()]
     whys = [gap.why for gap in stack.gaps if gap.what]
-    assert whys[0].endswith("fullchain.pem: it is no certificate")
+    assert whys[0].endswith("fullchain.pem: it is not a certificate")
     assert whys[1].endswith("No such file or directory; its host names are unknown")

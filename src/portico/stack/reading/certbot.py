@@ -46,4 +46,4 @@ def _names(chain: Path) -> Iterator[str]:
         why = error.strerror
         raise Failed(f"cannot read {chain}: {why}; its host names are unknown") from error
     except UNREADABLE as error:
-        raise Failed(f"cannot read {chain}: it is no certificate") from error
+        raise Failed(f"cannot read {chain}: it is not a certificate") from error

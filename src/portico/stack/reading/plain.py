@@ -15,7 +15,7 @@ def plain_text(path: Path) -> str:
     """Raises Failed where it cannot be read or is no text."""
     text = read_text(path)
     if "\0" in text:
-        raise Failed(f"cannot read {path}: it is no text")
+        raise Failed(f"cannot read {path}: it is not a text file")
     return text
 
 
