@@ -448,6 +448,12 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+def is_listening(port: int) -> bool:
+    """Whether a program of this machine accepts TCP connections there, on IPv4."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def eventually(check: Callable[[], T], within: float = 60.0, every: float = 0.05) -> T:
     """Ask again until the answer is true; fail with the last answer at the deadline."""
     deadline = time.monotonic() + within

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.stack import eventually, free_port
+from tests.stack import eventually, free_port, is_listening
 
 CADDY = Path(sys.prefix) / "bin/caddy"
 """Where scripts/setup installs it."""
@@ -41,14 +40,9 @@ def running(folder: Path, caddyfile: str) -> Iterator[tuple[int, int]]:
             stderr=log,
         )
     try:
-        eventually(lambda: _listens(https) and _listens(http))
+        eventually(lambda: is_listening(https) and is_listening(http))
         yield http, https
     finally:
         caddy.terminate()
         caddy.wait(60)
         print((folder / "log").read_text())
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

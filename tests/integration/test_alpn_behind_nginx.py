@@ -119,6 +119,7 @@ def test_names_are_proven_and_no_visitor_of_any_site_notices(stack):
         visitors(stack) as seen,
         stack.load("app.localhost", "/?sleep=0.02", rate=200, posts=0.2, websockets=4) as load,
     ):
+        eventually(lambda: seen)
         stack.done("certs", "renew", "shop.example.com", "--force")
         report = load.stop()
     assert certificate(stack)["served"]

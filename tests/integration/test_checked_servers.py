@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.edge import certificate
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack, eventually, free_port, is_listening
 
 SITE = '[sites."old.localhost"]\nupstream = "old"\n'
 
@@ -34,6 +34,8 @@ class Programs:
                 subprocess.Popen([sys.executable, PROGRAMS / "echo.py"], env=environ)
             )
             exits.callback(process.kill)
+        for port in self.ports:
+            eventually(lambda port=port: is_listening(port))
 
     def fail(self, number: int) -> None:
         self._marks[number].touch()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import http.client
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
 
-from tests.stack import eventually, free_port
+from tests.stack import eventually, free_port, is_listening
 
 
 @contextmanager
@@ -22,15 +21,10 @@ def serving(folder, **variables):
     command = (sys.executable, "-P", "-m", "portico.system.folder_server")
     with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL) as server:
         try:
-            eventually(lambda: listens(port))
+            eventually(lambda: is_listening(port))
             yield port
         finally:
             server.kill()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:

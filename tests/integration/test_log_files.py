@@ -7,7 +7,7 @@ import gzip
 import os
 import signal
 import subprocess
-import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,21 +35,21 @@ def test_a_program_that_never_pauses_loses_at_most_a_few_lines_at_each_rotation(
     path = tmp_path / "web.log"
     rounds = 0
 
-    async def rotate_for(seconds):
+    async def rotate(times):
         nonlocal rounds
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            before = len(rotated(path))
-            assert await logs.rotate(SPEC, str(path), 64 * KIB, 1000) is None
-            rounds += len(rotated(path)) > before
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while rounds < times:
+                before = len(rotated(path))
+                assert await logs.rotate(SPEC, str(path), 64 * KIB, 1000) is None
+                rounds += len(rotated(path)) > before
+                await asyncio.sleep(0.02)
 
     with path.open("ab") as output:
         program = subprocess.Popen(
             python("numbered.py", 20_000), stdout=output, stderr=subprocess.PIPE
         )
     try:
-        asyncio.run(rotate_for(3))
+        asyncio.run(rotate(50))
     finally:
         program.send_signal(signal.SIGTERM)
         written = int(program.communicate(timeout=60)[1])
@@ -58,10 +58,12 @@ def test_a_program_that_never_pauses_loses_at_most_a_few_lines_at_each_rotation(
     numbers = [int(line.split()[1]) for line in lines]
     assert all(len(line) == 95 for line in lines)  # none is torn
     assert numbers == sorted(set(numbers))  # none comes twice or out of order
-    lost = written - len(numbers)
-    print(f"{lost} of {written} lines lost in {rounds} rotations")
-    assert rounds > 10
-    assert lost <= 20 * rounds  # a millisecond of what it writes
+    gaps = [after - before - 1 for before, after in pairwise([0, *numbers, written + 1])]
+    lost = sorted(gap for gap in gaps if gap)
+    print(f"{sum(lost)} of {written} lines lost in {rounds} rotations: {lost}")
+    assert len(lost) <= rounds
+    # A millisecond of what it writes, where no other work of the machine comes between.
+    assert sum(gap > 20 for gap in lost) < rounds / 2
 
 
 def test_a_program_that_pauses_loses_nothing(tmp_path, logs):
@@ -220,6 +222,7 @@ def test_last_lines_are_few_whole_and_readable(tmp_path, logs):
     assert said(b"") == []
     assert said(b"a\nb\nc\nd\n") == ["b", "c", "d"]
     assert said(b"a\nb") == ["a", "b"]
+    assert said(b"a\nb\n", count=0) == []
     assert said(b"\xff\xfe ok \xc3\xa4\n") == ["\ufffd\ufffd ok ä"]
     assert len(said(b"x" * 1_000_000)[0]) == LAST_BYTES
     many = said(b"".join(b"%09d\n" % number for number in range(100_000)), count=100_000)

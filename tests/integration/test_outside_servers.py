@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.stack import PROGRAMS, Stack, eventually, free_port
+from tests.stack import PROGRAMS, Stack, eventually, free_port, is_listening
 
 
 class Refuser:
@@ -56,13 +56,8 @@ def servers() -> Iterator[list[int]]:
             )
             exits.callback(process.kill)
         for port in ports:
-            eventually(lambda port=port: _listens(port))
+            eventually(lambda port=port: is_listening(port))
         yield ports
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ def last_lines(path: str, count: int, since: int = 0, account: Account = _NO_USE
         os.close(file)
     lines = text.splitlines()
     is_cut = start > since
-    return lines[1:][-count:] if is_cut and len(lines) > 1 else lines[-count:]
+    whole = lines[1:] if is_cut and len(lines) > 1 else lines
+    return whole[max(0, len(whole) - count) :]
 
 
 def _size(path: str) -> int:
