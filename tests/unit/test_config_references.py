@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import pytest
+
 from portico.core.config.findings import Draft
 from portico.core.config.peers import peers_of_app, peers_of_upstream
-from portico.core.config.references import app_named, either_named, names_served, upstream_named
+from portico.core.config.references import (
+    app_named,
+    either_named,
+    names_served,
+    upstream_named,
+    waits,
+)
 from portico.core.config.variables import is_known_variable
 from tests.documents import read
 
@@ -19,6 +27,27 @@ sites."b.test".app = "web"
 def test_what_sites_serve_includes_the_apps_of_their_upstreams():
     document = read(FILE)
     assert names_served(document.sites.values(), document.upstreams) == {"both", "web", "spare"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"),
+    [
+        ('app = "web"\nwait = "8s"', 8),
+        ('app = "web"', 0),
+        ('app = "web"\nwait = "8s"\nroutes."/x" = "web"', 8),
+        ('app = "web"\nwait = "8s"\nroutes."/x".wait = "3s"', 3),
+        ('app = "web"\nwait = "8s"\nroutes."/x" = [{ match.method = "GET", wait = 0 }]', 0),
+        ('app = "web"\nwait = "8s"\nroutes."/x" = { app = "alone", wait = 0 }', 8),
+        ('app = "web"\nwait = "8s"\nroutes."/x".grpc = true', 0),
+        ('app = "alone"\nwait = "8s"\nroutes."/x" = "both"', 8),
+        ('app = "web"\nwait = "8s"\nauth = { app = "web" }', 0),
+        ('app = "web"\nwait = "8s"\n[streams.5432]\nupstream = "both"', 0),
+    ],
+)
+def test_an_app_is_waited_for_as_long_as_every_place_that_needs_it_waits(keys, seconds):
+    without_sites = FILE[: FILE.index("sites.")]
+    document = read(f'{without_sites}[sites."a.test"]\n{keys}\n')
+    assert waits(document).get("web", 0) == seconds
 
 
 def test_what_was_left_out_of_a_file_is_not_missed():

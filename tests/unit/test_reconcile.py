@@ -273,8 +273,20 @@ def test_nothing_is_stopped_while_discovery_hands_it_out():
     assert "publish slots none of web" in steps
 
 
-def test_a_restart_waits_neither_for_nginx_nor_for_connections():
+def test_a_restart_waits_neither_for_nginx_nor_for_connections_where_no_request_is_held():
     assert planned(app(version="v2", abrupt=True), one(S.DRAINING)) == ["stop web.1.1"]
+
+
+def test_a_restart_lets_requests_end_for_half_of_the_time_that_others_are_held():
+    its = replace(app(version="v2", abrupt=True, drain_timeout=9), wait=8.0)
+    i = one(S.DRAINING, since=NOW - 3.9)
+    busy = {"connections": {i.id: 1}, "settled": frozenset({i.id})}
+    assert planned(its, i, **busy) == []
+    assert planned(its, i) == [], "nginx may not know of it yet"
+    assert planned(its, i, **busy | {"connections": {i.id: 0}}) == ["stop web.1.1"]
+    assert planned(its, replace(i, since=NOW - 4)) == ["stop web.1.1"]
+    brief = replace(its, spec=app(version="v2", drain_timeout=1).spec)
+    assert planned(brief, replace(i, since=NOW - 1), **busy) == ["stop web.1.1"]
 
 
 def test_what_does_not_stop_in_time_is_killed_and_given_the_same_time_again():

@@ -155,3 +155,8 @@ def test_where_connections_are_limited_nobody_else_is_asked_than_the_peers_that_
     """The other upstream would count their connections anew."""
     limited = nginx_conf(site().replace(APP, f"{APP}max_conns = 2\n"))
     assert "proxy_pass http://web;" in block(limited, "location @again_0")
+
+
+def test_idle_connections_end_soon_where_a_restart_waits_for_them():
+    assert "keepalive_timeout 1s;" in block(nginx_conf(site('wait = "5s"')), "upstream web")
+    assert "keepalive_timeout 4s;" in block(nginx_conf(site()), "upstream web")

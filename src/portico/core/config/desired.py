@@ -11,7 +11,7 @@ from typing import Final
 
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.config.peers import scaled_apps
-from portico.core.config.references import names_reached
+from portico.core.config.references import names_reached, waits
 from portico.core.model.app import App
 from portico.core.model.desired import (
     WEIGHT_SCALE,
@@ -76,7 +76,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
     """
     machine = Machine(root=root, cores=cores)
     scaled = scaled_apps(document)
-    reached = names_reached(document)
+    reached, waited = names_reached(document), waits(document)
     awaited = {qualified(project, n) for app in document.apps.values() for n in app.after}
     apps = {
         name: DesiredApp(
@@ -84,6 +84,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
             cores if app.instances == "max" else app.instances,
             spec_of(name, app, folder=folder, environ=environ, asked=asked.get(name, 0)),
             reached=name in reached,
+            wait=waited.get(name, 0.0),
             must_end=name in awaited and app.runs_once,
             scale=WEIGHT_SCALE if name in scaled else 1,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nearest
 from portico.core.model.document import Document
-from portico.core.model.site import Site
+from portico.core.model.site import Site, Target
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
@@ -57,6 +57,37 @@ def names_reached(document: Document) -> set[str]:
     """`names_served` of a whole file."""
     entrances: list[Site | Stream] = [*document.sites.values(), *document.streams.values()]
     return names_served(entrances, document.upstreams)
+
+
+def waits(document: Document) -> dict[str, float]:
+    """By app: `DesiredApp.wait`."""
+    found: dict[str, float] = {}
+    for name, wait in _waits(document):
+        upstream = document.upstreams.get(name)
+        for app in upstream.apps if upstream else (name,):
+            found[app] = min(wait, found.get(app, wait))
+    return found
+
+
+def _waits(document: Document) -> Iterator[tuple[str, float]]:
+    """For each place that sends requests, or connections, to an app or upstream."""
+    for stream in document.streams.values():
+        yield from ((name, 0.0) for name in stream.targets)
+    for site in document.sites.values():
+        for place in (site, *(route for _, route in site.placed_routes())):
+            own = site if isinstance(place, str) else place
+            held = own.held or site.held
+            is_grpc = site.grpc if own.grpc is None else own.grpc
+            wait = held.timeout if held and not is_grpc else 0.0
+            yield from ((name, wait) for name in _passed_to(place) or _passed_to(site))
+            if own.auth:
+                yield from ((name, 0.0) for name in (own.auth.app, own.auth.upstream) if name)
+
+
+def _passed_to(place: Target | str) -> list[str]:
+    if isinstance(place, str):
+        return [place]
+    return [name for name in (place.app, place.upstream) if name]
 
 
 def names_served(sites: Iterable[Site | Stream], upstreams: Mapping[str, Upstream]) -> set[str]:

@@ -99,6 +99,9 @@ class DesiredApp:
     """Single instances that were asked to be replaced (`portico reload web.2`)."""
     reached: bool = True
     """Whether a site or stream sends requests to it."""
+    wait: float = 0.0
+    """Seconds for which requests to it are held while it has no instance, wherever they come from;
+    0 if a place that sends it any does not hold them."""
     must_end: bool = False
     """It runs once, and apps come after it: it is ready when it has ended well, and runs again
     before each of their rollouts."""

@@ -71,7 +71,16 @@ def drained_at(i: Instance, desired: Desired, world: World) -> float:
     drain_start = i.since if i.state is S.DRAINING else world.now
     if i.app not in desired.apps and world.nginx.leaving is not None:
         drain_start = min(drain_start, world.nginx.leaving)
-    return drain_start + drain_limit(i.slot, app_keys(desired, i).drain_timeout)
+    return drain_start + _drain_limit(i, desired)
+
+
+def _drain_limit(i: Instance, desired: Desired) -> float:
+    """At a restart by hand half of the time for which requests are held: the other half is for
+    the successor's start.
+    """
+    timeout = app_keys(desired, i).drain_timeout
+    app = desired.apps.get(i.app)
+    return drain_limit(i.slot, min(timeout, app.wait / 2) if app and app.abrupt else timeout)
 
 
 def drain_limit(slot: int, timeout: float) -> float:
@@ -109,13 +118,12 @@ def _is_needed(i: Instance, desired: Desired, world: World) -> bool:
 
 def _drained(i: Instance, desired: Desired, world: World) -> str:
     """Why it may be stopped now; empty while it may not."""
+    over = world.now >= drained_at(i, desired, world)
     app = desired.apps.get(i.app)
-    if desired.at_once or (app is not None and app.abrupt):
+    if desired.at_once or (over and app is not None and app.abrupt):
         return "immediate stop requested"
     if i.id not in world.settled:
         return ""
     if world.connections.get(i.id) == 0:
         return "it has no connections"
-    limit = drain_limit(i.slot, app_keys(desired, i).drain_timeout)
-    over = world.now >= drained_at(i, desired, world)
-    return f"it still has connections after {limit:g}s" if over else ""
+    return f"it still has connections after {_drain_limit(i, desired):g}s" if over else ""

@@ -76,7 +76,8 @@ def _block(
     yield from _method(upstream)
     yield from _sticky(upstream)
     yield from peer_lines(name, upstream, desired, context)
-    yield from _keepalive(upstream, context)
+    is_waited_for = any(desired.apps[app].wait for app in upstream.apps)
+    yield from _keepalive(upstream, context, seconds=1 if is_waited_for else 4)
 
 
 def zone_line(name: str, upstream: Upstream, desired: Desired) -> Directive:
@@ -221,12 +222,15 @@ def _is_resolved(server: Server, context: RenderContext) -> bool:
     return is_name and host not in context.hosts and bool(context.nameservers)
 
 
-def _keepalive(upstream: Upstream, context: RenderContext) -> Iterator[Directive]:
+def _keepalive(upstream: Upstream, context: RenderContext, *, seconds: int) -> Iterator[Directive]:
+    """`seconds` for which an idle connection stays open. They are below the 5 s after which Node
+    and uvicorn hang up, so that a request never meets a closed door; and fewer where requests are
+    held at a restart until these connections have ended.
+    """
     if not upstream.keepalive:
         if context.build.version >= KEEPALIVE_BY_DEFAULT:
             yield d("keepalive", "0")
         return
     yield d("keepalive", str(upstream.keepalive))
-    # Below the 5 s after which Node and uvicorn hang up: a request never meets a closed door.
-    yield d("keepalive_timeout", milliseconds(4))
+    yield d("keepalive_timeout", milliseconds(seconds))
     yield d("keepalive_requests", "10000")
