@@ -18,7 +18,8 @@ class CommandModule(Protocol):
 
     def options(self, parser: Parser) -> None: ...
 
-    def run(self, session: Session, args: Namespace) -> None: ...
+    def run(self, session: Session, args: Namespace) -> int | None:
+        """The exit code, where it is not 0."""
 
 
 def load(command: Command) -> CommandModule:

@@ -79,23 +79,23 @@ def _run(argv: list[str], environ: Mapping[str, str], terminal: Terminal) -> int
     elif first.help or word is None:
         terminal.write(overview())
     else:
-        _command(word, rest, first.home, environ, terminal)
+        return _command(word, rest, first.home, environ, terminal)
     return 0
 
 
 def _command(
     word: str, rest: list[str], home: str | None, environ: Mapping[str, str], terminal: Terminal
-) -> None:
+) -> int:
     command, given = find(word)
     parser = parser_of(command)
     if {"-h", "--help"} & set(rest):
         terminal.write(parser.format_help().rstrip())
-        return
+        return 0
     args = parser.parse_line([*given, *rest])
     named = args.home or home
     found = Home.find({**environ, "PORTICO_HOME": named} if named else environ, root=_is_root())
     session = Session(found, environ, terminal, json=getattr(args, "json", False))
-    load(command).run(session, args)
+    return load(command).run(session, args) or 0
 
 
 def _complete(words: list[str], environ: Mapping[str, str], terminal: Terminal) -> None:

@@ -31,6 +31,7 @@ _OWN_COMMANDS: Final = (
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
     Command("down", "Stop everything, including nginx and the daemon.", ("kill",), _RUN),
     Command("check", "Validate a file.", ("validate",), _RUN),
+    Command("doctor", "Find what is wrong with a stack.", group=_RUN),
     Command("plan", "Show what `up` would do, step by step.", group=_RUN),
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),

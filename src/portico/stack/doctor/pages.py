@@ -1,0 +1,77 @@
+"""The pages of docs/doctor, written from the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from portico.stack.doctor.diagnose import FAMILIES, RULES
+from portico.stack.doctor.rule import Rule
+
+PLACE: Final = "docs/doctor"
+_INTRODUCTION: Final = """\
+# What `portico doctor` finds
+
+`portico doctor FILE…` examines the files of a stack: nginx's with all that they include, PM2's,
+crontabs and others, and portico.toml. Each finding has the file and the line, what is wrong, what
+happens because of it, how to mend it, and a code with a page here. Nothing is changed.
+
+| severity | means | exit code |
+|---|---|---|
+| error | does not work, or is open to attack | 2 |
+| warning | works, and will fail or lose requests some day | 1 |
+| advice | works, and could be better at little cost | 0 |
+| hint | depends on taste, or on what is not in the files; shown with `--all` | 0 |
+
+The exit code is that of the most severe finding. `--fail-on error` ends with 0 where there is no
+error, `--fail-on advice` with 1 where there is advice, `--fail-on never` always with 0.
+`--ignore CODE,CODE` leaves findings out. `--json` prints a list, `--sarif` SARIF 2.1.0 for code
+review.
+
+A rule reports nothing where the files do not show enough: what an include that cannot be read may
+have set is not reported as missing.
+"""
+
+
+def pages() -> Mapping[str, str]:
+    """By name of the file."""
+    return {"README.md": _index()} | {f"{each.code}.md": _page(each) for each in RULES}
+
+
+def _index() -> str:
+    text = _INTRODUCTION
+    for family, (title, _) in FAMILIES.items():
+        text += f"\n## {title}\n\n| code | severity | what is wrong |\n|---|---|---|\n"
+        for each in RULES:
+            if each.family == family:
+                text += f"| [{each.code}]({each.code}.md) | {each.severity} | {each.title} |\n"
+    return text
+
+
+def _page(rule: Rule) -> str:
+    example = rule.example
+    return "\n".join(
+        [
+            f"# {rule.code}",
+            "",
+            f"{rule.title}. Severity: {rule.severity}. [All codes](README.md)",
+            "",
+            "## What happens",
+            "",
+            rule.why,
+            "",
+            "## How to mend it",
+            "",
+            rule.mend,
+            "",
+            *_files("Before", example.before),
+            *(_files("After", example.after) if example.after != example.before else ()),
+        ]
+    )
+
+
+def _files(title: str, files: Mapping[str, str]) -> list[str]:
+    text = [f"## {title}", ""]
+    for name, content in files.items():
+        text += [f"`{name}`:", "", "```", content.rstrip(), "```", ""]
+    return text

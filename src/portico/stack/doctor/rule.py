@@ -1,0 +1,102 @@
+"""A rule: one fault of a stack, how it is found, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from portico.core.model.included import Line
+from portico.stack.doctor.machine import Machine
+from portico.stack.doctor.tree import Nginx
+from portico.stack.model import Place, Program, Renewal, Stack
+
+Severity = Literal["error", "warning", "advice", "hint"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "advice", "hint")
+"""From the most severe."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """A portico.toml."""
+
+    path: str
+    table: Mapping[str, object]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that rules look at."""
+
+    stack: Stack
+    nginx: Nginx
+    machine: Machine
+    own: tuple[OwnFile, ...] = ()
+
+
+Fault: TypeAlias = tuple[Place, str]
+"""Where, and what is wrong there: one clause, without a full stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The same part of a stack with the fault and without it; test and page use it."""
+
+    before: Mapping[str, str]
+    """Name of a file to its text."""
+    after: Mapping[str, str]
+    machine: Machine = field(default_factory=Machine)
+    fixed_machine: Machine | None = None
+    """Where it is the machine that has been mended, and not the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    code: str
+    """Stable: `upstream-without-keepalive`."""
+    severity: Severity
+    title: str
+    """What is wrong, in general: one clause."""
+    why: str
+    """What happens because of it, with the figure where there is one."""
+    mend: str
+    example: Example
+    find: Callable[[Facts], Iterator[Fault]]
+    family: str = ""
+    """Name of the module that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    rule: Rule
+    place: Place
+    what: str
+
+
+def rule(
+    code: str,
+    severity: Severity,
+    title: str,
+    *,
+    why: str,
+    mend: str,
+    example: Example,
+) -> Callable[[Callable[[Facts], Iterator[Fault]]], Rule]:
+    """The function below becomes a rule, of the family of its module."""
+
+    def made(find: Callable[[Facts], Iterator[Fault]]) -> Rule:
+        family = find.__module__.rpartition(".")[2]
+        return Rule(code, severity, title, why, mend, example, find, family)
+
+    return made
+
+
+def at(line: Line | Program | Renewal) -> Place:
+    return Place(line.file, line.number) if isinstance(line, Line) else line.place
+
+
+def nginx_example(before: str, after: str, machine: Machine | None = None) -> Example:
+    """Of one file of nginx."""
+    machine = machine or Machine()
+    return Example({"site.conf": before}, {"site.conf": after}, machine)
