@@ -44,9 +44,11 @@ class Program:
     place: Place
     manager: Manager
     table: Mapping[str, object]
-    """As in `[apps.NAME]`."""
+    """As in `[apps.NAME]`; its relative paths start in the folder of `place.file`."""
     ports: tuple[int, ...] = ()
     """Where its processes listen, as far as its file says it."""
+    sockets: tuple[str, ...] = ()
+    """The same of unix sockets: their paths."""
 
 
 @dataclass(frozen=True, slots=True)

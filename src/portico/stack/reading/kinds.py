@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 Kind = Literal[
-    "portico", "nginx", "pm2", "certbot", "crontab", "timer", "unit", "procfile", "compose",
-    "caddyfile", "greenlock",
+    "portico", "nginx", "pm2", "certbot", "crontab", "timer", "unit", "socket", "procfile",
+    "compose", "caddyfile", "greenlock",
 ]  # fmt: skip
 _BY_NAME: Final[tuple[tuple[str, Kind], ...]] = (
     (r"portico\.toml|.*\.toml", "portico"),
@@ -19,6 +19,7 @@ _BY_NAME: Final[tuple[tuple[str, Kind], ...]] = (
     (r"Caddyfile(\..*)?|.*\.caddy(file)?", "caddyfile"),
     (r".*\.timer", "timer"),
     (r".*\.service", "unit"),
+    (r".*\.socket", "socket"),
     (r"crontab|cron.*", "crontab"),
 )
 _CRONTAB: Final = (

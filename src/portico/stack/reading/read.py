@@ -10,12 +10,15 @@ from typing import Final
 
 from portico.errors import Failed, Refused
 from portico.stack.model import Stack
+from portico.stack.reading.accepted import accepted
 from portico.stack.reading.certbot import read_certbot
 from portico.stack.reading.crontab import read_crontab
 from portico.stack.reading.kinds import Kind, kind_of, kind_of_folder
 from portico.stack.reading.nginx import read_nginx
 from portico.stack.reading.pm2 import read_pm2
+from portico.stack.reading.procfile import read_procfile
 from portico.stack.reading.timer import read_timer
+from portico.stack.reading.unit import read_service, read_socket
 from portico.system.rights import open_file
 
 _HEAD_SIZE: Final = 1 << 16
@@ -26,6 +29,9 @@ _READERS: Final[Mapping[Kind, Reader]] = {
     "certbot": lambda path, _: read_certbot(path),
     "crontab": lambda path, _: read_crontab(path),
     "timer": lambda path, _: read_timer(path),
+    "unit": lambda path, _: read_service(path),
+    "socket": lambda path, _: read_socket(path),
+    "procfile": lambda path, _: read_procfile(path),
 }
 
 
@@ -39,7 +45,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> Stack:
     reader = _READERS.get(kind) if kind else None
     if reader is None:
         raise Refused(f"{path}: nothing says what kind of file it is; nothing was changed")
-    return reader(path, environ)
+    return accepted(reader(path, environ))
 
 
 def _kind(path: Path) -> Kind | None:
