@@ -137,7 +137,13 @@ def test_the_status_comes_live_and_one_who_goes_ends_nothing(browser):
 
 def test_lines_of_the_output_are_shown_as_text(browser):
     shown = json.loads(browser.ask("/v1/apps/web/output")[2])
-    assert any("listens on" in line for line in shown[0]["lines"])
+    assert any("listens on" in each["line"] for each in shown)
+    assert {each["instance"] for each in shown} == {"web.1", "web.2"}
+    of_one = json.loads(browser.ask("/v1/apps/web.2/output?grep=LISTENS")[2])
+    assert {each["instance"] for each in of_one} == {"web.2"}
+    assert all("listens" in each["line"] for each in of_one)
+    assert json.loads(browser.ask("/v1/apps/output?count=1")[2]) == shown[-1:]
+    assert browser.ask("/v1/apps/web.x/output")[0] == 409
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.cli.log_history import LineFilter, history, merged
-from portico.cli.log_times import time_of
+from portico.cli.log_history import LineFilter, history
+from portico.core.model.log_line import merged
+from portico.core.model.log_times import time_of
 from portico.core.model.moments import moment
 from portico.system.account import Account
 from tests.examples import examples

@@ -76,6 +76,15 @@ def test_moves_of_an_instance_are_events_where_its_exit_does_not_say_the_same():
     assert moves(S.READY, S.READY, S.BACKOFF, S.GONE) == [None, None, None]
 
 
+def test_that_an_instance_is_not_started_again_is_said_with_its_last_lines():
+    failed = one(S.FAILED, reason="exited 16 times")
+    output = [f"line {n}" for n in range(9)] + ["", "Error: " + "x" * 999]
+    kind, text = move_event(one(S.BACKOFF), failed, output)
+    assert kind == "failed"
+    last = "line 5 | line 6 | line 7 | line 8 | Error: " + "x" * 193
+    assert text == f"exited 16 times; it printed last: {last}"
+
+
 def test_followers_get_what_is_added_and_end_when_the_daemon_exits():
     async def scene():
         state, clock = MemoryState(), FakeClock()

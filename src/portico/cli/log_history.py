@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import gzip
-import heapq
 import io
 import os
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from portico.cli.log_times import time_of
 from portico.cli.tail import MAX_LINE_LENGTH, text_of
+from portico.core.model.log_line import LogLine
+from portico.core.model.log_times import time_of
 from portico.system.account import Account
 from portico.system.rights import open_file
 
 MAX_ROTATED: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    at: float
-    """Unix time: its own, or that of the line before it, or when its file was written last."""
-    is_exact: bool
-    """Whether it or a line before it in the file says its time."""
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +50,6 @@ def history(path: Path, account: Account, wanted: LineFilter, end: int) -> Itera
     """
     found = (line for line in _lines(path, account, wanted, end) if wanted.takes(line))
     return found if wanted.count is None else iter(deque(found, maxlen=wanted.count))
-
-
-def merged(sources: Sequence[Iterator[LogLine]]) -> Iterator[tuple[int, LogLine]]:
-    """Of several, each by its number, in the order of their times."""
-    numbered = [_numbered(number, lines) for number, lines in enumerate(sources)]
-    for _, number, line in heapq.merge(*numbered, key=lambda each: each[:2]):
-        yield number, line
-
-
-def _numbered(number: int, lines: Iterator[LogLine]) -> Iterator[tuple[float, int, LogLine]]:
-    for line in lines:
-        yield line.at, number, line
 
 
 def _lines(path: Path, account: Account, wanted: LineFilter, end: int) -> Iterator[LogLine]:

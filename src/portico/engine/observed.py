@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -94,17 +94,19 @@ class Observed:
                 self._state.put_instance(instance)
         self.instances |= {instance.id: instance for instance in new}
         for instance in new:
-            self._note_move(None, instance)
+            self._note_move(None, instance, ())
         return new
 
-    def put(self, instance: Instance) -> None:
-        """What has become of one. It is written with all others, once a round."""
-        self._note_move(self.instances.get(instance.id), instance)
+    def put(self, instance: Instance, output: Sequence[str] = ()) -> None:
+        """What has become of one. It is written with all others, once a round. `output` is what
+        it printed last, if it exited.
+        """
+        self._note_move(self.instances.get(instance.id), instance, output)
         self.instances[instance.id] = instance
         self._changed.add(instance.id)
 
-    def _note_move(self, before: Instance | None, after: Instance) -> None:
-        if found := move_event(before, after):
+    def _note_move(self, before: Instance | None, after: Instance, output: Sequence[str]) -> None:
+        if found := move_event(before, after, output):
             self._moves.append(self._events.event(found[0], after.id, found[1]))
 
     def record(self) -> None:

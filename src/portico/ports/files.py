@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
 from portico.core.model.watched import WatchResult, WatchSettings
+
+
+class LogTail(NamedTuple):
+    written: float
+    """When the file was written last, Unix time."""
+    lines: Sequence[str]
 
 
 class Logs(Protocol):
@@ -28,6 +34,14 @@ class Logs(Protocol):
 
         Reads no more than the last 64 KiB of a file; one that cannot be read has no lines.
         """
+
+    async def tail(self, spec: Spec, path: str) -> LogTail:
+        """The last 64 KiB of a file, in whole lines, whichever process wrote them; no lines where
+        it cannot be read.
+        """
+
+    async def written(self, paths: Sequence[str]) -> Mapping[str, float]:
+        """When each was written last, Unix time; 0 where there is no such file."""
 
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         """Bytes, of each; 0 where there is no such file."""

@@ -12,6 +12,7 @@ from typing import Final
 from portico.adapters.logs.rotation import rotate
 from portico.core.model.desired import Spec
 from portico.core.model.instance import LogFiles
+from portico.ports.files import LogTail
 from portico.system.account import Account, account_if_known
 from portico.system.rights import open_file
 
@@ -45,6 +46,14 @@ class FileLogs:
             begun = self._begun.get(path, 0)
             found += await asyncio.to_thread(last_lines, path, count, begun, account)
         return found
+
+    async def tail(self, spec: Spec, path: str) -> LogTail:
+        account = account_if_known(spec.app.user, spec.app.group)
+        lines = await asyncio.to_thread(last_lines, path, LAST_BYTES, 0, account)
+        return LogTail(_written(path), lines)
+
+    async def written(self, paths: Sequence[str]) -> Mapping[str, float]:
+        return await asyncio.to_thread(lambda: {path: _written(path) for path in paths})
 
     async def sizes(self, paths: Sequence[str]) -> Mapping[str, int]:
         return await asyncio.to_thread(lambda: {path: _size(path) for path in paths})
@@ -82,6 +91,13 @@ def last_lines(path: str, count: int, since: int = 0, account: Account = _NO_USE
     is_cut = start > since
     whole = lines[1:] if is_cut and len(lines) > 1 else lines
     return whole[max(0, len(whole) - count) :]
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116 - as `_size`
+    except OSError:
+        return 0.0
 
 
 def _size(path: str) -> int:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from portico.cli.arguments import Parser, json_option, time_options, whole_number
 from portico.cli.formatting import duration
-from portico.cli.log_history import LineFilter, LogLine, history, merged
-from portico.cli.log_times import time_of
+from portico.cli.log_history import LineFilter, history
 from portico.cli.session import Session
 from portico.cli.tail import Tail
 from portico.cli.terminal import Style
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.core.model.labels import app_or_instance
+from portico.core.model.log_line import LogLine, merged
+from portico.core.model.log_times import time_of
 from portico.core.model.moments import moment
 from portico.errors import Failed, Refused, Unreachable
 from portico.system.account import Account, account_if_known

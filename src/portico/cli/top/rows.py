@@ -39,6 +39,11 @@ class Row:
         return f"{self.project}/{self.app}" if self.project else self.app
 
     @property
+    def subject(self) -> str:
+        """Of the instance, as the verb `output` takes it, or of the app."""
+        return f"{self.name}.{self.instance.slot}" if self.instance else self.name
+
+    @property
     def traffic(self) -> TrafficView | None:
         return self.instance.traffic if self.instance else None
 

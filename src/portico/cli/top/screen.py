@@ -13,7 +13,6 @@ from textual.worker import get_current_worker
 
 from portico.cli.formatting import size
 from portico.cli.states import STATES
-from portico.cli.top.output import last_lines
 from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, matches, rows_of
 from portico.client.client import Client
 from portico.core.model import verbs
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 GRAPH: Final = "requests"
+LINES: Final = 10
+"""Of the pane of output."""
 TICK: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
 _CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
@@ -109,7 +110,10 @@ class Top(App[None]):
 
     def _output(self) -> list[str]:
         row = self.selected() if self._shows_output else None
-        return last_lines(self._client, row) if row else []
+        if row is None:
+            return []
+        found = self._client.ask(verbs.OUTPUT, app=row.subject, count=LINES)
+        return [each.line for each in found]
 
     def _show(self, status: StatusView, lines: list[str]) -> None:
         self._status = status

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ImportView,
         LogFileView,
         NginxBuildsView,
-        OutputView,
+        OutputLineView,
         PlanView,
         PurgeView,
         RenderView,
@@ -485,14 +485,18 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     query={"app": "Only this app, or the apps of this project.", **_HERE},
     seconds=QUICK_TIMEOUT,
 )
-OUTPUT: Final[Verb[Sequence[OutputView]]] = Verb(
+OUTPUT: Final[Verb[Sequence[OutputLineView]]] = Verb(
     "output",
     "GET",
-    "/v1/apps/{app}/output",
-    "Show what the instances of an app printed last.",
-    "OutputView",
+    "/v1/apps/[{app}/]output",
+    "Show what an app, an instance, or all apps printed last, merged by the times in the lines.",
+    "OutputLineView",
     "list",
-    query={"count": "How many lines of each file; default: 20.", **_HERE},
+    query={
+        "count": "How many lines; default: 20, no more than 1,000.",
+        "grep": "Only lines with this text in them, in any case.",
+        **_HERE,
+    },
     seconds=QUICK_TIMEOUT,
 )
 TRUST: Final[Verb[TrustView]] = Verb(

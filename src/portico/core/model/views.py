@@ -89,11 +89,15 @@ class ErrorView(View):
     problems: tuple[ProblemView, ...] = ()
 
 
-class OutputView(View):
-    """What an instance printed last."""
+class OutputLineView(View):
+    """A line that an instance printed."""
 
-    instance: str
-    lines: tuple[str, ...] = Field(description="Standard output, then standard error.")
+    instance: str = Field(description="Its slot, `web.2`; its app where instances share a file.")
+    stream: Literal["stdout", "stderr"]
+    at: float | None = Field(
+        description="When, if it or a line before it in the file says so. Unix time, seconds."
+    )
+    line: str
 
 
 class DashboardView(View):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -23,6 +24,9 @@ STEADY_TIME: Final = 600.0
 """Seconds. A program that keeps failing its check needs longer for it than one that exits: only
 after so long without is its restart the first one again."""
 MAX_MOVES: Final = 16
+LINES_OF_FAILED: Final = 5
+"""Of its output, in the event that an instance is not started again."""
+MAX_LINE_LENGTH: Final = 200
 
 S, E = InstanceState, InstanceEvent
 BOOTED: Final = "the machine was rebooted"
@@ -152,14 +156,21 @@ def _crashes(instance: Instance, app: App, uptime: float) -> int:
     return instance.crashes + 1 if early else 0
 
 
-def move_event(before: Instance | None, after: Instance) -> tuple[str, str] | None:
+def _printed(output: Sequence[str]) -> str:
+    lines = [line.strip()[:MAX_LINE_LENGTH] for line in output if line.strip()][-LINES_OF_FAILED:]
+    return f"; it printed last: {' | '.join(lines)}" if lines else ""
+
+
+def move_event(
+    before: Instance | None, after: Instance, output: Sequence[str] = ()
+) -> tuple[str, str] | None:
     """Kind and text of the event that an instance went from one state to another; None where it
-    did not, or where an event of its exit says the same.
+    did not, or where an event of its exit says the same. `output` is what it printed last.
     """
     was = before.state if before else None
     if was is after.state or after.state in {S.BACKOFF, S.STOPPED, S.GONE}:
         return None
     if after.state is S.FAILED:
-        return "failed", after.reason or "it keeps exiting"
+        return "failed", (after.reason or "it keeps exiting") + _printed(output)
     kind = "check" if {was, after.state} == {S.READY, S.UNREADY} else "state"
     return kind, f"{after.state}: {after.reason}" if after.reason else str(after.state)

@@ -14,7 +14,6 @@ from portico import __version__
 from portico.core.model.document import Document
 from portico.core.model.event import Event, EventFilter
 from portico.core.model.labels import project_name
-from portico.core.model.names import split_name
 from portico.core.model.records import Revision
 from portico.core.model.units import shown
 from portico.core.model.views import (
@@ -24,7 +23,7 @@ from portico.core.model.views import (
     EventView,
     LogFileView,
     NginxBuildsView,
-    OutputView,
+    OutputLineView,
     PlanView,
     RenderView,
     RevisionView,
@@ -39,6 +38,7 @@ from portico.engine.certificates.operations import CertificateOperations
 from portico.engine.changes import Changes
 from portico.engine.control.metrics import metrics_text
 from portico.engine.control.nginx_programs import NginxPrograms
+from portico.engine.control.output import Output
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -48,14 +48,12 @@ from portico.engine.projects import Projects, name_of
 from portico.errors import ConfigError, Failed, PorticoError, Problem, Refused
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
-from portico.system.harmless import harmless
 
 EVENTS_SHOWN: Final = 100
 MAX_EVENTS_SHOWN: Final = 1000
 """In one answer: the loop has other things to do."""
 OUTPUT_LINES: Final = 20
-MAX_OUTPUT_LINES: Final = 500
-MAX_OUTPUT_SLOTS: Final = 50
+MAX_OUTPUT_LINES: Final = 1000
 _MAX_NUMBER: Final = 10**11
 
 
@@ -76,7 +74,8 @@ class Reading(CertificateOperations):
         super().__init__(engine, changes, certificates)
         self._observed, self._projects = engine.observed, Projects(engine.intent)
         self._preparation, self._in_force, self._report = preparation, in_force, report
-        self._logs, self._nginx_programs, self._traffic = logs, nginx_programs, traffic
+        self._nginx_programs, self._traffic = nginx_programs, traffic
+        self._output = Output(engine, logs)
 
     async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
         """Of an app or a project, if one is named."""
@@ -212,21 +211,20 @@ class Reading(CertificateOperations):
         return views + self._report.nginx_log_files(apps if app else None)
 
     async def output(
-        self, app: str, count: str | None = None, folder: str | None = None
-    ) -> list[OutputView]:
-        lines = _count_in(count, OUTPUT_LINES, MAX_OUTPUT_LINES)
-        apps = self._projects.names(folder).apps_of(app)
-        slots = sorted({(i.app, i.slot) for i in self._observed.instances.values()})
-        return [
-            OutputView(
-                instance=f"{split_name(name)[1]}.{slot}",
-                lines=tuple(map(harmless, await self._last_lines(name, slot, lines))),
-            )
-            for name, slot in [each for each in slots if each[0] in apps][:MAX_OUTPUT_SLOTS]
-        ]
-
-    async def _last_lines(self, app: str, slot: int, count: int) -> list[str]:
-        return await self._logs.last_lines(self._intent.spec_wanted(app), slot, count)
+        self,
+        app: str | None,
+        count: str | None = None,
+        grep: str | None = None,
+        folder: str | None = None,
+    ) -> list[OutputLineView]:
+        lines = min(int(number_in("count", count) or OUTPUT_LINES), MAX_OUTPUT_LINES)
+        names, slot = self._projects.names(folder), None
+        if app is not None and "." in app:
+            name, place = names.instance(app)
+            apps, slot = [name], _slot_in(app, place)
+        else:
+            apps = names.apps_of(app)
+        return await self._output.lines(apps, slot, lines, grep or "")
 
     def version(self) -> VersionView:
         return VersionView(version=__version__, pid=os.getpid())
@@ -302,6 +300,13 @@ def number_in(name: str, text: str | None) -> float | None:
 def _count_in(text: str | None, default: int, limit: int) -> int:
     number = number_in("count", text)
     return default if number is None else min(int(number), limit)
+
+
+def _slot_in(app: str, place: str) -> int:
+    """Of `.2`, or `.2.7`."""
+    if not (found := re.fullmatch(r"\.([0-9]{1,6})(\.[0-9]{1,9})?", place)):
+        raise Refused(f"{shown(app)} is not an instance, such as web.2")
+    return int(found[1])
 
 
 def _event_view(event: Event) -> EventView:

@@ -188,7 +188,8 @@ class Supervision:
             jitter=self._clock.jitter(),
             reason=reason,
         )
-        self._observed.put(after)
+        tail = self.output_tails.get(i.app)
+        self._observed.put(after, tail.lines if tail and tail.instance == i.id else ())
         if after.state is not InstanceState.GONE:
             self._events.note("exit", i.id, reason)
         good = after.state is InstanceState.GONE or ending.code == 0

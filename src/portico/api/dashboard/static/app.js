@@ -73,9 +73,8 @@ export function open(root, name) {
 async function follow(isOpen, path, output) {
   while (isOpen()) {
     try {
-      const found = await get(path);
-      const lines = found.flatMap((each) => each.lines.map((line) => `${each.instance} | ${line}`));
-      setText(output, lines.join("\n") || "no output yet");
+      const lines = await get(path);
+      setText(output, lines.map((each) => `${each.instance} | ${each.line}`).join("\n") || "no output yet");
     } catch (error) {
       setText(output, error.message);
     }

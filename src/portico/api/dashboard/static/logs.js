@@ -1,17 +1,19 @@
-// The last lines of all instances, filtered, and followed.
+// The last lines of all instances, merged by the times in them, filtered, and followed.
 
 import { get } from "./client.js";
-import { h, setText } from "./dom.js";
+import { h, update } from "./dom.js";
 import { fullName } from "./format.js";
 import { status } from "./state.js";
 
 export const title = () => "Logs";
 
 const PAUSE = 1500; // milliseconds
-const LINES = 200;
+const TYPING = 300;
+const LINES = 500;
+const COLOURS = 6;
 
 export function open(root) {
-  const apps = h("select", { "aria-label": "App" });
+  const apps = h("select", { "aria-label": "App or instance" });
   const filter = h("input", { type: "search", placeholder: "filter", "aria-label": "Filter lines" });
   const follow = h("input", { type: "checkbox", checked: true, id: "follow" });
   const output = h("pre", { class: "output tall", tabindex: 0, "aria-label": "Lines" });
@@ -21,24 +23,34 @@ export function open(root) {
     output,
   );
   let isOpen = true;
-  let lines = [];
-  const show = () => {
-    const words = filter.value.toLowerCase();
-    const shown = lines.filter((line) => line.toLowerCase().includes(words)).join("\n");
-    setText(output, shown || "no lines");
+  let asked = 0;
+  const show = (lines) => {
+    const names = [...new Set(lines.map((each) => each.instance))].sort();
+    output.replaceChildren(
+      ...lines.flatMap((each) => [
+        h("span", { class: `who who-${names.indexOf(each.instance) % COLOURS}` }, `${each.instance} | `),
+        `${each.line}\n`,
+      ]),
+    );
+    if (!lines.length) output.textContent = "no lines";
     if (follow.checked) output.scrollTop = output.scrollHeight;
   };
   const look = async () => {
-    if (!apps.value) return;
+    const mine = ++asked;
+    const of = apps.value ? `${encodeURIComponent(apps.value)}/` : "";
+    const grep = filter.value ? `&grep=${encodeURIComponent(filter.value)}` : "";
     try {
-      const found = await get(`/v1/apps/${encodeURIComponent(apps.value)}/output?count=${LINES}`);
-      lines = found.flatMap((each) => each.lines.map((line) => `${each.instance} | ${line}`));
+      const lines = await get(`/v1/apps/${of}output?count=${LINES}${grep}`);
+      if (mine === asked && isOpen) show(lines); // an answer to an earlier question comes late
     } catch (error) {
-      lines = [error.message];
+      if (mine === asked) output.textContent = error.message;
     }
-    show();
   };
-  filter.addEventListener("input", show);
+  let typing = 0;
+  filter.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(look, TYPING);
+  });
   apps.addEventListener("change", look);
   (async () => {
     while (isOpen) {
@@ -48,12 +60,17 @@ export function open(root) {
   })();
   return {
     update() {
-      const names = status.apps.map(fullName);
-      if ([...apps.options].map((each) => each.value).join() === names.join()) return;
-      const chosen = apps.value;
-      apps.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
-      if (names.includes(chosen)) apps.value = chosen;
-      look();
+      const names = status.apps.flatMap((app) => [
+        fullName(app),
+        ...(app.instances.length > 1 ? app.instances.map((i) => `${fullName(app)}.${i.slot}`) : []),
+      ]);
+      update(
+        apps,
+        ["", ...new Set(names)],
+        (name) => name,
+        (name) => h("option", { value: name }, name || "all apps"),
+        () => {},
+      );
     },
     close() {
       isOpen = false;
