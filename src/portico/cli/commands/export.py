@@ -1,0 +1,190 @@
+"""`portico export`: plain files that do the same without Portico."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from argparse import Namespace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.cli import documents
+from portico.cli.arguments import Parser, file_arguments
+from portico.cli.formatting import several
+from portico.cli.session import Session
+from portico.client.tools import run_tool
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.config.edge_rules import Machine
+from portico.core.model import verbs
+from portico.core.model.desired import Desired
+from portico.core.model.document import Document
+from portico.core.model.labels import project_name
+from portico.core.model.place import Build
+from portico.core.render.generation import MAIN
+from portico.errors import Failed, Refused, Unreachable
+from portico.stack.export import nginx
+from portico.stack.export.ecosystem import ecosystem
+from portico.stack.export.losses import losses
+from portico.stack.export.processes import Process, ports_of, processes, with_servers
+from portico.stack.export.units import lost_schedules, units
+from portico.system import files
+
+_TARGETS: Final = ("nginx", "systemd", "pm2")
+_TEST_TIMEOUT: Final = 30.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file, as far as an export depends on it."""
+
+    project: str
+    document: Document
+    desired: Desired
+    """With servers in the place of apps."""
+    processes: list[Process]
+    machine: Machine
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument("target", choices=_TARGETS, help="nginx, systemd or pm2")
+    file_arguments(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        default="portico-export",
+        help="where to write the files (default: portico-export)",
+    )
+    parser.add_argument(
+        "--nginx", metavar="PROGRAM", help="the nginx that will read the files (default: in PATH)"
+    )
+
+
+def run(session: Session, args: Namespace) -> None:
+    source, folder = _read(session, args), Path(args.output).absolute()
+    program = shutil.which(args.nginx or "nginx", path=session.environ.get("PATH"))
+    if args.nginx and program is None:
+        raise Refused(f"there is no program {args.nginx}; nothing was written")
+    lost = list(losses(source.document, args.target))
+    match args.target:
+        case "nginx":
+            build = _build(program, session.environ)
+            lost += nginx.unable(source.document, source.desired, build)
+            written = nginx.with_room(
+                nginx.nginx_files(source.desired, build, folder, source.machine)
+            )
+        case "systemd":
+            words = (program or "/usr/sbin/nginx", "-c", f"{folder}/nginx.conf")
+            lost += [
+                f"{name}: schedule {cron!r} has no calendar event: write the timer by hand"
+                for name, cron in lost_schedules(source.processes).items()
+            ]
+            before = words if source.desired.needs_nginx else ()
+            written = units(source.project, source.processes, before)
+        case _:
+            written = {"ecosystem.config.json": ecosystem(source.project, source.processes)}
+    # An environment may hold secrets; what nginx reads holds hashes of passwords only.
+    _write(folder, written, 0o644 if args.target == "nginx" else 0o600)
+    if args.target == "nginx":
+        missing = _copy_certificates(session, source.desired, folder)
+        lost += missing or _tested(program, folder, session.environ)
+    _report(session, folder, written, lost)
+
+
+def _read(session: Session, args: Namespace) -> _Source:
+    found = documents.read(session, args)
+    machine = Machine(root=os.geteuid() == 0, cores=os.cpu_count() or 1)
+    document = read_document(found.table, source=found.source)
+    desired = desired_from(
+        document,
+        folder=found.folder,
+        environ=found.environ,
+        cores=machine.cores,
+        root=machine.root,
+    )
+    ports = ports_of(desired)
+    try:
+        every = processes(desired, ports, found.environ)
+    except ValueError as error:
+        raise Refused(f"cannot use {found.source}: {error}; nothing was written") from error
+    project = project_name(found.table, found.folder)
+    return _Source(project, document, with_servers(desired, ports), every, machine)
+
+
+def _build(program: str | None, environ: Mapping[str, str]) -> Build:
+    """What the nginx of this machine can do; what one usually can where there is none."""
+    build = nginx.USUAL
+    if program:
+        done = run_tool([program, "-V"], environ, seconds=_TEST_TIMEOUT)
+        read = nginx.build_of(program, done.stderr + done.stdout)
+        if read is None:
+            raise Refused(f"{program} -V does not report an nginx version; nothing was written")
+        build = read
+    return nginx.with_abilities(build)
+
+
+def _write(folder: Path, written: Mapping[str, str], mode: int) -> None:
+    try:
+        for name, text in written.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            files.write(folder / name, text, mode)
+        if MAIN in written:
+            for each in nginx.FOLDERS:
+                (folder / each).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failed(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def _copy_certificates(session: Session, desired: Desired, folder: Path) -> list[str]:
+    """Those that Portico holds; says of which sites there is none."""
+    held = _held_certificates(session)
+    missing = []
+    for site, table in desired.sites.items():
+        if not table.https or desired.own_certificate(site):
+            continue
+        pair = nginx.pair_of(desired, site, folder)
+        source = held.get(site) or _newest_local(session.home.certificates / "local" / site)
+        if source is None:
+            missing.append(f"{site}: has no certificate here; put one at {pair.certificate}")
+            continue
+        Path(pair.key).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for target in (pair.certificate, pair.key):
+            files.write(Path(target), (source / Path(target).name).read_bytes())
+    return missing
+
+
+def _held_certificates(session: Session) -> dict[str, Path]:
+    """Folders of those of authorities, by the names that they cover."""
+    with suppress(Unreachable):
+        views = session.client().ask(verbs.CERTIFICATES)
+        return {name: Path(view.folder) for view in views if view.folder for name in view.names}
+    return {}
+
+
+def _newest_local(folder: Path) -> Path | None:
+    """The folder of the last certificate that the local authority has signed for a site."""
+    numbers = [int(each.name) for each in folder.glob("[0-9]*") if each.name.isdecimal()]
+    return folder / str(max(numbers)) if numbers else None
+
+
+def _tested(program: str | None, folder: Path, environ: Mapping[str, str]) -> list[str]:
+    """What nginx itself says of the files; empty if it takes them."""
+    if program is None:
+        return []
+    words = [program, "-t", "-q", "-e", "stderr", "-c", f"{folder}/{MAIN}"]
+    done = run_tool(words, environ, seconds=_TEST_TIMEOUT)
+    return [f"{program} -t: {line}" for line in done.stderr.splitlines()[:3] if done.returncode]
+
+
+def _report(session: Session, folder: Path, written: Mapping[str, str], lost: list[str]) -> None:
+    if session.json:
+        session.show_json({"folder": str(folder), "files": sorted(written), "lost": lost})
+        return
+    session.terminal.write(f"{folder}: {several(len(written), 'file')}")
+    for each in lost:
+        session.terminal.write_labelled("note", each)

