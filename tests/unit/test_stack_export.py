@@ -199,7 +199,7 @@ def test_what_the_nginx_cannot_do_is_said_and_an_app_needs_no_discovery():
 def test_what_is_lost_is_said_for_what_the_file_uses():
     document, _ = read(SHOP.replace("weight = 3", "health = '/up'\nmax_memory = '1 GB'"))
     lost = {target: list(losses(document, target)) for target in ("nginx", "systemd", "pm2")}
-    assert "web: health is not asked by anybody" in lost["nginx"]
+    assert "web: health is not checked" in lost["nginx"]
     assert (
         "web: max_memory ends the process (MemoryMax=) where Portico starts its successor "
         "first" in lost["systemd"]

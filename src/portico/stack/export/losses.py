@@ -12,7 +12,7 @@ Target = Literal["nginx", "systemd", "pm2"]
 _ALL: Final[Mapping[Target, tuple[str, ...]]] = {
     "nginx": (
         "nginx is not told which process is ready: it asks another one after a failed request",
-        "a process has a fixed port: no new one is started beside it for a deploy",
+        "a process has a fixed port, so it is stopped before its successor starts",
     ),
     "systemd": (
         "`systemctl restart` stops a process before its successor runs",
@@ -26,7 +26,7 @@ _ALL: Final[Mapping[Target, tuple[str, ...]]] = {
 }
 _Uses = Callable[[App], bool]
 _OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
-    "health": (lambda app: app.health is not None, "is not asked by anybody"),
+    "health": (lambda app: app.health is not None, "is not checked"),
     "watch": (lambda app: bool(app.watches), "restarts nothing"),
     "max_age": (lambda app: app.max_age is not None, "replaces nothing"),
     "batch": (lambda app: app.batch > 1, "has no meaning"),
@@ -74,12 +74,12 @@ def _of_sites(document: Document) -> Iterator[str]:
     issued = [name for name, site in document.sites.items() if site.https and not site.certificate]
     if issued and not document.tls.certificate:
         yield (
-            f"{', '.join(issued)}: nobody renews the certificate; `portico certs export` writes a "
+            f"{', '.join(issued)}: the certificate is not renewed; `portico certs export` writes a "
             "folder for certbot, and its deploy hook must reload nginx"
         )
     if any(upstream.health for upstream in document.upstreams.values()):
-        yield "health of [upstreams] is not asked by anybody: nginx finds out by a failed request"
+        yield "health of [upstreams] is not checked: nginx finds out by a failed request"
     if document.notify:
-        yield "[notify]: nobody sends events"
+        yield "[notify]: no events are sent"
     if document.edge.metrics:
-        yield "[edge] metrics: nobody serves them"
+        yield "[edge] metrics: not served"
