@@ -74,8 +74,8 @@ def _of_sites(document: Document) -> Iterator[str]:
     issued = [name for name, site in document.sites.items() if site.https and not site.certificate]
     if issued and not document.tls.certificate:
         yield (
-            f"{', '.join(issued)}: the certificate is not renewed; `portico certs export` writes a "
-            "folder for certbot, and its deploy hook must reload nginx"
+            f"{', '.join(issued)}: the certificate is not renewed; `portico certs export` writes "
+            "a folder for certbot, and its deploy hook must reload nginx"
         )
     if any(upstream.health for upstream in document.upstreams.values()):
         yield "health of [upstreams] is not checked: nginx finds out by a failed request"
