@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Protocol, cast
 
 from portico.cli.arguments import Parser, home_option
@@ -27,7 +28,8 @@ def load(command: Command) -> CommandModule:
         from portico.cli.verb_command import VerbCommand  # noqa: PLC0415 - other commands need none
 
         return VerbCommand(command.verb)
-    return cast("CommandModule", import_module(f"portico.cli.commands.{command.name}"))
+    name = f"{command.name}_" if iskeyword(command.name) else command.name
+    return cast("CommandModule", import_module(f"portico.cli.commands.{name}"))
 
 
 def parser_of(command: Command) -> Parser:

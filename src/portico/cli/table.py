@@ -33,6 +33,7 @@ _OWN_COMMANDS: Final = (
     Command("check", "Validate a file.", ("validate",), _RUN),
     Command("doctor", "Find what is wrong with a stack.", group=_RUN),
     Command("plan", "Show what `up` would do, step by step.", group=_RUN),
+    Command("import", "Write a file from those of nginx, PM2 and others.", group=_RUN),
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),
     Command("top", "Show what runs, live.", ("monit", "imonit", "dash"), _INSPECT),

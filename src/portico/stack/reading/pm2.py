@@ -14,12 +14,14 @@ def read_pm2(path: Path, environ: Mapping[str, str]) -> Stack:
     """Blocks while Node evaluates JavaScript. Raises ConfigError when it cannot be used."""
     found = read_file(path, environ)
     place = Place(str(path))
+    # Which of them are peers is for nginx's files to say.
+    groups = tuple(f"form the upstream {name}" for name in tables(found.table.get("upstreams")))
     apps = tables(found.table.get("apps"))
     return Stack(
         programs=tuple(
             Program(name, place, "pm2", app, _ports(app)) for name, app in apps.items()
         ),
-        gaps=tuple(Gap(place, "", note) for note in found.notes),
+        gaps=tuple(Gap(place, "", note) for note in found.notes if not note.endswith(groups)),
         files=(str(path),),
     )
 

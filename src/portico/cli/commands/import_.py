@@ -1,0 +1,99 @@
+"""`portico import`: the files of a stack that Portico does not run yet, as a portico.toml."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.errors import Failed, Refused
+from portico.importers.read import current_folder
+from portico.stack.importing.imported import Imported, imported
+from portico.stack.importing.writing import text_of
+from portico.stack.reading.read import read_stack
+from portico.system import files
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="files of nginx, PM2, certbot, cron, systemd and others, in any mix",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write this file, and portico.d next to it; default: print it",
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    here = current_folder(session.environ)
+    output = here / args.output if args.output else None
+    if output and not args.force:
+        _refuse_to_replace(output)
+    stack = read_stack([here / name for name in args.files], session.environ)
+    found = imported(stack, output.parent if output else here)
+    text = text_of(found.table, found.sources, stack.files)
+    if output:
+        _write(output, text, found, force=args.force)
+    if session.json:
+        session.show_json(_as_json(text, found))
+        return
+    if output:
+        written = ", ".join([str(output), *(str(output.parent / name) for name in found.files)])
+        session.terminal.write(f"written: {written}")
+    else:
+        session.terminal.write_raw(text.rstrip())
+    _list(session, found, printed=output is None)
+
+
+def _refuse_to_replace(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        raise Refused(f"{path} exists; nothing was changed; --force replaces it")
+
+
+def _write(output: Path, text: str, found: Imported, *, force: bool) -> None:
+    """The file itself last: it is complete where it is there."""
+    contents = {output.parent / name: lines for name, lines in found.files.items()}
+    contents[output] = text
+    if not force:
+        for path in contents:
+            _refuse_to_replace(path)
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(exist_ok=True)
+            files.write(path, content, 0o644)
+    except OSError as error:
+        raise Failed(f"cannot write {error.filename or output}: {error.strerror}") from error
+
+
+def _list(session: Session, found: Imported, *, printed: bool) -> None:
+    if printed and found.files:
+        names = ", ".join(found.files)
+        session.terminal.write_labelled("note", f"-o FILE also writes {names}, which it includes")
+    for gap in found.gaps:
+        what = f"{gap.what}: " if gap.what else ""
+        session.terminal.write_stderr(f"{gap.place}: {what}{gap.why}")
+
+
+def _as_json(text: str, found: Imported) -> dict[str, object]:
+    return {
+        "text": text,
+        "table": found.table,
+        "files": dict(found.files),
+        "gaps": [
+            {
+                "file": gap.place.file,
+                "line": gap.place.line,
+                "what": gap.what,
+                "why": gap.why,
+            }
+            for gap in found.gaps
+        ],
+    }

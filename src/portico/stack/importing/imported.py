@@ -1,0 +1,200 @@
+"""A stack as one table of portico.toml, with the files that it includes and what it cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portico.core.model.included import Line
+from portico.stack.importing import kept
+from portico.stack.importing.definitions import Definitions
+from portico.stack.importing.joining import Apps, apps_of
+from portico.stack.importing.main_block import edge_of
+from portico.stack.importing.other_sites import site_table
+from portico.stack.importing.part import DONE, Fate, Outcome, Part, lost
+from portico.stack.importing.report import Report
+from portico.stack.importing.rules.own import TUNING
+from portico.stack.importing.rules.table import outcome_of
+from portico.stack.importing.server import Server, server_of
+from portico.stack.importing.sites import Sites, sites_of
+from portico.stack.importing.streams import streams_of
+from portico.stack.importing.targets import Targets
+from portico.stack.model import Gap, Place, Stack
+
+_MAIN = frozenset({"http", "stream", "mail", "events"})
+_ONCE = ("server", "upstream")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    table: dict[str, object]
+    """As in portico.toml."""
+    sources: Mapping[tuple[str, ...], Place]
+    """Where a table or a key comes from, by its path."""
+    files: Mapping[str, str]
+    """nginx lines that the table includes, by path relative to the file."""
+    gaps: tuple[Gap, ...]
+    fates: Mapping[int, Fate] = field(default_factory=dict)
+    """By the identity of a line of the stack."""
+
+
+def imported(stack: Stack, folder: Path) -> Imported:
+    """`folder` is where portico.toml will be, absolute. Pure but for looking at nginx's files."""
+    report = Report(list(stack.gaps))
+    apps = apps_of(stack.programs, folder)
+    main, http = _levels(stack.nginx)
+    definitions = Definitions.of(http)
+    targets = Targets(apps.tables, apps.ports, definitions.upstreams, report)
+    inherited = tuple(line for line in http if _is_inherited(line))
+    servers = [
+        server_of(line, inherited, definitions, targets, report)
+        for line in http
+        if line.name == "server"
+    ]
+    edge, edge_sources = edge_of(main, servers, report)
+    sites = sites_of(servers, edge, stack.lineages, report, folder)
+    edge_lines = _http_lines(inherited, definitions, servers, report)
+    streams = streams_of(main, targets, report)
+    for site in stack.sites:
+        sites.tables.setdefault(site.name, site_table(site, targets, folder))
+        sites.sources.setdefault((site.name,), site.place)
+    files = _files(sites, edge_lines, definitions, targets, report)
+    if "edge" in files:
+        edge["include"] = f"{kept.FOLDER}/http.conf"
+    table = {
+        "apps": apps.tables,
+        "upstreams": targets.upstreams,
+        "sites": sites.tables,
+        "streams": streams.tables,
+        "tls": sites.tls,
+        "edge": edge,
+    }
+    _list_renewals(stack, report)
+    _settle_rest(stack.nginx, report)
+    sources = dict(_sources(apps, targets, sites, streams.sources, edge_sources))
+    named = {"edge": f"{kept.FOLDER}/http.conf"}
+    return Imported(
+        {key: value for key, value in table.items() if value},
+        sources,
+        {named.get(key, f"{kept.FOLDER}/{key}.conf"): text for key, text in files.items()},
+        _in_order(report.gaps),
+        report.fates,
+    )
+
+
+def _levels(lines: tuple[Line, ...]) -> tuple[list[Line], list[Line]]:
+    """The lines of the main level, and those of http blocks. A file of sites has no block."""
+    blocks = [line for line in lines if line.name in _MAIN]
+    http = [each for line in blocks if line.name == "http" for each in line.block or ()]
+    if not any(line.name == "http" for line in lines):
+        return blocks, [line for line in lines if line.name not in _MAIN]
+    outside = [line for line in lines if line.name in {"server", "upstream", "map"}]
+    main = [line for line in lines if line not in outside]
+    return main, [*http, *outside]
+
+
+def _is_inherited(line: Line) -> bool:
+    return (
+        line.block is None
+        and line.name
+        not in {
+            *("limit_req_zone", "limit_conn_zone", "log_format", "proxy_cache_path"),
+            *("fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path", "include", "js_import"),
+            *("perl_modules", "perl_require", "js_set", "perl_set", "lua_shared_dict", "js_path"),
+        }
+        and not line.name.startswith(("lua_", "init_"))
+    )
+
+
+def _http_lines(
+    inherited: tuple[Line, ...],
+    definitions: Definitions,
+    servers: list[Server],
+    report: Report,
+) -> list[Line]:
+    """Lines of the http block that nginx goes on doing for all sites."""
+    found = []
+    part = Part(inherited, definitions)
+    for line in inherited:
+        outcome = outcome_of(line, part)
+        if id(line) not in report.fates and not outcome.can_be_kept:
+            report.settle(line, outcome if outcome.fate is Fate.LISTED else DONE)
+        if outcome.can_be_kept and line.name not in TUNING and not servers:
+            found.append(line)
+    return found
+
+
+def _files(
+    sites: Sites,
+    edge_lines: list[Line],
+    definitions: Definitions,
+    targets: Targets,
+    report: Report,
+) -> dict[str, str]:
+    """By site, and `edge` for the http block."""
+    servers = [*sites.servers]
+    every = [*servers, *(line for lines in sites.kept.values() for line in lines)]
+    needed = [*definitions.needed([*every, *edge_lines])]
+    ours = {*targets.upstreams, *targets.apps}
+    names = {name: f"{name}-nginx" for name in definitions.upstreams if name in ours}
+    for line in needed:
+        report.all_of(line, Fate.KEPT)
+    whole = [kept.renamed(line, names) for line in (*needed, *edge_lines, *servers)]
+    files = {"edge": kept.text_of(whole)} if whole else {}
+    for site, lines in sites.kept.items():
+        files[site] = kept.text_of(kept.renamed(line, names) for line in lines)
+    return files
+
+
+def _list_renewals(stack: Stack, report: Report) -> None:
+    for renewal in stack.renewals:
+        why = "Portico renews certificates by itself; remove this once it serves them"
+        report.gaps.append(Gap(renewal.place, renewal.command, why))
+
+
+def _settle_rest(lines: tuple[Line, ...], report: Report) -> None:
+    """Blocks follow from their lines; definitions that nothing names do nothing here."""
+    for line in lines:
+        if line.name in {"http", "stream", "events"}:
+            report.fates.setdefault(id(line), Fate.CARRIED)
+            _settle_rest(line.block or (), report)
+        elif id(line) not in report.fates:
+            report.settle(line, _rest(line))
+
+
+def _rest(line: Line) -> Outcome:
+    if line.name == "upstream":
+        return lost("nothing leads there")
+    if line.name == "mail":
+        return lost("Portico serves HTTP, TCP and UDP, no mail proxy")
+    if line.name == "include":
+        return lost("")
+    if outcome_of(line, Part((), Definitions())).fate is Fate.DONE:
+        return DONE
+    return lost("Portico has no key for it")
+
+
+def _sources(
+    apps: Apps,
+    targets: Targets,
+    sites: Sites,
+    streams: Mapping[str, Place],
+    edge: Mapping[str, Place],
+) -> Iterator[tuple[tuple[str, ...], Place]]:
+    for name, place in apps.places.items():
+        yield ("apps", name), place
+    for (name, key), place in targets.sources.items():
+        kind = "apps" if name in targets.apps else "upstreams"
+        yield (kind, name, key) if key else (kind, name), place
+    for path, place in sites.sources.items():
+        yield ("sites", *path), place
+    for name, place in streams.items():
+        yield ("streams", name), place
+    for name, place in edge.items():
+        yield ("edge", name), place
+
+
+def _in_order(gaps: list[Gap]) -> tuple[Gap, ...]:
+    """Each once; a line of the http block is looked at for every server."""
+    return tuple(sorted(dict.fromkeys(gaps)))

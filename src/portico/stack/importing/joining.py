@@ -1,0 +1,121 @@
+"""Programs as apps: several entries of one program on ports in a row are instances of one."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from portico.core.model.app import App
+from portico.importers.pm2_upstreams import upstreams
+from portico.stack.importing.values import shown_size
+from portico.stack.model import Place, Program
+
+_OF_PM2: Final = ("pm_id",)
+_FIRST: Final = ("script", "command", "args", "interpreter", "cwd", "instances", "port")
+_PATHS: Final = ("env_file",)
+
+
+@dataclass
+class Apps:
+    tables: dict[str, dict[str, object]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    ports: dict[int, str] = field(default_factory=dict)
+    """Which app listens there; the first that is named."""
+
+
+def apps_of(programs: Iterable[Program], folder: Path) -> Apps:
+    """`folder` is where portico.toml will be, which paths are relative to."""
+    found = Apps()
+    named: dict[str, Program] = {}
+    for program in programs:
+        named[_free(program.name, named)] = program
+    tables = {name: _table(program, folder) for name, program in named.items()}
+    joined = _joined(tables, named)
+    members = {name: group for group, names in joined.items() for name in names}
+    for name, program in named.items():
+        group = members.get(name, name)
+        if group in found.tables:
+            _listen(found, program, group)
+            continue
+        table = tables[name]
+        if name in members:
+            first = joined[group][0]
+            table = {**tables[first], "instances": len(joined[group])}
+        found.tables[group], found.places[group] = _short(table), program.place
+        _listen(found, program, group)
+    return found
+
+
+def _listen(found: Apps, program: Program, app: str) -> None:
+    for port in program.ports:
+        found.ports.setdefault(port, app)
+
+
+def _joined(
+    tables: Mapping[str, dict[str, object]], programs: Mapping[str, Program]
+) -> dict[str, list[str]]:
+    """By name of the app that they become, programs on ports in a row."""
+    found = {}
+    for group, names in upstreams(tables).items():
+        ordered = sorted(names, key=lambda name: programs[name].ports[:1])
+        ports = [programs[name].ports for name in ordered]
+        first = ports[0][0] if ports[0] else 0
+        if ports == [(first + index,) for index in range(len(ports))]:
+            found[group] = ordered
+    return found
+
+
+def _table(program: Program, folder: Path) -> dict[str, object]:
+    table = {key: value for key, value in program.table.items() if key not in _OF_PM2}
+    env = table.get("env")
+    if program.manager == "pm2" and isinstance(env, Mapping):
+        own = {key: value for key, value in env.items() if key != "name"}
+        table = {**table, "env": own} if own else {k: v for k, v in table.items() if k != "env"}
+    base = os.path.abspath(os.path.dirname(program.place.file))  # noqa: PTH100, PTH120 - links stay
+    if base != str(folder):
+        table["cwd"] = _from(folder, base, str(table.get("cwd", ".")))
+        for key in _PATHS:
+            value = table.get(key)
+            if isinstance(value, str):
+                table[key] = _from(folder, base, value)
+            elif isinstance(value, list | tuple):
+                table[key] = [_from(folder, base, str(each)) for each in value]
+        logs = table.get("logs")
+        if isinstance(logs, Mapping):
+            table["logs"] = {
+                key: _from(folder, base, value) if key in {"stdout", "stderr"} else value
+                for key, value in logs.items()
+            }
+    return table
+
+
+def _from(folder: Path, base: str, path: str) -> str:
+    if path.startswith(("/", "~", "$")):
+        return path
+    whole = os.path.normpath(os.path.join(base, path))  # noqa: PTH118
+    relative = os.path.relpath(whole, folder)
+    return whole if relative.startswith("../..") else relative
+
+
+def _short(table: Mapping[str, object]) -> dict[str, object]:
+    """Without what is so anyway."""
+    found = {}
+    for key in (*_FIRST, *(each for each in table if each not in _FIRST)):
+        value = table.get(key)
+        model = App.model_fields.get(key)
+        if key not in table or (
+            model is not None and value == model.get_default(call_default_factory=True)
+        ):
+            continue
+        found[key] = shown_size(value) if key == "max_memory" and isinstance(value, int) else value
+    return found
+
+
+def _free(name: str, used: Mapping[str, object]) -> str:
+    number, free = 2, name
+    while free in used:
+        free, number = f"{name[:46]}-{number}", number + 1
+    return free

@@ -1,0 +1,246 @@
+"""A location as a route of ours, or why nginx has to go on doing it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from portico.core.config.patterns import wrong_with_regex
+from portico.core.model.included import Line
+from portico.stack.importing.files import folder_of
+from portico.stack.importing.part import (
+    CARRIED,
+    DONE,
+    Fate,
+    Outcome,
+    Part,
+    done,
+    no_equal,
+)
+from portico.stack.importing.redirects import redirect_of
+from portico.stack.importing.report import Report
+from portico.stack.importing.rules.own import TUNING
+from portico.stack.importing.rules.table import outcome_of
+from portico.stack.importing.targets import Targets, passed
+
+_STATIC: Final = ("root", "alias", "index", "try_files", "autoindex")
+_PASS: Final = ("proxy_pass", "grpc_pass")
+_HOISTED: Final = (
+    "proxy_",
+    "sub_filter",
+    "auth_request",
+    "mirror",
+    "limit_r",
+    "limit_c",
+    "client_",
+)
+_HOISTED_TOO: Final = ("add_header", "expires", "charset", "ssi", "addition_types", "auth_basic")
+_INSIDE: Final = ("proxy_pass", "proxy_set_header", "proxy_http_version", "proxy_cache_path")
+CHALLENGES: Final = "/.well-known/acme-challenge"
+
+
+@dataclass
+class Route:
+    key: str
+    line: Line
+    part: Part
+    outcomes: list[tuple[Line, Outcome]] = field(default_factory=list)
+    reasons: list[tuple[Line, Outcome]] = field(default_factory=list)
+    """Why it cannot be a route; empty where it is one."""
+    hoisted: list[tuple[Line, Outcome]] = field(default_factory=list)
+    """Lines that nginx goes on doing for the whole site."""
+
+    @property
+    def is_root(self) -> bool:
+        return self.key == "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a location sees of its server."""
+
+    targets: Targets
+    report: Report
+    named: dict[str, Line]
+    """Named locations."""
+    name: str
+    """The server's only name; empty where it has several."""
+    is_proxied: bool
+    """Whether requests that no other location takes are passed on."""
+
+
+def key_of(line: Line) -> str | None:
+    """The route's key; None where it cannot be one."""
+    match line.args:
+        case (path,) if path.startswith("/"):
+            return path
+        case ("=" | "^~", path) if path.startswith("/"):
+            return f"{line.args[0]} {path}"
+        case ("~" | "~*", regex) if wrong_with_regex(regex) is None:
+            return f"{line.args[0]} {regex}"
+        case (word,) if found := re.fullmatch(r"(=|\^~|~\*?)(.+)", word):
+            return f"{found[1]} {found[2]}"
+        case _:
+            return None
+
+
+def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route:
+    lines = tuple(line.block or ())
+    part = Part(lines, above.definitions, above, key, above.tls)
+    route = Route(key, line, part)
+    if any(each.name == "location" for each in lines):
+        route.reasons += [
+            (each, no_equal("routes do not nest")) for each in lines if each.name == "location"
+        ]
+    if (fallback := _fallback(part, around)) is not None:
+        part.lines = (*lines, *(each for each in fallback.block or () if each.name != "internal"))
+    content = {id(each): outcome for each, outcome in _content(route, around)}
+    for each in part.lines:
+        outcome = content.get(id(each)) or outcome_of(each, part)
+        route.outcomes.append((each, outcome))
+        if not outcome.can_be_kept or each.name == "location":
+            continue
+        is_tuning = each.name in TUNING
+        if is_tuning or (route.is_root and _can_be_hoisted(each)):
+            route.hoisted.append((each, outcome))
+        else:
+            route.reasons.append((each, outcome))
+    if fallback is not None and not route.reasons:
+        around.report.all_of(fallback, Fate.CARRIED)
+    return route
+
+
+def _can_be_hoisted(line: Line) -> bool:
+    name = line.name
+    return line.block is None and (
+        (name.startswith(_HOISTED) and name not in _INSIDE) or name in _HOISTED_TOO
+    )
+
+
+def _fallback(part: Part, around: Surroundings) -> Line | None:
+    """The named location that `try_files` ends with, if requests are passed on there."""
+    tried = next(part.own("try_files"), None)
+    named = around.named.get(tried.args[-1]) if tried and tried.args else None
+    if named and any(each.name in _PASS for each in named.block or ()):
+        return named
+    return None
+
+
+def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome]]:
+    """The lines that say where requests go, and what becomes of them."""
+    part = route.part
+    returned = next(part.own("return"), None)
+    proxied = next(part.own(*_PASS), None)
+    static = list(part.own(*_STATIC))
+    rewrites = list(part.own("rewrite"))
+    if returned is not None:
+        yield returned, _returned(returned, part, around)
+    elif proxied is not None:
+        yield proxied, _proxied(proxied, part, around)
+        yield from ((line, _cut(line, part)) for line in rewrites)
+        if any(line.name == "try_files" for line in static):
+            outcome = _files_first(part)
+            yield from ((line, outcome) for line in static)
+    elif static or _needs_folder(part, around):
+        outcome = _static(part)
+        yield from ((line, outcome) for line in static)
+        if outcome.can_be_kept and not static:
+            route.reasons.append((route.line, outcome))
+
+
+def _needs_folder(part: Part, around: Surroundings) -> bool:
+    """Whether its files are not those of the site anyway."""
+    if part.table.get("deny") == ["all"] or not part.first("root"):
+        return False
+    denied = [line.args for line in part.own("deny")] == [("all",)] and not any(part.own("allow"))
+    return not denied and (around.is_proxied or any(part.own("expires")))
+
+
+def _returned(line: Line, part: Part, around: Surroundings) -> Outcome:
+    if line.args == ("403",):
+        return part.set("deny", ["all"], line)
+    found = redirect_of(line.args, part.path, name=around.name, tls=part.tls)
+    if found is None:
+        return no_equal("a route cannot answer with this")
+    return part.set("redirect", found, line)
+
+
+def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
+    found = passed(line.args[0]) if line.args else None
+    if found is None:
+        return no_equal("Portico passes requests to apps and upstreams, not to variables")
+    scheme, host, path = found
+    is_grpc = line.name == "grpc_pass"
+    target = around.targets.of_host(host, line, tls=scheme in {"https", "grpcs"})
+    if target is None:
+        return no_equal("Portico has no such upstream")
+    outcome = CARRIED
+    if path and not is_grpc:
+        outcome = _path_outcome(path, part)
+        if outcome.can_be_kept:
+            return outcome
+    if is_grpc:
+        part.set("grpc", value=True, line=line)
+    _host_header(host, target.kind, line, part, around)
+    part.set(target.kind, target.name, line)
+    return outcome
+
+
+def _path_outcome(path: str, part: Part) -> Outcome:
+    """Of a `proxy_pass` with a path, which takes the place of the location's."""
+    prefix = part.path.removeprefix("^~ ")
+    if prefix == path:
+        return CARRIED
+    if path == "/" and prefix.startswith("/") and len(prefix) > 1:
+        part.table["strip_prefix"] = True
+        if prefix.endswith("/"):
+            return CARRIED
+        return done(f"nginx makes //x of {prefix}/x here; Portico makes it /x")
+    return no_equal("Portico passes a path on, or takes the route's prefix off")
+
+
+def _cut(line: Line, part: Part) -> Outcome:
+    """`rewrite ^/api/(.*)$ /$1 break;` takes the prefix off."""
+    prefix = part.path.removeprefix("^~ ").rstrip("/")
+    own = f"({re.escape(prefix)}|{re.escape(re.escape(prefix))})"
+    regex = rf"\^?{own}(/\(\.\*\)|/\?\(\.\*\)|\(/?\.\*\))\$?"
+    to = line.args[1:2]
+    if prefix and re.fullmatch(regex, line.args[0]) and to in {("/$1",), ("$1",)}:
+        part.set("strip_prefix", value=True, line=line)
+        return CARRIED
+    return no_equal("a route cannot rewrite a path, only take its prefix off")
+
+
+def _host_header(host: str, kind: str, line: Line, part: Part, around: Surroundings) -> None:
+    """A server elsewhere gets its own name where nginx sets no other."""
+    sets = any(each.args[0].lower() == "host" for each in _headers(part) if each.args)
+    if sets or kind == "app" or host in around.targets.blocks:
+        return
+    if re.fullmatch(r"(localhost|[0-9.]+|\[.*\]|unix:.*)(:[0-9]+)?", host):
+        return
+    part.add("request_headers", "Host", host, line)
+
+
+def _headers(part: Part) -> list[Line]:
+    own = list(part.own("proxy_set_header", "grpc_set_header"))
+    return own or (_headers(part.above) if part.above else [])
+
+
+def _files_first(part: Part) -> Outcome:
+    found = folder_of(part)
+    if found is None:
+        return no_equal("a folder cannot be tried in this way")
+    line = next(part.own("try_files"))
+    return part.set("folder", found[0], line)
+
+
+def _static(part: Part) -> Outcome:
+    found = folder_of(part)
+    if found is None or found[1]:
+        return no_equal("a folder cannot be served in this way")
+    line = next(part.own(*_STATIC), None) or part.first("root")
+    if line is None:
+        return DONE
+    return part.set("folder", found[0], line)

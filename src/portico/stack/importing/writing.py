@@ -1,0 +1,93 @@
+"""The table of portico.toml as text, with a comment for where each thing comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from portico.stack.model import Place
+
+if TYPE_CHECKING:
+    from tomlkit.items import InlineTable, Table
+
+_TABLES: Final = ("apps", "upstreams", "sites", "streams")
+_INNER: Final = ("routes", "slots")
+"""Tables within a table that have a head of their own."""
+
+
+def text_of(
+    table: Mapping[str, object], sources: Mapping[tuple[str, ...], Place], files: Sequence[str]
+) -> str:
+    """`files` are those that were read."""
+    import tomlkit  # noqa: PLC0415 - import alone pays for it
+
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"from {', '.join(dict.fromkeys(map(_short, files)))}"))
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            document[key] = value
+        elif key in _TABLES:
+            document[key] = _named(value, (key,), sources)
+        else:
+            document[key] = _table(value, (key,), sources)
+    return tomlkit.dumps(document).rstrip() + "\n"
+
+
+def _named(
+    tables: Mapping[str, object],
+    path: tuple[str, ...],
+    sources: Mapping[tuple[str, ...], Place],
+) -> Table:
+    import tomlkit  # noqa: PLC0415
+
+    found = tomlkit.table(is_super_table=True)
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            found[name] = _table(value, (*path, name), sources)
+    return found
+
+
+def _table(
+    table: Mapping[str, object],
+    path: tuple[str, ...],
+    sources: Mapping[tuple[str, ...], Place],
+) -> Table:
+    import tomlkit  # noqa: PLC0415
+
+    found = tomlkit.table()
+    if place := sources.get(path):
+        found.comment(_short(str(place)))
+    for key, value in table.items():
+        if key in _INNER and isinstance(value, Mapping):
+            continue
+        found[key] = _value(value)
+        source = sources.get((*path, key))
+        if source and source != place:
+            found[key].comment(_short(str(source)))
+    for key in _INNER:
+        inner = table.get(key)
+        if isinstance(inner, Mapping):
+            found[key] = _table(inner, (*path, key), sources)
+    return found
+
+
+def _value(value: object) -> object:
+    import tomlkit  # noqa: PLC0415
+
+    if isinstance(value, Mapping):
+        inline: InlineTable = tomlkit.inline_table()
+        for key, each in value.items():
+            inline[key] = _value(each)
+        return inline
+    if isinstance(value, list | tuple):
+        array = tomlkit.array()
+        for each in value:
+            array.append(_value(each))
+        return array
+    return value
+
+
+def _short(place: str) -> str:
+    """A comment is one line, and names the file without its folders."""
+    return "".join(c if c.isprintable() else "?" for c in Path(place).name)
