@@ -113,6 +113,15 @@ def test_a_rollout_is_watched_under_load_and_loses_nothing(page, stack):
     eventually(lambda: set(rows.all_inner_texts()) == now)
 
 
+def test_a_site_has_its_routes_a_heat_map_of_times_and_its_slowest_paths(page, stack):
+    stack.get("app.localhost", "/items/4711?page=2")
+    stack.get("app.localhost", "/items/4712")
+    show(page, stack, PAGES[2])
+    page.wait_for_selector(".heat", state="attached")
+    page.wait_for_selector("[aria-label='Routes'] tbody td:has-text('all others')")
+    assert page.locator("[aria-label='Slowest requests'] tbody tr").count() > 0
+
+
 def test_a_line_that_holds_a_script_is_text(page, stack):
     show(page, stack, "logs")
     page.select_option("select", f"{stack.folder.name}/prints")

@@ -91,6 +91,11 @@ def test_the_counts_are_those_of_the_clients_over_rotations_reloads_rollouts_and
     assert found["codes"]["5xx"] == 10
     assert found["codes"]["2xx"] == REQUESTS + 20
     assert found == day(stack, route="/api", app="web", site=SITE)
+    shown = stack.api(f"/v1/traffic?site={SITE}")
+    (route,) = [each for each in shown["routes"] if each["route"] == "/api"]
+    assert (route["requests"], route["app"]) == (REQUESTS + 30, "web")
+    assert sum(sum(each["bands"]) for each in shown["minutes"]) >= REQUESTS + 30
+    assert {"/api/x", "/api"} & {each["path"] for each in shown["slowest"]}
     assert sum(line["route"] == "/api" for line in lines_of(stack)) == REQUESTS + 30
     assert eventually(lambda: stack.status()["troubles"] == [], within=30)
 

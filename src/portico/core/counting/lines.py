@@ -35,6 +35,8 @@ class Line(msgspec.Struct, gc=False):
     request_length: _Bytes = 0
     bytes_sent: _Bytes = 0
     route: str = ""
+    method: str = ""
+    uri: str = ""
     tls: str = ""
     connection_requests: Annotated[int, Meta(ge=0)] = 0
     """Which request of its connection it is, from 1."""

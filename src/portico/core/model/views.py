@@ -257,6 +257,35 @@ class TotalsView(View):
 class MinuteView(TotalsView):
     time: int
     """When it began, Unix time."""
+    bands: tuple[int, ...] = Field(
+        (),
+        description="Requests by response time: up to 1, 2, 4 ms and so on to 32.768 s, and more.",
+    )
+
+
+class RouteTrafficView(TotalsView):
+    """The requests of a route in the last ten minutes."""
+
+    route: str
+    """Its path as the file has it; empty for what no route takes."""
+    app: str
+    """Empty for what nginx answers itself."""
+
+
+class SlowPathView(View):
+    """A path among the slowest requests of a site in the last hour."""
+
+    method: str
+    path: str = Field(
+        description="Without query; what looks like a number or a key in it is `:id`."
+    )
+    slowest_s: float
+    at: float
+    """When the slowest one ended, Unix time."""
+    status: int
+    """Of the slowest one."""
+    count: int
+    """How many of the slowest requests it has."""
 
 
 class TrafficSeriesView(View):
@@ -273,6 +302,8 @@ class TrafficSeriesView(View):
     day: TotalsView
     minutes: tuple[MinuteView, ...]
     """Of the last hour, oldest first; the last one is under way."""
+    routes: tuple[RouteTrafficView, ...] = Field((), description="If a site was asked for.")
+    slowest: tuple[SlowPathView, ...] = Field((), description="If a site was asked for.")
 
 
 class StreamView(View):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 
 from portico.adapters.traffic.child.counter import Counter
 from portico.adapters.traffic.wire import WINDOW
 from portico.core.counting.counts import CLASSES, Counts
-from portico.core.counting.histogram import quantile
+from portico.core.counting.histogram import Histogram, cumulative, quantile
+from portico.core.counting.slowest import SlowPath
 from portico.core.counting.table import Row
 
 Rate = tuple[float, float | None, float | None, int]
 """Requests a second, p50 and p95 in seconds, and responses with a code of 500 or above."""
 TEN_MINUTES, DAY = 600, 86400
+BANDS: Final = range(16)
+"""Bounds are `2 ** n` milliseconds: 1 ms to 33 s."""
 
 
 class Rates(msgspec.Struct):
@@ -59,12 +64,46 @@ def series(counter: Counter, of: Mapping[str, str]) -> dict[str, object]:
         return all(getattr(row, name) == value for name, value in of.items())
 
     table = counter.table
+    site = of.get("site", "")
     return {
         "minute": _shown(table.window(WINDOW, select)),
         "ten_minutes": _shown(table.window(TEN_MINUTES, select)),
         "day": _shown(table.window(DAY, select)),
-        "minutes": [{"time": time, **_shown(counts)} for time, counts in table.minutes(select)],
+        "minutes": [
+            {"time": time, **_shown(counts), "bands": _bands(counts.times)}
+            for time, counts in table.minutes(select)
+        ],
+        "routes": _routes(counter, select) if site else (),
+        "slowest": [_slow(each) for each in counter.slowest.of(site)] if site else (),
     }
+
+
+def _routes(counter: Counter, select: Callable[[Row], bool]) -> list[dict[str, object]]:
+    found: dict[tuple[str, str], Counts] = {}
+    for row, counts in counter.table.recent(TEN_MINUTES):
+        if select(row):
+            found.setdefault((row.route, row.app), Counts()).add(counts)
+    return [
+        {"route": route, "app": app, **_shown(counts)}
+        for (route, app), counts in sorted(found.items())
+    ]
+
+
+def _slow(each: SlowPath) -> dict[str, object]:
+    seconds, at, method, path, status = each.slowest
+    return {
+        "method": method,
+        "path": path,
+        "slowest_s": seconds,
+        "at": at,
+        "status": status,
+        "count": each.requests,
+    }
+
+
+def _bands(times: Histogram) -> list[int]:
+    below = cumulative(times, BANDS)
+    return [b - a for a, b in itertools.pairwise((0, *below, sum(times.values())))]
 
 
 def _rate(counts: Counts, times: Mapping[int, int], seconds: float) -> Rate:

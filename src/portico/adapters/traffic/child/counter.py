@@ -11,6 +11,7 @@ import msgspec
 from portico.adapters.traffic.child.logs import Log, Position
 from portico.core.counting.counts import Packed
 from portico.core.counting.lines import LoggedSite, Owner, handshakes, parse, tally
+from portico.core.counting.slowest import Slowest
 from portico.core.counting.table import SIZES, Row, Slots, Table
 from portico.system.clock import SystemClock
 from portico.system.files import write
@@ -56,6 +57,8 @@ class Counter:
         self._gaps = stored.gaps if stored else 0
         self.handshakes = stored.handshakes if stored else {}
         """Of TLS, by site."""
+        self.slowest = Slowest()
+        """Not stored: another child begins again."""
         self._sites: dict[str, LoggedSite] = {}
         self._logs: dict[str, Log] = {}
         now = clock.monotonic()
@@ -148,6 +151,8 @@ class Counter:
     def _count(self, data: bytes, site: LoggedSite) -> None:
         lines, unreadable = parse(data, of_stream=site.is_stream)
         found, without_time = tally(lines, site, self._owners)
+        if not site.is_stream:
+            self.slowest.add(site.site, lines, self._clock.now())
         if count := handshakes(lines):
             self.handshakes[site.site] = self.handshakes.get(site.site, 0) + count
         for row, when, counts in found:
@@ -159,6 +164,7 @@ class Counter:
     def _forget(self, now: float) -> None:
         """What ended a while ago: owners of ports, and rows of instances become those of slots."""
         self._seen |= dict.fromkeys(self._listed, now)
+        self.slowest.forget(self._clock.now())
         self._seen = {name: at for name, at in self._seen.items() if now - at < OWNER_TIME}
         for port, owners in tuple(self._owners.items()):
             self._owners[port] = [owner for owner in owners if owner.instance in self._seen]

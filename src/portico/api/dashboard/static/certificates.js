@@ -34,7 +34,7 @@ async function follow(isOpen, list) {
   }
 }
 
-function item(each) {
+export function item(each) {
   const next = each.next_at ? `${each.next} at ${moment(each.next_at)}` : each.next;
   return h(
     "li",

@@ -51,6 +51,39 @@ export function lines(series, label, format, width = 640, height = 160) {
   );
 }
 
+// How many of each column are in which band, from the lowest: a darker field has more.
+export function heatmap(columns, names, label, width = 640, height = 180) {
+  const most = Math.max(...columns.flat(), 1);
+  const wide = (width - 56) / Math.max(columns.length, 1);
+  const high = (height - 20) / names.length;
+  const top = (at) => height - 20 - (at + 1) * high;
+  return s(
+    "svg",
+    { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+    ...names.flatMap((name, at) =>
+      at % 3 ? [] : [s("text", { class: "tick", x: 44, y: top(at) + high, "text-anchor": "end" }, name)],
+    ),
+    s("text", { class: "tick", x: 48, y: height - 4 }, `${columns.length} minutes ago`),
+    s("text", { class: "tick", x: width - 8, y: height - 4, "text-anchor": "end" }, "now"),
+    ...columns.flatMap((bands, column) =>
+      bands.flatMap((count, at) =>
+        count
+          ? [
+              s("rect", {
+                class: "heat",
+                x: (48 + column * wide).toFixed(1),
+                y: top(at).toFixed(1),
+                width: wide.toFixed(1),
+                height: high.toFixed(1),
+                "fill-opacity": (0.15 + 0.85 * Math.sqrt(count / most)).toFixed(2),
+              }),
+            ]
+          : [],
+      ),
+    ),
+  );
+}
+
 // What the lines of a chart are.
 export const legend = (names) =>
   s(

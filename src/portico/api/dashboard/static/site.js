@@ -1,14 +1,18 @@
 // One site: where it leads, its traffic over the last hour, its certificate.
 
 import { button, change } from "./actions.js";
-import { legend, lines } from "./charts.js";
+import { item } from "./certificates.js";
+import { heatmap, legend, lines } from "./charts.js";
 import { get } from "./client.js";
 import { h, setText } from "./dom.js";
-import { rate, time } from "./format.js";
+import { moment, rate, time } from "./format.js";
 
 export const title = (name) => name;
 
 const PAUSE = 10_000; // milliseconds
+const BANDS = [...Array.from({ length: 16 }, (_, n) => time(2 ** n / 1000)), "more"];
+const ROUTE_HEADS = ["route", "app", "req/s", "p50", "p95", "p99", "4xx", "5xx", "retries"];
+const SLOW_HEADS = ["path", "slowest", "status", "at", "among the slowest"];
 
 export function open(root, name) {
   const path = `/v1/sites/${encodeURIComponent(name)}`;
@@ -16,6 +20,7 @@ export function open(root, name) {
   const urls = h("p", {});
   const numbers = h("dl", { class: "totals" });
   const charts = h("div", { class: "charts" });
+  const certificate = h("ul", { class: "certificates" });
   root.append(
     h("h1", {}, name),
     about,
@@ -28,9 +33,10 @@ export function open(root, name) {
     ),
     numbers,
     charts,
+    certificate,
   );
   let isOpen = true;
-  follow(() => isOpen, name, numbers, charts);
+  follow(() => isOpen, name, numbers, charts, certificate);
   return {
     update(status) {
       const site = status.sites.find((each) => each.name === name);
@@ -38,8 +44,8 @@ export function open(root, name) {
         setText(about, "there is no such site any more");
         return;
       }
-      const certificate = site.certificate ? `, certificate: ${site.certificate}` : "";
-      setText(about, `${site.paused ? "paused" : site.held ? "held" : site.to}${certificate}`);
+      const source = site.certificate ? `, certificate: ${site.certificate}` : "";
+      setText(about, `${site.paused ? "paused" : site.held ? "held" : site.to}${source}`);
       const shown = site.urls.join(" ");
       if (urls.textContent !== shown) {
         urls.replaceChildren(...site.urls.flatMap((url) => [link(url), " "]));
@@ -55,12 +61,14 @@ export function open(root, name) {
 const link = (url) =>
   /^https?:\/\//.test(url) ? h("a", { href: url, rel: "noreferrer" }, url) : h("span", {}, url);
 
-async function follow(isOpen, name, numbers, charts) {
+async function follow(isOpen, name, numbers, charts, certificate) {
   while (isOpen()) {
     try {
       const found = await get(`/v1/traffic?site=${encodeURIComponent(name)}`);
       showNumbers(numbers, found);
-      showCharts(charts, found.minutes);
+      showCharts(charts, found);
+      const certificates = await get("/v1/certificates");
+      certificate.replaceChildren(...certificates.filter((each) => each.names.includes(name)).map(item));
     } catch (error) {
       charts.replaceChildren(h("p", { class: "empty" }, error.message));
     }
@@ -88,7 +96,42 @@ function showNumbers(place, found) {
   );
 }
 
-function showCharts(place, minutes) {
+const table = (label, heads, rows) =>
+  h(
+    "div",
+    { class: "wide", tabindex: 0, role: "region", "aria-label": label },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((text) => h("td", {}, text))))),
+    ),
+  );
+
+const routes = (found) =>
+  found.map((each) => [
+    each.route || "all others",
+    each.app || "nginx",
+    rate(each.requests / 600),
+    time(each.p50_s),
+    time(each.p95_s),
+    time(each.p99_s),
+    String(each.codes["4xx"] ?? 0),
+    String(each.codes["5xx"] ?? 0),
+    String(each.retries),
+  ]);
+
+const slow = (found) =>
+  found.map((each) => [
+    `${each.method} ${each.path}`,
+    time(each.slowest_s),
+    String(each.status),
+    moment(each.at),
+    String(each.count),
+  ]);
+
+function showCharts(place, found) {
+  const minutes = found.minutes;
   const of = (pick) => minutes.map((each) => pick(each) ?? null);
   const codes = ["2xx", "3xx", "4xx", "5xx"];
   place.replaceChildren(
@@ -105,6 +148,11 @@ function showCharts(place, minutes) {
       time,
     ),
     legend(["p50", "p95", "p99"]),
+    heatmap(
+      minutes.map((m) => m.bands),
+      BANDS,
+      "requests by response time in the last hour, a column a minute",
+    ),
     h("h2", {}, "Status"),
     lines(
       codes.map((code) => ({ values: of((m) => (m.codes[code] ?? 0) / 60) })),
@@ -112,5 +160,13 @@ function showCharts(place, minutes) {
       rate,
     ),
     legend(codes),
+    h("h2", {}, "Routes in the last ten minutes"),
+    found.routes.length
+      ? table("Routes", ROUTE_HEADS, routes(found.routes))
+      : h("p", { class: "empty" }, "no request"),
+    h("h2", {}, "Slowest requests in the last hour"),
+    found.slowest.length
+      ? table("Slowest requests", SLOW_HEADS, slow(found.slowest))
+      : h("p", { class: "empty" }, "no request"),
   );
 }
