@@ -1,14 +1,8 @@
-"""What is done in every round grows with the number of instances, and not with its square.
-
-Counted in steps of the interpreter, which no other work on the machine changes.
-"""
+"""What is done in every round grows with the number of instances, and not with its square."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -16,29 +10,13 @@ from portico.core.model.instance import InstanceState
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan, wake_at
+from tests.unit.growth import steps_of
 from tests.unit.worlds import NOW, app, desired, one, world
 
 S = InstanceState
 FEW = 60
-
-
-def steps_of(act: Callable[[], object]) -> int:
-    """How many bytecodes it takes."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
+MOST_STEPS = 400
+"""For one instance: below 4 ms for a thousand."""
 
 
 def grows(act: Callable[[int], Callable[[], object]]) -> float:
@@ -68,6 +46,20 @@ def test_a_plan_for_four_times_as_many_instances_is_four_times_the_work(state, s
         return act
 
     assert grows(planning) < 5
+
+
+def test_an_instance_that_is_as_it_should_be_costs_a_plan_few_steps():
+    def steps(count: int) -> int:
+        its = app(instances=count, batch=10)
+        wanted, seen = desired(its), world(*(one(slot=n + 1) for n in range(count)), knows=[its])
+
+        def act() -> None:
+            plan(wanted, seen, generation="g1")
+            wake_at(wanted, seen)
+
+        return steps_of(act)
+
+    assert (steps(4 * FEW) - steps(FEW)) / (3 * FEW) < MOST_STEPS
 
 
 def test_a_plan_for_four_times_as_many_apps_is_four_times_the_work():

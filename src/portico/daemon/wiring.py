@@ -38,7 +38,7 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
 from portico.adapters.traffic.counting import CountingChild
-from portico.api.app import Api
+from portico.api.app import Api, json_of
 from portico.api.metrics_listener import MetricsListener
 from portico.core.model.views import DaemonView, DocumentRequest
 from portico.core.planning.endpoints import endpoints_of
@@ -288,7 +288,6 @@ async def assemble(
     api = Api(operations)
     dashboard = late(lambda: _dashboard(operations, api, state, clock))
     state.tell(partial(troubles.report, "state"))
-    api = Api(operations)
     return Portico(
         api,
         certificates,
@@ -322,7 +321,7 @@ def _dashboard(
     from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
 
     async def status() -> str:
-        return (await operations.status()).model_dump_json()
+        return json_of(await operations.status()).decode()
 
     return DashboardListener(
         Dashboard(operations, Live(status), clock.monotonic),

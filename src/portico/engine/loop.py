@@ -115,7 +115,7 @@ class ReconcileLoop:
             self._round_done.notify_all()
         if (steps and possible == steps and not hopeless) or self._plan_is_stale(desired):
             self.wake()
-        return self._pause(desired, world)
+        return 0.0 if self._woken.is_set() else self._pause(desired, world)
 
     async def _reserved(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """The steps; without any start where nothing can be recorded. What makes things smaller

@@ -220,10 +220,10 @@ class _Usage:
     at: float
     ticks: int
     percent: float
-    """Of one core, since the look before."""
+    """Of one core, since the look before, in tenths."""
     resident: int
     seconds: float
-    """Of processor time; it never falls, also where a child has ended with its own."""
+    """Of processor time, in hundredths; it never falls, also where a child has ended with its own."""
 
 
 def _measured(
@@ -233,8 +233,9 @@ def _measured(
     resident = sum(each.resident for each in family)
     since = before.at if before else process.started / TICKS_PER_SECOND
     used = max(ticks - (before.ticks if before else 0), 0) / TICKS_PER_SECOND
-    percent = 100 * used / (now - since) if now > since else 0.0
-    return _Usage(now, ticks, percent, resident, (before.seconds if before else 0.0) + used)
+    percent = round(100 * used / (now - since), 1) if now > since else 0.0
+    seconds = round((before.seconds if before else 0.0) + used, 2)
+    return _Usage(now, ticks, percent, resident, seconds)
 
 
 def _abandon(job: asyncio.Future[tuple[Process, Child, Mark]]) -> None:

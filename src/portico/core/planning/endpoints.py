@@ -22,6 +22,9 @@ def endpoints_of(
         if current is None or _rank(app, instance) > _rank(app, current):
             best[instance.slot] = instance
     chosen = [best[slot] for slot in sorted(best)]
+    if not app.app.slow_start and not app.app.slots:  # a thousand are alike
+        weight = app.app.weight * app.scale
+        return tuple([Endpoint(i.slot, i.id, i.port, weight) for i in chosen])
     since = _ready_since(app.app, chosen) if app.app.slow_start else {}
     return tuple(_endpoint(app.app, app.scale, i, since, now) for i in chosen)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
@@ -56,6 +56,7 @@ from portico.core.planning.teardown import (
 )
 
 S = InstanceState
+_NOT_READY_STATES: Final = frozenset({S.STARTING, S.UNREADY})
 RETRY_INTERVAL: Final = 60.0
 """Seconds after which a crash loop gets another chance, if it is to replace a worn instance."""
 
@@ -205,6 +206,8 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
     for i in mine:
         if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
             continue
+        if i.state is S.READY and not i.crashes:
+            continue
         if ended_well(app.app, i) or moves(i, app.app):
             continue
         if i.crashes or i.state in {S.FAILED, S.STOPPED, S.UNREADY, S.RESTARTING}:
@@ -215,7 +218,7 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
 
 
 def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator[Step]:
-    for i in mine:
+    for i in [i for i in mine if i.state not in PROVEN]:
         if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= RETRY_INTERVAL and _is_replacement(i, mine):
@@ -230,13 +233,16 @@ def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator
 
 def _restart_unwell(app: DesiredApp, mine: Sequence[Instance], world: World) -> Iterator[Step]:
     """Restart what does not recover, once nginx sends nothing to it any more."""
+    unwell = to_restart(app, mine, world.now)
+    lost = [i for i in mine if i.taken and i.state in _NOT_READY_STATES and moves(i, app.app)]
+    if not unwell and not lost:
+        return
     handed_out = {endpoint.instance for endpoint in world.endpoints.get(app.name, ())}
-    lost = {i.id for i in mine if i.state in {S.STARTING, S.UNREADY} and moves(i, app.app)}
-    for i in to_restart(app, mine, world.now):
-        if i.id in world.settled and i.id not in handed_out and i.id not in lost:
+    for i in unwell:
+        if i.id in world.settled and i.id not in handed_out and i not in lost:
             yield Restart(i.id, i.reason)
-    for i in mine:
-        if i.id in lost and i.id not in handed_out and i.process is not None:
+    for i in lost:
+        if i.id not in handed_out and i.process is not None:
             yield Restart(i.id, i.reason)
 
 

@@ -27,6 +27,10 @@ _MEBIBYTE: Final = 1 << 20
 
 def recycle(app: DesiredApp, instances: Sequence[Instance], world: World) -> Iterator[Recycle]:
     """Marks for those of the version wanted; older ones are replaced anyway."""
+    is_limited = app.app.max_memory is not None or app.app.max_age is not None
+    is_due = app.app.restart_schedule is not None and app.name in world.due
+    if not (is_limited or is_due or app.replace_instances):
+        return
     for i in instances:
         staying = i.state not in LEAVING and i.spec == app.spec.id
         if staying and not i.worn and (why := _reason(app, i, world)):

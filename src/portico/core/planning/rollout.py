@@ -119,7 +119,11 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
 
 
 def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) -> bool:
-    """Whether a slot has the one ready instance that it should have, and nothing is to do."""
+    """Whether a slot has the one ready instance that it should have, beside what leaves, and
+    nothing is to do.
+    """
+    if len(instances) > 1:
+        instances = [i for i in instances if i.state not in LEAVING]
     if len(instances) != 1:
         return False
     [i] = instances

@@ -26,14 +26,21 @@ def serving_instances(
     app: DesiredApp, instances: Sequence[Instance], now: float
 ) -> list[Instance]:
     """Those that may be handed out."""
-    ready = [i for i in instances if serves(app, i)]
+    ready = ready_instances(app, instances)
     leaving = set() if ready else {i.id for i in to_restart(app, instances, now)}
     return ready or [i for i in instances if _is_needed(app, i) and i.id not in leaving]
 
 
-def serves(app: DesiredApp, instance: Instance) -> bool:
-    """Whether it is ready, in a slot that gets requests."""
-    return instance.state is S.READY and not instance.taken and _gets_requests(app, instance)
+def ready_instances(app: DesiredApp, instances: Sequence[Instance]) -> list[Instance]:
+    """Those that are ready, in a slot that gets requests."""
+    if not app.app.listens or app.app.down:
+        return []
+    closed = {int(slot) for slot, its in app.app.slots.items() if its.down}
+    return [
+        i
+        for i in instances
+        if i.state is S.READY and not i.taken and i.port and i.slot not in closed
+    ]
 
 
 def takes_requests(app: DesiredApp) -> bool:
@@ -51,7 +58,7 @@ def to_restart(app: DesiredApp, instances: Sequence[Instance], now: float) -> li
         return []
     recovery_time = recovery(app.app.check)
     due = [i for i in instances if i.state is S.UNREADY and now - i.since >= recovery_time]
-    if any(serves(app, i) for i in instances):
+    if not due or ready_instances(app, instances):
         return due
     needed = sorted((i for i in due if _is_needed(app, i)), key=lambda i: (i.since, i.id))
     return [i for i in due if not _is_needed(app, i)] + [

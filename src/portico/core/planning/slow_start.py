@@ -39,6 +39,8 @@ def share(instance: Instance, since: Sequence[float], slow_start: float, now: fl
 
 def next_step(instance: Instance, slow_start: float, now: float) -> float | None:
     """When its weight may change next by time alone."""
+    if slow_start <= 0:
+        return None
     age = _age(instance, now)
     later = (step for step in _steps(slow_start) if step > age)
     return next((floor(instance.since) + step for step in later), None)

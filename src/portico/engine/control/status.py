@@ -284,23 +284,21 @@ class StatusReport:
     def _instance(
         self, i: Instance, app: DesiredApp, now: float, traffic: TrafficView | None
     ) -> InstanceView:
-        running = i.process is not None and i.state in LIVE
-        memory, cpu, seconds = (0, 0.0, 0.0)
-        if i.process is not None and running:
-            memory, cpu, seconds = self._processes.usage(i.process)
+        process = i.process if i.state in LIVE else None
+        memory, cpu, seconds = self._processes.usage(process) if process else (0, 0.0, 0.0)
         return InstanceView(
             id=i.id,
             slot=i.slot,
-            pid=i.process.pid if i.process and running else None,
+            pid=process.pid if process else None,
             port=i.port,
             state=i.state,
             restarts=i.restarts,
-            uptime_s=round(now - i.spawned, 1) if running else 0.0,
+            uptime_s=round(now - i.spawned, 1) if process else 0.0,
             memory_bytes=memory,
-            cpu_percent=round(cpu, 1),
-            cpu_s=round(seconds, 2),
+            cpu_percent=cpu,
+            cpu_s=seconds,
             current=i.spec == app.spec.id,
-            reason=i.trouble or self._waits_for(i),
+            reason=(i.trouble or self._waits_for(i)) if i.state is S.STARTING else i.reason,
             worn=i.worn,
             says=self._instances.readiness.status_text(i),
             exit_code=i.ended.exit.code if i.ended else None,
@@ -345,11 +343,12 @@ class StatusReport:
         if world.nginx.outdated:
             yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
         for i in world.instances.values():
+            if i.state is S.READY and not i.taken:
+                continue
             retried = i.state is S.STARTING and i.last_failure
             if i.state in _TROUBLED or retried or i.taken or self._ended_badly(i):
                 yield f"{i.id} {i.trouble}"
-            if note := self._instances.ownership.note(i):
-                yield f"{i.id} {note}"
+        yield from (f"{name} {note}" for name, note in self._instances.ownership.notes())
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
         if self._observed.unrecorded:
             yield self._observed.unrecorded

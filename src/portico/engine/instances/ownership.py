@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
@@ -47,12 +47,13 @@ class Ownership:
             return taken_by(i.port, found.holder)
         return silent(i.port) if silence and found.owner is Owner.NOBODY else None
 
-    def note(self, i: Instance) -> str:
-        """For the status: that another process passes requests on to it. Mostly empty."""
-        found = self._seen.get((i.id, i.process))
-        if found is None or found.owner is not Owner.ROOT or i.state not in OWNERSHIP_STATES:
-            return ""
-        return passed_on(i.port, found.holder)
+    def notes(self) -> Iterator[tuple[InstanceId, str]]:
+        """For the status: that another process passes requests on to an instance."""
+        for (name, process), found in self._seen.items():
+            if found.owner is Owner.ROOT:
+                i = self._observed.instances.get(name)
+                if i and i.process == process and i.state in OWNERSHIP_STATES:
+                    yield name, passed_on(i.port, found.holder)
 
     def apply_events(self) -> None:
         """Apply what was seen since the last round."""

@@ -52,7 +52,7 @@ class Readiness:
 
     def status_text(self, i: Instance) -> str:
         """Its STATUS= (sd_notify), or that its READY=1 is still missing; else empty."""
-        if own := self._status_texts.get((i.id, i.process)):
+        if self._status_texts and (own := self._status_texts.get((i.id, i.process))):
             return own
         waits = i.state is InstanceState.STARTING and not i.said_ready and self.requires_notice(i)
         return "no readiness notification yet (wait_ready)" if waits else ""

@@ -1,0 +1,114 @@
+"""What `portico status` takes to say: it is asked again and again, with a thousand instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from portico.api.app import json_of
+from portico.core.model.app import App
+from portico.core.model.views import DaemonView, StatusView, TrafficView
+from portico.core.planning.served_certificates import ServedCertificates
+from portico.engine.control.status import StatusReport
+from portico.engine.exposure import Exposure
+from portico.ports.traffic import Rates
+from tests.unit.growth import steps_of
+from tests.unit.simulation import Machine
+
+MOST_STEPS = 300
+"""Of the interpreter, for one instance: 3 ms for a thousand."""
+
+
+class Quiet:
+    """Stands for ports and parts that have nothing to say."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, TrafficView] = {}
+
+    async def measure(self) -> None: ...
+
+    def usage(self, _process: object) -> tuple[int, float, float]:
+        return 1 << 20, 0.1, 2.5
+
+    async def rates(self) -> Rates:
+        return Rates({}, {}, self.requests)
+
+    def groups(self) -> Iterator:
+        return iter(())
+
+    def served(self) -> ServedCertificates:
+        return ServedCertificates({}, 0.0)
+
+
+@contextmanager
+def reported(count: int, quiet: Quiet) -> Iterator[tuple[Machine, StatusReport]]:
+    with Machine() as machine:
+        machine.up("web", App(command="x", instances=count, port=False), "v1")
+        machine.run(30)
+        daemon = machine.daemon
+        assert daemon is not None
+        engine = SimpleNamespace(
+            intent=daemon.intent,
+            observed=daemon.observed,
+            clock=machine.loop,
+            troubles=daemon.troubles,
+        )
+        yield (
+            machine,
+            StatusReport(
+                engine,
+                daemon.instances,
+                Exposure(daemon.intent, daemon.observed, machine.host, root=False),
+                quiet,
+                daemon=DaemonView(
+                    pid=1, version="1", memory_bytes=0, home="/", uptime_s=0, mode="unit"
+                ),
+                issued=quiet,
+                logs=machine.host,
+                processes=quiet,
+                traffic=quiet,
+            ),
+        )
+
+
+def seen(report: StatusReport) -> StatusView:
+    """Nothing of it is waited for here."""
+    with pytest.raises(StopIteration) as ended:
+        report.view().send(None)
+    return ended.value.value
+
+
+def steps(count: int) -> int:
+    quiet = Quiet()
+    with reported(count, quiet) as (machine, report):
+        quiet.requests = dict.fromkeys(machine.instances, TrafficView(1.0, 0.01, 0.02, 0))
+        seen(report)  # what is read or built once
+        return steps_of(lambda: seen(report))
+
+
+def test_an_instance_costs_a_status_few_steps():
+    few, many = 20, 80
+    assert (steps(many) - steps(few)) / (many - few) < MOST_STEPS
+
+
+def test_a_status_says_of_each_instance_what_is_so_now():
+    with reported(3, Quiet()) as (machine, report):
+        before = seen(report).apps[0].instances
+        machine.run(7)
+        machine.crash(machine.processes[before[1].id])
+        machine.run(0.0)
+        after = seen(report).apps[0].instances
+        assert [i.uptime_s for i in after] == [before[0].uptime_s + 7, 0.0, before[2].uptime_s + 7]
+        assert [i.state for i in after] == ["ready", "starting", "ready"]
+        assert [i.restarts for i in after] == [0, 1, 0]
+        assert after[1].pid != before[1].pid
+
+
+def test_an_answer_is_the_json_of_the_view():
+    with reported(3, Quiet()) as (_, report):
+        view = seen(report)
+    assert StatusView.model_validate_json(json_of(view)) == view
+    assert StatusView.model_validate_json(view.model_dump_json()) == view
