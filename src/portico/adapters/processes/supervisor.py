@@ -223,7 +223,9 @@ class _Usage:
     """Of one core, since the look before, in tenths."""
     resident: int
     seconds: float
-    """Of processor time, in hundredths; it never falls, also where a child has ended with its own."""
+    """Of processor time, in hundredths; it never falls, also where a child has ended with its
+    own.
+    """
 
 
 def _measured(
