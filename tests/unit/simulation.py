@@ -66,11 +66,11 @@ class Watched(Observed):
         super().__init__(machine.disk, clock, discovery, machine.nginx_port, host, events)
         self._machine = machine
 
-    def put(self, instance: Instance) -> None:
+    def put(self, instance: Instance, output: Sequence[str] = ()) -> None:
         before = self.instances[instance.id]
         if instance.state is S.UNREADY is not before.state and self._machine.answers(before.id):
             self._machine.on_crash(instance.app)  # it has come back unnoticed
-        super().put(instance)
+        super().put(instance, output)
 
 
 class Preparation:

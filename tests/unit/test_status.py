@@ -36,6 +36,14 @@ class Quiet:
     async def rates(self) -> Rates:
         return Rates({}, {}, self.requests)
 
+    nginx = SimpleNamespace(workers=2, reloads=0)
+    clients = 0
+
+    async def look(self) -> None: ...
+
+    def of(self, _port: int) -> int:
+        return 0
+
     def groups(self) -> Iterator:
         return iter(())
 
@@ -63,6 +71,7 @@ def reported(count: int, quiet: Quiet) -> Iterator[tuple[Machine, StatusReport]]
                 daemon.instances,
                 Exposure(daemon.intent, daemon.observed, machine.host, root=False),
                 quiet,
+                activity=quiet,
                 daemon=DaemonView(
                     pid=1, version="1", memory_bytes=0, home="/", uptime_s=0, mode="unit"
                 ),

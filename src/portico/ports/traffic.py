@@ -51,7 +51,7 @@ class Traffic(Protocol):
         """Whether it runs and was not told yet which sites there are."""
 
     async def rates(self) -> Rates:
-        """Never raises: without an answer in time it is empty."""
+        """Those known last: a child that does not answer is not waited for. Never raises."""
 
     async def metrics(self) -> str:
         """For Prometheus; empty without an answer in time."""

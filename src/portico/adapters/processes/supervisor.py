@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -34,6 +33,7 @@ from portico.core.planning.environment import NoticePaths
 from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from portico.ports.clock import Clock
+from portico.system.observation import Observation
 from portico.system.proc import TICKS_PER_SECOND, Stat, stat
 from portico.system.programs import Child, OwnChild, StartProgram, start_here
 
@@ -41,8 +41,6 @@ FRESH_TIME: Final = 1.0
 MAX_FRESH_TIME: Final = 5.0
 """Seconds for which one look at all processes serves every question about usage: twenty times as
 long as it took, which with a thousand instances is a tenth of a second."""
-STALE_TIME: Final = 2.0
-"""Seconds after that time in which a question is still answered from the last look."""
 USAGE_REST: Final = 20.0
 
 SCAN_REST: Final = 4.0
@@ -65,9 +63,8 @@ class LinuxProcesses:
         self._logs, self._clock, self._notices = logs, clock, notices
         self._start_program = start_program
         self._watched: dict[Process, Watch] = {}
-        self._measured, self._fresh_time = -math.inf, FRESH_TIME
+        self._measurement = Observation(self._measure_all, clock.monotonic, fresh=FRESH_TIME)
         self._usage: Mapping[Process, _Usage] = {}
-        self._measuring: asyncio.Future[None] | None = None
         groups.leave()
         self._groups = groups.folder_for(os.getpid(), logs)
         if self._groups:
@@ -142,14 +139,13 @@ class LinuxProcesses:
         return await run_check(launch, check, self._logs, self._start_program)
 
     async def measure(self) -> None:
-        """With a thousand instances a look takes a while: who asks often gets what was seen
-        last, and only who has not asked for long waits for the next.
-        """
-        age = self._clock.monotonic() - self._measured
-        if age > self._fresh_time and (self._measuring is None or self._measuring.done()):
-            self._measuring = asyncio.get_running_loop().run_in_executor(None, self._measure)
-        if age > self._fresh_time + STALE_TIME and self._measuring is not None:
-            await self._measuring
+        await self._measurement.ask()
+
+    async def _measure_all(self) -> None:
+        begun = self._clock.monotonic()
+        await asyncio.to_thread(self._measure)
+        took = self._clock.monotonic() - begun
+        self._measurement.fresh = min(max(FRESH_TIME, USAGE_REST * took), MAX_FRESH_TIME)
 
     def _measure(self) -> None:
         now, before = self._clock.monotonic(), self._usage
@@ -157,9 +153,6 @@ class LinuxProcesses:
             process: _measured(process, family, before.get(process), now)
             for process, family in self._families().items()
         }
-        took = self._clock.monotonic() - now
-        self._fresh_time = min(max(FRESH_TIME, USAGE_REST * took), MAX_FRESH_TIME)
-        self._measured = now
 
     def usage(self, process: Process) -> tuple[int, float, float]:
         seen = self._usage.get(process)

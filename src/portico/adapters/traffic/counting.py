@@ -23,6 +23,7 @@ from portico.adapters.traffic.wire import MODULE
 from portico.core.model.views import TrafficView
 from portico.ports.clock import Clock
 from portico.ports.traffic import CountedInstance, CountedSite, Rates
+from portico.system.observation import Observation
 from portico.system.programs import (
     MAX_OUTPUT_KEPT,
     PIPE,
@@ -35,6 +36,8 @@ from portico.system.programs import (
 
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds that an answer is waited for; commands do without."""
+RATES_TIMEOUT: Final = 0.05
+"""The same for a status, which then has the rates known last."""
 SILENCE_TIMEOUT: Final = 60.0
 """Seconds after which a child without an answer is ended. After a start it first reads what was
 written meanwhile.
@@ -66,7 +69,10 @@ class CountingChild:
         self._child: RunningProgram | None = None
         self._questions: deque[_Question] = deque()
         """Those that are not answered yet, whether or not their askers still wait."""
-        self._rates, self._rates_at = _NONE, -KEEP_TIME
+        self._rates = _NONE
+        self._observation = Observation(
+            self._ask_for_rates, clock.monotonic, fresh=KEEP_TIME, timeout=RATES_TIMEOUT
+        )
         self.is_new = False
 
     async def run(self) -> str:
@@ -81,6 +87,7 @@ class CountingChild:
             return f"cannot start it: {error}"
         finally:
             self._child, self.is_new, self._rates = None, False, _NONE
+            self._observation.forget()
             while self._questions:
                 self._questions.popleft().answer.cancel()
 
@@ -104,11 +111,12 @@ class CountingChild:
     async def rates(self) -> Rates:
         if self._child is None or self.is_new:
             return _NONE
-        if self._clock.monotonic() - self._rates_at >= KEEP_TIME:
-            answer = await self._ask("rates", {})
-            self._rates = _rates(json.loads(answer)) if answer else _SILENT
-            self._rates_at = self._clock.monotonic()
+        await self._observation.ask()
         return self._rates
+
+    async def _ask_for_rates(self) -> None:
+        answer = await self._ask("rates", {})
+        self._rates = _rates(json.loads(answer)) if answer else _SILENT
 
     async def metrics(self) -> str:
         return (await self._ask("metrics", {})).decode()

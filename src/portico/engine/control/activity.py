@@ -7,6 +7,7 @@ from typing import Final
 from portico.engine.engine import Engine
 from portico.ports.nginx import Nginx, NginxActivity
 from portico.ports.processes import TcpPorts
+from portico.system.observation import Observation
 
 INTERVAL: Final = 5.0
 """Seconds: the kernel tells of every connection of the machine, some microseconds each."""
@@ -14,9 +15,9 @@ INTERVAL: Final = 5.0
 
 class Activity:
     def __init__(self, engine: Engine, nginx: Nginx, ports: TcpPorts) -> None:
-        self._intent, self._observed, self._clock = engine.intent, engine.observed, engine.clock
+        self._intent, self._observed = engine.intent, engine.observed
         self._nginx, self._ports = nginx, ports
-        self._counted_at = float("-inf")
+        self._counts = Observation(self._count, engine.clock.monotonic, fresh=INTERVAL)
         self._by_port: dict[int, int] = {}
         self.clients = 0
         """Connections of clients to nginx."""
@@ -24,10 +25,9 @@ class Activity:
 
     async def look(self) -> None:
         """Count, unless that was done just now."""
-        now = self._clock.monotonic()
-        if now - self._counted_at < INTERVAL:
-            return
-        self._counted_at = now
+        await self._counts.ask()
+
+    async def _count(self) -> None:
         desired = self._intent.desired
         listening = {desired.listeners.http, desired.listeners.https}
         listening |= {each.port for each in desired.streams.values() if not each.udp}
