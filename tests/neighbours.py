@@ -65,10 +65,10 @@ class Neighbour:
         self, code: str, *args: str, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run a piece of Python as him, with the system's own interpreter."""
-        return self.run([_interpreter(), "-c", code, *args], seconds=seconds)
+        return self.run([interpreter(), "-c", code, *args], seconds=seconds)
 
     def start_python(self, code: str, *args: str) -> subprocess.Popen[str]:
-        return self.start([_interpreter(), "-u", "-c", code, *args])
+        return self.start([interpreter(), "-u", "-c", code, *args])
 
     def close(self) -> None:
         """End what is his, by pid, and remove the account. A daemon may start programs as him
@@ -108,7 +108,7 @@ def make_neighbour() -> Neighbour:
     return Neighbour(name)
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """A Python that every user may run: that of the tests may lie below /root."""
     for path in ("/usr/bin/python3", "/usr/local/bin/python3", sys.executable):
         resolved = Path(path).resolve()

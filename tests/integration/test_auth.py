@@ -243,6 +243,8 @@ def test_the_app_gets_what_the_program_says_of_the_client(edge):
     headers = edge.get("app.test", **ANN).json["headers"]
     assert headers["X-Auth-Request-User"] == "ann"
     assert headers["X-Auth-Request-Email"] == "ann@a.test"
+    named = edge.get("app.test", Connection="close, X-Auth-Request-User", **ANN).json["headers"]
+    assert named["X-Auth-Request-User"] == "ann"
     renamed = edge.get("app.test", "/renamed/x", **ANN).json
     assert (renamed["path"], renamed["headers"]["X-User"]) == ("/x", "ann")
     assert "X-Auth-Request-User" not in renamed["headers"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.stack import Stack
+from tests.neighbours import interpreter
+from tests.stack import PROGRAMS, Stack
 
 ROOT = Path(__file__).parents[2]
+SERVER = ROOT / "docs/server.md"
 PAGES = sorted((ROOT / "docs/guides").glob("*.md"))
 FRAMEWORKS = ROOT / ".venv/frameworks"
 """What the pages install, from scripts/setup: a test does not wait for a registry."""
@@ -103,3 +107,28 @@ def test_a_guide_works_as_it_is_written(page, stack):
     if not (FRAMEWORKS / "complete").exists() and " install " in page.read_text():
         pytest.skip("scripts/setup could not install the frameworks")
     Reader(stack).follow(page)
+
+
+def test_the_page_about_a_server_works_but_for_systemd_and_the_authority(stack, neighbour):
+    """What it installs is in test_bare_debian and test_bundle, `startup` in test_systemd."""
+    page = SERVER.read_text(encoding="utf-8").replace("\n   ", "\n")
+    file = next(block for _, language, block in BLOCK.findall(page) if language == "toml")
+    changed = {
+        '"python3 ': f'"{interpreter()} ',
+        '"shop"': f'"{neighbour.name}"',
+        'email = "ops@example.com"': 'issuer = "local"',
+    }
+    for words, others in changed.items():
+        assert words in file
+        file = file.replace(words, others)
+    shutil.copy(PROGRAMS / "echo.py", stack.folder / "app.py")
+    shutil.copy(PROGRAMS / "frames.py", stack.folder)
+    stack.write(file, bind=["127.0.0.1"])
+    steps = re.findall(r"^portico (\w+) /srv/shop$", page, re.MULTILINE)
+    assert steps == ["check", "up"]
+    for step in steps:
+        stack.done(step, str(stack.folder))
+    for words in re.findall(r"^`portico ([\w -]+)` shows", page, re.MULTILINE):
+        assert stack.done(*words.replace(" -f", "").split()).stdout
+    answers = [stack.get(name).json for name in ("shop.example.com", "www.shop.example.com")]
+    assert {psutil.Process(each["pid"]).username() for each in answers} == {neighbour.name}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.integration.test_boot import lose_power, started
-from tests.stack import PROGRAMS, Stack, eventually
+from tests.stack import PROGRAMS, Stack, eventually, free_port
 
 APP = f"""
 [apps.web]
@@ -97,11 +97,20 @@ def _assert_ports_are_kept(stack: Stack, edge: str, two: str) -> None:
     refused = stack.portico("down", "one")
     assert refused.returncode == 2
     assert f"would move from {stack.http} and {stack.https} to " in refused.stderr
+    write(stack, "one", version=3)
+    refused = stack.portico("up", "one")
+    assert refused.returncode == 2
+    assert "cannot apply the file: no file would set the ports of [edge]" in refused.stderr
     assert stack.answers("one.localhost")
     (stack.home / "edge.toml").write_text(edge)
     stack.done("up", two)
     stack.done("down", "one")
     assert stack.answers("two.localhost")
+    other = free_port()
+    (stack.home / "edge.toml").write_text(edge.replace(str(stack.http), str(other)))
+    said = stack.done("up", two).stderr
+    ports = f"from {stack.http} and {stack.https} to {other} and {stack.https}"
+    assert f"nginx moves {ports}" in said
 
 
 def _assert_named(stack: Stack, one: str) -> None:

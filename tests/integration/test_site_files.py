@@ -11,6 +11,7 @@ from tests.edge import Edge
 FILE = """
 [sites."files.test"]
 folder = "public"
+hsts = true
 
 [sites."files.test".routes]
 "/docs" = {folder = {path = "more docs", listing = true, expires = "1h"}}
@@ -27,6 +28,13 @@ folder = "public"
 
 [sites."spa.test"]
 folder = {path = "app", spa = true, index = "main.html"}
+
+[sites."pages.test"]
+folder = "public"
+hsts = true
+headers = {X-Own = "1", Cache-Control = "private"}
+routes."/twins" = {folder = "twins"}
+error_pages = {416 = "416.html"}
 
 [sites."plain.test"]
 folder = "twins"
@@ -62,6 +70,7 @@ FILES = {
     "twins/.secret": "secret",
     "twins/.secret.gz": "secret",
     "secret.txt": "secret",
+    "416.html": "No such part",
     "public-other/a.txt": "other",
 }
 
@@ -207,6 +216,20 @@ def test_a_compressed_file_is_served_to_who_accepts_it(edge, accepted, encoding,
     part = edge.get("files.test", "/twins/style.css", Range="bytes=1-2", **asked)
     assert (part.status, part.body) == (206, body[1:3])
     assert part.headers["Content-Encoding"] == encoding
+
+
+@pytest.mark.parametrize("accepted", ["", "br"])
+@pytest.mark.parametrize("site", ["files.test", "pages.test"])
+def test_a_range_that_a_file_does_not_have_is_answered_once_with_each_header(edge, site, accepted):
+    answer = edge.get(site, "/twins/style.css", Range="bytes=99-", Accept_Encoding=accepted)
+    assert answer.status == 416
+    assert answer.headers.get_all("X-Own") == ["1"]
+    assert len(answer.headers.get_all("Vary")) == 1
+    assert len(answer.headers.get_all("Strict-Transport-Security")) == 1
+    assert len(answer.headers.get_all("Cache-Control")) == 1
+    size = len(FILES[f"twins/style.css{accepted and '.br'}"])
+    assert answer.headers["Content-Range"] == f"bytes */{size}"
+    assert (b"No such part" in answer.body) is (site == "pages.test")
 
 
 def test_the_tag_of_a_compressed_file_is_its_own(edge):

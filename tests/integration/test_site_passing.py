@@ -411,6 +411,22 @@ def test_no_header_with_an_underscore_is_taken_for_one_of_ours(edge):
     assert b"ann" not in seen
 
 
+@pytest.mark.parametrize("site", ["app.test", "behind.test"])
+def test_no_header_of_ours_is_removed_by_a_client_that_names_it_in_connection(edge, site):
+    """RFC 9110 7.6.1 has a proxy remove what Connection names; nginx does not, and the program
+    is not told the names either.
+    """
+    new_each_time = {"X-Request-ID", "Traceparent"}
+    usual = edge.get(site, X_Forwarded_Proto="https").json["headers"]
+    assert {"Host", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto"} <= usual.keys()
+    names = ", ".join(("close", *usual))
+    seen = edge.get(site, X_Forwarded_Proto="https", Connection=names).json["headers"]
+    assert seen.keys() == usual.keys()
+    assert {n: seen[n] for n in seen.keys() - new_each_time} == {
+        n: usual[n] for n in usual.keys() - new_each_time
+    }
+
+
 def test_an_upgrade_to_http_2_is_not_passed_on(edge):
     seen = edge.get("app.test", Upgrade="h2c", Connection="Upgrade, HTTP2-Settings").json
     assert "Upgrade" not in seen["headers"]

@@ -181,7 +181,11 @@ def test_what_a_script_loads_by_a_relative_path_is_looked_through(tmp_path, file
 def test_a_log_file_beside_those_of_both_streams_is_noted():
     table, notes = one(log_file="a.log", out="o.log", err="e.log")
     assert table["logs"] == {"stdout": "o.log", "stderr": "e.log"}
-    assert notes == ("index.js: log_file is not written, because out_file and error_file are set",)
+    [note] = notes
+    assert note == (
+        "index.js: log_file is not written, because out_file and error_file are set; "
+        "`portico logs` merges them"
+    )
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,10 @@ def _times(values: Values, port: Table, report: ImportReport) -> Table:
 def _logs(values: Values, context: Pm2Context, report: ImportReport) -> Table:
     both = values.get("log_file")
     if both and values.get("out_file") and values.get("error_file"):
-        report.note("log_file is not written, because out_file and error_file are set")
+        report.note(
+            "log_file is not written, because out_file and error_file are set; `portico logs` "
+            "merges them"
+        )
     files = {
         "stdout": values.get("out_file") or both,
         "stderr": values.get("error_file") or both,

@@ -282,7 +282,10 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     PartialAttribute(("out_file", "out", "output", "out_log"), _log, "logs.stdout"),
     PartialAttribute(("error_file", "error", "err", "err_file", "err_log"), _log, "logs.stderr"),
     PartialAttribute(
-        ("log_file", "log"), _log, "logs.stdout and logs.stderr, if those are not set"
+        ("log_file", "log"),
+        _log,
+        "logs.stdout and logs.stderr, if those are not set; not written as a third file: `portico "
+        "logs APP` merges both streams of all instances by time",
     ),
     MissingAttribute(("disable_logs",), "not supported: output is kept, and its size is capped"),
     MissingAttribute(("log_type",), "not supported: lines are kept as the app writes them"),

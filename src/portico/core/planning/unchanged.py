@@ -1,4 +1,4 @@
-"""What a file leaves as it runs, and which numbers of instances it changes: for who applies it."""
+"""What a file leaves as it runs, and what it changes that may not be meant: for who applies it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,21 @@ def scaled(before: Desired, after: Desired) -> Iterator[str]:
         now = before.apps.get(name)
         if now is not None and now.instances != app.instances:
             yield f"{name}: {_instances(app)}, as in the file; it had {now.instances}"
+
+
+def moved_ports(before: Desired, after: Desired) -> str:
+    """Where nginx listens instead, for sites; empty if it does not move."""
+    old, new = before.listeners, after.listeners
+    if not (before.sites and after.sites) or (old.http, old.https) == (new.http, new.https):
+        return ""
+    return f"from {old.http} and {old.https} to {new.http} and {new.https}"
+
+
+def is_move_unset(before: Desired, after: Desired) -> bool:
+    """Whether a port changes because no file sets it any more."""
+    old, new, edge = before.listeners, after.listeners, after.edge
+    http, https = old.http != new.http, old.https != new.https
+    return (http and edge.http is None) or (https and edge.https is None)
 
 
 def unchanged_text(names: Sequence[str]) -> str:

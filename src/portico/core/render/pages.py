@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.site import Handling, Maintenance, Site
+from portico.core.model.site import Handling, Maintenance, Site, Target
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.headers import response_headers, sets_header
 from portico.core.render.identity import sign_in_page
@@ -15,6 +15,11 @@ from portico.core.render.limits import retry_header
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
 MAINTENANCE = f"{INTERNAL_PREFIX}/maintenance"
+_NO_RANGE: Final = "@no_range"
+_RANGE_CODE: Final = "416"
+"""Here nginx has added the headers of the file to the answer before it sees that it is another."""
+_NO_HEADERS: Final = d("add_header", "X-Portico", "")
+"""Keeps those of the level above away, and adds none: its value is empty."""
 _NOT_KEPT: Final = d("add_header", "Cache-Control", "no-store", "always")
 """A 404 may be kept by browsers and caches if nothing says otherwise (RFC 9110 15.1)."""
 _MAINTENANCE_TEXT = (
@@ -28,6 +33,8 @@ def error_pages(site: Site, *, without: Collection[str] = ()) -> Iterator[Direct
     for code in site.error_pages:
         if code not in without and not (code == "503" and site.maintenance):
             yield d("error_page", code, f"{INTERNAL_PREFIX}/{code}")
+    if _needs_range_page(site):
+        yield d("error_page", _RANGE_CODE, _NO_RANGE)
     if site.maintenance:
         yield d("error_page", "503", MAINTENANCE)
 
@@ -68,8 +75,11 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
         held = tuple(_held_headers(scope)) if code == "503" else ()
         headers = held or (*response_headers(scope), *retry_header(scope))
         kept = () if sets_header(scope, "cache-control") else (_NOT_KEPT,)
-        page = (*headers, *kept, *_file(scope.path(file), code))
+        lines = (_NO_HEADERS,) if code == _RANGE_CODE else (*headers, *kept)
+        page = (*lines, *_file(scope.path(file), code))
         yield _page(f"{INTERNAL_PREFIX}/{code}", page, is_asked=is_asked)
+    if _needs_range_page(scope.site):
+        yield d("location", _NO_RANGE, block=(_NO_HEADERS, d("return", _RANGE_CODE)))
     if maintenance := _maintenance(scope.site):
         retry = str(int(maintenance.retry_after))
         yield _page(
@@ -81,6 +91,11 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
             ),
             is_asked=is_asked,
         )
+
+
+def _needs_range_page(site: Site) -> bool:
+    has_files = any(isinstance(each, Target) and each.folder for each in site.handlings())
+    return has_files and _RANGE_CODE not in site.error_pages
 
 
 def retry_after(seconds: float) -> Directive:

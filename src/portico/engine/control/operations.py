@@ -27,6 +27,8 @@ from portico.core.model.views import (
 )
 from portico.core.planning.runs import runs_before
 from portico.core.planning.unchanged import (
+    is_move_unset,
+    moved_ports,
     relinked_text,
     running_unchanged,
     scaled,
@@ -135,8 +137,11 @@ class Operations(Reading):
             removed[:] = self._intent.removed_by(candidate, project)
             earlier[:] = [self._intent.revisions.get(project)]
             if holds:
+                self._keep_ports("apply the file", project, candidate)
+                moved = moved_ports(self._intent.desired, candidate.desired)
                 now, new = self._intent.desired.of(project), candidate.desired.of(project)
                 said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
+                said.extend([f"nginx moves {moved}"] if moved else [])
                 if earlier[0] and earlier[0].served:
                     answered.update(unchanged_sites(now, new))
 
@@ -244,14 +249,15 @@ class Operations(Reading):
         revision, before = self._intent.revisions[project], self._intent.desired
         apps, name = before.of(project).apps, name_of(revision)
         self._changes.hold([*apps, SITES])
-        candidate = await self._in_force.remove(project, partial(self._keep_ports, name))
+        keep_ports = partial(self._keep_ports, f"end {name}", project)
+        candidate = await self._in_force.remove(project, keep_ports)
         if now:
             self._intent.hurry(project)
         self._events.requested("down", name, who)
 
         async def work(change: Change) -> None:
-            if candidate.desired.listeners != before.listeners:
-                change.say(f"[edge] of {name} is no longer in force, so nginx listens elsewhere")
+            if moved := moved_ports(before, candidate.desired):
+                change.say(f"nginx moves {moved}: [edge] of {name} is no longer in force")
             await self._convergence.apps(change, apps)
 
         view = self._changes.begin("down", name, [*apps, SITES], work)
@@ -260,16 +266,18 @@ class Operations(Reading):
         self._ending[view.id] = revision
         return view
 
-    def _keep_ports(self, ending: str, candidate: Candidate) -> None:
-        """Raises Refused where sites of other projects would move from those that clients know."""
-        before, after = self._intent.desired.listeners, candidate.desired.listeners
-        moved = (before.http, before.https) != (after.http, after.https)
-        if candidate.desired.sites and moved:
+    def _keep_ports(self, what: str, project: str, candidate: Candidate) -> None:
+        """Raises Refused where sites of other projects would move from the ports that clients
+        know, because no file sets those any more.
+        """
+        before, after = self._intent.desired, candidate.desired
+        moved = moved_ports(before, after)
+        others = any(after.origin(site).project != project for site in after.sites)
+        if moved and others and is_move_unset(before, after):
             raise Refused(
-                f"cannot end {ending}: its [edge] has the ports of all sites, and those of other "
-                f"projects would move from {before.http} and {before.https} to {after.http} and "
-                f"{after.https}; nothing was changed. Set [edge] in another project, or in "
-                "edge.toml of PORTICO_HOME, and `portico up` that project first"
+                f"cannot {what}: no file would set the ports of [edge] any more, and sites of "
+                f"other projects would move {moved}; nothing was changed. Set http and https in a "
+                "project that remains, or in edge.toml of PORTICO_HOME, and `portico up` it first"
             )
 
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
