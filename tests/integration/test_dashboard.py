@@ -114,6 +114,26 @@ def test_only_what_its_pages_use_is_served(browser):
         assert browser.ask(path, method)[0] in {404, 405}
 
 
+def test_the_plan_of_an_edited_file_is_shown_before_it_is_applied(browser, stack):
+    def plan():
+        return json.loads(browser.ask(f"/v1/projects/{stack.folder.name}/plan")[2])
+
+    file, before = stack.folder / "portico.toml", plan()
+    assert (before["changed"], before["problem"], before["source"]) == (False, "", str(file))
+    text = file.read_text()
+    file.write_text(f'{text}\n[apps.more]\ncommand = "sleep 1000"\nport = false\n')
+    assert [each["what"] for each in plan()["steps"] if "more.1" in each["what"]]
+    file.write_text(f"{text}\n[apps.more\n")
+    assert "line" in plan()["problem"]
+    file.unlink()
+    assert "No such file" in plan()["problem"]
+    file.write_text(f'ecosystem = "pm2.js"\n{text}')
+    assert "joins a PM2 file" in plan()["problem"]
+    file.write_text(text)
+    assert browser.ask("/v1/projects/other/plan")[0] == 404
+    assert [app["name"] for app in stack.status()["apps"]] == ["web"]
+
+
 def test_a_change_is_made_in_the_name_of_who_asked_for_the_link(browser, stack):
     status, _, text = browser.ask("/v1/apps/web/scale", "POST", '{"instances": 2}')
     assert status == 202, text

@@ -256,6 +256,7 @@ async def assemble(
         server_checks=server_checks,
         daemon=_daemon(home, mode),
         dashboard=late(lambda: dashboard),
+        edited=_edited_document,
         issued=issued,
         local=local,
         logs=logs,
@@ -429,6 +430,12 @@ def _edge_file(home: Home) -> DocumentRequest | None:
 
     read = read_file(home.edge_file, {})
     return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
+
+
+def _edited_document(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:
+    from portico.importers.edited import edited_document  # noqa: PLC0415 - only a browser asks
+
+    return edited_document(source, folder, environ)
 
 
 def _cores() -> int:

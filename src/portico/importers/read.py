@@ -180,16 +180,20 @@ def toml_problem(message: str, text: str) -> Problem:
     return Problem(where, what[:1].lower() + what[1:])
 
 
-def _toml(path: Path, reading: _Reading) -> _Loaded:
-    text = read_text(path)
+def toml_table(path: Path, text: str) -> dict[str, object]:
+    """Raises ConfigError, with the lines that are wrong."""
     try:
-        own = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), [toml_problem(str(error), text)]) from None
     except RecursionError:
         raise wrong(path, TOO_DEEP) from None
     except ValueError as error:  # a number of more digits than Python reads
         raise wrong(path, f"contains a value that cannot be read: {error}") from None
+
+
+def _toml(path: Path, reading: _Reading) -> _Loaded:
+    own = toml_table(path, read_text(path))
     named = own.pop(ECOSYSTEM, None)
     if named is None:
         if reading.only:

@@ -26,6 +26,7 @@ VERBS: Final = (
     verbs.EVENTS,
     verbs.CERTIFICATES,
     verbs.HISTORY,
+    verbs.PLAN_FILE,
     verbs.OUTPUT,
     verbs.TRAFFIC,
     verbs.START,

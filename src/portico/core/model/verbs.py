@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DashboardView,
         EventView,
         ExportView,
+        FilePlanView,
         ImportView,
         LogFileView,
         NginxBuildsView,
@@ -176,6 +177,13 @@ PLAN: Final[Verb[PlanView]] = Verb(
     "Show what `up` with this file would do, step by step. Changes nothing.",
     "PlanView",
     request="DocumentRequest",
+)
+PLAN_FILE: Final[Verb[FilePlanView]] = Verb(
+    "plan_file",
+    "GET",
+    "/v1/projects/{project}/plan",
+    "Show what `up` with the file of a project, as it is on disk now, would do. Changes nothing.",
+    "FilePlanView",
 )
 RENDER: Final[Verb[RenderView]] = Verb(
     "render",

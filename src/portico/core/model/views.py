@@ -132,6 +132,17 @@ class PlanView(View):
     notes: tuple[str, ...] = ()
 
 
+class FilePlanView(View):
+    """What `up` with the file of a project, as it is on disk now, would do."""
+
+    project: str
+    source: str
+    changed: bool = Field(False, description="The file differs from what was applied.")
+    steps: tuple[StepView, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str = Field("", description="Why the file cannot be read or applied, or empty.")
+
+
 class RenderView(View):
     files: Mapping[str, str]
 
@@ -302,8 +313,8 @@ class TrafficSeriesView(View):
     day: TotalsView
     minutes: tuple[MinuteView, ...]
     """Of the last hour, oldest first; the last one is under way."""
-    routes: tuple[RouteTrafficView, ...] = Field((), description="If a site was asked for.")
-    slowest: tuple[SlowPathView, ...] = Field((), description="If a site was asked for.")
+    routes: tuple[RouteTrafficView, ...] = Field((), description="Only of a site.")
+    slowest: tuple[SlowPathView, ...] = Field((), description="Only of a site.")
 
 
 class StreamView(View):

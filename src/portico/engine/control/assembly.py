@@ -10,6 +10,7 @@ from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.operations import Operations
+from portico.engine.control.reading import ReadFile
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
@@ -36,6 +37,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     server_checks: ServerChecks,
     daemon: DaemonView,
     dashboard: Dashboard,
+    edited: ReadFile,
     issued: CertificateSource,
     local: Certificates,
     logs: Logs,
@@ -69,6 +71,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         convergence,
         cache_purge=CachePurge(engine, nginx),
         dashboard=dashboard,
+        edited=edited,
         local=local,
         logs=logs,
         nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),

@@ -40,7 +40,7 @@ from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
-from portico.engine.control.reading import Reading
+from portico.engine.control.reading import ReadFile, Reading
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
@@ -68,6 +68,7 @@ class Operations(Reading):
         *,
         cache_purge: CachePurge,
         dashboard: Dashboard,
+        edited: ReadFile,
         local: Certificates,
         logs: Logs,
         nginx_programs: NginxPrograms,
@@ -80,6 +81,7 @@ class Operations(Reading):
             preparation,
             in_force,
             report,
+            edited=edited,
             logs=logs,
             nginx_programs=nginx_programs,
             traffic=traffic,

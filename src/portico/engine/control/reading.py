@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -21,6 +21,7 @@ from portico.core.model.views import (
     CheckView,
     DocumentRequest,
     EventView,
+    FilePlanView,
     LogFileView,
     NginxBuildsView,
     OutputLineView,
@@ -54,6 +55,8 @@ MAX_EVENTS_SHOWN: Final = 1000
 """In one answer: the loop has other things to do."""
 OUTPUT_LINES: Final = 20
 MAX_OUTPUT_LINES: Final = 1000
+ReadFile = Callable[[str, str, Mapping[str, str]], DocumentRequest]
+"""From its path, its folder and the environment of `up`. Blocks, and raises ConfigError."""
 _MAX_NUMBER: Final = 10**11
 
 
@@ -67,6 +70,7 @@ class Reading(CertificateOperations):
         in_force: InForce,
         report: StatusReport,
         *,
+        edited: ReadFile,
         logs: Logs,
         nginx_programs: NginxPrograms,
         traffic: Traffic,
@@ -75,7 +79,7 @@ class Reading(CertificateOperations):
         self._observed, self._projects = engine.observed, Projects(engine.intent)
         self._preparation, self._in_force, self._report = preparation, in_force, report
         self._nginx_programs, self._traffic = nginx_programs, traffic
-        self._output = Output(engine, logs)
+        self._output, self._edited = Output(engine, logs), edited
 
     async def status(self, app: str | None = None, folder: str | None = None) -> StatusView:
         """Of an app or a project, if one is named."""
@@ -109,6 +113,22 @@ class Reading(CertificateOperations):
         return PlanView(
             steps=tuple(StepView(what=str(step), why=step.why) for step in steps),
             notes=candidate.notes,
+        )
+
+    async def plan_file(self, project: str) -> FilePlanView:
+        """A file that is wrong is an answer, too."""
+        revision = self._intent.revisions[self._projects.names(None).project(project)]
+        view = FilePlanView(project=project, source=revision.file)
+        try:
+            document = await asyncio.to_thread(
+                self._edited, revision.file, revision.folder, revision.environ
+            )
+            plan = await self.plan(document)
+        except PorticoError as error:
+            return view.model_copy(update={"changed": True, "problem": str(error)})
+        changed = document.table != revision.document
+        return view.model_copy(
+            update={"changed": changed, "steps": plan.steps, "notes": plan.notes}
         )
 
     async def render(self, document: DocumentRequest | None) -> RenderView:
