@@ -27,6 +27,7 @@ _RUN, _INSPECT, _MORE = "run a file", "inspect", "more"
 _GROUPS: Final = (_RUN, _INSPECT, CHANGE_APPS, _MORE)
 
 _OWN_COMMANDS: Final = (
+    Command("init", "Write the first portico.toml of a folder.", group=_RUN),
     Command("up", "Apply a file and wait until every site answers.", group=_RUN),
     Command("run", "Run in the foreground, for systemd and containers.", group=_RUN),
     Command("down", "Stop everything, including nginx and the daemon.", ("kill",), _RUN),

@@ -54,7 +54,7 @@ def _programs(path: Path, text: str) -> Iterator[Program | Gap]:
         name, command = match["name"], match["command"]
         after = {"after": [_RELEASE]} if has_release and name != _RELEASE else {}
         try:
-            table = {"command": _command(command), **env_file, **_kind(name, command), **after}
+            table = {"command": app_command(command), **env_file, **_kind(name, command), **after}
         except ValueError as error:
             yield Gap(place, quoted(line), str(error))
             continue
@@ -70,8 +70,10 @@ def _name(written: str, used: set[str]) -> str:
     return name
 
 
-def _command(text: str) -> object:
-    """A list for a shell where it needs one. ValueError if it has an open quote."""
+def app_command(text: str) -> object:
+    """A command line as `command`: a list for a shell where it needs one. ValueError if it has an
+    open quote.
+    """
     try:
         split(text, _AnyVariable())
     except ValueError as error:
