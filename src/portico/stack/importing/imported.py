@@ -14,16 +14,21 @@ from portico.stack.importing.main_block import edge_of
 from portico.stack.importing.other_sites import site_table
 from portico.stack.importing.part import DONE, Fate, Outcome, Part, lost
 from portico.stack.importing.report import Report
-from portico.stack.importing.rules.own import TUNING
 from portico.stack.importing.rules.table import outcome_of
-from portico.stack.importing.server import Server, server_of
+from portico.stack.importing.server import server_of
 from portico.stack.importing.sites import Sites, sites_of
 from portico.stack.importing.streams import streams_of
 from portico.stack.importing.targets import Targets
 from portico.stack.model import Gap, Place, Stack
 
 _MAIN = frozenset({"http", "stream", "mail", "events"})
-_ONCE = ("server", "upstream")
+_ONCE = frozenset(
+    {
+        *("limit_req_zone", "limit_conn_zone", "log_format", "proxy_cache_path", "include"),
+        *("fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path"),
+    }
+)
+_OF_MODULES = ("js_", "lua_", "init_by_lua", "init_worker_by_lua", "perl_", "geoip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,13 @@ def imported(stack: Stack, folder: Path) -> Imported:
     ]
     edge, edge_sources = edge_of(main, servers, report)
     sites = sites_of(servers, edge, stack.lineages, report, folder)
-    edge_lines = _http_lines(inherited, definitions, servers, report)
+    _settle_inherited(inherited, definitions, report)
+    modules = [line for line in http if _is_of_module(line)]
     streams = streams_of(main, targets, report)
     for site in stack.sites:
         sites.tables.setdefault(site.name, site_table(site, targets, folder))
         sites.sources.setdefault((site.name,), site.place)
-    files = _files(sites, edge_lines, definitions, targets, report)
+    files = _files(sites, modules, definitions, targets, report)
     if "edge" in files:
         edge["include"] = f"{kept.FOLDER}/http.conf"
     table = {
@@ -95,39 +101,29 @@ def _levels(lines: tuple[Line, ...]) -> tuple[list[Line], list[Line]]:
 
 
 def _is_inherited(line: Line) -> bool:
-    return (
-        line.block is None
-        and line.name
-        not in {
-            *("limit_req_zone", "limit_conn_zone", "log_format", "proxy_cache_path"),
-            *("fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path", "include", "js_import"),
-            *("perl_modules", "perl_require", "js_set", "perl_set", "lua_shared_dict", "js_path"),
-        }
-        and not line.name.startswith(("lua_", "init_"))
-    )
+    """Whether a line of the http block holds in each server that has none of the name."""
+    return line.block is None and line.name not in _ONCE and not _is_of_module(line)
 
 
-def _http_lines(
-    inherited: tuple[Line, ...],
-    definitions: Definitions,
-    servers: list[Server],
-    report: Report,
-) -> list[Line]:
-    """Lines of the http block that nginx goes on doing for all sites."""
-    found = []
+def _is_of_module(line: Line) -> bool:
+    """Whether it defines what lines of a module name: Lua, njs, Perl, GeoIP."""
+    return line.name.startswith(_OF_MODULES)
+
+
+def _settle_inherited(
+    inherited: tuple[Line, ...], definitions: Definitions, report: Report
+) -> None:
+    """Lines of the http block that no server has used."""
     part = Part(inherited, definitions)
     for line in inherited:
-        outcome = outcome_of(line, part)
-        if id(line) not in report.fates and not outcome.can_be_kept:
-            report.settle(line, outcome if outcome.fate is Fate.LISTED else DONE)
-        if outcome.can_be_kept and line.name not in TUNING and not servers:
-            found.append(line)
-    return found
+        if id(line) not in report.fates:
+            outcome = outcome_of(line, part)
+            report.settle(line, DONE if outcome.fate is not Fate.LISTED else lost(outcome.why))
 
 
 def _files(
     sites: Sites,
-    edge_lines: list[Line],
+    modules: list[Line],
     definitions: Definitions,
     targets: Targets,
     report: Report,
@@ -135,12 +131,12 @@ def _files(
     """By site, and `edge` for the http block."""
     servers = [*sites.servers]
     every = [*servers, *(line for lines in sites.kept.values() for line in lines)]
-    needed = [*definitions.needed([*every, *edge_lines])]
+    needed = [*(modules if every else ()), *definitions.needed(every)]
     ours = {*targets.upstreams, *targets.apps}
     names = {name: f"{name}-nginx" for name in definitions.upstreams if name in ours}
     for line in needed:
         report.all_of(line, Fate.KEPT)
-    whole = [kept.renamed(line, names) for line in (*needed, *edge_lines, *servers)]
+    whole = [kept.renamed(line, names) for line in (*needed, *servers)]
     files = {"edge": kept.text_of(whole)} if whole else {}
     for site, lines in sites.kept.items():
         files[site] = kept.text_of(kept.renamed(line, names) for line in lines)

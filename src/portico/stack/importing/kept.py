@@ -8,7 +8,8 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.core.model.units import parse_size
-from portico.stack.importing.part import Part
+from portico.stack.importing.part import Fate, Part
+from portico.stack.importing.report import Report
 from portico.stack.importing.rules.proxying import is_ours
 
 FOLDER: Final = "portico.d"
@@ -33,8 +34,8 @@ def text_of(lines: Iterable[Line]) -> str:
     return "".join(found)
 
 
-def cleaned(line: Line, part: Part) -> Line:
-    """Without includes that nobody could read, and without headers that Portico sets above."""
+def cleaned(line: Line, part: Part, report: Report) -> Line:
+    """Without includes that could not be read, and without headers that Portico sets above."""
     inner = line.block
     if inner is None:
         return line
@@ -43,9 +44,13 @@ def cleaned(line: Line, part: Part) -> Line:
         len(each.args) == 2 and is_ours(*each.args, part)  # noqa: PLR2004
         for each in headers
     )
+    for each in headers if ours else ():
+        report.all_of(each, Fate.DONE)
     dropped = {id(each) for each in headers} if ours else set()
     dropped |= {id(each) for each in inner if each.name == "include"}
-    return replace(line, block=tuple(cleaned(e, part) for e in inner if id(e) not in dropped))
+    return replace(
+        line, block=tuple(cleaned(e, part, report) for e in inner if id(e) not in dropped)
+    )
 
 
 def renamed(line: Line, names: dict[str, str]) -> Line:
@@ -61,9 +66,9 @@ def renamed(line: Line, names: dict[str, str]) -> Line:
     return replace(line, args=args, block=inner)
 
 
-def whole_server(line: Line, inherited: Iterable[Line], part: Part) -> Line:
+def whole_server(line: Line, inherited: Iterable[Line], part: Part, report: Report) -> Line:
     """A server block as it can stand among Portico's, which have the options of the sockets."""
-    found = cleaned(line, part)
+    found = cleaned(line, part, report)
     lines = [_listen(each) if each.name == "listen" else each for each in found.block or ()]
     lines = [each for each in lines if each.name != "listen" or not _is_quic(each)]
     return replace(line, block=(*inherited, *lines))

@@ -17,6 +17,7 @@ from portico.stack.importing.part import (
     Outcome,
     Part,
     done,
+    lost,
     no_equal,
 )
 from portico.stack.importing.redirects import redirect_of
@@ -143,6 +144,9 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
         if any(line.name == "try_files" for line in static):
             outcome = _files_first(part)
             yield from ((line, outcome) for line in static)
+    elif not static and around.is_proxied and not part.first("root") and not _is_closed(part):
+        why = "nginx looks for a file in its own folder; the site's app answers here"
+        route.outcomes.append((route.line, lost(why)))
     elif static or _needs_folder(part, around):
         outcome = _static(part)
         yield from ((line, outcome) for line in static)
@@ -152,10 +156,15 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
 
 def _needs_folder(part: Part, around: Surroundings) -> bool:
     """Whether its files are not those of the site anyway."""
-    if part.table.get("deny") == ["all"] or not part.first("root"):
+    if _is_closed(part) or not part.first("root"):
         return False
-    denied = [line.args for line in part.own("deny")] == [("all",)] and not any(part.own("allow"))
-    return not denied and (around.is_proxied or any(part.own("expires")))
+    return around.is_proxied or any(part.own("expires"))
+
+
+def _is_closed(part: Part) -> bool:
+    """Whether no one gets an answer there."""
+    rules = [(line.name, *line.args) for line in part.own("deny", "allow")]
+    return rules == [("deny", "all")]
 
 
 def _returned(line: Line, part: Part, around: Surroundings) -> Outcome:

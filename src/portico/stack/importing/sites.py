@@ -147,7 +147,7 @@ class _Joiner:
             self._report.settle(line, outcome, where)
         for line in inherited:
             self._report.all_of(line, Fate.KEPT)
-        self._found.servers.append(kept.whole_server(server.line, inherited, part))
+        self._found.servers.append(kept.whole_server(server.line, inherited, part, self._report))
 
     def _to_https(self, server: Server) -> None:
         """Names with a site of HTTPS are led there anyway; others get a site that does."""
@@ -192,7 +192,9 @@ class _Joiner:
             self._without_target(server, first, lines)
             return
         if lines:
-            self._found.kept[first] = [kept.cleaned(line, server.part) for line in lines]
+            self._found.kept[first] = [
+                kept.cleaned(line, server.part, self._report) for line in lines
+            ]
             table["include"] = f"{kept.FOLDER}/{first}.conf"
         self._found.tables[first] = self._ordered(table)
         self._found.sources[first,] = place_of(server.line)
@@ -290,7 +292,9 @@ class _Joiner:
             self._report.gap(
                 server.line, f"it has only lines that Portico has no key for; {where}"
             )
-            self._found.servers.append(kept.whole_server(server.line, (), server.part))
+            self._found.servers.append(
+                kept.whole_server(server.line, (), server.part, self._report)
+            )
         else:
             self._report.settle(
                 server.line, lost("it serves nothing: it has no root or proxy_pass")

@@ -61,10 +61,11 @@ def _table(
     for key, value in table.items():
         if key in _INNER and isinstance(value, Mapping):
             continue
-        found[key] = _value(value)
+        item = tomlkit.item(_value(value))
         source = sources.get((*path, key))
         if source and source != place:
-            found[key].comment(_short(str(source)))
+            item.comment(_short(str(source)))
+        found.add(key, item)
     for key in _INNER:
         inner = table.get(key)
         if isinstance(inner, Mapping):
