@@ -6,11 +6,38 @@ from collections.abc import Iterator
 from typing import Final
 
 from portico.stack.doctor.rule import SEVERITIES, Facts, Finding, Rule
-from portico.stack.doctor.rules import balancing, keepalive
+from portico.stack.doctor.rules import (
+    access,
+    balancing,
+    certificates,
+    headers,
+    keepalive,
+    limits,
+    logs,
+    names,
+    passing,
+    patterns,
+    processes,
+    renewals,
+    security,
+    tls,
+)
 
 FAMILIES: Final = {
     "balancing": ("Balancing", balancing),
     "keepalive": ("Connections to programs", keepalive),
+    "passing": ("Where requests are passed to", passing),
+    "headers": ("Headers", headers),
+    "names": ("Names of servers", names),
+    "tls": ("Listeners and TLS", tls),
+    "certificates": ("Certificates", certificates),
+    "renewals": ("Renewals", renewals),
+    "security": ("Security", security),
+    "access": ("Access", access),
+    "patterns": ("Patterns and variables", patterns),
+    "processes": ("Processes", processes),
+    "limits": ("Limits of nginx", limits),
+    "logs": ("Logs", logs),
 }
 """By the name of the module: the heading of the index, and the module."""
 

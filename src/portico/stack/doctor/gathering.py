@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from portico.importers.read import find_file, read_file
+from portico.importers.read import file_in, read_file
 from portico.stack.doctor.machine import Machine
 from portico.stack.doctor.rule import Facts, OwnFile
 from portico.stack.doctor.tree import Nginx
@@ -18,7 +18,8 @@ from portico.system.text import read_text
 def gather(paths: Sequence[Path], environ: Mapping[str, str]) -> Facts:
     """Blocks. Raises a PorticoError that names the file where one cannot be used at all."""
     stack, own = Stack(), []
-    for path in map(find_file, paths):
+    for given in paths:
+        path = (given.is_dir() and file_in(given)) or given
         if path.suffix == ".toml":
             table = read_file(path, environ).table
             own.append(OwnFile(str(path), table, read_text(path)))

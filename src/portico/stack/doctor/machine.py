@@ -50,8 +50,12 @@ class Machine:
     """Limit of open files of the nginx that serves, or of what starts it."""
     renewers: tuple[str, ...] = ()
     """Where something else is that renews certificates: a file with line, a timer."""
-    logrotate: bool | None = None
-    """Whether logrotate is installed."""
+    deploy_hooks: bool = False
+    """Whether certbot's folder has a script that runs after each renewal."""
+    rotated: tuple[str, ...] | None = None
+    """Patterns of the paths that logrotate rotates."""
+    pm2_rotates: bool = False
+    """Whether PM2 has its module that rotates logs."""
     now: float | None = None
 
     def file(self, path: str) -> FileFacts | None:

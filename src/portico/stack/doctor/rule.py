@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Final, Literal, TypeAlias
 
 from portico.core.model.included import Line
@@ -94,6 +95,28 @@ def rule(
 
 def at(line: Line | Program | Renewal) -> Place:
     return Place(line.file, line.number) if isinstance(line, Line) else line.place
+
+
+def server_example(before: str, after: str, machine: Machine | None = None) -> Example:
+    """Of what is in a server of plain HTTP."""
+    head = "server {\n    listen 80;\n"
+    return nginx_example(f"{head}{_moved(before)}}}\n", f"{head}{_moved(after)}}}\n", machine)
+
+
+def whole_example(before: str, after: str, machine: Machine | None = None) -> Example:
+    """Of what is in `http` of a main file, or of lines before it, which end with an empty line."""
+    return nginx_example(_main_file(before), _main_file(after), machine)
+
+
+def _main_file(text: str) -> str:
+    main, _, http = text.rpartition("\n\n")
+    before = f"{main}\n" if main else "worker_processes auto;\nworker_shutdown_timeout 1m;\n"
+    events = "" if "events" in main else "events {\n    worker_connections 4096;\n}\n"
+    return f"{before}{events}http {{\n{_moved(http)}}}\n"
+
+
+def _moved(text: str) -> str:
+    return indent(text, "    ")
 
 
 def nginx_example(before: str, after: str, machine: Machine | None = None) -> Example:

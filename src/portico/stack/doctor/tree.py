@@ -37,6 +37,9 @@ class Block:
         self.line, self.parent = line, parent
         self.lines: tuple[Line, ...] = line.block or ()
         self.blocks = tuple(Block(each, self) for each in self.lines if each.block is not None)
+        self._by_name: dict[str, list[Line]] = {}
+        for each in self.lines:
+            self._by_name.setdefault(each.name, []).append(each)
 
     @property
     def name(self) -> str:
@@ -44,10 +47,11 @@ class Block:
 
     def all(self, *names: str) -> list[Line]:
         """Of this level alone."""
-        return [each for each in self.lines if each.name in names]
+        found = [each for name in names for each in self._by_name.get(name, ())]
+        return found if len(names) == 1 else sorted(found, key=self.lines.index)
 
     def first(self, name: str) -> Line | None:
-        return next((each for each in self.lines if each.name == name), None)
+        return next(iter(self._by_name.get(name, ())), None)
 
     def inherited(self, name: str) -> list[Line]:
         """Of the nearest level that has any: how nginx inherits lists and single values alike."""
@@ -65,11 +69,11 @@ class Block:
 
     def may_have(self, name: str) -> bool:
         """Whether an include that could not be read may have set it here or further out."""
-        return any(_may_hold(each, name) for level in self.levels() for each in level.lines)
+        return any(level.has_unread(name) for level in self.levels())
 
     def has_unread(self, name: str = "") -> bool:
         """The same, of this level alone."""
-        return any(_may_hold(each, name) for each in self.lines)
+        return any(_may_hold(each, name) for each in self._by_name.get("include", ()))
 
     def levels(self) -> Iterator[Block]:
         """Itself, and outward."""
@@ -220,7 +224,7 @@ def seconds(text: str) -> float | None:
     return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
 
-_TARGET: Final = re.compile(r"^(https?|grpcs?)://([^/]+)(/.*)?$")
+_TARGET: Final = re.compile(r"^(?:(https?|grpcs?)://)?(unix:[^:]+|[^/]+)(:?/.*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,6 @@ class Pass:
 
     block: Block
     line: Line
-    scheme: str
     host: str
     """With its port; `$` in it where that is decided for each request."""
     uri: str
@@ -280,6 +283,18 @@ class Nginx:
             for line in block.all(*names):
                 yield block, line
 
+    @property
+    def start(self) -> Line:
+        """Where what is missing in a whole configuration is to be written."""
+        lines = self.main.lines
+        main = next((e for e in lines if e.name in {"events", "http"} and e.file), self.http.line)
+        return Line(main.name, (), main.file, 0)
+
+    def sets_nowhere(self, *names: str) -> bool:
+        """Whether a whole configuration has none of these directives at any level."""
+        unread = any(block.has_unread(name) for block in self.blocks for name in names)
+        return self.is_whole and not unread and not any(True for _ in self.named(*names))
+
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
         """What is sent to programs over HTTP."""
@@ -287,9 +302,9 @@ class Nginx:
         found = []
         for block, line in self.named("proxy_pass", "grpc_pass"):
             target = line.args[0] if line.args else ""
-            match = _TARGET.match(target) or re.match(r"^()([^/]+)(/.*)?$", target)
-            scheme, host, uri = match.groups() if match else ("", target, "")
-            found.append(Pass(block, line, scheme, host, uri or "", by_name.get(host)))
+            match = _TARGET.match(target)
+            host, uri = (match[2], (match[3] or "").lstrip(":")) if match else (target, "")
+            found.append(Pass(block, line, host, uri, by_name.get(host)))
         return tuple(found)
 
 

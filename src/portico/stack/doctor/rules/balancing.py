@@ -307,7 +307,7 @@ def post_twice(facts: Facts) -> Iterator[Fault]:
 
 @rule(
     "upstream-not-used",
-    "advice",
+    "hint",
     "An upstream that nothing passes to",
     why="It looks as if its servers were balanced; they get no request.",
     mend="Pass to it, or remove it.",

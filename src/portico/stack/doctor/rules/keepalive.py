@@ -9,7 +9,7 @@ from portico.stack.doctor.rule import Example, Facts, Fault, at, nginx_example, 
 from portico.stack.doctor.tree import seconds
 
 _NODE = """\
-module.exports = {apps: [{name: 'web', script: 'index.js', env: {PORT: 3000}}]};
+{"apps": [{"name": "web", "script": "index.js", "env": {"PORT": 3000}}]}
 """
 
 
@@ -148,11 +148,11 @@ def keepalive_first(facts: Facts) -> Iterator[Fault]:
     "(`server.keepAliveTimeout` in Node) above 60 seconds.",
     example=Example(
         {
-            "ecosystem.config.js": _NODE,
+            "ecosystem.config.json": _NODE,
             "site.conf": "upstream app {\n    server 127.0.0.1:3000;\n    keepalive 32;\n}\n",
         },
         {
-            "ecosystem.config.js": _NODE,
+            "ecosystem.config.json": _NODE,
             "site.conf": "upstream app {\n    server 127.0.0.1:3000;\n    keepalive 32;\n"
             "    keepalive_timeout 4s;\n}\n",
         },

@@ -1,0 +1,147 @@
+"""What renews certificates, and whether nginx notices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from portico.stack.doctor.machine import Machine
+from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
+from portico.stack.model import Renewal
+
+_SITE: Final = (
+    "server {\n    listen 443 ssl;\n    server_name a.example;\n    ssl_certificate "
+    "/etc/letsencrypt/live/a.example/fullchain.pem;\n    ssl_certificate_key "
+    "/etc/letsencrypt/live/a.example/privkey.pem;\n    root /srv/a;\n}\n"
+)
+_PLAIN: Final = "server {\n    listen 80;\n    return 301 https://a.example$request_uri;\n}\n"
+_GOOD: Final = '@daily certbot renew --quiet --deploy-hook "systemctl reload nginx"\n'
+_HOOK: Final = re.compile(
+    r"--(deploy|renew|post)-hook|nginx\s+-s\s+reload|(reload|restart)\s+nginx|nginx\s+(reload|restart)"
+    r"|--nginx\b|-i\s+nginx|--installer[ =]nginx|kill.*HUP|--reloadcmd|--apache"
+)
+
+
+def _crontab(before: str, after: str, site: str = _SITE) -> Example:
+    return Example({"crontab": before, "site.conf": site}, {"crontab": after, "site.conf": site})
+
+
+def _by_certbot(facts: Facts) -> Iterator[Renewal]:
+    for each in facts.stack.renewals:
+        if re.search(r"\b(certbot|letsencrypt)(-auto)?\b", each.command):
+            yield each
+
+
+@rule(
+    "renewal-without-reload",
+    "error",
+    "A renewal that does not reload nginx",
+    why="nginx reads a certificate when it starts: it serves the old one after the renewal, until "
+    "that has expired, and then browsers refuse the site although a valid one is on the disk.",
+    mend='Write `--deploy-hook "systemctl reload nginx"`, or a script in '
+    "`/etc/letsencrypt/renewal-hooks/deploy/`.",
+    example=_crontab("@daily certbot renew\n", _GOOD),
+)
+def without_reload(facts: Facts) -> Iterator[Fault]:
+    serves = any(True for _ in facts.nginx.named("ssl_certificate"))
+    lineages = facts.stack.lineages
+    hooked = bool(facts.machine.deploy_hooks) or any("deploy_hook" in e.settings for e in lineages)
+    for each in _by_certbot(facts):
+        runs = re.search(r"\b(renew|certonly)\b", each.command)
+        if serves and runs and not hooked and not _HOOK.search(each.command):
+            yield at(each), "no hook reloads nginx after a renewal"
+
+
+@rule(
+    "standalone-while-nginx-listens",
+    "error",
+    "`--standalone` while nginx has port 80",
+    why="certbot cannot listen there, and every renewal fails; the certificate expires.",
+    mend="Use `--webroot -w FOLDER` or `--nginx`.",
+    example=_crontab(
+        "@weekly certbot certonly --standalone -d a.example --deploy-hook 'nginx -s reload'\n",
+        "@weekly certbot certonly --webroot -w /srv/a -d a.example --deploy-hook 'nginx -s "
+        "reload'\n",
+        _SITE + _PLAIN,
+    ),
+)
+def standalone(facts: Facts) -> Iterator[Fault]:
+    on_80 = any(e.port == 80 for server in facts.nginx.servers for e in server.listens)  # noqa: PLR2004
+    stops = re.compile(
+        r"stop\s+nginx|nginx\s+(stop|-s\s+(stop|quit))|--pre-hook|--http-01-port|kill"
+    )
+    for each in _by_certbot(facts):
+        if on_80 and "--standalone" in each.command and not stops.search(each.command):
+            yield at(each), "nginx has port 80, so that certbot cannot validate"
+
+
+@rule(
+    "renewal-stops-nginx",
+    "warning",
+    "nginx is stopped for each renewal",
+    why="All sites are down for as long as the validation takes, 5 to 60 seconds each time, and "
+    "until somebody looks where certbot fails between stop and start.",
+    mend="Use `--webroot -w FOLDER` or `--nginx`, with a deploy hook that reloads.",
+    example=_crontab("@daily systemctl stop nginx; certbot renew; systemctl start nginx\n", _GOOD),
+)
+def stops_nginx(facts: Facts) -> Iterator[Fault]:
+    for each in facts.stack.renewals:
+        if re.search(r"(systemctl|service)\s+(stop\s+nginx|nginx\s+stop)", each.command):
+            yield at(each), "no site is served while certbot runs"
+
+
+@rule(
+    "dry-run-renews-nothing",
+    "error",
+    "A renewal with `--dry-run`",
+    why="It only tries: no certificate is ever renewed by it, and the site's expires.",
+    mend="Remove `--dry-run`; `certbot renew` renews what is due and nothing else.",
+    example=_crontab("@daily certbot renew --dry-run --deploy-hook 'nginx -s reload'\n", _GOOD),
+)
+def dry_run(facts: Facts) -> Iterator[Fault]:
+    for each in facts.stack.renewals:
+        if re.search(r"--(dry-run|test-cert|staging)\b", each.command):
+            yield at(each), "nothing is renewed"
+
+
+@rule(
+    "forced-renewal",
+    "warning",
+    "A renewal that is forced each time",
+    why="The authority signs at most 5 certificates a week for the same names: a daily job is "
+    "refused from the sixth on, also when a renewal is due.",
+    mend="Remove `--force-renewal`; `certbot renew` renews what is due.",
+    example=_crontab(
+        "@daily certbot renew --force-renewal --post-hook 'nginx -s reload'\n", _GOOD
+    ),
+)
+def forced(facts: Facts) -> Iterator[Fault]:
+    for each in facts.stack.renewals:
+        if re.search(r"--force-renew(al)?\b|acme\.sh.*--force\b", each.command):
+            yield at(each), "a certificate is ordered each time, due or not"
+
+
+@rule(
+    "two-renewers",
+    "warning",
+    "Two jobs renew the same certificates",
+    why="They run into each other's lock, use up the authority's limits together, and one of them "
+    "may not reload nginx: whichever renews first decides.",
+    mend="Keep one. Debian's package of certbot brings a timer: `systemctl list-timers`.",
+    example=Example(
+        {"crontab": _GOOD, "site.conf": _SITE},
+        {"crontab": _GOOD, "site.conf": _SITE},
+        Machine(renewers=("/etc/systemd/system/timers.target.wants/certbot.timer",)),
+        Machine(),
+    ),
+)
+def two_renewers(facts: Facts) -> Iterator[Fault]:
+    every = [
+        e for e in facts.stack.renewals if not re.search(r"--dry-run|-d\s|certonly", e.command)
+    ]
+    named = {str(each.place) for each in facts.stack.renewals}
+    others = [each for each in facts.machine.renewers if each not in named]
+    for each in every[1:] if not others else every:
+        other = others[0] if others else str(every[0].place)
+        yield at(each), f"{other} renews them as well"
