@@ -81,7 +81,7 @@ def standalone(facts: Facts) -> Iterator[Fault]:
     "warning",
     "nginx is stopped for each renewal",
     why="All sites are down for as long as the validation takes, 5 to 60 seconds each time, and "
-    "until somebody looks where certbot fails between stop and start.",
+    "remain down where certbot fails between stop and start.",
     mend="Use `--webroot -w FOLDER` or `--nginx`, with a deploy hook that reloads.",
     example=_crontab("@daily systemctl stop nginx; certbot renew; systemctl start nginx\n", _GOOD),
 )
