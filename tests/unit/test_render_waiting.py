@@ -120,3 +120,10 @@ def test_requests_wait_where_the_file_says_so(keys, waits):
 
 def test_half_of_the_time_passes_before_discovery_is_asked_again():
     assert "resolver_timeout 5s;" in block(CONF, "location @wait_0")
+
+
+def test_who_is_signed_out_while_a_request_is_held_is_sent_to_sign_in():
+    auth = 'auth = { app = "web", sign_in = "/in" }\nerror_pages = { 401 = "401.html" }'
+    conf = nginx_conf(f'{APP}[sites."app.test"]\napp = "web"\nwait = "10s"\n{auth}\n')
+    for place in ("location @wait_0", "location @again_0", "location @live_0"):
+        assert any(line.startswith("error_page 401 = @sign_in_") for line in block(conf, place))

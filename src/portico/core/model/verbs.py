@@ -225,7 +225,7 @@ RESTART: Final[Verb[ChangeView]] = Verb(
     "restart",
     "POST",
     "/v1/apps/[{app}/]restart",
-    "Stop and start an app, or all.",
+    "Stop and start an app, or all. To lose no request, reload it, or set wait.",
     query=_HERE,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
