@@ -51,7 +51,8 @@ def test_an_authority_that_limits_orders_is_not_asked_every_minute(keeping):
 
 def test_a_restart_orders_nothing_that_there_is(keeping, tmp_path):
     """https://github.com/traefik/traefik/issues/7952 and
-    https://github.com/traefik/traefik/issues/4131: valid certificates are ordered again at a start.
+    https://github.com/traefik/traefik/issues/4131: valid certificates are ordered again
+    at each start.
     """
     keeping.look()
     for _ in range(20):
