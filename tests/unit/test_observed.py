@@ -11,7 +11,7 @@ import pytest
 
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import NginxSeen
-from portico.engine.observed import UNASKED_TIME, Observed
+from portico.engine.observed import COUNT_INTERVAL, UNASKED_TIME, Observed
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.fakes.state import MemoryState, events_of
@@ -43,8 +43,12 @@ class Nginx:
 
 
 class TcpPorts:
+    def __init__(self) -> None:
+        self.counts = 0
+
     async def established(self, ports: frozenset[int]) -> dict[int, int]:
-        return {}
+        self.counts += 1
+        return dict.fromkeys(ports, 3 - self.counts)
 
 
 class Scene:
@@ -54,13 +58,13 @@ class Scene:
         self.clock, self.state = FakeClock(), MemoryState()
         self.instance = one(InstanceState.DRAINING, since=0.0)
         self.state.put_instance(self.instance)
-        self.discovery, self.nginx = Discovery(), Nginx(nginx)
+        self.discovery, self.nginx, self.ports = Discovery(), Nginx(nginx), TcpPorts()
         self.observed = Observed(
             self.state,
             self.clock,
             self.discovery,
             self.nginx,
-            TcpPorts(),
+            self.ports,
             events_of(self.state, self.clock),
         )
         self.observed.publish("web", ())
@@ -135,6 +139,17 @@ def begun(disk: Disk) -> Observed:
 
 def look(observed: Observed) -> None:
     asyncio.run(observed.look())
+
+
+def test_rounds_of_one_moment_count_connections_once():
+    scene = Scene(DEAD)
+    assert scene.settled_after(1.0)
+    assert scene.observed.connections == {scene.instance.id: 2}
+    for _ in range(9):
+        scene.settled_after(COUNT_INTERVAL / 10)
+    assert (scene.ports.counts, scene.observed.connections[scene.instance.id]) == (1, 2)
+    scene.settled_after(COUNT_INTERVAL / 5)
+    assert (scene.ports.counts, scene.observed.connections[scene.instance.id]) == (2, 1)
 
 
 def test_what_becomes_of_a_thousand_instances_in_a_round_is_one_write():

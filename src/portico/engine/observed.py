@@ -27,6 +27,8 @@ MAX_MOVES: Final = 10_000
 """Kept while the disk is full."""
 SETTLE_TIME: Final = 1.0
 """Seconds after nginx acknowledged: requests it balanced just before have connected by then."""
+COUNT_INTERVAL: Final = 0.2
+"""Seconds; the loop looks again a little later while an instance is draining."""
 BOOT_SETTING: Final = "boot"
 """Setting: the boot in which the times of instances were written."""
 UNASKED_TIME: Final = 4.0
@@ -55,6 +57,7 @@ class Observed:
         self.servers: dict[str, tuple[Endpoint, ...]] = {}
         """By upstream, what discovery hands out of servers that are checked."""
         self.connections: Mapping[InstanceId, int] = {}
+        self._counted_at = float("-inf")
         self.refused = ""
         """Fingerprint of the generation that nginx did not take over."""
         self.refused_because = ""
@@ -270,7 +273,13 @@ class Observed:
         }
 
     async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
+        """At most once in `COUNT_INTERVAL`, however many rounds there are meanwhile."""
         draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]
-        ports = frozenset(i.port for i in draining)
-        counted = await self._ports.established(ports) if ports else {}
+        now = self._clock.monotonic()
+        if not draining or now - self._counted_at < COUNT_INTERVAL:
+            known = self.connections
+            self.connections = {i.id: known[i.id] for i in draining if i.id in known}
+            return
+        self._counted_at = now
+        counted = await self._ports.established(frozenset(i.port for i in draining))
         self.connections = {i.id: counted.get(i.port, 0) for i in draining}
