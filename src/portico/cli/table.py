@@ -63,6 +63,9 @@ _OWN_COMMANDS: Final = (
     Command("unstartup", "Do not start at boot any more.", group=_MORE),
     Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),
     Command("nginx", "Show, select or build the nginx program that serves.", group=_MORE),
+    Command(
+        "switch", "Take over the ports of another nginx, without a lost request.", group=_MORE
+    ),
     Command("export", "Write files for nginx, systemd or PM2 alone.", group=_MORE),
     Command("trust", "Make this machine trust the local certificates.", group=_MORE),
     Command("version", "Show the versions of portico and of the daemon.", group=_MORE),

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from portico.client.nginx_source import Source, assert_own_tree, copy_tree
-from portico.client.tools import run_tool
 from portico.client.wire import TICK
 from portico.core.model.nginx_source import CONFIGURE, configure_arguments
 from portico.errors import Failed, Refused
+from portico.system.commands import run_tool
 from portico.system.files import write_new
 from portico.system.folders import begin_folder, finish_folder, remove_folder, remove_folders
 from portico.system.home import Home

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from portico.client.tools import run_tool
 from portico.core.model.nginx_source import CONFIGURE, HEADER, version_in
 from portico.core.model.place import MIN_NGINX
 from portico.errors import Failed, Refused
+from portico.system.commands import run_tool
 from portico.system.ownership import writer
 from portico.system.rights import other_writer
 

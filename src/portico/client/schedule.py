@@ -23,9 +23,9 @@ from portico.client.systemd import (
     unit_of,
     verify,
 )
-from portico.client.tools import run_tool
 from portico.errors import Failed, Refused
 from portico.system import files
+from portico.system.commands import run_tool
 from portico.system.home import Home
 
 Kind = Literal["none", "cron", "systemd"]

@@ -14,9 +14,9 @@ from pathlib import Path
 from string import ascii_letters, digits
 from typing import Final
 
-from portico.client.tools import run_tool
 from portico.errors import Failed, Refused
 from portico.system import files
+from portico.system.commands import run_tool
 from portico.system.home import Home
 from portico.system.launcher import ADDRESS
 

@@ -13,9 +13,9 @@ from portico.client.client import Client
 from portico.client.connect import DAEMON, START_TIMEOUT, FindUnit, connect, start_unit
 from portico.client.stopping import mode_of, stop_daemon
 from portico.client.systemd import installed_unit
-from portico.client.tools import run_tool
 from portico.core.model import verbs
 from portico.errors import Failed
+from portico.system.commands import run_tool
 from portico.system.home import Home
 
 

@@ -88,10 +88,10 @@ class HostChecks:
                 yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")
 
     async def _of_listeners(self, desired: Desired) -> AsyncIterator[Problem]:
-        now, ours = self._in_force(), set[int]()
+        now, ours = self._in_force(), set(self._nginx.inherited_ports)
         ours_of_udp = set[int]()
         if self._nginx.seen().pid:
-            ours = {now.listeners.http, now.listeners.https}
+            ours |= {now.listeners.http, now.listeners.https}
             ours |= {each.port for each in now.streams.values() if not each.udp}
             ours_of_udp = {each.port for each in now.streams.values() if each.udp}
             ours_of_udp |= {now.listeners.https} if now.listeners.http3 else set()

@@ -121,6 +121,15 @@ class Nginx(Protocol):
         Raises Failed, with the previous generation in force, if the new one does not come up.
         """
 
+    inherited_ports: frozenset[int]
+    """Where the other nginx of `inherit` listens, until the next generation is served."""
+
+    async def inherit(self, pid: int) -> None:
+        """The next generation is served on the listening sockets of another nginx, which this is
+        the master process of. An nginx of ours that runs is ended for that, and a new one started.
+        The other one's is to leave when it has. Raises Refused where it is no such process.
+        """
+
     async def start(self) -> None:
         """Start nginx on the generation that is current. Raises Failed (a port in use, …)."""
 

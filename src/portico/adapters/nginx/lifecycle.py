@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from portico.adapters.nginx.processes import (
     workers_of,
 )
 from portico.core.render.alpn import INSIDE
+from portico.system import inherit_sockets
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
 START_TIMEOUT: Final = 20.0
@@ -71,16 +73,25 @@ class Paths:
 
 
 async def start(
-    program: str, paths: Paths, start_program: StartProgram, keep: Sequence[int] = ()
+    program: str,
+    paths: Paths,
+    start_program: StartProgram,
+    keep: Sequence[int] = (),
+    other: Master | None = None,
 ) -> Master:
     """Start a master that outlives us, then let workers of a killed one finish and exit.
 
     It keeps these descriptors open, as do its workers and a program that replaces it on the fly.
+    With `other`, another installation's, it takes connections on that one's sockets.
     """
     tail = LogTail(paths.error_log)
     # A master that was killed has left it, and no other could listen there. bind(2)
     await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
-    output = await _start(program, paths, start_program, keep)
+    words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
+    if other:
+        inherit = (sys.executable, "-I", "-S", inherit_sockets.__file__)
+        words = (*inherit, str(other.pid), str(int(other.started)), *words)
+    output = await _start(words, paths, start_program, keep)
     try:
         async with asyncio.timeout(START_TIMEOUT):
             master = await _first_worker(paths, tail)
@@ -156,11 +167,10 @@ async def _signal(folder: Path, number: signal.Signals) -> None:
 
 
 async def _start(
-    program: str, paths: Paths, start_program: StartProgram, keep: Sequence[int]
+    words: tuple[str, ...], paths: Paths, start_program: StartProgram, keep: Sequence[int]
 ) -> str:
     """Run it until it is in the background; what it printed meanwhile."""
-    argv = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
-    nginx = Program(argv, {"PATH": SEARCH_PATH}, str(paths.folder), keep=tuple(keep))
+    nginx = Program(words, {"PATH": SEARCH_PATH}, str(paths.folder), keep=tuple(keep))
     output = ""
     try:
         async with running(start_program, nginx, stdout=DEVNULL) as process:
@@ -174,7 +184,7 @@ async def _start(
     except TimeoutError:
         raise ReloadFailed(output, reported=False) from None
     except OSError as error:
-        raise ReloadFailed(f"cannot run {program}: {error.strerror}", reported=True) from None
+        raise ReloadFailed(f"cannot run {words[0]}: {error.strerror}", reported=True) from None
     if code:
         raise ReloadFailed(output, reported=True)
     return output

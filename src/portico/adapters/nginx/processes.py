@@ -106,6 +106,18 @@ class Master:
             return cls(pid, os.pidfd_open(pid))
         return None
 
+    @classmethod
+    def elsewhere(cls, pid: int) -> Self | None:
+        """The master of an nginx that is not of this installation; None if it is no such one."""
+        with suppress(OSError):
+            pidfd = os.pidfd_open(pid)
+            folder = os.readlink(f"/proc/{pid}/cwd".encode())  # noqa: PTH115 - as below
+            found = _process(pid, folder)
+            if found is not None and found.is_master:
+                return cls(pid, pidfd)
+            os.close(pidfd)
+        return None
+
     def duplicate(self) -> Master | None:
         """The same, held once more; None if it has exited."""
         with suppress(ProcessLookupError):

@@ -47,6 +47,7 @@ from portico.errors import Failed, Refused
 from portico.ports.nginx import NginxActivity
 from portico.ports.processes import TcpPorts
 from portico.system.home import Home
+from portico.system.listening import listening_ports
 from portico.system.programs import StartProgram, start_here
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ class NginxProgram:
         """The generation whose caches are the only ones."""
         self._changing = asyncio.Lock()
         self._reloads = 0
+        self._other: Master | None = None
+        """Another installation's, whose sockets the next generation is served on."""
+        self.inherited_ports: frozenset[int] = frozenset()
 
     async def build(self, named: str | None, needs: frozenset[str] = frozenset()) -> Build:
         self._build = await self._binaries.find(named, needs)
@@ -201,6 +205,18 @@ class NginxProgram:
                 why = await explain(str(error), self._paths.folder, self._ports)
                 raise Failed(f"cannot start nginx: {why}") from None
 
+    async def inherit(self, pid: int) -> None:
+        other = await asyncio.to_thread(Master.elsewhere, pid)
+        if other is None:
+            raise Refused(
+                f"process {pid} is not the master process of an nginx that this user may replace"
+            )
+        try:
+            self.inherited_ports = await asyncio.to_thread(listening_ports, [pid])
+        except OSError as error:
+            raise Failed(f"cannot list the sockets of process {pid}: {error.strerror}") from error
+        self._other = other
+
     async def upgrade(self, build: Build | None) -> None:
         async with self._changing:
             master = await self._serving_master()
@@ -294,6 +310,10 @@ class NginxProgram:
     async def _bring_up(self, generation: Generation) -> None:
         """Have the current files served, by their program, and record that they are."""
         master = await self._serving_master()
+        if master and self._other:  # it would have to be started to inherit; it has no clients yet
+            self._masters.release()
+            await stop(self._paths.folder, grace_period=0.0, should_abort=lambda: False)
+            master = None
         if master and await self._must_be_replaced(master, generation):
             await kill_master(master)
             self._masters.release()
@@ -335,10 +355,14 @@ class NginxProgram:
             if old:
                 master = await upgrade(old, self._paths)
             else:
-                master = await start(program, self._paths, self._start_program, self._held.sockets)
+                master = await start(
+                    program, self._paths, self._start_program, self._held.sockets, self._other
+                )
         except ReloadFailed:
             await asyncio.to_thread(self._generations.remove_bootstrap_peers)
             raise
+        finally:
+            self._other, self.inherited_ports = None, frozenset()
         self._masters.promote(master, old)
         version = await self._version(program) or generation.version
         await self._record_serving(

@@ -15,7 +15,6 @@ from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.formatting import several
 from portico.cli.session import Session
-from portico.client.tools import run_tool
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.config.edge_rules import Machine
@@ -32,6 +31,7 @@ from portico.stack.export.losses import losses
 from portico.stack.export.processes import Process, ports_of, processes, with_servers
 from portico.stack.export.units import lost_schedules, units
 from portico.system import files
+from portico.system.commands import run_tool
 
 _TARGETS: Final = ("nginx", "systemd", "pm2")
 _TEST_TIMEOUT: Final = 30.0

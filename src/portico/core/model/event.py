@@ -8,7 +8,18 @@ from typing import Final
 
 KINDS: Final = (
     *("up", "down", "start", "stop", "restart", "reload", "scale", "delete", "pause", "resume"),
-    *("rollback", "upgrade", "purge", "renew", "dry run", "issue", "revoke", "forget", "import"),
+    *(
+        "rollback",
+        "upgrade",
+        "inherit",
+        "purge",
+        "renew",
+        "dry run",
+        "issue",
+        "revoke",
+        "forget",
+        "import",
+    ),
     *("export", "rollover", "deactivate", "failed", "state", "exit", "check", "kill"),
     *("interrupt", "worn", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
     "hook",

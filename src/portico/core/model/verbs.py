@@ -330,6 +330,14 @@ USE_NGINX: Final[Verb[ChangeView]] = Verb(
     "Select the nginx to use, and switch to it without losing a request.",
     request="NginxUseRequest",
 )
+INHERIT: Final[Verb[VersionView]] = Verb(
+    "inherit",
+    "POST",
+    "/v1/nginx/inherit",
+    "Serve the next configuration on the listening sockets of another nginx.",
+    "VersionView",
+    request="NginxInheritRequest",
+)
 CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
     "certificates",
     "GET",

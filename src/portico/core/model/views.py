@@ -530,6 +530,10 @@ class NginxBuildsView(View):
     others: tuple[NginxBuildView, ...]
 
 
+class NginxInheritRequest(View):
+    pid: int = Field(ge=1, description="Of the master process of another nginx.")
+
+
 class NginxUseRequest(View):
     program: str = Field(
         description="Absolute path; `wheel` for the nginx included with Portico; `auto` for that "

@@ -285,6 +285,10 @@ class Operations(Reading):
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)
 
+    async def inherit(self, pid: int, who: Requester) -> VersionView:
+        await self._nginx_programs.inherit(pid, who)
+        return self.version()
+
     async def upgrade(self, who: Requester) -> ChangeView:
         return await self._nginx_programs.upgrade(who)
 

@@ -1,0 +1,25 @@
+"""Which processes take TCP connections, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from socket import AF_INET, AF_INET6
+from typing import Final
+
+from portico.system.proc import sockets
+from portico.system.socket_table import LISTEN, Socket, in_state, open_table
+
+_TIMEOUT: Final = 5.0
+"""Seconds."""
+
+
+def listening_ports(pids: Collection[int]) -> frozenset[int]:
+    """Where these processes listen. Blocks; raises OSError where the kernel does not tell."""
+    theirs = {inode for pid in pids for inode in sockets(pid)}
+    return frozenset(each.port for each in listening_sockets() if each.inode in theirs)
+
+
+def listening_sockets() -> list[Socket]:
+    """All of this network namespace. Blocks; raises OSError where the kernel does not tell."""
+    with open_table(_TIMEOUT) as table:
+        return [each for family in (AF_INET, AF_INET6) for each in in_state(table, LISTEN, family)]
