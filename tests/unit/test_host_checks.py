@@ -28,6 +28,8 @@ class Certificates:
 class Free:
     """No nginx runs, and nothing listens."""
 
+    inherited_ports = frozenset()
+
     def seen(self):
         return SimpleNamespace(pid=0)
 

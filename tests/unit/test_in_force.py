@@ -108,6 +108,7 @@ class Portico:
                     nginx_programs=None,
                     local=None,
                     logs=None,
+                    edited=None,
                     traffic=None,
                 )
                 await story()
