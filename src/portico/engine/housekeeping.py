@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from portico.core.model.app import Logs as Limits
 from portico.core.model.desired import Desired, Spec
@@ -33,7 +33,8 @@ from portico.ports.nginx import Nginx
 NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
 TURN: Final = 100
-"""Instances after which other tasks have their turn."""
+"""Instances, or logs, after which other tasks have their turn."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,8 @@ class Housekeeping:
         """Once at everything; what is wrong with one file keeps no other one from its turn."""
         logs = await self._log_files()
         grown = await self._grown(logs)
-        await asyncio.sleep(0)
         self._pause = check_interval(grown)
-        for growth in grown:
+        async for growth in by_turns(grown):
             self._say(f"flood {growth.path}", flood_warning(growth), of=growth.instance)
         await self._rotate_instances(logs, grown)
         await self._look_at_disks(grown)
@@ -104,22 +104,16 @@ class Housekeeping:
 
     async def _grown(self, logs: dict[str, _Log]) -> list[Growth]:
         sizes, now = await self._logs.sizes(list(logs)), self._clock.monotonic()
-        before = {path: self._sizes.get(path, (size, now)) for path, size in sizes.items()}
-        self._sizes = {path: (size, now) for path, size in sizes.items()}
-        return [
-            Growth(
-                path,
-                log.instance,
-                written(before[path][0], sizes[path]),
-                now - before[path][1],
-                log.max_size,
-                log.keep,
-            )
-            for path, log in logs.items()
-        ]
+        before, self._sizes = self._sizes, {path: (size, now) for path, size in sizes.items()}
+        grown: list[Growth] = []
+        async for path, log in by_turns(logs.items()):
+            size, at = before.get(path, (sizes[path], now))
+            grew, seconds = written(size, sizes[path]), now - at
+            grown.append(Growth(path, log.instance, grew, seconds, log.max_size, log.keep))
+        return grown
 
     async def _rotate_instances(self, logs: dict[str, _Log], grown: list[Growth]) -> None:
-        for growth in grown:
+        async for growth in by_turns(grown):
             path, log = growth.path, logs[growth.path]
             if self._sizes[path][0] <= log.max_size:
                 self._said(path, None)
@@ -161,9 +155,7 @@ class Housekeeping:
     async def _log_files(self) -> dict[str, _Log]:
         found: dict[str, _Log] = {}
         of_app: Counter[str] = Counter()
-        for number, i in enumerate(list(self._observed.instances.values())):
-            if number % TURN == 0:
-                await asyncio.sleep(0)
+        async for i in by_turns(list(self._observed.instances.values())):
             if i.id not in self._observed.instances:
                 continue  # nor is its version known any more
             spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
@@ -171,11 +163,10 @@ class Housekeeping:
             for path in {files.stdout, files.stderr} - found.keys():
                 found[path] = _Log(i.id, i.app, spec, limits)
                 of_app[i.app] += 1
-        total = self._intent.desired.edge.log_total_size
-        return {
-            path: each.within(total // len(found), of_app[each.app])
-            for path, each in found.items()
-        }
+        share = self._intent.desired.edge.log_total_size // max(len(found), 1)
+        async for path, each in by_turns(list(found.items())):
+            found[path] = each.within(share, of_app[each.app])
+        return found
 
     def _said(self, path: str, trouble: str | None) -> None:
         self._say(path, f"cannot rotate {path}: {trouble}" if trouble else "")
@@ -185,3 +176,11 @@ class Housekeeping:
             self._troubles.report(subject, sentence, of=of)
         else:
             self._troubles.resolve(subject)
+
+
+async def by_turns(items: Collection[T]) -> AsyncIterator[T]:
+    """Each of them; other tasks have their turn after every hundred."""
+    for number, each in enumerate(items):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+        yield each

@@ -17,6 +17,7 @@ from typing import Final
 
 from portico.adapters.processes.groups import members
 from portico.adapters.processes.table import Table
+from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId, label_of
@@ -90,6 +91,7 @@ def marked_families(table: Table, marks: Iterable[Mark]) -> dict[Mark, list[Stat
     }
 
 
+@one_at_a_time
 def find(since: Mapping[Mark, float]) -> dict[InstanceId, Process]:
     """Of each instance the process that was started first since that moment, if it runs.
 

@@ -17,6 +17,7 @@ from portico.adapters.processes.finding import Mark, descendants, families
 from portico.adapters.processes.listening import Listener, listeners
 from portico.adapters.processes.sockets import holders
 from portico.adapters.processes.table import Table
+from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Process
 from portico.core.planning.ownership import (
     Family,
@@ -54,6 +55,7 @@ class Owners:
         self._known: dict[Target, tuple[frozenset[Socket], PortAnswer]] = {}
         """What was found last; a stranger is looked at every time."""
 
+    @one_at_a_time
     def find(self, asked: Sequence[Sequence[Target]]) -> list[list[PortAnswer]]:
         """Blocks; one look at a time."""
         found = self._found({target for targets in asked for target in targets})

@@ -26,6 +26,7 @@ from portico.adapters.processes.listening import (
     sessions,
 )
 from portico.adapters.processes.table import Table
+from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Listening, Process
 from portico.core.planning.ownership import Holder
 from portico.errors import Failed
@@ -112,6 +113,7 @@ def _is_free(port: int, protocol: socket.SocketKind = socket.SOCK_STREAM) -> boo
     return True
 
 
+@one_at_a_time
 def _holder(
     port: int,
     addresses: Collection[str] = ("*",),
@@ -163,6 +165,7 @@ def _name(uid: int | None) -> str:
         return str(uid)
 
 
+@one_at_a_time
 def _established(ports: frozenset[int]) -> Counter[int]:
     count = Counter(each.at for each in connections(ports))
     # At another address of this machine the same port may belong to anybody.
@@ -175,6 +178,7 @@ def _established(ports: frozenset[int]) -> Counter[int]:
     return found + sessions(ports)
 
 
+@one_at_a_time
 def _listening(process: Process) -> frozenset[Listening]:
     own = {inode for each in Table().family(process) for inode in sockets(each.pid)}
     return frozenset(each.at for each in listeners() if each.inode in own)

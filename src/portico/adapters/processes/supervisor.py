@@ -23,6 +23,7 @@ from portico.adapters.processes.finding import Mark, families, find
 from portico.adapters.processes.owners import Answers, Owners, Target
 from portico.adapters.processes.start import links_of, prepare, start
 from portico.adapters.processes.table import Table, is_running
+from portico.adapters.processes.turns import one_at_a_time
 from portico.adapters.processes.watch import Cleanup, Cleanups, Watch, clean_up, kill_orphans
 from portico.core.model.check import Check
 from portico.core.model.desired import Spec
@@ -172,6 +173,7 @@ class LinuxProcesses:
         """The processes whose ends are not to be waited for by anybody else, by pid."""
         return {process.pid for process in self._watched}
 
+    @one_at_a_time
     def _families(self) -> Mapping[Process, Sequence[Stat]]:
         return families(Table(), {p: watch.mark for p, watch in list(self._watched.items())})
 

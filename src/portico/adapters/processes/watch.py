@@ -20,6 +20,7 @@ from portico.adapters.processes import groups, stamped
 from portico.adapters.processes.batch import Batch
 from portico.adapters.processes.finding import Mark, families, marked_families
 from portico.adapters.processes.table import Table
+from portico.adapters.processes.turns import one_at_a_time
 from portico.core.model.instance import Exit, Process
 from portico.ports.clock import Clock
 from portico.system.proc import Stat, stat
@@ -136,6 +137,7 @@ class Watch:
         self._on_exit(ending)
 
 
+@one_at_a_time
 def clean_up(cleanups: Sequence[Cleanup], others: Collection[Process]) -> list[tuple[bool, Exit]]:
     """For each process that has ended, whether nothing is left. The rest is signalled or killed.
 
@@ -148,6 +150,7 @@ def clean_up(cleanups: Sequence[Cleanup], others: Collection[Process]) -> list[t
     ]
 
 
+@one_at_a_time
 def kill_orphans(lost: Mapping[Mark, Process | None]) -> None:
     """Kill what is left of instances whose processes ended while nobody watched, but for the
     process that was found for one meanwhile, and what that one has started.
