@@ -15,8 +15,9 @@ from portico.cli.session import Session
 from portico.cli.terminal import Style
 from portico.core.config.findings import nearest
 from portico.errors import Refused
+from portico.importers.read import file_in
 from portico.stack.doctor.diagnose import RULES, diagnose
-from portico.stack.doctor.gathering import gather
+from portico.stack.doctor.gathering import gather, live_paths
 from portico.stack.doctor.pages import PLACE
 from portico.stack.doctor.rule import SEVERITIES, Finding, Rule, Severity
 from portico.stack.doctor.sarif import sarif
@@ -39,6 +40,12 @@ def options(parser: Parser) -> None:
         help="files of nginx, PM2, cron, certbot, systemd …, or portico.toml; default: the file "
         "of this folder",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="compare with this machine: files of certificates, ports, memory, other renewals; "
+        "without FILE, also read the files of the nginx, PM2, cron and certbot here",
+    )
     parser.add_argument("--all", action="store_true", help="show hints, too")
     parser.add_argument(
         "--ignore", metavar="CODE[,CODE]", default="", help="leave findings of these codes out"
@@ -55,7 +62,7 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> int:
     ignored = _codes(args.ignore)
-    facts = gather([Path(each) for each in args.paths or ["."]], session.environ)
+    facts = gather(_paths(session, args), session.environ, live=args.live)
     findings = [
         each
         for each in diagnose(facts)
@@ -67,10 +74,19 @@ def run(session: Session, args: Namespace) -> int:
         session.show_json([_as_json(each) for each in findings])
     else:
         for gap in facts.stack.gaps:
-            if gap.what:
+            if gap.why.startswith("cannot read"):
                 session.terminal.write_labelled("note", f"{gap.place}: {gap.why}")
         _show(session, findings)
     return _exit_code(findings, args.fail_on)
+
+
+def _paths(session: Session, args: Namespace) -> list[Path]:
+    if args.paths or not args.live:
+        return [Path(each) for each in args.paths or ["."]]
+    here = [path] if (path := file_in(Path())) else []
+    if not (found := [*here, *live_paths(session.environ)]):
+        raise Refused("there is no portico.toml here, and no file of nginx, PM2, cron or certbot")
+    return found
 
 
 def _codes(text: str) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico.stack.doctor.diagnose import FAMILIES, RULES
+from portico.stack.doctor.others import GIXY, NGINX_LINT, NOT_HERE
 from portico.stack.doctor.rule import Rule
 
 PLACE: Final = "docs/doctor"
@@ -28,6 +29,11 @@ error, `--fail-on advice` with 1 where there is advice, `--fail-on never` always
 `--ignore CODE,CODE` leaves findings out. `--json` prints a list, `--sarif` SARIF 2.1.0 for code
 review.
 
+Files of this machine (below `/etc`, or of PM2) are compared with what is there: files of
+certificates and who can read them, listening ports, memory, other renewals, rotation of logs. For
+others `--live` does so. `portico doctor --live` without a file reads the portico.toml of this
+folder and the files of the nginx, PM2, cron and certbot of this machine.
+
 A rule reports nothing where the files do not show enough: what an include that cannot be read may
 have set is not reported as missing.
 """
@@ -45,7 +51,16 @@ def _index() -> str:
         for each in RULES:
             if each.family == family:
                 text += f"| [{each.code}]({each.code}.md) | {each.severity} | {each.title} |\n"
-    return text
+    return text + _others()
+
+
+def _others() -> str:
+    text = "\n## What other checkers find\n"
+    for name, theirs in (("gixy, gixy-ng, gixy-next", GIXY), ("nginx-lint", NGINX_LINT)):
+        text += f"\n| {name} | here |\n|---|---|\n"
+        for code, ours in theirs.items():
+            text += f"| `{code}` | {', '.join(f'[{each}]({each}.md)' for each in ours)} |\n"
+    return f"{text}\n{NOT_HERE}"
 
 
 def _page(rule: Rule) -> str:

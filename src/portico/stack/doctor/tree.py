@@ -35,7 +35,7 @@ class Block:
 
     def __init__(self, line: Line, parent: Block | None = None) -> None:
         self.line, self.parent = line, parent
-        self.lines: tuple[Line, ...] = line.block or ()
+        self.lines = tuple(each for each in line.block or () if _is_sound(each))
         self.blocks = tuple(Block(each, self) for each in self.lines if each.block is not None)
         self._by_name: dict[str, list[Line]] = {}
         for each in self.lines:
@@ -91,6 +91,17 @@ class Block:
     def around(self, name: str) -> Block | None:
         """The nearest of that name: itself, or one further out."""
         return next((each for each in self.levels() if each.name == name), None)
+
+
+_ALONE: Final = frozenset(
+    {"ip_hash", "least_conn", "random", "internal", "stub_status", "break", "sticky"}
+)
+_BLOCKS_ALONE: Final = frozenset({"http", "server", "events", "stream", "mail", "types"})
+
+
+def _is_sound(line: Line) -> bool:
+    """Not what nginx refuses because it has no argument: no rule needs to think of that."""
+    return bool(line.args) or line.name in (_ALONE if line.block is None else _BLOCKS_ALONE)
 
 
 def _may_hold(line: Line, name: str) -> bool:

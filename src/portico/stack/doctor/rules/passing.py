@@ -47,7 +47,8 @@ def resolved_once(facts: Facts) -> Iterator[Fault]:
                 yield at(peer.line), f"{peer.host} is looked up once"
     for each in facts.nginx.passes:
         host = split_address(each.host)[0]
-        if each.upstream is None and "." in host and _is_name(host):
+        is_known = "." in host or facts.nginx.is_whole
+        if each.upstream is None and is_known and _is_name(host):
             yield at(each.line), f"{host} is looked up once"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.stack.doctor.machine import Machine
 from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
-from portico.stack.model import Renewal
+from portico.stack.model import Lineage, Renewal
 
 _SITE: Final = (
     "server {\n    listen 443 ssl;\n    server_name a.example;\n    ssl_certificate "
@@ -46,11 +46,19 @@ def _by_certbot(facts: Facts) -> Iterator[Renewal]:
 def without_reload(facts: Facts) -> Iterator[Fault]:
     serves = any(True for _ in facts.nginx.named("ssl_certificate"))
     lineages = facts.stack.lineages
-    hooked = bool(facts.machine.deploy_hooks) or any("deploy_hook" in e.settings for e in lineages)
+    hooked = facts.machine.deploy_hooks or (bool(lineages) and all(map(_reloads, lineages)))
     for each in _by_certbot(facts):
         runs = re.search(r"\b(renew|certonly)\b", each.command)
         if serves and runs and not hooked and not _HOOK.search(each.command):
             yield at(each), "no hook reloads nginx after a renewal"
+
+
+def _reloads(lineage: Lineage) -> bool:
+    return lineage.params.get("installer") == "nginx" or _has(lineage, "renew_hook", "post_hook")
+
+
+def _has(lineage: Lineage, *names: str) -> bool:
+    return any(lineage.params.get(name, "None") != "None" for name in names)
 
 
 @rule(
@@ -74,6 +82,10 @@ def standalone(facts: Facts) -> Iterator[Fault]:
     for each in _by_certbot(facts):
         if on_80 and "--standalone" in each.command and not stops.search(each.command):
             yield at(each), "nginx has port 80, so that certbot cannot validate"
+    for lineage in facts.stack.lineages:
+        alone = lineage.params.get("authenticator") == "standalone"
+        if on_80 and alone and not _has(lineage, "pre_hook", "http01_port"):
+            yield lineage.place, f"{lineage.name} is renewed by standalone, and nginx has port 80"
 
 
 @rule(

@@ -1,0 +1,119 @@
+"""Gathers facts of this machine for the rules: once, before any of them runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from portico.importers.renewers import find_renewers
+from portico.stack.doctor.certificate_uses import uses
+from portico.stack.doctor.machine import FileFacts, Listener, Machine
+from portico.stack.doctor.pem_facts import file_facts
+from portico.stack.doctor.rule import Facts
+from portico.system import proc, socket_table
+from portico.system.clock import SystemClock
+
+_PEMS: Final = (
+    "ssl_certificate",
+    "ssl_certificate_key",
+    "proxy_ssl_certificate_key",
+    "ssl_dhparam",
+)
+_TIMEOUT: Final = 5.0
+_HOOKS: Final = ("deploy", "post")
+
+
+def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> Machine:
+    """Blocks for less than a second. What cannot be looked at is left out."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    masters = [pid for pid in proc.pids() if proc.program_name(pid) == "nginx"]
+    hooks = (root / "etc/letsencrypt/renewal-hooks" / name for name in _HOOKS)
+    return Machine(
+        nginx=_version(masters[0]) if masters else (),
+        files=dict(_files(facts)),
+        listening=_listening(),
+        memory=pages,
+        cores=len(os.sched_getaffinity(0)),
+        open_files=_open_files(masters[0]) if masters else None,
+        renewers=tuple(each.where for each in find_renewers(root)),
+        deploy_hooks=any(True for folder in hooks for _ in _names(folder)),
+        rotated=tuple(_rotated(root)),
+        pm2_rotates=(pm2_home(environ) / "modules/pm2-logrotate").exists(),
+        now=SystemClock().now(),
+    )
+
+
+def pm2_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("PM2_HOME") or f"{environ.get('HOME', '')}/.pm2")
+
+
+def _names(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _version(pid: int) -> tuple[int, ...]:
+    """Of the program that the process is, also where a new one has been installed since."""
+    try:
+        done = subprocess.run(  # noqa: S603 - it runs already
+            [f"/proc/{pid}/exe", "-v"], capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = re.search(rb"nginx/(\d+)\.(\d+)\.(\d+)", done.stderr)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _open_files(pid: int) -> int | None:
+    with suppress(OSError):
+        limits = proc.read(f"/proc/{pid}/limits").decode()
+        if found := re.search(r"Max open files\s+(\d+)", limits):
+            return int(found[1])
+    return None
+
+
+def _listening() -> Mapping[int, Listener] | None:
+    found: dict[int, Listener] = {}
+    owners = {inode: pid for pid in proc.pids() for inode in proc.sockets(pid)}
+    try:
+        with socket_table.open_table(_TIMEOUT) as table:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                for each in socket_table.in_state(table, socket_table.LISTEN, family):
+                    pid = owners.get(each.inode)
+                    name = proc.program_name(pid) if pid else ""
+                    others = found.get(each.port, Listener())
+                    wide = others.beyond_loopback or not _is_loopback(each.address)
+                    found[each.port] = Listener(name or others.program, beyond_loopback=wide)
+    except OSError:
+        return None
+    return found
+
+
+def _is_loopback(address: bytes) -> bool:
+    return address[:1] == b"\x7f" if len(address) == 4 else address == bytes(15) + b"\1"  # noqa: PLR2004
+
+
+def _rotated(root: Path) -> Iterator[str]:
+    for path in (root / "etc/logrotate.conf", *_names(root / "etc/logrotate.d")):
+        with suppress(OSError):
+            text = path.read_text(errors="replace")
+            for line in re.sub(r"#.*", "", text).splitlines():
+                if line.lstrip().startswith(("/", '"/')):
+                    yield from line.replace("{", " ").replace('"', " ").split()
+
+
+def _files(facts: Facts) -> Iterator[tuple[str, FileFacts]]:
+    paths = {" ".join(line.args) for _, line in facts.nginx.named(*_PEMS)}
+    paths |= {path for use in uses(facts) for path in (use.chain, use.key)}
+    for path in sorted(paths):
+        if path.startswith("/") and "$" not in path:
+            with suppress(OSError):
+                yield path, file_facts(Path(path))
