@@ -254,6 +254,7 @@ def test_the_access_log_of_a_site_is_json_and_a_second_late_at_most(edge):
         "route": "",
         "bytes_sent": 0,
         "request_length": 0,
+        "connection_requests": 1,
         "tls": "TLSv1.3",
     }
     assert not (edge.home / "logs" / "sites" / "quiet.test.access.log").exists()
