@@ -14,7 +14,7 @@ from portico.engine.inputs import Machine
 
 ABILITIES = {
     *("grpc", "http2", "keepalive_min_timeout", "least_time"),
-    *("auth_request", "pcre_jit", "realip", "resolve", "sticky"),
+    *("auth_request", "pcre_jit", "realip", "request_port", "resolve", "sticky"),
 }
 WHEEL = Build("nginx", (1, 31, 3), "3.3.7", frozenset(ABILITIES))
 FULL = replace(WHEEL, can=WHEEL.can | {"brotli", "http3", "zstd"})

@@ -87,6 +87,8 @@ def test_what_is_only_tuning_is_left_out_where_the_build_cannot_do_it():
         "http2 on;",
         "http2_max_concurrent_streams 128;",
         "keepalive 0;",
+        'map "" $portico_port {',
+        'default "$is_request_port$request_port";',
         "pcre_jit on;",
         "worker_processes 2;",
     }

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from portico.core.model.desired import Listeners
-from portico.core.render.directive import to_text
-from portico.core.render.headers import header_maps
-from tests.rendered import APP, block, nginx_conf, site, site_block
+from dataclasses import replace
+
+from tests.rendered import APP, WHEEL, block, nginx_conf, rendered, site, site_block
+
+BARE = replace(WHEEL, can=WHEEL.can - {"request_port"})
 
 
 def request_headers(lines: list[str]) -> dict[str, str]:
@@ -61,9 +62,22 @@ def test_sites_with_the_same_hsts_share_its_map():
 
 
 def test_connections_to_an_app_are_closed_for_no_plain_request():
-    text = to_text(header_maps(Listeners(80, 443, ())))
+    text = nginx_conf(site())
     assert block(text, "map $portico_upgrade $portico_connection") == [
         "default upgrade;",
         '"" "";',
     ]
     assert '"~*h2c" "";' in block(text, "map $http_upgrade $portico_upgrade")
+
+
+def test_where_a_client_came_to_is_looked_up_only_where_that_is_another_port():
+    plain = block(nginx_conf(site()), 'map "" $portico_server_port')
+    assert plain == ["default $server_port;"]
+    forwarded = nginx_conf("[edge]\npublic_https = 443\nhttps = 8443\n" + site())
+    assert "8443 443;" in block(forwarded, "map $server_port $portico_server_port")
+
+
+def test_the_port_in_host_is_what_nginx_has_read_or_else_the_end_of_the_header():
+    new, old = (rendered(site(), build=build)["nginx.conf"] for build in (WHEEL, BARE))
+    assert block(new, 'map "" $portico_port') == ['default "$is_request_port$request_port";']
+    assert '"~(:[0-9]+)$" $1;' in block(old, "map $http_host $portico_port")

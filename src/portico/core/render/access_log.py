@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
@@ -75,10 +75,20 @@ def log_basics() -> tuple[Directive, ...]:
             *(d(code, code) for code in USUAL_STATUSES),
             d('"~^0*([1-9][0-9]*)$"', Raw("$1")),
         ),
-        d("geo", Raw(f"${ROUTE}"), block=(d("default", ""),)),  # where no route takes a request
-        d("log_format", FORMAT, "escape=json", _json(_FIELDS, _NUMBERS)),
         d("access_log", "off"),
     )
+
+
+def log_format(desired: Desired) -> Iterator[Directive]:
+    """A field that would be empty in every line is written so: nginx asks for it at no request."""
+    sites = desired.sites.values()
+    has_routes = any(site.routes for site in sites)
+    is_cached = any(each.cache for site in sites for each in site.handlings())
+    used = {"route": has_routes, "upstream_cache_status": is_cached}
+    fields = {name: value if used.get(name, True) else "" for name, value in _FIELDS.items()}
+    if has_routes:
+        yield d("geo", Raw(f"${ROUTE}"), block=(d("default", ""),))  # where no route takes it
+    yield d("log_format", FORMAT, "escape=json", _json(fields, _NUMBERS))
 
 
 def site_log(

@@ -12,7 +12,7 @@ from portico.core.render.alpn import FOLDER as ALPN_FOLDER
 from portico.core.render.alpn import trusted_inside
 from portico.core.render.challenge import RedirectedSites
 from portico.core.render.directive import DOLLAR, Directive, Raw, d
-from portico.core.render.headers import header_maps, trace_maps
+from portico.core.render.headers import header_maps, trace_map
 from portico.core.render.mime import compression, mime_types
 from portico.core.render.passing import passing_basics
 from portico.core.render.retries import retry_maps
@@ -61,8 +61,8 @@ def http_basics(desired: Desired, context: RenderContext) -> Iterator[Directive]
     yield from _temp_folders(context.home, context.user(desired.edge.user).partition(" ")[0])
     yield from _hash_tables(desired)
     yield d("geo", Raw(f"${DOLLAR}"), block=(d("default", Raw('"$"')),))
-    yield from header_maps(desired.listeners)
-    yield from trace_maps()
+    yield from header_maps(desired, context.build)
+    yield trace_map()
     yield hidden_map()
     yield network_map()
     yield from log_basics()
@@ -79,8 +79,6 @@ def _connections(context: RenderContext) -> Iterator[Directive]:
     """A client that sends its header or body too slowly is let go; one that reads slowly is
     nginx's matter alone, not an instance's.
     """
-    # 4k of nginx's own are full with a browser's request and these maps: it allocates once more.
-    yield d("request_pool_size", "8k")
     yield d("sendfile", "on")
     yield d("tcp_nopush", "on")
     yield d("server_tokens", "off")
@@ -97,6 +95,9 @@ def _connections(context: RenderContext) -> Iterator[Directive]:
     yield d("send_timeout", "60s")
     yield d("reset_timedout_connection", "on")
     yield d("large_client_header_buffers", "4", "16k")
+    # Half of nginx's own: the first record of an answer arrives whole in the first round trip, and
+    # musl, in the nginx of the wheel, keeps the memory for the next request.
+    yield d("ssl_buffer_size", "8k")
     if "http2" in context.build.can:
         yield d("http2", "on")
         yield d("http2_max_concurrent_streams", "128")

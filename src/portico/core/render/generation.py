@@ -9,6 +9,7 @@ from itertools import chain
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import ENCODERS, Site
+from portico.core.render.access_log import log_format
 from portico.core.render.auth import auth_maps, with_auth_upstreams
 from portico.core.render.basics import http_basics, main_block
 from portico.core.render.cache import cache_maps, cache_zones
@@ -93,6 +94,7 @@ def _http(
 ) -> Iterator[Directive]:
     sockets = Sockets.of(desired, context)
     yield from http_basics(desired, context)
+    yield from log_format(desired)
     yield from encoder_basics(chain.from_iterable(sites))
     yield from quic_basics(desired)
     yield from includes("/", desired.edge.include)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from portico.core.model.desired import Desired, Listeners
+from portico.core.model.place import Build
 from portico.core.model.site import Hsts, Site
 from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
 from portico.core.render.client_certificates import certificate_headers
@@ -23,7 +24,9 @@ from portico.core.render.scope import Scope
 
 UPGRADE, CONNECTION, PORT = "portico_upgrade", "portico_connection", "portico_port"
 IF_MATCH = "portico_if_match"
-TRACE, SPAN = "portico_trace", "portico_span"
+TRACE = "portico_trace"
+FIRST_SPAN = "0000000000000001"
+"""Of a trace that starts here; such an id is unique in its trace (W3C Trace Context 3.2.2.4)."""
 SERVER_PORT = "portico_server_port"
 """Where the client came to, also if nginx has passed the connection on to itself."""
 # The client's address is set, not added to what the client claims: programs believe it. Where a
@@ -52,7 +55,7 @@ _UPGRADE_HEADERS = {"Upgrade": f"${UPGRADE}", "Connection": f"${CONNECTION}"}
 _NO_UPGRADE_HEADERS = {"Upgrade": "", "Connection": ""}
 
 
-def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
+def header_maps(desired: Desired, build: Build) -> tuple[Directive, ...]:
     """`Connection` is empty unless there is an upgrade, so that connections to instances are
     kept. An upgrade to h2c is not passed on: it would take requests past every rule here.
 
@@ -72,13 +75,7 @@ def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
             Raw(f"${CONNECTION}"),
             block=(d("default", "upgrade"), d('""', "")),
         ),
-        d(
-            "map",
-            # A request of HTTP/3 has no such header in nginx, only the parts of it.
-            Raw('"$is_request_port$request_port"' if listeners.http3 else "$http_host"),
-            Raw(f"${PORT}"),
-            block=(d("default", ""), d('"~(:[0-9]+)$"', Raw("$1"))),
-        ),
+        _port_map(build),
         # nginx makes the ETag of an answer that it compresses a weak one, which never matches in
         # If-Match (RFC 9110 13.1.1): an app gets back the one that it sent.
         d(
@@ -87,17 +84,25 @@ def header_maps(listeners: Listeners) -> tuple[Directive, ...]:
             Raw(f"${IF_MATCH}"),
             block=(d("default", Raw("$http_if_match")), d(r'"~^W/(\"[^\"]*\")$"', Raw("$1"))),
         ),
-        d(
-            "map",
-            Raw("$server_port"),
-            Raw(f"${SERVER_PORT}"),
-            block=(
-                d("default", Raw("$server_port")),
-                d('""', Raw("$proxy_protocol_server_port")),
-                *_public_ports(listeners),
-            ),
-        ),
+        _server_port_map(desired),
     )
+
+
+def _port_map(build: Build) -> Directive:
+    """What follows the name in `Host`, `:8443`. nginx computes a map that looks at nothing once a
+    request and in half of the instructions; a request of HTTP/3 has no `$http_host`.
+    """
+    if "request_port" in build.can:
+        return variable_map('""', PORT, '"$is_request_port$request_port"')
+    return variable_map("$http_host", PORT, '""', d('"~(:[0-9]+)$"', Raw("$1")))
+
+
+def _server_port_map(desired: Desired) -> Directive:
+    """Where nginx passes connections on to itself, the port is the one before that."""
+    cases = tuple(_public_ports(desired.listeners))
+    if desired.uses_tls_alpn:
+        cases = (d('""', Raw("$proxy_protocol_server_port")), *cases)
+    return variable_map("$server_port" if cases else '""', SERVER_PORT, "$server_port", *cases)
 
 
 def alt_svc_map(listeners: Listeners) -> Directive:
@@ -106,25 +111,15 @@ def alt_svc_map(listeners: Listeners) -> Directive:
     return variable_map("$https", ALT_SVC, '""', d("on", value))
 
 
-def trace_maps() -> tuple[Directive, ...]:
+def trace_map() -> Directive:
     """The trace that a request belongs to (W3C Trace Context 3.2): the client's, or a new one with
     the number of the request. It is marked as sampled: programs decide by that mark what they
     record, and without it would record nothing.
     """
     rest = "-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     valid = f'"~^(00{rest}|(?!00|ff)[0-9a-f]{{2}}{rest}(-.*)?)$"'
-    return (
-        d("map", Raw("$request_id"), Raw(f"${SPAN}"), block=(d('"~^(.{16})"', Raw("$1")),)),
-        d(
-            "map",
-            Raw("$http_traceparent"),
-            Raw(f"${TRACE}"),
-            block=(
-                d("default", Raw(f'"00-$request_id-${SPAN}-01"')),
-                d(valid, Raw("$http_traceparent")),
-            ),
-        ),
-    )
+    new = f'"00-$request_id-{FIRST_SPAN}-01"'
+    return variable_map("$http_traceparent", TRACE, new, d(valid, Raw("$http_traceparent")))
 
 
 def _public_ports(listeners: Listeners) -> Iterator[Directive]:
