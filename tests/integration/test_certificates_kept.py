@@ -12,6 +12,7 @@ from portico.adapters.state.sqlite import SqliteState
 from portico.core.model.certificate import Entry
 from portico.core.model.instance import InstanceState
 from tests.fakes import pebble
+from tests.stack import Stack
 from tests.tls import served_serial
 
 pytestmark = [
@@ -44,6 +45,15 @@ def authority(tmp_path):
         yield running
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A stack with its first certificate, and the authority that it is of."""
+    with pebble.running(tmp_path_factory.mktemp("pebble")) as authority, Stack() as stack:
+        assert start(stack, authority).returncode == 0
+        until(stack, lambda view: view["served"])
+        yield stack, authority
+
+
 def start(stack, authority):
     stack.http, stack.https = authority.http, authority.tls
     text = FILE.format(directory=authority.directory, root=authority.root, folder=stack.root)
@@ -63,9 +73,9 @@ def until(stack, good, seconds=60):
     return view
 
 
-def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack, authority):
-    assert start(stack, authority).returncode == 0
-    view = until(stack, lambda view: view["served"])
+def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(served):
+    stack, authority = served
+    view = certificate(stack)
     assert view["issuer"] == authority.directory
     for name in view["names"]:
         assert served_serial(stack.https, name) == view["serial"].lstrip("0")
@@ -79,9 +89,9 @@ def test_a_public_name_is_served_at_once_and_with_its_own_certificate_soon(stack
     assert re.search(r'portico_app_instances\{.*app="web",state="ready"\} 2\n', metrics)
 
 
-def test_what_is_not_due_is_skipped_and_said_and_what_is_forced_is_renewed(stack, authority):
-    start(stack, authority)
-    first = until(stack, lambda view: view["served"])["serial"]
+def test_what_is_not_due_is_skipped_and_said_and_what_is_forced_is_renewed(served):
+    stack, _ = served
+    first = certificate(stack)["serial"]
     told = stack.done("certs", "renew")
     assert "skipped, not due before" in told.stdout + told.stderr
     assert certificate(stack)["serial"] == first
@@ -92,16 +102,21 @@ def test_what_is_not_due_is_skipped_and_said_and_what_is_forced_is_renewed(stack
     assert served_serial(stack.https, "shop.example.com") == again["serial"].lstrip("0")
 
 
-def test_neither_an_up_nor_the_death_of_the_daemon_sends_another_order(stack, authority):
-    start(stack, authority)
-    first = until(stack, lambda view: view["served"])["serial"]
+def test_neither_an_up_nor_the_death_of_the_daemon_sends_another_order(served):
+    stack, authority = served
+    first, orders = certificate(stack), authority.log.count("POST /order-plz")
     stack.kill_daemon()
-    assert certificate(stack)["serial"] == first
+    assert certificate(stack)["serial"] == first["serial"]
     assert stack.up().returncode == 0
     view = until(stack, lambda view: view["served"])
-    assert view["serial"] == first
-    used = {limit["limit"]: limit["used"] for limit in view["ledger"]}
-    assert (used["orders"], used["accounts"]) == (1, 1)
+    assert view["serial"] == first["serial"]
+    assert used(view) == used(first)
+    assert used(view)["accounts"] == 1
+    assert authority.log.count("POST /order-plz") == orders
+
+
+def used(view):
+    return {limit["limit"]: limit["used"] for limit in view["ledger"]}
 
 
 def test_no_account_is_made_beyond_the_limit_of_them(stack, authority):

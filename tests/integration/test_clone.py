@@ -15,6 +15,8 @@ import pytest
 from tests.stack import eventually, processor_seconds
 
 ROOT = Path(__file__).parents[2]
+WITHOUT_BYTE_CODE = {"PIP_NO_COMPILE": "1"}
+"""For pip: that of all packages takes half of its time, and a test imports few of them."""
 TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "id", "readlink", "touch")
 
 
@@ -38,6 +40,7 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         [program, "version"],
         check=False,
         cwd=cwd,
+        env={**os.environ, **WITHOUT_BYTE_CODE},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -49,7 +52,10 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.timeout(900)
 def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_path):
     first = subprocess.Popen(
-        [clone / "portico", "version"], stderr=subprocess.DEVNULL, start_new_session=True
+        [clone / "portico", "version"],
+        env={**os.environ, **WITHOUT_BYTE_CODE},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     eventually((clone / ".venv/set-up.log").exists, within=120)
     os.killpg(first.pid, signal.SIGKILL)

@@ -87,7 +87,7 @@ def test_two_projects_live_through_whatever_is_done_to_one_of_them(stack: Stack)
     lose_power(stack)
     with started(stack):
         for site in ("one.localhost", "two.localhost"):
-            eventually(lambda site=site: stack.answers(site))
+            eventually(lambda site=site: stack.answers(site), within=180)
         assert stack.status()["troubles"] == []
         _assert_named(stack, one)
         _assert_ports_are_kept(stack, edge, two)

@@ -11,7 +11,6 @@ import signal
 import sys
 from typing import assert_never
 
-from portico.adapters.acme.child.checks.preflight import preflight
 from portico.adapters.acme.child.checks.renewal import renewal_info
 from portico.adapters.acme.child.checks.revocation import revoke
 from portico.adapters.acme.child.context import CLEANUP_TIME, RunContext
@@ -73,6 +72,8 @@ def _perform(request: Request, context: RunContext) -> Answer:
         case RevokeRequest():
             return revoke(request, context)
         case PreflightRequest():
+            from portico.adapters.acme.child.checks.preflight import preflight  # noqa: PLC0415 - DNS
+
             return preflight(request, context)
         case _:
             assert_never(request)

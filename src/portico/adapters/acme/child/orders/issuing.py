@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from portico.adapters.acme.child.challenges.dns.publishing import TxtRecords
-from portico.adapters.acme.child.challenges.validation import look_ahead, prove
+from portico.adapters.acme.child.challenges.validation import look_ahead, prove, txt_records
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.documents import Identifier, Order
 from portico.adapters.acme.child.failures import (
@@ -212,7 +211,7 @@ class Issuing:
         """TXT records of runs that were killed."""
         for method in self._request.methods:
             if isinstance(method, Dns) and self._folder.record:
-                TxtRecords(method, self._folder, self._context).remove()
+                txt_records(method, self._folder, self._context).remove()
 
 
 def _is_about_replacing(denied: Denial) -> bool:
