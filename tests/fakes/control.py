@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from portico import __version__
 from portico.api.app import Api
 from portico.api.server import serve
+from portico.core.model.certificate_views import AccountsView, AccountView, RenewerView
 from portico.core.model.labels import project_name
 from portico.core.model.views import (
-    AccountsView,
-    AccountView,
     AppView,
     ChangeView,
     CheckView,
@@ -25,7 +24,6 @@ from portico.core.model.views import (
     PlanView,
     ProjectView,
     RenderView,
-    RenewerView,
     RevisionView,
     SiteView,
     StatusView,

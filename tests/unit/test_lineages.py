@@ -10,8 +10,8 @@ import pytest
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.certificate import DAY, HOUR, LETS_ENCRYPT_LIMITS, Limit, Limits
+from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.issuing import ISSUERS
-from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import (
     secret_files,
     settings_not_in_file,

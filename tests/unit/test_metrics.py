@@ -3,7 +3,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from portico.core.model.views import CertificateView, DaemonView, NginxView, StatusView
+from portico.core.model.certificate_views import CertificateView
+from portico.core.model.views import DaemonView, NginxView, StatusView
 from portico.engine.control.metrics import metrics_text
 from tests.fakes.control import app_view
 

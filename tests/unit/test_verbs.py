@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from portico.core.model import views
+from portico.api.calls import VIEWS
 from portico.core.model.verbs import VERBS
 from portico.engine.control.operations import Operations
 
@@ -14,16 +14,16 @@ from portico.engine.control.operations import Operations
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_its_method_takes_what_the_request_has(verb):
     method = inspect.signature(getattr(Operations, verb.name)).parameters
-    body = set(getattr(views, verb.request).model_fields) if verb.request else set()
+    body = set(VIEWS[verb.request].model_fields) if verb.request else set()
     given = {*verb.parameters, *verb.query, *body, "who", "request"}
     assert set(method) - {"self"} <= given
     assert "request" in method or body <= set(method)
-    assert verb.answer == "str" or issubclass(getattr(views, verb.answer), views.View)
+    assert verb.answer == "str" or verb.answer in VIEWS
 
 
 @pytest.mark.parametrize("verb", [v for v in VERBS if v.group], ids=lambda verb: verb.name)
 def test_what_its_command_takes_goes_into_the_path_or_the_body(verb):
-    body = getattr(views, verb.request).model_fields if verb.request else {}
+    body = VIEWS[verb.request].model_fields if verb.request else {}
     assert {argument.name for argument in verb.arguments} == {*verb.parameters, *body}
     for argument in verb.arguments:
         may_be_missing = f"[{{{argument.name}}}" in verb.path or (

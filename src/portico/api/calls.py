@@ -5,12 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from portico.core.model import views
+from portico.core.model import certificate_views, nginx_views, traffic_views, views
 from portico.core.model.event import Requester
 from portico.core.model.verbs import Verb
 from portico.core.model.views import View
+
+VIEWS: Final[Mapping[str, type[View]]] = {
+    name: each
+    for module in (views, certificate_views, nginx_views, traffic_views)
+    for name, each in vars(module).items()
+    if isinstance(each, type) and issubclass(each, View)
+}
+"""What rows of verbs name as requests and answers."""
 
 Result = View | str | Sequence[View] | AsyncIterator[View]
 
@@ -32,7 +40,7 @@ class Call:
 
     @classmethod
     def of(cls, verb: Verb[Any]) -> Call:
-        return cls(verb, getattr(views, verb.request) if verb.request else EmptyBody)
+        return cls(verb, VIEWS[verb.request] if verb.request else EmptyBody)
 
     async def __call__(
         self,
@@ -53,4 +61,4 @@ class Call:
 
 def answer_model(verb: Verb[Any]) -> type[View]:
     """`EmptyBody` for text."""
-    return getattr(views, verb.answer, EmptyBody)
+    return VIEWS.get(verb.answer, EmptyBody)

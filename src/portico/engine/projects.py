@@ -78,7 +78,7 @@ def _assert_same(request: DocumentRequest, before: Revision, name: str) -> None:
     both_say_so = "project" in request.table and "project" in before.document
     if new == old or both_say_so or not Path(before.folder).is_dir() or _is_same(new, old):
         return
-    what = f'the name "{name}" of this folder is that of a project in force from {before.file}'
+    what = f'a project with the name "{name}" is already in force from {before.file}'
     raise ConfigError(
         request.source,
         [Problem("project", what, f'set project = "…" in one of them, or `portico down {name}`')],

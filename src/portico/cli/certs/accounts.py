@@ -11,7 +11,7 @@ from portico.core.model import verbs
 from portico.errors import Refused
 
 if TYPE_CHECKING:
-    from portico.core.model.views import AccountView
+    from portico.core.model.certificate_views import AccountView
 
 
 def show_account(session: Session, args: Namespace) -> None:

@@ -14,7 +14,7 @@ from portico.core.model import verbs
 from portico.importers.certbot import DEFAULT
 
 if TYPE_CHECKING:
-    from portico.core.model.views import ImportView
+    from portico.core.model.certificate_views import ImportView
 
 
 def import_certificates(session: Session, folder: str | None) -> None:

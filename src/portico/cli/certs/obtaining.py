@@ -89,7 +89,7 @@ def _given(args: Namespace) -> bool:
 
 
 def _request(args: Namespace, names: list[str]) -> Mapping[str, object]:
-    """views.StandaloneRequest, with what was given."""
+    """A StandaloneRequest, with what was given."""
     request: dict[str, object] = {"names": names, "force": args.force}
     request |= {key: getattr(args, key) for key in _KEYS if getattr(args, key) is not None}
     if args.ca_bundle:

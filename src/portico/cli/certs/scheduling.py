@@ -17,14 +17,12 @@ KINDS: Final[tuple[Kind, ...]] = ("cron", "systemd", "none")
 
 def schedule_options(parser: Parser) -> None:
     texts = {
-        "cron": "a line for cron that runs `portico certs renew`",
-        "systemd": "a systemd timer that runs it",
-        "none": "neither; the daemon renews by itself anyway",
+        "cron": "use a line for cron that runs `portico certs renew`",
+        "systemd": "use a systemd timer that runs it",
+        "none": "remove both; the daemon renews certificates while it runs",
     }
     for kind in KINDS:
-        parser.add_argument(
-            f"--{kind}", action="store_true", help=f"schedule: {texts[kind]}; removes the other"
-        )
+        parser.add_argument(f"--{kind}", action="store_true", help=f"schedule: {texts[kind]}")
 
 
 def schedule(session: Session, args: Namespace) -> None:

@@ -12,7 +12,7 @@ from portico.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from portico.core.model.views import CertificateView, RenewerView
+    from portico.core.model.certificate_views import CertificateView, RenewerView
 
 
 def show_all(session: Session) -> None:

@@ -11,7 +11,7 @@ from portico.core.model import verbs
 from portico.core.model.place import AUTO
 
 if TYPE_CHECKING:
-    from portico.core.model.views import NginxBuildsView, NginxBuildView
+    from portico.core.model.nginx_views import NginxBuildsView, NginxBuildView
 
 KINDS: Final = {
     "key": "keys of the file",

@@ -14,26 +14,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from portico.core.model.views import (
+    from portico.core.model.certificate_views import (
         AccountsView,
         CertificateView,
+        ExportView,
+        ImportView,
+        RenewerView,
+    )
+    from portico.core.model.nginx_views import NginxBuildsView
+    from portico.core.model.traffic_views import TrafficSeriesView
+    from portico.core.model.views import (
         ChangeView,
         CheckView,
         DashboardView,
         EventView,
-        ExportView,
         FilePlanView,
-        ImportView,
         LogFileView,
-        NginxBuildsView,
         OutputLineView,
         PlanView,
         PurgeView,
         RenderView,
-        RenewerView,
         RevisionView,
         StatusView,
-        TrafficSeriesView,
         TrustView,
         VersionView,
     )
@@ -70,7 +72,7 @@ class Verb(Generic[Answer]):
     summary: str
     """One line, in the imperative."""
     answer: str = "ChangeView"
-    """The name of a model of `core/model/views.py`; `str` for text."""
+    """The name of a model of `core/model/views.py`, or of a `…_views.py` there; `str` for text."""
     shape: Literal["one", "list", "stream", "text"] = "one"
     """A stream is one JSON value a line, as long as the connection holds; a text is no JSON."""
     request: str = ""
@@ -457,7 +459,7 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
         "count": "How many at most; default: 100, no more than 1,000.",
         "since": "Only from then on. Unix time, seconds.",
         "until": "Only before then. Unix time, seconds.",
-        "before": "Only those of a smaller number: the next page.",
+        "before": "Only events with a smaller number, for the next page.",
         **_EVENTS_OF,
     },
     seconds=QUICK_TIMEOUT,
@@ -535,7 +537,7 @@ CLOSE: Final[Verb[VersionView]] = Verb(
     "close_dashboard",
     "DELETE",
     "/v1/dashboard",
-    "Sign everybody out of the dashboard, and serve it no more.",
+    "Sign all browsers out of the dashboard and stop serving it.",
     "VersionView",
     seconds=QUICK_TIMEOUT,
 )

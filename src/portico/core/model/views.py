@@ -8,11 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from portico.core.model.certificate import KeyType
-from portico.core.model.issuing import Email, Issuer
-from portico.core.model.names import Domain
-from portico.core.model.revocation import Reason
-
 
 class View(BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
@@ -36,7 +31,7 @@ class ScaleRequest(View):
 class DownRequest(View):
     now: bool = Field(False, description="Do not wait for open requests.")
     everything: bool = Field(False, description="End all projects.")
-    file: str = Field("", description="Of a project in the folder; then no other one is meant.")
+    file: str = Field("", description="Path of a file: only a project of that file is ended.")
 
 
 class PurgeRequest(View):
@@ -244,79 +239,6 @@ class SiteView(View):
     traffic: TrafficView | None = None
 
 
-class TotalsView(View):
-    """Requests of some time, as nginx's access logs have them. Times are in seconds."""
-
-    requests: int
-    codes: Mapping[str, int]
-    """By class, `2xx`; `other` for codes that HTTP does not have."""
-    bytes_in: int
-    """From clients, with headers."""
-    bytes_out: int
-    retries: int
-    """Tries of these requests after the first."""
-    failed_tries: int
-    """Tries that failed here, so that another one followed."""
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    upstream_p50_s: float | None
-    upstream_p95_s: float | None
-    upstream_p99_s: float | None
-
-
-class MinuteView(TotalsView):
-    time: int
-    """When it began, Unix time."""
-    bands: tuple[int, ...] = Field(
-        (),
-        description="Requests by response time: up to 1, 2, 4 ms and so on to 32.768 s, and more.",
-    )
-
-
-class RouteTrafficView(TotalsView):
-    """The requests of a route in the last ten minutes."""
-
-    route: str
-    """Its path as the file has it; empty for what no route takes."""
-    app: str
-    """Empty for what nginx answers itself."""
-
-
-class SlowPathView(View):
-    """A path among the slowest requests of a site in the last hour."""
-
-    method: str
-    path: str = Field(
-        description="Without query; what looks like a number or a key in it is `:id`."
-    )
-    slowest_s: float
-    at: float
-    """When the slowest one ended, Unix time."""
-    status: int
-    """Of the slowest one."""
-    count: int
-    """How many of the slowest requests it has."""
-
-
-class TrafficSeriesView(View):
-    """The requests of some rows, in sum. What is empty was not asked for."""
-
-    project: str = ""
-    machine: str = ""
-    site: str = ""
-    route: str = ""
-    app: str = ""
-    instance: str = ""
-    minute: TotalsView
-    ten_minutes: TotalsView
-    day: TotalsView
-    minutes: tuple[MinuteView, ...]
-    """Of the last hour, oldest first; the last one is under way."""
-    routes: tuple[RouteTrafficView, ...] = Field((), description="Only of a site.")
-    slowest: tuple[SlowPathView, ...] = Field((), description="Only of a site.")
-
-
 class StreamView(View):
     name: str
     """Its key in the file."""
@@ -328,149 +250,6 @@ class StreamView(View):
     traffic: TrafficView | None = Field(
         None, description="Of its connections that have ended; times are how long they lasted."
     )
-
-
-class LimitView(View):
-    """How much of a rate limit of an authority is used."""
-
-    limit: str
-    of: str
-    used: int
-    most: int
-    free_at: float
-    """When the next request is possible, Unix time."""
-
-
-class CertificateView(View):
-    """A certificate and its next action."""
-
-    name: str
-    names: tuple[str, ...]
-    issuer: str = ""
-    """Directory URL of the authority that issued it; empty while there is none."""
-    source: str = ""
-    """Your own file that it comes from; empty for one of an authority."""
-    serial: str = ""
-    not_before: float | None = None
-    not_after: float | None = None
-    served: bool = False
-    """Every listener has been seen to serve it."""
-    served_since: float | None = None
-    wanted: bool = True
-    """A site of the file in force, or a standalone request, needs it."""
-    folder: str = ""
-    """Folder for other programs, in certbot's layout."""
-    next: str
-    """`nothing`, `ask_ari`, `issue` or `deploy`."""
-    next_at: float | None = None
-    why: str
-    error: str = ""
-    """The last error, while it is not resolved."""
-    given_until: float | None = None
-    """Expiry of the certificate that nginx uses, which may be the previous one."""
-    warning: str = ""
-    """Why an operator should act before it expires."""
-    ledger: tuple[LimitView, ...] = ()
-
-
-class RenewRequest(View):
-    force: bool = Field(False, description="Also if it is not due.")
-    dry_run: bool = Field(False, description="Use staging; nothing that is served changes.")
-
-
-class RevokeRequest(View):
-    reason: Reason = Field("superseded", description="Why (RFC 5280 5.3.1), in certbot's words.")
-    force: bool = Field(
-        False, description="Also if no other certificate can be obtained and served first."
-    )
-
-
-class StandaloneRequest(View):
-    """A certificate for other programs, which nginx does not serve."""
-
-    names: tuple[Domain, ...] = Field(min_length=1, description="The first one is its name.")
-    issuer: Issuer | None = Field(None, description="As in the file.")
-    email: Email | None = Field(None, description="As in the file.")
-    ca_bundle: str | None = Field(None, description="As in the file; an absolute path.")
-    key_type: KeyType | None = Field(None, description="As in the file.")
-    preflight: bool = Field(True, description="As in the file.")
-    http_port: int = Field(
-        80, ge=1, le=65535, description="Port to answer on; the authority connects to port 80."
-    )
-    deploy_hook: tuple[str, ...] = Field((), description="As in the file.")
-    force: bool = Field(False, description="Renew it also if it is not due.")
-
-
-class AccountView(View):
-    """At one authority."""
-
-    directory: str
-    url: str = ""
-    """Empty while there is no account."""
-    contact: tuple[str, ...] = ()
-    """As in the file."""
-    deactivated: bool = False
-    wanted: bool = Field(description="A certificate that is wanted may come from there.")
-
-
-class AccountsView(View):
-    """The accounts at authorities, which share one key."""
-
-    thumbprint: str
-    """Of the key. RFC 7638."""
-    halfway: bool = Field(
-        False, description="The key is being replaced, and that has not finished."
-    )
-    accounts: tuple[AccountView, ...]
-
-
-class DeactivateRequest(View):
-    issuer: Issuer = Field(description="As in the file.")
-
-
-class FolderRequest(View):
-    folder: str = Field(description="Absolute path.")
-
-
-class TakenView(View):
-    """A certificate that was imported from certbot."""
-
-    name: str
-    names: tuple[str, ...]
-    settings: Mapping[str, object] = Field(
-        description='What the file in force does not have yet in `[sites."NAME".tls]`.'
-    )
-    notes: tuple[str, ...] = ()
-    next: str
-    """As in CertificateView; `nothing` where the file in force has no site for it."""
-    why: str
-
-
-class RenewerView(View):
-    """Another program on this machine that renews certificates."""
-
-    where: str
-    what: str
-    remedy: str
-
-
-class ImportView(View):
-    """The result of importing a certbot folder."""
-
-    taken: tuple[TakenView, ...]
-    skipped: tuple[str, ...] = Field(
-        description="What certbot keeps renewing, each with the reason."
-    )
-    notes: tuple[str, ...] = ()
-    account: str = Field("", description="URL of the account that was imported.")
-    renewers: tuple[RenewerView, ...] = ()
-
-
-class ExportView(View):
-    """The result of an export for certbot."""
-
-    folder: str
-    names: Mapping[str, str] = Field(description="certbot's name for each certificate.")
 
 
 class NginxView(View):
@@ -488,57 +267,6 @@ class NginxView(View):
     )
     openssl: str = Field("", description="`OpenSSL 3.5.4`, or empty where nginx does not say.")
     warning: str = Field("", description="Why another nginx is recommended; empty if none is.")
-
-
-class NginxFeatureView(View):
-    name: str
-    kind: Literal["key", "automatic", "own lines"] = Field(
-        description="A key of the file, what Portico uses where it is there, or what only "
-        "nginx lines of your own can use."
-    )
-    available: bool
-
-
-class NginxBuildView(View):
-    program: str
-    version: str
-    bundled: bool = Field(description="Included with Portico.")
-    lacks: tuple[str, ...] = Field(
-        description="What Portico, or a file in force, needs and this nginx does not have."
-    )
-    openssl: str = Field(description="`OpenSSL 3.5.4`, or empty where nginx does not say.")
-    openssl_unsupported_since: str = Field(
-        description="Day on which OpenSSL's own support of that line ended, or empty."
-    )
-    optimization: str = Field(description="`-O2`, or empty where nginx does not say.")
-    debugging: bool = Field(description="Built with nginx's debugging log.")
-    pie: bool = Field(description="A position-independent program.")
-    gain: str = Field(description="What it would bring in place of the one in use, or empty.")
-    features: tuple[NginxFeatureView, ...]
-    arguments: str = Field(description="What it was configured with (`nginx -V`).")
-
-
-class NginxBuildsView(View):
-    """The nginx in use, and the others of this machine."""
-
-    used: NginxBuildView | None = Field(description="None where none is usable.")
-    problem: str = Field(description="Why the one named or selected is not usable, or empty.")
-    selected: str = Field(description="What `portico nginx use` was given; default: auto.")
-    file: str = Field(description="`[edge] nginx` of the file in force, which decides; or empty.")
-    pid: int | None = Field(description="Of nginx's master process, if it runs.")
-    running: str = Field(description="The program that it runs; empty if it does not run.")
-    others: tuple[NginxBuildView, ...]
-
-
-class NginxInheritRequest(View):
-    pid: int = Field(ge=1, description="Of the master process of another nginx.")
-
-
-class NginxUseRequest(View):
-    program: str = Field(
-        description="Absolute path; `wheel` for the nginx included with Portico; `auto` for that "
-        "of the system if it can do all that the files need, else the included one."
-    )
 
 
 class DaemonView(View):
@@ -645,7 +373,8 @@ class EventView(View):
     project: str = Field("", description="Name of the project that it is of, if any.")
     uid: int | None = Field(None, description="Of the user who asked for it, if anyone did.")
     command: str = Field(
-        "", description="Command line of the process that asked for it, as it says itself."
+        "",
+        description="Command line of the process that requested it, as it reports itself.",
     )
 
 

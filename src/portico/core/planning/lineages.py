@@ -19,9 +19,9 @@ from portico.core.model.certificate import (
     Lineage,
     is_rsa,
 )
+from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.desired import Desired, absolute
 from portico.core.model.issuing import ISSUERS, STAGING, DnsProvider, Issuing
-from portico.core.model.views import StandaloneRequest
 
 _LETS_ENCRYPT: Final = frozenset({ISSUERS["letsencrypt"], ISSUERS["letsencrypt-staging"]})
 _LIMITS: Final[Mapping[str, Limits]] = {

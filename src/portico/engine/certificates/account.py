@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from portico.core.model.certificate import Issuer, Lineage
-from portico.core.model.views import AccountsView, AccountView
+from portico.core.model.certificate_views import AccountsView, AccountView
 from portico.errors import NotFound, PorticoError, Refused
 from portico.ports.certificates import Authorities
 from portico.ports.state import State

@@ -18,9 +18,9 @@ from portico.core.model.certificate import (
     Lineage,
     RenewalState,
 )
+from portico.core.model.certificate_views import CertificateView, LimitView
 from portico.core.model.desired import Desired
 from portico.core.model.moments import moment
-from portico.core.model.views import CertificateView, LimitView
 from portico.core.planning import renewal_state
 from portico.core.planning.expiry import warning
 from portico.core.planning.hooks import hook_sentence

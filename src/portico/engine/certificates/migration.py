@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
+from portico.core.model.certificate_views import ExportView, ImportView, RenewerView, TakenView
 from portico.core.model.renewers import ImportedLineage, Renewer
-from portico.core.model.views import (
-    ExportView,
-    ImportView,
-    RenewerView,
-    TakenView,
-)
 from portico.core.planning.lineages import settings_not_in_file
 from portico.engine.certificates.loop import CertificateLoop
 from portico.engine.certificates.standalone import forget

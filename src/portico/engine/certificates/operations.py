@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from portico.core.model.event import Requester
-from portico.core.model.revocation import Reason
-from portico.core.model.views import (
+from portico.core.model.certificate_views import (
     AccountsView,
     CertificateView,
-    ChangeView,
     ExportView,
     ImportView,
     RenewerView,
     StandaloneRequest,
 )
+from portico.core.model.event import Requester
+from portico.core.model.revocation import Reason
+from portico.core.model.views import ChangeView
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.certificates.standalone import remember
 from portico.engine.changes import Change, Changes

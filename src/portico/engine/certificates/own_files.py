@@ -11,10 +11,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from portico.core.model.certificate_views import CertificateView
 from portico.core.model.moments import moment
 from portico.core.model.pair import OwnCopy, OwnPair
 from portico.core.model.place import CertificateFiles
-from portico.core.model.views import CertificateView
 from portico.core.planning.expiry import warning_of_own
 from portico.core.planning.own_pairs import own_pairs
 from portico.engine.engine import Engine

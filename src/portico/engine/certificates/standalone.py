@@ -9,9 +9,9 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from portico.core.model.certificate import Lineage
+from portico.core.model.certificate_views import StandaloneRequest
 from portico.core.model.desired import Desired
 from portico.core.model.issuing import LOCAL, Issuing
-from portico.core.model.views import StandaloneRequest
 from portico.core.planning.lineages import standalone_lineage
 from portico.errors import Refused
 from portico.ports.state import State

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from portico.core.model.certificate_views import CertificateView
 from portico.core.model.exposition import Sample, family
 from portico.core.model.instance import InstanceState
-from portico.core.model.views import AppView, CertificateView, StatusView, UpstreamView
+from portico.core.model.views import AppView, StatusView, UpstreamView
 
 
 def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:

@@ -12,15 +12,11 @@ from contextlib import suppress
 
 from portico.core.config.capabilities import AUTOMATIC, FEATURES, OWN_LINES
 from portico.core.model.event import Requester
+from portico.core.model.nginx_views import NginxBuildsView, NginxBuildView, NginxFeatureView
 from portico.core.model.openssl import unsupported_since
 from portico.core.model.optimization import gain, is_debugging, optimization
 from portico.core.model.place import AUTO, BUNDLED, MIN_NGINX, Build
-from portico.core.model.views import (
-    ChangeView,
-    NginxBuildsView,
-    NginxBuildView,
-    NginxFeatureView,
-)
+from portico.core.model.views import ChangeView
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from portico.core.model.app import MAX_INSTANCES
 from portico.core.model.desired import Desired
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING
-from portico.core.model.names import PROJECT, InstanceId, split_name
+from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.records import Revision
 from portico.core.model.views import (
     ChangeView,
@@ -27,7 +26,6 @@ from portico.core.model.views import (
 )
 from portico.core.planning.runs import runs_before
 from portico.core.planning.unchanged import (
-    is_move_unset,
     moved_ports,
     relinked_text,
     running_unchanged,
@@ -39,15 +37,18 @@ from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
+from portico.engine.control.down import Down, ProjectName
+from portico.engine.control.kept_ports import assert_ports_kept
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.reading import ReadFile, Reading
+from portico.engine.control.revisions import Revisions
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.inputs import request_of
 from portico.engine.intent import SITES
 from portico.engine.prepare import Candidate, Preparation
-from portico.engine.projects import keys_at, name_of
+from portico.engine.projects import name_of
 from portico.errors import ConfigError, Failed, NotFound, Refused
 from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
@@ -89,8 +90,8 @@ class Operations(Reading):
         self._loop, self._safe_mode = engine.loop, engine.safe_mode
         self._local, self._convergence = local, convergence
         self._cache_purge, self._dashboard = cache_purge, dashboard
-        self._ending: dict[str, Revision] = {}
-        """By change: the project that a `down` ends."""
+        self._down = Down(engine, changes, in_force, convergence)
+        self._revisions = Revisions(engine, self._projects)
 
     # Changing what is wanted
 
@@ -139,9 +140,10 @@ class Operations(Reading):
             removed[:] = self._intent.removed_by(candidate, project)
             earlier[:] = [self._intent.revisions.get(project)]
             if holds:
-                self._keep_ports("apply the file", project, candidate)
-                moved = moved_ports(self._intent.desired, candidate.desired)
-                now, new = self._intent.desired.of(project), candidate.desired.of(project)
+                whole, candidates = self._intent.desired, candidate.desired
+                assert_ports_kept(whole, candidates, "apply the file", project)
+                moved = moved_ports(whole, candidates)
+                now, new = whole.of(project), candidates.of(project)
                 said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
                 said.extend([f"nginx moves {moved}"] if moved else [])
                 if earlier[0] and earlier[0].served:
@@ -204,83 +206,9 @@ class Operations(Reading):
         everything: bool = False,
         file: str = "",
     ) -> ChangeView:
-        """End a project, or everything. A second call, while it is under way, waits for nothing
-        any more.
-        """
-        if going := self._going_down(project, folder):
-            going.say("second request: no longer waiting for open requests")
-            self._hurry(going)
-            return going.view()
-        in_force = self._intent.revisions
-        if (in_force or project is not None) and not everything:
-            names = self._projects.names(folder)
-            if project is None and file and not names.here:
-                known = ", ".join(names.projects.values())
-                raise Refused(f"{file} is not in force; to end another project, name it: {known}")
-            key = names.project(project)
-            if in_force.keys() != {key}:
-                return await self._down_one(key, who, now=now)
-        self._events.requested("down", EVERY_APP, who)
-        self._changes.overrule("everything is being stopped")
-        apps = len(self._intent.desired.apps)
-        self._in_force.clear(at_once=now)
-        subject = "1 app" if apps == 1 else f"{apps} apps"
-        return self._changes.begin("down", subject, [EVERY_APP], self._convergence.end)
-
-    def _going_down(self, project: str | None, folder: str | None) -> Change | None:
-        """What ends everything; or the project that is meant, if it is not in force again."""
-        names = self._projects.names(folder)
-        for change in self._changes.under_way():
-            if change.kind == "down" and EVERY_APP in change.apps:
-                return change
-            if change.kind == "down" and change.subject not in names.projects.values():
-                was = self._ending[change.id]
-                is_here = keys_at(folder, {was.project: was})
-                if project == change.subject or (project is None and not names.here and is_here):
-                    return change
-        return None
-
-    def _hurry(self, going: Change) -> None:
-        if EVERY_APP in going.apps:
-            self._in_force.clear(at_once=True)
-        else:
-            self._intent.hurry(self._ending[going.id].project)
-            self._loop.wake()
-
-    async def _down_one(self, project: str, who: Requester, *, now: bool) -> ChangeView:
-        revision, before = self._intent.revisions[project], self._intent.desired
-        apps, name = before.of(project).apps, name_of(revision)
-        self._changes.hold([*apps, SITES])
-        keep_ports = partial(self._keep_ports, f"end {name}", project)
-        candidate = await self._in_force.remove(project, keep_ports)
-        if now:
-            self._intent.hurry(project)
-        self._events.requested("down", name, who)
-
-        async def work(change: Change) -> None:
-            if moved := moved_ports(before, candidate.desired):
-                change.say(f"nginx moves {moved}: [edge] of {name} is no longer in force")
-            await self._convergence.apps(change, apps)
-
-        view = self._changes.begin("down", name, [*apps, SITES], work)
-        known = {change.id for change in self._changes.under_way()}
-        self._ending = {id_: each for id_, each in self._ending.items() if id_ in known}
-        self._ending[view.id] = revision
-        return view
-
-    def _keep_ports(self, what: str, project: str, candidate: Candidate) -> None:
-        """Raises Refused where sites of other projects would move from the ports that clients
-        know, because no file sets those any more.
-        """
-        before, after = self._intent.desired, candidate.desired
-        moved = moved_ports(before, after)
-        others = any(after.origin(site).project != project for site in after.sites)
-        if moved and others and is_move_unset(before, after):
-            raise Refused(
-                f"cannot {what}: no file would set the ports of [edge] any more, and sites of "
-                f"other projects would move {moved}; nothing was changed. Set http and https in a "
-                "project that remains, or in edge.toml of PORTICO_HOME, and `portico up` it first"
-            )
+        """End a project, or everything."""
+        named = ProjectName(project, folder, file)
+        return await self._down.begin(who, named, everything=everything, now=now)
 
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)
@@ -337,7 +265,7 @@ class Operations(Reading):
             names,
             abrupt=kind == "restart",
             links=links,
-            revisions=self._relinked(links, f"{who}, {kind} {app or 'all apps'}"),
+            revisions=self._revisions.relinked(links, f"{who}, {kind} {app or 'all apps'}"),
         )
 
         async def work(change: Change) -> None:
@@ -370,28 +298,6 @@ class Operations(Reading):
                 return runs.links
             raise Refused(f"cannot {kind} {app}: {error}; nothing was changed") from error
 
-    def _relinked(self, links: Mapping[str, Mapping[str, str]], who: str) -> list[Revision]:
-        """The revisions in force where links lead now, without those that served with these
-        already.
-        """
-        found = list[Revision]()
-        for key in dict.fromkeys(split_name(name)[0] for name in links):
-            current = self._current(key)
-            own = {split_name(n)[1]: each for n, each in links.items() if split_name(n)[0] == key}
-            together = {name: each for name, each in {**current.links, **own}.items() if each}
-            if together == current.links and (current.served or not together):
-                continue
-            again = replace(
-                current,
-                number=0,
-                applied=self._clock.now(),
-                who=who,
-                links=together,
-                served=False,
-            )
-            found.append(again)
-        return found
-
     def _replaced(self, kind: str, text: str, folder: str | None, who: Requester) -> ChangeView:
         """A single instance, by its id or its slot: the others have nothing to do with it."""
         app, place = self._projects.names(folder).instance(text)
@@ -419,13 +325,13 @@ class Operations(Reading):
                 f"cannot scale {app} to {wanted} instances: it must have 1 to {MAX_INSTANCES}; "
                 f"nothing was changed. `portico stop {app}` stops all of them"
             )
-        edit = self._edit(app, {"instances": wanted}, f"scale {app} {wanted}", who)
+        edit = self._revisions.with_app(app, {"instances": wanted}, f"scale {app} {wanted}", who)
         is_fewer = wanted < before
         return await self._put_in_force(edit, who, "scale", f"{app} {wanted}", smaller=is_fewer)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
         [app] = self._named(app, folder)
-        edit = self._edit(app, None, f"delete {app}", who)
+        edit = self._revisions.with_app(app, None, f"delete {app}", who)
         try:
             return await self._put_in_force(edit, who, "delete", app, smaller=True)
         except ConfigError as error:  # most of all a site that passes requests to it
@@ -473,71 +379,14 @@ class Operations(Reading):
         project: str | None = None,
         folder: str | None = None,
     ) -> ChangeView:
-        key = self._project_of(revision, project, folder)
+        key = self._revisions.project_of(revision, project, folder)
 
         def edit() -> Revision:
-            found = replace(self._earlier(revision, self._current(key)), project=key)
+            found = replace(self._revisions.earlier(revision, key), project=key)
             again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
         return await self._put_in_force(edit, who, "rollback", holds=[SITES])
-
-    def _project_of(self, number: int | None, project: str | None, folder: str | None) -> str:
-        """The key of the project that is to be rolled back; a revision's number tells it too."""
-        names = self._projects.names(folder)
-        if number is not None and project is None and not names.here:
-            of = {each.number: name_of(each) for each in self._state.revisions()}
-            project = of.get(number) if of.get(number) in names.projects.values() else None
-        return names.project(project)
-
-    def _earlier(self, number: int | None, current: Revision) -> Revision:
-        """Than the one in force, and of the same project; without a number one that served, and of
-        which anything is different.
-        """
-        older = [
-            each
-            for each in self._state.revisions()
-            if each.number < current.number and name_of(each) == name_of(current)
-        ]
-        if number is None:
-            older = [each for each in older if each.served and _differ(each, current)]
-        found = next((each for each in older if number in {None, each.number}), None)
-        if found is None:
-            which = f"{number} before the current one" if number else "before it that served"
-            which += "" if number else ", with another file or other folders"
-            raise NotFound(f"there is no revision {which}; see `portico history`")
-        return found
-
-    # How
-
-    def _edit(
-        self, app: str, keys: Mapping[str, object] | None, source: str, who: Requester
-    ) -> Callable[[], Revision]:
-        """The file in force by then, with one app's table changed, or taken out."""
-
-        def edit() -> Revision:
-            project, name = split_name(app)
-            current = self._current(project)
-            apps = dict(current.document.get("apps", {}))  # type: ignore[call-overload]  # read before
-            if name not in apps:
-                raise NotFound(f"there is no app {app!r} in {current.file}")
-            table = apps.pop(name)
-            if keys is not None:
-                apps[name] = {**table, **keys}
-            document = {**current.document, "apps": apps}
-            return replace(
-                current,
-                number=0,
-                applied=self._clock.now(),
-                who=str(who),
-                source=source,
-                path=current.file,
-                document=document,
-                served=False,
-                links={},
-            )
-
-        return edit
 
     def _begun(
         self,
@@ -576,20 +425,10 @@ class Operations(Reading):
         self._changes.hold(apps)
         return apps
 
-    def _current(self, project: str) -> Revision:
-        if project not in self._intent.revisions:
-            raise Refused("the project is not in force any more")
-        return self._intent.revisions[project]
-
 
 def _subject(text: str | None, apps: Sequence[str]) -> str | None:
     """The one app that a word means, or the word."""
     return apps[0] if len(apps) == 1 else text
-
-
-def _differ(one: Revision, other: Revision) -> bool:
-    """Whether a rollback from one to the other changes anything."""
-    return (one.document, one.folder, one.links) != (other.document, other.folder, other.links)
 
 
 def _removal(removed: Sequence[str], before: str, now: str) -> str:

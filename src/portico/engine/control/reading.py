@@ -14,7 +14,9 @@ from portico import __version__
 from portico.core.model.document import Document
 from portico.core.model.event import Event, EventFilter
 from portico.core.model.labels import project_name
+from portico.core.model.nginx_views import NginxBuildsView
 from portico.core.model.records import Revision
+from portico.core.model.traffic_views import TrafficSeriesView
 from portico.core.model.units import shown
 from portico.core.model.views import (
     ChangeView,
@@ -23,14 +25,12 @@ from portico.core.model.views import (
     EventView,
     FilePlanView,
     LogFileView,
-    NginxBuildsView,
     OutputLineView,
     PlanView,
     RenderView,
     RevisionView,
     StatusView,
     StepView,
-    TrafficSeriesView,
     VersionView,
 )
 from portico.core.planning.preview import preview
@@ -237,7 +237,7 @@ class Reading(CertificateOperations):
         grep: str | None = None,
         folder: str | None = None,
     ) -> list[OutputLineView]:
-        lines = min(int(number_in("count", count) or OUTPUT_LINES), MAX_OUTPUT_LINES)
+        lines = _count_in(count, OUTPUT_LINES, MAX_OUTPUT_LINES)
         names, slot = self._projects.names(folder), None
         if app is not None and "." in app:
             name, place = names.instance(app)

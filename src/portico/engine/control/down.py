@@ -1,0 +1,115 @@
+"""The end of a project or of everything: drained, stopped and forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portico.core.model.event import Requester
+from portico.core.model.records import Revision
+from portico.core.model.views import ChangeView
+from portico.core.planning.unchanged import moved_ports
+from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.kept_ports import assert_ports_kept
+from portico.engine.engine import Engine
+from portico.engine.in_force import InForce
+from portico.engine.intent import SITES
+from portico.engine.prepare import Candidate
+from portico.engine.projects import Projects, keys_at, name_of
+from portico.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectName:
+    """Which project is meant: the one of this name, of the file, or of the folder."""
+
+    project: str | None
+    folder: str | None
+    file: str
+
+
+class Down:
+    def __init__(
+        self, engine: Engine, changes: Changes, in_force: InForce, convergence: Convergence
+    ) -> None:
+        self._intent, self._loop, self._events = engine.intent, engine.loop, engine.events
+        self._projects, self._changes = Projects(engine.intent), changes
+        self._in_force, self._convergence = in_force, convergence
+        self._ending: dict[str, Revision] = {}
+        """By change: the project that it ends."""
+
+    async def begin(
+        self, who: Requester, named: ProjectName, *, everything: bool, now: bool
+    ) -> ChangeView:
+        """A second call, while it is under way, waits for nothing any more."""
+        if going := self._under_way(named):
+            going.say("second request: no longer waiting for open requests")
+            self._hurry(going)
+            return going.view()
+        in_force = self._intent.revisions
+        if (in_force or named.project is not None) and not everything:
+            key = self._key(named)
+            if in_force.keys() != {key}:
+                return await self._end_project(key, who, now=now)
+        return self._end_everything(who, now=now)
+
+    def _key(self, named: ProjectName) -> str:
+        names = self._projects.names(named.folder)
+        if named.project is None and named.file and not names.here:
+            known = ", ".join(names.projects.values())
+            raise Refused(
+                f"{named.file} is not in force; to end another project, name it: {known}"
+            )
+        return names.project(named.project)
+
+    def _end_everything(self, who: Requester, *, now: bool) -> ChangeView:
+        self._events.requested("down", EVERY_APP, who)
+        self._changes.overrule("everything is being stopped")
+        apps = len(self._intent.desired.apps)
+        self._in_force.clear(at_once=now)
+        subject = "1 app" if apps == 1 else f"{apps} apps"
+        return self._changes.begin("down", subject, [EVERY_APP], self._convergence.end)
+
+    def _under_way(self, named: ProjectName) -> Change | None:
+        """What ends everything; or the project that is meant, if it is not in force again."""
+        names = self._projects.names(named.folder)
+        for change in self._changes.under_way():
+            if change.kind == "down" and EVERY_APP in change.apps:
+                return change
+            if change.kind == "down" and change.subject not in names.projects.values():
+                was = self._ending[change.id]
+                is_here = not names.here and keys_at(named.folder, {was.project: was})
+                if named.project == change.subject or (named.project is None and is_here):
+                    return change
+        return None
+
+    def _hurry(self, going: Change) -> None:
+        if EVERY_APP in going.apps:
+            self._in_force.clear(at_once=True)
+        else:
+            self._intent.hurry(self._ending[going.id].project)
+            self._loop.wake()
+
+    async def _end_project(self, project: str, who: Requester, *, now: bool) -> ChangeView:
+        revision, before = self._intent.revisions[project], self._intent.desired
+        apps, name = before.of(project).apps, name_of(revision)
+        self._changes.hold([*apps, SITES])
+
+        def allow(candidate: Candidate) -> None:
+            assert_ports_kept(before, candidate.desired, f"end {name}", project)
+
+        candidate = await self._in_force.remove(project, allow)
+        if now:
+            self._intent.hurry(project)
+        self._events.requested("down", name, who)
+
+        async def work(change: Change) -> None:
+            if moved := moved_ports(before, candidate.desired):
+                change.say(f"nginx moves {moved}: [edge] of {name} is no longer in force")
+            await self._convergence.apps(change, apps)
+
+        view = self._changes.begin("down", name, [*apps, SITES], work)
+        known = {change.id for change in self._changes.under_way()}
+        self._ending = {id_: each for id_, each in self._ending.items() if id_ in known}
+        self._ending[view.id] = revision
+        return view
