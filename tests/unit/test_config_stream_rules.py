@@ -74,8 +74,8 @@ def test_no_two_keys_have_a_name_in_common():
             'app = "web"',
             [
                 (
-                    "streams.1.balance: must be set: that of apps.web has $cookie_user, which is "
-                    'of HTTP (write balance = "hash $remote_addr")'
+                    "streams.1.balance: must be set: apps.web uses $cookie_user, which only "
+                    'HTTP has (write balance = "hash $remote_addr")'
                 )
             ],
         ),
@@ -116,8 +116,8 @@ def test_no_two_keys_have_a_name_in_common():
             'tls = "a.test"\nserver_names = { "b.test" = "db" }',
             [
                 (
-                    "streams.1.server_names: cannot be combined with tls: what is passed on does "
-                    "not end here"
+                    "streams.1.server_names: cannot be combined with tls: server_names pass TLS "
+                    "on, and tls ends it here"
                 )
             ],
         ),
@@ -125,8 +125,8 @@ def test_no_two_keys_have_a_name_in_common():
             'server_names = { "b.test" = "secure" }',
             [
                 (
-                    'streams.1.server_names: cannot lead to upstream "secure", whose tls would '
-                    "begin TLS twice"
+                    'streams.1.server_names: cannot lead to upstream "secure": its tls would '
+                    "encrypt the connection twice"
                 )
             ],
         ),

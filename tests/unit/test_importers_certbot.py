@@ -161,7 +161,7 @@ def test_dynamic_updates_go_over_all_but_their_secret(tmp_path):
         "key_name": "acme.",
         "algorithm": "hmac-sha512",
     }
-    assert "write it to a file of its own" in found.notes[0]
+    assert "write it to a separate file" in found.notes[0]
     assert "c2VjcmV0" not in str(found)
 
 

@@ -212,10 +212,7 @@ def test_a_name_of_another_project_is_refused_and_a_project_that_was_moved_is_no
             await portico.operations.up(other, ME)
         said = str(refused.value)
         assert f"cannot use {tmp_path}/b/shop/portico.toml" in said
-        assert (
-            f'the name "shop" of this folder is that of a project in force from {tmp_path}/a'
-            in (said)
-        )
+        assert f'a project with the name "shop" is already in force from {tmp_path}/a' in (said)
         assert 'set project = "…" in one of them, or `portico down shop`' in said
         (tmp_path / "a/shop").rename(tmp_path / "gone")
         await up(portico, other)

@@ -69,9 +69,9 @@ def time_options(parser: Parser) -> None:
         "--since",
         metavar="TIME",
         type=_moment,
-        help='begin there: "10m" (so long ago), or "2026-11-29T10:00" in UTC',
+        help='from this time: "10m" for ten minutes ago, or "2026-11-29T10:00" in UTC',
     )
-    parser.add_argument("--until", metavar="TIME", type=_moment, help="end there, as --since")
+    parser.add_argument("--until", metavar="TIME", type=_moment, help="up to this time")
 
 
 def _moment(text: str) -> float:

@@ -38,7 +38,7 @@ _OWN_COMMANDS: Final = (
     Command("render", "Print the nginx configuration.", group=_RUN),
     Command("status", "Show what runs.", ("list", "ls", "l", "ps"), _INSPECT),
     Command("top", "Show what runs, live.", ("monit", "imonit", "dash"), _INSPECT),
-    Command("open", "Print a link to the dashboard, in the browser.", group=_INSPECT),
+    Command("open", "Print a link that opens the dashboard in a browser.", group=_INSPECT),
     Command("show", "Show one app in detail.", ("describe", "desc", "info"), _INSPECT),
     Command("logs", "Show or follow the output of apps.", ("log",), _INSPECT),
     Command("metrics", "Print metrics for Prometheus.", group=_INSPECT),
@@ -60,7 +60,7 @@ _OWN_COMMANDS: Final = (
         group=CHANGE_APPS,
     ),
     Command("startup", "Start everything again at boot.", group=_MORE),
-    Command("unstartup", "Do not start at boot any more.", group=_MORE),
+    Command("unstartup", "No longer start at boot.", group=_MORE),
     Command("upgrade", "Switch to the installed versions of porticod and nginx.", group=_MORE),
     Command("nginx", "Show, select or build the nginx program that serves.", group=_MORE),
     Command(

@@ -228,8 +228,8 @@ def _provider(name: str, params: Section, notes: list[str]) -> dict[str, object]
     if algorithm := credentials_file.get("dns_rfc2136_algorithm"):
         dns["algorithm"] = algorithm.lower()
     notes.append(
-        f"the secret in {credentials} is not copied; write it to a file of its own, and set "
-        "that as secret_file in tls.dns"
+        f"the secret in {credentials} is not copied; write it to a separate file and set "
+        "secret_file in tls.dns to its path"
     )
     return dns
 

@@ -182,7 +182,10 @@ ATTRIBUTES: Final[tuple[Attribute, ...]] = (
     PartialAttribute(("append_env_to_name",), flag, "the name of --env is appended to the name"),
     PartialAttribute(("cwd",), text, "cwd"),
     MappedAttribute(
-        ("args",), "args", words, "a port in them that a cluster shares is that of each instance"
+        ("args",),
+        "args",
+        words,
+        "a port in them that a cluster shares becomes the port of each instance",
     ),
     PartialAttribute(
         ("exec_interpreter", "interpreter"), text, "interpreter; a version after @ is ignored"

@@ -32,7 +32,9 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "--app", metavar="APP", dest="named", type=app_or_instance, help="the same as APP"
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="show new events as they come")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="show new events as they happen"
+    )
     parser.add_argument(
         "-n",
         "--lines",

@@ -57,10 +57,10 @@ def options(parser: Parser) -> None:
     )
     time_options(parser)
     parser.add_argument(
-        "--grep", metavar="PATTERN", help="only lines in which this regular expression is found"
+        "--grep", metavar="PATTERN", help="only lines that match this regular expression"
     )
     parser.add_argument("--timestamps", action="store_true", help="show when lines were written")
-    parser.add_argument("--events", action="store_true", help="with Portico's own events")
+    parser.add_argument("--events", action="store_true", help="also show Portico's events")
     parser.add_argument(
         "--nginx", action="store_true", help="nginx's access and error logs instead"
     )

@@ -44,7 +44,7 @@ def options(parser: Parser) -> None:
         "--add-module",
         metavar="FOLDER",
         action="append",
-        help="build: source of a further module, such as ngx_brotli; can be repeated",
+        help="build: source of an additional module, such as ngx_brotli; can be repeated",
     )
     parser.add_argument(
         "--no-use", action="store_true", help="build: only build it and print its path"

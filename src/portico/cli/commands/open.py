@@ -11,7 +11,7 @@ from portico.core.model import verbs
 
 def options(parser: Parser) -> None:
     parser.add_argument(
-        "--off", action="store_true", help="sign everybody out, and serve the dashboard no more"
+        "--off", action="store_true", help="sign all browsers out and stop serving the dashboard"
     )
     json_option(parser)
 

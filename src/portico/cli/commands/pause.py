@@ -28,7 +28,7 @@ def options(parser: Parser) -> None:
         "--for",
         dest="duration",
         metavar="DURATION",
-        help="how long a request is held at most, then it gets 503; default: 30s",
+        help="longest time to hold a request, which then gets 503; default: 30s",
     )
     json_option(parser)
 

@@ -33,7 +33,9 @@ def options(parser: Parser) -> None:
         "-i", "--instances", metavar="N", help=f"{program}number of instances, or max"
     )
     parser.add_argument("--watch", action="store_true", help=f"{program}replace it on changes")
-    parser.add_argument("--interpreter", metavar="PROGRAM", help=f"{program}what runs it")
+    parser.add_argument(
+        "--interpreter", metavar="PROGRAM", help=f"{program}the program that runs it"
+    )
     parser.add_argument(
         "--node-args", metavar="ARGUMENTS", help=f"{program}arguments of the interpreter"
     )

@@ -23,14 +23,14 @@ def options(parser: Parser) -> None:
         "filter",
         metavar="WORD",
         nargs="*",
-        help="show only rows whose project, app, instance or state has these words",
+        help="show only rows whose project, app, instance or state contains these words",
     )
     parser.add_argument(
         "--every",
         metavar="SECONDS",
         type=float,
         default=INTERVAL,
-        help=f"time between two looks; default: {INTERVAL:g}",
+        help=f"seconds between updates; default: {INTERVAL:g}",
     )
 
 

@@ -95,11 +95,13 @@ def _tls(draft: Draft, path: Path, stream: Stream) -> Iterator[Finding]:
     if stream.ssl_alpn and not stream.tls and not draft.may_be_set(path, "tls"):
         yield Finding((*path, "ssl_alpn"), "needs tls")
     if stream.server_names and stream.tls:
-        what = "cannot be combined with tls: what is passed on does not end here"
+        what = "cannot be combined with tls: server_names pass TLS on, and tls ends it here"
         yield Finding((*path, "server_names"), what)
     for target in stream.targets if stream.server_names else ():
         if (upstream := document.upstreams.get(target)) and upstream.tls:
-            what = f'cannot lead to upstream "{target}", whose tls would begin TLS twice'
+            what = (
+                f'cannot lead to upstream "{target}": its tls would encrypt the connection twice'
+            )
             yield Finding((*path, "server_names"), what)
 
 
@@ -108,5 +110,5 @@ def _group_balance(
 ) -> Iterator[Finding]:
     unknown = [v for v in target.balance.variables if v not in _VARIABLES]
     if unknown and stream.balance is None:
-        what = f"must be set: that of {path_text(group)} has ${unknown[0]}, which is of HTTP"
+        what = f"must be set: {path_text(group)} uses ${unknown[0]}, which only HTTP has"
         yield Finding((*path, "balance"), what, 'write balance = "hash $remote_addr"')

@@ -185,7 +185,7 @@ class App(Table):
     )
     autorestart: bool = Field(True, description="Restart an instance that exits.")
     stop_exit_codes: tuple[Annotated[int, Field(ge=0, le=255)], ...] = Field(
-        (), description="Exit codes after which an instance is left stopped."
+        (), description="Exit codes after which an instance is not started again."
     )
     backoff: Duration = Field(
         0.1, ge=0.01, description="Delay before the first restart; doubles each time."

@@ -46,19 +46,21 @@ class Cache(Table):
     """Keep answers of the app (nginx proxy_cache). Only GET and HEAD."""
 
     max_size: Size = Field(
-        1 << 30, ge=1 << 20, description="Size on disk; the least recently used answers leave."
+        1 << 30,
+        ge=1 << 20,
+        description="Size on disk; the least recently used answers are removed.",
     )
     valid: Duration | dict[CacheStatus, Annotated[Duration, Field(ge=1)]] = Field(
         default_factory=dict,
-        description="How long answers are valid for which the app says nothing: of 200, 301 and "
-        '302, or a table such as `{200 = "10m", 404 = "1m"}`. Errors are stored only if they are '
-        "in it. Default: only what the app allows is stored, by Cache-Control, Expires or "
-        "X-Accel-Expires.",
+        description="How long answers are valid if the app does not say so: those with status "
+        '200, 301 and 302, or a table such as `{200 = "10m", 404 = "1m"}`. Errors are stored only '
+        "if they are in it. Default: only what the app allows is stored, by Cache-Control, "
+        "Expires or X-Accel-Expires.",
     )
     inactive: Duration | None = Field(
         None,
         ge=1,
-        description="How long an answer is kept that no client requests; default: 10m, or the "
+        description="How long an answer that no client requests is kept; default: 10m, or the "
         "longest time in valid if that is longer.",
     )
     key: KeyText = Field(
@@ -68,7 +70,7 @@ class Cache(Table):
     )
     use_stale: bool | tuple[StaleCase, ...] = Field(
         False,
-        description="When an answer that is not valid any more is used: true, or nginx's "
+        description="When an expired answer is used: true, or nginx's "
         "conditions such as `updating` and `http_503`. It is updated in the background. Default: "
         "as the app says (stale-while-revalidate, stale-if-error).",
     )

@@ -76,9 +76,9 @@ class Check(HttpRequest):
     interval: Duration = Field(
         5.0,
         ge=0.1,
-        description="Time between two probes of an instance; shorter while an answer is overdue "
-        "by more than a second, so that a hung program gets no more requests after "
-        "fall intervals and a second.",
+        description="Time between two probes of an instance. It is shorter while an answer is "
+        "more than a second late, so that a hung program gets no requests after fall intervals "
+        "and a second.",
     )
     timeout: Duration | None = Field(
         None,

@@ -20,7 +20,7 @@ class Document(Table):
     project: AppName | None = Field(
         None,
         description="Name of the project; default: the name of the file's folder. A file with "
-        "another name comes next to what is in force.",
+        "another name is added to those in force.",
     )
     apps: dict[AppName, App] = Field(default_factory=dict, description="What runs, by name.")
     upstreams: dict[AppName, Upstream] = Field(

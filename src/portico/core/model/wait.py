@@ -15,7 +15,7 @@ class Wait(Table):
     """Hold requests while no instance can take them."""
 
     timeout: Duration = Field(
-        ge=0, le=MAX_WAIT, description="How long a request is held at most; 0: not at all."
+        ge=0, le=MAX_WAIT, description="The longest time to hold a request; 0: it is not held."
     )
     requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         1000, description="How many requests of the site may be held; others get 503."

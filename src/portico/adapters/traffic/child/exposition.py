@@ -160,7 +160,11 @@ def _histogram(
 def _own(counter: Counter, size: int, behind: float) -> Iterator[str]:
     for name, says, value in (
         ("behind_bytes", "Bytes of access logs that are not counted yet.", size),
-        ("behind_seconds", "Age of what was counted last, while there is more.", round(behind, 3)),
+        (
+            "behind_seconds",
+            "Age of the last request counted, while others wait to be counted.",
+            round(behind, 3),
+        ),
     ):
         yield family(f"portico_access_log_{name}", says, [({}, value)])
     for name, says, count in (
