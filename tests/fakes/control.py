@@ -131,6 +131,9 @@ class FakeControl:
     async def rollback(self, revision, who):
         return self._change("rollback", str(revision), who, revision)
 
+    async def output(self, app):
+        return []
+
     def history(self):
         return [
             RevisionView(

@@ -3,7 +3,7 @@
 import { button, change } from "./actions.js";
 import { sparkline } from "./charts.js";
 import { get } from "./client.js";
-import { h, setText, update } from "./dom.js";
+import { h, setAttributes, setText, update } from "./dom.js";
 import { duration, fullName, rate, size, time } from "./format.js";
 import { errors, lately, requests, sum } from "./state.js";
 
@@ -11,7 +11,7 @@ export const title = (name) => name;
 
 const HEADS = [
   "instance", "state", "for", "pid", "port", "cpu", "memory", "restarts",
-  "share", "req/s", "p50", "p95", "5xx", "requests",
+  "share", "req/s", "p50", "p95", "5xx", "connections", "requests",
 ];
 const EVENTS_PAUSE = 2000;
 
@@ -44,7 +44,7 @@ export function open(root, name) {
     h(
       "div",
       { class: "wide", tabindex: 0, role: "region", "aria-label": "Instances" },
-      h("table", {}, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body),
+      h("table", { class: "instances" }, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body),
     ),
     h("h2", {}, "Output"),
     output,
@@ -115,11 +115,12 @@ function showRows(body, app) {
         time(traffic?.p50_s),
         time(traffic?.p95_s),
         traffic ? String(errors(i)) : "-",
+        String(i.connections),
       ];
       cells.forEach((text, at) => setText(row.children[at + 1], text));
-      row.children[1].className = `state ${i.state}`;
-      const graph = sparkline(lately(`${fullName(app)} ${i.id}`), `requests of ${i.id}, the last minute`, 90, 20);
-      row.lastElementChild.replaceChildren(graph);
+      setAttributes(row.children[1], { class: `state ${i.state}` });
+      const values = lately(`${fullName(app)} ${i.id}`);
+      sparkline(row.lastElementChild, values, `requests of ${i.id}, the last minute`, 90, 20);
     },
   );
 }

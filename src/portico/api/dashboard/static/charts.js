@@ -1,20 +1,27 @@
 // Small charts as SVG. Each has a sentence for those who do not see it.
 
-import { s } from "./dom.js";
+import { s, setAttributes } from "./dom.js";
 
-// One line over time, scaled to its largest value.
-export function sparkline(values, label, width = 120, height = 28) {
+// One line over time, scaled to its largest value. It is changed in place: there may be hundreds.
+export function sparkline(place, values, label, width = 120, height = 28) {
   const most = Math.max(...values, 0);
   const step = width / Math.max(values.length - 1, 1);
   const y = (value) => height - 2 - (most ? (value / most) * (height - 4) : 0);
   const points = values.map((value, at) => `${(at * step).toFixed(1)},${y(value).toFixed(1)}`);
   const area = values.length ? `M0,${height} L${points.join(" L")} L${width},${height} Z` : "";
-  return s(
-    "svg",
-    { class: "spark", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-    s("path", { class: "area", d: area }),
-    s("polyline", { class: "line", points: points.join(" ") }),
-  );
+  if (!place.firstElementChild) {
+    place.append(
+      s(
+        "svg",
+        { class: "spark", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
+        s("path", { class: "area" }),
+        s("polyline", { class: "line" }),
+      ),
+    );
+  }
+  const [path, line] = place.firstElementChild.children;
+  setAttributes(path, { d: area });
+  setAttributes(line, { points: points.join(" ") });
 }
 
 // Several lines over the same minutes: [{name, values}], nulls are gaps.

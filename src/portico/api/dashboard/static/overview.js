@@ -1,7 +1,7 @@
 // The stack as a picture: sites, nginx, and instances, with lines as thick as their traffic.
 
 import { sparkline } from "./charts.js";
-import { h, s, setText, update } from "./dom.js";
+import { changed, h, s, setAttributes, setText, update, watch } from "./dom.js";
 import { count, duration, fullName, rate, size } from "./format.js";
 import { errors, isWell, lately, requests, sum } from "./state.js";
 
@@ -17,6 +17,7 @@ export function open(root) {
   const totals = h("dl", { class: "totals" });
   const problems = h("ul", { class: "problems", "aria-label": "Problems" });
   const picture = h("div", { class: "picture" });
+  let drawn = null;
   root.append(h("h1", {}, "Overview"), totals, problems, picture);
   return {
     update(status) {
@@ -28,7 +29,7 @@ export function open(root) {
         (text) => h("li", {}, text),
         () => {},
       );
-      picture.replaceChildren(draw(status));
+      drawn = draw(picture, status, drawn);
     },
   };
 }
@@ -54,7 +55,7 @@ function showTotals(place, status) {
     (element, [name, value, key]) => {
       const [number, graph] = element.lastElementChild.children;
       setText(number, value);
-      if (key) graph.replaceChildren(sparkline(lately(key), `${name}, the last minute`));
+      if (key) sparkline(graph, lately(key), `${name}, the last minute`);
     },
   );
 }
@@ -100,52 +101,74 @@ function apps(status) {
   });
 }
 
-function draw(status) {
+// A picture of the same boxes is changed in place; otherwise it is another one.
+function draw(place, status, before) {
   const left = sites(status);
   const right = apps(status);
-  const height = Math.max(left.length, right.length, 1) * (ROW + GAP) + GAP;
+  const shape = [left, right].map((boxes) => boxes.map((box) => box.href + box.label).join("\n")).join("\n\n");
+  const now = before?.shape === shape ? before : { shape, ...picture(place, left, right) };
   const most = Math.max(...left.map((b) => b.rate), ...right.map((b) => b.rate), 1);
-  const middle = { x: WIDTH / 2 - 50, y: height / 2 - 24 };
-  const y = (boxes, at) => (height - boxes.length * (ROW + GAP)) / 2 + GAP / 2 + at * (ROW + GAP);
-  const thick = (box) => (box.rate ? 1 + 9 * Math.sqrt(box.rate / most) : 1);
-  const curve = (box, x1, y1, x2, y2) =>
-    s("path", {
+  changed(now.boxes, [...left, ...right], (element, box) => {
+    const [flow, rect, , note, number] = element.children;
+    const thick = box.rate ? 1 + 9 * Math.sqrt(box.rate / most) : 1;
+    setAttributes(flow, {
       class: `flow${box.errors ? " failing" : ""}${box.rate ? "" : " silent"}`,
-      "stroke-width": thick(box).toFixed(1),
-      d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}`,
+      "stroke-width": thick.toFixed(1),
     });
-  const centre = height / 2;
-  return s(
-    "svg",
-    {
-      viewBox: `0 0 ${WIDTH} ${height}`,
-      role: "group",
-      "aria-label": `${count(left.length, "site")}, nginx, and ${count(right.length, "instance")}`,
-    },
-    ...left.map((box, at) => curve(box, BOX, y(left, at) + ROW / 2, middle.x, centre)),
-    ...right.map((box, at) =>
-      curve(box, middle.x + 100, centre, WIDTH - BOX, y(right, at) + ROW / 2),
-    ),
-    s("rect", { class: "box nginx", x: middle.x, y: middle.y, width: 100, height: 48, rx: 8 }),
-    s("text", { class: "name", x: WIDTH / 2, y: centre - 2, "text-anchor": "middle" }, "nginx"),
-    s(
-      "text",
-      { class: "note", x: WIDTH / 2, y: centre + 14, "text-anchor": "middle" },
-      status.nginx.pid ? `${rate(sum(status.sites, requests))} req/s` : "not running",
-    ),
-    ...left.map((box, at) => boxOf(box, 0, y(left, at))),
-    ...right.map((box, at) => boxOf(box, WIDTH - BOX, y(right, at))),
-  );
+    setAttributes(rect, { class: `box${box.isWell ? "" : " unwell"}` });
+    setText(note, shorten(box.note, 40));
+    setText(number, `${rate(box.rate)}/s`);
+  });
+  const running = `${rate(sum(status.sites, requests))} req/s`;
+  setText(now.nginx, status.nginx.pid ? running : "not running");
+  return now;
 }
 
-function boxOf(box, x, y) {
+function picture(place, left, right) {
+  const height = Math.max(left.length, right.length, 1) * (ROW + GAP) + GAP;
+  const middle = { x: WIDTH / 2 - 50, y: height / 2 - 24 };
+  const centre = height / 2;
+  const y = (boxes, at) => (height - boxes.length * (ROW + GAP)) / 2 + GAP / 2 + at * (ROW + GAP);
+  const curve = (x1, y1, x2, y2) =>
+    s("path", { d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` });
+  const boxes = [
+    ...left.map((box, at) => {
+      const flow = curve(BOX, y(left, at) + ROW / 2, middle.x, centre);
+      return boxOf(box, flow, 0, y(left, at));
+    }),
+    ...right.map((box, at) => {
+      const flow = curve(middle.x + 100, centre, WIDTH - BOX, y(right, at) + ROW / 2);
+      return boxOf(box, flow, WIDTH - BOX, y(right, at));
+    }),
+  ];
+  const nginx = s("text", { class: "note", x: WIDTH / 2, y: centre + 14, "text-anchor": "middle" });
+  place.replaceChildren(
+    s(
+      "svg",
+      {
+        viewBox: `0 0 ${WIDTH} ${height}`,
+        role: "group",
+        "aria-label": `${count(left.length, "site")}, nginx, and ${count(right.length, "instance")}`,
+      },
+      ...boxes,
+      s("rect", { class: "box nginx", x: middle.x, y: middle.y, width: 100, height: 48, rx: 8 }),
+      s("text", { class: "name", x: WIDTH / 2, y: centre - 2, "text-anchor": "middle" }, "nginx"),
+      nginx,
+    ),
+  );
+  watch(boxes);
+  return { boxes, nginx };
+}
+
+function boxOf(box, flow, x, y) {
   return s(
     "a",
     { href: box.href },
-    s("rect", { class: `box${box.isWell ? "" : " unwell"}`, x, y, width: BOX, height: ROW, rx: 6 }),
+    flow,
+    s("rect", { x, y, width: BOX, height: ROW, rx: 6 }),
     s("text", { class: "name", x: x + 10, y: y + 15 }, shorten(box.label, 26)),
-    s("text", { class: "note", x: x + 10, y: y + 28 }, shorten(box.note, 40)),
-    s("text", { class: "rate", x: x + BOX - 10, y: y + 15, "text-anchor": "end" }, `${rate(box.rate)}/s`),
+    s("text", { class: "note", x: x + 10, y: y + 28 }),
+    s("text", { class: "rate", x: x + BOX - 10, y: y + 15, "text-anchor": "end" }),
   );
 }
 
