@@ -22,7 +22,9 @@ from tests.stack import PROGRAMS, Stack, eventually, kill
 
 SITE = "app.localhost"
 REQUESTS = 1_000_000
-CHUNK = 50_000
+MAX_CHUNK = 50_000
+ROUNDS = 6
+"""At least: each disturbance comes twice, however few requests there are."""
 TIMED = 3000
 CONNECTIONS = 100
 MAX_DIFFERENCE = 0.02
@@ -53,7 +55,7 @@ def main(requests: int) -> int:
         for number in count(1):
             if sent >= requests:
                 break
-            some = min(CHUNK, requests - sent)
+            some = min(MAX_CHUNK, -(-requests // ROUNDS), requests - sent)
             with stack.load(SITE, "/load", requests=some, seconds=LONGEST_RUN) as load:
                 kills += disturb(stack, number)
                 report = load.report()
