@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -92,7 +92,7 @@ def opened(portico: PorticoAlone) -> Iterator[int]:
     """A browser that reads the live status, as the pages do."""
     browser = Browser(json.loads(portico.stack.done("open", "--json").stdout)["url"])
     browser.sign_in()
-    with closing(browser.live()) as answer:
+    with browser.live() as answer:
         threading.Thread(target=read_all, args=(answer.fileno(),), daemon=True).start()
         yield 0
 

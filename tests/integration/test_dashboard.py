@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
 import psutil
@@ -39,11 +39,14 @@ class Browser:
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read().decode()
 
+    @contextmanager
     def live(self):
-        """The stream of the status; its end is that of the connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request("GET", "/live", headers=self.headers)
-        return connection.getresponse()
+        """The stream of the status."""
+        address = ("127.0.0.1", self.port)
+        with closing(http.client.HTTPConnection(*address, timeout=60)) as connection:
+            connection.request("GET", "/live", headers=self.headers)
+            with closing(connection.getresponse()) as answer:
+                yield answer
 
     def sign_in(self):
         status, headers, text = self.ask(f"{self.link.path}?{self.link.query}")
@@ -151,7 +154,7 @@ def test_a_change_is_made_in_the_name_of_who_asked_for_the_link(browser, stack):
 
 
 def test_the_status_comes_live_and_one_who_goes_ends_nothing(browser):
-    with closing(browser.live()) as answer:
+    with browser.live() as answer:
         for _ in range(2):
             line = answer.readline()
             assert json.loads(line.removeprefix(b"data: "))["apps"]
@@ -162,15 +165,15 @@ def test_the_status_comes_live_and_one_who_goes_ends_nothing(browser):
 def test_browsers_that_never_read_and_never_close_are_few_and_hold_up_no_one(browser, stack):
     with ExitStack() as open_ones:
         for _ in range(MAX_READERS):
-            assert open_ones.enter_context(closing(browser.live())).status == 200
-        with closing(browser.live()) as another:
+            assert open_ones.enter_context(browser.live()).status == 200
+        with browser.live() as another:
             assert another.status == 503
             assert b"close one" in another.read()
         assert browser.ask("/v1/status")[0] == 200
         assert stack.status()["troubles"] == []
 
     def is_free():
-        with closing(browser.live()) as answer:
+        with browser.live() as answer:
             return answer.status == 200
 
     assert eventually(is_free)
