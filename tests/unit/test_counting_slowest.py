@@ -10,8 +10,8 @@ from portico.core.counting.slowest import KEPT, MAX_PATH_LENGTH, MAX_SITES, Slow
 NOW = 1_900_000_000.0
 
 
-def line(seconds, uri="/a", status=200, method="GET"):
-    return Line("", status, seconds, "", "", method=method, uri=uri)
+def line(seconds, uri="/a", status=200, method="GET", time=""):
+    return Line(time, status, seconds, "", "", method=method, uri=uri)
 
 
 def paths(slowest, site="a.test"):
@@ -60,6 +60,16 @@ def test_they_are_forgotten_after_an_hour_and_when_the_clock_is_set_back():
     assert [path for path, *_ in paths(slowest)] == ["/new"]
     slowest.forget(NOW - 86400)
     assert paths(slowest) == []
+
+
+def test_a_line_that_is_read_late_is_of_the_time_when_its_request_ended():
+    slowest = Slowest()
+    late = line(1.0, "/late", time="2030-03-17T17:16:40+00:00")
+    of_yesterday = line(2.0, "/yesterday", time="2030-03-16T17:46:40+00:00")
+    slowest.add("a.test", [late, of_yesterday], NOW)
+    assert [(each.slowest.path, each.slowest.at) for each in slowest.of("a.test")] == [
+        ("/late", NOW - 1800)
+    ]
 
 
 def test_their_memory_is_bounded_whatever_clients_ask_for():

@@ -132,7 +132,7 @@ def tally(
     found: list[tuple[Row, float, Counts]] = []
     unreadable = 0
     for (text, route, addresses), group in groups.items():
-        if (time := _time(text)) is None:
+        if (time := ended_at(text)) is None:
             unreadable += len(group)
         else:
             found += _of_group(group, time, route, addresses, site, owners)
@@ -226,7 +226,8 @@ _upstream_seconds = _Known[str, float](lambda text: _last_time(text) or 0.0)
 
 
 @lru_cache(maxsize=256)
-def _time(text: str) -> float | None:
+def ended_at(text: str) -> float | None:
+    """Unix time, of the time of a line."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

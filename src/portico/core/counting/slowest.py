@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from portico.core.counting.lines import Line
+from portico.core.counting.lines import Line, ended_at
 
 WIDTH: Final = 600
 SLOTS: Final = 6
@@ -47,21 +47,21 @@ class Slowest:
         """By slot."""
 
     def add(self, site: str, lines: Iterable[Line], now: float) -> None:
-        slots = self._sites.get(site)
-        if slots is None:
-            if len(self._sites) >= MAX_SITES:
-                return
-            slots = self._sites[site] = {}
-        number = int(now) // WIDTH
+        if site not in self._sites and len(self._sites) >= MAX_SITES:
+            return
+        slots = self._sites.setdefault(site, {})
         few = heapq.nlargest(
             KEPT,
             (line for line in lines if line.status != _SWITCHED),
             key=attrgetter("request_time"),
         )
-        found = [
-            SlowRequest(x.request_time, now, x.method, normal_path(x.uri), x.status) for x in few
-        ]
-        slots[number] = heapq.nlargest(KEPT, [*slots.get(number, ()), *found])
+        for line in few:
+            at = min(ended_at(line.time) or now, now)
+            number = int(at) // WIDTH
+            if number >= int(now) // WIDTH - SLOTS:
+                path = normal_path(line.uri)
+                request = SlowRequest(line.request_time, at, line.method, path, line.status)
+                slots[number] = heapq.nlargest(KEPT, [*slots.get(number, ()), request])
 
     def forget(self, now: float) -> None:
         """What is older than an hour, or would be of the future since the clock was set back."""
