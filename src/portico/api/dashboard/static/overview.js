@@ -130,7 +130,7 @@ function picture(place, left, right) {
   const centre = height / 2;
   const y = (boxes, at) => (height - boxes.length * (ROW + GAP)) / 2 + GAP / 2 + at * (ROW + GAP);
   const curve = (x1, y1, x2, y2) =>
-    s("path", { d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` });
+    s("path", { class: "flow silent", d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` });
   const boxes = [
     ...left.map((box, at) => {
       const flow = curve(BOX, y(left, at) + ROW / 2, middle.x, centre);
@@ -165,7 +165,7 @@ function boxOf(box, flow, x, y) {
     "a",
     { href: box.href },
     flow,
-    s("rect", { x, y, width: BOX, height: ROW, rx: 6 }),
+    s("rect", { class: "box", x, y, width: BOX, height: ROW, rx: 6 }),
     s("text", { class: "name", x: x + 10, y: y + 15 }, shorten(box.label, 26)),
     s("text", { class: "note", x: x + 10, y: y + 28 }),
     s("text", { class: "rate", x: x + BOX - 10, y: y + 15, "text-anchor": "end" }),
