@@ -41,6 +41,7 @@ FILE = """
 [apps.web]
 command = ["{python}", "{program}"]
 instances = 2
+port = {port}
 [sites."app.localhost"]
 app = "web"
 certificate = "{pair.certificate}"
@@ -118,7 +119,7 @@ def by_hand():
 
 def write(stack, old, title):
     program = old.program("new.py", title)
-    text = FILE.format(python=sys.executable, program=program, pair=old.pair)
+    text = FILE.format(python=sys.executable, program=program, pair=old.pair, port=old.port)
     return stack.write(text, bind=["*", "[::]"])
 
 
@@ -136,6 +137,7 @@ def test_ports_are_taken_over_and_given_back_without_a_lost_request():
 
         said = stack.done("switch").stdout
         assert f"nginx {first} has left" in said
+        assert "web listens on free ports" in said  # the old program has that of the file
         assert is_gone(first)
         assert stack.status()["nginx"]["pid"] != first
 

@@ -6,9 +6,9 @@ import os
 import signal
 import socket
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,10 +26,11 @@ from portico.core.model.labels import project_name
 from portico.core.model.names import is_local_name
 from portico.errors import Failed, PorticoError, Refused
 from portico.importers.read import ImportedFile
+from portico.importers.sites import tables
 from portico.stack.switching import pm2, record
 from portico.stack.switching.answers import Answer, Place, ask, differences
 from portico.stack.switching.other_nginx import OtherNginx, find_nginx
-from portico.system.listening import listening_ports
+from portico.system.listening import listening_ports, listening_sockets
 from portico.system.waiting import wait_for
 
 EXIT_TIMEOUT: Final = 90.0
@@ -41,6 +42,9 @@ _MIGRATION: Final = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 class _Switch:
     session: Session
     found: ImportedFile
+    """Apps whose ports are taken until the switch have others."""
+    moved: tuple[str, ...]
+    """The names of those apps."""
     desired: Desired
     project: str
     is_new: bool
@@ -104,7 +108,26 @@ def _prepared(session: Session, found: ImportedFile) -> _Switch:
     apps = pm2.apps_of(desired, session.environ)
     project = project_name(found.table, found.folder)
     is_new = project not in {each.name for each in status.projects}
-    return _Switch(session, found, desired, project, is_new, other, apps)
+    moved = tuple(_on_taken_ports(desired))
+    found = replace(found, table=_without_ports(found.table, moved))
+    return _Switch(session, found, moved, desired, project, is_new, other, apps)
+
+
+def _on_taken_ports(desired: Desired) -> Iterator[str]:
+    """The apps that are to listen where a program of the old stack still does."""
+    taken = {each.port for each in listening_sockets()}
+    for name, app in desired.apps.items():
+        if taken & {app.app.pinned(slot) for slot in range(1, app.instances + 1)}:
+            yield name
+
+
+def _without_ports(table: Mapping[str, object], apps: Collection[str]) -> Mapping[str, object]:
+    found = tables(table.get("apps"))
+    moved = {
+        name: {key: value for key, value in app.items() if key != "port"} if name in apps else app
+        for name, app in found.items()
+    }
+    return {**table, "apps": moved}
 
 
 def _refuse_orders(client: Client, desired: Desired, source: str) -> None:
@@ -129,6 +152,8 @@ def _steps(switch: _Switch) -> Iterator[str]:
     yield "compare the answers again; give everything back if a site does not answer as before"
     for app in switch.pm2_apps:
         yield f"stop {app.name} of PM2"
+    for name in switch.moved:
+        yield f"leave {name} on free ports; the next `portico up` moves it to those of the file"
 
 
 def _places(desired: Desired, http: int, https: int) -> Iterator[Place]:
@@ -243,6 +268,8 @@ def _report(switch: _Switch) -> None:
         return
     write = switch.session.terminal.write
     write(f"done: {switch.project} serves; nginx {switch.other.pid} has left")
+    for name in switch.moved:
+        write(f"{name} listens on free ports: `portico up` moves it to those of the file")
     write("next: portico status, portico startup (at boot), portico switch --back (undo)")
     program = Path(switch.other.program).name
     write(f"At boot, {program} and PM2 would start again: disable their units, for example")
