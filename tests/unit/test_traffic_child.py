@@ -102,6 +102,23 @@ def test_a_log_that_was_rotated_before_anything_was_counted_is_found_after_a_kil
     assert (place.read(), place.counter.gaps) == (5, 0)
 
 
+def test_a_log_that_was_rotated_before_it_was_looked_at_once_is_counted_from_then_on(tmp_path):
+    """The daemon was killed before it had said which logs there are, and the next one rotated."""
+    place = Place(tmp_path)
+    for age, lines in (
+        (-60, 4),
+        (1, 3),
+    ):  # what was there before there was counting is not counted
+        place.write(lines)
+        os.utime(place.rotate(), (NOW + age, NOW + age))
+    place.store.unlink()
+    Counter(place.store, place.clock)
+    place.clock.wait(5)
+    place.write(2)
+    place.counter = place.started()
+    assert (place.read(), place.counter.gaps) == (5, 0)
+
+
 def test_half_a_line_is_counted_when_it_is_whole(place):
     place.write(2, end=b"")
     assert place.read() == 1

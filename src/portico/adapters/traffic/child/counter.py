@@ -48,7 +48,7 @@ class Counter:
         """`file` is where all of this is stored."""
         self._file, self._clock = file, clock
         stored = _read(file)
-        self._stored_at = stored.at if stored else 0.0
+        self._stored_at = stored.at if stored else clock.now()
         self.table = Table.load(stored.newest, stored.rows) if stored else Table(clock.now())
         self._owners: dict[int, list[Owner]] = stored.owners if stored else {}
         self._positions = stored.positions if stored else {}
@@ -71,6 +71,8 @@ class Counter:
         self._is_changed = False
         self.unsaved = ""
         """Why the newest counts are only in memory."""
+        if stored is None:  # so that the next child knows since when there is counting
+            self.save()
 
     def arrange(self, layout: Layout) -> None:
         now = self._clock.monotonic()

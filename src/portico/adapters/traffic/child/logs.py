@@ -73,8 +73,9 @@ class Log:
     """The access log of a site: a name, and the files that it led to."""
 
     def __init__(self, path: str, positions: list[Position], stored: float, now: float) -> None:
-        """Begins at these, which were stored at a Unix time, or with the whole file where there
-        are none. `now` is monotonic.
+        """Begins at these, which were stored at a Unix time. Where there are none it begins with
+        the whole file, and those that were renamed since then: a daemon may be killed, and the
+        next one rotate, before a new log was looked at once. `now` is monotonic.
         """
         self._path = path
         self._files: list[LogFile] = []
@@ -156,7 +157,7 @@ class Log:
                     file.close()
                 self.gaps += newest  # an older one may have been read to its end
             newest = False
-        if self._files and self._files[-1].renamed_at is not None:
+        if not self._files or self._files[-1].renamed_at is not None:
             self._files += self._files_since(there, stored, now)
 
     def _files_since(self, there: dict[int, str], stored: float, now: float) -> list[LogFile]:
