@@ -48,10 +48,11 @@ class Fleet:
 
 def fleets(facts: Facts) -> Iterator[Fleet]:
     """Those of two or more entries, by what they run and where."""
-    found: dict[tuple[str, str], list[Program]] = {}
+    found: dict[tuple[str, str, str], list[Program]] = {}
     for each in facts.stack.programs:
         what = str(each.table.get("script") or each.table.get("command") or "")
-        found.setdefault((each.place.file, what), []).append(each)
-    for (_, what), programs in found.items():
+        where = f"{each.place.file} {each.table.get('cwd')} {each.table.get('args')}"
+        found.setdefault((where, what, each.manager), []).append(each)
+    for (_, what, _), programs in found.items():
         if what and len(programs) > 1:
             yield Fleet(what, tuple(programs))

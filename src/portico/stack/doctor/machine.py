@@ -39,6 +39,8 @@ class Machine:
 
     nginx: tuple[int, ...] = ()
     """Version of the nginx that serves."""
+    nginx_arguments: str = ""
+    """What it was configured with, as `nginx -V` prints it."""
     files: Mapping[str, FileFacts] = field(default_factory=dict)
     """By the path that the stack names. Absent where nothing can be said of it."""
     listening: Mapping[int, Listener] | None = None

@@ -25,6 +25,7 @@ _PEMS: Final = (
     "proxy_ssl_certificate_key",
     "ssl_dhparam",
 )
+_HOOK: Final = re.compile(r"^(installer = nginx|(renew|post)_hook = (?!None))", re.MULTILINE)
 _TIMEOUT: Final = 5.0
 _HOOKS: Final = ("deploy", "post")
 
@@ -33,16 +34,19 @@ def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> 
     """Blocks for less than a second. What cannot be looked at is left out."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     masters = [pid for pid in proc.pids() if proc.program_name(pid) == "nginx"]
-    hooks = (root / "etc/letsencrypt/renewal-hooks" / name for name in _HOOKS)
+    version, arguments = _build(masters[0]) if masters else ((), "")
     return Machine(
-        nginx=_version(masters[0]) if masters else (),
+        nginx=version,
+        nginx_arguments=arguments,
         files=dict(_files(facts)),
         listening=_listening(),
         memory=pages,
         cores=len(os.sched_getaffinity(0)),
         open_files=_open_files(masters[0]) if masters else None,
-        renewers=tuple(each.where for each in find_renewers(root)),
-        deploy_hooks=any(True for folder in hooks for _ in _names(folder)),
+        renewers=tuple(
+            each.where for each in find_renewers(root) if "/run/systemd/system" not in each.what
+        ),
+        deploy_hooks=_reloads(root / "etc/letsencrypt"),
         rotated=tuple(_rotated(root)),
         pm2_rotates=(pm2_home(environ) / "modules/pm2-logrotate").exists(),
         now=SystemClock().now(),
@@ -60,16 +64,27 @@ def _names(folder: Path) -> list[Path]:
         return []
 
 
-def _version(pid: int) -> tuple[int, ...]:
-    """Of the program that the process is, also where a new one has been installed since."""
+def _reloads(certbot: Path) -> bool:
+    """Whether certbot reloads nginx after each renewal, by a script or by its own plugin."""
+    if any(True for name in _HOOKS for _ in _names(certbot / "renewal-hooks" / name)):
+        return True
+    confs = [each for each in _names(certbot / "renewal") if each.suffix == ".conf"]
+    with suppress(OSError):
+        return bool(confs) and all(_HOOK.search(each.read_text()) for each in confs)
+    return False
+
+
+def _build(pid: int) -> tuple[tuple[int, ...], str]:
+    """Version and arguments of what the process runs; another may have been installed since."""
     try:
         done = subprocess.run(  # noqa: S603 - it runs already
-            [f"/proc/{pid}/exe", "-v"], capture_output=True, timeout=_TIMEOUT, check=False
+            [f"/proc/{pid}/exe", "-V"], capture_output=True, timeout=_TIMEOUT, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ()
+        return (), ""
+    arguments = done.stderr.decode(errors="replace").partition("configure arguments:")[2]
     found = re.search(rb"nginx/(\d+)\.(\d+)\.(\d+)", done.stderr)
-    return tuple(map(int, found.groups())) if found else ()
+    return (tuple(map(int, found.groups())) if found else ()), arguments
 
 
 def _open_files(pid: int) -> int | None:

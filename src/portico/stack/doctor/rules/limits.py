@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from portico.stack.doctor.machine import Machine
 from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example, whole_example
 from portico.stack.doctor.tree import Block, seconds
+from portico.stack.model import Place
 
 _DEFAULT_CONNECTIONS = 512
 _SITE = "server {\n    listen 80 default_server;\n    root /srv;\n}\n"
@@ -42,6 +45,27 @@ def fewer_workers(facts: Facts) -> Iterator[Fault]:
     given = " ".join(line.args) if line else ""
     if line and cores and given.isdecimal() and int(given) < cores:
         yield at(line), f"{given} of {cores} cores are used"
+
+
+@rule(
+    "nginx-built-for-size",
+    "advice",
+    "The nginx that serves was built for size, not for speed",
+    why="A request takes it 1.5 to 2 times the processor time of one that was built with -O2 "
+    "(docs/decisions/0005).",
+    mend="Use the nginx of the distribution or of nginx.org; with Portico `portico nginx use` or "
+    "`portico nginx build`.",
+    example=replace(
+        whole_example(_SITE, _SITE, Machine(nginx_arguments="--with-cc-opt='-Os -fPIC'")),
+        fixed_machine=Machine(nginx_arguments="--with-cc-opt='-O2 -fPIC'"),
+    ),
+)
+def built_for_size(facts: Facts) -> Iterator[Fault]:
+    if re.search(r"(?<![\w-])-O[s0z]\b(?!.*-O[23])", facts.machine.nginx_arguments):
+        where = at(facts.nginx.start) if facts.nginx.is_whole else None
+        own = next((Place(each.path) for each in facts.own), None)
+        if place := own or where:
+            yield place, "nginx -V shows that it was built with -Os"
 
 
 @rule(
@@ -189,7 +213,8 @@ def quic_lost(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def looked_up_again(facts: Facts) -> Iterator[Fault]:
-    if facts.nginx.sets_nowhere("open_file_cache"):
+    cached = any(True for _ in facts.nginx.named("open_file_cache"))
+    if not cached and not any(each.has_unread("open_file_cache") for each in facts.nginx.blocks):
         for _, line in facts.nginx.named("try_files"):
             yield at(line), "open_file_cache is not set"
 

@@ -27,8 +27,13 @@ def _crontab(before: str, after: str, site: str = _SITE) -> Example:
     return Example({"crontab": before, "site.conf": site}, {"crontab": after, "site.conf": site})
 
 
+def _jobs(facts: Facts) -> list[Renewal]:
+    """Without those that end by themselves where systemd runs, as of Debian's package."""
+    return [each for each in facts.stack.renewals if "/run/systemd/system" not in each.command]
+
+
 def _by_certbot(facts: Facts) -> Iterator[Renewal]:
-    for each in facts.stack.renewals:
+    for each in _jobs(facts):
         if re.search(r"\b(certbot|letsencrypt)(-auto)?\b", each.command):
             yield each
 
@@ -149,11 +154,14 @@ def forced(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def two_renewers(facts: Facts) -> Iterator[Fault]:
-    every = [
-        e for e in facts.stack.renewals if not re.search(r"--dry-run|-d\s|certonly", e.command)
-    ]
-    named = {str(each.place) for each in facts.stack.renewals}
-    others = [each for each in facts.machine.renewers if each not in named]
+    every = [e for e in _jobs(facts) if not re.search(r"--dry-run|-d\s|certonly", e.command)]
+    named = {_job_name(str(each.place)) for each in facts.stack.renewals}
+    others = [each for each in facts.machine.renewers if _job_name(each) not in named]
     for each in every[1:] if not others else every:
         other = others[0] if others else str(every[0].place)
         yield at(each), f"{other} renews them as well"
+
+
+def _job_name(where: str) -> str:
+    """Of a timer its name: the enabled one is a link to it."""
+    return where.rpartition("/")[2] if where.endswith(".timer") else where

@@ -15,7 +15,7 @@ from portico.stack.doctor.regex_reading import (
 from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example
 from portico.stack.doctor.tree import Block
 
-_FROM_CLIENT: Final = re.compile(r"\$\{?(arg_\w+|http_\w+|cookie_\w+|args|query_string|host|uri)")
+_FROM_CLIENT: Final = re.compile(r"\$\{?(arg_\w+|http_\w+|cookie_\w+|args|query_string|uri)")
 _DECODED: Final = re.compile(r"\$\{?(document_uri|uri)\b")
 
 

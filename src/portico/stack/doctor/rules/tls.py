@@ -62,20 +62,23 @@ def port_without_tls(facts: Facts) -> Iterator[Fault]:
     "A server with TLS and no certificate",
     why="nginx refuses to start, or ends each handshake for this name.",
     mend="Write `ssl_certificate` and `ssl_certificate_key`, or `ssl_reject_handshake on;`.",
-    example=nginx_example(_SITE.replace(_TLS, ""), _SITE),
+    example=nginx_example(
+        f"events {{}}\nhttp {{\n{_SITE.replace(_TLS, '')}}}\n",
+        f"events {{}}\nhttp {{\n{_SITE}}}\n",
+    ),
 )
 def without_certificate(facts: Facts) -> Iterator[Fault]:
     for server in facts.nginx.servers:
-        unknown = server.may_have("ssl_certificate") or not _is_http_known(server, facts)
+        unknown = server.may_have("ssl_certificate") or not _is_http_known(facts)
         rejects = server.value("ssl_reject_handshake") == "on"
         if server.tls and not server.inherited("ssl_certificate") and not rejects and not unknown:
             yield at(server.line), "this server has no ssl_certificate"
 
 
-def _is_http_known(server: Server, facts: Facts) -> bool:
-    """Some put the certificate of all sites into the main file, which was not given."""
+def _is_http_known(facts: Facts) -> bool:
+    """Some put the certificate of all sites into the main file, which may not have been given."""
     others = any(each.all("ssl_certificate") for each in facts.nginx.servers)
-    return facts.nginx.is_whole or others or (len(facts.nginx.servers) == 1 and bool(server.names))
+    return facts.nginx.is_whole or others
 
 
 @rule(
@@ -95,7 +98,7 @@ def without_redirect(facts: Facts) -> Iterator[Fault]:
     secure = {name for s in facts.nginx.servers if s.tls and not s.rejects for name in s.names}
     named = {name for server, _ in plain for name in server.names}
     for server, listen in plain:
-        if server.is_part or _redirects(server) or server.rejects or server.tls:
+        if server.is_part or _redirects(server) or server.rejects:
             continue
         answered = sorted(secure & set(server.names))
         if _is_default(server, listen, facts):
@@ -165,6 +168,10 @@ def _is_default(server: Server, listen: Listen | None, facts: Facts) -> bool:
     ),
 )
 def retired_tls(facts: Facts) -> Iterator[Fault]:
+    if facts.machine.nginx_before(1, 23, 4):
+        for server in facts.nginx.servers:
+            if server.tls and not server.inherited("ssl_protocols") and facts.nginx.is_whole:
+                yield at(server.line), "TLS 1.0 and 1.1 are allowed by default by this nginx"
     for _, line in facts.nginx.named("ssl_protocols"):
         retired = [each for each in line.args if each in {"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"}]
         if retired:
