@@ -7,7 +7,7 @@ from typing import Final
 
 from portico.stack.doctor.diagnose import FAMILIES, RULES
 from portico.stack.doctor.others import GIXY, NGINX_LINT, NOT_HERE
-from portico.stack.doctor.rule import Rule
+from portico.stack.doctor.rule import Example, Rule
 
 PLACE: Final = "docs/doctor"
 _INTRODUCTION: Final = """\
@@ -79,10 +79,15 @@ def _page(rule: Rule) -> str:
             "",
             rule.mend,
             "",
-            *_files("Before", example.before),
-            *(_files("After", example.after) if example.after != example.before else ()),
+            *_example(example),
         ]
     )
+
+
+def _example(example: Example) -> list[str]:
+    if example.after == example.before:
+        return _files("Where it is reported", example.before)
+    return [*_files("Before", example.before), *_files("After", example.after)]
 
 
 def _files(title: str, files: Mapping[str, str]) -> list[str]:

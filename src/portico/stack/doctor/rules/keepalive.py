@@ -42,8 +42,11 @@ upstream app {
 def without_keepalive(facts: Facts) -> Iterator[Fault]:
     if facts.machine.nginx_before(1, 29, 7) is False:
         return
+    protocols = ("fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass")
+    others = {line.args[0] for _, line in facts.nginx.named(*protocols)}
     for upstream in facts.nginx.upstreams:
-        if not upstream.first("keepalive") and not upstream.has_unread():
+        is_http = upstream.key not in others
+        if is_http and not upstream.first("keepalive") and not upstream.has_unread():
             yield at(upstream.line), f"upstream {upstream.key} has no keepalive"
 
 

@@ -42,8 +42,10 @@ def takes_forever(facts: Facts) -> Iterator[Fault]:
     "capture-that-does-not-exist",
     "error",
     "A number of a capture that the pattern does not have",
-    why="`$1` is empty there: redirects lead to a wrong address.",
-    mend="Put the part into parentheses.",
+    why="`$1` is empty there, and the address is wrong. A `rewrite` forgets what an `if` or a "
+    "location around it has captured (tried with nginx 1.31.3).",
+    mend="Put the part into parentheses; keep what an `if` captured with `set $id $1;`, or in a "
+    "named capture.",
     example=server_example(
         "rewrite ^/old/.*$ /new/$1 permanent;\n", "rewrite ^/old/(.*)$ /new/$1 permanent;\n"
     ),

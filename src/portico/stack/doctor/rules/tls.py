@@ -304,9 +304,9 @@ def http2_parameter(facts: Facts) -> Iterator[Fault]:
 
 @rule(
     "retired-directive",
-    "error",
+    "warning",
     "A directive that nginx no longer has",
-    why="nginx of today refuses to start with it, or ignores it with a warning.",
+    why="nginx of today refuses to start with `ssl on;`, and ignores the others with a warning.",
     mend="`ssl on;` is `listen … ssl;` today; `spdy` and `http2_push` have no successor: remove "
     "them.",
     example=server_example("ssl on;\n", ""),
