@@ -8,10 +8,14 @@ from typing import Final
 
 from portico.core.model.included import Line
 from portico.stack.doctor.balanced import is_loopback
-from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example
+from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule, server_example
 from portico.stack.doctor.tree import Block, Pass, split_address
 
 _LOCATION: Final = "location / {\n    proxy_pass http://127.0.0.1:3000;\n%s}\n"
+_UPSTREAM: Final = (
+    "upstream app {\n    server 127.0.0.1:3000;\n    keepalive 8;\n}\n"
+    "server {\nlisten 80;\nlocation / {\n    proxy_http_version 1.1;\n"
+)
 _HOST: Final = "    proxy_set_header Host $host;\n"
 _FOR: Final = "    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
 _HALF_A_YEAR: Final = 15768000
@@ -201,16 +205,17 @@ def _speaks_1_1(each: Pass, facts: Facts) -> bool:
     "no effect for this location.",
     mend='Use a map: `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }` and '
     "`proxy_set_header Connection $connection_upgrade;`.",
-    example=server_example(
-        "location / {\n    proxy_pass http://app;\n    proxy_set_header Connection upgrade;\n}\n",
-        'location / {\n    proxy_pass http://app;\n    proxy_set_header Connection "";\n}\n',
+    example=nginx_example(
+        _UPSTREAM + "    proxy_set_header Connection upgrade;\n    proxy_pass http://app;\n}\n}\n",
+        _UPSTREAM + '    proxy_set_header Connection "";\n    proxy_pass http://app;\n}\n}\n',
     ),
 )
 def upgrade_for_all(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         line = _headers(each.block).get("connection")
         fixed = line and line.args[1:] and line.args[1].lower() in {"upgrade", "close"}
-        if line and fixed and (each.location.line.args[-1:] == ("/",)):
+        kept = each.upstream and each.upstream.first("keepalive")
+        if line and fixed and kept and each.location.line.args[-1:] == ("/",):
             yield at(line), f"every request is sent with `Connection: {line.args[1]}`"
 
 
