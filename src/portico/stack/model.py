@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from portico.core.model.included import Line
 
-Manager = Literal["pm2", "systemd", "procfile", "compose"]
+Manager = Literal["pm2", "systemd", "procfile", "compose", "greenlock"]
 """What starts a program today."""
 
 
@@ -86,7 +86,10 @@ class Site:
     place: Place
     table: Mapping[str, object]
     """As in `[sites."NAME"]`; an address instead of an app is a table `{"address": "host:port"}`
-    in the place of the app's name, which joining replaces."""
+    in the place of the app's name, which joining replaces. It may be the name of one of the
+    upstreams instead."""
+    upstreams: tuple[Line, ...] = ()
+    """Groups of several servers, as nginx's `upstream` blocks would be."""
 
 
 @dataclass(frozen=True, slots=True)

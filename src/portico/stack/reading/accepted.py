@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from portico.core.config.findings import Finding
 from portico.core.config.shape_findings import shape_findings
@@ -23,7 +23,12 @@ def accepted(stack: Stack) -> Stack:
         replace(each, table=_kept("apps", each.name, each.table, each.place, gaps))
         for each in stack.programs
     ]
-    return replace(stack, programs=tuple(programs), gaps=(*stack.gaps, *gaps))
+    sites = [
+        replace(each, table=kept)
+        for each in stack.sites
+        if (kept := _kept("sites", each.name, each.table, each.place, gaps))
+    ]
+    return replace(stack, programs=tuple(programs), sites=tuple(sites), gaps=(*stack.gaps, *gaps))
 
 
 def _kept(
@@ -33,26 +38,37 @@ def _kept(
 
     content = json.loads(json.dumps({kind: {name: table}}, default=str))
     for _ in range(_MAX_PASSES):
+        named = _with_names(content)
         try:
-            Document.model_validate_json(json.dumps(content))
+            Document.model_validate_json(json.dumps(named))
         except ValidationError as error:
-            found = shape_findings(error, content)
-            gaps.extend(_removed(finding, content, place) for finding in found)
+            found = (_removed(each, content, place) for each in shape_findings(error, named))
+            gaps.extend(gap for gap in found if gap)
         else:
             break
     kept: Mapping[str, object] = content.get(kind, {}).get(name, {})
     return kept
 
 
-def _removed(finding: Finding, content: object, place: Place) -> Gap:
-    *above, last = finding.path
-    inner: object = content
-    for step in above:
-        inner = inner[step] if isinstance(inner, (dict, list)) else None  # type: ignore[index]
-    value = None
-    if isinstance(inner, dict):
-        value = inner.pop(last, None)
-    elif isinstance(inner, list) and isinstance(last, int) and last < len(inner):
-        value = inner.pop(last)
-    key = ".".join(map(str, finding.path[2:]))
-    return Gap(place, f"{key} = {shown(value)}", f"it is left out: it {finding.what}")
+def _with_names(value: object) -> Any:
+    """A copy with a name in the place of each address that joining will replace."""
+    if isinstance(value, dict):
+        is_address = set(value) == {"address"}
+        return "app" if is_address else {key: _with_names(each) for key, each in value.items()}
+    return [_with_names(each) for each in value] if isinstance(value, list) else value
+
+
+def _removed(finding: Finding, content: object, place: Place) -> Gap | None:
+    """What is wrong is taken out; the table that it is in where it is a key that is missing."""
+    for length in range(len(finding.path), 1, -1):
+        *above, last = finding.path[:length]
+        inner: Any = content
+        try:
+            for step in above:
+                inner = inner[step]
+            value = inner.pop(last)
+        except (KeyError, IndexError, TypeError):
+            continue
+        key = ".".join(map(str, finding.path[2:length])) or str(last)
+        return Gap(place, f"{key} = {shown(value)}", f"it is left out: it {finding.what}")
+    return None

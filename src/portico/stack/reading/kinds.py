@@ -31,6 +31,7 @@ _BY_CONTENT: Final[tuple[tuple[str, Kind], ...]] = (
     (r"^\s*\[Timer\]", "timer"),
     (_CRONTAB, "crontab"),
     (r"^\s*\[renewalparams\]", "certbot"),
+    (r"[\"']greenlock-express[\"']", "greenlock"),
     (r"\bmodule\.exports\b|^\s*export default\b", "pm2"),
     (r"^\s*(server|upstream|http|events|location|map)\b[^;\n]*\{", "nginx"),
     (r"^\s*(reverse_proxy|file_server|encode|root \*)\b", "caddyfile"),

@@ -11,8 +11,11 @@ from typing import Final
 from portico.errors import Failed, Refused
 from portico.stack.model import Stack
 from portico.stack.reading.accepted import accepted
+from portico.stack.reading.caddyfile import read_caddy
 from portico.stack.reading.certbot import read_certbot
+from portico.stack.reading.compose import read_compose
 from portico.stack.reading.crontab import read_crontab
+from portico.stack.reading.greenlock import read_greenlock
 from portico.stack.reading.kinds import Kind, kind_of, kind_of_folder
 from portico.stack.reading.nginx import read_nginx
 from portico.stack.reading.pm2 import read_pm2
@@ -26,6 +29,9 @@ Reader = Callable[[Path, Mapping[str, str]], Stack]
 _READERS: Final[Mapping[Kind, Reader]] = {
     "nginx": lambda path, _: read_nginx(path),
     "pm2": read_pm2,
+    "caddyfile": read_caddy,
+    "compose": read_compose,
+    "greenlock": lambda path, _: read_greenlock(path),
     "certbot": lambda path, _: read_certbot(path),
     "crontab": lambda path, _: read_crontab(path),
     "timer": lambda path, _: read_timer(path),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Final
 
-from portico.stack.reading.procfile import app_command
+from portico.stack.reading.dockerfile import read_dockerfile
+from portico.stack.reading.listening import command_text
 from portico.stack.starting.sources import sources, table_of, text_of, toml_table
 from portico.stack.starting.start import Start
 
 _GEM: Final = re.compile(r"^\s*gem\s+['\"]([\w-]+)['\"]", re.MULTILINE)
-_CMD: Final = re.compile(r"^\s*(CMD|ENTRYPOINT)\s+((?:.*\\\n)*.*)$", re.MULTILINE | re.IGNORECASE)
-_EXPOSED: Final = re.compile(r"^\s*EXPOSE\s+(\d+)", re.MULTILINE | re.IGNORECASE)
 _GO_MAIN: Final = re.compile(r"^package main\b", re.MULTILINE)
 _PAGES: Final = ("dist", "build", "public", "out", "_site", "www", "html", "htdocs")
 _INDEX: Final = "index.html"
@@ -63,15 +61,13 @@ def rust(folder: Path) -> Start | None:
 
 def image(folder: Path) -> Start | None:
     """What a Dockerfile runs in its image; the paths there may be other ones."""
-    text = text_of(folder / "Dockerfile")
-    commands = {each[1].upper(): each[2] for each in _CMD.finditer(text or "")}
-    words = [_words(commands[kind]) for kind in ("ENTRYPOINT", "CMD") if kind in commands]
-    if not words or not (command := " ".join(words).strip()):
+    read = read_dockerfile(text_of(folder / "Dockerfile") or "")
+    if not read.words:
         return None
-    exposed = _EXPOSED.search(text or "")
-    port = {"port": int(exposed[1])} if exposed and "$PORT" not in command else {}
+    command = list(read.words) if read.words[0] == "/bin/sh" else command_text(read.words)
+    port = {"port": read.port} if read.port and "$PORT" not in str(command) else {}
     note = "a Dockerfile has the paths of an image: see whether the command runs in this folder"
-    return Start("Dockerfile", {"command": app_command(command), **port}, notes=(note,))
+    return Start("Dockerfile", {"command": command, **port}, notes=(note,))
 
 
 def pages(folder: Path) -> Start | None:
@@ -80,15 +76,6 @@ def pages(folder: Path) -> Start | None:
         if (folder / name / _INDEX).is_file():
             return Start(str(Path(name) / _INDEX), folder=name)
     return None
-
-
-def _words(instruction: str) -> str:
-    joined = instruction.replace("\\\n", " ").strip()
-    try:
-        found = json.loads(joined)
-    except ValueError:
-        return joined
-    return " ".join(map(str, found)) if isinstance(found, list) else joined
 
 
 def _runs(path: Path) -> bool:
