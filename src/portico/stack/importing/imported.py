@@ -50,7 +50,8 @@ def imported(stack: Stack, folder: Path) -> Imported:
     apps = apps_of(stack.programs, folder)
     main, http = _levels(stack.nginx)
     definitions = Definitions.of(http)
-    targets = Targets(apps.tables, apps.ports, definitions.upstreams, report)
+    others = {each.args[0]: each for site in stack.sites for each in site.upstreams}
+    targets = Targets(apps.tables, apps.ports, {**others, **definitions.upstreams}, report)
     inherited = tuple(line for line in http if _is_inherited(line))
     servers = [
         server_of(line, inherited, definitions, targets, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from portico.core.model.included import Line
@@ -144,7 +145,7 @@ class CaddySite:
                 return "reverse_proxy answers before it; with a folder files would answer first"
             key = self._key_of(table)
             below = "" if scope.is_stripped or not key.startswith("/") else key.rstrip("/")
-            path = f"{root.rstrip('/')}{below}" or "/"
+            path = f"{_absolute(root, line).rstrip('/')}{below}" or "/"
             table["folder"] = {"path": path, **flags} if flags else path
             table.pop("strip_prefix", None)
         return ""
@@ -195,7 +196,10 @@ class CaddySite:
             case (email,) if "@" in email:
                 self.table["tls"] = {"email": email}
             case (certificate, key):
-                self.table |= {"certificate": certificate, "key": key}
+                self.table |= {
+                    "certificate": _absolute(certificate, line),
+                    "key": _absolute(key, line),
+                }
             case _:
                 if not line.block:
                     return _NO_EQUAL
@@ -226,6 +230,11 @@ class CaddySite:
 
     def log(self, line: Line, *_: object) -> str:
         return _WHY["log"] if line.block else ""
+
+
+def _absolute(path: str, line: Line) -> str:
+    """Caddy's working folder is not known; most often it is that of the file."""
+    return path if path.startswith("/") else str((Path(line.file).parent / path).absolute())
 
 
 def _files_of(lines: Sequence[Line], scope: _Scope) -> tuple[str, tuple[str, ...]]:
