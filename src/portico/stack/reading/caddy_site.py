@@ -162,7 +162,7 @@ class CaddySite:
         if "{" in path or not re.match(r"https?://|/", path):
             return "its target has a placeholder or no scheme, which has no equal"
         if status not in _REDIRECTS:
-            return "it is no redirect of HTTP; see redirect"
+            return "it is not a status of a redirect; see redirect"
         kept = {"keep_path": True} if path != to else {}
         for table in self.tables(scope):
             table["redirect"] = {"to": path, "status": status, **kept}
