@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
-from portico.errors import Failed, Refused
+from portico.errors import ConfigError, Failed, Refused
 from portico.stack.reading.kinds import kind_of
 from portico.stack.reading.read import read_stack
 
@@ -91,3 +94,83 @@ def test_programs_of_pm2_are_apps_with_the_ports_on_which_they_listen(tmp_path):
     [program] = read_stack([path], {}).programs
     assert (program.name, program.manager, program.ports) == ("web", "pm2", (3000,))
     assert program.place.file == str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        (
+            "ecosystem.config.json",
+            '{"apps": [\n{"name": "b", "script": "a.js"},\n{"name": "a", "script": "a.js"}]}',
+            [2, 3],
+        ),
+        (
+            "ecosystem.config.yaml",
+            "apps:\n  - script: ./x/one.js\n  - script: two.js\n    name: My API\n",
+            [2, 4],
+        ),
+        (
+            "ecosystem.config.js",
+            "// 'b'\nmodule.exports = [{\nname: `a`, script: 'x'}, {\n\nname: 'b', script: 'x'}]",
+            [3, 5],
+        ),
+    ],
+)
+def test_programs_of_pm2_have_the_lines_on_which_their_names_or_scripts_stand(
+    tmp_path, name, text, lines
+):
+    path = tmp_path / name
+    path.write_text(text)
+    programs = read_stack([path], dict(os.environ)).programs
+    assert [each.place.line for each in programs] == lines
+
+
+SHELL = {"PATH": "/bin", "HOME": "/root", "SECRET_OF_SHELL": "x", "SSH_TTY": "/dev/pts/0"}
+
+
+def dumped(name, number, **more):
+    """A process as PM2 7 saves it."""
+    env = {**SHELL, "PM2_USAGE": "CLI", name: {}, "NODE_APP_INSTANCE": number, "unique_id": "u"}
+    return {
+        "name": name,
+        "namespace": "default",
+        "exec_interpreter": "node",
+        "pm_id": number,
+        "pm_exec_path": "/srv/shop/index.js",
+        "pm_cwd": "/srv/shop",
+        "status": "online",
+        "exec_mode": "cluster_mode",
+        "username": "root",
+        "axm_options": {},
+        "treekill": True,
+        "pm_out_log_path": "/root/.pm2/logs/web-out-0.log",
+        "restart_time": 3,
+        "vizion": True,
+        "env": {**env, "PORT": "3000", "NODE_ENV": "production"},
+        "watch": False,
+        **more,
+        **SHELL,
+    }
+
+
+def test_a_dump_of_pm2_is_read_without_the_variables_of_its_shell(tmp_path):
+    worker = dumped("jobs", 2, exec_mode="fork_mode", status="stopped", max_memory_restart=1 << 28)
+    worker["env"] = {"QUEUE": "mail"}
+    path = tmp_path / "dump.pm2"
+    path.write_text(json.dumps([dumped("web", 0), dumped("web", 1), worker], indent=1))
+    stack = read_stack([path], {"SECRET_OF_SHELL": "x"})
+    web, jobs = stack.programs
+    assert (web.table["instances"], web.ports, web.table["cwd"]) == (2, (3000, 3001), "/srv/shop")
+    assert web.table["env"] == {"name": "web", "NODE_ENV": "production"}
+    assert jobs.table["env"] == {"name": "jobs", "QUEUE": "mail"}
+    assert (jobs.table["autostart"], jobs.table["max_memory"]) == (False, 1 << 28)
+    assert 0 < web.place.line < jobs.place.line
+    assert [gap.what for gap in stack.gaps if gap.what] == ["env: NODE_ENV", "env: QUEUE"]
+
+
+@pytest.mark.parametrize("text", ["{", "[3]", "3", "[" * 100_000, '[{"name": {}}]'])
+def test_a_dump_that_pm2_did_not_write_is_refused(tmp_path, text):
+    path = tmp_path / "dump.pm2"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="cannot use"):
+        read_stack([path], {})

@@ -11,10 +11,12 @@ from typing import Final
 from portico.errors import ConfigError, Problem
 from portico.importers.javascript import evaluate
 from portico.importers.pm2_context import Kind
+from portico.importers.pm2_dump import entries
 from portico.system.text import MAX_FILE_SIZE, line_of
 
 TOO_DEEP: Final = "is nested too deeply"
 _SCRIPTS: Final = (".js", ".cjs", ".mjs")
+_DUMP: Final = re.compile(r"dump\.pm2(\.bak)?")
 _HEAD = 8192  # bytes that show whether a file is text
 
 
@@ -26,6 +28,8 @@ def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) 
     text = read_text(path)
     if path.suffix in {".yaml", ".yml"}:
         return _yaml(path, text)
+    if _DUMP.fullmatch(path.name):
+        return entries(_json(path, text), environ)
     if path.suffix == ".json":
         try:
             return json.loads(text)
@@ -72,6 +76,15 @@ def kind(path: Path) -> Kind:
 
 def wrong(path: Path, what: str, hint: str | None = None) -> ConfigError:
     return ConfigError(str(path), [Problem(path.name or str(path), what, hint)])
+
+
+def _json(path: Path, text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise wrong(path, f"is not JSON: {error}") from None
+    except RecursionError:
+        raise wrong(path, TOO_DEEP) from None
 
 
 def _evaluated(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from portico.importers.read import read_file
@@ -11,28 +11,53 @@ from portico.importers.sites import tables
 from portico.stack.model import Gap, Place, Program, Stack
 from portico.system.text import read_text
 
+_DUMP = "dump.pm2"
+
 
 def read_pm2(path: Path, environ: Mapping[str, str]) -> Stack:
     """Blocks while Node evaluates JavaScript. Raises ConfigError when it cannot be used."""
     found = read_file(path, environ)
-    place, text = Place(str(path)), read_text(path)
+    apps = tables(found.table.get("apps"))
+    places = dict(_places(path, apps))
     # Which of them are peers is for nginx's files to say.
     groups = tuple(f"form the upstream {name}" for name in tables(found.table.get("upstreams")))
-    apps = tables(found.table.get("apps"))
+    notes = (note for note in found.notes if not note.endswith(groups))
+    gaps = [Gap(Place(str(path)), "", note) for note in notes]
+    if path.name.startswith(_DUMP):
+        gaps += _of_shell(apps, places)
     return Stack(
         programs=tuple(
-            Program(name, Place(place.file, _line(name, text)), "pm2", app, _ports(app))
-            for name, app in apps.items()
+            Program(name, places[name], "pm2", app, _ports(app)) for name, app in apps.items()
         ),
-        gaps=tuple(Gap(place, "", note) for note in found.notes if not note.endswith(groups)),
+        gaps=tuple(gaps),
         files=(str(path),),
     )
 
 
-def _line(name: str, text: str) -> int:
-    """Where the only such text in quotes is; 0 for a name that is made, or is there twice."""
-    found = [match.start() for match in re.finditer(rf"([\"'`]){re.escape(name)}\1", text)]
-    return text.count("\n", 0, found[0]) + 1 if len(found) == 1 else 0
+def _places(path: Path, apps: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, Place]]:
+    """The line with the name of each, or with its script; in the order of the file."""
+    text, start = read_text(path), 0
+    for name, app in apps.items():
+        env = app.get("env")
+        written = str(env.get("name", name)) if isinstance(env, Mapping) else name
+        script = str(app.get("script", "")).rpartition("/")[2]
+        patterns = [rf"\bname['\"]?\s*:\s*['\"`]?{re.escape(written)}(?![\w-])"]
+        patterns += [rf"[/'\"`\s]{re.escape(script)}(?![\w.-])"] if script else []
+        tries = (re.compile(each).search(text, at) for each in patterns for at in (start, 0))
+        place = next((each for each in tries if each), None)
+        start = place.end() if place else start
+        yield name, Place(str(path), text.count("\n", 0, place.end()) + 1 if place else 0)
+
+
+def _of_shell(
+    apps: Mapping[str, Mapping[str, object]], places: Mapping[str, Place]
+) -> Iterator[Gap]:
+    why = "PM2 also stores the variables of its shell: see whether the app needs all of these"
+    for name, app in apps.items():
+        env = app.get("env")
+        names = [each for each in env if each != "name"] if isinstance(env, Mapping) else []
+        if names:
+            yield Gap(places[name], f"env: {', '.join(names)}", why)
 
 
 def _ports(app: Mapping[str, object]) -> tuple[int, ...]:
