@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,14 +36,19 @@ def read_pm2(path: Path, environ: Mapping[str, str]) -> Stack:
 
 
 def _places(path: Path, apps: Mapping[str, Mapping[str, object]]) -> Iterator[tuple[str, Place]]:
-    """The line with the name of each, or with its script; in the order of the file."""
+    """The line with the name of each, or with a script of its own; in the order of the file."""
     text, start = read_text(path), 0
+    scripts = Counter(app.get("script") for app in apps.values())
     for name, app in apps.items():
         env = app.get("env")
         written = str(env.get("name", name)) if isinstance(env, Mapping) else name
         script = str(app.get("script", "")).rpartition("/")[2]
         patterns = [rf"\bname['\"]?\s*:\s*['\"`]?{re.escape(written)}(?![\w-])"]
-        patterns += [rf"[/'\"`\s]{re.escape(script)}(?![\w.-])"] if script else []
+        patterns += (
+            [rf"[/'\"`\s]{re.escape(script)}(?![\w.-])"]
+            if script and scripts[app.get("script")] == 1
+            else []
+        )
         tries = (re.compile(each).search(text, at) for each in patterns for at in (start, 0))
         place = next((each for each in tries if each), None)
         start = place.end() if place else start
