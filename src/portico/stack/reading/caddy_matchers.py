@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from portico.core.model.included import Line
-
-NO_EQUAL: Final = "its matcher has no equal in portico.toml"
+from portico.stack.reading.plain import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,14 @@ def matcher_of(word: str, named: Mapping[str, Line]) -> Matcher | None:
         return Matcher((_key(word),))
     line = named.get(word)
     return None if line is None else _named(line)
+
+
+def no_equal(word: str, named: Mapping[str, Line]) -> str:
+    """Why a directive with this matcher is left out."""
+    line = named.get(word)
+    conditions = (line.args, *((e.name, *e.args) for e in line.block or ())) if line else ()
+    text = "; ".join(" ".join(each) for each in conditions if each)
+    return f"its matcher {quoted(text) or word} has no equal in portico.toml"
 
 
 def is_matcher(word: str) -> bool:

@@ -12,10 +12,10 @@ from portico.core.model.included import Line
 from portico.core.model.labels import app_label
 from portico.stack.reading.caddy_matchers import (
     EVERYTHING,
-    NO_EQUAL,
     Matcher,
     is_matcher,
     matcher_of,
+    no_equal,
 )
 from portico.stack.reading.caddy_proxy import header, read_proxy
 
@@ -84,7 +84,7 @@ class CaddySite:
             inner = matcher_of(args[0], self._named)
             matcher, args = inner and _within(scope, inner), args[1:]
         if matcher is None:
-            self.gaps.append((line, NO_EQUAL))
+            self.gaps.append((line, no_equal(line.args[0], self._named)))
             return
         read = _DIRECTIVES.get(line.name)
         why = _WHY.get(line.name, _NO_EQUAL)

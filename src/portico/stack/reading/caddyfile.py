@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from portico.core.model.included import Line
+from portico.core.model.names import is_local_name
 from portico.stack.model import Gap, Place, Site, Stack
 from portico.stack.reading.caddy_addresses import Addresses, addresses_of
 from portico.stack.reading.caddy_site import CaddySite
@@ -15,6 +17,11 @@ from portico.stack.reading.plain import quoted
 
 _ONLY_CADDYS = frozenset(("admin", "debug", "persist_config", "skip_install_trust", "order"))
 """Global options that say nothing about sites."""
+_TARGETS: Final = frozenset(("app", "folder", "redirect", "routes"))
+_BY_DNS: Final = (
+    "a certificate for all names below one is obtained by DNS: set tls.dns. Until then it is one "
+    "of the local authority"
+)
 
 
 def read_caddy(path: Path, environ: Mapping[str, str]) -> Stack:
@@ -75,15 +82,30 @@ def _add(block: Line, options: _Options, sites: dict[str, Site], gaps: list[Gap]
         Gap(Place(line.file, line.number), words_of(line), why) for line, why in reader.gaps
     )
     table = {**_with_names(found), **options.table, **reader.table}
-    if options.tls and table.get("https") is not False and "certificate" not in table:
-        tls = table.get("tls")
-        table["tls"] = {**options.tls, **(tls if isinstance(tls, Mapping) else {})}
+    if not table.keys() & _TARGETS:
+        gaps.append(Gap(place, words_of(block), "nothing that has an equal answers for this site"))
+        return
+    if tls := _tls(table, options, found.names):
+        table["tls"] = tls
+        if tls.get("issuer") == "local" and any(name[0] == "*" for name in found.names):
+            gaps.append(Gap(place, words_of(block), _BY_DNS))
     site = Site(found.names[0], place, table, reader.upstreams)
     other = sites.get(site.name)
     if other is None or _only_redirects(other):
         sites[site.name] = site
     elif not _only_redirects(site):
         gaps.append(Gap(place, words_of(block), f"{site.name} has another block, which is taken"))
+
+
+def _tls(
+    table: Mapping[str, object], options: _Options, names: list[str]
+) -> dict[str, object] | None:
+    if table.get("https") is False or "certificate" in table:
+        return None
+    own = table.get("tls")
+    tls = {**options.tls, **(own if isinstance(own, Mapping) else {})}
+    needs_dns = any(name[0] == "*" and not is_local_name(name) for name in names)
+    return {**tls, "issuer": "local"} if needs_dns else tls
 
 
 def _with_names(found: Addresses) -> dict[str, object]:
