@@ -189,8 +189,8 @@ def test_blocks_and_matchers_are_routes(tmp_path):
             {**app("localhost:1"), "certificate": "/a.pem", "key": "/a.key"},
         ),
         (
-            "basic_auth {\nann $2a$14$abc\n}\nreverse_proxy :1",
-            {**app("localhost:1"), "basic_auth": {"users": {"ann": "$2a$14$abc"}}},
+            "basic_auth {\nann $2a$04$abc\n}\nreverse_proxy :1",
+            {**app("localhost:1"), "basic_auth": {"users": {"ann": "$2a$04$abc"}}},
         ),
         (
             "request_body {\nmax_size 10MB\n}\nreverse_proxy :1",
@@ -199,6 +199,10 @@ def test_blocks_and_matchers_are_routes(tmp_path):
         (
             'header {\n-Server\nX-A "{host} $1"\n}\nreverse_proxy :1',
             {**app("localhost:1"), "headers": {"Server": "", "X-A": "$host $$1"}},
+        ),
+        (
+            "respond /a/* 403\nreverse_proxy :1",
+            {**app("localhost:1"), "routes": {"/a": {"deny": ["all"]}}},
         ),
         ("encode gzip\nlog\nreverse_proxy :1", app("localhost:1")),
     ],
@@ -234,6 +238,24 @@ def test_what_has_no_equal_is_listed_with_its_line(tmp_path, line):
     [gap] = stack.gaps
     assert gap.place.line in {3, 4}
     assert gap.why
+
+
+def test_a_site_does_not_become_open_where_its_passwords_are_not_taken(tmp_path):
+    lines = "basic_auth /a/* {\nann plain\n}\nforward_auth /b/* :9000 {\nuri /verify\n}\n"
+    stack = read(tmp_path, f"a.test {{\nreverse_proxy :1\n{lines}}}\n")
+    denied = {"deny": ["all"]}
+    assert stack.sites[0].table["routes"] == {"/a": denied, "/b": denied}
+    assert [gap.why for gap in stack.gaps] == [
+        "access is denied until basic_auth is set",
+        "access is denied until auth is set",
+    ]
+
+
+def test_a_hash_that_takes_seconds_at_each_request_is_listed(tmp_path):
+    lines = "basic_auth {\nann $2a$14$abc\n}\n"
+    stack = read(tmp_path, f"a.test {{\nreverse_proxy :1\n{lines}}}\n")
+    assert stack.sites[0].table["basic_auth"] == {"users": {"ann": "$2a$14$abc"}}
+    assert "nginx computes a hash for every request" in stack.gaps[0].why
 
 
 def test_global_options_hold_for_all_sites(tmp_path):

@@ -25,7 +25,6 @@ _WHY: Final[Mapping[str, str]] = {
     "rewrite": "a path is rewritten only by strip_prefix, or by the app",
     "uri": "a path is rewritten only by strip_prefix, or by the app",
     "handle_errors": "set error_pages",
-    "forward_auth": "set auth, with the app or upstream that decides",
     "bind": "set bind in [edge]",
     "log": "access logs are in PORTICO_HOME/logs; see access_log and [edge]",
     "import": "the file does not exist",
@@ -36,6 +35,11 @@ _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _CODES: Final = {"permanent": 301, "temporary": 302, "": 302}
 _ALL_HOSTS: Final = re.compile(r"https://\{(?:host|http\.request\.host)\}(\{uri\})?")
 _WITHOUT_MATCHER: Final = frozenset(("tls", "log", "try_files", "import", "bind", "handle_errors"))
+_SLOW_HASH: Final = re.compile(r"\$2[aby]\$(?!0[4-7])")
+_SLOW: Final = (
+    "nginx computes a hash for every request, and one of bcrypt takes up to seconds; write "
+    "others with `htpasswd -m`"
+)
 _HASH: Final = re.compile(r"\$(2[aby]|apr1|5|6|y)\$.+")
 
 
@@ -171,10 +175,25 @@ class CaddySite:
     def basic_auth(self, line: Line, args: Sequence[str], scope: _Scope) -> str:
         users = {each.name: each.args[0] for each in line.block or () if each.args}
         if not users or not all(map(_HASH.fullmatch, users.values())):
-            return "its hashes are not those of htpasswd; set basic_auth"
+            return self.deny(line, args, scope)
+        if any(map(_SLOW_HASH.match, users.values())):
+            self.gaps.append((line, _SLOW))
         realm = {"realm": args[1]} if len(args) > 1 else {}
         for table in self.tables(scope):
             table["basic_auth"] = {**realm, "users": users}
+        return ""
+
+    def deny(self, line: Line, _: Sequence[str], scope: _Scope) -> str:
+        """What would be open to all without it."""
+        for table in self.tables(scope):
+            table["deny"] = ["all"]
+        key = "auth" if line.name == "forward_auth" else "basic_auth"
+        return f"access is denied until {key} is set"
+
+    def respond(self, line: Line, args: Sequence[str], scope: _Scope) -> str:
+        if args[-1:] != ("403",):
+            return _WHY[line.name]
+        self.deny(line, args, scope)
         return ""
 
     def header(self, line: Line, args: Sequence[str], scope: _Scope) -> str:
@@ -302,6 +321,8 @@ _DIRECTIVES: Final[Mapping[str, _Directive]] = {
     "redir": CaddySite.redir,
     "basic_auth": CaddySite.basic_auth,
     "basicauth": CaddySite.basic_auth,
+    "forward_auth": CaddySite.deny,
+    "respond": CaddySite.respond,
     "header": CaddySite.header,
     "request_header": CaddySite.header,
     "tls": CaddySite.tls,
