@@ -149,10 +149,11 @@ class LinuxProcesses:
         self._measurement.fresh = min(max(FRESH_TIME, USAGE_REST * took), MAX_FRESH_TIME)
 
     def _measure(self) -> None:
-        now, before = self._clock.monotonic(), self._usage
+        families, before = self._families(), self._usage
+        now = self._clock.monotonic()  # the look may have waited for its turn
         self._usage = {
             process: _measured(process, family, before.get(process), now)
-            for process, family in self._families().items()
+            for process, family in families.items()
         }
 
     def usage(self, process: Process) -> tuple[int, float, float]:
