@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
+from portico.cli.formatting import several
 from portico.cli.session import Session
 from portico.cli.watching import watch
 from portico.client.client import Client
@@ -52,11 +53,12 @@ class _Switch:
     other: OtherNginx
     pm2_apps: list[pm2.Pm2App]
 
-    @property
-    def record(self) -> record.Record:
-        ports = listening_ports([each.pid for each in self.pm2_apps if each.pid])
-        ids = tuple(each.id for each in self.pm2_apps)
-        return record.Record(self.other, ids, tuple(sorted(ports)), self.project)
+    def record(self, stopped: Sequence[pm2.Pm2App] = ()) -> None:
+        """Write down what has been taken over by now."""
+        ports = listening_ports([each.pid for each in stopped if each.pid])
+        ids = tuple(each.id for each in stopped)
+        kept = record.Record(self.other, ids, tuple(sorted(ports)), self.project)
+        record.write(self.session.home.path, kept)
 
 
 def options(parser: Parser) -> None:
@@ -182,7 +184,7 @@ def _take_over(switch: _Switch, *, force: bool) -> None:
     except PorticoError:
         _restore(switch, client)
         raise
-    record.write(session.home.path, switch.record)
+    switch.record()
     os.kill(switch.other.pid, signal.SIGQUIT)
     if not wait_for(lambda: not switch.other.is_running, EXIT_TIMEOUT):
         session.terminal.write_labelled(
@@ -190,10 +192,11 @@ def _take_over(switch: _Switch, *, force: bool) -> None:
         )
     try:
         ports = {False: listeners.http, True: listeners.https}
-        _compare(switch, before, ports, force=force)
+        _compare(switch, before, ports, force=force, holds="which serves again")
     except Failed:
         _give_back(session, record.read(session.home.path))
         raise
+    switch.record(switch.pm2_apps)
     pm2.stop([each.id for each in switch.pm2_apps], session.environ)
     _report(switch)
 
@@ -246,6 +249,7 @@ def _compare(
     ports: Mapping[bool, int],
     *,
     force: bool,
+    holds: str = "which keeps serving",
 ) -> None:
     """Raises Failed where a site does not answer as before, unless `force`."""
     found = [
@@ -257,8 +261,8 @@ def _compare(
         switch.session.terminal.write_stderr(f"  {each}")
     if found and not force:
         raise Failed(
-            f"{len(found)} differences from nginx {switch.other.pid}, which keeps serving; "
-            "--force switches all the same"
+            f"{several(len(found), 'difference')} from nginx {switch.other.pid}, {holds}; --force "
+            "switches all the same"
         )
 
 
