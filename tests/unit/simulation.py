@@ -176,7 +176,7 @@ class Daemon:
     async def _observe(self) -> World:
         await self._attentive.wait()
         await self.instances.supervision.apply_events()
-        self.intent.write_again()
+        self.intent.writes.retry()
         return await self.observed.look()
 
     async def _perform(self, step: Step) -> None:
@@ -312,7 +312,7 @@ class Machine(Outside):
         except PorticoError as error:
             self.refused.append(error)
         else:
-            assert smaller or not self.intent.unwritten, "more is in force than the disk has"
+            assert smaller or not self.intent.writes.trouble, "more is in force than the disk has"
             daemon.loop.wake()
             self.on_said()
 
@@ -430,7 +430,8 @@ class Machine(Outside):
 
     def assert_on_disk(self) -> None:
         """All that is in force, unless it is said that it is not."""
-        if self.daemon is not None and not self.daemon.takes_over and not self.intent.unwritten:
+        is_unwritten = self.intent.writes.trouble
+        if self.daemon is not None and not self.daemon.takes_over and not is_unwritten:
             assert {record.name: record for record in self.disk.apps()} == self.records
             assert self.intent.on_disk() == self.intent.revisions
 

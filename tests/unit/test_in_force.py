@@ -668,18 +668,18 @@ async def tell(portico: Portico, story: Story) -> None:
         portico.state.full = step in story.full
         asking += [asyncio.create_task(ask(each)) for each in story.asked if each.at == step]
         await portico.passes()
-        portico.intent.write_again()
+        portico.intent.writes.retry()
         if step > 12 and all(each.done() for each in asking):
             break
     await asyncio.wait_for(asyncio.gather(*asking), 1)
     portico.refusals = iter(())
     portico.clear_refusal()
     await portico.passes(2)
-    portico.intent.write_again()
+    portico.intent.writes.retry()
 
 
 def assert_memory_is_on_disk(portico: Portico) -> None:
-    assert portico.intent.unwritten == ""
+    assert portico.intent.writes.trouble == ""
     read = Intent(portico.state, nginx=None)
     assert read.on_disk() == portico.intent.revisions
     assert read.records() == portico.intent.records()

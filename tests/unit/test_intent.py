@@ -165,7 +165,7 @@ def test_what_cannot_be_written_is_refused_and_not_put_in_force_later_either(ask
         asked(wanted)
     state.full = False
     wanted.request_replacement(frozenset())
-    wanted.write_again()
+    wanted.writes.retry()
     assert versions(wanted) == {"web": "v1", "api": "a1"}
     assert (wanted.revisions[PROJECT].number, wanted.paused()) == (1, frozenset())
     assert versions(next_daemon(state, web="v1", api="a1")) == {"web": "v1", "api": "a1"}
@@ -175,13 +175,13 @@ def test_what_makes_things_smaller_needs_no_disk_and_is_written_as_soon_as_it_ca
     state, wanted = full_disk()
     wanted.set_stopped(["web"], stopped=True)
     assert wanted.desired.apps["web"].stopped
-    assert "disk is full" in wanted.unwritten
-    wanted.write_again()
-    assert "disk is full" in wanted.unwritten
+    assert "disk is full" in wanted.writes.trouble
+    wanted.writes.retry()
+    assert "disk is full" in wanted.writes.trouble
     assert not next_daemon(state, web="v1", api="a1").desired.apps["web"].stopped
     state.full = False
-    wanted.write_again()
-    assert wanted.unwritten == ""
+    wanted.writes.retry()
+    assert wanted.writes.trouble == ""
     assert next_daemon(state, web="v1", api="a1").desired.apps["web"].stopped
 
 
@@ -190,7 +190,7 @@ def test_the_last_word_is_what_is_written():
     wanted.set_stopped(["web", "api"], stopped=True)
     state.full = False
     wanted.set_stopped(["web"], stopped=False)
-    assert wanted.unwritten == "", "what waits goes with what is written next"
+    assert wanted.writes.trouble == "", "what waits goes with what is written next"
     after = next_daemon(state, web="v1", api="a1")
     assert [app.stopped for app in after.desired.apps.values()] == [False, True]
 
@@ -202,7 +202,7 @@ def test_a_file_that_makes_things_smaller_has_the_number_on_disk_that_it_had_in_
     assert versions(wanted) == {"web": "v1"}
     assert wanted.revisions[PROJECT] == accepted
     state.full = False
-    wanted.write_again()
+    wanted.writes.retry()
     assert intent(state).on_disk() == {"default": accepted}
 
 
@@ -213,7 +213,7 @@ def test_down_needs_no_disk_and_what_waited_does_not_come_back_with_it():
     wanted.drop("api")
     assert (wanted.desired.apps, wanted.revisions) == ({}, {})
     state.full = False
-    wanted.write_again()
+    wanted.writes.retry()
     assert intent(state).on_disk() == {}
     up(wanted, web="v3")
     assert intent(state).on_disk() == wanted.revisions

@@ -16,8 +16,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from portico.core.config.desired import version_in_file, version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -26,10 +24,11 @@ from portico.core.model.instance import Instance
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
 from portico.core.model.place import AUTO, Build
 from portico.core.model.records import AppRecord, Revision
-from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen
 from portico.core.planning.teardown import IMMEDIATE_STOP_TIMEOUT
+from portico.engine import settings
 from portico.engine.inputs import Inputs, request_of
+from portico.engine.pending_writes import PendingWrites
 from portico.engine.prepare import NO_BUILD, Candidate
 from portico.errors import Failed
 from portico.ports.nginx import Nginx
@@ -37,24 +36,8 @@ from portico.ports.state import State
 
 log = logging.getLogger(__name__)
 
-PAUSED: Final = "paused"
-HELD: Final = "held"
-"""Name of the setting that lists the sites closed by hand, a JSON array."""
-IN_FORCE: Final = "in_force"
-"""Name of the setting that holds, by project, the number of the revision in force: a JSON object;
-before there were projects it was the number of the only one."""
-EDGE: Final = "edge"
-"""Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
-NGINX: Final = "nginx"
-"""Name of the setting that holds which nginx was selected: a path, `wheel` or `auto`."""
-VERSION: Final = "version"
-"""Name of the setting that holds which version of Portico ran here last."""
 SITES: Final = "the sites"
 """What a change holds, beside apps, that changes nginx's files: no app can have this name."""
-_EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
-_PAUSED: Final = TypeAdapter(frozenset[str])
-_HELD: Final = TypeAdapter(dict[str, float])
-_NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
 
 
 class Intent:
@@ -62,12 +45,10 @@ class Intent:
         self._state, self._nginx = state, nginx
         self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
         self._specs: dict[str, Spec] = dict(state.specs())
-        self._paused = _read_paused(state.setting(PAUSED) or "[]")
-        self._holds = _read_holds(state.setting(HELD) or "{}")
-        self._edge = _read_edge(state.setting(EDGE) or "null")
-        self._unwritten: dict[str, Callable[[], object]] = {}
-        self.unwritten = ""
-        """Why some of this is only in memory; empty while all is on disk."""
+        self._paused = settings.paused(state)
+        self._holds = settings.holds(state)
+        self._edge = settings.edge(state)
+        self.writes = PendingWrites(state)
         self._file = Candidate(Desired(), {}, "", NO_BUILD, ())
         """The files in force, rendered: every app of it in the version of its file."""
         self.desired = Desired()
@@ -144,11 +125,12 @@ class Intent:
         added: list[Revision] = []
         apps = candidate.desired.of(revision.project).apps.items()
         records = [self._accepted(name, app) for name, app in apps]
-        writes = {f"project {revision.project}": partial(self._add_revision, revision, added)}
+        writes = self._writes(records)
+        writes[f"project {revision.project}"] = partial(self._add_revision, revision, added)
         if candidate.edge != self._edge:
             edge = candidate.edge.model_dump() if candidate.edge else None
-            writes[EDGE] = partial(self._put_setting, EDGE, edge)
-        written = self._store({**writes, **self._writes(records)}, must=not smaller)
+            writes |= self._setting(settings.EDGE, edge)
+        written = self.writes.store(writes, must=not smaller)
         accepted = added[-1] if written else replace(revision, number=self._next_number())
         self._remember(records)
         self.revisions = {**self.revisions, accepted.project: accepted}
@@ -160,14 +142,14 @@ class Intent:
         """Nothing of a project is wanted any more; the candidate is of all others."""
         left = {key: each for key, each in self.revisions.items() if key != project}
         numbers = {key: each.number for key, each in left.items()}
-        self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, numbers)}, must=False)
+        self.writes.store(self._setting(settings.IN_FORCE, numbers), must=False)
         self.revisions = left
         self.render_again(candidate)
 
     def _add_revision(self, revision: Revision, added: list[Revision]) -> None:
         added.append(self._state.add_revision(revision))
-        numbers = {**self._numbers(), revision.project: added[-1].number}
-        self._state.put_setting(IN_FORCE, json.dumps(numbers))
+        numbers = {**settings.numbers(self._state), revision.project: added[-1].number}
+        self._state.put_setting(settings.IN_FORCE, json.dumps(numbers))
 
     def _next_number(self) -> int:
         """What the next revision on disk will get."""
@@ -187,7 +169,7 @@ class Intent:
         """The same at the start of a daemon: the files are in force already."""
         apps = candidate.desired.apps
         new = [AppRecord(n, app.spec, None) for n, app in apps.items() if n not in self._records]
-        self._store(self._writes(new), must=False)
+        self.writes.store(self._writes(new), must=False)
         self._remember(new)
         self.revisions = revisions
         self.render_again(candidate)
@@ -200,10 +182,10 @@ class Intent:
     def set_paused(
         self, sites: frozenset[str], candidate: Candidate, holds: Mapping[str, float] = {}
     ) -> None:
-        self._store(
+        self.writes.store(
             {
-                PAUSED: partial(self._put_setting, PAUSED, sorted(sites)),
-                HELD: partial(self._put_setting, HELD, dict(holds)),
+                **self._setting(settings.PAUSED, sorted(sites)),
+                **self._setting(settings.HELD, dict(holds)),
             }
         )
         self._paused, self._holds = sites, dict(holds)
@@ -211,7 +193,7 @@ class Intent:
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
-        self._store({IN_FORCE: partial(self._put_setting, IN_FORCE, {})}, must=False)
+        self.writes.store(self._setting(settings.IN_FORCE, {}), must=False)
         self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
         self._resolve()
@@ -228,7 +210,7 @@ class Intent:
         """Every app of this revision was ready, and every site answered."""
         served = replace(revision, served=True)
         write = partial(self._state.put_revision, served)
-        self._store({f"revision {revision.number}": write}, must=False)
+        self.writes.store({f"revision {revision.number}": write}, must=False)
         now = self.revisions.get(revision.project)
         if now is not None and now.number == revision.number:
             self.revisions = {**self.revisions, revision.project: served}
@@ -238,17 +220,8 @@ class Intent:
     def on_disk(self) -> Mapping[str, Revision]:
         """The files that an earlier daemon had in force, by project."""
         known = {revision.number: revision for revision in self._state.revisions()}
-        numbers = self._numbers().items()
+        numbers = settings.numbers(self._state).items()
         return {project: known[number] for project, number in numbers if number in known}
-
-    def _numbers(self) -> dict[str, int]:
-        """If they cannot be read, the newest file: with none in force, everything would stop."""
-        try:
-            found = _NUMBERS.validate_json(self._state.setting(IN_FORCE) or "{}")
-        except ValidationError as error:
-            log.warning("cannot read which file is in force, using the newest: %s", error)
-            found = max((revision.number for revision in self._state.revisions()), default={})
-        return {PROJECT: found} if isinstance(found, int) else found
 
     def changed_apps(self, candidate: Candidate, project: str) -> list[str]:
         """The apps of which a file changes the program or the number, or that come or go; and the
@@ -325,7 +298,7 @@ class Intent:
             f"project {each.project}": partial(self._add_revision, each, added)
             for each in revisions
         }
-        self._store({**adding, **self._writes(records)})
+        self.writes.store({**adding, **self._writes(records)})
         self._remember(records)
         self.revisions = {**self.revisions, **{each.project: each for each in added}}
         self._runs |= {name for name in names if self._is_scheduled(name)}
@@ -375,17 +348,17 @@ class Intent:
     @property
     def selected_nginx(self) -> str:
         """What `portico nginx use` was given last."""
-        return self._state.setting(NGINX) or AUTO
+        return self._state.setting(settings.NGINX) or AUTO
 
     def select_nginx(self, program: str) -> None:
-        self._state.put_setting(NGINX, program)
+        self._state.put_setting(settings.NGINX, program)
 
     def is_first_of(self, version: str) -> bool:
         """Whether another version of Portico ran here before this daemon; from now on it did."""
-        before = self._state.setting(VERSION)
+        before = self._state.setting(settings.VERSION)
         if before != version:
-            write = partial(self._state.put_setting, VERSION, version)
-            self._store({VERSION: write}, must=False)
+            write = partial(self._state.put_setting, settings.VERSION, version)
+            self.writes.store({settings.VERSION: write}, must=False)
         return before not in {None, version}
 
     # What has become of an app
@@ -407,7 +380,7 @@ class Intent:
         self._put([replace(record, good=record.target, abrupt=False)], must=False)
 
     def drop(self, app: str) -> None:
-        self._store({f"app {app}": partial(self._state.drop_app, app)}, must=False)
+        self.writes.store({f"app {app}": partial(self._state.drop_app, app)}, must=False)
         self._records.pop(app, None)
         self._resolve()
 
@@ -461,42 +434,17 @@ class Intent:
 
     # Disk first
 
-    def write_again(self) -> None:
-        """Write what could not be written; tried in every round."""
-        if self._unwritten:
-            self._store({}, must=False)
-
     def _put(self, records: Iterable[AppRecord], *, must: bool = True) -> None:
         known = list(records)
-        self._store(self._writes(known), must=must)
+        self.writes.store(self._writes(known), must=must)
         self._remember(known)
         self._resolve()
 
     def _writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
         return {f"app {record.name}": partial(self._state.put_app, record) for record in records}
 
-    def _put_setting(self, name: str, value: object) -> None:
-        self._state.put_setting(name, json.dumps(value))
-
-    def _store(self, writes: Mapping[str, Callable[[], object]], *, must: bool = True) -> bool:
-        """Write to disk, in one transaction with what could not be written before; each under the
-        name of what it is about, of which the last word counts.
-
-        Returns whether it could; raises Failed where it `must`, and is forgotten then.
-        """
-        kept = {name: write for name, write in self._unwritten.items() if name not in writes}
-        pending = {**kept, **writes}
-        try:
-            with self._state.together():
-                for write in pending.values():
-                    write()
-        except Failed as error:
-            if must:
-                raise
-            self._unwritten, self.unwritten = pending, str(error)
-            return False
-        self._unwritten, self.unwritten = {}, ""
-        return True
+    def _setting(self, name: str, value: object) -> dict[str, Callable[[], object]]:
+        return {name: partial(self._state.put_setting, name, json.dumps(value))}
 
     def _remember(self, records: Iterable[AppRecord]) -> None:
         for record in records:
@@ -541,27 +489,3 @@ def _hurried(app: DesiredApp) -> DesiredApp:
         "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),
     }
     return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
-
-
-def _read_edge(text: str) -> DocumentRequest | None:
-    try:
-        return _EDGE.validate_json(text)
-    except ValidationError as error:
-        log.warning("cannot read the settings of edge.toml in force, using none: %s", error)
-        return None
-
-
-def _read_paused(text: str) -> frozenset[str]:
-    try:
-        return _PAUSED.validate_json(text)
-    except ValidationError as error:
-        log.warning("cannot read which sites are paused, using none: %s", error)
-        return frozenset()
-
-
-def _read_holds(text: str) -> dict[str, float]:
-    try:
-        return _HELD.validate_json(text)
-    except ValidationError as error:
-        log.warning("cannot read which sites hold their requests, using none: %s", error)
-        return {}

@@ -352,8 +352,8 @@ class StatusReport:
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
         if self._observed.unrecorded:
             yield self._observed.unrecorded
-        if self._intent.unwritten:
-            yield f"the latest changes could not be written to disk: {self._intent.unwritten}"
+        if self._intent.writes.trouble:
+            yield f"the latest changes could not be written to disk: {self._intent.writes.trouble}"
         yield from self._nobody_well()
         yield from self._failing_servers()
         yield from self._troubles.sentences()

@@ -34,7 +34,7 @@ class Observer:
     async def observe(self) -> World:
         await self._instances.supervision.apply_events()
         await asyncio.sleep(0)
-        self._engine.intent.write_again()
+        self._engine.intent.writes.retry()
         if not self._engine.safe_mode.is_on:
             with self._engine.troubles.fence("file watches at start"):
                 await self._watches.begin()

@@ -1,0 +1,68 @@
+"""What is in force, as the state has it in its settings. What cannot be read is logged."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from portico.core.model.names import PROJECT
+from portico.core.model.views import DocumentRequest
+from portico.ports.state import State
+
+log = logging.getLogger(__name__)
+
+PAUSED: Final = "paused"
+"""Name of the setting that lists the sites closed by hand, a JSON array."""
+HELD: Final = "held"
+"""Name of the setting that holds the sites whose requests are held: a JSON object of seconds."""
+IN_FORCE: Final = "in_force"
+"""Name of the setting that holds, by project, the number of the revision in force: a JSON object;
+before there were projects it was the number of the only one."""
+EDGE: Final = "edge"
+"""Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
+NGINX: Final = "nginx"
+"""Name of the setting that holds which nginx was selected: a path, `wheel` or `auto`."""
+VERSION: Final = "version"
+"""Name of the setting that holds which version of Portico ran here last."""
+_EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
+_PAUSED: Final = TypeAdapter(frozenset[str])
+_HELD: Final = TypeAdapter(dict[str, float])
+_NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
+
+
+def numbers(state: State) -> dict[str, int]:
+    """Of the revisions in force, by project. If they cannot be read, the newest one: with none in
+    force, everything would stop.
+    """
+    try:
+        found = _NUMBERS.validate_json(state.setting(IN_FORCE) or "{}")
+    except ValidationError as error:
+        log.warning("cannot read which file is in force, using the newest: %s", error)
+        found = max((revision.number for revision in state.revisions()), default={})
+    return {PROJECT: found} if isinstance(found, int) else found
+
+
+def edge(state: State) -> DocumentRequest | None:
+    try:
+        return _EDGE.validate_json(state.setting(EDGE) or "null")
+    except ValidationError as error:
+        log.warning("cannot read the settings of edge.toml in force, using none: %s", error)
+        return None
+
+
+def paused(state: State) -> frozenset[str]:
+    try:
+        return _PAUSED.validate_json(state.setting(PAUSED) or "[]")
+    except ValidationError as error:
+        log.warning("cannot read which sites are paused, using none: %s", error)
+        return frozenset()
+
+
+def holds(state: State) -> dict[str, float]:
+    try:
+        return _HELD.validate_json(state.setting(HELD) or "{}")
+    except ValidationError as error:
+        log.warning("cannot read which sites hold their requests, using none: %s", error)
+        return {}
