@@ -116,20 +116,19 @@ class Reading(CertificateOperations):
         )
 
     async def plan_file(self, project: str) -> FilePlanView:
-        """A file that is wrong is an answer, too."""
+        """A file that is wrong is an answer, too. One that is as it was costs no plan."""
         revision = self._intent.revisions[self._projects.names(None).project(project)]
         view = FilePlanView(project=project, source=revision.file)
         try:
             document = await asyncio.to_thread(
                 self._edited, revision.file, revision.folder, revision.environ
             )
+            if document.table == revision.document:
+                return view
             plan = await self.plan(document)
         except PorticoError as error:
             return view.model_copy(update={"changed": True, "problem": str(error)})
-        changed = document.table != revision.document
-        return view.model_copy(
-            update={"changed": changed, "steps": plan.steps, "notes": plan.notes}
-        )
+        return view.model_copy(update={"changed": True, "steps": plan.steps, "notes": plan.notes})
 
     async def render(self, document: DocumentRequest | None) -> RenderView:
         """The nginx files of a document, or of what is in force."""

@@ -6,7 +6,8 @@ import { moment } from "./format.js";
 
 export const title = () => "File";
 
-const PAUSE = 5000; // milliseconds
+const PAUSE = 10_000; // milliseconds
+const FIRST_PAUSE = 250;
 const HEADS = ["revision", "project", "applied", "by", "file", ""];
 
 export function open(root) {
@@ -31,7 +32,7 @@ export function open(root) {
   (async () => {
     while (isOpen) {
       for (const name of names) await showPlan(projects, name);
-      await new Promise((done) => setTimeout(done, names.length ? PAUSE : PAUSE / 20));
+      await new Promise((done) => setTimeout(done, names.length ? PAUSE : FIRST_PAUSE));
     }
   })();
   return {
@@ -61,7 +62,7 @@ async function showPlan(projects, name) {
     setText(about, plan.problem || said(plan));
     update(
       steps,
-      plan.changed ? [...plan.steps, ...plan.notes.map((what) => ({ what: `note: ${what}`, why: "" }))] : [],
+      [...plan.steps, ...plan.notes.map((what) => ({ what: `note: ${what}`, why: "" }))],
       (step) => `${step.what} ${step.why}`,
       (step) => h("li", {}, step.why ? `${step.what}: ${step.why}` : step.what),
       () => {},
