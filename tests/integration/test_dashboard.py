@@ -179,12 +179,13 @@ def test_browsers_that_never_read_and_never_close_are_few_and_hold_up_no_one(bro
     assert eventually(is_free)
 
 
-def test_lines_of_the_output_are_shown_as_text(browser):
+def test_lines_of_the_output_are_shown_as_text(browser, stack):
+    names = [f"web.{each['slot']}" for each in stack.instances("web")]
     shown = json.loads(browser.ask("/v1/apps/web/output")[2])
     assert any("listens on" in each["line"] for each in shown)
-    assert {each["instance"] for each in shown} == {"web.1", "web.2"}
-    of_one = json.loads(browser.ask("/v1/apps/web.2/output?grep=LISTENS")[2])
-    assert {each["instance"] for each in of_one} == {"web.2"}
+    assert {each["instance"] for each in shown} == {*names}
+    of_one = json.loads(browser.ask(f"/v1/apps/{names[-1]}/output?grep=LISTENS")[2])
+    assert {each["instance"] for each in of_one} == {names[-1]}
     assert all("listens" in each["line"] for each in of_one)
     assert json.loads(browser.ask("/v1/apps/output?count=1")[2]) == shown[-1:]
     assert browser.ask("/v1/apps/web.x/output")[0] == 409
