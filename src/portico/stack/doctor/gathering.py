@@ -27,10 +27,10 @@ def gather(paths: Sequence[Path], environ: Mapping[str, str], *, live: bool = Fa
         if path.suffix == ".toml":
             table = read_file(path, environ).table
             own.append(OwnFile(str(path), table, read_text(path)))
-        elif path.resolve() not in {Path(each).resolve() for each in stack.files}:
+        elif _real(path) not in set(map(_real, stack.files)):
             stack = _added(stack, read_stack([path], environ))
     facts = Facts(stack, Nginx(stack.nginx), Machine(), tuple(own))
-    if live or any(_is_of_machine(path.resolve(), environ) for path in paths):
+    if live or any(_is_of_machine(_real(path), environ) for path in paths):
         return replace(facts, machine=survey(facts, environ))
     return facts
 
@@ -55,6 +55,10 @@ def live_paths(environ: Mapping[str, str]) -> list[Path]:
 
 def _added(stack: Stack, other: Stack) -> Stack:
     """Without what the other has read as well: a main file that is named after its sites."""
-    files = {Path(each).resolve() for each in other.files}
-    kept = tuple(each for each in stack.nginx if Path(each.file).resolve() not in files)
+    files = set(map(_real, other.files))
+    kept = tuple(each for each in stack.nginx if _real(each.file) not in files)
     return replace(stack, nginx=kept) + other
+
+
+def _real(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve fails for links in a circle

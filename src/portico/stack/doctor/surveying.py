@@ -32,15 +32,14 @@ _HOOKS: Final = ("deploy", "post")
 
 def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> Machine:
     """Blocks for less than a second. What cannot be looked at is left out."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    masters = [pid for pid in proc.pids() if proc.program_name(pid) == "nginx"]
+    masters = [pid for pid in proc.pids() if _is_nginx(pid)]
     version, arguments = _build(masters[0]) if masters else ((), "")
     return Machine(
         nginx=version,
         nginx_arguments=arguments,
         files=dict(_files(facts)),
         listening=_listening(),
-        memory=pages,
+        memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         cores=len(os.sched_getaffinity(0)),
         open_files=_open_files(masters[0]) if masters else None,
         renewers=tuple(
@@ -51,6 +50,11 @@ def survey(facts: Facts, environ: Mapping[str, str], root: Path = Path("/")) -> 
         pm2_rotates=(pm2_home(environ) / "modules/pm2-logrotate").exists(),
         now=SystemClock().now(),
     )
+
+
+def _is_nginx(pid: int) -> bool:
+    """Of root or of ours: what another user calls so is not to be run with more rights."""
+    return proc.program_name(pid) == "nginx" and proc.user_of(pid) in {0, os.geteuid()}
 
 
 def pm2_home(environ: Mapping[str, str]) -> Path:
@@ -70,7 +74,9 @@ def _reloads(certbot: Path) -> bool:
         return True
     confs = [each for each in _names(certbot / "renewal") if each.suffix == ".conf"]
     with suppress(OSError):
-        return bool(confs) and all(_HOOK.search(each.read_text()) for each in confs)
+        return bool(confs) and all(
+            _HOOK.search(each.read_text(errors="replace")) for each in confs
+        )
     return False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portico.stack.doctor.machine import FileFacts, Machine
@@ -68,8 +68,9 @@ def port_without_tls(facts: Facts) -> Iterator[Fault]:
     ),
 )
 def without_certificate(facts: Facts) -> Iterator[Fault]:
+    is_known = _is_http_known(facts)
     for server in facts.nginx.servers:
-        unknown = server.may_have("ssl_certificate") or not _is_http_known(facts)
+        unknown = server.may_have("ssl_certificate") or not is_known
         rejects = server.value("ssl_reject_handshake") == "on"
         if server.tls and not server.inherited("ssl_certificate") and not rejects and not unknown:
             yield at(server.line), "this server has no ssl_certificate"
@@ -97,11 +98,12 @@ def without_redirect(facts: Facts) -> Iterator[Fault]:
     plain = [(s, _plain(s)) for s in facts.nginx.servers if _plain(s)]
     secure = {name for s in facts.nginx.servers if s.tls and not s.rejects for name in s.names}
     named = {name for server, _ in plain for name in server.names}
+    default = _default(plain)
     for server, listen in plain:
         if server.is_part or _redirects(server) or server.rejects:
             continue
         answered = sorted(secure & set(server.names))
-        if _is_default(server, listen, facts):
+        if server is default:
             answered += sorted(secure - named - set(answered))
         if answered and _serves(server):
             line = listen.line if listen and listen.line else server.line
@@ -149,11 +151,13 @@ def _serves(server: Server) -> bool:
     return any(block.all(*names) for block in server.walk())
 
 
-def _is_default(server: Server, listen: Listen | None, facts: Facts) -> bool:
-    """Whether it answers the names that no server on port 80 has."""
-    others = [(each, _plain(each)) for each in facts.nginx.servers if _plain(each)]
-    chosen = next((each for each, on in others if on and on.default), others[0][0])
-    return server is chosen and (bool(listen and listen.default) or not server.names)
+def _default(plain: Sequence[tuple[Server, Listen | None]]) -> Server | None:
+    """The one that answers the names that no server on port 80 has; None where that is by the
+    order of files alone, of which some may not have been given.
+    """
+    chosen = next((each for each, on in plain if on and on.default), None)
+    first = plain[0][0] if plain else None
+    return chosen or (first if first and not first.names else None)
 
 
 @rule(
