@@ -27,6 +27,7 @@ def test_servers_of_a_caddyfile_are_the_apps_that_listen_there(tmp_path):
     taken = imported(read_stack(paths, {}), tmp_path)
     read_document(taken.table, source="portico.toml")
     api = {"command": "/bin/api", "instances": 2, "port": 3000, "balance": "least_conn"}
+    api["cwd"] = "/"
     assert taken.table["apps"] == {"api": api, "web": {"command": "./unused"}}
     site = taken.table["sites"]["a.test"]
     assert site["routes"] == {
@@ -36,3 +37,18 @@ def test_servers_of_a_caddyfile_are_the_apps_that_listen_there(tmp_path):
     }
     assert site["folder"] == str(tmp_path / "public")
     assert taken.table["upstreams"]["a-test-2"] == {"servers": ["10.0.0.1:80", "10.0.0.2:80"]}
+
+
+def test_a_server_that_is_a_unix_socket_is_the_app_that_listens_there_today(tmp_path):
+    start = "ExecStart=/venv/bin/gunicorn --bind unix:/run/shop.sock shop.wsgi"
+    (tmp_path / "shop.service").write_text(f"[Service]\n{start}\nRestart=always\n")
+    (tmp_path / "site.conf").write_text(
+        "upstream shop { server unix:/run/shop.sock fail_timeout=0; }\n"
+        "server { listen 80; server_name a.test; location / { proxy_pass http://shop; } }\n"
+    )
+    paths = [tmp_path / name for name in ("site.conf", "shop.service")]
+    taken = imported(read_stack(paths, {}), tmp_path)
+    read_document(taken.table, source="portico.toml")
+    assert taken.table["sites"]["a.test"]["app"] == "shop"
+    assert taken.table["apps"]["shop"]["command"].endswith("--bind 127.0.0.1:$PORT shop.wsgi")
+    assert "upstreams" not in taken.table

@@ -101,7 +101,12 @@ def test_instances_of_a_template_on_consecutive_ports_are_one_app(tmp_path):
         (wants / f"web@{port}.service").symlink_to("../web@.service")
     text = "[Service]\nEnvironment=PORT=%i\nExecStart=/bin/%p --port %i\nRestart=always\n"
     [app] = read(tmp_path, "web@.service", text).programs
-    assert dict(app.table) == {"command": "/bin/web --port $PORT", "port": 3000, "instances": 3}
+    assert dict(app.table) == {
+        "command": "/bin/web --port $PORT",
+        "cwd": "/",
+        "port": 3000,
+        "instances": 3,
+    }
     assert app.ports == (3000, 3001, 3002)
 
 
@@ -122,7 +127,12 @@ def test_a_unit_that_renews_certificates_is_no_program(tmp_path):
 def test_a_unit_without_restart_is_not_restarted_and_a_port_nobody_names_is_asked_for(tmp_path):
     stack = read(tmp_path, "bot.service", "[Service]\nExecStart=/bin/bot\n")
     [bot] = stack.programs
-    assert dict(bot.table) == {"command": "/bin/bot", "port": False, "autorestart": False}
+    assert dict(bot.table) == {
+        "command": "/bin/bot",
+        "cwd": "/",
+        "port": False,
+        "autorestart": False,
+    }
     assert "set port or find_port" in whys(stack)["ExecStart"]
 
 
@@ -137,7 +147,7 @@ def test_a_value_that_no_key_accepts_is_a_gap_and_the_rest_is_taken(tmp_path):
     lines = "KillSignal=SIGRTMIN+3\nRestartSec=soon\nMemoryMax=50%\nUser=%u\nRestart=always\n"
     stack = read(tmp_path, "a.service", f"[Service]\nExecStart=/bin/a -p 80\n{lines}")
     [app] = stack.programs
-    assert dict(app.table) == {"command": "/bin/a -p $PORT", "port": 80}
+    assert dict(app.table) == {"command": "/bin/a -p $PORT", "cwd": "/", "port": 80}
     assert {gap.what.split("=")[0].strip() for gap in stack.gaps} == {
         "stop_signal",
         "RestartSec",

@@ -51,7 +51,13 @@ def imported(stack: Stack, folder: Path) -> Imported:
     main, http = _levels(stack.nginx)
     definitions = Definitions.of(http)
     others = {each.args[0]: each for site in stack.sites for each in site.upstreams}
-    targets = Targets(apps.tables, apps.ports, {**others, **definitions.upstreams}, report)
+    targets = Targets(
+        apps.tables,
+        apps.ports,
+        {**others, **definitions.upstreams},
+        report,
+        sockets=apps.sockets,
+    )
     inherited = tuple(line for line in http if _is_inherited(line))
     servers = [
         server_of(line, inherited, definitions, targets, report)

@@ -24,6 +24,8 @@ class Apps:
     places: dict[str, Place] = field(default_factory=dict)
     ports: dict[int, str] = field(default_factory=dict)
     """Which app listens there; the first that is named."""
+    sockets: dict[str, str] = field(default_factory=dict)
+    """The same of paths of unix sockets."""
 
 
 def apps_of(programs: Iterable[Program], folder: Path) -> Apps:
@@ -52,6 +54,8 @@ def apps_of(programs: Iterable[Program], folder: Path) -> Apps:
 def _listen(found: Apps, program: Program, app: str) -> None:
     for port in program.ports:
         found.ports.setdefault(port, app)
+    for path in program.sockets:
+        found.sockets.setdefault(path, app)
 
 
 def _joined(

@@ -55,6 +55,8 @@ class Targets:
     upstreams: dict[str, dict[str, object]] = field(default_factory=dict)
     sources: dict[tuple[str, str], Place] = field(default_factory=dict)
     """Where a key of an app or an upstream comes from; the key is empty for the table itself."""
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    """Which app listens at the path of a unix socket today; with Portico it has a port."""
     _known: dict[tuple[str, bool], Target] = field(default_factory=dict)
 
     def of_host(self, host: str, line: Line, *, tls: bool = False) -> Target | None:
@@ -187,6 +189,8 @@ class Targets:
         return Target("upstream", name)
 
     def _app_at(self, address: str) -> str | None:
+        if address.startswith("unix:"):
+            return self.sockets.get(address.removeprefix("unix:"))
         host, _, port = address.rpartition(":")
         if not _LOOPBACK.fullmatch(host) or not port.isdecimal():
             return None

@@ -121,7 +121,7 @@ class ServiceTable:
             several = len(self.env_files) > 1
             own["env_file"] = self.env_files if several else self.env_files[0]
         listens = {"port": False} if self._oneshot and not found.ports else found.table
-        self.table = {"command": self.command, **self.table, **own, **listens}
+        self.table = {"command": self.command, "cwd": "/", **self.table, **own, **listens}
         if listens == {"port": False} and not self._oneshot and self.words:
             why = "nothing here says on which port it listens; if it does, set port or find_port"
             self.gaps.append(Gap(self.place, "ExecStart", why))
