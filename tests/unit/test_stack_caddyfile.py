@@ -340,5 +340,12 @@ def test_a_file_that_caddy_refuses_is_refused_in_words(tmp_path, content, why):
         read_stack([tmp_path / "Caddyfile"], {})
 
 
+def test_files_that_import_each_other_are_refused(tmp_path):
+    (tmp_path / "b").write_text("import Caddyfile\nimport Caddyfile\n")
+    (tmp_path / "Caddyfile").write_text("import b\nimport b\n")
+    with pytest.raises(Failed, match="imports itself"):
+        read_stack([tmp_path / "Caddyfile"], {})
+
+
 def test_an_empty_file_is_a_stack_of_nothing(tmp_path):
     assert read(tmp_path, "# nothing\n").sites == ()

@@ -18,6 +18,7 @@ _MAX_DEPTH: Final = 20
 """Blocks within blocks, and imports within imports."""
 _MAX_LINES: Final = 200_000
 """With all imports, which may multiply."""
+_MAX_IMPORTS: Final = 5_000
 _VARIABLE: Final = re.compile(r"\{\$([A-Za-z_]\w*)(?::([^}]*))?\}")
 _ARGUMENT: Final = re.compile(r"\{args(?:\.|\[)(\d+)\]?\}")
 _HEREDOC: Final = re.compile(r"<<([A-Za-z0-9_-]+)[ \t]*\n")
@@ -65,11 +66,12 @@ def read_caddyfile(path: Path, environ: Mapping[str, str]) -> tuple[tuple[Line, 
 class _Reading:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._count = 0
+        self._count = self._imports = 0
         self.files: list[str] = []
 
     def file(self, path: Path, above: tuple[Path, ...]) -> list[Line]:
-        if len(above) > _MAX_DEPTH or path.resolve() in above[:-1]:
+        self._imports += 1
+        if self._imports > _MAX_IMPORTS or path.resolve() in above[:-1]:
             raise Failed(f"cannot read {path}: it imports itself")
         text = _VARIABLE.sub(self._variable, plain_text(path))
         if str(path) not in self.files:
