@@ -89,7 +89,7 @@ TUNED = """
     server {{
         listen 127.0.0.1:{port} ssl {http2_word} reuseport backlog=4096;
         {http2_line}
-        server_name {name} {rsa_name};
+        server_name {name};
         ssl_certificate {certificates}/ecdsa.pem;
         ssl_certificate_key {certificates}/ecdsa.key;
         location / {{ proxy_pass http://app; }}

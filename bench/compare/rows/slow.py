@@ -97,7 +97,7 @@ def _targets(bench: Bench, place: Place, environ: dict[str, str]) -> Iterator[li
 def _with(kind: type[Peer], words: dict[str, str]) -> type[Peer]:
     method = next(iter(words.values()), "round robin")
     title = f"{kind.title.split(',')[0]}, {method}"
-    name = f"{kind.name}-{method}"
+    name = f"{kind.name}-{method}".replace(" ", "-")  # of its folder; nginx's file has it too
     return type(kind.__name__, (kind,), {**words, "name": name, "title": title})
 
 
