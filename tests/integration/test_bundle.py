@@ -76,7 +76,6 @@ def test_a_bundle_is_installed_and_serves_where_only_loopback_and_python_are(emp
             "HOME": str(empty),
             "PORTICO_HOME": str(empty / "home"),
             "PORTICO_BIN": str(empty / "bin"),
-            "PIP_NO_COMPILE": "1",  # byte code of all packages takes half of the time
             "PATH": f"{empty}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         },
         stdin=subprocess.DEVNULL,

@@ -15,8 +15,6 @@ import pytest
 from tests.stack import eventually, processor_seconds
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_BYTE_CODE = {"PIP_NO_COMPILE": "1"}
-"""For pip: that of all packages takes half of its time, and a test imports few of them."""
 TOOLS = ("sh", "cat", "cksum", "dirname", "flock", "head", "id", "readlink", "touch")
 
 
@@ -40,7 +38,6 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         [program, "version"],
         check=False,
         cwd=cwd,
-        env={**os.environ, **WITHOUT_BYTE_CODE},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -53,7 +50,6 @@ def version(program: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_set_up_that_was_interrupted_is_done_again_and_then_never(clone, tmp_path):
     first = subprocess.Popen(
         [clone / "portico", "version"],
-        env={**os.environ, **WITHOUT_BYTE_CODE},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
