@@ -15,6 +15,7 @@ from portico.stack.importing.imported import imported
 from portico.stack.importing.writing import text_of
 from portico.stack.model import Lineage, Place, Program, Renewal, Stack
 from portico.stack.reading.nginx import read_nginx
+from portico.stack.reading.read import read_stack
 
 ECOSYSTEM = """
 const ignored = ['node_modules', 'data']
@@ -242,3 +243,154 @@ def test_the_text_of_a_table_is_what_the_table_says(tmp_path):
     found = table_of(tmp_path, text)
     written = text_of(found.table, found.sources, ("a\nb.conf",))
     assert tomllib.loads(written) == json.loads(json.dumps(found.table))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("site.conf", b"server {", "line 1: unexpected end of file"),
+        ("site.conf", b"\x7fELF\0\0", "it is not a text file"),
+        ("ecosystem.config.js", b"throw new Error('no disk')", "no disk"),
+        ("ecosystem.config.js", b"module.exports = 5", "exports"),
+        ("picture.png", b"\x89PNG", "nothing says what kind of file it is"),
+        ("missing.conf", None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_one_message_and_nothing_is_written(
+    tmp_path, monkeypatch, name, content, why
+):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    code, out, err = portico(tmp_path, "import", name, "-o", "portico.toml")
+    assert code in {1, 2}
+    assert out == ""
+    assert why in err
+    assert not (tmp_path / "portico.toml").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site.conf").write_text("server { server_name a.test; root /srv; }")
+    code, _, err = portico(tmp_path, "import", "site.conf", "-o", "nowhere/portico.toml")
+    assert (code, "cannot write" in err) == (1, True)
+
+
+def test_without_files_nothing_is_imported(tmp_path):
+    code, _, err = portico(tmp_path, "import")
+    assert code == 2
+    assert "use --live" in err
+
+
+def test_what_check_would_refuse_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loop = "server { server_name a.test; location = /x { return 301 /x; } root /srv; }"
+    (tmp_path / "site.conf").write_text(loop)
+    code, _, err = portico(tmp_path, "import", "site.conf")
+    assert code == 0
+    assert "problem: check refuses" in err
+
+
+def test_a_program_at_a_unix_socket_is_found(tmp_path):
+    program = Program(
+        "api",
+        Place("/etc/systemd/system/api.service"),
+        "systemd",
+        {"command": "gunicorn api:app --bind 127.0.0.1:$PORT"},
+        sockets=("/run/api.sock",),
+    )
+    text = """
+    upstream api { server unix:/run/api.sock fail_timeout=0; }
+    server { server_name a.test; location / { proxy_pass http://api; } }
+    """
+    found = table_of(tmp_path, text, programs=(program,))
+    assert found.table["sites"]["a.test"]["app"] == "api"
+
+
+def site_of(folder, lines):
+    found = table_of(folder, f"server {{ server_name a.test; {lines} }}")
+    return found, found.table["sites"]["a.test"], "".join(found.files.values())
+
+
+PASS = "proxy_pass http://10.0.0.1;"
+
+
+def test_an_internal_folder_is_not_open_to_clients(tmp_path):
+    lines = f"location / {{ {PASS} }} location /private/ {{ internal; alias /srv/private/; }}"
+    _, site, _ = site_of(tmp_path, lines)
+    assert site["routes"] == {"/private/": {"folder": "/srv/private", "internal": True}}
+
+
+def test_an_internal_location_that_passes_requests_on_stays_with_nginx(tmp_path):
+    lines = f"location / {{ {PASS} }} location /auth {{ internal; {PASS} }}"
+    _, site, kept = site_of(tmp_path, lines)
+    assert "routes" not in site
+    assert "internal;" in kept
+
+
+@pytest.mark.parametrize(
+    ("server", "location"),
+    [
+        ("deny 10.1.1.1;", "allow 10.2.2.2; deny all;"),
+        ("allow 10.1.1.1; deny all;", "deny 10.3.3.3;"),
+    ],
+)
+def test_a_route_that_would_keep_networks_of_its_site_stays_with_nginx(tmp_path, server, location):
+    lines = f"{server} location / {{ {PASS} }} location /x {{ {location} {PASS} }}"
+    _, site, kept = site_of(tmp_path, lines)
+    assert "routes" not in site
+    assert location.split(";")[0] in kept
+
+
+def test_a_kept_location_has_the_root_of_its_server(tmp_path):
+    lines = "root /srv/a; location / {} location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }"
+    _, site, kept = site_of(tmp_path, lines)
+    assert site["folder"] == "/srv/a"
+    assert "root /srv/a;" in kept
+
+
+def test_a_header_that_portico_sets_is_not_sent_twice(tmp_path):
+    lines = f"location / {{ {PASS} proxy_set_header Host $backend_host; }}"
+    found, site, kept = site_of(tmp_path, lines)
+    assert kept == ""
+    assert "request_headers" not in site
+    assert any("sets this one itself" in gap.why for gap in found.gaps)
+
+
+def test_a_server_elsewhere_gets_the_name_by_which_it_is_known(tmp_path):
+    lines = "location / { proxy_pass http://api.example.org; proxy_set_header Host $proxy_host; }"
+    _, site, _ = site_of(tmp_path, lines)
+    assert site["request_headers"] == {"Host": "api.example.org"}
+
+
+def test_an_upstream_with_https_is_verified_as_nginx_was_told_to(tmp_path):
+    verified = (
+        "proxy_ssl_verify on; proxy_ssl_trusted_certificate /etc/ca.pem; proxy_ssl_name b.test;"
+    )
+    lines = f"""
+    location / {{ proxy_pass https://10.0.0.1; }}
+    location /v {{ proxy_pass https://10.0.0.2; {verified} }}
+    """
+    found, _, _ = site_of(tmp_path, lines)
+    assert list(found.table["upstreams"].values()) == [
+        {"servers": ["10.0.0.1:443"], "tls": True, "tls_verify": False},
+        {"servers": ["10.0.0.2:443"], "tls": True, "tls_name": "b.test", "tls_ca": "/etc/ca.pem"},
+    ]
+
+
+def test_lines_of_a_wildcard_site_are_in_a_file_without_a_star(tmp_path):
+    lines = f"location / {{ {PASS} }} location = /x {{ return 200; }}"
+    found = table_of(tmp_path, f"server {{ server_name *.a.test; {lines} }}")
+    assert found.files
+    assert all("*" not in name for name in found.files)
+
+
+def test_files_of_sites_next_to_a_main_file_are_as_if_included_there(tmp_path):
+    (tmp_path / "nginx.conf").write_text("user www; events {} http { gzip on; }")
+    (tmp_path / "a.conf").write_text(
+        "limit_req_zone $binary_remote_addr zone=a:1m rate=5r/s;"
+        "server { server_name a.test; root /srv; limit_req zone=a; limit_req_status 429; }"
+    )
+    stack = read_stack([tmp_path / "nginx.conf", tmp_path / "a.conf"], {})
+    site = imported(stack, tmp_path).table["sites"]["a.test"]
+    assert site["rate_limit"] == {"rate": "5r/s"}

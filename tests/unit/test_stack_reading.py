@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import pytest
 
 from portico.errors import ConfigError, Failed, Refused
 from portico.stack.reading.kinds import kind_of
+from portico.stack.reading.nginx import MAX_FILES
 from portico.stack.reading.read import read_stack
 
 
@@ -71,7 +73,6 @@ def test_an_include_that_cannot_be_read_is_a_gap_and_the_rest_is_read(tmp_path):
     [
         (b"server {\n", "line 1: unexpected end of file"),
         (b"server {\0}", "it is not a text file"),
-        (b"server {\n# \xff\n}", "line 2 is not UTF-8 text"),
     ],
 )
 def test_a_file_that_is_no_nginx_configuration_is_refused_in_words(tmp_path, content, why):
@@ -174,3 +175,38 @@ def test_a_dump_that_pm2_did_not_write_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ConfigError, match="cannot use"):
         read_stack([path], {})
+
+
+def test_comments_in_another_encoding_are_read_and_arguments_in_one_are_listed(tmp_path):
+    path = tmp_path / "site.conf"
+    path.write_bytes("# Stra\xdfe\nserver { # f\xfcr\n root /srv/b\xfccher;\n}".encode("latin-1"))
+    stack = read_stack([path], {})
+    [server] = stack.nginx
+    assert [each.name for each in server.block] == ["root"]
+    [gap] = stack.gaps
+    assert (gap.place.line, gap.why) == (3, "it is not UTF-8 text; save the file as UTF-8")
+
+
+def test_files_that_include_each_other_are_read_to_an_end(tmp_path):
+    for name in "abcde":
+        (tmp_path / f"{name}.conf").write_text("include *.conf;\n")
+    stack = read_stack([tmp_path / "a.conf"], {})
+    assert len(stack.files) < MAX_FILES
+    assert all("it includes itself" in gap.why for gap in stack.gaps)
+
+
+@pytest.mark.parametrize("depth", [60, 2000, 100_000])
+def test_blocks_without_an_end_of_nesting_are_refused_in_words(tmp_path, depth):
+    path = tmp_path / "site.conf"
+    path.write_text("location / {" * depth + "}" * depth)
+    with pytest.raises(Failed, match="it is nested too deeply"):
+        read_stack([path], {})
+
+
+def test_a_file_of_50000_lines_is_read_in_seconds(tmp_path):
+    path = tmp_path / "site.conf"
+    path.write_text("server { listen 80;\n server_name a.test;\n root /srv;\n}\n" * 12_500)
+    before = time.process_time()
+    stack = read_stack([path], {})
+    assert len(stack.nginx) == 12_500
+    assert time.process_time() - before < 20

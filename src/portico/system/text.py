@@ -13,9 +13,10 @@ MAX_FILE_SIZE: Final = 32 << 20
 """Bytes; a file of 5,000 sites has 5 MiB."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, encoded: bool = True) -> str:
     """Opened with the rights of who can write its folder (`rights`). Raises Failed where it cannot
-    be read, is no UTF-8 or is larger than MAX_FILE_SIZE.
+    be read, is no UTF-8 or is larger than MAX_FILE_SIZE. Without `encoded` what is no UTF-8 is
+    read as U+FFFD.
     """
     try:
         with os.fdopen(open_file(path), "rb") as file:
@@ -27,7 +28,7 @@ def read_text(path: Path) -> str:
     if len(raw) > MAX_FILE_SIZE:
         raise Failed(f"cannot read {path}: it is larger than {MAX_FILE_SIZE >> 20} MiB")
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig", "strict" if encoded else "replace")
     except UnicodeDecodeError as error:
         raise Failed(f"cannot read {path}: line {line_of(error)} is not UTF-8 text") from error
 

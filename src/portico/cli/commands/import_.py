@@ -7,10 +7,13 @@ from pathlib import Path
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.errors import Failed, Refused
+from portico.core.config.document import read_document
+from portico.errors import ConfigError, Failed, Refused
 from portico.importers.read import current_folder
 from portico.stack.importing.imported import Imported, imported
+from portico.stack.importing.kept import FOLDER
 from portico.stack.importing.writing import text_of
+from portico.stack.reading.live import read_live
 from portico.stack.reading.read import read_stack
 from portico.system import files
 
@@ -19,8 +22,14 @@ def options(parser: Parser) -> None:
     parser.add_argument(
         "files",
         metavar="FILE",
-        nargs="+",
+        nargs="*",
         help="files of nginx, PM2, certbot, cron, systemd and others, in any mix",
+    )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="also read what runs on this machine: the nginx on ports 80 and 443, PM2, "
+        "systemd, certbot, crontabs",
     )
     parser.add_argument(
         "-o",
@@ -33,17 +42,22 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
+    if not args.files and not args.live:
+        raise Refused("name the files to import, or use --live for those of this machine")
     here = current_folder(session.environ)
     output = here / args.output if args.output else None
     if output and not args.force:
         _refuse_to_replace(output)
     stack = read_stack([here / name for name in args.files], session.environ)
+    if args.live:
+        stack += read_live(session.environ)
     found = imported(stack, output.parent if output else here)
     text = text_of(found.table, found.sources, stack.files)
+    refused = _refused(found, str(output or "portico.toml"))
     if output:
         _write(output, text, found, force=args.force)
     if session.json:
-        session.show_json(_as_json(text, found))
+        session.show_json({**_as_json(text, found), "refused": refused})
         return
     if output:
         written = ", ".join([str(output), *(str(output.parent / name) for name in found.files)])
@@ -51,11 +65,22 @@ def run(session: Session, args: Namespace) -> None:
     else:
         session.terminal.write_raw(text.rstrip())
     _list(session, found, printed=output is None)
+    for problem in refused:
+        session.terminal.write_labelled("problem", f"check refuses {problem}")
 
 
 def _refuse_to_replace(path: Path) -> None:
     if path.exists() or path.is_symlink():
         raise Refused(f"{path} exists; nothing was changed; --force replaces it")
+
+
+def _refused(found: Imported, source: str) -> list[str]:
+    """What of the file is to be mended by hand before it can be used."""
+    try:
+        read_document(found.table, source=source)
+    except ConfigError as error:
+        return [str(problem) for problem in error.problems]
+    return []
 
 
 def _write(output: Path, text: str, found: Imported, *, force: bool) -> None:
@@ -66,8 +91,9 @@ def _write(output: Path, text: str, found: Imported, *, force: bool) -> None:
         for path in contents:
             _refuse_to_replace(path)
     try:
+        if found.files:
+            (output.parent / FOLDER).mkdir(exist_ok=True)
         for path, content in contents.items():
-            path.parent.mkdir(exist_ok=True)
             files.write(path, content, 0o644)
     except OSError as error:
         raise Failed(f"cannot write {error.filename or output}: {error.strerror}") from error

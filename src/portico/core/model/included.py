@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -20,3 +21,10 @@ class Line:
     @property
     def where(self) -> str:
         return f"{self.file}:{self.number}"
+
+
+def walk(line: Line) -> Iterator[Line]:
+    """It and all that is in it."""
+    yield line
+    for inner in line.block or ():
+        yield from walk(inner)

@@ -13,7 +13,7 @@ from portico.stack.doctor.rule import Facts, OwnFile
 from portico.stack.doctor.surveying import pm2_home, survey
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Stack
-from portico.stack.reading.read import read_stack
+from portico.stack.reading.read import read_stack, together
 from portico.system.text import read_text
 
 
@@ -28,7 +28,7 @@ def gather(paths: Sequence[Path], environ: Mapping[str, str], *, live: bool = Fa
             table = read_file(path, environ).table
             own.append(OwnFile(str(path), table, read_text(path)))
         elif _real(path) not in set(map(_real, stack.files)):
-            stack = _added(stack, read_stack([path], environ))
+            stack = together(stack, read_stack([path], environ))
     facts = Facts(stack, Nginx(stack.nginx), Machine(), tuple(own))
     if live or any(_is_of_machine(_real(path), environ) for path in paths):
         return replace(facts, machine=survey(facts, environ))
@@ -51,13 +51,6 @@ def live_paths(environ: Mapping[str, str]) -> list[Path]:
         f"{pm2_home(environ)}/dump.pm2",
     )
     return [path for path in map(Path, places) if os.access(path, os.R_OK)]
-
-
-def _added(stack: Stack, other: Stack) -> Stack:
-    """Without what the other has read as well: a main file that is named after its sites."""
-    files = set(map(_real, other.files))
-    kept = tuple(each for each in stack.nginx if _real(each.file) not in files)
-    return replace(stack, nginx=kept) + other
 
 
 def _real(path: str | Path) -> Path:

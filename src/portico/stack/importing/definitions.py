@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from portico.core.model.included import Line
+from portico.core.model.included import Line, walk
 
 _ZONES: Final = ("limit_req_zone", "limit_conn_zone")
 _CACHES: Final = ("proxy_cache_path", "fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path")
@@ -51,10 +51,6 @@ class Definitions:
                     waiting.append(line)
         return sorted(found.values(), key=lambda line: line.name == "upstream")
 
-    def all(self) -> Iterator[Line]:
-        for table in (self.zones, self.caches, self.upstreams, self.variables, self.formats):
-            yield from table.values()
-
     def _named_in(self, line: Line) -> Iterator[Line]:
         for each in walk(line):
             words = " ".join(each.args)
@@ -70,13 +66,6 @@ class Definitions:
                     yield from _one(self.zones, word.removeprefix("zone="))
             if each.name == "access_log" and len(each.args) > 1:
                 yield from _one(self.formats, each.args[1])
-
-
-def walk(line: Line) -> Iterator[Line]:
-    """It and all that is in it."""
-    yield line
-    for inner in line.block or ():
-        yield from walk(inner)
 
 
 def _one(table: dict[str, Line], name: str) -> Iterator[Line]:

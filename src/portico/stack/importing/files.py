@@ -43,7 +43,7 @@ def _path(part: Part) -> str | None:
     alias, root = next(part.own("alias"), None), part.first("root")
     prefix = re.fullmatch(r"(?:\^~ )?(/.*)", part.path)
     if alias is not None:
-        text = from_prefix(alias.args[0]) if alias.args else "$"
+        text = (from_prefix(alias.args[0]).rstrip("/") or "/") if alias.args else "$"
         return text if "$" not in text and prefix and part.path != "/" else None
     if root is None or not root.args or "$" in root.args[0]:
         return None

@@ -51,13 +51,8 @@ def imported(stack: Stack, folder: Path) -> Imported:
     main, http = _levels(stack.nginx)
     definitions = Definitions.of(http)
     others = {each.args[0]: each for site in stack.sites for each in site.upstreams}
-    targets = Targets(
-        apps.tables,
-        apps.ports,
-        {**others, **definitions.upstreams},
-        report,
-        sockets=apps.sockets,
-    )
+    blocks = {**others, **definitions.upstreams}
+    targets = Targets(apps.tables, apps.ports, apps.sockets, blocks, report)
     inherited = tuple(line for line in http if _is_inherited(line))
     servers = [
         server_of(line, inherited, definitions, targets, report)
@@ -70,14 +65,16 @@ def imported(stack: Stack, folder: Path) -> Imported:
     modules = [line for line in http if _is_of_module(line)]
     streams = streams_of(main, targets, report)
     for site in stack.sites:
-        sites.tables.setdefault(site.name, site_table(site, targets, folder))
+        sites.tables.setdefault(site.name, site_table(site, targets))
         sites.sources.setdefault((site.name,), site.place)
+    used = {*_texts(sites.tables), *_texts(streams.tables)}
+    upstreams = {name: each for name, each in targets.upstreams.items() if name in used}
     files = _files(sites, modules, definitions, targets, report)
-    if "edge" in files:
-        edge["include"] = f"{kept.FOLDER}/http.conf"
+    if kept.HTTP_FILE in files:
+        edge["include"] = kept.HTTP_FILE
     table = {
         "apps": apps.tables,
-        "upstreams": targets.upstreams,
+        "upstreams": upstreams,
         "sites": sites.tables,
         "streams": streams.tables,
         "tls": sites.tls,
@@ -86,25 +83,39 @@ def imported(stack: Stack, folder: Path) -> Imported:
     _list_renewals(stack, report)
     _settle_rest(stack.nginx, report)
     sources = dict(_sources(apps, targets, sites, streams.sources, edge_sources))
-    named = {"edge": f"{kept.FOLDER}/http.conf"}
     return Imported(
         {key: value for key, value in table.items() if value},
         sources,
-        {named.get(key, f"{kept.FOLDER}/{key}.conf"): text for key, text in files.items()},
+        files,
         _in_order(report.gaps),
         report.fates,
     )
 
 
+def _texts(value: object) -> Iterator[str]:
+    """All texts of tables: names of upstreams are among them."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _texts(each)
+        case list() | tuple():
+            for each in value:
+                yield from _texts(each)
+        case _:
+            pass
+
+
 def _levels(lines: tuple[Line, ...]) -> tuple[list[Line], list[Line]]:
     """The lines of the main level, and those of http blocks. A file of sites has no block."""
-    blocks = [line for line in lines if line.name in _MAIN]
-    http = [each for line in blocks if line.name == "http" for each in line.block or ()]
-    if not any(line.name == "http" for line in lines):
-        return blocks, [line for line in lines if line.name not in _MAIN]
-    outside = [line for line in lines if line.name in {"server", "upstream", "map"}]
-    main = [line for line in lines if line not in outside]
-    return main, [*http, *outside]
+    main_files = {line.file for line in lines if line.name in _MAIN}
+    main, http = list[Line](), list[Line]()
+    for line in lines:
+        is_main = line.file in main_files or line.name in {*_MAIN, "load_module"}
+        (main if is_main else http).append(line)
+    inner = [each for line in main if line.name == "http" for each in line.block or ()]
+    return main, [*inner, *http]
 
 
 def _is_inherited(line: Line) -> bool:
@@ -135,7 +146,7 @@ def _files(
     targets: Targets,
     report: Report,
 ) -> dict[str, str]:
-    """By site, and `edge` for the http block."""
+    """By path relative to portico.toml."""
     servers = [*sites.servers]
     every = [*servers, *(line for lines in sites.kept.values() for line in lines)]
     needed = [*(modules if every else ()), *definitions.needed(every)]
@@ -144,9 +155,9 @@ def _files(
     for line in needed:
         report.all_of(line, Fate.KEPT)
     whole = [kept.renamed(line, names) for line in (*needed, *servers)]
-    files = {"edge": kept.text_of(whole)} if whole else {}
+    files = {kept.HTTP_FILE: kept.text_of(whole)} if whole else {}
     for site, lines in sites.kept.items():
-        files[site] = kept.text_of(kept.renamed(line, names) for line in lines)
+        files[kept.file_of(site)] = kept.text_of(kept.renamed(line, names) for line in lines)
     return files
 
 

@@ -25,7 +25,7 @@ class Apps:
     ports: dict[int, str] = field(default_factory=dict)
     """Which app listens there; the first that is named."""
     sockets: dict[str, str] = field(default_factory=dict)
-    """The same of paths of unix sockets."""
+    """The same of unix sockets, by path."""
 
 
 def apps_of(programs: Iterable[Program], folder: Path) -> Apps:

@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from portico.core.model.included import Line
+from portico.core.model.names import folder_name
 from portico.core.model.units import parse_size
 from portico.stack.importing.part import Fate, Part
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.proxying import is_ours
 
 FOLDER: Final = "portico.d"
+HTTP_FILE: Final = f"{FOLDER}/_http.conf"
+"""Lines of the http block; no file of a site is called so."""
 _OPTIONS: Final = ("default_server", "default", "reuseport", "deferred", "bind", "quic", "spdy")
 _LONG_OPTIONS: Final = (
     "backlog=",
@@ -22,8 +25,20 @@ _LONG_OPTIONS: Final = (
     "ipv6only=",
     "so_keepalive=",
 )
+INHERITED: Final = frozenset(
+    {
+        *("root", "index", "autoindex", "expires", "default_type", "charset"),
+        *("resolver", "resolver_timeout"),
+    }
+)
+"""Lines that Portico's own blocks do not have, or with another value."""
 _BUSY: Final = 32 << 10
 _HEADERS: Final = ("proxy_set_header", "grpc_set_header")
+
+
+def file_of(site: str) -> str:
+    """Where the lines of a site are; nginx's include would read a `*` as a pattern."""
+    return f"{FOLDER}/{folder_name(site)}.conf"
 
 
 def text_of(lines: Iterable[Line]) -> str:
@@ -51,6 +66,15 @@ def cleaned(line: Line, part: Part, report: Report) -> Line:
     return replace(
         line, block=tuple(cleaned(e, part, report) for e in inner if id(e) not in dropped)
     )
+
+
+def with_inherited(line: Line, part: Part) -> Line:
+    """A location with what it had from its server, where Portico's server block has no such
+    line.
+    """
+    own = {each.name for each in line.block or ()}
+    above = [each for each in part.lines if each.name in INHERITED and each.name not in own]
+    return replace(line, block=(*above, *(line.block or ())))
 
 
 def renamed(line: Line, names: dict[str, str]) -> Line:

@@ -20,11 +20,12 @@ from portico.stack.importing.part import (
     lost,
     no_equal,
 )
+from portico.stack.importing.paths import beside_nginx
 from portico.stack.importing.redirects import redirect_of
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.own import TUNING
 from portico.stack.importing.rules.table import outcome_of
-from portico.stack.importing.targets import Targets, passed
+from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
 
 _STATIC: Final = ("root", "alias", "index", "try_files", "autoindex")
 _PASS: Final = ("proxy_pass", "grpc_pass")
@@ -98,7 +99,7 @@ def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route
     if (fallback := _fallback(part, around)) is not None:
         part.lines = (*lines, *(each for each in fallback.block or () if each.name != "internal"))
     content = {id(each): outcome for each, outcome in _content(route, around)}
-    for each in part.lines:
+    for each in sorted(part.lines, key=lambda line: line.name == "internal"):
         outcome = content.get(id(each)) or outcome_of(each, part)
         route.outcomes.append((each, outcome))
         if not outcome.can_be_kept or each.name == "location":
@@ -144,6 +145,11 @@ def _content(route: Route, around: Surroundings) -> Iterator[tuple[Line, Outcome
         if any(line.name == "try_files" for line in static):
             outcome = _files_first(part)
             yield from ((line, outcome) for line in static)
+    elif any(part.own("internal")) and part.first("root", "alias"):
+        outcome = _static(part)
+        yield from ((line, outcome) for line in static)
+        if outcome.can_be_kept and not static:
+            route.reasons.append((route.line, outcome))
     elif not static and around.is_proxied and not part.first("root") and not _is_closed(part):
         why = "nginx looks for a file in its own folder; the site's app answers here"
         route.outcomes.append((route.line, lost(why)))
@@ -158,7 +164,7 @@ def _needs_folder(part: Part, around: Surroundings) -> bool:
     """Whether its files are not those of the site anyway."""
     if _is_closed(part) or not part.first("root"):
         return False
-    return around.is_proxied or any(part.own("expires"))
+    return part.path == "/" or around.is_proxied or any(part.own("expires"))
 
 
 def _is_closed(part: Part) -> bool:
@@ -182,7 +188,9 @@ def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
         return no_equal("Portico passes requests to apps and upstreams, not to variables")
     scheme, host, path = found
     is_grpc = line.name == "grpc_pass"
-    target = around.targets.of_host(host, line, tls=scheme in {"https", "grpcs"})
+    target = around.targets.of_host(
+        host, line, _tls(part) if scheme in {"https", "grpcs"} else NO_TLS
+    )
     if target is None:
         return no_equal("Portico has no such upstream")
     outcome = CARRIED
@@ -195,6 +203,18 @@ def _proxied(line: Line, part: Part, around: Surroundings) -> Outcome:
     _host_header(host, target.kind, line, part, around)
     part.set(target.kind, target.name, line)
     return outcome
+
+
+def _tls(part: Part) -> Table:
+    """The keys of the upstream; nginx verifies nothing unless it is set to."""
+    table: dict[str, object] = {"tls": True}
+    if name := part.argument("proxy_ssl_name"):
+        table["tls_name"] = name
+    if part.argument("proxy_ssl_verify", "off") != "on":
+        return {**table, "tls_verify": False}
+    if ca := part.first("proxy_ssl_trusted_certificate"):
+        table["tls_ca"] = beside_nginx(ca.args[0], ca)
+    return table
 
 
 def _path_outcome(path: str, part: Part) -> Outcome:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from portico.stack.importing.targets import Targets
 from portico.stack.model import Site
 
 
-def site_table(site: Site, targets: Targets, folder: Path) -> dict[str, object]:
-    del folder
+def site_table(site: Site, targets: Targets) -> dict[str, object]:
     found = _joined(site.table, site, targets)
     return dict(found) if isinstance(found, Mapping) else {}
 

@@ -37,6 +37,7 @@ class Outcome:
 CARRIED: Final = Outcome(Fate.CARRIED)
 DONE: Final = Outcome(Fate.DONE)
 NO_KEY: Final = "Portico has no key for it"
+NO_VALUE: Final = "its value is not one that Portico has"
 
 
 def done(why: str) -> Outcome:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from portico.core.model.included import Line
-from portico.stack.importing.definitions import walk
+from portico.core.model.included import Line, walk
 from portico.stack.importing.part import Fate, Outcome, place_of
 from portico.stack.model import Gap
 
@@ -40,9 +38,6 @@ class Report:
             known = self.fates.get(id(each))
             if known is None or _ORDER.index(fate) > _ORDER.index(known):
                 self.fates[id(each)] = fate
-
-    def unsettled(self, lines: Iterable[Line]) -> list[Line]:
-        return [each for line in lines for each in walk(line) if id(each) not in self.fates]
 
 
 _ORDER = (Fate.DONE, Fate.CARRIED, Fate.KEPT, Fate.LISTED)

@@ -11,6 +11,7 @@ from portico.core.model.included import Line
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import is_local_name
 from portico.stack.importing import kept
+from portico.stack.importing.location import Route
 from portico.stack.importing.part import Fate, lost, no_equal, place_of
 from portico.stack.importing.paths import beside_nginx, shown_from
 from portico.stack.importing.report import Report
@@ -134,7 +135,7 @@ class _Joiner:
                 self._found.tables[name]["tls"] = table
 
     def _keep_whole(self, server: Server) -> None:
-        where = f"nginx keeps the whole server, in {kept.FOLDER}/http.conf"
+        where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
         part = server.part
         self._report.all_of(server.line, Fate.KEPT)
         own = server.line.block or ()
@@ -143,7 +144,8 @@ class _Joiner:
             for line in part.lines
             if not any(line is each for each in own) and _has_effect(line, server)
         ]
-        for line, outcome in server.reasons:
+        others = [each for route in server.routes for each in route.reasons]
+        for line, outcome in (*server.reasons, *others):
             self._report.settle(line, outcome, where)
         for line in inherited:
             self._report.all_of(line, Fate.KEPT)
@@ -195,7 +197,7 @@ class _Joiner:
             self._found.kept[first] = [
                 kept.cleaned(line, server.part, self._report) for line in lines
             ]
-            table["include"] = f"{kept.FOLDER}/{first}.conf"
+            table["include"] = kept.file_of(first)
         self._found.tables[first] = self._ordered(table)
         self._found.sources[first,] = place_of(server.line)
         for key, place in server.part.sources.items():
@@ -219,7 +221,7 @@ class _Joiner:
 
     def _settle(self, server: Server, first: str) -> list[Line]:
         """What becomes of the server's lines; those that nginx keeps are returned."""
-        where = f"kept in {kept.FOLDER}/{first}.conf"
+        where = f"kept in {kept.file_of(first)}"
         self._report.fates.setdefault(id(server.line), Fate.CARRIED)
         for line, outcome in server.outcomes:
             self._report.settle(line, outcome, where if outcome.can_be_kept else "")
@@ -240,17 +242,11 @@ class _Joiner:
         routes: dict[str, object] = {}
         root = next((route for route in server.routes if route.is_root), None)
         for route in server.routes:
-            where = f"the location is kept in {kept.FOLDER}/{first}.conf"
             if route.reasons:
-                self._report.all_of(route.line, Fate.KEPT)
-                for line, outcome in route.reasons:
-                    self._report.settle(line, outcome, where)
-                lines.append(route.line)
+                self._keep(route, first)
+                lines.append(kept.with_inherited(route.line, server.part))
                 continue
-            self._report.fates.setdefault(id(route.line), Fate.CARRIED)
-            for line, outcome in route.outcomes:
-                if not outcome.can_be_kept:
-                    self._report.settle(line, outcome)
+            self._settle_route(route)
             own = route.part.table
             if route is root and (len(server.routes) == 1 or not own.keys() - {*_TARGETS}):
                 table |= own
@@ -259,8 +255,24 @@ class _Joiner:
             elif own and own != self._as_site(own, table):
                 routes[route.key] = _shortest(own)
                 self._found.sources[first, "routes", route.key] = place_of(route.line)
+        if root and root.key in routes:
+            target = {key: value for key, value in root.part.table.items() if key in _TARGETS}
+            routes = {key: _with_target(each, target) for key, each in routes.items()}
         if routes:
             table["routes"] = routes
+
+    def _keep(self, route: Route, first: str) -> None:
+        """A location that nginx goes on doing."""
+        where = f"the location is kept in {kept.file_of(first)}"
+        self._report.all_of(route.line, Fate.KEPT)
+        for line, outcome in route.reasons:
+            self._report.settle(line, outcome, where)
+
+    def _settle_route(self, route: Route) -> None:
+        self._report.fates.setdefault(id(route.line), Fate.CARRIED)
+        for line, outcome in route.outcomes:
+            if not outcome.can_be_kept:
+                self._report.settle(line, outcome)
 
     @staticmethod
     def _as_site(own: Mapping[str, object], table: Mapping[str, object]) -> Mapping[str, object]:
@@ -287,7 +299,7 @@ class _Joiner:
     def _without_target(self, server: Server, first: str, lines: list[Line]) -> None:
         self._used -= {first}
         if lines:
-            where = f"nginx keeps the whole server, in {kept.FOLDER}/http.conf"
+            where = f"nginx keeps the whole server, in {kept.HTTP_FILE}"
             self._report.all_of(server.line, Fate.KEPT)
             self._report.gap(
                 server.line, f"it has only lines that Portico has no key for; {where}"
@@ -311,15 +323,21 @@ def _is_meant(server: Server) -> bool:
 
 
 def _has_effect(line: Line, server: Server) -> bool:
-    return outcome_of(line, server.part).fate is not Fate.DONE
+    return line.name in kept.INHERITED or outcome_of(line, server.part).fate is not Fate.DONE
+
+
+def _with_target(route: object, target: Mapping[str, object]) -> object:
+    """A route that says nothing of where requests go, where the site does not either."""
+    if not isinstance(route, dict) or any(key in route for key in _TARGETS):
+        return route
+    return {**target, **route}
 
 
 def _shortest(table: dict[str, object]) -> object:
     """A route that only names an app is its name."""
     if table.keys() in ({"app"}, {"upstream"}):
         return next(iter(table.values()))
-    redirect = table.get("redirect")
-    return {**table, "redirect": redirect} if redirect else table
+    return table
 
 
 def _with_paths(value: object, folder: Path) -> object:

@@ -49,6 +49,7 @@ def streams_of(main: Sequence[Line], targets: Targets, report: Report) -> Stream
     own = Targets(
         targets.apps,
         targets.ports,
+        targets.sockets,
         {line.args[0]: line for line in lines if line.name == "upstream" and line.args},
         report,
         targets.upstreams,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from portico.core.model.balancing import Balance
 from portico.core.model.included import Line
@@ -36,6 +37,10 @@ _FLAGS: Final = ("backup", "down")
 _OF_SLOTS: Final = ("weight", *_FLAGS)
 
 
+Table: TypeAlias = Mapping[str, object]
+NO_TLS: Final[Table] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     kind: str
@@ -49,43 +54,44 @@ class Targets:
     """By name; settings of balancing are added here."""
     ports: Mapping[int, str]
     """Which app listens there."""
+    sockets: Mapping[str, str]
+    """The same of unix sockets, by path."""
     blocks: Mapping[str, Line]
     """nginx's upstreams."""
     report: Report
     upstreams: dict[str, dict[str, object]] = field(default_factory=dict)
     sources: dict[tuple[str, str], Place] = field(default_factory=dict)
     """Where a key of an app or an upstream comes from; the key is empty for the table itself."""
-    sockets: Mapping[str, str] = field(default_factory=dict)
-    """Which app listens at the path of a unix socket today; with Portico it has a port."""
-    _known: dict[tuple[str, bool], Target] = field(default_factory=dict)
+    _known: dict[tuple[str, str], Target] = field(default_factory=dict)
 
-    def of_host(self, host: str, line: Line, *, tls: bool = False) -> Target | None:
-        """`host` is what a `proxy_pass` names: an upstream, or an address. None for no address."""
-        known = self._known.get((host, tls))
+    def of_host(self, host: str, line: Line, tls: Table = NO_TLS) -> Target | None:
+        """`host` is what a `proxy_pass` names: an upstream, or an address. None for no address.
+        `tls` are the keys of an upstream with HTTPS.
+        """
+        place = (host, repr(tls))
+        known = self._known.get(place)
         if known is None:
             block = self.blocks.get(host)
-            found = (
-                self._of_block(block, tls=tls) if block else self._of_address(host, line, tls=tls)
-            )
+            found = self._of_block(block, tls) if block else self._of_address(host, line, tls)
             if found is None:
                 return None
-            known = self._known[host, tls] = found
+            known = self._known[place] = found
         return known
 
     def of_address(self, address: str, place: Place) -> Target | None:
         """Of a server other than nginx."""
         return self.of_host(address, Line("", (), place.file, place.line))
 
-    def _of_address(self, host: str, line: Line, *, tls: bool) -> Target | None:
+    def _of_address(self, host: str, line: Line, tls: Table) -> Target | None:
         try:
             address = parse_address(f"{host}:443" if tls and not _has_port(host) else host)
         except ValueError:
             return None
         if app := self._app_at(address):
             return Target("app", app)
-        return self._add(_short(address), {"servers": [address]}, line, tls=tls)
+        return self._add(_short(address), {"servers": [address]}, line, tls)
 
-    def _of_block(self, block: Line, *, tls: bool) -> Target | None:
+    def _of_block(self, block: Line, tls: Table) -> Target | None:
         servers = [each for each in block.block or () if each.name == "server" and each.args]
         if not servers:
             self.report.gap(block, "it has no server")
@@ -110,7 +116,7 @@ class Targets:
                 self._peer(line, app)
         if others:
             table["servers"] = others
-        return self._add(block.args[0], {**table, **settings}, block, tls=tls)
+        return self._add(block.args[0], {**table, **settings}, block, tls)
 
     def _one_app(
         self, app: str, block: Line, servers: list[Line], settings: dict[str, object]
@@ -174,9 +180,8 @@ class Targets:
                 self.report.gap(line, f"{word}: nginx has it only in its commercial build")
         return found
 
-    def _add(self, wanted: str, table: dict[str, object], line: Line, *, tls: bool) -> Target:
-        if tls:
-            table |= {"tls": True, "tls_verify": False}
+    def _add(self, wanted: str, table: dict[str, object], line: Line, tls: Table) -> Target:
+        table |= tls
         name = base = app_label(wanted) or "upstream"
         number = 1
         while name in self.apps or name in self.upstreams:

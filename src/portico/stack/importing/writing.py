@@ -23,7 +23,8 @@ def text_of(
     import tomlkit  # noqa: PLC0415 - import alone pays for it
 
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"from {', '.join(dict.fromkeys(map(_short, files)))}"))
+    if files:
+        document.add(tomlkit.comment(f"from {', '.join(dict.fromkeys(map(_short, files)))}"))
     for key, value in table.items():
         if not isinstance(value, Mapping):
             document[key] = value

@@ -14,6 +14,12 @@ from portico.stack.reading.plain import plain_text
 
 MAX_DEPTH: Final = 10
 """Includes within includes."""
+MAX_FILES: Final = 5000
+"""All together: files that include each other are read again and again."""
+MAX_BLOCKS: Final = 50
+"""Blocks within blocks."""
+_NOT_UTF_8: Final = "\ufffd"
+_ENCODING: Final = "it is not UTF-8 text; save the file as UTF-8"
 
 
 def read_nginx(path: Path) -> Stack:
@@ -32,18 +38,24 @@ class _Reading:
     def file(self, path: Path, above: tuple[Path, ...] = ()) -> Iterator[Line]:
         if path.resolve() in above or len(above) > MAX_DEPTH:
             raise Failed(f"cannot read {path}: it includes itself")
-        plain_text(path)
+        if len(self.files) >= MAX_FILES:
+            raise Failed(f"cannot read {path}: more than {MAX_FILES} files are included")
+        plain_text(path, encoded=False)
         self.files.append(str(path))
         yield from self._lines(_parsed(path), str(path), (*above, path.resolve()))
 
     def _lines(
-        self, parsed: list[dict[str, Any]], file: str, above: tuple[Path, ...]
+        self, parsed: list[dict[str, Any]], file: str, above: tuple[Path, ...], depth: int = 0
     ) -> Iterator[Line]:
         for each in parsed:
             name, args, number = each["directive"], tuple(each["args"]), each["line"]
             block = each.get("block")
-            inner = None if block is None else tuple(self._lines(block, file, above))
+            if block is not None and depth >= MAX_BLOCKS:
+                raise Failed(f"cannot read {file}: line {number}: it is nested too deeply")
+            inner = None if block is None else tuple(self._lines(block, file, above, depth + 1))
             line = Line(name, args, file, number, inner)
+            if any(_NOT_UTF_8 in arg for arg in args):
+                self.gaps.append(Gap(Place(file, number), " ".join((name, *args)), _ENCODING))
             if name == "include" and len(args) == 1:
                 yield from self._included(line, above)
             elif name != "#":
@@ -69,9 +81,13 @@ def _parsed(path: Path) -> list[dict[str, Any]]:
     try:
         # One file at a time: joined by crossplane, a line is said to be in the wrong file.
         read = crossplane.parse(str(path), single=True, check_ctx=False, check_args=False)
-    except (OSError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Failed(f"cannot read {path}: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
         raise Failed(f"cannot read {path}: {error}") from error
     for problem in read["errors"]:
-        raise Failed(f"cannot read {path}: line {problem['line']}: {problem['error']}")
+        what = "it is nested too deeply" if "recursion" in problem["error"] else problem["error"]
+        where = f"line {problem['line']}: " if problem["line"] else ""
+        raise Failed(f"cannot read {path}: {where}{what}")
     parsed: list[dict[str, Any]] = read["config"][0]["parsed"]
     return parsed

@@ -11,9 +11,11 @@ from portico.system.text import read_text
 _MAX_QUOTED: Final = 80  # characters
 
 
-def plain_text(path: Path) -> str:
-    """Raises Failed where it cannot be read or is no text."""
-    text = read_text(path)
+def plain_text(path: Path, *, encoded: bool = True) -> str:
+    """Raises Failed where it cannot be read or is no text. With `encoded` it must be UTF-8;
+    without, what is not comes back as U+FFFD.
+    """
+    text = read_text(path, encoded=encoded)
     if "\0" in text:
         raise Failed(f"cannot read {path}: it is not a text file")
     return text

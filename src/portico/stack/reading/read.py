@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Final
@@ -43,7 +44,18 @@ _READERS: Final[Mapping[Kind, Reader]] = {
 
 def read_stack(paths: Sequence[Path], environ: Mapping[str, str]) -> Stack:
     """Blocks. Raises a PorticoError that names the file where one cannot be used at all."""
-    return sum((_read(path, environ) for path in paths), Stack())
+    stack = Stack()
+    for path in paths:
+        if path.resolve() not in {Path(each).resolve() for each in stack.files}:
+            stack = together(stack, _read(path, environ))
+    return stack
+
+
+def together(stack: Stack, other: Stack) -> Stack:
+    """Without what the other has read as well: a main file that is named after its sites."""
+    files = {Path(each).resolve() for each in other.files}
+    kept = tuple(each for each in stack.nginx if Path(each.file).resolve() not in files)
+    return replace(stack, nginx=kept) + other
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> Stack:

@@ -37,17 +37,15 @@ def _networks(part: Part) -> Outcome:
     allowed = [network for kind, network in found if kind == "allow"]
     denied = [network for kind, network in found if kind == "deny"]
     line = next(part.own("allow", "deny"))
+    above = part.above.table if part.above else {}
+    if (above.get("allow") and not allowed and not closed) or (above.get("deny") and not denied):
+        return no_equal("a route keeps those that its site allows or denies")
     if closed and not allowed:
         return part.set("deny", ["all"], line)
     if allowed and closed:
         part.set("allow", allowed, line)
     if denied:
         part.set("deny", denied, line)
-    above = part.above.table if part.above else {}
-    if not closed and not denied and ("allow" in above or "deny" in above):
-        if "deny" in above:
-            return no_equal("a route keeps what its site denies")
-        part.set("allow", ["all"], line)
     return CARRIED
 
 

@@ -48,7 +48,7 @@ _SILENT: Final = (
     *("proxy_next_upstream_timeout", "proxy_cache_path", "proxy_cache_revalidate"),
     *("proxy_cache_background_update", "proxy_cache_lock_timeout", "proxy_cache_lock_age"),
     *("limit_req_log_level", "limit_conn_log_level", "limit_req_zone", "limit_conn_zone"),
-    *("log_format", "resolver", "resolver_timeout", "satisfy_any", "internal", "listen"),
+    *("log_format", "resolver", "resolver_timeout", "satisfy_any", "listen"),
     *("server_name", "root", "alias", "index", "try_files", "autoindex", "proxy_pass"),
     *("autoindex_exact_size", "autoindex_localtime", "autoindex_format", "grpc_pass"),
     *("fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path", "return", "upstream"),
@@ -103,6 +103,17 @@ def error_log(_: Line, __: Part) -> Outcome:
     return done(_LOG)
 
 
+def internal(line: Line, part: Part) -> Outcome:
+    """Set after the folder that it closes: `location.translated` looks at it last."""
+    folder = part.table.get("folder")
+    is_plain = isinstance(folder, str) or (
+        isinstance(folder, dict) and not folder.keys() - {"path", "index"}
+    )
+    if not is_plain or not part.path.removeprefix("^~ ").startswith("/"):
+        return no_equal("only a folder below a path can be internal")
+    return part.set("internal", value=True, line=line)
+
+
 def include(_: Line, __: Part) -> Outcome:
     """One that could not be read; the reader has listed it."""
     return lost("")
@@ -113,4 +124,5 @@ RULES: Final[Rules] = {
     **dict.fromkeys(TUNING, tuned),
     "error_log": error_log,
     "include": include,
+    "internal": internal,
 }

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Final
 
 from portico.core.model.included import Line
+from portico.core.model.site import Site
+from portico.core.render.headers import request_headers
+from portico.core.render.scope import Scope
 from portico.stack.importing.part import (
     CARRIED,
     DONE,
+    NO_VALUE,
     Outcome,
     Part,
     Rule,
     Rules,
     done,
+    lost,
     no_equal,
 )
 from portico.stack.importing.values import (
@@ -54,7 +61,7 @@ def timeout(line: Line, part: Part) -> Outcome:
     key = line.name.replace("grpc_", "proxy_")
     value = duration(line.args[0])
     if value is None or value == "0s":
-        return no_equal()
+        return no_equal(NO_VALUE)
     if same_duration(value, _TIMEOUTS.get(key, "60s")) and key not in _above(part):
         return DONE
     return part.set(key, value, line)
@@ -73,7 +80,7 @@ def switch(key: str, *, default: bool = True) -> Rule:
 def body_size(line: Line, part: Part) -> Outcome:
     value = size(line.args[0])
     if value is None:
-        return no_equal()
+        return no_equal(NO_VALUE)
     if value == "1m" and "client_max_body_size" not in _above(part):
         return DONE
     return part.set("client_max_body_size", value, line)
@@ -85,10 +92,25 @@ def sets_header(line: Line, part: Part) -> Outcome:
         return DONE
     if name.lower() in _OWN_HEADERS and name.lower() not in _HOST and "$" in value:
         return done("Portico sets this header itself")
+    if name.lower() == "host" and value == "$proxy_host":
+        value = _host_of_upstream(part)
     text = header_value(value)
     if text is None or name.lower() == "connection":
-        return no_equal("Portico's headers have no such variable")
+        why = "Portico's headers have no such variable"
+        return lost(f"{why}, and it sets this one itself") if _is_set(name) else no_equal(why)
     return part.add("request_headers", name, text, line)
+
+
+def _host_of_upstream(part: Part) -> str:
+    line = part.first("proxy_pass", "grpc_pass")
+    return re.split("[/;]", line.args[0].partition("://")[2])[0] if line and line.args else "$"
+
+
+@cache
+def _is_set(name: str) -> bool:
+    """Whether Portico sets or removes this header on every request: nginx would send it twice."""
+    lines = request_headers(Scope("", Site()))
+    return name.lower() in {line.head.split()[1].strip('"').lower() for line in lines}
 
 
 def is_ours(name: str, value: str, part: Part) -> bool:
@@ -134,9 +156,9 @@ def redirects(line: Line, _: Part) -> Outcome:
     return no_equal("Portico passes Location on as the app sends it")
 
 
-def ssl_setting(_: Line, part: Part) -> Outcome:
-    """Of an upstream with TLS; `upstream.target_of` reads them."""
-    return CARRIED if part.first("proxy_pass", "grpc_pass") else no_equal()
+def ssl_setting(line: Line, _: Part) -> Outcome:
+    """Of an upstream with TLS; `location` reads them where requests are passed on."""
+    return no_equal(NO_VALUE) if "$" in "".join(line.args) else CARRIED
 
 
 def _above(part: Part) -> dict[str, object]:
