@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from glob import glob
+from os.path import realpath
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,17 +36,17 @@ class _Reading:
         self.gaps: list[Gap] = []
         self.files: list[str] = []
 
-    def file(self, path: Path, above: tuple[Path, ...] = ()) -> Iterator[Line]:
-        if path.resolve() in above or len(above) > MAX_DEPTH:
+    def file(self, path: Path, above: tuple[str, ...] = ()) -> Iterator[Line]:
+        if realpath(path) in above or len(above) > MAX_DEPTH:
             raise Failed(f"cannot read {path}: it includes itself")
         if len(self.files) >= MAX_FILES:
             raise Failed(f"cannot read {path}: more than {MAX_FILES} files are included")
         plain_text(path, encoded=False)
         self.files.append(str(path))
-        yield from self._lines(_parsed(path), str(path), (*above, path.resolve()))
+        yield from self._lines(_parsed(path), str(path), (*above, realpath(path)))
 
     def _lines(
-        self, parsed: list[dict[str, Any]], file: str, above: tuple[Path, ...], depth: int = 0
+        self, parsed: list[dict[str, Any]], file: str, above: tuple[str, ...], depth: int = 0
     ) -> Iterator[Line]:
         for each in parsed:
             name, args, number = each["directive"], tuple(each["args"]), each["line"]
@@ -61,7 +62,7 @@ class _Reading:
             elif name != "#":
                 yield line
 
-    def _included(self, line: Line, above: tuple[Path, ...]) -> Iterator[Line]:
+    def _included(self, line: Line, above: tuple[str, ...]) -> Iterator[Line]:
         """In place of an include; itself where that cannot be read."""
         pattern = str(self._prefix / line.args[0])
         is_pattern = any(sign in pattern for sign in "*?[")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from os.path import realpath  # of a link to itself, where Path.resolve raises
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Final
@@ -46,15 +47,15 @@ def read_stack(paths: Sequence[Path], environ: Mapping[str, str]) -> Stack:
     """Blocks. Raises a PorticoError that names the file where one cannot be used at all."""
     stack = Stack()
     for path in paths:
-        if path.resolve() not in {Path(each).resolve() for each in stack.files}:
+        if realpath(path) not in set(map(realpath, stack.files)):
             stack = together(stack, _read(path, environ))
     return stack
 
 
 def together(stack: Stack, other: Stack) -> Stack:
     """Without what the other has read as well: a main file that is named after its sites."""
-    files = {Path(each).resolve() for each in other.files}
-    kept = tuple(each for each in stack.nginx if Path(each.file).resolve() not in files)
+    files = set(map(realpath, other.files))
+    kept = tuple(each for each in stack.nginx if realpath(each.file) not in files)
     return replace(stack, nginx=kept) + other
 
 
