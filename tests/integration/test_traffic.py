@@ -44,8 +44,9 @@ def lines_of(stack: Stack) -> list[dict]:
 
 
 def day(stack: Stack, **of: str) -> dict:
+    """As soon as there is a program that counts: it is started again after its death."""
     query = "&".join(f"{name}={value}" for name, value in of.items())
-    return stack.api(f"/v1/traffic?{query}")["day"]
+    return eventually(lambda: stack.api(f"/v1/traffic?{query}").get("day"))
 
 
 def both_answer(stack: Stack, path: str = "/") -> bool:

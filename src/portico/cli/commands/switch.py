@@ -270,14 +270,17 @@ def _report(switch: _Switch) -> None:
     if switch.session.json:
         switch.session.show_json({"project": switch.project, "nginx": switch.other.pid})
         return
-    write = switch.session.terminal.write
+    session, write = switch.session, switch.session.terminal.write
     write(f"done: {switch.project} serves; nginx {switch.other.pid} has left")
     for name in switch.moved:
         write(f"{name} listens on free ports: `portico up` moves it to those of the file")
     write("next: portico status, portico startup (at boot), portico switch --back (undo)")
-    program = Path(switch.other.program).name
-    write(f"At boot, {program} and PM2 would start again: disable their units, for example")
-    write("  systemctl disable nginx; pm2 unstartup; systemctl disable --now certbot.timer")
+    write("These would start at boot, or renew certificates that Portico renews now:")
+    write("  nginx: systemctl disable nginx")
+    if switch.pm2_apps:
+        write("  PM2: pm2 unstartup")
+    for each in session.client().ask(verbs.RENEWERS):
+        write(f"  {each.where}: {each.remedy}")
 
 
 def _give_back(session: Session, kept: record.Record) -> None:
