@@ -11,8 +11,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -82,6 +82,21 @@ def answering(answer: bytes, count: int = 4) -> Iterator[list[int]]:
 
 def instructions_a_request(nginx: Path, folder: Path, name: str, port: int) -> float:
     """Of `folder`/nginx.conf, over HTTPS on one connection; `name` is that of a new folder."""
+    with ExitStack() as stack:
+        kept: list[ssl.SSLSocket] = []
+
+        def work(port: int, count: int) -> None:
+            if not kept:
+                kept.append(stack.enter_context(connected(port)))
+            ask(kept[0], count)
+
+        return instructions(nginx, folder, name, port, work, COUNTED)
+
+
+def instructions(
+    nginx: Path, folder: Path, name: str, port: int, work: Callable[[int, int], None], count: int
+) -> float:
+    """The same for any work, done `count` times at a port."""
     out = folder / name
     out.mkdir()
     command = ("valgrind", "--tool=callgrind", f"--callgrind-out-file={out}/out", str(nginx))
@@ -92,24 +107,27 @@ def instructions_a_request(nginx: Path, folder: Path, name: str, port: int) -> f
         ) as process,
     ):
         try:
-            eventually(lambda: _answers(port) or process.poll() is not None, START_TIMEOUT)
-            with connected(port) as connection:
-                ask(connection, WARM)
-                _dump(process.pid)
-                ask(connection, COUNTED)
-                _dump(process.pid)
+            eventually(lambda: answers(port) or process.poll() is not None, START_TIMEOUT)
+            work(port, WARM)
+            _dump(process.pid)
+            work(port, count)
+            _dump(process.pid)
         finally:
             process.terminate()
-    return _total(out / "out.2") / COUNTED
+    return _total(out / "out.2") / count
 
 
 @contextmanager
-def connected(port: int) -> Iterator[ssl.SSLSocket]:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def connected(
+    port: int, session: ssl.SSLSession | None = None, context: ssl.SSLContext | None = None
+) -> Iterator[ssl.SSLSocket]:
+    """A session is resumed in the context that it is of."""
+    if context is None:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
         socket.create_connection(("127.0.0.1", port), timeout=START_TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname=NAME) as connection,
+        context.wrap_socket(plain, server_hostname=NAME, session=session) as connection,
     ):
         yield connection
 
@@ -132,7 +150,7 @@ def ask(connection: ssl.SSLSocket, count: int) -> None:
             body += connection.recv(65536)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         return True
     return False
@@ -155,13 +173,13 @@ def _total(dump: Path) -> int:
     return total
 
 
-def rendered_here(text: str, folder: Path, ports: Sequence[int]) -> str:
+def rendered_here(text: str, folder: Path, ports: Sequence[int], key: str = "ec") -> str:
     """What Portico renders for a file, with all paths in a folder that can serve it at once, and
     the instances by address: who answers discovery is no part of a request.
     """
     for name in ("logs/nginx", "logs/sites", "nginx/temp", "certificates"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    _sign(folder / "certificates")
+    _sign(folder / "certificates", key)
     conf = rendered(text)["nginx.conf"].replace(HOME, str(folder))
     lines: list[str] = []
     for line in conf.splitlines():
@@ -173,10 +191,11 @@ def rendered_here(text: str, folder: Path, ports: Sequence[int]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sign(folder: Path) -> None:
+def _sign(folder: Path, key: str) -> None:
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("openssl", "req", "-x509", "-newkey", key),
+            *(("-pkeyopt", "ec_paramgen_curve:P-256") if key == "ec" else ()),
             *("-nodes", "-days", "2", "-subj", f"/CN={NAME}"),
             *("-keyout", str(folder / f"{NAME}.key"), "-out", str(folder / f"{NAME}.pem")),
         ],
