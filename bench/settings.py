@@ -185,7 +185,6 @@ class Place:
         conf = rendered_here(edge + SITE, folder, ports, "rsa:2048" if variant.rsa else "ec")
         (folder / "nginx.conf").write_text(changed(conf, variant))
         self._pid = 0
-        self._work = WORK[variant.work]()
 
     def instructions(self) -> float:
         work = WORK[self.variant.work]()
@@ -198,15 +197,16 @@ class Place:
         stack.callback(process.terminate)
         self._pid = process.pid
         eventually(lambda: answers(self._port))
-        self._work(self._port, COUNTED)
         return stack
 
     def used(self) -> tuple[float, float]:
         """Microseconds of a processor and page faults, each time."""
         count = REQUESTS if self.variant.work == "request" else HANDSHAKES
         count = count if self.variant.octets < LARGE else HANDSHAKES
+        work = WORK[self.variant.work]()
+        work(self._port, COUNTED)  # opens connections: nginx has closed those of the last round
         before = self._counters()
-        self._work(self._port, count)
+        work(self._port, count)
         micro, faults = (now - then for now, then in zip(self._counters(), before, strict=True))
         return micro / count, faults / count
 
