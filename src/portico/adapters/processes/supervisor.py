@@ -195,7 +195,7 @@ class LinuxProcesses:
         assert seen is not None  # noqa: S101 - it was not released yet
         return Process(child.pid, seen.started), child, mark
 
-    def _clean_up(self, cleanups: Sequence[Cleanup]) -> list[tuple[bool, Exit]]:
+    def _clean_up(self, cleanups: Sequence[Cleanup]) -> list[tuple[tuple[Stat, ...], Exit]]:
         ended = {each.process for each in cleanups}
         return clean_up(cleanups, [each for each in list(self._watched) if each not in ended])
 

@@ -50,10 +50,13 @@ class Cleanup:
     """What writes its lines with their times, too."""
     stop_signal: signal.Signals | None = None
     """A signal for those that it was not sent to, because they are in sessions of their own."""
+    known: tuple[Stat, ...] = ()
+    """What was left at the look before: on its way out a process shows no environment any more,
+    and so no mark."""
 
 
-Cleanups = Batch[Cleanup, tuple[bool, Exit]]
-"""Whether nothing is left, and how the process itself has ended."""
+Cleanups = Batch[Cleanup, tuple[tuple[Stat, ...], Exit]]
+"""What is left, and how the process itself has ended."""
 
 
 class Watch:
@@ -74,6 +77,7 @@ class Watch:
         self._grace_end = 0.0
         """Until when what the process leaves behind may run, if it was signalled."""
         self._stop_signal: signal.Signals | None = None
+        self._left: tuple[Stat, ...] = ()
         self._kill_start: float | None = None
         self._pause = FIRST_INTERVAL
         self._closed = False
@@ -111,18 +115,20 @@ class Watch:
             kill=self._kill_start is not None,
             kill_writer=late,
             stop_signal=self._stop_signal,
+            known=self._left,
         )
         self._stop_signal = None
         self._cleanups.ask(cleanup).add_done_callback(self._on_cleanup)
 
-    def _on_cleanup(self, job: asyncio.Future[tuple[bool, Exit]]) -> None:
+    def _on_cleanup(self, job: asyncio.Future[tuple[tuple[Stat, ...], Exit]]) -> None:
         if self._closed or job.cancelled():
             return
         if error := job.exception():
             log.error(
                 "cannot find processes left behind by %s", self.mark.instance, exc_info=error
             )
-        is_empty, ending = (False, Exit()) if error else job.result()
+        self._left, ending = (self._left, Exit()) if error else job.result()
+        is_empty = not error and not self._left
         kill_start = self._kill_start
         stuck = kill_start is not None and self._clock.monotonic() > kill_start + KILL_TIMEOUT
         if not is_empty and not stuck:
@@ -138,14 +144,16 @@ class Watch:
 
 
 @one_at_a_time
-def clean_up(cleanups: Sequence[Cleanup], others: Collection[Process]) -> list[tuple[bool, Exit]]:
-    """For each process that has ended, whether nothing is left. The rest is signalled or killed.
+def clean_up(
+    cleanups: Sequence[Cleanup], others: Collection[Process]
+) -> list[tuple[tuple[Stat, ...], Exit]]:
+    """For each process that has ended, what is left, which is signalled or killed.
 
     `others` are processes of other instances.
     """
     family = families(Table(), {each.process: each.mark for each in cleanups}, others)
     return [
-        (_end_family(each, family[each.process]), _exit(each.child.exit_code()))
+        (_end_family(each, _with_known(family[each.process], each)), _exit(each.child.exit_code()))
         for each in cleanups
     ]
 
@@ -166,7 +174,13 @@ def kill_orphans(lost: Mapping[Mark, Process | None]) -> None:
                 _signal(each, signal.SIGKILL)
 
 
-def _end_family(cleanup: Cleanup, family: list[Stat]) -> bool:
+def _with_known(family: list[Stat], cleanup: Cleanup) -> list[Stat]:
+    found = {each.pid for each in family}
+    now = ((each, stat(each.pid)) for each in cleanup.known if each.pid not in found)
+    return [*family, *(seen for each, seen in now if seen and seen.started == each.started)]
+
+
+def _end_family(cleanup: Cleanup, family: list[Stat]) -> tuple[Stat, ...]:
     rest = [each for each in family if each.pid != cleanup.process.pid]
     for each in rest:
         if each.ended and each.parent == os.getpid():
@@ -186,7 +200,7 @@ def _end_family(cleanup: Cleanup, family: list[Stat]) -> bool:
             _signal(each, signal.SIGKILL)
         elif cleanup.stop_signal and each.session != cleanup.process.pid:
             _signal(each, cleanup.stop_signal)
-    return not rest
+    return tuple(rest)
 
 
 def _is_writer(pid: int) -> bool:
