@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from portico.errors import Refused
+from portico.stack.nginx_master import arguments_of
 from portico.stack.switching import record
 from portico.stack.switching.answers import Answer, differences
-from portico.stack.switching.other_nginx import OtherNginx, arguments_of
+from portico.stack.switching.other_nginx import OtherNginx
 from portico.stack.switching.pm2 import found_in
 
 PAGE = Answer(200, (("content-type", "text/html"), ("x-frame-options", "DENY")), "b0", "c0")

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from socket import AF_INET, AF_INET6
 from typing import Final
 
+from portico.system.proc import pids as all_pids
 from portico.system.proc import sockets
 from portico.system.socket_table import LISTEN, Socket, in_state, open_table
 
@@ -17,6 +18,15 @@ def listening_ports(pids: Collection[int]) -> frozenset[int]:
     """Where these processes listen. Blocks; raises OSError where the kernel does not tell."""
     theirs = {inode for pid in pids for inode in sockets(pid)}
     return frozenset(each.port for each in listening_sockets() if each.inode in theirs)
+
+
+def socket_owners() -> dict[int, int]:
+    """Of each socket's inode the first process that has it open, as far as this user may see."""
+    found: dict[int, int] = {}
+    for pid in all_pids():
+        for inode in sockets(pid):
+            found.setdefault(inode, pid)
+    return found
 
 
 def listening_sockets() -> list[Socket]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping
@@ -14,14 +13,12 @@ from typing import Final
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.formatting import several
+from portico.cli.local_file import local_file
 from portico.cli.session import Session
-from portico.core.config.desired import desired_from
-from portico.core.config.document import read_document
 from portico.core.config.edge_rules import Machine
 from portico.core.model import verbs
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
-from portico.core.model.labels import project_name
 from portico.core.model.place import Build
 from portico.core.render.generation import MAIN
 from portico.errors import Failed, Refused, Unreachable
@@ -98,22 +95,14 @@ def run(session: Session, args: Namespace) -> None:
 
 def _read(session: Session, args: Namespace) -> _Source:
     found = documents.read(session, args)
-    machine = Machine(root=os.geteuid() == 0, cores=os.cpu_count() or 1)
-    document = read_document(found.table, source=found.source)
-    desired = desired_from(
-        document,
-        folder=found.folder,
-        environ=found.environ,
-        cores=machine.cores,
-        root=machine.root,
-    )
-    ports = ports_of(desired)
+    local = local_file(found)
+    ports = ports_of(local.desired)
     try:
-        every = processes(desired, ports, found.environ)
+        every = processes(local.desired, ports, found.environ)
     except ValueError as error:
         raise Refused(f"cannot use {found.source}: {error}; nothing was written") from error
-    project = project_name(found.table, found.folder)
-    return _Source(project, document, with_servers(desired, ports), every, machine)
+    servers = with_servers(local.desired, ports)
+    return _Source(local.project, local.document, servers, every, local.machine)
 
 
 def _build(program: str | None, environ: Mapping[str, str]) -> Build:

@@ -15,15 +15,12 @@ from typing import Final
 from portico.cli import documents
 from portico.cli.arguments import Parser, file_arguments
 from portico.cli.formatting import several
+from portico.cli.local_file import local_file
 from portico.cli.session import Session
 from portico.cli.watching import watch
 from portico.client.client import Client
-from portico.core.config.desired import desired_from
-from portico.core.config.document import read_document
-from portico.core.config.edge_rules import Machine
 from portico.core.model import verbs
 from portico.core.model.desired import Desired
-from portico.core.model.labels import project_name
 from portico.core.model.names import is_local_name
 from portico.errors import Failed, PorticoError, Refused
 from portico.importers.read import ImportedFile
@@ -86,15 +83,8 @@ def run(session: Session, args: Namespace) -> None:
 
 
 def _prepared(session: Session, found: ImportedFile) -> _Switch:
-    document = read_document(found.table, source=found.source)
-    machine = Machine(root=os.geteuid() == 0, cores=os.cpu_count() or 1)
-    desired = desired_from(
-        document,
-        folder=found.folder,
-        environ=found.environ,
-        cores=machine.cores,
-        root=machine.root,
-    )
+    local = local_file(found)
+    desired, project = local.desired, local.project
     if not desired.sites:
         raise Refused(f"{found.source} has no site, so there is nothing to take over")
     client = session.client(start=True)
@@ -108,7 +98,6 @@ def _prepared(session: Session, found: ImportedFile) -> _Switch:
         )
     _refuse_orders(client, desired, found.source)
     apps = pm2.apps_of(desired, session.environ)
-    project = project_name(found.table, found.folder)
     is_new = project not in {each.name for each in status.projects}
     moved = tuple(_on_taken_ports(desired))
     found = replace(found, table=_without_ports(found.table, moved))

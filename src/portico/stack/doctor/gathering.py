@@ -10,9 +10,10 @@ from pathlib import Path
 from portico.importers.read import file_in, read_file
 from portico.stack.doctor.machine import Machine
 from portico.stack.doctor.rule import Facts, OwnFile
-from portico.stack.doctor.surveying import pm2_home, survey
+from portico.stack.doctor.surveying import survey
 from portico.stack.doctor.tree import Nginx
 from portico.stack.model import Stack
+from portico.stack.reading.pm2 import pm2_home
 from portico.stack.reading.read import read_stack, together
 from portico.system.text import read_text
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +14,11 @@ from portico.stack.doctor.certificate_uses import uses
 from portico.stack.doctor.machine import FileFacts, Listener, Machine
 from portico.stack.doctor.pem_facts import file_facts
 from portico.stack.doctor.rule import Facts
-from portico.system import proc, socket_table
+from portico.stack.nginx_master import version_output
+from portico.stack.reading.pm2 import pm2_home
+from portico.system import proc
 from portico.system.clock import SystemClock
+from portico.system.listening import listening_sockets, socket_owners
 
 _PEMS: Final = (
     "ssl_certificate",
@@ -26,7 +27,6 @@ _PEMS: Final = (
     "ssl_dhparam",
 )
 _HOOK: Final = re.compile(r"^(installer = nginx|(renew|post)_hook = (?!None))", re.MULTILINE)
-_TIMEOUT: Final = 5.0
 _HOOKS: Final = ("deploy", "post")
 
 
@@ -57,10 +57,6 @@ def _is_nginx(pid: int) -> bool:
     return proc.program_name(pid) == "nginx" and proc.user_of(pid) in {0, os.geteuid()}
 
 
-def pm2_home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("PM2_HOME") or f"{environ.get('HOME', '')}/.pm2")
-
-
 def _names(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
@@ -82,14 +78,9 @@ def _reloads(certbot: Path) -> bool:
 
 def _build(pid: int) -> tuple[tuple[int, ...], str]:
     """Version and arguments of what the process runs; another may have been installed since."""
-    try:
-        done = subprocess.run(  # noqa: S603 - it runs already
-            [f"/proc/{pid}/exe", "-V"], capture_output=True, timeout=_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return (), ""
-    arguments = done.stderr.decode(errors="replace").partition("configure arguments:")[2]
-    found = re.search(rb"nginx/(\d+)\.(\d+)\.(\d+)", done.stderr)
+    output = version_output(f"/proc/{pid}/exe")
+    arguments = output.partition("configure arguments:")[2]
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", output)
     return (tuple(map(int, found.groups())) if found else ()), arguments
 
 
@@ -103,18 +94,17 @@ def _open_files(pid: int) -> int | None:
 
 def _listening() -> Mapping[int, Listener] | None:
     found: dict[int, Listener] = {}
-    owners = {inode: pid for pid in proc.pids() for inode in proc.sockets(pid)}
+    owners = socket_owners()
     try:
-        with socket_table.open_table(_TIMEOUT) as table:
-            for family in (socket.AF_INET, socket.AF_INET6):
-                for each in socket_table.in_state(table, socket_table.LISTEN, family):
-                    pid = owners.get(each.inode)
-                    name = proc.program_name(pid) if pid else ""
-                    others = found.get(each.port, Listener())
-                    wide = others.beyond_loopback or not _is_loopback(each.address)
-                    found[each.port] = Listener(name or others.program, beyond_loopback=wide)
+        listening = listening_sockets()
     except OSError:
         return None
+    for each in listening:
+        pid = owners.get(each.inode)
+        name = proc.program_name(pid) if pid else ""
+        others = found.get(each.port, Listener())
+        wide = others.beyond_loopback or not _is_loopback(each.address)
+        found[each.port] = Listener(name or others.program, beyond_loopback=wide)
     return found
 
 

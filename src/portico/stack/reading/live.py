@@ -6,9 +6,6 @@ Nothing is started or asked to do anything but `nginx -V`, so nothing changes.
 from __future__ import annotations
 
 import re
-import shlex
-import socket
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,21 +18,17 @@ from portico.errors import PorticoError
 from portico.importers.certbot import DEFAULT as CERTBOT
 from portico.importers.renewers import find_renewers
 from portico.stack.model import Gap, Place, Renewal, Stack
+from portico.stack.nginx_master import arguments_of, command_of, version_output
 from portico.stack.reading.certbot import read_certbot
 from portico.stack.reading.nginx import read_nginx
-from portico.stack.reading.pm2 import read_pm2
+from portico.stack.reading.pm2 import pm2_home, read_pm2
 from portico.stack.reading.timer import SYSTEM
 from portico.stack.reading.unit import read_service
 from portico.system import proc
+from portico.system.listening import listening_sockets, socket_owners
 from portico.system.rights import other_writer
-from portico.system.socket_table import LISTEN, in_state, open_table
 
 PORTS: Final = (80, 443)
-_VERSION_TIMEOUT: Final = 10.0
-"""Seconds that `nginx -V` may take."""
-_KERNEL_TIMEOUT: Final = 2.0
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
-_MASTER: Final = "nginx: master process "
 _USUAL: Final = "/etc/nginx/nginx.conf"
 _LOCAL: Final = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]{1,5})\b")
 _UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
@@ -59,16 +52,14 @@ def read_live(
 def _holders() -> dict[int, int]:
     """The process that listens on each port of TCP, as far as this user may know."""
     try:
-        with open_table(_KERNEL_TIMEOUT) as table:
-            listening = [each for family in _FAMILIES for each in in_state(table, LISTEN, family)]
+        listening = listening_sockets()
     except OSError:
         return {}
-    inodes = {each.inode: each.port for each in listening}
+    owners = socket_owners()
     found: dict[int, int] = {}
-    for pid in proc.pids():
-        for inode in proc.sockets(pid):
-            if inode in inodes:
-                found.setdefault(inodes[inode], pid)
+    for each in listening:
+        if each.inode in owners:
+            found.setdefault(each.port, owners[each.inode])
     return found
 
 
@@ -92,21 +83,14 @@ def _nginx(holders: Mapping[int, int], ports: tuple[int, ...]) -> Stack:
 def _master(pid: int) -> int:
     """The master of an nginx that the process belongs to; 0 where it is none."""
     for each in (pid, stat.parent if (stat := proc.stat(pid)) else 0):
-        if _title(each).startswith(_MASTER):
+        if command_of(each) is not None:
             return each
     return 0
 
 
-def _title(pid: int) -> str:
-    try:
-        return proc.read(f"/proc/{pid}/cmdline").decode(errors="replace").rstrip("\0")
-    except OSError:
-        return ""
-
-
 def _main_file(master: int) -> Path:
     """Its configuration: `-c` of its command line, else what it was built with."""
-    words = shlex.split(_title(master).removeprefix(_MASTER).replace("\0", " "))
+    words = arguments_of(command_of(master) or "")
     options = dict(pairwise(words))
     built = _built_with(master)
     prefix = options.get("-p") or built.get("prefix", "/usr/local/nginx")
@@ -118,20 +102,16 @@ def _built_with(master: int) -> dict[str, str]:
     """The paths of `nginx -V`. Not of a program that another user can replace, run as root."""
     try:
         program = str(Path(f"/proc/{master}/exe").readlink())
-        if other_writer(program):
-            return {}
-        result = subprocess.run(  # noqa: S603 - the program that runs already
-            [program, "-V"], capture_output=True, text=True, check=False, timeout=_VERSION_TIMEOUT
-        )
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return {}
-    return dict(re.findall(r"--(prefix|conf-path)=(\S+)", result.stderr))
+    if other_writer(program):
+        return {}
+    return dict(re.findall(r"--(prefix|conf-path)=(\S+)", version_output(program)))
 
 
 def _pm2(environ: Mapping[str, str]) -> Stack:
     """What `pm2 save` has written: asking PM2 itself would start its daemon where none runs."""
-    home = environ.get("PM2_HOME") or f"{environ.get('HOME', '/root')}/.pm2"
-    dump = Path(home) / "dump.pm2"
+    dump = pm2_home(environ) / "dump.pm2"
     if not dump.exists():
         return Stack(gaps=(_gap("PM2", f"{dump} does not exist; `pm2 save` writes it"),))
     return _or_gap("PM2", partial(read_pm2, dump, environ))

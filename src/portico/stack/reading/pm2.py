@@ -15,6 +15,11 @@ from portico.system.text import read_text
 _DUMP = "dump.pm2"
 
 
+def pm2_home(environ: Mapping[str, str]) -> Path:
+    """The folder of this user's PM2."""
+    return Path(environ.get("PM2_HOME") or f"{environ.get('HOME', '/root')}/.pm2")
+
+
 def read_pm2(path: Path, environ: Mapping[str, str]) -> Stack:
     """Blocks while Node evaluates JavaScript. Raises ConfigError when it cannot be used."""
     found = read_file(path, environ)

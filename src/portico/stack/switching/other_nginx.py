@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Failed
+from portico.stack.nginx_master import arguments_of, command_of
 from portico.system import inherit_sockets
 from portico.system.commands import run_tool
 from portico.system.listening import listening_sockets
-from portico.system.proc import sockets, stat
+from portico.system.proc import pids, sockets, stat
 
 START_TIMEOUT: Final = 30.0
-_TITLE: Final = "nginx: master process "
-_OPTION: Final = re.compile(r"(?:^|(?<=\s))-(?P<name>[cepg])\s+(?P<value>.*?)(?=\s+-[cepg]\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +54,16 @@ def find_nginx(ports: Collection[int], own: int | None) -> OtherNginx | None:
         inodes = {each.inode for each in listening_sockets() if each.port in ports}
     except OSError as error:
         raise Failed(f"cannot list listening sockets: {error.strerror}") from error
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != own:
-            title = _title(entry)
-            if title.startswith(_TITLE) and inodes & set(sockets(int(entry.name))):
-                return _found(int(entry.name), title.removeprefix(_TITLE))
+    for pid in pids():
+        command = command_of(pid) if pid != own else None
+        if command is not None and inodes & set(sockets(pid)):
+            return _found(pid, command)
     return None
 
 
-def arguments_of(title: str) -> tuple[str, ...]:
-    """The options in a master's title: nginx writes its words there with blanks between them, so
-    `-g daemon on; master_process on;` is one value.
-    """
-    return tuple(
-        word
-        for found in _OPTION.finditer(title)
-        for word in (f"-{found['name']}", found["value"].strip())
-    )
-
-
-def _found(pid: int, title: str) -> OtherNginx | None:
+def _found(pid: int, command: str) -> OtherNginx | None:
     with suppress(OSError):
         program = Path(f"/proc/{pid}/exe").readlink()
         if seen := stat(pid):
-            return OtherNginx(pid, int(seen.started), str(program), arguments_of(title))
+            return OtherNginx(pid, int(seen.started), str(program), arguments_of(command))
     return None
-
-
-def _title(entry: Path) -> str:
-    with suppress(OSError):
-        return (entry / "cmdline").read_bytes().rstrip(b"\0").decode(errors="replace")
-    return ""

@@ -1,0 +1,36 @@
+"""A file as it would be in force on this machine, for commands that ask no daemon about it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from portico.core.config.desired import desired_from
+from portico.core.config.document import read_document
+from portico.core.config.edge_rules import Machine
+from portico.core.model.desired import Desired
+from portico.core.model.document import Document
+from portico.core.model.labels import project_name
+from portico.importers.read import ImportedFile
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    project: str
+    document: Document
+    desired: Desired
+    machine: Machine
+
+
+def local_file(found: ImportedFile) -> LocalFile:
+    """Raises ConfigError with all that is wrong with it."""
+    machine = Machine(root=os.geteuid() == 0, cores=os.cpu_count() or 1)
+    document = read_document(found.table, source=found.source)
+    desired = desired_from(
+        document,
+        folder=found.folder,
+        environ=found.environ,
+        cores=machine.cores,
+        root=machine.root,
+    )
+    return LocalFile(project_name(found.table, found.folder), document, desired, machine)
