@@ -17,7 +17,7 @@ from portico.adapters.nginx.program import NginxProgram
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.little_nginx import BINARY, eventually, get
-from tests.nginx_lab import PORTS, Load, in_lab
+from tests.nginx_lab import PORTS, Lab, Load, in_lab
 from tests.stack import free_port
 
 
@@ -94,6 +94,36 @@ def test_a_port_in_use_leaves_the_previous_generation_in_force():
         await lab.kill_master()
         await lab.nginx.start()
         assert await lab.says() == "one"
+
+    in_lab(story)
+
+
+def test_the_sockets_of_another_nginx_are_taken_once_and_not_after_that_was_taken_back():
+    async def story(lab):
+        folder = lab.home.path.parent / "other"
+        folder.mkdir(mode=0o755)
+        other = Lab(folder)
+        await other.serve("other")
+        try:
+            await lab.serve("one")
+            first = lab.nginx.seen().pid
+            await lab.nginx.inherit(other.nginx.seen().pid)
+            assert lab.nginx.inherited_ports == {other.port}
+            await lab.nginx.inherit(None)
+            await lab.serve("two")
+            assert lab.nginx.seen().pid == first
+
+            await lab.nginx.inherit(other.nginx.seen().pid)
+            await lab.serve("three", port=other.port)
+            second = lab.nginx.seen().pid
+            assert second != first
+            assert lab.nginx.inherited_ports == frozenset()
+        finally:
+            await other.nginx.stop(graceful=False)
+        assert (await get(other.port))[1] == "three"
+        await lab.serve("four", port=other.port)
+        assert (await get(other.port))[1] == "four"
+        assert lab.nginx.seen().pid == second
 
     in_lab(story)
 

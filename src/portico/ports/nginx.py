@@ -124,10 +124,11 @@ class Nginx(Protocol):
     inherited_ports: frozenset[int]
     """Where the other nginx of `inherit` listens, until the next generation is served."""
 
-    async def inherit(self, pid: int) -> None:
+    async def inherit(self, pid: int | None) -> None:
         """The next generation is served on the listening sockets of another nginx, which this is
         the master process of. An nginx of ours that runs is ended for that, and a new one started.
-        The other one's is to leave when it has. Raises Refused where it is no such process.
+        The other one's is to leave when it has. None takes that back. Raises Refused where it is
+        no such process.
         """
 
     async def start(self) -> None:

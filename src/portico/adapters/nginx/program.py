@@ -205,7 +205,10 @@ class NginxProgram:
                 why = await explain(str(error), self._paths.folder, self._ports)
                 raise Failed(f"cannot start nginx: {why}") from None
 
-    async def inherit(self, pid: int) -> None:
+    async def inherit(self, pid: int | None) -> None:
+        self._forget_other()
+        if pid is None:
+            return
         other = await asyncio.to_thread(Master.elsewhere, pid)
         if other is None:
             raise Refused(
@@ -214,8 +217,14 @@ class NginxProgram:
         try:
             self.inherited_ports = await asyncio.to_thread(listening_ports, [pid])
         except OSError as error:
+            other.close()
             raise Failed(f"cannot list the sockets of process {pid}: {error.strerror}") from error
         self._other = other
+
+    def _forget_other(self) -> None:
+        if self._other:
+            self._other.close()
+        self._other, self.inherited_ports = None, frozenset()
 
     async def upgrade(self, build: Build | None) -> None:
         async with self._changing:
@@ -362,7 +371,7 @@ class NginxProgram:
             await asyncio.to_thread(self._generations.remove_bootstrap_peers)
             raise
         finally:
-            self._other, self.inherited_ports = None, frozenset()
+            self._forget_other()
         self._masters.promote(master, old)
         version = await self._version(program) or generation.version
         await self._record_serving(

@@ -171,6 +171,7 @@ def _take_over(switch: _Switch, *, force: bool) -> None:
         client.ask(verbs.INHERIT, pid=switch.other.pid)
         _up(switch, client, switch.found.table)
     except PorticoError:
+        client.ask(verbs.INHERIT, pid=None)  # what is restored has ports of its own
         _restore(switch, client)
         raise
     switch.record()

@@ -50,7 +50,9 @@ class NginxBuildsView(View):
 
 
 class NginxInheritRequest(View):
-    pid: int = Field(ge=1, description="Of the master process of another nginx.")
+    pid: int | None = Field(
+        ge=1, description="Of the master process of another nginx; null: none any more."
+    )
 
 
 class NginxUseRequest(View):

@@ -62,9 +62,10 @@ class NginxPrograms:
             others=tuple(self._build_view(each, used, asked) for each in others),
         )
 
-    async def inherit(self, pid: int, who: Requester) -> None:
+    async def inherit(self, pid: int | None, who: Requester) -> None:
         await self._nginx.inherit(pid)
-        self._engine.events.requested("inherit", f"nginx of process {pid}", who)
+        subject = f"nginx of process {pid}" if pid else "no other nginx"
+        self._engine.events.requested("inherit", subject, who)
 
     async def upgrade(self, who: Requester) -> ChangeView:
         """Replace the nginx that runs by today's program of it, losing no request."""

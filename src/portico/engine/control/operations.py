@@ -213,7 +213,7 @@ class Operations(Reading):
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)
 
-    async def inherit(self, pid: int, who: Requester) -> VersionView:
+    async def inherit(self, pid: int | None, who: Requester) -> VersionView:
         await self._nginx_programs.inherit(pid, who)
         return self.version()
 
