@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,17 @@ from portico.core.model.instance import Listening, Process
 from portico.system.clock import SystemClock
 from portico.system.proc import stat
 from tests.instances import PROGRAMS, Exits, launch, node, python, supervised, until
+from tests.network import own_network
 from tests.stack import free_port
+
+
+@pytest.fixture(autouse=True)
+def _nobody_else():
+    """What is counted by port is counted alone: others may hold its number on another address, or
+    by the other protocol.
+    """
+    with own_network() if os.geteuid() == 0 else nullcontext():
+        yield
 
 
 def ask(question):
