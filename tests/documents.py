@@ -25,6 +25,7 @@ inherit_env = true
 stdin = "open"
 user = "www-data"
 group = "www-data"
+on = ["m1", "jobs"]
 instances = 4
 port = 3000
 port_env = "PORT"
@@ -429,6 +430,11 @@ log_max_size = "100m"
 log_total_size = "20g"
 log_keep = 2
 include = "maps.conf"
+
+[machines.m1]
+address = "10.0.0.1"
+port = 8446
+labels = ["jobs"]
 """
 
 

@@ -352,7 +352,8 @@ def test_the_machines_own_file_is_one_of_them():
     )
     said = refusal("one", one=one, edge='apps.a.command = "x"')
     assert "cannot use /home/portico/edge.toml" in said
-    assert "apps: is not for this file, which has the tables [edge] and [notify] alone" in said
+    tables = "the tables [edge], [machines] and [notify] alone"
+    assert f"apps: is not for this file, which has {tables}" in said
 
 
 def test_pinned_ports_of_two_projects_do_not_overlap():

@@ -13,6 +13,7 @@ from portico.core.config.merging import (
     conflicts,
     merged,
     merged_edge,
+    merged_machines,
     qualified_document,
 )
 from portico.core.model.desired import Desired, DesiredApp, Spec
@@ -126,7 +127,7 @@ def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
         known[project] if project in known else _part(project, file, inputs, machine)
         for project, file in files.items()
     ]
-    desired = _reachable(merged(parts, edge, facts), machine)
+    desired = _reachable(merged(parts, edge, facts, merged_machines(every)), machine)
     if inputs.edge:
         machine_file = every[-1]
         own = notify_targets(machine_file.document, machine_file.folder, OF_MACHINE)
@@ -163,14 +164,15 @@ def _part(project: str, file: ProjectFile, inputs: Inputs, machine: Machine) -> 
 def _edge_alone(request: DocumentRequest) -> Document:
     """Where the rest of a file cannot be read, nginx listens where it did all the same."""
     try:
-        return read_document({"edge": request.table.get("edge", {})}, source=request.source)
+        of_machine = {key: request.table.get(key, {}) for key in ("edge", "machines")}
+        return read_document(of_machine, source=request.source)
     except ConfigError:
         return Document()
 
 
 def _edge_file(request: DocumentRequest) -> ProjectFile:
-    if others := request.table.keys() - {"edge", "notify"}:
-        what = "is not for this file, which has the tables [edge] and [notify] alone"
+    if others := request.table.keys() - {"edge", "machines", "notify"}:
+        what = "is not for this file, which has the tables [edge], [machines] and [notify] alone"
         raise ConfigError(request.source, [Problem(key, what) for key in sorted(others)])
     document = read_document(request.table, source=request.source)
     return ProjectFile(request.source, request.folder, document)

@@ -11,6 +11,7 @@ from portico.core.model.app import App
 from portico.core.model.auth import Auth
 from portico.core.model.balancing import Method
 from portico.core.model.check import Check
+from portico.core.model.cluster import Machine
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.match import Match
@@ -27,6 +28,7 @@ TABLES: Final[Mapping[str, type[Table]]] = {
     '[streams."PORT"]': Stream,
     "[edge]": Edge,
     "[tls]": Tls,
+    "[machines.NAME]": Machine,
 }
 _NGINX_PLACES: Final[Mapping[type[Table], str]] = {
     Site: "include",
@@ -111,6 +113,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "streams": "stream tcp udp listeners ports entrypoints layer4",
         "tls": "ssl",
         "edge": "nginx http global listen options",
+        "machines": "nodes cluster members",
         "Portico does not deploy to other machines": "deploy",
         "write a site with a folder": "static",
     },
@@ -221,6 +224,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "timeout": "proxy_read_timeout",
     },
     Redirect: {"to": "url location target return", "status": "code"},
+    Machine: {"address": "host ip url server", "labels": "label tags roles"},
     Edge: {
         "http": "listen port http_port",
         "https": "https_port ssl_port",

@@ -4,7 +4,7 @@ cannot both have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -18,6 +18,7 @@ from portico.core.config.edge_rules import (
 )
 from portico.core.config.findings import path_text
 from portico.core.model.auth import Auth
+from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.edge import Edge
@@ -59,7 +60,12 @@ def qualified_document(document: Document, project: str) -> Document:
     )
 
 
-def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
+def merged(
+    parts: Sequence[Desired],
+    edge: Edge,
+    machine: Machine,
+    machines: Mapping[str, ClusterMachine] = {},
+) -> Desired:
     """All of them at once, behind one nginx; `edge` as `merged_edge` returns it."""
     sites = {name: site for part in parts for name, site in part.sites.items()}
     return Desired(
@@ -75,6 +81,7 @@ def merged(parts: Sequence[Desired], edge: Edge, machine: Machine) -> Desired:
         notify={name: each for part in parts for name, each in part.notify.items()},
         edge=edge,
         listeners=listeners(edge, sites, machine),
+        machines=machines,
     )
 
 
@@ -86,10 +93,16 @@ def merged_edge(files: Iterable[ProjectFile]) -> Edge:
     return Edge().model_copy(update=values)
 
 
+def merged_machines(files: Iterable[ProjectFile]) -> Mapping[str, ClusterMachine]:
+    """Those of the first file that has any."""
+    return next((file.document.machines for file in files if file.document.machines), {})
+
+
 def conflicts(files: Sequence[ProjectFile], edge: Edge, machine: Machine) -> Iterator[Problem]:
     """What two of them cannot both have; each problem names both files."""
     for one, other in combinations(files, 2):
         yield from _of_edges(one, other)
+        yield from _of_machines(one, other)
         yield from _of_sites(one, other)
         yield from _of_ports(one, _spans(one.document, machine), other, machine, _spans)
     for file in files:
@@ -143,6 +156,13 @@ def _of_edges(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
         if first[key] != second[key]:
             what = f"is {_shown(first[key])} in {one.source}, and {_shown(second[key])} in "
             yield Problem(f"edge.{key}", what + other.source, _ELSEWHERE)
+
+
+def _of_machines(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
+    first, second = one.document.machines, other.document.machines
+    if first and second and first != second:
+        what = f"are others in {one.source} than in {other.source}"
+        yield Problem("machines", what, _ELSEWHERE)
 
 
 def _shown(value: object) -> str:

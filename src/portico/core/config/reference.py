@@ -46,6 +46,7 @@ _NAMES: Final = {
     "sites": '"NAME"',
     "streams": '"PORT"',
     "notify": "NAME",
+    "machines": "NAME",
     "routes": '"PATH"',
     "slots": "NUMBER",
 }

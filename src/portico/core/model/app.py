@@ -9,15 +9,15 @@ from pydantic import BeforeValidator, Field
 
 from portico.core.model.balancing import BalanceField, Sticky
 from portico.core.model.check import Check, CheckPath
+from portico.core.model.cluster import MachineName
 from portico.core.model.cron import Cron
 from portico.core.model.names import AppName
-from portico.core.model.units import LAST_PORT, Count, Duration, FilePath, Kind, Size, Table, Words
+from portico.core.model.units import Count, Duration, FilePath, Kind, Port, Size, Table, Words
 
 MAX_INSTANCES: Final = 1000
 _CONNECTS: Final = Check()
 _asks_for = lru_cache(lambda path: Check(path=path))
 
-Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Weight = Annotated[int, Field(ge=1, le=65535)]
 EnvName = Annotated[
     str,
@@ -138,6 +138,11 @@ class App(Table):
     )
 
     # how many, and where they listen
+    on: tuple[MachineName, ...] = Field(
+        (),
+        description="Names or labels of the machines that it runs on; default: on all. The others "
+        "pass requests on to them.",
+    )
     instances: Annotated[int, Field(ge=1, le=MAX_INSTANCES)] | Literal["max"] = Field(
         1, description='Number of instances; "max" is one per core.'
     )

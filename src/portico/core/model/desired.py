@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from portico.core.model.app import App
+from portico.core.model.cluster import Machine, placed_on
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.issuing import Issuing
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
@@ -201,6 +202,10 @@ class Desired:
     edge: Edge = field(default_factory=Edge)
     """With absolute paths."""
     listeners: Listeners = Listeners(8080, 8443, ("127.0.0.1", "[::1]"))
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    """Those of the cluster, by name; none on a machine that is in no cluster."""
+    machine: str = ""
+    """The own name among them; empty in no cluster."""
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""
@@ -241,6 +246,19 @@ class Desired:
             streams={n: s for n, s in self.streams.items() if s.project not in projects},
             closed=frozenset(closed),
         )
+
+    @property
+    def others(self) -> Mapping[str, Machine]:
+        """The other machines of the cluster, by name."""
+        return {name: each for name, each in self.machines.items() if name != self.machine}
+
+    def placed(self, app: App) -> tuple[str, ...]:
+        """The machines, by name, that an app runs on."""
+        return placed_on(app.on, self.machines)
+
+    def is_here(self, app: App) -> bool:
+        """Whether it runs on this machine, as all do in no cluster."""
+        return not self.machine or self.machine in self.placed(app)
 
     def own_certificate(self, name: str) -> CertificateFiles | None:
         """The operator's own certificate and key for a site, as absolute paths."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from portico.core.model.app import App
+from portico.core.model.cluster import Machine, MachineName
 from portico.core.model.edge import Edge, Tls
 from portico.core.model.names import AppName, Domain
 from portico.core.model.notification import Notify
@@ -37,6 +38,9 @@ class Document(Table):
     )
     tls: Tls = Field(Tls(), description="The certificate of sites without their own.")
     edge: Edge = Field(Edge(), description="nginx and its listeners.")
+    machines: dict[MachineName, Machine] = Field(
+        default_factory=dict, description="The machines that serve this together, by name."
+    )
     ecosystem: str | None = Field(
         None,
         description="A PM2 file whose apps are added to these; settings here take precedence.",

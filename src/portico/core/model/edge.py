@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.app import Port, UserName
+from portico.core.model.app import UserName
 from portico.core.model.issuing import Issuing
-from portico.core.model.units import FilePath, Kind, NginxPath, Size, Table, shown
+from portico.core.model.units import FilePath, Kind, NginxPath, Port, Size, Table, shown
 
 MAX_PORT, IPV6 = 65535, 6
 _BIND = Kind('an address such as "127.0.0.1", "[::1]" or "*"')

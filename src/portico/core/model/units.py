@@ -107,6 +107,7 @@ Rate = Annotated[
     _RATE,
     WithJsonSchema({"type": "string", "pattern": "^ *[1-9][0-9]{0,5}[rR]/[sSmM] *$"}),
 ]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 FilePath = Annotated[str, Field(min_length=1), Kind("a path")]
 NginxPath = Annotated[str, Field(pattern=r"^[^$\x00-\x1f\x7f]+$"), Kind("a path without $")]

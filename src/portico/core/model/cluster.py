@@ -1,0 +1,62 @@
+"""The machines of a cluster, and which of them an app runs on. Tables `[machines.NAME]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from portico.core.model.units import Kind, Port, Table, shown
+
+CROSSING_PORT: Final = 8445
+_ADDRESS = Kind('an IP address such as "10.0.0.1"')
+
+MachineName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"),
+    Kind("a name of 1 to 50 lower-case letters, digits and - with a letter or digit at both ends"),
+]
+"""Also a label: a DNS name is made of it (RFC 1123 2.1)."""
+
+
+def parse_address(text: str) -> str:
+    """An address of one machine, without brackets."""
+    try:
+        address = ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError(f"must be {_ADDRESS.text}, not {shown(text)}") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError(f"must be {_ADDRESS.text} that other machines can reach")
+    return str(address)
+
+
+MachineAddress = Annotated[
+    str,
+    AfterValidator(parse_address),
+    _ADDRESS,
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9.]+|\[?[0-9a-fA-F:.]+\]?)$"}),
+]
+
+
+class Machine(Table):
+    """A machine of the cluster, by the name that its certificate has."""
+
+    address: MachineAddress = Field(
+        description="IP address at which the other machines reach its nginx."
+    )
+    port: Port = Field(CROSSING_PORT, description="Port of that address.")
+    labels: tuple[MachineName, ...] = Field(
+        (), description="Words that `on` of an app may name instead of the machine."
+    )
+
+
+def placed_on(on: Iterable[str], machines: Mapping[str, Machine]) -> tuple[str, ...]:
+    """The machines, by name, that an app with this `on` runs on: all of them if it is empty."""
+    named = set(on)
+    return tuple(
+        name
+        for name, machine in machines.items()
+        if not named or name in named or not named.isdisjoint(machine.labels)
+    )
