@@ -166,3 +166,8 @@ class Home:
     @property
     def certificates(self) -> Path:
         return self.path / "certificates"
+
+    @property
+    def cluster(self) -> Path:
+        """Who this machine is among others (`cluster_identity`); absent where it is alone."""
+        return self.path / "cluster"

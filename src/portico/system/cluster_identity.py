@@ -1,0 +1,106 @@
+"""Who this machine is among the machines of a cluster: the files of HOME/cluster.
+
+    machine.json          {"v": 1, "cluster": UUID, "name": NAME, "files": SERIAL}
+    authority.pem         certificate of the authority that signs for the machines
+    authority.key         its key: on the first machine only
+    issued/NAME.pem       there too: the newest certificate that it has signed for a machine
+    SERIAL/machine.pem    a certificate of this machine, and
+    SERIAL/machine.key    its key; the files of a serial never change
+
+The daemon reads them; `machine_certificates` makes them, for commands alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from portico.errors import Failed
+from portico.system.files import sync_folder, write, write_new
+from portico.system.folders import begin_folder, finish_folder, remove_folder
+from portico.system.home import Home
+
+SCHEMA: Final = 1
+MACHINE: Final = "machine.json"
+AUTHORITY: Final = "authority.pem"
+AUTHORITY_KEY: Final = "authority.key"
+ISSUED: Final = "issued"
+CERTIFICATE: Final = "machine.pem"
+KEY: Final = "machine.key"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineIdentity:
+    cluster: str
+    """A UUID."""
+    name: str
+    """Of this machine; `host` is its name in certificates."""
+    certificate: str
+    """Paths of PEM files, as the two below."""
+    key: str
+    authority: str
+
+    @property
+    def host(self) -> str:
+        return machine_host(self.name)
+
+
+def machine_host(name: str) -> str:
+    """The DNS name in the certificate of a machine, which nobody resolves."""
+    return f"{name}.machine.portico.internal"
+
+
+def read_identity(home: Home) -> MachineIdentity | None:
+    """None where the machine is in no cluster. Raises Failed where the files are damaged."""
+    file = home.cluster / MACHINE
+    try:
+        record = json.loads(file.read_bytes())
+        if record["v"] != SCHEMA:
+            raise Failed(
+                f"cannot read {file}: it was written by another version of Portico; install that "
+                "version on this machine"
+            )
+        folder = home.cluster / str(record["files"])
+        identity = MachineIdentity(
+            str(record["cluster"]),
+            str(record["name"]),
+            str(folder / CERTIFICATE),
+            str(folder / KEY),
+            str(home.cluster / AUTHORITY),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(file, str(error)) from error
+    for each in (identity.certificate, identity.key, identity.authority):
+        if not Path(each).is_file():
+            raise _damaged(file, f"{each} does not exist")
+    return identity
+
+
+def write_identity(
+    folder: Path, cluster: str, name: str, serial: str, certificate: bytes, key: bytes
+) -> None:
+    """Add the files of a serial to HOME/cluster, or to what is to become it, and then name them
+    as those in use. Raises OSError if the serial has files already.
+    """
+    unfinished = begin_folder(folder)
+    try:
+        write_new(unfinished / CERTIFICATE, certificate)
+        write_new(unfinished / KEY, key)
+        finish_folder(unfinished, folder / serial)
+    except OSError:
+        remove_folder(unfinished)
+        raise
+    record = {"v": SCHEMA, "cluster": cluster, "name": name, "files": serial}
+    write(folder / MACHINE, json.dumps(record))
+    sync_folder(folder)
+
+
+def _damaged(file: Path, why: str) -> Failed:
+    return Failed(
+        f"cannot read who this machine is in its cluster from {file}: {why}; restore the folder, "
+        "or remove it and join the cluster again"
+    )
