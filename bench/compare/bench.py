@@ -24,7 +24,7 @@ from tests.stack import eventually, free_port
 class Effort:
     """How long and how often."""
 
-    rounds: int = 3
+    rounds: int = 9
     """Of the most important measurements; the others have two at most."""
     seconds: float = 2.0
     """Of load for each of these; the others have half."""
