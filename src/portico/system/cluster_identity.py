@@ -13,6 +13,8 @@ The daemon reads them; `machine_certificates` makes them, for commands alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,6 +80,23 @@ def read_identity(home: Home) -> MachineIdentity | None:
         if not Path(each).is_file():
             raise _damaged(file, f"{each} does not exist")
     return identity
+
+
+@contextmanager
+def new_cluster_folder(home: Home) -> Iterator[Path]:
+    """A folder that becomes HOME/cluster at the end of the `with`. Raises Failed where it cannot;
+    then nothing is left.
+    """
+    unfinished = begin_folder(home.path)
+    try:
+        yield unfinished
+        finish_folder(unfinished, home.cluster)
+    except OSError as error:
+        raise Failed(
+            f"cannot write {home.cluster}: {error.strerror}; this machine is in no cluster"
+        ) from error
+    finally:
+        remove_folder(unfinished)
 
 
 def write_identity(

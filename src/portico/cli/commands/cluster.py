@@ -1,0 +1,104 @@
+"""`portico cluster`: this machine among others that serve the same file."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from portico.cli.arguments import Parser, json_option
+from portico.cli.session import Session
+from portico.errors import Refused
+
+Action = Callable[[Session, Namespace], None]
+
+
+def options(parser: Parser) -> None:
+    parser.add_argument(
+        "what",
+        metavar="WHAT",
+        nargs="?",
+        default="show",
+        choices=tuple(_ACTIONS),
+        help=f"one of {', '.join(_ACTIONS)}; default: show",
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="init: name of this machine; invite: name of the machine that is to join; join: the "
+        "invitation's file",
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="invite: the file to write; default: NAME.invitation"
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="invite: also if the machine was invited before, to renew its certificate or to set "
+        "up its successor",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="leave: also on the machine that has the authority's key; no machine can be invited "
+        "after that",
+    )
+    json_option(parser)
+
+
+def run(session: Session, args: Namespace) -> None:
+    action, allowed, needs = _ACTIONS[args.what]
+    _refuse_others(args, allowed)
+    if needs and not args.name:
+        raise Refused(f"`portico cluster {args.what}` needs {needs}; nothing was changed")
+    action(session, args)
+
+
+def _refuse_others(args: Namespace, allowed: str) -> None:
+    """An option that would have no effect may stand where another word was meant."""
+    for key, value in vars(args).items():
+        if value and key not in {"what", "json", "home", "help", *allowed.split()}:
+            named = "NAME" if key == "name" else f"--{key}"
+            raise Refused(f"`portico cluster {args.what}` does not accept {named}")
+
+
+def _init(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.inviting import init  # noqa: PLC0415 - `show` needs no cryptography
+
+    init(session, args.name)
+
+
+def _invite(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.inviting import invite  # noqa: PLC0415
+
+    invite(session, args.name, args.output or f"{args.name}.invitation", replace=args.replace)
+
+
+def _join(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.joining import join  # noqa: PLC0415
+
+    join(session, args.name)
+
+
+def _show(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.showing import show  # noqa: PLC0415
+
+    del args
+    show(session)
+
+
+def _leave(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.leaving import leave  # noqa: PLC0415
+
+    leave(session, force=args.force)
+
+
+_ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
+    "show": (_show, "", ""),
+    "init": (_init, "name", "the NAME of this machine"),
+    "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
+    "join": (_join, "name", "the FILE of an invitation"),
+    "leave": (_leave, "force", ""),
+}
+"""What each word does, which arguments it takes, and which NAME it cannot do without."""
