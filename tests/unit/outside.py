@@ -15,7 +15,7 @@ from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Exit, Process
 from portico.core.model.launch import Launch, Notice
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint, NginxSeen
+from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen
 from portico.core.planning.ownership import Owner, PortAnswer
 from portico.errors import Failed
 from tests.fakes.clock import VirtualLoop
@@ -82,15 +82,20 @@ class Discovery:
     versions: dict[str, int] = field(default_factory=dict)
     asked: dict[str, dict[int, tuple[int, float]]] = field(default_factory=dict)
     """By app and worker: the newest version that it got, and since when."""
+    far: dict[str, tuple[FarEndpoint, ...]] = field(default_factory=dict)
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         self.outside.reach("publish")
         self.endpoints[app], self.versions[app] = endpoints, self.versions.get(app, 0) + 1
         return self.versions[app]
 
+    def publish_far(self, app: str, machines: tuple[FarEndpoint, ...]) -> None:
+        self.outside.reach("publish far")
+        self.far[app] = machines
+
     def withdraw(self, app: str) -> None:
         self.outside.reach("withdraw")
-        for known in (self.endpoints, self.versions, self.asked):
+        for known in (self.endpoints, self.versions, self.asked, self.far):
             known.pop(app, None)
 
     def hold(self, sites: frozenset[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from portico.adapters.discovery.resolvers import ACTIVE_TIME, Resolvers
 from portico.adapters.discovery.wire import reply_to
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint
+from portico.core.model.world import Endpoint, FarEndpoint
 from portico.core.planning.discovery import NOWHERE_ADDRESS, Peer, Verdict, Zone
 
 SRV_OF_WEB = "_http._tcp.web.portico.internal."
@@ -40,6 +40,19 @@ def test_a_slot_is_answered_with_its_address():
 
     assert zone.answer("7.web.portico.internal.", "A").address == "127.0.0.9"
     assert zone.answer("8.web.portico.internal.", "A").address is None
+
+
+def test_other_machines_have_their_own_name():
+    far = {"web": (FarEndpoint("m2", "10.0.0.2", 8445, weight=4),), "api": ()}
+    zone = Zone({"web": TWO}, far=far)
+    answer = zone.answer("_http._tcp.far.web.portico.internal.", "SRV")
+    (nowhere,) = zone.answer("_http._tcp.far.api.portico.internal.", "SRV").peers
+
+    assert answer.peers == (Peer(0, 4, 8445, "m2.far.web.portico.internal"),)
+    assert answer.app is None  # it is no acknowledgement of the app's own endpoints
+    assert zone.answer("m2.far.web.portico.internal", "A").address == "10.0.0.2"
+    assert zone.answer(nowhere.target, "A").address == NOWHERE_ADDRESS
+    assert WEB.answer("_http._tcp.far.web.portico.internal.", "SRV").verdict is Verdict.NOT_YET
 
 
 def test_case_does_not_matter():

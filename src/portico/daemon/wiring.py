@@ -362,7 +362,8 @@ def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
                 name: endpoints_of(app, instances[name], world.now)
                 for name, app in desired.apps.items()
             },
-        }
+        },
+        observed.far,
     )
 
 

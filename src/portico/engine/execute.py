@@ -11,8 +11,10 @@ from typing import assert_never
 from portico.core.model.desired import Spec
 from portico.core.model.instance import Instance, InstanceEvent, InstanceState
 from portico.core.model.names import InstanceId
+from portico.core.model.neighbour import NearList
 from portico.core.planning.lifecycle import killed, moved
 from portico.core.planning.steps import (
+    Announce,
     Complete,
     Drain,
     DropApp,
@@ -20,6 +22,7 @@ from portico.core.planning.steps import (
     Interrupt,
     Kill,
     Publish,
+    PublishFar,
     Recycle,
     Respawn,
     Restart,
@@ -50,7 +53,10 @@ class Executor:
         nginx: Nginx,
         ports: TcpPorts,
         processes: Processes,
+        announce: Callable[[NearList], Awaitable[None]] | None = None,
     ) -> None:
+        """`announce` is None on a machine that is in no cluster: no plan has such a step."""
+        self._announce = announce or _in_no_cluster
         self._observed, self._intent, self._spawn = engine.observed, engine.intent, spawn
         self._events = engine.events
         self._troubles, self._tasks, self._wake = engine.troubles, engine.tasks, engine.loop.wake
@@ -59,7 +65,7 @@ class Executor:
         self._reserved: dict[tuple[str, int], Instance] = {}
         """By app and slot: those that the round is about to start."""
 
-    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a kind
+    async def __call__(self, step: Step) -> None:  # noqa: C901, PLR0912, PLR0915 - one case a kind
         log.info("%s: %s", step, step.why)
         match step:
             case StartInstance(app, slot):
@@ -70,6 +76,10 @@ class Executor:
                 self._restart(self._observed.instances[instance], why)
             case Publish(app, endpoints):
                 self._observed.publish(app, endpoints)
+            case PublishFar(app, machines):
+                self._observed.publish_far(app, machines)
+            case Announce(near):
+                await self._announce(near)
             case Drain(instance, why):
                 self._move(instance, InstanceEvent.DRAIN_ASKED, why)
             case Recycle(instance, why):
@@ -241,6 +251,10 @@ class Executor:
         await self._nginx.stop(
             graceful=graceful, should_abort=lambda: self._intent.desired.at_once
         )
+
+
+async def _in_no_cluster(_: NearList) -> None:
+    raise AssertionError("announced on a machine that is in no cluster")
 
 
 def _new_instance(step: StartInstance, spec: Spec, port: int, now: float, number: int) -> Instance:

@@ -47,6 +47,8 @@ class Intent:
         self._specs: dict[str, Spec] = dict(state.specs())
         self._paused = settings.paused(state)
         self._holds = settings.holds(state)
+        self.left = settings.left(state)
+        """The apps that this machine leaves to others, being drained; None if it is not."""
         self._edge = settings.edge(state)
         self.writes = PendingWrites(state)
         self._file = Candidate(Desired(), {}, "", NO_BUILD, ())
@@ -190,6 +192,14 @@ class Intent:
         )
         self._paused, self._holds = sites, dict(holds)
         self.render_again(candidate)
+
+    def leave_to_others(self, apps: frozenset[str] | None) -> None:
+        """The machine is drained, and these run on others; None: it is drained no more."""
+        if apps != self.left:
+            names = None if apps is None else sorted(apps)
+            self.writes.store(self._setting(settings.DRAINED, names), must=apps is None)
+            self.left = apps
+            self._resolve()
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
@@ -464,6 +474,7 @@ class Intent:
                 if name not in apps
             },
             upgrade=self.upgrade is not None,
+            drained=self.left is not None,
         )
 
     def _removed(self, record: AppRecord) -> DesiredApp:
@@ -472,12 +483,13 @@ class Intent:
         return known or DesiredApp(record.name, 0, record.target)
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
-        record = self._records[app.name]
+        record, is_left = self._records[app.name], app.name in (self.left or ())
         return replace(
             app,
             spec=version_in_file(record.target, app.spec),
             good=record.good.id if record.good else None,
-            stopped=record.stopped,
+            stopped=record.stopped or is_left,
+            is_left=is_left and not record.stopped,
             abrupt=record.abrupt,
             replace_instances=self._replace,
         )

@@ -11,7 +11,7 @@ from portico.core.model.desired import Desired
 from portico.core.model.instance import InstanceState
 from portico.core.model.world import World
 from portico.core.planning.reconcile import plan, wake_at
-from portico.core.planning.steps import Recycle, Respawn, SkipRun, StartInstance, Step
+from portico.core.planning.steps import Announce, Recycle, Respawn, SkipRun, StartInstance, Step
 from portico.ports.clock import Clock
 
 RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
@@ -147,5 +147,7 @@ class ReconcileLoop:
 
 
 def _subject(step: Step) -> str:
+    if isinstance(step, Announce):
+        return ""  # no app has this name, and nginx has nothing to do with it
     name = getattr(step, "app", None) or getattr(step, "instance", "nginx")
     return str(name).split(".", maxsplit=1)[0]

@@ -12,7 +12,7 @@ from typing import Final
 from portico.core.model.event import Event
 from portico.core.model.instance import LEAVING, Instance, InstanceState
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint, NginxSeen, World
+from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen, World
 from portico.core.planning.lifecycle import booted, move_event
 from portico.engine.events import Events
 from portico.errors import Failed
@@ -54,6 +54,7 @@ class Observed:
             self._all_workers_asked_at += UNASKED_TIME
         self.instances: dict[InstanceId, Instance] = {i.id: i for i in state.instances()}
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self.far: dict[str, tuple[FarEndpoint, ...]] = {}
         self.servers: dict[str, tuple[Endpoint, ...]] = {}
         """By upstream, what discovery hands out of servers that are checked."""
         self.connections: Mapping[InstanceId, int] = {}
@@ -155,6 +156,10 @@ class Observed:
             self._withdrawn_since.pop(instance, None)
             self._acknowledged_at.pop(instance, None)
 
+    def publish_far(self, app: str, machines: tuple[FarEndpoint, ...]) -> None:
+        self._discovery.publish_far(app, machines)
+        self.far[app] = machines
+
     def publish_servers(self, upstream: str, endpoints: tuple[Endpoint, ...]) -> None:
         """Those of an upstream whose servers are checked; it is no app, so no plan has it."""
         self._discovery.publish(upstream, endpoints)
@@ -175,6 +180,7 @@ class Observed:
     def withdraw(self, app: str) -> None:
         self._discovery.withdraw(app)
         self.endpoints.pop(app, None)
+        self.far.pop(app, None)
         self._versions.pop(app, None)
 
     def hold(self, sites: Collection[str]) -> None:
@@ -238,6 +244,7 @@ class Observed:
             self._clock.monotonic(),
             dict(self.instances),
             dict(self.endpoints),
+            dict(self.far),
             settled,
             self.connections,
             seen,

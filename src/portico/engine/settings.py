@@ -22,11 +22,15 @@ IN_FORCE: Final = "in_force"
 before there were projects it was the number of the only one."""
 EDGE: Final = "edge"
 """Name of the setting that holds the machine's own settings in force, as a DocumentRequest."""
+DRAINED: Final = "drained"
+"""Name of the setting that holds which apps a drained machine has left to others, a JSON array;
+null if it is not drained."""
 NGINX: Final = "nginx"
 """Name of the setting that holds which nginx was selected: a path, `wheel` or `auto`."""
 VERSION: Final = "version"
 """Name of the setting that holds which version of Portico ran here last."""
 _EDGE: Final[TypeAdapter[DocumentRequest | None]] = TypeAdapter(DocumentRequest | None)
+_DRAINED: Final[TypeAdapter[frozenset[str] | None]] = TypeAdapter(frozenset[str] | None)
 _PAUSED: Final = TypeAdapter(frozenset[str])
 _HELD: Final = TypeAdapter(dict[str, float])
 _NUMBERS: Final[TypeAdapter[int | dict[str, int]]] = TypeAdapter(int | dict[str, int])
@@ -58,6 +62,14 @@ def paused(state: State) -> frozenset[str]:
     except ValidationError as error:
         log.warning("cannot read which sites are paused, using none: %s", error)
         return frozenset()
+
+
+def left(state: State) -> frozenset[str] | None:
+    try:
+        return _DRAINED.validate_json(state.setting(DRAINED) or "null")
+    except ValidationError as error:
+        log.warning("cannot read whether this machine is drained; it is not: %s", error)
+        return None
 
 
 def holds(state: State) -> dict[str, float]:

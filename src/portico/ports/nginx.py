@@ -10,7 +10,7 @@ from portico.core.model.generation import TestedGeneration
 from portico.core.model.included import Line
 from portico.core.model.place import Build
 from portico.core.model.site import Site
-from portico.core.model.world import Endpoint, NginxSeen
+from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen
 
 
 class NginxActivity(NamedTuple):
@@ -25,6 +25,9 @@ class Discovery(Protocol):
 
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> int:
         """From now on answer this for the app; returns the number of this version."""
+
+    def publish_far(self, app: str, machines: tuple[FarEndpoint, ...]) -> None:
+        """The same for the other machines on which the app is."""
 
     def withdraw(self, app: str) -> None:
         """The app exists no more."""

@@ -19,7 +19,7 @@ from portico.adapters.discovery.waiting import MIN_WAIT, WaitingQuestions
 from portico.adapters.discovery.wire import Reply, reply_to
 from portico.core.model.generation import ReservedSockets
 from portico.core.model.names import HELD_LABEL, hold_label
-from portico.core.model.world import Endpoint
+from portico.core.model.world import Endpoint, FarEndpoint
 from portico.core.planning.discovery import Zone
 from portico.ports.clock import Clock
 from portico.system.socket_table import Address
@@ -56,6 +56,7 @@ class Responder:
         self._address, self._owners, self._clock = address, owners, clock
         self._client_sockets = ClientSockets(address, self._receive)
         self._apps: dict[str, tuple[Endpoint, ...]] = {}
+        self._far: dict[str, tuple[FarEndpoint, ...]] = {}
         self._withdrawn: set[str] = set()
         self._version = 0
         self._versions: dict[str, int] = {}
@@ -125,8 +126,13 @@ class Responder:
         self._cache.clear()
         return self._version
 
+    def publish_far(self, app: str, machines: tuple[FarEndpoint, ...]) -> None:
+        self._far[app] = machines
+        self._cache.clear()
+
     def withdraw(self, app: str) -> None:
         self._apps.pop(app, None)
+        self._far.pop(app, None)
         self._versions.pop(app, None)
         self._withdrawn.add(app)
         self._resolvers.forget(app)
@@ -241,7 +247,8 @@ class Responder:
         key = tcp, query[ID_LENGTH:]
         cached = self._cache.get(key)
         if cached is None:
-            reply = reply_to(query, Zone(self._apps, frozenset(self._withdrawn)), tcp=tcp)
+            zone = Zone(self._apps, frozenset(self._withdrawn), self._far)
+            reply = reply_to(query, zone, tcp=tcp)
             if reply is None:
                 return _CachedReply(None, 0)
             if len(self._cache) >= MAX_REMEMBERED:

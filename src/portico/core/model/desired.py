@@ -108,6 +108,8 @@ class DesiredApp:
     before each of their rollouts."""
     scale: int = 1
     """What all its weights are multiplied by, so that a slow start has something to divide."""
+    is_left: bool = False
+    """It is stopped, but not by hand: the machine is drained, and others have it ready."""
 
     @property
     def app(self) -> App:
@@ -206,6 +208,8 @@ class Desired:
     """Those of the cluster, by name; none on a machine that is in no cluster."""
     machine: str = ""
     """The own name among them; empty in no cluster."""
+    drained: bool = False
+    """Whether this machine is (`portico cluster drain`)."""
     removed_apps: Mapping[str, DesiredApp] = field(default_factory=dict)
     """Apps that are in no file any more, as they were last: what is left of them lives and ends
     by that."""

@@ -22,7 +22,7 @@ KINDS: Final = (
     ),
     *("export", "rollover", "deactivate", "failed", "state", "exit", "check", "kill"),
     *("interrupt", "worn", "skip", "port", "ready", "revert", "nginx", "certificate", "revoked"),
-    "hook",
+    *("hook", "machine", "drain", "undrain"),
 )
 """All but `notify`, which nobody is notified of."""
 ALL_KINDS: Final = "all"

@@ -24,6 +24,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
 _LOCAL = (".localhost", ".internal", ".test", ".local")
 WAIT_LABEL = "wait"
+FAR_LABEL = "far"
 HELD_LABEL = "_held"
 _PROJECT_LABEL = "_project"  # no app can be called so
 _APP_NAME = Kind(
@@ -129,6 +130,16 @@ def app_host(app: str) -> str:
     project, name = split_name(app)
     own = name if project == PROJECT else f"{name}.{project}.{_PROJECT_LABEL}"
     return f"{own}.{DISCOVERY_DOMAIN}"
+
+
+def far_host(app: str) -> str:
+    """The name under which an app is on other machines; theirs are below it, `m2.far.web.…`."""
+    return f"{FAR_LABEL}.{app_host(app)}"
+
+
+def far_label(app: str) -> str:
+    """The same as a word that can be a file's name, and is no `label_of` any app."""
+    return f"{label_of(app)}++{FAR_LABEL}"
 
 
 def wait_host(app: str) -> str:

@@ -297,6 +297,20 @@ class UpstreamView(View):
     servers: tuple[ServerView, ...]
 
 
+class NeighbourView(View):
+    """Another machine of the cluster."""
+
+    name: str
+    address: str
+    reached: bool = Field(description="Whether it answered the last time.")
+    used: bool = Field(description="Whether requests are sent to it.")
+    drained: bool = Field(False, description="By `portico cluster drain`.")
+    reason: str = Field("", description="Why it did not answer.")
+    apps: Mapping[str, int] = Field(
+        default_factory=dict, description="How many instances of each app are ready there."
+    )
+
+
 class ProjectView(View):
     name: str
     source: str
@@ -312,6 +326,11 @@ class StatusView(View):
     streams: tuple[StreamView, ...] = ()
     upstreams: tuple[UpstreamView, ...] = ()
     """Those with a health check."""
+    machine: str = Field("", description="Name of this machine in its cluster, or empty.")
+    drained: bool = Field(False, description="This machine is, by `portico cluster drain`.")
+    neighbours: tuple[NeighbourView, ...] = Field(
+        (), description="The other machines of the cluster."
+    )
     nginx: NginxView
     daemon: DaemonView
     source: str = ""

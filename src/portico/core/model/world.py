@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
+from portico.core.model.neighbour import Cluster
 from portico.core.model.place import Build
 
 
@@ -21,6 +22,19 @@ class Endpoint(NamedTuple):
     weight: int = 1
     backup: bool = False
     address: str = "127.0.0.1"
+
+
+class FarEndpoint(NamedTuple):
+    """Another machine of the cluster that discovery hands out for an app: its nginx passes what
+    comes from us to the app's instances there.
+    """
+
+    machine: str
+    """Its name in `[machines]`."""
+    address: str
+    port: int
+    weight: int = 1
+    """How many instances are ready there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,8 @@ class World:
     instances: Mapping[InstanceId, Instance] = field(default_factory=dict)
     endpoints: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     """What discovery hands out now, by app; the key is there for every app it knows."""
+    far: Mapping[str, tuple[FarEndpoint, ...]] = field(default_factory=dict)
+    """The same for the other machines of the cluster."""
     settled: frozenset[InstanceId] = frozenset()
     """Instances of which nginx is known to have been told that they left discovery."""
     connections: Mapping[InstanceId, int] = field(default_factory=dict)
@@ -70,6 +86,8 @@ class World:
     """How many programs may be starting at a time, as many as the machine has room for; None is
     any number.
     """
+    cluster: Cluster | None = None
+    """None on a machine that is in no cluster."""
     due: frozenset[str] = frozenset()
     """Apps whose schedule says that it is time. Nobody says it a second time."""
 

@@ -2,6 +2,8 @@
 
     _http._tcp.APP   SRV   one record for each endpoint (RFC 2782), weight and port in it
     SLOT.APP         A     the slot's address; AAAA for one of IPv6
+    _http._tcp.far.APP   SRV   one for each other machine of the cluster where it is ready
+    MACHINE.far.APP  A     that machine's address; AAAA for one of IPv6
     TIME.wait.APP    A     none, as soon as nginx knows an endpoint of the app
     TIME.SITE._held  A     one that leads nowhere, when requests of the site are not held any more
 
@@ -20,20 +22,22 @@ when there is a real one again; and an app that nobody has published yet gets SE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from portico.core.model.names import (
     DISCOVERY_DOMAIN,
+    FAR_LABEL,
     HELD_LABEL,
     WAIT_LABEL,
     app_host,
     app_of_host,
+    far_host,
     slot_host,
 )
-from portico.core.model.world import Endpoint
+from portico.core.model.world import Endpoint, FarEndpoint
 
 MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
 RECORD_OVERHEAD: Final = 20  # name by pointer, type, class, TTL, lengths, three numbers
@@ -85,6 +89,8 @@ class Zone:
 
     apps: Mapping[str, Endpoints]
     withdrawn: frozenset[str] = frozenset()
+    far: Mapping[str, tuple[FarEndpoint, ...]] = field(default_factory=dict)
+    """On which other machines those are that were published with any, or with none."""
 
     def answer(self, name: str, kind: str) -> Answer:
         """Answer a question for records of `kind` (`SRV`, `A`, ...) of a name, any case."""
@@ -101,16 +107,42 @@ class Zone:
         gone = app in self.withdrawn
         if front[1:] == [WAIT_LABEL] and kind == "A" and not gone:
             return Answer(Verdict.NO_SUCH_NAME, waits_for=app)
-        if app not in self.apps:
+        is_far = front[-1:] == [FAR_LABEL]
+        if app not in (self.far if is_far else self.apps):
             return Answer(Verdict.NO_SUCH_NAME if gone else Verdict.NOT_YET)
-        return _answer(tuple(front), app, kind, self.apps[app])
+        return (
+            _far_answer(tuple(front[:-1]), app, kind, self.far[app])
+            if is_far
+            else _answer(tuple(front), app, kind, self.apps[app])
+        )
 
 
 def _answer(front: tuple[str, ...], app: str, kind: str, endpoints: Endpoints) -> Answer:
     if kind == "SRV" and front == SERVICE:
         return Answer(Verdict.YES, _peers(app, endpoints), app=app)
+    slots = ((str(each.slot), each.address) for each in endpoints)
+    return _address_answer(
+        front, kind, lambda slot: next((its for of, its in slots if of == slot), None)
+    )
+
+
+def _far_answer(
+    front: tuple[str, ...], app: str, kind: str, machines: tuple[FarEndpoint, ...]
+) -> Answer:
+    """No drain waits until nginx has read it: `Answer.app` is not set."""
+    host = far_host(app)
+    if kind == "SRV" and front == SERVICE:
+        peers = tuple(Peer(0, m.weight, m.port, f"{m.machine}.{host}") for m in machines)
+        return Answer(Verdict.YES, peers or (_nowhere(host),))
+    return _address_answer(front, kind, {m.machine: m.address for m in machines}.get)
+
+
+def _address_answer(
+    front: tuple[str, ...], kind: str, address_of: Callable[[str], str | None]
+) -> Answer:
+    """Of a name directly below the app's."""
     if kind in _FAMILIES and len(front) == 1:
-        address = _address(front[0], endpoints)
+        address = NOWHERE_ADDRESS if front[0] == NOWHERE else address_of(front[0])
         is_asked = address is not None and (":" in address) is (kind == "AAAA")
         return Answer(Verdict.YES, address=address if is_asked else None)
     return Answer(Verdict.YES)
@@ -118,13 +150,11 @@ def _answer(front: tuple[str, ...], app: str, kind: str, endpoints: Endpoints) -
 
 def _peers(app: str, endpoints: Endpoints) -> tuple[Peer, ...]:
     if not endpoints:
-        return (Peer(0, 1, NOWHERE_PORT, f"{NOWHERE}.{app_host(app)}"),)
+        return (_nowhere(app_host(app)),)
     peers = tuple(Peer(int(e.backup), e.weight, e.port, slot_host(app, e.slot)) for e in endpoints)
     most = MAX_ANSWER_SIZE // (RECORD_OVERHEAD + max(len(peer.target) for peer in peers))
     return peers[:most]
 
 
-def _address(slot: str, endpoints: Endpoints) -> str | None:
-    if slot == NOWHERE:
-        return NOWHERE_ADDRESS
-    return next((e.address for e in endpoints if str(e.slot) == slot), None)
+def _nowhere(host: str) -> Peer:
+    return Peer(0, 1, NOWHERE_PORT, f"{NOWHERE}.{host}")

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import Exit, Instance, InstanceEvent, InstanceState, LastExit
 from portico.core.model.names import InstanceId
+from portico.core.model.neighbour import Cluster
 from portico.core.model.world import World
 from portico.core.planning import steps
 from portico.core.planning.lifecycle import moved
@@ -24,6 +25,8 @@ UNLISTED_STEPS: Final = (
     steps.Forget,
     steps.Complete,
     steps.DropApp,
+    steps.PublishFar,
+    steps.Announce,
 )  # bookkeeping that nobody needs to read
 SOME_PORT: Final = -1  # a free one, which is found only when an instance is started
 
@@ -52,7 +55,7 @@ def outcome(steps: Sequence[Step], desired: Desired, world: World) -> tuple[Desi
     return desired, _with_drains_settled(world)
 
 
-def _outcome(  # noqa: C901, PLR0912 - one case a kind of step
+def _outcome(  # noqa: C901, PLR0912, PLR0915 - one case a kind of step
     step: Step, desired: Desired, world: World, by_id: dict[InstanceId, Instance]
 ) -> tuple[Desired, World]:
     match step:
@@ -66,6 +69,11 @@ def _outcome(  # noqa: C901, PLR0912 - one case a kind of step
             by_id[instance] = replace(by_id[instance], state=InstanceState.READY, since=world.now)
         case steps.Publish(app, endpoints):
             world = replace(world, endpoints={**world.endpoints, app: endpoints})
+        case steps.PublishFar(app, machines):
+            world = replace(world, far={**world.far, app: machines})
+        case steps.Announce(near):
+            seen = replace(world.cluster or Cluster(), announced=near, wait=0.0)
+            world = replace(world, cluster=seen)
         case steps.Drain(instance):
             by_id[instance] = moved(by_id[instance], InstanceEvent.DRAIN_ASKED, now=world.now)
         case steps.Recycle(instance, why):

@@ -61,7 +61,7 @@ def progress(
     for name in names:
         app, wait = desired.apps.get(name), waits_for.get(name)
         mine = instances[name]
-        if app is None or app.stopped:
+        if app is None or app.stopped or not app.instances:
             if mine or (app is None and name in world.endpoints):
                 waiting.append(f"{name}: {len(mine)} still to stop")
         elif failure := _failure(app, mine, waited):

@@ -14,6 +14,7 @@ from typing import Final
 from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
 from portico.core.model.world import World
+from portico.core.planning.departures import departure_at, exchange, without_departures
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.health import recovery
 from portico.core.planning.lateness import is_late, is_overdue
@@ -71,6 +72,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
     waiting, staying = waiting_apps(desired, instances), held_for_dependents(desired, instances)
     held, failed = waiting.keys() | staying, _failed_rollouts(desired, instances, world.now)
     steps = (
+        *exchange(desired, world),  # others wait for it
         *_nginx(desired, world, instances, generation, waiting),
         *(
             step
@@ -81,7 +83,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
         *unwanted(desired, world, generation, staying),
         *leaving(desired, world),
     )
-    return tuple(within_pace(steps, desired, world))
+    return tuple(within_pace(tuple(without_departures(steps, desired, world)), desired, world))
 
 
 def _nginx(
@@ -260,7 +262,7 @@ def _overdue_reason(i: Instance, app: DesiredApp) -> str:
 def wake_at(desired: Desired, world: World) -> float | None:
     """When, at the latest, time alone makes another plan; on the clock of `world.now`."""
     moments = (_next_moment(i, desired, world) for i in world.instances.values())
-    later = (*moments, room_at(world))
+    later = (*moments, room_at(world), departure_at(desired, world))
     return min((m for m in later if m is not None and m > world.now), default=None)
 
 

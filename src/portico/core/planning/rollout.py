@@ -107,7 +107,7 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
 
 def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) -> Iterator[Step]:
     """What is in no wanted slot leaves, but the last one that serves only after another does."""
-    why = "stopped by hand" if app.stopped else f"scaled to {app.instances}"
+    why = _surplus_reason(app)
     keep = takes_requests(app) and not app.abrupt
     for i in instances:
         serves = i.state in PROVEN
@@ -116,6 +116,12 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
         if serves:
             serving.discard(i.slot)
         yield Drain(i.id, why)
+
+
+def _surplus_reason(app: DesiredApp) -> str:
+    if app.is_left:
+        return "this machine is drained, and other machines serve it"
+    return "stopped by hand" if app.stopped else f"scaled to {app.instances}"
 
 
 def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) -> bool:

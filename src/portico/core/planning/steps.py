@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.names import InstanceId
-from portico.core.model.world import Endpoint
+from portico.core.model.neighbour import NearList
+from portico.core.model.world import Endpoint, FarEndpoint
 
 MAX_NAMED: Final = 16
 """More slots than these are counted instead of named."""
@@ -62,6 +63,30 @@ class Publish:
             return f"publish {len(self.endpoints)} slots of {self.app}"
         slots = ", ".join(str(endpoint.slot) for endpoint in self.endpoints) or "none"
         return f"publish slots {slots} of {self.app}"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishFar:
+    """Hand out exactly these other machines for an app."""
+
+    app: str
+    machines: tuple[FarEndpoint, ...]
+    why: str
+
+    def __str__(self) -> str:
+        names = ", ".join(each.machine for each in self.machines) or "none"
+        return f"publish machines {names} of {self.app}"
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Let other machines know what is ready here."""
+
+    near: NearList
+    why: str
+
+    def __str__(self) -> str:
+        return f"announce {', '.join(self.near.apps) or 'no app'} to other machines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +243,8 @@ Step = (
     | Respawn
     | Restart
     | Publish
+    | PublishFar
+    | Announce
     | Drain
     | Recycle
     | SkipRun

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portico.core.model.desired import Desired
-from portico.core.model.names import label_of
+from portico.core.model.names import far_label, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
-from portico.core.model.world import Endpoint
+from portico.core.model.world import Endpoint, FarEndpoint
 from portico.core.render.directive import Directive, d, to_text
 
 FOLDER = "seeds"
@@ -36,14 +36,29 @@ def bootstrap_includes(
         yield d("include", f"{context.home}/nginx/{FOLDER}/{label_of(each)}.*")
 
 
-def bootstrap_files(endpoints: Mapping[str, tuple[Endpoint, ...]]) -> dict[str, str]:
+def far_include(app: str, context: RenderContext) -> Directive:
+    """The same for the other machines of the cluster that the app is on."""
+    return d("include", f"{context.home}/nginx/{FOLDER}/{far_label(app)}.*")
+
+
+def bootstrap_files(
+    endpoints: Mapping[str, tuple[Endpoint, ...]],
+    far: Mapping[str, tuple[FarEndpoint, ...]] = {},
+) -> dict[str, str]:
     """Name to text of what the includes find: the peers of each app that are no backup."""
-    texts = {f"{label_of(app)}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()}
+    texts = {
+        **{f"{label_of(app)}.conf": to_text(_servers(peers)) for app, peers in endpoints.items()},
+        **{f"{far_label(app)}.conf": to_text(map(_server, peers)) for app, peers in far.items()},
+    }
     return {name: text for name, text in texts.items() if text}
 
 
 def _servers(peers: tuple[Endpoint, ...]) -> Iterator[Directive]:
     for peer in peers:
         if not peer.backup:
-            address = f"[{peer.address}]" if ":" in peer.address else peer.address
-            yield d("server", f"{address}:{peer.port}", f"weight={peer.weight}")
+            yield _server(peer)
+
+
+def _server(peer: Endpoint | FarEndpoint) -> Directive:
+    address = f"[{peer.address}]" if ":" in peer.address else peer.address
+    return d("server", f"{address}:{peer.port}", f"weight={peer.weight}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from portico.core.model.neighbour import Cluster
 from portico.core.model.world import World
 from portico.engine.engine import Engine
 from portico.engine.instances.assembly import Instances
@@ -26,7 +28,10 @@ class Observer:
         server_checks: Begins,
         *,
         most_starting: int,
+        cluster: Callable[[], Cluster] | None = None,
     ) -> None:
+        """`cluster` is None on a machine that is in none."""
+        self._cluster = cluster
         self._server_checks = server_checks
         self._engine, self._instances, self._watches = engine, instances, watches
         self._most_starting = most_starting
@@ -40,7 +45,11 @@ class Observer:
                 await self._watches.begin()
         with self._engine.troubles.fence("checks of servers"):
             await self._server_checks.begin()
-        world = replace(await self._engine.observed.look(), most_starting=self._most_starting)
+        world = replace(
+            await self._engine.observed.look(),
+            most_starting=self._most_starting,
+            cluster=self._cluster() if self._cluster else None,
+        )
         with self._engine.troubles.fence("memory of instances"):
             world = await self._instances.memory_use.read(world)
         with self._engine.troubles.fence("schedules"):

@@ -1,0 +1,93 @@
+"""What other machines of the cluster are let know, and what waits until they act on it.
+
+They send requests for an app to the machines whose list has it. The list is ahead of what
+happens here: an app of which nothing is wanted on this machine any more (stopped, removed, moved
+to other machines, the machine is drained) leaves it first, and its instances and nginx's files for
+it stay until no other machine sends anything for it (`departure_wait`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from portico.core.model.desired import Desired
+from portico.core.model.instance import InstanceState
+from portico.core.model.neighbour import NearList
+from portico.core.model.world import World
+from portico.core.planning.neighbours import are_known, far_endpoints
+from portico.core.planning.steps import (
+    Announce,
+    Drain,
+    PublishFar,
+    Step,
+    StopNginx,
+    SwitchGeneration,
+)
+
+
+def exchange(desired: Desired, world: World) -> Iterator[Step]:
+    """What is to be known here of other machines, and there of this one."""
+    if world.cluster is None:
+        return
+    if are_known(world.cluster.neighbours):
+        far = far_endpoints(world.cluster.neighbours)
+        for name, app in desired.apps.items():
+            wanted = far.get(name, ())
+            if app.app.listens and wanted != world.far.get(name):
+                yield PublishFar(name, wanted, f"{len(wanted)} ready")
+    is_settled = all(name in world.endpoints for name in desired.apps)
+    near = near_list(desired, world)
+    if is_settled and near != world.cluster.announced:
+        yield Announce(near, "what is ready here has changed")
+
+
+def near_list(desired: Desired, world: World) -> NearList:
+    known = world.instances
+    counts = {
+        name: sum(
+            i.state is InstanceState.READY
+            for each in world.endpoints.get(name, ())
+            if (i := known.get(each.instance))
+        )
+        for name in desired.apps
+        if _is_wanted(desired, name)
+    }
+    ready = {name: count for name, count in counts.items() if count}
+    return NearList(desired.machine, ready, desired.drained)
+
+
+def without_departures(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:
+    """The steps without those that would end what other machines still send requests for."""
+    waiting = {name for name, moment in _departures(desired, world) if moment > world.now}
+    for step in steps:
+        if waiting and isinstance(step, SwitchGeneration | StopNginx):
+            continue
+        if isinstance(step, Drain) and world.instances[step.instance].app in waiting:
+            continue
+        yield step
+
+
+def departure_at(desired: Desired, world: World) -> float | None:
+    """When the next of them needs not be waited for any more, by the clock of `world.now`."""
+    moments = (moment for _, moment in _departures(desired, world) if moment > world.now)
+    return min(moments, default=None)
+
+
+def _departures(desired: Desired, world: World) -> Iterator[tuple[str, float]]:
+    """The apps that still take requests and are wanted here no more, and when they need not."""
+    cluster = world.cluster
+    serves = world.nginx.pid is not None or world.nginx.live
+    if cluster is None or desired.at_once or not cluster.wait or not serves:
+        return
+    for name, endpoints in world.endpoints.items():
+        if not endpoints or _is_wanted(desired, name):
+            continue
+        if cluster.announced is None or name in cluster.announced.apps:
+            yield name, float("inf")
+        else:
+            yield name, cluster.withdrawn.get(name, cluster.first) + cluster.wait
+
+
+def _is_wanted(desired: Desired, name: str) -> bool:
+    app = desired.apps.get(name)
+    return app is not None and not app.stopped and app.instances > 0

@@ -1,0 +1,143 @@
+"""Which other machines are sent requests, by whether they answer.
+
+Each machine asks every other one for its list of what is ready there, all at once, every
+`interval`. One that does not answer twice in a row is out, one that answers is in. Where none
+answers, nothing changes: it is this machine that is cut off, and what it sends to them is lost
+either way.
+
+So within three intervals of a change every machine that reaches us has our newest list, or sends
+us nothing any more: a list that was read just before the change, two questions that fail, each
+within an interval. What leaves the list on purpose waits for that, and for nginx
+(`departure_wait`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from portico.core.model.cluster import Machine
+from portico.core.model.neighbour import NearList, Neighbour
+from portico.core.model.world import FarEndpoint
+
+SCHEMA: Final = 1
+FAILURES_TO_LEAVE: Final = 2
+SHORT_INTERVAL: Final = 0.5
+LONG_INTERVAL: Final = 1.0
+MAX_NEIGHBOURS_ASKED_OFTEN: Final = 10
+INTERVALS_UNTIL_KNOWN: Final = 3
+NGINX_WAIT: Final = 2.0
+"""Seconds until the nginx of another machine has asked its discovery, and what it passed on just
+before has arrived."""
+MAX_APPS: Final = 10_000
+MAX_WEIGHT: Final = 65_535  # RFC 2782
+
+
+def interval(neighbours: int) -> float:
+    """Seconds between two questions to each; also the deadline of one."""
+    return SHORT_INTERVAL if neighbours <= MAX_NEIGHBOURS_ASKED_OFTEN else LONG_INTERVAL
+
+
+def departure_wait(neighbours: int) -> float:
+    """Seconds for which an app that has left the list still has to take requests."""
+    return INTERVALS_UNTIL_KNOWN * interval(neighbours) + NGINX_WAIT if neighbours else 0.0
+
+
+def near_text(near: NearList) -> str:
+    shown = {"v": SCHEMA, "machine": near.machine, "leaving": near.leaving, "apps": near.apps}
+    return json.dumps(shown, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def read_near(text: bytes, name: str) -> NearList:
+    """The list of the machine of this name. Raises ValueError with what is wrong with it."""
+    try:
+        found = json.loads(text)
+        apps = {_name(app): _count(count) for app, count in found["apps"].items()}
+        near = NearList(found["machine"], apps, found["leaving"] is True)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise ValueError("its answer is not a list of apps") from None
+    if near.machine != name:
+        raise ValueError(f"machine {near.machine!r:.60} answers at its address")
+    if len(apps) > MAX_APPS:
+        raise ValueError(f"it has more than {MAX_APPS} apps")
+    return near
+
+
+def _name(app: str) -> str:
+    if not app.isprintable():
+        raise ValueError
+    return app
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MAX_WEIGHT:
+        raise ValueError
+    return value
+
+
+def neighbours_of(
+    machines: Mapping[str, Machine], before: Mapping[str, Neighbour]
+) -> dict[str, Neighbour]:
+    """These machines, each with what is known of it. One at another address is another one."""
+    new = {name: Neighbour(name, each.address, each.port) for name, each in machines.items()}
+    return {
+        name: before[name] if _is_same(before.get(name), each) else each
+        for name, each in new.items()
+    }
+
+
+def _is_same(known: Neighbour | None, now: Neighbour) -> bool:
+    return known is not None and (known.address, known.port) == (now.address, now.port)
+
+
+def judged(
+    before: Mapping[str, Neighbour], answers: Mapping[str, NearList | str]
+) -> dict[str, Neighbour]:
+    """The machines after all of them were asked once; an answer, or why there is none."""
+    is_cut_off = all(isinstance(each, str) for each in answers.values())
+    return {
+        name: _after(each, answers[name], is_cut_off=is_cut_off) for name, each in before.items()
+    }
+
+
+def _after(before: Neighbour, answer: NearList | str, *, is_cut_off: bool) -> Neighbour:
+    if isinstance(answer, NearList):
+        return replace(
+            before,
+            apps=answer.apps,
+            leaving=answer.leaving,
+            is_out=False,
+            failures=0,
+            reason="",
+            has_answered=True,
+        )
+    failures = min(before.failures + 1, FAILURES_TO_LEAVE)
+    is_out = before.is_out or (failures >= FAILURES_TO_LEAVE and not is_cut_off)
+    return replace(before, is_out=is_out, failures=failures, reason=answer)
+
+
+def are_known(neighbours: Mapping[str, Neighbour]) -> bool:
+    """Whether enough is known of them to decide by; until then nginx keeps what it has."""
+    every = neighbours.values()
+    return any(n.has_answered for n in every) and all(
+        n.has_answered or n.failures >= FAILURES_TO_LEAVE for n in every
+    )
+
+
+def far_endpoints(neighbours: Mapping[str, Neighbour]) -> dict[str, tuple[FarEndpoint, ...]]:
+    """By app, where its requests may cross to."""
+    found: dict[str, tuple[FarEndpoint, ...]] = {}
+    for _, n in sorted(neighbours.items()):
+        for app, count in n.apps.items() if not n.is_out else ():
+            found[app] = (*found.get(app, ()), FarEndpoint(n.name, n.address, n.port, count))
+    return found
+
+
+def apps_elsewhere(neighbours: Mapping[str, Neighbour]) -> frozenset[str]:
+    """The apps that a machine is ready for which is not drained itself: two that are drained at
+    once do not leave an app to each other.
+    """
+    serving = (n for n in neighbours.values() if not n.is_out and not n.leaving)
+    return frozenset(app for n in serving for app in n.apps)
