@@ -1,0 +1,267 @@
+"""Calls to etcd's JSON gateway, at whichever of its members answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, TypeVar
+
+import msgspec
+
+from portico.adapters.store.etcd.connection import Connection, ConnectionLost, connected
+from portico.adapters.store.etcd.wire import (
+    INVALID_ARGUMENT,
+    NO_AUTHENTICATION,
+    NO_LEASE,
+    NO_SPACE,
+    PERMISSION_DENIED,
+    REFUSALS,
+    UNAUTHENTICATED,
+    UNHEALTHY,
+    Answer,
+    Refusal,
+)
+from portico.core.model.stored import StoreAddress
+from portico.errors import Failed
+from portico.ports.clock import Clock
+from portico.ports.store import OutcomeUnknown, SessionEnded, StoreUnavailable
+
+CALL_TIMEOUT: Final = 2.8
+"""Seconds for a call, over all members: an operator is answered within 3 s."""
+MEMBER_TIMEOUT: Final = 0.9
+"""For one member, where another one can be asked the same."""
+RETRY_PAUSE: Final = 0.2
+MAX_ANSWER_SIZE: Final = 1 << 26
+"""Bytes; what 50 machines share has less than 2 MB."""
+NEEDS_LEADER: Final = ("Grpc-Metadata-hasleader", "true")
+"""With it a member that is cut from the others ends a watch instead of saying nothing."""
+T = TypeVar("T")
+
+
+class RefusedByMember(Exception):
+    def __init__(self, refusal: Refusal, status: int = 0) -> None:
+        super().__init__(refusal.message)
+        self.message, self.code = refusal.message, refusal.code or refusal.grpc_code
+        self.is_unauthenticated = self.code == UNAUTHENTICATED or status == 401  # noqa: PLR2004
+
+
+class Gateway:
+    def __init__(self, address: StoreAddress, clock: Clock) -> None:
+        self._address, self._clock = address, clock
+        self._tls = _context(address)
+        self._current = 0
+        """Which of the endpoints is asked first: the one that has answered last."""
+        self._token = ""
+        self._idle: Connection | None = None
+        self._idle_url = ""
+        self._why: dict[str, str] = {}
+        """By endpoint, why it could not be asked last."""
+
+    @property
+    def url(self) -> str:
+        return self._address.endpoints[self._current]
+
+    async def read(self, path: str, body: object, kind: type[T]) -> T:
+        """Ask one member after another until one answers: the call changes nothing, or may be made
+        twice. Raises StoreUnavailable, SessionEnded, Failed.
+        """
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                while True:
+                    for _ in self._address.endpoints:
+                        if answer := await self._read_at_member(path, body):
+                            return msgspec.json.decode(answer, type=kind, strict=False)
+                    await self._clock.sleep(RETRY_PAUSE)
+        except TimeoutError:
+            raise self._unavailable() from None
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(f"{self.url} does not answer as etcd does: {error}") from error
+
+    async def change(self, path: str, body: object, kind: type[T]) -> T:
+        """Ask once, of a member that has just answered. Raises StoreUnavailable, OutcomeUnknown,
+        SessionEnded, Failed.
+        """
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                connection = await self._connection()
+        except (TimeoutError, ConnectionLost) as error:
+            raise self._unavailable() from error
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                answer = await self._answer(connection, path, body)
+            return msgspec.json.decode(answer, type=kind, strict=False)
+        except (TimeoutError, ConnectionLost, msgspec.DecodeError) as error:
+            self.next_member(str(error) or "it does not answer")
+            raise self._unknown() from error
+        except RefusedByMember as refusal:
+            if refusal.message == UNHEALTHY:
+                self.next_member(refusal.message)
+                raise self._unavailable() from refusal
+            if refusal.code not in REFUSALS:
+                self.next_member(refusal.message)
+                raise self._unknown() from refusal
+            raise self._translated(refusal) from refusal
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: object) -> AsyncGenerator[Connection, None]:
+        """The connection on which the answer comes. Raises ConnectionLost, RefusedByMember."""
+        async with asyncio.timeout(MEMBER_TIMEOUT):
+            connection = await self._connected()
+            try:
+                await self._accepted(connection, path, body, [NEEDS_LEADER])
+            except BaseException:
+                connection.close()
+                raise
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    async def close(self) -> None:
+        if self._idle:
+            self._idle.close()
+            self._idle = None
+
+    async def _read_at_member(self, path: str, body: object) -> bytes:
+        """Its answer; nothing where another member is to be asked."""
+        try:
+            async with asyncio.timeout(MEMBER_TIMEOUT):
+                return await self._answer(await self._connection(), path, body)
+        except TimeoutError:
+            self.next_member("it does not answer")
+        except ConnectionLost as error:
+            self.next_member(str(error))
+        except RefusedByMember as refusal:
+            if refusal.code in REFUSALS:
+                raise self._translated(refusal) from refusal
+            self.next_member(refusal.message)
+        return b""
+
+    async def _connection(self) -> Connection:
+        """One on which a request can be sent to the current member."""
+        idle, self._idle = self._idle, None
+        if idle and idle.is_reusable and self._idle_url == self.url:
+            return idle
+        if idle:
+            idle.close()
+        return await self._connected()
+
+    async def _connected(self) -> Connection:
+        return await connected(self.url, self._tls)
+
+    async def _answer(self, connection: Connection, path: str, body: object) -> bytes:
+        url = self.url
+        try:
+            await self._accepted(connection, path, body, [])
+            answer = await _all_of(connection)
+        finally:
+            if self._idle is None and connection.is_reusable:
+                self._idle, self._idle_url = connection, url
+            else:
+                connection.close()
+        self._why.pop(url, None)
+        return answer
+
+    async def _accepted(
+        self, connection: Connection, path: str, body: object, headers: list[tuple[str, str]]
+    ) -> None:
+        """Send a request that is not refused. Raises RefusedByMember.
+
+        A token that has expired makes every request fail that it is sent with, `authenticate` as
+        well.
+        """
+        for last in (False, True):
+            if self._address.user and not self._token:
+                self._token = await self._authenticated(connection)
+            about = [*headers, ("Authorization", self._token)] if self._token else headers
+            status = await connection.ask(path, body, about)
+            if status < 400:  # noqa: PLR2004 - RFC 9110 15.5
+                return
+            refusal = await _refusal(connection, status)
+            if last or not (refusal.is_unauthenticated and self._address.user):
+                raise refusal
+            self._token = ""
+
+    async def _authenticated(self, connection: Connection) -> str:
+        """A token; nothing where the store takes requests of everyone."""
+        body = {"name": self._address.user, "password": self._address.password}
+        status = await connection.ask("/v3/auth/authenticate", body, [])
+        if status < 400:  # noqa: PLR2004
+            return msgspec.json.decode(await _all_of(connection), type=Answer, strict=False).token
+        refusal = await _refusal(connection, status)
+        if refusal.message == NO_AUTHENTICATION:
+            return ""
+        raise refusal
+
+    def next_member(self, why: str) -> None:
+        """Ask another one first from now on."""
+        self._why[self.url] = why
+        self._current = (self._current + 1) % len(self._address.endpoints)
+
+    def _unavailable(self) -> StoreUnavailable:
+        return StoreUnavailable(f"cannot reach the store of the cluster: {self._reasons()}")
+
+    def _unknown(self) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"the store of the cluster did not confirm the change ({self._reasons()}): it may "
+            "have been made; look at `portico cluster show` before you try again"
+        )
+
+    def _reasons(self) -> str:
+        urls = self._address.endpoints
+        return "; ".join(f"{url}: {self._why.get(url, 'does not answer')}" for url in urls)
+
+    def _translated(self, refusal: RefusedByMember) -> Exception:
+        """What an operator has to change, if it is that."""
+        if refusal.message == NO_SPACE:
+            return StoreUnavailable(
+                f"etcd at {self.url} refuses changes because its database is full: compact and "
+                "defragment it, then run `etcdctl alarm disarm`"
+            )
+        if refusal.code == PERMISSION_DENIED:
+            user = self._address.user or "without a user"
+            return Failed(
+                f"etcd at {self.url} does not permit this to {user}; nothing was changed"
+            )
+        is_about_user = refusal.code == INVALID_ARGUMENT and "user" in refusal.message
+        if refusal.is_unauthenticated or is_about_user:
+            return StoreUnavailable(
+                f"etcd at {self.url} refuses user {self._address.user!r}: {refusal.message}"
+            )
+        if refusal.message == NO_LEASE:
+            return SessionEnded()
+        return StoreUnavailable(f"etcd at {self.url} refuses: {refusal.message}")
+
+
+async def _all_of(connection: Connection) -> bytes:
+    answer = bytearray()
+    while data := await connection.data():
+        answer += data
+        if len(answer) > MAX_ANSWER_SIZE:
+            raise ConnectionLost(f"its answer is longer than {MAX_ANSWER_SIZE >> 20} MiB")
+    return bytes(answer)
+
+
+async def _refusal(connection: Connection, status: int) -> RefusedByMember:
+    answer = await _all_of(connection)
+    try:
+        refusal = msgspec.json.decode(answer, type=Refusal, strict=False)
+    except msgspec.DecodeError:
+        raise ConnectionLost(f"it answered {status}, which is not an answer of etcd") from None
+    return RefusedByMember(refusal, status)
+
+
+def _context(address: StoreAddress) -> ssl.SSLContext | None:
+    """Raises Failed where a file cannot be used."""
+    if not any(url.startswith("https") for url in address.endpoints):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=address.authority or None)
+        if address.certificate:
+            context.load_cert_chain(address.certificate, address.key)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(filter(None, (address.authority, address.certificate, address.key)))
+        raise Failed(f"cannot use the certificates for etcd ({files}): {error}") from error
+    return context

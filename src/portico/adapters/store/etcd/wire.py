@@ -1,0 +1,101 @@
+"""What etcd's JSON gateway answers (rpc.proto of etcd 3.4): numbers as text, bytes as base64."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import msgspec
+
+INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED = 3, 5, 7
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, OUT_OF_RANGE = 8, 9, 11
+UNAUTHENTICATED = 16
+"""Codes of gRPC that are distinguished here."""
+REFUSALS: Final = frozenset(
+    {
+        INVALID_ARGUMENT,
+        NOT_FOUND,
+        PERMISSION_DENIED,
+        RESOURCE_EXHAUSTED,
+        FAILED_PRECONDITION,
+        OUT_OF_RANGE,
+        UNAUTHENTICATED,
+    }
+)
+"""With these nothing was done; with any other one that is unknown."""
+UNHEALTHY = "etcdserver: no leader"
+NO_SPACE = "etcdserver: mvcc: database space exceeded"
+NO_LEASE = "etcdserver: requested lease not found"
+NO_AUTHENTICATION = "etcdserver: authentication is not enabled"
+
+
+class Header(msgspec.Struct):
+    revision: int = 0
+
+
+class KeyValue(msgspec.Struct):
+    key: bytes
+    value: bytes = b""
+    create_revision: int = 0
+    mod_revision: int = 0
+    lease: int = 0
+
+
+class Answer(msgspec.Struct):
+    """One of any call; the fields that it has depend on the call."""
+
+    header: Header = msgspec.field(default_factory=Header)
+    kvs: list[KeyValue] = []
+    succeeded: bool = False
+    token: str = ""
+    lease: int = msgspec.field(name="ID", default=0)
+
+
+class LeaseState(msgspec.Struct):
+    header: Header = msgspec.field(default_factory=Header)
+    left: int = msgspec.field(name="TTL", default=0)
+    """Seconds; 0 if the lease does not exist."""
+
+
+class KeptLease(msgspec.Struct):
+    """A stream, of which there is one message."""
+
+    result: LeaseState
+
+
+class Event(msgspec.Struct):
+    kv: KeyValue
+    type: str = "PUT"
+
+
+class WatchAnswer(msgspec.Struct):
+    header: Header = msgspec.field(default_factory=Header)
+    created: bool = False
+    canceled: bool = False
+    compact_revision: int = 0
+    cancel_reason: str = ""
+    events: list[Event] = []
+
+
+class Refusal(msgspec.Struct):
+    message: str = ""
+    code: int = 0
+    grpc_code: int = 0
+    """In an answer of a stream, in place of `code`."""
+
+
+class Streamed(msgspec.Struct):
+    """A line of a stream."""
+
+    result: msgspec.Raw = msgspec.Raw(b"{}")
+    error: Refusal | None = None
+
+
+def encoded(text: str | bytes) -> str:
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def keys_from(prefix: str) -> dict[str, str]:
+    """The range of all keys with a prefix (rpc.proto: RangeRequest.range_end)."""
+    first = prefix.encode()
+    return {"key": encoded(first), "range_end": encoded(first[:-1] + bytes([first[-1] + 1]))}

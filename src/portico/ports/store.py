@@ -1,0 +1,75 @@
+"""What the machines of a cluster share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from portico.core.model.stored import Changes, Compare, Snapshot, Write
+from portico.errors import Failed
+
+
+class StoreUnavailable(Failed):
+    """The store cannot be asked, or refuses: nothing was changed in it. The text says why."""
+
+    http_status = 503
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """A transaction was sent and its answer did not come: it was done, or not, or will be yet.
+    Only a snapshot tells.
+    """
+
+
+class SessionEnded(Exception):
+    """The session is over, and with it all keys that were bound to it."""
+
+
+class WatchEnded(Exception):
+    """What changed from now on is unknown: take a snapshot again. The text says why."""
+
+
+class Store(Protocol):
+    """Values by key, changed by transactions, one after another for all who ask.
+
+    What a call returns is what most of the members agree on at a moment after the call began,
+    never an old state of one of them, except for `watch`. Every call but `watch` ends within 3 s.
+    No answer, or one that is not understood, is StoreUnavailable and never an empty result.
+    """
+
+    async def snapshot(self, prefix: str) -> Snapshot:
+        """All keys that begin with it, at one revision. Raises StoreUnavailable."""
+
+    def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
+        """What changes after that revision, in order, none left out and none twice, each as soon
+        as it is known. All changes of one revision are in the same `Changes`.
+
+        Raises WatchEnded where that cannot be promised any longer: the store has forgotten what
+        was so long ago, is itself at an earlier revision (restored from a copy), or no member
+        answers. A member that is silent is noticed within 35 s. Close it (`aclosing`).
+        """
+
+    async def transaction(
+        self, compares: Sequence[Compare], writes: Sequence[Write]
+    ) -> int | None:
+        """Do all of the writes, of which there is one at least, if all of the comparisons are
+        true, else nothing. The revision of
+        the writes; None if a comparison was false.
+
+        Raises StoreUnavailable (nothing was changed), OutcomeUnknown, and SessionEnded for a
+        write that is bound to a session that is over.
+        """
+
+    async def open_session(self, seconds: int) -> int:
+        """A session that ends by itself when `keep_session` was not called for so long. Its
+        number, above 0. Raises StoreUnavailable.
+        """
+
+    async def keep_session(self, session: int) -> None:
+        """Raises SessionEnded; after StoreUnavailable it may be over or not."""
+
+    async def end_session(self, session: int) -> None:
+        """Delete what is bound to it, now. Nothing if it is over. Raises StoreUnavailable."""
+
+    async def close(self) -> None:
+        """Close connections. Sessions go on until their time is up."""

@@ -1,0 +1,153 @@
+"""etcd of Debian: members on free loopback ports, their data below a folder of the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stack import eventually, free_port
+
+MISSING = [name for name in ("etcd", "etcdctl") if not shutil.which(name)]
+WHY_SKIPPED = "needs Debian's etcd: apt install etcd-server etcd-client"
+ENVIRON = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"], "GODEBUG": "x509sha1=0"}
+
+
+class Member:
+    def __init__(self, name: str, folder: Path, tls: Sequence[str]) -> None:
+        self.name, self.folder, self._tls = name, folder, tls
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{free_port()}"
+        self.peer = f"http://127.0.0.1:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, cluster: str, *options: str) -> None:
+        with (self.folder.parent / f"{self.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("etcd", "--name", self.name, "--data-dir", self.folder),
+                    *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
+                    *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
+                    *("--initial-cluster", cluster, "--unsafe-no-fsync", "--pre-vote"),
+                    *("--logger", "zap", *self._tls, *options),
+                ],
+                stdout=log,
+                stderr=log,
+                env=ENVIRON,
+            )
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+
+class Etcd:
+    def __init__(
+        self, folder: Path, members: int, *, tls: Sequence[str] = (), client: Sequence[str] = ()
+    ) -> None:
+        """`tls` are options of each member, `client` those of etcdctl."""
+        self._folder, self._client = folder, client
+        self.members = [Member(f"e{n}", folder / f"e{n}", tls) for n in range(1, members + 1)]
+
+    @property
+    def urls(self) -> list[str]:
+        return [each.url for each in self.members]
+
+    @property
+    def _cluster(self) -> str:
+        return ",".join(f"{each.name}={each.peer}" for each in self.members)
+
+    def start(self, *options: str) -> None:
+        """Those that do not run, and wait until most agree."""
+        for each in self.members:
+            if not each.runs:
+                each.start(self._cluster, *options)
+        self.wait_until_healthy()
+
+    def wait_until_healthy(self) -> None:
+        for each in self.members:
+            eventually(lambda each=each: self.is_healthy(each))
+
+    def is_healthy(self, member: Member) -> bool:
+        """Whether it answers what most of the members agree on."""
+        return self._run(member, "get", "x", check=False).returncode == 0
+
+    def ctl(self, *command: str) -> str:
+        return self._run(self.members[0], *command).stdout
+
+    def leader(self) -> Member:
+        for each in self.members:
+            fields = self._run(each, "endpoint", "status", "-w", "fields").stdout
+            about = dict(line.split(" : ") for line in fields.splitlines() if " : " in line)
+            if about['"MemberID"'] == about['"Leader"']:
+                return each
+        raise AssertionError("no member leads")
+
+    def save(self, file: Path) -> None:
+        self.ctl("snapshot", "save", str(file))
+
+    def restore(self, file: Path) -> None:
+        """Members that were killed begin with that copy."""
+        for each in self.members:
+            shutil.rmtree(each.folder)
+            self._run(
+                *(each, "snapshot", "restore", str(file), "--name", each.name),
+                *("--data-dir", str(each.folder), "--initial-cluster", self._cluster),
+                *("--initial-advertise-peer-urls", each.peer),
+            )
+        self.start()
+
+    def wipe(self) -> None:
+        """Members that were killed begin with nothing."""
+        for each in self.members:
+            shutil.rmtree(each.folder)
+        self.start()
+
+    def kill(self) -> None:
+        for each in self.members:
+            if each.runs:
+                each.kill()
+
+    def _run(
+        self, member: Member, *command: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                *("etcdctl", "--endpoints", member.url, "--command-timeout", "5s"),
+                *(*self._client, *command),
+            ],
+            env=ENVIRON,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+
+@contextmanager
+def etcd(
+    folder: Path,
+    members: int = 1,
+    *options: str,
+    tls: Sequence[str] = (),
+    client: Sequence[str] = (),
+) -> Iterator[Etcd]:
+    folder.mkdir(exist_ok=True)
+    cluster = Etcd(folder, members, tls=tls, client=client)
+    try:
+        cluster.start(*options)
+        yield cluster
+    finally:
+        cluster.kill()

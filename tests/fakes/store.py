@@ -1,0 +1,144 @@
+"""A store in memory (ports.Store)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from portico.core.model.stored import (
+    ABSENT,
+    Changes,
+    Compare,
+    Put,
+    Snapshot,
+    StoredItem,
+    Write,
+)
+from portico.ports.clock import Clock
+from portico.ports.store import SessionEnded, StoreUnavailable, WatchEnded
+
+
+class FakeStore:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._all = Snapshot(1)
+        self._log: list[Changes] = []
+        self._forgotten = 0
+        self._changed = asyncio.Event()
+        self._sessions: dict[int, tuple[int, float]] = {}
+        self._last_session = 0
+        self.trouble = ""
+        """Why nothing can be asked; empty if it can."""
+
+    async def snapshot(self, prefix: str) -> Snapshot:
+        self._assert_available()
+        found = {key: item for key, item in self._all.items.items() if key.startswith(prefix)}
+        return Snapshot(self._all.revision, found)
+
+    async def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
+        if after > self._all.revision:
+            raise WatchEnded("the store is before that")
+        while True:
+            changed = self._changed
+            if self.trouble:
+                raise WatchEnded(self.trouble)
+            if after < self._forgotten:
+                raise WatchEnded("forgotten")
+            for each in [each for each in self._log if each.revision > after]:
+                after = each.revision
+                items = {key: item for key, item in each.items.items() if key.startswith(prefix)}
+                if items:
+                    yield Changes(after, items)
+            await changed.wait()
+
+    async def transaction(
+        self, compares: Sequence[Compare], writes: Sequence[Write]
+    ) -> int | None:
+        self._assert_available()
+        if not all(self._is_true(each) for each in compares):
+            return None
+        for each in writes:
+            if isinstance(each, Put) and each.session not in {0, *self._sessions}:
+                raise SessionEnded
+        return self._write(writes)
+
+    async def open_session(self, seconds: int) -> int:
+        self._assert_available()
+        self._last_session += 1
+        self._sessions[self._last_session] = seconds, self._clock.monotonic() + seconds
+        return self._last_session
+
+    async def keep_session(self, session: int) -> None:
+        self._assert_available()
+        if session not in self._sessions:
+            raise SessionEnded
+        seconds, _ = self._sessions[session]
+        self._sessions[session] = seconds, self._clock.monotonic() + seconds
+
+    async def end_session(self, session: int) -> None:
+        self._assert_available()
+        self._end(session)
+
+    async def close(self) -> None: ...
+
+    # What happens to a store
+
+    def compact(self) -> None:
+        self._forgotten = self._all.revision
+        self._log.clear()
+
+    def fail(self, trouble: str) -> None:
+        """Nothing can be asked from now on; an empty text ends that."""
+        self.trouble = trouble
+        self._wake()
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Another store has taken its place, or an older copy of it."""
+        self._all, self._log, self._forgotten = snapshot, [], snapshot.revision
+        self._sessions.clear()
+
+    def _assert_available(self) -> None:
+        if self.trouble:
+            raise StoreUnavailable(f"cannot reach the store of the cluster: {self.trouble}")
+        for session, (_, end) in list(self._sessions.items()):
+            if end <= self._clock.monotonic():
+                self._end(session)
+
+    def _end(self, session: int) -> None:
+        if self._sessions.pop(session, None):
+            bound = [key for key, item in self._all.items.items() if item.session == session]
+            if bound:
+                self._apply(dict.fromkeys(bound))
+
+    def _is_true(self, compare: Compare) -> bool:
+        item = self._all.items.get(compare.key)
+        if compare.revision == ABSENT or item is None:
+            return item is None and compare.revision == ABSENT
+        return compare.revision in {None, item.revision} and compare.created in {
+            None,
+            item.created,
+        }
+
+    def _write(self, writes: Sequence[Write]) -> int:
+        number = self._all.revision + 1
+        items: dict[str, StoredItem | None] = {}
+        for each in writes:
+            old = self._all.items.get(each.key)
+            if isinstance(each, Put):
+                created = old.created if old else number
+                items[each.key] = StoredItem(each.value, number, created, each.session)
+            elif old:
+                items[each.key] = None
+        if items:
+            self._apply(items)
+        return self._all.revision
+
+    def _apply(self, items: dict[str, StoredItem | None]) -> None:
+        changes = Changes(self._all.revision + 1, items)
+        self._all = self._all.after(changes)
+        self._log.append(changes)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

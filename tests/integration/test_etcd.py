@@ -1,0 +1,300 @@
+"""What becomes of the store's promises when etcd dies, is silent, is full or is another one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+
+import pytest
+
+from portico.adapters.store.etcd.store import EtcdStore
+from portico.core.model.stored import Put, StoreAddress
+from portico.errors import Failed
+from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
+from portico.system.clock import SystemClock
+from tests import etcd as harness
+from tests.etcd import Etcd, Member, etcd
+from tests.stack import free_port
+
+pytestmark = pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED)
+PREFIX = "/portico/"
+KEY = PREFIX + "key"
+WATCH_TIMEOUT = 90.0
+"""Seconds: 35 are promised to a machine that has little else to do."""
+
+NEXT_RENEWAL = 25.0
+"""Seconds after which a watch would be opened again anyway, and a bit less."""
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    with etcd(tmp_path_factory.mktemp("etcd"), 3) as three:
+        yield three
+
+
+@pytest.fixture
+def three(started: Etcd) -> Etcd:
+    started.start()
+    return started
+
+
+@asynccontextmanager
+async def opened(address: StoreAddress) -> AsyncIterator[EtcdStore]:
+    store = EtcdStore(address, SystemClock())
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def put(store: EtcdStore, value: bytes = b"", key: str = KEY) -> int | None:
+    return await store.transaction([], [Put(key, value)])
+
+
+async def value(store: EtcdStore) -> bytes | None:
+    found = (await store.snapshot(PREFIX)).items.get(KEY)
+    return found and found.value
+
+
+@contextmanager
+def stopped(*members: Member) -> Iterator[None]:
+    for each in members:
+        each.signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in members:
+            each.signal(signal.SIGCONT)
+
+
+def run(work: Callable[[EtcdStore], Awaitable[None]], address: StoreAddress) -> None:
+    async def ended() -> None:
+        async with opened(address) as store:
+            await work(store)
+
+    asyncio.run(ended())
+
+
+async def watch_has_ended(store: EtcdStore, after: int) -> None:
+    async with aclosing(store.watch(PREFIX, after)) as changes, asyncio.timeout(WATCH_TIMEOUT):
+        async for _ in changes:
+            pass
+
+
+def test_calls_are_answered_while_another_member_becomes_the_leader(three):
+    async def work(store: EtcdStore) -> None:
+        await put(store, b"before")
+        await asyncio.to_thread(leader.kill)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                assert await value(store) == b"before"
+                break
+            except StoreUnavailable:
+                assert time.monotonic() < deadline
+        assert await put(store, b"after")
+
+    leader = three.leader()
+    others = [each.url for each in three.members if each is not leader]
+    run(work, StoreAddress([leader.url, *others]))
+
+
+def test_with_every_member_dead_a_change_is_refused_at_once_and_made_when_they_are_back(three):
+    async def work(store: EtcdStore) -> None:
+        await put(store, b"before")
+        await asyncio.to_thread(three.kill)
+        before = time.process_time()
+        with pytest.raises(StoreUnavailable, match="cannot reach the store") as caught:
+            async with asyncio.timeout(10):
+                await put(store, b"never")
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert all(f"{url}: Connect" in str(caught.value) for url in three.urls)
+        assert time.process_time() - before < 1  # it does not try again without a pause
+        await asyncio.to_thread(three.start)
+        assert await value(store) == b"before"
+        assert await put(store, b"after")
+
+    run(work, StoreAddress(three.urls))
+
+
+def test_without_most_of_the_members_a_change_is_refused_and_a_watch_ends(three):
+    async def work(store: EtcdStore) -> None:
+        after = await put(store, b"before")
+        watch = asyncio.create_task(watch_has_ended(store, after))
+        with stopped(*three.members[1:]):
+            with pytest.raises(WatchEnded):
+                await asyncio.wait_for(watch, NEXT_RENEWAL)
+            with pytest.raises(StoreUnavailable) as caught:
+                await put(store, b"never")
+            assert not isinstance(caught.value, OutcomeUnknown)
+        await asyncio.to_thread(three.wait_until_healthy)
+        assert await value(store) == b"before"
+
+    run(work, StoreAddress(three.urls))
+
+
+def test_the_silence_of_a_member_is_noticed_by_what_another_call_is_answered(three):
+    async def work(store: EtcdStore) -> None:
+        session = await store.open_session(120)
+        after = await put(store)
+        watch = asyncio.create_task(watch_has_told(store, after))
+        with stopped(three.members[0]):
+            async with opened(StoreAddress(three.urls[1:])) as other:
+                await changed(other)
+            async with asyncio.timeout(NEXT_RENEWAL):
+                while not watch.done():  # as the daemon does every five seconds
+                    await store.keep_session(session)
+                    await asyncio.wait([watch], timeout=0.5)
+        await watch
+        assert await value(store) == b"later"
+
+    async def watch_has_told(store: EtcdStore, after: int) -> None:
+        """Of the change, or that it does not know."""
+        async with aclosing(store.watch(PREFIX, after)) as changes:
+            with suppress(WatchEnded):
+                assert (await anext(changes)).items[KEY].value == b"later"
+
+    async def changed(other: EtcdStore) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                await put(other, b"later")
+            except StoreUnavailable:  # the member that is stopped was the leader
+                assert time.monotonic() < deadline
+            else:
+                return
+
+    run(work, StoreAddress(three.urls))
+
+
+def test_of_a_store_that_was_wiped_or_replaced_by_a_copy_a_watch_ends(three, tmp_path):
+    async def work(store: EtcdStore) -> None:
+        await put(store, b"copied")
+        await asyncio.to_thread(three.save, tmp_path / "copy")
+        after = 0
+        for _ in range(5):
+            after = await put(store, b"newer") or 0
+        for begin_again, there in (
+            (lambda: three.restore(tmp_path / "copy"), b"copied"),
+            (three.wipe, None),
+        ):
+            watch = asyncio.create_task(watch_has_ended(store, after))
+            await asyncio.to_thread(three.kill)
+            with pytest.raises(WatchEnded):
+                await watch
+            await asyncio.to_thread(begin_again)
+            assert await value(store) == there
+            assert (await store.snapshot(PREFIX)).revision < after
+            with pytest.raises(WatchEnded, match=f"which is before {after}"):
+                await watch_has_ended(store, after)
+
+    run(work, StoreAddress(three.urls))
+
+
+def test_a_full_database_refuses_changes_and_says_so_and_can_still_be_read(tmp_path):
+    async def work(store: EtcdStore) -> None:
+        await put(store, b"small")
+        with pytest.raises(StoreUnavailable, match="its database is full: compact"):
+            await fill(store)
+        assert await value(store) == b"small"
+
+    async def fill(store: EtcdStore) -> None:
+        for each in range(100):
+            await put(store, bytes(1 << 18), f"{PREFIX}{each}")
+
+    with etcd(tmp_path / "full", 1, "--quota-backend-bytes", str(1 << 21)) as full:
+        run(work, StoreAddress(full.urls))
+
+
+def test_a_user_is_authenticated_again_when_its_token_is_no_longer_valid(tmp_path):
+    with etcd(tmp_path / "users") as one:
+        for command in (
+            ("user", "add", "root:secret"),
+            ("role", "add", "root"),
+            ("user", "grant-role", "root", "root"),
+            ("user", "add", "m1:pass word"),
+            ("role", "add", "m1"),
+            ("role", "grant-permission", "m1", "readwrite", PREFIX, "/portico0"),
+            ("user", "grant-role", "m1", "m1"),
+        ):
+            one.ctl(*command)
+        address = StoreAddress(one.urls, user="m1", password="pass word")
+        run(put, address)  # nobody has to authenticate yet
+        one.ctl("auth", "enable")
+
+        async def work(store: EtcdStore) -> None:
+            assert await put(store, b"1")
+            with pytest.raises(Failed, match="does not permit this to m1; nothing was changed"):
+                await put(store, b"1", "/elsewhere")
+            await asyncio.to_thread(one.kill)
+            await asyncio.to_thread(one.members[0].start, f"e1={one.members[0].peer}")
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                try:
+                    assert await value(store) == b"1"
+                    break
+                except StoreUnavailable as error:
+                    assert "refuses user" not in str(error)  # noqa: PT017
+            assert await put(store, b"2")
+
+        run(work, address)
+
+        async def unknown(store: EtcdStore) -> None:
+            with pytest.raises(StoreUnavailable, match="refuses user"):
+                await value(store)
+
+        run(unknown, StoreAddress(one.urls, user="m1", password="wrong"))
+        run(unknown, StoreAddress(one.urls))
+
+
+def test_a_transaction_whose_answer_is_lost_is_neither_done_nor_refused(three):
+    async def work() -> None:
+        async with swallowing(three.members[0].url) as url, opened(StoreAddress([url])) as store:
+            with pytest.raises(OutcomeUnknown, match="it may have been made"):
+                await put(store, b"done")
+            assert await value(store) == b"done"
+
+    asyncio.run(work())
+
+
+@asynccontextmanager
+async def swallowing(url: str) -> AsyncIterator[str]:
+    """The URL of a member as it is reached over a connection that is cut at the wrong moment."""
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        far_reader, far_writer = await asyncio.open_connection(host, port)
+        with closing(writer), closing(far_writer):
+            while request := await reader.read(1 << 16):
+                far_writer.write(request)
+                answer = await far_reader.read(1 << 16)
+                if b"/v3/kv/txn" in request:
+                    return
+                writer.write(answer)
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def test_what_does_not_answer_as_etcd_does_is_no_store(tmp_path):
+    async def answered(text: bytes) -> str:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(text)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", port := free_port())
+        async with server, opened(StoreAddress([f"http://127.0.0.1:{port}"])) as store:
+            with pytest.raises(StoreUnavailable) as caught:
+                await store.snapshot(PREFIX)
+            return str(caught.value)
+
+    for text, why in (
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone", "it answered 404"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", "does not answer as etcd does"),
+    ):
+        assert why in asyncio.run(answered(text))
