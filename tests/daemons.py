@@ -17,14 +17,17 @@ from functools import cache
 from pathlib import Path
 
 from portico.client.connect import DAEMON
+from tests.network import enter
 
 
-def start_daemon(environ: Mapping[str, str], folder: Path, log: Path) -> int:
-    """As `portico up` does it; returns its pid. Whether it answers is to be waited for."""
+def start_daemon(environ: Mapping[str, str], folder: Path, log: Path, network: str = "") -> int:
+    """As `portico up` does it, in the network of that path; returns its pid. Whether it answers is
+    to be waited for.
+    """
     parent = _parent()
     assert parent.stdin
     assert parent.stdout
-    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log)]) + "\n")
+    parent.stdin.write(json.dumps([dict(environ), str(folder), str(log), network]) + "\n")
     parent.stdin.flush()
     return int(parent.stdout.readline())
 
@@ -57,7 +60,9 @@ def _serve() -> None:
             os.write(1, b"%d\n" % pid)
             os._exit(0)
         os.setsid()
-        environ, folder, log = json.loads(line)
+        environ, folder, log, network = json.loads(line)
+        if network:
+            enter(network)
         os.environ.clear()
         os.environ.update(environ)
         os.chdir(folder)

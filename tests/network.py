@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,60 @@ def own_network() -> Iterator[None]:
             yield
         finally:
             _done(_libc.setns(before.fileno(), NEW_NETWORK))
+
+
+class Network:
+    """A network of a test's own that lasts until it is closed, and as long as programs are in it.
+    Root only.
+    """
+
+    def __init__(self) -> None:
+        with own_network():
+            self._file = Path("/proc/thread-self/ns/net").open()  # noqa: SIM115 - until `close`
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def path(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Before a command that is to run in it."""
+        return "nsenter", f"--net={self.path}", "--"
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Sockets that this thread opens are in it for as long as they last."""
+        with Path("/proc/thread-self/ns/net").open() as before:
+            enter(self.path)
+            try:
+                yield
+            finally:
+                _done(_libc.setns(before.fileno(), NEW_NETWORK))
+
+    def ip(self, *lines: str) -> None:
+        """Run commands in it, as `ip -batch` reads them."""
+        batch = ("ip", "-batch", "-")
+        text = "".join(f"{line}\n" for line in lines)
+        ran = subprocess.run(
+            [*self.words, *batch], input=text, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, f"{lines}: {ran.stderr}"
+
+
+def is_in_own_network() -> bool:
+    """Whether this process is in another network than its parent, and one without a way out."""
+    routes = Path("/proc/net/route").read_text().splitlines()[1:]
+    own, parents = (Path(f"/proc/{pid}/ns/net") for pid in ("self", os.getppid()))
+    return not own.samefile(parents) and {line.split()[2] for line in routes} <= {"00000000"}
+
+
+def enter(path: str) -> None:
+    """For this thread, for good."""
+    with Path(path).open() as network:
+        _done(_libc.setns(network.fileno(), NEW_NETWORK))
 
 
 def _done(result: int) -> None:

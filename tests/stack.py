@@ -22,8 +22,8 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,7 @@ from portico.system.home import Home
 from tests.commands import run_here
 from tests.daemons import start_daemon
 from tests.load import LONGEST_RUN, Report
+from tests.network import Network
 
 BIN = Path(sys.executable).parent
 PROGRAMS = Path(__file__).parent / "programs"
@@ -82,6 +83,8 @@ class Stack:
         """Where a test has changed it, the command may be another Portico."""
         self._as: tuple[str, ...] = ()
         """Words before each command."""
+        self.network: Network | None = None
+        """Where its daemon is; None: in that of the tests."""
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +140,7 @@ class Stack:
         if args[0] not in BEGINNINGS and self._is_plain and self._answers():
             return run_here(args, self.environ, self.folder, seconds)
         return subprocess.run(
-            [*self._as, BIN / "portico", *args],
+            [*(self.network.words if self.network else ()), *self._as, BIN / "portico", *args],
             check=False,
             cwd=self.folder,
             env=self.environ,
@@ -161,7 +164,8 @@ class Stack:
         home = Home(self.home)
         with suppress(OSError, PorticoError):
             home.make()
-            pid = start_daemon(self.environ, self.folder, home.daemon_log)
+            network = self.network.path if self.network else ""
+            pid = start_daemon(self.environ, self.folder, home.daemon_log, network)
             eventually(lambda: self._answers() or is_gone(pid))
 
     def done(self, *args: str) -> subprocess.CompletedProcess[str]:
@@ -241,7 +245,8 @@ class Stack:
     @contextmanager
     def client(self, site: str, *, tls: bool = True) -> Iterator[Client]:
         """A keep-alive connection to a site; it verifies the certificate."""
-        client = Client(site, self.https if tls else self.http, self.tls() if tls else None)
+        port = self.https if tls else self.http
+        client = Client(site, port, self.tls() if tls else None, self.network)
         try:
             yield client
         finally:
@@ -258,20 +263,8 @@ class Stack:
     @contextmanager
     def load(self, site: str, path: str = "/", **work: object) -> Iterator[RunningLoad]:
         """Load in a process of its own, so that the test and it do not hold each other up."""
-        options = {"ca": self.authority, "seconds": 120} | work
-        flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.load", self.url(site, path), *flags],
-            cwd=CHECKOUT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running = RunningLoad(process)
-        try:
+        with running_load(self.url(site, path), {"ca": self.authority} | work) as running:
             yield running
-        finally:
-            running.stop()
 
     # violence
 
@@ -348,12 +341,15 @@ class Stack:
 class Client:
     """One keep-alive connection to a site, whatever its name resolves to."""
 
-    def __init__(self, site: str, port: int, tls: ssl.SSLContext | None) -> None:
-        self._connection: http.client.HTTPConnection
+    def __init__(
+        self, site: str, port: int, tls: ssl.SSLContext | None, network: Network | None = None
+    ) -> None:
+        self._connection: _Loopback
         if tls:
             self._connection = _LoopbackTls(site, port, timeout=120, context=tls)
         else:
             self._connection = _Loopback(site, port, timeout=120)
+        self._connection.network = network
 
     def ask(
         self, method: str, path: str = "/", body: bytes | None = None, **headers: str
@@ -369,8 +365,11 @@ class Client:
 
 
 class _Loopback(http.client.HTTPConnection):
+    network: Network | None = None
+
     def connect(self) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+        with self.network.entered() if self.network else nullcontext():
+            self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
 
 
 class _Unix(http.client.HTTPConnection):
@@ -384,10 +383,35 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _LoopbackTls(http.client.HTTPSConnection):
+class _LoopbackTls(_Loopback):
+    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._context = context
+
     def connect(self) -> None:
-        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
-        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
+
+
+@contextmanager
+def running_load(
+    url: str, work: Mapping[str, object], under: Sequence[str] = ()
+) -> Iterator[RunningLoad]:
+    """Work is what `tests.load` takes; `under` are words before the command."""
+    options = {"seconds": 120} | dict(work)
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    process = subprocess.Popen(
+        [*under, sys.executable, "-m", "tests.load", url, *flags],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    running = RunningLoad(process)
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 class RunningLoad:

@@ -1,0 +1,161 @@
+"""Machines of a test's own: network namespaces with a bridge between them, and in each a whole
+Portico with a home, a daemon and an nginx.
+
+    with Machines("m1", "m2", "m3") as machines:
+        machines.up(APPS)                      # the same file with [machines], on each
+        with machines.load("m1") as load:      # from a network of its own, through machine m1
+            machines.cut("m2")
+        assert load.report().lost == 0
+
+Nothing is in the network of this machine: addresses and ports are those of the namespaces. Root
+only; `needs_root` skips the tests of others.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Final, Self
+
+import psutil
+import pytest
+
+from portico.core.model.cluster import CROSSING_PORT
+from portico.system.cluster_identity import AUTHORITY, write_identity
+from portico.system.files import write_new
+from portico.system.home import Home
+from portico.system.machine_certificates import MachineAuthority
+from tests.network import Network
+from tests.stack import RunningLoad, Stack, eventually, is_gone, running_load
+
+needs_root: Final = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("ip"), reason="makes networks: needs root and ip(8)"
+)
+SITE: Final = "app.localhost"
+"""The site that a load asks, unless it is another one."""
+
+
+class Machine(Stack):
+    def __init__(self, name: str, address: str) -> None:
+        super().__init__()
+        self.name, self.address = name, address
+        self.network: Network = Network()
+        self.http, self.https = 80, 443
+
+    def belong(self, authority: MachineAuthority) -> None:
+        """Have joined the cluster, as `portico cluster join` does it."""
+        home, pair = Home(self.home), authority.sign(self.name, time.time())
+        self._issue()
+        home.cluster.mkdir(mode=0o700)
+        write_new(home.cluster / AUTHORITY, authority.pem)
+        write_identity(
+            home.cluster, authority.cluster, self.name, pair.serial, pair.certificate, pair.key
+        )
+
+    def kill(self) -> None:
+        """SIGKILL all that runs on it, at once: daemon, nginx and instances."""
+        processes = self._processes()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        eventually(lambda: all(is_gone(process.pid) for process in processes))
+
+    def close(self) -> list[str]:
+        left = super().close()
+        self.network.close()
+        return left
+
+
+class Machines:
+    """`joined`: whether they have certificates of one cluster from the start."""
+
+    def __init__(self, *names: str, joined: bool = True) -> None:
+        self._stack = ExitStack()
+        self._between, self.client = Network(), Network()
+        self._machines = {
+            name: Machine(name, f"10.77.0.{number}") for number, name in enumerate(names, 1)
+        }
+        self._authority = MachineAuthority.create(str(uuid.uuid4()), time.time())
+        self._joined = joined
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            stack.callback(self._between.close)
+            stack.callback(self.client.close)
+            self._between.ip("link add bridge type bridge", "link set bridge up")
+            self._connect(self.client, "client", "10.77.0.250")
+            for machine in self:
+                stack.enter_context(machine)
+                self._connect(machine.network, machine.name, machine.address)
+                if self._joined:
+                    machine.belong(self._authority)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self._machines.values())
+
+    def __getitem__(self, name: str) -> Machine:
+        return self._machines[name]
+
+    # what runs
+
+    def text(self, apps: str) -> str:
+        """The file without [edge], with all machines."""
+        tables = (
+            f'[machines.{each.name}]\naddress = "{each.address}"\n# port = {CROSSING_PORT}\n'
+            for each in self
+        )
+        return "\n".join((apps, *tables))
+
+    def up(self, apps: str, *names: str, **edge: object) -> None:
+        """Bring a file up on these machines, all by default, one after the other."""
+        for name in names or self._machines:
+            self[name].up(self.text(apps), bind=["127.0.0.1", self[name].address], **edge)
+
+    @contextmanager
+    def load(
+        self, name: str, site: str = SITE, path: str = "/", **work: object
+    ) -> Iterator[RunningLoad]:
+        """Load that enters at one machine, from a network of its own. See `tests.load`."""
+        entered = self[name]
+        given = {"address": entered.address, "ca": entered.authority} | work
+        with running_load(entered.url(site, path), given, self.client.words) as running:
+            yield running
+
+    # violence
+
+    def cut(self, name: str) -> None:
+        """From now on packets to and from it vanish without notice."""
+        self._between.ip(f"link set {name} nomaster")
+
+    def mend(self, name: str) -> None:
+        self._between.ip(f"link set {name} master bridge")
+
+    def part(self, *names: str) -> None:
+        """These do not reach each other any more, but all others."""
+        self._between.ip(*(f"link set {name} type bridge_slave isolated on" for name in names))
+
+    def rejoin(self, *names: str) -> None:
+        self._between.ip(*(f"link set {name} type bridge_slave isolated off" for name in names))
+
+    def die(self, name: str) -> None:
+        """As by a power cut: it is silent, and nothing runs any more."""
+        self.cut(name)
+        self[name].kill()
+
+    def _connect(self, network: Network, name: str, address: str) -> None:
+        """A cable between the network's eth0 and the bridge."""
+        network.ip(
+            f"link add eth0 type veth peer name {name} netns {self._between.path}",
+            f"addr add {address}/24 dev eth0",
+            "link set eth0 up",
+        )
+        self._between.ip(f"link set {name} master bridge up")
