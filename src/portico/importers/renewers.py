@@ -50,10 +50,20 @@ def find_renewers(root: Path) -> list[Renewer]:
     """`root` is the folder that the system's own are in. What cannot be read is passed over, and
     so is a `certbot renew` that finds nothing to renew.
     """
-    found = [*_in_crontabs(root), *_in_systemd(root)]
+    found = all_renewers(root)
     if _certbot_renews(root):
         return found
-    return [each for each in found if not _ALL_OF_CERTBOT.search(each.what)]
+    return [each for each in found if not is_of_certbot(each)]
+
+
+def all_renewers(root: Path) -> list[Renewer]:
+    """Also those that find nothing to renew."""
+    return [*_in_crontabs(root), *_in_systemd(root)]
+
+
+def is_of_certbot(renewer: Renewer) -> bool:
+    """Whether it renews all that is in certbot's folder, and nothing else."""
+    return _ALL_OF_CERTBOT.search(renewer.what) is not None
 
 
 def renews(command: str) -> bool:

@@ -36,19 +36,24 @@ def listening_sockets(pid: int, started: int) -> list[int]:
     return [each for each in _sockets(pid, pidfd) if _listens(each)]
 
 
-def _sockets(pid: int, pidfd: int) -> Iterator[int]:
+def copy_of(pidfd: int, descriptor: int) -> int:
+    """A copy of what another process has open by that number. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
+    copy = int(libc.syscall(PIDFD_GETFD, pidfd, descriptor, 0))
+    if copy < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return copy
+
+
+def _sockets(pid: int, pidfd: int) -> Iterator[int]:
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
             is_socket = os.readlink(entry).startswith("socket:")  # noqa: PTH115 - no path
         except FileNotFoundError:
             continue
         if is_socket:
-            copy = libc.syscall(PIDFD_GETFD, pidfd, int(entry.name), 0)
-            if copy < 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            yield copy
+            yield copy_of(pidfd, int(entry.name))
 
 
 def _listens(descriptor: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.system.proc import pids as all_pids
 from portico.system.proc import sockets
-from portico.system.socket_table import LISTEN, Socket, in_state, open_table
+from portico.system.socket_table import ESTABLISHED, LISTEN, Socket, in_state, open_table
 
 _TIMEOUT: Final = 5.0
 """Seconds."""
@@ -31,5 +31,15 @@ def socket_owners() -> dict[int, int]:
 
 def listening_sockets() -> list[Socket]:
     """All of this network namespace. Blocks; raises OSError where the kernel does not tell."""
+    return _sockets(LISTEN)
+
+
+def established_sockets(port: int) -> list[Socket]:
+    """Connections whose end here has that port. Blocks; raises OSError likewise."""
+    return _sockets(ESTABLISHED, port)
+
+
+def _sockets(state: int, port: int = 0) -> list[Socket]:
     with open_table(_TIMEOUT) as table:
-        return [each for family in (AF_INET, AF_INET6) for each in in_state(table, LISTEN, family)]
+        families = (AF_INET, AF_INET6)
+        return [each for family in families for each in in_state(table, state, family, port)]

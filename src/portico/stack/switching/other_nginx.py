@@ -13,8 +13,8 @@ from portico.errors import Failed
 from portico.stack.nginx_master import arguments_of, command_of
 from portico.system import inherit_sockets
 from portico.system.commands import run_tool
-from portico.system.listening import listening_sockets
-from portico.system.proc import pids, sockets, stat
+from portico.system.listening import established_sockets, listening_sockets
+from portico.system.proc import descendants, pids, sockets, stat
 
 START_TIMEOUT: Final = 30.0
 
@@ -44,6 +44,28 @@ class OtherNginx:
         done = run_tool(words, environ, seconds=START_TIMEOUT)
         if done.returncode:
             raise Failed(f"cannot start {self.program} again: {done.stderr.strip()}")
+
+    def stop_accepting(self, environ: Mapping[str, str]) -> str:
+        """From now on it serves the connections that it has. Returns what `start_accepting` takes;
+        raises Failed, with nothing changed, where its workers cannot be kept from new ones.
+        """
+        return self._accepting(environ, "stop", str(self.pid), str(self.started))
+
+    def start_accepting(self, watches: str, environ: Mapping[str, str]) -> None:
+        """Raises Failed."""
+        self._accepting(environ, "start", text=watches)
+
+    def _accepting(self, environ: Mapping[str, str], *words: str, text: str = "") -> str:
+        program = (sys.executable, "-I", "-m", "portico.system.accepting")
+        done = run_tool((*program, *words), environ, seconds=START_TIMEOUT, text=text)
+        if done.returncode:
+            raise Failed(f"cannot {words[0]} nginx {self.pid} accepting: {done.stderr.strip()}")
+        return done.stdout
+
+    def connections(self, ports: Collection[int]) -> int:
+        """How many of clients its workers have on these ports."""
+        theirs = {inode for each in descendants(self.pid) for inode in sockets(each.pid)}
+        return sum(each.inode in theirs for port in ports for each in established_sockets(port))
 
 
 def find_nginx(ports: Collection[int], own: int | None) -> OtherNginx | None:

@@ -24,27 +24,38 @@ class Pm2App:
     pid: int
 
 
-def apps_of(desired: Desired, environ: Mapping[str, str]) -> list[Pm2App]:
-    """What PM2 runs of the project's programs: the same script, or the same working folder. None
-    where there is no PM2. Raises Failed where it does not answer.
-    """
+@dataclass(frozen=True, slots=True)
+class Pm2Apps:
+    """What is online."""
+
+    ours: tuple[Pm2App, ...] = ()
+    """Of the project's programs: the same script, or the same working folder."""
+    others: int = 0
+
+
+def apps_of(desired: Desired, environ: Mapping[str, str]) -> Pm2Apps:
+    """None where there is no PM2. Raises Failed where it does not answer."""
     if shutil.which("pm2", path=environ.get("PATH")) is None:
-        return []
+        return Pm2Apps()
     specs = [app.spec for app in desired.apps.values()]
     scripts = {spec.path(spec.app.script) for spec in specs if spec.app.script}
     return found_in(_pm2(("jlist",), environ), scripts, {spec.working_folder for spec in specs})
 
 
-def found_in(jlist: str, scripts: Collection[str], folders: Collection[str]) -> list[Pm2App]:
+def found_in(jlist: str, scripts: Collection[str], folders: Collection[str]) -> Pm2Apps:
     """`jlist` is what `pm2 jlist` prints, after other lines perhaps."""
-    found = []
+    found, others = [], 0
     with suppress(ValueError):
         for each in json.loads(jlist[jlist.index("[") :].strip().splitlines()[-1]):
             settings = each.get("pm2_env", {})
             is_ours = settings.get("pm_exec_path") in scripts or settings.get("pm_cwd") in folders
-            if is_ours and settings.get("status") == "online":
+            if settings.get("status") != "online":
+                continue
+            if is_ours:
                 found.append(Pm2App(each["pm_id"], each["name"], each.get("pid") or 0))
-    return found
+            else:
+                others += 1
+    return Pm2Apps(tuple(found), others)
 
 
 def stop(apps: Sequence[int], environ: Mapping[str, str]) -> None:

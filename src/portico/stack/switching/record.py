@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.errors import Refused
+from portico.stack.switching.jobs import Job
 from portico.stack.switching.other_nginx import OtherNginx
 from portico.system import files
 
@@ -23,6 +24,8 @@ class Record:
     ports: tuple[int, ...]
     """Where they took connections."""
     project: str
+    jobs: tuple[Job, ...] = ()
+    """What was disabled."""
 
 
 def write(home: Path, record: Record) -> None:
@@ -41,6 +44,7 @@ def read(home: Path) -> Record:
             tuple(found["pm2"]),
             tuple(found["ports"]),
             found["project"],
+            tuple(Job(**each) for each in found.get("jobs", ())),
         )
     except FileNotFoundError:
         raise Refused("nothing was taken over by `portico switch`; nothing was changed") from None
