@@ -12,6 +12,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
+from portico.core.model.stored import Changes, Snapshot
 from portico.engine.events import Events
 from portico.errors import Failed
 from portico.ports.clock import Clock
@@ -26,6 +27,7 @@ class MemoryState:
         self._serials: dict[str, int] = {}
         self._specs: dict[str, Spec] = {}
         self._notified: dict[str, int] = {}
+        self._mirrors: dict[str, Snapshot] = {}
         self.full = False
         """Nothing more can be written; found out at the end of a transaction."""
         self.recorded: list[Event] = []
@@ -44,6 +46,13 @@ class MemoryState:
     def commit(self) -> None:
         if self.full:
             raise Failed("cannot record several changes: database or disk is full")
+
+    def mirror(self, cluster: str) -> Snapshot | None:
+        return self._mirrors.get(cluster)
+
+    def put_mirror(self, cluster: str, changes: Changes) -> None:
+        self.commit()
+        self._mirrors = {cluster: self._mirrors.get(cluster, Snapshot(0)).after(changes)}
 
     def revisions(self) -> list[Revision]:
         return self._revisions[::-1]

@@ -27,6 +27,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
+from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.errors import Failed
 
 CRASH = Event(1.5, "crash", "web.1.1", "exited with code 1")
@@ -451,7 +452,8 @@ def return_to_tables_of(path, version):
     with contextlib.closing(sqlite3.connect(path)) as db:
         for column in ("project", "uid", "command"):
             db.execute(f"ALTER TABLE event DROP COLUMN {column}")
-        db.execute("DROP TABLE notified")
+        for table in ("notified", "cluster", "mirror"):
+            db.execute(f"DROP TABLE {table}")
         db.execute(f"PRAGMA user_version = {version}")
 
 
@@ -577,3 +579,16 @@ def test_a_full_disk_is_told_loses_nothing_and_is_forgotten_when_there_is_room(s
     assert again.instances() == [instance(1), instance(2)]
     assert again.troubles == []
     again.close()
+
+
+def test_the_copy_of_what_a_cluster_shares_is_kept_for_one_cluster(begin):
+    state = begin()
+    a, b = StoredItem(b"\0a", 3, 2), StoredItem(b"b", 4, 4)
+    assert state.mirror("one") is None
+    state.put_mirror("one", Changes(4, {"/a": a, "/b": b, "/absent": None}))
+    state.put_mirror("one", Changes(5, {"/b": None}))
+    assert state.mirror("one") == Snapshot(5, {"/a": a})
+    assert state.mirror("two") is None
+    state.put_mirror("two", Changes(1, {"/b": b}))
+    assert state.mirror("one") is None
+    assert state.mirror("two") == Snapshot(1, {"/b": b})

@@ -15,6 +15,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
+from portico.core.model.stored import Changes, Snapshot
 
 
 class State(Protocol):
@@ -108,3 +109,11 @@ class State(Protocol):
 
     def put_notified(self, target: str, number: int | None) -> None:
         """None forgets the target."""
+
+    def mirror(self, cluster: str) -> Snapshot | None:
+        """The copy of what the machines of that cluster share, without what ends with a session.
+        None where there is none.
+        """
+
+    def put_mirror(self, cluster: str, changes: Changes) -> None:
+        """The copy as it was, with these changes; one of another cluster is forgotten."""

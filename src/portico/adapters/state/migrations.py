@@ -55,6 +55,11 @@ MIGRATIONS: Final = (
     """
     CREATE TABLE notified (target TEXT PRIMARY KEY, number INTEGER NOT NULL);
     """,
+    """
+    CREATE TABLE cluster (uuid TEXT PRIMARY KEY, revision INTEGER NOT NULL);
+    CREATE TABLE mirror  (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL,
+                          created INTEGER NOT NULL);
+    """,
 )
 """A database's `PRAGMA user_version` is the number of scripts that were run on it."""
 IN_FORCE_NUMBERS: Final = (

@@ -30,6 +30,7 @@ from portico.core.model.event import Event, EventFilter
 from portico.core.model.instance import Instance
 from portico.core.model.names import InstanceId
 from portico.core.model.records import AppRecord, Revision
+from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.errors import Failed
 
 log = logging.getLogger(__name__)
@@ -237,6 +238,25 @@ class SqliteState:
                 db.execute("DELETE FROM notified WHERE target = ?", (target,))
             else:
                 db.execute("REPLACE INTO notified VALUES (?, ?)", (target, number))
+
+    def mirror(self, cluster: str) -> Snapshot | None:
+        revisions = self._rows("SELECT revision FROM cluster WHERE uuid = ?", cluster)
+        if not revisions:
+            return None
+        rows = self._rows("SELECT key, value, revision, created FROM mirror")
+        return Snapshot(revisions[0][0], {key: StoredItem(*item) for key, *item in rows})
+
+    def put_mirror(self, cluster: str, changes: Changes) -> None:
+        with self._write("what the machines of the cluster share", durable=True) as db:
+            if db.execute("DELETE FROM cluster WHERE uuid != ?", (cluster,)).rowcount:
+                db.execute("DELETE FROM mirror")
+            db.execute("REPLACE INTO cluster VALUES (?, ?)", (cluster, changes.revision))
+            for key, item in changes.items.items():
+                if item is None:
+                    db.execute("DELETE FROM mirror WHERE key = ?", (key,))
+                else:
+                    row = (key, item.value, item.revision, item.created)
+                    db.execute("REPLACE INTO mirror VALUES (?, ?, ?, ?)", row)
 
     # one transaction -------------------------------------------------------------------------
 

@@ -1,0 +1,93 @@
+"""Whether what a store has is followed, or this machine keeps to the copy that it has of it.
+
+A store may be wiped, or be replaced by an older copy of itself: then its content is no order to
+anyone. What is in force stays in force until an operator has decided.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from portico.core.model.stored import Snapshot, StoredItem
+
+SCHEMA: Final = 1
+"""Of the keys and values that this version of Portico reads and writes."""
+
+
+def prefix_of(cluster: str) -> str:
+    """All keys of a cluster begin with it."""
+    return f"/portico/{cluster}/"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRecord:
+    """The value of the key `cluster`."""
+
+    least: int
+    """The oldest schema that a program must know to take part."""
+
+    def encoded(self) -> bytes:
+        return json.dumps({"v": 1, "least": self.least}).encode()
+
+
+def reason_not_to_follow(cluster: str, mirror: Snapshot | None, found: Snapshot) -> str:
+    """Why the copy on this machine stays in force; empty where the store is to be followed."""
+    return _unusable(cluster, found) or (_older(mirror, found) if mirror else "")
+
+
+def lasting(found: Snapshot) -> Snapshot:
+    """Without what ends with a session: that says who is there now, and is not kept on disk."""
+    items = {key: item for key, item in found.items.items() if not item.session}
+    return Snapshot(found.revision, items)
+
+
+def difference(before: Snapshot | None, after: Snapshot) -> Mapping[str, StoredItem | None]:
+    """What has to be written to make one of the other; None is a key that was deleted."""
+    old = before.items if before else {}
+    deleted: dict[str, StoredItem | None] = dict.fromkeys(old.keys() - after.items.keys())
+    return deleted | {key: item for key, item in after.items.items() if old.get(key) != item}
+
+
+def _unusable(cluster: str, found: Snapshot) -> str:
+    record = found.items.get(prefix_of(cluster) + "cluster")
+    if record is None:
+        return "it has no data of this cluster: it is another store, or it was wiped"
+    least = _least_schema(record.value)
+    if least is None:
+        return "its key `cluster` cannot be read"
+    if least > SCHEMA:
+        return "a newer Portico has changed it; upgrade Portico on this machine"
+    return ""
+
+
+def _least_schema(value: bytes) -> int | None:
+    try:
+        return int(json.loads(value)["least"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _older(mirror: Snapshot, found: Snapshot) -> str:
+    if found.revision < mirror.revision:
+        return (
+            f"it was restored from an older copy: it is at revision {found.revision}, and this "
+            f"machine has seen {mirror.revision}"
+        )
+    if key := _other_history(mirror, found):
+        return f"it was restored from an older copy: {key} differs from what this machine has seen"
+    return ""
+
+
+def _other_history(mirror: Snapshot, found: Snapshot) -> str:
+    """A key that had another value at a revision that the mirror has all changes of."""
+    return next(
+        (
+            key
+            for key, item in lasting(found).items.items()
+            if item.revision <= mirror.revision and mirror.items.get(key) != item
+        ),
+        "",
+    )

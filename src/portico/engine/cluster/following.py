@@ -1,0 +1,117 @@
+"""Follows what the machines of the cluster share, and keeps a copy of it on this machine.
+
+The copy is what this machine goes by, from its start on: etcd may be down for any time, and
+serving does not ask it. While the store cannot be reached, or is not to be followed, changes of
+what is shared are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Final
+
+from portico.core.model.stored import Changes, Snapshot, StoredItem
+from portico.core.planning.mirroring import (
+    difference,
+    lasting,
+    prefix_of,
+    reason_not_to_follow,
+)
+from portico.engine.troubles import Troubles
+from portico.ports.clock import Clock
+from portico.ports.state import State
+from portico.ports.store import Store, StoreUnavailable, WatchEnded
+
+SUBJECT: Final = "the cluster's store"
+FIRST_PAUSE: Final = 0.2
+RETRY_PAUSE: Final = 2.0
+JITTER: Final = 2.0
+"""Seconds: fifty machines whose store is back do not read it all at once."""
+
+
+class Following:
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        store: Store,
+        state: State,
+        troubles: Troubles,
+        clock: Clock,
+        changed: Callable[[Mapping[str, StoredItem | None]], None],
+    ) -> None:
+        """`changed` is called with what is new or deleted (None), by key without prefix; not with
+        what was in the copy at the start.
+        """
+        self.prefix = prefix_of(cluster)
+        self._cluster, self._store, self._state = cluster, store, state
+        self._troubles, self._clock, self._changed = troubles, clock, changed
+        self._mirror = state.mirror(cluster)
+        self._shared = self._mirror or Snapshot(0)
+        self.trouble = "it was not asked yet"
+        """Why the copy is all there is; empty while the store is followed."""
+
+    @property
+    def items(self) -> Mapping[str, StoredItem]:
+        """What is shared, by key without prefix, as far as this machine knows."""
+        start = len(self.prefix)
+        return {key[start:]: item for key, item in self._shared.items.items()}
+
+    def assert_current(self) -> None:
+        """Raises StoreUnavailable where nothing that is shared can be changed from here."""
+        if self.trouble:
+            raise StoreUnavailable(f"{SUBJECT} is not available: {self.trouble}")
+
+    async def look(self) -> None:
+        """Read all of it and follow its changes, for as long as that works."""
+        try:
+            found = await self._store.snapshot(self.prefix)
+            if self._is_accepted(found):
+                await self._watch()
+        except StoreUnavailable as error:
+            self._keep_copy(str(error))
+        except WatchEnded:
+            return  # reading it again tells what is the matter
+
+    async def pause(self) -> None:
+        seconds = RETRY_PAUSE if self.trouble else FIRST_PAUSE
+        await self._clock.sleep(seconds + JITTER * self._clock.jitter())
+
+    async def _watch(self) -> None:
+        async with aclosing(self._store.watch(self.prefix, self._shared.revision)) as watch:
+            async for changes in watch:
+                if not self._is_accepted(self._shared.after(changes)):
+                    return
+
+    def _is_accepted(self, found: Snapshot) -> bool:
+        """Whether the store is followed; then this machine goes by what was found."""
+        if why := reason_not_to_follow(self._cluster, self._mirror, found):
+            self._keep_copy(f"it is not followed because {why}")
+            return False
+        self._record(lasting(found))
+        changes = difference(self._shared, found)
+        self._shared, self.trouble = found, ""
+        self._troubles.resolve(SUBJECT)
+        if changes:
+            start = len(self.prefix)
+            self._changed({key[start:]: item for key, item in changes.items()})
+        return True
+
+    def _record(self, found: Snapshot) -> None:
+        """Where the disk is full the copy is older than what this machine goes by, until the next
+        change.
+        """
+        changes = difference(self._mirror, found)
+        if self._mirror and not changes:
+            return
+        with self._troubles.fence("the copy of the cluster's store"):
+            self._state.put_mirror(self._cluster, Changes(found.revision, changes))
+            self._mirror = found
+
+    def _keep_copy(self, why: str) -> None:
+        self.trouble = why
+        kept = "the last known state" if self._mirror else "nothing that is shared"
+        self._troubles.report(
+            SUBJECT, f"{SUBJECT}: {why}; this machine uses {kept}, and refuses shared changes"
+        )

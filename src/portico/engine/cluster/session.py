@@ -1,0 +1,70 @@
+"""Says in the store that this machine is there, for as long as its daemon runs.
+
+Nobody is removed because this ends: it tells operators, and it is what turns are bound to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from portico.core.model.stored import Put
+from portico.engine.cluster.following import Following
+from portico.ports.clock import Clock
+from portico.ports.store import SessionEnded, Store, StoreUnavailable
+
+DURATION: Final = 15
+"""Seconds after which a session ends that nobody keeps."""
+INTERVAL: Final = 5.0
+
+
+class Session:
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        following: Following,
+        clock: Clock,
+        presence: Callable[[], bytes],
+    ) -> None:
+        """`presence` is what the others are shown of this machine."""
+        self._key = f"{following.prefix}present/{name}"
+        self._store, self._following, self._clock = store, following, clock
+        self._presence = presence
+        self._number = 0
+        self._written: bytes | None = None
+        self._kept = 0.0
+
+    def is_held(self) -> bool:
+        """Whether it lasts for certain, by this machine's own clock."""
+        return bool(self._number) and self._clock.monotonic() < self._kept + DURATION
+
+    async def look(self) -> None:
+        if self._following.trouble:
+            return
+        try:
+            await self._keep()
+        except SessionEnded:
+            self._number = 0
+        except StoreUnavailable:
+            return  # what follows the store says so
+
+    async def pause(self) -> None:
+        await self._clock.sleep(INTERVAL)
+
+    async def end(self) -> None:
+        """The daemon exits. Raises StoreUnavailable; then it ends by itself."""
+        number, self._number = self._number, 0
+        if number:
+            await self._store.end_session(number)
+
+    async def _keep(self) -> None:
+        asked = self._clock.monotonic()
+        if self._number:
+            await self._store.keep_session(self._number)
+        else:
+            self._number, self._written = await self._store.open_session(DURATION), None
+        self._kept = asked
+        if (presence := self._presence()) != self._written:
+            await self._store.transaction([], [Put(self._key, presence, self._number)])
+            self._written = presence

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from portico.core.model.stored import Compare, Delete, Put, Snapshot, StoredItem
+from portico.core.planning.mirroring import SCHEMA, ClusterRecord, prefix_of
+from portico.engine.cluster.following import SUBJECT, Following
+from portico.engine.cluster.session import DURATION, INTERVAL, Session
+from portico.engine.troubles import Troubles
+from portico.ports.store import StoreUnavailable
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.state import MemoryState
+from tests.fakes.store import FakeStore
+
+CLUSTER = "6a1c"
+ROOT = prefix_of(CLUSTER)
+
+
+class Daemon:
+    """As much of a daemon as follows the store."""
+
+    def __init__(self, store: FakeStore, clock: FakeClock, state: MemoryState | None = None):
+        self.store, self.clock = store, clock
+        self.state = state or MemoryState()
+        self.troubles = Troubles()
+        self.changes: list[Mapping[str, StoredItem | None]] = []
+        self.following = Following(
+            CLUSTER,
+            store=store,
+            state=self.state,
+            troubles=self.troubles,
+            clock=clock,
+            changed=self.changes.append,
+        )
+        self.session = Session("m1", store, self.following, clock, lambda: b"here")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        tasks = [asyncio.create_task(_again(each)) for each in (self.following, self.session)]
+        try:
+            yield
+        finally:
+            for each in tasks:
+                each.cancel()
+
+    @property
+    def values(self) -> dict[str, bytes]:
+        return {key: item.value for key, item in self.following.items.items()}
+
+    @property
+    def kept(self) -> dict[str, bytes]:
+        mirror = self.state.mirror(CLUSTER)
+        found = mirror.items.items() if mirror else ()
+        return {key.removeprefix(ROOT): item.value for key, item in found}
+
+
+async def _again(part: Following | Session) -> None:
+    while True:
+        await part.look()
+        await part.pause()
+
+
+async def put(store: FakeStore, **values: bytes) -> None:
+    assert await store.transaction([], [Put(ROOT + key, value) for key, value in values.items()])
+
+
+@pytest.fixture
+def run() -> Callable[[Callable[[Daemon], Awaitable[None]]], None]:
+    """With the daemon of a cluster that has begun."""
+
+    async def started(work: Callable[[Daemon], Awaitable[None]]) -> None:
+        clock = FakeClock()
+        daemon = Daemon(FakeStore(clock), clock)
+        await put(daemon.store, cluster=ClusterRecord(SCHEMA).encoded(), a=b"1")
+        with daemon.running():
+            await settle()
+            await work(daemon)
+
+    return lambda work: asyncio.run(started(work))
+
+
+def test_what_is_shared_is_known_at_once_and_kept_on_disk_but_for_who_is_there(run):
+    async def work(daemon: Daemon) -> None:
+        await daemon.clock.advance(INTERVAL)
+        await put(daemon.store, a=b"2", b=b"3")
+        await daemon.store.transaction([], [Delete(ROOT + "b")])
+        await settle()
+        assert daemon.values["a"] == daemon.kept["a"] == b"2"
+        assert daemon.values["present/m1"] == b"here"
+        assert daemon.kept.keys() == {"cluster", "a"}
+        assert daemon.changes[-1] == {"b": None}
+        assert not daemon.troubles.sentences()
+        daemon.following.assert_current()
+
+    run(work)
+
+
+def test_a_daemon_that_starts_without_the_store_goes_by_its_copy_and_refuses_changes(run):
+    async def work(daemon: Daemon) -> None:
+        daemon.store.fail("connection refused")
+        later = Daemon(daemon.store, daemon.clock, daemon.state)
+        assert later.values["a"] == b"1"
+        with later.running():
+            await settle()
+            with pytest.raises(StoreUnavailable, match="connection refused"):
+                later.following.assert_current()
+            [sentence] = later.troubles.sentences()
+            assert sentence.endswith("uses the last known state, and refuses shared changes")
+            daemon.store.fail("")
+            await daemon.store.transaction([], [Put(ROOT + "a", b"2")])
+            await daemon.clock.advance(5)
+            assert later.values["a"] == b"2"
+            assert not later.troubles.sentences()
+
+    run(work)
+
+
+@pytest.mark.parametrize("found", [Snapshot(1), Snapshot(99)], ids=["wiped", "another"])
+def test_a_strange_store_is_no_order_and_gets_nothing_written(run, found):
+    async def work(daemon: Daemon) -> None:
+        await daemon.clock.advance(INTERVAL)
+        before = daemon.values, daemon.kept
+        daemon.store.replace(found)
+        daemon.store.fail("it was restarted")
+        await daemon.clock.advance(3 * INTERVAL)
+        daemon.store.fail("")
+        await daemon.clock.advance(3 * INTERVAL)
+        assert (daemon.values, daemon.kept) == before
+        assert "no data of this cluster" in daemon.troubles.of(SUBJECT)
+        assert await daemon.store.snapshot("") == found
+
+    run(work)
+
+
+def test_an_older_copy_of_the_store_is_no_order_and_the_store_itself_is_when_it_is_back(run):
+    async def work(daemon: Daemon) -> None:
+        old = await daemon.store.snapshot(ROOT)
+        await put(daemon.store, a=b"2")
+        await settle()
+        new = await daemon.store.snapshot(ROOT)
+        for store, why in ((old, "restored from an older copy"), (new, "")):
+            daemon.store.replace(store)
+            daemon.store.fail("it was restarted")
+            await daemon.clock.advance(INTERVAL)
+            daemon.store.fail("")
+            await daemon.clock.advance(INTERVAL)
+            assert daemon.values["a"] == daemon.kept["a"] == b"2"
+            assert why in daemon.troubles.of(SUBJECT)
+            assert bool(daemon.following.trouble) == bool(why)
+
+    run(work)
+
+
+def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
+    async def work(daemon: Daemon) -> None:
+        await put(daemon.store, cluster=ClusterRecord(SCHEMA + 1).encoded(), a=b"new")
+        await settle()
+        assert daemon.values["a"] == b"1"
+        assert "upgrade Portico on this machine" in daemon.following.trouble
+
+    run(work)
+
+
+def test_what_is_forgotten_while_the_store_was_away_is_read_anew(run):
+    async def work(daemon: Daemon) -> None:
+        daemon.store.fail("cut off")
+        await settle()
+        daemon.store.fail("")
+        await put(daemon.store, a=b"2", b=b"2")
+        await daemon.store.transaction([Compare(ROOT + "b")], [Delete(ROOT + "a")])
+        daemon.store.compact()
+        await daemon.clock.advance(INTERVAL)
+        assert daemon.values.keys() == {"cluster", "b", "present/m1"}
+
+    run(work)
+
+
+def test_a_disk_that_is_full_keeps_nothing_from_being_followed(run):
+    async def work(daemon: Daemon) -> None:
+        daemon.state.full = True
+        await put(daemon.store, a=b"2")
+        await settle()
+        assert (daemon.values["a"], daemon.kept["a"]) == (b"2", b"1")
+        assert "disk is full" in " ".join(daemon.troubles.sentences())
+        daemon.state.full = False
+        await put(daemon.store, b=b"3")
+        await settle()
+        assert daemon.kept == {key: daemon.values[key] for key in ("cluster", "a", "b")}
+        assert not daemon.troubles.sentences()
+
+    run(work)
+
+
+def test_a_session_lasts_by_the_machines_own_clock_and_is_opened_again_when_it_has_ended(run):
+    async def work(daemon: Daemon) -> None:
+        await daemon.clock.advance(4 * INTERVAL)
+        assert daemon.session.is_held()
+        daemon.store.fail("cut off")
+        await daemon.clock.advance(DURATION + INTERVAL)
+        assert not daemon.session.is_held()
+        daemon.store.fail("")
+        await daemon.clock.advance(3 * INTERVAL)
+        assert daemon.session.is_held()
+        assert daemon.values["present/m1"] == b"here"
+        await daemon.session.end()
+        await settle()
+        assert "present/m1" not in daemon.values
+
+    run(work)

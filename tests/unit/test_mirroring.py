@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portico.core.model.stored import Changes, Snapshot, StoredItem
+from portico.core.planning.mirroring import (
+    SCHEMA,
+    ClusterRecord,
+    difference,
+    lasting,
+    prefix_of,
+    reason_not_to_follow,
+)
+
+CLUSTER = "6a1c"
+ROOT = prefix_of(CLUSTER)
+OWN = StoredItem(ClusterRecord(SCHEMA).encoded(), 2, 2)
+
+
+def shared(revision: int, **items: StoredItem) -> Snapshot:
+    return Snapshot(revision, {ROOT + key: item for key, item in items.items()})
+
+
+def item(revision: int, value: bytes = b"", session: int = 0) -> StoredItem:
+    return StoredItem(value, revision, revision, session)
+
+
+MIRROR = shared(9, cluster=OWN, a=item(5), b=item(9))
+
+
+@pytest.mark.parametrize(
+    ("mirror", "found"),
+    [
+        (None, shared(2, cluster=OWN)),
+        (MIRROR, MIRROR),
+        (MIRROR, shared(12, cluster=OWN, b=item(12), c=item(10))),
+        (MIRROR, shared(12, cluster=OWN, a=item(5), present=item(7, session=3))),
+    ],
+    ids=["first look", "unchanged", "changed and deleted since", "who was there before"],
+)
+def test_a_store_that_has_gone_on_from_what_is_known_is_followed(mirror, found):
+    assert reason_not_to_follow(CLUSTER, mirror, found) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (Snapshot(1), "no data of this cluster"),
+        (Snapshot(99), "no data of this cluster"),
+        (shared(99, cluster=StoredItem(b"{}", 2, 2)), "cannot be read"),
+        (shared(99, cluster=StoredItem(b"\xff", 2, 2)), "cannot be read"),
+        (shared(99, cluster=StoredItem(ClusterRecord(SCHEMA + 1).encoded(), 98, 2)), "upgrade"),
+        (shared(8, cluster=OWN, a=item(5)), "is at revision 8, and this machine has seen 9"),
+        (shared(30, cluster=OWN, a=item(5), b=item(8)), "b differs"),
+        (shared(30, cluster=OWN, a=item(5, b"other"), b=item(20)), "a differs"),
+        (shared(30, cluster=OWN, c=item(6)), "c differs"),
+    ],
+)
+def test_a_store_that_is_another_one_or_an_older_copy_is_not(found, why):
+    assert why in reason_not_to_follow(CLUSTER, MIRROR, found)
+
+
+KEYS = st.sampled_from("abcde")
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Snapshot]:
+    """Of one store, a snapshot after each change."""
+    seen = [shared(2, cluster=OWN)]
+    for key, is_deleted, session in draw(
+        st.lists(st.tuples(KEYS, st.booleans(), st.sampled_from([0, 0, 7])), min_size=1)
+    ):
+        number = seen[-1].revision + 1
+        new: Mapping[str, StoredItem | None] = {
+            ROOT + key: None if is_deleted else item(number, session=session)
+        }
+        seen.append(seen[-1].after(Changes(number, new)))
+    return seen
+
+
+@given(histories(), st.data())
+def test_whatever_was_missed_the_store_of_later_is_followed_and_that_of_earlier_is_not(seen, data):
+    first = data.draw(st.integers(0, len(seen) - 1))
+    second = data.draw(st.integers(first, len(seen) - 1))
+    older, newer = seen[first], seen[second]
+    assert reason_not_to_follow(CLUSTER, lasting(older), newer) == ""
+    assert bool(reason_not_to_follow(CLUSTER, lasting(newer), older)) == (first < second)
+
+
+@given(histories(), st.data())
+def test_the_difference_makes_one_of_the_other(seen, data):
+    before, after = data.draw(st.sampled_from(seen)), data.draw(st.sampled_from(seen))
+    assert before.after(Changes(after.revision, difference(before, after))) == after
+    assert dict(difference(None, after)) == dict(after.items)
