@@ -17,7 +17,8 @@ from portico.api.calls import Call, Result
 from portico.api.open_requests import OpenRequests
 from portico.api.openapi import PROMETHEUS, document
 from portico.core.model.event import Requester
-from portico.core.model.verbs import VERBS, Verb
+from portico.core.model.verb import Verb
+from portico.core.model.verbs import VERBS
 from portico.core.model.views import ErrorView, ProblemView, View
 from portico.errors import ConfigError, PorticoError
 

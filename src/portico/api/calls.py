@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from portico.core.model import certificate_views, nginx_views, traffic_views, views
 from portico.core.model.event import Requester
-from portico.core.model.verbs import Verb
+from portico.core.model.verb import Verb
 from portico.core.model.views import View
 
 VIEWS: Final[Mapping[str, type[View]]] = {

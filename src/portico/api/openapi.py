@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from portico import __version__
 from portico.api.calls import Call, EmptyBody, answer_model
-from portico.core.model.verbs import Verb
+from portico.core.model.verb import Verb
 from portico.core.model.views import ErrorView
 
 Json = dict[str, object]

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from portico.core.model.verbs import CHANGE_APPS, VERBS, Verb
+from portico.core.model.verb import Verb
+from portico.core.model.verbs import CHANGE_APPS, VERBS
 from portico.errors import Refused
 
 

@@ -17,7 +17,8 @@ from portico.cli.arguments import (
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
 from portico.core.model.labels import app_or_instance
-from portico.core.model.verbs import DELETE, PROJECT, Argument, Verb
+from portico.core.model.verb import Argument, Verb
+from portico.core.model.verbs import DELETE, PROJECT
 from portico.errors import Refused
 
 _FILES: Final = (".toml", ".js", ".cjs", ".mjs", ".json", ".yaml", ".yml")

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from portico.client import wire
 from portico.core.model import verbs
-from portico.core.model.verbs import Answer, Verb
+from portico.core.model.verb import Answer, Verb
 from portico.errors import (
     ConfigError,
     Failed,

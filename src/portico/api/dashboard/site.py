@@ -16,7 +16,7 @@ from portico.api.dashboard.assets import INDEX, assets
 from portico.api.dashboard.guard import HEADERS, NOT_SIGNED_IN, Refusal
 from portico.api.dashboard.live import Live
 from portico.api.dashboard.sessions import Session, Sessions
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs, verbs
 from portico.core.model.event import Requester
 
 VERBS: Final = (
@@ -24,7 +24,7 @@ VERBS: Final = (
     verbs.CHANGES,
     verbs.CHANGE,
     verbs.EVENTS,
-    verbs.CERTIFICATES,
+    certificate_verbs.CERTIFICATES,
     verbs.HISTORY,
     verbs.PLAN_FILE,
     verbs.OUTPUT,

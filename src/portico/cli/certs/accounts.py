@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.errors import Refused
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_account(session: Session, args: Namespace) -> None:
     del args
-    view = session.client().ask(verbs.ACCOUNT)
+    view = session.client().ask(certificate_verbs.ACCOUNT)
     if session.json:
         session.show_json(view)
         return
@@ -35,7 +35,7 @@ def show_account(session: Session, args: Namespace) -> None:
 def roll_over(session: Session, args: Namespace) -> None:
     del args
     client = session.client()
-    watch_and_report(session, client, client.ask(verbs.ROLL_OVER))
+    watch_and_report(session, client, client.ask(certificate_verbs.ROLL_OVER))
 
 
 def deactivate(session: Session, args: Namespace) -> None:
@@ -45,7 +45,7 @@ def deactivate(session: Session, args: Namespace) -> None:
             "nothing was changed"
         )
     client = session.client()
-    watch_and_report(session, client, client.ask(verbs.DEACTIVATE, issuer=args.name))
+    watch_and_report(session, client, client.ask(certificate_verbs.DEACTIVATE, issuer=args.name))
 
 
 def _account(view: AccountView) -> str:

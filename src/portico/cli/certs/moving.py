@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from portico.cli.certs.showing import write_renewers
 from portico.cli.documents import write_notes
 from portico.cli.session import Session
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.importers.certbot import DEFAULT
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def import_certificates(session: Session, folder: str | None) -> None:
     client = session.client(start=True)
-    view = client.ask(verbs.IMPORT, folder=str(Path(folder or DEFAULT).absolute()))
+    view = client.ask(certificate_verbs.IMPORT, folder=str(Path(folder or DEFAULT).absolute()))
     if session.json:
         session.show_json(view)
         return
@@ -34,7 +34,7 @@ def import_certificates(session: Session, folder: str | None) -> None:
 
 
 def export_certificates(session: Session, folder: str) -> None:
-    view = session.client().ask(verbs.EXPORT, folder=str(Path(folder).absolute()))
+    view = session.client().ask(certificate_verbs.EXPORT, folder=str(Path(folder).absolute()))
     if session.json:
         session.show_json(view)
         return

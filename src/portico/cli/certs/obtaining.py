@@ -10,7 +10,7 @@ from typing import Final
 from portico.cli.arguments import Parser, whole_number
 from portico.cli.session import Session
 from portico.cli.watching import watch_and_report
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.errors import Refused
 
 STANDALONE: Final = (
@@ -72,7 +72,7 @@ def issue(session: Session, args: Namespace) -> None:
         if not names:
             raise Refused("`portico certs issue --standalone` needs a --domain NAME")
         client = session.client(start=True)
-        change = client.ask(verbs.ISSUE_STANDALONE, **_request(args, names))
+        change = client.ask(certificate_verbs.ISSUE_STANDALONE, **_request(args, names))
     else:
         if not args.name or _given(args) or args.force:
             raise Refused(
@@ -80,7 +80,7 @@ def issue(session: Session, args: Namespace) -> None:
                 "and settings; `portico certs renew NAME --force` renews a valid certificate"
             )
         client = session.client()
-        change = client.ask(verbs.ISSUE, name=args.name)
+        change = client.ask(certificate_verbs.ISSUE, name=args.name)
     watch_and_report(session, client, change)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from portico.cli.session import Session
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.core.model.moments import moment
 from portico.errors import NotFound
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def show_all(session: Session) -> None:
     client = session.client()
-    views = client.ask(verbs.CERTIFICATES)
+    views = client.ask(certificate_verbs.CERTIFICATES)
     if session.json:
         session.show_json(views)
         return
@@ -34,11 +34,11 @@ def show_all(session: Session) -> None:
             session.terminal.write(f"{view.name}: {view.warning}")
         if view.error:
             session.terminal.write(f"{view.name}: {view.error}")
-    write_renewers(session, client.ask(verbs.RENEWERS))
+    write_renewers(session, client.ask(certificate_verbs.RENEWERS))
 
 
 def show_one(session: Session, name: str) -> None:
-    views = session.client().ask(verbs.CERTIFICATES)
+    views = session.client().ask(certificate_verbs.CERTIFICATES)
     view = next((view for view in views if view.name == name), None)
     if view is None:
         known = ", ".join(view.name for view in views) or "none"

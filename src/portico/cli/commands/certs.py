@@ -14,7 +14,7 @@ from portico.cli.certs.scheduling import KINDS, schedule, schedule_options
 from portico.cli.certs.showing import show_all, show_one
 from portico.cli.session import Session
 from portico.cli.watching import watch, watch_and_report
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.core.model.revocation import REASON_CODES
 from portico.errors import Refused
 
@@ -92,7 +92,9 @@ def _renew(session: Session, args: Namespace) -> None:
     if args.force and args.dry_run:
         raise Refused("--dry-run includes certificates that are not due; omit --force")
     client = session.client()
-    change = client.ask(verbs.RENEW, name=args.name, force=args.force, dry_run=args.dry_run)
+    change = client.ask(
+        certificate_verbs.RENEW, name=args.name, force=args.force, dry_run=args.dry_run
+    )
     if args.quiet:
         watch(session, client, change, quiet=True)
     else:
@@ -103,13 +105,15 @@ def _revoke(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
     reason = args.reason or "superseded"
     watch_and_report(
-        session, client, client.ask(verbs.REVOKE, name=name, reason=reason, force=args.force)
+        session,
+        client,
+        client.ask(certificate_verbs.REVOKE, name=name, reason=reason, force=args.force),
     )
 
 
 def _forget(session: Session, args: Namespace) -> None:
     name, client = _named(args), session.client()
-    watch_and_report(session, client, client.ask(verbs.FORGET, name=name))
+    watch_and_report(session, client, client.ask(certificate_verbs.FORGET, name=name))
 
 
 def _import(session: Session, args: Namespace) -> None:

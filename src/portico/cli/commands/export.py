@@ -16,7 +16,7 @@ from portico.cli.formatting import several
 from portico.cli.local_file import local_file
 from portico.cli.session import Session
 from portico.core.config.edge_rules import Machine
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.place import Build
@@ -150,7 +150,7 @@ def _copy_certificates(session: Session, desired: Desired, folder: Path) -> list
 def _held_certificates(session: Session) -> dict[str, Path]:
     """Folders of those of authorities, by the names that they cover."""
     with suppress(Unreachable):
-        views = session.client().ask(verbs.CERTIFICATES)
+        views = session.client().ask(certificate_verbs.CERTIFICATES)
         return {name: Path(view.folder) for view in views if view.folder for name in view.names}
     return {}
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from portico.cli.arguments import Parser, json_option
 from portico.cli.session import Session
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs
 
 
 def options(parser: Parser) -> None:
@@ -15,7 +15,7 @@ def options(parser: Parser) -> None:
 
 
 def run(session: Session, args: Namespace) -> None:
-    view = session.client(start=True).ask(verbs.TRUST, remove=args.remove)
+    view = session.client(start=True).ask(certificate_verbs.TRUST, remove=args.remove)
     if session.json:
         session.show_json(view)
         return

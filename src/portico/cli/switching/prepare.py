@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from portico.cli.local_file import local_file
 from portico.cli.session import Session
-from portico.core.model import verbs
+from portico.core.model import certificate_verbs, verbs
 from portico.core.model.certificate_views import CertificateView
 from portico.core.model.desired import Desired
 from portico.core.model.names import is_local_name
@@ -62,7 +62,7 @@ def prepared(session: Session, found: ImportedFile) -> Switch:
         raise Refused(
             f"no other nginx listens on port {named}: `portico up {found.source}` is enough"
         )
-    views = client.ask(verbs.CERTIFICATES)
+    views = client.ask(certificate_verbs.CERTIFICATES)
     _refuse_orders(views, desired, found.source)
     apps = pm2.apps_of(desired, session.environ)
     renewed = {name for view in views if view.serial and not view.source for name in view.names}

@@ -2,25 +2,18 @@
 
 The API serves the rows and describes them as OpenAPI, the client asks by them, and those that
 have a group are commands of their own, with help and reference. What a row calls `name` is the
-method of `engine/control/operations.py` that does it, or of `reading.py` there. No pydantic here:
-commands start in an instant.
+method of `engine/control/operations.py` that does it, or of `reading.py` there.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from portico.core.model.certificate_verbs import CERTIFICATE_VERBS
+from portico.core.model.verb import QUICK_TIMEOUT, Argument, Verb
 
 if TYPE_CHECKING:
-    from portico.core.model.certificate_views import (
-        AccountsView,
-        CertificateView,
-        ExportView,
-        ImportView,
-        RenewerView,
-    )
     from portico.core.model.nginx_views import NginxBuildsView
     from portico.core.model.traffic_views import TrafficSeriesView
     from portico.core.model.views import (
@@ -36,74 +29,8 @@ if TYPE_CHECKING:
         RenderView,
         RevisionView,
         StatusView,
-        TrustView,
         VersionView,
     )
-
-Answer = TypeVar("Answer")
-
-QUICK_TIMEOUT: Final = 30.0
-"""Seconds to wait for what the daemon knows."""
-WORK_TIMEOUT: Final = 180.0
-"""For what it must work out first: reading and testing a whole file."""
-CERTIFICATES_TIMEOUT: Final = 1800.0
-"""For what takes a while for each of thousands of certificates."""
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A word of a command. In the path or the body of the request it has the same name."""
-
-    name: str
-    help: str
-    metavar: str = ""
-    is_optional: bool = False
-    is_number: bool = False
-    is_relative: bool = False
-    """A number, or how much more or less: `+2`, `-1`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verb(Generic[Answer]):
-    name: str
-    method: Literal["GET", "POST", "DELETE"]
-    path: str
-    """A part in brackets may be left out: `/v1/apps/[{app}/]start` is for one app, or for all."""
-    summary: str
-    """One line, in the imperative."""
-    answer: str = "ChangeView"
-    """The name of a model of `core/model/views.py`, or of a `…_views.py` there; `str` for text."""
-    shape: Literal["one", "list", "stream", "text"] = "one"
-    """A stream is one JSON value a line, as long as the connection holds; a text is no JSON."""
-    request: str = ""
-    """A model too: the body, whose fields are arguments of the method. One that takes `request`
-    gets it whole."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    """Name to description."""
-    seconds: float = WORK_TIMEOUT
-    """How long a client waits for the answer."""
-    group: str = ""
-    """Of the command in `portico --help`; empty where another command asks."""
-    arguments: tuple[Argument, ...] = ()
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> list[str]:
-        """The names in its path."""
-        return re.findall(r"\{(\w+)\}", self.path)
-
-    @property
-    def paths(self) -> Iterator[tuple[str, str]]:
-        """Each with the name of its operation, which is another one for all at once."""
-        yield re.sub(r"[][]", "", self.path), self.name
-        if "[" in self.path:
-            yield re.sub(r"\[.*\]", "", self.path), f"{self.name}_all"
-
-    @property
-    def status(self) -> int:
-        """202 for what goes on after the answer, as a change that can be followed."""
-        return 202 if self.method != "GET" and self.answer == "ChangeView" else 200
-
 
 CHANGE_APPS: Final = "control apps"
 FOLDER: Final = "folder"
@@ -340,96 +267,6 @@ INHERIT: Final[Verb[VersionView]] = Verb(
     "VersionView",
     request="NginxInheritRequest",
 )
-CERTIFICATES: Final[Verb[Sequence[CertificateView]]] = Verb(
-    "certificates",
-    "GET",
-    "/v1/certificates",
-    "Show the certificates from authorities and the next action for each.",
-    "CertificateView",
-    "list",
-    seconds=QUICK_TIMEOUT,
-)
-RENEW: Final[Verb[ChangeView]] = Verb(
-    "renew",
-    "POST",
-    "/v1/certificates/[{name}/]renew",
-    "Renew a certificate, or every one that is due.",
-    request="RenewRequest",
-)
-ISSUE: Final[Verb[ChangeView]] = Verb(
-    "issue",
-    "POST",
-    "/v1/certificates/{name}/issue",
-    "Obtain the certificate of a site now, if it has none.",
-)
-ISSUE_STANDALONE: Final[Verb[ChangeView]] = Verb(
-    "issue_standalone",
-    "POST",
-    "/v1/certificates/issue",
-    "Obtain and renew a certificate that nginx does not serve.",
-    request="StandaloneRequest",
-)
-REVOKE: Final[Verb[ChangeView]] = Verb(
-    "revoke",
-    "POST",
-    "/v1/certificates/{name}/revoke",
-    "Obtain and serve a new certificate, and revoke the one before it.",
-    request="RevokeRequest",
-)
-FORGET: Final[Verb[ChangeView]] = Verb(
-    "forget",
-    "DELETE",
-    "/v1/certificates/{name}",
-    "Delete a certificate that no site uses, with its keys.",
-)
-RENEWERS: Final[Verb[Sequence[RenewerView]]] = Verb(
-    "renewers",
-    "GET",
-    "/v1/certificates/renewers",
-    "Show other programs on this machine that renew certificates.",
-    "RenewerView",
-    "list",
-    seconds=QUICK_TIMEOUT,
-)
-IMPORT: Final[Verb[ImportView]] = Verb(
-    "take_over",
-    "POST",
-    "/v1/certificates/import",
-    "Import the certificates of a certbot folder.",
-    "ImportView",
-    request="FolderRequest",
-    seconds=CERTIFICATES_TIMEOUT,
-)
-EXPORT: Final[Verb[ExportView]] = Verb(
-    "hand_over",
-    "POST",
-    "/v1/certificates/export",
-    "Export every certificate into a folder for certbot.",
-    "ExportView",
-    request="FolderRequest",
-    seconds=CERTIFICATES_TIMEOUT,
-)
-ACCOUNT: Final[Verb[AccountsView]] = Verb(
-    "account",
-    "GET",
-    "/v1/account",
-    "Show the accounts at authorities, as stored here.",
-    "AccountsView",
-    seconds=QUICK_TIMEOUT,
-)
-ROLL_OVER: Final[Verb[ChangeView]] = Verb(
-    "roll_over",
-    "POST",
-    "/v1/account/rollover",
-    "Give the accounts at all authorities a new key.",
-)
-DEACTIVATE: Final[Verb[ChangeView]] = Verb(
-    "deactivate",
-    "POST",
-    "/v1/account/deactivate",
-    "Deactivate the account at an authority permanently.",
-    request="DeactivateRequest",
-)
 HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "history",
     "GET",
@@ -517,14 +354,6 @@ OUTPUT: Final[Verb[Sequence[OutputLineView]]] = Verb(
     },
     seconds=QUICK_TIMEOUT,
 )
-TRUST: Final[Verb[TrustView]] = Verb(
-    "trust",
-    "POST",
-    "/v1/trust",
-    "Make this machine trust the local authority.",
-    "TrustView",
-    request="TrustRequest",
-)
 OPEN: Final[Verb[DashboardView]] = Verb(
     "open_dashboard",
     "POST",
@@ -550,7 +379,8 @@ VERSION: Final[Verb[VersionView]] = Verb(
     seconds=QUICK_TIMEOUT,
 )
 
-VERBS: Final[tuple[Verb[Any], ...]] = tuple(
-    value for value in list(globals().values()) if isinstance(value, Verb)
+VERBS: Final[tuple[Verb[Any], ...]] = (
+    *(value for value in list(globals().values()) if isinstance(value, Verb)),
+    *CERTIFICATE_VERBS,
 )
 """In the order above, which is also that of commands in `portico --help`."""
