@@ -7,14 +7,12 @@ accepted the work and go on with it; follow it by its id.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from portico.core.model.app import MAX_INSTANCES
-from portico.core.model.desired import Desired
 from portico.core.model.event import Requester
 from portico.core.model.instance import LEAVING
-from portico.core.model.names import PROJECT, InstanceId
+from portico.core.model.names import InstanceId
 from portico.core.model.records import Revision
 from portico.core.model.views import (
     ChangeView,
@@ -25,29 +23,21 @@ from portico.core.model.views import (
     VersionView,
 )
 from portico.core.planning.runs import runs_before
-from portico.core.planning.unchanged import (
-    moved_ports,
-    relinked_text,
-    running_unchanged,
-    scaled,
-    unchanged_sites,
-    unchanged_text,
-)
 from portico.engine.certificates.assembly import CertificateParts
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.down import Down, ProjectName
-from portico.engine.control.kept_ports import assert_ports_kept
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.reading import ReadFile, Reading
 from portico.engine.control.revisions import Revisions
 from portico.engine.control.status import StatusReport
+from portico.engine.control.up import Up
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 from portico.engine.inputs import request_of
 from portico.engine.intent import SITES
-from portico.engine.prepare import Candidate, Preparation
+from portico.engine.prepare import Preparation
 from portico.engine.projects import name_of
 from portico.errors import ConfigError, Failed, NotFound, Refused
 from portico.ports.certificates import Certificates
@@ -87,9 +77,18 @@ class Operations(Reading):
             nginx_programs=nginx_programs,
             traffic=traffic,
         )
-        self._loop, self._safe_mode = engine.loop, engine.safe_mode
+        self._loop = engine.loop
         self._local, self._convergence = local, convergence
         self._cache_purge, self._dashboard = cache_purge, dashboard
+        self._up = Up(
+            engine,
+            changes,
+            certificates.loop,
+            preparation,
+            in_force,
+            convergence,
+            exposure=report.exposure,
+        )
         self._down = Down(engine, changes, in_force, convergence)
         self._revisions = Revisions(engine, self._projects)
 
@@ -108,93 +107,7 @@ class Operations(Reading):
 
     async def up(self, request: DocumentRequest, who: Requester) -> ChangeView:
         """Check the whole document, then apply it. ConfigError or Refused changes nothing."""
-        return await self._put_in_force(
-            lambda: self._revision(request, str(who)), who, holds=[SITES]
-        )
-
-    async def _put_in_force(
-        self,
-        edit: Callable[[], Revision],
-        who: Requester,
-        kind: str = "up",
-        subject: str = "",
-        *,
-        holds: Sequence[str] = (),
-        smaller: bool = False,
-    ) -> ChangeView:
-        """What `edit` makes of the file in force; and follow it until it is served.
-
-        `kind` and `subject` name the change; default: `up` of the file.
-
-        It holds what it touches. A whole file also `holds` the sites, so that those of no other
-        come into force before it has been seen that its own are served.
-        """
-        self._changes.hold([] if self._intent.revisions else [EVERY_APP])
-        touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
-        earlier, answered = list[Revision | None](), set[str]()
-
-        def allow(candidate: Candidate) -> None:
-            project = candidate.project or PROJECT
-            touched[:] = {*self._intent.changed_apps(candidate, project), *holds}
-            self._changes.hold(touched)
-            removed[:] = self._intent.removed_by(candidate, project)
-            earlier[:] = [self._intent.revisions.get(project)]
-            if holds:
-                whole, candidates = self._intent.desired, candidate.desired
-                assert_ports_kept(whole, candidates, "apply the file", project)
-                moved = moved_ports(whole, candidates)
-                now, new = whole.of(project), candidates.of(project)
-                said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
-                said.extend([f"nginx moves {moved}"] if moved else [])
-                if earlier[0] and earlier[0].served:
-                    answered.update(unchanged_sites(now, new))
-
-        accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
-        [before] = earlier
-        self._accepted(accepted, candidate, before)
-        name, _, rest = subject.partition(" ")
-        self._events.requested(kind, name or accepted.source, who, rest)
-        own = candidate.desired.of(accepted.project)
-
-        async def work(change: Change) -> None:
-            if removed and before:
-                change.say(_removal(removed, before.file, accepted.file))
-            if holds:
-                said.extend(await self._unchanged_lines(unchanged, own))
-            for line in said:
-                change.say(line)
-            for note in candidate.notes:
-                change.say(f"note: {note}")
-            await self._convergence.apps(change, own.apps)
-            await self._convergence.upgrade()
-            await self._convergence.sites(change, own, candidate.desired, answered)
-            self._intent.mark_served(accepted)
-            await self._report.exposure.look()
-            for note in self._report.exposure.notes_after(own.apps):
-                change.say(f"note: {note}")
-
-        return self._changes.begin(kind, subject or accepted.source, touched, work)
-
-    async def _unchanged_lines(self, apps: Sequence[str], desired: Desired) -> list[str]:
-        """What of these continues to run as it is, which apps run where no link leads any more,
-        and how they are replaced.
-        """
-        relinked: dict[str, str] = {}
-        for name, app in desired.apps.items():
-            with suppress(Failed):  # nothing is started there
-                if app.spec.links:
-                    links = await self._preparation.links_of(app.spec)
-                    relinked[name] = relinked_text(app.spec, links)
-        others = unchanged_text([name for name in apps if not relinked.get(name)])
-        return [text for text in (*relinked.values(), others) if text]
-
-    def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
-        seen, build = self._observed.now().nginx, candidate.build
-        if self._intent.is_in_force(seen) and build.program not in {"", seen.program}:
-            self._intent.request_upgrade(build)  # the same files, and another [edge] nginx
-        if self._safe_mode.is_on and (before is None or before.document != revision.document):
-            self._safe_mode.end()
-        self._certificates.loop.wake()
+        return await self._up.begin(lambda: self._revision(request, str(who)), who, holds=[SITES])
 
     async def down(
         self,
@@ -327,13 +240,13 @@ class Operations(Reading):
             )
         edit = self._revisions.with_app(app, {"instances": wanted}, f"scale {app} {wanted}", who)
         is_fewer = wanted < before
-        return await self._put_in_force(edit, who, "scale", f"{app} {wanted}", smaller=is_fewer)
+        return await self._up.begin(edit, who, "scale", f"{app} {wanted}", smaller=is_fewer)
 
     async def delete(self, app: str, who: Requester, folder: str | None = None) -> ChangeView:
         [app] = self._named(app, folder)
         edit = self._revisions.with_app(app, None, f"delete {app}", who)
         try:
-            return await self._put_in_force(edit, who, "delete", app, smaller=True)
+            return await self._up.begin(edit, who, "delete", app, smaller=True)
         except ConfigError as error:  # most of all a site that passes requests to it
             raise ConfigError(f"the file without {app}", error.problems) from None
 
@@ -386,7 +299,7 @@ class Operations(Reading):
             again = self._revision(request_of(found), f"{who}, rollback to {found.number}", found)
             return replace(again, links=found.links)
 
-        return await self._put_in_force(edit, who, "rollback", holds=[SITES])
+        return await self._up.begin(edit, who, "rollback", holds=[SITES])
 
     def _begun(
         self,
@@ -429,10 +342,3 @@ class Operations(Reading):
 def _subject(text: str | None, apps: Sequence[str]) -> str | None:
     """The one app that a word means, or the word."""
     return apps[0] if len(apps) == 1 else text
-
-
-def _removal(removed: Sequence[str], before: str, now: str) -> str:
-    names = ", ".join(removed)
-    if before == now:
-        return f"removing {names}: no longer in {now}"
-    return f"removing {names}: in force from {before}, and not in {now}"

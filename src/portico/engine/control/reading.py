@@ -226,8 +226,8 @@ class Reading(CertificateOperations):
     def logs(self, app: str | None, folder: str | None) -> list[LogFileView]:
         names = self._projects.names(folder)
         apps = names.apps_of(app) if app else list(names.apps)
-        views = [view for name in apps for view in self._report.log_files(name)]
-        return views + self._report.nginx_log_files(apps if app else None)
+        views = [view for name in apps for view in self._report.log_files.of_app(name)]
+        return views + self._report.log_files.of_nginx(apps if app else None)
 
     async def output(
         self,

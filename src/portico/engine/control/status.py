@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, Literal
+from typing import Final
 
 from portico.core.config.references import names_served
 from portico.core.counting.table import stream_site
@@ -19,7 +19,6 @@ from portico.core.model.views import (
     AppView,
     DaemonView,
     InstanceView,
-    LogFileView,
     NginxView,
     ProjectView,
     ServerView,
@@ -29,16 +28,15 @@ from portico.core.model.views import (
     TrafficView,
     UpstreamView,
 )
-from portico.core.model.world import NginxSeen, World
+from portico.core.model.world import NginxSeen
 from portico.core.planning.app_state import app_state
 from portico.core.planning.lineages import lineage_names
 from portico.core.planning.order import Wait, waiting_apps
-from portico.core.planning.runs import ended_badly
 from portico.core.planning.served_certificates import ServedCertificates
-from portico.core.render.access_log import access_log_path, error_log_path, stream_log_name
-from portico.core.render.scope import file_name
 from portico.core.render.site_urls import site_urls
 from portico.engine.control.activity import Activity
+from portico.engine.control.log_files import LogFiles
+from portico.engine.control.problems import Problems
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
@@ -52,10 +50,6 @@ from portico.system.memory import resident_bytes
 
 S = InstanceState
 SHOWN_LINES: Final = 10
-_TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
-
-
-_EARLIER: Final = "it failed its health check before the daemon was started"
 
 
 class StatusReport:
@@ -74,11 +68,13 @@ class StatusReport:
         traffic: Traffic,
     ) -> None:
         self._intent, self._observed = engine.intent, engine.observed
-        self._clock, self._troubles = engine.clock, engine.troubles
+        self._clock = engine.clock
         self._instances, self.exposure = instances, exposure
         self._activity, self._daemon, self._issued = activity, daemon, issued
         self._server_checks = server_checks
-        self._logs, self._processes, self._traffic = logs, processes, traffic
+        self._problems = Problems(engine, instances.ownership, server_checks)
+        self._processes, self._traffic = processes, traffic
+        self.log_files = LogFiles(engine, logs, daemon.home)
         self._begun = engine.clock.monotonic()
 
     async def view(self) -> StatusView:
@@ -127,7 +123,7 @@ class StatusReport:
             daemon=self._daemon_now(),
             source=first.source if first else "",
             revision=first.revision if first else 0,
-            troubles=tuple(map(distinct, self._all_troubles(held, world))),
+            troubles=tuple(map(distinct, self._problems.sentences(held, world))),
             notes=tuple(self.exposure.notes()),
         )
 
@@ -187,59 +183,6 @@ class StatusReport:
             )
             for key, each in self._intent.revisions.items()
         }
-
-    def log_files(self, app: str) -> list[LogFileView]:
-        """Those that its instances write."""
-        spec = self._intent.spec_wanted(app)
-        mine = sorted(
-            (i for i in self._observed.instances.values() if i.app == app),
-            key=lambda i: (i.slot, -i.spawned),  # of two in a slot the newer one
-        )
-        views: dict[str, LogFileView] = {}
-        for i in mine:
-            name, files = f"{app}.{i.slot}", self._logs.files(spec, i.slot)
-            started = self._clock.now() - (self._clock.monotonic() - i.spawned)
-            streams: tuple[tuple[Literal["stdout", "stderr"], str], ...] = (
-                ("stdout", files.stdout),
-                ("stderr", files.stderr),
-            )
-            for stream, path in streams:
-                view = LogFileView(
-                    app=app,
-                    instance=name,
-                    stream=stream,
-                    path=path,
-                    user=spec.app.user or "",
-                    started=started if i.spawned else 0.0,
-                    offset=self._logs.offset(path),
-                )
-                if views.setdefault(path, view).instance != name:  # whose lines are whose?
-                    views[path] = views[path].model_copy(update={"offset": 0, "started": 0.0})
-        return list(views.values())
-
-    def nginx_log_files(self, apps: Collection[str] | None) -> list[LogFileView]:
-        """The error log, and those of the sites and streams, or of those that pass requests to
-        any of these apps.
-        """
-        desired, home = self._intent.desired, self._daemon.home
-        names = [
-            name
-            for name, site in desired.sites.items()
-            if site.access_log
-            and (apps is None or names_served([site], desired.upstreams).intersection(apps))
-        ]
-        streams = [
-            key
-            for key, each in desired.streams.items()
-            if each.stream.access_log
-            and (apps is None or names_served([each.stream], desired.upstreams) & {*apps})
-        ]
-        error = LogFileView(app="", instance="", stream="error", path=error_log_path(home))
-        return [
-            error,
-            *(_access_log(home, name, file_name(name)) for name in names),
-            *(_access_log(home, stream_site(key), stream_log_name(key)) for key in streams),
-        ]
 
     def last_lines(self, app: str) -> list[str]:
         """The end of the output of the app's instance that ended badly last."""
@@ -336,54 +279,6 @@ class StatusReport:
         uptime = round(self._clock.monotonic() - self._begun, 1)
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
 
-    def _all_troubles(self, held: Mapping[str, Wait], world: World) -> Iterator[str]:
-        for name, why in self._intent.reverted.items():
-            run = self._intent.desired.apps[name].must_end
-            yield f"{name} {'failed' if run else 'is running its previous version'}: {why}"
-        if world.nginx.outdated:
-            yield "the nginx program changed on disk; run `portico upgrade` to switch to it"
-        for i in world.instances.values():
-            if i.state is S.READY and not i.taken:
-                continue
-            retried = i.state is S.STARTING and i.last_failure
-            if i.state in _TROUBLED or retried or i.taken or self._ended_badly(i):
-                yield f"{i.id} {i.trouble}"
-        yield from (f"{name} {note}" for name, note in self._instances.ownership.notes())
-        yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
-        if self._observed.unrecorded:
-            yield self._observed.unrecorded
-        if self._intent.writes.trouble:
-            yield f"the latest changes could not be written to disk: {self._intent.writes.trouble}"
-        yield from self._nobody_well()
-        yield from self._failing_servers()
-        yield from self._troubles.sentences()
-
-    def _ended_badly(self, i: Instance) -> bool:
-        return i.state is S.STOPPED and ended_badly(self._intent.app_of(i), i)
-
-    def _failing_servers(self) -> Iterator[str]:
-        for name, servers in self._server_checks.groups():
-            upstream = f"upstream {split_name(name)[1]}"
-            if servers and not any(each.is_well for each in servers):
-                yield (
-                    f"every server of {upstream} fails its health check; requests are still sent "
-                    f"to them: {servers[0].reason or _EARLIER}"
-                )
-                continue
-            for each in servers:
-                if not each.is_well:
-                    why = each.reason or _EARLIER
-                    yield f"server {each.name} of {upstream} gets no requests: {why}"
-
-    def _nobody_well(self) -> Iterator[str]:
-        known = self._observed.instances
-        for app, endpoints in self._observed.endpoints.items():
-            if {i.state for e in endpoints if (i := known.get(e.instance))} == {S.UNREADY}:
-                yield (
-                    f"every instance of {app} fails its health check; requests are still sent "
-                    "to them"
-                )
-
 
 def _site(  # noqa: PLR0913 - all that is seen of it
     name: str,
@@ -432,8 +327,3 @@ def _target(site: Site | Stream) -> str:
 def _folder(folder: str | Folder | None) -> str:
     path = folder.path if isinstance(folder, Folder) else folder
     return f"folder {path}" if path else ""
-
-
-def _access_log(home: str, site: str, file: str) -> LogFileView:
-    path = access_log_path(home, file)
-    return LogFileView(app="", instance="", stream="access", path=path, site=site)

@@ -1,0 +1,139 @@
+"""A file is put in force: accepted, followed until it is served, and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from portico.core.model.desired import Desired
+from portico.core.model.event import Requester
+from portico.core.model.names import PROJECT
+from portico.core.model.records import Revision
+from portico.core.model.views import ChangeView
+from portico.core.planning.unchanged import (
+    moved_ports,
+    relinked_text,
+    running_unchanged,
+    scaled,
+    unchanged_sites,
+    unchanged_text,
+)
+from portico.engine.certificates.loop import CertificateLoop
+from portico.engine.changes import EVERY_APP, Change, Changes
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.kept_ports import assert_ports_kept
+from portico.engine.engine import Engine
+from portico.engine.exposure import Exposure
+from portico.engine.in_force import InForce
+from portico.engine.prepare import Candidate, Preparation
+from portico.errors import Failed
+
+
+class Up:
+    def __init__(  # noqa: PLR0913 - a file touches all of these
+        self,
+        engine: Engine,
+        changes: Changes,
+        certificates: CertificateLoop,
+        preparation: Preparation,
+        in_force: InForce,
+        convergence: Convergence,
+        *,
+        exposure: Exposure,
+    ) -> None:
+        self._intent, self._observed = engine.intent, engine.observed
+        self._events, self._safe_mode = engine.events, engine.safe_mode
+        self._changes, self._certificates = changes, certificates
+        self._preparation, self._in_force = preparation, in_force
+        self._convergence, self._exposure = convergence, exposure
+
+    async def begin(
+        self,
+        edit: Callable[[], Revision],
+        who: Requester,
+        kind: str = "up",
+        subject: str = "",
+        *,
+        holds: Sequence[str] = (),
+        smaller: bool = False,
+    ) -> ChangeView:
+        """What `edit` makes of the file in force; and follow it until it is served.
+
+        `kind` and `subject` name the change; default: `up` of the file.
+
+        It holds what it touches. A whole file also `holds` the sites, so that those of no other
+        come into force before it has been seen that its own are served.
+        """
+        self._changes.hold([] if self._intent.revisions else [EVERY_APP])
+        touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
+        earlier, answered = list[Revision | None](), set[str]()
+
+        def allow(candidate: Candidate) -> None:
+            project = candidate.project or PROJECT
+            touched[:] = {*self._intent.changed_apps(candidate, project), *holds}
+            self._changes.hold(touched)
+            removed[:] = self._intent.removed_by(candidate, project)
+            earlier[:] = [self._intent.revisions.get(project)]
+            if holds:
+                whole, candidates = self._intent.desired, candidate.desired
+                assert_ports_kept(whole, candidates, "apply the file", project)
+                moved = moved_ports(whole, candidates)
+                now, new = whole.of(project), candidates.of(project)
+                said[:], unchanged[:] = scaled(now, new), running_unchanged(now, new)
+                said.extend([f"nginx moves {moved}"] if moved else [])
+                if earlier[0] and earlier[0].served:
+                    answered.update(unchanged_sites(now, new))
+
+        accepted, candidate = await self._in_force.accept(edit, allow, smaller=smaller)
+        [before] = earlier
+        self._accepted(accepted, candidate, before)
+        name, _, rest = subject.partition(" ")
+        self._events.requested(kind, name or accepted.source, who, rest)
+        own = candidate.desired.of(accepted.project)
+
+        async def work(change: Change) -> None:
+            if removed and before:
+                change.say(_removal(removed, before.file, accepted.file))
+            if holds:
+                said.extend(await self._unchanged_lines(unchanged, own))
+            for line in said:
+                change.say(line)
+            for note in candidate.notes:
+                change.say(f"note: {note}")
+            await self._convergence.apps(change, own.apps)
+            await self._convergence.upgrade()
+            await self._convergence.sites(change, own, candidate.desired, answered)
+            self._intent.mark_served(accepted)
+            await self._exposure.look()
+            for note in self._exposure.notes_after(own.apps):
+                change.say(f"note: {note}")
+
+        return self._changes.begin(kind, subject or accepted.source, touched, work)
+
+    async def _unchanged_lines(self, apps: Sequence[str], desired: Desired) -> list[str]:
+        """What of these continues to run as it is, which apps run where no link leads any more,
+        and how they are replaced.
+        """
+        relinked: dict[str, str] = {}
+        for name, app in desired.apps.items():
+            with suppress(Failed):  # nothing is started there
+                if app.spec.links:
+                    links = await self._preparation.links_of(app.spec)
+                    relinked[name] = relinked_text(app.spec, links)
+        others = unchanged_text([name for name in apps if not relinked.get(name)])
+        return [text for text in (*relinked.values(), others) if text]
+
+    def _accepted(self, revision: Revision, candidate: Candidate, before: Revision | None) -> None:
+        seen, build = self._observed.now().nginx, candidate.build
+        if self._intent.is_in_force(seen) and build.program not in {"", seen.program}:
+            self._intent.request_upgrade(build)  # the same files, and another [edge] nginx
+        if self._safe_mode.is_on and (before is None or before.document != revision.document):
+            self._safe_mode.end()
+        self._certificates.wake()
+
+
+def _removal(removed: Sequence[str], before: str, now: str) -> str:
+    names = ", ".join(removed)
+    if before == now:
+        return f"removing {names}: no longer in {now}"
+    return f"removing {names}: in force from {before}, and not in {now}"
