@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
+from portico.adapters.certificates.issuing import CertificateChild
+from portico.adapters.lineages.disk import DiskLineages
+from portico.api.app import Api, json_of
+from portico.core.model.views import DocumentRequest
+from portico.core.render.alpn import answers
+from portico.core.render.challenge import pending_tokens
+from portico.engine.control.operations import Operations
+from portico.ports.clock import Clock
+from portico.ports.state import State
+from portico.system.home import Home
+from portico.system.programs import StartProgram
+
+if TYPE_CHECKING:
+    from portico.adapters.acme.authorities import Authorities
+    from portico.api.dashboard.listener import DashboardListener
+    from portico.importers.certbot_bridge import CertbotBridge
+
+DASHBOARD_PORT: Final = "dashboard_port"
+"""Setting: where it listened last; 0 if it was closed."""
 T = TypeVar("T")
 
 
@@ -20,3 +40,56 @@ class _Late:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._made(), name)
+
+
+def dashboard_listener(
+    operations: Operations, api: Api, state: State, clock: Clock
+) -> DashboardListener:
+    from portico.api.dashboard.listener import DashboardListener  # noqa: PLC0415
+    from portico.api.dashboard.live import Live  # noqa: PLC0415
+    from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
+
+    async def status() -> str:
+        return json_of(await operations.status()).decode()
+
+    return DashboardListener(
+        Dashboard(operations, Live(status), clock.monotonic),
+        api.requests,
+        port=lambda: int(state.setting(DASHBOARD_PORT) or 0),
+        keep_port=lambda port: state.put_setting(DASHBOARD_PORT, str(port)),
+    )
+
+
+def acme_authorities(home: Home, start_program: StartProgram) -> Authorities:
+    from portico.adapters.acme.authorities import Authorities  # noqa: PLC0415
+
+    return Authorities(
+        home.certificates,
+        sys.executable,
+        alpn=answers(str(home.path)),
+        tokens=pending_tokens(str(home.path)),
+        start_program=start_program,
+    )
+
+
+def certbot_bridge(home: Home, lineages: DiskLineages, local: CertificateChild) -> CertbotBridge:
+    from portico.adapters.acme.authorities import account_key  # noqa: PLC0415
+    from portico.importers.certbot_bridge import CertbotBridge  # noqa: PLC0415
+
+    return CertbotBridge(lineages, local, account_key(home.certificates))
+
+
+def edge_file(home: Home) -> DocumentRequest | None:
+    """The machine's own settings, if the operator has written any. Raises ConfigError."""
+    if not home.edge_file.exists():
+        return None
+    from portico.importers.read import read_file  # noqa: PLC0415 - few machines have one
+
+    read = read_file(home.edge_file, {})
+    return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
+
+
+def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:
+    from portico.importers.edited import edited_document  # noqa: PLC0415 - only a browser asks
+
+    return edited_document(source, folder, environ)

@@ -20,7 +20,8 @@ from portico.adapters.state.database import assert_usable
 from portico.daemon.deaths import Deaths
 from portico.daemon.foreground import run_in_foreground
 from portico.daemon.life import run_daemon, stop_when_idle
-from portico.daemon.wiring import Mode, Portico
+from portico.daemon.machine import Mode
+from portico.daemon.wiring import Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
 from portico.system.harmless import harmless

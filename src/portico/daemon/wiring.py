@@ -1,21 +1,20 @@
-"""The one place that knows which adapter stands behind which port."""
+"""The one place that knows which adapter stands behind which port.
+
+`late.py` has those that most daemons never ask, `machine.py` what is found out at the start.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import resource
 import socket
 import sys
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from secrets import token_hex
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from portico import __version__
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.certificates.trust import TrustStores
 from portico.adapters.discovery.responder import Responder
@@ -38,16 +37,21 @@ from portico.adapters.processes.supervisor import LinuxProcesses
 from portico.adapters.sites.probe import SiteProbe
 from portico.adapters.state.sqlite import SqliteState
 from portico.adapters.traffic.counting import CountingChild
-from portico.api.app import Api, json_of
+from portico.api.app import Api
 from portico.api.metrics_listener import MetricsListener
-from portico.core.model.views import DaemonView, DocumentRequest
 from portico.core.planning.endpoints import endpoints_of
 from portico.core.planning.environment import NoticePaths
 from portico.core.planning.steps import Step
-from portico.core.render.alpn import answers
 from portico.core.render.bootstrap_peers import bootstrap_files
-from portico.core.render.challenge import pending_tokens
-from portico.daemon.late import late
+from portico.daemon.late import (
+    acme_authorities,
+    certbot_bridge,
+    dashboard_listener,
+    edge_file,
+    edited_document_of,
+    late,
+)
+from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
 from portico.engine.certificates.assembly import CertificateParts, assemble_certificates
 from portico.engine.certificates.loop import IssuedFiles
@@ -63,7 +67,6 @@ from portico.engine.exposure import Exposure
 from portico.engine.host_checks import HostChecks
 from portico.engine.housekeeping import Housekeeping
 from portico.engine.in_force import InForce
-from portico.engine.inputs import Machine
 from portico.engine.instances.assembly import Instances, assemble_instances
 from portico.engine.instances.file_watches import FileWatches
 from portico.engine.instances.observer import Observer
@@ -78,37 +81,24 @@ from portico.engine.server_checks import ServerChecks
 from portico.engine.tasks import Tasks
 from portico.engine.traffic import TrafficCounting
 from portico.engine.troubles import Troubles
-from portico.errors import Failed, PorticoError
+from portico.errors import PorticoError
 from portico.ports.clock import Clock
 from portico.system.home import Home
 from portico.system.launcher import start_program_of
 from portico.system.names import (
-    authorities,
-    hosts,
-    nameservers,
     own_loopbacks,
-    speaks_ipv6,
     unprivileged_from,
 )
-from portico.system.programs import StartProgram
 
 if TYPE_CHECKING:
-    from portico.adapters.acme.authorities import Authorities
     from portico.api.dashboard.listener import DashboardListener
-    from portico.importers.certbot_bridge import CertbotBridge
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["command", "unit", "foreground"]
-"""As in `DaemonView`."""
 STARTS_PER_CORE: Final = 4
 """Programs that may be starting at a time: enough where each waits now and then for something."""
 DISCOVERY_PORT: Final = "discovery_port"
 """Setting of a Portico that did not yet note in a generation where its files ask."""
-DASHBOARD_PORT: Final = "dashboard_port"
-"""Setting: where it listened last; 0 if it was closed."""
-SECRET: Final = "secret"  # noqa: S105 - a name
-"""Setting: as in `RenderContext`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +200,7 @@ async def assemble(
         in_force=lambda: intent.desired,
         workers=workers,
     )
-    machine = _machine(home, discovery.address, workers, _secret(state))
+    machine = this_machine(home, discovery.address, workers, secret_of(state))
     client_files = ClientFiles()
     prepare = partial(
         Preparation,
@@ -219,7 +209,7 @@ async def assemble(
         local,
         host_checks,
         client_files=client_files,
-        edge_file=partial(_edge_file, home),
+        edge_file=partial(edge_file, home),
         selected_nginx=lambda: intent.selected_nginx,
     )
     passthrough = AlpnPassthrough()
@@ -232,8 +222,8 @@ async def assemble(
         in_force,
         issued,
         prepare,
-        authorities=late(partial(_authorities, home, start_program)),
-        certbot=late(partial(_certbot, home, lineages, local)),
+        authorities=late(partial(acme_authorities, home, start_program)),
+        certbot=late(partial(certbot_bridge, home, lineages, local)),
         client_files=client_files,
         hooks=HookRunner(start_program),
         pem_files=DiskPemFiles(),
@@ -254,9 +244,9 @@ async def assemble(
         certificates,
         exposure,
         server_checks=server_checks,
-        daemon=_daemon(home, mode),
+        daemon=this_daemon(home, mode),
         dashboard=late(lambda: dashboard),
-        edited=_edited_document,
+        edited=edited_document_of,
         issued=issued,
         local=local,
         logs=logs,
@@ -284,10 +274,10 @@ async def assemble(
     )
     sender = Sender(machine.authorities, start_program)
     notifications = Notifications(engine, sender, socket.gethostname())
-    cores = STARTS_PER_CORE * _cores()
+    cores = STARTS_PER_CORE * usable_cores()
     observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
     api = Api(operations)
-    dashboard = late(lambda: _dashboard(operations, api, state, clock))
+    dashboard = late(lambda: dashboard_listener(operations, api, state, clock))
     state.tell(partial(troubles.report, "state"))
     return Portico(
         api,
@@ -312,43 +302,6 @@ async def assemble(
         processes.watched,
         watches,
     )
-
-
-def _dashboard(
-    operations: Operations, api: Api, state: SqliteState, clock: Clock
-) -> DashboardListener:
-    from portico.api.dashboard.listener import DashboardListener  # noqa: PLC0415 - see `late`
-    from portico.api.dashboard.live import Live  # noqa: PLC0415
-    from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
-
-    async def status() -> str:
-        return json_of(await operations.status()).decode()
-
-    return DashboardListener(
-        Dashboard(operations, Live(status), clock.monotonic),
-        api.requests,
-        port=lambda: int(state.setting(DASHBOARD_PORT) or 0),
-        keep_port=lambda port: state.put_setting(DASHBOARD_PORT, str(port)),
-    )
-
-
-def _authorities(home: Home, start_program: StartProgram) -> Authorities:
-    from portico.adapters.acme.authorities import Authorities  # noqa: PLC0415 - see `late`
-
-    return Authorities(
-        home.certificates,
-        sys.executable,
-        alpn=answers(str(home.path)),
-        tokens=pending_tokens(str(home.path)),
-        start_program=start_program,
-    )
-
-
-def _certbot(home: Home, lineages: DiskLineages, local: CertificateChild) -> CertbotBridge:
-    from portico.adapters.acme.authorities import account_key  # noqa: PLC0415 - see `late`
-    from portico.importers.certbot_bridge import CertbotBridge  # noqa: PLC0415
-
-    return CertbotBridge(lineages, local, account_key(home.certificates))
 
 
 def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
@@ -395,60 +348,3 @@ async def _discovery(home: Home, state: SqliteState, clock: Clock) -> Responder:
             responder.address,
         )
     return responder
-
-
-def _secret(state: SqliteState) -> str:
-    secret = state.setting(SECRET) or token_hex(16)
-    with suppress(Failed):  # a full disk: another daemon makes another one
-        state.put_setting(SECRET, secret)
-    return secret
-
-
-def _machine(home: Home, resolver: str, workers: str, secret: str) -> Machine:
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # nginx's master opens a log a site, and inherits what may be open at a time from here.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
-    return Machine(
-        str(home.path),
-        cores=_cores(),
-        root=os.geteuid() == 0,
-        workers=workers,
-        secret=secret,
-        open_files=most_files if most_files > 0 else 65536,
-        resolver=resolver,
-        nameservers=nameservers(),
-        ipv6=speaks_ipv6(),
-        hosts=hosts(),
-        authorities=authorities(),
-    )
-
-
-def _edge_file(home: Home) -> DocumentRequest | None:
-    """The machine's own settings, if the operator has written any. Raises ConfigError."""
-    if not home.edge_file.exists():
-        return None
-    from portico.importers.read import read_file  # noqa: PLC0415 - few machines have one
-
-    read = read_file(home.edge_file, {})
-    return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
-
-
-def _edited_document(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:
-    from portico.importers.edited import edited_document  # noqa: PLC0415 - only a browser asks
-
-    return edited_document(source, folder, environ)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _daemon(home: Home, mode: Mode) -> DaemonView:
-    return DaemonView(
-        pid=os.getpid(),
-        version=__version__,
-        memory_bytes=0,
-        home=str(home.path),
-        uptime_s=0.0,
-        mode=mode,
-    )
