@@ -124,8 +124,9 @@ class Nginx(Protocol):
         Raises Failed, with the previous generation in force, if the new one does not come up.
         """
 
-    inherited_ports: frozenset[int]
-    """Where the other nginx of `inherit` listens, until the next generation is served."""
+    @property
+    def inherited_ports(self) -> frozenset[int]:
+        """Where the other nginx of `inherit` listens, until the next generation is served."""
 
     async def inherit(self, pid: int | None) -> None:
         """The next generation is served on the listening sockets of another nginx, which this is
