@@ -324,7 +324,7 @@ class Machine(Outside):
 
     @property
     def records(self) -> dict[str, AppRecord]:
-        return dict(self.intent.records())
+        return dict(self.intent.versions.records)
 
     @property
     def instances(self) -> dict[InstanceId, Instance]:

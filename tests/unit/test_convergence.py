@@ -60,9 +60,6 @@ class Outside:
     def desired(self):
         return self.wanted()[0]
 
-    def target_id(self, _: str) -> str:
-        return "v1"
-
     def now(self):
         return world(self.instance, knows=[self.its], now=self.clock.monotonic())
 

@@ -75,7 +75,7 @@ class Machine:
         self.instances = {first.id: first}
         self.specs = {"v1": SPEC}
         intent = SimpleNamespace(
-            spec=lambda version: self.specs[version],
+            versions=SimpleNamespace(spec=self.specs.__getitem__),
             app_of=lambda _: SPEC.app,
             desired=SimpleNamespace(
                 edge=SimpleNamespace(log_max_size=1, log_total_size=10 << 30, log_keep=1)

@@ -451,12 +451,12 @@ def test_a_reload_where_a_link_leads_nowhere_changes_nothing():
 
     async def story() -> None:
         assert await portico.acknowledged("up A") == "done"
-        before = portico.intent.target_id("web")
+        before = portico.intent.versions.wanted("web").id
         portico.links_problem = "folder /srv/current does not exist"
         said = "cannot reload web: folder /srv/current does not exist; nothing was changed"
         with pytest.raises(Refused, match=said):
             await portico.operations.reload("web", ME)
-        assert portico.intent.target_id("web") == before
+        assert portico.intent.versions.wanted("web").id == before
 
     portico.run(story)
 
@@ -682,7 +682,7 @@ def assert_memory_is_on_disk(portico: Portico) -> None:
     assert portico.intent.writes.trouble == ""
     read = Intent(portico.state, nginx=None)
     assert read.on_disk() == portico.intent.revisions
-    assert read.records() == portico.intent.records()
+    assert read.versions.records == portico.intent.versions.records
     assert read.paused() == portico.intent.paused()
 
 

@@ -67,7 +67,7 @@ def test_after_a_rollback_an_app_is_the_program_before_with_the_settings_of_the_
     web = wanted.desired.apps["web"]
     assert (web.spec.id, web.app.command, web.app.schedule) == ("v1", "old", "0 4 * * *")
     assert (web.app.pinned(1), web.app.weight) == (None, 7)
-    assert wanted.pinned_ports() == frozenset()
+    assert wanted.desired.pinned_ports == frozenset()
     wanted.new_version(["web"], abrupt=False)
     web = wanted.desired.apps["web"]
     assert (web.spec.id, web.app.command, web.app.port) == ("v2+1", "new", 3000)
@@ -94,10 +94,10 @@ def test_what_runs_is_started_again_with_the_shell_of_its_rollout(ready, stopped
         wanted.complete("web")
     wanted.set_stopped(["web"], stopped=stopped)
     wanted.accept(of("2"), REVISION, smaller=False)
-    assert wanted.spec_wanted("web").environ == {"PATH": expected}
+    assert wanted.versions.wanted("web").environ == {"PATH": expected}
     if not keys:
         wanted.new_version(["web"], abrupt=False)
-        assert wanted.spec_wanted("web").environ == {"PATH": "2"}
+        assert wanted.versions.wanted("web").environ == {"PATH": "2"}
 
 
 def test_what_is_removed_in_a_hurry_stays_so_whatever_is_asked_next():
@@ -128,7 +128,7 @@ def test_a_file_that_changes_nothing_of_an_app_leaves_its_restart_a_restart():
     wanted = intent()
     up(wanted, web="v1")
     wanted.new_version(["web"], abrupt=True)
-    up(wanted, web=wanted.target_id("web"))
+    up(wanted, web=wanted.versions.wanted("web").id)
     assert wanted.desired.apps["web"].abrupt
 
 

@@ -43,8 +43,10 @@ class Outside:
     async def end_orphans(self, lost: Sequence[tuple[Launch, Process | None]]) -> None:
         self.ended = [(launch.instance, stays) for launch, stays in lost]
 
-    def spec(self, _: str) -> Spec:
-        return Spec("v1", "web", self.app, "/srv", {})
+    @property
+    def versions(self) -> SimpleNamespace:
+        spec = Spec("v1", "web", self.app, "/srv", {})
+        return SimpleNamespace(spec=lambda _: spec)
 
     def start(self, subject: str, work, *, of: str) -> None:
         """What would be probed is not."""
@@ -260,7 +262,7 @@ def test_that_a_program_opened_no_port_is_said_only_while_it_is_so(
     supervision, observed = taking_over([starting], probed, clock=clock)
 
     async def story() -> None:
-        await supervision.spawn(starting, probed.spec("v1"))
+        await supervision.spawn(starting, probed.versions.spec("v1"))
         await clock.advance(seconds)
         probed.task.cancel()
 

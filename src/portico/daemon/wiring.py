@@ -78,6 +78,7 @@ from portico.engine.prepare import Preparation
 from portico.engine.projects import Projects
 from portico.engine.safe_mode import SafeMode
 from portico.engine.server_checks import ServerChecks
+from portico.engine.settings import selected_nginx
 from portico.engine.tasks import Tasks
 from portico.engine.traffic import TrafficCounting
 from portico.engine.troubles import Troubles
@@ -210,7 +211,7 @@ async def assemble(
         host_checks,
         client_files=client_files,
         edge_file=partial(edge_file, home),
-        selected_nginx=lambda: intent.selected_nginx,
+        selected_nginx=partial(selected_nginx, state),
     )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passthrough, clock)

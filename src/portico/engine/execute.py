@@ -131,7 +131,7 @@ class Executor:
         self._intent.acknowledge_replacement(instance.id)
         left = self._observed.instances.values()
         if all(i.spec != instance.spec for i in left):
-            self._intent.keep_specs(i.spec for i in left)
+            self._intent.versions.keep(i.spec for i in left)
 
     def _in_background(self, step: Step, work: Awaitable[None]) -> None:
         """Beside the loop: nginx may take seconds, and no instance has to wait for it."""
@@ -158,7 +158,7 @@ class Executor:
         taken = self._taken_ports()
         places: list[tuple[str, Callable[[int], Instance]]] = []
         for step in steps:
-            spec = self._intent.spec_wanted(step.app)
+            spec = self._intent.versions.wanted(step.app)
             port = step.port or (await self._ports.free(taken) if spec.app.listens else 0)
             taken |= {port}
             now = self._clock.monotonic()
@@ -167,10 +167,10 @@ class Executor:
 
     async def _start(self, app: str, slot: int) -> None:
         instance = self._reserved.pop((app, slot))
-        await self._spawn(instance, self._intent.spec(instance.spec))
+        await self._spawn(instance, self._intent.versions.spec(instance.spec))
 
     async def _respawn(self, instance: Instance) -> None:
-        spec = self._intent.spec(instance.spec)
+        spec = self._intent.versions.spec(instance.spec)
         movable = spec.app.listens and not self._is_pinned(instance, spec)
         app = self._intent.app_of(instance)
         # On its old port it would have its old share until nginx has asked discovery again.
@@ -189,7 +189,7 @@ class Executor:
 
     def _taken_ports(self) -> frozenset[int]:
         taken = frozenset(i.port for i in self._observed.instances.values())
-        return taken | self._intent.pinned_ports()
+        return taken | self._intent.desired.pinned_ports
 
     def _move(self, instance: InstanceId, event: InstanceEvent, why: str) -> None:
         now = self._clock.monotonic()
@@ -215,7 +215,7 @@ class Executor:
 
     def _signal_to_stop(self, instance: Instance) -> None:
         if instance.process is not None:
-            signal = self._intent.spec(instance.spec).app.stop_signal
+            signal = self._intent.versions.spec(instance.spec).app.stop_signal
             self._processes.signal(instance.process, signal)
 
     def _kill(self, instance: Instance, why: str) -> None:

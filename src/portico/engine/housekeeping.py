@@ -158,7 +158,7 @@ class Housekeeping:
         async for i in by_turns(list(self._observed.instances.values())):
             if i.id not in self._observed.instances:
                 continue  # nor is its version known any more
-            spec, limits = self._intent.spec(i.spec), self._intent.app_of(i).logs
+            spec, limits = self._intent.versions.spec(i.spec), self._intent.app_of(i).logs
             files = self._logs.files(spec, i.slot)
             for path in {files.stdout, files.stderr} - found.keys():
                 found[path] = _Log(i.id, i.app, spec, limits)

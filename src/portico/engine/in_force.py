@@ -199,7 +199,7 @@ class InForce:
             slots[i.app] = max(slots.get(i.app, 0), i.slot)
         apps = {
             name: DesiredApp(name, slots.get(name, 0), record.target)
-            for name, record in self._intent.records().items()
+            for name, record in self._intent.versions.records.items()
         }
         return Desired(apps=apps)
 
@@ -216,7 +216,7 @@ class InForce:
                 return made
 
     def _basis(self) -> Basis:
-        return self._changes, self._intent.reload_counts()
+        return self._changes, self._intent.versions.reload_counts
 
     def _changed(self, candidate: Candidate) -> None:
         self._changes += 1

@@ -16,17 +16,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from portico.core.config.desired import version_in_file, version_of
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.instance import Instance
 from portico.core.model.names import PROJECT, InstanceId, qualified, split_name
-from portico.core.model.place import AUTO, Build
+from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
 from portico.core.model.world import NginxSeen
-from portico.core.planning.teardown import IMMEDIATE_STOP_TIMEOUT
+from portico.core.planning.teardown import hurried
 from portico.engine import settings
+from portico.engine.app_versions import AppVersions
 from portico.engine.inputs import Inputs, request_of
 from portico.engine.pending_writes import PendingWrites
 from portico.engine.prepare import NO_BUILD, Candidate
@@ -43,8 +43,7 @@ SITES: Final = "the sites"
 class Intent:
     def __init__(self, state: State, nginx: Nginx) -> None:
         self._state, self._nginx = state, nginx
-        self._records: dict[str, AppRecord] = {record.name: record for record in state.apps()}
-        self._specs: dict[str, Spec] = dict(state.specs())
+        self.versions = AppVersions(state)
         self._paused = settings.paused(state)
         self._holds = settings.holds(state)
         self.left = settings.left(state)
@@ -107,12 +106,13 @@ class Intent:
 
     def inputs_of(self, revisions: Mapping[str, Revision]) -> Inputs:
         """The same with these files in force, by project."""
+        records = self.versions.records
         return Inputs(
             {project: request_of(each) for project, each in revisions.items()},
-            self.reload_counts(),
+            self.versions.reload_counts,
             self._paused,
-            targets={name: record.target for name, record in self._records.items()},
-            unfinished=frozenset(n for n, record in self._records.items() if record.good is None),
+            targets={name: record.target for name, record in records.items()},
+            unfinished=frozenset(n for n, record in records.items() if record.good is None),
             edge=self._edge,
             holds=self._holds,
             known={each: self._file.desired.of(each) for each in self.revisions},
@@ -125,16 +125,16 @@ class Intent:
         `smaller` it is in force all the same.
         """
         added: list[Revision] = []
-        apps = candidate.desired.of(revision.project).apps.items()
-        records = [self._accepted(name, app) for name, app in apps]
-        writes = self._writes(records)
+        apps = candidate.desired.of(revision.project).apps.values()
+        records = [self.versions.accepted(app) for app in apps]
+        writes = self.versions.writes(records)
         writes[f"project {revision.project}"] = partial(self._add_revision, revision, added)
         if candidate.edge != self._edge:
             edge = candidate.edge.model_dump() if candidate.edge else None
             writes |= self._setting(settings.EDGE, edge)
         written = self.writes.store(writes, must=not smaller)
         accepted = added[-1] if written else replace(revision, number=self._next_number())
-        self._remember(records)
+        self.versions.remember(records)
         self.revisions = {**self.revisions, accepted.project: accepted}
         self._edge = candidate.edge
         self.render_again(candidate)
@@ -157,22 +157,12 @@ class Intent:
         """What the next revision on disk will get."""
         return max((revision.number for revision in self._state.revisions()), default=0) + 1
 
-    def _accepted(self, name: str, app: DesiredApp) -> AppRecord:
-        record = self._records.get(name)
-        if record is None:
-            return AppRecord(name, app.spec, None, stopped=not app.app.autostart)
-        again = record.target.id == app.spec.id
-        runs = again and record.good is not None and not (record.stopped or app.app.schedule)
-        # What crashes is started as it was; a reload takes what the shell has by now.
-        target = replace(app.spec, environ=record.target.environ) if runs else app.spec
-        return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
-
     def resume(self, candidate: Candidate, revisions: Mapping[str, Revision]) -> None:
         """The same at the start of a daemon: the files are in force already."""
-        apps = candidate.desired.apps
-        new = [AppRecord(n, app.spec, None) for n, app in apps.items() if n not in self._records]
-        self.writes.store(self._writes(new), must=False)
-        self._remember(new)
+        known, apps = self.versions.records, candidate.desired.apps.items()
+        new = [AppRecord(name, app.spec, None) for name, app in apps if name not in known]
+        self.writes.store(self.versions.writes(new), must=False)
+        self.versions.remember(new)
         self.revisions = revisions
         self.render_again(candidate)
 
@@ -210,11 +200,11 @@ class Intent:
 
     def hurry(self, project: str) -> None:
         """What is removed of a project does not wait for its open requests any more."""
-        hurried = {
-            name: _hurried(app) if split_name(name)[0] == project else app
+        removed = {
+            name: hurried(app) if split_name(name)[0] == project else app
             for name, app in self.desired.removed_apps.items()
         }
-        self.desired = replace(self.desired, removed_apps=hurried)
+        self.desired = replace(self.desired, removed_apps=removed)
 
     def mark_served(self, revision: Revision) -> None:
         """Every app of this revision was ready, and every site answered."""
@@ -233,38 +223,11 @@ class Intent:
         numbers = settings.numbers(self._state).items()
         return {project: known[number] for project, number in numbers if number in known}
 
-    def changed_apps(self, candidate: Candidate, project: str) -> list[str]:
-        """The apps of which a file changes the program or the number, or that come or go; and the
-        sites, if it changes anything for nginx.
-        """
-        new, now = candidate.desired.of(project).apps, self.desired.of(project).apps
-        apps = [
-            name
-            for name in sorted(new.keys() | now.keys())
-            if name not in new
-            or name not in now
-            or new[name].spec.id != self._records[name].target.id
-            or new[name].instances != now[name].instances
-        ]
-        return apps if candidate.fingerprint == self.fingerprint else [*apps, SITES]
-
-    def removed_by(self, candidate: Candidate, project: str) -> list[str]:
-        """The apps, sites and streams of a project in force that its new file has not."""
-        now, new = self.desired.of(project), candidate.desired
-        apps, sites = now.apps.keys() - new.apps.keys(), now.sites.keys() - new.sites.keys()
-        streams = now.streams.keys() - new.streams.keys()
-        names = (split_name(app)[1] for app in sorted(apps))
-        return [
-            *(f"app {name}" for name in names),
-            *(f"site {site}" for site in sorted(sites)),
-            *(f"stream {stream}" for stream in sorted(streams)),
-        ]
-
     def preview(self, candidate: Candidate) -> Desired:
         """What would be wanted if the file were put in force."""
-        apps = dict[str, DesiredApp]()
+        apps, known = dict[str, DesiredApp](), self.versions.records
         for name, app in candidate.desired.apps.items():
-            as_now = self._resolved(app) if name in self._records else app
+            as_now = self._resolved(app) if name in known else app
             is_new = candidate.project in {None, split_name(name)[0]}
             apps[name] = replace(as_now, spec=app.spec) if is_new else as_now
         return replace(candidate.desired, apps=apps)
@@ -303,25 +266,22 @@ class Intent:
         What has a schedule runs once more, now. If they lead elsewhere, there are `revisions` too.
         """
         names, added = list(apps), list[Revision]()
-        records = [self._reloaded(name, links.get(name), abrupt=abrupt) for name in names]
+        records = [
+            replace(self.versions.records[name], stopped=False)
+            if self._is_scheduled(name)
+            else self.versions.reloaded(self.spec_in_file(name), links.get(name), abrupt=abrupt)
+            for name in names
+        ]
         adding = {
             f"project {each.project}": partial(self._add_revision, each, added)
             for each in revisions
         }
-        self.writes.store({**adding, **self._writes(records)})
-        self._remember(records)
+        self.writes.store({**adding, **self.versions.writes(records)})
+        self.versions.remember(records)
         self.revisions = {**self.revisions, **{each.project: each for each in added}}
         self._runs |= {name for name in names if self._is_scheduled(name)}
         self._resolve()
         return added
-
-    def _reloaded(self, app: str, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
-        record, in_file = self._records[app], self.spec_in_file(app)
-        if self._is_scheduled(app):
-            return replace(record, stopped=False)
-        asked = max(record.target.asked, in_file.asked) + 1
-        target = version_of(in_file, asked=asked, links=in_file.links if links is None else links)
-        return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
 
     def _is_scheduled(self, app: str) -> bool:
         return self._file.desired.apps[app].app.schedule is not None
@@ -332,7 +292,8 @@ class Intent:
         return runs
 
     def set_stopped(self, apps: Iterable[str], *, stopped: bool) -> None:
-        self._put([replace(self._records[app], stopped=stopped) for app in apps], must=not stopped)
+        records = self.versions.records
+        self._put([replace(records[app], stopped=stopped) for app in apps], must=not stopped)
 
     def request_replacement(self, instances: frozenset[InstanceId]) -> None:
         """Want new ones of the same version in the place of these."""
@@ -355,14 +316,6 @@ class Intent:
             self.upgrade, self.upgrade_trouble = None, trouble
             self._resolve()
 
-    @property
-    def selected_nginx(self) -> str:
-        """What `portico nginx use` was given last."""
-        return self._state.setting(settings.NGINX) or AUTO
-
-    def select_nginx(self, program: str) -> None:
-        self._state.put_setting(settings.NGINX, program)
-
     def is_first_of(self, version: str) -> bool:
         """Whether another version of Portico ran here before this daemon; from now on it did."""
         before = self._state.setting(settings.VERSION)
@@ -374,7 +327,7 @@ class Intent:
     # What has become of an app
 
     def revert(self, app: str, why: str) -> None:
-        record = self._records[app]
+        record = self.versions.records[app]
         if record.good is None:
             raise Failed(f"cannot roll back {app}: no version of it was ever ready")
         self._put([replace(record, target=record.good, abrupt=False, reverted=why)], must=False)
@@ -382,86 +335,44 @@ class Intent:
     @property
     def reverted(self) -> Mapping[str, str]:
         """Why, of each app whose rollout was given up."""
-        records = ((name, self._records[name]) for name in self._file.desired.apps)
+        records = ((name, self.versions.records[name]) for name in self._file.desired.apps)
         return {name: record.reverted for name, record in records if record.reverted}
 
     def complete(self, app: str) -> None:
-        record = self._records[app]
+        record = self.versions.records[app]
         self._put([replace(record, good=record.target, abrupt=False)], must=False)
 
     def drop(self, app: str) -> None:
         self.writes.store({f"app {app}": partial(self._state.drop_app, app)}, must=False)
-        self._records.pop(app, None)
+        self.versions.forget(app)
         self._resolve()
 
     # What others ask
-
-    def spec(self, spec_id: str) -> Spec:
-        return self._specs[spec_id]
-
-    def spec_wanted(self, app: str) -> Spec:
-        return self._records[app].target
 
     def spec_in_file(self, app: str) -> Spec:
         """The version of an app in its file, which may not be the one that is wanted."""
         return self._file.desired.apps[app].spec
 
-    def target_id(self, app: str) -> str:
-        return self._records[app].target.id
-
-    def records(self) -> Mapping[str, AppRecord]:
-        return self._records
-
-    def reload_counts(self) -> dict[str, int]:
-        return {name: record.target.asked for name, record in self._records.items()}
-
     def app_of(self, instance: Instance) -> App:
         """Its app as it is wanted now, or as it was when the instance was started."""
         wanted = self.desired.apps.get(instance.app)
-        return wanted.app if wanted else self._specs[instance.spec].app
+        return wanted.app if wanted else self.versions.spec(instance.spec).app
 
     def is_reached(self, app: str) -> bool:
         """Whether a site sends requests to it."""
         wanted = self.desired.apps.get(app)
         return wanted is None or wanted.reached
 
-    def keep_specs(self, in_use: Iterable[str]) -> None:
-        """Let go of the versions that no instance runs and no app wants any more."""
-        wanted = {r.target.id for r in self._records.values()}
-        wanted |= {r.good.id for r in self._records.values() if r.good}
-        wanted |= set(in_use)
-        self._specs = {name: spec for name, spec in self._specs.items() if name in wanted}
-
-    def pinned_ports(self) -> frozenset[int]:
-        """Those that the files name, for apps and for nginx."""
-        of_apps = {
-            app.app.port + slot
-            for app in self.desired.apps.values()
-            if app.app.port
-            for slot in range(app.instances)
-        }
-        return frozenset(of_apps | {each.port for each in self.desired.streams.values()})
-
     # Disk first
 
     def _put(self, records: Iterable[AppRecord], *, must: bool = True) -> None:
         known = list(records)
-        self.writes.store(self._writes(known), must=must)
-        self._remember(known)
+        self.writes.store(self.versions.writes(known), must=must)
+        self.versions.remember(known)
         self._resolve()
-
-    def _writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
-        return {f"app {record.name}": partial(self._state.put_app, record) for record in records}
 
     def _setting(self, name: str, value: object) -> dict[str, Callable[[], object]]:
         return {name: partial(self._state.put_setting, name, json.dumps(value))}
-
-    def _remember(self, records: Iterable[AppRecord]) -> None:
-        for record in records:
-            self._records[record.name] = record
-            for spec in (record.target, record.good):
-                if spec is not None:
-                    self._specs[spec.id] = spec
 
     def _resolve(self) -> None:
         apps = self._file.desired.apps
@@ -470,7 +381,7 @@ class Intent:
             apps={name: self._resolved(app) for name, app in apps.items()},
             removed_apps={
                 name: self._removed(record)
-                for name, record in self._records.items()
+                for name, record in self.versions.records.items()
                 if name not in apps
             },
             upgrade=self.upgrade is not None,
@@ -483,21 +394,7 @@ class Intent:
         return known or DesiredApp(record.name, 0, record.target)
 
     def _resolved(self, app: DesiredApp) -> DesiredApp:
-        record, is_left = self._records[app.name], app.name in (self.left or ())
-        return replace(
-            app,
-            spec=version_in_file(record.target, app.spec),
-            good=record.good.id if record.good else None,
-            stopped=record.stopped or is_left,
-            is_left=is_left and not record.stopped,
-            abrupt=record.abrupt,
-            replace_instances=self._replace,
-        )
-
-
-def _hurried(app: DesiredApp) -> DesiredApp:
-    timeouts = {
-        "drain_timeout": 0.0,
-        "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),
-    }
-    return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
+        resolved = self.versions.resolved(app, self._replace)
+        if self.left and app.name in self.left:
+            return replace(resolved, stopped=True, is_left=not resolved.stopped)
+        return resolved

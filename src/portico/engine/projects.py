@@ -37,7 +37,7 @@ class Projects:
         if subject in self._intent.desired.origins:
             return self._names.get(self._intent.desired.origin(subject).project, "")
         app = qualified(key, name.partition(".")[0])
-        return self._names.get(key, "") if app in self._intent.records() else ""
+        return self._names.get(key, "") if app in self._intent.versions.records else ""
 
     def key_for(self, request: DocumentRequest) -> str:
         """Under which a file comes into force: that of its project, or a new one.

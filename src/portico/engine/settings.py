@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from portico.core.model.names import PROJECT
+from portico.core.model.place import AUTO
 from portico.core.model.views import DocumentRequest
 from portico.ports.state import State
 
@@ -54,6 +55,11 @@ def edge(state: State) -> DocumentRequest | None:
     except ValidationError as error:
         log.warning("cannot read the settings of edge.toml in force, using none: %s", error)
         return None
+
+
+def selected_nginx(state: State) -> str:
+    """What `portico nginx use` was given last."""
+    return state.setting(NGINX) or AUTO
 
 
 def paused(state: State) -> frozenset[str]:

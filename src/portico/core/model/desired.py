@@ -222,6 +222,17 @@ class Desired:
     def needs_nginx(self) -> bool:
         return bool(self.sites or self.streams)
 
+    @property
+    def pinned_ports(self) -> frozenset[int]:
+        """Those that the files name, for apps and for nginx."""
+        of_apps = {
+            app.app.port + slot
+            for app in self.apps.values()
+            if app.app.port
+            for slot in range(app.instances)
+        }
+        return frozenset(of_apps | {each.port for each in self.streams.values()})
+
     def origin(self, site: str) -> Origin:
         return self.origins.get(site, _NO_FILE)
 

@@ -8,10 +8,11 @@ passed on only at its end. They go when it has gone, or when their time to drain
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Final
 
 from portico.core.model.app import App
-from portico.core.model.desired import Desired
+from portico.core.model.desired import Desired, DesiredApp
 from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, Step, Stop
@@ -52,6 +53,15 @@ def unwanted(
 def serves_removed(world: World, generation: str) -> bool:
     """Whether nginx may still serve an app that is in no file: its files are older than that."""
     return bool(generation) and world.nginx.live not in {"", generation}
+
+
+def hurried(app: DesiredApp) -> DesiredApp:
+    """An app that waits for nothing any more when it leaves."""
+    timeouts = {
+        "drain_timeout": 0.0,
+        "stop_timeout": min(app.app.stop_timeout, IMMEDIATE_STOP_TIMEOUT),
+    }
+    return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
 
 
 def leaving(desired: Desired, world: World) -> Iterator[Step]:

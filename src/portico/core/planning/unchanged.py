@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp, Spec
+from portico.core.model.names import split_name
 
 MAX_NAMED: Final = 8
 """More apps than so many are counted instead of named."""
@@ -41,6 +42,18 @@ def scaled(before: Desired, after: Desired) -> Iterator[str]:
         now = before.apps.get(name)
         if now is not None and now.instances != app.instances:
             yield f"{name}: {_instances(app)}, as in the file; it had {now.instances}"
+
+
+def removed(before: Desired, after: Desired) -> list[str]:
+    """The apps, sites and streams that are no longer wanted."""
+    apps = sorted(before.apps.keys() - after.apps.keys())
+    sites = sorted(before.sites.keys() - after.sites.keys())
+    streams = sorted(before.streams.keys() - after.streams.keys())
+    return [
+        *(f"app {split_name(app)[1]}" for app in apps),
+        *(f"site {site}" for site in sites),
+        *(f"stream {stream}" for stream in streams),
+    ]
 
 
 def moved_ports(before: Desired, after: Desired) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from portico.core.config.references import names_served
@@ -54,11 +54,10 @@ class Convergence:
     ) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
-        targets = {name: self._intent.target_id(name) for name in names}
         begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), SAID_EVERY
         run_until = begun
         while (waited := self._clock.monotonic() - run_until) < LONGEST_WAIT:
-            given_up = self._given_up(targets)
+            given_up = self._given_up(names)
             desired, generation = self._intent.wanted()
             state = progress(
                 desired,
@@ -91,12 +90,12 @@ class Convergence:
             f"timed out after {LONGEST_WAIT:g}s; Portico continues, and `portico status` shows it"
         )
 
-    def _given_up(self, targets: Mapping[str, str]) -> list[str]:
+    def _given_up(self, names: Collection[str]) -> list[str]:
         apps = self._intent.desired.apps
         return [
             f"{name} {_GIVEN_UP[apps[name].must_end]}: {why}"
             for name, why in self._intent.reverted.items()
-            if name in targets
+            if name in names
         ]
 
     def _last_lines(self, names: Iterable[str]) -> list[str]:

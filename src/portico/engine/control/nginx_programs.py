@@ -17,6 +17,7 @@ from portico.core.model.openssl import unsupported_since
 from portico.core.model.optimization import gain, is_debugging, optimization
 from portico.core.model.place import AUTO, BUNDLED, MIN_NGINX, Build
 from portico.core.model.views import ChangeView
+from portico.engine import settings
 from portico.engine.changes import EVERY_APP, Change, Changes
 from portico.engine.control.convergence import Convergence
 from portico.engine.engine import Engine
@@ -55,7 +56,7 @@ class NginxPrograms:
         return NginxBuildsView(
             used=self._build_view(used, used, asked) if used else None,
             problem=problem,
-            selected=self._engine.intent.selected_nginx,
+            selected=settings.selected_nginx(self._engine.state),
             file=asked.file or "",
             pid=seen.pid,
             running=seen.program if seen.pid else "",
@@ -87,12 +88,12 @@ class NginxPrograms:
         self._engine.events.requested("upgrade", "nginx", who, f"use {program}")
 
         async def work(change: Change) -> None:
-            before = self._engine.intent.selected_nginx
-            self._engine.intent.select_nginx(program)
+            before = settings.selected_nginx(self._engine.state)
+            self._engine.state.put_setting(settings.NGINX, program)
             try:
                 await self._switch(change)
             except PorticoError:
-                self._engine.intent.select_nginx(before)
+                self._engine.state.put_setting(settings.NGINX, before)
                 with suppress(PorticoError):
                     await self._in_force.render_without_waiting()
                 raise

@@ -13,6 +13,7 @@ from portico.core.model.views import ChangeView
 from portico.core.planning.unchanged import (
     moved_ports,
     relinked_text,
+    removed,
     running_unchanged,
     scaled,
     unchanged_sites,
@@ -25,6 +26,7 @@ from portico.engine.control.kept_ports import assert_ports_kept
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.in_force import InForce
+from portico.engine.intent import SITES
 from portico.engine.prepare import Candidate, Preparation
 from portico.errors import Failed
 
@@ -65,14 +67,14 @@ class Up:
         come into force before it has been seen that its own are served.
         """
         self._changes.hold([] if self._intent.revisions else [EVERY_APP])
-        touched, removed, said, unchanged = list[str](), list[str](), list[str](), list[str]()
+        touched, gone, said, unchanged = list[str](), list[str](), list[str](), list[str]()
         earlier, answered = list[Revision | None](), set[str]()
 
         def allow(candidate: Candidate) -> None:
             project = candidate.project or PROJECT
-            touched[:] = {*self._intent.changed_apps(candidate, project), *holds}
+            touched[:] = {*self._changed_apps(candidate, project), *holds}
             self._changes.hold(touched)
-            removed[:] = self._intent.removed_by(candidate, project)
+            gone[:] = removed(self._intent.desired.of(project), candidate.desired)
             earlier[:] = [self._intent.revisions.get(project)]
             if holds:
                 whole, candidates = self._intent.desired, candidate.desired
@@ -92,8 +94,8 @@ class Up:
         own = candidate.desired.of(accepted.project)
 
         async def work(change: Change) -> None:
-            if removed and before:
-                change.say(_removal(removed, before.file, accepted.file))
+            if gone and before:
+                change.say(_removal(gone, before.file, accepted.file))
             if holds:
                 said.extend(await self._unchanged_lines(unchanged, own))
             for line in said:
@@ -109,6 +111,22 @@ class Up:
                 change.say(f"note: {note}")
 
         return self._changes.begin(kind, subject or accepted.source, touched, work)
+
+    def _changed_apps(self, candidate: Candidate, project: str) -> list[str]:
+        """The apps of which a file changes the program or the number, or that come or go; and the
+        sites, if it changes anything for nginx.
+        """
+        new, now = candidate.desired.of(project).apps, self._intent.desired.of(project).apps
+        apps = [
+            name
+            for name in sorted(new.keys() | now.keys())
+            if name not in new
+            or name not in now
+            or new[name].spec.id != self._intent.versions.wanted(name).id
+            or new[name].instances != now[name].instances
+        ]
+        is_same = candidate.fingerprint == self._intent.fingerprint
+        return apps if is_same else [*apps, SITES]
 
     async def _unchanged_lines(self, apps: Sequence[str], desired: Desired) -> list[str]:
         """What of these continues to run as it is, which apps run where no link leads any more,

@@ -84,7 +84,7 @@ class Liveness:
     async def _probe_once(self, i: Instance, check: Check) -> str | None:
         if check.command is None:
             return await self._probes.probe(check, i.port)
-        launch = Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+        launch = Launch(i.id, self._intent.versions.spec(i.spec), i.slot, i.port)
         return await self._processes.run_check(launch, check)
 
     def apply_events(self) -> None:

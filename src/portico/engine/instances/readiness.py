@@ -48,7 +48,7 @@ class Readiness:
 
     def requires_notice(self, i: Instance) -> bool:
         """As the version says that it was started from: the socket is opened by that."""
-        return self._intent.spec(i.spec).app.wait_ready
+        return self._intent.versions.spec(i.spec).app.wait_ready
 
     def status_text(self, i: Instance) -> str:
         """Its STATUS= (sd_notify), or that its READY=1 is still missing; else empty."""

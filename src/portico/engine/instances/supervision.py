@@ -105,7 +105,7 @@ class Supervision:
         return await self._processes.adopt(self._launch(i), process, self._on_exit(i.id))
 
     def _launch(self, i: Instance) -> Launch:
-        return Launch(i.id, self._intent.spec(i.spec), i.slot, i.port)
+        return Launch(i.id, self._intent.versions.spec(i.spec), i.slot, i.port)
 
     async def _find_again(self, i: Instance, process: Process | None) -> Process | None:
         """One that has no process on record, or one that has ended; returns who takes its place.
@@ -302,7 +302,7 @@ class Supervision:
         lines = await self._read_output_tail(i)
         if i.state in {InstanceState.STARTING, InstanceState.RESTARTING} and i.reason:
             return i.reason  # it was ended for never being ready, or for failing its check
-        spec = self._intent.spec(i.spec)
+        spec = self._intent.versions.spec(i.spec)
         return explain(
             ending,
             unstamped(lines, spec.app.logs.timestamp),
@@ -314,6 +314,7 @@ class Supervision:
 
     async def _read_output_tail(self, i: Instance) -> list[str]:
         """The end of its output, kept for the status of its app and for failed changes."""
-        lines = await self._logs.last_lines(self._intent.spec(i.spec), i.slot, OUTPUT_TAIL_LINES)
+        spec = self._intent.versions.spec(i.spec)
+        lines = await self._logs.last_lines(spec, i.slot, OUTPUT_TAIL_LINES)
         self.output_tails[i.app] = OutputTail(i.id, tuple(lines))
         return lines

@@ -1,0 +1,88 @@
+"""The versions of apps: the one that is wanted, the last one that was ready, those that run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from portico.core.config.desired import version_in_file, version_of
+from portico.core.model.desired import DesiredApp, Spec
+from portico.core.model.names import InstanceId
+from portico.core.model.records import AppRecord
+from portico.ports.state import State
+
+
+class AppVersions:
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._records = {record.name: record for record in state.apps()}
+        self._specs: dict[str, Spec] = dict(state.specs())
+
+    @property
+    def records(self) -> Mapping[str, AppRecord]:
+        """By app."""
+        return self._records
+
+    @property
+    def reload_counts(self) -> dict[str, int]:
+        """By app, as `Spec.asked`."""
+        return {name: record.target.asked for name, record in self._records.items()}
+
+    def spec(self, spec_id: str) -> Spec:
+        return self._specs[spec_id]
+
+    def wanted(self, app: str) -> Spec:
+        """After a rollback it is another one than the file's."""
+        return self._records[app].target
+
+    def resolved(self, app: DesiredApp, replaced: frozenset[InstanceId]) -> DesiredApp:
+        """An app of a file in the version that is wanted."""
+        record = self._records[app.name]
+        return replace(
+            app,
+            spec=version_in_file(record.target, app.spec),
+            good=record.good.id if record.good else None,
+            stopped=record.stopped,
+            abrupt=record.abrupt,
+            replace_instances=replaced,
+        )
+
+    def accepted(self, app: DesiredApp) -> AppRecord:
+        """What is to be remembered of an app of a file that is put in force."""
+        record = self._records.get(app.name)
+        if record is None:
+            return AppRecord(app.name, app.spec, None, stopped=not app.app.autostart)
+        again = record.target.id == app.spec.id
+        runs = again and record.good is not None and not (record.stopped or app.app.schedule)
+        # What crashes is started as it was; a reload takes what the shell has by now.
+        target = replace(app.spec, environ=record.target.environ) if runs else app.spec
+        return replace(record, target=target, abrupt=record.abrupt and again, reverted="")
+
+    def reloaded(self, file: Spec, links: Mapping[str, str] | None, *, abrupt: bool) -> AppRecord:
+        """The same for a new version of the file's program, where `links` lead."""
+        record = self._records[file.app_name]
+        asked = max(record.target.asked, file.asked) + 1
+        target = version_of(file, asked=asked, links=file.links if links is None else links)
+        return replace(record, target=target, abrupt=abrupt, stopped=False, reverted="")
+
+    def writes(self, records: Iterable[AppRecord]) -> dict[str, Callable[[], object]]:
+        """What writes them to disk, as `PendingWrites.store` takes it."""
+        return {f"app {record.name}": partial(self._state.put_app, record) for record in records}
+
+    def remember(self, records: Iterable[AppRecord]) -> None:
+        for record in records:
+            self._records[record.name] = record
+            for spec in (record.target, record.good):
+                if spec is not None:
+                    self._specs[spec.id] = spec
+
+    def forget(self, app: str) -> None:
+        self._records.pop(app, None)
+
+    def keep(self, in_use: Iterable[str]) -> None:
+        """Forget the versions that no instance runs and no app wants any more."""
+        wanted = {r.target.id for r in self._records.values()}
+        wanted |= {r.good.id for r in self._records.values() if r.good}
+        wanted |= set(in_use)
+        self._specs = {name: spec for name, spec in self._specs.items() if name in wanted}
