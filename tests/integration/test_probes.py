@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
@@ -15,6 +17,8 @@ import pytest
 from portico.adapters.probes.loopback import LoopbackProbes
 from portico.core.model.check import Check
 from tests.instances import PROGRAMS
+
+PROBED = 5
 
 
 def probe(answer, *, listens="127.0.0.1", **check):
@@ -216,6 +220,43 @@ def test_a_grpc_server_without_health_is_told_so():
 )
 def test_what_is_no_grpc_is_said(answer, said):
     assert probe(answer, grpc=True)[0] == said
+
+
+def test_a_probe_takes_few_turns_of_the_loop():
+    """With many instances they are most of what an idle daemon does."""
+    turns = 0
+
+    class Counted(selectors.DefaultSelector):
+        def select(self, timeout=None):
+            nonlocal turns
+            turns += 1
+            return super().select(timeout)
+
+    async def turns_of_one(port):
+        nonlocal turns
+        turns = 0
+        assert await LoopbackProbes().probe(Check(path="/", timeout=60.0), port) is None
+        return turns
+
+    async def scenario(port):
+        return [await turns_of_one(port) for _ in range(PROBED)]
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer():
+            for _ in range(PROBED):
+                with listening.accept()[0] as connection:
+                    connection.recv(65536)
+                    connection.sendall(ok())
+                    connection.recv(65536)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Counted())) as runner:
+            taken = runner.run(scenario(listening.getsockname()[1]))
+        answering.join()
+    # For the answer, and for its reader; where the kernel connects later, there are more.
+    assert min(taken) <= 2
 
 
 def test_h2_is_not_imported_without_a_grpc_check():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, cast
 
 from portico.engine.troubles import Troubles
 from portico.ports.clock import Clock
@@ -39,6 +39,10 @@ class Tasks:
     async def _fenced(self, subject: str, work: Callable[[], Awaitable[None]], of: str) -> None:
         with self.fence(subject, of=of):
             await work()
+
+    async def ended(self, task: Task, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        return await self._clock.ended(cast("asyncio.Task[None]", task), seconds)
 
     def repeat(
         self,

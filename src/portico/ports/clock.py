@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 
 class Clock(Protocol):
@@ -16,3 +19,6 @@ class Clock(Protocol):
         """A number in [0, 1), evenly spread."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+    async def ended(self, task: Task[None], seconds: float) -> bool:
+        """Whether the task ends within so many seconds. It is not cancelled if not."""

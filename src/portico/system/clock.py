@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 _CHANCE = random.SystemRandom()
 """Nobody can tell the next number from those before: ports are chosen by it."""
@@ -25,3 +29,9 @@ class SystemClock:
         import asyncio  # noqa: PLC0415 - half the start of a process that only reads the time
 
         await asyncio.sleep(seconds)
+
+    async def ended(self, task: Task[None], seconds: float) -> bool:
+        import asyncio  # noqa: PLC0415
+
+        ended, _ = await asyncio.wait((task,), timeout=seconds)
+        return bool(ended)

@@ -40,8 +40,10 @@ class Connection:
         """What has come; nothing at the end. Raises TooLong."""
         if self._left <= 0:
             raise AnswerTooLong
-        # What is there is read without a turn of the loop, and so without a look at the deadline.
-        await asyncio.sleep(0)
+        if self._left < MAX_ANSWER_SIZE:
+            # What is there is read without a turn of the loop, and so without a look at the
+            # deadline.
+            await asyncio.sleep(0)
         data = await self._loop.sock_recv(self._socket, READ_SIZE)
         self._left -= len(data)
         return data
@@ -67,8 +69,7 @@ async def connected(port: int, host: str = "127.0.0.1") -> AsyncIterator[Connect
         try:
             plain.connect((host, port))
         except BlockingIOError:
-            # On loopback it is connected by the next turn, and the loop need not watch it.
-            await asyncio.sleep(0)
+            # On loopback it is connected by now, and the loop has not to watch it.
             await loop.sock_connect(plain, (host, port))
         # Where nobody listens, a connection to a port of the ephemeral range can, by chance,
         # get that very port as its own and reach itself (RFC 9293 3.5, simultaneous open).

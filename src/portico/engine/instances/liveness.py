@@ -112,11 +112,14 @@ class Liveness:
         """
         await self._clock.sleep(self._clock.jitter() * pace(check, overdue=False))
         patience = OVERDUE_TIME if check.limit > OVERDUE_TIME else 0.0
+        work = partial(self._probe_and_report, instance, process)
         while self._watched(instance, process) is not None:
-            work = partial(self._probe_and_report, instance, process)
+            begun = self._clock.monotonic()
             probe = self._tasks.start(f"probe of {instance}", work, of=instance)
-            await self._clock.sleep(patience)
-            await self._clock.sleep(pace(check, overdue=not probe.done()) - patience)
+            # Most end at once: then a timer has not to wake the loop for them.
+            overdue = not await self._tasks.ended(probe, patience)
+            waited = self._clock.monotonic() - begun
+            await self._clock.sleep(pace(check, overdue=overdue) - waited)
 
     async def _probe_and_report(self, instance: InstanceId, process: Process | None) -> None:
         if (i := self._watched(instance, process)) is None:
