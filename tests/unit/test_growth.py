@@ -10,6 +10,8 @@ from portico.core.model.instance import InstanceState
 from portico.core.planning.order import waiting_apps
 from portico.core.planning.progress import progress
 from portico.core.planning.reconcile import plan, wake_at
+from portico.core.render.generation import render_generation
+from tests.rendered import place_for, wanted
 from tests.unit.growth import steps_of
 from tests.unit.worlds import NOW, app, desired, one, world
 
@@ -17,6 +19,9 @@ S = InstanceState
 FEW = 60
 MOST_STEPS = 400
 """For one instance: below 4 ms for a thousand."""
+FEW_SITES = 10
+MOST_STEPS_OF_SITE = 13_000
+"""For one with nothing but its app: below 2 s for 5,000."""
 
 
 def grows(act: Callable[[int], Callable[[], object]]) -> float:
@@ -69,6 +74,17 @@ def test_a_plan_for_four_times_as_many_apps_is_four_times_the_work():
         return lambda: plan(desired(*its), seen, generation="g1")
 
     assert grows(planning) < 5
+
+
+def test_one_more_site_costs_rendering_few_steps():
+    def steps(count: int) -> int:
+        sites = "".join(f'[sites."s{n}.example"]\napp = "web"\n' for n in range(count))
+        wanted_sites = wanted(f'[apps.web]\ncommand = "x"\n{sites}')
+        place = place_for(wanted_sites)
+        return steps_of(lambda: render_generation(wanted_sites, place))
+
+    steps(1)  # what is the same for all is made once
+    assert (steps(3 * FEW_SITES) - steps(FEW_SITES)) / (2 * FEW_SITES) < MOST_STEPS_OF_SITE
 
 
 def test_the_count_tells_work_that_grows_with_the_square():

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from portico.core.model.variables import expanded
 from portico.errors import Refused
@@ -19,6 +19,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 MAX_ARGUMENT_SIZE: Final = 4000
 """Bytes; nginx reads its file in pieces of 4,096 and no argument may be longer."""
 MAX_SHOWN_LENGTH: Final = 60
+LINES_KEPT: Final = 1024
+"""Lines for which a directive is kept, because they are written again and again."""
 DOLLAR: Final = "portico_dollar"
 """A variable that holds `$`: nginx expands variables even in quotes and has no escape for it."""
 
@@ -35,16 +37,26 @@ class WithDollar(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(NamedTuple):
     head: str
     block: tuple[Directive, ...] | None = None
 
 
 def d(name: str, *args: str, block: Iterable[Directive] | None = None) -> Directive:
     """`name` is written as it is; Refused for an argument that cannot stand in nginx's file."""
-    head = " ".join((name, *map(quote, args))) if args else name
-    return Directive(head, None if block is None else tuple(block))
+    if block is None:
+        return _line(name, *args)
+    return Directive(_head(name, args), tuple(block))
+
+
+@lru_cache(maxsize=LINES_KEPT, typed=True)
+def _line(name: str, *args: str) -> Directive:
+    """Most lines of a site are those of the others too. By type as well: quotes depend on it."""
+    return Directive(_head(name, args))
+
+
+def _head(name: str, args: tuple[str, ...]) -> str:
+    return " ".join((name, *map(quote, args))) if args else name
 
 
 def variable_map(source: str, variable: str, default: str, *lines: Directive) -> Directive:

@@ -149,9 +149,9 @@ def request_headers(
     identity = identity_headers(scope)
     known = {name.lower() for name in identity}
     if not theirs and not known:  # as in nearly every place
-        return tuple(line for _, line in ours)
+        return tuple(ours.values())
     return (
-        *(line for name, line in ours if name not in theirs and name not in known),
+        *(line for name, line in ours.items() if name not in theirs and name not in known),
         *(
             d(directive, WithDollar(n), with_variables(value))
             for low, (n, value) in theirs.items()
@@ -184,7 +184,7 @@ def question_headers(scope: Scope, host: str) -> Iterator[Directive]:
     own = dict.fromkeys(identity_headers(scope), "") | certificate_headers(scope) | asked
     known = {name.lower() for name in own}
     ours = _default_headers("proxy_set_header", "", (), websocket=False, trusting=trusting)
-    yield from (line for name, line in ours if name not in known)
+    yield from (line for name, line in ours.items() if name not in known)
     for header, value in own.items():
         yield d("proxy_set_header", header, value if header == "Host" else Raw(value or '""'))
 
@@ -197,18 +197,17 @@ def _default_headers(
     *,
     websocket: bool,
     trusting: bool,
-) -> tuple[tuple[str, Directive], ...]:
-    """The same for nearly every place: with the name in small letters."""
+) -> Mapping[str, Directive]:
+    """The same for nearly every place, by name in small letters."""
     headers = _FORWARDED_HEADERS | _claims(prefix, trusting=trusting) | dict(extra)
     if directive == "proxy_set_header":
         headers |= _UPGRADE_HEADERS if websocket else _NO_UPGRADE_HEADERS
-    return tuple(
-        (
-            name.lower(),
-            d(directive, name, WithDollar(value) if name == _PREFIX else Raw(value or '""')),
+    return {
+        name.lower(): d(
+            directive, name, WithDollar(value) if name == _PREFIX else Raw(value or '""')
         )
         for name, value in headers.items()
-    )
+    }
 
 
 def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:

@@ -94,6 +94,8 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
 
 
 def _needs_range_page(site: Site) -> bool:
+    if not site.folder and not site.routes:  # as with most sites, and asked several times for each
+        return False
     has_files = any(isinstance(each, Target) and each.folder for each in site.handlings())
     return has_files and _RANGE_CODE not in site.error_pages
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 from portico.core.render.directive import Directive, Raw, d, variable_map
@@ -230,6 +231,7 @@ def stream_location(
         yield d("location", stream_name, block=lines)
 
 
+@cache
 def failed_location() -> Directive:
     """Where a request ends that is not tried again: with the code of its last try, and the page
     of the server for it.
@@ -237,6 +239,7 @@ def failed_location() -> Directive:
     return d("location", FAILED, block=(_late(), d("return", "502")))
 
 
+@cache
 def full_location() -> Directive:
     """The same where peers have `max_conns`: 503 when all have as many as they may."""
     nobody = d("if", Raw(f"(${NOBODY})"), block=(d("return", "503"),))

@@ -72,8 +72,9 @@ class Scope:
 
     def value(self, setting: Callable[[Handling], T | None]) -> T | None:
         """What holds here: the route's, or else the site's."""
-        own = setting(self.route) if self.route else None
-        return setting(self.site) if own is None else own
+        if self.route is None or (own := setting(self.route)) is None:
+            return setting(self.site)
+        return own
 
     def origin(self, setting: Callable[[Handling], T | None]) -> Scope:
         """Where the value that holds here was written."""
