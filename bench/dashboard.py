@@ -7,30 +7,17 @@ for the longest task of what follows a status, which must fit into one of 60 fra
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
 import statistics
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from portico.api.dashboard.listener import DashboardListener
-from portico.api.dashboard.live import Live
-from portico.api.dashboard.site import Dashboard
-from portico.api.open_requests import OpenRequests
-from portico.core.model.event import Requester
-from portico.core.model.views import StatusView, TrafficView
-from tests.fakes.control import FakeControl
-from tests.integration.test_dashboard_browser import CHROMIUM, OPTIONS
-from tests.unit.top_views import app, status
+from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, Feed, served
 
-APPS, SLOTS = 10, 20
 PAGES = {"overview": "", "one app": "app/shop%2Fwhole"}
 WATCHED = 10.0
 """Seconds."""
@@ -38,29 +25,6 @@ LOADS = 5
 FRAME = 1000 / 60
 FIRST_PAINT = 300.0
 """Milliseconds, most."""
-
-
-class Feed:
-    """A status that changes with each frame, and how often it was made."""
-
-    def __init__(self) -> None:
-        self.made, self._chance = 0, random.Random(1)
-        self.is_whole = False
-        """All instances are of one app."""
-
-    async def frame(self) -> str:
-        self.made += 1
-        return self.status().model_dump_json()
-
-    def status(self) -> StatusView:
-        apps = [app(f"app{n}", range(1, SLOTS + 1)) for n in range(APPS)]
-        apps = [app("whole", range(1, APPS * SLOTS + 1))] if self.is_whole else apps
-        for each in apps:
-            for i in each.instances:
-                i.id = f"{each.name}.{i.slot}.{i.slot}"
-                i.traffic = TrafficView(self._chance.random() * 100, 0.004, 0.02, 0)
-                i.cpu_percent = self._chance.random() * 50
-        return status(apps)
 
 
 def main() -> int:
@@ -85,23 +49,6 @@ def main() -> int:
     return int(
         busy > FIRST_PAINT or any(each["longest task"] > FRAME for each in updates.values())
     )
-
-
-@contextmanager
-def served(feed: Feed) -> Iterator[str]:
-    """The dashboard in a thread; its link."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
-    dashboard = Dashboard(FakeControl(), Live(feed.frame), time.monotonic)
-    listener = DashboardListener(
-        dashboard, OpenRequests(), port=lambda: 0, keep_port=lambda _: None
-    )
-    link = asyncio.run_coroutine_threadsafe(listener.link(Requester("bench")), loop)
-    try:
-        yield link.result(60)
-    finally:
-        loop.call_soon_threadsafe(listener.close)
-        loop.call_soon_threadsafe(loop.stop)
 
 
 def painted(page: Page) -> tuple[float, float]:

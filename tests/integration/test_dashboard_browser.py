@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.dashboard import APPS, CHROMIUM, OPTIONS, SLOTS, Feed, served
 from tests.stack import PROGRAMS, Stack, eventually
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium")
 AXE = Path(".venv/frameworks/node_modules/axe-core/axe.min.js")
-OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WITHIN = 60_000  # milliseconds
 SCRIPT = "<img src=x onerror='document.title=1'><script>document.title=2</script>"
 FILE = f"""
@@ -148,6 +138,44 @@ def test_a_page_fits_a_phone_and_is_accessible(page, stack, path):
         ] == []
     finally:
         page.set_viewport_size({"width": 1280, "height": 800})
+
+
+CHANGED_ROWS = """() => new Promise((done) => {
+  const body = document.querySelector(".instances tbody");
+  const row = ({ target }) => (target.parentElement ?? target).closest("tr");
+  const look = (records) => done({
+    rows: new Set(records.map(row).filter(Boolean)).size,
+    isRebuilt: records.some(({ target }) => target === body),
+  });
+  const all = { subtree: true, childList: true, characterData: true, attributes: true };
+  new MutationObserver(look).observe(body, all);
+})"""
+LEFT_EDGES = """(row) => [...row.children].map((cell) => cell.getBoundingClientRect().left)"""
+
+
+def test_of_200_instances_those_near_the_screen_are_changed_and_all_are_there(chromium):
+    feed = Feed()
+    feed.is_whole = True
+    with served(feed) as link:
+        page = chromium.new_page()
+        page.set_default_timeout(WITHIN)
+        page.goto(link)
+        page.wait_for_selector(".picture svg")
+        assert page.locator(".picture a").count() == 1
+        page.goto(f"{page.url.split('#')[0]}#/app/shop%2Fwhole")
+        rows = page.locator(".instances tbody tr")
+        rows.first.wait_for()
+        assert rows.count() == APPS * SLOTS
+        shown = page.evaluate("innerHeight") / rows.first.bounding_box()["height"]
+        changed = page.evaluate(CHANGED_ROWS)
+        assert 0 < changed["rows"] < 1.5 * shown < APPS * SLOTS
+        assert not changed["isRebuilt"]
+        edges = page.locator(".instances thead tr").evaluate(LEFT_EDGES)
+        assert rows.first.evaluate(LEFT_EDGES) == edges
+        rows.last.scroll_into_view_if_needed()
+        before = rows.last.inner_text()
+        eventually(lambda: rows.last.inner_text() != before)
+        page.close()
 
 
 def test_it_goes_on_after_the_death_of_the_daemon_with_a_new_link(page, stack):

@@ -93,7 +93,7 @@ def seen(report: StatusReport) -> StatusView:
 def steps(count: int) -> int:
     quiet = Quiet()
     with reported(count, quiet) as (machine, report):
-        quiet.requests = dict.fromkeys(machine.instances, TrafficView(1.0, 0.01, 0.02, 0))
+        quiet.requests = dict.fromkeys(machine.instances, TrafficView(1.0, 0.01, 0.02, 0.03, 0))
         seen(report)  # what is read or built once
         return steps_of(lambda: seen(report))
 

@@ -46,7 +46,7 @@ def app(name, slots, project="shop"):
 
 
 def instance(slot, *, state="ready", rate=None, **more):
-    traffic = None if rate is None else TrafficView(rate, 0.004, 0.2, 1)
+    traffic = None if rate is None else TrafficView(rate, 0.004, 0.2, 0.3, 1)
     fields = {"pid": 100 + slot, "port": 2000 + slot, "restarts": 0, "uptime_s": 60.0}
     fields |= {"memory_bytes": 1 << 20, "cpu_percent": 1.5, "current": True, **more}
     return InstanceView(id=f"web.{slot}", slot=slot, state=state, traffic=traffic, **fields)

@@ -167,6 +167,7 @@ class TrafficView:
         Field(description="Response time that half of them did not exceed; null if unknown."),
     ]
     p95_s: float | None
+    p99_s: float | None
     errors: Annotated[int, Field(description="Responses with a code of 500 or above.")]
 
 
@@ -208,6 +209,7 @@ class InstanceView:
         ),
     ] = 0
     traffic: TrafficView | None = None
+    machine: Annotated[str, Field(description="Where it runs; empty outside a cluster.")] = ""
 
 
 class AppView(View):

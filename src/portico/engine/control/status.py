@@ -248,6 +248,7 @@ class StatusReport:
             ran_s=round(i.ended.seconds, 1) if i.ended else None,
             connections=self._activity.of(i.port),
             traffic=traffic,
+            machine=self._intent.desired.machine,
         )
 
     def _waits_for(self, i: Instance) -> str:

@@ -15,9 +15,10 @@ from portico.core.counting.histogram import Histogram, cumulative, quantile
 from portico.core.counting.slowest import SlowPath
 from portico.core.counting.table import Row
 
-Rate = tuple[float, float | None, float | None, int]
-"""Requests a second, p50 and p95 in seconds, and responses with a code of 500 or above."""
+Rate = tuple[float, float | None, float | None, float | None, int]
+"""Requests a second, p50, p95 and p99 in seconds, and responses with a code of 500 or above."""
 TEN_MINUTES, DAY = 600, 86400
+SHARES: Final = (0.5, 0.95, 0.99)
 BANDS: Final = range(16)
 """Bounds are `2 ** n` milliseconds: 1 ms to 33 s."""
 
@@ -107,8 +108,8 @@ def _bands(times: Histogram) -> list[int]:
 
 
 def _rate(counts: Counts, times: Mapping[int, int], seconds: float) -> Rate:
-    p50, p95 = (quantile(times, share) for share in (0.5, 0.95))
-    return (counts.requests / seconds, _seconds(p50), _seconds(p95), counts.errors)
+    p50, p95, p99 = (_seconds(quantile(times, share)) for share in SHARES)
+    return (counts.requests / seconds, p50, p95, p99, counts.errors)
 
 
 def _shown(counts: Counts) -> dict[str, object]:
@@ -122,7 +123,7 @@ def _shown(counts: Counts) -> dict[str, object]:
         **{
             f"{prefix}p{round(100 * share)}_s": _seconds(quantile(times, share))
             for prefix, times in (("", counts.times), ("upstream_", counts.upstream_times))
-            for share in (0.5, 0.95, 0.99)
+            for share in SHARES
         },
     }
 

@@ -4,16 +4,19 @@ import { button, change } from "./actions.js";
 import { sparkline } from "./charts.js";
 import { get } from "./client.js";
 import { h, setAttributes, setText, update } from "./dom.js";
-import { duration, fullName, rate, size, time } from "./format.js";
+import { duration, fullName, rate, shorten, size, time, within } from "./format.js";
 import { errors, lately, requests, sum } from "./state.js";
 
 export const title = (name) => name;
 
 const HEADS = [
   "instance", "state", "for", "pid", "port", "cpu", "memory", "restarts",
-  "share", "req/s", "p50", "p95", "5xx", "connections", "requests",
+  "share", "req/s", "p50", "p95", "p99", "5xx", "connections", "requests",
 ];
-const EVENTS_PAUSE = 2000;
+const NAME = 22; // characters of an instance that a row has room for
+const OUTPUT_PAUSE = 2000; // milliseconds
+const ROLLOUT_PAUSE = 500;
+const MAX_REASONS = 8;
 
 export function open(root, name) {
   const path = `/v1/apps/${encodeURIComponent(name)}`;
@@ -24,6 +27,7 @@ export function open(root, name) {
     return change(`scale ${name} to ${to}`, `${path}/scale`, { instances: to });
   };
   const about = h("p", { class: "about" });
+  const progress = h("p", { class: "progress", role: "status" });
   const why = h("ul", { class: "problems", "aria-label": "Why instances are not ready" });
   const body = h("tbody");
   const output = h("pre", { class: "output", tabindex: 0, "aria-label": "Last lines of the output" });
@@ -40,6 +44,7 @@ export function open(root, name) {
       button("−", () => scale(-1), { "aria-label": "One instance less" }),
       button("+", () => scale(1), { "aria-label": "One instance more" }),
     ),
+    progress,
     why,
     h(
       "div",
@@ -51,6 +56,7 @@ export function open(root, name) {
   );
   let isOpen = true;
   follow(() => isOpen, `${path}/output?count=20`, output);
+  let isFollowed = false;
   return {
     update(status) {
       const app = status.apps.find((each) => fullName(each) === name || each.name === name);
@@ -62,6 +68,10 @@ export function open(root, name) {
       wanted = app.wanted;
       setText(about, `${app.state}, ${app.wanted} wanted, balanced by ${app.balance} · ${app.command}`);
       showReasons(why, app);
+      if (app.state === "rolling" && !isFollowed) {
+        isFollowed = true;
+        rollout(() => isOpen, app, progress).finally(() => (isFollowed = false));
+      }
       showRows(body, app);
     },
     close() {
@@ -78,7 +88,18 @@ async function follow(isOpen, path, output) {
     } catch (error) {
       setText(output, error.message);
     }
-    await new Promise((done) => setTimeout(done, EVENTS_PAUSE));
+    await new Promise((done) => setTimeout(done, OUTPUT_PAUSE));
+  }
+}
+
+// The last step of what replaces its instances, whoever asked for it, until that has ended.
+async function rollout(isOpen, app, place) {
+  const subject = app.instances[0]?.id.replace(/\.\d+\.\d+$/, "");
+  for (;;) {
+    const found = (await get("/v1/changes")).find((each) => each.state === "doing" && each.subject === subject);
+    setText(place, found ? [`${found.kind} of ${subject}`, ...found.lines.slice(-1)].join(": ") : "");
+    if (!found || !isOpen()) return;
+    await new Promise((done) => setTimeout(done, ROLLOUT_PAUSE));
   }
 }
 
@@ -90,8 +111,12 @@ function showReasons(place, app) {
     ...(i.says ? [`${i.id} reports: ${i.says}`] : []),
   ]);
   if (app.waits) found.unshift(app.waits);
+  const more = found.length - MAX_REASONS;
+  if (more > 1) found.splice(MAX_REASONS, more, `and ${more} more`);
   update(place, found, (text) => text, (text) => h("li", {}, text), () => {});
 }
+
+const share = (part) => `${(100 * part).toFixed(part < 0.1 ? 1 : 0)} %`;
 
 function showRows(body, app) {
   const all = sum(app.instances, requests);
@@ -99,7 +124,8 @@ function showRows(body, app) {
     body,
     app.instances,
     (i) => i.id,
-    (i) => h("tr", {}, h("th", { scope: "row" }, i.id), HEADS.slice(1).map(() => h("td"))),
+    (i) =>
+      h("tr", {}, h("th", { scope: "row", title: i.id }, shorten(within(app.project, i.id), NAME)), HEADS.slice(1).map(() => h("td"))),
     (row, i) => {
       const traffic = i.traffic;
       const cells = [
@@ -110,10 +136,11 @@ function showRows(body, app) {
         `${i.cpu_percent.toFixed(1)} %`,
         size(i.memory_bytes),
         String(i.restarts),
-        traffic && all ? `${((100 * requests(i)) / all).toFixed(0)} %` : "-",
+        traffic && all ? share(requests(i) / all) : "-",
         traffic ? rate(traffic.requests_s) : "-",
         time(traffic?.p50_s),
         time(traffic?.p95_s),
+        time(traffic?.p99_s),
         traffic ? String(errors(i)) : "-",
         String(i.connections),
       ];

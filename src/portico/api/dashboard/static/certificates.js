@@ -26,7 +26,7 @@ async function follow(isOpen, list) {
     try {
       const found = await get("/v1/certificates");
       list.replaceChildren(...found.map(item));
-      if (!found.length) list.append(h("li", { class: "empty" }, "no certificate of an authority is needed"));
+      if (!found.length) list.append(h("li", { class: "empty" }, "no site has a certificate of a certificate authority"));
     } catch (error) {
       list.replaceChildren(h("li", { class: "empty" }, error.message));
     }

@@ -31,7 +31,7 @@ export function setAttributes(element, attributes) {
 // Elements of long lists are changed while they are on the screen, and when they come there: a
 // browser takes longer for a table of 200 rows than a frame lasts.
 const MANY = 40;
-const MARGIN = "200px";
+const MARGIN = "100px";
 const onScreen = new WeakSet();
 const due = new WeakMap();
 const screen = new IntersectionObserver(

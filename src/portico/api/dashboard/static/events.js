@@ -18,7 +18,7 @@ export function open(root) {
     h(
       "div",
       { class: "wide", tabindex: 0, role: "region", "aria-label": "Events" },
-      h("table", {}, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body),
+      h("table", { class: "events" }, h("thead", {}, h("tr", {}, HEADS.map((head) => h("th", { scope: "col" }, head)))), body),
     ),
   );
   let isOpen = true;
@@ -26,7 +26,7 @@ export function open(root) {
   const show = () => {
     const words = filter.value.toLowerCase().split(/\s+/);
     const rows = found.filter((each) => {
-      const text = `${each.kind} ${each.project}/${each.subject} ${each.text} ${each.command}`.toLowerCase();
+      const text = `${each.kind} ${subject(each)} ${each.text} ${each.command}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
     update(body, rows, (each) => String(each.number), row, () => {});
@@ -50,15 +50,20 @@ export function open(root) {
   };
 }
 
+// With its project; a file has none, and an instance may have it in its name.
+const subject = (each) =>
+  !each.project || each.subject.startsWith("/") || each.subject.startsWith(`${each.project}/`)
+    ? each.subject
+    : `${each.project}/${each.subject}`;
+
 function row(each) {
-  const of = each.project ? `${each.project}/${each.subject}` : each.subject;
   const asked = each.command ? ` (${each.command})` : "";
   return h(
     "tr",
     {},
     h("td", {}, moment(each.at)),
     h("td", {}, each.kind),
-    h("td", {}, of),
+    h("td", { class: "of" }, subject(each)),
     h("td", { class: "text" }, `${each.text}${asked}`),
   );
 }

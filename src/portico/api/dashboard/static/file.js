@@ -88,6 +88,6 @@ const row = (each) =>
     h("td", {}, each.project),
     h("td", {}, moment(each.applied)),
     h("td", {}, each.who),
-    h("td", {}, each.source),
+    h("td", { class: "text" }, each.source),
     h("td", {}, each.current ? "in force" : ""),
   );

@@ -35,3 +35,14 @@ export const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 
 export const fullName = (each) => (each.project ? `${each.project}/${each.name}` : each.name);
 
 export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+// The end of a name is kept, which tells instances and sites apart.
+export function shorten(text, length) {
+  if (text.length <= length) return text;
+  const end = Math.ceil((length - 1) / 2);
+  return `${text.slice(0, length - 1 - end)}…${text.slice(-end)}`;
+}
+
+// A name within its project: `shop/web.1.2` is `web.1.2`.
+export const within = (project, name) =>
+  project && name.startsWith(`${project}/`) ? name.slice(project.length + 1) : name;

@@ -2,7 +2,7 @@
 
 import { sparkline } from "./charts.js";
 import { changed, h, s, setAttributes, setText, update, watch } from "./dom.js";
-import { count, duration, fullName, rate, size } from "./format.js";
+import { count, duration, fullName, rate, shorten, size, within } from "./format.js";
 import { errors, isWell, lately, requests, sum } from "./state.js";
 
 export const title = () => "Overview";
@@ -11,7 +11,10 @@ const ROW = 34;
 const GAP = 14;
 const WIDTH = 960;
 const BOX = 250;
-const MAX_ROWS = 14; // instances of an app that have a box each
+const HEADING = 26;
+const NARROW = 640; // pixels; a narrower picture has one column
+const TALL = 800; // a taller picture has an nginx that is seen everywhere in it
+const MAX_INSTANCES = 24; // of the stack; with more, an app is one box
 
 export function open(root) {
   const totals = h("dl", { class: "totals" });
@@ -43,8 +46,8 @@ function showTotals(place, status) {
     ["instances ready", `${all.filter(isWell).length} of ${all.length}`, null],
     ["processor", `${sum(all, (i) => i.cpu_percent).toFixed(0)} %`, "cpu"],
     ["memory", size(sum(all, (i) => i.memory_bytes)), "memory"],
-    ["nginx", nginx.pid ? `${nginx.version}, generation ${nginx.generation}` : "not running", null],
-    ["porticod", `${size(status.daemon.memory_bytes)}, up ${duration(status.daemon.uptime_s)}`, null],
+    ["nginx", nginx.pid ? nginx.version : "not running", null, `generation ${nginx.generation}`],
+    ["porticod", size(status.daemon.memory_bytes), null, `up ${duration(status.daemon.uptime_s)}`],
   ];
   update(
     place,
@@ -52,17 +55,19 @@ function showTotals(place, status) {
     ([name]) => name,
     ([name]) =>
       h("div", {}, h("dt", {}, name), h("dd", {}, h("strong"), h("div", { class: "graph" }))),
-    (element, [name, value, key]) => {
+    (element, [name, value, key, more = ""]) => {
       const [number, graph] = element.lastElementChild.children;
       setText(number, value);
       if (key) sparkline(graph, lately(key), `${name}, the last minute`);
+      else setText(graph, more);
     },
   );
 }
 
-// Boxes of one side: [{label, note, href, well, of, rate, errors}]
+// Boxes of one side: [{group, label, note, href, isWell, rate, errors}]
 function sites(status) {
   return status.sites.map((site) => ({
+    group: site.project,
     label: site.name,
     note: site.held ? "held" : site.paused ? "paused" : site.to,
     href: `#/site/${encodeURIComponent(site.name)}`,
@@ -73,42 +78,49 @@ function sites(status) {
 }
 
 function apps(status) {
+  const isWhole = sum(status.apps, (app) => app.instances.length) > MAX_INSTANCES;
   return status.apps.flatMap((app) => {
-    const href = `#/app/${encodeURIComponent(fullName(app))}`;
-    const shown = app.instances.slice(0, MAX_ROWS).map((i) => ({
-      label: i.id,
-      note: `${i.state}, ${i.cpu_percent.toFixed(0)} %, ${size(i.memory_bytes)}`,
-      href,
-      isWell: isWell(i),
-      rate: requests(i),
-      errors: errors(i),
-    }));
-    const rest = app.instances.slice(MAX_ROWS);
-    if (rest.length) {
-      shown.push({
-        label: `${count(rest.length, "more instance")} of ${app.name}`,
-        note: `${rest.filter(isWell).length} ready`,
-        href,
-        isWell: rest.every(isWell),
-        rate: sum(rest, requests),
-        errors: sum(rest, errors),
-      });
-    }
-    if (!app.instances.length) {
-      shown.push({ label: app.name, note: app.state, href, isWell: true, rate: 0, errors: 0 });
-    }
-    return shown;
+    const parts = isWhole ? machines(app.instances) : app.instances.map((i) => [i]);
+    return (parts.length ? parts : [[]]).map((part) => boxOfApp(app, part));
   });
+}
+
+// Instances by the machine that they run on; all of them where there is one only.
+const machines = (instances) => [...Map.groupBy(instances, (i) => i.machine).values()];
+
+function boxOfApp(app, part) {
+  const [first] = part;
+  const usage = `${sum(part, (i) => i.cpu_percent).toFixed(0)} %, ${size(sum(part, (i) => i.memory_bytes))}`;
+  const ready = `${part.filter(isWell).length} of ${part.length} ready`;
+  return {
+    group: [first?.machine, app.project].filter(Boolean).join(" · "),
+    label: part.length === 1 ? within(app.project, first.id) : app.name,
+    note: part.length === 0 ? app.state : `${part.length === 1 ? first.state : ready}, ${usage}`,
+    href: `#/app/${encodeURIComponent(fullName(app))}`,
+    isWell: part.every(isWell) && app.state !== "failed",
+    rate: sum(part, requests),
+    errors: sum(part, errors),
+  };
+}
+
+// Boxes in order of their groups, with a heading before each group where there are several.
+function grouped(boxes) {
+  const groups = Map.groupBy(boxes, (box) => box.group);
+  if (groups.size < 2) return boxes;
+  return [...groups].flatMap(([heading, members]) => [{ heading }, ...members]);
 }
 
 // A picture of the same boxes is changed in place; otherwise it is another one.
 function draw(place, status, before) {
-  const left = sites(status);
-  const right = apps(status);
-  const shape = [left, right].map((boxes) => boxes.map((box) => box.href + box.label).join("\n")).join("\n\n");
-  const now = before?.shape === shape ? before : { shape, ...picture(place, left, right) };
-  const most = Math.max(...left.map((b) => b.rate), ...right.map((b) => b.rate), 1);
-  changed(now.boxes, [...left, ...right], (element, box) => {
+  const left = grouped(sites(status));
+  const right = grouped(apps(status));
+  const isNarrow = place.clientWidth < NARROW;
+  const names = [...left, { heading: "nginx" }, ...right].map((item) => item.heading ?? item.href + item.label);
+  const shape = [isNarrow ? place.clientWidth : WIDTH, ...names].join("\n");
+  const now = before?.shape === shape ? before : { shape, ...picture(place, left, right, isNarrow) };
+  const boxes = [...left, ...right].filter((item) => !item.heading);
+  const most = Math.max(...boxes.map((box) => box.rate), 1);
+  changed(now.boxes, boxes, (element, box) => {
     const [flow, rect, , note, number] = element.children;
     const thick = box.rate ? 1 + 9 * Math.sqrt(box.rate / most) : 1;
     setAttributes(flow, {
@@ -116,7 +128,7 @@ function draw(place, status, before) {
       "stroke-width": thick.toFixed(1),
     });
     setAttributes(rect, { class: `box${box.isWell ? "" : " unwell"}` });
-    setText(note, shorten(box.note, 40));
+    setText(note, shorten(box.note, now.noteLength));
     setText(number, `${rate(box.rate)}/s`);
   });
   const running = `${rate(sum(status.sites, requests))} req/s`;
@@ -124,52 +136,74 @@ function draw(place, status, before) {
   return now;
 }
 
-function picture(place, left, right) {
-  const height = Math.max(left.length, right.length, 1) * (ROW + GAP) + GAP;
-  const middle = { x: WIDTH / 2 - 50, y: height / 2 - 24 };
-  const centre = height / 2;
-  const y = (boxes, at) => (height - boxes.length * (ROW + GAP)) / 2 + GAP / 2 + at * (ROW + GAP);
-  const curve = (x1, y1, x2, y2) =>
-    s("path", { class: "flow silent", d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` });
-  const boxes = [
-    ...left.map((box, at) => {
-      const flow = curve(BOX, y(left, at) + ROW / 2, middle.x, centre);
-      return boxOf(box, flow, 0, y(left, at));
-    }),
-    ...right.map((box, at) => {
-      const flow = curve(middle.x + 100, centre, WIDTH - BOX, y(right, at) + ROW / 2);
-      return boxOf(box, flow, WIDTH - BOX, y(right, at));
-    }),
+const heightOf = (items) => sum(items, (item) => (item.heading ? HEADING : ROW + GAP));
+
+// Wide: sites, nginx and instances in three columns. Narrow: nginx beside sites and, below, instances.
+function picture(place, left, right, isNarrow) {
+  const width = isNarrow ? place.clientWidth - 2 * GAP : WIDTH;
+  const box = isNarrow ? width - 110 : BOX;
+  const [leftHeight, rightHeight] = [heightOf(left), heightOf(right)];
+  const height = GAP + Math.max(isNarrow ? leftHeight + rightHeight : Math.max(leftHeight, rightHeight), ROW + GAP);
+  const isTall = isNarrow || height > TALL;
+  const bar = {
+    x: isNarrow ? 0 : width / 2 - 50,
+    y: isTall ? GAP / 2 : height / 2 - 24,
+    width: isNarrow ? 76 : 100,
+    height: isTall ? height - GAP : 48,
+  };
+  const [end, inner] = [bar.x + bar.width, (y) => Math.min(Math.max(y, bar.y + 8), bar.y + bar.height - 8)];
+  const fromBar = (y) => curve(end, inner(y), width - box, y);
+  const toBar = (y) => (isNarrow ? fromBar(y) : curve(box, y, bar.x, inner(y)));
+  const top = (own) => GAP / 2 + (height - GAP - own) / 2;
+  const drawn = [
+    ...column(left, isNarrow ? width - box : 0, isNarrow ? GAP / 2 : top(leftHeight), box, toBar),
+    ...column(right, width - box, isNarrow ? GAP / 2 + leftHeight : top(rightHeight), box, fromBar),
   ];
-  const nginx = s("text", { class: "note", x: WIDTH / 2, y: centre + 14, "text-anchor": "middle" });
+  const boxes = drawn.filter((element) => element.localName === "a");
+  const middle = { x: bar.x + bar.width / 2, "text-anchor": "middle" };
+  const name = bar.y + Math.min(bar.height / 2 - 2, 40);
+  const nginx = s("text", { class: "note", y: name + 16, ...middle });
   place.replaceChildren(
     s(
       "svg",
       {
-        viewBox: `0 0 ${WIDTH} ${height}`,
+        viewBox: `0 0 ${width} ${height}`,
         role: "group",
-        "aria-label": `${count(left.length, "site")}, nginx, and ${count(right.length, "instance")}`,
+        "aria-label": `${count(left.length, "site")}, nginx, and ${count(right.length, "app or instance")}`,
       },
-      ...boxes,
-      s("rect", { class: "box nginx", x: middle.x, y: middle.y, width: 100, height: 48, rx: 8 }),
-      s("text", { class: "name", x: WIDTH / 2, y: centre - 2, "text-anchor": "middle" }, "nginx"),
+      ...drawn,
+      s("rect", { class: "box nginx", ...bar, rx: 8 }),
+      s("text", { class: "name", y: name, ...middle }, "nginx"),
       nginx,
     ),
   );
   watch(boxes);
-  return { boxes, nginx };
+  return { boxes, nginx, noteLength: Math.floor((box - 20) / 6) };
 }
 
-function boxOf(box, flow, x, y) {
+const curve = (x1, y1, x2, y2) =>
+  s("path", { class: "flow silent", d: `M${x1},${y1} C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` });
+
+// Boxes and headings one below the other, each box with its flow to or from nginx.
+function column(items, x, y, width, flow) {
+  return items.map((item) => {
+    const at = y;
+    y += item.heading ? HEADING : ROW + GAP;
+    return item.heading
+      ? s("text", { class: "group", x, y: at + HEADING - 8 }, shorten(item.heading, width / 8))
+      : boxOf(item, flow(at + ROW / 2), x, at, width);
+  });
+}
+
+function boxOf(box, flow, x, y, width) {
   return s(
     "a",
     { href: box.href },
     flow,
-    s("rect", { class: "box", x, y, width: BOX, height: ROW, rx: 6 }),
-    s("text", { class: "name", x: x + 10, y: y + 15 }, shorten(box.label, 26)),
+    s("rect", { class: "box", x, y, width, height: ROW, rx: 6 }),
+    s("text", { class: "name", x: x + 10, y: y + 15 }, shorten(box.label, Math.floor((width - 70) / 8))),
     s("text", { class: "note", x: x + 10, y: y + 28 }),
-    s("text", { class: "rate", x: x + BOX - 10, y: y + 15, "text-anchor": "end" }),
+    s("text", { class: "rate", x: x + width - 10, y: y + 15, "text-anchor": "end" }),
+    s("title", {}, box.label),
   );
 }
-
-const shorten = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);

@@ -10,6 +10,7 @@ import { moment, rate, time } from "./format.js";
 export const title = (name) => name;
 
 const PAUSE = 10_000; // milliseconds
+const WIDEST = 900; // pixels of a chart
 const BANDS = [...Array.from({ length: 16 }, (_, n) => time(2 ** n / 1000)), "more"];
 const ROUTE_HEADS = ["route", "app", "req/s", "p50", "p95", "p99", "4xx", "5xx", "retries"];
 const SLOW_HEADS = ["path", "slowest", "status", "at", "among the slowest"];
@@ -21,6 +22,8 @@ export function open(root, name) {
   const numbers = h("dl", { class: "totals" });
   const charts = h("div", { class: "charts" });
   const certificate = h("ul", { class: "certificates" });
+  const pause = button("pause", () => change(`pause ${name}`, `${path}/pause`));
+  const resume = button("resume", () => change(`resume ${name}`, `${path}/resume`), { hidden: true });
   root.append(
     h("h1", {}, name),
     about,
@@ -28,8 +31,8 @@ export function open(root, name) {
     h(
       "div",
       { class: "buttons" },
-      button("pause", () => change(`pause ${name}`, `${path}/pause`)),
-      button("resume", () => change(`resume ${name}`, `${path}/resume`)),
+      pause,
+      resume,
     ),
     numbers,
     charts,
@@ -44,6 +47,8 @@ export function open(root, name) {
         setText(about, "there is no such site any more");
         return;
       }
+      resume.hidden = !(site.paused || site.held);
+      pause.hidden = !resume.hidden;
       const source = site.certificate ? `, certificate: ${site.certificate}` : "";
       setText(about, `${site.paused ? "paused" : site.held ? "held" : site.to}${source}`);
       const shown = site.urls.join(" ");
@@ -89,12 +94,18 @@ function showNumbers(place, found) {
           {},
           h("strong", {}, `${rate(totals.requests / seconds)} requests/s`),
           h("p", {}, `p50 ${time(totals.p50_s)}, p95 ${time(totals.p95_s)}, p99 ${time(totals.p99_s)}`),
-          h("p", {}, Object.entries(totals.codes).map(([code, count]) => `${code}: ${count}`).join(", ")),
+          h("p", {}, codes(totals) || "no request"),
         ),
       ),
     ),
   );
 }
+
+const codes = (totals) =>
+  Object.entries(totals.codes)
+    .filter(([, count]) => count)
+    .map(([code, count]) => `${code}: ${count}`)
+    .join(", ");
 
 const table = (label, heads, rows) =>
   h(
@@ -132,11 +143,12 @@ const slow = (found) =>
 
 function showCharts(place, found) {
   const minutes = found.minutes;
+  const width = Math.min(place.clientWidth, WIDEST);
   const of = (pick) => minutes.map((each) => pick(each) ?? null);
-  const codes = ["2xx", "3xx", "4xx", "5xx"];
+  const classes = ["2xx", "3xx", "4xx", "5xx"];
   place.replaceChildren(
     h("h2", {}, "Requests per second"),
-    lines([{ values: of((m) => m.requests / 60) }], "requests per second in the last hour", rate),
+    lines([{ values: of((m) => m.requests / 60) }], "requests per second in the last hour", rate, width),
     h("h2", {}, "Response time"),
     lines(
       [
@@ -146,20 +158,24 @@ function showCharts(place, found) {
       ],
       "response times in the last hour",
       time,
+      width,
     ),
     legend(["p50", "p95", "p99"]),
+    h("h2", {}, "Requests by response time"),
     heatmap(
       minutes.map((m) => m.bands),
       BANDS,
       "requests by response time in the last hour, a column a minute",
+      width,
     ),
     h("h2", {}, "Status"),
     lines(
-      codes.map((code) => ({ values: of((m) => (m.codes[code] ?? 0) / 60) })),
+      classes.map((code) => ({ values: of((m) => (m.codes[code] ?? 0) / 60) })),
       "responses per second by class of status in the last hour",
       rate,
+      width,
     ),
-    legend(codes),
+    legend(classes),
     h("h2", {}, "Routes in the last ten minutes"),
     found.routes.length
       ? table("Routes", ROUTE_HEADS, routes(found.routes))
