@@ -77,8 +77,10 @@ class Edge:
 
     def write(self) -> None:
         desired = wanted(self._text, folder=str(self.project))
+        machine = self._place.get("machine")
         desired = replace(
             desired,
+            machine=machine.name if machine else "",
             listeners=replace(
                 desired.listeners,
                 http=self.http,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
+from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired
 from portico.core.model.place import Build, CertificateFiles, RenderContext
 from portico.core.render.generation import render_generation
@@ -21,6 +22,12 @@ FULL = replace(WHEEL, can=WHEEL.can | {"brotli", "http3", "zstd"})
 """An nginx that has the modules too that the wheel's lacks."""
 END_OF_BASICS = "    proxy_set_header Connection $portico_connection;\n"
 """The last line of what has nothing of the operator's in it."""
+IN_CLUSTER = OwnMachine(
+    "0f8b2c1e-5d55-4b0e-9d5c-1f1d36c1a9b7",
+    "m1",
+    *(f"/var/lib/portico/cluster/{name}" for name in ("5f/machine.pem", "5f/machine.key")),
+    "/var/lib/portico/cluster/authority.pem",
+)
 HOME, PROJECT = "/var/lib/portico", "/srv/project"
 MACHINE = Machine(
     home="/home/portico",
@@ -57,6 +64,8 @@ def place_for(desired: Desired, **differing: object) -> RenderContext:
 
 def rendered(text: str, *, root: bool = False, **place: object) -> dict[str, str]:
     desired = wanted(text, root=root)
+    if isinstance(machine := place.get("machine"), OwnMachine):
+        desired = replace(desired, machine=machine.name)
     return render_generation(desired, place_for(desired, root=root, **place))
 
 

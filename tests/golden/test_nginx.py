@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rendered import END_OF_BASICS, FULL, WHEEL, rendered
+from tests.rendered import END_OF_BASICS, FULL, IN_CLUSTER, WHEEL, rendered
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("nginx/*/portico.toml"))
 WHOLE = {"minimal", "edge", "http3"}
@@ -21,7 +21,8 @@ WITH_MODULES = {"compression", "http3"}
 def test_a_generation_is_as_reviewed(case, request):
     build = FULL if case.name in WITH_MODULES else WHEEL
     text = (case / "portico.toml").read_text()
-    files = rendered(text, root=case.name in AS_ROOT, build=build)
+    machine = IN_CLUSTER if case.name == "cluster" else None
+    files = rendered(text, root=case.name in AS_ROOT, build=build, machine=machine)
     if case.name not in WHOLE:
         files["nginx.conf"] = files["nginx.conf"].split(END_OF_BASICS, 1)[1]
     expect = case / "expect"

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
+from dataclasses import replace
+
 import pytest
 
 from portico.core.model.cluster import Machine, placed_on
+from portico.core.model.names import PROJECT
+from portico.core.model.views import DocumentRequest
+from portico.engine.inputs import Inputs, ReadFiles, read_files
+from portico.errors import ConfigError
 from tests.documents import problems_of
+from tests.rendered import IN_CLUSTER, MACHINE
 
 MACHINES = {
     "m1": Machine(address="10.0.0.1", labels=("web",)),
@@ -40,3 +48,69 @@ def test_an_app_is_placed_by_names_and_labels(on, names):
 def test_a_machine_has_a_name_and_an_address(toml, problem):
     [found] = problems_of(toml)
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        (
+            'machines.m1.address = "10.0.0.1"\nmachines.m2.address = "10.0.0.1"',
+            "machines.m2.address: is the same as machines.m1 has, with the same port",
+        ),
+        (
+            'machines.m1 = { address = "10.0.0.1", labels = ["m1"] }',
+            "machines.m1.labels[0]: is the name of a machine",
+        ),
+        (
+            'machines.m1 = { address = "10.0.0.1", port = 443 }\nedge.https = 443',
+            "machines.m1.port: overlaps with edge.https: both would have port 443",
+        ),
+        (
+            'machines.m1.address = "10.0.0.1"\napps.web = { command = "x", on = ["m2"] }',
+            'apps.web.on[0]: there is no machine or label "m2"',
+        ),
+    ],
+)
+def test_what_no_cluster_can_be(toml, problem):
+    assert problems_of(toml) == [problem]
+
+
+def test_machines_may_share_an_address_on_other_ports_and_apps_need_no_machines():
+    table = 'address = "10.0.0.1"\nport = '
+    assert problems_of(f"[machines.m1]\n{table}1\n[machines.m2]\n{table}2") == []
+    assert problems_of('apps.web = { command = "x", on = ["m2"] }') == []
+
+
+APPS = """
+[apps.web]
+command = "run"
+[apps.jobs]
+command = "run"
+on = ["m2"]
+instances = 3
+[machines.m1]
+address = "10.0.0.1"
+[machines.m2]
+address = "10.0.0.2"
+"""
+
+
+def of_machine(name: str | None, text: str = APPS, project: str | None = PROJECT) -> ReadFiles:
+    request = DocumentRequest(source="x", folder="/", table=tomllib.loads(text), environ={})
+    inputs = Inputs({PROJECT: request}, {}, frozenset(), project=project)
+    return read_files(inputs, MACHINE, name and replace(IN_CLUSTER, name=name))
+
+
+@pytest.mark.parametrize(("name", "instances"), [("m1", 0), ("m2", 3), (None, 3)])
+def test_an_app_has_instances_only_where_it_is_placed(name, instances):
+    read = of_machine(name)
+    assert read.desired.apps["jobs"].instances == instances
+    assert read.desired.apps["web"].instances == 1
+    assert read.desired.machine == (name or "")
+
+
+def test_a_machine_that_the_file_does_not_name_is_refused_there():
+    with pytest.raises(ConfigError, match='has no table for this machine, which is "m3"'):
+        of_machine("m3")
+    assert of_machine("m3", project=None).desired.machine == ""  # what is in force goes on
+    assert of_machine("m3", 'apps.web.command = "x"').desired.machine == ""

@@ -107,6 +107,7 @@ OTHER: dict[str, object] = {
     "stdin": "open",
     "user": "other",
     "group": "other",
+    "on": ["m1"],
     "instances": 7,
     "port": 3000,
     "port_env": "OTHER",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from portico.adapters.certificates.issuing import CertificateChild
 from portico.adapters.lineages.disk import DiskLineages
 from portico.api.app import Api, json_of
+from portico.core.model.cluster import OwnMachine
 from portico.core.model.views import DocumentRequest
 from portico.core.render.alpn import answers
 from portico.core.render.challenge import pending_tokens
@@ -87,6 +88,17 @@ def edge_file(home: Home) -> DocumentRequest | None:
 
     read = read_file(home.edge_file, {})
     return DocumentRequest(source=read.source, folder=read.folder, table=read.table)
+
+
+def own_machine(home: Home) -> OwnMachine | None:
+    """Who it is in its cluster. Raises Failed where the files that say it are damaged."""
+    if not home.cluster.exists():
+        return None
+    from portico.system.cluster_identity import read_identity  # noqa: PLC0415 - few have one
+
+    if (its := read_identity(home)) is None:
+        return None
+    return OwnMachine(its.cluster, its.name, its.certificate, its.key, its.authority)
 
 
 def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:

@@ -50,6 +50,7 @@ from portico.daemon.late import (
     edge_file,
     edited_document_of,
     late,
+    own_machine,
 )
 from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
@@ -212,6 +213,7 @@ async def assemble(
         client_files=client_files,
         edge_file=partial(edge_file, home),
         selected_nginx=partial(selected_nginx, state),
+        identity=partial(own_machine, home),
     )
     passthrough = AlpnPassthrough()
     issued = IssuedFiles(state, lineages, passthrough, clock)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from portico.core.config.desired import desired_from, notify_targets, program_id
 from portico.core.config.document import Document, read_document
 from portico.core.config.edge_rules import Machine as MachineFacts
+from portico.core.config.machine_rules import placement_problems
 from portico.core.config.merging import (
     ProjectFile,
     conflicts,
@@ -16,6 +17,7 @@ from portico.core.config.merging import (
     merged_machines,
     qualified_document,
 )
+from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.notification import OF_MACHINE
 from portico.core.model.records import Revision
@@ -103,10 +105,14 @@ class ReadFiles:
     """By project."""
     unreadable: tuple[str, ...]
     """Why a project is wanted as it was before."""
+    identity: OwnMachine | None = None
+    """Who this machine is among those of the files; None where they have none."""
 
 
-def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
-    """Raises ConfigError for what is wrong with the new file, alone or next to the others."""
+def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = None) -> ReadFiles:
+    """`identity` is who this machine is in its cluster. Raises ConfigError for what is wrong with
+    the new file, alone or next to the others.
+    """
     facts = MachineFacts(root=machine.root, cores=machine.cores)
     files, known, unreadable = dict[str, ProjectFile](), dict[str, Desired](), list[str]()
     for project, request in inputs.requests.items():
@@ -135,7 +141,22 @@ def read_files(inputs: Inputs, machine: Machine) -> ReadFiles:
     holds = {name: each for name, each in inputs.holds.items() if name in desired.sites}
     desired = replace(desired, holds=holds) if holds else desired
     documents = {project: file.document for project, file in files.items()}
-    return ReadFiles(desired, documents, tuple(unreadable))
+    if inputs.project is not None and (wrong := placement_problems(desired, identity)):
+        raise ConfigError(inputs.source, wrong)
+    here = identity if identity and identity.name in desired.machines else None
+    return ReadFiles(_placed(desired, here), documents, tuple(unreadable), here)
+
+
+def _placed(desired: Desired, here: OwnMachine | None) -> Desired:
+    """With no instance of what other machines run."""
+    if here is None:
+        return desired
+    desired = replace(desired, machine=here.name)
+    apps = {
+        name: app if desired.is_here(app.app) else replace(app, instances=0)
+        for name, app in desired.apps.items()
+    }
+    return replace(desired, apps=apps)
 
 
 def request_of(revision: Revision) -> DocumentRequest:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from portico.core.config.capabilities import needed_of_nginx
 from portico.core.config.desired import version_of
+from portico.core.config.machine_rules import NO_IDENTITY
 from portico.core.config.patterns import pattern_problem
 from portico.core.config.rules import (
     capability_notes,
@@ -20,6 +21,7 @@ from portico.core.config.rules import (
     machine_problems,
     notes,
 )
+from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.generation import TestedGeneration
 from portico.core.model.names import split_name
@@ -71,6 +73,8 @@ class CheckedFile:
     build: Build
     notes: tuple[str, ...]
     unreadable: tuple[str, ...]
+    identity: OwnMachine | None
+    """As in `ReadFiles`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +112,16 @@ class Preparation:
         client_files: ClientFiles | None = None,
         edge_file: Callable[[], DocumentRequest | None] = lambda: None,
         selected_nginx: Callable[[], str] = lambda: AUTO,
+        identity: Callable[[], OwnMachine | None] = lambda: None,
     ) -> None:
         """`edge_file` reads the machine's own settings, if there are any. `selected_nginx` is
-        used where no file names another one.
+        used where no file names another one. `identity` is read again for every file.
         """
         self._machine, self._nginx, self._issued = machine, nginx, issued
         self._certificates, self._host_checks = certificates, host_checks
         self._client_files = client_files or ClientFiles()
         self._edge_file, self._selected_nginx = edge_file, selected_nginx
+        self._identity = identity
 
     async def render(self, inputs: Inputs) -> Candidate:
         """Read and render, as `plan` and `render` need it: no file is written, nothing asked."""
@@ -141,7 +147,9 @@ class Preparation:
                 if problems:
                     raise ConfigError(inputs.source, problems)
                 said += [*notes(document, root=root), *capability_notes(document, build)]
-        return CheckedFile(read.desired, build, tuple(said), read.unreadable)
+        if read.desired.machines and not read.identity:
+            said.append(NO_IDENTITY)
+        return CheckedFile(read.desired, build, tuple(said), read.unreadable, read.identity)
 
     async def nginx_build(self, asked: NginxRequest) -> tuple[Build, str]:
         """The nginx for the files in force, and why it is not the one selected, if so: sites are
@@ -165,7 +173,7 @@ class Preparation:
         return NginxRequest(file, file or (None if selected == AUTO else selected), needed)
 
     async def _read(self, inputs: Inputs) -> ReadFiles:
-        read = await asyncio.to_thread(read_files, inputs, self._machine)
+        read = await asyncio.to_thread(lambda: read_files(inputs, self._machine, self._identity()))
         apps = await self._versions(read.desired.apps, inputs)
         return replace(read, desired=replace(read.desired, apps=apps))
 
@@ -310,6 +318,7 @@ class Preparation:
             authorities=self._machine.authorities,
             thumbprint=self._issued.thumbprint(),
             asked_by_alpn=self._issued.asked_by_alpn(),
+            machine=usable.identity,
         )
         files = await asyncio.to_thread(render_generation, desired, place)
         identity = fingerprint(files) if desired.needs_nginx else ""

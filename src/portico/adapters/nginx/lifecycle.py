@@ -23,6 +23,7 @@ from portico.adapters.nginx.processes import (
     processes_in,
     workers_of,
 )
+from portico.core.model.neighbour import neighbours_socket
 from portico.core.render.alpn import INSIDE
 from portico.system import inherit_sockets
 from portico.system.programs import DEVNULL, Program, StartProgram, running
@@ -68,6 +69,11 @@ class Paths:
         """A socket on which nginx listens for itself."""
         return self.folder / INSIDE
 
+    @property
+    def to_neighbours(self) -> Path:
+        """A socket on which nginx listens for the daemon."""
+        return Path(neighbours_socket(str(self.folder.parent)))
+
     def arguments(self, main_file: Path) -> tuple[str, ...]:
         return "-p", f"{self.folder}/", "-c", str(main_file)
 
@@ -86,7 +92,8 @@ async def start(
     """
     tail = LogTail(paths.error_log)
     # A master that was killed has left it, and no other could listen there. bind(2)
-    await asyncio.to_thread(paths.inside.unlink, missing_ok=True)
+    for socket in (paths.inside, paths.to_neighbours):
+        await asyncio.to_thread(socket.unlink, missing_ok=True)
     words = (program, *paths.arguments(paths.main_file), "-e", str(paths.error_log))
     if other:
         inherit = (sys.executable, "-I", "-S", inherit_sockets.__file__)

@@ -104,6 +104,7 @@ def desired_from(  # noqa: PLR0913 - each is one fact that the file does not say
         notify=notify_targets(document, folder, project),
         edge=edge,
         listeners=listeners(edge, document.sites, machine),
+        machines=document.machines,
     )
 
 

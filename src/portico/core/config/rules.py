@@ -13,6 +13,7 @@ from portico.core.config.capabilities import (
 from portico.core.config.edge_rules import Machine, edge_findings
 from portico.core.config.findings import Draft, Finding
 from portico.core.config.issuing_rules import issuing_findings
+from portico.core.config.machine_rules import machine_findings
 from portico.core.config.notes import notes
 from portico.core.config.notification_rules import notification_findings
 from portico.core.config.order_rules import order_findings
@@ -42,6 +43,7 @@ def rule_findings(draft: Draft) -> Iterator[Finding]:
     yield from site_findings(draft)
     yield from stream_findings(draft)
     yield from edge_findings(draft.document, None)
+    yield from machine_findings(draft)
     yield from issuing_findings(draft.document)
     yield from notification_findings(draft)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Final
 
@@ -50,6 +51,29 @@ class Machine(Table):
     labels: tuple[MachineName, ...] = Field(
         (), description="Words that `on` of an app may name instead of the machine."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMachine:
+    """Who this machine is among those of its cluster."""
+
+    cluster: str
+    """A UUID, which all certificates have as their O."""
+    name: str
+    """The OU of its own."""
+    certificate: str
+    """Paths of PEM files, whose contents never change, as the two below."""
+    key: str
+    authority: str
+
+    @property
+    def host(self) -> str:
+        return machine_host(self.name)
+
+
+def machine_host(name: str) -> str:
+    """The DNS name in the certificate of a machine, which nobody resolves."""
+    return f"{name}.machine.portico.internal"
 
 
 def placed_on(on: Iterable[str], machines: Mapping[str, Machine]) -> tuple[str, ...]:

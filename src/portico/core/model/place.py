@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from portico.core.model.cluster import OwnMachine
+
 MIN_NGINX: Final = (1, 27, 4)
 """The first version that finds servers by DNS (`resolve`) and keeps idle connections while it
 reloads (`keepalive_min_timeout`)."""
@@ -97,6 +99,9 @@ class RenderContext:
     """Host names that the system knows without asking a name server (/etc/hosts)."""
     authorities: str = "/etc/ssl/certs/ca-certificates.crt"
     """PEM file of the certificate authorities that this system trusts."""
+
+    machine: OwnMachine | None = None
+    """None where this machine is in no cluster."""
 
     def user(self, named: str | None) -> str:
         """User, and group if it is called otherwise, of nginx's workers, where the file names that

@@ -38,7 +38,7 @@ def scheduled(
         return
     for i in running:
         yield from _end_overlong(app.app, i, now)
-    if not due:
+    if not due or not app.instances:  # none here: the app is placed on other machines
         return
     active = [i for i in instances if i.process is not None]
     if active:

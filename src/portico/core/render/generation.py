@@ -23,6 +23,7 @@ from portico.core.render.holding import hold_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
+from portico.core.render.machines import crossing_maps, machine_servers
 from portico.core.render.mime import encoder_basics
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps
@@ -120,6 +121,8 @@ def _http(
         yield from limit_zones(site_scopes)
         yield from cache_zones(site_scopes, desired, context)
     yield from upstream_blocks(desired, context)
+    yield from crossing_maps(desired, context)
+    yield from machine_servers(desired, context)
     if desired.sites or not desired.streams:
         yield from shared_servers(desired, sockets, context)
     for site_scopes in sites:

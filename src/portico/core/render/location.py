@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
+from portico.core.model.wait import Wait
 from portico.core.render.cache import cache_lines, cache_settings
 from portico.core.render.choice import choice_header
 from portico.core.render.client_certificates import certificate_gate
 from portico.core.render.directive import Directive, WithDollar, d, literal
 from portico.core.render.headers import request_headers
 from portico.core.render.holding import hold_gate, hold_locations, hold_settings
+from portico.core.render.machines import (
+    AWAY_WAY,
+    FAR,
+    FAR_WAY,
+    NEAR,
+    can_cross,
+    far_name,
+    far_passing,
+    far_settings,
+    is_away,
+    stream_settings,
+)
 from portico.core.render.mirror import mirror_lines, mirror_location
 from portico.core.render.pages import app_errors, maintenance_gate, own_pages, retry_after
 from portico.core.render.passing import passing, stripped
@@ -20,6 +34,7 @@ from portico.core.render.redirect import redirect_lines, redirect_of
 from portico.core.render.retries import (
     FAILED,
     FULL,
+    SENT,
     first_try_lines,
     intercepting_location,
     retry_location,
@@ -54,6 +69,9 @@ from portico.core.render.waiting import (
     wait_of,
 )
 
+Way: TypeAlias = Callable[[Scope, str, Upstream, RenderContext, str], Iterator[Directive]]
+"""What passes requests on, as `passing`."""
+
 
 def locations(
     scopes: Sequence[Scope], above: Settings, desired: Desired, context: RenderContext
@@ -70,6 +88,7 @@ def locations(
         own = cache_settings(location.scope, own, location.stripped)
         if location.is_internal:
             own = _internal_settings(location.scope, own, above)
+        own = _away_settings(location, own, desired, context, number)
         gate = (*maintenance_gate(location.scope), *certificate_gate(location.scope))
         lines = (*gate, *difference(own, above))
         redirect = redirect_of(location.scope)
@@ -117,14 +136,16 @@ def _proxy_lines(
         return
     upstream = desired.upstreams[name]
     again, stream, live = (_place(kind, number) for kind in ("again", "stream", "live"))
-    after_failure = next_try(again, wait_of(location.scope, upstream), upstream, desired)
+    wait = _wait_of(location.scope, upstream, desired, context)
+    after_failure = next_try(again, wait, upstream, desired)
     yield from first_try_lines(location.scope, after_failure, stream, live)
     if app_errors(location.scope):
         yield d("try_files", INTERNAL_PREFIX, _place("first", number))
         return
     yield from mirror_lines(location.scope, number)
     yield from _strip_lines(location)
-    yield from passing(location.scope, name, upstream, context, location.stripped)
+    way = _way(upstream, desired, context)
+    yield from way(location.scope, name, upstream, context, location.stripped)
 
 
 def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
@@ -153,7 +174,7 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             settings=(*held, *strip),
             headers=own["headers"],
         )
-    wait = wait_of(scope, upstream)
+    wait = _wait_of(scope, upstream, desired, context)
     if wait:
         end = _place("absent", number)
         headers = own["headers"]
@@ -167,29 +188,99 @@ def _retry_lines(  # noqa: PLR0913 - a location in all that it stands in
             end=end,
         )
         yield absent_location(end, wait, headers, is_limited=is_limited)
+    way, sent = _way(upstream, desired, context), SENT
+    ends = {"again": end, "live": end}
+    if is_away(upstream, desired, context):
+        target, sent = name, FAR
+    elif can_cross(upstream, desired, context):
+        ends, sent = {"again": far_name(number), "live": far_name(number, live=True)}, NEAR
     if not scope.value(lambda handling: handling.grpc):
         again, live = _place("again", number), _place("live", number)
-        tried = tuple(passing(scope, target, upstream, context, location.stripped))
+        tried = tuple(way(scope, target, upstream, context, location.stripped))
         kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
         after = next_try(again, wait, upstream, desired)
-        if app_errors(scope):
+        entered = (*repeated, *kept)
+        if intercepts := app_errors(scope):
             first, entered = (
                 _place("first", number),
                 (*difference(opened(own, above), above), *kept),
             )
-            once = passing(scope, name, upstream, context, location.stripped)
+            once = way(scope, name, upstream, context, location.stripped)
             passed = (*mirror_lines(scope, number), *strip, *once)
             yield intercepting_location(scope, first, after, entered, passed)
-            yield from retry_location(scope, again, after, entered, tried, end, intercepts=True)
-        else:
-            yield from retry_location(scope, again, after, (*repeated, *kept), tried, end)
+        yield from retry_location(
+            scope,
+            again,
+            after,
+            entered,
+            tried,
+            ends["again"],
+            intercepts=bool(intercepts),
+            sent=sent,
+        )
         open_long = difference({**own, **live_settings(scope)}, above)
         after = next_try(live, wait, upstream, desired)
-        yield from retry_location(scope, live, after, open_long, (*strip, *tried), end)
-    once = passing(scope, name, upstream, context, location.stripped)
+        yield from retry_location(
+            scope, live, after, open_long, (*strip, *tried), ends["live"], sent=sent
+        )
+        if sent == NEAR:
+            yield from _far_lines(
+                location, name, desired, context, number, own=own, above=above, end=end
+            )
+    once = way(scope, name, upstream, context, location.stripped)
     lines = (*mirror_lines(scope, number), *strip, *once)
+    if sent == FAR and not scope.value(lambda handling: handling.grpc):
+        repeated = tuple(difference(stream_settings(own), above))
     yield from stream_location(scope, _place("stream", number), repeated, lines)
     yield from mirror_location(scope, number, desired, context, location.stripped)
+
+
+def _far_lines(  # noqa: PLR0913 - as _retry_lines
+    location: Location,
+    name: str,
+    desired: Desired,
+    context: RenderContext,
+    number: int,
+    *,
+    own: Settings,
+    above: Settings,
+    end: str,
+) -> Iterator[Directive]:
+    """Where requests cross for which no own instance is left."""
+    scope, upstream = location.scope, desired.upstreams[name]
+    crossing = far_settings(scope, own, name, number, FAR_WAY)
+    passed = tuple(far_passing(scope, name, upstream, context, location.stripped))
+    kept = tuple(cache_lines(scope, context.user(desired.edge.user)))
+    again, live = far_name(number), far_name(number, live=True)
+    is_intercepting = bool(app_errors(scope))
+    entered = opened(crossing, above) if is_intercepting else crossing
+    lines = (*difference(entered, above), *kept)
+    yield from retry_location(
+        scope, again, again, lines, passed, end, intercepts=is_intercepting, sent=FAR
+    )
+    open_long = difference({**crossing, **live_settings(scope)}, above)
+    yield from retry_location(scope, live, live, open_long, passed, end, sent=FAR)
+
+
+def _away_settings(
+    location: Location, own: Settings, desired: Desired, context: RenderContext, number: int
+) -> Settings:
+    """With the headers of a crossing, where the app is on other machines alone."""
+    name, grpc = location.name, location.scope.value(lambda handling: handling.grpc)
+    if name is None or grpc or not is_away(desired.upstreams[name], desired, context):
+        return own
+    return far_settings(location.scope, own, name, number, AWAY_WAY)
+
+
+def _way(upstream: Upstream, desired: Desired, context: RenderContext) -> Way:
+    return far_passing if is_away(upstream, desired, context) else passing
+
+
+def _wait_of(
+    scope: Scope, upstream: Upstream, desired: Desired, context: RenderContext
+) -> Wait | None:
+    """What another machine may take is not held."""
+    return None if can_cross(upstream, desired, context) else wait_of(scope, upstream)
 
 
 def has_max_conns(upstream: Upstream, desired: Desired) -> bool:

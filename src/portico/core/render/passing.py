@@ -49,20 +49,33 @@ def passing(
     """The last lines of a location; `prefix` was taken off the path."""
     host = label_of(name)
     if scope.value(lambda handling: handling.grpc):
-        yield from timeouts(scope, "grpc")
-        # A stream in which the client is silent is a body that does not go on.
-        yield d("client_body_timeout", milliseconds(read_timeout(scope)))
-        yield d("grpc_buffer_size", "16k")
-        yield from request_headers(scope, "grpc_set_header", prefix)
-        yield from replaced_headers(scope, "grpc_hide_header")
+        yield from grpc_settings(scope, prefix)
         yield from _untrusted_redirects(upstream, "grpc")
         yield from tls_to_servers(upstream, scope.folder, context, "grpc")
         yield d("grpc_pass", f"{'grpcs' if upstream.tls else 'grpc'}://{host}")
         return
     yield from _untrusted_redirects(upstream, "proxy")
     yield from tls_to_servers(upstream, scope.folder, context, "proxy")
-    rest = f"${rest_variable(prefix)}" if prefix else ""
-    yield d("proxy_pass", WithDollar(f"{url_of(upstream, host)}{rest}"))
+    yield d("proxy_pass", proxy_target(url_of(upstream, host), prefix))
+
+
+def grpc_settings(
+    scope: Scope, prefix: str, connect_timeout: float | None = None
+) -> Iterator[Directive]:
+    """`connect_timeout` in seconds; that of the site if None."""
+    connect, *others = timeouts(scope, "grpc")
+    own = connect_timeout and d("grpc_connect_timeout", milliseconds(connect_timeout))
+    yield from (own or connect, *others)
+    # A stream in which the client is silent is a body that does not go on.
+    yield d("client_body_timeout", milliseconds(read_timeout(scope)))
+    yield d("grpc_buffer_size", "16k")
+    yield from request_headers(scope, "grpc_set_header", prefix)
+    yield from replaced_headers(scope, "grpc_hide_header")
+
+
+def proxy_target(url: str, prefix: str) -> str:
+    """`url` with what is left of the path when `prefix` was taken off."""
+    return WithDollar(f"{url}${rest_variable(prefix)}" if prefix else url)
 
 
 def url_of(upstream: Upstream, host: str) -> str:

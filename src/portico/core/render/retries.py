@@ -64,9 +64,6 @@ def retry_maps() -> tuple[Directive, ...]:
     nginx keeps a list for each of these variables, `127.0.0.1:3000 : 127.0.0.1:3001`. Where no
     peer was to be had, it has the name of the upstream instead of an address.
     """
-    columns = ("addr", "status", "bytes_received", "bytes_sent")
-    tries = "|".join((f"${ONCE}", *(f"$upstream_{column}" for column in columns)))
-    sent = r"[^|1-9]*[1-9][0-9]*"
     return (
         d(
             "map",
@@ -74,24 +71,7 @@ def retry_maps() -> tuple[Directive, ...]:
             Raw(f"${ONCE}"),
             block=(d("default", "1"), d('"~^(GET|HEAD|OPTIONS):0?:$"', "")),
         ),
-        d(
-            "map",
-            Raw(f'"{tries}"'),
-            Raw(f"${SENT}"),
-            block=(
-                d("volatile"),
-                d("default", "over"),
-                d(rf'"~^[^|]*\|([^|]* : ){{{MAX_TRIES - 1}}}"', "over"),
-                d(r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', NO_PEER_AT_ALL),
-                d(r'"~\|[^|]*504[^|]*504\|"', "over"),
-                d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
-                d(r'"~\|[^|1-9]*$"', ""),
-                d(r'"~\|([^|]* )?504\|"', "over"),
-                # Again to the same, because all others have just failed: that one is dying.
-                d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+( : \2){1,2}\|.*\|[^|]*[1-9][^|]*$"', "1"),
-                *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
-            ),
-        ),
+        sent_map(SENT, MAX_TRIES, NO_OWN_PEER),
         d(
             "map",
             Raw("$upstream_addr"),
@@ -118,6 +98,36 @@ def retry_maps() -> tuple[Directive, ...]:
         # instructions more, for every request of a browser.
         variable_map("$http_accept", EVENTS, '""', d(f'"~*{_events_pattern()}"', "1")),
         variable_map(f"${UPGRADE}", LIVE, "1", d('""', Raw(f"${EVENTS}"))),
+    )
+
+
+NO_OWN_PEER: Final = (r'"~^[^|]*\|([^|]* )?[^|: ]+\.again\|"', NO_PEER_AT_ALL)
+
+
+def sent_map(variable: str, max_tries: int, *cases: tuple[str, str]) -> Directive:
+    """What became of all tries so far. The `cases` are of one way alone: patterns of the text of
+    these variables, `ONCE|ADDRESSES|STATUSES|RECEIVED|SENT`, and what they mean.
+    """
+    columns = ("addr", "status", "bytes_received", "bytes_sent")
+    tries = "|".join((f"${ONCE}", *(f"$upstream_{column}" for column in columns)))
+    sent = r"[^|1-9]*[1-9][0-9]*"
+    return d(
+        "map",
+        Raw(f'"{tries}"'),
+        Raw(f"${variable}"),
+        block=(
+            d("volatile"),
+            d("default", "over"),
+            d(rf'"~^[^|]*\|([^|]* : ){{{max_tries - 1}}}"', "over"),
+            *(d(pattern, value) for pattern, value in cases),
+            d(r'"~\|[^|]*504[^|]*504\|"', "over"),
+            d(r'"~\|[^|]*[1-9][^|]*\|[^|]*$"', "over"),  # an answer began
+            d(r'"~\|[^|1-9]*$"', ""),
+            d(r'"~\|([^|]* )?504\|"', "over"),
+            # Again to the same, because all others have just failed: that one is dying.
+            d(r'"~^\|([^|]* : )?([^| ]+) : [^|: ]+( : \2){1,2}\|.*\|[^|]*[1-9][^|]*$"', "1"),
+            *(d(rf'"~^\|.*\|({sent}){{1,{n}}}[^|1-9]*$"', str(n)) for n in (1, 2, 3)),
+        ),
     )
 
 
@@ -184,11 +194,12 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
     end: str,
     *,
     intercepts: bool = False,
+    sent: str = SENT,
 ) -> Iterator[Directive]:
     """Where requests come again, and those that stay open come from the first time on. `passing`
     passes them to `upstream_or_retry`. A named location has nothing of the location it is entered
     from, only of the server: `settings` are repeated in it. If it `intercepts`, it has pages for
-    errors of the app.
+    errors of the app. `sent` is the variable of its way.
     """
     of_app = tuple(app_error_pages(scope, without=CODES)) if intercepts else ()
     lines = (
@@ -196,21 +207,26 @@ def retry_location(  # noqa: PLR0913 - a location in all that it has
         d("error_page", *CODES, "=", next_try),
         *(of_app or (*sign_in_page(scope), *error_pages(scope.site, without=CODES))),
         d("recursive_error_pages", "on"),
-        *ends(scope, end),
+        *ends(scope, end, variable=sent),
         *passing,
     )
     yield d("location", retry_name, block=lines)
 
 
-def ends(scope: Scope, end: str, *, also: str = "") -> Iterator[Directive]:
-    """Which requests are over, and go to `end`; those with `also` in `$portico_sent` are not."""
+def ends(scope: Scope, end: str, *, also: str = "", variable: str = SENT) -> Iterator[Directive]:
+    """Which requests are over, and go to `end`; those with `also` in the variable are not."""
     retries = scope.value(lambda handling: handling.retries)
     going_on = "123"[: DEFAULT_RETRIES if retries is None else retries] + also
-    conditions = [f'(${SENT} ~ "{f"[^{going_on}]" if going_on else "."}")']
+    conditions = [f'(${variable} ~ "{f"[^{going_on}]" if going_on else "."}")']
     conditions += [f"(${ONCE})"] if has_stream(scope) else []
     for condition in conditions:
         over = (d("error_page", *CODES, "=", end), d("return", "502"))
         yield d("if", Raw(condition), block=over)
+
+
+def may_repeat(scope: Scope) -> bool:
+    """Whether a safe request may come to a second instance."""
+    return scope.value(lambda handling: handling.retries) != 0
 
 
 def stream_location(

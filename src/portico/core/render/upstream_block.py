@@ -20,6 +20,7 @@ from portico.core.render.directive import (
     size,
     whole_seconds,
 )
+from portico.core.render.machines import far_block
 from portico.core.render.retries import retry_upstream
 
 NETWORK = "portico_network"
@@ -43,6 +44,7 @@ def upstream_blocks(desired: Desired, context: RenderContext) -> Iterator[Direct
             retry_name,
             block=_block(retry_name, name, by_turns, desired_for_retries, context),
         )
+        yield from far_block(name, upstream, desired, context)
 
 
 def _without_failure_limits(desired: Desired) -> Desired:
