@@ -58,6 +58,18 @@ def test_the_nginx_of_a_port_is_read_by_its_own_options_and_each_absent_source_i
     assert any("renew:1: " in each and "renews certificates by itself" in each for each in said)
 
 
+def test_files_that_the_nginx_cannot_load_any_more_are_said(served):
+    folder, port, _ = served
+    added = folder / "conf/sites/b.conf"
+    added.write_text("server { unknown_directive on; }\n")
+    stack = read_live({"HOME": str(folder)}, folder, (port,))
+    added.unlink()
+    assert stack.files[0] == f"{folder}/conf/main.conf"
+    said = [each.why for each in stack.gaps if each.what.endswith(" -T")]
+    assert len(said) == 1
+    assert "unknown_directive" in said[0]
+
+
 def test_a_port_that_nobody_holds_is_said(tmp_path):
     stack = read_live({"HOME": str(tmp_path)}, tmp_path, (free_port(),))
     assert stack.nginx == ()

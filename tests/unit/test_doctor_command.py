@@ -9,6 +9,7 @@ import pytest
 
 from portico.cli.main import run
 from portico.stack.doctor.diagnose import RULES
+from portico.stack.doctor.findings_json import FINDINGS, json_schema
 
 ERROR = "upstream app {\n    server 127.0.0.1:3000 down;\n    keepalive 8;\n}\n"
 WARNING = "upstream app {\n    server 127.0.0.1:3000;\n}\n"
@@ -75,7 +76,8 @@ def test_json_is_a_list_with_all_of_a_finding(doctor):
         "upstream.conf",
         1,
     )
-    assert finding.keys() == {"code", "severity", "file", "line", "what", "why", "mend", "page"}
+    FINDINGS.validate_json(out, strict=True)
+    assert finding.keys() == json.loads(json_schema())["$defs"]["FindingView"]["properties"].keys()
 
 
 def test_sarif_is_as_its_standard_says(doctor):

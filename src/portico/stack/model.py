@@ -93,6 +93,52 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A line of a unit of systemd."""
+
+    section: str
+    key: str
+    value: str
+    place: Place
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile:
+    """A unit of systemd with its drop-ins."""
+
+    path: str
+    settings: tuple[Setting, ...]
+    """In order; those before an empty assignment, which resets a list, are left out."""
+    files: tuple[str, ...]
+
+    def all(self, section: str, key: str) -> list[Setting]:
+        return [each for each in self.settings if (each.section, each.key) == (section, key)]
+
+    def last(self, section: str, key: str) -> str:
+        """Empty if it is not set."""
+        found = self.all(section, key)
+        return found[-1].value if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A service of a compose file, whether its program can be taken over or not."""
+
+    name: str
+    place: Place
+    table: Mapping[str, object]
+    lines: Mapping[str, int]
+    """Of its keys."""
+
+    def at(self, key: str) -> Place:
+        """Of the service where it has no such key."""
+        return Place(self.place.file, self.lines.get(key, self.place.line))
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """Everything that was read; several add up to one."""
 
@@ -103,6 +149,11 @@ class Stack:
     lineages: tuple[Lineage, ...] = ()
     renewals: tuple[Renewal, ...] = ()
     sites: tuple[Site, ...] = ()
+    containers: tuple[Container, ...] = ()
+    units: tuple[UnitFile, ...] = ()
+    """Services of systemd."""
+    caddy: tuple[Line, ...] = ()
+    """Blocks of Caddyfiles, each with its addresses; the global options have none."""
     gaps: tuple[Gap, ...] = ()
     files: tuple[str, ...] = ()
     """All that was read, in order, without repetition."""

@@ -17,6 +17,7 @@ from portico.core.config.findings import nearest
 from portico.errors import Refused
 from portico.importers.read import file_in
 from portico.stack.doctor.diagnose import RULES, diagnose
+from portico.stack.doctor.findings_json import as_json
 from portico.stack.doctor.gathering import gather, live_paths
 from portico.stack.doctor.pages import PLACE
 from portico.stack.doctor.rule import SEVERITIES, Finding, Rule, Severity
@@ -71,7 +72,7 @@ def run(session: Session, args: Namespace) -> int:
     if args.sarif:
         session.show_json(sarif(findings))
     elif session.json:
-        session.show_json([_as_json(each) for each in findings])
+        session.show_json(as_json(findings))
     else:
         for gap in facts.stack.gaps:
             if gap.why.startswith("cannot read"):
@@ -138,17 +139,3 @@ def _summary(findings: Sequence[Finding]) -> str:
     words["advice"] = f"{counts['advice']} advice"
     words["hint"] = several(counts["hint"], "hint")
     return ", ".join(words[each] for each in SEVERITIES if counts[each])
-
-
-def _as_json(finding: Finding) -> dict[str, object]:
-    rule = finding.rule
-    return {
-        "code": rule.code,
-        "severity": rule.severity,
-        "file": finding.place.file,
-        "line": finding.place.line,
-        "what": finding.what,
-        "why": rule.why,
-        "mend": rule.mend,
-        "page": f"{PLACE}/{rule.code}.md",
-    }

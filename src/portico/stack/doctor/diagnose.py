@@ -9,7 +9,9 @@ from portico.stack.doctor.rule import SEVERITIES, Facts, Finding, Rule
 from portico.stack.doctor.rules import (
     access,
     balancing,
+    caddyfiles,
     certificates,
+    containers,
     headers,
     keepalive,
     limits,
@@ -21,6 +23,7 @@ from portico.stack.doctor.rules import (
     renewals,
     security,
     tls,
+    units,
 )
 
 FAMILIES: Final = {
@@ -36,6 +39,9 @@ FAMILIES: Final = {
     "access": ("Access", access),
     "patterns": ("Patterns and variables", patterns),
     "processes": ("Processes", processes),
+    "units": ("Units of systemd", units),
+    "containers": ("Compose files", containers),
+    "caddyfiles": ("Caddyfiles", caddyfiles),
     "limits": ("Limits of nginx", limits),
     "logs": ("Logs", logs),
 }

@@ -14,8 +14,9 @@ _INTRODUCTION: Final = """\
 # What `portico doctor` finds
 
 `portico doctor FILE…` examines the files of a stack: nginx's with all that they include, PM2's,
-crontabs and others, and portico.toml. Each finding has the file and the line, what is wrong, what
-happens because of it, how to mend it, and a code with a page here. Nothing is changed.
+crontabs, units of systemd, compose files, Caddyfiles and others, and portico.toml. Each finding
+has the file and the line, what is wrong, what happens because of it, how to mend it, and a code
+with a page here. Nothing is changed.
 
 | severity | means | exit code |
 |---|---|---|
@@ -26,8 +27,8 @@ happens because of it, how to mend it, and a code with a page here. Nothing is c
 
 The exit code is that of the most severe finding. `--fail-on error` ends with 0 where there is no
 error, `--fail-on advice` with 1 where there is advice, `--fail-on never` always with 0.
-`--ignore CODE,CODE` leaves findings out. `--json` prints a list, `--sarif` SARIF 2.1.0 for code
-review.
+`--ignore CODE,CODE` leaves findings out. `--json` prints a list
+([its schema](../reference/doctor.schema.json)), `--sarif` SARIF 2.1.0 for code review.
 
 Files of this machine (below `/etc`, or of PM2) are compared with what is there: files of
 certificates and who can read them, listening ports, memory, other renewals, rotation of logs. For

@@ -33,7 +33,7 @@ def read_caddy(path: Path, environ: Mapping[str, str]) -> Stack:
     for block in blocks:
         if block.name:
             _add(block, options, sites, gaps)
-    return Stack(sites=tuple(sites.values()), gaps=tuple(gaps), files=tuple(files))
+    return Stack(sites=tuple(sites.values()), caddy=blocks, gaps=tuple(gaps), files=tuple(files))
 
 
 def words_of(line: Line) -> str:

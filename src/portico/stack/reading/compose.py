@@ -12,7 +12,7 @@ from portico.core.model.labels import app_label
 from portico.core.model.units import parse_size
 from portico.core.planning.environment import parse_env_file
 from portico.errors import Failed
-from portico.stack.model import Gap, Place, Program, Stack
+from portico.stack.model import Container, Gap, Place, Program, Stack
 from portico.stack.reading.dockerfile import Dockerfile, read_dockerfile, words_of
 from portico.stack.reading.listening import command_text, listening
 from portico.stack.reading.plain import quoted
@@ -51,7 +51,12 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> Stack:
     runs = {each.name for each in read if each.words}
     programs = {p.name: p for each in reversed(read) if (p := each.program(runs))}
     gaps += [gap for each in read for gap in each.gaps]
-    return Stack(programs=tuple(reversed(programs.values())), gaps=tuple(gaps), files=(str(path),))
+    return Stack(
+        programs=tuple(reversed(programs.values())),
+        containers=tuple(each.container for each in read),
+        gaps=tuple(gaps),
+        files=(str(path),),
+    )
 
 
 class _Service:
@@ -69,6 +74,11 @@ class _Service:
             what = f"image: {self._value.get('image', '?')}"
             why = "this is a program of an image, not of a folder; leave it to compose"
             self.gaps.append(Gap(self._place("image"), quoted(what), why))
+
+    @property
+    def container(self) -> Container:
+        lines = {str(key): self._place(str(key)).line for key in self._value}
+        return Container(self.name, self._place(), self._value, lines)
 
     def program(self, runs: set[str]) -> Program | None:
         """`runs` has the services that are programs."""

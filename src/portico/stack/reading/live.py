@@ -1,6 +1,6 @@
 """What serves on this machine now: the nginx on ports 80 and 443, and the programs behind it.
 
-Nothing is started or asked to do anything but `nginx -V`, so nothing changes.
+Nothing is run but `nginx -T` and `nginx -V`, so nothing changes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ from portico.stack.reading.pm2 import pm2_home, read_pm2
 from portico.stack.reading.timer import SYSTEM
 from portico.stack.reading.unit import read_service
 from portico.system import proc
+from portico.system.commands import run_tool
 from portico.system.listening import listening_sockets, socket_owners
 from portico.system.rights import other_writer
 
 PORTS: Final = (80, 443)
 _USUAL: Final = "/etc/nginx/nginx.conf"
 _LOCAL: Final = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]{1,5})\b")
+_CONFIGURATION: Final = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
+_BUILT: Final = re.compile(r"--(prefix|conf-path)=(\S+)")
+_TEST_TIMEOUT: Final = 30.0
+"""Seconds that `nginx -T` may take."""
 _UNIT: Final = re.compile(r"/([\w@.\\-]+\.service)(?:/|$)", re.MULTILINE)
 
 
@@ -76,7 +81,22 @@ def _nginx(holders: Mapping[int, int], ports: tuple[int, ...]) -> Stack:
         gaps.append(_gap("nginx", f"no process that this user may see listens on ports {named}"))
     found = Stack(gaps=tuple(gaps))
     for master in sorted(masters):
-        found += _or_gap("nginx", partial(read_nginx, _main_file(master)))
+        found += _or_gap("nginx", partial(_read_master, master))
+    return found
+
+
+def _read_master(master: int) -> Stack:
+    """Its files, the first of which it names itself where it may be run."""
+    program, words = _program(master), arguments_of(command_of(master) or "")
+    if not program:
+        return read_nginx(_main_file("", words))
+    done = run_tool((program, "-T", *words), {}, seconds=_TEST_TIMEOUT)
+    named = _CONFIGURATION.search(done.stdout)
+    found = read_nginx(Path(named[1]) if named else _main_file(program, words))
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[0]
+        why = f"it cannot load its files as they are now, so it runs older ones: {said}"
+        found += Stack(gaps=(_gap(f"{program} -T", why),))
     return found
 
 
@@ -88,25 +108,22 @@ def _master(pid: int) -> int:
     return 0
 
 
-def _main_file(master: int) -> Path:
+def _main_file(program: str, words: tuple[str, ...]) -> Path:
     """Its configuration: `-c` of its command line, else what it was built with."""
-    words = arguments_of(command_of(master) or "")
     options = dict(pairwise(words))
-    built = _built_with(master)
+    built = dict(_BUILT.findall(version_output(program))) if program else {}
     prefix = options.get("-p") or built.get("prefix", "/usr/local/nginx")
     named = options.get("-c") or built.get("conf-path") or _USUAL
     return Path(prefix) / named
 
 
-def _built_with(master: int) -> dict[str, str]:
-    """The paths of `nginx -V`. Not of a program that another user can replace, run as root."""
+def _program(master: int) -> str:
+    """Empty where another user can replace it: it must not run as root then."""
     try:
         program = str(Path(f"/proc/{master}/exe").readlink())
     except OSError:
-        return {}
-    if other_writer(program):
-        return {}
-    return dict(re.findall(r"--(prefix|conf-path)=(\S+)", version_output(program)))
+        return ""
+    return "" if other_writer(program) else program
 
 
 def _pm2(environ: Mapping[str, str]) -> Stack:

@@ -7,8 +7,8 @@ from typing import Final
 
 from portico.errors import Failed
 from portico.importers.renewers import is_renewing_timer, renews
-from portico.stack.model import Gap, Place, Renewal, Stack
-from portico.stack.reading.unit_file import UnitFile, read_unit_file
+from portico.stack.model import Gap, Place, Renewal, Stack, UnitFile
+from portico.stack.reading.unit_file import read_unit_file
 
 SYSTEM: Final = tuple(
     Path(folder)
@@ -44,7 +44,7 @@ def read_timer(path: Path) -> Stack:
 def _place(timer: UnitFile) -> Place:
     """Where it says when."""
     times = [each for each in timer.settings if each.section == "Timer" and each.key != "Unit"]
-    return times[0].place if times else Place(str(timer.path))
+    return times[0].place if times else Place(timer.path)
 
 
 def _service(path: Path, name: str) -> UnitFile | None:

@@ -38,7 +38,9 @@ def read_service(path: Path) -> Stack:
     programs = [program for name, each in tables.items() for program in _programs(name, each)]
     gaps = dict.fromkeys(gap for each in tables.values() for gap in each.gaps)
     socket = path.with_suffix(".socket")
-    stack = Stack(programs=tuple(_together(programs)), gaps=tuple(gaps), files=unit.files)
+    stack = Stack(
+        programs=tuple(_together(programs)), units=(unit,), gaps=tuple(gaps), files=unit.files
+    )
     return stack + read_socket(socket) if socket.is_file() else stack
 
 

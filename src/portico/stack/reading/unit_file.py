@@ -4,43 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from portico.errors import Failed
-from portico.stack.model import Place
+from portico.stack.model import Place, Setting, UnitFile
 from portico.stack.reading.plain import plain_text
 
 _HEADING: Final = re.compile(r"\[([^\]]+)\]")
 _SPECIFIER: Final = re.compile(r"%(.)")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    section: str
-    key: str
-    value: str
-    place: Place
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class UnitFile:
-    path: Path
-    settings: tuple[Setting, ...]
-    """In order; those before an empty assignment, which resets a list, are left out."""
-    files: tuple[str, ...]
-
-    def all(self, section: str, key: str) -> list[Setting]:
-        return [each for each in self.settings if (each.section, each.key) == (section, key)]
-
-    def last(self, section: str, key: str) -> str:
-        """Empty if it is not set."""
-        found = self.all(section, key)
-        return found[-1].value if found else ""
 
 
 def read_unit_file(path: Path) -> UnitFile:
@@ -54,7 +26,7 @@ def read_unit_file(path: Path) -> UnitFile:
             else:
                 same = (setting.section, setting.key)
                 settings = [kept for kept in settings if (kept.section, kept.key) != same]
-    return UnitFile(path, tuple(settings), tuple(map(str, paths)))
+    return UnitFile(str(path), tuple(settings), tuple(map(str, paths)))
 
 
 def filled_in(text: str, name: str) -> str:

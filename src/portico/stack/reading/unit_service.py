@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from portico.core.model.units import parse_duration, parse_size
-from portico.stack.model import Gap, Place
+from portico.stack.model import Gap, Place, Setting, UnitFile
 from portico.stack.reading.listening import command_text, listening
 from portico.stack.reading.plain import quoted
-from portico.stack.reading.unit_file import Setting, UnitFile, filled_in
+from portico.stack.reading.unit_file import filled_in
 from portico.stack.reading.unit_words import unit_words
 
 IDLE: Final[Mapping[str, str | None]] = {
@@ -76,7 +76,7 @@ class ServiceTable:
         self.command = ""
         self.before: list[str] = []
         """Commands of ExecStartPre."""
-        self.place = Place(str(unit.path))
+        self.place = Place(unit.path)
         self.env: dict[str, object] = {}
         self.env_files: list[str] = []
         self.words: list[str] = []
