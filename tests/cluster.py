@@ -17,15 +17,19 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, Self
 
 import psutil
 import pytest
 
-from portico.core.model.cluster import CROSSING_PORT
-from portico.system.cluster_identity import AUTHORITY, write_identity
+from portico.system.cluster_identity import (
+    AUTHORITY,
+    AUTHORITY_KEY,
+    ISSUED,
+    write_identity,
+)
 from portico.system.files import write_new
 from portico.system.home import Home
 from portico.system.machine_certificates import MachineAuthority
@@ -46,12 +50,15 @@ class Machine(Stack):
         self.network: Network = Network()
         self.http, self.https = 80, 443
 
-    def belong(self, authority: MachineAuthority) -> None:
-        """Have joined the cluster, as `portico cluster join` does it."""
+    def belong(self, authority: MachineAuthority, *, has_key: bool) -> None:
+        """Have joined the cluster, as `portico cluster join` does it, or created it."""
         home, pair = Home(self.home), authority.sign(self.name, time.time())
         self._issue()
         home.cluster.mkdir(mode=0o700)
         write_new(home.cluster / AUTHORITY, authority.pem)
+        if has_key:
+            write_new(home.cluster / AUTHORITY_KEY, authority.key_pem)
+            (home.cluster / ISSUED).mkdir(mode=0o700)
         write_identity(
             home.cluster, authority.cluster, self.name, pair.serial, pair.certificate, pair.key
         )
@@ -77,22 +84,22 @@ class Machines:
         self._stack = ExitStack()
         self._between, self.client = Network(), Network()
         self._machines = {
-            name: Machine(name, f"10.77.0.{number}") for number, name in enumerate(names, 1)
+            name: Machine(name, f"10.0.0.{number}") for number, name in enumerate(names, 1)
         }
         self._authority = MachineAuthority.create(str(uuid.uuid4()), time.time())
-        self._joined = joined
+        self._joined, self._first = joined, names[0]
 
     def __enter__(self) -> Self:
         with self._stack as stack:
             stack.callback(self._between.close)
             stack.callback(self.client.close)
             self._between.ip("link add bridge type bridge", "link set bridge up")
-            self._connect(self.client, "client", "10.77.0.250")
+            self._connect(self.client, "client", "10.0.0.250")
             for machine in self:
                 stack.enter_context(machine)
                 self._connect(machine.network, machine.name, machine.address)
                 if self._joined:
-                    machine.belong(self._authority)
+                    machine.belong(self._authority, has_key=machine.name == self._first)
             self._stack = stack.pop_all()
         return self
 
@@ -107,18 +114,19 @@ class Machines:
 
     # what runs
 
-    def text(self, apps: str) -> str:
-        """The file without [edge], with all machines."""
+    def text(self, apps: str, without: Container[str] = ()) -> str:
+        """The file without [edge], with all other machines."""
         tables = (
-            f'[machines.{each.name}]\naddress = "{each.address}"\n# port = {CROSSING_PORT}\n'
+            f'[machines.{each.name}]\naddress = "{each.address}"\n'
             for each in self
+            if each.name not in without
         )
         return "\n".join((apps, *tables))
 
-    def up(self, apps: str, *names: str, **edge: object) -> None:
+    def up(self, apps: str, *names: str, without: Container[str] = (), **edge: object) -> None:
         """Bring a file up on these machines, all by default, one after the other."""
         for name in names or self._machines:
-            self[name].up(self.text(apps), bind=["127.0.0.1", self[name].address], **edge)
+            self[name].up(self.text(apps, without), bind=["127.0.0.1", self[name].address], **edge)
 
     @contextmanager
     def load(

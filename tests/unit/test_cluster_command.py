@@ -104,9 +104,9 @@ def test_a_machine_that_left_is_in_no_cluster(machines: Machines) -> None:
     machines.done("m1", "leave", "--force")
 
 
-@pytest.mark.parametrize("name", ["M2", "m_2", "-m2", "m" * 51, "m2\n", "a/b", "m2.example"])
-def test_a_name_that_no_certificate_can_have_is_refused(machines: Machines, name: str) -> None:
-    assert "cannot name a machine" in machines.refused("m1", "invite", "--", name)
+def test_a_name_that_no_certificate_can_have_is_refused(machines: Machines) -> None:
+    for name in ("M2", "m_2", "-m2", "m" * 51, "m2\n", "a/b", "m2.example"):
+        assert "cannot name a machine" in machines.refused("m1", "invite", "--", name)
 
 
 def test_a_machine_is_one_machine_of_one_cluster(machines: Machines) -> None:
@@ -127,10 +127,10 @@ def test_a_file_that_is_there_is_kept(machines: Machines) -> None:
     assert "File exists" in machines.refused("m1", "invite", "m4", "--output", "m2.invitation")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"v": 1}', '{"v": 1, "name": "m3"}', "\xff"])
-def test_what_is_not_an_invitation_is_refused(machines: Machines, text: str) -> None:
-    (machines.folder / "file").write_text(text, encoding="latin-1")
-    assert "not an invitation" in machines.refused("m3", "join", "file")
+def test_what_is_not_an_invitation_is_refused(machines: Machines) -> None:
+    for text in ("", "[]", "{}", '{"v": 1}', '{"v": 1, "name": "m3"}', "\xff"):
+        (machines.folder / "file").write_text(text, encoding="latin-1")
+        assert "not an invitation" in machines.refused("m3", "join", "file"), text
     assert "No such file" in machines.refused("m3", "join", "missing")
     (machines.folder / "file").write_text('{"v": 2}')
     assert "another version" in machines.refused("m3", "join", "file")
@@ -164,3 +164,40 @@ def test_a_clock_that_is_minutes_off_is_none_of_our_business(machines: Machines)
 def test_options_of_another_word_are_refused(machines: Machines) -> None:
     assert "does not accept --force" in machines.run("m1", "join", "x", "--force").stderr
     assert "needs the FILE" in machines.refused("m1", "join")
+
+
+FILE = """
+[edge]
+http = 8080
+
+[apps.web]
+command = "run"
+
+[sites."app.test"]
+app = "web"
+
+[machines.m1]
+address = "10.0.0.1"
+[machines.m2]
+address = "10.0.0.2"
+[machines.m3]
+address = "10.0.0.3"
+"""
+
+
+def test_keepalived_moves_an_address_to_a_machine_that_answers(machines: Machines) -> None:
+    (machines.folder / "portico.toml").write_text(FILE)
+    text = machines.done("m2", "keepalived", "10.0.0.100/24", "--interface", "ens3")
+    lines = [line.strip() for line in text.splitlines()]
+    peers = lines[lines.index("unicast_peer {") + 1 : lines.index("virtual_ipaddress {") - 1]
+    assert peers == ["10.0.0.1", "10.0.0.3"]
+    assert "http://127.0.0.1:8080/portico-health" in text
+    assert {"priority 199", "10.0.0.100/24 dev ens3", "unicast_src_ip 10.0.0.2"} <= set(lines)
+
+
+def test_an_address_that_machines_cannot_have_is_refused(machines: Machines) -> None:
+    (machines.folder / "portico.toml").write_text(FILE)
+    for address in ("fd00::1/64", "10.0.0.1/24 {", "10.0.0.1%x", "a.test"):
+        assert "must be an IPv4 address" in machines.run("m2", "keepalived", address).stderr
+    wrong = machines.run("m2", "keepalived", "10.0.0.100/24", "--interface", "eth0 }")
+    assert "--interface must be" in wrong.stderr

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.rendered import APP, nginx_conf, site
+from portico.core.render.generation import render_generation
+from tests.rendered import APP, HOME, block, nginx_conf, place_for, site, wanted
 
 
 def servers(text: str) -> list[list[str]]:
@@ -92,3 +95,22 @@ def test_all_names_are_redirected_by_one_server():
     (redirecting,) = [s for s in servers(text) if "return 308 https" in " ".join(s)]
     names = [line for line in redirecting if line.startswith("server_name")]
     assert names == ["server_name a.test b.test;", "server_name [::1];"]
+
+
+@pytest.mark.parametrize(
+    ("edge", "machine", "path"),
+    [
+        ("", "", ""),
+        ('health_path = "/lb"', "", "/lb"),
+        ("", "m1", "/portico-health"),
+        ('health_path = "/lb"', "m1", "/lb"),
+    ],
+)
+def test_a_load_balancer_is_sent_away_from_a_drained_machine_alone(edge, machine, path):
+    desired = replace(wanted(f"[edge]\n{edge}\n{site()}"), machine=machine)
+    text = render_generation(desired, place_for(desired))["nginx.conf"]
+    assert text.count("return 200 ok") == bool(path)
+    if path:
+        lines = block(text, f"location = {path}")
+        assert ("return 503 drained;" in lines) == bool(machine)
+        assert (f"if (-f {HOME}/nginx/drained ) {{" in lines) == bool(machine)

@@ -51,7 +51,9 @@ def init(session: Session, name: str) -> None:
     if session.json:
         session.show_json({"cluster": authority.cluster, "name": name})
         return
-    session.terminal.write(f"done: this machine is {name}, the first of {authority.cluster}")
+    session.terminal.write(
+        f"done: this machine is {name}, the first one of cluster {authority.cluster}"
+    )
     session.terminal.write("next: portico cluster invite NAME, for each other machine")
 
 

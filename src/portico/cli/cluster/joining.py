@@ -43,8 +43,8 @@ def join(session: Session, name: str) -> None:
     if session.json:
         session.show_json({"cluster": invitation.cluster, "name": invitation.name})
         return
-    what = "has a new certificate in" if one else "has joined"
-    session.terminal.write(f"done: {invitation.name} {what} {invitation.cluster}")
+    what = "has a new certificate of" if one else "has joined"
+    session.terminal.write(f"done: {invitation.name} {what} cluster {invitation.cluster}")
     session.terminal.write("next: portico up, with the same [machines] on all of them")
 
 

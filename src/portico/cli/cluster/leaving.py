@@ -38,7 +38,7 @@ def leave(session: Session, *, force: bool) -> None:
     if session.json:
         session.show_json({"cluster": one.cluster, "name": one.name})
         return
-    session.terminal.write(f"done: this machine is no longer {one.name} of {one.cluster}")
+    session.terminal.write(f"done: this machine is no longer {one.name} of cluster {one.cluster}")
     session.terminal.write(f"next: remove [machines.{one.name}] from the file of the others")
 
 

@@ -27,7 +27,7 @@ def options(parser: Parser) -> None:
         metavar="NAME",
         nargs="?",
         help="init: name of this machine; invite: name of the machine that is to join; join: the "
-        "invitation's file",
+        "invitation's file; keepalived: the address that moves, such as 10.0.0.100/24",
     )
     parser.add_argument(
         "--output", metavar="FILE", help="invite: the file to write; default: NAME.invitation"
@@ -43,6 +43,11 @@ def options(parser: Parser) -> None:
         action="store_true",
         help="leave: also on the machine that has the authority's key; no machine can be invited "
         "after that",
+    )
+    parser.add_argument(
+        "--interface",
+        metavar="NAME",
+        help="keepalived: the network interface of the machines; default: eth0",
     )
     json_option(parser)
 
@@ -88,6 +93,12 @@ def _show(session: Session, args: Namespace) -> None:
     show(session)
 
 
+def _keepalived(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.keepalived import show_keepalived  # noqa: PLC0415
+
+    show_keepalived(session, args.name, args.interface or "eth0")
+
+
 def _leave(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.leaving import leave  # noqa: PLC0415
 
@@ -99,6 +110,7 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "init": (_init, "name", "the NAME of this machine"),
     "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
     "join": (_join, "name", "the FILE of an invitation"),
+    "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
     "leave": (_leave, "force", ""),
 }
 """What each word does, which arguments it takes, and which NAME it cannot do without."""

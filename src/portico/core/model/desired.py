@@ -18,6 +18,7 @@ from portico.core.model.site import Site
 from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 
+CLUSTER_HEALTH_PATH: Final = "/portico-health"
 WEIGHT_SCALE: Final = 10
 """Of an app with a slow start, and of all that share an upstream with it."""
 
@@ -261,6 +262,11 @@ class Desired:
             streams={n: s for n, s in self.streams.items() if s.project not in projects},
             closed=frozenset(closed),
         )
+
+    @property
+    def health_path(self) -> str | None:
+        """Where a load balancer asks whether to send requests to this machine."""
+        return self.edge.health_path or (CLUSTER_HEALTH_PATH if self.machine else None)
 
     @property
     def others(self) -> Mapping[str, Machine]:

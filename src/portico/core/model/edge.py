@@ -94,7 +94,8 @@ class Edge(Table):
     health_path: HealthPath | None = Field(
         None,
         description="Path that answers 200 over plain HTTP for names that no site has, for the "
-        "checks of a load balancer, which asks by IP address.",
+        "checks of a load balancer, which asks by IP address; 503 while the machine is drained. "
+        "Default: none; /portico-health on a machine of a cluster.",
     )
     nginx: FilePath | None = Field(
         None, description="The nginx program to use; default: found automatically."

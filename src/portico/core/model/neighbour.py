@@ -59,3 +59,8 @@ def near_list_path(home: str) -> str:
 def neighbours_socket(home: str) -> str:
     """Where nginx passes `/NAME/near.json` on to other machines: for this user alone."""
     return f"{home}/cluster/neighbours.sock"
+
+
+def drained_mark_path(home: str) -> str:
+    """There while the machine is drained, for what nginx answers to a load balancer."""
+    return f"{home}/nginx/drained"

@@ -126,7 +126,7 @@ def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
     claimed = d(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
     yield variable_map(f'"${_TRUSTED}|${host}"', ORIGIN, f'"{origin}"', claimed)
     open_paths = [r'"~^\|/\.well-known/acme-challenge/"']
-    open_paths += [f'"|{desired.edge.health_path}"'] if desired.edge.health_path else []
+    open_paths += [f'"|{desired.health_path}"'] if desired.health_path else []
     exempt = (d(path, "") for path in (r'"~^on\|"', *open_paths))
     yield variable_map(f'"${HTTPS}|$uri"', PLAIN, "1", *exempt)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired, Listeners
-from portico.core.model.edge import Edge
 from portico.core.model.names import is_ip
+from portico.core.model.neighbour import drained_mark_path
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Site
 from portico.core.render.access_log import access_log
 from portico.core.render.alpn import BACKLOG, inside
 from portico.core.render.challenge import is_redirected, shared_answer
-from portico.core.render.directive import Directive, Raw, d
+from portico.core.render.directive import Directive, Raw, d, literal
 from portico.core.render.site_urls import HTTPS, port_suffix
 
 REDIRECTS: Final = "_redirects"
@@ -91,7 +91,7 @@ def shared_servers(
         yield _server(
             *sockets.listen_lines(UNKNOWN, tls=False),
             server_names("_"),
-            *health_answer(desired.edge, sockets, UNKNOWN),
+            *health_answer(desired, sockets, UNKNOWN, context),
             d("location", "/", block=_misdirected()),
         )
     yield from _rejecting_server(desired, sockets)
@@ -136,7 +136,7 @@ def _redirect_server(
         *(server_names(name, *site.aliases) for name, site in sites.items()),
         access_log(REDIRECTS, desired, context),
         *shared_answer(desired, context, sockets.https_origin),
-        *health_answer(desired.edge, sockets, REDIRECTED),
+        *health_answer(desired, sockets, REDIRECTED, context),
         d(
             "location",
             "/",
@@ -145,15 +145,20 @@ def _redirect_server(
     )
 
 
-def health_answer(edge: Edge, sockets: Sockets, owner: str) -> Iterator[Directive]:
-    """For the checks of a load balancer, which asks for no site."""
-    if edge.health_path and owner == sockets.http_default:
-        answer = (
-            d("access_log", "off"),
-            d("default_type", "text/plain"),
-            d("return", "200", "ok"),
-        )
-        yield d("location", "=", edge.health_path, block=answer)
+def health_answer(
+    desired: Desired, sockets: Sockets, owner: str, context: RenderContext
+) -> Iterator[Directive]:
+    """For the checks of a load balancer, which asks for no site. A drain changes the answer
+    without a reload.
+    """
+    if not desired.health_path or owner != sockets.http_default:
+        return
+    lines = [d("access_log", "off"), d("default_type", "text/plain")]
+    if desired.machine:
+        is_drained = Raw("(-f"), literal(drained_mark_path(context.home)), Raw(")")
+        lines.append(d("if", *is_drained, block=(d("return", "503", "drained"),)))
+    lines.append(d("return", "200", "ok"))
+    yield d("location", "=", desired.health_path, block=lines)
 
 
 def _misdirected() -> Iterator[Directive]:

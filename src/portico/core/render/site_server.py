@@ -87,7 +87,7 @@ def _lines(
     yield from page_locations(scope)
     if not is_redirected(name, desired):
         yield from site_answer(scopes, desired, context)
-        yield from health_answer(desired.edge, sockets, owner)
+        yield from health_answer(desired, sockets, owner, context)
     yield from auth_locations(scopes, desired, context)
     yield from locations(scopes, own, desired, context)
     reached = {part.target.app or part.target.upstream for part in scopes} - {None}

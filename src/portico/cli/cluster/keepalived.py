@@ -1,0 +1,104 @@
+"""`portico cluster keepalived`: an address that moves to a machine that runs (VRRP, RFC 5798)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from portico.cli.local_file import local_file
+from portico.errors import Refused
+from portico.importers.read import read_file
+from portico.system.cluster_identity import read_identity
+
+if TYPE_CHECKING:
+    from portico.cli.session import Session
+    from portico.core.model.desired import Desired
+
+# Version 3, because version 2 has whole seconds for advert_int.
+HIGHEST_PRIORITY: Final = 200
+FAILED_PRIORITY: Final = 100
+"""Taken from that of a machine whose check fails: below any other of up to 100 machines."""
+_EVERY_ADDRESS: Final = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104
+"""Where nginx can be asked that listens on all of them."""
+
+
+def show_keepalived(session: Session, address: str, interface: str) -> None:
+    """Print keepalived.conf(5) of this machine, by the file in the current folder."""
+    one = read_identity(session.home)
+    if one is None:
+        raise Refused("this machine is in no cluster; see `portico cluster join --help`")
+    found = read_file(Path(), session.environ)
+    desired = replace(local_file(found).desired, machine=one.name)
+    if one.name not in desired.machines:
+        raise Refused(f"{found.source} has no [machines.{one.name}], the table of this machine")
+    own = ipaddress.ip_address(desired.machines[one.name].address)
+    _assert_usable(address, interface, own.version)
+    session.terminal.write_raw(configuration(desired, address, interface).rstrip())
+
+
+def _assert_usable(address: str, interface: str, version: int) -> None:
+    """Both are written into a file as they are."""
+    try:
+        usable = ipaddress.ip_interface(address).version == version
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[0-9a-fA-F.:]+(/[0-9]+)?", address):
+        raise Refused(
+            f"cannot use {address!r}: it must be an IPv{version} address, as the machines have "
+            'one, with the length of its network, such as "10.0.0.100/24"'
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,15}", interface):
+        raise Refused(
+            f"cannot use {interface!r}: --interface must be a network interface of the machine, "
+            'such as "eth0"'
+        )
+
+
+def configuration(desired: Desired, address: str, interface: str) -> str:
+    """Text for `desired.machine`. The first machine of the file has the address while it can."""
+    machine, names = desired.machine, list(desired.machines)
+    peers = "\n".join(f"        {each.address}" for each in desired.others.values())
+    return f"""\
+# keepalived.conf of {machine}: `portico cluster keepalived` wrote it.
+global_defs {{
+    script_user nobody
+    enable_script_security
+    vrrp_version 3
+}}
+
+vrrp_script portico {{
+    script "/usr/bin/curl -sf -m 1 -o /dev/null {_health_url(desired)}"
+    interval 1
+    timeout 2
+    fall 2
+    rise 2
+    weight -{FAILED_PRIORITY}
+}}
+
+vrrp_instance portico {{
+    state BACKUP
+    interface {interface}
+    virtual_router_id 51
+    priority {HIGHEST_PRIORITY - names.index(machine)}
+    advert_int 0.3
+    unicast_src_ip {desired.machines[machine].address}
+    unicast_peer {{
+{peers}
+    }}
+    virtual_ipaddress {{
+        {address} dev {interface}
+    }}
+    track_script {{
+        portico
+    }}
+}}
+"""
+
+
+def _health_url(desired: Desired) -> str:
+    address = desired.listeners.addresses[0]
+    host = _EVERY_ADDRESS.get(address, address)
+    return f"http://{host}:{desired.listeners.http}{desired.health_path}"
