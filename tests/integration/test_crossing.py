@@ -52,6 +52,8 @@ default = true
 "/upload" = { app = "away", request_buffering = false, client_max_body_size = "100m" }
 "/echo.Echo/" = { app = "calls", grpc = true }
 "/rogue" = "rogue"
+"/asked" = { app = "web", auth = { app = "away", path = "/question" } }
+"/copied" = { app = "web", mirror = { app = "away" } }
 """
 NAMES = ("m3", "m2", "m1")
 CLOSED = 1
@@ -319,3 +321,13 @@ def test_the_daemon_asks_other_machines_through_its_nginx(machines):
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b'{"machine": "m2"}')
+
+
+def test_programs_that_are_asked_or_get_copies_are_on_other_machines_too(machines):
+    def far_got(path: str) -> bool:
+        return any(path in one for n in ("m2", "m3") for one in machines.programs[n].asked)
+
+    assert machines.front.get("app.test", "/asked").status == 200
+    assert far_got("/question")
+    assert machines.front.get("app.test", "/copied?x").status == 200
+    eventually(lambda: far_got("/copied?x"))

@@ -8,7 +8,7 @@ access, 401 and 403 deny it, and everything else, no answer too, is 500 for the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from portico.core.model.auth import ESCAPED_URI, Auth
@@ -32,6 +32,13 @@ from portico.core.render.identity import (
     auths_of,
     cookie_maps,
     sign_in_place,
+)
+from portico.core.render.machines import (
+    CONNECT_TIMEOUT,
+    can_cross,
+    far_question,
+    far_upstream,
+    is_away,
 )
 from portico.core.render.pages import error_pages
 from portico.core.render.passing import tls_to_servers, url_of
@@ -79,34 +86,53 @@ def _locations(
     """
     name, path = auth.asked
     upstream, place = desired.upstreams[name], auth_path(scope)
-    host = auth.url.partition("://")[2].partition("/")[0] if auth.url else ""
-    timeout, again = milliseconds(auth.timeout), f"{place}/again"
-    question = (
-        d("internal"),
-        d("client_max_body_size", "0"),
-        d("proxy_pass_request_body", "off"),
-        *question_headers(scope, host),
-        *tls_to_servers(upstream, scope.folder, context, "proxy"),
-        d("proxy_connect_timeout", milliseconds(min(5.0, auth.timeout))),
-        d("proxy_send_timeout", timeout),
-        d("proxy_read_timeout", timeout),
-        d("proxy_next_upstream", "error", "timeout"),
-        d("proxy_next_upstream_tries", "3"),
-        d("proxy_next_upstream_timeout", timeout),
+    tls = tuple(tls_to_servers(upstream, scope.folder, context, "proxy"))
+    crosses, away = can_cross(upstream, desired, context), is_away(upstream, desired, context)
+    own, again = url_of(upstream, label_of(name)), url_of(upstream, retry_upstream(label_of(name)))
+    to_far = (
+        *_question(
+            scope, auth, far_question(name, context), CONNECT_TIMEOUT, "http_502", "http_504"
+        ),
+        d("proxy_pass", f"https://{far_upstream(name)}{path}"),
     )
-    first = (
-        d("error_page", "502", "=", again),
-        d("if", Raw(f"(${_PREFLIGHT})"), block=(d("return", "204"),)),
-        *question,
-        d("proxy_pass", f"{url_of(upstream, label_of(name))}{path}"),
-    )
-    last = (
-        *question,
-        d("proxy_pass", f"{url_of(upstream, retry_upstream(label_of(name)))}{path}"),
-    )
-    yield d("location", "=", place, block=first)
-    yield d("location", "=", again, block=last)
+    question = tuple(_question(scope, auth, tls, 5.0))
+    preflight = d("if", Raw(f"(${_PREFLIGHT})"), block=(d("return", "204"),))
+    if away:
+        yield d("location", "=", place, block=(preflight, *to_far))
+    else:
+        first = (
+            d("error_page", "502", "=", f"{place}/again"),
+            preflight,
+            *question,
+            d("proxy_pass", f"{own}{path}"),
+        )
+        yield d("location", "=", place, block=first)
+        last = (*question, d("proxy_pass", f"{again}{path}"))
+        if crosses:
+            to_next = d("error_page", "502", "=", f"{place}/far")
+            last = (to_next, d("recursive_error_pages", "on"), *last)
+            yield d("location", "=", f"{place}/far", block=to_far)
+        yield d("location", "=", f"{place}/again", block=last)
     yield d("location", sign_in_place(scope), block=_sign_in(scope, auth))
+
+
+def _question(
+    scope: Scope, auth: Auth, tls: Iterable[Directive], connect_timeout: float, *failures: str
+) -> Iterator[Directive]:
+    """`connect_timeout` in seconds, at most; `failures` are more that lead to the next peer."""
+    host = auth.url.partition("://")[2].partition("/")[0] if auth.url else ""
+    timeout = milliseconds(auth.timeout)
+    yield d("internal")
+    yield d("client_max_body_size", "0")
+    yield d("proxy_pass_request_body", "off")
+    yield from question_headers(scope, host)
+    yield from tls
+    yield d("proxy_connect_timeout", milliseconds(min(connect_timeout, auth.timeout)))
+    yield d("proxy_send_timeout", timeout)
+    yield d("proxy_read_timeout", timeout)
+    yield d("proxy_next_upstream", "error", "timeout", *failures)
+    yield d("proxy_next_upstream_tries", "3")
+    yield d("proxy_next_upstream_timeout", timeout)
 
 
 def _sign_in(scope: Scope, auth: Auth) -> Iterator[Directive]:

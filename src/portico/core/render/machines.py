@@ -178,6 +178,15 @@ def far_passing(
     yield d("proxy_pass", proxy_target(f"https://{far}", prefix))
 
 
+def far_question(name: str, context: RenderContext) -> Iterator[Directive]:
+    """For a request of nginx's own, which needs no way back."""
+    if context.machine:
+        yield d("proxy_set_header", APP, label_of(name))
+        for header in (WAY, REPEATED, KIND):
+            yield d("proxy_set_header", header, Raw('""'))
+        yield from tls_to_machines(context.machine, "proxy")
+
+
 def tls_to_machines(machine: OwnMachine, protocol: str) -> Iterator[Directive]:
     """A name that begins with a dot is that of every machine (X509_check_host(3))."""
     name = machine_host("")

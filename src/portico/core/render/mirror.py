@@ -16,6 +16,7 @@ from portico.core.model.place import RenderContext
 from portico.core.model.site import Handling
 from portico.core.render.directive import Directive, Raw, WithDollar, d, milliseconds
 from portico.core.render.headers import request_headers
+from portico.core.render.machines import far_question, far_upstream, is_away
 from portico.core.render.passing import rest_variable, tls_to_servers, url_of
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
@@ -54,6 +55,8 @@ def mirror_location(
         return
     name = mirror.app or mirror.upstream or ""
     upstream, timeout = desired.upstreams[name], milliseconds(mirror.timeout)
+    away = is_away(upstream, desired, context)
+    url = f"https://{far_upstream(name)}" if away else url_of(upstream, label_of(name))
     path = f"${rest_variable(prefix)}" if prefix else "$request_uri"
     needed = [f"${rest_variable(prefix)}"] if prefix else []
     needed += [f"${_chosen(scope.origin(_mirror))}"] if mirror.share != _ALL else []
@@ -66,9 +69,13 @@ def mirror_location(
         *body,
         *request_headers(scope, prefix=prefix),
         *length,
-        *tls_to_servers(upstream, scope.folder, context, "proxy"),
+        *(
+            far_question(name, context)
+            if away
+            else tls_to_servers(upstream, scope.folder, context, "proxy")
+        ),
         *(d(f"proxy_{kind}_timeout", timeout) for kind in ("connect", "send", "read")),
-        d("proxy_pass", WithDollar(f"{url_of(upstream, label_of(name))}{path}")),
+        d("proxy_pass", WithDollar(f"{url}{path}")),
     )
     yield d("location", "=", _place(number), block=lines)
 
