@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from portico.core.model.stored import Put, StoreAddress
 from portico.errors import Failed
 from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
 from portico.system.clock import SystemClock
+from portico.system.machine_certificates import MachineAuthority
 from tests import etcd as harness
 from tests.etcd import Etcd, Member, etcd
 from tests.stack import free_port
@@ -298,3 +302,84 @@ def test_what_does_not_answer_as_etcd_does_is_no_store(tmp_path):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", "does not answer as etcd does"),
     ):
         assert why in asyncio.run(answered(text))
+
+
+def test_a_machines_certificate_is_what_etcd_asks_for(tmp_path):
+    """It has no common name: with one, and users, etcd's gateway refuses requests."""
+    own, foreign = machine(tmp_path / "own"), machine(tmp_path / "foreign")
+    server, local = server_pair(tmp_path)
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(own.authority.read_text() + local.read_text())
+    tls = ["--cert-file", f"{server}.pem", "--key-file", f"{server}.key", "--client-cert-auth"]
+    client = ["--cacert", str(local), "--cert", str(own.certificate), "--key", str(own.key)]
+    with etcd(
+        tmp_path / "etcd", tls=[*tls, "--trusted-ca-file", str(trusted)], client=client
+    ) as one:
+        for command in (("user", "add", "root:secret"), ("user", "grant-role", "root", "root")):
+            one.ctl(*command)
+        one.ctl("auth", "enable")
+        users = {"user": "root", "password": "secret"}
+        pair = {"certificate": str(own.certificate), "key": str(own.key)}
+        address = StoreAddress(one.urls, authority=str(local), **pair, **users)
+
+        async def work(store: EtcdStore) -> None:
+            after = await put(store, b"1")
+            async with aclosing(store.watch(PREFIX, after - 1)) as changes:
+                assert (await anext(changes)).items[KEY].value == b"1"
+
+        run(work, address)
+
+        async def refused(store: EtcdStore) -> None:
+            with pytest.raises(StoreUnavailable) as caught:
+                await value(store)
+            reasons.append(str(caught.value))
+
+        reasons: list[str] = []
+        strangers = {"certificate": str(foreign.certificate), "key": str(foreign.key)}
+        run(refused, StoreAddress(one.urls, authority=str(foreign.authority), **pair, **users))
+        run(refused, StoreAddress(one.urls, authority=str(local), **strangers, **users))
+        assert "certificate is not valid: unable to get local issuer" in reasons[0]
+        assert one.urls[0] in reasons[1]
+        with pytest.raises(Failed, match="cannot use the certificates for etcd"):
+            EtcdStore(StoreAddress(one.urls, authority=str(own.key)), SystemClock())
+
+
+@dataclass(frozen=True)
+class MachineFiles:
+    authority: Path
+    certificate: Path
+    key: Path
+
+
+def machine(folder: Path) -> MachineFiles:
+    folder.mkdir()
+    authority = MachineAuthority.create("6a1c", time.time())
+    pair = authority.sign("m1", time.time())
+    files = MachineFiles(folder / "authority.pem", folder / "machine.pem", folder / "machine.key")
+    files.authority.write_bytes(authority.pem)
+    files.certificate.write_bytes(pair.certificate)
+    files.key.write_bytes(pair.key)
+    return files
+
+
+def server_pair(folder: Path) -> tuple[Path, Path]:
+    """Of etcd itself, and the certificate of the authority that has signed it. Its gateway, which
+    asks it as a client does, shows the same.
+    """
+    server, authority = folder / "server", folder / "root"
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    openssl(
+        *("req", "-x509", *ec, "-subj", "/O=etcd", "-keyout", f"{authority}.key"),
+        *("-out", f"{authority}.pem"),
+    )
+    openssl(
+        *("req", "-x509", *ec, "-subj", "/O=member", "-keyout", f"{server}.key"),
+        *("-CA", f"{authority}.pem", "-CAkey", f"{authority}.key"),
+        *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"),
+        *("-addext", "extendedKeyUsage=serverAuth,clientAuth", "-out", f"{server}.pem"),
+    )
+    return server, authority.with_suffix(".pem")
+
+
+def openssl(*command: str) -> None:
+    subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=60)
