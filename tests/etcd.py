@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.stack import eventually, free_port
@@ -17,18 +18,31 @@ WHY_SKIPPED = "needs Debian's etcd: apt install etcd-server etcd-client"
 ENVIRON = {"ETCDCTL_API": "3", "PATH": os.environ["PATH"], "GODEBUG": "x509sha1=0"}
 
 
+@dataclass(frozen=True)
+class Place:
+    """A network for a member, and its addresses there, for clients and for other members."""
+
+    words: tuple[str, ...]
+    address: str
+    peer: str
+
+
 class Member:
-    def __init__(self, name: str, folder: Path, tls: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, tls: Sequence[str] = (), place: Place | None = None
+    ) -> None:
         self.name, self.folder, self._tls = name, folder, tls
+        self._words = place.words if place else ()
         scheme = "https" if tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{free_port()}"
-        self.peer = f"http://127.0.0.1:{free_port()}"
+        self.url = f"{scheme}://{place.address if place else '127.0.0.1'}:{free_port()}"
+        self.peer = f"http://{place.peer if place else '127.0.0.1'}:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, cluster: str, *options: str) -> None:
         with (self.folder.parent / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self._words,
                     *("etcd", "--name", self.name, "--data-dir", self.folder),
                     *("--listen-client-urls", self.url, "--advertise-client-urls", self.url),
                     *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
@@ -55,11 +69,20 @@ class Member:
 
 class Etcd:
     def __init__(
-        self, folder: Path, members: int, *, tls: Sequence[str] = (), client: Sequence[str] = ()
+        self,
+        folder: Path,
+        members: int,
+        *,
+        tls: Sequence[str] = (),
+        client: Sequence[str] = (),
+        places: Sequence[Place] = (),
     ) -> None:
         """`tls` are options of each member, `client` those of etcdctl."""
-        self._folder, self._client = folder, client
-        self.members = [Member(f"e{n}", folder / f"e{n}", tls) for n in range(1, members + 1)]
+        self._client = client
+        self.members = [
+            Member(f"e{n}", folder / f"e{n}", tls, places[n] if places else None)
+            for n in range(members)
+        ]
 
     @property
     def urls(self) -> list[str]:
@@ -143,9 +166,10 @@ def etcd(
     *options: str,
     tls: Sequence[str] = (),
     client: Sequence[str] = (),
+    places: Sequence[Place] = (),
 ) -> Iterator[Etcd]:
     folder.mkdir(exist_ok=True)
-    cluster = Etcd(folder, members, tls=tls, client=client)
+    cluster = Etcd(folder, members, tls=tls, client=client, places=places)
     try:
         cluster.start(*options)
         yield cluster

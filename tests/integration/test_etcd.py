@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
 from portico.system.clock import SystemClock
 from portico.system.machine_certificates import MachineAuthority
 from tests import etcd as harness
-from tests.etcd import Etcd, Member, etcd
+from tests.cluster import needs_root
+from tests.etcd import Etcd, Member, Place, etcd
+from tests.network import Network
 from tests.stack import free_port
 
 pytestmark = pytest.mark.skipif(bool(harness.MISSING), reason=harness.WHY_SKIPPED)
@@ -82,10 +84,19 @@ def run(work: Callable[[EtcdStore], Awaitable[None]], address: StoreAddress) -> 
     asyncio.run(ended())
 
 
-async def watch_has_ended(store: EtcdStore, after: int) -> None:
+async def watch_has_ended(store: EtcdStore, after: int, told: asyncio.Event | None = None) -> None:
     async with aclosing(store.watch(PREFIX, after)) as changes, asyncio.timeout(WATCH_TIMEOUT):
         async for _ in changes:
-            pass
+            if told:
+                told.set()
+
+
+async def begun_watch(store: EtcdStore, number: int | None) -> asyncio.Task[None]:
+    """One that has told of the change of that revision."""
+    told = asyncio.Event()
+    watch = asyncio.create_task(watch_has_ended(store, (number or 0) - 1, told))
+    await asyncio.wait_for(told.wait(), WATCH_TIMEOUT)
+    return watch
 
 
 def test_calls_are_answered_while_another_member_becomes_the_leader(three):
@@ -126,8 +137,7 @@ def test_with_every_member_dead_a_change_is_refused_at_once_and_made_when_they_a
 
 def test_without_most_of_the_members_a_change_is_refused_and_a_watch_ends(three):
     async def work(store: EtcdStore) -> None:
-        after = await put(store, b"before")
-        watch = asyncio.create_task(watch_has_ended(store, after))
+        watch = await begun_watch(store, await put(store, b"before"))
         with stopped(*three.members[1:]):
             with pytest.raises(WatchEnded):
                 await asyncio.wait_for(watch, NEXT_RENEWAL)
@@ -143,8 +153,9 @@ def test_without_most_of_the_members_a_change_is_refused_and_a_watch_ends(three)
 def test_the_silence_of_a_member_is_noticed_by_what_another_call_is_answered(three):
     async def work(store: EtcdStore) -> None:
         session = await store.open_session(120)
-        after = await put(store)
-        watch = asyncio.create_task(watch_has_told(store, after))
+        begun = asyncio.Event()
+        watch = asyncio.create_task(watch_has_told(store, await put(store), begun))
+        await asyncio.wait_for(begun.wait(), WATCH_TIMEOUT)
         with stopped(three.members[0]):
             async with opened(StoreAddress(three.urls[1:])) as other:
                 await changed(other)
@@ -155,9 +166,11 @@ def test_the_silence_of_a_member_is_noticed_by_what_another_call_is_answered(thr
         await watch
         assert await value(store) == b"later"
 
-    async def watch_has_told(store: EtcdStore, after: int) -> None:
+    async def watch_has_told(store: EtcdStore, number: int | None, begun: asyncio.Event) -> None:
         """Of the change, or that it does not know."""
-        async with aclosing(store.watch(PREFIX, after)) as changes:
+        async with aclosing(store.watch(PREFIX, (number or 0) - 1)) as changes:
+            await anext(changes)
+            begun.set()
             with suppress(WatchEnded):
                 assert (await anext(changes)).items[KEY].value == b"later"
 
@@ -178,14 +191,13 @@ def test_of_a_store_that_was_wiped_or_replaced_by_a_copy_a_watch_ends(three, tmp
     async def work(store: EtcdStore) -> None:
         await put(store, b"copied")
         await asyncio.to_thread(three.save, tmp_path / "copy")
-        after = 0
-        for _ in range(5):
-            after = await put(store, b"newer") or 0
         for begin_again, there in (
             (lambda: three.restore(tmp_path / "copy"), b"copied"),
             (three.wipe, None),
         ):
-            watch = asyncio.create_task(watch_has_ended(store, after))
+            await put(store, b"newer")
+            after = await put(store, b"newest") or 0
+            watch = await begun_watch(store, after)
             await asyncio.to_thread(three.kill)
             with pytest.raises(WatchEnded):
                 await watch
@@ -234,7 +246,7 @@ def test_a_user_is_authenticated_again_when_its_token_is_no_longer_valid(tmp_pat
             with pytest.raises(Failed, match="does not permit this to m1; nothing was changed"):
                 await put(store, b"1", "/elsewhere")
             await asyncio.to_thread(one.kill)
-            await asyncio.to_thread(one.members[0].start, f"e1={one.members[0].peer}")
+            await asyncio.to_thread(one.members[0].start, f"e0={one.members[0].peer}")
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 try:
@@ -383,3 +395,57 @@ def server_pair(folder: Path) -> tuple[Path, Path]:
 
 def openssl(*command: str) -> None:
     subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=60)
+
+
+@needs_root
+def test_a_member_that_is_cut_from_the_others_is_left_for_one_of_them(tmp_path):
+    """Clients reach all of them, over another network."""
+    with ExitStack() as stack:
+        peers, clients, *own = (Network() for _ in range(5))
+        for each in (peers, clients, *own):
+            stack.callback(each.close)
+        for each in (peers, clients):
+            each.ip("link add bridge type bridge", "link set bridge up")
+        clients.ip("addr add 10.78.0.250/24 dev bridge")
+        for number, each in enumerate(own, 1):
+            connect(each, "eth0", f"10.78.0.{number}", clients)
+            connect(each, "eth1", f"10.79.0.{number}", peers)
+        places = [
+            Place(each.words, f"10.78.0.{number}", f"10.79.0.{number}")
+            for number, each in enumerate(own, 1)
+        ]
+        stack.enter_context(clients.entered())
+        three = stack.enter_context(etcd(tmp_path / "etcd", 3, places=places))
+
+        async def work(store: EtcdStore) -> None:
+            watch = await begun_watch(store, await put(store, b"before"))
+            peers.ip("link set n1 nomaster")
+            with pytest.raises(WatchEnded):
+                await asyncio.wait_for(watch, NEXT_RENEWAL)
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                try:
+                    assert await put(store, b"after")
+                    break
+                except OutcomeUnknown:
+                    raise
+                except StoreUnavailable:
+                    continue  # the others agree on another leader
+            assert await value(store) == b"after"
+            peers.ip("link set n1 master bridge")
+            three.wait_until_healthy()
+            async with opened(StoreAddress(three.urls[:1])) as first:
+                assert await value(first) == b"after"
+
+        run(work, StoreAddress(three.urls))
+
+
+def connect(network: Network, device: str, address: str, to: Network) -> None:
+    """A cable to the bridge of another network."""
+    end = f"n{address.rpartition('.')[2]}"
+    network.ip(
+        f"link add {device} type veth peer name {end} netns {to.path}",
+        f"addr add {address}/24 dev {device}",
+        f"link set {device} up",
+    )
+    to.ip(f"link set {end} master bridge up")
