@@ -19,6 +19,7 @@ from portico.core.planning.mirroring import (
     reason_not_to_follow,
 )
 from portico.engine.troubles import Troubles
+from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.ports.store import Store, StoreUnavailable, WatchEnded
@@ -69,7 +70,7 @@ class Following:
             found = await self._store.snapshot(self.prefix)
             if self._is_accepted(found):
                 await self._watch()
-        except StoreUnavailable as error:
+        except Failed as error:
             self._keep_copy(str(error))
         except WatchEnded:
             return  # reading it again tells what is the matter

@@ -30,6 +30,9 @@ from portico.ports.store import OutcomeUnknown, SessionEnded, StoreUnavailable
 
 CALL_TIMEOUT: Final = 2.8
 """Seconds for a call, over all members: an operator is answered within 3 s."""
+SEARCH_TIMEOUT: Final = 1.5
+"""Of those, for finding a member that can be asked for a change."""
+CHANGE_TIMEOUT: Final = CALL_TIMEOUT - SEARCH_TIMEOUT
 MEMBER_TIMEOUT: Final = 0.9
 """For one member, where another one can be asked the same."""
 RETRY_PAUSE: Final = 0.2
@@ -63,12 +66,14 @@ class Gateway:
     def url(self) -> str:
         return self._address.endpoints[self._current]
 
-    async def read(self, path: str, body: object, kind: type[T]) -> T:
+    async def read(
+        self, path: str, body: object, kind: type[T], *, seconds: float = CALL_TIMEOUT
+    ) -> T:
         """Ask one member after another until one answers: the call changes nothing, or may be made
         twice. Raises StoreUnavailable, SessionEnded, Failed.
         """
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
+            async with asyncio.timeout(seconds):
                 while True:
                     for _ in self._address.endpoints:
                         if answer := await self._read_at_member(path, body):
@@ -83,13 +88,15 @@ class Gateway:
         """Ask once, of a member that has just answered. Raises StoreUnavailable, OutcomeUnknown,
         SessionEnded, Failed.
         """
+        end = asyncio.get_running_loop().time() + CHANGE_TIMEOUT
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
+            async with asyncio.timeout_at(end):
                 connection = await self._connection()
         except (TimeoutError, ConnectionLost) as error:
+            self.next_member(str(error) or "it does not answer")
             raise self._unavailable() from error
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
+            async with asyncio.timeout_at(end):
                 answer = await self._answer(connection, path, body)
             return msgspec.json.decode(answer, type=kind, strict=False)
         except (TimeoutError, ConnectionLost, msgspec.DecodeError) as error:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import assert_never
 
-from portico.adapters.store.etcd.gateway import Gateway
+from portico.adapters.store.etcd.gateway import SEARCH_TIMEOUT, Gateway
 from portico.adapters.store.etcd.watching import Watching
 from portico.adapters.store.etcd.wire import (
     Answer,
     KeptLease,
     KeyValue,
+    decoded,
     encoded,
     keys_from,
 )
@@ -39,7 +40,7 @@ class EtcdStore:
         answer = await self._gateway.read("/v3/kv/range", keys_from(prefix), Answer)
         self._watching.newest = answer.header.revision  # or less than before: a restored copy
         return Snapshot(
-            answer.header.revision, {each.key.decode(): _item(each) for each in answer.kvs}
+            answer.header.revision, {decoded(each.key): _item(each) for each in answer.kvs}
         )
 
     def watch(self, prefix: str, after: int) -> AsyncGenerator[Changes, None]:
@@ -81,7 +82,8 @@ class EtcdStore:
         """Make sure that the member asked next is one that can write: a transaction is sent once,
         and where it is not answered nobody knows what became of it.
         """
-        await self._gateway.read("/v3/kv/range", {"key": encoded(key), "count_only": True}, Answer)
+        body = {"key": encoded(key), "count_only": True}
+        await self._gateway.read("/v3/kv/range", body, Answer, seconds=SEARCH_TIMEOUT)
 
 
 def _item(found: KeyValue) -> StoredItem:

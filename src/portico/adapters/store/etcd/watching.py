@@ -18,7 +18,7 @@ import msgspec
 
 from portico.adapters.store.etcd.connection import Connection, ConnectionLost
 from portico.adapters.store.etcd.gateway import Gateway, RefusedByMember
-from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, keys_from
+from portico.adapters.store.etcd.wire import Event, Streamed, WatchAnswer, decoded, keys_from
 from portico.core.model.stored import Changes, StoredItem
 from portico.ports.clock import Clock
 from portico.ports.store import WatchEnded
@@ -117,7 +117,7 @@ def _assert_continues(answer: WatchAnswer, after: int) -> None:
 def _changes(answer: WatchAnswer) -> Changes | None:
     if not answer.events:
         return None
-    items = {each.kv.key.decode(): _item(each) for each in answer.events}
+    items = {decoded(each.kv.key): _item(each) for each in answer.events}
     return Changes(max(each.kv.mod_revision for each in answer.events), items)
 
 

@@ -95,6 +95,11 @@ def encoded(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 
+def decoded(key: bytes) -> str:
+    """Those of other programs may have any bytes, which are then shown in another way."""
+    return key.decode(errors="backslashreplace")
+
+
 def keys_from(prefix: str) -> dict[str, str]:
     """The range of all keys with a prefix (rpc.proto: RangeRequest.range_end)."""
     first = prefix.encode()
