@@ -39,7 +39,7 @@ DIFFERENT = {
     *("vary", "expires", "retry-after"),
 }
 """Headers of answers that say nothing of a site, or that the page says are others."""
-SEEN_BY_APPS = ("host", "x-test-stage", "x-test-path")
+SEEN_BY_APPS = ("host", "x-test-stage", "x-test-path", "x-test-user")
 FILES = {
     "index.html": "<h1>Home</h1>",
     "about.html": "<h1>About</h1>",

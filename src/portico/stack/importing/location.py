@@ -25,6 +25,7 @@ from portico.stack.importing.redirects import redirect_of
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.own import TUNING
 from portico.stack.importing.rules.table import outcome_of
+from portico.stack.importing.subrequests import subrequests
 from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
 
 _STATIC: Final = ("root", "alias", "index", "try_files", "autoindex")
@@ -71,6 +72,8 @@ class Surroundings:
     """The server's only name; empty where it has several."""
     is_proxied: bool
     """Whether requests that no other location takes are passed on."""
+    asked: dict[int, Line] = field(default_factory=dict)
+    """Locations that a table of ours stands for: `auth`, `mirror`."""
 
 
 def key_of(line: Line) -> str | None:
@@ -99,6 +102,8 @@ def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route
     if (fallback := _fallback(part, around)) is not None:
         part.lines = (*lines, *(each for each in fallback.block or () if each.name != "internal"))
     content = {id(each): outcome for each, outcome in _content(route, around)}
+    asked = subrequests(part, around.named, around.targets, around.asked)
+    content |= {id(each): outcome for each, outcome in asked}
     for each in sorted(part.lines, key=lambda line: line.name == "internal"):
         outcome = content.get(id(each)) or outcome_of(each, part)
         route.outcomes.append((each, outcome))

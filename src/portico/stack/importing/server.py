@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +31,7 @@ from portico.stack.importing.part import (
 from portico.stack.importing.redirects import redirect_of, rewritten
 from portico.stack.importing.report import Report
 from portico.stack.importing.rules.table import outcome_of
+from portico.stack.importing.subrequests import subrequests
 from portico.stack.importing.targets import Targets
 
 _REFUSALS: Final = frozenset({"400", "403", "404", "410", "421", "444", "503"})
@@ -189,8 +190,10 @@ def _fill(server: Server, targets: Targets, report: Report) -> None:
     proxied = any(each.name.endswith("_pass") for each in _all_of(root, named))
     name = names[0] if len(names) == 1 else ""
     around = Surroundings(targets, report, named, name, proxied)
+    asked = subrequests(part, named, targets, around.asked)
+    content = {id(line): outcome for line, outcome in asked}
     for line in part.lines:
-        outcome = _outcome(line, server, has_root=root is not None)
+        outcome = content.get(id(line)) or _outcome(line, server, has_root=root is not None)
         server.outcomes.append((line, outcome))
         if outcome.can_be_kept:
             server.kept.append(line)
@@ -202,6 +205,7 @@ def _fill(server: Server, targets: Targets, report: Report) -> None:
             server.reasons += route.reasons
     if root is None and not any(key in part.table for key in _TARGETS):
         _own_folder(server)
+    _drop_asked(server, around.asked, report)
     kept_routes = [route for route in server.routes if route.reasons]
     _keep_named(server, named, kept_routes, report)
 
@@ -265,6 +269,17 @@ def _route(line: Line, server: Server, around: Surroundings) -> Route | None:
         part = Part(tuple(line.block or ()), server.part.definitions, server.part, "", server.tls)
         return Route("", line, part, reasons=[(line, no_equal("a route has no such path"))])
     return translated(line, key, server.part, around)
+
+
+def _drop_asked(server: Server, asked: Mapping[int, Line], report: Report) -> None:
+    """Locations that only tables of ours ask, and no client: they are no routes."""
+    others = [r.line for r in server.routes if r.reasons and id(r.line) not in asked]
+    used = {word for line in (*server.kept, *others) for word in _words(line)}
+    for line in asked.values():
+        is_named, is_closed = _is_named(line), any(e.name == "internal" for e in line.block or ())
+        if (is_named or is_closed) and line.args[-1].lstrip("=") not in used:
+            report.all_of(line, Fate.CARRIED)
+            server.routes = [route for route in server.routes if route.line is not line]
 
 
 def _keep_named(server: Server, named: dict[str, Line], kept: list[Route], report: Report) -> None:
