@@ -9,13 +9,14 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import which
 
 import psutil
 import pytest
 
+from portico.api.metrics_listener import MAX_CONNECTIONS
 from tests.stack import PROGRAMS, Stack, eventually, free_port, kill
 
 SITE = "app.localhost"
@@ -156,6 +157,23 @@ def test_metrics_are_served_where_the_file_says_and_promtool_finds_nothing_wrong
 
 
 @pytest.mark.skipif(which("prometheus") is None, reason="Prometheus is not installed")
+def test_scrapers_that_never_read_are_few_and_hold_up_no_one(stack: Stack, metrics: str):
+    host, port = metrics.split(":")
+    wanted = f"GET /metrics HTTP/1.1\r\nHost: {metrics}\r\n\r\n".encode() * 50
+    with ExitStack() as open_ones:
+        for _ in range(MAX_CONNECTIONS):
+            scraper = socket.socket()
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the least there is
+            open_ones.enter_context(scraper)
+            scraper.connect((host, int(port)))
+            scraper.sendall(wanted)
+        with pytest.raises(OSError):
+            fetched(metrics)
+        assert stack.api("/v1/status")["apps"]
+        assert stack.get(SITE, "/").status == 200
+    assert eventually(lambda: is_scraped(metrics))
+
+
 def test_the_real_prometheus_scrapes_a_running_portico(stack: Stack, metrics: str, tmp_path: Path):
     (tmp_path / "prometheus.yml").write_text(
         "global: {scrape_interval: 1s}\n"
@@ -187,3 +205,9 @@ def test_the_real_prometheus_scrapes_a_running_portico(stack: Stack, metrics: st
 
 def fetched(address: str, path: str = "/metrics"):
     return urllib.request.urlopen(f"http://{address}{path}", timeout=30)
+
+
+def is_scraped(address: str) -> bool:
+    with suppress(OSError), fetched(address) as answer:
+        return answer.status == 200
+    return False

@@ -16,11 +16,23 @@ from portico.cli.top.rows import (
     Order,
     Row,
     bars,
+    first_column,
     matches,
     rows_of,
 )
 from portico.core.model.views import AppView
 from tests.unit.top_views import instance, status
+
+APP = {
+    "name": "jobs",
+    "project": "shop",
+    "state": "stopped",
+    "instances": (),
+    "wanted": 0,
+    "balance": "",
+    "command": "",
+    "cwd": "",
+}
 
 
 def row(slot=1, *, project="shop", **more):
@@ -39,8 +51,8 @@ def sorted_by(head, rows, *, is_reversed=False):
 
 def test_a_row_has_both_sides_of_an_instance():
     assert cells(row(3, rate=12.34)) == {
+        "machine": "",
         "project": "shop",
-        "app": "web",
         "instance": "web.3",
         "state": "ready",
         "pid": "103",
@@ -52,8 +64,19 @@ def test_a_row_has_both_sides_of_an_instance():
         "req/s": "12.3",
         "p50": "4ms",
         "p95": "200ms",
+        "p99": "300ms",
         "5xx": "1",
     }
+
+
+def test_machines_and_projects_are_shown_where_there_are_some():
+    one = AppView(**(APP | {"instances": (instance(1),)}))
+    placed = AppView(**(APP | {"instances": (instance(1, machine="m1"),)}))
+    shown = [
+        HEADS[first_column(status([each], projects))]
+        for each, projects in ((one, ("shop",)), (one, ("shop", "blog")), (placed, ("shop",)))
+    ]
+    assert shown == ["instance", "project", "machine"]
 
 
 def test_what_is_not_known_is_a_dash():
@@ -62,17 +85,7 @@ def test_what_is_not_known_is_a_dash():
 
 
 def test_an_app_without_instances_is_a_row_of_its_own():
-    app = AppView(
-        name="jobs",
-        project="shop",
-        state="stopped",
-        instances=(),
-        wanted=0,
-        balance="",
-        command="",
-        cwd="",
-    )
-    [shown] = rows_of(status([app]))
+    [shown] = rows_of(status([AppView(**APP)]))
     assert (shown.name, shown.state, cells(shown)["memory"]) == ("shop/jobs", "stopped", ABSENT)
 
 
@@ -84,7 +97,7 @@ def test_numbers_are_sorted_with_the_largest_first_and_names_from_a():
     assert sorted_by("state", [row(1), row(2, state="backoff")]) == [2, 1]
 
 
-@given(st.lists(st.integers(-3, 3)), st.integers(0, 1))
+@given(st.lists(st.integers(-3, 3)), st.integers(0, 2))
 def test_the_order_is_always_of_a_column_that_is_shown(moves, first):
     order = Order()
     for by in moves:

@@ -93,7 +93,7 @@ def test_it_shows_instances_and_problems_and_names_no_project_where_there_is_one
 
 def test_keys_sort_and_filter():
     async def story(top, pilot):
-        for _ in range(HEADS.index("req/s") - HEADS.index("app")):
+        for _ in range(HEADS.index("req/s") - HEADS.index("instance")):
             await pilot.press("greater_than_sign")
         assert shown(top) == ["web.3", "web.2", "web.1"]
         await pilot.press("i")

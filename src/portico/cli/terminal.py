@@ -6,10 +6,12 @@ and colours.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal, TextIO
 
+from portico.cli.fitting import fitted
 from portico.system.harmless import harmless
 
 Style = Literal["red", "green", "yellow", "blue", "magenta", "cyan", "bold", "dim", ""]
@@ -43,6 +45,14 @@ class Stream:
         """Whether lines can be written over."""
         # https://no-color.org: set and not empty
         self._colour = self.live and not environ.get("NO_COLOR")
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal; 0 where there is none, or where it does not say."""
+        try:
+            return os.get_terminal_size(self._file.fileno()).columns if self.is_terminal else 0
+        except OSError:
+            return 0
 
     def paint(self, text: str, style: Style) -> str:
         return f"\x1b[{_CODES[style]}m{text}{_RESET}" if self._colour and style else text
@@ -86,9 +96,16 @@ class Terminal:
         heads: Sequence[str],
         rows: Sequence[Sequence[str]],
         styles: Mapping[str, Style] | None = None,
+        *,
+        names: Collection[str] = (),
+        spare: Sequence[str] = (),
     ) -> None:
-        """Columns as wide as they must be; numbers to the right. `styles` paints cells by text."""
+        """Columns as wide as they must be; numbers to the right. `styles` paints cells by text.
+        In a terminal that is too narrow, columns of `names` are shortened and of `spare` left out.
+        """
         rows = [[harmless(cell) for cell in row] for row in rows]
+        if (names or spare) and self.out.columns:
+            heads, rows = fitted(heads, rows, self.out.columns, names, spare)
         columns = list(zip(heads, *rows, strict=True))
         widths = [max(map(len, column)) for column in columns]
         right = [all(_is_number(cell) for cell in cells) for _, *cells in columns]

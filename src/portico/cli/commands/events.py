@@ -120,4 +120,6 @@ def _row(event: EventView, *, has_projects: bool) -> tuple[str, ...]:
     why = f"{event.text}: {event.command}" if event.command else event.text
     subject = event.subject.replace("*", "all")
     project = [event.project] if has_projects else []
+    if has_projects:
+        subject = subject.removeprefix(f"{event.project}/")
     return (moment(event.at), *project, event.kind, subject, why)

@@ -34,6 +34,8 @@ HEADS: Final = (
     "memory",
     *TRAFFIC_HEADS,
 )
+NAMES: Final = ("project", "app", "instance", "target")
+SPARE: Final = ("pid", "port", "uptime")
 STATE: Final = HEADS.index("state")
 ROUND_RATE: Final = 100
 """Requests per second from which on no decimals are shown."""
@@ -121,9 +123,10 @@ def _table(
 ) -> None:
     """Rows begin with the project, which is shown where there are several."""
     if len(status.projects) > 1:
-        session.terminal.table(("project", *heads), rows, STATES)
+        session.terminal.table(("project", *heads), rows, STATES, names=NAMES, spare=SPARE)
     else:
-        session.terminal.table(heads, [row[1:] for row in rows], STATES)
+        plain = [row[1:] for row in rows]
+        session.terminal.table(heads, plain, STATES, names=NAMES, spare=SPARE)
 
 
 def _sites(session: Session, status: StatusView) -> None:

@@ -31,7 +31,18 @@ class Row:
 
     @property
     def key(self) -> str:
-        return f"{self.project}/{self.instance.id if self.instance else self.app}"
+        name = self.instance.id if self.instance else self.app
+        return f"{self.machine}/{self.project}/{name}"
+
+    @property
+    def label(self) -> str:
+        """Of the instance in its project, or of the app."""
+        name = self.instance.id if self.instance else self.app
+        return name.removeprefix(f"{self.project}/")
+
+    @property
+    def machine(self) -> str:
+        return self.instance.machine if self.instance else ""
 
     @property
     def name(self) -> str:
@@ -79,30 +90,39 @@ def _name(head: str, text: Callable[[Row], str]) -> Column:
 
 
 COLUMNS: Final = (
+    _name("machine", lambda row: row.machine),
     _name("project", lambda row: row.project),
-    _name("app", lambda row: row.app),
-    _name("instance", lambda row: row.instance.id if row.instance else ABSENT),
+    _name("instance", lambda row: row.label),
     _name("state", lambda row: row.state),
-    _number("pid", _of_instance(lambda i: i.pid), lambda pid: f"{pid:.0f}"),
-    _number("port", _of_instance(lambda i: i.port or None), lambda port: f"{port:.0f}"),
-    _number("restarts", _of_instance(lambda i: i.restarts), lambda count: f"{count:.0f}"),
-    _number("uptime", _of_instance(lambda i: i.uptime_s if i.pid else None), duration),
     _number("cpu", _of_instance(lambda i: i.cpu_percent), lambda percent: f"{percent:.1f}%"),
     _number("memory", _of_instance(lambda i: i.memory_bytes), size),
     _number("req/s", _of_traffic(lambda t: t.requests_s), lambda rate: f"{rate:.1f}"),
     _number("p50", _of_traffic(lambda t: t.p50_s), time_text),
     _number("p95", _of_traffic(lambda t: t.p95_s), time_text),
+    _number("p99", _of_traffic(lambda t: t.p99_s), time_text),
     _number("5xx", _of_traffic(lambda t: t.errors), lambda count: f"{count:.0f}"),
+    _number("restarts", _of_instance(lambda i: i.restarts), lambda count: f"{count:.0f}"),
+    _number("uptime", _of_instance(lambda i: i.uptime_s if i.pid else None), duration),
+    _number("pid", _of_instance(lambda i: i.pid), lambda pid: f"{pid:.0f}"),
+    _number("port", _of_instance(lambda i: i.port or None), lambda port: f"{port:.0f}"),
 )
-"""The project is left out where there is one only."""
+"""What matters most is first: a narrow terminal shows as many as fit."""
 HEADS: Final = tuple(column.head for column in COLUMNS)
+FIRST: Final = HEADS.index("instance")
+
+
+def first_column(status: StatusView) -> int:
+    """Machines are shown in a cluster, and projects where there are several."""
+    if any(i.machine for app in status.apps for i in app.instances):
+        return HEADS.index("machine")
+    return HEADS.index("project") if len(status.projects) > 1 else FIRST
 
 
 @dataclass(slots=True)
 class Order:
     """The column by which rows are sorted."""
 
-    column: int = HEADS.index("app")
+    column: int = FIRST
     is_reversed: bool = False
 
     def move(self, by: int, first: int = 0) -> None:
@@ -169,6 +189,6 @@ def _rows(app: AppView) -> Iterator[Row]:
 
 
 def matches(row: Row, words: str) -> bool:
-    """Whether each of the words is part of its project, app, instance or state."""
+    """Whether each of the words is part of its machine, project, app, instance or state."""
     text = f"{row.key} {row.app} {row.state}".lower()
     return all(word in text for word in words.lower().split())

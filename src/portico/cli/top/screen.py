@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input, Static
 from textual.worker import get_current_worker
 
+from portico.cli.fitting import MIN_NAME, shorten
 from portico.cli.formatting import size
 from portico.cli.states import STATES
-from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, matches, rows_of
+from portico.cli.top.rows import COLUMNS, HEADS, Graphs, Order, Row, first_column, matches, rows_of
 from portico.client.client import Client
 from portico.core.model import verbs
 from portico.errors import PorticoError
@@ -27,11 +28,13 @@ P = ParamSpec("P")
 GRAPH: Final = "requests"
 LINES: Final = 10
 """Of the pane of output."""
+NAMES_OF_SCREEN: Final = 4
+"""A name is shortened to this part of the screen's width."""
 TICK: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
 _CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
 _STEPS: Final = {"+": 1, "-": -1}
-_RIGHT: Final = frozenset(HEADS[HEADS.index("pid") :])
+_RIGHT: Final = frozenset(HEADS[HEADS.index("cpu") :])
 
 
 class Top(App[None]):
@@ -43,19 +46,19 @@ class Top(App[None]):
     #message { height: auto; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,ctrl+c", "quit", "quit", key_display="q"),
         Binding("r", "ask('reload')", "reload"),
         Binding("R", "ask('restart')", "restart"),
         Binding("x", "ask('stop')", "stop"),
-        Binding("plus,equals_sign", "ask('+')", "one more", key_display="+"),
-        Binding("minus", "ask('-')", "one less", key_display="-"),
+        Binding("plus,equals_sign", "ask('+')", "scale", key_display="+ -"),
+        Binding("minus", "ask('-')", "scale", show=False),
         Binding("l,enter", "output", "output", key_display="l"),
         Binding("slash", "filter", "filter", key_display="/"),
-        Binding("less_than_sign", "order(-1)", "sort", key_display="<"),
-        Binding("greater_than_sign", "order(1)", "sort", key_display=">"),
+        Binding("less_than_sign", "order(-1)", "sort", key_display="< >"),
+        Binding("greater_than_sign", "order(1)", "sort", show=False),
         Binding("i", "reverse", "reverse"),
         Binding("y", "yes", "yes", show=False),
         Binding("n,escape", "no", "no", show=False),
-        Binding("q,ctrl+c", "quit", "quit", key_display="q"),
     ]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "portico top"
@@ -128,7 +131,7 @@ class Top(App[None]):
             return
         rows = [row for row in rows_of(status) if matches(row, self._words)]
         table, selected = self.query_one("#rows", DataTable), self.selected()
-        first = 0 if len(status.projects) > 1 else 1
+        first, most = first_column(status), max(MIN_NAME, self.size.width // NAMES_OF_SCREEN)
         table.clear(columns=True)
         mark = "▲" if self._order.is_reversed else "▼"
         for number, head in enumerate(HEADS[first:], start=first):
@@ -136,7 +139,7 @@ class Top(App[None]):
         table.add_column(GRAPH)
         self._rows = {row.key: row for row in self._order.apply(rows)}
         for row in self._rows.values():
-            cells = [_cell(number, row) for number in range(first, len(COLUMNS))]
+            cells = [_cell(number, row, most) for number in range(first, len(COLUMNS))]
             table.add_row(*cells, Text(self._graphs.of(row), style="cyan"), key=row.key)
         if selected and selected.key in self._rows:
             table.move_cursor(row=list(self._rows).index(selected.key))
@@ -157,9 +160,9 @@ class Top(App[None]):
     # Keys
 
     def action_order(self, by: int) -> None:
-        one_project = self._status is None or len(self._status.projects) <= 1
-        self._order.move(by, first=int(one_project))
-        self._draw()
+        if self._status:
+            self._order.move(by, first_column(self._status))
+            self._draw()
 
     def action_reverse(self) -> None:
         self._order.is_reversed = not self._order.is_reversed
@@ -236,11 +239,11 @@ class Top(App[None]):
         self._draw_from_thread(self._message, said)
 
 
-def _cell(number: int, row: Row) -> Text:
+def _cell(number: int, row: Row, most: int) -> Text:
     column = COLUMNS[number]
     style = STATES.get(row.state, "") if column.head == "state" else ""
     return Text(
-        harmless(column.text(row)),
+        shorten(harmless(column.text(row)), most),
         style=style,
         justify="right" if column.head in _RIGHT else "left",
     )
