@@ -178,7 +178,7 @@ class Edge:
         program = self._build.program if self._build else nginx_binary()
         log = self.home / "logs" / "nginx" / "error.log"
         command = [program, *flags, "-p", f"{self.home}/nginx/", "-c", self.main, "-e", log]
-        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
 
     # requests
 

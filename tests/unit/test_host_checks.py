@@ -11,7 +11,7 @@ import pytest
 from portico.core.config.desired import desired_from
 from portico.core.config.document import read_document
 from portico.core.model.app import App
-from portico.core.model.desired import Spec
+from portico.core.model.desired import Origin, Spec
 from portico.core.model.pair import Findings
 from portico.engine.host_checks import HostChecks
 
@@ -113,3 +113,28 @@ def test_another_program_at_the_udp_port_is_named_only_if_http_3_would_need_it(d
     assert asyncio.run(found(desired.listeners)) == []
     (problem,) = asyncio.run(found(replace(desired.listeners, http3=True)))
     assert problem.startswith("edge.http3: UDP port 443 is held by pid 7 (caddy) on 443")
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_who_holds_a_port_that_sites_of_other_projects_may_not_move_to_is_not_asked(
+    desired, others
+):
+    class Held(Free):
+        async def holder(self, port):
+            return "pid 7 (nginx)"
+
+    sites = dict.fromkeys(("a.test", *(["b.test"] if others else [])), desired.sites["a.test"])
+    origins = {"b.test": Origin("other")} if others else {}
+    moved = replace(desired.listeners, http=8080, https=8443)
+    now = replace(desired, sites=sites, origins=desired.origins | origins, listeners=moved)
+    checks = HostChecks(
+        None,
+        Held(),
+        Held(),
+        Certificates(Findings((), ())),
+        instances=dict,
+        in_force=lambda: now,
+        workers="",
+    )
+    problems, _ = asyncio.run(checks.findings(desired))
+    assert [each.where for each in problems] == ([] if others else ["edge.http", "edge.https"])

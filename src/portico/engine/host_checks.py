@@ -11,6 +11,7 @@ from portico.core.model.instance import LIVE, Instance
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.pair import OwnPair
+from portico.core.planning.unchanged import is_move_unset
 from portico.engine.named_files import file_notes, file_problems, unreadable
 from portico.errors import Problem
 from portico.ports.certificates import Certificates
@@ -97,7 +98,7 @@ class HostChecks:
             ours_of_udp |= {now.listeners.https} if now.listeners.http3 else set()
         async for problem in self._of_streams(desired, ours, ours_of_udp):
             yield problem
-        if not desired.sites:
+        if not desired.sites or _is_move_refused(now, desired):
             return
         listeners = desired.listeners
         for key, port in (("http", listeners.http), ("https", listeners.https)):
@@ -140,3 +141,12 @@ class HostChecks:
             problems += [Problem(key, what) for what in findings.problems]
             notes += [f"{key}: {what}" for what in findings.notes]
         return problems, notes
+
+
+def _is_move_refused(now: Desired, desired: Desired) -> bool:
+    """Whether sites of other projects would move with these, because no file sets the ports any
+    more. `up` refuses that, and who holds the ports that it would move to does not matter.
+    """
+    own = {desired.origin(site).project for site in desired.sites}
+    others = any(now.origin(site).project not in own for site in now.sites)
+    return others and is_move_unset(now, desired)
