@@ -114,11 +114,13 @@ class Convergence:
     ) -> None:
         """Ask every site of one's own through nginx, as a visitor would; several at a time. Where
         there are many, of those that `answered` before, and have not changed, one for each app.
+        What other machines run may not be ready there yet.
         """
         end = self._clock.monotonic() + SITES_ANSWER_WITHIN
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
-        late = self._late_apps(own)
-        names = [n for n, site in own.sites.items() if not late & _served(site, desired)]
+        elsewhere = {n for n, app in desired.apps.items() if not desired.is_here(app.app)}
+        not_asked = self._late_apps(own) | elsewhere
+        names = [n for n, site in own.sites.items() if not not_asked & _served(site, desired)]
         few = len(own.sites) <= MANY_SITES
         asked = names if few else _one_for_each_app(names, desired, answered)
 
