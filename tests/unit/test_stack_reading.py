@@ -85,7 +85,7 @@ def test_a_file_that_is_no_nginx_configuration_is_refused_in_words(tmp_path, con
 def test_a_file_that_is_of_no_kind_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("nothing of this kind")
-    with pytest.raises(Refused, match="nothing says what kind of file it is"):
+    with pytest.raises(Refused, match="is not of a kind that Portico reads"):
         read_stack([path], {})
 
 

@@ -142,7 +142,7 @@ def test_what_is_no_file_is_refused_in_words(tmp_path):
     os.mkfifo(pipe)
     with pytest.raises(Failed, match="Too many levels of symbolic links"):
         read_stack([loop], {})
-    with pytest.raises(Refused, match="nothing says what kind of file it is"):
+    with pytest.raises(Refused, match="is not of a kind that Portico reads"):
         read_stack([tmp_path], {})
     assert read_stack([pipe], {}).files == (str(pipe),)  # and is not waited for
 

@@ -58,7 +58,9 @@ def options(parser: Parser) -> None:
         help="where to write the files (default: portico-export)",
     )
     parser.add_argument(
-        "--nginx", metavar="PROGRAM", help="the nginx that will read the files (default: in PATH)"
+        "--nginx",
+        metavar="PROGRAM",
+        help="the nginx that will read the files (default: the nginx in PATH)",
     )
 
 

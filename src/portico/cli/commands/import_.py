@@ -46,8 +46,8 @@ def run(session: Session, args: Namespace) -> None:
         raise Refused("name the files to import, or use --live for those of this machine")
     here = current_folder(session.environ)
     output = here / args.output if args.output else None
-    if output and not args.force:
-        _refuse_to_replace(output)
+    if output:
+        _refuse_to_write(output, force=args.force)
     stack = read_stack([here / name for name in args.files], session.environ)
     if args.live:
         stack += read_live(session.environ)
@@ -67,6 +67,13 @@ def run(session: Session, args: Namespace) -> None:
     _list(session, found, printed=output is None)
     for problem in refused:
         session.terminal.write_labelled("problem", f"check refuses {problem}")
+
+
+def _refuse_to_write(output: Path, *, force: bool) -> None:
+    if not output.parent.is_dir():
+        raise Refused(f"{output.parent} is not a folder; nothing was changed")
+    if not force:
+        _refuse_to_replace(output)
 
 
 def _refuse_to_replace(path: Path) -> None:
@@ -103,6 +110,8 @@ def _list(session: Session, found: Imported, *, printed: bool) -> None:
     if printed and found.files:
         names = ", ".join(found.files)
         session.terminal.write_labelled("note", f"-o FILE also writes {names}, which it includes")
+    if found.gaps:
+        session.terminal.write_stderr("in another way than before, or left out:")
     for gap in found.gaps:
         what = f"{gap.what}: " if gap.what else ""
         session.terminal.write_stderr(f"{gap.place}: {what}{gap.why}")

@@ -41,7 +41,8 @@ def run(session: Session, args: Namespace) -> None:
     shown = {start.name: name for name, start in sites(found, folder, domain).items()}
     session.terminal.write(f"wrote {path}")
     for start in found:
-        what = start.folder if start.table is None else str(_line(start.table["command"]))
+        files = f"files of {start.folder}"
+        what = files if start.table is None else _line(start.table["command"])
         site = f", for {shown[start.name]}" if start.name in shown else ""
         session.terminal.write(f"  {start.name}: {what} (from {start.source}){site}")
     for note in dict.fromkeys(note for start in found for note in start.notes):

@@ -11,32 +11,35 @@ from portico.core.model.document import Document
 Target = Literal["nginx", "systemd", "pm2"]
 _ALL: Final[Mapping[Target, tuple[str, ...]]] = {
     "nginx": (
-        "nginx is not told which process is ready: it asks another one after a failed request",
+        "nginx does not know which process is ready: it tries another one after a failed request",
         "a process has a fixed port, so it is stopped before its successor starts",
     ),
     "systemd": (
         "`systemctl restart` stops a process before its successor runs",
-        "nothing stops at a version that fails, nor goes back to the one before",
+        "a deploy does not end at a version that fails, and nothing returns to the one before",
     ),
     "pm2": (
         "`pm2 reload` stops a process before its successor runs",
-        "nothing stops at a version that fails, nor goes back to the one before",
+        "a deploy does not end at a version that fails, and nothing returns to the one before",
         "PM2 itself is started at boot only after `pm2 startup` and `pm2 save`",
     ),
 }
 _Uses = Callable[[App], bool]
 _OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
     "health": (lambda app: app.health is not None, "is not checked"),
-    "watch": (lambda app: bool(app.watches), "restarts nothing"),
-    "max_age": (lambda app: app.max_age is not None, "replaces nothing"),
-    "batch": (lambda app: app.batch > 1, "has no meaning"),
+    "watch": (lambda app: bool(app.watches), "has no effect"),
+    "max_age": (lambda app: app.max_age is not None, "has no effect"),
+    "batch": (lambda app: app.batch > 1, "has no effect"),
     "slow_start": (lambda app: app.slow_start > 0, "has no equal in open-source nginx"),
     "drain_timeout": (
         lambda app: "drain_timeout" in app.model_fields_set,
         "has no meaning: open requests get stop_timeout, if the program answers them",
     ),
-    "find_port": (lambda app: app.find_port, "finds nothing: the program must use its variable"),
-    "port_fallback": (lambda app: app.port_fallback, "has no equal: use the variable"),
+    "find_port": (lambda app: app.find_port, "has no effect: the program must listen on $PORT"),
+    "port_fallback": (
+        lambda app: app.port_fallback,
+        "has no effect: the program must listen on $PORT",
+    ),
     "env_file": (
         lambda app: bool(app.env_file),
         "is read with other rules for quotes and `$`, and wins over `env`",
@@ -49,7 +52,7 @@ _OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
     "restart_schedule": (lambda app: app.restart_schedule is not None, "has no unit"),
     "logs": (
         lambda app: "logs" in app.model_fields_set,
-        "rotates nothing: use logrotate, or the journal",
+        "are not rotated: use logrotate, or the journal",
     ),
 }
 _NOT_OF: Final[Mapping[Target, frozenset[str]]] = {

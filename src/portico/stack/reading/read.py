@@ -63,7 +63,10 @@ def _read(path: Path, environ: Mapping[str, str]) -> Stack:
     kind = _kind(path)
     reader = _READERS.get(kind) if kind else None
     if reader is None:
-        raise Refused(f"{path}: nothing says what kind of file it is; nothing was changed")
+        raise Refused(
+            f"{path} is not of a kind that Portico reads (nginx, PM2, certbot, cron, systemd, "
+            "Procfile, compose, Caddy, greenlock); nothing was changed"
+        )
     return accepted(reader(path, environ))
 
 

@@ -6,12 +6,18 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from portico.core.model.labels import project_name
 from portico.errors import Failed, Refused
 from portico.importers.read import file_in
 from portico.stack.starting.start import Start
 from portico.system.files import write_new
+
+_COMMENTS: Final = {
+    "find_port": "        # where the program listens, if it does not use $PORT",
+    "port_fallback": "    # and let a second one listen on $PORT",
+}
 
 
 def first_file(found: Sequence[Start], folder: Path, domain: str = "") -> str:
@@ -59,7 +65,7 @@ def _app(start: Start) -> Iterator[str]:
         return
     yield f"[apps.{start.name}]"
     for key, value in start.table.items():
-        yield f"{key} = {_value(value)}"
+        yield f"{key} = {_value(value)}{_COMMENTS.get(key, '')}"
     if start.listens and "find_port" not in start.table and "port" not in start.table:
         yield '# instances = "max"   # one per core'
     yield ""
