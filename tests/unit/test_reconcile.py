@@ -362,3 +362,14 @@ def test_a_version_is_not_given_up_because_somebody_took_a_port_of_it():
             desired(its := app(version="v2")), world(old, new, knows=[its]), generation="g1"
         )
         assert not [step for step in steps if isinstance(step, Revert)], steps
+
+
+def test_before_a_new_daemon_answers_for_an_app_nothing_of_it_is_stopped():
+    """A daemon before it may have been lost before nginx knew of the drain."""
+    its, i = app(), one(S.DRAINING, since=0.0)
+    now = world(i, settled={i.id}, connections={i.id: 0})
+
+    assert "stop web.1.1" not in said(plan(desired(its), now, generation="g1"))
+    gone = desired(removed_apps={"web": its})
+    assert "stop web.1.1" not in said(plan(gone, now, generation="g2"))
+    assert "stop web.1.1" in said(plan(gone, now, generation="g1"))

@@ -75,6 +75,8 @@ class Observed:
         self._acknowledged_at: dict[InstanceId, float] = {}
         """When nginx was first seen to have acknowledged that version."""
         self._versions: dict[str, int] = {}
+        self._answered_since: dict[str, float] = {}
+        """When this daemon began to answer for an app."""
 
     def begin(self, boot: str) -> None:
         """After a boot of the machine no process is left, and its clock began anew."""
@@ -148,6 +150,7 @@ class Observed:
     def publish(self, app: str, endpoints: tuple[Endpoint, ...]) -> None:
         version = self._discovery.publish(app, endpoints)
         self.endpoints[app], self._versions[app] = endpoints, version
+        self._answered_since.setdefault(app, self._clock.monotonic())
         handed_out = {endpoint.instance for endpoint in endpoints}
         for i in self.instances.values():
             if i.app == app and i.id not in handed_out:
@@ -182,6 +185,7 @@ class Observed:
         self.endpoints.pop(app, None)
         self.far.pop(app, None)
         self._versions.pop(app, None)
+        self._answered_since.pop(app, None)
 
     def hold(self, sites: Collection[str]) -> None:
         self._discovery.hold(frozenset(sites))
@@ -262,7 +266,8 @@ class Observed:
             return False  # a worker may still wait for the answer of the daemon before this one
         version, acknowledged_at = self._discovery.acknowledged(i.app)
         if version == 0:
-            return now - max(since, self._started_at) > UNASKED_TIME
+            answered = self._answered_since.get(i.app, self._started_at)
+            return now - max(since, answered) > UNASKED_TIME
         if withdrawn is not None and version >= withdrawn:
             acknowledged_at = min(acknowledged_at, self._acknowledged_at.setdefault(i.id, now))
             return now - acknowledged_at > SETTLE_TIME

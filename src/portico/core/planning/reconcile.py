@@ -81,7 +81,7 @@ def plan(desired: Desired, world: World, *, generation: str = "") -> tuple[Step,
         ),
         *_removed_apps(desired, world, instances, generation),
         *unwanted(desired, world, generation, staying),
-        *leaving(desired, world),
+        *leaving(desired, world, generation),
     )
     return tuple(within_pace(tuple(without_departures(steps, desired, world)), desired, world))
 

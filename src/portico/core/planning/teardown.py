@@ -64,12 +64,19 @@ def hurried(app: DesiredApp) -> DesiredApp:
     return replace(app, spec=replace(app.spec, app=app.app.model_copy(update=timeouts)))
 
 
-def leaving(desired: Desired, world: World) -> Iterator[Step]:
+def leaving(desired: Desired, world: World, generation: str) -> Iterator[Step]:
+    """A new daemon answers for an app from its first plan on: what nginx knows of it before that
+    an earlier one has answered.
+    """
+    served = set(desired.apps)
+    if serves_removed(world, generation):
+        served |= desired.removed_apps.keys()
+    unanswered = served - world.endpoints.keys()
     handed_out = {e.instance for endpoints in world.endpoints.values() for e in endpoints}
     for i in world.instances.values():
         if i.state is S.GONE:
             yield Forget(i.id, "it has exited")
-        elif i.state is S.DRAINING and i.id not in handed_out:
+        elif i.state is S.DRAINING and i.id not in handed_out and i.app not in unanswered:
             if why := _drained(i, desired, world):
                 yield Stop(i.id, why)
         elif i.state is S.STOPPING and world.now - i.since >= stop_limit(i, desired):
