@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from portico.core.model.app import App
+from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
 from portico.core.model.instance import PROVEN, Instance, InstanceState
 from portico.core.model.names import PROJECT, InstanceId
@@ -22,6 +24,7 @@ from portico.core.planning.order import ran_before_boot
 from portico.core.planning.steps import Drain, Kill, Respawn, Restart, StartInstance, Step, Stop
 from portico.core.planning.teardown import drain_limit
 from portico.daemon.life import take_over
+from portico.engine.cluster.neighbourhood import Neighbourhood
 from portico.engine.engine import Engine
 from portico.engine.execute import Executor
 from portico.engine.in_force import InForce
@@ -35,6 +38,7 @@ from portico.engine.safe_mode import SafeMode
 from portico.engine.tasks import Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import ConfigError, NotFound, PorticoError, Problem
+from portico.ports.neighbours import Neighbours
 from tests.fakes.state import MemoryState, events_of
 from tests.unit.outside import GOOD, Discovery, Host, Nginx, Outside, Program, Running
 
@@ -97,6 +101,8 @@ class Preparation:
                 raise ConfigError("portico.toml", [Problem(name, "comes after nobody")])
         return Desired(
             apps={name: _wanted(name, *its, asked.get(name, 0)) for name, its in table.items()},
+            machines=self._machine.machines,
+            machine="m1" if self._machine.machines else "",
             sites={name: Site(app=name) for name, (app, _) in table.items() if app.listens},
         )
 
@@ -143,12 +149,16 @@ class Daemon:
         self.instances = assemble_instances(
             engine, logs=host, notices=host, ports=host, probes=host, processes=host
         )
+        self.neighbourhood: Neighbourhood | None = None
+        if machine.others is not None:
+            self.neighbourhood = Neighbourhood(engine, "m1", machine.others)
         self._execute = Executor(
             engine,
             self.instances.supervision.spawn,
             nginx=self.nginx,
             ports=host,
             processes=host,
+            announce=self.neighbourhood.announce if self.neighbourhood else None,
         )
         self.in_force = InForce(engine, Preparation(machine))
 
@@ -164,6 +174,8 @@ class Daemon:
             self.loop.wake,
         )
         self.group.create_task(self.loop.run())
+        if others := self.neighbourhood:
+            self.tasks.repeat("lists of other machines", others.look, others.pause)
         self.tasks.repeat(
             "owners of ports", self.instances.ownership.look, self.instances.ownership.pause
         )
@@ -177,7 +189,8 @@ class Daemon:
         await self._attentive.wait()
         await self.instances.supervision.apply_events()
         self.intent.writes.retry()
-        return await self.observed.look()
+        cluster = self.neighbourhood.cluster() if self.neighbourhood else None
+        return replace(await self.observed.look(), cluster=cluster)
 
     async def _perform(self, step: Step) -> None:
         self._done_at = [at for at in self._done_at if at == self._machine.now]
@@ -200,8 +213,12 @@ class Daemon:
 
 
 class Machine(Outside):
-    def __init__(self) -> None:
+    def __init__(self, others: Neighbours | None = None) -> None:
+        """`others` are the other machines of its cluster, m2 and m3."""
         super().__init__()
+        self.others = others
+        names = ("m1", "m2", "m3") if others else ()
+        self.machines = {name: ClusterMachine(address=f"10.0.0.{name[1]}") for name in names}
         self.programs: dict[str, Program] = {}
         """By the id of a version."""
         self.disk, self.nginx_port = Disk(self), Nginx(self)

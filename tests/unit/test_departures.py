@@ -29,7 +29,7 @@ def desired(*apps, **fields):
 
 def cluster(announced: NearList | None = WEB, left: float | None = None, **fields) -> Cluster:
     withdrawn = {} if left is None else {"web": left}
-    known = {"neighbours": {"m2": M2}, "first": NOW - 60, "wait": 3.5}
+    known = {"machine": "m1", "neighbours": {"m2": M2}, "first": NOW - 60, "wait": 3.5}
     return Cluster(announced=announced, withdrawn=withdrawn, **known | fields)
 
 
@@ -94,7 +94,7 @@ def test_what_leaves_on_purpose_is_withdrawn_and_runs_until_others_know(wanted):
 def test_at_the_end_of_all_nginx_goes_on_until_others_know():
     down = desired_apps(removed_apps={"web": ALL})
     at_once = replace(down, at_once=True)
-    waiting = seen(cluster(NearList(""), left=NOW))
+    waiting = seen(cluster(NONE, left=NOW))
 
     assert plan(down, waiting) == ()
     assert any(isinstance(s, StopNginx) for s in plan(at_once, waiting))

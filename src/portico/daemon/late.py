@@ -14,7 +14,10 @@ from portico.core.model.cluster import OwnMachine
 from portico.core.model.views import DocumentRequest
 from portico.core.render.alpn import answers
 from portico.core.render.challenge import pending_tokens
-from portico.engine.control.operations import Operations
+from portico.engine.changes import Changes
+from portico.engine.control.convergence import Convergence
+from portico.engine.control.operations import MachineDraining, Operations
+from portico.engine.engine import Engine
 from portico.ports.clock import Clock
 from portico.ports.state import State
 from portico.system.home import Home
@@ -23,6 +26,7 @@ from portico.system.programs import StartProgram
 if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
     from portico.api.dashboard.listener import DashboardListener
+    from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.importers.certbot_bridge import CertbotBridge
 
 DASHBOARD_PORT: Final = "dashboard_port"
@@ -99,6 +103,29 @@ def own_machine(home: Home) -> OwnMachine | None:
     if (its := read_identity(home)) is None:
         return None
     return OwnMachine(its.cluster, its.name, its.certificate, its.key, its.authority)
+
+
+def neighbourhood_of(engine: Engine, home: Home) -> Neighbourhood | None:
+    with engine.troubles.fence("identity of this machine in its cluster"):
+        if machine := own_machine(home):
+            from portico.adapters.neighbours.near_lists import NearLists  # noqa: PLC0415
+            from portico.engine.cluster.neighbourhood import Neighbourhood  # noqa: PLC0415
+
+            return Neighbourhood(engine, machine.name, NearLists(str(home.path)))
+    return None
+
+
+def draining_of(
+    engine: Engine,
+    neighbourhood: Neighbourhood | None,
+    changes: Changes,
+    convergence: Convergence,
+) -> MachineDraining | None:
+    if neighbourhood is None:
+        return None
+    from portico.engine.cluster.draining import Draining  # noqa: PLC0415 - few are in a cluster
+
+    return Draining(engine, neighbourhood, changes, convergence)
 
 
 def edited_document_of(source: str, folder: str, environ: Mapping[str, str]) -> DocumentRequest:

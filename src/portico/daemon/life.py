@@ -62,6 +62,8 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
         start("start of periodic tasks", partial(_start_periodic_tasks, portico, deaths))
         if int(state.setting(DASHBOARD_PORT) or 0):
             start("dashboard", portico.dashboard.resume)
+        if others := portico.neighbourhood:
+            repeat("lists of other machines", others.look, others.pause)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)

@@ -47,9 +47,11 @@ from portico.daemon.late import (
     acme_authorities,
     certbot_bridge,
     dashboard_listener,
+    draining_of,
     edge_file,
     edited_document_of,
     late,
+    neighbourhood_of,
     own_machine,
 )
 from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
@@ -94,6 +96,7 @@ from portico.system.names import (
 
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
+    from portico.engine.cluster.neighbourhood import Neighbourhood
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +121,8 @@ class Portico:
     intent: Intent
     loop: ReconcileLoop
     metrics: MetricsListener
+    neighbourhood: Neighbourhood | None
+    """None on a machine that is in no cluster."""
     nginx: NginxProgram
     notifications: Notifications
     observed: Observed
@@ -182,8 +187,14 @@ async def assemble(
     with troubles.fence("notices"):
         await notices.open(paths, instances.readiness.on_notice)
     server_checks = ServerChecks(engine, RemoteServers())
+    neighbourhood = neighbourhood_of(engine, home)
     execute = Executor(
-        engine, instances.supervision.spawn, nginx=nginx, ports=ports, processes=processes
+        engine,
+        instances.supervision.spawn,
+        nginx=nginx,
+        ports=ports,
+        processes=processes,
+        announce=neighbourhood.announce if neighbourhood else None,
     )
     # Each on the ones above; what an operator asks for stands on all.
     stores = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
@@ -239,7 +250,7 @@ async def assemble(
     )
     traffic = CountingChild(home.traffic, clock)
     exposure = Exposure(intent, observed, ports, root=machine.root)
-    operations, changes = assemble_control(
+    operations, changes, convergence = assemble_control(
         engine,
         in_force,
         preparation,
@@ -253,12 +264,14 @@ async def assemble(
         issued=issued,
         local=local,
         logs=logs,
+        machines=neighbourhood,
         nginx=nginx,
         ports=ports,
         processes=processes,
         sites=sites,
         traffic=traffic,
     )
+    operations.draining = draining_of(engine, neighbourhood, changes, convergence)
     watches = FileWatches(
         intent,
         troubles,
@@ -278,7 +291,14 @@ async def assemble(
     sender = Sender(machine.authorities, start_program)
     notifications = Notifications(engine, sender, socket.gethostname())
     cores = STARTS_PER_CORE * usable_cores()
-    observer = Observer(engine, instances, watches, server_checks, most_starting=cores)
+    observer = Observer(
+        engine,
+        instances,
+        watches,
+        server_checks,
+        most_starting=cores,
+        cluster=neighbourhood.cluster if neighbourhood else None,
+    )
     api = Api(operations)
     dashboard = late(lambda: dashboard_listener(operations, api, state, clock))
     state.tell(partial(troubles.report, "state"))
@@ -294,6 +314,7 @@ async def assemble(
         intent,
         loop,
         MetricsListener(api, lambda: intent.desired.edge.metrics or "", troubles, clock),
+        neighbourhood,
         nginx,
         notifications,
         observed,

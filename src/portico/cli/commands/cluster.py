@@ -99,6 +99,20 @@ def _keepalived(session: Session, args: Namespace) -> None:
     show_keepalived(session, args.name, args.interface or "eth0")
 
 
+def _drain(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.draining import drain  # noqa: PLC0415
+
+    del args
+    drain(session)
+
+
+def _undrain(session: Session, args: Namespace) -> None:
+    from portico.cli.cluster.draining import undrain  # noqa: PLC0415
+
+    del args
+    undrain(session)
+
+
 def _leave(session: Session, args: Namespace) -> None:
     from portico.cli.cluster.leaving import leave  # noqa: PLC0415
 
@@ -111,6 +125,8 @@ _ACTIONS: Final[Mapping[str, tuple[Action, str, str]]] = {
     "invite": (_invite, "name output replace", "the NAME of the machine that is to join"),
     "join": (_join, "name", "the FILE of an invitation"),
     "keepalived": (_keepalived, "name interface", "the ADDRESS that moves"),
+    "drain": (_drain, "", ""),
+    "undrain": (_undrain, "", ""),
     "leave": (_leave, "force", ""),
 }
 """What each word does, which arguments it takes, and which NAME it cannot do without."""

@@ -65,6 +65,7 @@ def run(session: Session, args: Namespace) -> None:
     _sites(session, status)
     _streams(session, status)
     _upstreams(session, status)
+    _machines(session, status)
     for app in status.apps:
         write_reasons(session, app)
     _rest(session, status)
@@ -170,6 +171,24 @@ def _upstreams(session: Session, status: StatusView) -> None:
             for server in upstream.servers
         ]
         _table(session, status, ("upstream", "server", "health check", "last problem"), rows)
+
+
+def _machines(session: Session, status: StatusView) -> None:
+    if status.neighbours:
+        session.terminal.write()
+        rows = [
+            (
+                each.name,
+                each.address,
+                ("drained" if each.drained else "reached") if each.reached else "not reached",
+                ", ".join(f"{app} ({count})" for app, count in each.apps.items()) or "-",
+                each.reason or "-",
+            )
+            for each in status.neighbours
+        ]
+        session.terminal.table(
+            ("other machine", "address", "state", "ready there", "last problem"), rows, STATES
+        )
 
 
 def _rest(session: Session, status: StatusView) -> None:

@@ -40,6 +40,8 @@ class Neighbour:
 class Cluster:
     """What this machine knows of the others, and they of it."""
 
+    machine: str = ""
+    """The own name, also where no file has it."""
     neighbours: Mapping[str, Neighbour] = field(default_factory=dict)
     announced: NearList | None = None
     """What they may read; None if this daemon has written nothing yet, and an earlier one has."""

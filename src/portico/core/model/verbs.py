@@ -245,6 +245,15 @@ UPGRADE: Final[Verb[ChangeView]] = Verb(
     "/v1/upgrade",
     "Switch nginx to the installed program without losing a request.",
 )
+DRAIN: Final[Verb[ChangeView]] = Verb(
+    "drain",
+    "POST",
+    "/v1/cluster/drain",
+    "Leave the apps of this machine to the other machines of the cluster.",
+)
+UNDRAIN: Final[Verb[ChangeView]] = Verb(
+    "undrain", "POST", "/v1/cluster/undrain", "Run the apps of a drained machine again."
+)
 NGINX: Final[Verb[NginxBuildsView]] = Verb(
     "nginx",
     "GET",

@@ -349,7 +349,7 @@ class ChangeView(View):
 
     id: str
     kind: str
-    """`up`, `restart`, `reload`, `scale`, `stop`, `start`, `delete`, `down`"""
+    """`up`, `restart`, `reload`, `scale`, `stop`, `start`, `delete`, `down`, `drain`, …"""
     subject: str
     state: Literal["doing", "done", "failed"]
     started: float

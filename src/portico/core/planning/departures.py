@@ -36,12 +36,12 @@ def exchange(desired: Desired, world: World) -> Iterator[Step]:
             if app.app.listens and wanted != world.far.get(name):
                 yield PublishFar(name, wanted, f"{len(wanted)} ready")
     is_settled = all(name in world.endpoints for name in desired.apps)
-    near = near_list(desired, world)
+    near = near_list(world.cluster.machine, desired, world)
     if is_settled and near != world.cluster.announced:
         yield Announce(near, "what is ready here has changed")
 
 
-def near_list(desired: Desired, world: World) -> NearList:
+def near_list(machine: str, desired: Desired, world: World) -> NearList:
     known = world.instances
     counts = {
         name: sum(
@@ -53,7 +53,7 @@ def near_list(desired: Desired, world: World) -> NearList:
         if _is_wanted(desired, name)
     }
     ready = {name: count for name, count in counts.items() if count}
-    return NearList(desired.machine, ready, desired.drained)
+    return NearList(machine, ready, desired.drained)
 
 
 def without_departures(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from portico.engine.control.cache_purge import CachePurge
 from portico.engine.control.convergence import Convergence
 from portico.engine.control.nginx_programs import NginxPrograms
 from portico.engine.control.operations import Operations
+from portico.engine.control.problems import Machines
 from portico.engine.control.reading import ReadFile
 from portico.engine.control.status import StatusReport
 from portico.engine.engine import Engine
@@ -41,12 +42,13 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
     issued: CertificateSource,
     local: Certificates,
     logs: Logs,
+    machines: Machines | None,
     nginx: Nginx,
     ports: TcpPorts,
     processes: Processes,
     sites: Sites,
     traffic: Traffic,
-) -> tuple[Operations, Changes]:
+) -> tuple[Operations, Changes, Convergence]:
     report = StatusReport(
         engine,
         instances,
@@ -56,6 +58,7 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         daemon=daemon,
         issued=issued,
         logs=logs,
+        machines=machines,
         processes=processes,
         traffic=traffic,
     )
@@ -77,4 +80,4 @@ def assemble_control(  # noqa: PLR0913 - an operator can ask for everything
         nginx_programs=NginxPrograms(engine, changes, in_force, preparation, convergence, nginx),
         traffic=traffic,
     )
-    return operations, changes
+    return operations, changes, convergence

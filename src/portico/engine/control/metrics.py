@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from portico.core.model.certificate_views import CertificateView
 from portico.core.model.exposition import Sample, family
 from portico.core.model.instance import InstanceState
-from portico.core.model.views import AppView, StatusView, UpstreamView
+from portico.core.model.views import AppView, NeighbourView, StatusView, UpstreamView
 
 
 def metrics_text(status: StatusView, certificates: Sequence[CertificateView], now: float) -> str:
@@ -19,6 +19,7 @@ def metrics_text(status: StatusView, certificates: Sequence[CertificateView], no
             *_daemon(status),
             *_apps(status.apps),
             *_servers(status.upstreams),
+            *_machines(status.neighbours),
             *_certificates(wanted, now),
         )
     )
@@ -119,6 +120,15 @@ def _servers(upstreams: Sequence[UpstreamView]) -> Iterator[str]:
                 for each in upstreams
                 for server in each.servers
             ],
+        )
+
+
+def _machines(neighbours: Sequence[NeighbourView]) -> Iterator[str]:
+    if neighbours:
+        yield family(
+            "portico_machine_up",
+            "Whether another machine of the cluster answers this one.",
+            [({"machine": each.name}, each.reached) for each in neighbours],
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from portico.core.model.app import MAX_INSTANCES
 from portico.core.model.event import Requester
@@ -44,6 +45,12 @@ from portico.ports.certificates import Certificates
 from portico.ports.dashboard import Dashboard
 from portico.ports.files import Logs
 from portico.ports.traffic import Traffic
+
+
+class MachineDraining(Protocol):
+    def drain(self, who: Requester) -> ChangeView: ...
+
+    def undrain(self, who: Requester) -> ChangeView: ...
 
 
 class Operations(Reading):
@@ -92,6 +99,9 @@ class Operations(Reading):
         self._down = Down(engine, changes, in_force, convergence)
         self._revisions = Revisions(engine, self._projects)
 
+        self.draining: MachineDraining | None = None
+        """None on a machine that is in no cluster. Its parts stand on these."""
+
     # Changing what is wanted
 
     async def trust(self, *, remove: bool) -> TrustView:
@@ -122,6 +132,17 @@ class Operations(Reading):
         """End a project, or everything."""
         named = ProjectName(project, folder, file)
         return await self._down.begin(who, named, everything=everything, now=now)
+
+    def drain(self, who: Requester) -> ChangeView:
+        return self._in_cluster("drain").drain(who)
+
+    def undrain(self, who: Requester) -> ChangeView:
+        return self._in_cluster("undrain").undrain(who)
+
+    def _in_cluster(self, what: str) -> MachineDraining:
+        if self.draining is None:
+            raise Refused(f"cannot {what} this machine: it is in no cluster")
+        return self.draining
 
     async def use_nginx(self, program: str, who: Requester) -> ChangeView:
         return await self._nginx_programs.use(program, who)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from portico.core.model.instance import Instance, InstanceState
 from portico.core.model.names import split_name
+from portico.core.model.views import NeighbourView
 from portico.core.model.world import World
 from portico.core.planning.order import Wait
 from portico.core.planning.runs import ended_badly
@@ -19,8 +20,24 @@ _TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
 _EARLIER: Final = "it failed its health check before the daemon was started"
 
 
+class Machines(Protocol):
+    """The other machines of the cluster."""
+
+    machine: str
+    """Name of this one."""
+
+    def views(self) -> tuple[NeighbourView, ...]: ...
+
+
 class Problems:
-    def __init__(self, engine: Engine, ownership: Ownership, server_checks: ServerChecks) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ownership: Ownership,
+        server_checks: ServerChecks,
+        machines: Machines | None = None,
+    ) -> None:
+        self._machines = machines
         self._intent, self._observed = engine.intent, engine.observed
         self._troubles, self._ownership = engine.troubles, ownership
         self._server_checks = server_checks
@@ -45,7 +62,13 @@ class Problems:
             yield f"the latest changes could not be written to disk: {self._intent.writes.trouble}"
         yield from self._nobody_well()
         yield from self._failing_servers()
+        yield from self._lost_machines()
         yield from self._troubles.sentences()
+
+    def _lost_machines(self) -> Iterator[str]:
+        for each in self._machines.views() if self._machines else ():
+            if not each.used:
+                yield f"machine {each.name} gets no requests from this one: {each.reason}"
 
     def _ended_badly(self, i: Instance) -> bool:
         return i.state is S.STOPPED and ended_badly(self._intent.app_of(i), i)

@@ -36,7 +36,7 @@ from portico.core.planning.served_certificates import ServedCertificates
 from portico.core.render.site_urls import site_urls
 from portico.engine.control.activity import Activity
 from portico.engine.control.log_files import LogFiles
-from portico.engine.control.problems import Problems
+from portico.engine.control.problems import Machines, Problems
 from portico.engine.engine import Engine
 from portico.engine.exposure import Exposure
 from portico.engine.instances.assembly import Instances
@@ -64,15 +64,18 @@ class StatusReport:
         daemon: DaemonView,
         issued: CertificateSource,
         logs: Logs,
+        machines: Machines | None = None,
         processes: Processes,
         traffic: Traffic,
     ) -> None:
+        """`machines` is None on a machine that is in no cluster."""
+        self._machines = machines
         self._intent, self._observed = engine.intent, engine.observed
         self._clock = engine.clock
         self._instances, self.exposure = instances, exposure
         self._activity, self._daemon, self._issued = activity, daemon, issued
         self._server_checks = server_checks
-        self._problems = Problems(engine, instances.ownership, server_checks)
+        self._problems = Problems(engine, instances.ownership, server_checks, machines)
         self._processes, self._traffic = processes, traffic
         self.log_files = LogFiles(engine, logs, daemon.home)
         self._begun = engine.clock.monotonic()
@@ -119,12 +122,15 @@ class StatusReport:
                 for key, each in desired.streams.items()
             ),
             upstreams=tuple(self._upstreams(names)),
+            machine=self._machines.machine if self._machines else "",
+            drained=desired.drained,
+            neighbours=self._machines.views() if self._machines else (),
             nginx=self._nginx(world.nginx),
             daemon=self._daemon_now(),
             source=first.source if first else "",
             revision=first.revision if first else 0,
             troubles=tuple(map(distinct, self._problems.sentences(held, world))),
-            notes=tuple(self.exposure.notes()),
+            notes=(*self.exposure.notes(), *_drained(desired)),
         )
 
     def part_of(self, view: StatusView, project: str | None, apps: AbstractSet[str]) -> StatusView:
@@ -279,6 +285,11 @@ class StatusReport:
         memory = resident_bytes()
         uptime = round(self._clock.monotonic() - self._begun, 1)
         return self._daemon.model_copy(update={"memory_bytes": memory, "uptime_s": uptime})
+
+
+def _drained(desired: Desired) -> Iterator[str]:
+    if desired.drained:
+        yield "this machine is drained; `portico cluster undrain` starts its apps again"
 
 
 def _site(  # noqa: PLR0913 - all that is seen of it

@@ -1,0 +1,17 @@
+"""`portico cluster drain` and `undrain`: this machine's apps, left to others."""
+
+from __future__ import annotations
+
+from portico.cli.session import Session
+from portico.cli.watching import watch_and_report
+from portico.core.model import verbs
+
+
+def drain(session: Session) -> None:
+    client = session.client()
+    watch_and_report(session, client, client.ask(verbs.DRAIN))
+
+
+def undrain(session: Session) -> None:
+    client = session.client()
+    watch_and_report(session, client, client.ask(verbs.UNDRAIN))

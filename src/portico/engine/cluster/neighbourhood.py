@@ -1,0 +1,150 @@
+"""The other machines: what they say is ready there, who of them answers, and what they may know.
+
+Runs beside the loop. The loop's plan decides by `cluster`, and announces by `announce`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from portico.core.model.neighbour import Cluster, NearList, Neighbour
+from portico.core.model.views import NeighbourView
+from portico.core.planning.neighbours import (
+    apps_elsewhere,
+    are_known,
+    departure_wait,
+    interval,
+    judged,
+    near_text,
+    neighbours_of,
+    read_near,
+)
+from portico.engine.engine import Engine
+from portico.errors import Failed
+from portico.ports.neighbours import Neighbours
+
+log = logging.getLogger(__name__)
+
+
+class Neighbourhood:
+    def __init__(self, engine: Engine, machine: str, port: Neighbours) -> None:
+        """`machine` is the own name."""
+        self._engine, self._clock, self.machine, self._port = engine, engine.clock, machine, port
+        self._neighbours: Mapping[str, Neighbour] = {}
+        self._read: dict[str, tuple[bytes, NearList]] = {}
+        """By machine, the last answer and what it says: most are the same as the one before."""
+        self._announced: NearList | None = None
+        self._withdrawn: dict[str, float] = {}
+        self._first = self._next_at = 0.0
+        self._wait = departure_wait(1)
+        """As long as the other machines are not known: an earlier daemon may have known them."""
+
+    def cluster(self) -> Cluster:
+        return Cluster(
+            self.machine,
+            self._neighbours,
+            self._announced,
+            dict(self._withdrawn),
+            self._first,
+            self._wait,
+        )
+
+    async def announce(self, near: NearList) -> None:
+        """Raises Failed where it cannot be written; others then get an empty list."""
+        try:
+            await self._port.announce(near_text(near))
+        except Failed:
+            self._note_announced(NearList(self.machine, leaving=True))
+            raise
+        self._note_announced(near)
+
+    def _note_announced(self, near: NearList) -> None:
+        now = self._clock.monotonic()
+        before = self._announced
+        if before is None:
+            self._first = now
+        elif gone := before.apps.keys() - near.apps.keys():
+            self._withdrawn |= dict.fromkeys(gone, now)
+        self._withdrawn = {n: at for n, at in self._withdrawn.items() if n not in near.apps}
+        self._announced = near
+
+    async def look(self) -> None:
+        """Ask all of them once."""
+        begun = self._clock.monotonic()
+        desired = self._engine.intent.desired
+        others = desired.others
+        self._next_at = begun + interval(len(others))
+        if desired.machines:  # with no file in force, others may still send requests
+            self._wait = departure_wait(len(others))
+        before = neighbours_of(others, self._neighbours)
+        answers = await asyncio.gather(*(self._ask(name, len(others)) for name in before))
+        after = judged(before, dict(zip(before, answers, strict=True)))
+        self._note_verdicts(before, after)
+        if after != self._neighbours:
+            self._neighbours = after
+            self._leave_apps_to_others()
+            self._engine.loop.wake()
+
+    async def pause(self) -> None:
+        await self._clock.sleep(max(0.0, self._next_at - self._clock.monotonic()))
+
+    async def _ask(self, name: str, count: int) -> NearList | str:
+        try:
+            async with asyncio.timeout(interval(count)):
+                text = await self._port.ask(name)
+            return self._parsed(name, text)
+        except TimeoutError:
+            return "it does not answer in time"
+        except (Failed, ValueError) as error:
+            return str(error)
+
+    def _parsed(self, name: str, text: bytes) -> NearList:
+        known = self._read.get(name)
+        if known is None or known[0] != text:
+            known = text, read_near(text, name) if text else NearList(name)
+            self._read[name] = known
+        return known[1]
+
+    def _note_verdicts(
+        self, before: Mapping[str, Neighbour], after: Mapping[str, Neighbour]
+    ) -> None:
+        for name, now in after.items():
+            if before[name].is_out is now.is_out:
+                continue
+            text = f"gets no requests: {now.reason}" if now.is_out else "gets requests again"
+            self._engine.events.note("machine", name, text)
+            log.log(logging.WARNING if now.is_out else logging.INFO, "machine %s %s", name, text)
+
+    def is_known(self) -> bool:
+        """Whether any of them has answered, and the others have, or did not in time."""
+        return are_known(self._neighbours)
+
+    # Drained
+
+    def apps_to_leave(self) -> frozenset[str]:
+        """The apps of this machine that others are ready for."""
+        return apps_elsewhere(self._neighbours) & self._engine.intent.desired.apps.keys()
+
+    def _leave_apps_to_others(self) -> None:
+        """While it is drained: what no other machine has ready any more runs here again."""
+        intent = self._engine.intent
+        if intent.left is not None and self.is_known():
+            intent.leave_to_others(self.apps_to_leave())
+
+    # What operators see
+
+    def views(self) -> tuple[NeighbourView, ...]:
+        return tuple(
+            NeighbourView(
+                name=each.name,
+                address=each.address,
+                reached=each.has_answered and not each.failures,
+                used=each.has_answered and not each.is_out,
+                drained=each.leaving,
+                reason=each.reason,
+                apps=each.apps,
+            )
+            for each in self._neighbours.values()
+        )

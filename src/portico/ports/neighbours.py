@@ -1,0 +1,19 @@
+"""The other machines of a cluster."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Neighbours(Protocol):
+    async def ask(self, machine: str) -> bytes:
+        """The list of a machine, by its name, through our own nginx, which verifies who answers.
+
+        Empty where it has none: nothing has begun there yet, or its disk is full. Raises Failed
+        with why there is no answer; the caller has the deadline.
+        """
+
+    async def announce(self, text: str) -> None:
+        """From now on others get this, or where it cannot be written an empty list; then it
+        raises Failed.
+        """

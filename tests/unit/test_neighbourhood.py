@@ -1,0 +1,117 @@
+"""The other machines as a daemon sees them, and its own drain, by the engine that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from portico.core.model.app import App
+from portico.core.model.event import EventFilter
+from portico.core.model.instance import InstanceState
+from portico.core.model.neighbour import NearList
+from portico.core.planning.neighbours import read_near
+from tests.unit.test_safety_cluster import LinkedMachine
+
+EVERY = EventFilter(kinds=("machine",))
+WEB = {"web": 2}
+
+
+@pytest.fixture
+def machine() -> Iterator[LinkedMachine]:
+    """With one app that both others have, too."""
+    with LinkedMachine() as machine:
+        machine.others.lists = {name: NearList(name, WEB) for name in ("m2", "m3")}
+        machine.up("web", App(command="run", instances=2), "v1")
+        machine.run(5.0)
+        assert read_near(machine.others.file, "m1").apps == WEB
+        yield machine
+
+
+def far(machine: LinkedMachine) -> list[str]:
+    return [each.machine for each in machine.daemon.discovery.far["web"]]
+
+
+def ready(machine: LinkedMachine) -> int:
+    return len(machine.in_state(InstanceState.READY))
+
+
+def drain(machine: LinkedMachine) -> None:
+    machine.drain(drained=True)
+    machine.run(10.0)
+    assert machine.instances == {}
+    assert read_near(machine.others.file, "m1") == NearList("m1", leaving=True)
+
+
+def test_a_machine_that_is_lost_and_back_is_said_once_each(machine):
+    machine.others.cut = {"m2"}
+    machine.run(3.0)
+    [view, _] = machine.daemon.neighbourhood.views()
+
+    assert far(machine) == ["m3"]
+    assert (view.name, view.used, view.reached) == ("m2", False, False)
+    machine.others.cut = set()
+    machine.run(1.0)
+    assert far(machine) == ["m2", "m3"]
+    said = [(e.subject, e.text) for e in machine.disk.events(EVERY, 10)]
+    assert said == [
+        ("m2", "gets no requests: it does not answer in time"),
+        ("m2", "gets requests again"),
+    ]
+
+
+def test_a_new_daemon_that_is_cut_off_leaves_nginx_what_it_has(machine):
+    machine.others.cut = {"m2", "m3"}
+    machine.lose_daemon()
+    machine.begin()
+    machine.run(10.0)
+
+    assert machine.daemon.discovery.far == {}
+    assert ready(machine) == 2
+
+
+def test_a_drained_machine_is_drained_for_the_next_daemon_until_it_is_not(machine):
+    drain(machine)
+    machine.others.cut = {"m2", "m3"}  # until they are known, what was known then holds
+    machine.lose_daemon()
+    machine.begin()
+    machine.run(5.0)
+    assert machine.instances == {}
+
+    machine.others.cut = set()
+    machine.run(5.0)
+    assert machine.instances == {}
+    machine.drain(drained=False)
+    machine.run(5.0)
+    assert ready(machine) == 2
+    assert read_near(machine.others.file, "m1") == NearList("m1", WEB)
+
+
+def test_what_no_other_machine_has_any_more_runs_on_a_drained_one_again(machine):
+    drain(machine)
+    machine.others.lists = {name: NearList(name) for name in ("m2", "m3")}
+    machine.run(5.0)
+    assert ready(machine) == 2
+    assert read_near(machine.others.file, "m1") == NearList("m1", WEB, leaving=True)
+
+    machine.others.lists["m2"] = NearList("m2", WEB, leaving=True)  # drained, too
+    machine.run(10.0)
+    assert ready(machine) == 2
+    machine.others.lists["m2"] = NearList("m2", WEB)
+    machine.run(10.0)
+    assert machine.instances == {}
+
+
+def test_where_the_list_cannot_be_written_there_is_none_and_nothing_else_stops(machine):
+    machine.disk.full = True
+    machine.crash(next(iter(machine.processes.values())))
+    machine.run(0.2)
+    assert machine.others.file == b""
+
+    machine.set_stopped("web", stopped=True)
+    machine.run(10.0)
+    assert machine.instances == {}
+    machine.disk.full = False
+    machine.set_stopped("web", stopped=False)
+    machine.run(10.0)
+    assert read_near(machine.others.file, "m1").apps == WEB
