@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.neighbours.near_lists import NearLists
-from portico.core.model.neighbour import near_list_path, neighbours_socket
+from portico.core.model.neighbour import drained_mark_path, near_list_path, neighbours_socket
 from portico.errors import Failed
 from tests.nginx_lab import Lab, in_lab
 
@@ -44,7 +44,9 @@ def with_nginx(story: Callable[[NearLists], Awaitable[None]]) -> None:
 def test_a_list_that_was_announced_is_the_one_that_is_read() -> None:
     async def story(lists: NearLists) -> None:
         for text in ("one", "another"):
-            await lists.announce(text)  # nginx's workers are another user, where we are root
+            await lists.announce(
+                text, drained=False
+            )  # nginx's workers are another user, where we are root
             assert await lists.ask("m1") == text.encode()
         assert await lists.ask("m2") == LIST.encode()
         assert await lists.ask("m3") == b""
@@ -66,10 +68,11 @@ def test_without_nginx_there_is_no_answer(tmp_path: Path) -> None:
 def test_a_list_that_cannot_be_written_is_taken_away(tmp_path: Path) -> None:
     (tmp_path / "nginx").mkdir()
     lists, file = NearLists(str(tmp_path)), Path(near_list_path(str(tmp_path)))
-    asyncio.run(lists.announce("one"))
+    asyncio.run(lists.announce("one", drained=True))
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert Path(drained_mark_path(str(tmp_path))).exists()
 
     (tmp_path / "nginx" / ".near.json.new").mkdir()  # in the way of the next one
     with pytest.raises(Failed, match=r"cannot write .*near\.json"):
-        asyncio.run(lists.announce("another"))
+        asyncio.run(lists.announce("another", drained=False))
     assert not file.exists()

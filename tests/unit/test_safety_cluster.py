@@ -71,7 +71,7 @@ class Others:
         self.had |= frozenset() if near.leaving else near.apps.keys()
         return near_text(near).encode()
 
-    async def announce(self, text: str) -> None:
+    async def announce(self, text: str, *, drained: bool) -> None:
         self.machine.reach("announce")
         if self.machine.disk.full:
             self.file = b""

@@ -13,7 +13,7 @@ class Neighbours(Protocol):
         with why there is no answer; the caller has the deadline.
         """
 
-    async def announce(self, text: str) -> None:
+    async def announce(self, text: str, *, drained: bool) -> None:
         """From now on others get this, or where it cannot be written an empty list; then it
-        raises Failed.
+        raises Failed. Load balancers are let know whether this machine is `drained`.
         """

@@ -14,7 +14,7 @@ from typing import Final
 
 import h11
 
-from portico.core.model.neighbour import near_list_path, neighbours_socket
+from portico.core.model.neighbour import drained_mark_path, near_list_path, neighbours_socket
 from portico.errors import Failed
 from portico.system.files import write
 
@@ -35,6 +35,7 @@ class NearLists:
 
     def __init__(self, home: str) -> None:
         self._file, self._socket = Path(near_list_path(home)), neighbours_socket(home)
+        self._drained = Path(drained_mark_path(home))
 
     async def ask(self, machine: str) -> bytes:
         try:
@@ -53,9 +54,9 @@ class NearLists:
             raise Failed(_REASONS.get(HTTPStatus(status), f"it answers {status}"))
         return body
 
-    async def announce(self, text: str) -> None:
+    async def announce(self, text: str, *, drained: bool) -> None:
         try:
-            await asyncio.to_thread(write, self._file, text, READABLE)
+            await asyncio.to_thread(self._write, text, drained=drained)
         except OSError as error:
             with suppress(OSError):
                 self._file.unlink(missing_ok=True)
@@ -63,6 +64,13 @@ class NearLists:
                 f"cannot write {self._file}: {error.strerror}; other machines send no requests "
                 "to this one until it can be written"
             ) from None
+
+    def _write(self, text: str, *, drained: bool) -> None:
+        write(self._file, text, READABLE)
+        if drained:
+            write(self._drained, "", READABLE)
+        else:
+            self._drained.unlink(missing_ok=True)
 
 
 async def _get(

@@ -54,7 +54,7 @@ class Neighbourhood:
     async def announce(self, near: NearList) -> None:
         """Raises Failed where it cannot be written; others then get an empty list."""
         try:
-            await self._port.announce(near_text(near))
+            await self._port.announce(near_text(near), drained=near.leaving)
         except Failed:
             self._note_announced(NearList(self.machine, leaving=True))
             raise
