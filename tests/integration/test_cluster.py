@@ -2,34 +2,104 @@
 
 from __future__ import annotations
 
-from tests.cluster import SITE, Machines, needs_root
-from tests.stack import PROGRAMS
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from portico.system.cluster_identity import read_identity
+from portico.system.home import Home
+from tests.cluster import SITE, Machine, Machines, needs_root
+from tests.stack import PROGRAMS, eventually
 
 pytestmark = needs_root
+PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 APPS = f"""
 [apps.web]
 command = ["node", "{PROGRAMS}/echo.js"]
 instances = 1
 
+[apps.jobs]
+command = ["node", "{PROGRAMS}/echo.js"]
+on = ["m2", "m3"]
+
 [sites."{SITE}"]
 app = "web"
+[sites."{SITE}".routes]
+"/jobs" = "jobs"
 """
 
 
-def test_a_machine_that_is_cut_off_is_silent_until_it_is_mended() -> None:
-    with Machines("m1", "m2") as machines:
+@pytest.mark.slow
+def test_no_request_is_lost_while_a_machine_leaves_and_another_takes_its_name() -> None:
+    with Machines("m1", "m2", "m3") as machines:
         machines.up(APPS)
-        assert machines["m1"].answers(SITE)
-        with machines.load("m1", requests=20, connections=2) as load:
-            assert load.report().requests == 20
-        assert load.report().lost == 0
-        machines.cut("m2")
-        with machines.load("m2", requests=1, connections=1, timeout=0.5) as load:
-            assert load.report().failed == {"GET timeout": 1}
-        assert machines["m2"].answers(SITE)
-        machines.mend("m2")
-        with machines.load("m2", requests=20, connections=2) as load:
-            assert load.report().lost == 0
-        machines.die("m1")
-        with machines.load("m1", requests=1, connections=1, timeout=0.5) as load:
-            assert load.report().lost == 1
+        one, three = machines["m1"], machines["m3"]
+        eventually(lambda: one.get(SITE, "/jobs").status == 200)
+        with machines.load("m1", path="/jobs", rate=40, connections=4, posts=0.5) as load:
+            three.done("cluster", "drain")
+            assert _health(three) == 503
+            machines.up(APPS.replace(', "m3"', ""), "m1", "m2", without=["m3"])
+            three.done("down", "--all")
+            three.done("cluster", "leave")
+            for name in ("m3", "m2"):  # m2 has a certificate, which this renews
+                one.done("cluster", "invite", name, "--replace")
+                shutil.move(one.folder / f"{name}.invitation", machines[name].folder)
+                machines[name].done("cluster", "join", f"{name}.invitation")
+            machines.up(APPS, "m3", "m1", "m2")
+            renewed = read_identity(Home(machines["m2"].home))
+            assert renewed
+            assert renewed.certificate in machines["m2"].done("render", "--current").stdout
+            eventually(lambda: _health(three) == 200)
+            machines["m2"].done("cluster", "drain")
+            assert load.stop().failed == {}
+
+
+def test_the_quick_start_leads_to_three_machines_that_serve() -> None:
+    with Machines("m1", "m2", "m3", joined=False) as machines:
+        _follow(PAGE.read_text(encoding="utf-8"), machines)
+        for machine in machines:
+            assert machine.answers(SITE)
+        away = machines["m1"].get(SITE, "/jobs")
+        assert away.status == 200
+        assert away.headers["X-Pid"] in {
+            str(each["pid"]) for name in ("m2", "m3") for each in machines[name].instances("jobs")
+        }
+        assert _health(machines["m1"]) == 200
+        refused = machines["m2"].portico("cluster", "leave")
+        assert "uses its certificate" in refused.stderr
+        machines["m2"].done("down", "--all")
+        machines["m2"].done("cluster", "leave")
+        eventually(lambda: machines["m1"].get(SITE, "/jobs").status == 200)
+
+
+def _follow(page: str, machines: Machines) -> None:
+    """The file and the commands of its first part, on the machines that their prompts name."""
+    (file,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (console,) = re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for machine in machines:
+        text = file.replace("shop.example.com", SITE).replace('"max"', "1")
+        machine.write(text, bind=["127.0.0.1", machine.address])
+        for name in ("index.js", "jobs.js"):
+            shutil.copy(PROGRAMS / "echo.js", machine.folder / name)
+    for name, command, expected in re.findall(
+        r"^(m\d)\$ (.*)\n((?:(?!m\d\$).*\n)*)", console, re.MULTILINE
+    ):
+        output = _run(machines, machines[name], shlex.split(command))
+        assert [line for line in expected.splitlines() if line not in output] == [], output
+
+
+def _run(machines: Machines, machine: Machine, words: list[str]) -> str:
+    if words[0] == "scp":
+        _, file, target = words
+        shutil.copy(machine.folder / file, machines[target.removesuffix(":")].folder)
+        return ""
+    assert words[0] == "portico"
+    return machine.done(*words[1:]).stdout
+
+
+def _health(machine: Machine) -> int:
+    with machine.client(machine.address, tls=False) as client:
+        return client.ask("GET", "/portico-health").status

@@ -193,7 +193,9 @@ class Intent:
 
     def clear(self, *, at_once: bool) -> None:
         """Nothing is wanted any more: every app is to be drained, stopped and forgotten."""
-        self.writes.store(self._setting(settings.IN_FORCE, {}), must=False)
+        nothing = {**self._setting(settings.IN_FORCE, {}), **self._setting(settings.DRAINED, None)}
+        self.writes.store(nothing, must=False)
+        self.left = None
         self._file = Candidate(Desired(at_once=at_once), {}, "", self._file.build, ())
         self.revisions = {}
         self._resolve()
