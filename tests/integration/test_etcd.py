@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from portico.adapters.store.etcd.gateway import Gateway
 from portico.adapters.store.etcd.store import EtcdStore
 from portico.core.model.stored import Put, StoreAddress
 from portico.errors import Failed
@@ -461,3 +462,13 @@ def connect(network: Network, device: str, address: str, to: Network) -> None:
         f"link set {device} up",
     )
     to.ip(f"link set {end} master bridge up")
+
+
+def test_what_two_calls_find_out_about_a_member_counts_once():
+    """The other one is asked next, and not that member again."""
+    gateway = Gateway(StoreAddress(["http://127.0.0.1:1", "http://127.0.0.1:2"]), SystemClock())
+    for _ in range(2):
+        gateway.leave_member("http://127.0.0.1:1", "it does not answer")
+        assert gateway.url == "http://127.0.0.1:2"
+    gateway.leave_member("http://127.0.0.1:2", "it does not answer")
+    assert gateway.url == "http://127.0.0.1:1"

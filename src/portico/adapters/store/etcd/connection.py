@@ -21,9 +21,9 @@ class Connection:
     """Its calls raise ConnectionLost, and have no deadline of their own."""
 
     def __init__(
-        self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._host, self._reader, self._writer = host, reader, writer
+        self.url, self._reader, self._writer = url, reader, writer
         self._http = h11.Connection(h11.CLIENT)
 
     @property
@@ -36,7 +36,11 @@ class Connection:
     async def ask(self, path: str, body: object, headers: list[tuple[str, str]]) -> int:
         """Send a request and wait for the status of its answer; `data` has the rest."""
         content = json.dumps(body).encode()
-        about = [("Host", self._host), ("Content-Length", str(len(content))), *headers]
+        about = [
+            ("Host", urlsplit(self.url).netloc),
+            ("Content-Length", str(len(content))),
+            *headers,
+        ]
         request = h11.Request(method="POST", target=path, headers=about)
         parts = (request, h11.Data(data=content), h11.EndOfMessage())
         try:
@@ -92,4 +96,4 @@ async def connected(url: str, tls: ssl.SSLContext | None) -> Connection:
         raise ConnectionLost(why) from error
     except OSError as error:
         raise ConnectionLost(error.strerror or str(error)) from error
-    return Connection(address.netloc, reader, writer)
+    return Connection(url, reader, writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Final, TypeVar
 
 import msgspec
@@ -58,7 +58,6 @@ class Gateway:
         """Which of the endpoints is asked first: the one that has answered last."""
         self._token = ""
         self._idle: Connection | None = None
-        self._idle_url = ""
         self._why: dict[str, str] = {}
         """By endpoint, why it could not be asked last."""
 
@@ -88,43 +87,45 @@ class Gateway:
         """Ask once, of a member that has just answered. Raises StoreUnavailable, OutcomeUnknown,
         SessionEnded, Failed.
         """
-        end = asyncio.get_running_loop().time() + CHANGE_TIMEOUT
+        url, end = self.url, asyncio.get_running_loop().time() + CHANGE_TIMEOUT
         try:
             async with asyncio.timeout_at(end):
-                connection = await self._connection()
+                connection = await self._connection(url)
         except (TimeoutError, ConnectionLost) as error:
-            self.next_member(str(error) or "it does not answer")
+            self.leave_member(url, str(error))
             raise self._unavailable() from error
         try:
             async with asyncio.timeout_at(end):
                 answer = await self._answer(connection, path, body)
             return msgspec.json.decode(answer, type=kind, strict=False)
         except (TimeoutError, ConnectionLost, msgspec.DecodeError) as error:
-            self.next_member(str(error) or "it does not answer")
+            self.leave_member(url, str(error))
             raise self._unknown() from error
         except RefusedByMember as refusal:
             if refusal.message == UNHEALTHY:
-                self.next_member(refusal.message)
+                self.leave_member(url, refusal.message)
                 raise self._unavailable() from refusal
             if refusal.code not in REFUSALS:
-                self.next_member(refusal.message)
+                self.leave_member(url, refusal.message)
                 raise self._unknown() from refusal
             raise self._translated(refusal) from refusal
 
     @asynccontextmanager
     async def stream(self, path: str, body: object) -> AsyncGenerator[Connection, None]:
-        """The connection on which the answer comes. Raises ConnectionLost, RefusedByMember."""
-        async with asyncio.timeout(MEMBER_TIMEOUT):
-            connection = await self._connected()
-            try:
-                await self._accepted(connection, path, body, [NEEDS_LEADER])
-            except BaseException:
-                connection.close()
-                raise
+        """The connection on which the answer comes. Raises ConnectionLost, RefusedByMember and
+        TimeoutError, as what is done with it may; the member is then left.
+        """
+        url = self.url
         try:
-            yield connection
-        finally:
-            connection.close()
+            async with asyncio.timeout(MEMBER_TIMEOUT) as deadline:
+                connection = await connected(url, self._tls)
+                with closing(connection):
+                    await self._accepted(connection, path, body, [NEEDS_LEADER])
+                    deadline.reschedule(None)
+                    yield connection
+        except (ConnectionLost, RefusedByMember, TimeoutError) as error:
+            self.leave_member(url, str(error))
+            raise
 
     async def close(self) -> None:
         if self._idle:
@@ -133,42 +134,37 @@ class Gateway:
 
     async def _read_at_member(self, path: str, body: object) -> bytes:
         """Its answer; nothing where another member is to be asked."""
+        url = self.url
         try:
             async with asyncio.timeout(MEMBER_TIMEOUT):
-                return await self._answer(await self._connection(), path, body)
-        except TimeoutError:
-            self.next_member("it does not answer")
-        except ConnectionLost as error:
-            self.next_member(str(error))
+                return await self._answer(await self._connection(url), path, body)
+        except (TimeoutError, ConnectionLost) as error:
+            self.leave_member(url, str(error))
         except RefusedByMember as refusal:
             if refusal.code in REFUSALS:
                 raise self._translated(refusal) from refusal
-            self.next_member(refusal.message)
+            self.leave_member(url, refusal.message)
         return b""
 
-    async def _connection(self) -> Connection:
-        """One on which a request can be sent to the current member."""
+    async def _connection(self, url: str) -> Connection:
+        """One on which a request can be sent."""
         idle, self._idle = self._idle, None
-        if idle and idle.is_reusable and self._idle_url == self.url:
+        if idle and idle.is_reusable and idle.url == url:
             return idle
         if idle:
             idle.close()
-        return await self._connected()
-
-    async def _connected(self) -> Connection:
-        return await connected(self.url, self._tls)
+        return await connected(url, self._tls)
 
     async def _answer(self, connection: Connection, path: str, body: object) -> bytes:
-        url = self.url
         try:
             await self._accepted(connection, path, body, [])
             answer = await _all_of(connection)
         finally:
             if self._idle is None and connection.is_reusable:
-                self._idle, self._idle_url = connection, url
+                self._idle = connection
             else:
                 connection.close()
-        self._why.pop(url, None)
+        self._why.pop(connection.url, None)
         return answer
 
     async def _accepted(
@@ -202,10 +198,11 @@ class Gateway:
             return ""
         raise refusal
 
-    def next_member(self, why: str) -> None:
-        """Ask another one first from now on."""
-        self._why[self.url] = why
-        self._current = (self._current + 1) % len(self._address.endpoints)
+    def leave_member(self, url: str, why: str) -> None:
+        """Ask another one first, unless another call has left it already."""
+        self._why[url] = why or "it does not answer"
+        if url == self.url:
+            self._current = (self._current + 1) % len(self._address.endpoints)
 
     def _unavailable(self) -> StoreUnavailable:
         return StoreUnavailable(f"cannot reach the store of the cluster: {self._reasons()}")

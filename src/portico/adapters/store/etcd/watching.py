@@ -49,9 +49,7 @@ class Watching:
                             after = found.revision
                             yield found
         except (ConnectionLost, RefusedByMember, TimeoutError) as error:
-            why = str(error) or "it does not answer"
-            self._gateway.next_member(why)
-            raise WatchEnded(why) from error
+            raise WatchEnded(str(error) or "it does not answer") from error
 
     async def _answers(self, stream: Connection, after: int) -> AsyncGenerator[WatchAnswer, None]:
         """Until it is time to open the watch again."""
