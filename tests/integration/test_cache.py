@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from portico.adapters.nginx.caches import Caches
-from portico.core.render.cache import ROOM
-from portico.core.render.claims import ASKED, FORWARDED, IDENTITIES
+from portico.core.render.cache import ROOM_FILE
+from portico.core.render.claims import FORWARDED_HEADERS, IDENTITIES, REQUEST_CLAIMS
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -221,7 +221,7 @@ def test_no_claim_of_one_client_is_in_the_answer_to_another(scene):
     """Behind a proxy that is trusted: it may pass on what its clients made up. `Forwarded` is
     believed about the host, and says anything else of the sender only.
     """
-    claims = [(name, "evil") for name in (*ASKED, *FORWARDED, *IDENTITIES)]
+    claims = [(name, "evil") for name in (*REQUEST_CLAIMS, *FORWARDED_HEADERS, *IDENTITIES)]
     claims += [("X-Forwarded-Host", "a|evil|b"), ("X-Forwarded-Prefix", "a|evil")]
     with scene.edge.client("behind.test") as client:
         for number, (name, value) in enumerate(claims):
@@ -347,7 +347,7 @@ def test_an_app_that_dies_is_stood_in_for_by_what_is_stored():
 def test_without_room_on_the_disk_answers_come_from_the_app(scene):
     path = f"/room?{KEPT}"
     scene.stored(path)
-    room = scene.edge.home / "nginx" / ROOM
+    room = scene.edge.home / "nginx" / ROOM_FILE
     room.unlink()
     try:
         assert not scene.is_stored(f"{path}&new=1")
@@ -364,13 +364,13 @@ def test_there_is_room_only_while_much_more_fits_on_the_disk(tmp_path):
         pytest.skip("this machine lets nobody mount a disk")
     try:
         (caches := Caches(tmp_path)).make()
-        assert not (tmp_path / ROOM).exists()
+        assert not (tmp_path / ROOM_FILE).exists()
         subprocess.run(["mount", "-o", "remount,size=64m", tmp_path], check=True)
         caches.check_room()
-        assert (tmp_path / ROOM).exists()
+        assert (tmp_path / ROOM_FILE).exists()
         subprocess.run(["mount", "-o", "remount,size=8m", tmp_path], check=True)
         caches.check_room()
-        assert not (tmp_path / ROOM).exists()
+        assert not (tmp_path / ROOM_FILE).exists()
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)
 

@@ -18,7 +18,7 @@ from josepy.jwk import JWKEC, JWKRSA
 from portico.adapters.acme.child_client import AcmeChild
 from portico.adapters.acme.wire import Account, AccountRequest
 from portico.adapters.lineages.disk import DiskLineages
-from portico.core.model.certificate import About
+from portico.core.model.certificate import Provenance
 from portico.errors import Failed, Refused
 from portico.importers.certbot_export import export
 from portico.importers.certbot_taking import CertbotImporter
@@ -56,7 +56,7 @@ class Machine:
 
     def keep(self, name, signed, names, folder, issuer=SERVER, profile=None):
         key = signed.key_file(folder)
-        about = About(issuer, profile)
+        about = Provenance(issuer, profile)
         return asyncio.run(self.lineages.store(name, names, signed.chain, key, about))
 
 

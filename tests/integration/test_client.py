@@ -17,7 +17,7 @@ from portico.client.client import Client
 from portico.client.connect import connect
 from portico.core.model import verbs
 from portico.errors import ConfigError, Failed, NotFound, Unreachable
-from portico.system.home import ALREADY_SERVED, Home
+from portico.system.home import ALREADY_SERVED_CODE, Home
 from tests.fakes.control import FakeControl, log_file, serving
 
 DOCUMENT = {
@@ -38,7 +38,7 @@ with serving(FakeControl(), Path(os.environ["PORTICO_HOME"])):
 
 SERVING_LATE = f"import time; time.sleep(2){SERVING}"
 
-LEAVING = f"raise SystemExit({ALREADY_SERVED})"
+LEAVING = f"raise SystemExit({ALREADY_SERVED_CODE})"
 
 
 @pytest.fixture

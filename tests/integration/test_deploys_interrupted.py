@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from portico.adapters.lineages.lineage_folder import LineageFolder
-from portico.system.home import ALREADY_SERVED
+from portico.system.home import ALREADY_SERVED_CODE
 from tests.fakes import pebble
 from tests.programs.daemon_killed import PLACES
 from tests.signing import Signer
@@ -80,7 +80,7 @@ class Mortal:
             )
             eventually(
                 lambda started=daemon: (
-                    started.poll() == ALREADY_SERVED or lock.read_text() == f"{started.pid}\n"
+                    started.poll() == ALREADY_SERVED_CODE or lock.read_text() == f"{started.pid}\n"
                 )
             )
             if daemon.poll() is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from portico.adapters.discovery.address import UNASSIGNED, reserve
+from portico.adapters.discovery.address import UNASSIGNED_PORTS, reserve
 from portico.adapters.nginx.processes import Master
 from portico.adapters.state.sqlite import SqliteState
 from portico.system.home import Home
@@ -155,7 +155,7 @@ def test_a_neighbour_who_besieges_discovery_never_has_it_and_costs_no_request(
         stack.belong_to(owner.uid, owner.gid)
     stack.up(TWO_ECHOES, workers=2, nginx=str(newer.nginx(stack.root / "nginx")))
     (address,) = resolvers(stack.home)
-    assert (int(address.rpartition(":")[2]) in UNASSIGNED) == (owner is None)
+    assert (int(address.rpartition(":")[2]) in UNASSIGNED_PORTS) == (owner is None)
     ours = {str(instance["pid"]) for instance in stack.instances("web")}
     siege = Siege(neighbour, address, stack.root / "rounds")
 
@@ -225,7 +225,7 @@ def test_with_all_ports_of_an_address_taken_discovery_answers_at_another(
         for below in (0, unprivileged_from()):
             place = reserve("", own, below=below, fraction=0.3)
             with closing(place):
-                assert place.port in UNASSIGNED if below else place.host in own[1:]
+                assert place.port in UNASSIGNED_PORTS if below else place.host in own[1:]
                 assert gets_nothing(neighbour, place.address)
 
 

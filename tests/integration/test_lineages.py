@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from portico.adapters.lineages.disk import DiskLineages
-from portico.core.model.certificate import About
+from portico.core.model.certificate import Provenance
 from portico.errors import Failed
 from portico.system.home import Home
 from tests.fakes.clock import FakeClock
@@ -19,7 +19,7 @@ from tests.signing import Signer, rsa_key
 
 NOW = 1_800_000_000.0
 DAY = 86400.0
-ABOUT = About("https://ca.test/directory", "shortlived")
+ABOUT = Provenance("https://ca.test/directory", "shortlived")
 NAMES = ("a.test", "www.a.test")
 PEMS = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 
@@ -167,7 +167,7 @@ def test_an_authority_whose_clock_is_a_little_ahead_is_believed(disk, signer, tm
 
 def test_staging_never_takes_the_place_of_what_is_trusted(disk, signer, tmp_path):
     lineages = disk()
-    staging = About("https://staging.test/directory", staging=True)
+    staging = Provenance("https://staging.test/directory", staging=True)
     first = store(lineages, signer.sign(*NAMES, at=NOW), tmp_path, about=staging)
     assert first.staging
     store(lineages, signer.sign(*NAMES, at=NOW), tmp_path)

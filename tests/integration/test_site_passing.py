@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from portico.core.render.claims import CLAIMS, FORWARDED
+from portico.core.render.claims import CLAIMS, FORWARDED_HEADERS
 from tests.edge import Edge
 from tests.fakes.backend import Backend
 from tests.fakes.discovery import FakeDiscovery
@@ -128,7 +128,7 @@ def test_the_address_of_a_client_behind_a_trusted_proxy_is_believed(edge):
 
 
 def test_what_a_client_claims_to_be_told_by_a_proxy_does_not_reach_the_app(edge):
-    claims = {name.replace("-", "_"): "/evil" for name in (*CLAIMS, *FORWARDED)}
+    claims = {name.replace("-", "_"): "/evil" for name in (*CLAIMS, *FORWARDED_HEADERS)}
     for site, path, of_ours in (
         ("app.test", "/", {}),
         ("app.test", "/api/", {"X-Forwarded-Prefix": "/api"}),
@@ -140,9 +140,9 @@ def test_what_a_client_claims_to_be_told_by_a_proxy_does_not_reach_the_app(edge)
 
 
 def test_what_a_trusted_proxy_says_reaches_the_app(edge):
-    claims = {name.replace("-", "_"): "told" for name in (*CLAIMS, *FORWARDED)}
+    claims = {name.replace("-", "_"): "told" for name in (*CLAIMS, *FORWARDED_HEADERS)}
     seen = edge.get("behind.test", **claims).json["headers"]
-    assert {seen[name] for name in (*CLAIMS, *FORWARDED)} == {"told"}
+    assert {seen[name] for name in (*CLAIMS, *FORWARDED_HEADERS)} == {"told"}
     assert (
         edge.get("behind.test", "/b/", X_Forwarded_Prefix="/a").json["headers"][
             "X-Forwarded-Prefix"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.client.systemd import BOOTED, former_unit, installed_unit, name_of, unit_of
+from portico.client.systemd import SYSTEMD_FOLDER, former_unit, installed_unit, name_of, unit_of
 from portico.system.home import Home
 from portico.system.notify import Notify
 
@@ -101,7 +101,7 @@ def test_the_unit_of_a_former_name_is_in_charge_of_its_own_home_until_it_is_repl
     assert installed_unit(home, environ, booted=tmp_path, root=False) == found
     assert former_unit(other, environ, root=False) is None
     assert installed_unit(other, environ, booted=tmp_path, root=False) is None
-    if not BOOTED.exists():
+    if not SYSTEMD_FOLDER.exists():
         found.remove()
         assert not former.exists()
 

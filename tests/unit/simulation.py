@@ -14,7 +14,7 @@ from typing import Self
 from portico.core.model.app import App
 from portico.core.model.cluster import Machine as ClusterMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.instance import PROVEN, Instance, InstanceState
+from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState
 from portico.core.model.names import PROJECT, InstanceId
 from portico.core.model.place import Build
 from portico.core.model.records import AppRecord, Revision
@@ -441,7 +441,7 @@ class Machine(Outside):
             case Stop(instance):
                 self._assert_may_stop(self.instances[instance])
             case Kill(instance):
-                assert self.instances[instance].state not in PROVEN | {S.DRAINING}
+                assert self.instances[instance].state not in PROVEN_STATES | {S.DRAINING}
             case _:
                 pass
 

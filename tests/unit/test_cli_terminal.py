@@ -17,7 +17,7 @@ from portico.cli.main import _surrogate_bytes
 from portico.cli.session import as_json
 from portico.cli.tail import Tail
 from portico.cli.terminal import Terminal
-from portico.daemon.main import _Harmless
+from portico.daemon.main import _SafeFormatter
 from portico.system.harmless import harmless
 from tests.examples import examples
 
@@ -143,7 +143,7 @@ def test_no_word_of_others_begins_a_line_of_the_daemons_log():
     record = logging.LogRecord(
         "p", logging.INFO, "", 0, "%s", ("a\n2026 INFO b\x1b[2J\u202e",), None
     )
-    shown = _Harmless("%(levelname)s %(message)s").format(record)
+    shown = _SafeFormatter("%(levelname)s %(message)s").format(record)
     assert shown == "INFO a\n  2026 INFO b\\x1b[2J\\u202e"
 
 

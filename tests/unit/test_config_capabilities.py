@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from portico.adapters.nginx.features import ALL
+from portico.adapters.nginx.features import ALL_DIRECTIVES
 from portico.core.config.capabilities import (
-    AUTOMATIC,
+    AUTOMATIC_FEATURES,
     FEATURES,
     OWN_LINES,
     capability_notes,
@@ -147,8 +147,8 @@ def test_http_3_is_refused_where_nginx_has_no_module_for_it_or_is_too_old():
 
 def test_everything_that_is_read_from_an_nginx_is_shown_under_one_heading():
     keys = {word for needed in FEATURES.values() for word in needed}
-    automatic = {word for needed in AUTOMATIC.values() for word in needed} - keys
-    assert keys | automatic | set(OWN_LINES) == ALL
+    automatic = {word for needed in AUTOMATIC_FEATURES.values() for word in needed} - keys
+    assert keys | automatic | set(OWN_LINES) == ALL_DIRECTIVES
     assert set(OWN_LINES).isdisjoint(keys | automatic)
 
 

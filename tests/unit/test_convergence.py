@@ -13,7 +13,7 @@ from portico.core.model.site import Site
 from portico.core.model.upstream import Upstream
 from portico.core.planning.unchanged import unchanged_sites
 from portico.engine.changes import Change
-from portico.engine.control.convergence import LONGEST_WAIT, NGINX_ASKS_WITHIN, Convergence
+from portico.engine.control.convergence import CHANGE_TIMEOUT, NGINX_TIMEOUT, Convergence
 from portico.errors import Failed
 from tests.fakes.clock import FakeClock
 from tests.unit.worlds import app, desired, one, world
@@ -94,7 +94,7 @@ def test_a_program_that_runs_once_before_others_is_waited_for_as_long_as_it_need
     outside = Outside()
     run = app("migrate", good=None, port=False, autorestart=False)
     outside.its, outside.instance = replace(run, must_end=True), one(name="migrate")
-    assert not outside.ends_after(4 * LONGEST_WAIT, "migrate")
+    assert not outside.ends_after(4 * CHANGE_TIMEOUT, "migrate")
     assert (
         f"waiting for 3590s: migrate: running; {outside.waits_for(None)}" in outside.change.lines
     )
@@ -102,14 +102,14 @@ def test_a_program_that_runs_once_before_others_is_waited_for_as_long_as_it_need
 
 def test_what_never_becomes_ready_is_given_up_after_the_longest_wait():
     with pytest.raises(Failed, match="timed out after 900s; Portico continues"):
-        Outside().ends_after(LONGEST_WAIT + 1)
+        Outside().ends_after(CHANGE_TIMEOUT + 1)
 
 
 def test_a_change_is_done_when_nginx_sends_requests_to_no_previous_instance():
     outside = Outside()
     outside.becomes_ready()
     outside.missing = ["web"]
-    assert not outside.ends_after(NGINX_ASKS_WITHIN - 1)
+    assert not outside.ends_after(NGINX_TIMEOUT - 1)
     outside.missing = []
     assert outside.ends_after(1)
     assert outside.change.lines == []
@@ -119,7 +119,7 @@ def test_where_nginx_does_not_ask_a_change_says_what_that_means():
     outside = Outside()
     outside.becomes_ready()
     outside.missing = ["web"]
-    assert outside.ends_after(NGINX_ASKS_WITHIN + 1)
+    assert outside.ends_after(NGINX_TIMEOUT + 1)
     assert outside.change.lines == [
         "nginx has not asked where web is for 10s and may still use the previous instances"
     ]

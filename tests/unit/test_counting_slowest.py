@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.core.counting.lines import Line
-from portico.core.counting.slowest import KEPT, MAX_PATH_LENGTH, MAX_SITES, Slowest, normal_path
+from portico.core.counting.slowest import (
+    MAX_PATH_LENGTH,
+    MAX_PATHS,
+    MAX_SITES,
+    SlowestRequests,
+    normal_path,
+)
 
 NOW = 1_900_000_000.0
 
@@ -43,7 +49,7 @@ def test_any_path_is_bounded_and_has_no_query(uri):
 
 
 def test_the_slowest_requests_are_shown_by_path_and_a_websocket_is_none():
-    slowest = Slowest()
+    slowest = SlowestRequests()
     slowest.add("a.test", [line(0.5, "/x/1"), line(0.1), line(900.0, "/ws", 101)], NOW)
     slowest.add("a.test", [line(0.7, "/x/2"), line(0.2, method="POST")], NOW + 1)
     assert paths(slowest) == [("/x/:id", 0.7, 2), ("/a", 0.2, 1), ("/a", 0.1, 1)]
@@ -51,7 +57,7 @@ def test_the_slowest_requests_are_shown_by_path_and_a_websocket_is_none():
 
 
 def test_they_are_forgotten_after_an_hour_and_when_the_clock_is_set_back():
-    slowest = Slowest()
+    slowest = SlowestRequests()
     slowest.add("a.test", [line(3.0, "/old")], NOW)
     slowest.add("a.test", [line(1.0, "/new")], NOW + 3000)
     slowest.forget(NOW + 3000)
@@ -63,7 +69,7 @@ def test_they_are_forgotten_after_an_hour_and_when_the_clock_is_set_back():
 
 
 def test_a_line_that_is_read_late_is_of_the_time_when_its_request_ended():
-    slowest = Slowest()
+    slowest = SlowestRequests()
     late = line(1.0, "/late", time="2030-03-17T17:16:40+00:00")
     of_yesterday = line(2.0, "/yesterday", time="2030-03-16T17:46:40+00:00")
     slowest.add("a.test", [late, of_yesterday], NOW)
@@ -73,11 +79,11 @@ def test_a_line_that_is_read_late_is_of_the_time_when_its_request_ended():
 
 
 def test_their_memory_is_bounded_whatever_clients_ask_for():
-    slowest = Slowest()
+    slowest = SlowestRequests()
     for number in range(MAX_SITES + 50):
         many = [line(n / 1000, f"/p{n}x") for n in range(200)]
         slowest.add(f"{number}.test", many, NOW)
     assert paths(slowest, f"{MAX_SITES + 1}.test") == []
     assert [seconds for _, seconds, _ in paths(slowest, "7.test")] == [
-        (199 - n) / 1000 for n in range(KEPT)
+        (199 - n) / 1000 for n in range(MAX_PATHS)
     ]

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portico.api.dashboard.guard import (
-    FOREIGN,
     KEY_HEADER,
     NO_KEY,
+    OTHER_SITE,
     WRONG_HOST,
     cookie_of,
-    foreign,
+    key_refusal,
     set_cookie,
-    without_key,
+    site_refusal,
 )
 
 PORT = 9465
@@ -25,7 +25,7 @@ HERE = {"host": f"127.0.0.1:{PORT}"}
     "host", ["127.0.0.1:9465", "localhost:9465", "LOCALHOST:9465", "[::1]:9465"]
 )
 def test_the_names_of_this_machine_are_served(host):
-    assert foreign({"host": host}, PORT) is None
+    assert site_refusal({"host": host}, PORT) is None
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_the_names_of_this_machine_are_served(host):
     ],
 )
 def test_every_other_name_is_refused(host):
-    assert foreign({"host": host}, PORT) is WRONG_HOST
+    assert site_refusal({"host": host}, PORT) is WRONG_HOST
 
 
 def test_a_request_without_a_host_is_refused():
-    assert foreign({}, PORT) is WRONG_HOST
+    assert site_refusal({}, PORT) is WRONG_HOST
 
 
 @pytest.mark.parametrize(
@@ -55,29 +55,29 @@ def test_a_request_without_a_host_is_refused():
     [
         ({"origin": "http://127.0.0.1:9465", "sec-fetch-site": "same-origin"}, None),
         ({"sec-fetch-site": "none"}, None),
-        ({"sec-fetch-site": "cross-site"}, FOREIGN),
-        ({"sec-fetch-site": "same-site"}, FOREIGN),
-        ({"origin": "http://127.0.0.1:9466"}, FOREIGN),
-        ({"origin": "http://localhost:9465"}, FOREIGN),
-        ({"origin": "https://127.0.0.1:9465"}, FOREIGN),
-        ({"origin": "null"}, FOREIGN),
-        ({"origin": ""}, FOREIGN),
+        ({"sec-fetch-site": "cross-site"}, OTHER_SITE),
+        ({"sec-fetch-site": "same-site"}, OTHER_SITE),
+        ({"origin": "http://127.0.0.1:9466"}, OTHER_SITE),
+        ({"origin": "http://localhost:9465"}, OTHER_SITE),
+        ({"origin": "https://127.0.0.1:9465"}, OTHER_SITE),
+        ({"origin": "null"}, OTHER_SITE),
+        ({"origin": ""}, OTHER_SITE),
     ],
 )
 def test_pages_of_other_sites_are_refused(headers, refusal):
-    assert foreign(HERE | headers, PORT) is refusal
+    assert site_refusal(HERE | headers, PORT) is refusal
 
 
 def test_data_needs_the_key_of_the_session():
-    assert without_key({KEY_HEADER: "right"}, "right") is None
-    assert without_key({KEY_HEADER: "wrong"}, "right") is NO_KEY
-    assert without_key({}, "right") is NO_KEY
+    assert key_refusal({KEY_HEADER: "right"}, "right") is None
+    assert key_refusal({KEY_HEADER: "wrong"}, "right") is NO_KEY
+    assert key_refusal({}, "right") is NO_KEY
 
 
 @given(st.dictionaries(st.sampled_from(["host", "origin", "cookie", KEY_HEADER]), st.text()))
 def test_headers_of_any_text_are_refused_and_never_an_error(headers):
-    assert foreign(headers, PORT) is not None
-    assert without_key(headers, "\x00right") is NO_KEY
+    assert site_refusal(headers, PORT) is not None
+    assert key_refusal(headers, "\x00right") is NO_KEY
     assert isinstance(cookie_of(headers), str)
 
 

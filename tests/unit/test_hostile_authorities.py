@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from portico.adapters.acme import child_client
-from portico.adapters.acme.child.challenges.dns.lookup import Authoritative, Lookup
+from portico.adapters.acme.child.challenges.dns.lookup import AuthoritativeServer, Lookup
 from portico.adapters.acme.child.challenges.dns.propagation import (
     ExpectedRecord,
     wait_until_served,
@@ -430,7 +430,7 @@ def test_any_answer_of_an_authoritative_server_is_read_or_told_in_words(name_ser
 
     class Known:
         def servers(self, _zone):
-            return [Authoritative("ns.a.test", "127.0.0.1", name_server.port)]
+            return [AuthoritativeServer("ns.a.test", "127.0.0.1", name_server.port)]
 
     wanted = [ExpectedRecord("_acme-challenge.a.test", "a.test", frozenset({"v"}))]
     in_words(lambda: wait_until_served(wanted, Known(), 0.1, context(0.3)))

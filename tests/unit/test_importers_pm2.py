@@ -9,7 +9,7 @@ from portico.errors import ConfigError
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2 import from_pm2
 from portico.importers.pm2_attributes import (
-    BY_WORD,
+    ATTRIBUTES_BY_WORD,
     MappedAttribute,
     MissingAttribute,
     PartialAttribute,
@@ -65,7 +65,7 @@ def test_a_file_that_is_none_of_pm2_says_what_is_missing(exported):
 
 @pytest.mark.parametrize("word", ALL_ATTRIBUTES.split())
 def test_every_attribute_of_pm2_is_taken_over_or_its_absence_is_explained(word):
-    attribute = BY_WORD[word]
+    attribute = ATTRIBUTES_BY_WORD[word]
     match attribute:
         case MappedAttribute(key=key):
             assert key in Document.model_fields["apps"].annotation.__args__[1].model_fields

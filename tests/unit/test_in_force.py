@@ -29,7 +29,7 @@ from portico.core.model.views import DocumentRequest
 from portico.core.model.world import NginxSeen, World
 from portico.engine.changes import Changes
 from portico.engine.control.operations import Operations
-from portico.engine.in_force import SERVED_WITHIN, InForce
+from portico.engine.in_force import SERVE_TIMEOUT, InForce
 from portico.engine.inputs import Inputs
 from portico.engine.intent import Intent
 from portico.engine.prepare import NO_BUILD, Candidate
@@ -367,7 +367,7 @@ def test_an_nginx_that_says_nothing_is_waited_for_no_longer_than_its_time():
     async def story() -> None:
         portico.takes_over = False
         asking = asyncio.create_task(portico.asked("up A"))
-        await portico.passes(round(SERVED_WITHIN / STEP) + 3)
+        await portico.passes(round(SERVE_TIMEOUT / STEP) + 3)
         assert await asking == "failed"
 
     portico.run(story)

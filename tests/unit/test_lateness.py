@@ -9,7 +9,7 @@ import pytest
 from portico.core.config.desired import desired_from
 from portico.core.model.instance import InstanceState
 from portico.core.planning.lateness import is_late, is_overdue, run_time_until_ready
-from portico.core.planning.progress import LATE_AFTER, progress
+from portico.core.planning.progress import LATE_TIME, progress
 from portico.core.planning.reconcile import plan
 from tests.documents import read
 from tests.unit.test_readiness import SAID, Known
@@ -60,9 +60,9 @@ def test_who_waits_for_it_learns_after_half_a_minute_that_it_continues():
         seen = world(said, knows=[its])
         return progress(desired(its), seen, ["web"], generation="g1", waited=seconds)
 
-    assert waited(LATE_AFTER - 1).waiting == ("web: 0 of 1 ready",)
-    assert waited(LATE_AFTER).done
-    assert waited(LATE_AFTER).late == (
+    assert waited(LATE_TIME - 1).waiting == ("web: 0 of 1 ready",)
+    assert waited(LATE_TIME).done
+    assert waited(LATE_TIME).late == (
         "web.1.1 opened no port within 5s; it keeps running and gets requests when it answers",
     )
 

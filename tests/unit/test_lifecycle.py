@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from portico.core.model.app import App
-from portico.core.model.instance import LEAVING, Exit, InstanceEvent, InstanceState, Process
+from portico.core.model.instance import LEAVING_STATES, Exit, InstanceEvent, InstanceState, Process
 from portico.core.planning.lifecycle import (
     MAX_MOVES,
     booted,
@@ -78,7 +78,7 @@ def test_what_is_not_to_be_restarted_stays_stopped_when_it_exits(state):
     assert after_exit(one(state), Exit(4), done).state is S.BACKOFF
 
 
-@pytest.mark.parametrize("state", sorted(LEAVING - {S.GONE}))
+@pytest.mark.parametrize("state", sorted(LEAVING_STATES - {S.GONE}))
 def test_what_was_leaving_is_gone_when_it_exits_and_no_crash(state):
     after = after_exit(one(state, crashes=1))
     assert (after.state, after.crashes) == (S.GONE, 0)

@@ -5,29 +5,33 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/portico"
 
 
-def retired() -> dict[str, set[str]]:
+@cache
+def retired() -> dict[str, re.Pattern[str]]:
     table = (ROOT / "docs/ARCHITECTURE.md").read_text().split("| kind of name |")[1]
     words: dict[str, set[str]] = {}
     for kind, names in re.findall(
         r"^\| (\w+) \| (.+?) \|", table.partition("\n\n")[0], re.MULTILINE
     ):
-        words.setdefault(kind, set()).update(re.findall(r"`(\w+)`", names))
-    return words
+        words.setdefault(kind, set()).update(re.findall(r"`([^`]+)`", names))
+    return {kind: re.compile("|".join(each)) for kind, each in words.items()}
 
 
-def names(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
+def names(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef(name=name):
                 yield "class", name, node.lineno
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 yield "function", name, node.lineno
+    for node in tree.body:
+        match node:
             case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
                 yield "constant", name, node.lineno
 
@@ -37,16 +41,16 @@ def bad_names(text: str) -> list[str]:
     return [
         f"{line}: {kind} {name}"
         for kind, name, line in names(ast.parse(text))
-        if name.lstrip("_") in words[kind]
+        if words[kind].fullmatch(name.lstrip("_"))
     ]
 
 
 def test_the_table_of_names_is_read():
-    code = "class _Told: ...\ndef sow(): ...\nLATE: int = 3\nSOON = 1\nclass Tolding: ...\n"
+    code = "class _Told: ...\ndef sow(): ...\nOF_A: int = 3\nSOON = 1\nclass Tolding: ...\n"
     assert bad_names(code) == [
         "1: class _Told",
         "2: function sow",
-        "3: constant LATE",
+        "3: constant OF_A",
         "4: constant SOON",
     ]
 

@@ -13,7 +13,7 @@ import pytest
 from portico.core.config.document import read_document
 from portico.core.model.desired import Desired
 from portico.core.model.event import KINDS
-from portico.core.model.notification import OF_MACHINE, Notify, NotifyTarget
+from portico.core.model.notification import MACHINE_KEY, Notify, NotifyTarget
 from portico.core.model.views import DocumentRequest
 from portico.core.planning.notifications import MAX_ATTEMPTS, MAX_WAITING, signature
 from portico.engine.inputs import Inputs, read_files
@@ -63,7 +63,7 @@ class Scene:
         self.state, self.clock, self.receiver = state or MemoryState(), Now(), Receiver()
         self.events, self.troubles = events_of(self.state, self.clock), Troubles()
         self.started = []
-        target = NotifyTarget("ops", OF_MACHINE, Notify(**table or {"url": "https://a.test/"}))
+        target = NotifyTarget("ops", MACHINE_KEY, Notify(**table or {"url": "https://a.test/"}))
         engine = SimpleNamespace(
             intent=SimpleNamespace(
                 desired=Desired(apps={"web": None}, notify={"/ops": target}), revisions={}
@@ -231,7 +231,7 @@ def test_a_target_of_a_file_is_its_projects_and_one_of_edge_toml_is_of_all():
     found = read_files(inputs, SimpleNamespace(root=True, cores=2, ipv6=True)).desired.notify
     assert {key: target.project for key, target in found.items()} == {
         "shop/ops": "shop",
-        "/ops": OF_MACHINE,
+        "/ops": MACHINE_KEY,
     }
     assert found["/ops"].table.secret_file == "/srv/key"
 

@@ -8,7 +8,7 @@ import pytest
 
 from portico.core.model.instance import InstanceState, Listening
 from portico.core.planning.lifecycle import moves
-from portico.core.planning.own_port import FOUND_AFTER, OwnPortSearch, holds_own_port, own_port
+from portico.core.planning.own_port import SETTLE_TIME, OwnPortSearch, holds_own_port, own_port
 from tests.documents import problems_of
 from tests.unit.worlds import app, one, planned
 
@@ -46,7 +46,7 @@ def test_a_port_counts_when_it_has_been_the_same_for_a_second():
     assert search.found(at(9100), 41003, 10.0) == 0
     assert search.found(at(9100), 41003, 10.9) == 0
     assert search.found(at(3000, 9100), 41003, 11.0) == 0
-    assert search.found(at(3000, 9100), 41003, 11.0 + FOUND_AFTER) == 3000
+    assert search.found(at(3000, 9100), 41003, 11.0 + SETTLE_TIME) == 3000
     assert search.found(at(3000, 9100, 41003), 41003, 20.0) == 0
 
 

@@ -20,7 +20,7 @@ from portico.core.planning.ledger import Ledger
 from portico.core.planning.renewal import (
     FAILURES_BEFORE_NEXT_ISSUER,
     NEVER,
-    SPREAD,
+    RENEWAL_SPREAD,
     backstop,
     next_action,
 )
@@ -68,7 +68,7 @@ def test_it_is_renewed_with_a_third_of_its_life_left_and_half_of_a_short_one(day
     action = act(held)
     latest = held.not_after - left * held.lifetime
     assert action.kind == "issue"
-    assert latest - SPREAD * held.lifetime <= action.at <= latest
+    assert latest - RENEWAL_SPREAD * held.lifetime <= action.at <= latest
     assert not action.due(action.at - 1)
     assert act(held, now=action.at).due(action.at)
 

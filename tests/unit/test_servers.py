@@ -20,7 +20,7 @@ from portico.core.planning.servers import (
     server_endpoints,
     with_verdicts,
 )
-from portico.engine.server_checks import FAILING, ServerChecks
+from portico.engine.server_checks import FAILING_SETTING, ServerChecks
 from portico.errors import ConfigError, Failed
 from tests.rendered import block, nginx_conf, wanted
 
@@ -133,7 +133,7 @@ class Daemon:
     ) -> None:
         self.addresses_of, self.well = addresses, set[str]()
         self.published: dict[str, set[str]] = {}
-        self.settings = {FAILING: failing} if failing else {}
+        self.settings = {FAILING_SETTING: failing} if failing else {}
         self.servers, self.revisions, self.is_on = {}, {}, False
         self.first: set[str] = set()
         self.moment = asyncio.Event()
@@ -234,7 +234,7 @@ def test_what_an_earlier_daemon_found_failing_is_out_from_the_beginning():
         await before.checks.begin()
         await before.pass_time()
         await before.end()
-        after = Daemon(BY_NAME, before.addresses_of, before.settings[FAILING])
+        after = Daemon(BY_NAME, before.addresses_of, before.settings[FAILING_SETTING])
         after.well = {"10.0.0.1"}
         await after.checks.begin()
         assert after.first == {"10.0.0.1"}

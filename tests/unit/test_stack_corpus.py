@@ -10,9 +10,9 @@ import pytest
 from portico.core.config.document import read_document
 from portico.errors import PorticoError
 from portico.stack.importing.imported import imported
-from portico.stack.reading.compose import IDLE as IDLE_IN_COMPOSE
+from portico.stack.reading.compose import IDLE_KEYS as IDLE_IN_COMPOSE
 from portico.stack.reading.read import read_stack
-from portico.stack.reading.unit_service import IDLE as IDLE_IN_UNITS
+from portico.stack.reading.unit_service import IDLE_KEYS as IDLE_IN_UNITS
 from tests.corpus.others import CADDYFILES, COMPOSES, CRONTABS, GREENLOCKS, PROCFILES, UNITS
 from tests.reports.pm2_shapes import PUBLIC, entries
 

@@ -192,7 +192,7 @@ def test_what_an_nginx_can_do_is_known_by_its_version_and_modules(output, can, c
 def test_what_the_nginx_cannot_do_is_said_and_an_app_needs_no_discovery():
     document, desired = read(SHOP.replace("weight = 3", "sticky = true").replace("backup", "down"))
     servers = with_servers(desired, ports_of(desired))
-    [said] = nginx.unable(document, servers, nginx.with_abilities(nginx.USUAL))
+    [said] = nginx.unable(document, servers, nginx.with_abilities(nginx.USUAL_BUILD))
     assert said == ("upstreams.web.sticky: sticky needs nginx 1.29.6 or later; nginx is 1.22.1")
 
 
@@ -212,6 +212,8 @@ def test_files_of_nginx_name_nothing_of_portico(tmp_path):
     _, desired = read(SHOP)
     servers = with_servers(desired, ports_of(desired))
     machine = nginx.Machine(root=False, cores=2)
-    text = nginx.nginx_files(servers, nginx.with_abilities(nginx.USUAL), Path("/srv/out"), machine)
+    text = nginx.nginx_files(
+        servers, nginx.with_abilities(nginx.USUAL_BUILD), Path("/srv/out"), machine
+    )
     assert "resolve" not in text["nginx.conf"]
     assert "internal" not in text["nginx.conf"]

@@ -8,7 +8,7 @@ import logging
 from functools import partial
 
 from portico.daemon.deaths import Deaths
-from portico.engine.safe_mode import DEATHS_BEFORE, SafeMode
+from portico.engine.safe_mode import MAX_DEATHS, SafeMode
 from portico.engine.tasks import MAX_PAUSE, Tasks
 from portico.engine.troubles import Troubles
 from portico.errors import Failed
@@ -158,9 +158,9 @@ def test_deaths_are_counted_where_the_disk_is_full_and_whatever_lies_in_the_file
 
 def test_safe_mode_begins_after_some_deaths_is_said_and_ends_with_another_file():
     troubles = Troubles()
-    assert not SafeMode(DEATHS_BEFORE - 1, troubles).is_on
+    assert not SafeMode(MAX_DEATHS - 1, troubles).is_on
     assert troubles.sentences() == []
-    mode = SafeMode(DEATHS_BEFORE, troubles)
+    mode = SafeMode(MAX_DEATHS, troubles)
     assert mode.is_on
     (said,) = troubles.sentences()
     assert said.startswith("porticod crashed 3 times in a row and runs in safe mode")

@@ -17,7 +17,7 @@ INTERVAL: Final = 1.0
 MAX_CONNECTIONS: Final = 16
 """At a time, as anyone who can connect may ask; another one is closed at once."""
 _SUBJECT: Final = "listener for metrics"
-_WHO: Final = Requester("a client of the listener for metrics")
+_REQUESTER: Final = Requester("a client of the listener for metrics")
 _NOT_FOUND, _NOT_ALLOWED = 404, 405
 
 
@@ -29,7 +29,7 @@ class MetricsListener:
         self._api, self._wanted, self._troubles, self._clock = api, wanted, troubles, clock
         self._address = ""
         self._server: asyncio.Server | None = None
-        self._clients = TcpClients(_WHO, self._answer, OpenRequests(), MAX_CONNECTIONS)
+        self._clients = TcpClients(_REQUESTER, self._answer, OpenRequests(), MAX_CONNECTIONS)
 
     async def look(self) -> None:
         """Listen where it is wanted now; a port that is taken is tried again."""

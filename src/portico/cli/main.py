@@ -13,7 +13,7 @@ from portico.cli.arguments import Parser, home_option
 from portico.cli.help import overview
 from portico.cli.loading import load, parser_of
 from portico.cli.session import Session, as_json
-from portico.cli.table import COMPLETE, find
+from portico.cli.table import COMPLETION_COMMAND, find
 from portico.cli.terminal import Terminal
 from portico.errors import ConfigError, PorticoError
 from portico.system.home import Home
@@ -21,7 +21,7 @@ from portico.system.home import Home
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
-INTERRUPTED: Final = 130  # as shells say it: 128 and SIGINT's number
+INTERRUPT_EXIT_CODE: Final = 130  # as shells say it: 128 and SIGINT's number
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], out: TextIO, err: TextI
             terminal.write_stderr("\n".join((terminal.err.paint(first, "red"), *more)))
         return error.exit_code
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPT_EXIT_CODE
 
 
 def _run(argv: list[str], environ: Mapping[str, str], terminal: Terminal) -> int:
@@ -72,7 +72,7 @@ def _run(argv: list[str], environ: Mapping[str, str], terminal: Terminal) -> int
     word, rest = first.word, first.rest
     if word == "help":
         word, rest = (rest or [None])[0], ["--help"]
-    if word == COMPLETE:
+    if word == COMPLETION_COMMAND:
         _complete(rest, environ, terminal)
     elif first.version:
         terminal.write(f"portico {__version__}")

@@ -10,7 +10,7 @@ from portico.cli.help import EXIT_CODES, HOME
 from portico.cli.loading import parser_of
 from portico.cli.table import COMMANDS, SHORTHANDS, Command
 
-_EVERYWHERE = ("--home", "-h")
+_COMMON_OPTIONS = ("--home", "-h")
 
 
 def reference() -> str:
@@ -49,7 +49,7 @@ def _command(command: Command) -> Iterator[str]:
 
 
 def _is_everywhere(action: argparse.Action) -> bool:
-    return bool(set(_EVERYWHERE) & set(action.option_strings))
+    return bool(set(_COMMON_OPTIONS) & set(action.option_strings))
 
 
 def _usage(action: argparse.Action) -> str:

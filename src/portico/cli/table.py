@@ -83,24 +83,24 @@ COMMANDS: Final = tuple(
 )
 SHORTHANDS: Final = {"jlist": ("status", "--json"), "prettylist": ("status", "--json")}
 """Words of PM2 that are a command with an option here."""
-_STORED: Final = (
+_STORED_NOTE: Final = (
     "not needed: what was applied last is stored, and `portico startup` starts it at boot"
 )
-_ROTATED: Final = "not needed: logs are rotated at the max_size of [apps.NAME.logs]"
+_ROTATION_NOTE: Final = "not needed: logs are rotated at the max_size of [apps.NAME.logs]"
 _CODE: Final = (
     "not supported: bring the code to this machine with git or rsync; then `portico reload APP` "
     "replaces the instances without losing a request"
 )
 _SETTINGS: Final = "not supported: settings are in portico.toml"
-_PAID: Final = "not supported: it belongs to PM2's paid monitoring"
+_PAID_NOTE: Final = "not supported: it belongs to PM2's paid monitoring"
 _UP: Final = "run `portico up FILE`: it starts what is new and replaces what has changed"
 PM2_HINTS: Final = {
-    **dict.fromkeys(("save", "dump", "resurrect", "cleardump"), _STORED),
-    **dict.fromkeys(("flush", "reloadLogs", "logrotate"), _ROTATED),
+    **dict.fromkeys(("save", "dump", "resurrect", "cleardump"), _STORED_NOTE),
+    **dict.fromkeys(("flush", "reloadLogs", "logrotate"), _ROTATION_NOTE),
     **dict.fromkeys(("deploy", "pull", "forward", "backward", "deepUpdate"), _CODE),
     **dict.fromkeys(("set", "multiset", "get", "conf", "config", "unset"), _SETTINGS),
     **dict.fromkeys(("install", "module:install", "uninstall", "module:update"), _SETTINGS),
-    **dict.fromkeys(("link", "unlink", "plus", "register", "login", "monitor"), _PAID),
+    **dict.fromkeys(("link", "unlink", "plus", "register", "login", "monitor"), _PAID_NOTE),
     **dict.fromkeys(("startOrReload", "startOrRestart", "startOrGracefulReload"), _UP),
     **dict.fromkeys(
         ("dashboard", "sysmonit"),
@@ -122,21 +122,21 @@ _NEVER_SUGGESTED: Final = frozenset(
     ("down", "stop", "restart", "delete", "scale", "rollback", "pause", "unstartup")
 )
 """A slip of the pen must not lead to what ends or loses something."""
-COMPLETE: Final = "__complete"
+COMPLETION_COMMAND: Final = "__complete"
 """Not for people: the scripts of `portico completion` ask with it."""
-_BY_WORD: Final = {word: each for each in COMMANDS for word in (each.name, *each.words)}
+_COMMANDS_BY_WORD: Final = {word: each for each in COMMANDS for word in (each.name, *each.words)}
 
 
 def find(word: str) -> tuple[Command, tuple[str, ...]]:
     """The command that a word means, and the options that it implies. Refused if it means none."""
     name, *options = SHORTHANDS.get(word, (word,))
-    if name in _BY_WORD:
-        return _BY_WORD[name], tuple(options)
+    if name in _COMMANDS_BY_WORD:
+        return _COMMANDS_BY_WORD[name], tuple(options)
     if hint := PM2_HINTS.get(word):
         raise Refused(f"portico {word}: {hint}")
     from difflib import get_close_matches  # noqa: PLC0415 - only a slip of the pen costs its time
 
-    harmless = [each for each, it in _BY_WORD.items() if it.name not in _NEVER_SUGGESTED]
+    harmless = [each for each, it in _COMMANDS_BY_WORD.items() if it.name not in _NEVER_SUGGESTED]
     near = get_close_matches(word, harmless, 1)
     meant = f"; did you mean `portico {near[0]}`?" if near else "; `portico --help` lists them"
     raise Refused(f"unknown command {word}{meant}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from portico.cli.session import Session
 from portico.cli.terminal import Stream
 from portico.client.client import Client
-from portico.client.wire import TICK
+from portico.client.wire import IDLE_INTERVAL
 from portico.errors import Failed, PorticoError, Refused, Unreachable
 from portico.system.harmless import harmless
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portico.core.model.views import ChangeView
 
 _ERRORS: Final[tuple[type[PorticoError], ...]] = (Failed, Refused, Unreachable)
-_WIDEST: Final = 60  # characters of a label; a line that wraps cannot be written over
+_MAX_LABEL_WIDTH: Final = 60  # characters of a label; a line that wraps cannot be written over
 _ABOUT_THE_FILE: Final = ("note: ", "removing ", "waiting for ")
 """Lines that do not say what is waited for now, or say it with a time of their own."""
 _CLEAR: Final = "\r\x1b[K"
@@ -77,8 +77,8 @@ class Spinner:
     def turn(self) -> None:
         if self._stream.live:
             self._ticks += 1
-            mark, seconds = "|/-\\"[self._ticks % 4], int(self._ticks * TICK)
-            self._stream.write(f"{_CLEAR}{mark} {self._label[:_WIDEST]} {seconds}s")
+            mark, seconds = "|/-\\"[self._ticks % 4], int(self._ticks * IDLE_INTERVAL)
+            self._stream.write(f"{_CLEAR}{mark} {self._label[:_MAX_LABEL_WIDTH]} {seconds}s")
 
     def clear(self) -> None:
         if self._ticks:

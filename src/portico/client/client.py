@@ -90,7 +90,7 @@ class Client:
             for line in wire.stream(self._socket, target, watch, seconds=verb.seconds):
                 watch.reset()
                 yield cast("Answer", _read(line))
-        except wire.NotOk as error:
+        except wire.ErrorAnswer as error:
             if error.status == Unreachable.http_status:
                 raise Unreachable("the daemon is exiting") from None
             raise _error(error.status, error.body) from None
@@ -112,7 +112,7 @@ class Client:
         raw = json.dumps(body, default=str).encode() if body else b""
         try:
             status, answer = wire.ask(self._socket, method, target, raw, seconds=seconds)
-        except wire.NotReached:
+        except wire.NoListener:
             if self._revive is None:
                 raise
             status, answer = Unreachable.http_status, b""
@@ -133,7 +133,7 @@ class _SilenceWatch:
     def __call__(self) -> None:
         self._idle()
         self._ticks += 1
-        if self._ticks * wire.TICK >= SILENCE_TIMEOUT:
+        if self._ticks * wire.IDLE_INTERVAL >= SILENCE_TIMEOUT:
             self._client.ask(verbs.VERSION)
             self.reset()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from portico.client.client import Client
 from portico.errors import Failed, Unreachable
-from portico.system.home import ALREADY_SERVED, Home
+from portico.system.home import ALREADY_SERVED_CODE, Home
 from portico.system.ownership import assert_talks_to_owner
 from portico.system.waiting import wait_for
 
@@ -128,7 +128,7 @@ class _StartedDaemon:
             self._code = os.waitstatus_to_exitcode(status) if pid else None
         answered = self._client.answers()
         # one that left because another daemon was quicker: that one is about to answer
-        self.gone = not answered and self._code not in {None, ALREADY_SERVED}
+        self.gone = not answered and self._code not in {None, ALREADY_SERVED_CODE}
         return answered or self.gone
 
 

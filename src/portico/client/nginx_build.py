@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from portico.client.nginx_source import Source, assert_own_tree, copy_tree
-from portico.client.wire import TICK
+from portico.client.wire import IDLE_INTERVAL
 from portico.core.model.nginx_source import CONFIGURE, configure_arguments
 from portico.errors import Failed, Refused
 from portico.system.commands import run_tool
@@ -56,7 +56,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-"""Called every `TICK` seconds."""
+"""Called every `IDLE_INTERVAL` seconds."""
 
 
 def missing_packages(environ: Mapping[str, str]) -> list[str]:
@@ -184,7 +184,7 @@ class _Step:
             return process.poll() is not None
 
         try:
-            if not wait_for(has_ended, BUILD_TIMEOUT, TICK):
+            if not wait_for(has_ended, BUILD_TIMEOUT, IDLE_INTERVAL):
                 raise Failed(f"cannot build nginx: {words[0]} took {BUILD_TIMEOUT:g} seconds")
         finally:
             if process.poll() is None:

@@ -23,7 +23,7 @@ from portico.system.rights import other_writer
 MAX_SIZE: Final = 100 << 20
 """Bytes of a tarball; nginx's have 1.3 MB."""
 TOOL_TIMEOUT: Final = 60.0
-_LEFT_OUT: Final = shutil.ignore_patterns(".git", ".hg", "objs")
+_IGNORED_FILES: Final = shutil.ignore_patterns(".git", ".hg", "objs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _writer(path: Path) -> str:
 
 def copy_tree(path: Path, target: Path) -> None:
     try:
-        shutil.copytree(path, target, symlinks=True, ignore=_LEFT_OUT)
+        shutil.copytree(path, target, symlinks=True, ignore=_IGNORED_FILES)
     except (OSError, shutil.Error) as error:
         raise Failed(f"cannot copy {path}: {error}") from None
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from portico.client.systemd import (
-    BOOTED,
     COMMAND_TIMEOUT,
+    SYSTEMD_FOLDER,
     call,
     former_name,
     name_of,
@@ -109,7 +109,7 @@ class Schedule:
         unit = unit_of(home, environ, root=self._root)
         self._units = at / unit.path.parent.relative_to("/")
         self._cron_folder = at / "etc/cron.d"
-        self._booted = at / BOOTED.relative_to("/")
+        self._booted = at / SYSTEMD_FOLDER.relative_to("/")
 
     def entry(self) -> Entry:
         """What is installed; of two, which somebody else has made, the timer."""

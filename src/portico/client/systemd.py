@@ -20,16 +20,16 @@ from portico.system.commands import run_tool
 from portico.system.home import Home
 from portico.system.launcher import ADDRESS
 
-BOOTED: Final = Path("/run/systemd/system")
+SYSTEMD_FOLDER: Final = Path("/run/systemd/system")
 """There as long as systemd is this machine's init: sd_booted(3)."""
 COMMAND_TIMEOUT: Final = 120.0
 """Seconds for one call; a start waits until the daemon is ready, for at most 90."""
 
 MAX_ESCAPED_LENGTH: Final = 200
 """Of the 255 characters that the name of a unit may have."""
-_UNESCAPED: Final = frozenset(f"{ascii_letters}{digits}:_.".encode())
+_PLAIN_BYTES: Final = frozenset(f"{ascii_letters}{digits}:_.".encode())
 
-OUTLIVED: Final = """\
+OUTLIVED_LINES: Final = """\
 KillMode=process
 SendSIGKILL=no
 Delegate=yes
@@ -152,14 +152,14 @@ class Unit:
 
     def remove(self) -> None:
         """Take it away; what it has started goes on."""
-        if BOOTED.exists():
+        if SYSTEMD_FOLDER.exists():
             self.systemctl("disable", "--now", self.name)
         self.path.unlink(missing_ok=True)
         if self.launcher and self.launcher.path.exists():
-            if BOOTED.exists():
+            if SYSTEMD_FOLDER.exists():
                 self.systemctl("stop", self.launcher.name)
             self.launcher.path.unlink()
-        if BOOTED.exists():
+        if SYSTEMD_FOLDER.exists():
             self.systemctl("daemon-reload")
 
 
@@ -209,7 +209,7 @@ def _escaped(path: Path) -> str:
 def _escaped_octet(octet: int) -> str:
     if octet == ord("/"):
         return "-"
-    return chr(octet) if octet in _UNESCAPED else rf"\x{octet:02x}"
+    return chr(octet) if octet in _PLAIN_BYTES else rf"\x{octet:02x}"
 
 
 def _unit(home: Home, environ: Mapping[str, str], stem: str, programs: str, *, root: bool) -> Unit:
@@ -221,7 +221,7 @@ def _unit(home: Home, environ: Mapping[str, str], stem: str, programs: str, *, r
     text = DAEMON.format(
         home=str(home.path).replace("%", "%%"),
         program=_program("portico.daemon.main"),
-        outlived=OUTLIVED,
+        outlived=OUTLIVED_LINES,
         environment=_environment(variables),
         launcher_unit=f" {launcher.name}" if launcher else "",
         rights=SYSTEM_RIGHTS.format(launcher=launcher.name) if launcher else USER_RIGHTS,
@@ -234,7 +234,7 @@ def _launcher(home: Home, name: str, folder: Path, environ: Mapping[str, str]) -
     text = LAUNCHER.format(
         home=str(home.path).replace("%", "%%"),
         program=_program("portico.system.launcher"),
-        outlived=OUTLIVED,
+        outlived=OUTLIVED_LINES,
         environment=_environment({"PORTICO_HOME": home.path}),
     )
     return Unit(name, folder / name, text, environ, user=False)
@@ -249,7 +249,11 @@ def _environment(variables: Mapping[str, object]) -> str:
 
 
 def installed_unit(
-    home: Home, environ: Mapping[str, str], *, booted: Path = BOOTED, root: bool | None = None
+    home: Home,
+    environ: Mapping[str, str],
+    *,
+    booted: Path = SYSTEMD_FOLDER,
+    root: bool | None = None,
 ) -> Unit | None:
     """The unit that starts and keeps the daemon of this home, if systemd runs and has one."""
     unit = former_unit(home, environ, root=root) or unit_of(home, environ, root=root)

@@ -13,16 +13,16 @@ from typing import Final
 
 from portico.errors import Unreachable
 
-TICK: Final = 0.1  # seconds between two looks while a stream is silent
+IDLE_INTERVAL: Final = 0.1  # seconds between two looks while a stream is silent
 _HEAD_END = b"\r\n\r\n"
 _OK = 200
 
 
-class NotReached(Unreachable):
+class NoListener(Unreachable):
     """Nobody listens: nothing was asked, and it can be asked again."""
 
 
-class NotOk(Exception):
+class ErrorAnswer(Exception):
     """A stream was asked for, and the answer is an error: its status and body."""
 
     def __init__(self, status: int, body: bytes) -> None:
@@ -67,7 +67,7 @@ def stream(
         try:
             connection.sendall(_request("GET", target, b""))
             status, _, pending = _head(connection)
-            connection.settimeout(TICK)
+            connection.settimeout(IDLE_INTERVAL)
             while True:
                 *whole, pending = pending.split(b"\n")
                 yield from whole
@@ -75,7 +75,7 @@ def stream(
                     break
                 pending += part
             if status != _OK:
-                raise NotOk(status, pending)
+                raise ErrorAnswer(status, pending)
         except OSError as error:
             raise _lost(path, error) from error
 
@@ -93,7 +93,7 @@ def _connected(path: Path, seconds: float) -> socket.socket:
         ) from error
     except OSError as error:
         connection.close()
-        raise NotReached(f"no daemon answers on {path} ({error.strerror})") from error
+        raise NoListener(f"no daemon answers on {path} ({error.strerror})") from error
     return connection
 
 

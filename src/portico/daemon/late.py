@@ -36,10 +36,10 @@ T = TypeVar("T")
 
 def late(make: Callable[[], T]) -> T:
     """Stands for what `make` returns, and calls it once, when an attribute is first read."""
-    return cast("T", _Late(make))
+    return cast("T", _LatePart(make))
 
 
-class _Late:
+class _LatePart:
     def __init__(self, make: Callable[[], object]) -> None:
         self._made = cache(make)
 
@@ -51,14 +51,14 @@ def dashboard_listener(
     operations: Operations, api: Api, state: State, clock: Clock
 ) -> DashboardListener:
     from portico.api.dashboard.listener import DashboardListener  # noqa: PLC0415
-    from portico.api.dashboard.live import Live  # noqa: PLC0415
+    from portico.api.dashboard.live import LiveStatus  # noqa: PLC0415
     from portico.api.dashboard.site import Dashboard  # noqa: PLC0415
 
     async def status() -> str:
         return json_of(await operations.status()).decode()
 
     return DashboardListener(
-        Dashboard(operations, Live(status), clock.monotonic),
+        Dashboard(operations, LiveStatus(status), clock.monotonic),
         api.requests,
         port=lambda: int(state.setting(DASHBOARD_PORT) or 0),
         keep_port=lambda port: state.put_setting(DASHBOARD_PORT, str(port)),

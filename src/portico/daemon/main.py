@@ -25,7 +25,7 @@ from portico.daemon.wiring import Portico
 from portico.errors import PorticoError
 from portico.system.clock import SystemClock
 from portico.system.harmless import harmless
-from portico.system.home import ALREADY_SERVED, Home
+from portico.system.home import ALREADY_SERVED_CODE, Home
 from portico.system.notify import Notify
 from portico.system.ownership import assert_own
 from portico.system.waiting import wait_for
@@ -64,7 +64,7 @@ def main() -> None:
     _log_to(home, foreground=options.foreground)
     if lock is None:
         print(f"porticod: another daemon is running in {home.path}", file=sys.stderr)  # noqa: T201
-        sys.exit(ALREADY_SERVED)
+        sys.exit(ALREADY_SERVED_CODE)
     with lock:
         try:
             home.claim()
@@ -131,7 +131,7 @@ def _log_to(home: Home, *, foreground: bool) -> None:
         handler = logging.handlers.RotatingFileHandler(
             home.daemon_log, maxBytes=LOG_SIZE, backupCount=LOGS_KEPT, delay=True
         )
-    handler.setFormatter(_Harmless("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(
         level=logging.INFO,
         handlers=[handler],
@@ -139,7 +139,7 @@ def _log_to(home: Home, *, foreground: bool) -> None:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
 
 
-class _Harmless(logging.Formatter):
+class _SafeFormatter(logging.Formatter):
     """A log is read on terminals, and holds words of programs, authorities and files: they can
     begin no line that looks like one of ours.
     """

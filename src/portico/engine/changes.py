@@ -16,7 +16,7 @@ from portico.ports.clock import Clock
 
 log = logging.getLogger(__name__)
 
-REMEMBERED: Final = 100
+MAX_FINISHED: Final = 100
 EVERY_APP: Final = "*"
 
 
@@ -108,7 +108,7 @@ class Changes:
     def _forget(self) -> None:
         """Where files are watched there may be a change a minute, for months."""
         ended = [number for number, change in self._all.items() if change.state != "doing"]
-        for number in ended[:-REMEMBERED]:
+        for number in ended[:-MAX_FINISHED]:
             del self._all[number]
 
     def overrule(self, why: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from portico.core.config.findings import path_text
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.instance import LIVE, Instance
+from portico.core.model.instance import LIVE_STATES, Instance
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.model.pair import OwnPair
@@ -83,7 +83,7 @@ class HostChecks:
     async def _of_pinned_ports(self, name: str, app: DesiredApp) -> AsyncIterator[Problem]:
         if not app.app.port:
             return
-        ours = {i.port for i in self._instances().values() if i.state in LIVE}
+        ours = {i.port for i in self._instances().values() if i.state in LIVE_STATES}
         for port in range(app.app.port, app.app.port + app.instances):
             if port not in ours and (holder := await self._ports.holder(port)):
                 yield Problem(f"apps.{name}.port", f"port {port} is held by {holder}")

@@ -32,7 +32,7 @@ from portico.ports.nginx import Nginx
 
 NGINX_LOG_INTERVAL: Final = 10.0
 """Seconds between two looks at what is nginx's."""
-TURN: Final = 100
+TURN_SIZE: Final = 100
 """Instances, or logs, after which other tasks have their turn."""
 T = TypeVar("T")
 
@@ -181,6 +181,6 @@ class Housekeeping:
 async def by_turns(items: Collection[T]) -> AsyncIterator[T]:
     """Each of them; other tasks have their turn after every hundred."""
     for number, each in enumerate(items):
-        if number % TURN == 0:
+        if number % TURN_SIZE == 0:
             await asyncio.sleep(0)
         yield each

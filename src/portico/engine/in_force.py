@@ -22,8 +22,8 @@ from portico.engine.inputs import Inputs
 from portico.engine.prepare import NO_BUILD, Candidate, Preparation
 from portico.errors import Failed, PorticoError, Refused
 
-RENDERED_WITHIN: Final = 300.0
-SERVED_WITHIN: Final = 90.0
+RENDER_TIMEOUT: Final = 300.0
+SERVE_TIMEOUT: Final = 90.0
 FILES: Final = "nginx's files"
 """What a trouble is of that is over when they are rendered again."""
 
@@ -128,7 +128,7 @@ class InForce:
 
     async def wait_until_served(self) -> None:
         """Return when nginx serves what is in force. Failed, with its reason, if it does not."""
-        end = self._clock.monotonic() + SERVED_WITHIN
+        end = self._clock.monotonic() + SERVE_TIMEOUT
         while wanted := self._intent.fingerprint:
             nginx = nginx_progress(self._observed.now().nginx, wanted)
             if nginx.done:
@@ -137,7 +137,7 @@ class InForce:
                 raise Failed(f"nginx did not load the new configuration: {why}")
             if self._clock.monotonic() > end:
                 raise Failed(
-                    f"nginx did not load the new configuration within {SERVED_WITHIN:g} s"
+                    f"nginx did not load the new configuration within {SERVE_TIMEOUT:g} s"
                 )
             await self._loop.next_round()
 
@@ -249,9 +249,9 @@ def _as_used(revision: Revision, candidate: Candidate) -> Revision:
 
 async def _within_deadline(work: Awaitable[Draft]) -> Draft:
     try:
-        async with asyncio.timeout(RENDERED_WITHIN):
+        async with asyncio.timeout(RENDER_TIMEOUT):
             return await work
     except TimeoutError:
         raise Failed(
-            f"the nginx files were not ready within {RENDERED_WITHIN:g} s; nothing was changed"
+            f"the nginx files were not ready within {RENDER_TIMEOUT:g} s; nothing was changed"
         ) from None

@@ -19,7 +19,7 @@ from portico.core.config.merging import (
 )
 from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired, DesiredApp, Spec
-from portico.core.model.notification import OF_MACHINE
+from portico.core.model.notification import MACHINE_KEY
 from portico.core.model.records import Revision
 from portico.core.model.stream import parse_listen
 from portico.core.model.views import DocumentRequest
@@ -136,7 +136,7 @@ def read_files(inputs: Inputs, machine: Machine, identity: OwnMachine | None = N
     desired = _reachable(merged(parts, edge, facts, merged_machines(every)), machine)
     if inputs.edge:
         machine_file = every[-1]
-        own = notify_targets(machine_file.document, machine_file.folder, OF_MACHINE)
+        own = notify_targets(machine_file.document, machine_file.folder, MACHINE_KEY)
         desired = replace(desired, notify={**desired.notify, **own})
     holds = {name: each for name, each in inputs.holds.items() if name in desired.sites}
     desired = replace(desired, holds=holds) if holds else desired

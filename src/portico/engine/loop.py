@@ -14,15 +14,15 @@ from portico.core.planning.reconcile import plan, wake_at
 from portico.core.planning.steps import Announce, Recycle, Respawn, SkipRun, StartInstance, Step
 from portico.ports.clock import Clock
 
-RESYNC_EVERY: Final = 2.0  # seconds that a lost wake-up may cost
-LOOK_AGAIN: Final = 0.25  # while connections of a draining instance are counted
-NEXT_ROUND_WITHIN: Final = 1.0
-LONGEST_REST: Final = 0.1
+RESYNC_INTERVAL: Final = 2.0  # seconds that a lost wake-up may cost
+COUNT_INTERVAL: Final = 0.25  # while connections of a draining instance are counted
+ROUND_TIMEOUT: Final = 1.0
+MAX_REST: Final = 0.1
 """Seconds. After it has looked and planned, the loop rests as long as that took: with a thousand
 instances it then leaves half of the time to requests, and hears many of them in one round.
 """
 
-TIMED: Final = (StartInstance, Respawn, SkipRun, Recycle)
+TIMED_STEPS: Final = (StartInstance, Respawn, SkipRun, Recycle)
 """What is done when it is time for an app."""
 
 
@@ -44,7 +44,7 @@ class ReconcileLoop:
         reserve: Callable[[Sequence[StartInstance]], Awaitable[None]],
         *,
         turn: Callable[[], Awaitable[object]] = _turn_of_others,
-        longest_rest: float = LONGEST_REST,
+        longest_rest: float = MAX_REST,
     ) -> None:
         """`desired` returns the same object for as long as nothing else is wanted.
 
@@ -67,7 +67,7 @@ class ReconcileLoop:
         wanted.
         """
         try:
-            async with asyncio.timeout(NEXT_ROUND_WITHIN), self._round_done:
+            async with asyncio.timeout(ROUND_TIMEOUT), self._round_done:
                 await self._round_done.wait()
         except TimeoutError:
             pass
@@ -101,7 +101,7 @@ class ReconcileLoop:
             await self._turn()
             if self._plan_is_stale(desired):
                 self._due = world.due & {
-                    _subject(s) for s in possible[number:] if isinstance(s, TIMED)
+                    _subject(s) for s in possible[number:] if isinstance(s, TIMED_STEPS)
                 }
                 break  # what follows was right for what was wanted before
             if _subject(step) in hopeless:
@@ -137,9 +137,9 @@ class ReconcileLoop:
         return self._desired()[0] is not desired
 
     def _pause(self, desired: Desired, world: World) -> float:
-        waiting = RESYNC_EVERY
+        waiting = RESYNC_INTERVAL
         if any(i.state is InstanceState.DRAINING for i in world.instances.values()):
-            waiting = LOOK_AGAIN
+            waiting = COUNT_INTERVAL
         moment = wake_at(desired, world)
         if moment is not None:
             waiting = min(waiting, moment - self._clock.monotonic())

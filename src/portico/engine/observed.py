@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from portico.core.model.event import Event
-from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import Endpoint, FarEndpoint, NginxSeen, World
 from portico.core.planning.lifecycle import booted, move_event
@@ -286,7 +286,9 @@ class Observed:
 
     async def _count_connections(self, settled: frozenset[InstanceId]) -> None:
         """At most once in `COUNT_INTERVAL`, however many rounds there are meanwhile."""
-        draining = [i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING]
+        draining = [
+            i for i in map(self.instances.__getitem__, settled) if i.state in LEAVING_STATES
+        ]
         now = self._clock.monotonic()
         if not draining or now - self._counted_at < COUNT_INTERVAL:
             known = self.connections

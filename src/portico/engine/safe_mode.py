@@ -7,7 +7,7 @@ from typing import Final
 
 from portico.engine.troubles import Troubles
 
-DEATHS_BEFORE: Final = 3
+MAX_DEATHS: Final = 3
 """Deaths in a row."""
 SUBJECT: Final = "safe mode"
 
@@ -19,7 +19,7 @@ class SafeMode:
 
     def __init__(self, deaths: int, troubles: Troubles) -> None:
         self._troubles, self._off = troubles, asyncio.Event()
-        if deaths < DEATHS_BEFORE:
+        if deaths < MAX_DEATHS:
             self._off.set()
             return
         troubles.report(

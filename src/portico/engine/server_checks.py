@@ -37,7 +37,7 @@ RESOLVE_INTERVAL: Final = 10.0
 """Seconds between two looks at the addresses of host names."""
 FIRST_RESOLVE_TIMEOUT: Final = 1.0
 """Seconds that a change waits for them, so that nginx has peers from its beginning on."""
-FAILING: Final = "failing_servers"
+FAILING_SETTING: Final = "failing_servers"
 """The setting that holds the names of those that are out."""
 
 
@@ -60,7 +60,7 @@ class ServerChecks:
         self._observed, self._tasks, self._clock = engine.observed, engine.tasks, engine.clock
         self._events = engine.events
         self._groups: dict[str, Group] = {}
-        self._failing = frozenset(_failing(engine.state.setting(FAILING) or "[]"))
+        self._failing = frozenset(_failing(engine.state.setting(FAILING_SETTING) or "[]"))
 
     async def begin(self) -> None:
         """Check those that the files in force name now, and no others."""
@@ -180,7 +180,7 @@ class ServerChecks:
         if failing != self._failing and all(each.servers for each in self._groups.values()):
             self._failing = failing
             with suppress(Failed):  # it is only for the next daemon, and said where it matters
-                self._engine.state.put_setting(FAILING, json.dumps(sorted(failing)))
+                self._engine.state.put_setting(FAILING_SETTING, json.dumps(sorted(failing)))
 
 
 def _subject(name: str) -> str:

@@ -19,7 +19,7 @@ PROBLEM_INTERVAL: Final = 5.0
 FIRST_PAUSE: Final = 1.0
 MAX_PAUSE: Final = 300.0
 """Seconds before a program that ended by itself is started again."""
-TRUSTED_TIME: Final = 60.0
+STABLE_TIME: Final = 60.0
 """Seconds after which one that runs is started again at once."""
 _SUBJECT: Final = "counting of requests"
 
@@ -49,7 +49,7 @@ class TrafficCounting:
                 self._troubles.report(_SUBJECT, problem)
             else:
                 self._troubles.resolve(_SUBJECT)
-        if now - self._started_at > TRUSTED_TIME:
+        if now - self._started_at > STABLE_TIME:
             self._pause = 0.0
 
     async def pause(self) -> None:

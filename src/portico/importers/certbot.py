@@ -22,7 +22,7 @@ from portico.system.text import read_text
 DEFAULT: Final = Path("/etc/letsencrypt")
 _SERVER: Final = "https://acme-v02.api.letsencrypt.org/directory"
 _SHELL: Final = ("/bin/sh", "-c")  # what certbot runs its hooks with
-_BY_HTTP: Final = frozenset({"standalone", "webroot", "nginx", "apache"})
+_HTTP_PLUGINS: Final = frozenset({"standalone", "webroot", "nginx", "apache"})
 _CURVES: Final = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}
 _SIZES: Final = {"2048": "rsa2048", "4096": "rsa4096"}
 
@@ -192,7 +192,7 @@ def _key(params: Section, notes: list[str]) -> dict[str, object]:
 
 def _challenge(params: Section, notes: list[str]) -> dict[str, object]:
     how = params.get("authenticator", "")
-    if how in _BY_HTTP:
+    if how in _HTTP_PLUGINS:
         return {"challenge": "http-01"}
     if how == "manual" and "dns" in params.get("pref_challs", "") and "manual_auth_hook" in params:
         dns: dict[str, object] = {

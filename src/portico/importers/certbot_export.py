@@ -17,7 +17,7 @@ from portico.importers.certbot_writing import leave_alone, without_certbot
 from portico.system import files
 
 KINDS: Final = ("cert", "chain", "fullchain", "privkey")
-_WRITTEN_FOR: Final = "5.8.0"  # certbot warns of folders of a newer one
+_CERTBOT_VERSION: Final = "5.8.0"  # certbot warns of folders of a newer one
 _CURVES: Final = {"ecdsa-p256": "secp256r1", "ecdsa-p384": "secp384r1"}
 _SIZES: Final = {"rsa2048": "2048", "rsa4096": "4096"}
 
@@ -81,7 +81,7 @@ def _sources(certificate: Certificate) -> tuple[Path, Path, Path, Path]:
 
 def _conf(folder: Path, name: str, certificate: Certificate) -> str:
     lines = [
-        f"version = {_WRITTEN_FOR}",
+        f"version = {_CERTBOT_VERSION}",
         f"archive_dir = {folder}/archive/{name}",
         *(f"{kind} = {folder}/live/{name}/{kind}.pem" for kind in KINDS),
         "",

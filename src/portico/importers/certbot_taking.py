@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from portico.core.model.certificate import About, Certificate
+from portico.core.model.certificate import Certificate, Provenance
 from portico.core.model.pair import Facts, OwnPair
 from portico.core.model.renewers import CertbotImport, ImportedLineage
 from portico.errors import Failed, PorticoError
@@ -77,7 +77,7 @@ class CertbotImporter:
 
     async def _store(self, name: str, lineage: CertbotLineage, facts: Facts) -> Certificate:
         profile = lineage.settings.get("profile")
-        about = About(
+        about = Provenance(
             lineage.server, str(profile) if profile else None, "staging" in lineage.server
         )
         chain = await asyncio.to_thread(read_text, lineage.chain)

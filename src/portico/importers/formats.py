@@ -14,7 +14,7 @@ from portico.importers.pm2_context import Kind
 from portico.importers.pm2_dump import entries
 from portico.system.text import MAX_FILE_SIZE, line_of
 
-TOO_DEEP: Final = "is nested too deeply"
+TOO_DEEP_TEXT: Final = "is nested too deeply"
 _SCRIPTS: Final = (".js", ".cjs", ".mjs")
 _DUMP: Final = re.compile(r"dump\.pm2(\.bak)?")
 _HEAD = 8192  # bytes that show whether a file is text
@@ -36,7 +36,7 @@ def exported(path: Path, environ: Mapping[str, str], words: Sequence[str] = ()) 
         except ValueError:
             return _evaluated(path, environ, words)  # PM2's JSON may have comments
         except RecursionError:
-            raise wrong(path, TOO_DEEP) from None
+            raise wrong(path, TOO_DEEP_TEXT) from None
     if path.name.endswith(tuple(f".config{ending}" for ending in _SCRIPTS)):
         return _evaluated(path, environ, words)
     if path.suffix in _SCRIPTS:
@@ -84,7 +84,7 @@ def _json(path: Path, text: str) -> object:
     except ValueError as error:
         raise wrong(path, f"is not JSON: {error}") from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP) from None
+        raise wrong(path, TOO_DEEP_TEXT) from None
 
 
 def _evaluated(path: Path, environ: Mapping[str, str], words: Sequence[str]) -> object:
@@ -119,6 +119,6 @@ def _yaml(path: Path, text: str) -> object:
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(str(path), [Problem(where, what)]) from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP) from None
+        raise wrong(path, TOO_DEEP_TEXT) from None
     except ValueError as error:  # the 30th of February
         raise wrong(path, f"contains a value that cannot be read: {error}") from None

@@ -18,7 +18,7 @@ from portico.errors import ConfigError, Problem
 EVALUATION_TIMEOUT: Final = 10.0  # seconds that a file of settings may take
 _MAX_ANSWER_SIZE = 16 << 20  # bytes of an answer
 _ERROR_LINES = 10  # lines of an error of the file
-_NOT_THEIRS = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
+_NODE_FRAME = re.compile(r"\s+at .*(node:|\[eval\])|Node\.js v\d")
 
 # The answer goes to a file descriptor of its own, so that the file may print what it likes.
 # `import` takes CommonJS and modules alike; a .json file may have comments, as PM2 allows.
@@ -148,7 +148,7 @@ def _node_message(text: str) -> str:
     lines = [
         line.rstrip()
         for line in text.strip().splitlines()
-        if line.strip() and not _NOT_THEIRS.match(line)
+        if line.strip() and not _NODE_FRAME.match(line)
     ]
     return "\n    ".join(("cannot be evaluated:", *lines[:_ERROR_LINES]))
 

@@ -8,10 +8,10 @@ from typing import Final
 
 MAX_FILES: Final = 200
 MAX_BYTES: Final = 1 << 20  # of a file
-_SENDS = re.compile(
+_READY_CALL = re.compile(
     r"process\??\.send\b|\bsend\b.*\bprocess\b|sd_notify|NOTIFY_SOCKET|READY=1|@pm2/io"
 )
-_LOADED = re.compile(r"""(?:require|import|from)\s*\(?\s*['"](\.[^'"]*)['"]""")
+_IMPORTED_PATH = re.compile(r"""(?:require|import|from)\s*\(?\s*['"](\.[^'"]*)['"]""")
 _ENDINGS: Final = ("", ".js", ".cjs", ".mjs", ".ts", ".json", "/index.js", "/index.ts")
 
 
@@ -32,9 +32,9 @@ def sends_ready(script: Path) -> bool:
                 text = file.read(MAX_BYTES + 1).decode(errors="replace")
         except (OSError, ValueError):
             return True
-        if len(text) > MAX_BYTES or _SENDS.search(text):
+        if len(text) > MAX_BYTES or _READY_CALL.search(text):
             return True
-        loaded = (path.parent / name for name in _LOADED.findall(text))
+        loaded = (path.parent / name for name in _IMPORTED_PATH.findall(text))
         waiting += [found for each in loaded if (found := _file(each)) is not None]
     return False
 

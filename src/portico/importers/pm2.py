@@ -18,7 +18,7 @@ from portico.importers import pm2_serve
 from portico.importers.import_report import ImportReport
 from portico.importers.pm2_app import app_table
 from portico.importers.pm2_attributes import (
-    BY_WORD,
+    ATTRIBUTES_BY_WORD,
     LISTEN_TIMEOUT,
     TOP_LEVEL,
     MissingAttribute,
@@ -31,14 +31,14 @@ _LISTS: Final = ("apps", "pm2")
 
 
 @dataclass(frozen=True, slots=True)
-class FromPm2:
+class Pm2Import:
     table: Table
     notes: tuple[str, ...]
     folders: Mapping[str, Table]
     """By app: what a site shows of an app that does nothing but serve a folder."""
 
 
-def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
+def from_pm2(exported: object, source: str, context: Pm2Context) -> Pm2Import:
     """`exported` is what the file exports, as JSON values; `source` is its path.
 
     ConfigError has everything that is wrong with it.
@@ -69,7 +69,7 @@ def from_pm2(exported: object, source: str, context: Pm2Context) -> FromPm2:
     for name, together in groups.items():
         report.note(f"{', '.join(together)} run the same program and form the upstream {name}")
     table = {"upstreams": {name: {"apps": list(names)} for name, names in groups.items()}}
-    return FromPm2({"apps": apps} | (table if groups else {}), report.notes(), _folders(apps))
+    return Pm2Import({"apps": apps} | (table if groups else {}), report.notes(), _folders(apps))
 
 
 def _folders(apps: Mapping[str, Table]) -> dict[str, Table]:
@@ -86,7 +86,7 @@ def _entries(exported: object, report: ImportReport) -> Iterator[tuple[str, Mapp
         found = exported.get(place, exported)
         if place == "apps":
             _report_unused(exported, report)
-        elif found is exported and not exported.keys() & BY_WORD.keys():
+        elif found is exported and not exported.keys() & ATTRIBUTES_BY_WORD.keys():
             report.about(where=place)
             report.problem("", "describes no app", "PM2's files export { apps: [{ script: … }] }")
             return
@@ -113,13 +113,13 @@ def _values(entry: Mapping[str, object], where: str, report: ImportReport) -> Va
     report.about(str(entry.get("name") or entry.get("script") or where), where)
     values: Table = {}
     for word, value in entry.items():
-        attribute = BY_WORD.get(word)
+        attribute = ATTRIBUTES_BY_WORD.get(word)
         if isinstance(attribute, MissingAttribute):
             if value not in attribute.idle:
                 report.note(f"{word} is {attribute.why}")
             continue
         if attribute is None and not word.startswith("env_"):
-            hint = did_you_mean(nearest(word, BY_WORD))
+            hint = did_you_mean(nearest(word, ATTRIBUTES_BY_WORD))
             report.note(f"{word} is not an attribute of PM2" + (f"; {hint}" if hint else ""))
         elif value not in (attribute.idle if attribute else (None,)):
             try:

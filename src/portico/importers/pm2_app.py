@@ -18,7 +18,7 @@ from portico.importers.pm2_watch import watching
 _ENDINGS: Final = frozenset(
     (".js", ".cjs", ".mjs", ".ts", ".tsx", ".py", ".sh", ".rb", ".php", ".pl")
 )
-_OF_WHAT_STAYS: Final = {"max_memory": "max_memory_restart", "wait_ready": "wait_ready"}
+_CONTINUOUS_KEYS: Final = {"max_memory": "max_memory_restart", "wait_ready": "wait_ready"}
 _PROGRAM_FOLDERS: Final = ("node_modules/.bin", ".venv/bin", "venv/bin")
 _OWN_INTERPRETERS: Final = {".coffee": "coffee", ".ls": "lsc"}
 _STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+|tty)|/proc/(self|\d+)/fd/\d+")
@@ -58,13 +58,13 @@ def app_table(
 
 def _of_runs(table: Table, report: ImportReport) -> Table:
     """Without what is for programs that stay."""
-    for key in table.keys() & _OF_WHAT_STAYS.keys():
-        report.note(f"{_OF_WHAT_STAYS[key]} is not needed: each run exits by itself")
-    return {key: value for key, value in table.items() if key not in _OF_WHAT_STAYS}
+    for key in table.keys() & _CONTINUOUS_KEYS.keys():
+        report.note(f"{_CONTINUOUS_KEYS[key]} is not needed: each run exits by itself")
+    return {key: value for key, value in table.items() if key not in _CONTINUOUS_KEYS}
 
 
 def _mapped(values: Values) -> Table:
-    found = ((pm2.BY_WORD.get(word), value) for word, value in values.items())
+    found = ((pm2.ATTRIBUTES_BY_WORD.get(word), value) for word, value in values.items())
     return {
         attribute.key: value
         for attribute, value in found

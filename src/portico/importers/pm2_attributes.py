@@ -342,7 +342,7 @@ def _camel(word: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
-BY_WORD: Final[Mapping[str, Attribute]] = {
+ATTRIBUTES_BY_WORD: Final[Mapping[str, Attribute]] = {
     word: attribute
     for attribute in ATTRIBUTES
     for word in (*attribute.words, _camel(attribute.words[0]))

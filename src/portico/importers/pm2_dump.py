@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_KEPT: Final = frozenset(
+_CONFIGURATION_KEYS: Final = frozenset(
     ("name", "args", "node_args", "watch", "ignore_watch", "watch_delay", "autorestart",
      "autostart", "max_memory_restart", "kill_timeout", "listen_timeout", "wait_ready",
      "cron_restart", "restart_delay", "exp_backoff_restart_delay", "max_restarts", "min_uptime",
@@ -18,14 +18,14 @@ _KEPT: Final = frozenset(
 )  # fmt: skip
 """What an operator has set, or PM2 by default; all else is PM2's own state."""
 _LOGS: Final = {"pm_out_log_path": "out_file", "pm_err_log_path": "error_file"}
-_OF_SHELLS: Final = re.compile(
+_SHELL_VARIABLES: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR|TERM|TERM_.*|COLORTERM|SSH_.*"
     r"|LS_COLORS|LSCOLORS|LESS.*|PWD|OLDPWD|SHLVL|_|MAIL|EDITOR|VISUAL|PAGER|XDG_.*|DBUS_.*"
     r"|DISPLAY|WAYLAND_.*|HIST.*|PS1|HOSTNAME|HOSTTYPE|SUDO_.*|NVM_.*|FNM_.*|VOLTA_.*|TMUX.*"
     r"|VSCODE_.*|WSL.*|GPG_.*|which_declare|BASH_FUNC.*|MOTD_SHOWN|DEBUGINFOD_.*|npm_.*|INIT_CWD"
     r"|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_EXEC_PID|MEMORY_PRESSURE_.*|QUOTING_STYLE|PROMPT_.*"
 )
-_OF_PM2: Final = re.compile(
+_PM2_VARIABLES: Final = re.compile(
     r"PM2_.*|pm_.*|NODE_APP_INSTANCE|NODE_CHANNEL_.*|unique_id|name|namespace|axm_.*|vizion.*"
     r"|km_link|status|exec_mode|exec_interpreter|instances|version|node_version|created_at"
     r"|restart_time|unstable_restarts|exit_code|windowsHide|username|treekill|automation|pmx"
@@ -58,7 +58,7 @@ def _count(entry: Mapping[str, object]) -> int:
 
 
 def _entry(process: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
-    entry = {key: value for key, value in process.items() if key in _KEPT}
+    entry = {key: value for key, value in process.items() if key in _CONFIGURATION_KEYS}
     entry["script"] = process.get("pm_exec_path")
     entry["cwd"] = process.get("pm_cwd")
     entry["instances"] = 1
@@ -82,7 +82,7 @@ def _variables(env: object, environ: Mapping[str, str]) -> dict[str, object]:
         name: value
         for name, value in (env.items() if isinstance(env, Mapping) else ())
         if not isinstance(value, (Mapping, list))
-        and not _OF_SHELLS.fullmatch(name)
-        and not _OF_PM2.fullmatch(name)
+        and not _SHELL_VARIABLES.fullmatch(name)
+        and not _PM2_VARIABLES.fullmatch(name)
         and environ.get(name) != value
     }

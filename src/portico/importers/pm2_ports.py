@@ -13,13 +13,13 @@ from typing import Final
 from portico.core.model.units import LAST_PORT
 
 _OPTIONS: Final = frozenset(("-p", "--port"))
-_ATTACHED: Final = re.compile(r"(-p|--port)=?(\d{2,5})")
+_ATTACHED_PORT: Final = re.compile(r"(-p|--port)=?(\d{2,5})")
 
 
 def port_of(words: Sequence[str]) -> int:
     """The port of an option `-p 3000`, `--port 3000`, `--port=3000` or `-p3000`; 0 if none is."""
     for before, word in zip(("", *words), words, strict=False):
-        attached = _ATTACHED.fullmatch(word)
+        attached = _ATTACHED_PORT.fullmatch(word)
         found = attached[2] if attached else word if before in _OPTIONS else ""
         if found.isdecimal() and 0 < int(found) <= LAST_PORT:
             return int(found)
@@ -34,7 +34,7 @@ def with_variable(words: Sequence[str], port: int, variable: str) -> str:
 
 
 def _quoted(before: str, word: str, port: str, variable: str) -> str:
-    attached = _ATTACHED.fullmatch(word)
+    attached = _ATTACHED_PORT.fullmatch(word)
     if attached and attached[2] == port:
         return f"{word.removesuffix(port)}${variable}"
     return f"${variable}" if before in _OPTIONS and word == port else shlex.quote(word)

@@ -15,7 +15,7 @@ from itertools import takewhile
 from portico.importers.pm2_context import Table
 
 _PROGRAM = ("script", "command", "args", "cwd", "interpreter", "interpreter_args")
-_OWN = ("port", "logs", "autostart")
+_OWN_KEYS = ("port", "logs", "autostart")
 """Keys that differ between peers."""
 
 
@@ -24,7 +24,7 @@ def upstreams(apps: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for name, app in apps.items():
         if app.get("port"):
-            same = {key: value for key, value in app.items() if key not in _OWN}
+            same = {key: value for key, value in app.items() if key not in _OWN_KEYS}
             groups.setdefault(json.dumps(same, sort_keys=True), []).append(name)
     found: dict[str, tuple[str, ...]] = {}
     for names in groups.values():

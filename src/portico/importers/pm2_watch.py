@@ -8,7 +8,7 @@ from typing import Final
 
 from portico.importers.import_report import ImportReport
 
-_HIDDEN: Final = ".*"
+_HIDDEN_PATTERN: Final = ".*"
 """PM2 ignores what is hidden, and node_modules, where it is told of nothing to ignore."""
 _HIDDEN_AS_DOCUMENTED: Final = r"[\/\\]\."
 _GLOB = re.compile(r"[*?\[{(]")
@@ -38,7 +38,7 @@ def watching(values: Mapping[str, object], report: ImportReport) -> dict[str, ob
     _report_options(options, report)
     paths = watched if watched is True else [_path(path, report) for path in _texts(watched)]
     ignored = options.get("ignored", values.get("ignore_watch"))
-    patterns = [_HIDDEN] if ignored is None else list(_patterns(ignored, report))
+    patterns = [_HIDDEN_PATTERN] if ignored is None else list(_patterns(ignored, report))
     delay = values.get("watch_delay")
     return {
         "watch": paths,
@@ -69,7 +69,7 @@ def _patterns(ignored: object, report: ImportReport) -> Iterator[str]:
         expression = _EXPRESSION.fullmatch(pattern)
         plain = (expression[1] if expression else pattern).replace(r"\.", ".")
         if pattern.startswith(_HIDDEN_AS_DOCUMENTED):
-            yield _HIDDEN
+            yield _HIDDEN_PATTERN
         elif _NO_PATTERN.search(plain):
             report.note(
                 f"ignore_watch {pattern} is ignored: it is not a pattern of *, ? and [a-z]"

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 from portico.core.config.edge_rules import Machine, edge_ports
 from portico.core.model.edge import Edge
 from portico.errors import ConfigError, Problem
-from portico.importers.formats import TOO_DEEP, exported, kind, read_text, wrong
+from portico.importers.formats import TOO_DEEP_TEXT, exported, kind, read_text, wrong
 from portico.importers.node_source import sends_ready
 from portico.importers.pm2_context import Kind, Pm2Context
 from portico.importers.sites import served, tables, with_site
 
 if TYPE_CHECKING:
-    from portico.importers.pm2 import FromPm2
+    from portico.importers.pm2 import Pm2Import
 
 NAMES: Final = (
     "portico.toml",
@@ -37,7 +37,7 @@ NAMES: Final = (
 """What is looked for in a folder, in this order; PM2's users have all of them."""
 ECOSYSTEM: Final = "ecosystem"
 """The key of portico.toml that joins the apps of a PM2 file into it."""
-_OF_SILENT: Final = frozenset(("port", "replace_order"))
+_SILENT_KEYS: Final = frozenset(("port", "replace_order"))
 _PROGRAM: Final = frozenset(("script", "command", "args", "interpreter", "interpreter_args"))
 
 
@@ -87,7 +87,7 @@ def read_file(
 
 
 def _imported(
-    loaded: _Loaded, source: str, folder: Path, environ: Mapping[str, str], site: str | None
+    loaded: _LoadedFile, source: str, folder: Path, environ: Mapping[str, str], site: str | None
 ) -> ImportedFile:
     folders = loaded.folders
     table = loaded.table if site is None else with_site(loaded.table, site, source, folders)
@@ -157,7 +157,7 @@ class _Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
+class _LoadedFile:
     table: Mapping[str, object]
     notes: tuple[str, ...] = ()
     folders: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -187,23 +187,25 @@ def toml_table(path: Path, text: str) -> dict[str, object]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), [toml_problem(str(error), text)]) from None
     except RecursionError:
-        raise wrong(path, TOO_DEEP) from None
+        raise wrong(path, TOO_DEEP_TEXT) from None
     except ValueError as error:  # a number of more digits than Python reads
         raise wrong(path, f"contains a value that cannot be read: {error}") from None
 
 
-def _toml(path: Path, reading: _Reading) -> _Loaded:
+def _toml(path: Path, reading: _Reading) -> _LoadedFile:
     own = toml_table(path, read_text(path))
     named = own.pop(ECOSYSTEM, None)
     if named is None:
         if reading.only:
             raise ConfigError(str(path), [Problem("--only", "is for a PM2 file")])
-        return _Loaded(own)
+        return _LoadedFile(own)
     if not isinstance(named, str):
         raise ConfigError(str(path), [Problem(ECOSYSTEM, "must be the path of a PM2 file")])
     theirs = _pm2(path.parent / named, reading)
     pinned = {name for name, app in tables(own.get("apps")).items() if "port" in app}
-    return _Loaded(_joined(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned)
+    return _LoadedFile(
+        _joined(own, theirs.table), theirs.notes, theirs.folders, theirs.pm2 - pinned
+    )
 
 
 def _joined(own: Mapping[str, object], theirs: Mapping[str, object]) -> dict[str, object]:
@@ -232,7 +234,7 @@ def _listening(table: Mapping[str, object], pm2: frozenset[str]) -> Mapping[str,
     for name in pm2 & served(table):
         app = apps[name] = {**apps[name], **_fallback(apps[name])}
         if not app.get("port") or app.get("port") in taken:
-            kept = {key: value for key, value in app.items() if key not in _OF_SILENT}
+            kept = {key: value for key, value in app.items() if key not in _SILENT_KEYS}
             finds = app.get("instances", 1) == 1 or app.get("port_fallback")
             alone = {"find_port": True} if finds else {}
             apps[name] = alone | kept
@@ -253,7 +255,7 @@ def _edge_ports(table: Mapping[str, object]) -> set[object]:
     return {named.get(key, port) for key, port in zip(("http", "https"), default, strict=True)}
 
 
-def _pm2(path: Path, reading: _Reading) -> _Loaded:
+def _pm2(path: Path, reading: _Reading) -> _LoadedFile:
     value = exported(path, reading.environ, reading.words)
     taken, found = _take(value, path, path.parent, reading)
     if not found:
@@ -266,12 +268,12 @@ def _pm2(path: Path, reading: _Reading) -> _Loaded:
     return _loaded(taken)
 
 
-def _loaded(taken: FromPm2) -> _Loaded:
+def _loaded(taken: Pm2Import) -> _LoadedFile:
     names = frozenset(tables(taken.table["apps"]))
-    return _Loaded(taken.table, taken.notes, taken.folders, names)
+    return _LoadedFile(taken.table, taken.notes, taken.folders, names)
 
 
-def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[FromPm2, bool]:
+def _take(value: object, path: Path, start: Path, reading: _Reading) -> tuple[Pm2Import, bool]:
     """The table with its paths from `start`, and whether any script is there."""
     from portico.importers.pm2 import from_pm2  # noqa: PLC0415 - most files are portico.toml
 

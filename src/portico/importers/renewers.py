@@ -31,7 +31,7 @@ _MAX_FILE_SIZE: Final = 1 << 20
 """Octets that are looked at of a file; a user's own crontab may be of any size."""
 _MAX_LINE_LENGTH: Final = 4096
 """Characters that are looked at of a line: for one of MiBs the patterns would take minutes."""
-_RENEWS: Final = re.compile(
+_RENEWAL_COMMAND: Final = re.compile(
     r"(?:^|[\s/;&|])(?:"
     r"(?:certbot|letsencrypt)(?:-auto)?\s(?:.*\s)?(?:renew|certonly)\b"
     r"|acme\.sh\s(?:.*\s)?(?:--cron|--renew-all|--renew)\b"
@@ -39,7 +39,7 @@ _RENEWS: Final = re.compile(
     r"|lego\s(?:.*\s)?renew\b"
     r")"
 )
-_ALL_OF_CERTBOT: Final = re.compile(
+_RENEW_ALL_COMMAND: Final = re.compile(
     r"^(?!.*certonly).*(?:certbot|letsencrypt)(?:-auto)?\s(?:.*\s)?renew\b|certbot.*\.timer$"
 )
 """Renews what certbot's folder says, and nothing that is marked as to be left alone there."""
@@ -63,12 +63,12 @@ def all_renewers(root: Path) -> list[Renewer]:
 
 def is_of_certbot(renewer: Renewer) -> bool:
     """Whether it renews all that is in certbot's folder, and nothing else."""
-    return _ALL_OF_CERTBOT.search(renewer.what) is not None
+    return _RENEW_ALL_COMMAND.search(renewer.what) is not None
 
 
 def renews(command: str) -> bool:
     """Whether a command renews certificates."""
-    return _RENEWS.search(command[:_MAX_LINE_LENGTH]) is not None
+    return _RENEWAL_COMMAND.search(command[:_MAX_LINE_LENGTH]) is not None
 
 
 def is_renewing_timer(name: str) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from portico.core.model.certificate import (
-    About,
     Certificate,
     Issuer,
     Lineage,
+    Provenance,
 )
 from portico.core.model.order import Accounts, NewCertificate
 from portico.core.model.pair import Facts, Findings, OwnCopy, OwnPair, Trust
@@ -157,7 +157,7 @@ class Lineages(Protocol):
         """The generation that was switched to: what nginx is given."""
 
     async def store(
-        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
     ) -> Certificate:
         """Put a chain (PEM, the certificate first) and its private key (a PEM file's path) on
         disk as a new generation, which is not current yet.

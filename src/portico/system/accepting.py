@@ -35,8 +35,8 @@ from portico.system.listening import listening_sockets
 from portico.system.proc import pids, read, stat
 
 _WORKER: Final = b"nginx: worker process"
-_LEAVING: Final = b"is shutting down"
-_WATCHED: Final = re.compile(
+_SHUTDOWN_TITLE: Final = b"is shutting down"
+_WATCHED_ROW: Final = re.compile(
     r"^tfd:\s*(\d+) events:\s*([0-9a-f]+) data:\s*([0-9a-f]+) .*\bino:([0-9a-f]+)", re.MULTILINE
 )
 """A line of fdinfo of an epoll instance (proc_pid_fdinfo(5))."""
@@ -104,7 +104,7 @@ def _workers(master: int) -> list[int]:
 def _is_worker(pid: int) -> bool:
     with suppress(OSError):
         title = read(f"/proc/{pid}/cmdline")
-        return title.startswith(_WORKER) and _LEAVING not in title
+        return title.startswith(_WORKER) and _SHUTDOWN_TITLE not in title
     return False
 
 
@@ -123,7 +123,7 @@ def _epolls(worker: int) -> Iterator[int]:
 
 def _of(worker: int, epoll: int) -> Iterator[Watch]:
     text = Path(f"/proc/{worker}/fdinfo/{epoll}").read_text()
-    for found in _WATCHED.finditer(text):
+    for found in _WATCHED_ROW.finditer(text):
         number, *others = found.groups()
         events, data, inode = (int(each, 16) for each in others)
         yield Watch(worker, epoll, int(number), events, data, inode)

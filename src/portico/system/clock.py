@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncio import Task
 
-_CHANCE = random.SystemRandom()
+_RANDOM = random.SystemRandom()
 """Nobody can tell the next number from those before: ports are chosen by it."""
 
 
@@ -23,7 +23,7 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def jitter(self) -> float:
-        return _CHANCE.random()
+        return _RANDOM.random()
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # noqa: PLC0415 - half the start of a process that only reads the time

@@ -13,13 +13,13 @@ from typing import Final
 
 from portico.system.files import sync_folder
 
-_UNFINISHED: Final = ".new-"
+_TEMPORARY_MARK: Final = ".new-"
 
 
 def begin_folder(parent: Path) -> Path:
     """A new one for this user alone, which counts for nothing until `finish_folder`."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=parent))
+    return Path(tempfile.mkdtemp(prefix=_TEMPORARY_MARK, dir=parent))
 
 
 def finish_folder(unfinished: Path, target: Path) -> None:
@@ -38,7 +38,7 @@ def numbers(parent: Path) -> list[int]:
 
 def remove_folders(parent: Path, names: Collection[str] = ()) -> None:
     """Remove these, and what a process that was killed has left unfinished."""
-    for each in (*parent.glob(f"{_UNFINISHED}*"), *(parent / name for name in names)):
+    for each in (*parent.glob(f"{_TEMPORARY_MARK}*"), *(parent / name for name in names)):
         remove_folder(each)
 
 

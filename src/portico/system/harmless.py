@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-_ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_ESCAPED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of Unicode: controls, formats (bidirectional, of no width), halves of pairs, and
 separators of lines."""
 _LAYOUT: Final = frozenset("\n\t")
@@ -28,6 +28,6 @@ def harmless(text: str) -> str:
 def _shown(character: str) -> str:
     if ord(character) in _BYTES:
         return f"\\x{ord(character) - 0xDC00:02x}"
-    if unicodedata.category(character) not in _ESCAPED:
+    if unicodedata.category(character) not in _ESCAPED_CATEGORIES:
         return character  # a wide blank, a sign of private use
     return character.encode("unicode_escape").decode()

@@ -14,7 +14,7 @@ from portico.system.account import home_folder_of
 from portico.system.files import write
 from portico.system.ownership import assert_own
 
-ALREADY_SERVED: Final = 4
+ALREADY_SERVED_CODE: Final = 4
 """The exit code of a daemon that finds another one in its home."""
 MAX_SOCKET_PATH_LENGTH = 107  # sun_path of unix(7), less its closing zero
 

@@ -42,7 +42,7 @@ _LENGTH: Final = struct.Struct("!I")
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
 
-class Outside:
+class LaunchedProgram:
     """A program that the launcher has started. Implements `programs.Child`."""
 
     def __init__(self, connection: socket.socket, pid: int, pidfd: int) -> None:
@@ -66,7 +66,7 @@ class StartOutside:
     def __init__(self, address: str) -> None:
         self._address = address
 
-    def __call__(self, program: Program, stdin: int, stdout: int, stderr: int) -> Outside:
+    def __call__(self, program: Program, stdin: int, stdout: int, stderr: int) -> LaunchedProgram:
         connection = _connected(self._address)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -109,14 +109,14 @@ def _connected(address: str) -> socket.socket:
     return connection
 
 
-def _answered(connection: socket.socket) -> Outside:
+def _answered(connection: socket.socket) -> LaunchedProgram:
     text, files, _, _ = socket.recv_fds(connection, 1 << 16, 1)
     if not text:
         raise OSError(errno.ECONNRESET, "the launcher ended before it had started the program")
     answer = json.loads(text if text.endswith(b"\n") else text + _line(connection))
     if "error" in answer:
         raise OSError(answer["error"], os.strerror(answer["error"]), answer["file"])
-    return Outside(connection, answer["pid"], files[0])
+    return LaunchedProgram(connection, answer["pid"], files[0])
 
 
 def _line(connection: socket.socket) -> bytes:

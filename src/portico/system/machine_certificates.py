@@ -25,12 +25,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.errors import Failed
 from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY, machine_host
-from portico.system.x509 import UNREADABLE
+from portico.system.x509 import PARSE_ERRORS
 
 AUTHORITY_LIFE: Final = timedelta(days=7305)
 MACHINE_LIFE: Final = timedelta(days=3652)
 """What ends the rights of a machine is its removal from `[machines]`, not time."""
-BACKDATED: Final = timedelta(hours=1)  # for machines whose clock is behind
+BACKDATING: Final = timedelta(hours=1)  # for machines whose clock is behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class MachineAuthority:
         subject = _subject(cluster, NameOID.COMMON_NAME, "Portico machines")
         root = (
             _builder(subject, subject, key.public_key())
-            .not_valid_before(moment - BACKDATED)
+            .not_valid_before(moment - BACKDATING)
             .not_valid_after(moment + AUTHORITY_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -73,7 +73,7 @@ class MachineAuthority:
             root = x509.load_pem_x509_certificate((folder / AUTHORITY).read_bytes())
             key = load_pem_private_key(pem, None)
             (cluster,) = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-        except (OSError, TypeError, *UNREADABLE) as error:
+        except (OSError, TypeError, *PARSE_ERRORS) as error:
             raise _damaged(folder, str(error)) from error
         if (
             not isinstance(key, ec.EllipticCurvePrivateKey)
@@ -99,7 +99,7 @@ class MachineAuthority:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         leaf = (
             _builder(subject, self.root.subject, key.public_key())
-            .not_valid_before(moment - BACKDATED)
+            .not_valid_before(moment - BACKDATING)
             .not_valid_after(min(moment + MACHINE_LIFE, self.root.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACKS: Final = 4
-UNPRIVILEGED: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+UNPRIVILEGED_PORT_FILE: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 STORES: Final = (
     Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch, Alpine
     Path("/etc/pki/tls/certs/ca-bundle.crt"),  # Fedora, RHEL
@@ -62,7 +62,7 @@ def own_loopbacks(home: Path) -> tuple[str, ...]:
     return tuple(own)
 
 
-def unprivileged_from(setting: Path = UNPRIVILEGED) -> int:
+def unprivileged_from(setting: Path = UNPRIVILEGED_PORT_FILE) -> int:
     """The first port that every user may bind: ip_unprivileged_port_start of ip(7)."""
     with suppress(OSError, ValueError):
         return int(setting.read_text())

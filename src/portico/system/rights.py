@@ -22,7 +22,7 @@ from portico.system.account import Account, account_of_owner
 from portico.system.ownership import writer
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_WRITE_BITS: Final = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS: Final = 40  # as the kernel's
 _NO_USER: Final = Account()
 _ASK: Final = ctypes.c_uint(-1)
@@ -59,7 +59,7 @@ def folder_of(
 def is_roots_alone(folder: int) -> bool:
     """Whether nobody but root can make files in a folder that is held open."""
     seen = os.fstat(folder)
-    return _is_roots(seen) and not seen.st_mode & _OTHERS_WRITE
+    return _is_roots(seen) and not seen.st_mode & _OTHERS_WRITE_BITS
 
 
 def other_writer(path: str | Path) -> str:

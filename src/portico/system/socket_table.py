@@ -18,9 +18,11 @@ _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags
 _QUESTION: Final = struct.Struct("=BBBxI")  # struct inet_diag_req_v2, up to its id
 _ENDS: Final = struct.Struct("!HH4s12x4s12x")  # struct inet_diag_sockid; ports and addresses
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-_FOUND: Final = struct.Struct("!B3xHH16s16s")  # struct inet_diag_msg: family, ports, addresses
+_ANSWER_HEAD: Final = struct.Struct(
+    "!B3xHH16s16s"
+)  # struct inet_diag_msg: family, ports, addresses
 _STATE: Final = struct.Struct("=IIII")  # its queues for reading and writing, uid and inode
-_STATE_AT: Final = 56
+_STATE_OFFSET: Final = 56
 _PIECE: Final = 1 << 16
 _PROTOCOLS: Final = {
     socket.SOCK_DGRAM: socket.IPPROTO_UDP,
@@ -100,7 +102,7 @@ def _ask(
 
 
 def _read(data: bytes, at: int) -> Socket:
-    family, port, other_port, address, other = _FOUND.unpack_from(data, at)
+    family, port, other_port, address, other = _ANSWER_HEAD.unpack_from(data, at)
     size = 4 if family == socket.AF_INET else 16
-    unread, _, uid, inode = _STATE.unpack_from(data, at + _STATE_AT)
+    unread, _, uid, inode = _STATE.unpack_from(data, at + _STATE_OFFSET)
     return Socket(address[:size], port, (other[:size], other_port), uid, inode, unread)

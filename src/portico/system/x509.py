@@ -14,7 +14,7 @@ from portico.system.base64url import base64url
 Chain = list[x509.Certificate]
 """The certificate itself first."""
 
-UNREADABLE: Final = (
+PARSE_ERRORS: Final = (
     ValueError,
     OverflowError,
     UnsupportedAlgorithm,
@@ -38,7 +38,7 @@ def is_readable(pem: bytes, *, is_crl: bool) -> bool:
     """Whether there are certificates in it, or a list of revoked ones."""
     try:
         _ = x509.load_pem_x509_crl(pem) if is_crl else read_chain(pem)
-    except UNREADABLE:
+    except PARSE_ERRORS:
         return False
     return True
 

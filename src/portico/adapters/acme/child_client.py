@@ -31,7 +31,7 @@ from portico.adapters.acme.wire import (
     RenewalInfo,
     RenewalInfoRequest,
     Request,
-    Revoked,
+    RevokedAnswer,
     RevokeRequest,
 )
 from portico.core.planning.preflight import PreflightFacts
@@ -83,8 +83,8 @@ class AcmeChild:
     async def renewal_info(self, request: RenewalInfoRequest) -> RenewalInfo:
         return await self._ask(request, TypeAdapter(RenewalInfo))
 
-    async def revoke(self, request: RevokeRequest) -> Revoked:
-        return await self._ask(request, TypeAdapter(Revoked))
+    async def revoke(self, request: RevokeRequest) -> RevokedAnswer:
+        return await self._ask(request, TypeAdapter(RevokedAnswer))
 
     async def preflight(self, request: PreflightRequest) -> PreflightFacts:
         return await self._ask(request, TypeAdapter(PreflightFacts))

@@ -316,7 +316,7 @@ class RenewalInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
+class RevokedAnswer:
     """Nothing else is to be said of it."""
 
 
@@ -366,7 +366,9 @@ class Failure:
     retry_at: float | None = None
 
 
-Answer = AccountAnswer | IssuedCertificate | ManualSteps | RenewalInfo | Revoked | PreflightFacts
+Answer = (
+    AccountAnswer | IssuedCertificate | ManualSteps | RenewalInfo | RevokedAnswer | PreflightFacts
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from portico.errors import Failed
 
-_NONSENSE: Final = (
+_PARSE_ERRORS: Final = (
     Error,
     ValueError,
     TypeError,
@@ -31,7 +31,7 @@ def pem_of(jwk: str) -> str:
     """Raises Failed for a text that is no private key of a kind that accounts have."""
     try:
         key = JWK.json_loads(jwk)
-    except _NONSENSE as error:
+    except _PARSE_ERRORS as error:
         raise Failed(f"not a JSON Web Key: {error}") from error
     if not isinstance(key, JWKRSA | JWKEC) or not hasattr(key.key, "private_bytes"):
         raise Failed("not an RSA or ECDSA private key")

@@ -28,11 +28,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import write_folder
 from portico.errors import Failed
-from portico.system.x509 import UNREADABLE
+from portico.system.x509 import PARSE_ERRORS
 
 ROOT_LIFE: Final = timedelta(days=3652)
 LEAF_LIFE: Final = timedelta(days=90)
-BACKDATED: Final = timedelta(hours=1)  # for clients whose clock is behind
+BACKDATING: Final = timedelta(hours=1)  # for clients whose clock is behind
 _KEY: Final = "key.pem"
 _MAX_HOST_LENGTH: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 
@@ -49,7 +49,7 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
         builder = (
             _builder(subject, self.root.subject, key.public_key())
-            .not_valid_before(moment - BACKDATED)
+            .not_valid_before(moment - BACKDATING)
             .not_valid_after(min(moment + LEAF_LIFE, self.root.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
@@ -95,7 +95,7 @@ def _read(place: Path) -> Authority:
     try:
         root = x509.load_pem_x509_certificate((place / ROOT).read_bytes())
         key = load_pem_private_key((place / _KEY).read_bytes(), None)
-    except (OSError, TypeError, *UNREADABLE) as error:
+    except (OSError, TypeError, *PARSE_ERRORS) as error:
         raise _unusable(place, str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != root.public_key():
         raise _unusable(place, f"{_KEY} is not the key of {ROOT}")
@@ -116,7 +116,7 @@ def _make(place: Path, host: str, now: float) -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
     root = (
         _builder(name, name, key.public_key())
-        .not_valid_before(moment - BACKDATED)
+        .not_valid_before(moment - BACKDATING)
         .not_valid_after(moment + ROOT_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)

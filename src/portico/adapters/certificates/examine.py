@@ -20,7 +20,7 @@ from portico.adapters.certificates.own_copies import MAX_FILE_SIZE, read
 from portico.adapters.certificates.wire import Pair
 from portico.core.model.moments import moment
 from portico.core.planning.served_certificates import covers
-from portico.system.x509 import UNREADABLE, names_of, read_chain, signed
+from portico.system.x509 import PARSE_ERRORS, names_of, read_chain, signed
 
 EXPIRY_NOTICE: Final = timedelta(days=14)
 MIN_RSA_BITS: Final = 2048
@@ -35,7 +35,7 @@ class Examination(TypedDict):
     notes: list[str]
 
 
-class _Unusable(Exception):
+class _UnusableFile(Exception):
     """A file from which nothing can be read; its text is the problem."""
 
 
@@ -47,12 +47,12 @@ def examine(pair: Pair, now: float) -> Examination:
     key: PrivateKeyTypes | None = None
     try:
         chain = _read_chain(pair["certificate"])
-    except _Unusable as unusable:
+    except _UnusableFile as unusable:
         problems.append(str(unusable))
     try:
         key = _read_key(pair["key"])
         notes.extend(_open_to_all(pair["key"]))
-    except _Unusable as unusable:
+    except _UnusableFile as unusable:
         problems.append(str(unusable))
     notes.extend(_certbot_notes(pair["certificate"]))
     if chain:
@@ -80,11 +80,13 @@ def _certbot_notes(path: str) -> Iterator[str]:
 def _read_chain(path: str) -> list[x509.Certificate]:
     data = _read(path)
     if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise _Unusable(f"{path} holds no certificate in PEM format{_other_form(data, 'x509')}")
+        raise _UnusableFile(
+            f"{path} holds no certificate in PEM format{_other_form(data, 'x509')}"
+        )
     try:
         return read_chain(data)
-    except UNREADABLE as error:
-        raise _Unusable(f"{path} holds a certificate that cannot be read: {error}") from error
+    except PARSE_ERRORS as error:
+        raise _UnusableFile(f"{path} holds a certificate that cannot be read: {error}") from error
 
 
 def _read_key(path: str) -> PrivateKeyTypes:
@@ -92,25 +94,27 @@ def _read_key(path: str) -> PrivateKeyTypes:
     # A block may follow others: EC parameters, or the certificate in the same file.
     block = _KEY.search(data)
     if not block:
-        raise _Unusable(f"{path} holds no private key in PEM format{_other_form(data, 'pkey')}")
+        raise _UnusableFile(
+            f"{path} holds no private key in PEM format{_other_form(data, 'pkey')}"
+        )
     try:
         return load_pem_private_key(block[0], None)
     except TypeError:
-        raise _Unusable(
+        raise _UnusableFile(
             f"the key in {path} is encrypted, which is not supported; decrypt it with `openssl "
             f"pkey -in {path} -out NEWFILE` and use that file"
         ) from None
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise _Unusable(f"{path} holds a key that cannot be read: {error}") from error
+        raise _UnusableFile(f"{path} holds a key that cannot be read: {error}") from error
 
 
 def _read(path: str) -> bytes:
     try:
         data = read(path)
     except OSError as error:
-        raise _Unusable(f"cannot read {path}: {error.strerror}") from error
+        raise _UnusableFile(f"cannot read {path}: {error.strerror}") from error
     if len(data) > MAX_FILE_SIZE:
-        raise _Unusable(f"{path} is larger than 1 MB, too large for a certificate or key")
+        raise _UnusableFile(f"{path} is larger than 1 MB, too large for a certificate or key")
     return data
 
 

@@ -138,9 +138,11 @@ class CertificateChild:
         try:
             ran = await run(command, self._deadline, given=json.dumps(request).encode())
         except Failed as error:
-            raise Failed(f"cannot {what}: {error}; {_HOLDS}") from error
+            raise Failed(f"cannot {what}: {error}; {_UNCHANGED_TEXT}") from error
         if ran.code:
-            raise Failed(f"cannot {what}: {ran.last_words or f'exit {ran.code}'}; {_HOLDS}")
+            raise Failed(
+                f"cannot {what}: {ran.last_words or f'exit {ran.code}'}; {_UNCHANGED_TEXT}"
+            )
         return ran.out
 
 
@@ -151,4 +153,4 @@ def _pairs(pairs: Sequence[OwnPair]) -> list[Pair]:
     ]
 
 
-_HOLDS: Final = "existing certificates remain in use"
+_UNCHANGED_TEXT: Final = "existing certificates remain in use"

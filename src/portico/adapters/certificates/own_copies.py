@@ -32,7 +32,7 @@ Signature = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedCopy:
     signature: Signature
     copy: OwnCopy
     until: float
@@ -43,7 +43,7 @@ class OwnCopies:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[OwnPair, _Known] = {}
+        self._known: dict[OwnPair, _CachedCopy] = {}
 
     def look(self, pairs: Sequence[OwnPair], now: float) -> dict[OwnPair, OwnCopy]:
         """Of those whose copies are as their files, or whose files are known to be unusable."""
@@ -54,14 +54,14 @@ class OwnCopies:
             if known and known.signature == signature and now < known.until:
                 found[pair] = known.copy
             elif copy := self._same(pair):
-                self._known[pair] = _Known(signature, copy, now + COMPARE_INTERVAL)
+                self._known[pair] = _CachedCopy(signature, copy, now + COMPARE_INTERVAL)
                 found[pair] = copy
         return found
 
     def note(self, pair: OwnPair, problems: Sequence[str], now: float) -> OwnCopy:
         """After a child has looked at it: the new copy, or the former one with what is wrong."""
         copy = replace(newest(self._folder, pair) or OwnCopy(), problem="; ".join(problems))
-        self._known[pair] = _Known(_signature(pair), copy, now + COMPARE_INTERVAL)
+        self._known[pair] = _CachedCopy(_signature(pair), copy, now + COMPARE_INTERVAL)
         return copy
 
     def expected(self, pair: OwnPair) -> CertificateFiles:

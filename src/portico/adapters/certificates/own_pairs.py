@@ -23,7 +23,7 @@ from portico.system.folders import (
 )
 from portico.system.x509 import read_chain
 
-COPIES_KEPT: Final = 10
+MAX_COPIES: Final = 10
 """nginx's files may name an earlier one for as long as it refuses newer files."""
 
 
@@ -46,7 +46,7 @@ def copy_own_pair(folder: Path, pair: Pair, now: float) -> list[str]:
         write_new(unfinished / FACTS, facts)
         before = numbers(place)
         finish_folder(unfinished, place / str(max(before, default=0) + 1))
-        remove_folders(place, list(map(str, before[: 1 - COPIES_KEPT])))
+        remove_folders(place, list(map(str, before[: 1 - MAX_COPIES])))
     finally:
         remove_folder(unfinished)
     return []

@@ -18,11 +18,11 @@ from portico.adapters.certificates.lineage import CHAIN, KEY, write_generation
 from portico.core.model.names import folder_name
 from portico.system.files import write
 from portico.system.folders import numbers, remove_folders
-from portico.system.x509 import UNREADABLE, names_of, plain
+from portico.system.x509 import PARSE_ERRORS, names_of, plain
 
 GENERATIONS_KEPT: Final = 2
 """The generation in use, and the one that an older nginx generation names."""
-RENEW_AT: Final = 2 / 3  # of a certificate's life
+RENEW_PART: Final = 2 / 3  # of a certificate's life
 THREADS: Final = 16  # they wait for the disk, which syncs many files at once as fast as one
 
 
@@ -78,7 +78,7 @@ def _kept(
             and key.public_key() == leaf.public_key()
             and authority.signed(leaf)
         )
-    except (OSError, TypeError, *UNREADABLE):
+    except (OSError, TypeError, *PARSE_ERRORS):
         return None
     return entry if good else None
 
@@ -88,7 +88,7 @@ def _entry(number: int, names: list[str], leaf: x509.Certificate) -> Entry:
     return {
         "names": names,
         "good_from": start,
-        "renew_at": start + (end - start) * RENEW_AT,
+        "renew_at": start + (end - start) * RENEW_PART,
         "generation": number,
     }
 
@@ -99,7 +99,7 @@ def _ended(generation: Path, now: float) -> bool:
     """
     try:
         leaf = x509.load_pem_x509_certificate((generation / CHAIN).read_bytes())
-    except (OSError, *UNREADABLE):
+    except (OSError, *PARSE_ERRORS):
         return True
     return leaf.not_valid_after_utc.timestamp() < now
 

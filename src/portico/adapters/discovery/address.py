@@ -22,7 +22,7 @@ from typing import Final
 from portico.errors import Failed
 from portico.system.waiting import wait_for
 
-UNASSIGNED: Final = range(288, 308)
+UNASSIGNED_PORTS: Final = range(288, 308)
 """No service has a port of these (IANA), so that we stand in nobody's way."""
 RECEIVE_BUFFER: Final = 1 << 20  # a reload with 300 slots asks 300 addresses at once
 BACKLOG: Final = 100
@@ -92,7 +92,9 @@ def _candidates(hosts: Sequence[str], below: int, fraction: float) -> Iterator[t
     """Ports that the system gives to outgoing connections come first: no server expects to find
     one of them free.
     """
-    for port in _starting_at(range(UNASSIGNED.start, min(UNASSIGNED.stop, below)), fraction):
+    for port in _starting_at(
+        range(UNASSIGNED_PORTS.start, min(UNASSIGNED_PORTS.stop, below)), fraction
+    ):
         yield hosts[0], port
     yield from itertools.repeat((hosts[0], 0), MAX_RANDOM_PORTS)
     for host in hosts:

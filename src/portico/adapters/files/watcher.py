@@ -24,7 +24,7 @@ _FOLDERS_AT_ONCE: Final = 400
 """Places in one object of watchfiles: all of Python waits while it is made, 25 µs for each."""
 _PAUSE_MS: Final = 20
 """Looks between two attempts: what cannot be watched is often large."""
-_ADDED: Final = 1
+_CHANGE_ADDED: Final = 1
 """`watchfiles.Change.added`, which cannot be imported here."""
 
 
@@ -71,7 +71,7 @@ class _Watch:
         there, changes = [root for root in here if here[root]], self._changes(self._events)
         changed = [path for _, path in changes]
         retry = not self._events and self._rest == 0 and there != []
-        if retry or here != before or any(k == _ADDED and is_folder(p) for k, p in changes):
+        if retry or here != before or any(k == _CHANGE_ADDED and is_folder(p) for k, p in changes):
             changed += self._open(there)
         if before is not None:
             changed += [root for root in there if here[root] != before[root]]

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portico.adapters.lineages.lineage_folder import FULL, KEY, LineageFolder, Unusable
-from portico.core.model.certificate import About, Certificate
+from portico.adapters.lineages.lineage_folder import (
+    FULL_CHAIN,
+    KEY,
+    LineageFolder,
+    UnusableGeneration,
+)
+from portico.core.model.certificate import Certificate, Provenance
 from portico.core.model.names import folder_name
 from portico.core.model.pair import Facts, OwnPair
 from portico.core.model.place import CertificateFiles
@@ -20,7 +25,7 @@ from portico.system.home import Home
 
 
 @dataclass(slots=True)
-class _Known:
+class _LineageState:
     """What is in one lineage's folder."""
 
     generations: dict[int, Certificate] = field(default_factory=dict)
@@ -33,7 +38,7 @@ class DiskLineages:
     def __init__(self, home: Home, certificates: Certificates, clock: Clock) -> None:
         self._folder = home.certificates
         self._certificates, self._clock = certificates, clock
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _LineageState] = {}
         self._changing = asyncio.Lock()
 
     async def load(self) -> Mapping[str, str]:
@@ -60,14 +65,14 @@ class DiskLineages:
         return str(folder.path), str(folder.live)
 
     async def store(
-        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
     ) -> Certificate:
         async with self._changing:
             try:
                 return await self._store(lineage, names, chain, key, about)
             except OSError as error:
                 raise _failed(lineage, f"cannot write {_where(error)}") from error
-            except Unusable as error:
+            except UnusableGeneration as error:
                 raise _failed(lineage, str(error)) from error
 
     async def switch(self, lineage: str, generation: int) -> Certificate:
@@ -110,7 +115,7 @@ class DiskLineages:
             self._known.pop(lineage, None)
 
     async def _store(
-        self, lineage: str, names: Sequence[str], chain: str, key: str, about: About
+        self, lineage: str, names: Sequence[str], chain: str, key: str, about: Provenance
     ) -> Certificate:
         folder = self._lineage_folder(lineage)
         unfinished = await asyncio.to_thread(_begin, folder, chain, key)
@@ -125,11 +130,11 @@ class DiskLineages:
             certificate = await asyncio.to_thread(folder.finish, unfinished, described)
         finally:
             await asyncio.to_thread(remove_folder, unfinished)
-        self._known.setdefault(lineage, _Known()).generations[number] = certificate
+        self._known.setdefault(lineage, _LineageState()).generations[number] = certificate
         return certificate
 
     async def _look(self, unfinished: Path, names: Sequence[str]) -> Facts:
-        pair = OwnPair(str(unfinished / FULL), str(unfinished / KEY), tuple(names))
+        pair = OwnPair(str(unfinished / FULL_CHAIN), str(unfinished / KEY), tuple(names))
         [facts] = await self._certificates.inspect([pair])
         return facts
 
@@ -141,8 +146,8 @@ def _lineage_folder(certificates: Path, name: str) -> LineageFolder:
     return LineageFolder(certificates / "lineages" / name, certificates / "live" / name)
 
 
-def _load(certificates: Path) -> tuple[dict[str, _Known], dict[str, str]]:
-    found: dict[str, _Known] = {}
+def _load(certificates: Path) -> tuple[dict[str, _LineageState], dict[str, str]]:
+    found: dict[str, _LineageState] = {}
     troubles: dict[str, str] = {}
     lineages = certificates / "lineages"
     for each in sorted(lineages.iterdir()) if lineages.is_dir() else ():
@@ -158,8 +163,8 @@ def _load(certificates: Path) -> tuple[dict[str, _Known], dict[str, str]]:
     return found, troubles
 
 
-def _read(folder: LineageFolder) -> tuple[_Known, list[str]]:
-    known, wrong = _Known(), []
+def _read(folder: LineageFolder) -> tuple[_LineageState, list[str]]:
+    known, wrong = _LineageState(), []
     try:
         folder.path.chmod(0o700)
         folder.drop([])
@@ -169,12 +174,12 @@ def _read(folder: LineageFolder) -> tuple[_Known, list[str]]:
     for number in numbers:
         try:
             known.generations[number] = folder.read(number)
-        except Unusable as error:
+        except UnusableGeneration as error:
             wrong.append(f"generation {number} was skipped: {error}")
     return known, wrong
 
 
-def _heal(folder: LineageFolder, known: _Known) -> list[str]:
+def _heal(folder: LineageFolder, known: _LineageState) -> list[str]:
     """Where the current one is damaged, the last one before it that is good takes its place."""
     pointed = folder.read_link("current")
     if pointed is None:
@@ -213,7 +218,7 @@ def _switch(folder: LineageFolder, generation: int) -> None:
     folder.publish()
 
 
-def _tidy(folder: LineageFolder, known: _Known) -> None:
+def _tidy(folder: LineageFolder, known: _LineageState) -> None:
     """Newer ones stay too: they are held, and will be switched to. Damaged ones go with old."""
     kept = (known.current, folder.read_link("previous"))
     gone = [n for n in folder.generations() if n not in kept and n < (known.current or 0)]
@@ -222,7 +227,9 @@ def _tidy(folder: LineageFolder, known: _Known) -> None:
         known.generations.pop(number, None)
 
 
-def _described(lineage: str, number: int, facts: Facts, about: About, now: float) -> Certificate:
+def _described(
+    lineage: str, number: int, facts: Facts, about: Provenance, now: float
+) -> Certificate:
     return Certificate(
         lineage=lineage,
         generation=number,
@@ -242,13 +249,13 @@ def _described(lineage: str, number: int, facts: Facts, about: About, now: float
     )
 
 
-def _accept(facts: Facts, about: About, held: Certificate | None) -> None:
+def _accept(facts: Facts, about: Provenance, held: Certificate | None) -> None:
     """Raises Unusable, with every reason why it cannot be used."""
     problems = list(facts.problems)
     if about.staging and held and not held.staging:
         problems.append("it is a staging certificate and must not replace a trusted one")
     if problems:
-        raise Unusable("; ".join(problems))
+        raise UnusableGeneration("; ".join(problems))
 
 
 def _failed(lineage: str, why: str) -> Failed:

@@ -36,9 +36,9 @@ Pointer = Literal["current", "previous"]
 
 CERT: Final = "cert.pem"
 CHAIN: Final = "chain.pem"
-FULL: Final = "fullchain.pem"
+FULL_CHAIN: Final = "fullchain.pem"
 KEY: Final = "privkey.pem"
-PEMS: Final = (CERT, CHAIN, FULL, KEY)
+PEMS: Final = (CERT, CHAIN, FULL_CHAIN, KEY)
 _META: Final = "meta.json"
 _BLOCK: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -53,7 +53,7 @@ class _Meta:
 _RECORD: Final = TypeAdapter(_Meta)
 
 
-class Unusable(Exception):
+class UnusableGeneration(Exception):
     """A generation that cannot be read, or is not what was written."""
 
 
@@ -66,9 +66,9 @@ class LineageFolder:
         """A new generation that nobody sees yet. Raises OSError, and Unusable for no chain."""
         blocks = [f"{block}\n" for block in _BLOCK.findall(chain)]
         if not blocks:
-            raise Unusable("no certificate in PEM format")
+            raise UnusableGeneration("no certificate in PEM format")
         unfinished = begin_folder(self.path)
-        texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL: "".join(blocks)}
+        texts = {CERT: blocks[0], CHAIN: "".join(blocks[1:]), FULL_CHAIN: "".join(blocks)}
         try:
             write_new(unfinished / KEY, key)
             for name, text in texts.items():
@@ -100,11 +100,13 @@ class LineageFolder:
             meta = _RECORD.validate_json((place / _META).read_bytes())
             damaged = [name for name in PEMS if _digest(place / name) != meta.digests.get(name)]
         except OSError as error:
-            raise Unusable(f"cannot read {error.filename}: {error.strerror}") from error
+            raise UnusableGeneration(f"cannot read {error.filename}: {error.strerror}") from error
         except ValidationError as error:
-            raise Unusable(f"{place / _META} cannot be read") from error
+            raise UnusableGeneration(f"{place / _META} cannot be read") from error
         if damaged:
-            raise Unusable(f"{', '.join(damaged)} in {place} was changed after it was written")
+            raise UnusableGeneration(
+                f"{', '.join(damaged)} in {place} was changed after it was written"
+            )
         # The folder may have been moved since: its place is where it is now.
         return located(replace(meta.certificate, generation=number), place)
 
@@ -147,7 +149,7 @@ class LineageFolder:
 
 def located(certificate: Certificate, place: Path) -> Certificate:
     """The same, with its files in this folder."""
-    files = CertificateFiles(str(place / FULL), str(place / KEY))
+    files = CertificateFiles(str(place / FULL_CHAIN), str(place / KEY))
     return replace(certificate, files=files, cert=str(place / CERT), chain=str(place / CHAIN))
 
 

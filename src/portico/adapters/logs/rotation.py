@@ -28,7 +28,7 @@ from portico.system.rights import folder_of
 
 CHUNK: Final = 1 << 20
 MAX_ATTEMPTS: Final = 1000
-PACKED: Final = ".gz"
+PACKED_SUFFIX: Final = ".gz"
 COMPRESSION: Final = 6
 _OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -117,14 +117,17 @@ class _Rotation:
 
     def _shift(self, rotated: list[str]) -> None:
         for number, each in reversed(list(enumerate(rotated, 2))):
-            self._rename(each, f"{self._name}.{number}{PACKED if each.endswith(PACKED) else ''}")
+            self._rename(
+                each,
+                f"{self._name}.{number}{PACKED_SUFFIX if each.endswith(PACKED_SUFFIX) else ''}",
+            )
 
     def compress(self) -> None:
         """The newest of those that are plain, but for the very newest. One that cannot be stays
         as it is: it takes no more than it may.
         """
-        plain = [each for each in self._rotated()[1:] if not each.endswith(PACKED)]
-        part = f"{self._name}{PACKED}.part"
+        plain = [each for each in self._rotated()[1:] if not each.endswith(PACKED_SUFFIX)]
+        part = f"{self._name}{PACKED_SUFFIX}.part"
         for each in plain[:1]:
             try:
                 file = os.open(each, os.O_RDONLY | _OPEN, dir_fd=self._folder)
@@ -132,7 +135,7 @@ class _Rotation:
                     self._pack(file, part)
                 finally:
                     os.close(file)
-                self._rename(part, each + PACKED)
+                self._rename(part, each + PACKED_SUFFIX)
                 self._remove(each)
             except OSError:
                 with suppress(OSError):
@@ -156,7 +159,7 @@ class _Rotation:
     def _rotated(self) -> list[str]:
         """`NAME.1` and so on, newest first; some end with PACKED."""
         pattern = re.compile(
-            re.escape(self._name) + rf"\.([1-9]\d{{0,3}})(?:{re.escape(PACKED)})?"
+            re.escape(self._name) + rf"\.([1-9]\d{{0,3}})(?:{re.escape(PACKED_SUFFIX)})?"
         )
         listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
         try:

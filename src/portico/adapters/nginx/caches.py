@@ -17,14 +17,14 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
-from portico.core.render.cache import FOLDER, ROOM, USER_MARK, is_purged
+from portico.core.render.cache import FOLDER, ROOM_FILE, USER_MARK, is_purged
 from portico.system.account import account_of_owner
 from portico.system.rights import acting_as
 
 MIN_FREE_BYTES: Final = 32 << 20
 """nginx itself removes answers from 128 MiB on (`min_free`): this is for what others write."""
 MIN_FREE_INODES: Final = 1000
-_RETIRED: Final = ".retired-"
+_RETIRED_MARK: Final = ".retired-"
 _CACHE_LINE: Final = re.compile(rf'^ *proxy_cache_path [^;]*/{FOLDER}/([^/";]+?)"? ', re.MULTILINE)
 _KEY: Final = b"\nKEY: "
 _USUAL_HEAD, _LONGEST_HEAD = 4096, 1 << 17
@@ -34,7 +34,7 @@ _USUAL_HEAD, _LONGEST_HEAD = 4096, 1 << 17
 class Caches:
     def __init__(self, folder: Path) -> None:
         """`folder` is HOME/nginx."""
-        self._folder, self._room = folder / FOLDER, folder / ROOM
+        self._folder, self._room = folder / FOLDER, folder / ROOM_FILE
 
     def make(self) -> None:
         self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -54,14 +54,14 @@ class Caches:
         """Take the folders that this main file does not name out of nginx's way; quick."""
         names = frozenset(_CACHE_LINE.findall(main_text))
         for folder in self._folders():
-            if folder.name not in names and not folder.name.startswith(_RETIRED):
+            if folder.name not in names and not folder.name.startswith(_RETIRED_MARK):
                 number = folder.stat(follow_symlinks=False).st_ino
                 with suppress(OSError):
-                    folder.rename(folder.with_name(f"{_RETIRED}{number}"))
+                    folder.rename(folder.with_name(f"{_RETIRED_MARK}{number}"))
 
     def remove_retired(self) -> None:
         for folder in self._folders():
-            if folder.name.startswith(_RETIRED):
+            if folder.name.startswith(_RETIRED_MARK):
                 with _as_owner(folder):
                     shutil.rmtree(folder, ignore_errors=True)
                 with suppress(OSError):

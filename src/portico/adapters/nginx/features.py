@@ -68,14 +68,16 @@ LOCATION: Final = {
     "stub_status": "stub_status;",
 }
 
-ALL: Final = frozenset({*MAIN, *STREAM, *STREAM_UPSTREAM, *UPSTREAM, *SERVER, *LOCATION})
-LOADABLE: Final = {
+ALL_DIRECTIVES: Final = frozenset(
+    {*MAIN, *STREAM, *STREAM_UPSTREAM, *UPSTREAM, *SERVER, *LOCATION}
+)
+LOADABLE_MODULES: Final = {
     "brotli": "ngx_http_brotli_filter_module.so",
     "stream": "ngx_stream_module.so",
     "zstd": "ngx_http_zstd_filter_module.so",
 }
 """What a package may bring as a file in nginx's folder of modules."""
-NEEDED: Final = frozenset({"resolve", "keepalive_min_timeout"})
+REQUIRED_FEATURES: Final = frozenset({"resolve", "keepalive_min_timeout"})
 """Without these Portico cannot use an nginx at all."""
 
 
@@ -100,7 +102,11 @@ def without(features: frozenset[str], lacking: str) -> frozenset[str]:
 def with_modules(features: frozenset[str], modules: Iterable[str]) -> frozenset[str]:
     """With all that could come with these."""
     loaded = tuple(modules)
-    more = (n for n in ALL if n in loaded or n.startswith(tuple(f"{each}_" for each in loaded)))
+    more = (
+        n
+        for n in ALL_DIRECTIVES
+        if n in loaded or n.startswith(tuple(f"{each}_" for each in loaded))
+    )
     return features.union(more)
 
 

@@ -24,7 +24,7 @@ from portico.adapters.nginx.processes import (
     workers_of,
 )
 from portico.core.model.neighbour import neighbours_socket
-from portico.core.render.alpn import INSIDE
+from portico.core.render.alpn import INNER_SOCKET
 from portico.system import inherit_sockets
 from portico.system.programs import DEVNULL, Program, StartProgram, running
 
@@ -67,7 +67,7 @@ class Paths:
     @property
     def inside(self) -> Path:
         """A socket on which nginx listens for itself."""
-        return self.folder / INSIDE
+        return self.folder / INNER_SOCKET
 
     @property
     def to_neighbours(self) -> Path:

@@ -28,7 +28,7 @@ from portico.adapters.probes.connection import Connection, WrongProtocol
 
 PREFIX_LENGTH: Final = 5  # octets before a message: not compressed, and its length
 SETTINGS: Final = b"\x04"
-SERVING: Final = 1
+STATUS_SERVING: Final = 1
 MAX_ERROR_LENGTH: Final = 200
 WORDS: Final = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
@@ -112,7 +112,7 @@ def _trouble(answer: _Answer, service: str) -> str | None:
     match status:  # codes of gRPC: OK, NOT_FOUND, UNIMPLEMENTED
         case b"0":
             state = _serving_status(bytes(answer.data[PREFIX_LENGTH:]))
-            return None if state == SERVING else f"answered {WORDS.get(state, state)}"
+            return None if state == STATUS_SERVING else f"answered {WORDS.get(state, state)}"
         case b"5":
             return f'knows no service "{service}"'
         case b"12":

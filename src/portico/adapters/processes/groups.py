@@ -20,7 +20,7 @@ SYSTEMD: Final = Path("/run/systemd/system")
 below a unit that has Delegate=."""
 SUFFIX: Final = ".instances"
 """Of the folder of one home's groups."""
-_LINKS_OF_A_LEAF: Final = 2
+_LEAF_LINKS: Final = 2
 """One more for each group below it."""
 
 
@@ -70,7 +70,7 @@ def members(group: Path) -> set[int]:
         folder = waiting.pop()
         with suppress(OSError):  # read so often that making Paths would be most of the work
             found |= set(map(int, read(f"{folder}/cgroup.procs").split()))
-            if os.stat(folder).st_nlink != _LINKS_OF_A_LEAF:  # noqa: PTH116 - as above
+            if os.stat(folder).st_nlink != _LEAF_LINKS:  # noqa: PTH116 - as above
                 waiting += [each.path for each in os.scandir(folder) if each.is_dir()]
     return found
 

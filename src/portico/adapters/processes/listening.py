@@ -30,14 +30,14 @@ _ROW: Final = (
     rb"(?P<state>%s) \S+ \S+ \S+ +(?P<uid>\d+) +\d+ (?P<inode>\d+)"
 )
 """A row of proc_pid_net(5), for a pattern of its state (include/net/tcp_states.h)."""
-_ANY: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
-_CONNECTED: Final = re.compile(_ROW % (b"%02X" % ESTABLISHED), re.MULTILINE)
+_ANY_ROW: Final = re.compile(_ROW % b"[0-9A-F]{2}", re.MULTILINE)
+_CONNECTION_ROW: Final = re.compile(_ROW % (b"%02X" % ESTABLISHED), re.MULTILINE)
 _LISTEN: Final = b"%02X" % LISTEN
 _LOOPBACK: Final = b"%08X" % socket.htonl(0x7F000001)
 """127.0.0.1, where nginx finds instances, as the tables have it."""
 _CHUNK: Final = 1 << 16
 
-_UNABLE: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
+_UNSUPPORTED_ERRORS: Final = {errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EPERM}
 ANSWER_TIMEOUT: Final = 2.0
 
 
@@ -81,14 +81,14 @@ def connections(ports: frozenset[int]) -> set[Connection]:
 
 def receivers(port: int) -> list[Listener]:
     """The sockets of UDP at a port, which take what anybody sends."""
-    found = (row for path in _UDP_TABLES for row in _rows(path, _ANY))
+    found = (row for path in _UDP_TABLES for row in _rows(path, _ANY_ROW))
     every = (Listener(_read_place(row), int(row["uid"]), int(row["inode"])) for row in found)
     return [each for each in every if each.at.port == port]
 
 
 def sessions(ports: frozenset[int]) -> Counter[int]:
     """How many sockets of UDP send to one of these ports of loopback, and take from it, alone."""
-    rows = (row for path in _UDP_TABLES for row in _rows(path, _CONNECTED))
+    rows = (row for path in _UDP_TABLES for row in _rows(path, _CONNECTION_ROW))
     others = Counter(row["other"] for row in rows)
     return Counter({port: n for port in ports if (n := others[b"%s:%04X" % (_LOOPBACK, port)])})
 
@@ -103,7 +103,7 @@ def _asked(state: int, port: int = 0) -> list[Socket] | None:
                 for each in in_state(table, state, family, port)
             ]
     except OSError as error:
-        if error.errno not in _UNABLE:
+        if error.errno not in _UNSUPPORTED_ERRORS:
             raise
     return None
 
@@ -115,13 +115,13 @@ def _place(found: Socket) -> Listening:
 def _read_listeners() -> Iterator[Listener]:
     """Those that listen come first, so that reading ends where connections begin."""
     for path in _TABLES:
-        for row in takewhile(lambda row: row["state"] == _LISTEN, _rows(path, _ANY)):
+        for row in takewhile(lambda row: row["state"] == _LISTEN, _rows(path, _ANY_ROW)):
             yield Listener(_read_place(row), int(row["uid"]), int(row["inode"]))
 
 
 def _read_connections() -> Iterator[Connection]:
     for path in _TABLES:
-        for row in _rows(path, _CONNECTED):
+        for row in _rows(path, _CONNECTION_ROW):
             yield Connection(_read_place(row), row["other"])
 
 

@@ -36,8 +36,8 @@ from portico.system.proc import pids, program_name, sockets, stat, user_of
 FIRST, LAST = 20000, 29999
 """Below the ephemeral range of most systems, and below the node ports of Kubernetes."""
 MAX_TRIED: Final = 500
-_EVERYWHERE: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - compared, not bound
-_TAKEN_BY_CUSTOM: Final = frozenset(
+_ANY_ADDRESS: Final = frozenset({"*", "0.0.0.0", "[::]"})  # noqa: S104 - compared, not bound
+_CUSTOMARY_PORTS: Final = frozenset(
     # minecraft, rabbitmq, cockroach, sentinel, mongodb, rethinkdb, fluentd, steam
     {24224, 25565, 25672, 26257, 26379, 27015, 27017, 27018, 27019, 28015, 28017, 29015, 29092}
 )
@@ -54,7 +54,7 @@ class LinuxPorts:
         it before the program that it is for listens.
         """
         begin = int(self._clock.jitter() * len(self._range))
-        taken = {*avoid, *self._recent, *_TAKEN_BY_CUSTOM}
+        taken = {*avoid, *self._recent, *_CUSTOMARY_PORTS}
         here = (p for p in chain(self._range[begin:], self._range[:begin]) if p not in taken)
         for port in islice(here, MAX_TRIED):
             if _is_free(port) and _is_free(port, socket.SOCK_DGRAM):
@@ -120,7 +120,7 @@ def _holder(
     sockets_at: Callable[[int], list[Listener]] = listeners,
 ) -> str | None:
     """Of an address alone, or of every one; who listens at all of them has each."""
-    wanted = {"*" if each in _EVERYWHERE else each for each in addresses}
+    wanted = {"*" if each in _ANY_ADDRESS else each for each in addresses}
     found = {
         each.inode: each.uid
         for each in sockets_at(port)

@@ -16,7 +16,16 @@ import sys
 import time
 
 MAX_LINE = 1 << 16  # bytes; a longer one is cut
-STOPS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM")
+STOP_SIGNALS = (
+    "SIGHUP",
+    "SIGINT",
+    "SIGQUIT",
+    "SIGTERM",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGPIPE",
+    "SIGALRM",
+)
 
 
 def main() -> None:
@@ -45,7 +54,7 @@ def main() -> None:
 def _write_on(form: str, files: dict[int, int]) -> None:
     """From each pipe to its file, until both are closed."""
     os.close(0)
-    for name in STOPS:
+    for name in STOP_SIGNALS:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     rests = dict.fromkeys(files, b"")
     while rests:

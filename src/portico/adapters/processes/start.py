@@ -46,7 +46,7 @@ from portico.system.text import line_of
 log = logging.getLogger(__name__)
 
 MAX_ENV_FILE_SIZE: Final = 1 << 20
-STAMPED: Final = str(Path(stamped.__file__))
+STAMP_PROGRAM: Final = str(Path(stamped.__file__))
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY
 # O_NONBLOCK: to open a pipe that nobody reads would wait for ever.
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -316,11 +316,11 @@ def _stamped(program: Program, start: Start) -> Program:
     """The program, or what runs it with the time before each of its lines."""
     if start.timestamp is None:
         return program
-    needed = [(sys.executable, False), (STAMPED, False)]
+    needed = [(sys.executable, False), (STAMP_PROGRAM, False)]
     if start.account.uid and (closed := next(filter(None, closed_to(start.account, needed)), "")):
         log.warning("no times in %s: %s is closed to its user", start.logs.stdout, closed)
         return program
-    before = (sys.executable, "-I", "-S", STAMPED, start.timestamp, start.program)
+    before = (sys.executable, "-I", "-S", STAMP_PROGRAM, start.timestamp, start.program)
     return replace(program, words=(*before, *program.words))
 
 

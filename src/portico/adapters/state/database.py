@@ -25,7 +25,7 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     found = path.exists() and path.stat().st_size > 0
     try:
         db = _open(path)
-    except _Damaged as damage:
+    except _DamagedDatabase as damage:
         aside = _put_aside(path)
         db = _open(path)
         return db, [
@@ -48,7 +48,7 @@ def assert_usable(path: Path) -> None:
             raise Failed(f"cannot open {path}: {error}; nothing was changed") from error
 
 
-class _Damaged(Exception):
+class _DamagedDatabase(Exception):
     pass
 
 
@@ -64,7 +64,7 @@ def _open(path: Path) -> sqlite3.Connection:
         return _connected(path, alone=True)
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, sqlite3.Error) and is_damage(error):
-            raise _Damaged(str(error)) from error
+            raise _DamagedDatabase(str(error)) from error
         raise Failed(f"cannot use {path}: {error}; nothing was changed") from error
 
 
@@ -94,7 +94,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise _Damaged(" ".join(found.split()))
+        raise _DamagedDatabase(" ".join(found.split()))
     version = _assert_known(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA secure_delete = ON")  # there may be secrets in what is deleted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_OF_THE_SHELL: Final = """
+_SHELL_VARIABLES: Final = """
     key IN ('PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'TZ', 'TMPDIR',
         'VOLTA_HOME', 'PNPM_HOME', 'BUN_INSTALL', 'JAVA_HOME', 'SSL_CERT_FILE', 'SSL_CERT_DIR',
         'NODE_EXTRA_CA_CERTS', 'http_proxy', 'https_proxy', 'no_proxy', 'all_proxy', 'HTTP_PROXY',
@@ -35,12 +35,12 @@ MIGRATIONS: Final = (
     f"""
     UPDATE revision SET record = json_set(record, '$.environ', json((
         SELECT json_group_object(key, value) FROM json_each(record, '$.environ')
-        WHERE {_OF_THE_SHELL})))
+        WHERE {_SHELL_VARIABLES})))
     WHERE NOT EXISTS (SELECT 1 FROM json_tree(record, '$.document')
         WHERE key = 'inherit_env' AND type = 'true');
     UPDATE spec SET record = json_set(record, '$.environ', json((
         SELECT json_group_object(key, value) FROM json_each(record, '$.environ')
-        WHERE {_OF_THE_SHELL})))
+        WHERE {_SHELL_VARIABLES})))
     WHERE NOT coalesce(json_extract(record, '$.app.inherit_env'), 0);
     """,  # noqa: S608 - our own words
     """

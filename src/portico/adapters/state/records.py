@@ -21,7 +21,7 @@ REVISION: Final = TypeAdapter(Revision)
 MEMORY: Final = TypeAdapter(RenewalState)
 ENTRY: Final = TypeAdapter(Entry)
 _APP: Final = TypeAdapter(AppRecord)
-_ALL_BUT_ID: Final = {field.name for field in fields(Spec)} - {"id"}
+_SPEC_FIELDS: Final = {field.name for field in fields(Spec)} - {"id"}
 Record = TypeVar("Record")
 
 
@@ -39,7 +39,7 @@ def from_json(kind: TypeAdapter[Record], text: str) -> Record:
 
 def app_to_json(record: AppRecord) -> str:
     """Specs are kept once, in their own table; an app names its own by their ids."""
-    return _APP.dump_json(record, exclude={"target": _ALL_BUT_ID, "good": _ALL_BUT_ID}).decode()
+    return _APP.dump_json(record, exclude={"target": _SPEC_FIELDS, "good": _SPEC_FIELDS}).decode()
 
 
 def app_from_json(text: str, specs: Mapping[str, Spec]) -> AppRecord:

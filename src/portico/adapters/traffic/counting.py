@@ -47,7 +47,7 @@ MAX_BEHIND: Final = 30.0
 KEEP_TIME: Final = 1.0
 """Seconds for which rates are not asked for again."""
 _NONE: Final = Rates({}, {}, {})
-_SILENT: Final = Rates(
+_NO_RATES: Final = Rates(
     {}, {}, {}, "the program that counts requests does not answer; what it missed is counted later"
 )
 
@@ -116,7 +116,7 @@ class CountingChild:
 
     async def _ask_for_rates(self) -> None:
         answer = await self._ask("rates", {})
-        self._rates = _rates(json.loads(answer)) if answer else _SILENT
+        self._rates = _rates(json.loads(answer)) if answer else _NO_RATES
 
     async def metrics(self) -> str:
         return (await self._ask("metrics", {})).decode()

@@ -41,7 +41,7 @@ class Refusal:
 
 
 WRONG_HOST: Final = Refusal(421, "this is the dashboard of Portico, at 127.0.0.1 only")
-FOREIGN: Final = Refusal(403, "the request comes from another site")
+OTHER_SITE: Final = Refusal(403, "the request comes from another site")
 NOT_SIGNED_IN: Final = Refusal(401, "not signed in; `portico open` prints a link that signs in")
 LINK_IS_USED: Final = Refusal(
     401, "this link was used or is older than a minute; `portico open` prints another one"
@@ -49,7 +49,7 @@ LINK_IS_USED: Final = Refusal(
 NO_KEY: Final = Refusal(403, "the request lacks the key of this session; `portico open` signs in")
 
 
-def foreign(headers: Mapping[str, str], port: int) -> Refusal | None:
+def site_refusal(headers: Mapping[str, str], port: int) -> Refusal | None:
     """What no session makes good: another name of this machine, or a page of another site.
 
     Names of headers are in lower case. A name that leads here by DNS rebinding is in Host.
@@ -57,14 +57,14 @@ def foreign(headers: Mapping[str, str], port: int) -> Refusal | None:
     if headers.get("host", "").lower() not in {f"{host}:{port}" for host in HOSTS}:
         return WRONG_HOST
     if headers.get("sec-fetch-site", "").lower() not in _OWN_FETCHES:
-        return FOREIGN
+        return OTHER_SITE
     origin = headers.get("origin")
     if origin is not None and origin.lower() != f"http://{headers['host'].lower()}":
-        return FOREIGN
+        return OTHER_SITE
     return None
 
 
-def without_key(headers: Mapping[str, str], key: str) -> Refusal | None:
+def key_refusal(headers: Mapping[str, str], key: str) -> Refusal | None:
     """For data and changes: they have to be asked for by a page of ours, which alone knows it."""
     given = headers.get(KEY_HEADER, "").encode("utf-8", "surrogateescape")
     return None if hmac.compare_digest(given, key.encode()) else NO_KEY

@@ -11,7 +11,7 @@ MAX_READERS: Final = 20
 """More get 503: each costs as much as it is sent."""
 
 
-class Live:
+class LiveStatus:
     """Frames are events of text/event-stream (WHATWG HTML, 9.2). While nobody reads, none is made.
 
     Someone who reads slowly is sent the newest frame, not those that were made meanwhile.

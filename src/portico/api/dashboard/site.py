@@ -14,7 +14,7 @@ from portico.api.app import Answer, Api, Request
 from portico.api.dashboard import guard
 from portico.api.dashboard.assets import INDEX, assets
 from portico.api.dashboard.guard import HEADERS, NOT_SIGNED_IN, Refusal
-from portico.api.dashboard.live import Live
+from portico.api.dashboard.live import LiveStatus
 from portico.api.dashboard.sessions import Session, Sessions
 from portico.core.model import certificate_verbs, verbs
 from portico.core.model.event import Requester
@@ -45,7 +45,9 @@ _TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Dashboard:
-    def __init__(self, operations: object, live: Live, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, operations: object, live: LiveStatus, monotonic: Callable[[], float]
+    ) -> None:
         """`operations` are those of the API."""
         self._api, self._live, self._now = Api(operations, VERBS), live, monotonic
         self._sessions = Sessions()
@@ -66,7 +68,7 @@ class Dashboard:
         return replace(answer, headers={"Cache-Control": "no-store", **answer.headers, **HEADERS})
 
     async def _guarded(self, request: Request) -> Answer:
-        if refusal := guard.foreign(request.headers, self.port):
+        if refusal := guard.site_refusal(request.headers, self.port):
             return _refused(refusal)
         path, _, query = request.target.partition("?")
         if path == SIGN_IN and request.method == "GET":
@@ -75,7 +77,7 @@ class Dashboard:
         if session is None:
             return _refused(NOT_SIGNED_IN)
         if path.startswith(("/v1/", "/live")):
-            refusal = guard.without_key(request.headers, session.key)
+            refusal = guard.key_refusal(request.headers, session.key)
             return _refused(refusal) if refusal else await self._data(request, path, session)
         return _file(path, request)
 

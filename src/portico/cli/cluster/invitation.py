@@ -14,7 +14,7 @@ from portico.core.model.moments import moment
 from portico.errors import Refused
 from portico.system.cluster_identity import machine_host
 from portico.system.files import write, write_new
-from portico.system.x509 import UNREADABLE, names_of, signed
+from portico.system.x509 import PARSE_ERRORS, names_of, signed
 
 SCHEMA: Final = 1
 
@@ -61,7 +61,7 @@ def read_invitation(file: Path, now: float) -> Invitation:
         _assert_consistent(found)
     except OSError as error:
         raise Refused(f"cannot read {file}: {error.strerror}; nothing was changed") from error
-    except (AttributeError, KeyError, TypeError, *UNREADABLE) as error:
+    except (AttributeError, KeyError, TypeError, *PARSE_ERRORS) as error:
         raise Refused(
             f"cannot join with {file}: it is not an invitation, or it is damaged; nothing was "
             "changed. `portico cluster invite` on the first machine writes one"

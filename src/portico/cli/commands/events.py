@@ -19,8 +19,8 @@ from portico.system.waiting import pause
 if TYPE_CHECKING:
     from portico.core.model.views import EventView
 
-SHOWN: Final = 100
-SHOWN_BEFORE_FOLLOWING: Final = 10
+DEFAULT_COUNT: Final = 100
+FOLLOW_COUNT: Final = 10
 MAX_SHOWN: Final = 1_000_000
 RECONNECT_INTERVAL: Final = 0.5
 """Seconds between two looks for the next daemon."""
@@ -40,7 +40,7 @@ def options(parser: Parser) -> None:
         "--lines",
         type=whole_number,
         metavar="N",
-        help=f"show the last N events; default: {SHOWN}, with --since or --until all",
+        help=f"show the last N events; default: {DEFAULT_COUNT}, with --since or --until all",
     )
     time_options(parser)
     parser.add_argument(
@@ -108,7 +108,7 @@ def _count(args: Namespace) -> int:
         return int(args.lines)
     if args.since is not None or args.until is not None:
         return MAX_SHOWN
-    return SHOWN_BEFORE_FOLLOWING if args.follow else SHOWN
+    return FOLLOW_COUNT if args.follow else DEFAULT_COUNT
 
 
 def _print_json(session: Session, events: list[EventView]) -> None:

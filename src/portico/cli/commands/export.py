@@ -109,7 +109,7 @@ def _read(session: Session, args: Namespace) -> _Source:
 
 def _build(program: str | None, environ: Mapping[str, str]) -> Build:
     """What the nginx of this machine can do; what one usually can where there is none."""
-    build = nginx.USUAL
+    build = nginx.USUAL_BUILD
     if program:
         done = run_tool([program, "-V"], environ, seconds=_TEST_TIMEOUT)
         read = nginx.build_of(program, done.stderr + done.stdout)

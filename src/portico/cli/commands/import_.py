@@ -10,7 +10,7 @@ from portico.cli.session import Session
 from portico.core.config.document import read_document
 from portico.errors import ConfigError, Failed, Refused
 from portico.importers.read import current_folder
-from portico.stack.importing.imported import Imported, imported
+from portico.stack.importing.imported import ImportedStack, imported
 from portico.stack.importing.kept import FOLDER
 from portico.stack.importing.writing import text_of
 from portico.stack.reading.live import read_live
@@ -81,7 +81,7 @@ def _refuse_to_replace(path: Path) -> None:
         raise Refused(f"{path} exists; nothing was changed; --force replaces it")
 
 
-def _refused(found: Imported, source: str) -> list[str]:
+def _refused(found: ImportedStack, source: str) -> list[str]:
     """What of the file is to be mended by hand before it can be used."""
     try:
         read_document(found.table, source=source)
@@ -90,7 +90,7 @@ def _refused(found: Imported, source: str) -> list[str]:
     return []
 
 
-def _write(output: Path, text: str, found: Imported, *, force: bool) -> None:
+def _write(output: Path, text: str, found: ImportedStack, *, force: bool) -> None:
     """The file itself last: it is complete where it is there."""
     contents = {output.parent / name: lines for name, lines in found.files.items()}
     contents[output] = text
@@ -106,7 +106,7 @@ def _write(output: Path, text: str, found: Imported, *, force: bool) -> None:
         raise Failed(f"cannot write {error.filename or output}: {error.strerror}") from error
 
 
-def _list(session: Session, found: Imported, *, printed: bool) -> None:
+def _list(session: Session, found: ImportedStack, *, printed: bool) -> None:
     if printed and found.files:
         names = ", ".join(found.files)
         session.terminal.write_labelled("note", f"-o FILE also writes {names}, which it includes")
@@ -117,7 +117,7 @@ def _list(session: Session, found: Imported, *, printed: bool) -> None:
         session.terminal.write_stderr(f"{gap.place}: {what}{gap.why}")
 
 
-def _as_json(text: str, found: Imported) -> dict[str, object]:
+def _as_json(text: str, found: ImportedStack) -> dict[str, object]:
     return {
         "text": text,
         "table": found.table,

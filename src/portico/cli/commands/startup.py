@@ -8,7 +8,7 @@ from portico.cli.arguments import Parser
 from portico.cli.session import Session
 from portico.client.client import Client
 from portico.client.stopping import stop_daemon
-from portico.client.systemd import BOOTED, Unit, former_unit, unit_of
+from portico.client.systemd import SYSTEMD_FOLDER, Unit, former_unit, unit_of
 from portico.errors import Refused
 
 
@@ -24,7 +24,7 @@ def run(session: Session, args: Namespace) -> None:
         units = [unit.launcher, unit] if unit.launcher else [unit]
         session.terminal.write_raw("\n\n".join(f"# {u.path}\n{u.text.rstrip()}" for u in units))
         return
-    if not BOOTED.exists():
+    if not SYSTEMD_FOLDER.exists():
         raise Refused(
             "cannot install a unit: systemd is not the init of this machine; nothing was changed. "
             f"Have your init run this at boot: PORTICO_HOME={session.home.path} porticod"

@@ -20,7 +20,7 @@ from portico.client.client import Client
 from portico.client.stopping import mode_of
 from portico.client.upgrading import is_newer, replace_daemon
 from portico.core.model import verbs
-from portico.core.model.instance import LEAVING
+from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.labels import project_name
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _show(session: Session, status: StatusView, found: ImportedFile) -> None:
         ready = sum(each.state == "ready" for each in app.instances)
         doing = "answer" if any(each.port for each in app.instances) else "run"
         write(f"{app.name}: {state}, {ready} of {app.wanted} {doing}")
-        listed = [each for each in app.instances if each.state not in LEAVING]
+        listed = [each for each in app.instances if each.state not in LEAVING_STATES]
         for instance in listed[:MAX_LISTED_INSTANCES]:
             write(f"  {instance.id}  pid {instance.pid or '-'}  {_port(instance.port)}")
         if more := len(listed[MAX_LISTED_INSTANCES:]):

@@ -30,11 +30,11 @@ LINES: Final = 10
 """Of the pane of output."""
 NAMES_OF_SCREEN: Final = 4
 """A name is shortened to this part of the screen's width."""
-TICK: Final = 0.1
+CLOSE_CHECK_INTERVAL: Final = 0.1
 """Seconds after which the thread sees that the screen is closed."""
 _CHANGES: Final = {"reload": verbs.RELOAD, "restart": verbs.RESTART, "stop": verbs.STOP}
 _STEPS: Final = {"+": 1, "-": -1}
-_RIGHT: Final = frozenset(HEADS[HEADS.index("cpu") :])
+_RIGHT_ALIGNED: Final = frozenset(HEADS[HEADS.index("cpu") :])
 
 
 class Top(App[None]):
@@ -101,8 +101,8 @@ class Top(App[None]):
                 self._draw_from_thread(self._show, status, lines)
             waited = 0.0
             while waited < self._interval and not worker.is_cancelled:
-                pause(TICK)
-                waited += TICK
+                pause(CLOSE_CHECK_INTERVAL)
+                waited += CLOSE_CHECK_INTERVAL
 
     def _draw_from_thread(self, draw: Callable[P, None], *what: P.args, **more: P.kwargs) -> None:
         def unless_closed() -> None:
@@ -245,7 +245,7 @@ def _cell(number: int, row: Row, most: int) -> Text:
     return Text(
         shorten(harmless(column.text(row)), most),
         style=style,
-        justify="right" if column.head in _RIGHT else "left",
+        justify="right" if column.head in _RIGHT_ALIGNED else "left",
     )
 
 

@@ -12,14 +12,14 @@ from portico.core.model.names import is_ip
 from portico.core.model.site import Handling, Site
 from portico.core.model.variables import unknown_variables
 
-_ASKED = ("app", "upstream", "url")
+_TARGET_KEYS = ("app", "upstream", "url")
 
 
 def auth_findings(draft: Draft, path: Path, auth: Auth) -> Iterator[Finding]:
-    named = [key for key in _ASKED if getattr(auth, key) is not None]
+    named = [key for key in _TARGET_KEYS if getattr(auth, key) is not None]
     if len(named) > 1:
         yield Finding(path, f"has {' and '.join(named)}; set only one")
-    if not named and not draft.may_be_set(path, *_ASKED):
+    if not named and not draft.may_be_set(path, *_TARGET_KEYS):
         yield Finding(path, "needs app, upstream or url")
     if auth.app is not None:
         yield from app_named(draft, (*path, "app"), auth.app)

@@ -16,7 +16,7 @@ from portico.core.model.stream import Stream
 from portico.core.model.upstream import Upstream
 from portico.errors import Problem
 
-SINCE: Final = {
+FIRST_VERSIONS: Final = {
     # what a build can do: the first version of open-source nginx that has it
     "grpc": (1, 13, 10),
     "http2": (1, 25, 1),
@@ -56,7 +56,7 @@ FEATURES: Final = {
     "streams: tls": ("stream_ssl",),
     "zstd": ("zstd",),
 }
-AUTOMATIC: Final = {
+AUTOMATIC_FEATURES: Final = {
     # what Portico has nginx do wherever that can
     "HTTP/2": ("http2",),
     "idle connections kept while nginx reloads": ("keepalive_min_timeout",),
@@ -113,7 +113,7 @@ def capability_notes(document: Document, build: Build) -> Iterator[str]:
 
 
 def _lack(needed: str, build: Build) -> str:
-    since = SINCE.get(needed, build.version)
+    since = FIRST_VERSIONS.get(needed, build.version)
     if build.version < since:
         first = ".".join(map(str, since))
         return f"needs nginx {first} or later; {build.program} is {build.version_text}"

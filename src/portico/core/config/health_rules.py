@@ -9,8 +9,8 @@ from portico.core.model.app import App
 from portico.core.model.check import Check, ServerCheck
 
 _KINDS = ("path", "command", "grpc")
-_OF_HTTP = ("method", "host", "headers", "status", "body")
-_OF_THE_CONNECTION = {
+_HTTP_KEYS = ("method", "host", "headers", "status", "body")
+_CONNECTION_KEYS = {
     "connection",
     "content-length",
     "expect",
@@ -22,7 +22,7 @@ _OF_THE_CONNECTION = {
     "upgrade",
 }
 """RFC 9110 6.4, 7.6.1, 7.8 and 10.1: they promise what follows the request, or how it is sent."""
-_ANY = Check()
+_DEFAULT_CHECK = Check()
 
 
 def health_findings(draft: Draft, app_path: Path, app: App) -> Iterator[Finding]:
@@ -56,13 +56,13 @@ def _kind(path: Path, check: Check) -> Iterator[Finding]:
 
 def _http(draft: Draft, path: Path, check: Check | ServerCheck) -> Iterator[Finding]:
     if check.path is None and not draft.may_be_set(path, "path"):
-        for key in _OF_HTTP:
-            if getattr(check, key) != getattr(_ANY, key):
+        for key in _HTTP_KEYS:
+            if getattr(check, key) != getattr(_DEFAULT_CHECK, key):
                 yield Finding((*path, key), "is for a path, but none is set")
     if check.method == "HEAD" and check.body is not None:
         yield Finding((*path, "body"), "cannot match: an answer to HEAD has no body")
     for name in check.headers:
         if name.lower() == "host":
             yield Finding((*path, "headers", name), "is set by the key host")
-        if name.lower() in _OF_THE_CONNECTION:
+        if name.lower() in _CONNECTION_KEYS:
             yield Finding((*path, "headers", name), "is set by Portico: a check has no body")

@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.config.findings import Finding, Path
 from portico.core.model.site import Folder, Route, Site
 
-_OF_CLIENTS: Final = ("spa", "clean_urls", "listing", "expires")
+_CLIENT_KEYS: Final = ("spa", "clean_urls", "listing", "expires")
 """Keys of a folder that say how its files are found, and kept: here the app says both."""
 
 
@@ -25,6 +25,6 @@ def internal_findings(path: Path, site: Site) -> Iterator[Finding]:
                 yield Finding((*here, "internal"), "needs a path below /, such as /protected")
             if len(place) > 1 or route.match:
                 yield Finding((*here, "internal"), "cannot be used in a route with match")
-            for key in _OF_CLIENTS if isinstance(route.folder, Folder) else ():
+            for key in _CLIENT_KEYS if isinstance(route.folder, Folder) else ():
                 if getattr(route.folder, key):
                     yield Finding((*here, "folder", key), "cannot be used with internal")

@@ -68,7 +68,9 @@ def hint_for(key: str, table: type[Table]) -> str | None:
 def other_names(table: type[Table]) -> Mapping[str, str]:
     """What other tools call the keys of a table, each with the right key, or a sentence."""
     return {
-        word: right for right, words in _OTHERS.get(table, {}).items() for word in words.split()
+        word: right
+        for right, words in _OTHER_WORDS.get(table, {}).items()
+        for word in words.split()
     }
 
 
@@ -77,7 +79,7 @@ _BALANCE = {f'write balance = "{method} ..."': method for method in ("hash", "le
     for method in Method
     if method not in {Method.HASH, Method.LEAST_TIME}
 }
-_SERVING = {
+_SERVING_WORDS = {
     "app": "proxy_pass pass grpc_pass to target backend service reverse_proxy",
     "folder": "root static public document_root path",
     "folder.listing": "autoindex",
@@ -104,7 +106,7 @@ _SERVING = {
     "gzip": "compress encode compression",
     "cache": "proxy_cache caching",
 }
-_OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
+_OTHER_WORDS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     # a right key, or a sentence: the words that other tools have for it
     Document: {
         "apps": "app application applications service services program programs processes",
@@ -183,7 +185,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
     },
     Server: {"address": "server host url target", "max_conns": "maxconn max_connections"},
     Site: {
-        **_SERVING,
+        **_SERVING_WORDS,
         "aliases": "server_name server_names names domain domains host hosts",
         "certificate": "ssl_certificate cert tls_certificate",
         "key": "ssl_certificate_key private_key tls_key",
@@ -200,7 +202,7 @@ _OTHERS: Final[Mapping[type[Table], Mapping[str, str]]] = {
         "Portico enables it if nginx supports it": "http2",
         "it is a key of [edge]: http3 = true": "quic",
     },
-    Route: {**_SERVING, "match": "matcher matchers"},
+    Route: {**_SERVING_WORDS, "match": "matcher matchers"},
     Match: {
         "method": "methods limit_except",
         "header": "headers",

@@ -28,7 +28,7 @@ from portico.core.model.site import Route, Site
 from portico.core.model.stream import Stream
 from portico.errors import Problem
 
-_ELSEWHERE = "set it in one of them, or in edge.toml of PORTICO_HOME"
+_HINT = "set it in one of them, or in edge.toml of PORTICO_HOME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +155,14 @@ def _of_edges(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     for key in sorted(first.keys() & second.keys()):
         if first[key] != second[key]:
             what = f"is {_shown(first[key])} in {one.source}, and {_shown(second[key])} in "
-            yield Problem(f"edge.{key}", what + other.source, _ELSEWHERE)
+            yield Problem(f"edge.{key}", what + other.source, _HINT)
 
 
 def _of_machines(one: ProjectFile, other: ProjectFile) -> Iterator[Problem]:
     first, second = one.document.machines, other.document.machines
     if first and second and first != second:
         what = f"are others in {one.source} than in {other.source}"
-        yield Problem("machines", what, _ELSEWHERE)
+        yield Problem("machines", what, _HINT)
 
 
 def _shown(value: object) -> str:

@@ -18,7 +18,7 @@ from portico.core.model.upstream import Upstream
 
 _MAX_NAMED = 5
 _YEAR_SECONDS = 31536000
-_OF_SEVERAL = {"max_fails", "fail_timeout"}
+_GROUP_KEYS = {"max_fails", "fail_timeout"}
 _Note: TypeAlias = tuple[Path, str]
 
 
@@ -125,7 +125,7 @@ def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
             "is not passed on: Portico sets it to each instance's own port",
         )
     if alone and app.instances == 1:
-        for key in sorted(app.model_fields_set & _OF_SEVERAL):
+        for key in sorted(app.model_fields_set & _GROUP_KEYS):
             yield (*path, key), "has no effect: nginx never disables the only peer"
     elif "fail_timeout" in app.model_fields_set and not app.max_fails:
         yield (*path, "fail_timeout"), "has no effect: max_fails is 0"
@@ -137,7 +137,7 @@ def _app(path: Path, app: App, *, alone: bool) -> Iterator[_Note]:
 
 def _upstream(path: Path, upstream: Upstream) -> Iterator[_Note]:
     if len(upstream.servers) == 1 and not upstream.apps:
-        for key in sorted(upstream.servers[0].model_fields_set & _OF_SEVERAL):
+        for key in sorted(upstream.servers[0].model_fields_set & _GROUP_KEYS):
             yield (*path, "servers", 0, key), "has no effect: nginx never disables the only peer"
     addresses = [server.address for server in upstream.servers]
     for index, address in enumerate(addresses):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from portico.core.config.findings import Draft, Finding, Path
 from portico.core.model.app import App
 
-_OF_WHAT_STAYS = ("restart_schedule", "max_age", "max_memory", "health", "watch")
+_CONTINUOUS_KEYS = ("restart_schedule", "max_age", "max_memory", "health", "watch")
 
 
 def run_findings(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def _scheduled(draft: Draft, path: Path, app: App) -> Iterator[Finding]:
         yield Finding((*path, "schedule"), "is only for a program without a port", hint)
     if app.instances != 1:
         yield Finding((*path, "instances"), "must be 1 with schedule: one run at a time")
-    for key in _OF_WHAT_STAYS:
+    for key in _CONTINUOUS_KEYS:
         if getattr(app, key):
             yield Finding(
                 (*path, key), "cannot be combined with schedule: each run exits by itself"

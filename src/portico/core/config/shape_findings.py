@@ -17,7 +17,7 @@ from portico.core.model.labels import app_label
 from portico.core.model.site import Site
 from portico.core.model.units import Table, shown
 
-_NAMED = ("apps", "upstreams", "sites")
+_NAMED_TABLES = ("apps", "upstreams", "sites")
 UNKNOWN, REQUIRED = "unknown key", "is required"
 
 
@@ -96,7 +96,7 @@ def _finding(detail: ErrorDetails, place: _Place) -> Finding:
 def _spelling(place: _Place) -> str | None:
     """How the tables of apps, upstreams and sites are written, and what a name may be."""
     match place.path:
-        case (str(kind),) if kind in _NAMED and isinstance(place.value, list):
+        case (str(kind),) if kind in _NAMED_TABLES and isinstance(place.value, list):
             return f"write [{kind}.NAME] for each"
         case (("apps" | "upstreams") as kind, str(name)) if place.value == name:
             label = app_label(name)

@@ -16,7 +16,7 @@ from portico.core.model.stream import Stream, parse_listen
 from portico.core.model.upstream import Upstream
 
 _TARGETS: Final = ("app", "upstream")
-_OF_TCP: Final = (*("proxy_protocol", "set_real_ip_from", "server_names", "tls", "ssl_alpn"),)
+_TCP_KEYS: Final = (*("proxy_protocol", "set_real_ip_from", "server_names", "tls", "ssl_alpn"),)
 _VARIABLES: Final = frozenset(
     {
         *("binary_remote_addr", "connection", "hostname", "pid", "protocol", "remote_addr"),
@@ -77,7 +77,7 @@ def _protocol(document: Document, path: Path, stream: Stream, *, udp: bool) -> I
         if stream.proxy_responses is not None:
             yield Finding((*path, "proxy_responses"), "is for UDP")
         return
-    for key in _OF_TCP:
+    for key in _TCP_KEYS:
         if getattr(stream, key):
             yield Finding((*path, key), "is for TCP")
     if (upstream := document.upstreams.get(stream.upstream or "")) and upstream.tls:

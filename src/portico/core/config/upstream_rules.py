@@ -9,7 +9,7 @@ from portico.core.config.findings import Draft, Finding, Path, did_you_mean, nea
 from portico.core.config.health_rules import http_findings
 from portico.core.config.peers import Peer, peers_of_app, peers_of_upstream
 from portico.core.config.references import app_named
-from portico.core.config.variables import KNOWN, is_known_variable
+from portico.core.config.variables import NGINX_VARIABLES, is_known_variable
 from portico.core.model.app import App
 from portico.core.model.balancing import Balance, Sticky
 from portico.core.model.document import Document
@@ -56,7 +56,7 @@ def _sticky(path: Path, group: App | Upstream) -> Iterator[Finding]:
 def _variables(path: Path, group: App | Upstream) -> Iterator[Finding]:
     for variable in group.balance.variables:
         if not is_known_variable(variable):
-            right = nearest(variable, KNOWN)
+            right = nearest(variable, NGINX_VARIABLES)
             hint = did_you_mean(right and f"${right}")
             yield Finding((*path, "balance"), f"nginx has no variable ${variable}", hint)
 

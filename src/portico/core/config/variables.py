@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 # nginx.org/en/docs/varindex.html, less those that are set only after a peer was chosen
-_KNOWN = """
+_NGINX_NAMES = """
     args binary_remote_addr connection connection_requests connection_time content_length
     content_type document_root document_uri host hostname http2 https is_args is_request_port
     limit_rate msec nginx_version pid proxy_add_x_forwarded_for proxy_host proxy_port
@@ -22,9 +22,9 @@ _KNOWN = """
     tcpinfo_rcv_space tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd time_iso8601 time_local
     uid_got uri
 """
-KNOWN: Final = frozenset(_KNOWN.split())
+NGINX_VARIABLES: Final = frozenset(_NGINX_NAMES.split())
 _FAMILIES: Final = re.compile(r"(arg|cookie|http|proxy_protocol_tlv)_.+")
 
 
 def is_known_variable(name: str) -> bool:
-    return name in KNOWN or bool(_FAMILIES.fullmatch(name))
+    return name in NGINX_VARIABLES or bool(_FAMILIES.fullmatch(name))

@@ -22,13 +22,16 @@ ZERO: Final = -1
 MAX_RELATIVE_ERROR: Final = (2 ** (1 / PER_DOUBLING) - 1) / (2 ** (1 / PER_DOUBLING) + 1)
 _DOUBLINGS: Final = 12
 _BOUNDS: Final = [2 ** (n / PER_DOUBLING) for n in range(_DOUBLINGS * PER_DOUBLING + 1)]
-_SMALL: Final = [ZERO, *(bisect_left(_BOUNDS, ms) for ms in range(1, (1 << _DOUBLINGS) + 1))]
+_SMALL_BUCKETS: Final = [
+    ZERO,
+    *(bisect_left(_BOUNDS, ms) for ms in range(1, (1 << _DOUBLINGS) + 1)),
+]
 """The bucket of each whole millisecond: nginx knows no others."""
 
 
 def bucket(milliseconds: int) -> int:
-    if milliseconds < len(_SMALL):
-        return _SMALL[max(milliseconds, 0)]
+    if milliseconds < len(_SMALL_BUCKETS):
+        return _SMALL_BUCKETS[max(milliseconds, 0)]
     halvings = milliseconds.bit_length() - _DOUBLINGS
     return bisect_left(_BOUNDS, milliseconds / (1 << halvings)) + halvings * PER_DOUBLING
 

@@ -193,7 +193,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class _Known(dict[K, V]):
+class _Memo(dict[K, V]):
     """What was worked out once: times are whole milliseconds, so that few differ."""
 
     def __init__(self, work_out: Callable[[K], V]) -> None:
@@ -220,9 +220,9 @@ def _upstream_bucket(text: str) -> int:
     return NO_TIME if seconds is None else bucket(round(seconds * 1000))
 
 
-_buckets = _Known[float, int](lambda seconds: bucket(round(seconds * 1000)))
-_upstream_buckets = _Known[str, int](_upstream_bucket)
-_upstream_seconds = _Known[str, float](lambda text: _last_time(text) or 0.0)
+_buckets = _Memo[float, int](lambda seconds: bucket(round(seconds * 1000)))
+_upstream_buckets = _Memo[str, int](_upstream_bucket)
+_upstream_seconds = _Memo[str, float](lambda text: _last_time(text) or 0.0)
 
 
 @lru_cache(maxsize=256)

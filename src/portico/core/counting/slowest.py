@@ -13,12 +13,12 @@ from portico.core.counting.lines import Line, ended_at
 WIDTH: Final = 600
 SLOTS: Final = 6
 """So many times `WIDTH` seconds are remembered, and what is under way."""
-KEPT: Final = 10
+MAX_PATHS: Final = 10
 """Requests of a slot."""
 MAX_SITES: Final = 200
 MAX_PATH_LENGTH: Final = 120
 MAX_SEGMENTS: Final = 20
-_SWITCHED: Final = 101
+_SWITCHING_PROTOCOLS: Final = 101
 """A WebSocket: its time is how long it was open."""
 _ID: Final = re.compile(r"[0-9]+|(?=.*[0-9])([0-9a-fA-F-]{8,}|[A-Za-z0-9_=.~-]{20,})")
 
@@ -39,7 +39,7 @@ class SlowPath(NamedTuple):
     """How many of the slowest requests were of this method and path."""
 
 
-class Slowest:
+class SlowestRequests:
     """Only of the slowest requests of each piece of a log is the path looked at."""
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Slowest:
             return
         slots = self._sites.setdefault(site, {})
         few = heapq.nlargest(
-            KEPT,
-            (line for line in lines if line.status != _SWITCHED),
+            MAX_PATHS,
+            (line for line in lines if line.status != _SWITCHING_PROTOCOLS),
             key=attrgetter("request_time"),
         )
         for line in few:
@@ -61,7 +61,7 @@ class Slowest:
             if number >= int(now) // WIDTH - SLOTS:
                 path = normal_path(line.uri)
                 request = SlowRequest(line.request_time, at, line.method, path, line.status)
-                slots[number] = heapq.nlargest(KEPT, [*slots.get(number, ()), request])
+                slots[number] = heapq.nlargest(MAX_PATHS, [*slots.get(number, ()), request])
 
     def forget(self, now: float) -> None:
         """What is older than an hour, or would be of the future since the clock was set back."""

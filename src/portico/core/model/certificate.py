@@ -19,7 +19,7 @@ KeyType = Literal["ecdsa-p256", "ecdsa-p384", "rsa2048", "rsa4096"]
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
-COUNTED_FOR: Final = 30 * DAY
+ISSUE_COUNT_PERIOD: Final = 30 * DAY
 """How far back the ledger is read, and so the longest span of a limit."""
 
 
@@ -155,7 +155,7 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class Provenance:
     """What a certificate was obtained with, and cannot tell by itself."""
 
     issuer: str

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from portico.core.model.units import Kind, shown
 
 FIELDS: Final = 5
-_NAMED: Final = {
+_MACROS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -26,7 +26,7 @@ def parse_cron(text: str) -> str:
     """Minute, hour, day of month, month, day of week; or `@daily` and the like."""
     from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only where there is a schedule
 
-    expression = _NAMED.get(text.strip().lower(), text)
+    expression = _MACROS.get(text.strip().lower(), text)
     if len(expression.split()) != FIELDS:
         raise ValueError(f"must be {_CRON.text}, not {shown(text)}")
     try:

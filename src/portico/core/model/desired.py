@@ -172,7 +172,7 @@ class DesiredStream:
 
 
 _NO_FILE: Final = Origin()
-_CLOSED: Final[Mapping[str, object]] = {
+_CLOSED_SITE: Final[Mapping[str, object]] = {
     **dict.fromkeys(("app", "upstream", "folder", "redirect")),
     **dict.fromkeys(("basic_auth", "auth", "mirror", "client_certificates")),
     "include": (),
@@ -253,7 +253,7 @@ class Desired:
     def with_closed(self, projects: Collection[str]) -> Desired:
         """With nothing for nginx of these projects but their names."""
         closed = {name for name in self.sites if self.origin(name).project in projects}
-        sites = {name: self.sites[name].model_copy(update=_CLOSED) for name in closed}
+        sites = {name: self.sites[name].model_copy(update=_CLOSED_SITE) for name in closed}
         upstreams = self.upstreams.items()
         return replace(
             self,

@@ -84,13 +84,15 @@ TRANSITIONS: Final[dict[tuple[InstanceState, InstanceEvent], InstanceState]] = {
     (S.FAILED, E.DRAIN_ASKED): S.GONE,
 }
 
-LIVE: Final = frozenset({S.STARTING, S.READY, S.UNREADY, S.RESTARTING, S.DRAINING, S.STOPPING})
+LIVE_STATES: Final = frozenset(
+    {S.STARTING, S.READY, S.UNREADY, S.RESTARTING, S.DRAINING, S.STOPPING}
+)
 """States in which there is a process."""
-STARTABLE: Final = frozenset(s for s, event in TRANSITIONS if event is E.SPAWNED)
+STARTABLE_STATES: Final = frozenset(s for s, event in TRANSITIONS if event is E.SPAWNED)
 """States in which there is no process, and one may be started."""
-PROVEN: Final = frozenset({S.READY, S.UNREADY})
+PROVEN_STATES: Final = frozenset({S.READY, S.UNREADY})
 """States in which the process was ready at least once, and is probed."""
-LEAVING: Final = frozenset({S.DRAINING, S.STOPPING, S.GONE})
+LEAVING_STATES: Final = frozenset({S.DRAINING, S.STOPPING, S.GONE})
 
 
 class IllegalTransition(Exception):

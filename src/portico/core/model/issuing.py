@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from portico.core.model.certificate import COUNTED_FOR, DAY, KeyType, Limit
+from portico.core.model.certificate import DAY, ISSUE_COUNT_PERIOD, KeyType, Limit
 from portico.core.model.names import is_local_name, is_loopback_name
 from portico.core.model.pem_file import CertificateCopies
 from portico.core.model.units import Kind, Table, parse_duration, shown
@@ -66,8 +66,8 @@ def parse_limit(text: str) -> Limit:
     if not slash or not most.isdecimal() or not 0 < int(most) < 10**9 or not within:
         raise ValueError(f"must be {_LIMIT.text}, not {shown(text)}")
     limit = Limit(int(most), parse_duration(within))
-    if not 0 < limit.within <= COUNTED_FOR:
-        days = f"{COUNTED_FOR / DAY:g} days"
+    if not 0 < limit.within <= ISSUE_COUNT_PERIOD:
+        days = f"{ISSUE_COUNT_PERIOD / DAY:g} days"
         raise ValueError(f"must be within {days}, the longest time counted, not {shown(text)}")
     return limit
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 MAX_LENGTH: Final = 50
-UNNAMED: Final = "project"
+DEFAULT_NAME: Final = "project"
 """Of a folder whose name has no letter or digit."""
-_ALREADY = re.compile(r"([a-z0-9_-]+/)?[a-z0-9_-]+(\.[0-9]+){0,2}")
+_VALID_LABEL = re.compile(r"([a-z0-9_-]+/)?[a-z0-9_-]+(\.[0-9]+){0,2}")
 
 
 def app_label(text: str) -> str:
@@ -22,14 +22,14 @@ def app_label(text: str) -> str:
 
 def app_or_instance(text: str) -> str:
     """What a command names: `My API` is my-api, and `web`, `web.2` or `shop/web` is itself."""
-    return text if _ALREADY.fullmatch(text) else app_label(text) or text
+    return text if _VALID_LABEL.fullmatch(text) else app_label(text) or text
 
 
 def project_name(table: Mapping[str, object], folder: str) -> str:
     """As the file says, or its folder is called."""
     if written := table.get("project"):
         return str(written)
-    return app_label(posixpath.basename(home_folder(folder))) or UNNAMED
+    return app_label(posixpath.basename(home_folder(folder))) or DEFAULT_NAME
 
 
 def home_folder(folder: str) -> str:

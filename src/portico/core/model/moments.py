@@ -10,7 +10,7 @@ from typing import Final
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PART: Final = r"([0-9]{1,9})([smhdw])"
-_EXPECTED: Final = 'a duration such as "10m", or a time in UTC such as "2026-11-29T10:00"'
+_EXPECTED_FORM: Final = 'a duration such as "10m", or a time in UTC such as "2026-11-29T10:00"'
 
 
 def moment(at: float) -> str:
@@ -34,4 +34,4 @@ def parse_moment(text: str, now: float) -> float:
         found = datetime.fromisoformat(plain.removesuffix(" UTC"))
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(f"must be {_EXPECTED}, not {text[:60]!r}") from None
+        raise ValueError(f"must be {_EXPECTED_FORM}, not {text[:60]!r}") from None

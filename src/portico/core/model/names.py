@@ -22,7 +22,7 @@ MAX_NAME_LENGTH = 253  # RFC 1035 2.3.4: 255 octets on the wire, no trailing dot
 _MAX_FOLDER_LENGTH = 200  # NAME_MAX is 255 bytes
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _APP = re.compile(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?")
-_LOCAL = (".localhost", ".internal", ".test", ".local")
+_LOCAL_SUFFIXES = (".localhost", ".internal", ".test", ".local")
 WAIT_LABEL = "wait"
 FAR_LABEL = "far"
 HELD_LABEL = "_held"
@@ -84,7 +84,7 @@ def is_local_name(name: str) -> bool:
     """Whether a site's name can only mean this machine or a private network (RFC 6761, 6762)."""
     if is_ip(name):
         return ip_address(name).is_loopback
-    return f".{name}".endswith(_LOCAL)
+    return f".{name}".endswith(_LOCAL_SUFFIXES)
 
 
 def folder_name(lineage: str) -> str:

@@ -13,7 +13,7 @@ from portico.core.model.issuing import Argv
 from portico.core.model.units import Duration, FilePath, Kind, Table
 
 DEFAULT_KINDS: Final = ("failed", "exit", "revert")
-OF_MACHINE: Final = ""
+MACHINE_KEY: Final = ""
 """In place of a project's key, for one of edge.toml: it gets the events of all projects."""
 
 Url = Annotated[
@@ -63,7 +63,7 @@ class NotifyTarget:
 
     @property
     def is_machines(self) -> bool:
-        return self.project == OF_MACHINE
+        return self.project == MACHINE_KEY
 
     @property
     def kinds(self) -> tuple[str, ...]:

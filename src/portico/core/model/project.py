@@ -12,7 +12,7 @@ from portico.core.model.labels import home_folder
 from portico.core.model.names import split_name
 from portico.errors import NotFound, Refused
 
-ALL: Final = "all"
+ALL_PROJECTS: Final = "all"
 
 
 def projects_at(folder: str, folders: Mapping[str, str]) -> list[str]:
@@ -82,7 +82,7 @@ class Names:
         if text is None:
             mine = [each for each in self.apps if split_name(each)[0] in self.here]
             return mine or list(self.apps)
-        if text == ALL and all(split_name(each)[1] != ALL for each in self.apps):
+        if text == ALL_PROJECTS and all(split_name(each)[1] != ALL_PROJECTS for each in self.apps):
             return list(self.apps)
         key = self.project_called(text)
         of_project = [each for each in self.apps if split_name(each)[0] == key]

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_INHERITED: Final = re.compile(
+_INHERITED_VARIABLES: Final = re.compile(
     "PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_.*|TZ|TMPDIR"
     "|(NVM|FNM|NODENV|PYENV|RBENV|ASDF|MISE)_.*|VOLTA_HOME|PNPM_HOME|BUN_INSTALL|JAVA_HOME"
     "|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(https?|no|all)_proxy|(HTTPS?|NO|ALL)_PROXY"
 )
 """Where programs are found and how they speak; not the secrets of somebody's shell."""
-_NEVER: Final = re.compile(
+_EXCLUDED_VARIABLES: Final = re.compile(
     "NOTIFY_SOCKET|PORTICO_(INSTANCE|LOGS|SEND)|LISTEN_(FDS|PID|FDNAMES)|WATCHDOG_(USEC|PID)"
     "|MAINPID|INVOCATION_ID|JOURNAL_STREAM|CREDENTIALS_DIRECTORY|PORTICO_HOME|PWD|OLDPWD|SHLVL|_"
 )
@@ -25,5 +25,6 @@ def inherited(environ: Mapping[str, str], *, everything: bool) -> dict[str, str]
     return {
         name: value
         for name, value in environ.items()
-        if (everything or _INHERITED.fullmatch(name)) and not _NEVER.fullmatch(name)
+        if (everything or _INHERITED_VARIABLES.fullmatch(name))
+        and not _EXCLUDED_VARIABLES.fullmatch(name)
     }

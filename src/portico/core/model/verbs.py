@@ -36,18 +36,18 @@ CHANGE_APPS: Final = "control apps"
 FOLDER: Final = "folder"
 """Query of verbs that take names: where the command was given."""
 PROJECT: Final = "project"
-_HERE: Final[Mapping[str, str]] = {
+_FOLDER_QUERY: Final[Mapping[str, str]] = {
     FOLDER: "Where the command was given, absolute: its project is preferred."
 }
-_PROJECT: Final[Mapping[str, str]] = {
-    **_HERE,
+_PROJECT_QUERY: Final[Mapping[str, str]] = {
+    **_FOLDER_QUERY,
     PROJECT: "Name of the project; default: that of the folder, or the only one.",
 }
 _ONE_APP: Final = Argument("app", "name of the app", "APP")
-_ALL: Final = "name of an app or project; default: the project of this folder, or all"
-_APPS: Final = Argument("app", _ALL, "APP", is_optional=True)
+_APPS_HELP: Final = "name of an app or project; default: the project of this folder, or all"
+_APPS: Final = Argument("app", _APPS_HELP, "APP", is_optional=True)
 _INSTANCES: Final = Argument(
-    "app", f"{_ALL}; or an instance, such as web.2", "APP", is_optional=True
+    "app", f"{_APPS_HELP}; or an instance, such as web.2", "APP", is_optional=True
 )
 _SITE: Final = Argument(
     "site",
@@ -63,7 +63,7 @@ STATUS: Final[Verb[StatusView]] = Verb(
     "/v1/status",
     "Show what runs.",
     "StatusView",
-    query={"app": "Only this app, or this project.", **_HERE},
+    query={"app": "Only this app, or this project.", **_FOLDER_QUERY},
     seconds=QUICK_TIMEOUT,
 )
 METRICS: Final[Verb[str]] = Verb(
@@ -131,14 +131,14 @@ DOWN: Final[Verb[ChangeView]] = Verb(
     "/v1/down",
     "Stop a project, or all and nginx. A second call stops waiting for open requests.",
     request="DownRequest",
-    query=_PROJECT,
+    query=_PROJECT_QUERY,
 )
 START: Final[Verb[ChangeView]] = Verb(
     "start",
     "POST",
     "/v1/apps/[{app}/]start",
     "Start an app, or all.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     arguments=(_APPS,),
 )
 STOP: Final[Verb[ChangeView]] = Verb(
@@ -146,7 +146,7 @@ STOP: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]stop",
     "Stop an app, or all, without removing it.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(_APPS,),
 )
@@ -155,7 +155,7 @@ RESTART: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]restart",
     "Stop and start an app, or all. To lose no request, reload it, or set wait.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -164,7 +164,7 @@ RELOAD: Final[Verb[ChangeView]] = Verb(
     "POST",
     "/v1/apps/[{app}/]reload",
     "Replace instances one by one without losing a request.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(_INSTANCES,),
 )
@@ -174,7 +174,7 @@ SCALE: Final[Verb[ChangeView]] = Verb(
     "/v1/apps/{app}/scale",
     "Set the number of instances of an app.",
     request="ScaleRequest",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(
         _ONE_APP,
@@ -191,7 +191,7 @@ DELETE: Final[Verb[ChangeView]] = Verb(
     "DELETE",
     "/v1/apps/{app}",
     "Stop an app and remove it.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(_ONE_APP,),
     aliases=("del",),
@@ -202,14 +202,14 @@ PAUSE: Final[Verb[ChangeView]] = Verb(
     "/v1/sites/[{site}/]pause",
     "Serve the maintenance page of a site, or hold its requests.",
     request="PauseRequest",
-    query=_HERE,
+    query=_FOLDER_QUERY,
 )
 RESUME: Final[Verb[ChangeView]] = Verb(
     "resume",
     "POST",
     "/v1/sites/[{site}/]resume",
     "Resume a paused site.",
-    query=_HERE,
+    query=_FOLDER_QUERY,
     group=CHANGE_APPS,
     arguments=(_SITE,),
 )
@@ -227,7 +227,7 @@ ROLLBACK: Final[Verb[ChangeView]] = Verb(
     "/v1/rollback",
     "Apply an earlier revision again.",
     request="RollbackRequest",
-    query=_PROJECT,
+    query=_PROJECT_QUERY,
     group=CHANGE_APPS,
     arguments=(
         Argument(
@@ -284,15 +284,15 @@ HISTORY: Final[Verb[Sequence[RevisionView]]] = Verb(
     "RevisionView",
     "list",
     query={
-        FOLDER: _PROJECT[FOLDER],
+        FOLDER: _PROJECT_QUERY[FOLDER],
         PROJECT: "Only of this project; default: of the folder's, or all.",
     },
     seconds=QUICK_TIMEOUT,
 )
-_EVENTS_OF: Final[Mapping[str, str]] = {
+_EVENTS_QUERY: Final[Mapping[str, str]] = {
     "app": "Only of this app, instance, project, site or certificate.",
     "kind": "Only of these kinds, with commas between.",
-    **_HERE,
+    **_FOLDER_QUERY,
 }
 EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
     "events",
@@ -306,7 +306,7 @@ EVENTS: Final[Verb[Sequence[EventView]]] = Verb(
         "since": "Only from then on. Unix time, seconds.",
         "until": "Only before then. Unix time, seconds.",
         "before": "Only events with a smaller number, for the next page.",
-        **_EVENTS_OF,
+        **_EVENTS_QUERY,
     },
     seconds=QUICK_TIMEOUT,
 )
@@ -317,7 +317,10 @@ FOLLOW_EVENTS: Final[Verb[EventView]] = Verb(
     "Show events as they are added.",
     "EventView",
     "stream",
-    query={"after": "Begin behind the event of this number; default: the newest.", **_EVENTS_OF},
+    query={
+        "after": "Begin behind the event of this number; default: the newest.",
+        **_EVENTS_QUERY,
+    },
     seconds=QUICK_TIMEOUT,
 )
 CHANGES: Final[Verb[Sequence[ChangeView]]] = Verb(
@@ -346,7 +349,7 @@ LOGS: Final[Verb[Sequence[LogFileView]]] = Verb(
     "Show the paths of the logs of instances and nginx.",
     "LogFileView",
     "list",
-    query={"app": "Only this app, or the apps of this project.", **_HERE},
+    query={"app": "Only this app, or the apps of this project.", **_FOLDER_QUERY},
     seconds=QUICK_TIMEOUT,
 )
 OUTPUT: Final[Verb[Sequence[OutputLineView]]] = Verb(
@@ -359,7 +362,7 @@ OUTPUT: Final[Verb[Sequence[OutputLineView]]] = Verb(
     query={
         "count": "How many lines; default: 20, no more than 1,000.",
         "grep": "Only lines with this text in them, in any case.",
-        **_HERE,
+        **_FOLDER_QUERY,
     },
     seconds=QUICK_TIMEOUT,
 )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.instance import LIVE_STATES, Instance, InstanceState
 from portico.core.model.views import AppState
 from portico.core.planning.runs import ended_badly, is_up
 
 S = InstanceState
-_UNWELL = frozenset({S.FAILED, S.UNREADY, S.RESTARTING})
+_UNWELL_STATES = frozenset({S.FAILED, S.UNREADY, S.RESTARTING})
 
 
 def app_state(app: DesiredApp, instances: Sequence[Instance], *, waits: bool = False) -> AppState:
     """`waits` is whether it may not begin yet, because of apps that it comes after."""
     if app.stopped:
         return "stopped"
-    if waits and not any(i.state in LIVE for i in instances):
+    if waits and not any(i.state in LIVE_STATES for i in instances):
         return "waiting"
     return _of_runs(app, instances) if app.app.schedule else _of_instances(app, instances)
 
@@ -31,7 +31,7 @@ def _of_instances(app: DesiredApp, instances: Sequence[Instance]) -> AppState:
     up = sum(is_up(app, i) for i in instances)
     if up >= app.instances:
         return "ready" if ready else "stopped"
-    if any(i.state in _UNWELL or i.crashes or ended_badly(app.app, i) for i in instances):
+    if any(i.state in _UNWELL_STATES or i.crashes or ended_badly(app.app, i) for i in instances):
         return "degraded" if ready else "failed"
     if ready:
         return "degraded"

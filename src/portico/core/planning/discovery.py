@@ -42,7 +42,7 @@ from portico.core.model.world import Endpoint, FarEndpoint
 MAX_ANSWER_SIZE: Final = 65_000  # of 65,535 octets (RFC 1035 4.2.2), with room for the question
 RECORD_OVERHEAD: Final = 20  # name by pointer, type, class, TTL, lengths, three numbers
 SERVICE: Final = ("_http", "_tcp")
-NOWHERE: Final = "nowhere"
+NOWHERE_LABEL: Final = "nowhere"
 NOWHERE_ADDRESS: Final = "255.255.255.255"  # no TCP connection to it leaves the machine: 502
 NOWHERE_PORT: Final = 1
 _FAMILIES: Final = ("A", "AAAA")
@@ -142,7 +142,7 @@ def _address_answer(
 ) -> Answer:
     """Of a name directly below the app's."""
     if kind in _FAMILIES and len(front) == 1:
-        address = NOWHERE_ADDRESS if front[0] == NOWHERE else address_of(front[0])
+        address = NOWHERE_ADDRESS if front[0] == NOWHERE_LABEL else address_of(front[0])
         is_asked = address is not None and (":" in address) is (kind == "AAAA")
         return Answer(Verdict.YES, address=address if is_asked else None)
     return Answer(Verdict.YES)
@@ -157,4 +157,4 @@ def _peers(app: str, endpoints: Endpoints) -> tuple[Peer, ...]:
 
 
 def _nowhere(host: str) -> Peer:
-    return Peer(0, 1, NOWHERE_PORT, f"{NOWHERE}.{host}")
+    return Peer(0, 1, NOWHERE_PORT, f"{NOWHERE_LABEL}.{host}")

@@ -39,9 +39,9 @@ _LINE: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_NOTHING: Final = re.compile(r"[ \t]*(?:\#[^\n]*)?(?:\n|\Z)")
+_EMPTY_LINE: Final = re.compile(r"[ \t]*(?:\#[^\n]*)?(?:\n|\Z)")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPED: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
+_ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": ""}
 
 
 def environment(
@@ -109,7 +109,7 @@ def parse_env_file(text: str, path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     at = 0
     while at < len(text):
-        if nothing := _NOTHING.match(text, at):
+        if nothing := _EMPTY_LINE.match(text, at):
             at = nothing.end()
             continue
         line = _LINE.match(text, at)
@@ -127,7 +127,7 @@ def _text(value: str | float | bool) -> str:  # noqa: FBT001 - a value of TOML
 
 def _unquoted(line: re.Match[str]) -> str:
     if line["double"] is not None:
-        return _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), line["double"])
+        return _ESCAPE.sub(lambda found: _ESCAPES.get(found[1], found[1]), line["double"])
     return line["single"] if line["single"] is not None else line["plain"]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from portico.core.model.check import Check
-from portico.core.model.instance import PROVEN, Instance, InstanceEvent, InstanceState
+from portico.core.model.instance import PROVEN_STATES, Instance, InstanceEvent, InstanceState
 from portico.core.planning.lifecycle import moved
 
 OVERDUE_TIME: Final = 1.0
@@ -25,7 +25,7 @@ def probed(instance: Instance, trouble: str | None, check: Check, *, now: float)
     does what somebody else has answered on its port.
     """
     i = instance
-    if i.state not in PROVEN or i.taken or (trouble and now - i.spawned < check.grace):
+    if i.state not in PROVEN_STATES or i.taken or (trouble and now - i.spawned < check.grace):
         return i
     if (i.state is InstanceState.READY) is (trouble is None):
         return replace(i, against=0, reason=_words(trouble)) if i.against or trouble else i

@@ -8,8 +8,8 @@ from typing import Final, assert_never
 
 from portico.core.model.app import App
 from portico.core.model.instance import (
-    LEAVING,
-    PROVEN,
+    LEAVING_STATES,
+    PROVEN_STATES,
     Exit,
     Instance,
     InstanceEvent,
@@ -24,12 +24,12 @@ STEADY_TIME: Final = 600.0
 """Seconds. A program that keeps failing its check needs longer for it than one that exits: only
 after so long without is its restart the first one again."""
 MAX_MOVES: Final = 16
-LINES_OF_FAILED: Final = 5
+FAILURE_LINES: Final = 5
 """Of its output, in the event that an instance is not started again."""
 MAX_LINE_LENGTH: Final = 200
 
 S, E = InstanceState, InstanceEvent
-BOOTED: Final = "the machine was rebooted"
+REBOOT_REASON: Final = "the machine was rebooted"
 
 
 def moved(instance: Instance, event: InstanceEvent, *, now: float, reason: str = "") -> Instance:
@@ -97,9 +97,9 @@ def booted(instance: Instance, *, now: float) -> Instance:
         case S.DRAINING | S.STOPPING:
             return moved(before, E.FINISHED, now=now, reason=instance.reason)
         case S.STARTING | S.READY if instance.is_run:
-            return moved(replace(before, ended=None), E.FINISHED, now=now, reason=BOOTED)
+            return moved(replace(before, ended=None), E.FINISHED, now=now, reason=REBOOT_REASON)
         case S.STARTING | S.READY | S.UNREADY | S.RESTARTING | S.BACKOFF:
-            return moved(before, E.CRASHED, now=now, reason=BOOTED)
+            return moved(before, E.CRASHED, now=now, reason=REBOOT_REASON)
         case S.STOPPED | S.FAILED | S.GONE:
             return replace(before, since=now, crashes=instance.crashes)
         case _:
@@ -136,7 +136,7 @@ def moves(instance: Instance, app: App) -> bool:
 
 
 def _ending(instance: Instance, ending: Exit, app: App, now: float) -> tuple[InstanceEvent, int]:
-    if instance.state in LEAVING:
+    if instance.state in LEAVING_STATES:
         return InstanceEvent.FINISHED, 0
     restarting = instance.state is InstanceState.RESTARTING
     if moves(instance, app) and app.comes_back:
@@ -152,12 +152,12 @@ def _crashes(instance: Instance, app: App, uptime: float) -> int:
     """How many in a row it are with this one."""
     if instance.state is InstanceState.RESTARTING:
         return instance.crashes + 1 if uptime < STEADY_TIME else 1
-    early = instance.state not in PROVEN or uptime < app.min_uptime
+    early = instance.state not in PROVEN_STATES or uptime < app.min_uptime
     return instance.crashes + 1 if early else 0
 
 
 def _printed(output: Sequence[str]) -> str:
-    lines = [line.strip()[:MAX_LINE_LENGTH] for line in output if line.strip()][-LINES_OF_FAILED:]
+    lines = [line.strip()[:MAX_LINE_LENGTH] for line in output if line.strip()][-FAILURE_LINES:]
     return f"; it printed last: {' | '.join(lines)}" if lines else ""
 
 

@@ -28,7 +28,7 @@ _LIMITS: Final[Mapping[str, Limits]] = {
     ISSUERS["letsencrypt"]: LETS_ENCRYPT_LIMITS,
     ISSUERS["letsencrypt-staging"]: STAGING_LIMITS,
 }
-_FOR_ADDRESSES: Final = "shortlived"
+_ADDRESS_PROFILE: Final = "shortlived"
 _NONE: Final[Mapping[str, str]] = {}
 
 
@@ -165,7 +165,7 @@ def _issuer(url: str, settings: Issuing, folder: str, secrets: Mapping[str, str]
         limits=replace(_LIMITS.get(url, Limits()), **settings.limits_at(url)),
         staging_limits=_LIMITS.get(STAGING.get(url, ""), Limits()),
         is_staging=is_staging,
-        profile_for_addresses=_FOR_ADDRESSES if url in _LETS_ENCRYPT else None,
+        profile_for_addresses=_ADDRESS_PROFILE if url in _LETS_ENCRYPT else None,
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LEAVING, Instance, InstanceState
-from portico.core.planning.lifecycle import BOOTED
+from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
+from portico.core.planning.lifecycle import REBOOT_REASON
 from portico.core.planning.rollout import is_rolled_out, ready_slots
 from portico.core.planning.runs import is_up
 
@@ -86,12 +86,12 @@ def _waits_to_begin(app: DesiredApp, mine: Sequence[Instance]) -> bool:
     """Whether there is a version to keep, and no instance of the one wanted."""
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return False
-    return not any(i.spec == app.spec.id and i.state not in LEAVING for i in mine)
+    return not any(i.spec == app.spec.id and i.state not in LEAVING_STATES for i in mine)
 
 
 def ran_before_boot(i: Instance) -> bool:
     """Whether it ran before the machine was started anew, and did not since."""
-    return i.state is S.BACKOFF and i.reason == BOOTED
+    return i.state is S.BACKOFF and i.reason == REBOOT_REASON
 
 
 def _in_order(desired: Desired) -> list[DesiredApp]:
@@ -118,7 +118,7 @@ def _predecessors(app: DesiredApp, desired: Desired) -> list[DesiredApp]:
 def _must_wait_for(app: DesiredApp, before: DesiredApp, instances: Instances) -> bool:
     """Whether an app has to wait for another one."""
     mine = [i for i in instances[app.name] if not ran_before_boot(i)]
-    staying = [i for i in mine if i.state not in LEAVING]
+    staying = [i for i in mine if i.state not in LEAVING_STATES]
     if staying:  # it runs: only the rollout to another version has yet to begin
         is_started = any(i.spec == app.spec.id for i in staying)
         return not is_started and not before.stopped and before.good != before.spec.id

@@ -8,9 +8,9 @@ from typing import Final
 from portico.core.model.app import App
 from portico.core.model.instance import Instance, Listening
 
-FOUND_AFTER: Final = 1.0
+SETTLE_TIME: Final = 1.0
 """Seconds for which it has to be the same port: `$PORT` may be what it opens next."""
-_REACHABLE: Final = frozenset({"127.0.0.1", "*"})
+_REACHABLE_ADDRESSES: Final = frozenset({"127.0.0.1", "*"})
 _DEBUGGER: Final = range(9229, 9240)
 _FIRST_EPHEMERAL: Final = 32768
 """From here on Linux gives out ports that nobody asked for (ip_local_port_range)."""
@@ -21,7 +21,7 @@ def own_port(listening: Collection[Listening], offered: int) -> int:
 
     Of several it is the lowest: a web server has 3000 or 8080, a debugger 9229.
     """
-    found = {each.port for each in listening if each.address in _REACHABLE}
+    found = {each.port for each in listening if each.address in _REACHABLE_ADDRESSES}
     if offered in found:
         return 0
     named = {port for port in found - {*_DEBUGGER} if port < _FIRST_EPHEMERAL}
@@ -39,7 +39,7 @@ class OwnPortSearch:
         port = own_port(listening, offered)
         if port != self._port:
             self._port, self._since = port, now
-        return port if now - self._since >= FOUND_AFTER else 0
+        return port if now - self._since >= SETTLE_TIME else 0
 
 
 def holds_own_port(i: Instance, app: App) -> bool:

@@ -53,7 +53,7 @@ class Owner(StrEnum):
     STRANGER = "stranger"
 
 
-_WORST: Final = (Owner.STRANGER, Owner.ROOT, Owner.ITSELF)
+_OWNERS_BY_SEVERITY: Final = (Owner.STRANGER, Owner.ROOT, Owner.ITSELF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def answering(
     Where several listen (SO_REUSEPORT) the kernel chooses, so that each has to be the instance's.
     """
     found = {each: _owner(each, family, holders.get(each.inode)) for each in sockets}
-    for owner in _WORST:
+    for owner in _OWNERS_BY_SEVERITY:
         for socket in (each for each in sockets if found[each] is owner):
             holder = holders.get(socket.inode)
             other = owner is not Owner.ITSELF and holder is not None

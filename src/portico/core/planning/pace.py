@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portico.core.model.desired import Desired
-from portico.core.model.instance import STARTABLE, Instance, InstanceState
+from portico.core.model.instance import STARTABLE_STATES, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.steps import Respawn, StartInstance, Step
 
@@ -47,7 +47,7 @@ def room_at(world: World) -> float | None:
 
 def _is_restart(step: StartInstance | Respawn, world: World) -> bool:
     """Whether it ran before, so that `restarts` counts its start."""
-    return isinstance(step, Respawn) and world.instances[step.instance].state in STARTABLE
+    return isinstance(step, Respawn) and world.instances[step.instance].state in STARTABLE_STATES
 
 
 def _is_timed(step: StartInstance | Respawn, desired: Desired, world: World) -> bool:

@@ -21,16 +21,18 @@ MIN_ROOM: Final = 1 << 20
 """Bytes for a key, a chain, the record of an order, and the one before."""
 MIN_FILES: Final = 32
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_NOBODYS: Final = frozenset(  # RFC 2606, 6761, 7686, 8375, and what ICANN will not delegate
-    {
-        *("alt", "arpa", "corp", "example", "home", "internal", "invalid", "lan", "local"),
-        *("localhost", "mail", "onion", "test"),
-    }
+_RESERVED_DOMAINS: Final = (
+    frozenset(  # RFC 2606, 6761, 7686, 8375, and what ICANN will not delegate
+        {
+            *("alt", "arpa", "corp", "example", "home", "internal", "invalid", "lan", "local"),
+            *("localhost", "mail", "onion", "test"),
+        }
+    )
 )
 _KNOWN_TAGS: Final = frozenset(
     {"issue", "issuewild", "issuemail", "issuevmc", "iodef", "contactemail", "contactphone"}
 )
-_CRITICAL: Final = 128  # RFC 8659 4.1.1
+_CRITICAL_FLAG: Final = 128  # RFC 8659 4.1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _malformed(name: str) -> str:
 def _not_public(name: str) -> str:
     plain = name.removeprefix("*.")
     last = plain.rpartition(".")[2]
-    if is_local_name(plain) or last in _NOBODYS:
+    if is_local_name(plain) or last in _RESERVED_DOMAINS:
         return f".{last} is not a public suffix"
     if "." not in plain:
         return "it has only one label"
@@ -197,7 +199,7 @@ def _allowed(name: Name, seen: PreflightFacts, challenge: Challenge | None) -> I
 
 
 def _is_unknown(record: Caa) -> bool:
-    return bool(record.flags & _CRITICAL) and record.tag.lower() not in _KNOWN_TAGS
+    return bool(record.flags & _CRITICAL_FLAG) and record.tag.lower() not in _KNOWN_TAGS
 
 
 def _relevant(name: Name) -> list[Caa]:

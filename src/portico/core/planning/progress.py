@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import NginxSeen, World
 from portico.core.planning.lateness import late_instances
@@ -17,7 +17,7 @@ from portico.core.planning.runs import is_up, runs_before
 
 S = InstanceState
 TOO_MANY_CRASHES = 3  # after so many in a row nobody should wait for the next
-LATE_AFTER: Final = 30.0
+LATE_TIME: Final = 30.0
 """Seconds for which what continues is waited for at least: PM2's default is 3."""
 
 
@@ -72,7 +72,7 @@ def progress(
             (failed if hopeless else waiting).append(f"{name} {wait.why}")
         elif step := _pending(app, mine, replaced):
             behind = late_instances(app.app, app.spec.id, mine, world.now)
-            if behind and waited >= max(app.app.ready_timeout, LATE_AFTER):
+            if behind and waited >= max(app.app.ready_timeout, LATE_TIME):
                 late += (_continues(i, app) for i in behind)
             else:
                 waiting.append(step)
@@ -119,7 +119,7 @@ def _still_serving(i: Instance, mine: Sequence[Instance]) -> str:
 
 
 def _pending(app: DesiredApp, mine: Sequence[Instance], replaced: Collection[InstanceId]) -> str:
-    if left := sum(i.id in replaced and i.state not in LEAVING for i in mine):
+    if left := sum(i.id in replaced and i.state not in LEAVING_STATES for i in mine):
         return f"{app.name}: {left} still to replace"
     if is_rolled_out(app, mine) and app.good == app.spec.id:
         return ""

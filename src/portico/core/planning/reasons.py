@@ -17,24 +17,24 @@ MAX_LINE_LENGTH: Final = 300
 READY_NOT_REPORTED: Final = (
     "wait_ready is set, but it did not send sd_notify READY=1 or process.send('ready')"
 )
-_IN_BACKGROUND: Final = (
+_BACKGROUND_TEXT: Final = (
     "it exited without an error; if it continues in the background, start it in the foreground"
 )
-_REACHABLE: Final = frozenset({"127.0.0.1", "*"})
+_REACHABLE_ADDRESSES: Final = frozenset({"127.0.0.1", "*"})
 _LOWEST_FREE_PORT: Final = 1024
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-_IN_USE = re.compile(
+_IN_USE_ERROR = re.compile(
     r"EADDRINUSE|address (is )?already in use|AddrInUse|Connection in use: |port .* in use"
     r"|failed to listen on|only one usage of each socket address",
     re.IGNORECASE,
 )
-_MAY_NOT_LISTEN = re.compile(
+_LISTEN_DENIED = re.compile(
     r"(listen|bind)\b.*(EACCES|permission denied)|(EACCES|permission denied).*\b(listen|bind)\b",
     re.IGNORECASE,
 )
 _PORT = re.compile(r"(?:port:? ?[='\"]?|[:\]]|', )(\d{3,5}|80)\b", re.IGNORECASE)
-_MISSING = re.compile(
+_MISSING_PACKAGE = re.compile(
     r"Cannot find (?:module|package) ['\"](?P<node>[^'\"]+)"
     r"|No module named ['\"]?(?P<python>[\w.]+)"
     r"|cannot load such file -- (?P<ruby>\S+)"
@@ -46,7 +46,7 @@ _NO_SCRIPT = re.compile(r"can't open file ['\"](?P<python>[^'\"]+)|No such file.
 _SYNTAX = re.compile(r"^\s*((?:Syntax|Indentation|Tab)Error\b.*)|((?:Parse|syntax) error[:,].*)")
 _PLACE = re.compile(r"^(?:file://)?(/\S+:\d+)$|^\s*File \"([^\"]+)\", line (\d+)$")
 _OUT_OF_HEAP = re.compile(r"JavaScript heap out of memory|java\.lang\.OutOfMemoryError")
-_TELLING_LINE = re.compile(r"\b\w*(?:error|exception|panic|fatal|failed|cannot)\b", re.IGNORECASE)
+_ERROR_LINE = re.compile(r"\b\w*(?:error|exception|panic|fatal|failed|cannot)\b", re.IGNORECASE)
 _EMPTY_LINES = re.compile(r"^\s*(?:at |File \"|\^|[{}\])>.~-]*$|Node\.js v\d|node:internal)")
 
 
@@ -104,7 +104,7 @@ def explain_listening(
     if not addresses:
         others = ", ".join(map(str, sorted({each.port for each in listening})))
         return f"listens on {others} instead of {port}; make it listen on ${port_env}"
-    if _REACHABLE.isdisjoint(addresses):
+    if _REACHABLE_ADDRESSES.isdisjoint(addresses):
         return (
             f"listens on port {port} of {', '.join(addresses)} only, which nginx does not use; "
             "make it listen on 127.0.0.1"
@@ -116,10 +116,10 @@ def _cause(
     ending: Exit, lines: Sequence[str], port: int, port_env: str, holder: str | None
 ) -> str:
     own = f"; make it listen on ${port_env} ({port})" if port else ""
-    tried = _ports(lines, _IN_USE)
+    tried = _ports(lines, _IN_USE_ERROR)
     if tried is not None:
         return _port_in_use(tried, port, own, holder)
-    if (tried := _ports(lines, _MAY_NOT_LISTEN)) is not None:
+    if (tried := _ports(lines, _LISTEN_DENIED)) is not None:
         return _may_not_listen(tried, own)
     for find in _CAUSES:
         if cause := find(lines):
@@ -127,7 +127,7 @@ def _cause(
     if ending.signal == signal.SIGKILL:
         return "the machine may have run out of memory"
     words = _last_line(lines)
-    return words or (_IN_BACKGROUND if ending.code == 0 else "")
+    return words or (_BACKGROUND_TEXT if ending.code == 0 else "")
 
 
 def _ports(lines: Iterable[str], pattern: re.Pattern[str]) -> frozenset[int] | None:
@@ -161,7 +161,7 @@ def _may_not_listen(tried: frozenset[int], own: str) -> str:
 
 def _missing(lines: Sequence[str]) -> str:
     for line in reversed(lines):
-        if found := _MISSING.search(line):
+        if found := _MISSING_PACKAGE.search(line):
             name = next(name for name in found.groups() if name)
             if name.startswith(("/", ".")):
                 return f"file {name} does not exist"
@@ -194,7 +194,7 @@ _CAUSES: Final[tuple[Callable[[Sequence[str]], str], ...]] = (_missing, _syntax,
 def _last_line(lines: Sequence[str]) -> str:
     """The last line that sounds like an error, else simply the last one that says something."""
     saying = [line.strip() for line in lines if line.strip() and not _EMPTY_LINES.match(line)]
-    telling = [line for line in saying if _TELLING_LINE.search(line)]
+    telling = [line for line in saying if _ERROR_LINE.search(line)]
     return (telling or saying or [""])[-1]
 
 

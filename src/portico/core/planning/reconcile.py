@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, PROVEN_STATES, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.departures import departure_at, exchange, without_departures
 from portico.core.planning.endpoints import endpoints_of
@@ -206,7 +206,7 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
     if app.good in {None, app.spec.id} or app.abrupt or app.stopped:
         return ""
     for i in mine:
-        if i.spec != app.spec.id or i.state in LEAVING:  # leaving: of an earlier attempt
+        if i.spec != app.spec.id or i.state in LEAVING_STATES:  # leaving: of an earlier attempt
             continue
         if i.state is S.READY and not i.crashes:
             continue
@@ -220,7 +220,7 @@ def _rollout_failure(app: DesiredApp, mine: Sequence[Instance], now: float) -> s
 
 
 def _restarts(app: DesiredApp, mine: Sequence[Instance], now: float) -> Iterator[Step]:
-    for i in [i for i in mine if i.state not in PROVEN]:
+    for i in [i for i in mine if i.state not in PROVEN_STATES]:
         if i.state is S.BACKOFF and now >= i.retry_at and not app.stopped:
             yield Respawn(i.id, i.reason)
         elif i.state is S.FAILED and now - i.since >= RETRY_INTERVAL and _is_replacement(i, mine):

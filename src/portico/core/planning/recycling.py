@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.core.planning.steps import Recycle
@@ -32,7 +32,7 @@ def recycle(app: DesiredApp, instances: Sequence[Instance], world: World) -> Ite
     if not (is_limited or is_due or app.replace_instances):
         return
     for i in instances:
-        staying = i.state not in LEAVING and i.spec == app.spec.id
+        staying = i.state not in LEAVING_STATES and i.spec == app.spec.id
         if staying and not i.worn and (why := _reason(app, i, world)):
             yield Recycle(i.id, why)
 

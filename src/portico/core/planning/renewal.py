@@ -27,13 +27,15 @@ from portico.core.planning.left_out import names_to_order, next_attempt
 
 ActionKind = Literal["nothing", "ask_ari", "hook", "issue", "deploy"]
 
-SHORT_LIVED: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
-SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
-SETTLED_BY: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
+SHORT_LIFETIME: Final = 10 * DAY  # renewed at half of their life instead of at two thirds
+RENEWAL_SPREAD: Final = 0.02  # of a lifetime, by which renewals without a suggestion are spread
+MIN_USED_PART: Final = 0.1  # of the life it had left when it came; it is not renewed sooner
 FAILURES_BEFORE_NEXT_ISSUER: Final = 4
 """Failures in a row before the next issuer is asked, if there is time."""
-URGENT: Final = 1 / 6  # of its life is left, or none; then one failure is enough
-RESERVE: Final = 1 / 12  # of its life has to be left when a limit that we count lets it be ordered
+URGENT_PART: Final = 1 / 6  # of its life is left, or none; then one failure is enough
+RESERVED_PART: Final = (
+    1 / 12
+)  # of its life has to be left when a limit that we count lets it be ordered
 MAX_WAIT_EXPIRED: Final = 3 * HOUR  # for such a limit, of one that has expired: that of its orders
 NEVER: Final = float("inf")
 
@@ -76,7 +78,7 @@ def is_revoked(held: Certificate, renewal: RenewalState) -> bool:
 
 def is_urgent(held: Certificate, renewal: RenewalState, at: float) -> bool:
     """Whether so little of its life is left then that one failure is enough."""
-    return is_revoked(held, renewal) or held.not_after - at < URGENT * held.lifetime
+    return is_revoked(held, renewal) or held.not_after - at < URGENT_PART * held.lifetime
 
 
 def end_of_wait(held: Certificate, until: float, now: float) -> float:
@@ -86,9 +88,9 @@ def end_of_wait(held: Certificate, until: float, now: float) -> float:
     """
     if now >= held.not_after:
         return until if until <= now + MAX_WAIT_EXPIRED else now
-    if until <= held.not_after - RESERVE * held.lifetime:
+    if until <= held.not_after - RESERVED_PART * held.lifetime:
         return until
-    return held.not_after - URGENT * held.lifetime
+    return held.not_after - URGENT_PART * held.lifetime
 
 
 def next_action(
@@ -203,7 +205,9 @@ def _changed(lineage: Lineage, held: Certificate) -> str:
 
 def _renewal(held: Certificate, renewal: RenewalState, now: float) -> tuple[float, str]:
     at, window = backstop(held), window_of(held, renewal)
-    why = "half of its lifetime" if held.lifetime < SHORT_LIVED else "two thirds of its lifetime"
+    why = (
+        "half of its lifetime" if held.lifetime < SHORT_LIFETIME else "two thirds of its lifetime"
+    )
     why = f"{why} will have passed" if at > now else f"{why} has passed"
     if window and window.renew_at < at:
         at, why = window.renew_at, "its authority suggests this time"
@@ -219,8 +223,8 @@ def backstop(held: Certificate) -> float:
 
     The spread is early, and of its serial number, which an authority draws by chance.
     """
-    left = held.lifetime / (2 if held.lifetime < SHORT_LIVED else 3)
-    spread = int(held.serial or "0", 16) % 9973 / 9973 * SPREAD * held.lifetime
+    left = held.lifetime / (2 if held.lifetime < SHORT_LIFETIME else 3)
+    spread = int(held.serial or "0", 16) % 9973 / 9973 * RENEWAL_SPREAD * held.lifetime
     return held.not_after - left - spread
 
 
@@ -235,7 +239,7 @@ def window_of(held: Certificate, renewal: RenewalState) -> Window | None:
 def _settled_at(held: Certificate, now: float) -> float:
     """Before this it is not renewed, even where its window was open when it came."""
     began = held.stored if held.not_before <= held.stored <= now else held.not_before
-    return began + min(DAY, SETTLED_BY * max(held.not_after - began, 0.0))
+    return began + min(DAY, MIN_USED_PART * max(held.not_after - began, 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ FAILURE_PAUSES: Final = (60.0, 600.0, 6000.0, DAY)
 PREFLIGHT_PAUSES: Final = (60.0, *(300.0,) * 12, 900.0)
 """The same where no order was sent: looking again costs the authority nothing."""
 MIN_WAIT: Final = 60.0  # RFC 9773 4.3.2 for Retry-After
-LATEST: Final = DAY
+MAX_INTERVAL: Final = DAY
 MAX_WAIT: Final = 1.1 * DAY  # with its jitter
-ASKED_AGAIN: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
+RETRY_INTERVAL: Final = 6 * HOUR  # RFC 9773 4.3.3, after an answer that was none
 _ATTEMPTS: Final = 6
 """That fit into the life of a certificate, however short, and into what is left of it; the last
 hours, and after its end, have one an hour."""
@@ -66,7 +66,7 @@ def failed(  # noqa: PLR0913
     pauses = PREFLIGHT_PAUSES if foreseen else FAILURE_PAUSES
     trouble = replace(_after(before, error, held, now, draw, pauses), settings=settings)
     if retry_at is not None:
-        retry_allowed_at = now + min(max(retry_at - now, MIN_WAIT), LATEST)
+        retry_allowed_at = now + min(max(retry_at - now, MIN_WAIT), MAX_INTERVAL)
         trouble = replace(trouble, retry_at=max(trouble.retry_at, retry_allowed_at))
     return replace(renewal, troubles={**renewal.troubles, issuer: trouble})
 
@@ -158,7 +158,7 @@ def after_renewal_info(
 
     What makes no sense changes nothing of what was known before.
     """
-    again = min(max((answer.ask_again or now + ASKED_AGAIN) - now, MIN_WAIT), LATEST)
+    again = min(max((answer.ask_again or now + RETRY_INTERVAL) - now, MIN_WAIT), MAX_INTERVAL)
     renewal = replace(renewal, asked_ari=now, ask_ari_at=now + again, ari_trouble=answer.why)
     if answer.start is None or answer.end is None:
         return replace(renewal, window=window_of(held, renewal))
@@ -188,7 +188,7 @@ def clamped_to_clock(renewal: RenewalState, now: float) -> RenewalState:
         return renewal
     asked, again = renewal.asked_ari, renewal.ask_ari_at
     if asked is not None and again is not None and asked > now:
-        asked, again = now, now + min(again - asked, LATEST)
+        asked, again = now, now + min(again - asked, MAX_INTERVAL)
     return replace(
         renewal,
         troubles={issuer: _back(trouble, now) for issuer, trouble in renewal.troubles.items()},

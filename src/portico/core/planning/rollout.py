@@ -18,7 +18,13 @@ from functools import partial
 from typing import NamedTuple
 
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import LEAVING, LIVE, PROVEN, Instance, InstanceState
+from portico.core.model.instance import (
+    LEAVING_STATES,
+    LIVE_STATES,
+    PROVEN_STATES,
+    Instance,
+    InstanceState,
+)
 from portico.core.planning.own_port import holds_own_port
 from portico.core.planning.runs import is_up
 from portico.core.planning.serving import serving_instances, takes_requests
@@ -52,7 +58,11 @@ class Slot(NamedTuple):
     def blocked(self) -> bool:
         """Whether another slot has to move on first, because it has the port of this one."""
         holder = self.holder
-        return holder is not None and holder.slot != self.number and holder.state not in LEAVING
+        return (
+            holder is not None
+            and holder.slot != self.number
+            and holder.state not in LEAVING_STATES
+        )
 
 
 def rollout(app: DesiredApp, instances: Sequence[Instance], now: float) -> Iterator[Step]:
@@ -101,7 +111,7 @@ def is_rolled_out(app: DesiredApp, instances: Sequence[Instance]) -> bool:
     """
     if app.app.schedule is not None:
         return True
-    older = any(i.spec != app.spec.id and i.state in PROVEN for i in instances)
+    older = any(i.spec != app.spec.id and i.state in PROVEN_STATES for i in instances)
     return not older and len(ready_slots(app, instances)) == app.instances
 
 
@@ -110,8 +120,8 @@ def _surplus(app: DesiredApp, instances: Sequence[Instance], serving: set[int]) 
     why = _surplus_reason(app)
     keep = takes_requests(app) and not app.abrupt
     for i in instances:
-        serves = i.state in PROVEN
-        if i.state in LEAVING or (keep and serves and serving == {i.slot}):
+        serves = i.state in PROVEN_STATES
+        if i.state in LEAVING_STATES or (keep and serves and serving == {i.slot}):
             continue
         if serves:
             serving.discard(i.slot)
@@ -129,7 +139,7 @@ def _is_complete(app: DesiredApp, number: int, instances: Sequence[Instance]) ->
     nothing is to do.
     """
     if len(instances) > 1:
-        instances = [i for i in instances if i.state not in LEAVING]
+        instances = [i for i in instances if i.state not in LEAVING_STATES]
     if len(instances) != 1:
         return False
     [i] = instances
@@ -151,7 +161,7 @@ def _slot(
     holders: Mapping[int, Instance],
     number: int,
 ) -> Slot:
-    staying = [i for i in by_slot[number] if i.state not in LEAVING]
+    staying = [i for i in by_slot[number] if i.state not in LEAVING_STATES]
     new = tuple(i for i in staying if i.spec == app.spec.id and not i.worn)
     port = app.app.pinned(number)
     return Slot(
@@ -160,13 +170,15 @@ def _slot(
         holders.get(port) if port else None,
         new=new,
         old=tuple(i for i in staying if i.spec != app.spec.id or i.worn),
-        leaving=tuple(i for i in by_slot[number] if i.state in LEAVING and i.state in LIVE),
+        leaving=tuple(
+            i for i in by_slot[number] if i.state in LEAVING_STATES and i.state in LIVE_STATES
+        ),
         ready=any(is_up(app, i) for i in new),
     )
 
 
 def _steps(app: DesiredApp, slot: Slot, *, last: bool, may_begin: bool) -> Iterator[Step]:
-    if app.must_end and any(i.state in LIVE for i in (*slot.old, *slot.leaving)):
+    if app.must_end and any(i.state in LIVE_STATES for i in (*slot.old, *slot.leaving)):
         may_begin = False  # one run at a time
     if app.abrupt:
         yield from _replace_at_once(app, slot)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from portico.core.model.app import App
 from portico.core.model.desired import DesiredApp
-from portico.core.model.instance import LEAVING, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, Instance, InstanceState
 from portico.core.planning.steps import (
     Drain,
     Interrupt,
@@ -28,7 +28,7 @@ def scheduled(
 
     A run goes on when the file changes; the next one is of the new version.
     """
-    staying = [i for i in instances if i.state not in LEAVING]
+    staying = [i for i in instances if i.state not in LEAVING_STATES]
     running = [i for i in staying if i.state in _RUNNING_STATES and i.is_run]
     last = next((i for i in staying if i.spec == app.spec.id and i.is_run), None)
     for i in staying:

@@ -26,7 +26,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
-_IN_DOUBLE = re.compile(
+_DOUBLE_QUOTED = re.compile(
     rf"""
       \\(?P<escaped>["\\$`\n])
     | (?P<variable>{_VARIABLE})
@@ -71,7 +71,9 @@ def assignments(words: list[str]) -> tuple[dict[str, str], list[str]]:
 def _value(piece: re.Match[str], text: str, variables: Mapping[str, str]) -> str:
     match piece.lastgroup:
         case "double":
-            return _IN_DOUBLE.sub(lambda inner: _value(inner, text, variables), piece["double"])
+            return _DOUBLE_QUOTED.sub(
+                lambda inner: _value(inner, text, variables), piece["double"]
+            )
         case "joined":
             return ""
         case "escaped":

@@ -13,7 +13,7 @@ from typing import Final
 
 from portico.core.model.app import App
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LEAVING, PROVEN, Instance, InstanceState
+from portico.core.model.instance import LEAVING_STATES, PROVEN_STATES, Instance, InstanceState
 from portico.core.model.world import World
 from portico.core.planning.steps import Drain, DropApp, Forget, Kill, Publish, Step, Stop
 
@@ -37,7 +37,7 @@ def unwanted(
     former = [i for i in world.instances.values() if i.app not in desired.apps]
     needed = {i.id for i in former if not generation and _is_needed(i, desired, world)}
     for i in former:
-        if i.state not in LEAVING and i.id not in needed and i.app not in held:
+        if i.state not in LEAVING_STATES and i.id not in needed and i.app not in held:
             yield Drain(i.id, REMOVED_APP)
     left = {i.app for i in former}
     known = world.endpoints.keys() | desired.removed_apps.keys()
@@ -128,7 +128,7 @@ def app_keys(desired: Desired, i: Instance) -> App:
 
 def _is_needed(i: Instance, desired: Desired, world: World) -> bool:
     """Whether nginx, which takes no connection any more, may still pass something on to it."""
-    if desired.at_once or world.nginx.pid is None or i.state not in PROVEN or not i.port:
+    if desired.at_once or world.nginx.pid is None or i.state not in PROVEN_STATES or not i.port:
         return False
     return world.now < drained_at(i, desired, world)
 

@@ -18,7 +18,7 @@ watched must not keep a change of its program from it."""
 LOOP_ROLLOUTS: Final = 5
 LOOP_TIME: Final = 60.0
 """Seconds within which so many rollouts are a loop: an app that writes to what is watched."""
-IGNORED: Final = (
+IGNORED_PATHS: Final = (
     ".git",
     ".hg",
     ".svn",
@@ -37,7 +37,7 @@ IGNORED: Final = (
     "___jb_*",
     ".DS_Store",
 )
-_OWN = re.compile(r"(/.*|\.[0-9].*)?", re.DOTALL)
+_OWN_SUFFIX = re.compile(r"(/.*|\.[0-9].*)?", re.DOTALL)
 _SIGN = re.compile(r"(\*\*/|\*\*|\*|\?|\[[^]/]+\])")
 
 
@@ -72,11 +72,11 @@ def is_ignored(path: str, watched: WatchSettings) -> bool:
     A pattern with a `/` is a path from the app's folder, or an absolute one; any other is the name
     of a file or folder anywhere below what is watched. What is in an ignored folder is ignored.
     """
-    if any(path.startswith(own) and _OWN.fullmatch(path, len(own)) for own in watched.own):
+    if any(path.startswith(own) and _OWN_SUFFIX.fullmatch(path, len(own)) for own in watched.own):
         return True
     inside = min((_below(root, path) for root in watched.roots), key=len)
     below = posixpath.relpath(path, watched.folder)
-    for pattern in (*IGNORED, *watched.ignored):
+    for pattern in (*IGNORED_PATHS, *watched.ignored):
         if "/" not in pattern.rstrip("/"):
             found = _matches(f"**/{pattern}", inside)
         else:

@@ -18,7 +18,7 @@ from portico.errors import Refused
 
 FOLDER: Final = "temp/alpn"
 """In HOME/nginx."""
-INSIDE: Final = f"{FOLDER}/https"
+INNER_SOCKET: Final = f"{FOLDER}/https"
 ANSWERS: Final = f"{FOLDER}/acme"
 BACKLOG: Final = "backlog=4096"
 MAX_PATH_LENGTH: Final = 107  # sun_path of unix(7), less its closing zero
@@ -27,7 +27,7 @@ _TARGET_VARIABLE: Final = "$portico_asked"
 
 def inside(home: str) -> str:
     """Where the https servers listen for what nginx passes on to itself."""
-    return _socket(home, INSIDE)
+    return _socket(home, INNER_SOCKET)
 
 
 def answers(home: str) -> str:

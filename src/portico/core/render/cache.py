@@ -14,7 +14,13 @@ from portico.core.model.cache import Cache, CacheStatus
 from portico.core.model.desired import Desired
 from portico.core.model.place import RenderContext
 from portico.core.model.site import Handling
-from portico.core.render.claims import ASKED, FORWARDED, IDENTITIES, claim_variable, trusts
+from portico.core.render.claims import (
+    FORWARDED_HEADERS,
+    IDENTITIES,
+    REQUEST_CLAIMS,
+    claim_variable,
+    trusts,
+)
 from portico.core.render.directive import (
     Directive,
     Raw,
@@ -33,7 +39,7 @@ from portico.core.render.settings import Settings
 
 FOLDER: Final = "cache"
 """Below HOME/nginx: a folder for each place of the file that has a cache."""
-ROOM: Final = "room"
+ROOM_FILE: Final = "room"
 """Below HOME/nginx: a file that is there while the disk has room for answers."""
 USER_MARK: Final = "@"
 """Before the user of nginx's workers in a folder's name: those of one are closed to another."""
@@ -48,7 +54,7 @@ _NAMES: Final = ("unkeyed", "cookie", "login", "no_word", "not_shared", "full")
 UNKEYED, COOKIE, LOGIN, NO_WORD, NOT_SHARED, FULL = (f"portico_cache_{name}" for name in _NAMES)
 NOT_SHARED_BY_AUTH: Final = f"{NOT_SHARED}_auth"
 """Where another program says who asks, which an app may know of each request."""
-_KNOWN: Final = "login"
+_LOGIN_MARK: Final = "login"
 _STATUSES: Final = ("200", "203", "204", "300", "301", "302", "303", "307", "308", "404", "410")
 """Stored where the app says for how long. Others say something of one request, such as 400, 413
 and 429, or that the app is broken, and frameworks put Cache-Control on every answer.
@@ -121,7 +127,7 @@ def room_check(scopes: Iterable[Scope], context: RenderContext) -> Iterator[Dire
     """
     if any(map(cache_of, scopes)):
         yield d("set", Raw(f"${FULL}"), "")
-        path = quote(f"{context.home}/nginx/{ROOM}")
+        path = quote(f"{context.home}/nginx/{ROOM_FILE}")
         yield d("if", Raw(f"(!-f {path})"), block=(d("set", Raw(f"${FULL}"), "1"),))
 
 
@@ -213,19 +219,19 @@ def _login_map(*, trusting: bool) -> Directive:
     """Whether an app may know who asks: RFC 9111 3.5, and its siblings."""
     said = (f"${claim_variable(name)}" for name in IDENTITIES) if trusting else ()
     source = '"' + "".join(("$http_authorization$ssl_client_fingerprint", *said)) + '"'
-    return variable_map(source, _variant(LOGIN, trusting=trusting), _KNOWN, d('""', ""))
+    return variable_map(source, _variant(LOGIN, trusting=trusting), _LOGIN_MARK, d('""', ""))
 
 
 def _shared_map(name: str, *, trusting: bool = False) -> Directive:
     """An answer to who is known is for others only if it says so (RFC 9111 3.5)."""
-    login = _KNOWN if name == NOT_SHARED_BY_AUTH else f"${_variant(LOGIN, trusting=trusting)}"
+    login = _LOGIN_MARK if name == NOT_SHARED_BY_AUTH else f"${_variant(LOGIN, trusting=trusting)}"
     return variable_map(
         f'"{login}|$upstream_http_cache_control"',
         _variant(name, trusting=trusting),
         "1",
         d("volatile"),
         d(r'"~^\|"', ""),
-        d(rf'"~*^{_KNOWN}\|(.*[, ])?(public|must-revalidate|s-maxage)\b"', ""),
+        d(rf'"~*^{_LOGIN_MARK}\|(.*[, ])?(public|must-revalidate|s-maxage)\b"', ""),
     )
 
 
@@ -267,7 +273,7 @@ def _added_key(scope: Scope) -> str:
     """What a key has beside the operator's part; the same number of fields for all of a site."""
     cache = cache_of(scope)
     cookie = f"${COOKIE}" if cache and _looks_at_cookies(cache) else ""
-    login = _KNOWN if auth_of(scope) else f"${_of(LOGIN, scope)}"
+    login = _LOGIN_MARK if auth_of(scope) else f"${_of(LOGIN, scope)}"
     fields = _fields(trusting=trusts(scope.site))
     # Of several routes with one path, each has answers of its own.
     chosen = (f"route {scope.index}",) if scope.is_chosen else ()
@@ -275,7 +281,11 @@ def _added_key(scope: Scope) -> str:
 
 
 def _fields(*, trusting: bool) -> list[str]:
-    said = (f"${claim_variable(name)}" for name in (*FORWARDED, *ASKED)) if trusting else ()
+    said = (
+        (f"${claim_variable(name)}" for name in (*FORWARDED_HEADERS, *REQUEST_CLAIMS))
+        if trusting
+        else ()
+    )
     return ["$host$portico_port", *said]
 
 

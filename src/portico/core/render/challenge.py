@@ -29,19 +29,19 @@ from portico.core.render.scope import Scope, scopes
 from portico.core.render.static import folder_of, name_of
 
 WELL_KNOWN: Final = "/.well-known/acme-challenge/"
-_ASKED_PATH: Final = r"/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)"
-PATH: Final = f'"^{_ASKED_PATH.replace("(", "(?<portico_token>")}$"'
-INSECURE: Final = "portico_insecure"
+_CHALLENGE_PATH: Final = r"/\.well-known/acme-challenge/([-_a-zA-Z0-9]+)"
+PATH: Final = f'"^{_CHALLENGE_PATH.replace("(", "(?<portico_token>")}$"'
+INSECURE_VARIABLE: Final = "portico_insecure"
 """Whether a request is to be redirected to https: empty for those of an authority."""
 FOLDER: Final = "tokens"
 """In HOME/nginx: an empty file for each token that an order of ours waits for."""
 _WEBROOT: Final = "portico_webroot"
 _PROGRAM: Final = "portico_token_program"
 """Whether a program of the site answers the tokens of others."""
-_ASKED: Final = "portico_token_asked"
+_CHALLENGE_VARIABLE: Final = "portico_token_asked"
 """The token in the path, where no location takes it."""
-_OURS: Final = "@portico_token"
-_RESERVED: Final = frozenset({"default", "hostnames", "include", "volatile"})
+_CHALLENGE_LOCATION: Final = "@portico_token"
+_MAP_WORDS: Final = frozenset({"default", "hostnames", "include", "volatile"})
 """Words of `map`, which stand for themselves behind a backslash."""
 
 
@@ -62,7 +62,7 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
     if any(_redirects(n, desired) and desired.has_own_certificate(n) for n in desired.sites):
         exempt = (r'"~^on\|"', r'"~^\|/\.well-known/acme-challenge/"')
         lines = (d("default", "1"), *(d(each, "") for each in exempt))
-        yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE}"), block=lines)
+        yield d("map", Raw('"$https|$uri"'), Raw(f"${INSECURE_VARIABLE}"), block=lines)
     if not context.thumbprint:
         return
     sites = RedirectedSites.of(desired)
@@ -71,7 +71,9 @@ def challenge_maps(desired: Desired, context: RenderContext) -> Iterator[Directi
     if sites.without_program:
         yield _host_map(_PROGRAM, "1", dict.fromkeys(sites.without_program, ""))
     if any(_passes_others(each, desired) for each in _sites(desired)):
-        yield variable_map("$uri", _ASKED, '""', d(rf'"~^{_ASKED_PATH}$"', Raw("$1")))
+        yield variable_map(
+            "$uri", _CHALLENGE_VARIABLE, '""', d(rf'"~^{_CHALLENGE_PATH}$"', Raw("$1"))
+        )
 
 
 def shared_answer(desired: Desired, context: RenderContext, origin: str) -> Iterator[Directive]:
@@ -93,7 +95,7 @@ def site_answer(
     if desired.issuing(site_scopes[0].name) is None or not context.thumbprint:
         return
     if _passes_others(site_scopes, desired):
-        yield _if_pending(_ASKED, context)
+        yield _if_pending(_CHALLENGE_VARIABLE, context)
         return
     root = webroot(site_scopes)
     asks = bool(site_scopes[0].site.auth)
@@ -174,7 +176,7 @@ def _redirects(name: str, desired: Desired) -> bool:
 
 
 def _host_map(variable: str, default: str, values: Mapping[str, str]) -> Directive:
-    keys = ((f"\\{name}" if name in _RESERVED else name, text) for name, text in values.items())
+    keys = ((f"\\{name}" if name in _MAP_WORDS else name, text) for name, text in values.items())
     lines = (d("hostnames"), d("default", default), *(d(n, literal(text)) for n, text in keys))
     return d("map", Raw("$host"), Raw(f"${variable}"), block=lines)
 
@@ -199,9 +201,9 @@ def _answer(
     if root is None:
         yield d("location", "~", Raw(PATH), block=(*is_open, *lines))
         return
-    tried = (d("root", root), d("try_files", Raw("/$portico_token"), _OURS))
+    tried = (d("root", root), d("try_files", Raw("/$portico_token"), _CHALLENGE_LOCATION))
     yield d("location", "~", Raw(PATH), block=(*is_open, *tried))
-    yield d("location", _OURS, block=(kind, *lines))
+    yield d("location", _CHALLENGE_LOCATION, block=(kind, *lines))
 
 
 def _if_pending(token: str, context: RenderContext) -> Directive:

@@ -26,7 +26,7 @@ _ADDRESSES: Final = (
     *("X-Original-For", "X-Original-Forwarded-For", "X-Originating-IP", "X-ProxyUser-IP"),
     *("X-Real-Port", "X-Remote-Addr", "X-Remote-IP", "X-True-Client-IP"),
 )
-ASKED: Final = (
+REQUEST_CLAIMS: Final = (
     # what it asked for, and how
     *("CF-Visitor", "Front-End-Https", "X-Envoy-Original-Path", "X-Forwarded-Method"),
     *("X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Protocol", "X-Forwarded-Scheme"),
@@ -48,12 +48,12 @@ IDENTITIES: Final = (
 # program to have the proxy send a file, and under which path (CVE-2025-61780).
 CLAIMS: Final = (
     *_ADDRESSES,
-    *ASKED,
+    *REQUEST_CLAIMS,
     *IDENTITIES,
     *("X-Accel-Mapping", "X-Sendfile-Type", "Proxy"),
 )
-_TRUSTED: Final = "portico_trusted"
-FORWARDED: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
+_TRUSTED_VARIABLE: Final = "portico_trusted"
+FORWARDED_HEADERS: Final = ("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto")
 """What a trusted proxy in front knows better, where it says so: in these, or in the Forwarded of
 RFC 7239.
 """
@@ -79,7 +79,7 @@ def claim_variable(header: str) -> str:
 def trusted_peers(name: str, site: Site) -> Iterator[Directive]:
     """In the server block: whether the peer of this connection is a proxy to believe."""
     if trusts(site):
-        yield d("set", Raw(f"${_TRUSTED}"), Raw(f"${_peers(name)}"))
+        yield d("set", Raw(f"${_TRUSTED_VARIABLE}"), Raw(f"${_peers(name)}"))
 
 
 def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
@@ -99,12 +99,12 @@ def claim_maps(desired: Desired, origin: str) -> Iterator[Directive]:
         return
     for header in CLAIMS:
         trusted = d("1", Raw(_header_variable(header)))
-        yield variable_map(f"${_TRUSTED}", claim_variable(header), '""', trusted)
+        yield variable_map(f"${_TRUSTED_VARIABLE}", claim_variable(header), '""', trusted)
     yield from _forwarded_maps(desired, origin)
 
 
 def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
-    host, port, proto = (claim_variable(header) for header in FORWARDED)
+    host, port, proto = (claim_variable(header) for header in FORWARDED_HEADERS)
     yield _said("X-Forwarded-Proto", "$scheme", r"proto=\W?(https?)\b")
     yield _said("X-Forwarded-Host", "$host$portico_port", r"host=[^a-z0-9[]?([a-z0-9_.:[\]-]+)")
     yield variable_map(
@@ -115,7 +115,7 @@ def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
         d('"~*^https"', "443"),
     )
     yield variable_map(
-        f'"${_TRUSTED}|$http_x_forwarded_port|$http_x_forwarded_proto$http_forwarded"',
+        f'"${_TRUSTED_VARIABLE}|$http_x_forwarded_port|$http_x_forwarded_proto$http_forwarded"',
         port,
         "$portico_server_port",
         d(r'"~^1\|[^|]+\|"', Raw("$http_x_forwarded_port")),
@@ -124,7 +124,7 @@ def _forwarded_maps(desired: Desired, origin: str) -> Iterator[Directive]:
     yield variable_map(f"${proto}", HTTPS, "$https", d('"~*^https"', "on"), d('"~*^http"', ""))
     suffix = port_suffix(desired.listeners.public_https or USUAL_HTTPS, USUAL_HTTPS)
     claimed = d(r'"~^1\|(\[[^]]+\]|[^:|,]+)"', Raw(f'"https://$1{suffix}"'))
-    yield variable_map(f'"${_TRUSTED}|${host}"', ORIGIN, f'"{origin}"', claimed)
+    yield variable_map(f'"${_TRUSTED_VARIABLE}|${host}"', ORIGIN, f'"{origin}"', claimed)
     open_paths = [r'"~^\|/\.well-known/acme-challenge/"']
     open_paths += [f'"|{desired.health_path}"'] if desired.health_path else []
     exempt = (d(path, "") for path in (r'"~^on\|"', *open_paths))
@@ -135,7 +135,7 @@ def _said(header: str, fallback: str, parameter: str) -> Directive:
     """What a trusted proxy says in a header, or in that parameter of Forwarded (RFC 7239 4)."""
     said = _header_variable(header)
     return variable_map(
-        f'"${_TRUSTED}|{said}|$http_forwarded"',
+        f'"${_TRUSTED_VARIABLE}|{said}|$http_forwarded"',
         claim_variable(header),
         fallback,
         d(r'"~^1\|[^|]+\|"', Raw(said)),
@@ -148,7 +148,7 @@ def _header_variable(header: str) -> str:
 
 
 def _peers(name: str) -> str:
-    return f"{_TRUSTED}_{digest(name)}"
+    return f"{_TRUSTED_VARIABLE}_{digest(name)}"
 
 
 def _snake(header: str) -> str:

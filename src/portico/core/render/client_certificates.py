@@ -15,7 +15,7 @@ from portico.core.model.place import RenderContext
 from portico.core.render.directive import Directive, Raw, d
 from portico.core.render.scope import Scope, digest
 
-_ELSEWHERE = "portico_other_handshake"
+_OTHER_HANDSHAKE = "portico_other_handshake"
 CLIENT_HEADERS = {
     "X-Client-Verify": "$ssl_client_verify",
     "X-Client-Subject": "$ssl_client_s_dn",
@@ -31,7 +31,7 @@ def handshake_map(desired: Desired) -> Iterator[Directive]:
         yield d(
             "map",
             Raw('"$https|$ssl_server_name|$host"'),
-            Raw(f"${_ELSEWHERE}"),
+            Raw(f"${_OTHER_HANDSHAKE}"),
             block=(d("default", "1"), *same),
         )
 
@@ -58,7 +58,7 @@ def verification(scope: Scope, context: RenderContext, *, is_default: bool) -> I
     if asked.crl:
         yield d("ssl_crl", _file(scope.path(asked.crl), context))
     if not is_default:
-        yield d("if", Raw(f"(${_ELSEWHERE})"), block=(d("return", "421"),))
+        yield d("if", Raw(f"(${_OTHER_HANDSHAKE})"), block=(d("return", "421"),))
 
 
 def certificate_gate(scope: Scope) -> Iterator[Directive]:

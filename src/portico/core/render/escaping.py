@@ -13,7 +13,7 @@ from typing import Final
 from portico.core.render.directive import Directive, Raw, d
 
 ESCAPED_REQUEST_URI: Final = "portico_escaped_request_uri"
-_AT_ONCE: Final = 8
+_GROUP_SIZE: Final = 8
 """nginx has $1 to $9 for what a regular expression has found."""
 _ROUNDS: Final = (
     *(("%", " 25"),) * 6,  # a request has no space in it, so what is escaped is not escaped again
@@ -32,7 +32,7 @@ def escaping_maps() -> Iterator[Directive]:
     for number, (char, escaped) in enumerate(_ROUNDS, start=1):
         is_last = number == len(_ROUNDS)
         target = ESCAPED_REQUEST_URI if is_last else f"{ESCAPED_REQUEST_URI}_{number}"
-        lines = (_replacement(char, escaped, count) for count in range(_AT_ONCE, 0, -1))
+        lines = (_replacement(char, escaped, count) for count in range(_GROUP_SIZE, 0, -1))
         block = (d("default", Raw(f"${source}")), *lines)
         yield d("map", Raw(f"${source}"), Raw(f"${target}"), block=block)
         source = target

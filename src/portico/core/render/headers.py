@@ -8,7 +8,7 @@ from functools import lru_cache
 from portico.core.model.desired import Desired, Listeners
 from portico.core.model.place import Build
 from portico.core.model.site import Hsts, Site
-from portico.core.render.claims import CLAIMS, FORWARDED, HTTPS, claim_variable, trusts
+from portico.core.render.claims import CLAIMS, FORWARDED_HEADERS, HTTPS, claim_variable, trusts
 from portico.core.render.client_certificates import certificate_headers
 from portico.core.render.directive import (
     Directive,
@@ -214,7 +214,7 @@ def _claims(prefix: str, *, trusting: bool) -> dict[str, str]:
     """What a client may not say, and the path that was taken off."""
     if not trusting:
         return dict.fromkeys(CLAIMS, "") | ({_PREFIX: literal(prefix)} if prefix else {})
-    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *FORWARDED)}
+    theirs = {name: f"${claim_variable(name)}" for name in (*CLAIMS, *FORWARDED_HEADERS)}
     return theirs | {_PREFIX: f"${{{claim_variable(_PREFIX)}}}{literal(prefix)}"}
 
 

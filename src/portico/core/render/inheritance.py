@@ -33,7 +33,7 @@ _OVERRIDES: Final = {
     "proxy_http_version": "disables WebSockets and keepalive connections if it is not 1.1",
 }
 """In a server block or a location."""
-_LETS_IN: Final = {"underscores_in_headers": "on", "ignore_invalid_headers": "off"}
+_LENIENT_SETTINGS: Final = {"underscores_in_headers": "on", "ignore_invalid_headers": "off"}
 """What passes headers whose names a program of WSGI or CGI cannot tell from ours."""
 
 
@@ -129,7 +129,7 @@ def _losses_anywhere(line: Line) -> Iterator[Loss]:
     if line.name == "include":
         what = f"{' '.join(line.args)} cannot be checked here, only by nginx"
         yield Loss(line.where, what)
-    elif _LETS_IN.get(line.name) == "".join(line.args):
+    elif _LENIENT_SETTINGS.get(line.name) == "".join(line.args):
         what = f"{line.name} {line.args[0]} lets clients forge headers such as X_Forwarded_For"
         hint = (
             "programs of WSGI and CGI read it as X-Forwarded-For; remove it with request_headers"

@@ -52,11 +52,11 @@ CONNECT_TIMEOUT, FAIL_TIMEOUT = 1.0, "2s"
 SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 """For how long an idle connection stays: the receiver answers for longer, also while it reloads
 (`keepalive_min_timeout`), so that no request meets a closed door."""
-LONGEST_SILENCE: Final = "1d"
+MAX_SILENCE: Final = "1d"
 """The front has its own times, and hangs up."""
-_KEPT: Final = "16"
+_IDLE_CONNECTIONS: Final = "16"
 _ZONE_SIZE: Final = 256 << 10
-_FORWARDED: Final = tuple(
+_FORWARDED_HEADERS: Final = tuple(
     f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
 )
 """What an app says to nginx, and the front alone obeys."""
@@ -120,7 +120,7 @@ def far_block(
         *(far_include(app, context) for app in upstream.apps),
         d("resolver", context.resolver),
         d("resolver_timeout", "1s"),
-        d("keepalive", _KEPT),
+        d("keepalive", _IDLE_CONNECTIONS),
         d("keepalive_timeout", milliseconds(SENDER_KEEPALIVE)),
     )
     yield d("upstream", far_upstream(name), block=lines)
@@ -339,23 +339,23 @@ def _passing() -> Iterator[Directive]:
     yield d("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
     for header in (APP, WAY, REPEATED, KIND):
         yield d("proxy_set_header", header, Raw('""'))
-    yield d("proxy_ignore_headers", *_FORWARDED)
-    for header in _FORWARDED:
+    yield d("proxy_ignore_headers", *_FORWARDED_HEADERS)
+    for header in _FORWARDED_HEADERS:
         yield d("proxy_pass_header", header)
     yield d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("proxy_read_timeout", LONGEST_SILENCE)
-    yield d("proxy_send_timeout", LONGEST_SILENCE)
+    yield d("proxy_read_timeout", MAX_SILENCE)
+    yield d("proxy_send_timeout", MAX_SILENCE)
     yield d("proxy_buffering", "off")
 
 
 def _call() -> Iterator[Directive]:
-    yield d("client_body_timeout", LONGEST_SILENCE)
+    yield d("client_body_timeout", MAX_SILENCE)
     yield d("grpc_set_header", "Host", Raw("$http_host"))
     for header in (APP, WAY, REPEATED, KIND):
         yield d("grpc_set_header", header, Raw('""'))
     yield d("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("grpc_read_timeout", LONGEST_SILENCE)
-    yield d("grpc_send_timeout", LONGEST_SILENCE)
+    yield d("grpc_read_timeout", MAX_SILENCE)
+    yield d("grpc_send_timeout", MAX_SILENCE)
     yield d("grpc_buffer_size", "16k")
     yield d("grpc_next_upstream", "error", "timeout")
     yield d("grpc_next_upstream_tries", "3")

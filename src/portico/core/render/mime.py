@@ -61,7 +61,7 @@ ASSET_ENDINGS = "|".join(
     for ending in endings.split()
 )
 """Endings of what is a file, and no path of a program that lives in the browser."""
-_COMPRESSED = (  # text/html always is
+_COMPRESSED_TYPES = (  # text/html always is
     "text/css text/javascript text/plain text/markdown text/csv text/xml text/calendar text/vtt "
     "application/javascript application/json application/ld+json application/manifest+json "
     "application/xml application/xhtml+xml application/atom+xml application/rss+xml "
@@ -87,7 +87,7 @@ def mime_types() -> tuple[Directive, ...]:
 
 def compression() -> tuple[Directive, ...]:
     return (
-        d("gzip_types", *_COMPRESSED.split()),
+        d("gzip_types", *_COMPRESSED_TYPES.split()),
         d("gzip_comp_level", "4"),
         d("gzip_min_length", _MIN_LENGTH),
         d("gzip_proxied", "any"),
@@ -99,6 +99,6 @@ def encoder_basics(scopes: Iterable[Scope]) -> Iterator[Directive]:
     """For the modules that a site uses and this nginx has."""
     used = {name for scope in scopes for name in scope.encoders if getattr(scope.own, name)}
     for name in sorted(used):
-        yield d(f"{name}_types", *_COMPRESSED.split())
+        yield d(f"{name}_types", *_COMPRESSED_TYPES.split())
         yield d(f"{name}_comp_level", _LEVELS[name])
         yield d(f"{name}_min_length", _MIN_LENGTH)

@@ -20,7 +20,7 @@ from portico.core.render.machines import far_question, far_upstream, is_away
 from portico.core.render.passing import rest_variable, tls_to_servers, url_of
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
-_ALL = "100%"
+_ALL_REQUESTS = "100%"
 
 
 def mirror_of(scope: Scope) -> Mirror | None:
@@ -33,7 +33,7 @@ def mirror_of(scope: Scope) -> Mirror | None:
 def share_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     for scope in scopes:
         mirror = scope.own.mirror
-        if mirror and mirror.share != _ALL:
+        if mirror and mirror.share != _ALL_REQUESTS:
             is_some = float(mirror.share.rstrip("%")) > 0
             shares = (*((d(mirror.share, "1"),) if is_some else ()), d("*", ""))
             yield d("split_clients", Raw("$request_id"), Raw(f"${_chosen(scope)}"), block=shares)
@@ -59,7 +59,7 @@ def mirror_location(
     url = f"https://{far_upstream(name)}" if away else url_of(upstream, label_of(name))
     path = f"${rest_variable(prefix)}" if prefix else "$request_uri"
     needed = [f"${rest_variable(prefix)}"] if prefix else []
-    needed += [f"${_chosen(scope.origin(_mirror))}"] if mirror.share != _ALL else []
+    needed += [f"${_chosen(scope.origin(_mirror))}"] if mirror.share != _ALL_REQUESTS else []
     body = () if mirror.request_body else (d("proxy_pass_request_body", "off"),)
     length = () if mirror.request_body else (d("proxy_set_header", "Content-Length", Raw('""')),)
     lines = (

@@ -20,7 +20,7 @@ _RANGE_CODE: Final = "416"
 """Here nginx has added the headers of the file to the answer before it sees that it is another."""
 _NO_HEADERS: Final = d("add_header", "X-Portico", "")
 """Keeps those of the level above away, and adds none: its value is empty."""
-_NOT_KEPT: Final = d("add_header", "Cache-Control", "no-store", "always")
+_NO_STORE: Final = d("add_header", "Cache-Control", "no-store", "always")
 """A 404 may be kept by browsers and caches if nothing says otherwise (RFC 9110 15.1)."""
 _MAINTENANCE_TEXT = (
     "<!doctype html><html><head><title>Back soon</title></head>"
@@ -74,7 +74,7 @@ def page_locations(scope: Scope) -> Iterator[Directive]:
     for code, file in scope.site.error_pages.items():
         held = tuple(_held_headers(scope)) if code == "503" else ()
         headers = held or (*response_headers(scope), *retry_header(scope))
-        kept = () if sets_header(scope, "cache-control") else (_NOT_KEPT,)
+        kept = () if sets_header(scope, "cache-control") else (_NO_STORE,)
         lines = (_NO_HEADERS,) if code == _RANGE_CODE else (*headers, *kept)
         page = (*lines, *_file(scope.path(file), code))
         yield _page(f"{INTERNAL_PREFIX}/{code}", page, is_asked=is_asked)

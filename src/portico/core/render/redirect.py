@@ -22,7 +22,7 @@ _SENT, _DECODED, _CAPTURED, _MORE_ARGS = (
 )
 _SENT_PATH: Final = f"{_SENT}_path"
 _SAME_HOST: Final = "_same_host"
-_UNRESERVED: Final = r"[A-Za-z0-9/._~!$&'()*+,;=:@\x80-\xff-]"
+_UNRESERVED_BYTES: Final = r"[A-Za-z0-9/._~!$&'()*+,;=:@\x80-\xff-]"
 """What stands in a path for itself (RFC 3986 3.3), and letters of UTF-8, which browsers encode."""
 
 
@@ -67,7 +67,7 @@ def _decoded_maps(
     every = filled("".join(f"${{{name}}}" for name in captures), literal)
     yield _map("$uri", any_text, pattern, target)
     yield _map("$uri", captured, pattern, WithDollar(f"={every}"))
-    plain = to_argument(WithDollar(f"~^={_UNRESERVED}*$"))
+    plain = to_argument(WithDollar(f"~^={_UNRESERVED_BYTES}*$"))
     yield _map(f"${captured}", _variable(_DECODED, scope), plain, Raw(f"${any_text}"))
 
 

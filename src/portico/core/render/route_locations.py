@@ -10,7 +10,7 @@ from portico.core.render.access_log import route_mark
 from portico.core.render.choice import choice_value, choice_variable, is_choice, route_groups
 from portico.core.render.directive import Directive, Raw, WithDollar, d
 from portico.core.render.scope import Scope
-from portico.core.render.static import CHOSEN, folder_of
+from portico.core.render.static import MATCH_PREFIX, folder_of
 from portico.errors import Refused
 
 
@@ -110,7 +110,7 @@ class Location:
     def directives(self, lines: Sequence[Directive]) -> Iterator[Directive]:
         lines = (*route_mark(self.scope), *lines)
         if self.is_chosen_folder:
-            inside = f"{CHOSEN}/{choice_value(self.scope)}"
+            inside = f"{MATCH_PREFIX}/{choice_value(self.scope)}"
             move = d("rewrite", Raw('"(?s)^(.*)$"'), Raw(f"{inside}$1"), "last")
             yield d("location", self.place, block=(move,))
             files = (d("internal"), *lines)

@@ -11,7 +11,7 @@ from portico.core.model.site import RealIp, Site
 from portico.core.render.access_log import site_log
 from portico.core.render.auth import auth_locations
 from portico.core.render.cache import room_check
-from portico.core.render.challenge import INSECURE, is_redirected, site_answer
+from portico.core.render.challenge import INSECURE_VARIABLE, is_redirected, site_answer
 from portico.core.render.claims import ORIGIN, PLAIN, trusted_peers, trusts
 from portico.core.render.client_certificates import verification
 from portico.core.render.directive import Directive, Raw, d
@@ -107,7 +107,9 @@ def includes(folder: str, files: str | tuple[str, ...]) -> Iterator[Directive]:
 def _insecure_redirect(site: Site, sockets: Sockets) -> Directive:
     """In a server for plain requests too, of which not all are redirected."""
     trusting = trusts(site)
-    variable, origin = (PLAIN, f"${ORIGIN}") if trusting else (INSECURE, sockets.https_origin)
+    variable, origin = (
+        (PLAIN, f"${ORIGIN}") if trusting else (INSECURE_VARIABLE, sockets.https_origin)
+    )
     to = Raw(f"{origin}$request_uri")
     return d("if", Raw(f"(${variable})"), block=(d("return", "308", to),))
 

@@ -13,19 +13,19 @@ from portico.core.render.headers import sets_header
 from portico.core.render.mime import ASSET_ENDINGS
 from portico.core.render.scope import INTERNAL_PREFIX, Scope, digest
 
-HIDDEN = "portico_hidden"
+HIDDEN_VARIABLE = "portico_hidden"
 _NO_FILE: Final = "portico_no_file"
 """What a path begins with that no file answers: one that is hidden, or another method than GET."""
 _TWIN, _ENCODING = "portico_twin", "portico_encoding"
-_TWINS: Final = {"br": "br", "zst": "zstd", "gz": "gzip"}
+_ENCODED_SUFFIXES: Final = {"br": "br", "zst": "zstd", "gz": "gzip"}
 """Endings of compressed files, by size, and their names in Content-Encoding (RFC 9110 8.4.1)."""
-CHOSEN: Final = f"{INTERNAL_PREFIX}/match"
+MATCH_PREFIX: Final = f"{INTERNAL_PREFIX}/match"
 """What the paths of a folder begin with inside nginx where other routes have its path too."""
 _DIRECTORY, _SENT_PATH = "portico_directory", "portico_directory_path"
-NOWHERE: Final = f"{INTERNAL_PREFIX}/none"
+NO_FILE: Final = f"{INTERNAL_PREFIX}/none"
 """A path at which no file is served."""
 _ASSET: Final = rf'"~*\.({ASSET_ENDINGS})$"'
-_HASHED: Final = (
+_HASHED_NAME: Final = (
     r'"~[.-]((?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}'
     r'|(?=[\w-]*[0-9])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[\w-]{8})(\.\w+){1,2}$"'
 )
@@ -39,11 +39,11 @@ def hidden_map() -> Directive:
     return d(
         "map",
         Raw("$uri"),
-        Raw(f"${HIDDEN}"),
+        Raw(f"${HIDDEN_VARIABLE}"),
         block=(
             d("default", ""),
             d(
-                rf'"~(?s)^(?>(?:{re.escape(CHOSEN)}/[0-9a-f]+(?=/))?).*/\.(?!well-known(?:/|$))"',
+                rf'"~(?s)^(?>(?:{re.escape(MATCH_PREFIX)}/[0-9a-f]+(?=/))?).*/\.(?!well-known(?:/|$))"',
                 "1",
             ),
         ),
@@ -58,15 +58,15 @@ def static_maps(scopes: Iterable[Scope]) -> Iterator[Directive]:
     if any(_has_twins(scope) for scope, _ in folders):
         yield from _twin_maps()
     if any(name_of(scope) for scope, _ in folders):
-        other = d("default", NOWHERE), d(r'"~^(GET|HEAD):$"', "")
-        source = Raw(f'"$request_method:${HIDDEN}"')
+        other = d("default", NO_FILE), d(r'"~^(GET|HEAD):$"', "")
+        source = Raw(f'"$request_method:${HIDDEN_VARIABLE}"')
         yield d("map", source, Raw(f"${_NO_FILE}"), block=other)
     cached = (folder for _, folder in folders if _is_cached(folder))
     for folder in {_cache_variable(folder): folder for folder in cached}.values():
         yield _cache_map(folder)
     for scope, folder in folders:
         for first in (folder.index, f"/{folder.index}") if folder.spa else ():
-            lines = (d("default", first), d(_ASSET, NOWHERE))
+            lines = (d("default", first), d(_ASSET, NO_FILE))
             yield d("map", Raw("$uri"), Raw(f"${_index_variable(scope, first)}"), block=lines)
 
 
@@ -130,13 +130,13 @@ def static_files(
     """
     path = scope.path(folder.path).rstrip("/")
     if not passed:
-        yield d("if", Raw(f"(${HIDDEN})"), block=(d("return", "404"),))
+        yield d("if", Raw(f"(${HIDDEN_VARIABLE})"), block=(d("return", "404"),))
     yield d("alias", f"{path}/") if prefix else d("root", path or "/")
     yield d("index", folder.index)
     yield _charset(scope)
     if _has_twins(scope):
         yield d("gzip_vary", "off")
-        for ending, encoding in _TWINS.items():
+        for ending, encoding in _ENCODED_SUFFIXES.items():
             lines = (
                 d("set", Raw(f"${_TWIN}"), Raw(f'"$request_filename.{ending}"')),
                 d("set", Raw(f"${_ENCODING}"), encoding),
@@ -167,11 +167,11 @@ def twin_location(scope: Scope, path: str, settings: Iterable[Directive]) -> Ite
 
 def _twin_maps() -> Iterator[Directive]:
     """RFC 9110 12.5.3: a client that gives an encoding the weight 0 does not take it."""
-    source = Raw(f'"${HIDDEN}|$uri|$request_method|$http_accept_encoding"')
-    for ending, encoding in _TWINS.items():
+    source = Raw(f'"${HIDDEN_VARIABLE}|$uri|$request_method|$http_accept_encoding"')
+    for ending, encoding in _ENCODED_SUFFIXES.items():
         taken = rf"{encoding}\s*(?!;\s*q\s*=\s*0(\.0*)?\s*(,|$))([;,]|$)"
         request = rf'"~*^\|.*[^/]\|(GET|HEAD)\|(.*,)?\s*{taken}"'
-        lines = d("volatile"), d("default", NOWHERE), d(request, f".{ending}")
+        lines = d("volatile"), d("default", NO_FILE), d(request, f".{ending}")
         yield d("map", source, Raw(f"${_twin_variable(ending)}"), block=lines)
     sent = d("default", Raw(f"${_ENCODING}")), d("304", "")
     yield d("map", Raw("$status"), Raw(f"${_ENCODING}_sent"), block=sent)
@@ -222,7 +222,7 @@ def _cache_map(folder: Folder) -> Directive:
         block=(
             d("default", age),
             d('"~^text/html"', "no-cache"),
-            d(_HASHED, "public, max-age=31536000, immutable"),
+            d(_HASHED_NAME, "public, max-age=31536000, immutable"),
         ),
     )
 

@@ -35,8 +35,8 @@ ZONE: Final = "portico_wait"
 _PLACE, _WAY, _WAITED, _LATE, SECOND = (
     f"portico_{name}" for name in ("place", "way", "waited", "late", "second")
 )
-_HOLDS: Final = 2
-_NOWHERE: Final = r"255\.255\.255\.255:1"
+_ROUNDS: Final = 2
+_NOWHERE_PEER: Final = r"255\.255\.255\.255:1"
 """What discovery answers for an app without endpoint."""
 RESOLVER_LOG_LEVEL: Final = "crit"
 """nginx logs each wait that has ended as an error."""
@@ -65,14 +65,14 @@ def wait_maps(scopes: Iterable[Scope], *, is_held: bool) -> Iterator[Directive]:
     if not is_held and not any(scope.own.wait for scope in scopes):
         return
     waits = (
-        rf"(^| ){_NOWHERE}$",  # discovery has no peer
+        rf"(^| ){_NOWHERE_PEER}$",  # discovery has no peer
         r", ",  # after a wait
         r"(^| )[^:, ]+\.again$",  # nginx has no peer
         r"(^| )[^:, ]+ : [^ ,]+$",  # all had failed, and one of them again
         r"^[^ ,]+ : [^ ,]+ : [^ ,]+$",  # three tries
     )
     yield d("limit_conn_zone", Raw("$server_name"), f"zone={ZONE}:256k")
-    waited = f"~(, .*){{{_HOLDS}}}"
+    waited = f"~(, .*){{{_ROUNDS}}}"
     held = ((rf"~{each}", "wait") for each in waits)
     yield _map("$upstream_addr", _PLACE, f"${_WAY}", (waited, "absent"), *held)
     yield _map(f"${LIVE}", _WAY, "again", ("~1", "live"))
@@ -118,7 +118,7 @@ def wait_location(  # noqa: PLR0913 - a location in all that it stands in
         d("limit_conn", ZONE, str(wait.requests)),
         d("limit_conn_status", "503"),
         d("resolver", context.resolver, "ipv6=off"),
-        d("resolver_timeout", milliseconds(max(0.001, wait.timeout / _HOLDS))),
+        d("resolver_timeout", milliseconds(max(0.001, wait.timeout / _ROUNDS))),
         d("proxy_pass", Raw(f'"http://${{{SECOND}}}.{wait_host(app)}:1"')),
     )
     return d("location", name, block=lines)

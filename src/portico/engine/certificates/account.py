@@ -25,10 +25,10 @@ THUMBPRINT: Final = "account_thumbprint"
 """Setting: of the account's key, which nginx's files hold."""
 THUMBPRINT_OF: Final = "account_thumbprint_of"
 """Setting: digest of the key file that it was made of, when nginx was known to answer with it."""
-ROLLING: Final = "account_rollover"
+ROLLOVER: Final = "account_rollover"
 """Setting: how far a replacement of the key is; empty when it has come to its end."""
-BEGUN: Final = "begun"
-REPLACED: Final = "replaced"
+ROLLOVER_BEGUN: Final = "begun"
+KEY_REPLACED: Final = "replaced"
 """Everywhere, and nginx has to be told."""
 
 
@@ -46,7 +46,7 @@ class AccountKeeper:
     async def in_use_by(self, certificate: str) -> AsyncIterator[None]:
         """While inside, neither the key nor the accounts change; waits until they have."""
         async with self._changing:
-            if self._state.setting(ROLLING):
+            if self._state.setting(ROLLOVER):
                 raise Refused("the account's key is still being replaced; retrying soon")
             self._users.append(certificate)
         try:
@@ -60,7 +60,7 @@ class AccountKeeper:
         directories = dict.fromkeys((*_first_of(wanted), *known.urls, *known.deactivated))
         return AccountsView(
             thumbprint=known.thumbprint,
-            halfway=bool(known.halfway or self._state.setting(ROLLING)),
+            halfway=bool(known.halfway or self._state.setting(ROLLOVER)),
             accounts=tuple(
                 AccountView(
                     directory=each,
@@ -81,13 +81,13 @@ class AccountKeeper:
         if await self._is_ready(wanted):
             return
         async with self._changing:
-            if self._state.setting(ROLLING) == BEGUN:
+            if self._state.setting(ROLLOVER) == ROLLOVER_BEGUN:
                 await self._replace_key(wanted)
             if not await self._is_ready(wanted):
                 await self._answer((await self._authorities.accounts()).thumbprint, wanted)
 
     async def _is_ready(self, wanted: Mapping[str, Lineage]) -> bool:
-        if self._state.setting(ROLLING):
+        if self._state.setting(ROLLOVER):
             return False
         if not _behind_nginx(wanted):
             return True
@@ -105,27 +105,27 @@ class AccountKeeper:
     async def _replace_key(self, wanted: Mapping[str, Lineage]) -> str:
         asked = _issuers(wanted.values())
         known = await self._authorities.accounts()
-        self._state.put_setting(ROLLING, BEGUN)
+        self._state.put_setting(ROLLOVER, ROLLOVER_BEGUN)
         try:
             changed = await self._authorities.roll_over(
                 [asked.get(each) or Issuer(each) for each in known.urls]
             )
         except PorticoError:
             if not (await self._authorities.accounts()).halfway:
-                self._state.put_setting(ROLLING, "")
+                self._state.put_setting(ROLLOVER, "")
             raise
-        self._state.put_setting(ROLLING, REPLACED)
+        self._state.put_setting(ROLLOVER, KEY_REPLACED)
         return changed.thumbprint
 
     async def _answer(self, thumbprint: str, wanted: Mapping[str, Lineage]) -> None:
         before = self._state.setting(THUMBPRINT)
-        if before and before != thumbprint and not self._state.setting(ROLLING):
+        if before and before != thumbprint and not self._state.setting(ROLLOVER):
             log.warning("the account key was lost or replaced; its thumbprint is %s", thumbprint)
         self._state.put_setting(THUMBPRINT, thumbprint)
         if _behind_nginx(wanted):
             await self._rendering.render_again()
         self._state.put_setting(THUMBPRINT_OF, await self._authorities.key_digest())
-        self._state.put_setting(ROLLING, "")
+        self._state.put_setting(ROLLOVER, "")
 
     async def deactivate(self, directory: str, wanted: Mapping[str, Lineage]) -> str:
         """For ever. Returns the account's URL."""

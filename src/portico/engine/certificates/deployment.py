@@ -29,7 +29,7 @@ MAX_HANDSHAKES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _New:
+class _NewCertificate:
     """A certificate that is to be in use for its lineage."""
 
     lineage: Lineage
@@ -58,7 +58,9 @@ class Deployment:
         Returns what went wrong, by lineage.
         """
         held = [(each, self._lineages.held(each.name)) for each in lineages]
-        new = [_New(lineage, certificate) for lineage, certificate in held if certificate]
+        new = [
+            _NewCertificate(lineage, certificate) for lineage, certificate in held if certificate
+        ]
         errors: dict[str, Exception] = {}
         for each in new:
             if not each.lineage.behind_nginx:
@@ -67,7 +69,7 @@ class Deployment:
             errors |= await self._switch(behind)
         return errors
 
-    async def _switch(self, batch: Sequence[_New]) -> dict[str, Exception]:
+    async def _switch(self, batch: Sequence[_NewCertificate]) -> dict[str, Exception]:
         try:
             for new in batch:
                 await self._lineages.switch(new.lineage.name, new.held.generation)
@@ -83,7 +85,7 @@ class Deployment:
         return await self._give_up(failed) if failed else {}
 
     async def _without_refused(
-        self, batch: Sequence[_New], error: Exception
+        self, batch: Sequence[_NewCertificate], error: Exception
     ) -> dict[str, Exception]:
         """Find the one to blame by halves, if there is one: without all these nginx is content."""
         middle = len(batch) // 2
@@ -92,7 +94,7 @@ class Deployment:
         return await self._switch(batch[:middle]) | await self._switch(batch[middle:])
 
     async def _give_up(
-        self, failed: Mapping[_New, Exception], *, refused: bool = False
+        self, failed: Mapping[_NewCertificate, Exception], *, refused: bool = False
     ) -> dict[str, Exception]:
         # First of all they wait their time: putting back may fail too.
         for new, error in failed.items():
@@ -104,7 +106,9 @@ class Deployment:
         worse = await self._put_back(tuple(failed), refused=refused)
         return {new.lineage.name: worse or _explained(new, error) for new, error in failed.items()}
 
-    async def _put_back(self, batch: Sequence[_New], *, refused: bool) -> Exception | None:
+    async def _put_back(
+        self, batch: Sequence[_NewCertificate], *, refused: bool
+    ) -> Exception | None:
         """What went wrong. A first certificate that nginx takes stays: there is none better."""
         try:
             for new in batch:
@@ -118,7 +122,7 @@ class Deployment:
             return error
         return None
 
-    async def _render(self, batch: Sequence[_New]) -> None:
+    async def _render(self, batch: Sequence[_NewCertificate]) -> None:
         if any(new.lineage.behind_nginx for new in batch):
             await self._in_force.render_again()
 
@@ -137,7 +141,7 @@ class Deployment:
         )
         log.info("certificate %s: in use, serial %s", lineage.name, current.serial)
 
-    async def _prove(self, new: _New) -> None:
+    async def _prove(self, new: _NewCertificate) -> None:
         lineage = new.lineage
         if not lineage.behind_nginx:
             return
@@ -157,7 +161,7 @@ class Deployment:
                 raise Failed(f"TLS handshakes for {name} still return another certificate")
 
 
-def _explained(new: _New, error: Exception) -> Exception:
+def _explained(new: _NewCertificate, error: Exception) -> Exception:
     if not isinstance(error, PorticoError) or not new.lineage.behind_nginx:
         return error
     return Failed(f"the new certificate is not served: {error}")

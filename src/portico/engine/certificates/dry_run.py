@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from portico.core.model.certificate import STAGING_LIMITS, About, Issuer, Lineage
+from portico.core.model.certificate import STAGING_LIMITS, Issuer, Lineage, Provenance
 from portico.core.model.names import folder_name
 from portico.core.planning.served_certificates import ServedCertificates
 from portico.engine.certificates.loop import CertificateLoop, IssuedFiles
@@ -94,7 +94,7 @@ class DryRun:
         order = f"{folder_name(lineage.name)}.trial"
         async with self._loop.account.in_use_by(lineage.name):
             obtained = await self._loop.issuance.order_for_trial(lineage, staging, order)
-        about = About(staging.directory, lineage.profile_at(staging), staging=True)
+        about = Provenance(staging.directory, lineage.profile_at(staging), staging=True)
         stored = await self._scratch.store(
             lineage.name, lineage.names, obtained.chain, obtained.key, about
         )

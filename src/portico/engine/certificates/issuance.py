@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 from portico.core.model.certificate import (
-    COUNTED_FOR,
-    About,
+    ISSUE_COUNT_PERIOD,
     Entry,
     EntryKind,
     Issuer,
     Lineage,
+    Provenance,
     RenewalState,
 )
 from portico.core.model.moments import moment
@@ -75,7 +75,7 @@ class Issuance:
         now, last = self._clock.now(), self._state.last_entry()
         if self._counted is None or self._counted[0] != last or now < self._counted[1].now:
             self._state.no_ledger_after(now)
-            self._counted = last, Ledger(self._state.ledger_since(now - COUNTED_FOR), now)
+            self._counted = last, Ledger(self._state.ledger_since(now - ISSUE_COUNT_PERIOD), now)
         return self._counted[1].at(now)
 
     async def issue(self, lineage: Lineage, action: Action) -> None:
@@ -117,7 +117,9 @@ class Issuance:
         if action.staging:
             self._state.put_renewal_state(renewal_state.after_staging(renewal, lineage))
         else:
-            about = About(asked.directory, lineage.profile_at(asked), staging=asked.is_staging)
+            about = Provenance(
+                asked.directory, lineage.profile_at(asked), staging=asked.is_staging
+            )
             try:
                 await self._lineages.store(
                     lineage.name, lineage.names, obtained.chain, obtained.key, about

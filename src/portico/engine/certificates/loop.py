@@ -51,9 +51,9 @@ LOOK_INTERVAL: Final = 30.0
 """Seconds, on the wall clock's own terms: a suspended machine or a stepped clock costs no more."""
 ACTION_ORDER: Final[tuple[ActionKind, ...]] = ("deploy", "issue", "hook", "ask_ari", "nothing")
 """What protects a name comes before what can wait."""
-ASKED_FOR: Final[frozenset[ActionKind]] = frozenset({"deploy", "issue", "hook"})
+REQUESTED_ACTIONS: Final[frozenset[ActionKind]] = frozenset({"deploy", "issue", "hook"})
 """What a renewal by hand waits for."""
-YIELD_EVERY: Final = 250
+YIELD_INTERVAL: Final = 250
 """Lineages that are looked at in one go: some 10 ms."""
 RENEW_TIMEOUT: Final = 900.0
 
@@ -254,7 +254,7 @@ class CertificateLoop:
         )
         self._queue.end_rest(lineage.name)
         action = self.issuance.next(lineage)
-        if action.kind not in ASKED_FOR or not action.due(self._clock.now()):
+        if action.kind not in REQUESTED_ACTIONS or not action.due(self._clock.now()):
             return False
         self._queue.add(lineage, action)
         return True
@@ -272,7 +272,7 @@ class CertificateLoop:
                 )
             if not busy and (action.kind == "ask_ari" or not action.due(now)):
                 return self._outcome(lineage, action, change, begun=begun, force=force)
-            begun = begun or action.kind in ASKED_FOR
+            begun = begun or action.kind in REQUESTED_ACTIONS
             change.say(f"{lineage.name}: {action.kind}: {action.why}")
             self._queue.add(lineage, action)
             self._queue.start_workers()
@@ -388,6 +388,6 @@ class CertificateLoop:
 async def _yielding(lineages: Iterable[Lineage]) -> AsyncIterator[Lineage]:
     """Thousands of them, with a turn for everybody else now and then."""
     for number, lineage in enumerate(lineages):
-        if number % YIELD_EVERY == 0:
+        if number % YIELD_INTERVAL == 0:
             await asyncio.sleep(0)
         yield lineage

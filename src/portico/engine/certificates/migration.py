@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from portico.core.model.certificate import COUNTED_FOR, Entry, Lineage
+from portico.core.model.certificate import ISSUE_COUNT_PERIOD, Entry, Lineage
 from portico.core.model.certificate_views import ExportView, ImportView, RenewerView, TakenView
 from portico.core.model.renewers import ImportedLineage, Renewer
 from portico.core.planning.lineages import settings_not_in_file
@@ -117,13 +117,13 @@ class Migration:
     def _remember(self, lineages: Sequence[ImportedLineage]) -> None:
         """The authority counts what certbot has obtained of it as it counts our own."""
         now = self._clock.now()
-        known = {entry.order for entry in self._state.ledger_since(now - COUNTED_FOR)}
+        known = {entry.order for entry in self._state.ledger_since(now - ISSUE_COUNT_PERIOD)}
         self._state.add_ledger(
             [
                 Entry(at, each.issuer, "certificate", each.names, order)
                 for each in lineages
                 for serial, at in each.signed.items()
-                if at > now - COUNTED_FOR and (order := f"certbot.{serial}") not in known
+                if at > now - ISSUE_COUNT_PERIOD and (order := f"certbot.{serial}") not in known
             ]
         )
 

@@ -17,9 +17,9 @@ from portico.engine.tasks import Task
 from portico.errors import Refused
 from portico.ports.nginx import Nginx
 
-REPEATED_AFTER: Final = (2.0, 15.0, 65.0)
+REPEAT_DELAYS: Final = (2.0, 15.0, 65.0)
 """Seconds; the last is more than the default of `proxy_read_timeout`."""
-EVERYTHING: Final = "*"
+ALL_KEYS: Final = "*"
 
 
 class CachePurge:
@@ -37,10 +37,10 @@ class CachePurge:
         caches = frozenset(c for name, site in sites.items() for c in _caches(name, site))
         if not caches:
             raise Refused(f"{', '.join(sites)} has no cache in its file; nothing was removed")
-        wanted = key or EVERYTHING
+        wanted = key or ALL_KEYS
         removed = await self._nginx.purge(caches, {wanted})
         now = self._clock.monotonic()
-        self._due += [(now + after, caches, wanted) for after in REPEATED_AFTER]
+        self._due += [(now + after, caches, wanted) for after in REPEAT_DELAYS]
         if self._task is None or self._task.done():
             self._task = self._tasks.start("repeated purge of stored answers", self._repeat)
         return removed

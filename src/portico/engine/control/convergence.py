@@ -20,24 +20,24 @@ from portico.ports.nginx import Nginx, Sites
 
 MANY_SITES: Final = 20
 """More than so many are counted instead of named."""
-LONGEST_WAIT: Final = 900.0
+CHANGE_TIMEOUT: Final = 900.0
 """Seconds after which a change gives up waiting, without the time of programs that run once before
 others; each part of it has a shorter deadline.
 """
-SAID_EVERY: Final = 10.0
+REPORT_INTERVAL: Final = 10.0
 """Seconds between two lines that say that nothing has changed, and what is waited for."""
-SITES_ANSWER_WITHIN: Final = 10.0
-NGINX_ASKS_WITHIN: Final = 10.0
+SITES_TIMEOUT: Final = 10.0
+NGINX_TIMEOUT: Final = 10.0
 """Seconds; it asks every second, after a lost answer every two."""
-ANSWER_USED_WITHIN: Final = 0.02
+ANSWER_USE_TIME: Final = 0.02
 """Seconds from when nginx has read an answer, which is known, until all of its workers use it."""
-ASKED_AT_ONCE: Final = 16
-_GIVEN_UP: Final = {
+MAX_PARALLEL_QUESTIONS: Final = 16
+_GIVEN_UP_TEXTS: Final = {
     False: "was rolled back; the previous version is serving",
     True: "failed; the apps after it were not replaced",
 }
 """By whether an app must end."""
-UPGRADE_WITHIN: Final = 180.0
+UPGRADE_TIMEOUT: Final = 180.0
 """Seconds; its parts, as testing the files of thousands of sites, have their own deadlines."""
 
 
@@ -54,9 +54,9 @@ class Convergence:
     ) -> None:
         """Wait until the world is as wanted for these apps, or cannot become so."""
         names = list(apps)
-        begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), SAID_EVERY
+        begun, said, next_at = self._clock.monotonic(), tuple[str, ...](), REPORT_INTERVAL
         run_until = begun
-        while (waited := self._clock.monotonic() - run_until) < LONGEST_WAIT:
+        while (waited := self._clock.monotonic() - run_until) < CHANGE_TIMEOUT:
             given_up = self._given_up(names)
             desired, generation = self._intent.wanted()
             state = progress(
@@ -81,19 +81,20 @@ class Convergence:
             if state.runs:
                 run_until = now
             if now - begun >= next_at:
-                next_at = now - begun + SAID_EVERY
+                next_at = now - begun + REPORT_INTERVAL
                 why = self._report.waits_for(frozenset(names))
                 what = "; ".join(filter(None, (*said, why)))
                 change.say(f"waiting for {now - begun:.0f}s: {what}")
             await self._loop.next_round()
         raise Failed(
-            f"timed out after {LONGEST_WAIT:g}s; Portico continues, and `portico status` shows it"
+            f"timed out after {CHANGE_TIMEOUT:g}s; Portico continues, and `portico status` "
+            "shows it"
         )
 
     def _given_up(self, names: Collection[str]) -> list[str]:
         apps = self._intent.desired.apps
         return [
-            f"{name} {_GIVEN_UP[apps[name].must_end]}: {why}"
+            f"{name} {_GIVEN_UP_TEXTS[apps[name].must_end]}: {why}"
             for name, why in self._intent.reverted.items()
             if name in names
         ]
@@ -116,8 +117,8 @@ class Convergence:
         there are many, of those that `answered` before, and have not changed, one for each app.
         What other machines run may not be ready there yet.
         """
-        end = self._clock.monotonic() + SITES_ANSWER_WITHIN
-        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        end = self._clock.monotonic() + SITES_TIMEOUT
+        at_once = asyncio.Semaphore(MAX_PARALLEL_QUESTIONS)
         elsewhere = {n for n, app in desired.apps.items() if not desired.is_here(app.app)}
         not_asked = self._late_apps(own) | elsewhere
         names = [n for n, site in own.sites.items() if not not_asked & _served(site, desired)]
@@ -150,18 +151,18 @@ class Convergence:
         """Wait until nginx sends requests to the newest endpoints of these apps and no others; it
         asks every second.
         """
-        end = self._clock.monotonic() + NGINX_ASKS_WITHIN
+        end = self._clock.monotonic() + NGINX_TIMEOUT
         while True:
             desired, generation = self._intent.wanted()
             asked_about = {app for group in desired.upstreams.values() for app in group.apps}
             missing = self._observed.not_acknowledged(asked_about.intersection(apps))
-            await self._clock.sleep(ANSWER_USED_WITHIN)
+            await self._clock.sleep(ANSWER_USE_TIME)
             if not generation or not missing:
                 return
             if self._clock.monotonic() > end:
                 change.say(
                     f"nginx has not asked where {', '.join(missing)} is for "
-                    f"{NGINX_ASKS_WITHIN:g}s and may still use the previous instances"
+                    f"{NGINX_TIMEOUT:g}s and may still use the previous instances"
                 )
                 return
 
@@ -176,10 +177,10 @@ class Convergence:
 
     async def upgrade(self) -> None:
         """Wait until nginx was replaced as it was asked for. Failed says why it was not."""
-        end = self._clock.monotonic() + UPGRADE_WITHIN
+        end = self._clock.monotonic() + UPGRADE_TIMEOUT
         while self._intent.upgrade is not None:
             if self._clock.monotonic() > end:
-                raise Failed(f"nginx was not replaced within {UPGRADE_WITHIN:g}s")
+                raise Failed(f"nginx was not replaced within {UPGRADE_TIMEOUT:g}s")
             await self._loop.next_round()
         if self._intent.upgrade_trouble:
             raise Failed(self._intent.upgrade_trouble)

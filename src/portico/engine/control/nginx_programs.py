@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 
-from portico.core.config.capabilities import AUTOMATIC, FEATURES, OWN_LINES
+from portico.core.config.capabilities import AUTOMATIC_FEATURES, FEATURES, OWN_LINES
 from portico.core.model.event import Requester
 from portico.core.model.nginx_views import NginxBuildsView, NginxBuildView, NginxFeatureView
 from portico.core.model.openssl import unsupported_since
@@ -159,7 +159,7 @@ def _lacks(build: Build, asked: NginxRequest) -> Iterator[str]:
 def _features(build: Build) -> Iterator[NginxFeatureView]:
     for name, needed in FEATURES.items():
         yield NginxFeatureView(name=name, kind="key", available=build.can.issuperset(needed))
-    for name, needed in AUTOMATIC.items():
+    for name, needed in AUTOMATIC_FEATURES.items():
         yield NginxFeatureView(name=name, kind="automatic", available=build.can.issuperset(needed))
     for name in OWN_LINES:
         yield NginxFeatureView(name=name, kind="own lines", available=name in build.can)

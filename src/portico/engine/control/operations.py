@@ -12,7 +12,7 @@ from typing import Protocol
 
 from portico.core.model.app import MAX_INSTANCES
 from portico.core.model.event import Requester
-from portico.core.model.instance import LEAVING
+from portico.core.model.instance import LEAVING_STATES
 from portico.core.model.names import InstanceId
 from portico.core.model.records import Revision
 from portico.core.model.views import (
@@ -240,7 +240,7 @@ class Operations(Reading):
         found = frozenset(
             i.id
             for i in self._observed.instances.values()
-            if name in {i.id, f"{i.app}.{i.slot}"} and i.state not in LEAVING
+            if name in {i.id, f"{i.app}.{i.slot}"} and i.state not in LEAVING_STATES
         )
         if not found:
             raise NotFound(f"there is no instance {text!r}; see `portico status`")

@@ -16,8 +16,8 @@ from portico.engine.instances.ownership import Ownership
 from portico.engine.server_checks import ServerChecks
 
 S = InstanceState
-_TROUBLED: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
-_EARLIER: Final = "it failed its health check before the daemon was started"
+_PROBLEM_STATES: Final = frozenset({S.FAILED, S.BACKOFF, S.UNREADY, S.RESTARTING})
+_EARLIER_FAILURE: Final = "it failed its health check before the daemon was started"
 
 
 class Machines(Protocol):
@@ -52,7 +52,7 @@ class Problems:
             if i.state is S.READY and not i.taken:
                 continue
             retried = i.state is S.STARTING and i.last_failure
-            if i.state in _TROUBLED or retried or i.taken or self._ended_badly(i):
+            if i.state in _PROBLEM_STATES or retried or i.taken or self._ended_badly(i):
                 yield f"{i.id} {i.trouble}"
         yield from (f"{name} {note}" for name, note in self._ownership.notes())
         yield from (f"{name} {wait.why}" for name, wait in held.items() if wait.is_blocked)
@@ -79,12 +79,12 @@ class Problems:
             if servers and not any(each.is_well for each in servers):
                 yield (
                     f"every server of {upstream} fails its health check; requests are still sent "
-                    f"to them: {servers[0].reason or _EARLIER}"
+                    f"to them: {servers[0].reason or _EARLIER_FAILURE}"
                 )
                 continue
             for each in servers:
                 if not each.is_well:
-                    why = each.reason or _EARLIER
+                    why = each.reason or _EARLIER_FAILURE
                     yield f"server {each.name} of {upstream} gets no requests: {why}"
 
     def _nobody_well(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final
 from portico.core.config.references import names_served
 from portico.core.counting.table import stream_site
 from portico.core.model.desired import Desired, DesiredApp
-from portico.core.model.instance import LIVE, Instance, InstanceState
+from portico.core.model.instance import LIVE_STATES, Instance, InstanceState
 from portico.core.model.names import qualified, split_name
 from portico.core.model.optimization import nginx_warning
 from portico.core.model.project import Names
@@ -233,7 +233,7 @@ class StatusReport:
     def _instance(
         self, i: Instance, app: DesiredApp, now: float, traffic: TrafficView | None
     ) -> InstanceView:
-        process = i.process if i.state in LIVE else None
+        process = i.process if i.state in LIVE_STATES else None
         memory, cpu, seconds = self._processes.usage(process) if process else (0, 0.0, 0.0)
         return InstanceView(
             id=i.id,

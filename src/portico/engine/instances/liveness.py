@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from portico.core.model.check import Check
-from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.launch import Launch
 from portico.core.model.names import InstanceId
 from portico.core.planning.health import OVERDUE_TIME, pace, probed
@@ -40,7 +40,7 @@ class Liveness:
         wanted = {
             (i.id, i.process): self._intent.app_of(i).check
             for i in self._observed.instances.values()
-            if i.state in PROVEN and self.can_probe(i) and self._is_to_answer(i)
+            if i.state in PROVEN_STATES and self.can_probe(i) and self._is_to_answer(i)
         }
         for watched, watcher in list(self._watchers.items()):
             if wanted.get(watched) != watcher.check:
@@ -136,4 +136,4 @@ class Liveness:
 
     def _watched(self, instance: InstanceId, process: Process | None) -> Instance | None:
         i = self._observed.instances.get(instance)
-        return i if i and i.process == process and i.state in PROVEN else None
+        return i if i and i.process == process and i.state in PROVEN_STATES else None

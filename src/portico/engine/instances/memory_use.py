@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from portico.core.model.instance import LIVE
+from portico.core.model.instance import LIVE_STATES
 from portico.core.model.names import InstanceId
 from portico.core.model.world import World
 from portico.engine.intent import Intent
@@ -34,7 +34,9 @@ class MemoryUse:
         limited = {
             i.id: i.process
             for i in world.instances.values()
-            if i.process and i.state in LIVE and self._intent.app_of(i).max_memory is not None
+            if i.process
+            and i.state in LIVE_STATES
+            and self._intent.app_of(i).max_memory is not None
         }
         if not limited:
             return {}

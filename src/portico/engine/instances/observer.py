@@ -14,7 +14,7 @@ from portico.engine.instances.assembly import Instances
 from portico.engine.instances.file_watches import FileWatches
 
 
-class Begins(Protocol):
+class FileReader(Protocol):
     async def begin(self) -> None:
         """Take up what the files in force name now."""
 
@@ -25,7 +25,7 @@ class Observer:
         engine: Engine,
         instances: Instances,
         watches: FileWatches,
-        server_checks: Begins,
+        server_checks: FileReader,
         *,
         most_starting: int,
         cluster: Callable[[], Cluster] | None = None,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from portico.core.model.instance import PROVEN, Instance, InstanceState, Process
+from portico.core.model.instance import PROVEN_STATES, Instance, InstanceState, Process
 from portico.core.model.names import InstanceId
 from portico.core.planning.lifecycle import owned, taken
 from portico.core.planning.ownership import Owner, PortAnswer, passed_on, silent, taken_by
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LOOK_INTERVAL: Final = 1.0
 """Seconds between two looks at all ports. nginx asks where instances are as often."""
-OWNERSHIP_STATES: Final = PROVEN | {InstanceState.STARTING}
+OWNERSHIP_STATES: Final = PROVEN_STATES | {InstanceState.STARTING}
 
 
 class Ownership:

@@ -6,7 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from portico.core.model.instance import LIVE, Instance, InstanceEvent, InstanceState, Process
+from portico.core.model.instance import (
+    LIVE_STATES,
+    Instance,
+    InstanceEvent,
+    InstanceState,
+    Process,
+)
 from portico.core.model.launch import Notice
 from portico.core.model.names import InstanceId
 from portico.core.planning.lateness import is_late
@@ -92,7 +98,7 @@ class Readiness:
         return [
             i
             for i in self._observed.instances.values()
-            if i.process and i.state in LIVE and i.process.pid in notice.sessions
+            if i.process and i.state in LIVE_STATES and i.process.pid in notice.sessions
         ]
 
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from portico.core.model.desired import Spec
 from portico.core.model.instance import (
-    LEAVING,
-    LIVE,
-    STARTABLE,
+    LEAVING_STATES,
+    LIVE_STATES,
+    STARTABLE_STATES,
     Exit,
     Instance,
     InstanceState,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PROBE_DELAY: Final = 0.05  # seconds after the start; then half as much again, to the limit
 MAX_PROBE_DELAY: Final = 0.5
-LAST_PROBE_BEFORE: Final = 0.05
+LAST_PROBE_MARGIN: Final = 0.05
 """Seconds before its time is up."""
 OUTPUT_TAIL_LINES: Final = 20
 
@@ -75,7 +75,7 @@ class Supervision:
         """Take over what an earlier daemon left running."""
         lost: list[Instance] = []
         for instance in list(self._observed.instances.values()):
-            if instance.state not in LIVE | STARTABLE:
+            if instance.state not in LIVE_STATES | STARTABLE_STATES:
                 continue
             with self._tasks.fence(f"adoption of {instance.id}", of=instance.id):
                 if not await self._adopt(instance):
@@ -114,7 +114,7 @@ class Supervision:
         looked for. And where nobody saw the end of a start it is held against nobody: a crash
         will be seen the next time. Only what is to run once does not run twice.
         """
-        starting = i.state in STARTABLE | {InstanceState.STARTING}
+        starting = i.state in STARTABLE_STATES | {InstanceState.STARTING}
         if process and starting and await self._takes_over(i, process):
             now = self._clock.monotonic()
             self._observed.put(spawned(replace(i, process=None), process, now=now))
@@ -123,7 +123,7 @@ class Supervision:
         again = not i.is_run and (i.process is None or self._intent.app_of(i).comes_back)
         if i.state is InstanceState.STARTING and again:
             self._observed.put(interrupted(i, now=self._clock.monotonic()))
-        elif i.state in LIVE:
+        elif i.state in LIVE_STATES:
             self._ended.append((i.id, Exit()))
         return None
 
@@ -241,8 +241,8 @@ class Supervision:
     def _next_pause(self, i: Instance, pause: float) -> float:
         """The last probe in its time is right before the end, so that what is said then is so."""
         longer = min(pause * 1.5, MAX_PROBE_DELAY)
-        left = self._time_left(i) - LAST_PROBE_BEFORE
-        return left if LAST_PROBE_BEFORE < left < longer else longer
+        left = self._time_left(i) - LAST_PROBE_MARGIN
+        return left if LAST_PROBE_MARGIN < left < longer else longer
 
     def _time_left(self, i: Instance) -> float:
         """Seconds until its `ready_timeout` is over; negative after that."""
@@ -292,7 +292,7 @@ class Supervision:
             await self._read_output_tail(now)
 
     async def _reason(self, i: Instance, ending: Exit) -> str:
-        if i.state in LEAVING:
+        if i.state in LEAVING_STATES:
             return i.reason
         app, uptime = self._intent.app_of(i), self._clock.monotonic() - i.spawned
         if i.is_run and i.reason:

@@ -6,24 +6,24 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-_LIVE: Final = re.compile(r"/live/([^/]+)/[^/]+$")
-OF_CERTBOT: Final = ("fullchain.pem", "privkey.pem", "chain.pem", "cert.pem")
+_LIVE_PATH: Final = re.compile(r"/live/([^/]+)/[^/]+$")
+CERTBOT_FILES: Final = ("fullchain.pem", "privkey.pem", "chain.pem", "cert.pem")
 
 
 def lineage_of(path: str) -> str:
     """`example.com` of `/etc/letsencrypt/live/example.com/fullchain.pem`; empty for others. What
     certbot appends to a second one of the same name is left out.
     """
-    found = _LIVE.search(path)
+    found = _LIVE_PATH.search(path)
     return re.sub(r"-\d{4}$", "", found[1]) if found else ""
 
 
 def meant_file(path: str) -> str:
     """The file of certbot that a misspelt one was meant to be; empty where it is none."""
     name = PurePath(path).name
-    if not lineage_of(path) or name in OF_CERTBOT or name == "README":
+    if not lineage_of(path) or name in CERTBOT_FILES or name == "README":
         return ""
-    return next((each for each in OF_CERTBOT if distance(name, each) <= 2), "")  # noqa: PLR2004
+    return next((each for each in CERTBOT_FILES if distance(name, each) <= 2), "")  # noqa: PLR2004
 
 
 def is_one_letter_off(name: str, other: str) -> bool:

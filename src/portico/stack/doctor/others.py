@@ -74,7 +74,7 @@ NGINX_LINT: Final[dict[str, tuple[str, ...]]] = {
     "upstream-server-no-resolve": ("name-resolved-once", "resolve-without-zone"),
     "weak-ssl-ciphers": ("weak-ciphers",),
 }
-NOT_HERE: Final = """\
+OTHER_TOOLS_TEXT: Final = """\
 Not here: what `nginx -t` refuses by itself (braces, quotes, semicolons, unknown or misplaced
 directives), layout (indentation, blank lines, length of blocks), and `nginx_cves` of gixy-ng, a
 list of versions with known holes, which the distribution's security updates keep better.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from portico.stack.doctor.diagnose import FAMILIES, RULES
-from portico.stack.doctor.others import GIXY, NGINX_LINT, NOT_HERE
+from portico.stack.doctor.others import GIXY, NGINX_LINT, OTHER_TOOLS_TEXT
 from portico.stack.doctor.rule import Example, Rule
 
 PLACE: Final = "docs/doctor"
@@ -61,7 +61,7 @@ def _others() -> str:
         text += f"\n| {name} | here |\n|---|---|\n"
         for code, ours in theirs.items():
             text += f"| `{code}` | {', '.join(f'[{each}]({each}.md)' for each in ours)} |\n"
-    return f"{text}\n{NOT_HERE}"
+    return f"{text}\n{OTHER_TOOLS_TEXT}"
 
 
 def _page(rule: Rule) -> str:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from portico.stack.doctor.machine import FileFacts
-from portico.system.x509 import UNREADABLE, names_of, read_chain
+from portico.system.x509 import PARSE_ERRORS, names_of, read_chain
 
 _MAX_PEM_SIZE: Final = 1 << 20
 
@@ -42,7 +42,7 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def _read(pem: bytes, facts: FileFacts) -> FileFacts:
-    with suppress(*UNREADABLE, TypeError):
+    with suppress(*PARSE_ERRORS, TypeError):
         if b"-BEGIN CERTIFICATE-" in pem:
             chain = read_chain(pem)
             leaf = chain[0]

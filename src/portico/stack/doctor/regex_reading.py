@@ -10,7 +10,7 @@ from typing import Any, Final
 from portico.core.model.included import Line
 from portico.stack.doctor.tree import Block
 
-_REPEATS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT"})
+_REPEAT_OPERATORS: Final = frozenset({"MAX_REPEAT", "MIN_REPEAT"})
 MIN_EXPLOSIVE_REPEATS: Final = 10
 """From how many repetitions on the ways to match are too many to try."""
 
@@ -44,7 +44,7 @@ def explodes(tree: Any) -> bool:
     return any(
         _is_many(each[1]) and _has_open_repeat(each[1][2])
         for each in _nodes(tree)
-        if str(each[0]) in _REPEATS
+        if str(each[0]) in _REPEAT_OPERATORS
     )
 
 
@@ -59,7 +59,7 @@ def _has_open_repeat(body: Any) -> bool:
         return _has_open_repeat(items[0][1][3])
     if len(items) == 1 and str(items[0][0]) == "BRANCH":
         return any(_has_open_repeat(each) for each in items[0][1][1])
-    return len(items) == 1 and str(items[0][0]) in _REPEATS and _is_many(items[0][1])
+    return len(items) == 1 and str(items[0][0]) in _REPEAT_OPERATORS and _is_many(items[0][1])
 
 
 def nested(tree: Any) -> bool:
@@ -101,7 +101,7 @@ def _nodes(tree: Any) -> Iterator[tuple[Any, Any]]:
     for name, value in tree:
         yield name, value
         kind = str(name)
-        if kind in _REPEATS or kind == "POSSESSIVE_REPEAT":
+        if kind in _REPEAT_OPERATORS or kind == "POSSESSIVE_REPEAT":
             yield from _nodes(value[2])
         elif kind == "SUBPATTERN":
             yield from _nodes(value[3])

@@ -12,7 +12,7 @@ from typing import Final
 from portico.core.model.included import Line
 
 _MAIN: Final = frozenset({"http", "events", "stream", "mail", "user", "pid", "worker_processes"})
-_ONLY_IN_SERVER: Final = frozenset({"location", "listen", "server_name", "return", "rewrite"})
+_SERVER_DIRECTIVES: Final = frozenset({"location", "listen", "server_name", "return", "rewrite"})
 _KNOWN_INCLUDES: Final = {
     "options-ssl-nginx.conf": "ssl_",
     "mime.types": "types",
@@ -93,7 +93,7 @@ class Block:
         return next((each for each in self.levels() if each.name == name), None)
 
 
-_ALONE: Final = frozenset(
+_BARE_DIRECTIVES: Final = frozenset(
     {"ip_hash", "least_conn", "random", "internal", "stub_status", "break", "sticky"}
 )
 _BLOCKS_ALONE: Final = frozenset({"http", "server", "events", "stream", "mail", "types"})
@@ -101,7 +101,9 @@ _BLOCKS_ALONE: Final = frozenset({"http", "server", "events", "stream", "mail", 
 
 def _is_sound(line: Line) -> bool:
     """Not what nginx refuses because it has no argument: no rule needs to think of that."""
-    return bool(line.args) or line.name in (_ALONE if line.block is None else _BLOCKS_ALONE)
+    return bool(line.args) or line.name in (
+        _BARE_DIRECTIVES if line.block is None else _BLOCKS_ALONE
+    )
 
 
 def _may_hold(line: Line, name: str) -> bool:
@@ -323,7 +325,7 @@ def _main_lines(lines: Sequence[Line]) -> tuple[Line, ...]:
     """What is loose in a file that others include is put where it is included."""
     http = next((each for each in lines if each.name == "http"), None)
     loose = [e for e in lines if e.name not in _MAIN] if http is None else _loose(lines)
-    if any(each.name in _ONLY_IN_SERVER for each in loose):
+    if any(each.name in _SERVER_DIRECTIVES for each in loose):
         outside = {"server", "upstream", "map", "geo", "split_clients", "limit_req_zone"}
         inside = tuple(each for each in loose if each.name not in outside)
         first = inside[0]

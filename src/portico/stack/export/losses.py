@@ -9,7 +9,7 @@ from portico.core.model.app import App
 from portico.core.model.document import Document
 
 Target = Literal["nginx", "systemd", "pm2"]
-_ALL: Final[Mapping[Target, tuple[str, ...]]] = {
+_ALL_NOTES: Final[Mapping[Target, tuple[str, ...]]] = {
     "nginx": (
         "nginx does not know which process is ready: it tries another one after a failed request",
         "a process has a fixed port, so it is stopped before its successor starts",
@@ -25,7 +25,7 @@ _ALL: Final[Mapping[Target, tuple[str, ...]]] = {
     ),
 }
 _Uses = Callable[[App], bool]
-_OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
+_PROCESS_KEYS: Final[Mapping[str, tuple[_Uses, str]]] = {
     "health": (lambda app: app.health is not None, "is not checked"),
     "watch": (lambda app: bool(app.watches), "has no effect"),
     "max_age": (lambda app: app.max_age is not None, "has no effect"),
@@ -55,8 +55,8 @@ _OF_PROCESSES: Final[Mapping[str, tuple[_Uses, str]]] = {
         "are not rotated: use logrotate, or the journal",
     ),
 }
-_NOT_OF: Final[Mapping[Target, frozenset[str]]] = {
-    "nginx": frozenset(_OF_PROCESSES) - {"health", "slow_start", "find_port"},
+_EXCLUDED_KEYS: Final[Mapping[Target, frozenset[str]]] = {
+    "nginx": frozenset(_PROCESS_KEYS) - {"health", "slow_start", "find_port"},
     "systemd": frozenset({"slow_start", "schedule"}),
     "pm2": frozenset({"slow_start", "max_memory", "restart_schedule", "env_file"}),
 }
@@ -64,10 +64,10 @@ _NOT_OF: Final[Mapping[Target, frozenset[str]]] = {
 
 def losses(document: Document, target: Target) -> Iterator[str]:
     """Beginning with what holds for every file."""
-    yield from _ALL[target]
-    for key, (uses, what) in _OF_PROCESSES.items():
+    yield from _ALL_NOTES[target]
+    for key, (uses, what) in _PROCESS_KEYS.items():
         apps = [name for name, app in document.apps.items() if uses(app)]
-        if apps and key not in _NOT_OF[target]:
+        if apps and key not in _EXCLUDED_KEYS[target]:
             yield f"{', '.join(apps)}: {key} {what}"
     if target == "nginx":
         yield from _of_sites(document)

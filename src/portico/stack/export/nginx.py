@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from portico.core.config.capabilities import SINCE, capability_problems
+from portico.core.config.capabilities import FIRST_VERSIONS, capability_problems
 from portico.core.config.edge_rules import Machine
 from portico.core.model.desired import Desired
 from portico.core.model.document import Document
 from portico.core.model.place import Build, CertificateFiles, RenderContext
-from portico.core.render.cache import ROOM
+from portico.core.render.cache import ROOM_FILE
 from portico.core.render.generation import MAIN, render_generation
 from portico.system.names import nameservers
 
-USUAL: Final = Build(
+USUAL_BUILD: Final = Build(
     "nginx",
     (1, 22, 1),
     arguments="--with-http_ssl_module --with-http_realip_module --with-http_auth_request_module "
@@ -27,7 +27,7 @@ USUAL: Final = Build(
 """Stands for the one of a system that is not asked: that of Debian 12, with its modules."""
 FOLDERS: Final = ("nginx/temp", "nginx/cache", "logs/nginx", "logs/sites")
 """What nginx does not make by itself."""
-_ALWAYS: Final = frozenset(
+_STANDARD_FEATURES: Final = frozenset(
     {"hash", "ip_hash", "least_conn", "random", "cache", "limit_conn", "limit_req", "pcre_jit"}
 )
 _MODULES: Final = {
@@ -63,8 +63,10 @@ def with_abilities(build: Build) -> Build:
     """With `can`, by its version and the modules that it was configured with."""
     words = build.arguments.split()
     found = {each for word, names in _MODULES.items() if word in words for each in names}
-    found |= {"least_time", "sticky"} | _ALWAYS
-    can = frozenset(each for each in found if build.version >= SINCE.get(each, build.version))
+    found |= {"least_time", "sticky"} | _STANDARD_FEATURES
+    can = frozenset(
+        each for each in found if build.version >= FIRST_VERSIONS.get(each, build.version)
+    )
     return replace(build, can=can)
 
 
@@ -104,4 +106,6 @@ def unable(document: Document, desired: Desired, build: Build) -> list[str]:
 
 def with_room(files: Mapping[str, str]) -> dict[str, str]:
     """With the file by which a cache knows that the disk has room; nobody removes it here."""
-    return {**files, f"nginx/{ROOM}": ""} if "proxy_cache_path" in files[MAIN] else dict(files)
+    return (
+        {**files, f"nginx/{ROOM_FILE}": ""} if "proxy_cache_path" in files[MAIN] else dict(files)
+    )

@@ -25,7 +25,7 @@ from portico.system.text import read_text
 
 FIRST_PORT: Final = 19000
 """Of processes whose file names no port: below those that Portico and Linux give out."""
-_OF_OTHERS: Final = frozenset({INSTANCE, "HOME", "LOGNAME", "SHELL", "USER"})
+_OTHER_VARIABLES: Final = frozenset({INSTANCE, "HOME", "LOGNAME", "SHELL", "USER"})
 """Variables that Portico, or whatever starts the process, sets by itself."""
 
 
@@ -139,7 +139,11 @@ def _process(
         port,
         (_found(line, cwd, environ), *line.arguments),
         cwd,
-        {name: value for name, value in kept.items() if name in app.env or name not in _OF_OTHERS},
+        {
+            name: value
+            for name, value in kept.items()
+            if name in app.env or name not in _OTHER_VARIABLES
+        },
         env_files,
         {name: value for each in read for name, value in each.items() if name not in kept},
     )

@@ -9,7 +9,7 @@ from portico.core.model.app import App
 from portico.stack.export.calendar import calendar_events
 from portico.stack.export.processes import Process
 
-WANTED_BY: Final = "multi-user.target"
+BOOT_TARGET: Final = "multi-user.target"
 
 
 def units(project: str, processes: Sequence[Process], nginx: Sequence[str]) -> dict[str, str]:
@@ -52,7 +52,7 @@ def _service(project: str, process: Process, after: Sequence[str]) -> Iterator[s
     yield from _life(app)
     yield from _output(app)
     if app.autostart and not app.schedule:
-        yield from ("", "[Install]", f"WantedBy={WANTED_BY}")
+        yield from ("", "[Install]", f"WantedBy={BOOT_TARGET}")
 
 
 def _type(app: App) -> str:
@@ -109,7 +109,7 @@ def _nginx(project: str, words: Sequence[str]) -> Iterator[str]:
     yield f"ExecStart={command} -g {_argument('daemon off;')}"
     yield f"ExecReload={command} -s reload"
     yield from ("KillSignal=SIGQUIT", "TimeoutStopSec=60", "KillMode=mixed", "Restart=always")
-    yield from ("LimitNOFILE=65536", "", "[Install]", f"WantedBy={WANTED_BY}")
+    yield from ("LimitNOFILE=65536", "", "[Install]", f"WantedBy={BOOT_TARGET}")
 
 
 def _text(lines: Iterator[str]) -> str:

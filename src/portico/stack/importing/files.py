@@ -9,7 +9,7 @@ from portico.stack.importing.part import Part
 from portico.stack.importing.paths import from_prefix
 from portico.stack.importing.values import duration
 
-_PLAIN: Final = re.compile(r"\$\{?uri\}?(/|/index\.html?)?")
+_PLAIN_PATH: Final = re.compile(r"\$\{?uri\}?(/|/index\.html?)?")
 _MAX_AGE: Final = "3650d"
 _OFF: Final = frozenset({"off", "epoch", "-1", "0"})
 
@@ -61,7 +61,7 @@ def _tried(part: Part) -> tuple[dict[str, object], str] | None:
     for word in words:
         if word in {"$uri.html", "${uri}.html"}:
             table["clean_urls"] = True
-        elif not _PLAIN.fullmatch(word):
+        elif not _PLAIN_PATH.fullmatch(word):
             return None
     if last == "=404":
         return table, ""

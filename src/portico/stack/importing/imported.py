@@ -22,17 +22,17 @@ from portico.stack.importing.targets import Targets
 from portico.stack.model import Gap, Place, Stack
 
 _MAIN = frozenset({"http", "stream", "mail", "events"})
-_ONCE = frozenset(
+_SINGLE_DIRECTIVES = frozenset(
     {
         *("limit_req_zone", "limit_conn_zone", "log_format", "proxy_cache_path", "include"),
         *("fastcgi_cache_path", "uwsgi_cache_path", "scgi_cache_path"),
     }
 )
-_OF_MODULES = ("js_", "lua_", "init_by_lua", "init_worker_by_lua", "perl_", "geoip")
+_MODULE_PREFIXES = ("js_", "lua_", "init_by_lua", "init_worker_by_lua", "perl_", "geoip")
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedStack:
     table: dict[str, object]
     """As in portico.toml."""
     sources: Mapping[tuple[str, ...], Place]
@@ -44,7 +44,7 @@ class Imported:
     """By the identity of a line of the stack."""
 
 
-def imported(stack: Stack, folder: Path) -> Imported:
+def imported(stack: Stack, folder: Path) -> ImportedStack:
     """`folder` is where portico.toml will be, absolute. Pure but for looking at nginx's files."""
     report = Report(list(stack.gaps))
     apps = apps_of(stack.programs, folder)
@@ -83,7 +83,7 @@ def imported(stack: Stack, folder: Path) -> Imported:
     _list_renewals(stack, report)
     _settle_rest(stack.nginx, report)
     sources = dict(_sources(apps, targets, sites, streams.sources, edge_sources))
-    return Imported(
+    return ImportedStack(
         {key: value for key, value in table.items() if value},
         sources,
         files,
@@ -120,12 +120,12 @@ def _levels(lines: tuple[Line, ...]) -> tuple[list[Line], list[Line]]:
 
 def _is_inherited(line: Line) -> bool:
     """Whether a line of the http block holds in each server that has none of the name."""
-    return line.block is None and line.name not in _ONCE and not _is_of_module(line)
+    return line.block is None and line.name not in _SINGLE_DIRECTIVES and not _is_of_module(line)
 
 
 def _is_of_module(line: Line) -> bool:
     """Whether it defines what lines of a module name: Lua, njs, Perl, GeoIP."""
-    return line.name.startswith(_OF_MODULES)
+    return line.name.startswith(_MODULE_PREFIXES)
 
 
 def _settle_inherited(

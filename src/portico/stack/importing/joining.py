@@ -13,8 +13,8 @@ from portico.importers.pm2_upstreams import upstreams
 from portico.stack.importing.values import shown_size
 from portico.stack.model import Place, Program
 
-_OF_PM2: Final = ("pm_id",)
-_FIRST: Final = ("script", "command", "args", "interpreter", "cwd", "instances", "port")
+_PM2_KEYS: Final = ("pm_id",)
+_LEADING_KEYS: Final = ("script", "command", "args", "interpreter", "cwd", "instances", "port")
 _PATHS: Final = ("env_file",)
 
 
@@ -73,7 +73,7 @@ def _joined(
 
 
 def _table(program: Program, folder: Path) -> dict[str, object]:
-    table = {key: value for key, value in program.table.items() if key not in _OF_PM2}
+    table = {key: value for key, value in program.table.items() if key not in _PM2_KEYS}
     env = table.get("env")
     if program.manager == "pm2" and isinstance(env, Mapping):
         own = {key: value for key, value in env.items() if key != "name"}
@@ -107,7 +107,7 @@ def _from(folder: Path, base: str, path: str) -> str:
 def _short(table: Mapping[str, object]) -> dict[str, object]:
     """Without what is so anyway."""
     found = {}
-    for key in (*_FIRST, *(each for each in table if each not in _FIRST)):
+    for key in (*_LEADING_KEYS, *(each for each in table if each not in _LEADING_KEYS)):
         value = table.get(key)
         model = App.model_fields.get(key)
         if key not in table or (

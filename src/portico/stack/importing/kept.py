@@ -25,14 +25,14 @@ _LONG_OPTIONS: Final = (
     "ipv6only=",
     "so_keepalive=",
 )
-INHERITED: Final = frozenset(
+INHERITED_DIRECTIVES: Final = frozenset(
     {
         *("root", "index", "autoindex", "expires", "default_type", "charset"),
         *("resolver", "resolver_timeout"),
     }
 )
 """Lines that Portico's own blocks do not have, or with another value."""
-_BUSY: Final = 32 << 10
+_BUSY_SIZE: Final = 32 << 10
 _HEADERS: Final = ("proxy_set_header", "grpc_set_header")
 
 
@@ -73,7 +73,9 @@ def with_inherited(line: Line, part: Part) -> Line:
     line.
     """
     own = {each.name for each in line.block or ()}
-    above = [each for each in part.lines if each.name in INHERITED and each.name not in own]
+    above = [
+        each for each in part.lines if each.name in INHERITED_DIRECTIVES and each.name not in own
+    ]
     return replace(line, block=(*above, *(line.block or ())))
 
 
@@ -106,7 +108,7 @@ def with_busy_buffers(lines: list[Line]) -> list[Line]:
     if not sizes or any(each.name == "proxy_busy_buffers_size" for each in lines):
         return lines
     largest = max(sizes, key=parse_size)
-    if parse_size(largest) <= _BUSY:
+    if parse_size(largest) <= _BUSY_SIZE:
         return lines
     first = next(each for each in lines if each.name in {"proxy_buffer_size", "proxy_buffers"})
     return [*lines, replace(first, name="proxy_busy_buffers_size", args=(largest,))]

@@ -30,7 +30,7 @@ from portico.stack.importing.targets import NO_TLS, Table, Targets, passed
 
 _STATIC: Final = ("root", "alias", "index", "try_files", "autoindex")
 _PASS: Final = ("proxy_pass", "grpc_pass")
-_HOISTED: Final = (
+_HOISTED_DIRECTIVES: Final = (
     "proxy_",
     "sub_filter",
     "auth_request",
@@ -40,7 +40,12 @@ _HOISTED: Final = (
     "client_",
 )
 _HOISTED_TOO: Final = ("add_header", "expires", "charset", "ssi", "addition_types", "auth_basic")
-_INSIDE: Final = ("proxy_pass", "proxy_set_header", "proxy_http_version", "proxy_cache_path")
+_INNER_DIRECTIVES: Final = (
+    "proxy_pass",
+    "proxy_set_header",
+    "proxy_http_version",
+    "proxy_cache_path",
+)
 CHALLENGES: Final = "/.well-known/acme-challenge"
 
 
@@ -122,7 +127,8 @@ def translated(line: Line, key: str, above: Part, around: Surroundings) -> Route
 def _can_be_hoisted(line: Line) -> bool:
     name = line.name
     return line.block is None and (
-        (name.startswith(_HOISTED) and name not in _INSIDE) or name in _HOISTED_TOO
+        (name.startswith(_HOISTED_DIRECTIVES) and name not in _INNER_DIRECTIVES)
+        or name in _HOISTED_TOO
     )
 
 

@@ -12,7 +12,7 @@ _PATH: Final = ("$request_uri", "$uri$is_args$args", "$uri?$args", "$uri?$query_
 _QUERY: Final = ("$is_args$args", "$is_args$query_string", "?$args", "?$query_string")
 _OWN_HOSTS: Final = ("$host", "$server_name", "$http_host")
 _TARGET: Final = re.compile(r"(https?://|/)[^\x00-\x20\x7f\"\\]*")
-_PERMANENT: Final = 308
+_PERMANENT_CODE: Final = 308
 
 
 def redirect_of(args: tuple[str, ...], path: str, *, name: str, tls: bool) -> object | None:
@@ -75,6 +75,6 @@ def _is_target(to: str, key: str) -> bool:
 
 
 def _with_status(table: dict[str, object], status: int) -> object:
-    if status != _PERMANENT:
+    if status != _PERMANENT_CODE:
         return {**table, "status": status}
     return table["to"] if len(table) == 1 else table

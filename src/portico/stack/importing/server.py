@@ -43,7 +43,7 @@ _TO_HTTPS: Final = re.compile(
 )
 
 
-_BESIDE_REDIRECT: Final = frozenset(
+_REDIRECT_NEIGHBOURS: Final = frozenset(
     {
         *("listen", "server_name", "access_log", "error_log", "server_tokens", "root"),
         *("include", "index", "charset", "add_header"),
@@ -151,7 +151,7 @@ def _to_https(server: Server) -> str:
         elif line.name in {"return", "rewrite"}:
             if line.args != ("404",) or not hosts:  # certbot's, after its `if`
                 hosts.add(_host_of((line,)))
-        elif line.name not in _BESIDE_REDIRECT:
+        elif line.name not in _REDIRECT_NEIGHBOURS:
             return ""
     return hosts.pop() if len(hosts) == 1 else ""
 

@@ -20,12 +20,12 @@ from portico.stack.importing.rules.table import outcome_of
 from portico.stack.importing.server import Server
 from portico.stack.model import Lineage, Place
 
-_LIVE: Final = "/etc/letsencrypt/live/"
+_LIVE_FOLDER: Final = "/etc/letsencrypt/live/"
 _LETSENCRYPT: Final = "https://acme-v02.api.letsencrypt.org/directory"
-_NAMELESS: Final = "localhost"
+_NAMELESS_HOST: Final = "localhost"
 _TARGETS: Final = ("app", "upstream", "folder", "redirect")
 _ORDER: Final = ("app", "upstream", "folder", "redirect", "aliases", "default", "https")
-_USUAL: Final = {"key_type": "ecdsa-p256", "challenge": "http-01"}
+_USUAL_SETTINGS: Final = {"key_type": "ecdsa-p256", "challenge": "http-01"}
 
 
 @dataclass
@@ -206,7 +206,9 @@ class _Joiner:
     def _free_names(self, server: Server) -> list[str]:
         wanted = list(server.names)
         if not wanted and server.is_default:
-            wanted = [_NAMELESS if _NAMELESS not in self._used else f"default.{_NAMELESS}"]
+            wanted = [
+                _NAMELESS_HOST if _NAMELESS_HOST not in self._used else f"default.{_NAMELESS_HOST}"
+            ]
         taken = self._used | (set() if server.tls else self._secure)
         free = [name for name in wanted if name not in taken]
         for name in wanted:
@@ -288,7 +290,7 @@ class _Joiner:
         if lineage := _lineage(path, self._lineages):
             self._issuing[first] = _issuing(lineage)
             self._found.sources[first, "tls"] = lineage.place
-        elif path.startswith(_LIVE):
+        elif path.startswith(_LIVE_FOLDER):
             self._issuing.setdefault(first, {})
         else:
             table["certificate"] = shown_from(self._folder, path)
@@ -323,7 +325,10 @@ def _is_meant(server: Server) -> bool:
 
 
 def _has_effect(line: Line, server: Server) -> bool:
-    return line.name in kept.INHERITED or outcome_of(line, server.part).fate is not Fate.DONE
+    return (
+        line.name in kept.INHERITED_DIRECTIVES
+        or outcome_of(line, server.part).fate is not Fate.DONE
+    )
 
 
 def _with_target(route: object, target: Mapping[str, object]) -> object:
@@ -353,7 +358,7 @@ def _with_paths(value: object, folder: Path) -> object:
 
 def _lineage(path: str, lineages: Sequence[Lineage]) -> Lineage | None:
     for each in lineages:
-        folders = {str(Path(each.chain).parent), f"{_LIVE}{each.name}"}
+        folders = {str(Path(each.chain).parent), f"{_LIVE_FOLDER}{each.name}"}
         if path == each.chain or str(Path(path).parent) in folders:
             return each
     return None
@@ -366,5 +371,5 @@ def _issuing(lineage: Lineage) -> dict[str, object]:
         for key, value in lineage.settings.items()
         if key in Issuing.model_fields
         and not (key == "issuer" and value == _LETSENCRYPT)
-        and value != _USUAL.get(key)
+        and value != _USUAL_SETTINGS.get(key)
     }

@@ -32,7 +32,7 @@ _DEFAULTS: Final = {
     "access_log": True,
 }
 """Portico's, or what nginx has without the line."""
-_SILENT: Final = frozenset(
+_SILENT_DIRECTIVES: Final = frozenset(
     {"tcp_nodelay", "proxy_socket_keepalive", "proxy_buffer_size", "preread_timeout", "error_log"}
 )
 
@@ -95,7 +95,7 @@ def _key(line: Line) -> str | None:
 
 
 def _outcome(line: Line, table: dict[str, object]) -> Outcome:
-    if line.name in _SILENT:
+    if line.name in _SILENT_DIRECTIVES:
         return DONE
     if line.name in {"allow", "deny"}:
         return _network(line, table)

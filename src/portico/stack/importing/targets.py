@@ -25,7 +25,7 @@ from portico.stack.model import Place
 
 _LOOPBACK: Final = re.compile(r"(localhost|127\.[0-9.]+|\[::1\]|0\.0\.0\.0)")
 _METHODS: Final = ("ip_hash", "least_conn", "least_time", "random", "hash")
-_OF_PORTICO: Final = (
+_PORTICO_PARAMETERS: Final = (
     *("zone", "keepalive_timeout", "keepalive_requests", "keepalive_time"),
     *("resolver", "resolver_timeout"),
 )
@@ -34,7 +34,7 @@ _KEEPALIVE: Final = 64
 _COMMERCIAL: Final = "nginx has it only in its commercial build, or in a module"
 _NUMBERS: Final = {"weight": 1, "max_conns": 0, "max_fails": 1}
 _FLAGS: Final = ("backup", "down")
-_OF_SLOTS: Final = ("weight", *_FLAGS)
+_SLOT_PARAMETERS: Final = ("weight", *_FLAGS)
 
 
 Table: TypeAlias = Mapping[str, object]
@@ -139,7 +139,7 @@ class Targets:
         table, ports, number = self.apps[app], self._ports_of(app), _port(line.args[0])
         for key, value in self._parameters(line).items():
             self.sources.setdefault((app, key), place_of(line))
-            if key in _OF_SLOTS and number in ports and len(ports) > 1:
+            if key in _SLOT_PARAMETERS and number in ports and len(ports) > 1:
                 slot = str(ports.index(number) + 1)
                 slots = table.get("slots")
                 known = slots if isinstance(slots, dict) else {}
@@ -214,7 +214,7 @@ def _setting(line: Line, found: dict[str, object]) -> Outcome:
         return DONE
     if line.name == "sticky" and line.args[:1] == ("cookie",):
         return _sticky(line, found)
-    if line.name in _OF_PORTICO:
+    if line.name in _PORTICO_PARAMETERS:
         return DONE
     return lost("" if line.name == "include" else _COMMERCIAL)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tomlkit.items import InlineTable, Table
 
 _TABLES: Final = ("apps", "upstreams", "sites", "streams")
-_INNER: Final = ("routes", "slots")
+_INNER_TABLES: Final = ("routes", "slots")
 """Tables within a table that have a head of their own."""
 
 
@@ -60,14 +60,14 @@ def _table(
     if place := sources.get(path):
         found.comment(_short(str(place)))
     for key, value in table.items():
-        if key in _INNER and isinstance(value, Mapping):
+        if key in _INNER_TABLES and isinstance(value, Mapping):
             continue
         item = tomlkit.item(_value(value))
         source = sources.get((*path, key))
         if source and source != place:
             item.comment(_short(str(source)))
         found.add(key, item)
-    for key in _INNER:
+    for key in _INNER_TABLES:
         inner = table.get(key)
         if isinstance(inner, Mapping):
             found[key] = _table(inner, (*path, key), sources)

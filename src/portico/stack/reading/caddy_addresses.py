@@ -10,8 +10,8 @@ from typing import Final
 _ADDRESS: Final = re.compile(
     r"(?:(?P<scheme>https?)://)?(?P<host>\[[0-9a-fA-F:]+\]|[^:/\[\]]*)(?::(?P<port>\d+))?(?P<path>/.*)?"
 )
-_STANDARD: Final = frozenset((None, "80", "443"))
-_NAMELESS: Final = "localhost"
+_STANDARD_PORTS: Final = frozenset((None, "80", "443"))
+_NAMELESS_HOST: Final = "localhost"
 
 
 @dataclass
@@ -36,12 +36,12 @@ def addresses_of(words: Iterable[str]) -> Addresses:
         if match is None or "{" in word or match["path"] not in {None, "", "/"}:
             found.gaps.append((word, "it is not an address of a site here"))
             continue
-        if match["port"] not in _STANDARD:
+        if match["port"] not in _STANDARD_PORTS:
             why = f"all sites share the ports of [edge]; port {match['port']} is not one of them"
             found.gaps.append((word, why))
         host = match["host"].strip("[]").lower()
         found.is_default = found.is_default or not host
-        name = host or _NAMELESS
+        name = host or _NAMELESS_HOST
         is_plain = match["scheme"] == "http" or match["port"] == "80"
         is_plain = is_plain or (not host and match["scheme"] is None and match["port"] != "443")
         (plain if is_plain else secure).add(name)

@@ -19,13 +19,13 @@ class Matcher:
     """As in `match` of a route."""
 
 
-EVERYTHING: Final = Matcher()
+ANY_REQUEST: Final = Matcher()
 
 
 def matcher_of(word: str, named: Mapping[str, Line]) -> Matcher | None:
     """Of the first argument of a directive. None where nothing here is equal to it."""
     if word == "*":
-        return EVERYTHING
+        return ANY_REQUEST
     if word.startswith("/"):
         return Matcher((_key(word),))
     line = named.get(word)

@@ -14,7 +14,7 @@ _POLICIES: Final = {
     "round_robin": "", "ip_hash": "ip_hash", "client_ip_hash": "ip_hash",
     "uri_hash": "hash $request_uri",
 }  # fmt: skip
-_SET_BY_PORTICO: Final = re.compile(r"x-(forwarded-(for|proto|host)|real-ip)|host", re.IGNORECASE)
+_PORTICO_HEADERS: Final = re.compile(r"x-(forwarded-(for|proto|host)|real-ip)|host", re.IGNORECASE)
 _VARIABLES: Final = {
     "{remote_host}": "$remote_addr", "{http.request.remote.host}": "$remote_addr",
     "{host}": "$host", "{scheme}": "$scheme", "{uri}": "$request_uri",
@@ -119,7 +119,7 @@ def _policy(proxy: Proxy, name: str, words: Sequence[str]) -> str:
 
 
 def _header_up(proxy: Proxy, args: Sequence[str]) -> str:
-    if args and _SET_BY_PORTICO.fullmatch(args[0]) and any("{" in each for each in args[1:]):
+    if args and _PORTICO_HEADERS.fullmatch(args[0]) and any("{" in each for each in args[1:]):
         return ""  # Portico sets it anyway
     return header(proxy.table, "request_headers", args)
 

@@ -11,7 +11,7 @@ from typing import Final
 from portico.core.model.included import Line
 from portico.core.model.labels import app_label
 from portico.stack.reading.caddy_matchers import (
-    EVERYTHING,
+    ANY_REQUEST,
     Matcher,
     is_matcher,
     matcher_of,
@@ -19,7 +19,7 @@ from portico.stack.reading.caddy_matchers import (
 )
 from portico.stack.reading.caddy_proxy import header, read_proxy
 
-_WHY: Final[Mapping[str, str]] = {
+_REASONS: Final[Mapping[str, str]] = {
     "respond": "a fixed answer has no equal: serve a file, or let the app answer",
     "php_fastcgi": "Portico does not speak FastCGI",
     "rewrite": "a path is rewritten only by strip_prefix, or by the app",
@@ -34,9 +34,9 @@ _NO_EQUAL: Final = "there is no equal in portico.toml"
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _CODES: Final = {"permanent": 301, "temporary": 302, "": 302}
 _ALL_HOSTS: Final = re.compile(r"https://\{(?:host|http\.request\.host)\}(\{uri\})?")
-_WITHOUT_MATCHER: Final = frozenset(("tls", "log", "try_files", "import", "bind", "handle_errors"))
+_SITE_DIRECTIVES: Final = frozenset(("tls", "log", "try_files", "import", "bind", "handle_errors"))
 _SLOW_HASH: Final = re.compile(r"\$2[aby]\$(?!0[4-7])")
-_SLOW: Final = (
+_SLOW_HASH_REASON: Final = (
     "nginx computes a hash for every request, and one of bcrypt takes up to seconds; write "
     "others with `htpasswd -m`"
 )
@@ -45,7 +45,7 @@ _HASH: Final = re.compile(r"\$(2[aby]|apr1|5|6|y)\$.+")
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    matcher: Matcher = EVERYTHING
+    matcher: Matcher = ANY_REQUEST
     is_stripped: bool = False
     root: str = ""
     try_files: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class CaddySite:
         matcher: Matcher | None = scope.matcher
         if (
             args
-            and line.name not in _WITHOUT_MATCHER
+            and line.name not in _SITE_DIRECTIVES
             and is_matcher(args[0])
             and not (line.name == "root" and len(args) == 1)
         ):
@@ -91,7 +91,7 @@ class CaddySite:
             self.gaps.append((line, no_equal(line.args[0], self._named)))
             return
         read = _DIRECTIVES.get(line.name)
-        why = _WHY.get(line.name, _NO_EQUAL)
+        why = _REASONS.get(line.name, _NO_EQUAL)
         if read:
             inner_scope = _Scope(matcher, scope.is_stripped, scope.root, scope.try_files)
             why = read(self, line, args, inner_scope)
@@ -177,7 +177,7 @@ class CaddySite:
         if not users or not all(map(_HASH.fullmatch, users.values())):
             return self.deny(line, args, scope)
         if any(map(_SLOW_HASH.match, users.values())):
-            self.gaps.append((line, _SLOW))
+            self.gaps.append((line, _SLOW_HASH_REASON))
         realm = {"realm": args[1]} if len(args) > 1 else {}
         for table in self.tables(scope):
             table["basic_auth"] = {**realm, "users": users}
@@ -192,7 +192,7 @@ class CaddySite:
 
     def respond(self, line: Line, args: Sequence[str], scope: _Scope) -> str:
         if args[-1:] != ("403",):
-            return _WHY[line.name]
+            return _REASONS[line.name]
         self.deny(line, args, scope)
         return ""
 
@@ -241,14 +241,14 @@ class CaddySite:
         return ""
 
     def root(self, _: Line, args: Sequence[str], scope: _Scope) -> str:
-        return "" if scope.matcher is EVERYTHING or args else _NO_EQUAL
+        return "" if scope.matcher is ANY_REQUEST or args else _NO_EQUAL
 
     def try_files(self, _: Line, args: Sequence[str], scope: _Scope) -> str:
         spa, clean = _tried(args)
         return "" if (spa or clean) and scope.root else "see spa and clean_urls of a folder"
 
     def log(self, line: Line, *_: object) -> str:
-        return _WHY["log"] if line.block else ""
+        return _REASONS["log"] if line.block else ""
 
 
 def _absolute(path: str, line: Line) -> str:

@@ -15,10 +15,10 @@ from portico.stack.reading.caddy_site import CaddySite
 from portico.stack.reading.caddyfile_lines import read_caddyfile
 from portico.stack.reading.plain import quoted
 
-_ONLY_CADDYS = frozenset(("admin", "debug", "persist_config", "skip_install_trust", "order"))
+_CADDY_OPTIONS = frozenset(("admin", "debug", "persist_config", "skip_install_trust", "order"))
 """Global options that say nothing about sites."""
 _TARGETS: Final = frozenset(("app", "folder", "redirect", "routes"))
-_BY_DNS: Final = (
+_DNS_TEXT: Final = (
     "a certificate for all names below one is obtained by DNS: set tls.dns. Until then it is one "
     "of the local authority"
 )
@@ -63,7 +63,7 @@ class _Options:
                     table["https"] = False
                 case "auto_https", ("disable_redirects",):
                     table["redirect_http"] = False
-                case name, _ if name in _ONLY_CADDYS:
+                case name, _ if name in _CADDY_OPTIONS:
                     pass
                 case _:
                     why = "this global option has no equal; see [edge] and [tls]"
@@ -88,7 +88,7 @@ def _add(block: Line, options: _Options, sites: dict[str, Site], gaps: list[Gap]
     if tls := _tls(table, options, found.names):
         table["tls"] = tls
         if tls.get("issuer") == "local" and any(name[0] == "*" for name in found.names):
-            gaps.append(Gap(place, words_of(block), _BY_DNS))
+            gaps.append(Gap(place, words_of(block), _DNS_TEXT))
     site = Site(found.names[0], place, table, reader.upstreams)
     other = sites.get(site.name)
     if other is None or _only_redirects(other):

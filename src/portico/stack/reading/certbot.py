@@ -38,12 +38,12 @@ def _stack(read: CertbotLineage) -> Stack:
 
 
 def _names(chain: Path) -> Iterator[str]:
-    from portico.system.x509 import UNREADABLE, names_of, read_chain  # noqa: PLC0415 - slow
+    from portico.system.x509 import PARSE_ERRORS, names_of, read_chain  # noqa: PLC0415 - slow
 
     try:
         yield from sorted(names_of(read_chain(chain.read_bytes())[0]))
     except OSError as error:
         why = error.strerror
         raise Failed(f"cannot read {chain}: {why}; its host names are unknown") from error
-    except UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise Failed(f"cannot read {chain}: it is not a certificate") from error

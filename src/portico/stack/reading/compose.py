@@ -20,11 +20,11 @@ from portico.stack.reading.yaml_lines import Keys, line_of, read_yaml
 from portico.system.text import read_text
 
 _NO_EQUAL: Final = "there is no equal in portico.toml"
-IDLE: Final = frozenset(
+IDLE_KEYS: Final = frozenset(
     ("version", "name", "services", "container_name", "init", "tty", "image", "build", "expose")
 )
 """Keys that say nothing about a program without a container, or are read with others."""
-_WHY: Final[Mapping[str, str]] = {
+_REASONS: Final[Mapping[str, str]] = {
     "healthcheck": "set health, a check that Portico does itself",
     "logging": "output is in `portico logs`; see logs",
     "networks": "apps listen on loopback, and reach each other there",
@@ -44,7 +44,7 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> Stack:
     gaps = [
         Gap(Place(str(path), line_of(lines, key)), quoted(key), _NO_EQUAL)
         for key in map(str, value)
-        if key not in IDLE and not key.startswith("x-")
+        if key not in IDLE_KEYS and not key.startswith("x-")
     ]
     known = {**_env_file(path.parent / ".env"), **environ}
     read = [_Service(path, str(n), _filled(s, known), lines) for n, s in services.items()]
@@ -96,7 +96,7 @@ class _Service:
         if table.get("port") is False and inner:
             table["port"] = inner[0]
         for key, value in self._value.items():
-            if key not in IDLE | _OF_COMMAND:
+            if key not in IDLE_KEYS | _COMMAND_KEYS:
                 self._setting(str(key), value, table, runs)
         if "restart" not in self._value:
             table["autorestart"] = False
@@ -201,9 +201,9 @@ class _Service:
                 mounts = {f"{o}:{i}" for o, i in self._mounts() if i == self._inside}
                 for each in value:
                     if str(each) not in mounts:
-                        self._gap(key, each, _WHY[key])
+                        self._gap(key, each, _REASONS[key])
             case _:
-                self._gap(key, value, _WHY.get(key, _NO_EQUAL))
+                self._gap(key, value, _REASONS.get(key, _NO_EQUAL))
 
     def _deploy(self, deploy: Mapping[str, object], table: dict[str, object]) -> None:
         for key, value in deploy.items():
@@ -241,7 +241,7 @@ class _Service:
             self._gap(key, value, str(error))
 
 
-_OF_COMMAND: Final = frozenset(
+_COMMAND_KEYS: Final = frozenset(
     ("command", "entrypoint", "working_dir", "environment", "ports", "deploy.replicas")
 )
 

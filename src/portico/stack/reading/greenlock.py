@@ -24,7 +24,7 @@ _KEY_TYPES: Final = {
     "P-384": "ecdsa-p384", "RSA-2048": "rsa2048", "RSA-4096": "rsa4096",
 }  # fmt: skip
 _HTTP_01: Final = "http-01"
-IDLE: Final = frozenset(
+IDLE_KEYS: Final = frozenset(
     ("store", "renewOffset", "renewStagger", "accountKeyType", "agreeToTerms", "renewAt",
      "subject", "altnames", "customerEmail", "manager", "packageRoot", "cluster")
 )  # fmt: skip
@@ -108,7 +108,7 @@ def _gaps(settings: Mapping[str, object], place: Place) -> Iterator[Gap]:
             continue
         if key == "serverKeyType" and str(value) in _KEY_TYPES:
             continue
-        if key not in IDLE | {"subscriberEmail"}:
+        if key not in IDLE_KEYS | {"subscriberEmail"}:
             why = (
                 "see challenge and dns of tls" if key == "challenges" else "it has no equal in tls"
             )

@@ -10,7 +10,7 @@ Kind = Literal[
     "portico", "nginx", "pm2", "certbot", "crontab", "timer", "unit", "socket", "procfile",
     "compose", "caddyfile", "greenlock",
 ]  # fmt: skip
-_BY_NAME: Final[tuple[tuple[str, Kind], ...]] = (
+_NAME_RULES: Final[tuple[tuple[str, Kind], ...]] = (
     (r"portico\.toml|.*\.toml", "portico"),
     (r"(ecosystem|pm2|process(es)?)(\..*)?\.(js|cjs|mjs|json|ya?ml)|dump\.pm2(\.bak)?", "pm2"),
     (r"greenlock.*\.json|config\.json|\.greenlockrc", "greenlock"),
@@ -26,7 +26,7 @@ _CRONTAB: Final = (
     r"^\s*(@(hourly|daily|weekly|monthly|reboot|yearly)|[\d*/,-]+(\s+[\d*/,a-zA-Z-]+){4})\s+\S"
 )
 _CRON_FOLDER: Final = re.compile(r"cron\.(d|hourly|daily|weekly|monthly)|crontabs")
-_BY_CONTENT: Final[tuple[tuple[str, Kind], ...]] = (
+_CONTENT_RULES: Final[tuple[tuple[str, Kind], ...]] = (
     (r"^\s*\[Unit\]|^\s*\[Service\]", "unit"),
     (r"^\s*\[Timer\]", "timer"),
     (_CRONTAB, "crontab"),
@@ -43,10 +43,10 @@ def kind_of(path: Path, text: str) -> Kind | None:
     """`text` is what is in it, or its beginning. None where nothing says what it is."""
     if _CRON_FOLDER.fullmatch(path.parent.name):
         return "crontab"
-    for pattern, kind in _BY_NAME:
+    for pattern, kind in _NAME_RULES:
         if re.fullmatch(pattern, path.name):
             return kind
-    for pattern, kind in _BY_CONTENT:
+    for pattern, kind in _CONTENT_RULES:
         if re.search(pattern, text, re.MULTILINE):
             return kind
     return "nginx" if path.suffix == ".conf" else None

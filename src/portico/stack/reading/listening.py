@@ -21,11 +21,11 @@ _HOST_PORT: Final = re.compile(rf"{_HOST}:\d{{2,5}}")
 _OPTIONS: Final = frozenset((*_OPTION.split("|"), "runserver"))
 _SOCKET: Final = re.compile(rf"(?P<before>(?:(?:{_OPTION})=?)?)unix:/{{0,2}}(?P<path>/.+)")
 _VARIABLE: Final = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
-_PLAIN: Final = re.compile(r"[\w@%+=:,./${}-]+", re.ASCII)
+_PLAIN_WORD: Final = re.compile(r"[\w@%+=:,./${}-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ListenCommand:
     words: tuple[str, ...]
     """Of the command, with `$PORT` in the place of the port."""
     env: Mapping[str, object]
@@ -45,20 +45,20 @@ class Listening:
         )
 
 
-def listening(words: Sequence[str], env: Mapping[str, object]) -> Listening:
+def listening(words: Sequence[str], env: Mapping[str, object]) -> ListenCommand:
     """A port of the variable `PORT` or `port`, else of an option such as `--port` or `--bind`."""
     for name in _VARIABLES:
         if port := _port(str(env.get(name, ""))):
             others = {key: value for key, value in env.items() if key != name}
             written = tuple(re.sub(rf"(?<!\d){port}\Z", f"${name}", word) for word in words)
-            return Listening(written, others, (port,), port_env=name)
+            return ListenCommand(written, others, (port,), port_env=name)
     for index, (before, word) in enumerate(zip(("", *words), words, strict=False)):
         if found := _in_word(before, word):
             changed = (*words[:index], found[0], *words[index + 1 :])
             ports = (found[1],) if isinstance(found[1], int) else ()
             sockets = (found[1],) if isinstance(found[1], str) else ()
-            return Listening(changed, env, ports, sockets)
-    return Listening(tuple(words), env)
+            return ListenCommand(changed, env, ports, sockets)
+    return ListenCommand(tuple(words), env)
 
 
 def command_text(words: Sequence[str]) -> str:
@@ -86,6 +86,6 @@ def _port(text: str) -> int:
 def _quoted(word: str) -> str:
     if not _VARIABLE.search(word):
         return shlex.quote(word)
-    if _PLAIN.fullmatch(word):
+    if _PLAIN_WORD.fullmatch(word):
         return word
     return '"' + re.sub(r'(["\\`])', r"\\\1", word) + '"'

@@ -30,8 +30,8 @@ from portico.system.listening import listening_sockets, socket_owners
 from portico.system.rights import other_writer
 
 PORTS: Final = (80, 443)
-_USUAL: Final = "/etc/nginx/nginx.conf"
-_LOCAL: Final = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]{1,5})\b")
+_USUAL_FILE: Final = "/etc/nginx/nginx.conf"
+_LOCAL_ADDRESS: Final = re.compile(r"(?:localhost|127\.[0-9.]+|\[::1\]):([0-9]{1,5})\b")
 _CONFIGURATION: Final = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 _BUILT: Final = re.compile(r"--(prefix|conf-path)=(\S+)")
 _TEST_TIMEOUT: Final = 30.0
@@ -113,7 +113,7 @@ def _main_file(program: str, words: tuple[str, ...]) -> Path:
     options = dict(pairwise(words))
     built = dict(_BUILT.findall(version_output(program))) if program else {}
     prefix = options.get("-p") or built.get("prefix", "/usr/local/nginx")
-    named = options.get("-c") or built.get("conf-path") or _USUAL
+    named = options.get("-c") or built.get("conf-path") or _USUAL_FILE
     return Path(prefix) / named
 
 
@@ -178,7 +178,7 @@ def _unknown(found: Stack, holders: Mapping[int, int]) -> Iterator[Gap]:
     """Ports of this machine that nginx passes requests to, and whose no source has a program."""
     known = {port for each in found.programs for port in each.ports}
     for line in (each for top in found.nginx for each in walk(top)):
-        for port in (int(each) for word in line.args for each in _LOCAL.findall(word)):
+        for port in (int(each) for word in line.args for each in _LOCAL_ADDRESS.findall(word)):
             if port not in known:
                 known.add(port)
                 yield Gap(Place(line.file, line.number), f"port {port}", _holder(port, holders))

@@ -19,7 +19,7 @@ MAX_FILES: Final = 5000
 """All together: files that include each other are read again and again."""
 MAX_BLOCKS: Final = 50
 """Blocks within blocks."""
-_NOT_UTF_8: Final = "\ufffd"
+_REPLACEMENT_CHARACTER: Final = "\ufffd"
 _ENCODING: Final = "it is not UTF-8 text; save the file as UTF-8"
 
 
@@ -55,7 +55,7 @@ class _Reading:
                 raise Failed(f"cannot read {file}: line {number}: it is nested too deeply")
             inner = None if block is None else tuple(self._lines(block, file, above, depth + 1))
             line = Line(name, args, file, number, inner)
-            if any(_NOT_UTF_8 in arg for arg in args):
+            if any(_REPLACEMENT_CHARACTER in arg for arg in args):
                 self.gaps.append(Gap(Place(file, number), " ".join((name, *args)), _ENCODING))
             if name == "include" and len(args) == 1:
                 yield from self._included(line, above)

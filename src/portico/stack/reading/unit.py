@@ -15,7 +15,7 @@ from portico.stack.reading.timer import SYSTEM
 from portico.stack.reading.unit_file import read_unit_file
 from portico.stack.reading.unit_service import ServiceTable
 
-_OF_BOTH: Final = frozenset(("cwd", "env", "env_file", "user", "group"))
+_SHARED_KEYS: Final = frozenset(("cwd", "env", "env_file", "user", "group"))
 """What is the same for a program and for what runs before it."""
 
 
@@ -76,7 +76,7 @@ def _programs(unit_name: str, service: ServiceTable) -> Iterator[Program]:
     before = []
     for index, command in enumerate(service.before):
         before.append(f"{name}-pre{index or ''}")
-        own = {key: service.table[key] for key in service.table.keys() & _OF_BOTH}
+        own = {key: service.table[key] for key in service.table.keys() & _SHARED_KEYS}
         table = {"command": command, **own, "port": False, "autorestart": False}
         yield Program(before[-1], place, "systemd", table)
     table = {**service.table, **({"after": before} if before else {})}

@@ -14,7 +14,7 @@ from portico.stack.reading.plain import quoted
 from portico.stack.reading.unit_file import filled_in
 from portico.stack.reading.unit_words import unit_words
 
-IDLE: Final[Mapping[str, str | None]] = {
+IDLE_KEYS: Final[Mapping[str, str | None]] = {
     "Description": None,
     "Documentation": None,
     "WantedBy": None,
@@ -33,7 +33,7 @@ IDLE: Final[Mapping[str, str | None]] = {
     "Sockets": r".*\.socket",
 }
 """Keys that say nothing to Portico, or not with these values: it has the same by itself."""
-_WHY: Final[Mapping[str, str]] = {
+_REASONS: Final[Mapping[str, str]] = {
     "ExecReload": "it is not run: `portico reload` replaces the instances",
     "ExecStop": "it is not run: an instance is stopped by its stop_signal",
     "ExecStopPost": "it is not run",
@@ -90,12 +90,12 @@ class ServiceTable:
         if setting.section not in {"Unit", "Service", "Install"}:
             self._gap(setting, _NO_EQUAL)
             return
-        idle = IDLE.get(setting.key, "")
+        idle = IDLE_KEYS.get(setting.key, "")
         if idle is None or (idle and re.fullmatch(idle, setting.value)):
             return
         read = _READERS.get(setting.key)
         if read is None:
-            self._gap(setting, _WHY.get(setting.key, _NO_EQUAL))
+            self._gap(setting, _REASONS.get(setting.key, _NO_EQUAL))
             return
         try:
             read(self, setting)

@@ -15,7 +15,7 @@ from portico.stack.starting.others import go, image, pages, ruby, rust
 from portico.stack.starting.python import python
 from portico.stack.starting.start import Start
 
-_LOOKS: Final[tuple[Callable[[Path], Start | None], ...]] = (
+_FAMILIES: Final[tuple[Callable[[Path], Start | None], ...]] = (
     deno, node, python, ruby, go, rust, image, pages,
 )  # fmt: skip
 _MAX_FOLDERS: Final = 100
@@ -50,7 +50,7 @@ def _in(folder: Path) -> tuple[Start, ...]:
                 for each in stack.programs
             )
             return (replace(first, notes=notes), *more)
-    found = next((each for look in _LOOKS if (each := look(folder))), None)
+    found = next((each for look in _FAMILIES if (each := look(folder))), None)
     return (found,) if found else ()
 
 

@@ -17,17 +17,19 @@ _SCRIPTS: Final = tuple(
     for name in ("server", "index", "app", "main", "src/server", "src/index", "src/app")
     for ending in ("js", "mjs", "cjs")
 )
-_BUILT: Final = {
+_OUTPUT_FOLDERS: Final = {
     "vite": "dist", "react-scripts": "build", "@angular/cli": "dist", "astro": "dist",
     "parcel": "dist", "@vue/cli-service": "dist", "gatsby": "public",
 }  # fmt: skip
 """What builds a page for browsers, and the folder that it writes."""
 _BUILDERS: Final = frozenset(("react-scripts", "vite", "parcel", "gatsby", "ng", "astro"))
 """Programs whose `start` serves such pages to developers."""
-_LISTENS: Final = re.compile(r"\.listen\s*\(|\bserve\s*\(|createServer\b")
+_LISTEN_CALL: Final = re.compile(r"\.listen\s*\(|\bserve\s*\(|createServer\b")
 _READS_PORT: Final = re.compile(r"\benv(?:\.PORT\b|\[['\"]PORT['\"]\])")
 _READS_OTHER: Final = re.compile(r"\benv(?:\.|\[['\"])(port|\w*_PORT)\b")
-_FIXED: Final = re.compile(r"\.listen\s*\(\s*\d{2,5}\b|\bport\s*[=:]\s*\d{2,5}\b", re.IGNORECASE)
+_FIXED_PORT: Final = re.compile(
+    r"\.listen\s*\(\s*\d{2,5}\b|\bport\s*[=:]\s*\d{2,5}\b", re.IGNORECASE
+)
 _MODULES: Final = (".js", ".mjs", ".cjs", ".ts")
 
 
@@ -91,13 +93,15 @@ def _of_script(start: str, manager: str) -> object:
 
 def _built(folder: Path, package: Mapping[str, object], manager: str) -> Start | None:
     wanted = {**table_of(package.get("dependencies")), **table_of(package.get("devDependencies"))}
-    tool = next((each for each in _BUILT if each in wanted), None)
+    tool = next((each for each in _OUTPUT_FOLDERS if each in wanted), None)
     if tool is None or not isinstance(table_of(package.get("scripts")).get("build"), str):
         return None
     first = (*_installs(folder, package, manager), f"{manager} run build")
-    if (folder / _BUILT[tool] / "index.html").is_file():
+    if (folder / _OUTPUT_FOLDERS[tool] / "index.html").is_file():
         first = ()
-    return Start(f"{tool} in package.json", folder=_BUILT[tool], spa=tool != "astro", first=first)
+    return Start(
+        f"{tool} in package.json", folder=_OUTPUT_FOLDERS[tool], spa=tool != "astro", first=first
+    )
 
 
 def _installs(folder: Path, package: Mapping[str, object], manager: str) -> tuple[str, ...]:
@@ -114,12 +118,12 @@ def _port(folder: Path, command: str) -> dict[str, object]:
     """What is needed where the program does not read `PORT`."""
     if "$PORT" in command:
         return {}
-    listening = [text for _, text in sources(folder, *_MODULES) if _LISTENS.search(text)]
+    listening = [text for _, text in sources(folder, *_MODULES) if _LISTEN_CALL.search(text)]
     if not listening or any(_READS_PORT.search(text) for text in listening):
         return {}
     for text in listening:
         if other := _READS_OTHER.search(text):
             return {"port_env": other[1]}
-    if any(_FIXED.search(text) for text in listening):
+    if any(_FIXED_PORT.search(text) for text in listening):
         return {"find_port": True, "port_fallback": True}
     return {}

@@ -19,7 +19,9 @@ _OBJECT: Final = re.compile(
 _FACTORY: Final = re.compile(r"^def (create_app|make_app)\s*\(", re.MULTILINE)
 _SETTINGS: Final = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)['\"]")
 _SCRIPTS: Final = ("main.py", "app.py", "server.py", "run.py")
-_FIXED: Final = re.compile(r"\bport\s*=\s*\d{2,5}\b|\(\s*['\"][^'\"]*['\"]\s*,\s*\d{2,5}\s*\)")
+_FIXED_PORT: Final = re.compile(
+    r"\bport\s*=\s*\d{2,5}\b|\(\s*['\"][^'\"]*['\"]\s*,\s*\d{2,5}\s*\)"
+)
 _READS_PORT: Final = re.compile(r"['\"]PORT['\"]")
 
 
@@ -88,7 +90,7 @@ def _script(folder: Path) -> Start | None:
     if script is None:
         return None
     text = text_of(folder / script) or ""
-    fixed = _FIXED.search(text) and not _READS_PORT.search(text)
+    fixed = _FIXED_PORT.search(text) and not _READS_PORT.search(text)
     port: dict[str, object] = {"find_port": True} if fixed else {}
     command = f"{_program(folder, 'python', 'python3')} {script}"
     return Start(script, {"command": command, **port})

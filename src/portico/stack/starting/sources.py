@@ -14,7 +14,7 @@ from portico.stack.reading.plain import plain_text
 _MAX_FILES: Final = 300
 _MAX_DEPTH: Final = 3
 _MAX_SIZE: Final = 1 << 20
-_NOT_THEIRS: Final = frozenset(
+_FOREIGN_FOLDERS: Final = frozenset(
     ("node_modules", "venv", "env", "dist", "build", "vendor", "target", "tests", "test", "docs")
 )
 
@@ -27,7 +27,11 @@ def sources(folder: Path, *endings: str) -> Iterator[tuple[Path, str]]:
         for each in _sorted(here):
             if each.is_dir() and not each.is_symlink():
                 depth = len(each.relative_to(folder).parts)
-                if each.name not in _NOT_THEIRS and each.name[0] != "." and depth < _MAX_DEPTH:
+                if (
+                    each.name not in _FOREIGN_FOLDERS
+                    and each.name[0] != "."
+                    and depth < _MAX_DEPTH
+                ):
                     waiting.append(each)
             elif each.name.endswith(endings) and each.is_file():
                 count += 1

@@ -13,7 +13,7 @@ from typing import Final
 TIMEOUT: Final = 10.0
 """Seconds for a connection, and for each read."""
 MAX_BODY_SIZE: Final = 4 << 20
-_OF_EACH_ANSWER: Final = frozenset(
+_ANSWER_HEADERS: Final = frozenset(
     {
         *("date", "server", "connection", "keep-alive", "transfer-encoding", "content-length"),
         *("x-request-id", "age", "expires", "via", "alt-svc", "etag", "last-modified", "vary"),
@@ -64,7 +64,7 @@ def ask(place: Place) -> Answer:
         except (OSError, http.client.HTTPException) as error:
             return Answer(error=str(error) or type(error).__name__)
         found = ((name.lower(), value) for name, value in answer.getheaders())
-        kept = (_kept(name, value) for name, value in found if name not in _OF_EACH_ANSWER)
+        kept = (_kept(name, value) for name, value in found if name not in _ANSWER_HEADERS)
         leaf = connection.leaf
     return Answer(
         answer.status,

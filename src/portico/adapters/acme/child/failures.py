@@ -14,7 +14,7 @@ from portico.adapters.acme.child.documents import Problem
 from portico.adapters.acme.wire import Failure, Kind, Limit
 from portico.core.model.moments import moment
 
-_PLAIN: Final[Mapping[str, str]] = {
+_EXPLANATIONS: Final[Mapping[str, str]] = {
     "accountDoesNotExist": "it does not know this account",
     "alreadyReplaced": "that certificate was already replaced",
     "alreadyRevoked": "the certificate is already revoked",
@@ -52,9 +52,9 @@ _LIMITS: Final[tuple[tuple[str, Limit], ...]] = (  # Boulder's words
     (r"temporarily prevented|paused", "paused"),
 )
 _MOMENT: Final = re.compile(r"retry after (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)", re.IGNORECASE)
-_PLAUSIBLE: Final = 1_600_000_000.0  # some texts tell a moment of 1970
+_FIRST_PLAUSIBLE_TIME: Final = 1_600_000_000.0  # some texts tell a moment of 1970
 _TOO_MANY: Final = 429
-_THEIR_OWN: Final = 500
+_SERVER_ERROR: Final = 500
 _MAX_DETAIL_LENGTH: Final = 600
 _MAX_WAIT: Final = 366 * 86400.0
 _MAX_NAME_LENGTH: Final = 253
@@ -111,7 +111,7 @@ def denial(problem: Problem, answer: FailedAnswer) -> Failure:
     """What could not be done, who refused it, why, and when to ask again."""
     limited = answer.status == _TOO_MANY or code(problem) == "rateLimited"
     kind: Kind = (
-        "limited" if limited else "unavailable" if answer.status >= _THEIR_OWN else "refused"
+        "limited" if limited else "unavailable" if answer.status >= _SERVER_ERROR else "refused"
     )
     retry_at = _retry_at(problem, answer)
     again = f"; retry after {moment(retry_at)}" if retry_at else ""
@@ -123,7 +123,7 @@ def denial(problem: Problem, answer: FailedAnswer) -> Failure:
 
 def words(problem: Problem) -> str:
     """`it could not connect (10.0.0.1: Connection refused)`, with all subproblems."""
-    plain = _PLAIN.get(code(problem), "")
+    plain = _EXPLANATIONS.get(code(problem), "")
     detail = " ".join(problem.detail.split())[:_MAX_DETAIL_LENGTH]
     if not plain:
         named = f"{problem.type[:_MAX_DETAIL_LENGTH]} {problem.status or ''}"
@@ -158,7 +158,7 @@ def _retry_at(problem: Problem, answer: FailedAnswer) -> float | None:
     if found := _MOMENT.search(problem.detail):
         with suppress(ValueError):  # the 99th of a month
             told = datetime.fromisoformat(found[1]).replace(tzinfo=UTC).timestamp()
-            return told if told > _PLAUSIBLE else None
+            return told if told > _FIRST_PLAUSIBLE_TIME else None
     return None
 
 

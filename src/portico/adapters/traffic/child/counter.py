@@ -11,7 +11,7 @@ import msgspec
 from portico.adapters.traffic.child.logs import Log, Position
 from portico.core.counting.counts import Packed
 from portico.core.counting.lines import LoggedSite, Owner, handshakes, parse, tally
-from portico.core.counting.slowest import Slowest
+from portico.core.counting.slowest import SlowestRequests
 from portico.core.counting.table import SIZES, Row, Slots, Table
 from portico.system.clock import SystemClock
 from portico.system.files import write
@@ -31,7 +31,7 @@ class Layout(msgspec.Struct):
     """Port, since when (Unix time), app and id of each."""
 
 
-class Stored(msgspec.Struct):
+class StoredCounts(msgspec.Struct):
     at: float
     """Unix time."""
     newest: list[int]
@@ -57,7 +57,7 @@ class Counter:
         self._gaps = stored.gaps if stored else 0
         self.handshakes = stored.handshakes if stored else {}
         """Of TLS, by site."""
-        self.slowest = Slowest()
+        self.slowest = SlowestRequests()
         """Not stored: another child begins again."""
         self._sites: dict[str, LoggedSite] = {}
         self._logs: dict[str, Log] = {}
@@ -133,7 +133,7 @@ class Counter:
         newest, rows = self.table.dump()
         positions = {path: log.positions() for path, log in self._logs.items()}
         self._stored_at, self._saved_at = self._clock.now(), self._clock.monotonic()
-        stored = Stored(
+        stored = StoredCounts(
             self._stored_at,
             newest,
             rows,
@@ -190,10 +190,10 @@ def slot_of(instance: str) -> str:
     return ".".join(instance.split(".")[:2])
 
 
-def _read(file: Path) -> Stored | None:
+def _read(file: Path) -> StoredCounts | None:
     """None of a first start, and of a file that is damaged: counting begins again."""
     try:
-        stored = msgspec.msgpack.decode(file.read_bytes(), type=Stored)
+        stored = msgspec.msgpack.decode(file.read_bytes(), type=StoredCounts)
     except (OSError, msgspec.MsgspecError):
         return None
     if any(tuple(map(len, slots)) != SIZES for _, _, slots in stored.rows):

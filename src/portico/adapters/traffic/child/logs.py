@@ -19,7 +19,7 @@ CHUNK: Final = 1 << 20
 QUIET_TIME: Final = 90.0
 """Seconds without a line after which a renamed log has no writer left."""
 _HEAD: Final = 256
-_COMPRESSED: Final = (".gz", ".xz", ".bz2", ".zst")
+_COMPRESSED_SUFFIXES: Final = (".gz", ".xz", ".bz2", ".zst")
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -168,7 +168,7 @@ class Log:
             if inode in known or path == self._path or (file := _opened(path)) is None:
                 continue
             changed = os.fstat(file.file).st_mtime
-            if changed >= stored and not path.endswith(_COMPRESSED):
+            if changed >= stored and not path.endswith(_COMPRESSED_SUFFIXES):
                 file.renamed_at = now
                 found.append((changed, file))
             else:

@@ -13,11 +13,13 @@ from portico.stack.doctor.lineage_paths import meant_file
 from portico.stack.doctor.machine import FileFacts, Machine
 from portico.stack.doctor.rule import Facts, Fault, at, nginx_example, rule
 
-_LIVE: Final = "/etc/letsencrypt/live/a.example"
+_LIVE_FOLDER: Final = "/etc/letsencrypt/live/a.example"
 _DAY: Final = 86400
 
 
-def _server(chain: str = "fullchain.pem", key: str = "privkey.pem", folder: str = _LIVE) -> str:
+def _server(
+    chain: str = "fullchain.pem", key: str = "privkey.pem", folder: str = _LIVE_FOLDER
+) -> str:
     return (
         "server {\n    listen 443 ssl;\n    server_name a.example;\n"
         f"    ssl_certificate {folder}/{chain};\n    ssl_certificate_key {folder}/{key};\n"
@@ -27,12 +29,12 @@ def _server(chain: str = "fullchain.pem", key: str = "privkey.pem", folder: str 
 
 _CHAIN: Final = FileFacts(public_key="1", names=("a.example",), expires=100 * _DAY, certificates=2)
 _KEY: Final = FileFacts(public_key="1", mode=0o600)
-_GOOD: Final = {f"{_LIVE}/fullchain.pem": _CHAIN, f"{_LIVE}/privkey.pem": _KEY}
+_GOOD_FILES: Final = {f"{_LIVE_FOLDER}/fullchain.pem": _CHAIN, f"{_LIVE_FOLDER}/privkey.pem": _KEY}
 
 
 def _machine(**differing: FileFacts) -> Machine:
-    files = {f"{_LIVE}/{name}.pem": facts for name, facts in differing.items()}
-    return Machine(files=_GOOD | files, now=0)
+    files = {f"{_LIVE_FOLDER}/{name}.pem": facts for name, facts in differing.items()}
+    return Machine(files=_GOOD_FILES | files, now=0)
 
 
 def _certificate_lines(facts: Facts) -> Iterator[tuple[Line, str]]:

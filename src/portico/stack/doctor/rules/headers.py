@@ -17,7 +17,7 @@ _UPSTREAM: Final = (
     "server {\nlisten 80;\nlocation / {\n    proxy_http_version 1.1;\n"
 )
 _HOST: Final = "    proxy_set_header Host $host;\n"
-_FOR: Final = "    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
+_FORWARDED_FOR: Final = "    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
 _HALF_A_YEAR: Final = 15768000
 _PROTO: Final = "    proxy_set_header X-Forwarded-Proto $scheme;\n"
 
@@ -49,7 +49,7 @@ def _without_header(facts: Facts, *names: str) -> Iterator[Pass]:
     why="Without `proxy_set_header Host` nginx sends the name of the upstream, or the address. "
     "Links, redirects, cookies and the choice of the site by name are wrong in the program.",
     mend="Write `proxy_set_header Host $host;`.",
-    example=server_example(_LOCATION % "", _LOCATION % (_HOST + _FOR + _PROTO)),
+    example=server_example(_LOCATION % "", _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
 def host_not_passed(facts: Facts) -> Iterator[Fault]:
     for each in _without_header(facts, "host"):
@@ -64,7 +64,7 @@ def host_not_passed(facts: Facts) -> Iterator[Fault]:
     "all clients as one.",
     mend="Write `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and let the "
     "program trust it (`app.set('trust proxy', 'loopback')` in Express).",
-    example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FOR + _PROTO)),
+    example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
 def address_not_passed(facts: Facts) -> Iterator[Fault]:
     names = ("x-forwarded-for", "x-real-ip", "forwarded", "x-client-ip", "true-client-ip")
@@ -79,7 +79,7 @@ def address_not_passed(facts: Facts) -> Iterator[Fault]:
     why="The program builds links and redirects with http://, and does not set secure cookies; "
     "one that redirects to HTTPS by itself redirects without end.",
     mend="Write `proxy_set_header X-Forwarded-Proto $scheme;`.",
-    example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FOR + _PROTO)),
+    example=server_example(_LOCATION % _HOST, _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO)),
 )
 def scheme_not_passed(facts: Facts) -> Iterator[Fault]:
     names = ("x-forwarded-proto", "forwarded", "x-forwarded-ssl", "x-scheme", "x-forwarded-scheme")
@@ -87,7 +87,7 @@ def scheme_not_passed(facts: Facts) -> Iterator[Fault]:
         yield at(each.line), "X-Forwarded-Proto is not set"
 
 
-_PROTECTS: Final = frozenset(
+_PROTECTIVE_HEADERS: Final = frozenset(
     {
         "strict-transport-security",
         "content-security-policy",
@@ -156,7 +156,7 @@ def _lost(blocks: Iterable[Block], directive: str = "proxy_set_header") -> Itera
         lost = [
             outer[name].args[0]
             for name in outer
-            if name not in own and (directive == "proxy_set_header" or name in _PROTECTS)
+            if name not in own and (directive == "proxy_set_header" or name in _PROTECTIVE_HEADERS)
         ]
         if lost:
             first = min(own.values(), key=lambda line: line.number)
@@ -227,7 +227,8 @@ def upgrade_for_all(facts: Facts) -> Iterator[Fault]:
     "links in mails (password resets) can be made to lead elsewhere.",
     mend="Write `proxy_set_header Host $host;`.",
     example=server_example(
-        _LOCATION % "    proxy_set_header Host $http_host;\n", _LOCATION % (_HOST + _FOR + _PROTO)
+        _LOCATION % "    proxy_set_header Host $http_host;\n",
+        _LOCATION % (_HOST + _FORWARDED_FOR + _PROTO),
     ),
 )
 def host_from_request(facts: Facts) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from portico.stack.doctor.rule import Example, Facts, Fault, at, rule
 from portico.stack.model import Place, Program
 
 _FILE: Final = "ecosystem.config.json"
-_TWO: Final = (
+_TWO_INSTANCES: Final = (
     '{"apps": [\n  {"name": "a", "script": "index.js", "env": {"PORT": 3000}},\n'
     '  {"name": "b", "script": "index.js", "env": {"PORT": 3001}}\n]}\n'
 )
@@ -59,8 +59,8 @@ def _all_apps(facts: Facts) -> Iterator[_App]:
     "upstream, half of the machine is idle.",
     mend="Add a `server` line for its port.",
     example=Example(
-        {_FILE: _TWO, "site.conf": _ONE_SERVER},
-        {_FILE: _TWO, "site.conf": _TWO_SERVERS},
+        {_FILE: _TWO_INSTANCES, "site.conf": _ONE_SERVER},
+        {_FILE: _TWO_INSTANCES, "site.conf": _TWO_SERVERS},
     ),
 )
 def not_balanced(facts: Facts) -> Iterator[Fault]:
@@ -88,10 +88,10 @@ def not_balanced(facts: Facts) -> Iterator[Fault]:
     mend="Remove the `server` line, or start the process.",
     example=Example(
         {
-            _FILE: _TWO,
+            _FILE: _TWO_INSTANCES,
             "site.conf": _TWO_SERVERS.replace("    keep", "    server 127.0.0.1:3002;\n    keep"),
         },
-        {_FILE: _TWO, "site.conf": _TWO_SERVERS},
+        {_FILE: _TWO_INSTANCES, "site.conf": _TWO_SERVERS},
     ),
 )
 def of_no_process(facts: Facts) -> Iterator[Fault]:
@@ -112,7 +112,7 @@ def of_no_process(facts: Facts) -> Iterator[Fault]:
     "Two programs with one port",
     why="The second ends with EADDRINUSE, and its manager starts it again and again.",
     mend="Give each a port of its own.",
-    example=Example({_FILE: _TWO.replace("3001", "3000")}, {_FILE: _TWO}),
+    example=Example({_FILE: _TWO_INSTANCES.replace("3001", "3000")}, {_FILE: _TWO_INSTANCES}),
 )
 def port_of_two(facts: Facts) -> Iterator[Fault]:
     first: dict[int, Program] = {}
@@ -198,7 +198,7 @@ def _bytes(value: object) -> int:
     mend="Use one entry with `exec_mode: 'cluster'` and `instances: 4`, and close the server on "
     "SIGINT; or Portico, which replaces instances one by one: 0 lost.",
     example=Example(
-        {_FILE: _TWO},
+        {_FILE: _TWO_INSTANCES},
         {_FILE: _app(exec_mode="cluster", instances=2)},
     ),
 )

@@ -15,8 +15,10 @@ _SITE: Final = (
     "/etc/letsencrypt/live/a.example/fullchain.pem;\n    ssl_certificate_key "
     "/etc/letsencrypt/live/a.example/privkey.pem;\n    root /srv/a;\n}\n"
 )
-_PLAIN: Final = "server {\n    listen 80;\n    return 301 https://a.example$request_uri;\n}\n"
-_GOOD: Final = '@daily certbot renew --quiet --deploy-hook "systemctl reload nginx"\n'
+_PLAIN_SERVER: Final = (
+    "server {\n    listen 80;\n    return 301 https://a.example$request_uri;\n}\n"
+)
+_GOOD_CRONTAB: Final = '@daily certbot renew --quiet --deploy-hook "systemctl reload nginx"\n'
 _HOOK: Final = re.compile(
     r"--(deploy|renew|post)-hook|nginx\s+-s\s+reload|(reload|restart)\s+nginx|nginx\s+(reload|restart)"
     r"|--nginx\b|-i\s+nginx|--installer[ =]nginx|kill.*HUP|--reloadcmd|--apache"
@@ -46,7 +48,7 @@ def _by_certbot(facts: Facts) -> Iterator[Renewal]:
     "that has expired, and then browsers refuse the site although a valid one is on the disk.",
     mend='Write `--deploy-hook "systemctl reload nginx"`, or a script in '
     "`/etc/letsencrypt/renewal-hooks/deploy/`.",
-    example=_crontab("@daily certbot renew\n", _GOOD),
+    example=_crontab("@daily certbot renew\n", _GOOD_CRONTAB),
 )
 def without_reload(facts: Facts) -> Iterator[Fault]:
     serves = any(True for _ in facts.nginx.named("ssl_certificate"))
@@ -76,7 +78,7 @@ def _has(lineage: Lineage, *names: str) -> bool:
         "@weekly certbot certonly --standalone -d a.example --deploy-hook 'nginx -s reload'\n",
         "@weekly certbot certonly --webroot -w /srv/a -d a.example --deploy-hook 'nginx -s "
         "reload'\n",
-        _SITE + _PLAIN,
+        _SITE + _PLAIN_SERVER,
     ),
 )
 def standalone(facts: Facts) -> Iterator[Fault]:
@@ -100,7 +102,9 @@ def standalone(facts: Facts) -> Iterator[Fault]:
     why="All sites are down for as long as the validation takes, 5 to 60 seconds each time, and "
     "remain down where certbot fails between stop and start.",
     mend="Use `--webroot -w FOLDER` or `--nginx`, with a deploy hook that reloads.",
-    example=_crontab("@daily systemctl stop nginx; certbot renew; systemctl start nginx\n", _GOOD),
+    example=_crontab(
+        "@daily systemctl stop nginx; certbot renew; systemctl start nginx\n", _GOOD_CRONTAB
+    ),
 )
 def stops_nginx(facts: Facts) -> Iterator[Fault]:
     for each in facts.stack.renewals:
@@ -114,7 +118,9 @@ def stops_nginx(facts: Facts) -> Iterator[Fault]:
     "A renewal with `--dry-run`",
     why="It only tries: no certificate is ever renewed by it, and the site's expires.",
     mend="Remove `--dry-run`; `certbot renew` renews what is due and nothing else.",
-    example=_crontab("@daily certbot renew --dry-run --deploy-hook 'nginx -s reload'\n", _GOOD),
+    example=_crontab(
+        "@daily certbot renew --dry-run --deploy-hook 'nginx -s reload'\n", _GOOD_CRONTAB
+    ),
 )
 def dry_run(facts: Facts) -> Iterator[Fault]:
     for each in facts.stack.renewals:
@@ -130,7 +136,7 @@ def dry_run(facts: Facts) -> Iterator[Fault]:
     "refused from the sixth on, also when a renewal is due.",
     mend="Remove `--force-renewal`; `certbot renew` renews what is due.",
     example=_crontab(
-        "@daily certbot renew --force-renewal --post-hook 'nginx -s reload'\n", _GOOD
+        "@daily certbot renew --force-renewal --post-hook 'nginx -s reload'\n", _GOOD_CRONTAB
     ),
 )
 def forced(facts: Facts) -> Iterator[Fault]:
@@ -147,8 +153,8 @@ def forced(facts: Facts) -> Iterator[Fault]:
     "may not reload nginx: whichever renews first decides.",
     mend="Keep one. Debian's package of certbot brings a timer: `systemctl list-timers`.",
     example=Example(
-        {"crontab": _GOOD, "site.conf": _SITE},
-        {"crontab": _GOOD, "site.conf": _SITE},
+        {"crontab": _GOOD_CRONTAB, "site.conf": _SITE},
+        {"crontab": _GOOD_CRONTAB, "site.conf": _SITE},
         Machine(renewers=("/etc/systemd/system/timers.target.wants/certbot.timer",)),
         Machine(),
     ),

@@ -15,8 +15,8 @@ from portico.stack.doctor.regex_reading import (
 from portico.stack.doctor.rule import Facts, Fault, at, rule, server_example
 from portico.stack.doctor.tree import Block
 
-_FROM_CLIENT: Final = re.compile(r"\$\{?(arg_\w+|http_\w+|cookie_\w+|args|query_string|uri)")
-_DECODED: Final = re.compile(r"\$\{?(document_uri|uri)\b")
+_CLIENT_VARIABLE: Final = re.compile(r"\$\{?(arg_\w+|http_\w+|cookie_\w+|args|query_string|uri)")
+_DECODED_PATH: Final = re.compile(r"\$\{?(document_uri|uri)\b")
 
 
 @rule(
@@ -81,7 +81,7 @@ def splitting(facts: Facts) -> Iterator[Fault]:
     names = ("return", "add_header", "proxy_set_header", "proxy_pass", "rewrite")
     for block, line in facts.nginx.named(*names):
         text = _sent(line.name, line.args)
-        if found := _DECODED.search(text):
+        if found := _DECODED_PATH.search(text):
             yield at(line), f"${found[1]} is decoded and may have line breaks"
         elif name := _split_by_capture(block, text):
             yield at(line), f"${name} may have line breaks"
@@ -131,7 +131,7 @@ def request_forgery(facts: Facts) -> Iterator[Fault]:
     for each in facts.nginx.passes:
         if "$" not in each.host or any(b.all("internal") for b in each.block.levels()):
             continue
-        by_client = _FROM_CLIENT.search(each.host)
+        by_client = _CLIENT_VARIABLE.search(each.host)
         location = next((b for b in each.block.levels() if location_regex(b)), None)
         captured = location and re.match(r"\$\{?(\d|\w+)", each.host)
         tree = parsed(location_regex(location)) if location else None

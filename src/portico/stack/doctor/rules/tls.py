@@ -182,7 +182,9 @@ def retired_tls(facts: Facts) -> Iterator[Fault]:
             yield at(line), f"{', '.join(retired)} is allowed"
 
 
-_WEAK: Final = re.compile(r"RC4|3DES|DES-CBC3|\bDES\b|NULL|EXP|MD5|LOW|SEED|IDEA|ADH|AECDH|SSLv2")
+_WEAK_CIPHER: Final = re.compile(
+    r"RC4|3DES|DES-CBC3|\bDES\b|NULL|EXP|MD5|LOW|SEED|IDEA|ADH|AECDH|SSLv2"
+)
 
 
 @rule(
@@ -201,7 +203,7 @@ _WEAK: Final = re.compile(r"RC4|3DES|DES-CBC3|\bDES\b|NULL|EXP|MD5|LOW|SEED|IDEA
 def weak_ciphers(facts: Facts) -> Iterator[Fault]:
     for _, line in facts.nginx.named("ssl_ciphers", "proxy_ssl_ciphers"):
         given = [e for e in re.split(r"[:, ]", " ".join(line.args)) if e and e[0] not in "!-@"]
-        weak = [each for each in given if _WEAK.search(each)]
+        weak = [each for each in given if _WEAK_CIPHER.search(each)]
         if weak:
             yield at(line), f"{', '.join(weak)} is allowed"
 

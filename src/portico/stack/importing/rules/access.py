@@ -10,8 +10,8 @@ from portico.stack.importing.part import CARRIED, DONE, Outcome, Part, Rules, no
 from portico.stack.importing.paths import beside_nginx
 from portico.stack.importing.values import whole
 
-_BY_ADDRESS: Final = frozenset({"$binary_remote_addr", "$remote_addr"})
-_BY_SITE: Final = frozenset({"$server_name", "$host", "$http_host"})
+_ADDRESS_KEYS: Final = frozenset({"$binary_remote_addr", "$remote_addr"})
+_SITE_KEYS: Final = frozenset({"$server_name", "$host", "$http_host"})
 _STATUS_OF_NGINX: Final = 503
 _STATUS_OF_OURS: Final = 429
 
@@ -106,7 +106,7 @@ def connections(line: Line, part: Part) -> Outcome:
 
 
 def _counted(key: str) -> str | None:
-    return "address" if key in _BY_ADDRESS else "site" if key in _BY_SITE else None
+    return "address" if key in _ADDRESS_KEYS else "site" if key in _SITE_KEYS else None
 
 
 def _limited(table: dict[str, object], per: str, status: str, part: Part) -> dict[str, object]:

@@ -35,7 +35,7 @@ _CACHE_KEYS: Final = frozenset(
     }
 )
 """What Portico's default identifies an answer by."""
-_STORED: Final = ("200", "301", "302")
+_STORED_STATUSES: Final = ("200", "301", "302")
 
 
 def header(line: Line, part: Part) -> Outcome:
@@ -46,7 +46,7 @@ def header(line: Line, part: Part) -> Outcome:
         )
     if name.lower() == _HSTS and (table := _hsts(value)) is not None:
         if part.above:
-            return DONE if part.above.table.get("hsts") == table else no_equal(_OF_SITE)
+            return DONE if part.above.table.get("hsts") == table else no_equal(_SITE_REASON)
         return part.set("hsts", table, line) if part.tls else lost("it needs HTTPS (RFC 6797 7.2)")
     text = header_value(value)
     if text is None:
@@ -56,7 +56,7 @@ def header(line: Line, part: Part) -> Outcome:
     return part.add("headers", name, text, line)
 
 
-_OF_SITE: Final = "it is a setting of the whole site"
+_SITE_REASON: Final = "it is a setting of the whole site"
 
 
 def _hsts(value: str) -> object | None:
@@ -153,10 +153,12 @@ def _validity(table: dict[str, object], part: Part) -> bool:
         time = duration(text)
         if time is None or time == "0s" or "any" in codes:
             return False
-        valid |= dict.fromkeys(codes or _STORED, time)
+        valid |= dict.fromkeys(codes or _STORED_STATUSES, time)
     times = set(valid.values())
     if valid:
-        table["valid"] = times.pop() if len(times) == 1 and {*valid} == {*_STORED} else valid
+        table["valid"] = (
+            times.pop() if len(times) == 1 and {*valid} == {*_STORED_STATUSES} else valid
+        )
     key = part.argument("proxy_cache_key")
     if key and key not in _CACHE_KEYS:
         if header_value(key) is None:

@@ -8,7 +8,7 @@ from portico.core.model.included import Line
 from portico.stack.importing.part import DONE, Outcome, Part, Rules, done, lost, no_equal
 from portico.stack.importing.values import whole
 
-_SILENT: Final = (
+_SILENT_DIRECTIVES: Final = (
     # nginx as a whole
     *("pid", "daemon", "master_process", "events", "worker_rlimit_nofile", "lock_file"),
     *("worker_cpu_affinity", "worker_priority", "pcre_jit", "timer_resolution", "use"),
@@ -120,7 +120,7 @@ def include(_: Line, __: Part) -> Outcome:
 
 
 RULES: Final[Rules] = {
-    **dict.fromkeys(_SILENT, silent),
+    **dict.fromkeys(_SILENT_DIRECTIVES, silent),
     **dict.fromkeys(TUNING, tuned),
     "error_log": error_log,
     "include": include,

@@ -18,7 +18,7 @@ from portico.stack.importing.part import (
 from portico.stack.importing.paths import beside_nginx
 from portico.stack.importing.values import whole
 
-_RETIRED: Final = frozenset({"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"})
+_RETIRED_PROTOCOLS: Final = frozenset({"SSLv2", "SSLv3", "TLSv1", "TLSv1.1"})
 
 
 def certificate(line: Line, part: Part) -> Outcome:
@@ -30,7 +30,7 @@ def certificate(line: Line, part: Part) -> Outcome:
 
 
 def protocols(line: Line, _: Part) -> Outcome:
-    if _RETIRED & {*line.args}:
+    if _RETIRED_PROTOCOLS & {*line.args}:
         return done("Portico serves TLS 1.2 and 1.3; clients that know neither are refused")
     return DONE
 

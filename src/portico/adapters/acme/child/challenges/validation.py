@@ -31,7 +31,7 @@ from portico.adapters.acme.wire import (
 if TYPE_CHECKING:
     from portico.adapters.acme.child.challenges.dns.publishing import TxtRecords
 
-_FAILED: Final = frozenset({"invalid", "deactivated", "expired", "revoked"})
+_FAILED_STATUSES: Final = frozenset({"invalid", "deactivated", "expired", "revoked"})
 
 
 def look_ahead(request: IssueRequest, folder: OrderFolder, context: RunContext) -> None:
@@ -160,7 +160,9 @@ def _wait(authorizations: Sequence[str], authority: Authority, context: RunConte
         if len(ended) == len(authorizations):
             break
         context.pause(max(pause(), asked_to_wait), f"{authority.host} validated the names")
-    if failed := {each.name: _why(each) for each in ended.values() if each.status in _FAILED}:
+    if failed := {
+        each.name: _why(each) for each in ended.values() if each.status in _FAILED_STATUSES
+    }:
         raise _unproven(failed, authority.host)
     context.say("proven", f"{authority.host} has validated all names")
 

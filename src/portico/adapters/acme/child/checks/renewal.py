@@ -14,7 +14,7 @@ from portico.adapters.acme.child.documents import RENEWAL
 from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.authority import PublicDirectory
 from portico.adapters.acme.wire import RenewalInfo, RenewalInfoRequest
-from portico.system.x509 import UNREADABLE, ari_id
+from portico.system.x509 import PARSE_ERRORS, ari_id
 
 MIN_INTERVAL: Final = 60.0  # seconds until it is asked again: RFC 9773 4.3.2
 MAX_INTERVAL: Final = 86400.0
@@ -69,5 +69,5 @@ def read_leaf(file: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(Path(file).read_bytes())
     except OSError as error:
         raise unready(f"cannot read the certificate {file}: {error.strerror}") from error
-    except UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise unready(f"cannot read the certificate {file}: {error}") from error

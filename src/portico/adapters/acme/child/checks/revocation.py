@@ -8,14 +8,14 @@ from portico.adapters.acme.child.checks.renewal import read_leaf
 from portico.adapters.acme.child.context import RunContext
 from portico.adapters.acme.child.failures import Denial, unready
 from portico.adapters.acme.child.protocol.accounts import open_account
-from portico.adapters.acme.wire import Revoked, RevokeRequest
+from portico.adapters.acme.wire import RevokedAnswer, RevokeRequest
 
-_USUAL: Final = frozenset({0, 1, 3, 4, 5})  # reasons that a subscriber may give
+_SUBSCRIBER_REASONS: Final = frozenset({0, 1, 3, 4, 5})  # reasons that a subscriber may give
 
 
-def revoke(request: RevokeRequest, context: RunContext) -> Revoked:
+def revoke(request: RevokeRequest, context: RunContext) -> RevokedAnswer:
     leaf = read_leaf(request.certificate)
-    if request.reason not in _USUAL:
+    if request.reason not in _SUBSCRIBER_REASONS:
         raise unready(f"cannot revoke for reason {request.reason}; use 0, 1, 3, 4 or 5")
     authority = open_account(request.account, context).authority
     if not authority.directory.revoke:
@@ -25,4 +25,4 @@ def revoke(request: RevokeRequest, context: RunContext) -> Revoked:
     except Denial as denied:
         if denied.code != "alreadyRevoked":
             raise
-    return Revoked()
+    return RevokedAnswer()

@@ -24,9 +24,9 @@ REQUEST_TIMEOUT: Final = 10.0  # seconds, as Let's Encrypt grants
 MAX_REDIRECTS: Final = 10
 HTTPS: Final = 443
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_FOUND: Final = 200
+_STATUS_OK: Final = 200
 _MAX_ANSWER_SIZE: Final = 4096
-_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
+_ROUTE_ERRORS: Final = frozenset({errno.ENETUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class SelfCheck:
         except AcmeFailure as failed:
             return Address(address, str(failed))
         except OSError as error:
-            no_way = ":" in address and error.errno in _NO_WAY
+            no_way = ":" in address and error.errno in _ROUTE_ERRORS
             return Address(address, reason(error), unasked=no_way)
         except (http.client.HTTPException, ValueError) as error:
             return Address(address, f"the answer is not HTTP: {error!r}")
-        if answer.status == _FOUND and answer.body.strip() == f"{token}.{self._thumbprint}":
+        if answer.status == _STATUS_OK and answer.body.strip() == f"{token}.{self._thumbprint}":
             return Address(address)
         server = f" ({answer.server})" if answer.server else ""
-        said = "with something else" if answer.status == _FOUND else f"with {answer.status}"
+        said = "with something else" if answer.status == _STATUS_OK else f"with {answer.status}"
         return Address(address, f"another server answers{server}, {said}")
 
     def _follow(self, url: str, name: str, address: str, lookup: Lookup) -> _Answer:

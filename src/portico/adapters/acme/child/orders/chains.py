@@ -9,7 +9,7 @@ from cryptography import x509
 
 from portico.adapters.acme.child.failures import unavailable
 from portico.adapters.acme.child.protocol.keys import Key
-from portico.system.x509 import UNREADABLE, Chain, common_name
+from portico.system.x509 import PARSE_ERRORS, Chain, common_name
 from portico.system.x509 import read_chain as load_chain
 
 
@@ -38,7 +38,7 @@ def read_chain(pem: str) -> Chain:
     """Certificates of which all that is looked at here can be read. Raises AcmeFailure."""
     try:
         return load_chain(pem.encode())
-    except UNREADABLE as error:
+    except PARSE_ERRORS as error:
         raise unavailable(f"cannot read the certificate that it sent: {error}") from error
 
 

@@ -35,7 +35,7 @@ from portico.adapters.acme.wire import Server
 from portico.core.model.certificate import Binding
 from portico.system.base64url import base64url
 
-_CREATED: Final = 201
+_STATUS_CREATED: Final = 201
 _TO_BASE64URL: Final = str.maketrans("+/", "-_")  # some authorities give the other alphabet
 _MAX_ALTERNATES: Final = 10  # chains beside the default one; authorities have three at most
 _MAX_PAGES: Final = 20  # of a list of orders; one has those that are open
@@ -107,7 +107,7 @@ class Authority(PublicDirectory):
         self._network.sign_as(None)
         answer = self._network.post(self.directory.new_account, payload, what)
         self._network.sign_as(answer.headers.get("Location"))
-        return self._network.read(ACCOUNT, answer, what), answer.status_code == _CREATED
+        return self._network.read(ACCOUNT, answer, what), answer.status_code == _STATUS_CREATED
 
     def use(self, account: str) -> AccountDocument:
         """Sign as the account with this URL. Denied when it is not one of this key."""

@@ -43,7 +43,7 @@ MAX_NONCE_RETRIES: Final = 20  # times that one request is sent again with anoth
 MAX_RETRY_AFTER: Final = 20.0  # seconds; a longer Retry-After is left to whoever asked
 MAX_ANSWER_SIZE: Final = 1 << 22  # bytes of an answer; a list of a thousand orders has 100 KB
 _READ_SIZE: Final = 1 << 14
-_NONSENSE: Final = (
+_PARSE_ERRORS: Final = (
     errors.Error,
     ValueError,
     TypeError,
@@ -52,7 +52,7 @@ _NONSENSE: Final = (
     RecursionError,
 )
 """What the library raises over answers: errors of its own, and whatever a strange one leads to."""
-BUSY: Final = frozenset({429, 503})
+BUSY_STATUSES: Final = frozenset({429, 503})
 
 
 class Network:
@@ -68,7 +68,7 @@ class Network:
         )
         self._client.session.hooks["response"].append(self._seen)
         for scheme in ("https://", "http://"):
-            self._client.session.mount(scheme, _Bounded())
+            self._client.session.mount(scheme, _BoundedAdapter())
         context.exits.callback(self._close)
         self._last: requests.Response | None = None
         self.new_nonce = ""
@@ -106,7 +106,7 @@ class Network:
                 return send(self._context.timeout(REQUEST_TIMEOUT, f"connecting to {what}"))
             except requests.RequestException as error:
                 raise self._unreachable(what, error) from error
-            except _NONSENSE as error:
+            except _PARSE_ERRORS as error:
                 denied = self._denied(what, error)
             except OSError as error:  # what requests says of a missing ca_bundle
                 raise unready(f"cannot {what}: {error}") from error
@@ -118,7 +118,7 @@ class Network:
     def _waited(self, denied: Denial, what: str) -> bool:
         """Wait if it is busy for a moment only."""
         again = denied.failure.retry_at
-        if denied.status not in BUSY or again is None:
+        if denied.status not in BUSY_STATUSES or again is None:
             return False
         seconds = max(again - self._context.now(), 0.1)
         if seconds > min(MAX_RETRY_AFTER, self._context.left()):
@@ -180,7 +180,7 @@ class Network:
         self._last = answer
 
 
-class _Bounded(HTTPAdapter):
+class _BoundedAdapter(HTTPAdapter):
     """Reads no more of an answer than one has that is meant well."""
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:

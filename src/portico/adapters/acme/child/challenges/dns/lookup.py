@@ -25,7 +25,7 @@ MAX_CNAME_CHAIN: Final = 8  # of CNAMEs; authorities follow about as many
 
 
 @dataclass(frozen=True, slots=True)
-class Authoritative:
+class AuthoritativeServer:
     """One address of a name server."""
 
     name: str
@@ -77,10 +77,10 @@ class Lookup:
                 return owner, found
         return "", []
 
-    def servers(self, zone: str) -> list[Authoritative]:
+    def servers(self, zone: str) -> list[AuthoritativeServer]:
         """Every address of every authoritative server."""
         found = [
-            Authoritative(name, address, self._port)
+            AuthoritativeServer(name, address, self._port)
             for name in sorted(self._ask(zone, NS))
             for kind in (RdataType.A, RdataType.AAAA)
             for address in self._ask(name, kind)

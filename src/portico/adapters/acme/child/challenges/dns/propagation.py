@@ -20,7 +20,7 @@ import dns.query
 import dns.rdatatype
 from dns.rdtypes.ANY.TXT import TXT
 
-from portico.adapters.acme.child.challenges.dns.lookup import Authoritative, Lookup
+from portico.adapters.acme.child.challenges.dns.lookup import AuthoritativeServer, Lookup
 from portico.adapters.acme.child.context import RunContext, pauses
 from portico.adapters.acme.child.failures import unready
 
@@ -39,7 +39,7 @@ class ExpectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    server: Authoritative
+    server: AuthoritativeServer
     wanted: ExpectedRecord
 
 
@@ -90,7 +90,7 @@ def _ask(context: RunContext, question: _Question) -> frozenset[str] | None:
 
 def _give_up(
     answers: Mapping[_Question, frozenset[str] | None],
-    servers: Mapping[str, Sequence[Authoritative]],
+    servers: Mapping[str, Sequence[AuthoritativeServer]],
     context: RunContext,
 ) -> None:
     """Go on only when nobody who answers lacks anything, and somebody answers for each zone."""
