@@ -15,24 +15,18 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.adapters.certificates.index import AUTHORITY, ROOT
 from portico.adapters.certificates.lineage import write_folder
 from portico.errors import Failed
+from portico.system.signing import new_certificate, new_root
 from portico.system.x509 import PARSE_ERRORS
 
 ROOT_LIFE: Final = timedelta(days=3652)
 LEAF_LIFE: Final = timedelta(days=90)
-BACKDATING: Final = timedelta(hours=1)  # for clients whose clock is behind
 _KEY: Final = "key.pem"
 _MAX_HOST_LENGTH: Final = 26  # a common name has at most 64 characters: RFC 5280 appendix A.1
 
@@ -44,28 +38,17 @@ class Authority:
 
     def sign(self, names: Sequence[str], now: float) -> tuple[bytes, bytes]:
         """A new certificate for the names with its key, both PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        moment = datetime.fromtimestamp(now, UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Portico local")])
-        builder = (
-            _builder(subject, self.root.subject, key.public_key())
-            .not_valid_before(moment - BACKDATING)
-            .not_valid_after(min(moment + LEAF_LIFE, self.root.not_valid_after_utc))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-            )
-            .add_extension(
-                x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
-                critical=False,
-            )
+        pair = new_certificate(
+            self.root,
+            self.key,
+            subject,
+            map(_general, names),
+            now=now,
+            life=LEAF_LIFE,
+            usages=[ExtendedKeyUsageOID.SERVER_AUTH],
         )
-        leaf = builder.sign(self.key, hashes.SHA256())
-        return leaf.public_bytes(Encoding.PEM), _pem(key)
+        return pair.certificate_pem, pair.key_pem
 
     def signed(self, leaf: x509.Certificate) -> bool:
         try:
@@ -110,46 +93,11 @@ def _unusable(place: Path, why: str) -> Failed:
 
 
 def _make(place: Path, host: str, now: float) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
     moment = datetime.fromtimestamp(now, UTC)
     common = f"Portico local authority ({host[:_MAX_HOST_LENGTH]}, {moment:%Y-%m-%d})"
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-    root = (
-        _builder(name, name, key.public_key())
-        .not_valid_before(moment - BACKDATING)
-        .not_valid_after(moment + ROOT_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    write_folder(place, {ROOT: root.public_bytes(Encoding.PEM), _KEY: _pem(key)})
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    root = new_root(name, now, ROOT_LIFE)
+    write_folder(place, {ROOT: root.certificate_pem, _KEY: root.key_pem})
 
 
 def _general(name: str) -> x509.GeneralName:
@@ -157,7 +105,3 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
