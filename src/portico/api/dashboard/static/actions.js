@@ -3,10 +3,16 @@
 import { get, post } from "./client.js";
 import { h, setText } from "./dom.js";
 
+const SHOWN = 15_000; // milliseconds
 const PAUSE = 500; // milliseconds between two looks at a change
 
+let closing = 0;
+
+// A problem stays until it is closed.
 export function notice(text, isProblem = false) {
   const place = document.getElementById("notice");
+  clearTimeout(closing);
+  if (!isProblem) closing = setTimeout(() => place.replaceChildren(), SHOWN);
   place.replaceChildren(
     h("span", {}, text),
     h("button", { type: "button", "aria-label": "Close", onclick: () => place.replaceChildren() }, "×"),

@@ -17,6 +17,7 @@ const NAME = 22; // characters of an instance that a row has room for
 const OUTPUT_PAUSE = 2000; // milliseconds
 const ROLLOUT_PAUSE = 500;
 const MAX_REASONS = 8;
+const BAD = ["failed", "backoff", "unready"]; // states
 
 export function open(root, name) {
   const path = `/v1/apps/${encodeURIComponent(name)}`;
@@ -84,7 +85,11 @@ async function follow(isOpen, path, output) {
   while (isOpen()) {
     try {
       const lines = await get(path);
-      setText(output, lines.map((each) => `${each.instance} | ${each.line}`).join("\n") || "no output yet");
+      const text = lines.map((each) => `${each.instance} | ${each.line}`).join("\n") || "no output yet";
+      if (text !== output.textContent) {
+        output.textContent = text;
+        if (document.activeElement !== output) output.scrollTop = output.scrollHeight;
+      }
     } catch (error) {
       setText(output, error.message);
     }
@@ -97,7 +102,7 @@ async function rollout(isOpen, app, place) {
   const subject = app.instances[0]?.id.replace(/\.\d+\.\d+$/, "");
   for (;;) {
     const found = (await get("/v1/changes")).find((each) => each.state === "doing" && each.subject === subject);
-    setText(place, found ? [`${found.kind} of ${subject}`, ...found.lines.slice(-1)].join(": ") : "");
+    setText(place, found ? [found.kind, ...found.lines.slice(-1)].join(": ") : "");
     if (!found || !isOpen()) return;
     await new Promise((done) => setTimeout(done, ROLLOUT_PAUSE));
   }
@@ -105,15 +110,21 @@ async function rollout(isOpen, app, place) {
 
 function showReasons(place, app) {
   const found = app.instances.flatMap((i) => [
-    ...(i.reason && i.state !== "ready" ? [`${i.id} is ${i.state}: ${i.reason}`] : []),
-    ...(i.worn ? [`${i.id} will be replaced: ${i.worn}`] : []),
-    ...(i.current ? [] : [`${i.id} runs another version and is being replaced`]),
-    ...(i.says ? [`${i.id} reports: ${i.says}`] : []),
+    ...(i.reason && i.state !== "ready" ? [{ text: `${i.id} is ${i.state}: ${i.reason}`, isBad: BAD.includes(i.state) }] : []),
+    ...(i.worn ? [{ text: `${i.id} will be replaced: ${i.worn}`, isBad: true }] : []),
+    ...(i.current || i.state !== "ready" ? [] : [{ text: `${i.id} runs another version and is being replaced` }]),
+    ...(i.says ? [{ text: `${i.id} reports: ${i.says}` }] : []),
   ]);
-  if (app.waits) found.unshift(app.waits);
+  if (app.waits) found.unshift({ text: app.waits });
   const more = found.length - MAX_REASONS;
-  if (more > 1) found.splice(MAX_REASONS, more, `and ${more} more`);
-  update(place, found, (text) => text, (text) => h("li", {}, text), () => {});
+  if (more > 1) found.splice(MAX_REASONS, more, { text: `and ${more} more` });
+  update(
+    place,
+    found,
+    (each) => each.text,
+    (each) => h("li", { class: each.isBad ? "problem" : "about" }, each.text),
+    () => {},
+  );
 }
 
 const share = (part) => `${(100 * part).toFixed(part < 0.1 ? 1 : 0)} %`;

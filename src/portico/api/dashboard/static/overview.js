@@ -29,7 +29,7 @@ export function open(root) {
         problems,
         status.troubles,
         (text) => text,
-        (text) => h("li", {}, text),
+        (text) => h("li", { class: "problem" }, text),
         () => {},
       );
       drawn = draw(picture, status, drawn);
@@ -202,8 +202,11 @@ function boxOf(box, flow, x, y, width) {
     flow,
     s("rect", { class: "box", x, y, width, height: ROW, rx: 6 }),
     s("text", { class: "name", x: x + 10, y: y + 15 }, shorten(box.label, Math.floor((width - 70) / 8))),
+    " ", // as it is read aloud
     s("text", { class: "note", x: x + 10, y: y + 28 }),
+    " ",
     s("text", { class: "rate", x: x + width - 10, y: y + 15, "text-anchor": "end" }),
+    " ",
     s("title", {}, box.label),
   );
 }
