@@ -9,6 +9,7 @@ import pytest
 from portico.core.model.cluster import Machine
 from portico.core.model.instance import InstanceState
 from portico.core.model.neighbour import Cluster, NearList, Neighbour
+from portico.core.model.site import Site
 from portico.core.model.world import NginxSeen
 from portico.core.planning.preview import preview
 from portico.core.planning.reconcile import plan, wake_at
@@ -71,10 +72,11 @@ def test_before_every_app_was_published_nothing_is_announced():
     assert not [s for s in plan(desired(ALL), now) if isinstance(s, Announce)]
 
 
+SITES = {"a.test": Site(app="web")}
 GONE = [
     desired(app(stopped=True)),
     desired(replace(ALL, instances=0)),
-    desired(removed_apps={"web": ALL}),
+    desired(removed_apps={"web": ALL}, sites=SITES),
 ]
 
 
@@ -94,7 +96,7 @@ def test_what_leaves_on_purpose_is_withdrawn_and_runs_until_others_know(wanted):
 def test_at_the_end_of_all_nginx_goes_on_until_others_know():
     down = desired_apps(removed_apps={"web": ALL})
     at_once = replace(down, at_once=True)
-    waiting = seen(cluster(NONE, left=NOW))
+    waiting = seen(cluster(NearList("m1", leaving=True), left=NOW))
 
     assert plan(down, waiting) == ()
     assert any(isinstance(s, StopNginx) for s in plan(at_once, waiting))

@@ -102,6 +102,16 @@ def test_what_no_other_machine_has_any_more_runs_on_a_drained_one_again(machine)
     assert machine.instances == {}
 
 
+def test_the_end_of_all_is_the_end_of_a_drain(machine):
+    drain(machine)
+    machine.down(at_once=False)
+    machine.run(10.0)
+    machine.up("web", App(command="run", instances=2), "v1")
+    machine.run(5.0)
+
+    assert ready(machine) == 2
+
+
 def test_where_the_list_cannot_be_written_there_is_none_and_nothing_else_stops(machine):
     machine.disk.full = True
     machine.crash(next(iter(machine.processes.values())))

@@ -53,7 +53,8 @@ def near_list(machine: str, desired: Desired, world: World) -> NearList:
         if _is_wanted(desired, name)
     }
     ready = {name: count for name, count in counts.items() if count}
-    return NearList(machine, ready, desired.drained)
+    is_leaving = desired.drained or not (desired.apps or desired.needs_nginx)
+    return NearList(machine, ready, is_leaving)
 
 
 def without_departures(steps: Sequence[Step], desired: Desired, world: World) -> Iterator[Step]:

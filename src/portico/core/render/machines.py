@@ -378,6 +378,7 @@ def _asking_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     yield d("listen", f"unix:{neighbours_socket(context.home)}")
+    yield d("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
     for name, other in desired.others.items():
         at = f"{host(other.address)}:{other.port}"
         lines = (

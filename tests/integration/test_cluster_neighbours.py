@@ -1,0 +1,94 @@
+"""Machines of a cluster that are lost and drained, under load."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cluster import SITE, Machines, needs_root
+from tests.stack import PROGRAMS, eventually
+
+pytestmark = needs_root
+APP = f"""
+[apps.web]
+command = ["node", "{PROGRAMS}/echo.js"]
+instances = 1
+"""
+SITES = f"""
+[sites."{SITE}"]
+app = "web"
+"""
+EVERYWHERE = APP + SITES
+NOT_ON_M1 = f'{APP}on = ["m2", "m3"]\n{SITES}'
+STEADY = {"rate": 60.0, "connections": 8, "seconds": 60.0, "timeout": 8.0}
+
+
+BOTH = {"m2": (True, {"web": 1}), "m3": (True, {"web": 1})}
+SETTLED = 2.0
+"""Seconds after the loss of a machine from which on nothing is lost."""
+SLOWEST = 1200.0
+"""Milliseconds: nginx gives up a connection to a machine after one second."""
+
+
+def reached(machines: Machines, name: str) -> dict[str, tuple[bool, dict]]:
+    return {
+        each["name"]: (each["used"] and each["reached"], each["apps"])
+        for each in machines[name].status()["neighbours"]
+    }
+
+
+def all_reach_all(machines: Machines) -> None:
+    for machine in machines:
+        others = {n.name: (True, {"web": 1}) for n in machines if n is not machine}
+        eventually(lambda m=machine, o=others: reached(machines, m.name).items() >= o.items())
+
+
+def test_a_machine_that_dies_or_is_drained_costs_nothing_where_others_have_the_app() -> None:
+    with Machines("m1", "m2", "m3") as machines:
+        machines.up(EVERYWHERE)
+        all_reach_all(machines)
+        with machines.load("m1", posts=0.5, **STEADY) as load:
+            machines.die("m2")
+            eventually(lambda: not reached(machines, "m1")["m2"][0])
+            assert reached(machines, "m1")["m3"][0]
+            assert load.stop().lost == 0
+
+        with machines.load("m1", posts=0.5, **STEADY) as load:
+            machines["m1"].done("cluster", "drain")
+            [app] = machines["m1"].status()["apps"]
+            assert (app["state"], app["instances"]) == ("stopped", [])
+            assert machines["m1"].answers(SITE)  # by m3
+            eventually(lambda: reached(machines, "m3")["m1"] == (True, {}))
+            machines["m1"].done("cluster", "undrain")
+            report = load.stop()
+        assert report.lost == 0
+        assert len(report.answers) > 1
+
+
+@pytest.mark.alone
+def test_where_the_app_is_on_others_alone_the_loss_of_one_costs_what_was_under_way() -> None:
+    with Machines("m1", "m2", "m3") as machines:
+        machines.up(NOT_ON_M1, "m2", "m3", "m1")
+        eventually(lambda: reached(machines, "m1").items() >= BOTH.items())
+        with machines.load("m1", **STEADY) as load:
+            machines.cut("m2")
+            cut = time.monotonic()
+            eventually(lambda: not reached(machines, "m1")["m2"][0])
+            eventually(lambda: time.monotonic() - cut > SETTLED)
+            with machines.load("m1", **STEADY | {"seconds": 3.0}) as later:
+                calm = later.report()
+            report = load.stop()
+        assert [each for each in report.losses if each["sent"] - cut > SETTLED] == []
+        assert calm.lost == 0
+        assert calm.worst_ms < SLOWEST
+
+        machines.mend("m2")
+        eventually(lambda: reached(machines, "m1").items() >= BOTH.items())
+        with machines.load("m1", **STEADY) as load:  # m2 is drained, and m3 has it alone
+            machines["m2"].done("cluster", "drain")
+            eventually(lambda: reached(machines, "m1")["m2"] == (True, {}))
+            assert load.stop().lost == 0
+        result = machines["m3"].portico("cluster", "drain")
+        assert "web keeps running: no other machine has it ready" in result.stderr
+        assert machines["m1"].answers(SITE)
