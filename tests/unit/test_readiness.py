@@ -30,6 +30,7 @@ class Known:
         self.instances = {i.id: i for i in instances}
         self.app, self.said = App(command="run", wait_ready=wait_ready, **keys), []
         self.woken = 0
+        self.versions = self
         self.readiness = Readiness(self, self, self.wake, clock=FakeClock(), notices=self)
 
     def wake(self) -> None:
