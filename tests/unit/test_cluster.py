@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from portico.core.config.notes import notes
 from portico.core.model.cluster import Machine, placed_on
 from portico.core.model.names import PROJECT
 from portico.core.model.views import DocumentRequest
 from portico.engine.inputs import Inputs, ReadFiles, read_files
 from portico.errors import ConfigError
-from tests.documents import problems_of
+from tests.documents import problems_of, read
 from tests.rendered import IN_CLUSTER, MACHINE
 
 MACHINES = {
@@ -114,3 +115,9 @@ def test_a_machine_that_the_file_does_not_name_is_refused_there():
         of_machine("m3")
     assert of_machine("m3", project=None).desired.machine == ""  # what is in force goes on
     assert of_machine("m3", 'apps.web.command = "x"').desired.machine == ""
+
+
+def test_a_stream_of_an_app_that_is_not_everywhere_is_noted():
+    text = f'{APPS}\n[streams]\n5432.app = "jobs"\n5433.app = "web"'
+    [note] = [each for each in notes(read(text)) if "streams" in each]
+    assert note.startswith("streams.5432: is answered only where jobs runs")

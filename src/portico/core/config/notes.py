@@ -33,6 +33,7 @@ def notes(document: Document, *, root: bool = False) -> list[str]:
         found += _upstream(("upstreams", name), upstream)
     for key, stream in document.streams.items():
         found += _nobody(("streams", key), stream)
+        found += _elsewhere(("streams", key), stream, document)
     for name, site in document.sites.items():
         found += _site(("sites", name), site, document)
     return [
@@ -165,6 +166,14 @@ def _site(path: Path, site: Site, document: Document) -> Iterator[_Note]:
     for place, route in site.placed_routes():
         if not isinstance(route, str):
             yield from _handling((*path, "routes", *place), route, site)
+
+
+def _elsewhere(path: Path, stream: Stream, document: Document) -> Iterator[_Note]:
+    for name in stream.targets:
+        app = document.apps.get(name)
+        if app and app.on:
+            what = f"is answered only where {name} runs: its connections do not cross to other "
+            yield path, f"{what}machines"
 
 
 def _sticky_cookie_is_secure(site: Site, document: Document) -> bool:
