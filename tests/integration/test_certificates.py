@@ -373,11 +373,3 @@ def test_a_thousand_sites_are_signed_in_seconds_and_then_cost_nothing(home, chil
     assert len({pair.certificate for pair in first.values()}) == 1000
     assert signed < 20  # two seconds on an idle machine
     assert looked < 1  # 30 ms
-
-
-def test_the_daemon_does_not_import_cryptography():
-    modules = "portico.daemon.wiring, sys; print('cryptography' in sys.modules)"
-    ran = subprocess.run(
-        [sys.executable, "-c", f"import {modules}"], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout == "False\n"

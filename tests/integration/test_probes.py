@@ -257,17 +257,3 @@ def test_a_probe_takes_few_turns_of_the_loop():
         answering.join()
     # For the answer, and for its reader; where the kernel connects later, there are more.
     assert min(taken) <= 2
-
-
-def test_h2_is_not_imported_without_a_grpc_check():
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, portico.daemon.wiring; print('h2' in sys.modules)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout == "False\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import fcntl
 import logging
@@ -12,6 +11,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -26,6 +26,7 @@ from portico.errors import PorticoError
 from portico.system.clock import SystemClock
 from portico.system.harmless import harmless
 from portico.system.home import ALREADY_SERVED_CODE, Home
+from portico.system.memory import limit_arenas
 from portico.system.notify import Notify
 from portico.system.ownership import assert_own
 from portico.system.waiting import wait_for
@@ -49,7 +50,17 @@ program has a session of its own, so a thousand that start at once leave the dae
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """As `porticod --help` describes them."""
+
+    foreground: bool = False
+    check: bool = False
+    up: Path | None = None
+
+
 def main() -> None:
+    limit_arenas()
     options = _options()
     try:
         home = Home.find(os.environ, root=os.geteuid() == 0)
@@ -73,7 +84,7 @@ def main() -> None:
         sys.exit(_serve(home, options))
 
 
-def _serve(home: Home, options: argparse.Namespace) -> int:
+def _serve(home: Home, options: Options) -> int:
     """Run to the end. After a bug the daemon begins anew and adopts what it looked after."""
     clock, deaths = SystemClock(), Deaths(home.deaths, os.environ)
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -112,7 +123,11 @@ def _restart(clock: SystemClock, count: int) -> int:
     return os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program again
 
 
-def _options() -> argparse.Namespace:
+def _options() -> Options:
+    if len(sys.argv) == 1:
+        return Options()
+    import argparse  # noqa: PLC0415 - 0.7 MB with what it imports, and a command gives no options
+
     parser = argparse.ArgumentParser(prog="porticod", description=__doc__)
     parser.add_argument("--version", action="version", version=f"porticod {__version__}")
     parser.add_argument(
@@ -122,7 +137,7 @@ def _options() -> argparse.Namespace:
         "--check", action="store_true", help="check that it can run in this home, and exit"
     )
     parser.add_argument("--up", type=Path, metavar="PATH", help="apply this file at start")
-    return parser.parse_args()
+    return Options(**vars(parser.parse_args()))
 
 
 def _log_to(home: Home, *, foreground: bool) -> None:
@@ -173,7 +188,7 @@ def _lock(home: Home) -> IO[str] | None:
     return held
 
 
-async def _run(home: Home, clock: SystemClock, options: argparse.Namespace, deaths: Deaths) -> int:
+async def _run(home: Home, clock: SystemClock, options: Options, deaths: Deaths) -> int:
     stop, notify = asyncio.Event(), Notify(os.environ)
     uids = frozenset({0, os.geteuid()})
     if options.foreground:

@@ -6,6 +6,9 @@ import ctypes
 import resource
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_M_ARENA_MAX: Final = -8
 
 
 def resident_bytes() -> int:
@@ -21,3 +24,11 @@ def return_freed() -> None:
     """Give the kernel what was freed: the C library keeps it for later, all over its heap."""
     with suppress(AttributeError):  # musl has no such call, and keeps less
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def limit_arenas() -> None:
+    """One heap for all threads from now on (mallopt(3)): the interpreter runs one of them at a
+    time, and what a heap of a thread has freed serves no other one.
+    """
+    with suppress(AttributeError):  # musl has one anyway
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
