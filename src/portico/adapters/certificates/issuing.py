@@ -74,6 +74,8 @@ class CertificateChild:
         return expected(self._folder, names, self._clock.now())
 
     async def own(self, pairs: Sequence[OwnPair]) -> Mapping[OwnPair, OwnCopy]:
+        if not pairs:  # asked every two seconds
+            return {}
         now = self._clock.now()
         found = await asyncio.to_thread(self._copies.look, pairs, now)
         changed = [pair for pair in pairs if pair not in found]

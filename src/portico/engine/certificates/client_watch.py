@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from portico.engine.certificates.own_files import LOOK_INTERVAL
-from portico.engine.client_files import ClientFile, ClientFiles
+from portico.engine.client_files import ClientFile, ClientFiles, files_of_clients
 from portico.engine.engine import Engine
 from portico.engine.in_force import InForce
 
@@ -29,6 +29,8 @@ class ClientWatch:
     async def look(self) -> None:
         """Raises PorticoError while nginx does not take what is new."""
         desired, _ = self._intent.wanted()
+        if not self._seen and not any(files_of_clients(desired)):
+            return
         before, self._seen = self._seen, await asyncio.to_thread(self._files.read, desired)
         for path, file in self._seen.items():
             self._report(file, before.get(path))
