@@ -203,6 +203,13 @@ def test_how_an_app_is_in_one_word(app, instances, state):
     assert app_state(app, instances) == state
 
 
+def test_an_app_that_other_machines_run_alone_is_elsewhere_once_none_is_left_here():
+    app = replace(wanted(App(command="x")), instances=0)
+    assert app_state(app, [], is_here=False) == "elsewhere"
+    assert app_state(app, [], is_here=True) == "stopped"
+    assert app_state(app, [run(S.READY)], is_here=False) == "ready"
+
+
 def test_after_a_rollback_to_a_version_with_a_schedule_it_runs_on_that():
     its = rolled_back({"port": False, "schedule": "0 4 * * *"}, {"port": 3000})
     world = World(NOW, endpoints={"web": ()}, due=frozenset({"web"}))

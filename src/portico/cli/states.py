@@ -21,5 +21,6 @@ STATES: Final[dict[str, Style]] = {
     "failed": "red",
     "running": "green",
     "scheduled": "dim",
+    "elsewhere": "dim",
     "stopped": "dim",
 }

@@ -152,9 +152,11 @@ AppState = Literal[
     "rolling",
     "running",
     "scheduled",
+    "elsewhere",
 ]
-"""`waiting` is for the apps that it comes after; the last two are of an app that is
-to end, whose run is under way, and of one with a schedule, whose run is still to come."""
+"""`waiting` is for the apps that it comes after; `running` and `scheduled` are of an app that is
+to end, whose run is under way, and of one with a schedule, whose run is still to come. One that
+runs on other machines of the cluster alone is `elsewhere`."""
 
 
 @dataclass(slots=True)

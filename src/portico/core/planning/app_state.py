@@ -13,8 +13,14 @@ S = InstanceState
 _UNWELL_STATES = frozenset({S.FAILED, S.UNREADY, S.RESTARTING})
 
 
-def app_state(app: DesiredApp, instances: Sequence[Instance], *, waits: bool = False) -> AppState:
-    """`waits` is whether it may not begin yet, because of apps that it comes after."""
+def app_state(
+    app: DesiredApp, instances: Sequence[Instance], *, waits: bool = False, is_here: bool = True
+) -> AppState:
+    """`waits` is whether it may not begin yet, because of apps that it comes after; `is_here`
+    whether it is to run on this machine of its cluster.
+    """
+    if not is_here and not instances:
+        return "elsewhere"
     if app.stopped:
         return "stopped"
     if waits and not any(i.state in LIVE_STATES for i in instances):

@@ -213,7 +213,12 @@ class StatusReport:
         return AppView(
             name=name,
             project=projects.get(project, project),
-            state=app_state(app, mine, waits=wait is not None),
+            state=app_state(
+                app,
+                mine,
+                waits=wait is not None,
+                is_here=self._intent.desired.is_here(app.app),
+            ),
             instances=tuple(self._instance(i, app, now, rates.instances.get(i.id)) for i in mine),
             wanted=0 if app.stopped else app.instances,
             balance=str(app.app.balance),
