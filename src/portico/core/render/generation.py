@@ -23,7 +23,7 @@ from portico.core.render.holding import hold_maps
 from portico.core.render.identity import identity_names
 from portico.core.render.limits import htpasswd_files, limit_zones, refusal_maps
 from portico.core.render.listeners import Sockets, shared_servers
-from portico.core.render.machines import crossing_maps, machine_servers
+from portico.core.render.machine_server import crossing_maps, machine_servers
 from portico.core.render.mime import encoder_basics
 from portico.core.render.mirror import share_maps
 from portico.core.render.pages import maintenance_maps

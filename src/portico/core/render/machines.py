@@ -21,26 +21,15 @@ from typing import Final
 from portico.core.model.cluster import OwnMachine, machine_host
 from portico.core.model.desired import Desired
 from portico.core.model.names import far_host, label_of
-from portico.core.model.neighbour import near_list_path, neighbours_socket
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
-from portico.core.render.alpn import BACKLOG
 from portico.core.render.bootstrap_peers import far_include
-from portico.core.render.directive import Directive, Raw, d, milliseconds, size, variable_map
-from portico.core.render.headers import CONNECTION, UPGRADE
+from portico.core.render.directive import Directive, Raw, d, milliseconds, size
 from portico.core.render.passing import grpc_settings, proxy_target
 from portico.core.render.retries import (
-    CODES,
-    LIVE,
-    MAX_TRIES,
-    NO_OWN_PEER,
-    NOBODY,
-    SENT,
-    TIMED_OUT,
     may_repeat,
-    sent_map,
 )
-from portico.core.render.scope import INTERNAL_PREFIX, Scope
+from portico.core.render.scope import Scope
 from portico.core.render.settings import Settings
 
 APP, WAY, REPEATED, KIND = (f"Portico-{word}" for word in ("App", "Way", "Repeated", "Kind"))
@@ -52,37 +41,12 @@ CONNECT_TIMEOUT, FAIL_TIMEOUT = 1.0, "2s"
 SENDER_KEEPALIVE, RECEIVER_KEEPALIVE = 4.0, "6s"
 """For how long an idle connection stays: the receiver answers for longer, also while it reloads
 (`keepalive_min_timeout`), so that no request meets a closed door."""
-MAX_SILENCE: Final = "1d"
-"""The front has its own times, and hangs up."""
 _IDLE_CONNECTIONS: Final = "16"
 _ZONE_SIZE: Final = 256 << 10
-_FORWARDED_HEADERS: Final = tuple(
-    f"X-Accel-{word}" for word in ("Redirect", "Expires", "Limit-Rate", "Charset", "Buffering")
-)
-"""What an app says to nginx, and the front alone obeys."""
 NEAR, FAR = "portico_near", "portico_far"
 """As `SENT`: of tries on own instances of what can cross, and of those on other machines."""
 MAX_OWN_TRIES: Final = 4
-_LAST_CAME_BACK: Final = rf"~^[^|]*\|[^|]*\|([^|]* )?{UNSENT}\|"
-_CAME_BACK: Final = (
-    (rf'"{_LAST_CAME_BACK}[^|]*\|[^|]*[1-9][^|]* : [^|]*$"', "1"),
-    (f'"{_LAST_CAME_BACK}"', ""),
-)
-"""No instance got it there: whether one had before is in what was sent before."""
-_TARGET, _RETRY_TARGET, _OVER, _STRANGER, _UNSENT, FAR_WAY, AWAY_WAY = (
-    f"portico_{name}"
-    for name in (
-        "crossed",
-        "crossed_again",
-        "crossed_over",
-        "stranger",
-        "unsent",
-        "far_way",
-        "away_way",
-    )
-)
-_AGAIN, _END, _STREAM, _CALL = "@again", "@end", "@stream", "@call"
-_STREAM_CODE, _CALL_CODE = "418", "419"
+FAR_WAY, AWAY_WAY = "portico_far_way", "portico_away_way"
 
 
 def is_clustered(desired: Desired, context: RenderContext) -> bool:
@@ -196,207 +160,3 @@ def tls_to_machines(machine: OwnMachine, protocol: str) -> Iterator[Directive]:
     yield d(f"{protocol}_ssl_verify", "on")
     yield d(f"{protocol}_ssl_name", name)
     yield d(f"{protocol}_ssl_protocols", "TLSv1.3")
-
-
-# What other machines reach
-
-
-def crossing_maps(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    machine = context.machine
-    if machine is None or not is_clustered(desired, context):
-        return
-    for variable, again, live in ((FAR_WAY, "far", "farlive"), (AWAY_WAY, "again", "live")):
-        yield variable_map(f"${LIVE}", variable, again, d('"1"', live))
-    yield sent_map(NEAR, MAX_OWN_TRIES, NO_OWN_PEER)
-    yield sent_map(FAR, MAX_TRIES, *_CAME_BACK)
-    own = {
-        label_of(name): upstream
-        for name, upstream in desired.upstreams.items()
-        if _is_asked_for(upstream, desired)
-    }
-    yield variable_map(f"$http_{_variable(APP)}", _TARGET, '""', *(d(n, n) for n in own))
-    retries = (d(label, _retry_target(label, each, desired)) for label, each in own.items())
-    yield d(
-        "map",
-        Raw(f"$http_{_variable(APP)}"),
-        Raw(f"${_RETRY_TARGET}"),
-        block=(d("volatile"), d("default", ""), *retries),
-    )
-    once, sent = r'"~:$"', '"~^:1$"'
-    yield _volatile(f'"$http_{_variable(REPEATED)}:${SENT}"', _OVER, "1", (once, ""), (sent, ""))
-    yield _volatile(
-        f'"$http_{_variable(WAY)}|$upstream_bytes_sent|$upstream_bytes_received"',
-        _UNSENT,
-        '""',
-        (r'"~^[^|]+\|[^1-9]*$"', "1"),
-    )
-    known = (d(f"OU={name},O={machine.cluster}", "") for name in desired.others)
-    yield variable_map("$ssl_client_s_dn", _STRANGER, "1", *known)
-
-
-def _is_asked_for(upstream: Upstream, desired: Desired) -> bool:
-    """Whether other machines may send what it has here."""
-    apps = (desired.apps[name].app for name in upstream.apps)
-    return not upstream.servers and any(map(desired.is_here, apps))
-
-
-def _retry_target(label: str, upstream: Upstream, desired: Desired) -> str:
-    """As in front: peers with `max_conns` would be counted anew in another upstream."""
-    limited = any(desired.apps[name].app.max_conns for name in upstream.apps)
-    return label if limited else Raw(f"{label}${NOBODY}")
-
-
-def _volatile(source: str, variable: str, default: str, *lines: tuple[str, str]) -> Directive:
-    block = (
-        d("volatile"),
-        d("default", Raw(default)),
-        *(d(Raw(pattern), value) for pattern, value in lines),
-    )
-    return d("map", Raw(source), Raw(f"${variable}"), block=block)
-
-
-def _variable(header: str) -> str:
-    return header.replace("-", "_").lower()
-
-
-def machine_servers(desired: Desired, context: RenderContext) -> Iterator[Directive]:
-    """The server for other machines, and the way on which the daemon asks theirs."""
-    machine = context.machine
-    if machine is not None and is_clustered(desired, context):
-        yield d("server", block=_crossing_server(machine, desired, context))
-        yield d("server", block=_asking_server(machine, desired, context))
-
-
-def _crossing_server(
-    machine: OwnMachine, desired: Desired, context: RenderContext
-) -> Iterator[Directive]:
-    own = desired.machines[desired.machine]
-    yield d("listen", f"{host(own.address)}:{own.port}", "ssl", "default_server", BACKLOG)
-    yield d("server_name", machine.host)
-    yield d("ssl_certificate", machine.certificate)
-    yield d("ssl_certificate_key", machine.key)
-    yield d("ssl_client_certificate", machine.authority)
-    yield d("ssl_verify_client", "on")
-    yield d("ssl_protocols", "TLSv1.3")
-    yield d("client_max_body_size", "0")
-    if "keepalive_min_timeout" in context.build.can:
-        yield d("keepalive_min_timeout", RECEIVER_KEEPALIVE)
-    yield d("keepalive_requests", "100000")
-    yield d("if", Raw(f"(${_STRANGER})"), block=(d("return", "403"),))
-    near = f"{INTERNAL_PREFIX}/near"
-    question = (d("rewrite", Raw(r"^/near\.json$"), near, "last"), d("return", "404"))
-    yield d("if", Raw(f'($http_{_variable(APP)} = "")'), block=question)
-    file = (
-        d("internal"),
-        d("default_type", "application/json"),
-        d("alias", near_list_path(context.home)),
-    )
-    yield d("location", "=", near, block=file)
-    yield from _crossed_locations()
-
-
-def _crossed_locations() -> Iterator[Directive]:
-    """As in front of a site's own instances; the two codes are of nginx's own making only here."""
-    over = (d("error_page", *CODES, "=", _END), d("return", "502"))
-    kind = f"$http_{_variable(KIND)}"
-    first = (
-        d("error_page", *CODES, "=", _AGAIN),
-        d("error_page", _STREAM_CODE, "=", _STREAM),
-        d("error_page", _CALL_CODE, "=", _CALL),
-        d("recursive_error_pages", "on"),
-        d("if", Raw(f'(${_TARGET} = "")'), block=over),
-        d("if", Raw(f"({kind} = stream)"), block=(d("return", _STREAM_CODE),)),
-        d("if", Raw(f"({kind} = grpc)"), block=(d("return", _CALL_CODE),)),
-        *_passing(),
-        d("proxy_pass", Raw(f"http://${_TARGET}")),
-    )
-    again = (
-        d("error_page", *CODES, "=", _AGAIN),
-        d("recursive_error_pages", "on"),
-        d("if", Raw(f"(${_OVER})"), block=over),
-        *_passing(),
-        d("proxy_pass", Raw(f"http://${_RETRY_TARGET}")),
-    )
-    stream = (
-        *_passing(),
-        d("proxy_request_buffering", "off"),
-        d("proxy_next_upstream", "error", "timeout"),
-        d("proxy_next_upstream_tries", "3"),
-        d("proxy_next_upstream_timeout", "10s"),
-        d("proxy_pass", Raw(f"http://${_TARGET}")),
-    )
-    yield d("location", "/", block=first)
-    yield d("location", _AGAIN, block=again)
-    yield d("location", _STREAM, block=stream)
-    yield d("location", _CALL, block=_call())
-    yield d("location", _END, block=_end())
-
-
-def _passing() -> Iterator[Directive]:
-    """All headers pass, but those of the crossing; what an app says to nginx passes too."""
-    yield d("proxy_set_header", "Host", Raw("$http_host"))
-    yield d("proxy_set_header", "Upgrade", Raw(f"${UPGRADE}"))
-    yield d("proxy_set_header", "Connection", Raw(f"${CONNECTION}"))
-    for header in (APP, WAY, REPEATED, KIND):
-        yield d("proxy_set_header", header, Raw('""'))
-    yield d("proxy_ignore_headers", *_FORWARDED_HEADERS)
-    for header in _FORWARDED_HEADERS:
-        yield d("proxy_pass_header", header)
-    yield d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("proxy_read_timeout", MAX_SILENCE)
-    yield d("proxy_send_timeout", MAX_SILENCE)
-    yield d("proxy_buffering", "off")
-
-
-def _call() -> Iterator[Directive]:
-    yield d("client_body_timeout", MAX_SILENCE)
-    yield d("grpc_set_header", "Host", Raw("$http_host"))
-    for header in (APP, WAY, REPEATED, KIND):
-        yield d("grpc_set_header", header, Raw('""'))
-    yield d("grpc_connect_timeout", milliseconds(CONNECT_TIMEOUT))
-    yield d("grpc_read_timeout", MAX_SILENCE)
-    yield d("grpc_send_timeout", MAX_SILENCE)
-    yield d("grpc_buffer_size", "16k")
-    yield d("grpc_next_upstream", "error", "timeout")
-    yield d("grpc_next_upstream_tries", "3")
-    yield d("grpc_next_upstream_timeout", "10s")
-    yield d("grpc_pass", Raw(f"grpc://${_TARGET}"))
-
-
-def _end() -> Iterator[Directive]:
-    """What comes back has a way; a stream has none."""
-    back = (
-        d("add_header", "X-Accel-Redirect", Raw(f"$http_{_variable(WAY)}"), "always"),
-        d("return", UNSENT),
-    )
-    yield d("if", Raw(f"(${_UNSENT})"), block=back)
-    yield d("if", Raw(f"(${TIMED_OUT})"), block=(d("return", "504"),))
-    yield d("return", "502")
-
-
-def _asking_server(
-    machine: OwnMachine, desired: Desired, context: RenderContext
-) -> Iterator[Directive]:
-    yield d("listen", f"unix:{neighbours_socket(context.home)}")
-    yield d("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
-    for name, other in desired.others.items():
-        at = f"{host(other.address)}:{other.port}"
-        lines = (
-            *tls_to_machines(machine, "proxy"),
-            d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),
-            d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT)),
-            d("proxy_pass", f"https://{at}/near.json"),
-        )
-        lines = tuple(
-            d("proxy_ssl_name", machine_host(name))
-            if each.head.startswith("proxy_ssl_name")
-            else each
-            for each in lines
-        )
-        yield d("location", "=", f"/{name}/near.json", block=lines)
-    yield d("location", "/", block=(d("return", "404"),))
-
-
-def host(address: str) -> str:
-    """As nginx writes it before a port."""
-    return f"[{address}]" if ":" in address else address
