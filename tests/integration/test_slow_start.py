@@ -46,7 +46,8 @@ def test_an_instance_that_comes_back_gets_a_growing_share(stack):
     ]
     print("shares:", [f"{each:.3f}" for each in shares])
     # Weights 1, 3, 5, 7, 9 and 10 beside 10 and 10; a step is a second late at most.
-    assert shares == sorted(shares)
+    # So the last two may be alike, and which one is larger says nothing.
+    assert shares[:-1] == sorted(shares[:-1])
     assert shares[0] < 0.15
     assert shares[0] + 0.08 < shares[2] < 0.28
     assert shares[-1] > 0.30
