@@ -24,6 +24,7 @@ from typing import Final, Self
 import psutil
 import pytest
 
+from portico.core.model.cluster import machine_host
 from portico.system.cluster_identity import (
     AUTHORITY,
     AUTHORITY_KEY,
@@ -52,7 +53,8 @@ class Machine(Stack):
 
     def belong(self, authority: MachineAuthority, *, has_key: bool) -> None:
         """Have joined the cluster, as `portico cluster join` does it, or created it."""
-        home, pair = Home(self.home), authority.sign(self.name, time.time())
+        home = Home(self.home)
+        pair = authority.sign(self.name, machine_host(self.name), time.time())
         self._issue()
         home.cluster.mkdir(mode=0o700)
         write_new(home.cluster / AUTHORITY, authority.pem)

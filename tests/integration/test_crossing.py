@@ -19,7 +19,7 @@ from time import time
 import grpc
 import pytest
 
-from portico.core.model.cluster import OwnMachine
+from portico.core.model.cluster import OwnMachine, machine_host
 from portico.system.machine_certificates import MachineAuthority
 from tests.edge import Edge
 from tests.fakes.backend import Backend
@@ -112,7 +112,7 @@ class Machines:
         eventually(is_own)
 
     def identity(self, name: str) -> OwnMachine:
-        pair = self.authority.sign(name, time())
+        pair = self.authority.sign(name, machine_host(name), time())
         files = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         for file, data in zip(files, (pair.certificate, pair.key), strict=True):
             file.write_bytes(data)

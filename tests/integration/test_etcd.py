@@ -16,6 +16,7 @@ import pytest
 
 from portico.adapters.store.etcd.gateway import Gateway
 from portico.adapters.store.etcd.store import EtcdStore
+from portico.core.model.cluster import machine_host
 from portico.core.model.stored import Put, StoreAddress
 from portico.errors import Failed
 from portico.ports.store import OutcomeUnknown, StoreUnavailable, WatchEnded
@@ -379,7 +380,7 @@ class MachineFiles:
 def machine(folder: Path) -> MachineFiles:
     folder.mkdir()
     authority = MachineAuthority.create("6a1c", time.time())
-    pair = authority.sign("m1", time.time())
+    pair = authority.sign("m1", machine_host("m1"), time.time())
     files = MachineFiles(folder / "authority.pem", folder / "machine.pem", folder / "machine.key")
     files.authority.write_bytes(authority.pem)
     files.certificate.write_bytes(pair.certificate)

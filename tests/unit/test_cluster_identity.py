@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from portico.core.model.cluster import machine_host
 from portico.errors import Failed
 from portico.system.cluster_identity import (
     AUTHORITY,
@@ -34,7 +35,7 @@ def home(tmp_path: Path) -> Home:
     home.cluster.mkdir(mode=0o700)
     write_new(home.cluster / AUTHORITY, authority.pem)
     write_new(home.cluster / AUTHORITY_KEY, authority.key_pem)
-    pair = authority.sign("m1", time.time())
+    pair = authority.sign("m1", machine_host("m1"), time.time())
     write_identity(home.cluster, CLUSTER, "m1", pair.serial, pair.certificate, pair.key)
     return home
 
@@ -52,7 +53,7 @@ def test_a_machine_is_in_no_cluster_until_it_has_joined_one(tmp_path: Path) -> N
 def test_what_was_written_is_read_and_is_for_this_user_alone(home: Home) -> None:
     found = identity(home)
     assert (found.cluster, found.name) == (CLUSTER, "m1")
-    assert found.host == "m1.machine.portico.internal"
+    assert machine_host(found.name) == "m1.machine.portico.internal"
     modes = {path.stat().st_mode & 0o777 for path in home.cluster.rglob("*") if path.is_file()}
     assert modes == {0o600}
 
@@ -60,7 +61,7 @@ def test_what_was_written_is_read_and_is_for_this_user_alone(home: Home) -> None
 def test_openssl_accepts_the_files_on_both_sides_of_a_connection(home: Home) -> None:
     found = identity(home)
     leaf = x509.load_pem_x509_certificate(Path(found.certificate).read_bytes())
-    assert names_of(leaf) == {found.host}
+    assert names_of(leaf) == {machine_host(found.name)}
     assert leaf.subject.rfc4514_string() == f"OU=m1,O={CLUSTER}"
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=found.authority)
     client = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=found.authority)
@@ -68,11 +69,12 @@ def test_openssl_accepts_the_files_on_both_sides_of_a_connection(home: Home) -> 
     for context in (server, client):
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.load_cert_chain(found.certificate, found.key)
-    assert _shake_hands(server, client, found.host) == ("TLSv1.3", "TLSv1.3")
+    assert _shake_hands(server, client, machine_host(found.name)) == ("TLSv1.3", "TLSv1.3")
 
 
 def test_a_newer_certificate_leaves_the_files_of_the_older_one(home: Home) -> None:
-    before, pair = identity(home), MachineAuthority.read(home.cluster).sign("m1", time.time())
+    before, authority = identity(home), MachineAuthority.read(home.cluster)
+    pair = authority.sign("m1", machine_host("m1"), time.time())
     write_identity(home.cluster, CLUSTER, "m1", pair.serial, pair.certificate, pair.key)
     assert identity(home).certificate != before.certificate
     assert Path(before.key).exists()

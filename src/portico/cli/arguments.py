@@ -49,6 +49,16 @@ class Parser(argparse.ArgumentParser):
         raise Refused(f"{self.prog}: {message}; {hint or f'see {self.prog} --help'}")
 
 
+def refuse_others(command: str, args: argparse.Namespace, allowed: str) -> None:
+    """Of a command whose first word decides which arguments have an effect: one without may stand
+    where another word was meant.
+    """
+    for key, value in vars(args).items():
+        if value and key not in {"what", "json", "home", "help", *allowed.split()}:
+            named = "NAME" if key == "name" else f"--{key.replace('_', '-')}"
+            raise Refused(f"`portico {command} {args.what}` does not accept {named}")
+
+
 def whole_number(text: str) -> int:
     """The type of an argument."""
     try:

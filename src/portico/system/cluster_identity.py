@@ -38,20 +38,11 @@ class MachineIdentity:
     cluster: str
     """A UUID."""
     name: str
-    """Of this machine; `host` is its name in certificates."""
+    """Of this machine."""
     certificate: str
     """Paths of PEM files, as the two below."""
     key: str
     authority: str
-
-    @property
-    def host(self) -> str:
-        return machine_host(self.name)
-
-
-def machine_host(name: str) -> str:
-    """The DNS name in the certificate of a machine, which nobody resolves."""
-    return f"{name}.machine.portico.internal"
 
 
 def read_identity(home: Home) -> MachineIdentity | None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from portico.errors import Failed
-from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY, machine_host
+from portico.system.cluster_identity import AUTHORITY, AUTHORITY_KEY
 from portico.system.signing import key_pem, new_certificate, new_root
 from portico.system.x509 import PARSE_ERRORS
 
@@ -79,13 +79,13 @@ class MachineAuthority:
     def key_pem(self) -> bytes:
         return key_pem(self.key)
 
-    def sign(self, name: str, now: float) -> MachinePair:
-        """A new key of a machine, with its certificate."""
+    def sign(self, name: str, host: str, now: float) -> MachinePair:
+        """A new key of a machine, with its certificate; `host` is its DNS name there."""
         pair = new_certificate(
             self.root,
             self.key,
             _subject(self.cluster, NameOID.ORGANIZATIONAL_UNIT_NAME, name),
-            [x509.DNSName(machine_host(name))],
+            [x509.DNSName(host)],
             now=now,
             life=MACHINE_LIFE,
             usages=[ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],

@@ -10,9 +10,9 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from portico.core.model.cluster import machine_host
 from portico.core.model.moments import moment
 from portico.errors import Refused
-from portico.system.cluster_identity import machine_host
 from portico.system.files import write, write_new
 from portico.system.x509 import PARSE_ERRORS, names_of, signed
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from portico.cli.cluster.invitation import Invitation, write_invitation
-from portico.core.model.cluster import MachineName
+from portico.core.model.cluster import MachineName, machine_host
 from portico.errors import Refused
 from portico.system.clock import SystemClock
 from portico.system.cluster_identity import (
@@ -41,7 +41,7 @@ def init(session: Session, name: str) -> None:
         )
     home.make()
     authority = MachineAuthority.create(str(uuid.uuid4()), now)
-    pair = authority.sign(name, now)
+    pair = authority.sign(name, machine_host(name), now)
     with new_cluster_folder(home) as folder:
         write_new(folder / AUTHORITY, authority.pem)
         write_new(folder / AUTHORITY_KEY, authority.key_pem)
@@ -68,7 +68,7 @@ def invite(session: Session, name: str, output: str, *, replace: bool) -> None:
             f"{name} was invited already; nothing was changed. Choose another name, or add "
             "--replace to renew the certificate of that machine"
         )
-    pair = authority.sign(name, SystemClock().now())
+    pair = authority.sign(name, machine_host(name), SystemClock().now())
     pems = (authority.pem.decode(), pair.certificate.decode(), pair.key.decode())
     try:
         write_invitation(file, Invitation(authority.cluster, name, *pems))

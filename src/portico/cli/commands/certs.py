@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, refuse_others
 from portico.cli.certs.accounts import deactivate, roll_over, show_account
 from portico.cli.certs.moving import export_certificates, import_certificates
 from portico.cli.certs.obtaining import STANDALONE, issue, standalone_options
@@ -63,20 +63,8 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     action, allowed = _ACTIONS[args.what]
-    _refuse_others(args, allowed)
+    refuse_others("certs", args, allowed)
     action(session, args)
-
-
-def _refuse_others(args: Namespace, allowed: str) -> None:
-    """An option that would have no effect may stand where another word was meant."""
-    given = [
-        key
-        for key, value in vars(args).items()
-        if key not in {"what", "json", "home", "help", *allowed.split()} and value
-    ]
-    if given:
-        named = "a NAME" if given[0] == "name" else f"--{given[0].replace('_', '-')}"
-        raise Refused(f"`portico certs {args.what}` does not accept {named.removeprefix('a ')}")
 
 
 def _list(session: Session, args: Namespace) -> None:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from portico.cli.arguments import Parser, json_option
+from portico.cli.arguments import Parser, json_option, refuse_others
 from portico.cli.session import Session
 from portico.errors import Refused
 
@@ -54,18 +54,10 @@ def options(parser: Parser) -> None:
 
 def run(session: Session, args: Namespace) -> None:
     action, allowed, needs = _ACTIONS[args.what]
-    _refuse_others(args, allowed)
+    refuse_others("cluster", args, allowed)
     if needs and not args.name:
         raise Refused(f"`portico cluster {args.what}` needs {needs}; nothing was changed")
     action(session, args)
-
-
-def _refuse_others(args: Namespace, allowed: str) -> None:
-    """An option that would have no effect may stand where another word was meant."""
-    for key, value in vars(args).items():
-        if value and key not in {"what", "json", "home", "help", *allowed.split()}:
-            named = "NAME" if key == "name" else f"--{key}"
-            raise Refused(f"`portico cluster {args.what}` does not accept {named}")
 
 
 def _init(session: Session, args: Namespace) -> None:

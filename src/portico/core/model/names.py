@@ -75,6 +75,11 @@ def is_ip(name: str) -> bool:
     return bool(re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", name)) or ":" in name
 
 
+def bracketed(name: str) -> str:
+    """A host as it stands before a port, and in nginx's `server_name` (RFC 3986 3.2.2)."""
+    return f"[{name}]" if ":" in name else name
+
+
 def is_loopback_name(name: str) -> bool:
     """Whether a site's name can only mean this machine itself (RFC 6761 6.3)."""
     return ip_address(name).is_loopback if is_ip(name) else f".{name}".endswith(".localhost")

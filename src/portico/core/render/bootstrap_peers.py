@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from portico.core.model.desired import Desired
-from portico.core.model.names import far_label, label_of
+from portico.core.model.names import bracketed, far_label, label_of
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
 from portico.core.model.world import Endpoint, FarEndpoint
@@ -60,5 +60,4 @@ def _servers(peers: tuple[Endpoint, ...]) -> Iterator[Directive]:
 
 
 def _server(peer: Endpoint | FarEndpoint) -> Directive:
-    address = f"[{peer.address}]" if ":" in peer.address else peer.address
-    return d("server", f"{address}:{peer.port}", f"weight={peer.weight}")
+    return d("server", f"{bracketed(peer.address)}:{peer.port}", f"weight={peer.weight}")

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from portico.core.model.cluster import OwnMachine, machine_host
+from portico.core.model.cluster import OwnMachine
 from portico.core.model.desired import Desired
-from portico.core.model.names import label_of
+from portico.core.model.names import bracketed, label_of
 from portico.core.model.neighbour import near_list_path, neighbours_socket
 from portico.core.model.place import RenderContext
 from portico.core.model.upstream import Upstream
@@ -134,7 +134,7 @@ def _crossing_server(
     machine: OwnMachine, desired: Desired, context: RenderContext
 ) -> Iterator[Directive]:
     own = desired.machines[desired.machine]
-    yield d("listen", f"{host(own.address)}:{own.port}", "ssl", "default_server", BACKLOG)
+    yield d("listen", f"{bracketed(own.address)}:{own.port}", "ssl", "default_server", BACKLOG)
     yield d("server_name", machine.host)
     yield d("ssl_certificate", machine.certificate)
     yield d("ssl_certificate_key", machine.key)
@@ -243,23 +243,12 @@ def _asking_server(
     yield d("listen", f"unix:{neighbours_socket(context.home)}")
     yield d("error_log", "/dev/null", "emerg")  # the daemon says once what is wrong
     for name, other in desired.others.items():
-        at = f"{host(other.address)}:{other.port}"
+        at = f"{bracketed(other.address)}:{other.port}"
         lines = (
-            *tls_to_machines(machine, "proxy"),
+            *tls_to_machines(machine, "proxy", name),
             d("proxy_connect_timeout", milliseconds(CONNECT_TIMEOUT)),
             d("proxy_read_timeout", milliseconds(CONNECT_TIMEOUT)),
             d("proxy_pass", f"https://{at}/near.json"),
         )
-        lines = tuple(
-            d("proxy_ssl_name", machine_host(name))
-            if each.head.startswith("proxy_ssl_name")
-            else each
-            for each in lines
-        )
         yield d("location", "=", f"/{name}/near.json", block=lines)
     yield d("location", "/", block=(d("return", "404"),))
-
-
-def host(address: str) -> str:
-    """As nginx writes it before a port."""
-    return f"[{address}]" if ":" in address else address

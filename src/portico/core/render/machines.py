@@ -151,12 +151,13 @@ def far_question(name: str, context: RenderContext) -> Iterator[Directive]:
         yield from tls_to_machines(context.machine, "proxy")
 
 
-def tls_to_machines(machine: OwnMachine, protocol: str) -> Iterator[Directive]:
-    """A name that begins with a dot is that of every machine (X509_check_host(3))."""
-    name = machine_host("")
+def tls_to_machines(machine: OwnMachine, protocol: str, name: str = "") -> Iterator[Directive]:
+    """To the machine of this name, or to any: a host that begins with a dot is that of each
+    (X509_check_host(3)).
+    """
     yield d(f"{protocol}_ssl_certificate", machine.certificate)
     yield d(f"{protocol}_ssl_certificate_key", machine.key)
     yield d(f"{protocol}_ssl_trusted_certificate", machine.authority)
     yield d(f"{protocol}_ssl_verify", "on")
-    yield d(f"{protocol}_ssl_name", name)
+    yield d(f"{protocol}_ssl_name", machine_host(name))
     yield d(f"{protocol}_ssl_protocols", "TLSv1.3")
