@@ -1,0 +1,25 @@
+"""A vault that hides nothing (ports.Vault), but tells keys and names apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from portico.errors import Failed
+
+
+class FakeVault:
+    def __init__(self, key: str = "key") -> None:
+        self.key = key
+
+    async def seal(self, name: str, plain: bytes) -> bytes:
+        return json.dumps([self.key, name, plain.decode("latin-1")]).encode()
+
+    async def open(self, name: str, sealed: bytes) -> bytes:
+        key, sealed_name, plain = json.loads(sealed)
+        if (key, sealed_name) != (self.key, name):
+            raise Failed(f"{name} was encrypted with another key, or is damaged")
+        return plain.encode("latin-1")
+
+    async def open_all(self, sealed: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        return {name: await self.open(name, value) for name, value in sealed.items()}
