@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
 from portico.core.model.stored import Compare, Delete, Put, Snapshot, StoredItem
-from portico.core.planning.mirroring import SCHEMA, ClusterRecord, prefix_of
+from portico.core.planning.mirroring import prefix_of
 from portico.engine.cluster.following import SUBJECT, Following
 from portico.engine.cluster.session import DURATION, INTERVAL, Session
 from portico.engine.troubles import Troubles
@@ -34,9 +35,9 @@ class Daemon:
             state=self.state,
             troubles=self.troubles,
             clock=clock,
-            changed=self.changes.append,
         )
-        self.session = Session("m1", store, self.following, clock, lambda: b"here")
+        self.following.subscribe("test", self.changes.append)
+        self.session = Session("m1", store, self.following, self.troubles, clock, lambda: b"here")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -75,7 +76,7 @@ def run() -> Callable[[Callable[[Daemon], Awaitable[None]]], None]:
     async def started(work: Callable[[Daemon], Awaitable[None]]) -> None:
         clock = FakeClock()
         daemon = Daemon(FakeStore(clock), clock)
-        await put(daemon.store, cluster=ClusterRecord(SCHEMA).encoded(), a=b"1")
+        await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA)), a=b"1")
         with daemon.running():
             await settle()
             await work(daemon)
@@ -157,7 +158,7 @@ def test_an_older_copy_of_the_store_is_no_order_and_the_store_itself_is_when_it_
 
 def test_a_newer_schema_is_not_followed_from_the_change_on_that_demands_it(run):
     async def work(daemon: Daemon) -> None:
-        await put(daemon.store, cluster=ClusterRecord(SCHEMA + 1).encoded(), a=b"new")
+        await put(daemon.store, cluster=encoded(ClusterRecord(least=SCHEMA + 1)), a=b"new")
         await settle()
         assert daemon.values["a"] == b"1"
         assert "upgrade Portico on this machine" in daemon.following.trouble

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portico.core.model.shared import SCHEMA, ClusterRecord, encoded
 from portico.core.model.stored import Changes, Snapshot, StoredItem
 from portico.core.planning.mirroring import (
-    SCHEMA,
-    ClusterRecord,
     difference,
     lasting,
     prefix_of,
@@ -18,7 +17,7 @@ from portico.core.planning.mirroring import (
 
 CLUSTER = "6a1c"
 ROOT = prefix_of(CLUSTER)
-OWN = StoredItem(ClusterRecord(SCHEMA).encoded(), 2, 2)
+OWN = StoredItem(encoded(ClusterRecord(least=SCHEMA)), 2, 2)
 
 
 def shared(revision: int, **items: StoredItem) -> Snapshot:
@@ -53,7 +52,10 @@ def test_a_store_that_has_gone_on_from_what_is_known_is_followed(mirror, found):
         (Snapshot(99), "no data of this cluster"),
         (shared(99, cluster=StoredItem(b"{}", 2, 2)), "cannot be read"),
         (shared(99, cluster=StoredItem(b"\xff", 2, 2)), "cannot be read"),
-        (shared(99, cluster=StoredItem(ClusterRecord(SCHEMA + 1).encoded(), 98, 2)), "upgrade"),
+        (
+            shared(99, cluster=StoredItem(encoded(ClusterRecord(least=SCHEMA + 1)), 98, 2)),
+            "upgrade",
+        ),
         (shared(8, cluster=OWN, a=item(5)), "is at revision 8, and this machine has seen 9"),
         (shared(30, cluster=OWN, a=item(5), b=item(8)), "b differs"),
         (shared(30, cluster=OWN, a=item(5, b"other"), b=item(20)), "a differs"),

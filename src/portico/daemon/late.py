@@ -26,6 +26,7 @@ from portico.system.programs import StartProgram
 if TYPE_CHECKING:
     from portico.adapters.acme.authorities import Authorities
     from portico.api.dashboard.listener import DashboardListener
+    from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.neighbourhood import Neighbourhood
     from portico.importers.certbot_bridge import CertbotBridge
 
@@ -112,6 +113,30 @@ def neighbourhood_of(engine: Engine, home: Home) -> Neighbourhood | None:
             from portico.engine.cluster.neighbourhood import Neighbourhood  # noqa: PLC0415
 
             return Neighbourhood(engine, machine.name, NearLists(str(home.path)))
+    return None
+
+
+def shared_of(engine: Engine, home: Home, thumbprint: Callable[[], str]) -> Shared | None:
+    """What the machines of the cluster share, where it has a store."""
+    with engine.troubles.fence("the cluster's store"):
+        if not (home.cluster / "store.json").exists() or (own := own_machine(home)) is None:
+            return None
+        from portico.adapters.store.etcd.store import EtcdStore  # noqa: PLC0415 - few have one
+        from portico.core.model.stored import StoreAddress, endpoint  # noqa: PLC0415
+        from portico.engine.cluster.assembly import Shared  # noqa: PLC0415
+        from portico.system.cluster_store import read_store  # noqa: PLC0415
+
+        if file := read_store(home):
+            address = StoreAddress(
+                [endpoint(each, plain=file.plain) for each in file.endpoints],
+                own.authority,
+                own.certificate,
+                own.key,
+                file.user,
+                file.password,
+            )
+            store = EtcdStore(address, engine.clock)
+            return Shared(engine, own.cluster, own.name, store, thumbprint)
     return None
 
 

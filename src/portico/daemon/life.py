@@ -64,6 +64,9 @@ async def run_daemon(  # noqa: PLR0913 - what main has made
             start("dashboard", portico.dashboard.resume)
         if others := portico.neighbourhood:
             repeat("lists of other machines", others.look, others.pause)
+        if shared := portico.shared:
+            stack.push_async_callback(shared.end)
+            shared.start(portico.tasks)
         ownership = portico.instances.ownership
         repeat("owners of ports", ownership.look, ownership.pause)
         reap = partial(_reap_orphans, Orphans(), portico)

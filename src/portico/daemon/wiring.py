@@ -53,6 +53,7 @@ from portico.daemon.late import (
     late,
     neighbourhood_of,
     own_machine,
+    shared_of,
 )
 from portico.daemon.machine import Mode, secret_of, this_daemon, this_machine, usable_cores
 from portico.engine.certificates.alpn_passthrough import AlpnPassthrough
@@ -96,6 +97,7 @@ from portico.system.names import (
 
 if TYPE_CHECKING:
     from portico.api.dashboard.listener import DashboardListener
+    from portico.engine.cluster.assembly import Shared
     from portico.engine.cluster.neighbourhood import Neighbourhood
 
 log = logging.getLogger(__name__)
@@ -128,6 +130,8 @@ class Portico:
     observed: Observed
     operations: Operations
     safe_mode: SafeMode
+    shared: Shared | None
+    """None where the cluster has no store."""
     tasks: Tasks
     traffic: TrafficCounting
     troubles: Troubles
@@ -199,10 +203,7 @@ async def assemble(
     # Each on the ones above; what an operator asks for stands on all.
     stores = TrustStores.find(os.environ)  # noqa: TID251 - whose browsers are to trust us
     local = CertificateChild(home, sys.executable, clock, stores)
-    lineages = DiskLineages(home, local, clock)
-    with troubles.fence("certificates on disk"):
-        for name, wrong in (await lineages.load()).items():
-            report_files(troubles, name, wrong)
+    lineages = await _lineages(home, local, clock, troubles)
     workers = await user_of_workers(start_program) if os.geteuid() == 0 else ""
     host_checks = HostChecks(
         processes,
@@ -230,6 +231,7 @@ async def assemble(
     issued = IssuedFiles(state, lineages, passthrough, clock)
     preparation = prepare(issued)
     in_force = InForce(engine, preparation)
+    shared = shared_of(engine, home, issued.thumbprint)
     sites = SiteProbe()
     certificates = assemble_certificates(
         engine,
@@ -320,6 +322,7 @@ async def assemble(
         observed,
         operations,
         safe_mode,
+        shared,
         tasks,
         TrafficCounting(engine, traffic, str(home.path)),
         troubles,
@@ -342,6 +345,16 @@ def _bootstrap_peers(intent: Intent, observed: Observed) -> Mapping[str, str]:
         },
         observed.far,
     )
+
+
+async def _lineages(
+    home: Home, local: CertificateChild, clock: Clock, troubles: Troubles
+) -> DiskLineages:
+    lineages = DiskLineages(home, local, clock)
+    with troubles.fence("certificates on disk"):
+        for name, wrong in (await lineages.load()).items():
+            report_files(troubles, name, wrong)
+    return lineages
 
 
 def _report_failure(troubles: Troubles, step: Step, error: Exception) -> None:

@@ -6,31 +6,15 @@ anyone. What is in force stays in force until an operator has decided.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
 
+from portico.core.model.shared import CLUSTER_KEY, SCHEMA, ClusterRecord, decoded
 from portico.core.model.stored import Snapshot, StoredItem
-
-SCHEMA: Final = 1
-"""Of the keys and values that this version of Portico reads and writes."""
 
 
 def prefix_of(cluster: str) -> str:
     """All keys of a cluster begin with it."""
     return f"/portico/{cluster}/"
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterRecord:
-    """The value of the key `cluster`."""
-
-    least: int
-    """The oldest schema that a program must know to take part."""
-
-    def encoded(self) -> bytes:
-        return json.dumps({"v": 1, "least": self.least}).encode()
 
 
 def reason_not_to_follow(cluster: str, mirror: Snapshot | None, found: Snapshot) -> str:
@@ -52,22 +36,15 @@ def difference(before: Snapshot | None, after: Snapshot) -> Mapping[str, StoredI
 
 
 def _unusable(cluster: str, found: Snapshot) -> str:
-    record = found.items.get(prefix_of(cluster) + "cluster")
-    if record is None:
+    item = found.items.get(prefix_of(cluster) + CLUSTER_KEY)
+    if item is None:
         return "it has no data of this cluster: it is another store, or it was wiped"
-    least = _least_schema(record.value)
-    if least is None:
+    record = decoded(ClusterRecord, item.value)
+    if record is None:
         return "its key `cluster` cannot be read"
-    if least > SCHEMA:
+    if record.least > SCHEMA:
         return "a newer Portico has changed it; upgrade Portico on this machine"
     return ""
-
-
-def _least_schema(value: bytes) -> int | None:
-    try:
-        return int(json.loads(value)["least"])
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def _older(mirror: Snapshot, found: Snapshot) -> str:

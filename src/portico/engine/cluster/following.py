@@ -29,6 +29,8 @@ FIRST_PAUSE: Final = 0.2
 RETRY_PAUSE: Final = 2.0
 JITTER: Final = 2.0
 """Seconds: fifty machines whose store is back do not read it all at once."""
+SharedChanges = Mapping[str, StoredItem | None]
+"""By key without prefix; None is one that was deleted."""
 
 
 class Following:
@@ -40,14 +42,11 @@ class Following:
         state: State,
         troubles: Troubles,
         clock: Clock,
-        changed: Callable[[Mapping[str, StoredItem | None]], None],
     ) -> None:
-        """`changed` is called with what is new or deleted (None), by key without prefix; not with
-        what was in the copy at the start.
-        """
         self.prefix = prefix_of(cluster)
         self._cluster, self._store, self._state = cluster, store, state
-        self._troubles, self._clock, self._changed = troubles, clock, changed
+        self._troubles, self._clock = troubles, clock
+        self._subscribers: dict[str, Callable[[SharedChanges], None]] = {}
         self._mirror = state.mirror(cluster)
         self._shared = self._mirror or Snapshot(0)
         self.trouble = "it was not asked yet"
@@ -58,6 +57,21 @@ class Following:
         """What is shared, by key without prefix, as far as this machine knows."""
         start = len(self.prefix)
         return {key[start:]: item for key, item in self._shared.items.items()}
+
+    def under(self, start: str) -> Mapping[str, StoredItem]:
+        """Those whose keys begin with it, by the rest of the key."""
+        whole = self.prefix + start
+        items = self._shared.items.items()
+        return {key[len(whole) :]: item for key, item in items if key.startswith(whole)}
+
+    def item(self, key: str) -> StoredItem | None:
+        return self._shared.items.get(self.prefix + key)
+
+    def subscribe(self, name: str, changed: Callable[[SharedChanges], None]) -> None:
+        """Call it with every change from now on; not with what is known already. What it raises
+        is a problem of that name, and keeps nothing else from being followed.
+        """
+        self._subscribers[name] = changed
 
     def assert_current(self) -> None:
         """Raises StoreUnavailable where nothing that is shared can be changed from here."""
@@ -96,8 +110,13 @@ class Following:
         self._troubles.resolve(SUBJECT)
         if changes:
             start = len(self.prefix)
-            self._changed({key[start:]: item for key, item in changes.items()})
+            self._publish({key[start:]: item for key, item in changes.items()})
         return True
+
+    def _publish(self, changes: SharedChanges) -> None:
+        for name, changed in self._subscribers.items():
+            with self._troubles.fence(name):
+                changed(changes)
 
     def _record(self, found: Snapshot) -> None:
         """Where the disk is full the copy is older than what this machine goes by, until the next

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from portico.core.model.shared import present_key
 from portico.core.model.stored import Put
 from portico.engine.cluster.following import Following
+from portico.engine.troubles import Troubles
+from portico.errors import Failed
 from portico.ports.clock import Clock
 from portico.ports.store import SessionEnded, Store, StoreUnavailable
 
 DURATION: Final = 15
 """Seconds after which a session ends that nobody keeps."""
 INTERVAL: Final = 5.0
+SUBJECT: Final = "presence of this machine in the cluster's store"
 
 
 class Session:
@@ -24,13 +28,15 @@ class Session:
         name: str,
         store: Store,
         following: Following,
+        troubles: Troubles,
         clock: Clock,
         presence: Callable[[], bytes],
     ) -> None:
         """`presence` is what the others are shown of this machine."""
-        self._key = f"{following.prefix}present/{name}"
+        self._key = following.prefix + present_key(name)
         self._store, self._following, self._clock = store, following, clock
-        self._presence = presence
+        self._troubles, self._presence = troubles, presence
+        self._has_ended = False
         self._number = 0
         self._written: bytes | None = None
         self._kept = 0.0
@@ -39,8 +45,13 @@ class Session:
         """Whether it lasts for certain, by this machine's own clock."""
         return bool(self._number) and self._clock.monotonic() < self._kept + DURATION
 
+    @property
+    def number(self) -> int:
+        """What keys are bound to that end with it. 0 where it is not held."""
+        return self._number if self.is_held() else 0
+
     async def look(self) -> None:
-        if self._following.trouble:
+        if self._following.trouble or self._has_ended:
             return
         try:
             await self._keep()
@@ -48,12 +59,17 @@ class Session:
             self._number = 0
         except StoreUnavailable:
             return  # what follows the store says so
+        except Failed as error:
+            self._troubles.report(SUBJECT, f"{SUBJECT}: {error}")
+        else:
+            self._troubles.resolve(SUBJECT)
 
     async def pause(self) -> None:
         await self._clock.sleep(INTERVAL)
 
     async def end(self) -> None:
         """The daemon exits. Raises StoreUnavailable; then it ends by itself."""
+        self._has_ended = True
         number, self._number = self._number, 0
         if number:
             await self._store.end_session(number)

@@ -1,0 +1,165 @@
+"""What the machines of a cluster share: the keys of the store, and their values as JSON.
+
+Keys are written here without what all keys of the cluster begin with (`mirroring.prefix_of`). A
+field that this version of Portico does not know is ignored; what an older one cannot do without
+raises `least` in the record of the cluster instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from portico.core.model.cluster import CROSSING_PORT
+
+SCHEMA: Final = 1
+"""Of the keys and values that this version of Portico reads and writes."""
+
+CLUSTER_KEY: Final = "cluster"
+MACHINES: Final = "machines/"
+TOKENS: Final = "tokens/"
+PRESENT: Final = "present/"
+REVISIONS: Final = "revisions/"
+HEADS: Final = "head/"
+CHANGE_KEY: Final = "change"
+PROGRESS: Final = "progress/"
+TURN_KEY: Final = "turn"
+ISSUER_KEY: Final = "issuer"
+LINEAGES: Final = "lineages/"
+CURRENT: Final = "current/"
+ACCOUNT_KEY: Final = "account"
+THUMBPRINT_KEY: Final = "thumbprint"
+LEDGER: Final = "ledger/"
+FAILURES: Final = "failures/"
+RUNS: Final = "runs/"
+
+
+def machine_key(name: str) -> str:
+    return f"{MACHINES}{name}"
+
+
+def token_key(token: str) -> str:
+    """`token` is its public id."""
+    return f"{TOKENS}{token}"
+
+
+def present_key(machine: str) -> str:
+    return f"{PRESENT}{machine}"
+
+
+def revision_key(project: str, number: int) -> str:
+    """`project` is its key, as in `names.qualified`."""
+    return f"{REVISIONS}{project}/{number}"
+
+
+def head_key(project: str) -> str:
+    return f"{HEADS}{project}"
+
+
+def progress_key(machine: str) -> str:
+    return f"{PROGRESS}{machine}"
+
+
+def lineage_key(lineage: str, number: int) -> str:
+    return f"{LINEAGES}{lineage}/{number}"
+
+
+def current_key(lineage: str) -> str:
+    return f"{CURRENT}{lineage}"
+
+
+def ledger_key(at: float, entry: str) -> str:
+    """In the order of time: whole seconds, so that what is old can be told by the key."""
+    return f"{LEDGER}{int(at):010d}-{entry}"
+
+
+def failures_key(lineage: str) -> str:
+    return f"{FAILURES}{lineage}"
+
+
+def run_key(app: str, minute: int) -> str:
+    """`app` is its name among those of all projects; `minute` counts from 1970."""
+    return f"{RUNS}{app}/{minute}"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A value. `v` says how it is written, and is 1."""
+
+    v: int = 1
+
+
+class ClusterRecord(Record, frozen=True):
+    """`cluster`."""
+
+    least: int
+    """The oldest schema that a program must know to take part."""
+
+
+class SharedMachine(Record, frozen=True):
+    """`machines/NAME`."""
+
+    address: str
+    port: int = CROSSING_PORT
+    labels: tuple[str, ...] = ()
+    serial: str = ""
+    """Of its certificate, as the folder of its files is called."""
+    state: Literal["in", "leaving"] = "in"
+
+
+class JoinToken(Record, frozen=True):
+    """`tokens/ID`."""
+
+    digest: str
+    """SHA-256 of the secret, in hexadecimal."""
+    until: float
+    """Unix time, seconds."""
+    replaces: str = ""
+    """Name of the machine that it may replace."""
+    used: str = ""
+    """Name of the machine that has joined with it."""
+
+
+class Presence(Record, frozen=True):
+    """`present/NAME`, which ends with the session of the machine."""
+
+    version: str
+    """Of Portico."""
+    schema: int = SCHEMA
+    in_force: Mapping[str, int] = {}
+    """By key of a project, the number of the shared revision that the machine has in force."""
+    thumbprint: str = ""
+    """Of the account by which it answers authorities; empty if by none."""
+    troubles: tuple[str, ...] = ()
+
+
+class Head(Record, frozen=True):
+    """`head/PROJECT`: numbers of its revisions."""
+
+    number: int
+    """In force."""
+    served: int = 0
+    """The last one that all machines have served; 0 for none."""
+
+
+class Holder(Record, frozen=True):
+    """`turn` and `issuer`, which end with the session of the machine, and `runs/APP/MINUTE`."""
+
+    machine: str
+
+
+R = TypeVar("R", bound=Record)
+
+
+def encoded(record: Record) -> bytes:
+    return msgspec.json.encode(record)
+
+
+def decoded(kind: type[R], value: bytes) -> R | None:
+    """None where it is not readable as one: a wrong value of one key must not hold up others."""
+    try:
+        record = msgspec.json.decode(value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return record if record.v == 1 else None
